@@ -1,0 +1,29 @@
+"""python -m gluon_bof COMMAND: a command's module is imported only when it runs."""
+import importlib
+import sys
+
+from gluon_bof.errors import UserError, user_facing
+
+# command: (module with a main(argv), what it does)
+COMMANDS = {
+    "evaluate": ("gluon_bof.evaluation.command", "score weights on a data set"),
+    "check": ("gluon_bof.data.check", "read a whole data set and report its faults"),
+}
+
+
+@user_facing
+def main(argv=None):
+    """Run one command. Raises SystemExit with its status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print("python -m gluon_bof COMMAND …, COMMAND --help tells more\n")
+        for name, (_, text) in COMMANDS.items():
+            print(f"  {name:10} {text}")
+        return
+    if argv[0] not in COMMANDS:
+        raise UserError(f"unknown command {argv[0]!r}", remedy=f"choose one of {', '.join(COMMANDS)}")
+    raise SystemExit(importlib.import_module(COMMANDS[argv[0]][0]).main(argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""MXNet, made ready and imported once: `from gluon_bof.backend import mx, gluon, autograd, nd`.
+
+A module that also imports gluoncv does so below that line, because gluoncv imports MXNet by itself."""
+import warnings
+
+from gluon_bof.compat import prepare_mxnet
+
+prepare_mxnet()
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # both packages warn of what newer Pythons and NumPys made of their imports
+    import mxnet as mx
+    from mxnet import autograd, gluon, nd
+
+    import gluoncv  # 0.1 s, here so that its warnings are silenced too
+
+__all__ = ["autograd", "gluon", "gluoncv", "mx", "nd"]

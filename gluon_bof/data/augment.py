@@ -1,0 +1,175 @@
+"""Augmentations of section 3.3: colour, expansion, constrained crop, flip, resize with random interpolation.
+
+First everything is drawn (`Augmentation.draw` -> `View`), then the picture is rendered (`render`) and the boxes follow
+(`follow`): two pure functions of what was drawn. The distributions are those of GluonCV's YOLOv3 transform.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from gluon_bof.data import boxes
+
+MEAN = (0.485, 0.456, 0.406)  # ImageNet's, in units of 255; also the colour of an expanded picture's margin
+STD = (0.229, 0.224, 0.225)
+FILL = tuple(round(255 * mean) for mean in MEAN)
+
+TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.321], [0.211, -0.523, 0.311]])
+FROM_YIQ = np.array([[1.0, 0.956, 0.621], [1.0, -0.272, -0.647], [1.0, -1.107, 1.705]])
+GREY = np.array([0.299, 0.587, 0.114])
+
+CROP_IOU = ((0.1, np.inf), (0.3, np.inf), (0.5, np.inf), (0.7, np.inf), (0.9, np.inf), (-np.inf, 1.0))
+CROP_TRIALS = 50
+CROP_SCALE = (0.3, 1.0)
+CROP_ASPECT = 2.0
+EXPAND_MOST = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """How one picture is looked at. All in pixels of the picture; colour is a (3, 4) map of RGB or None."""
+
+    offset: tuple  # where the picture lies on the canvas: right, down
+    window: tuple  # what is cut from the canvas: left, top, width, height
+    size: tuple  # width and height that the window is resized to
+    interpolation: int  # OpenCV's number
+    flip: bool
+    colour: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Which of the paper's augmentations are on."""
+
+    colour: bool = True
+    expand: bool = True
+    crop: bool = True
+    flip: bool = True
+    random_interpolation: bool = True
+
+    @classmethod
+    def none(cls):
+        """Resizing only: the row "- data augmentation" of Tables 2 and 3."""
+        return cls(False, False, False, False, False)
+
+    def draw(self, rng, shape, truth, size):
+        """Draw a View of a picture of this shape (H, W, ...) with these boxes, at `size` = (width, height)."""
+        height, width = shape[:2]
+        colour = draw_colour(rng) if self.colour else None
+        offset, canvas = (0, 0), (width, height)
+        if self.expand and rng.random() < 0.5:
+            offset, canvas = draw_expansion(rng, width, height)
+        window = (0, 0) + canvas
+        if self.crop:
+            window = draw_crop(rng, boxes.translate(truth, *offset), *canvas)
+        interpolation = int(rng.integers(5)) if self.random_interpolation else best_interpolation(window[2:], size)
+        flip = bool(self.flip and rng.random() < 0.5)
+        return View(offset, window, size, interpolation, flip, colour)
+
+
+def best_interpolation(old, new):
+    """OpenCV's number for a resize from (width, height) to (width, height), as GluonCV's automatic choice."""
+    if new[0] > old[0] and new[1] > old[1]:
+        return cv2.INTER_CUBIC
+    if new[0] < old[0] and new[1] < old[1]:
+        return cv2.INTER_AREA
+    return cv2.INTER_LINEAR
+
+
+def draw_colour(rng):
+    """A (3, 4) affine map of RGB in [0, 255]: brightness, then contrast, saturation and hue in one of two orders.
+
+    Each is applied with probability 1/2. Hue turns the colour plane by up to 18 half turns, as GluonCV's does."""
+    def contrast():
+        return np.eye(3) * rng.uniform(0.5, 1.5) if rng.random() < 0.5 else np.eye(3)
+
+    def saturation():
+        if rng.random() < 0.5:
+            alpha = rng.uniform(0.5, 1.5)
+            return alpha * np.eye(3) + (1 - alpha) * np.outer(np.ones(3), GREY)
+        return np.eye(3)
+
+    def hue():
+        if rng.random() < 0.5:
+            angle = rng.uniform(-18, 18) * np.pi
+            turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+            return FROM_YIQ @ turn @ TO_YIQ
+        return np.eye(3)
+
+    brightness = rng.uniform(-32, 32) if rng.random() < 0.5 else 0.0
+    steps = (contrast, saturation, hue) if rng.random() < 0.5 else (saturation, hue, contrast)
+    linear = np.eye(3)
+    for step in steps:
+        linear = step() @ linear
+    return np.column_stack([linear, linear @ np.full(3, brightness)])
+
+
+def draw_expansion(rng, width, height):
+    """Where the picture lies on a canvas up to four times as wide and high: ((right, down), (width, height))."""
+    ratio = rng.uniform(1, EXPAND_MOST)
+    canvas = int(width * ratio), int(height * ratio)
+    offset = int(rng.integers(canvas[0] - width + 1)), int(rng.integers(canvas[1] - height + 1))
+    return offset, canvas
+
+
+def draw_crop(rng, truth, width, height):
+    """A window (left, top, width, height) of SSD's kind: one of six demands on the IoU with every box, or the whole.
+
+    Each demand has 50 trials; of the windows found one is taken that keeps the centre of at least one box."""
+    scale = rng.uniform(*CROP_SCALE, size=(len(CROP_IOU), CROP_TRIALS))
+    aspect = rng.uniform(np.maximum(1 / CROP_ASPECT, scale ** 2), np.minimum(CROP_ASPECT, 1 / scale ** 2))
+    heights = np.maximum(1, (height * scale / np.sqrt(aspect)).astype(int))
+    widths = np.maximum(1, (width * scale * np.sqrt(aspect)).astype(int))
+    tops = (rng.random(scale.shape) * np.maximum(1, height - heights)).astype(int)
+    lefts = (rng.random(scale.shape) * np.maximum(1, width - widths)).astype(int)
+    trials = np.stack([lefts, tops, widths, heights], axis=-1)
+    if len(truth) == 0:
+        return tuple(int(value) for value in trials[0, 0])
+
+    corners = np.concatenate([trials[..., :2], trials[..., :2] + trials[..., 2:]], axis=-1).reshape(-1, 4)
+    overlap = boxes.iou(corners.astype(np.float64), truth[:, :4].astype(np.float64))
+    least = overlap.min(axis=1).reshape(scale.shape)
+    most = overlap.max(axis=1).reshape(scale.shape)
+    candidates = [(0, 0, width, height)]
+    for row, (lowest, highest) in enumerate(CROP_IOU):
+        good = np.flatnonzero((lowest <= least[row]) & (most[row] <= highest))
+        if len(good):
+            candidates.append(tuple(int(value) for value in trials[row, good[0]]))
+    for choice in rng.permutation(len(candidates)):
+        if len(boxes.crop(truth, *candidates[choice])):
+            return candidates[choice]
+    return 0, 0, width, height
+
+
+def render(picture, view):
+    """The picture as the view shows it, (view height, view width, 3) uint8; margins have the fill colour."""
+    seen = _cut(picture, view)
+    seen = cv2.resize(seen, view.size, interpolation=view.interpolation)
+    return seen[:, ::-1] if view.flip else seen
+
+
+def _cut(picture, view):
+    """The view's window of the canvas, coloured; the canvas itself is never built."""
+    left, top, width, height = view.window
+    right, down = view.offset
+    x0, y0 = max(left, right), max(top, down)
+    x1 = min(left + width, right + picture.shape[1])
+    y1 = min(top + height, down + picture.shape[0])
+    if x1 <= x0 or y1 <= y0:  # the window lies in the margin
+        return np.full((height, width, 3), FILL, np.uint8)
+    visible = picture[y0 - down:y1 - down, x0 - right:x1 - right]
+    if view.colour is not None:
+        visible = cv2.transform(visible, view.colour)
+    if (x1 - x0, y1 - y0) == (width, height):
+        return visible
+    return cv2.copyMakeBorder(visible, y0 - top, top + height - y1, x0 - left, left + width - x1,
+                              cv2.BORDER_CONSTANT, value=FILL)
+
+
+def follow(truth, view):
+    """The boxes as the view shows them, (K, 6); those whose centre falls outside the window go."""
+    seen = boxes.crop(boxes.translate(truth, *view.offset), *view.window)
+    seen = boxes.resize(seen, view.size[0] / view.window[2], view.size[1] / view.window[3])
+    return boxes.flip(seen, view.size[0]) if view.flip else seen

@@ -1,0 +1,154 @@
+"""The worker computes: a pure `dataset[draw]`, and batches as they cross the wire (uint8 pictures, padded boxes).
+
+Workers use numpy and cv2 only, on one thread; all that is random comes from the draw.
+"""
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+import cv2
+import numpy as np
+
+from gluon_bof.backend import gluon, mx
+from gluon_bof.data.augment import Augmentation, View, best_interpolation, follow, render
+from gluon_bof.data.boxes import TRUTH_COLUMNS
+from gluon_bof.data.draws import augment_generator
+from gluon_bof.data.mixup import blend_pictures, merge_truths
+from gluon_bof.data.pictures import read_picture
+from gluon_bof.errors import UserError
+
+LEAST_ROWS = 8
+_settled_process = None
+
+
+class TrainingPictures(gluon.data.Dataset):
+    """`dataset[draw]` -> (picture (size, size, 3) uint8, truth (M, 6) float32, names of broken pictures).
+
+    A pure function of the draw. on_bad_sample "error": a broken picture raises UserError; "skip": the next whole one
+    of the set stands in for it, and the broken one is named."""
+
+    def __init__(self, records, augmentation=None, weighted=True, on_bad_sample="error"):
+        self.records = records
+        self.augmentation = augmentation or Augmentation()
+        self.weighted = weighted
+        self.on_bad_sample = on_bad_sample
+
+    def __len__(self):
+        return len(self.records)
+
+    def __getitem__(self, draw):
+        _settle_worker()
+        broken = []
+        picture, truth = self._read(draw.index, broken)
+        if draw.partner >= 0:
+            other, other_truth = self._read(draw.partner, broken)
+            picture = blend_pictures(picture, other, draw.ratio)
+            truth = merge_truths(truth, other_truth, draw.ratio, self.weighted)
+        view = self.augmentation.draw(augment_generator(draw), picture.shape, truth, (draw.size, draw.size))
+        return render(picture, view), follow(truth, view), broken
+
+    def _read(self, index, broken):
+        for step in range(len(self.records)):
+            record = self.records[(index + step) % len(self.records)]
+            try:
+                return read_picture(record.path), record.truth()
+            except UserError as error:
+                if self.on_bad_sample == "error":
+                    raise
+                broken.append(str(error))
+        raise UserError("no picture of the set can be read", self.records[index].path, "mend or replace the set")
+
+
+class ValidationPictures(gluon.data.Dataset):
+    """`dataset[i]` -> (picture resized to (size, size, 3) uint8, its index): the aspect ratio goes, as in the paper."""
+
+    def __init__(self, records, size):
+        self.records = records
+        self.size = size
+
+    def __len__(self):
+        return len(self.records)
+
+    def __getitem__(self, index):
+        _settle_worker()
+        picture = read_picture(self.records[index].path)
+        return resize_for_network(picture, self.size), index
+
+
+def resize_for_network(picture, size):
+    """(H, W, 3) uint8 -> (size, size, 3) uint8, as validation and prediction see it."""
+    shape = (picture.shape[1], picture.shape[0])
+    view = View((0, 0), (0, 0) + shape, (size, size), best_interpolation(shape, (size, size)), False, None)
+    return render(picture, view)
+
+
+def pad_truths(truths):
+    """(B, M, 6) float32 from a list of (Mi, 6); rows of -1 fill up. M is a power of two, at least 8, so that few
+    different shapes reach the network."""
+    most = max([LEAST_ROWS] + [len(truth) for truth in truths])
+    padded = np.full((len(truths), 1 << (most - 1).bit_length(), TRUTH_COLUMNS), -1, np.float32)
+    for row, truth in zip(padded, truths):
+        row[:len(truth)] = truth
+    return padded
+
+
+class TrainingBatch:
+    """Batchify: (pictures (B, S, S, 3) uint8, truths (B, M, 6) float32, broken names), arrays in shared memory."""
+
+    def __init__(self, shared):
+        self.shared = shared
+
+    def __call__(self, samples):
+        pictures, truths, broken = zip(*samples)
+        return (_array(np.stack(pictures), self.shared), _array(pad_truths(truths), self.shared),
+                [name for names in broken for name in names])
+
+
+class ValidationBatch:
+    """Batchify: (pictures (B, S, S, 3) uint8, indices as a list)."""
+
+    def __init__(self, shared):
+        self.shared = shared
+
+    def __call__(self, samples):
+        pictures, indices = zip(*samples)
+        return _array(np.stack(pictures), self.shared), list(indices)
+
+
+def training_loader(dataset, draws, workers, pin=False):
+    """The stock DataLoader over a BatchDraws; call `draws.start(epoch, batch)` before each pass."""
+    return _loader(dataset, workers, batch_sampler=draws, batchify_fn=TrainingBatch(workers > 0), pin_memory=pin)
+
+
+def validation_loader(dataset, batch_size, workers):
+    """Every picture once, in order; the last batch may be smaller."""
+    return _loader(dataset, workers, batch_size=batch_size, last_batch="keep",
+                   batchify_fn=ValidationBatch(workers > 0))
+
+
+def _loader(dataset, workers, **options):
+    # OpenCV's own thread pool does not survive a fork
+    cv2.setNumThreads(0)
+    return gluon.data.DataLoader(dataset, num_workers=workers, **options)
+
+
+def _array(array, shared):
+    target = mx.nd.empty(array.shape, ctx=mx.Context("cpu_shared" if shared else "cpu", 0), dtype=array.dtype)
+    target._sync_copyfrom(array)  # one copy; `nd.array` would make two
+    return target
+
+
+def _settle_worker():
+    """Once per process: one thread for OpenCV, and a worker dies with its trainer, also when that is killed."""
+    global _settled_process
+    if _settled_process == os.getpid():
+        return
+    _settled_process = os.getpid()
+    cv2.setNumThreads(0)
+    import multiprocessing
+    if multiprocessing.current_process().daemon and sys.platform.startswith("linux"):
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

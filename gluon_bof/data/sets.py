@@ -1,0 +1,83 @@
+"""Opening a set by name or by folder."""
+from __future__ import annotations
+
+import os
+
+from gluon_bof.data.coco import is_coco, load_coco
+from gluon_bof.data.pictures import unique_names
+from gluon_bof.data.voc import is_voc, load_voc
+from gluon_bof.errors import UserError
+
+NAMES = ("shapes", "voc", "coco")
+DEFAULT_ROOTS = {"voc": os.path.join("~", ".mxnet", "datasets", "voc"),
+                 "coco": os.path.join("~", ".mxnet", "datasets", "coco")}
+
+
+def open_set(dataset, root, role, classes=None, on_bad_sample="error", split=None):
+    """Read one part of a set -> DetectionSet.
+
+    dataset: "shapes" (made here), "voc" or "coco", or a folder, whose layout is then recognised by what lies in it.
+    root: folder of a named set; None: GluonCV's place for it. role: "train" or "val"; classes, on_bad_sample and
+    split as in `load_voc` and `load_coco`. Raises UserError for an unknown or missing set, and as the readers do."""
+    if dataset == "shapes":
+        return _open_shapes(root, role, classes, split)
+    layout, folder = _place(dataset, root)
+    read = {"voc": load_voc, "coco": load_coco}[layout]
+    return read(folder, role, classes=classes, on_bad_sample=on_bad_sample, split=split)
+
+
+def class_names(text):
+    """Class names from the value of --classes: comma-separated, or a text file with one name a line.
+
+    Raises UserError if there are none, one is there twice, or the file cannot be read."""
+    if os.path.isfile(text) or ("," not in text and (os.path.splitext(text)[1] or os.sep in text)):
+        names = _lines(text)
+        if not names:
+            raise UserError("the file names no class", text, "write one class name a line")
+    else:
+        names = text.split(",")
+    return unique_names([name.strip() for name in names if name.strip()])
+
+
+def _lines(path):
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return [line for line in file.read().splitlines() if line.strip()]
+    except FileNotFoundError:
+        raise UserError("the file of class names does not exist", path,
+                        "give names as --classes cat,dog, or a text file with one name a line") from None
+    except (UnicodeDecodeError, IsADirectoryError):
+        raise UserError("not a text file of class names", path, "write one class name a line, in UTF-8") from None
+
+
+def _place(dataset, root):
+    """(layout, folder) of a set. Raises UserError if there is no such set or folder."""
+    if dataset in DEFAULT_ROOTS:
+        folder = os.path.expanduser(root or DEFAULT_ROOTS[dataset])
+        if not os.path.exists(folder):
+            advice = f"unpack {'Pascal VOC 2007 and 2012' if dataset == 'voc' else 'COCO 2017'} there, or "
+            raise UserError("the folder of the data set does not exist", folder,
+                            f"{'' if root else advice}point --dataset-root at the data")
+        return dataset, folder
+    folder = os.path.expanduser(dataset)
+    if not os.path.isdir(folder):
+        raise UserError(f"no data set {dataset!r}", remedy=f"known are {', '.join(NAMES)}, and folders of VOC's or "
+                                                           f"COCO's layout")
+    if is_voc(folder):
+        return "voc", folder
+    if is_coco(folder):
+        return "coco", folder
+    raise UserError("neither of VOC's layout (Annotations/*.xml) nor of COCO's (annotations/*train*.json)", folder,
+                    "point at the folder that holds the annotations")
+
+
+def _open_shapes(root, role, classes, split):
+    from gluon_bof.data.shapes import load_shapes  # draws the set when first used
+
+    if split:
+        raise UserError("the data set shapes has no splits to choose from", remedy="leave --split out")
+    shapes = load_shapes(role, root=root)
+    if classes is not None and tuple(classes) != tuple(shapes.classes):
+        raise UserError(f"the classes of the data set shapes are {', '.join(shapes.classes)}",
+                        remedy="leave --classes out")
+    return shapes

@@ -1,0 +1,248 @@
+"""The embedded set: six shapes in many colours and textures on cluttered ground, drawn from a seed into a cache folder.
+
+It is written once as JPEG and VOC XML and read back like any other set, so that the real reading path is used.
+"""
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from gluon_bof.data.voc import load_voc
+from gluon_bof.errors import UserError
+
+CLASSES = ("circle", "cross", "ring", "square", "star", "triangle")
+VERSION = 1  # a new number wherever a pixel changes, so that an old cache is left alone
+SPLITS = {"trainval": 1000, "test": 250}
+SEED = 20190211
+FRAMES = ((208, 160), (160, 208), (192, 192), (224, 160), (176, 176), (192, 144))  # width, height
+OVERSAMPLING = 2
+SIDES = (36, 84)  # of an object, in pixels
+LEAST_INSIDE = 0.65  # of an object, within the frame
+LEAST_VISIBLE = 0.6  # of an object, not covered by later ones
+DIFFICULT_BELOW = 0.75
+EMPTY_SHARE = 0.03
+# colour hints at the class, as it does in the world, but only the outline decides it
+TYPICAL_HUE = dict(zip(CLASSES, range(0, 180, 30)))  # in OpenCV's half degrees
+TYPICAL_SHARE = 0.75
+
+
+def load_shapes(role, root=None):
+    """The embedded DetectionSet for "train" or "val", drawn on first use.
+
+    root: cache folder; by default $GLUON_BOF_CACHE, else the user's cache. Raises UserError where it cannot be written."""
+    return load_voc(ensure_drawn(root), role, classes=CLASSES, name="shapes")
+
+
+def ensure_drawn(root=None, splits=None):
+    """Path of the drawn set; draws it if it is not there. Two processes may do so at once: the first to end wins."""
+    cache = Path(root or cache_folder())
+    folder = cache / f"shapes-v{VERSION}"
+    if folder.is_dir():
+        return str(folder)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.{os.getpid()}.", dir=cache))
+    except OSError as error:
+        raise UserError(f"the embedded set cannot be written here ({error.strerror})", str(cache),
+                        "set GLUON_BOF_CACHE to a folder that can be written") from None
+    try:
+        _write_set(unfinished, splits or SPLITS)
+        os.rename(unfinished, folder)
+    except OSError as error:
+        if folder.is_dir():  # another process was first
+            return str(folder)
+        raise UserError(f"the embedded set cannot be written here ({error.strerror})", str(cache),
+                        "make room, or set GLUON_BOF_CACHE to another folder") from None
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _remove_leftovers(cache, folder.name)
+    return str(folder)
+
+
+def cache_folder():
+    """Where drawn sets are kept."""
+    if os.environ.get("GLUON_BOF_CACHE"):
+        return os.environ["GLUON_BOF_CACHE"]
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "gluon_bof")
+
+
+def _remove_leftovers(cache, stem):
+    """What a killed process had begun."""
+    for path in cache.glob(f"{stem}.*"):
+        owner = path.name[len(stem) + 1:].split(".")[0]
+        if owner.isdigit() and not _is_alive(int(owner)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _write_set(root, splits):
+    folder = root / "VOC2007"
+    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (folder / name).mkdir(parents=True)
+    for number, (split, count) in enumerate(splits.items()):
+        names = [f"{split}_{index:04d}" for index in range(count)]
+        for index, name in enumerate(names):
+            picture, objects = draw_picture(number, index)
+            done = cv2.imwrite(str(folder / "JPEGImages" / f"{name}.jpg"), picture[:, :, ::-1],
+                               [cv2.IMWRITE_JPEG_QUALITY, 92])
+            if not done:
+                raise OSError(28, "a picture could not be written", str(folder))
+            (folder / "Annotations" / f"{name}.xml").write_text(_annotation(name, picture.shape, objects))
+        (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(names) + "\n")
+
+
+def _annotation(name, shape, objects):
+    lines = [f"<annotation>\n  <filename>{name}.jpg</filename>\n  <size><width>{shape[1]}</width>"
+             f"<height>{shape[0]}</height><depth>3</depth></size>"]
+    for label, (left, top, right, bottom), difficult in objects:
+        # VOC counts from 1 and its last pixel belongs to the box
+        lines.append(f"  <object><name>{label}</name><difficult>{int(difficult)}</difficult><bndbox>"
+                     f"<xmin>{left + 1}</xmin><ymin>{top + 1}</ymin><xmax>{right}</xmax><ymax>{bottom}</ymax>"
+                     "</bndbox></object>")
+    return "\n".join(lines + ["</annotation>\n"])
+
+
+def draw_picture(split, index):
+    """((H, W, 3) uint8 RGB, [(class name, (left, top, right, bottom), difficult)]), a pure function of its place."""
+    rng = np.random.Generator(np.random.Philox(key=np.array((SEED, split), np.uint64),
+                                               counter=np.array((0, index, 0, 0), np.uint64)))
+    width, height = FRAMES[rng.integers(len(FRAMES))]
+    canvas = _ground(rng, height * OVERSAMPLING, width * OVERSAMPLING)
+    placed = []
+    wanted = 0 if rng.random() < EMPTY_SHARE else rng.integers(2, 8)
+    for _ in range(wanted):
+        _place(rng, canvas, placed)
+    picture = cv2.resize(canvas.clip(0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.3:
+        picture = cv2.GaussianBlur(picture, (3, 3), rng.uniform(0.4, 0.9))
+    noise = rng.normal(0, rng.uniform(1, 6), picture.shape)
+    picture = (picture + noise).clip(0, 255).astype(np.uint8)
+    return picture, [(label, _tight_box(mask), visible.sum() < DIFFICULT_BELOW * mask.sum())
+                     for label, mask, visible in placed]
+
+
+def _muted_colour(rng):
+    return rng.uniform(40, 215) + rng.normal(0, 14, 3)
+
+
+def _vivid_colour(rng, label):
+    hue = TYPICAL_HUE[label] + rng.normal(0, 6) if rng.random() < TYPICAL_SHARE else rng.uniform(0, 180)
+    pixel = np.uint8([[[hue % 180, rng.integers(120, 256), rng.integers(90, 256)]]])
+    return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0].astype(np.float64)
+
+
+def _ground(rng, height, width):
+    """Gradient, patches, lines and fragments of outlines, (height, width, 3) float32."""
+    ramp = np.linspace(0, 1, width)[None, :, None] if rng.random() < 0.5 else np.linspace(0, 1, height)[:, None, None]
+    ground = np.ascontiguousarray(np.broadcast_to(_muted_colour(rng) * (1 - ramp) + _muted_colour(rng) * ramp,
+                                                  (height, width, 3)), np.float32)
+    patches = rng.normal(0, 25, (rng.integers(3, 9), rng.integers(3, 9), 1)) + rng.normal(0, 6, 3)
+    patches = patches.astype(np.float32)
+    ground += cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC)
+    for _ in range(rng.integers(4, 14)):
+        start, end = rng.integers(0, (width, height), (2, 2)).tolist()
+        colour = (ground[start[1], start[0]] + rng.normal(0, 40) + rng.normal(0, 15, 3)).tolist()
+        if rng.random() < 0.5:
+            cv2.line(ground, start, end, colour, int(rng.integers(1, 8)), cv2.LINE_AA)
+        else:
+            first = rng.uniform(0, 360)
+            cv2.ellipse(ground, start, (int(rng.integers(8, 90)), int(rng.integers(8, 90))), rng.uniform(0, 180), first,
+                        first + rng.uniform(40, 150), colour, int(rng.integers(2, 9)), cv2.LINE_AA)
+    return ground
+
+
+def _place(rng, canvas, placed):
+    """Draw one object where it fits, if such a place is found; `placed` remembers (class, mask, visible mask)."""
+    height, width = canvas.shape[:2]
+    label = CLASSES[rng.integers(len(CLASSES))]
+    side = float(np.exp(rng.uniform(*np.log(SIDES)))) * OVERSAMPLING
+    outline = _outline(label, side, rng.uniform(0.8, 1.25), rng.uniform(-15, 15))
+    for _ in range(25):
+        centre = rng.uniform(0, (width, height))
+        mask, whole = _mask(label, outline, centre, height, width)
+        if mask.sum() < LEAST_INSIDE * whole:
+            continue
+        if all((visible & ~mask).sum() >= LEAST_VISIBLE * old.sum() for _, old, visible in placed):
+            break
+    else:
+        return
+    _paint(rng, canvas, mask, label)
+    for number, (name, old, visible) in enumerate(placed):
+        placed[number] = (name, old, visible & ~mask)
+    placed.append((label, mask, mask.copy()))
+
+
+def _outline(label, side, stretch, degrees):
+    """(points, 2) polygon about the origin; a ring's is its outer edge."""
+    if label in ("circle", "ring"):
+        angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+        points = np.stack([np.cos(angles), np.sin(angles)], axis=1) / 2
+    elif label == "square":
+        points = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * 0.44
+    elif label == "triangle":
+        points = np.array([(0, -0.55), (0.52, 0.42), (-0.52, 0.42)])
+    elif label == "cross":
+        arm = 0.17
+        quarter = np.array([(arm, -0.5), (arm, -arm), (0.5, -arm)])
+        turns = [np.array([(np.cos(a), -np.sin(a)), (np.sin(a), np.cos(a))]) for a in np.arange(4) * np.pi / 2]
+        points = np.concatenate([quarter @ turn.T for turn in turns])
+    else:
+        angles = np.arange(10) * np.pi / 5 - np.pi / 2
+        points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.where(np.arange(10) % 2, 0.23, 0.56)[:, None]
+    points = points * side * (np.sqrt(stretch), 1 / np.sqrt(stretch))
+    turn = np.deg2rad(degrees)
+    return points @ np.array([(np.cos(turn), np.sin(turn)), (-np.sin(turn), np.cos(turn))])
+
+
+def _mask(label, outline, centre, height, width):
+    """(silhouette within the frame (height, width) bool, its area without the frame)."""
+    margin = int(np.abs(outline).max()) + 2
+    canvas = np.zeros((height + 2 * margin, width + 2 * margin), np.uint8)
+    points = np.round(outline + centre + margin).astype(np.int32)
+    cv2.fillPoly(canvas, [points], 1)
+    if label == "ring":
+        cv2.fillPoly(canvas, [np.round(outline * 0.55 + centre + margin).astype(np.int32)], 0)
+    return canvas[margin:-margin, margin:-margin].astype(bool), int(canvas.sum())
+
+
+def _paint(rng, canvas, mask, label):
+    """Fill the silhouette with a texture that stands out of what is behind it, and mostly give it an edge."""
+    around = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9))).astype(bool) & ~mask
+    behind = canvas[around].mean() if around.any() else 128.0
+    colour = _vivid_colour(rng, label)
+    while abs(colour.mean() - behind) < 25:
+        colour = _vivid_colour(rng, label)
+    height, width = mask.shape
+    y, x = np.mgrid[:height, :width]
+    period, angle = rng.uniform(8, 26), rng.uniform(0, np.pi)
+    along = (x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period
+    across = (y * np.cos(angle) - x * np.sin(angle)) * 2 * np.pi / period
+    pattern = {0: np.zeros_like(along), 1: np.sign(np.sin(along)), 2: np.sign(np.sin(along) * np.sin(across)),
+               3: (np.sin(along) * np.sin(across) > 0.4) * 2.0 - 1, 4: np.sin(along / 6)}[int(rng.integers(5))]
+    contrast = rng.uniform(10, 35) * rng.choice((-1, 1), 3)
+    canvas[mask] = (colour + pattern[mask][:, None] * contrast).astype(np.float32)
+    if rng.random() < 0.7:
+        inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3)), iterations=int(rng.integers(1, 4)),
+                          borderValue=1).astype(bool)
+        canvas[mask & ~inner] = colour * 0.35 if colour.mean() > behind else 255 - (255 - colour) * 0.35
+
+
+def _tight_box(mask):
+    """(left, top, right, bottom) in pixels of the finished picture, right and bottom exclusive."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return (int(columns[0] // OVERSAMPLING), int(rows[0] // OVERSAMPLING),
+            int(-(-(columns[-1] + 1) // OVERSAMPLING)), int(-(-(rows[-1] + 1) // OVERSAMPLING)))

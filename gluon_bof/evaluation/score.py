@@ -1,0 +1,31 @@
+"""Detections and ground truth -> one number and a table, by the metric's name."""
+from __future__ import annotations
+
+from gluon_bof.evaluation.coco import coco_average_precision
+from gluon_bof.evaluation.voc import mean_ap, voc_average_precision
+
+
+def score(detections, detection_set, metric="auto"):
+    """{"map": fraction, "metric": name, "per_class": {class: AP or None}} and for COCO its twelve numbers.
+
+    metric: voc07 (11-point mAP@0.5), voc (all points), coco (AP@[.5:.95]), auto (coco for the set of that name)."""
+    if metric == "auto":
+        metric = "coco" if detection_set.name == "coco" else "voc07"
+    if metric == "coco":
+        numbers = coco_average_precision(detections, detection_set)
+        per_class = numbers.pop("per_class")
+        return {"map": _fraction(numbers["AP"]) or 0.0, "metric": metric,
+                "per_class": _named(detection_set.classes, per_class),
+                "coco": {name: _fraction(value) for name, value in numbers.items()}}
+    ap = voc_average_precision(detections, detection_set.records, len(detection_set.classes),
+                               eleven_point=metric == "voc07")
+    return {"map": mean_ap(ap), "metric": metric, "per_class": _named(detection_set.classes, ap)}
+
+
+def _named(classes, values):
+    return {name: _fraction(value) for name, value in zip(classes, values)}
+
+
+def _fraction(value):
+    value = float(value)
+    return value if value == value else None  # JSON has no NaN

@@ -1,0 +1,100 @@
+"""Contexts, splitting a batch over them, the trainer that joins them, mixed precision."""
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+from gluon_bof.backend import gluon, mx
+from gluon_bof.errors import UserError
+
+NEWEST_CAPABILITY = 8.9  # mxnet-cu112 holds machine code up to Ada and no PTX for what came after
+
+
+def contexts(gpus):
+    """The devices of "0,1" (those GPUs), "" (the CPU) or None (all GPUs that are there, else the CPU).
+
+    Raises UserError for a GPU that is missing, named twice, or too new for MXNet 1.9.1."""
+    there = mx.context.num_gpus()
+    if gpus is None:
+        wanted = list(range(there))
+    else:
+        try:
+            wanted = [int(word) for word in gpus.split(",") if word.strip()]
+        except ValueError:
+            raise UserError(f"--gpus {gpus!r} is not a list of numbers", remedy="write for example --gpus 0,1") from None
+    if len(set(wanted)) != len(wanted):
+        raise UserError(f"--gpus {gpus} names a GPU twice", remedy="name each once")
+    missing = [number for number in wanted if not 0 <= number < there]
+    if missing:
+        raise UserError(f"GPU {missing[0]} was asked for, but MXNet sees {there}",
+                        remedy="leave --gpus out to take what is there, or give --gpus '' for the CPU")
+    if not wanted:
+        return [mx.cpu(0)]
+    refuse_too_new([card for number, card in enumerate(nvidia_cards()) if number in wanted])
+    return [mx.gpu(number) for number in wanted]
+
+
+def nvidia_cards():
+    """[(name, compute capability)] of the machine's cards, as nvidia-smi tells; [] where it is not there."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    told = subprocess.run(["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True, check=False)
+    return parse_cards(told.stdout)
+
+
+def parse_cards(text):
+    """[(name, capability)] from lines "NVIDIA A100, 8.0"; lines of another form are passed over."""
+    cards = []
+    for line in text.splitlines():
+        name, _, capability = line.rpartition(",")
+        try:
+            cards.append((name.strip(), float(capability)))
+        except ValueError:
+            continue
+    return cards
+
+
+def refuse_too_new(cards):
+    """Raise UserError for a card that MXNet 1.9.1's GPU build has no machine code for."""
+    for name, capability in cards:
+        if capability > NEWEST_CAPABILITY:
+            raise UserError(f"{name} (compute capability {capability}) is newer than MXNet 1.9.1 can use "
+                            f"(up to {NEWEST_CAPABILITY})", remedy="use an older card, or the CPU: --gpus ''")
+
+
+def split(array, devices):
+    """The batch cut into as many parts as there are devices, each on its own."""
+    if len(devices) == 1:
+        return [array.as_in_context(devices[0])]
+    return gluon.utils.split_and_load(array, devices, even_split=False)
+
+
+def build_trainer(parameters, optimizer, devices, amp=False, horovod=None, kvstore="device"):
+    """gluon.Trainer whose optimizer states stay in this process, so that a checkpoint can hold them."""
+    if horovod is not None:
+        return horovod.DistributedTrainer(parameters, optimizer)
+    trainer = gluon.Trainer(parameters, optimizer, kvstore=kvstore if len(devices) > 1 else None,
+                            update_on_kvstore=False)
+    if amp:
+        mx.contrib.amp.init_trainer(trainer)
+    return trainer
+
+
+def start_amp(devices):
+    """Switch MXNet to fp16 where it may; before the network is built. Raises UserError on the CPU."""
+    if devices[0].device_type == "cpu":
+        raise UserError("--amp needs a GPU: MXNet 1.9.1 has no fp16 matrix products on the CPU",
+                        remedy="leave --amp out")
+    mx.contrib.amp.init()
+
+
+def start_horovod():
+    """horovod.mxnet, started. Raises UserError where it is not installed."""
+    try:
+        import horovod.mxnet as horovod
+    except ImportError:
+        raise UserError("--horovod: horovod is not installed", remedy="install horovod with MXNet, or use --gpus") \
+            from None
+    horovod.init()
+    return horovod

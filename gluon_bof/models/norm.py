@@ -1,0 +1,18 @@
+"""Batch normalisation over one device or synchronised over many (paper, section 3.5)."""
+import os
+
+from gluon_bof.backend import gluon, mx
+from gluon_bof.errors import UserError
+
+
+def norm_layer(synchronised, contexts):
+    """(layer class, its arguments) for the networks' builders.
+
+    SyncBatchNorm only makes sense on several devices; on one it is BatchNorm. On several CPU contexts it needs
+    MXNET_CPU_WORKER_NTHREADS of at least 2, below which MXNet deadlocks. Raises UserError then."""
+    if not synchronised or len(contexts) < 2:
+        return gluon.nn.BatchNorm, {}
+    if contexts[0].device_type == "cpu" and int(os.environ.get("MXNET_CPU_WORKER_NTHREADS", "1")) < 2:
+        raise UserError("--syncbn over several CPU contexts would wait for ever",
+                        remedy="set MXNET_CPU_WORKER_NTHREADS to the number of contexts before starting")
+    return mx.gluon.contrib.nn.SyncBatchNorm, {"num_devices": len(contexts)}

@@ -1,0 +1,117 @@
+"""Whole state of a run in one file, atomic and with a checksum; exact resume. Nothing goes through pickle.
+
+A checkpoint is a line of JSON (format, checksum, and `meta`: where the run stands) and an MXNet parameter list: the
+weights under "weight/", the optimizer's states under "state/<parameter number>/<array number>".
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+from gluon_bof.backend import mx
+from gluon_bof.errors import UserError
+from gluon_bof.files import write_atomically
+from gluon_bof.models import params_format
+from gluon_bof.models.weights import set_weights, weights_of
+from gluon_bof.training.checkpoint_files import checkpoints
+
+FORMAT = "gluon_bof checkpoint 1"
+
+def save_checkpoint(path, network, trainer, meta):
+    """Write network, optimizer and `meta` (JSON values). Raises UserError; checkpoints already there are kept."""
+    arrays = {f"weight/{name}": array for name, array in weights_of(network).items()}
+    states, counters = _optimizer_state(trainer)
+    arrays.update(states)
+    meta = dict(meta, optimizer=counters)
+    payload = params_format.dumps(arrays)
+    header = {"format": FORMAT, "sha256": _digest(meta, payload), "meta": meta}
+    write_atomically(path, json.dumps(header).encode() + b"\n" + payload)
+
+
+def read_checkpoint(path):
+    """(meta, {name: array}) of a checkpoint. Raises UserError for one that is torn or no checkpoint."""
+    try:
+        with open(path, "rb") as file:
+            line, payload = file.readline(), file.read()
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", path, "check the path") from None
+    try:
+        header = json.loads(line)
+        if header["format"] != FORMAT:
+            raise ValueError("unknown format")
+        if header["sha256"] != _digest(header["meta"], payload):
+            raise ValueError("the checksum does not fit")
+        return header["meta"], params_format.loads(payload)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"this checkpoint is damaged ({error})", path, _one_before(path)) from None
+
+
+def _one_before(path):
+    folder = os.path.dirname(path)
+    for older in reversed([other for other in checkpoints(folder) if other < path]):
+        try:
+            read_checkpoint(older)
+        except UserError:
+            continue
+        return f"the one before it is whole: --resume {older}"
+    return "none before it is whole; start again without --resume"
+
+
+def load_checkpoint(path, network, trainer):
+    """Put a checkpoint's weights and optimizer states back. Returns its meta."""
+    meta, arrays = read_checkpoint(path)
+    set_weights(network, {name[len("weight/"):]: array for name, array in arrays.items()
+                          if name.startswith("weight/")}, path)
+    _restore_optimizer(trainer, arrays, meta["optimizer"])
+    return meta
+
+
+def _digest(meta, payload):
+    digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
+    digest.update(payload)
+    return digest.hexdigest()
+
+
+# Gluon's own way to save a trainer is a pickle of it, so these three reach for its updaters; they are local to this
+# process because devices.build_trainer says update_on_kvstore=False.
+
+def _flat(state):
+    """The arrays of an optimizer's state, which is None, an array, or nested tuples of them."""
+    if state is None:
+        return []
+    if isinstance(state, mx.nd.NDArray):
+        return [state]
+    return [array for part in state for array in _flat(part)]
+
+
+def _optimizer_state(trainer):
+    updater, optimizer = trainer._updaters[0], trainer.optimizer
+    arrays = {f"state/{number}/{place}": array.asnumpy()
+              for number, state in updater.states.items() for place, array in enumerate(_flat(state))}
+    counts = optimizer._index_update_count
+    counters = {"num_update": optimizer.num_update, "counts": {str(number): count for number, count in counts.items()}}
+    scaler = getattr(trainer, "_amp_loss_scaler", None)
+    if scaler is not None:
+        counters["amp"] = {"loss_scale": scaler.loss_scale, "unskipped": scaler._unskipped}
+    return arrays, counters
+
+
+def _restore_optimizer(trainer, arrays, counters):
+    optimizer = trainer.optimizer
+    for device, updater in enumerate(trainer._updaters):
+        for number, parameter in enumerate(trainer._params):
+            if str(number) not in counters["counts"]:
+                continue
+            state = optimizer.create_state_multi_precision(number, parameter.list_data()[device])
+            for place, array in enumerate(_flat(state)):
+                array[:] = mx.nd.array(arrays[f"state/{number}/{place}"], ctx=array.context, dtype=array.dtype)
+            updater.states[number] = state
+            updater.states_synced[number] = True
+    counts = {int(number): count for number, count in counters["counts"].items()}
+    optimizer._all_index_update_counts = {context.device_id: dict(counts) for context in trainer._contexts}
+    optimizer._index_update_count = optimizer._all_index_update_counts[trainer._contexts[0].device_id]
+    optimizer.num_update = counters["num_update"]
+    scaler = getattr(trainer, "_amp_loss_scaler", None)
+    if scaler is not None and "amp" in counters:
+        scaler.loss_scale, scaler._unskipped = counters["amp"]["loss_scale"], counters["amp"]["unskipped"]

@@ -1,0 +1,116 @@
+"""One step and one epoch. Losses stay on the device and are read two steps late, so that nothing waits for them."""
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+
+import numpy as np
+
+from gluon_bof.backend import autograd, mx
+from gluon_bof.errors import UserError
+from gluon_bof.models.devices import split
+
+LAG = 2  # steps in flight; also keeps the host from running ahead of the device without bound
+
+
+class Step:
+    """Forward, backward and update for one batch over all devices.
+
+    graph: HybridBlock that returns the named losses, (B,) each, of the arguments that `arguments(pictures, truth)`
+    gives for one device's part. batch_size: of all processes together, by which gradients are divided."""
+
+    def __init__(self, graph, arguments, trainer, devices, batch_size, amp=False):
+        self.graph = graph
+        self.arguments = arguments
+        self.trainer = trainer
+        self.devices = devices
+        self.batch_size = batch_size
+        self.amp = amp
+
+    def __call__(self, pictures, truths):
+        """Returns the losses, (number of losses,), a mean over the batch, not yet computed."""
+        parts = list(zip(split(pictures, self.devices), split(truths, self.devices)))
+        with autograd.record():
+            losses = [self.graph(*self.arguments(*part)) for part in parts]
+            totals = [mx.nd.add_n(*loss) for loss in losses]
+            if self.amp:
+                with mx.contrib.amp.scale_loss(totals, self.trainer) as scaled:
+                    autograd.backward(scaled)
+            else:
+                autograd.backward(totals)
+        self.trainer.step(self.batch_size)
+        sums = [mx.nd.stack(*[mx.nd.sum(part) for part in loss]).as_in_context(self.devices[0]) for loss in losses]
+        return mx.nd.add_n(*sums) / pictures.shape[0]
+
+
+class EpochLosses:
+    """Sums of one epoch, as plain numbers, so that they survive in a checkpoint."""
+
+    def __init__(self, names, saved=None):
+        self.names = names
+        self.batches = 0
+        self.pictures = 0
+        self.seconds = 0.0
+        self.waiting = 0.0
+        self.sums = [0.0] * len(names)
+        if saved:
+            vars(self).update(saved)
+
+    def add(self, values):
+        """One batch's losses."""
+        self.batches += 1
+        self.sums = [total + float(value) for total, value in zip(self.sums, values)]
+
+    def means(self):
+        """{name: mean over the epoch's batches so far}, with the total."""
+        means = {name: total / max(1, self.batches) for name, total in zip(self.names, self.sums)}
+        means["total"] = sum(means.values())
+        return means
+
+    def saved(self):
+        """What `saved=` takes."""
+        return {key: value for key, value in vars(self).items() if key != "names"}
+
+
+def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_batch, on_broken):
+    """Train on what the loader gives; losses (EpochLosses) grows.
+
+    learning_rate(batch) names a batch's rate; after_batch(batch) is called when a batch's losses are in and returns
+    True to stop early; on_broken(names) hears of pictures that were skipped.
+    Returns the number of the batch to go on with. Raises UserError at a loss that is not finite."""
+    in_flight = deque()
+    batch = first_batch
+    stop = False
+
+    def settle():
+        number, count, value = in_flight.popleft()
+        values = value.asnumpy()
+        if not np.isfinite(values).all():
+            bad = ", ".join(f"{name} loss became {v}" for name, v in zip(losses.names, values) if not math.isfinite(v))
+            raise UserError(f"{bad} at epoch {epoch}, batch {number}, learning rate {learning_rate(number):.3g}",
+                            remedy="the last checkpoint is kept; lower --lr or lengthen --warmup-epochs")
+        losses.add(values)
+        losses.pictures += count
+        return after_batch(number)
+
+    batches = iter(loader)
+    mark = time.perf_counter()
+    while not stop:
+        waiting = time.perf_counter()
+        try:
+            pictures, truths, broken = next(batches)
+        except StopIteration:
+            break
+        losses.waiting += time.perf_counter() - waiting
+        if broken:
+            on_broken(broken)
+        in_flight.append((batch, pictures.shape[0], step(pictures, truths)))
+        batch += 1
+        if len(in_flight) > LAG:
+            stop = settle()
+        losses.seconds, mark = losses.seconds + time.perf_counter() - mark, time.perf_counter()
+    while in_flight:
+        settle()
+    losses.seconds += time.perf_counter() - mark
+    return batch

@@ -1,0 +1,88 @@
+"""Learning rate per iteration: warm-up, then step, poly or cosine (paper, section 3.4), built from mx.lr_scheduler.
+
+The values are those of gluoncv.utils.LRScheduler, iteration by iteration, counted from 0.
+"""
+from __future__ import annotations
+
+from gluon_bof.backend import mx
+from gluon_bof.errors import UserError
+
+MODES = ("step", "poly", "cosine")
+
+
+class WarmUpThen(mx.lr_scheduler.LRScheduler):
+    """Linear warm-up over `warmup` iterations, then `main`, an mx.lr_scheduler that counts its own iterations.
+
+    Call it with iterations in rising order from 0, as a run does (MXNet's step schedule remembers its last call)."""
+
+    def __init__(self, base_lr, warmup, warmup_lr, main, main_iterations):
+        # MXNet's ramp reaches base_lr at its step number `warmup_steps`, GluonCV's at the last of `warmup` iterations
+        super().__init__(base_lr, warmup_steps=max(0, warmup - 1), warmup_begin_lr=min(warmup_lr, base_lr))
+        self.warmup = warmup
+        self.main = main
+        self.main_iterations = main_iterations
+
+    def __call__(self, iteration):
+        if iteration < self.warmup_steps:
+            return self.get_warmup_lr(iteration)
+        if iteration < self.warmup:
+            return self.base_lr
+        return self.main(min(iteration - self.warmup, self.main_iterations - 1))
+
+
+class CountedFromOne(mx.lr_scheduler.LRScheduler):
+    """For an optimizer, whose first update bears the number 1: without it the first value would never be used."""
+
+    def __init__(self, schedule):
+        super().__init__(schedule.base_lr)
+        self.schedule = schedule
+
+    def __call__(self, update):
+        return self.schedule(max(0, update - 1))
+
+
+class _Steps(mx.lr_scheduler.MultiFactorScheduler):
+    """MXNet's step schedule, which decays one iteration after its step, made to decay at it."""
+
+    def __call__(self, iteration):
+        return super().__call__(iteration + 1)
+
+
+def build_schedule(mode, base_lr, iterations, warmup=0, warmup_lr=0.0, steps=(), factor=0.1, power=2):
+    """The learning rate of a run of so many iterations, `warmup` of them warm-up.
+
+    steps: iterations (from the run's start) at which "step" multiplies by `factor`; those within warm-up count at once.
+    Raises UserError for a mode that is not known or a warm-up longer than the run."""
+    if mode not in MODES:
+        raise UserError(f"unknown --lr-mode {mode!r}", remedy=f"choose one of {', '.join(MODES)}")
+    if warmup >= iterations > 0 and warmup > 0:
+        raise UserError(f"the warm-up of {warmup} iterations does not fit into a run of {iterations}",
+                        remedy="shorten --warmup-epochs or lengthen --epochs")
+    main_iterations = max(1, iterations - warmup)
+    return WarmUpThen(base_lr, warmup, warmup_lr,
+                      _main_schedule(mode, base_lr, main_iterations, [s - warmup for s in steps], factor, power),
+                      main_iterations)
+
+
+def _main_schedule(mode, base_lr, iterations, steps, factor, power):
+    if mode == "step":
+        passed = sum(step <= 0 for step in steps)
+        ahead = sorted({step for step in steps if step > 0})
+        start = base_lr * factor ** passed
+        return _Steps(ahead, factor=factor, base_lr=start) if ahead else (lambda iteration: start)
+    if iterations == 1:  # MXNet's and GluonCV's curves divide by iterations - 1
+        return lambda iteration: base_lr
+    if mode == "poly":
+        return mx.lr_scheduler.PolyScheduler(iterations - 1, base_lr=base_lr, pwr=power)
+    return mx.lr_scheduler.CosineScheduler(iterations - 1, base_lr=base_lr)
+
+
+def rates_of(iterations, **arguments):
+    """The learning rate of every iteration of such a schedule, as a list."""
+    schedule = build_schedule(iterations=iterations, **arguments)
+    return [schedule(iteration) for iteration in range(iterations)]
+
+
+def step_epochs(epochs, period, last):
+    """Epochs at which the rate decays: every `period` if that is not 0, else those given."""
+    return list(range(period, last, period)) if period > 0 else epochs

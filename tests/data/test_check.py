@@ -1,0 +1,87 @@
+"""python -m gluon_bof check: what is in a set, and every fault."""
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from gluon_bof.data.check import check_set, format_report, main
+from tests.data import test_coco, test_voc
+
+
+def write_faulty(root):
+    """A VOC set with one fault of each of five kinds, a negative, a pair of equal pictures."""
+    xml, dog = test_voc.xml, test_voc.DOG
+    annotations = {"a": xml(dog, ("cat", 5, 5, 5, 9)), "b": xml(), "c": xml(("cat", 2, 2, 99, 79, 1)), "d": xml(dog),
+                   "e": xml(dog, size=(3, 3)), "f": "<annotation>", "g": xml(("dog", 50, 5, 200, 60)), "h": xml(dog)}
+    test_voc.write_set(root, annotations, {"trainval": "abcdef", "test": "gh"})
+    for name in "acdeg":
+        path = root / "JPEGImages" / f"{name}.jpg"
+        path.write_bytes(noise_jpeg(ord(name)))
+    half = (root / "JPEGImages" / "d.jpg").read_bytes()
+    (root / "JPEGImages" / "d.jpg").write_bytes(half[:-100])
+    return root
+
+
+def noise_jpeg(seed):
+    """A JPEG unlike that of any other seed."""
+    noise = np.random.default_rng(seed).integers(0, 256, (test_voc.HEIGHT, test_voc.WIDTH, 3)).astype(np.uint8)
+    return cv2.imencode(".jpg", noise)[1].tobytes()
+
+
+def test_every_fault_is_found(tmp_path):
+    report = check_set("voc", str(write_faulty(tmp_path)), progress=False)
+    assert sorted(fault.kind for fault in report.faults) == [
+        "broken picture", "malformed annotation", "no area", "outside", "wrong size"]
+    assert report.pictures == {"train": 5, "val": 2} and report.boxes_per_class == {"cat": 1, "dog": 4}
+    assert report.sizes == {"small": 0, "medium": 5, "large": 0}
+    assert report.negatives == 2 and report.difficult == 1  # b has no object, and g lost its only one
+    assert [sorted(path[-5:] for path in group) for group in report.duplicates] == [["b.jpg", "h.jpg"]]
+    text = format_report(report)
+    assert all(part in text for part in ("d.jpg", "f.xml", "e.xml", "3 x 3", "cat", "100 x 80", "faults: 5"))
+
+
+def test_the_command_ends_with_one_json_object(tmp_path, capsys):
+    assert main(["voc", "--dataset-root", str(write_faulty(tmp_path / "bad"))]) == 1
+    said = capsys.readouterr()
+    summary = json.loads(said.out.strip().splitlines()[-1])
+    assert summary["faults"] == 5 and summary["boxes"] == 5 and "malformed annotation" in said.err
+    test_voc.write_set(tmp_path / "good", test_voc.FIVE, {"trainval": "abc", "test": "de"})
+    assert main([str(tmp_path / "good")]) == 0
+    assert "no faults" in capsys.readouterr().err
+    assert main([str(tmp_path / "good"), "--split", "test"]) == 0
+    assert json.loads(capsys.readouterr().out)["pictures"] == {"test": 2}
+
+
+def test_coco_is_decoded_and_its_sizes_are_checked(tmp_path):
+    test_coco.write_set(tmp_path, test_coco.changed("images", 0, width=90))
+    test_coco.write_set(tmp_path, role="val")
+    report = check_set("coco", str(tmp_path), progress=False)
+    assert [fault.kind for fault in report.faults] == ["wrong size"] and report.crowd == 2
+    assert report.sizes == {"small": 2, "medium": 4, "large": 0}
+
+
+def test_a_missing_part_is_a_fault(tmp_path):
+    test_voc.write_set(tmp_path, test_voc.FIVE, {"train": "abc"})
+    report = check_set(str(tmp_path), progress=False)
+    assert [fault.kind for fault in report.faults] == ["unreadable part"] and report.pictures == {"train": 3}
+
+
+@pytest.mark.parametrize("arguments, part", [(["imagenet"], "imagenet"), ([], "DATASET"),
+                                             (["voc", "--colour"], "--colour"),
+                                             (["voc", "--dataset-root", "gone"], "gone"),
+                                             (["voc", "--classes", "a,a"], "twice")])
+def test_refusals_are_one_line_and_status_2(capsys, arguments, part):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    said = capsys.readouterr()
+    assert caught.value.code == 2 and said.out == ""
+    assert part.lower() in said.err.lower() and len(said.err.strip().splitlines()) == 1
+
+
+@pytest.mark.skipif(not test_voc.BCCD.is_dir(), reason="the BCCD set does not lie beside the checkout")
+def test_bccd():
+    report = check_set("voc", str(test_voc.BCCD), progress=False)
+    assert report.pictures == {"train": 292, "val": 72} and report.boxes == 4888 - 2
+    assert report.boxes_per_class == {"Platelets": 361, "RBC": 4153, "WBC": 372}
+    assert sorted(fault.path[-20:] for fault in report.faults) == ["BloodImage_00338.xml", "BloodImage_00343.xml"]

@@ -1,0 +1,59 @@
+"""Sets by name and by folder, and the value of --classes."""
+import pytest
+
+from gluon_bof.data.sets import class_names, open_set
+from gluon_bof.errors import UserError
+from tests.data import test_coco, test_voc
+
+
+def write_voc(folder):
+    return test_voc.write_set(folder, test_voc.FIVE, {"trainval": "abc", "test": "de"})
+
+
+def test_named_sets_and_folders(tmp_path):
+    voc, coco = tmp_path / "one", tmp_path / "two"
+    write_voc(voc)
+    test_coco.write_set(coco)
+    for dataset, root in (("voc", str(voc)), (str(voc), None)):
+        assert len(open_set(dataset, root, "train")) == 3 and len(open_set(dataset, root, "val")) == 2
+        assert len(open_set(dataset, root, "val", split="trainval,test")) == 5
+    for dataset, root in (("coco", str(coco)), (str(coco), None)):
+        assert len(open_set(dataset, root, "train")) == 3
+        assert open_set(dataset, root, "train", classes=("dog", "Zebra")).classes == ("dog", "Zebra")
+
+
+def test_default_roots_are_gluoncvs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_voc(tmp_path / ".mxnet" / "datasets" / "voc" / "VOC2007")
+    assert len(open_set("voc", None, "train")) == 3
+    with pytest.raises(UserError, match="datasets/coco.*--dataset-root"):
+        open_set("coco", None, "train")
+
+
+@pytest.mark.parametrize("dataset, root, part", [("imagenet", None, "shapes, voc, coco"), ("", None, "known are"),
+                                                 ("voc", "gone", "--dataset-root"), ("coco", "gone", "--dataset-root"),
+                                                 ("voc", "empty", "layout"), ("coco", "empty", "COCO set"),
+                                                 ("empty", None, "neither"), ("gone/voc", None, "no data set")])
+def test_unknown_sets(tmp_path, monkeypatch, dataset, root, part):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=part) as caught:
+        open_set(dataset, root, "train")
+    assert caught.value.remedy and len(str(caught.value).splitlines()) == 1
+
+
+def test_class_names(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("\ufeffpolar bear\n\n dog \n", encoding="utf-8")
+    assert class_names(str(path)) == ("polar bear", "dog")
+    assert class_names("cat, hot dog,") == ("cat", "hot dog")
+    assert class_names("cat") == ("cat",)
+
+
+def test_class_names_that_cannot_be_meant(tmp_path):
+    (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    for bad in ("", " , ", "a,a", str(tmp_path / "gone.txt"), str(tmp_path / "empty.txt"), str(tmp_path / "binary.txt"),
+                str(tmp_path), "names.txt"):
+        with pytest.raises(UserError):
+            class_names(bad)

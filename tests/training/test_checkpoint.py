@@ -1,0 +1,118 @@
+"""Checkpoints: everything comes back, damage is named, nothing saved is lost."""
+import os
+
+import numpy as np
+import pytest
+
+from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.errors import UserError
+from gluon_bof.options import OPTIMIZERS, Yolo3Options
+from gluon_bof.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
+from gluon_bof.training.checkpoint_files import checkpoint_path, checkpoints, keep_newest
+from gluon_bof.training.optimizer import build_optimizer
+from gluon_bof.training.schedule import build_schedule
+
+
+def small_network(seed):
+    mx.random.seed(seed)
+    network = gluon.nn.HybridSequential()
+    network.add(gluon.nn.Dense(6, in_units=4), gluon.nn.BatchNorm(in_channels=6), gluon.nn.Dense(3, in_units=6))
+    network.initialize(mx.init.Normal(0.5))
+    return network
+
+
+def trainer_of(network, optimizer):
+    options = Yolo3Options(optimizer=optimizer, lr=0.05)
+    return gluon.Trainer(network.collect_params(), build_optimizer(options, build_schedule("cosine", 0.05, 20)),
+                         kvstore=None, update_on_kvstore=False)
+
+
+def train(network, trainer, first, last):
+    for iteration in range(first, last):
+        x = mx.nd.array(np.random.default_rng(iteration).normal(size=(8, 4)))
+        with autograd.record():
+            loss = (network(x) ** 2).sum()
+        loss.backward()
+        trainer.step(8)
+
+
+def bits(network):
+    return [parameter.data().asnumpy().tobytes() for parameter in network.collect_params().values()]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_resumed_run_has_the_bits_of_one_never_interrupted(optimizer, tmp_path):
+    whole = small_network(1)
+    train(whole, trainer_of(whole, optimizer), 0, 12)
+
+    cut = small_network(1)
+    trainer = trainer_of(cut, optimizer)
+    train(cut, trainer, 0, 7)
+    path = checkpoint_path(str(tmp_path), 7)
+    save_checkpoint(path, cut, trainer, {"epoch": 7})
+    resumed = small_network(99)
+    trainer = trainer_of(resumed, optimizer)
+    assert load_checkpoint(path, resumed, trainer)["epoch"] == 7
+    assert bits(resumed) == bits(cut) != bits(whole)
+    train(resumed, trainer, 7, 12)
+    assert bits(resumed) == bits(whole)
+
+
+def test_without_the_optimizers_state_the_bits_differ(tmp_path):
+    """The control: were states not restored, the test above would notice."""
+    whole = small_network(1)
+    train(whole, trainer_of(whole, "sgd"), 0, 12)
+    cut = small_network(1)
+    train(cut, trainer_of(cut, "sgd"), 0, 7)
+    train(cut, trainer_of(cut, "sgd"), 7, 12)
+    assert bits(cut) != bits(whole)
+
+
+@pytest.fixture
+def two_checkpoints(tmp_path):
+    network = small_network(1)
+    trainer = trainer_of(network, "sgd")
+    for iteration in (1, 2):
+        train(network, trainer, iteration, iteration + 1)
+        save_checkpoint(checkpoint_path(str(tmp_path), iteration), network, trainer, {"epoch": iteration})
+    return checkpoints(str(tmp_path))
+
+
+@pytest.mark.parametrize("damage", ("cut", "bit", "header", "empty", "foreign"))
+def test_a_torn_checkpoint_is_named_and_the_one_before_it_offered(two_checkpoints, damage):
+    older, newest = two_checkpoints
+    data = bytearray(open(newest, "rb").read())
+    data = {"cut": data[:-7], "bit": data[:-40] + bytes([data[-40] ^ 1]) + data[-39:], "header": data[20:],
+            "empty": b"", "foreign": b'{"a": 1}\n' + bytes(data)}[damage]
+    open(newest, "wb").write(bytes(data))
+    with pytest.raises(UserError) as refusal:
+        read_checkpoint(newest)
+    message = str(refusal.value)
+    assert newest in message and f"--resume {older}" in message and "\n" not in message
+
+
+def test_every_single_flipped_byte_is_noticed(two_checkpoints):
+    path = two_checkpoints[1]
+    data = open(path, "rb").read()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(data), 60):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        open(path, "wb").write(bytes(flipped))
+        with pytest.raises(UserError):
+            read_checkpoint(path)
+
+
+def test_the_newest_are_kept_and_unfinished_writes_removed(two_checkpoints, tmp_path):
+    (tmp_path / "iteration-000000003.ckpt.77.part").write_bytes(b"half")
+    keep_newest(str(tmp_path), 1)
+    assert os.listdir(tmp_path) == [os.path.basename(two_checkpoints[1])]
+
+
+def test_a_full_disk_is_one_error_and_the_checkpoint_before_stays(two_checkpoints):
+    network = small_network(1)
+    trainer = trainer_of(network, "sgd")
+    with pytest.raises(UserError, match="cannot be written"):
+        save_checkpoint("/dev/full/iteration-000000009.ckpt", network, trainer, {})
+    for path in two_checkpoints:
+        read_checkpoint(path)
