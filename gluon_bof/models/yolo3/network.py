@@ -73,9 +73,9 @@ def start_near_identity(network, shift=1.5, centre=0.42):
         if name.endswith("beta"):
             parameter.set_data(mx.nd.full(parameter.shape, shift))
         elif name.endswith("weight") and parameter.shape[1:] == (1, 3, 3):
-            weight = parameter.data(parameter.list_ctx()[0])
+            weight = parameter.data(parameter.list_ctx()[0]).asnumpy()
             weight[:, 0, 1, 1] += centre
-            parameter.set_data(weight)
+            parameter.set_data(mx.nd.array(weight))
 
 
 def set_objectness_prior(network, probability):

@@ -1,0 +1,139 @@
+"""COCO's average precision, by pycocotools' COCOeval on boxes; and detections in COCO's result format."""
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from gluon_bof.data.coco import category_ids
+from gluon_bof.data.pictures import finite_number
+from gluon_bof.errors import UserError
+from gluon_bof.files import write_atomically
+
+_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+_IN_NO_RANGE = -1.0  # an area that is below every range of COCOeval
+
+
+def coco_average_precision(detections, detection_set):
+    """COCOeval's twelve numbers by their names (AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm, ARl) and
+    "per_class", [AP of each class]: fractions, NaN where there is no ground truth.
+
+    detections: [Detections] in the order of detection_set.records. The ground truth is annotation_file (its areas are
+    those of the outlines), for the records' pictures and the set's classes; without one it is the records'.
+    Raises ValueError if detections and records differ in number, UserError if annotation_file can't be read."""
+    _check_length(detections, detection_set)
+    class_count = len(detection_set.classes)
+    # Pictures and classes are numbered anew, from 1, and annotations too: the JSON's ids may be text, and COCOeval
+    # takes a box with the id 0 for one that nothing found.
+    pictures, classes = range(1, len(detections) + 1), range(1, class_count + 1)
+    truth = _from_json(detection_set) if detection_set.annotation_file else _from_records(detection_set.records)
+    found = [dict(row, area=row["bbox"][2] * row["bbox"][3]) for row in _result_rows(detections, pictures, classes)]
+    with contextlib.redirect_stdout(io.StringIO()):  # standard output belongs to the scripts' one JSON line
+        evaluation = COCOeval(_index(truth, pictures, classes), _index(found, pictures, classes), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    result = {name: float(value) if value > -1 else np.nan for name, value in zip(_NAMES, evaluation.stats)}
+    # of (IoU, recall, class, area, detections a picture): all areas, 100 detections
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    result["per_class"] = [_mean_of_known(precision[:, :, index]) for index in range(class_count)]
+    return result
+
+
+def save_detections(path, detections, detection_set):
+    """Write detections as COCO's result JSON: a list of image_id, category_id, bbox [x, y, width, height], score.
+
+    The ids are annotation_file's; without one the records' image_id and the class's number, counted from 1.
+    Raises ValueError if detections and records differ in number, UserError if path can't be written."""
+    _check_length(detections, detection_set)
+    image_ids = [record.image_id for record in detection_set.records]
+    classes = category_ids(detection_set) if detection_set.annotation_file else range(1, len(detection_set.classes) + 1)
+    rows = list(_result_rows(detections, image_ids, classes))
+    write_atomically(path, json.dumps(rows, separators=(",", ":")).encode())
+
+
+def _check_length(detections, detection_set):
+    if len(detections) != len(detection_set.records):
+        raise ValueError(f"{len(detections)} pictures of detections for {len(detection_set.records)} records")
+
+
+def _result_rows(detections, image_ids, ids_of_classes):
+    """COCO's results, one dict a detection, in the order of the pictures."""
+    for image_id, found in zip(image_ids, detections):
+        boxes = np.asarray(found.boxes, np.float64).reshape(-1, 4)
+        # COCOeval counts a box that is not a number as a hit; one without area is the miss that it should be
+        boxes = np.where(np.isfinite(boxes).all(axis=1, keepdims=True), boxes, 0)
+        scores = np.nan_to_num(np.asarray(found.scores, np.float64))
+        for box, index, score in zip(_xywh(boxes), found.classes.tolist(), scores.tolist()):
+            yield {"image_id": image_id, "category_id": ids_of_classes[index], "bbox": box, "score": score}
+
+
+def _xywh(boxes):
+    """(M, 4) corner boxes -> [[x, y, width, height], ...]. COCO measures edges: no pixel is added as VOC does."""
+    boxes = np.asarray(boxes, np.float64)
+    return np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).tolist()
+
+
+def _from_records(records):
+    """The records' boxes as COCO's annotations."""
+    annotations = []
+    for number, record in enumerate(records, 1):
+        for box, index, difficult, crowd in zip(_xywh(record.boxes), record.classes.tolist(), record.difficult,
+                                                record.crowd):
+            # COCOeval overwrites "ignore" by iscrowd, and iscrowd would let a difficult box swallow every small
+            # detection inside it. What it ignores without that is a box whose area is out of range, in every range.
+            area = _IN_NO_RANGE if difficult and not crowd else box[2] * box[3]
+            annotations.append({"image_id": number, "category_id": index + 1, "bbox": box, "area": area,
+                                "iscrowd": int(crowd)})
+    return annotations
+
+
+def _from_json(detection_set):
+    """The JSON's annotations of the records' pictures and the set's classes, but for the malformed ones, which the
+    reader has reported or the user asked to skip."""
+    numbers = {record.image_id: number for number, record in enumerate(detection_set.records, 1)}
+    classes = {category_id: index for index, category_id in enumerate(category_ids(detection_set), 1)}
+    annotations = []
+    for entry in _read_annotations(detection_set.annotation_file):
+        try:
+            number, index = numbers[entry["image_id"]], classes[entry["category_id"]]
+            x, y, width, height = map(finite_number, entry["bbox"])
+        except (KeyError, TypeError, ValueError):  # of another picture or class, or malformed
+            continue
+        if width < 0 or height < 0:
+            continue
+        area = entry.get("area")
+        if not isinstance(area, (int, float)):
+            area = width * height
+        annotations.append({"image_id": number, "category_id": index, "bbox": [x, y, width, height], "area": area,
+                            "iscrowd": int(bool(entry.get("iscrowd", 0)))})
+    return annotations
+
+
+def _read_annotations(path):
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return json.load(file)["annotations"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"the annotations cannot be read any more ({reason})", path, "put the file back") from None
+
+
+def _index(annotations, pictures, classes):
+    """pycocotools' index of annotations, which get their ids here."""
+    index = COCO()
+    index.dataset = {"images": [{"id": number} for number in pictures],
+                     "categories": [{"id": number} for number in classes],
+                     "annotations": [dict(entry, id=number) for number, entry in enumerate(annotations, 1)]}
+    index.createIndex()
+    return index
+
+
+def _mean_of_known(precision):
+    """Mean of what COCOeval has not marked as absent by -1; NaN if all is."""
+    known = precision[precision > -1]
+    return float(known.mean()) if known.size else np.nan

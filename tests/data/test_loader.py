@@ -1,0 +1,157 @@
+"""Batches on the wire: the same bits for any number of workers, mixup present with workers, faults told."""
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+from gluon_bof.data.augment import Augmentation
+from gluon_bof.data.draws import BatchDraws, MixRatio
+from gluon_bof.data.loader import TrainingPictures, ValidationPictures, pad_truths, training_loader, validation_loader
+from gluon_bof.data.voc import load_voc
+from gluon_bof.errors import UserError
+from tests.tiny_sets import write_voc_set
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return load_voc(str(write_voc_set(tmp_path_factory.mktemp("set"), pictures=20)), "train").records
+
+
+def batches(records, workers, epochs=(0, 1, 2), batch=0, **options):
+    draws = BatchDraws(len(records), 4, 7, (64, 96), 2, MixRatio(), mix_until=2)
+    loader = training_loader(TrainingPictures(records, **options), draws, workers)
+    found = []
+    for epoch in epochs:
+        draws.start(epoch, batch)
+        found.append([(pictures.asnumpy(), truths.asnumpy(), broken) for pictures, truths, broken in loader])
+    return found
+
+
+def bits(epochs):
+    return [[pictures.tobytes() + truths.tobytes() for pictures, truths, _ in epoch] for epoch in epochs]
+
+
+def test_batches_are_the_same_bits_with_0_1_and_3_workers(records):
+    alone = bits(batches(records, 0))
+    assert alone == bits(batches(records, 1)) == bits(batches(records, 3))
+    assert len({bit for epoch in alone for bit in epoch}) == 15  # and no two batches are alike
+
+
+def test_an_epoch_can_be_taken_up_at_any_batch(records):
+    assert bits(batches(records, 1, (1,)))[0][3:] == bits(batches(records, 1, (1,), batch=3))[0]
+
+
+def test_mixup_is_present_with_workers_and_absent_in_the_last_epochs(records):
+    for epoch, found in enumerate(batches(records, 2)):
+        weights = np.concatenate([truths[truths[..., 4] >= 0][:, 5] for _, truths, _ in found])
+        if epoch < 2:
+            assert ((weights > 0) & (weights < 1)).mean() > 0.9
+        else:
+            assert (weights == 1).all()
+
+
+def test_workers_do_not_repeat_each_others_draws(records):
+    """One picture in every place of the batch: only the augmentation can tell the samples apart."""
+    found = batches([records[0]] * 20, 3, epochs=(2,))[0]
+    samples = [picture.tobytes() for pictures, _, _ in found for picture in pictures]
+    assert len(set(samples)) == len(samples) == 20
+
+
+def test_what_crosses_the_wire_is_small_and_well_formed(records):
+    for pictures, truths, broken in batches(records, 1, (0,))[0]:
+        assert pictures.dtype == np.uint8 and pictures.shape[1:] in ((64, 64, 3), (96, 96, 3))
+        assert truths.dtype == np.float32 and truths.shape[2] == 6 and broken == []
+        size = pictures.shape[1]
+        real = truths[truths[..., 4] >= 0]
+        assert (real[:, :2] < real[:, 2:4]).all() and real[:, :4].min() >= 0 and real[:, :4].max() <= size
+        assert (truths[truths[..., 4] < 0] == -1).all()
+
+
+def test_padding_has_few_shapes():
+    shapes = {pad_truths([np.ones((count, 6), np.float32)]).shape for count in range(130)}
+    assert shapes == {(1, rows, 6) for rows in (8, 16, 32, 64, 128, 256)}
+
+
+@pytest.fixture
+def with_a_broken_picture(tmp_path):
+    root = write_voc_set(tmp_path, pictures=8)
+    records = load_voc(str(root), "train").records
+    path = records[3].path
+    data = open(path, "rb").read()
+    open(path, "wb").write(data[:len(data) // 2])
+    return records, path
+
+
+@pytest.mark.parametrize("workers", (0, 2))
+def test_a_broken_picture_stops_training_by_name(with_a_broken_picture, workers):
+    records, path = with_a_broken_picture
+    with pytest.raises(UserError) as refusal:
+        batches(records, workers)
+    assert path in str(refusal.value) and "--on-bad-sample skip" in str(refusal.value)
+
+
+@pytest.mark.parametrize("workers", (0, 2))
+def test_or_is_left_out_and_named(with_a_broken_picture, workers):
+    records, path = with_a_broken_picture
+    found = batches(records, workers, on_bad_sample="skip")
+    assert bits(found) == bits(batches(records, 0, on_bad_sample="skip"))
+    assert any(path in name for epoch in found for _, _, broken in epoch for name in broken)
+
+
+def test_pictures_without_boxes_are_negatives(tmp_path):
+    root = write_voc_set(tmp_path, pictures=4)
+    for path in (root / "VOC2007" / "Annotations").iterdir():
+        text = path.read_text()
+        path.write_text(text[:text.index("<object>")] + "</annotation>")
+    records = load_voc(str(root), "train", classes=("red",)).records
+    for _, truths, _ in batches(records, 0, (0, 2))[0]:
+        assert (truths == -1).all()
+
+
+@pytest.mark.parametrize("workers", (0, 2))
+def test_validation_sees_every_picture_once_in_order(records, workers):
+    loader = validation_loader(ValidationPictures(records, 64), 8, workers)
+    shapes, indices = zip(*[(pictures.shape, index) for pictures, index in loader])
+    assert sum(indices, []) == list(range(20))
+    assert shapes == ((8, 64, 64, 3), (8, 64, 64, 3), (4, 64, 64, 3))
+
+
+def test_without_augmentation_boxes_are_only_scaled(records):
+    dataset = TrainingPictures(records, Augmentation.none())
+    draw = BatchDraws(len(records), 1, 0, (96,)).draw_batch(0, 0)[0]
+    record = records[draw.index]
+    np.testing.assert_allclose(dataset[draw][1][:, :4],
+                               record.boxes * np.tile((96 / record.width, 96 / record.height), 2), rtol=1e-5)
+
+
+def test_workers_die_with_a_killed_trainer(tmp_path):
+    write_voc_set(tmp_path, pictures=8)
+    code = textwrap.dedent(f"""
+        import multiprocessing, os, signal
+        from gluon_bof.data.draws import BatchDraws
+        from gluon_bof.data.loader import TrainingPictures, training_loader
+        from gluon_bof.data.voc import load_voc
+        records = load_voc({str(tmp_path)!r}, "train").records
+        loader = training_loader(TrainingPictures(records), BatchDraws(8, 1, 0, (64,)), 2)
+        list(loader)
+        print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """)
+    told = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, universal_newlines=True)
+    workers = [int(word) for word in told.stdout.split()]
+    assert len(workers) == 2
+    deadline = time.time() + 10
+    while any(_is_running(worker) for worker in workers):
+        assert time.time() < deadline, "a worker outlived its trainer"
+        time.sleep(0.05)
+
+
+def _is_running(process):
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

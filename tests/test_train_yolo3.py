@@ -1,0 +1,236 @@
+"""The script as a user runs it, on a small real set: what it leaves, how it stops, and that it goes on to the bit."""
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gluon_bof.models import params_format
+from gluon_bof.training.checkpoint_files import checkpoints
+from tests.tiny_sets import write_voc_set
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ("--dataset voc --network mobilenet0.25 --data-shape 64 --random-shapes 64,96 --random-shape-interval 2 "
+         "--batch-size 4 --epochs 3 --lr 0.001 --lr-mode cosine --warmup-epochs 1 --mixup --no-mixup-epochs 1 "
+         "--label-smooth-eps 0.1 --pretrained-base no -j 1 --log-interval 2 --seed 3 --no-wd --syncbn").split()
+
+
+def command(folder, *words, script="train_yolo3.py"):
+    return [sys.executable, str(ROOT / script), *words]
+
+
+def run(folder, *words, **how):
+    return subprocess.run(command(folder, *words), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          universal_newlines=True, **how)
+
+
+def start(folder, *words):
+    return subprocess.Popen(command(folder, *words), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            universal_newlines=True)
+
+
+def training(folder, name):
+    return [*SMALL, "--dataset-root", str(folder / "set"), "--name", name]
+
+
+def parameters(folder, name):
+    return (folder / "runs" / name / "last.params").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a set and a run that nobody interrupted."""
+    folder = tmp_path_factory.mktemp("work")
+    write_voc_set(folder / "set", pictures=16, validation=4)
+    finished = run(folder, *training(folder, "whole"))
+    assert finished.returncode == 0, finished.stderr
+    (folder / "outcome.json").write_text(finished.stdout.splitlines()[-1])
+    return folder
+
+
+def test_the_last_line_is_the_outcome_and_the_folder_is_complete(folder):
+    outcome = json.loads((folder / "outcome.json").read_text())
+    assert outcome["run"] == "runs/whole" and 0 <= outcome["map"] <= 1 and outcome["iterations"] == 12
+    place = folder / "runs" / "whole"
+    for name in ("config.json", "log.txt", "metrics.csv", "intervals.csv", "last.params", "best.params", "classes.txt",
+                 "pictures/learning_rate_and_losses.png", "pictures/validation_map.png",
+                 "pictures/training_pictures.png", "pictures/validation_pictures.png"):
+        assert (place / name).stat().st_size > 0, name
+    assert sorted(outcome["pictures"]) == sorted(f"runs/whole/pictures/{p.name}" for p in (place / "pictures").iterdir())
+    configuration = json.loads((place / "config.json").read_text())
+    assert configuration["options"]["epochs"] == 3 and configuration["environment"]["versions"]["mxnet"] == "1.9.1"
+    assert len(checkpoints(str(place / "checkpoints"))) == 3
+    rows = (place / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 4 and rows[0].startswith("epoch,iteration,learning_rate,objectness_loss")
+    assert (place / "classes.txt").read_text().split() == ["blue", "green", "red"]
+
+
+def test_the_workers_number_changes_no_bit(folder):
+    for workers in ("0", "3"):
+        assert run(folder, *training(folder, f"workers-{workers}"), "-j", workers).returncode == 0
+        assert parameters(folder, f"workers-{workers}") == parameters(folder, "whole")
+
+
+def test_another_seed_changes_them(folder):
+    assert run(folder, *training(folder, "seed"), "--seed", "4").returncode == 0
+    assert parameters(folder, "seed") != parameters(folder, "whole")
+
+
+def wait_for(process, condition, seconds=60):
+    deadline = time.time() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.time() < deadline
+        time.sleep(0.0005)
+
+
+def kill_and_resume(folder, name, condition):
+    process = start(folder, *training(folder, name))
+    wait_for(process, lambda: condition(folder / "runs" / name))
+    process.kill()
+    process.wait()
+    resumed = run(folder, "--resume", f"runs/{name}")
+    assert resumed.returncode == 0, resumed.stderr
+    assert parameters(folder, name) == parameters(folder, "whole")
+    outcome = json.loads(resumed.stdout.splitlines()[-1])
+    assert outcome["map"] == json.loads((folder / "outcome.json").read_text())["map"]
+    for table in ("metrics", "intervals"):
+        counts = [(folder / "runs" / which / f"{table}.csv").read_text().count("\n") for which in (name, "whole")]
+        assert counts[0] == counts[1], table
+
+
+def in_the_middle_of_a_checkpoint(number):
+    def condition(place):
+        unfinished = list((place / "checkpoints").glob("*.part")) if (place / "checkpoints").is_dir() else []
+        return bool(unfinished) and len(checkpoints(str(place / "checkpoints"))) >= number
+    return condition
+
+
+def after_rows(table, count):
+    def condition(place):
+        path = place / f"{table}.csv"
+        return path.exists() and path.read_text().count("\n") > count
+    return condition
+
+
+def test_killed_while_it_writes_a_checkpoint_it_goes_on_to_the_bit(folder):
+    kill_and_resume(folder, "killed-writing", in_the_middle_of_a_checkpoint(1))
+
+
+def test_killed_before_its_first_checkpoint_it_goes_on_to_the_bit(folder):
+    kill_and_resume(folder, "killed-early", lambda place: (place / "config.json").exists())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", range(5))
+def test_killed_at_random_moments_it_goes_on_to_the_bit(folder, moment):
+    rng = random.Random(moment)
+    pause, conditions = rng.uniform(0, 1.5), (after_rows("intervals", rng.randint(1, 5)), in_the_middle_of_a_checkpoint(0),
+                                              after_rows("metrics", rng.randint(1, 2)))
+    condition, seen = rng.choice(conditions), []
+
+    def later(place):
+        if not seen and condition(place):
+            seen.append(time.time())
+        return bool(seen) and (time.time() > seen[0] + pause * 0.3)
+    kill_and_resume(folder, f"killed-{moment}", later)
+
+
+@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
+def test_asked_to_stop_it_saves_and_says_how_to_go_on(folder, number):
+    name = f"stopped-{int(number)}"
+    process = start(folder, *training(folder, name))
+    wait_for(process, lambda: after_rows("intervals", 1)(folder / "runs" / name))
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert f"--resume runs/{name}" in errors and "Traceback" not in errors
+    resumed = run(folder, "--resume", f"runs/{name}")
+    assert resumed.returncode == 0, resumed.stderr
+    assert parameters(folder, name) == parameters(folder, "whole")
+
+
+def test_a_finished_run_resumed_says_its_outcome_again(folder):
+    again = run(folder, "--resume", "runs/whole")
+    assert again.returncode == 0, again.stderr
+    outcome, before = json.loads(again.stdout.splitlines()[-1]), json.loads((folder / "outcome.json").read_text())
+    assert outcome["map"] == before["map"]
+
+
+def refused(folder, *words):
+    answer = run(folder, *words)
+    lines = [line for line in answer.stderr.splitlines() if line.startswith("error: ")]
+    assert answer.returncode == 2, answer.stderr
+    assert len(lines) == 1 and "Traceback" not in answer.stderr
+    return lines[0]
+
+
+def test_a_resumed_run_keeps_its_configuration(folder):
+    assert "--epochs 9" in refused(folder, "--dataset", "voc", "--resume", "runs/whole", "--epochs", "9")
+
+
+def test_a_torn_checkpoint_is_refused_by_name_and_the_one_before_it_offered(folder):
+    name = "torn"
+    assert run(folder, *training(folder, name)).returncode == 0
+    older, newest = checkpoints(str(folder / "runs" / name / "checkpoints"))[-2:]
+    os.truncate(newest, os.path.getsize(newest) - 100)
+    message = refused(folder, "--resume", f"runs/{name}")
+    assert os.path.basename(newest) in message and os.path.basename(older) in message
+    offered = message.split("--resume ")[1].split()[0]
+    resumed = run(folder, "--resume", offered)
+    assert resumed.returncode == 0, resumed.stderr
+    assert parameters(folder, name) == parameters(folder, "whole")
+    assert run(folder, "--resume", f"runs/{name}").returncode == 0  # the torn one has been written again
+
+
+def test_places_that_hold_no_run_are_refused(folder):
+    assert "config.json" in refused(folder, "--resume", "runs/nothing")
+    assert "config.json" in refused(folder, "--resume", "set")
+    assert "a run of this name is there already" in refused(folder, *training(folder, "whole"))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(folder):
+    words = [word for word in training(folder, "infinite")]
+    message = refused(folder, *words, "--lr", "1e30", "--warmup-epochs", "0", "--init", "gluoncv")
+    assert "loss became" in message and "epoch" in message and "batch" in message and "learning rate" in message
+
+
+def test_weights_alone_can_be_started_from(folder):
+    words = [*training(folder, "warm"), "--resume", "runs/whole/last.params", "--start-epoch", "2"]
+    finished = run(folder, *words)
+    assert finished.returncode == 0, finished.stderr
+    assert json.loads(finished.stdout.splitlines()[-1])["iterations"] == 12
+    assert parameters(folder, "warm") != parameters(folder, "whole")
+
+
+@pytest.mark.parametrize("damage", ("missing", "cut", "foreign", "other"))
+def test_unfit_weights_are_refused_by_name(folder, damage, tmp_path):
+    path = tmp_path / "bad.params"
+    whole = parameters(folder, "whole")
+    arrays = params_format.loads(whole)
+    if damage == "cut":
+        path.write_bytes(whole[:1000])
+    elif damage == "foreign":
+        path.write_bytes(b"\x80\x04pickle")
+    elif damage == "other":
+        path.write_bytes(params_format.dumps({"x.weight": np.zeros((2, 2), np.float32),
+                                              **dict(list(arrays.items())[3:])}))
+    message = refused(folder, *training(folder, f"bad-{damage}"), "--resume", str(path))
+    assert str(path) in message
+
+
+def test_evaluate_agrees_with_the_run_and_prints_one_object(folder):
+    answer = subprocess.run([sys.executable, "-m", "gluon_bof", "evaluate", str(folder / "runs/whole"), "--last", "-j",
+                             "0"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert answer.returncode == 0, answer.stderr
+    lines = answer.stdout.splitlines()
+    assert len(lines) == 1
+    outcome = json.loads(lines[0])
+    assert outcome["map"] == json.loads((folder / "outcome.json").read_text())["map"]
+    assert outcome["pictures"] == 4 and set(outcome["per_class"]) == {"blue", "green", "red"}
