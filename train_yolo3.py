@@ -6,7 +6,10 @@ import json
 import sys
 import warnings
 
-from gluon_bof.errors import user_facing
+try:
+    from gluon_bof.errors import user_facing
+except ImportError as unsupported:  # a Python or NumPy that MXNet 1.9.1 does not run on; the message says which do
+    raise SystemExit(print(f"error: {unsupported}", file=sys.stderr) or 2)
 from gluon_bof.options import Yolo3Options, check_yolo3, integers, parse, to_json
 from gluon_bof.paper.recipes import EMBEDDED_YOLO3
 

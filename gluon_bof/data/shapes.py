@@ -21,14 +21,14 @@ SPLITS = {"trainval": 1000, "test": 250}
 SEED = 20190211
 FRAMES = ((208, 160), (160, 208), (192, 192), (224, 160), (176, 176), (192, 144))  # width, height
 OVERSAMPLING = 2
-SIDES = (36, 84)  # of an object, in pixels
+SIDES = (40, 96)  # of an object, in pixels
 LEAST_INSIDE = 0.65  # of an object, within the frame
-LEAST_VISIBLE = 0.6  # of an object, not covered by later ones
-DIFFICULT_BELOW = 0.75
+LEAST_VISIBLE = 0.7  # of an object, not covered by later ones
+DIFFICULT_BELOW = 0.8
 EMPTY_SHARE = 0.03
 # colour hints at the class, as it does in the world, but only the outline decides it
 TYPICAL_HUE = dict(zip(CLASSES, range(0, 180, 30)))  # in OpenCV's half degrees
-TYPICAL_SHARE = 0.75
+TYPICAL_SHARE = 0.85
 
 
 def load_shapes(role, root=None):
@@ -123,7 +123,7 @@ def draw_picture(split, index):
     width, height = FRAMES[rng.integers(len(FRAMES))]
     canvas = _ground(rng, height * OVERSAMPLING, width * OVERSAMPLING)
     placed = []
-    wanted = 0 if rng.random() < EMPTY_SHARE else rng.integers(2, 8)
+    wanted = 0 if rng.random() < EMPTY_SHARE else rng.integers(2, 7)
     for _ in range(wanted):
         _place(rng, canvas, placed)
     picture = cv2.resize(canvas.clip(0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)

@@ -86,7 +86,7 @@ def _from_records(records):
                                                 record.crowd):
             # COCOeval overwrites "ignore" by iscrowd, and iscrowd would let a difficult box swallow every small
             # detection inside it. What it ignores without that is a box whose area is out of range, in every range.
-            area = _IN_NO_RANGE if difficult and not crowd else box[2] * box[3]
+            area = _IN_NO_RANGE if difficult else box[2] * box[3]
             annotations.append({"image_id": number, "category_id": index + 1, "bbox": box, "area": area,
                                 "iscrowd": int(crowd)})
     return annotations

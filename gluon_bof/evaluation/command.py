@@ -5,6 +5,8 @@ import argparse
 import json
 import os
 import sys
+import time
+from math import nan
 
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.options import CLASSES, CONFIG, Yolo3Options, from_json, read_config
@@ -60,14 +62,13 @@ class _Parser(argparse.ArgumentParser):
 
 def evaluate(arguments, weights):
     """{"weights", "map", "metric", "per_class", …} of these weights on the options' validation set."""
-    import time
-
     from gluon_bof.backend import mx
     from gluon_bof.data.loader import ValidationPictures, validation_loader
     from gluon_bof.data.sets import class_names, open_set
     from gluon_bof.evaluation.coco import save_detections
     from gluon_bof.evaluation.detect import detect
     from gluon_bof.evaluation.score import score
+    from gluon_bof.evaluation.voc import per_class_table
     from gluon_bof.models.devices import contexts
     from gluon_bof.models.weights import load_weights
     from gluon_bof.models.yolo3.loss import InferenceGraph
@@ -92,9 +93,8 @@ def evaluate(arguments, weights):
     if arguments.save:
         save_detections(arguments.save, detections, found_set)
     result = score(detections, found_set, options.metric)
-    for name, value in result["per_class"].items():
-        print(f"{name:>20} {'-' if value is None else f'{value:.4f}'}", file=sys.stderr)
-    print(f"{'mAP (' + result['metric'] + ')':>20} {result['map']:.4f}", file=sys.stderr)
+    print(per_class_table([nan if ap is None else ap for ap in result["per_class"].values()], found_set.classes),
+          file=sys.stderr)
     return {"run": arguments.run, "weights": weights, "sha256": digest, "dataset": options.dataset,
             "pictures": len(found_set), "pictures_per_second": len(found_set) / seconds,
             "skipped": len(found_set.faults), **result}

@@ -158,10 +158,15 @@ def test_equal_scores_count_in_the_order_of_the_pictures():
     first = voc_average_precision([hit, miss], records, 1, eleven_point=False)
     second = voc_average_precision([miss, hit], records, 1, eleven_point=False)
     assert first == pytest.approx([0.5]) and second == pytest.approx([0.25])
-    # within a picture, in the order of its detections, here more of them than a short sort keeps stable
-    others = [(100, 100, 140, 140)] * 40
-    within = [detections([box] + others, (0,) * 41, (0.5,) * 41)]
-    assert voc_average_precision(within, records[:1], 1, eleven_point=False) == [1.0]
+
+
+def test_equal_scores_count_in_the_order_of_the_detections():
+    """The hit is the fifth of the detections with the better score, among more than a short sort keeps in order."""
+    box, count = (10, 10, 40, 40), 200
+    boxes = [(100, 100, 140, 140)] * count
+    boxes[8] = box
+    found = [detections(boxes, (0,) * count, np.tile((0.5, 0.25), count // 2))]
+    assert voc_average_precision(found, [record([box], (0,))], 1, eleven_point=False) == pytest.approx([1 / 5])
 
 
 def test_a_box_that_is_no_number_is_a_miss():

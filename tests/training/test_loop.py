@@ -1,0 +1,125 @@
+"""Steps over one and several devices, and the losses of an epoch."""
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gluon_bof.backend import gluon, mx
+from gluon_bof.errors import UserError
+from gluon_bof.models.devices import build_trainer, contexts, parse_cards, refuse_too_new
+from gluon_bof.models.norm import norm_layer
+from gluon_bof.training.loop import EpochLosses, Step, train_epoch
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class TwoLosses(gluon.HybridBlock):
+    """A linear model with two losses a picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = gluon.nn.Dense(2, in_units=12)
+
+    def hybrid_forward(self, F, pictures, truth):
+        error = self.dense(F.reshape(pictures.astype("float32"), (0, -1)) / 255) - truth
+        first, second = F.split(error ** 2, axis=1, num_outputs=2, squeeze_axis=True)
+        return first, second
+
+
+def steps_on(devices, count=5):
+    mx.random.seed(1)
+    graph = TwoLosses()
+    graph.initialize(ctx=devices)
+    trainer = build_trainer(graph.collect_params(), mx.optimizer.SGD(learning_rate=0.1, momentum=0.9), devices,
+                            kvstore="local")
+    step = Step(graph, lambda pictures, truth: (pictures, truth), trainer, devices, 6)
+    rng = np.random.default_rng(0)
+    losses = [step(mx.nd.array(rng.integers(0, 255, (6, 2, 2, 3)), dtype="uint8"), mx.nd.array(rng.normal(size=(6, 2))))
+              for _ in range(count)]
+    return [loss.asnumpy() for loss in losses], graph.dense.weight.data(devices[0]).asnumpy()
+
+
+def test_two_devices_do_what_one_does():
+    one, two = steps_on([mx.cpu(0)]), steps_on([mx.cpu(0), mx.cpu(1)])
+    np.testing.assert_allclose(one[0], two[0], rtol=1e-5)
+    np.testing.assert_allclose(one[1], two[1], rtol=1e-5)
+
+
+def test_synchronised_normalisation_over_two_devices_is_that_of_the_whole_batch():
+    """In a process of its own, because MXNet reads its number of threads when it starts."""
+    code = textwrap.dedent("""
+        import numpy as np
+        from gluon_bof.backend import autograd, gluon, mx
+        from gluon_bof.models.norm import norm_layer
+        devices = [mx.cpu(0), mx.cpu(1)]
+        layer, arguments = norm_layer(True, devices)
+        assert layer is gluon.contrib.nn.SyncBatchNorm
+        synchronised, whole = layer(in_channels=3, **arguments), gluon.nn.BatchNorm(in_channels=3)
+        synchronised.initialize(ctx=devices)
+        whole.initialize()
+        x = mx.nd.array(np.random.default_rng(0).normal(2, 3, (8, 3, 4, 4)))
+        with autograd.record():
+            expected = whole(x).asnumpy()
+            parts = [synchronised(part) for part in gluon.utils.split_and_load(x, devices)]
+            found = np.concatenate([part.asnumpy() for part in parts])
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    """)
+    environment = dict(os.environ, MXNET_CPU_WORKER_NTHREADS="4", PYTHONPATH=str(ROOT))
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60, env=environment)
+
+
+def test_synchronised_normalisation_that_would_hang_is_refused(monkeypatch):
+    monkeypatch.delenv("MXNET_CPU_WORKER_NTHREADS", raising=False)
+    with pytest.raises(UserError, match="MXNET_CPU_WORKER_NTHREADS"):
+        norm_layer(True, [mx.cpu(0), mx.cpu(1)])
+    assert norm_layer(True, [mx.cpu(0)])[0] is norm_layer(False, [mx.cpu(0)])[0] is gluon.nn.BatchNorm
+
+
+def test_a_missing_gpu_and_one_too_new_are_refused_by_name():
+    assert contexts("") == [mx.cpu(0)]
+    for gpus in ("99", "0,0", "x"):
+        with pytest.raises(UserError):
+            contexts(gpus)
+    cards = parse_cards("NVIDIA GeForce RTX 4090, 8.9\nNVIDIA H100 PCIe, 9.0\nnonsense\n")
+    assert cards == [("NVIDIA GeForce RTX 4090", 8.9), ("NVIDIA H100 PCIe", 9.0)]
+    refuse_too_new(cards[:1])
+    with pytest.raises(UserError, match="H100"):
+        refuse_too_new(cards)
+
+
+def batches_of(values):
+    return [(np.zeros((2, 1)), value, []) for value in values]
+
+
+def test_an_epochs_losses_are_means_and_survive_being_saved():
+    losses = EpochLosses(("a", "b"))
+    step = lambda pictures, value: mx.nd.array(value)  # noqa: E731
+    seen = []
+    reached = train_epoch(batches_of([(1, 2), (3, 4), (5, 9)]), step, losses, 0, 4, lambda batch: 0.1,
+                          seen.append, None)
+    assert reached == 7 and seen == [4, 5, 6]
+    assert losses.means() == pytest.approx({"a": 3, "b": 5, "total": 8})
+    assert losses.pictures == 6
+    assert EpochLosses(("a", "b"), losses.saved()).means() == losses.means()
+
+
+@pytest.mark.parametrize("bad", (float("nan"), float("inf")))
+def test_a_loss_that_is_not_finite_names_its_place(bad):
+    step = lambda pictures, value: mx.nd.array(value)  # noqa: E731
+    with pytest.raises(UserError) as refusal:
+        train_epoch(batches_of([(1, 2), (3, bad), (5, 6)]), step, EpochLosses(("a", "b")), 3, 40,
+                    lambda batch: 2.1e-3, lambda batch: False, None)
+    assert f"b loss became {bad} at epoch 3, batch 41, learning rate 0.0021" in str(refusal.value)
+
+
+def test_stopping_drains_what_is_in_flight():
+    done = []
+    step = lambda pictures, value: done.append(value) or mx.nd.array(value)  # noqa: E731
+    losses = EpochLosses(("a", "b"))
+    reached = train_epoch(batches_of([(i, i) for i in range(10)]), step, losses, 0, 0, lambda batch: 0.1,
+                          lambda batch: batch == 2, None)
+    assert reached == len(done) == losses.batches == 5
