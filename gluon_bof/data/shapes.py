@@ -26,8 +26,11 @@ LEAST_INSIDE = 0.65  # of an object, within the frame
 LEAST_VISIBLE = 0.7  # of an object, not covered by later ones
 DIFFICULT_BELOW = 0.8
 EMPTY_SHARE = 0.03
-# colour hints at the class, as it does in the world, but only the outline decides it
+# colour and texture hint at the class, as they do in the world, but only the outline decides it
 TYPICAL_HUE = dict(zip(CLASSES, range(0, 180, 30)))  # in OpenCV's half degrees
+TYPICAL_TEXTURE = dict(circle="plain", cross="upright stripes", ring="shaded", square="checks", star="dots",
+                       triangle="level stripes")
+TEXTURES = tuple(TYPICAL_TEXTURE.values())
 TYPICAL_SHARE = 0.85
 
 
@@ -226,19 +229,32 @@ def _paint(rng, canvas, mask, label):
     colour = _vivid_colour(rng, label)
     while abs(colour.mean() - behind) < 25:
         colour = _vivid_colour(rng, label)
-    height, width = mask.shape
-    y, x = np.mgrid[:height, :width]
-    period, angle = rng.uniform(8, 26), rng.uniform(0, np.pi)
-    along = (x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period
-    across = (y * np.cos(angle) - x * np.sin(angle)) * 2 * np.pi / period
-    pattern = {0: np.zeros_like(along), 1: np.sign(np.sin(along)), 2: np.sign(np.sin(along) * np.sin(across)),
-               3: (np.sin(along) * np.sin(across) > 0.4) * 2.0 - 1, 4: np.sin(along / 6)}[int(rng.integers(5))]
-    contrast = rng.uniform(10, 35) * rng.choice((-1, 1), 3)
-    canvas[mask] = (colour + pattern[mask][:, None] * contrast).astype(np.float32)
+    texture = TYPICAL_TEXTURE[label] if rng.random() < TYPICAL_SHARE else TEXTURES[rng.integers(len(TEXTURES))]
+    contrast = rng.uniform(25, 50) * rng.choice((-1, 1))
+    canvas[mask] = (colour + _texture(rng, texture, mask.shape)[mask][:, None] * contrast).astype(np.float32)
     if rng.random() < 0.7:
         inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3)), iterations=int(rng.integers(1, 4)),
                           borderValue=1).astype(bool)
         canvas[mask & ~inner] = colour * 0.35 if colour.mean() > behind else 255 - (255 - colour) * 0.35
+
+
+def _texture(rng, name, shape):
+    """(height, width) pattern in [-1, 1] over the whole frame."""
+    y, x = np.mgrid[:shape[0], :shape[1]].astype(np.float32)
+    turn = rng.uniform(-0.25, 0.25)
+    pace = 2 * np.pi / (rng.uniform(8, 15) * OVERSAMPLING)
+    along, across = (x * np.cos(turn) + y * np.sin(turn)) * pace, (y * np.cos(turn) - x * np.sin(turn)) * pace
+    if name == "upright stripes":
+        return np.sign(np.sin(along))
+    if name == "level stripes":
+        return np.sign(np.sin(across))
+    if name == "checks":
+        return np.sign(np.sin(along) * np.sin(across))
+    if name == "dots":
+        return np.where(np.cos(along) + np.cos(across) > 0.7, 1.0, -0.5)
+    if name == "shaded":
+        return np.sin(along / 5)
+    return np.zeros(shape)
 
 
 def _tight_box(mask):
