@@ -3,6 +3,7 @@ import functools
 import sys
 
 EXIT_STATUS = 2
+INTERRUPTED = 130  # what a shell gives for Ctrl-C
 
 
 class UserError(Exception):
@@ -28,6 +29,9 @@ def user_facing(main):
     def wrapper(*args, **kwargs):
         try:
             return main(*args, **kwargs)
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
         except UserError as error:
             message = str(error)
         except OSError as error:

@@ -172,4 +172,8 @@ def follow(truth, view):
     """The boxes as the view shows them, (K, 6); those whose centre falls outside the window go."""
     seen = boxes.crop(boxes.translate(truth, *view.offset), *view.window)
     seen = boxes.resize(seen, view.size[0] / view.window[2], view.size[1] / view.window[3])
-    return boxes.flip(seen, view.size[0]) if view.flip else seen
+    if view.flip:
+        seen = boxes.flip(seen, view.size[0])
+    # rounding must not push a side below 0, which would mark the row as padding
+    seen[:, :4] = np.clip(seen[:, :4], 0, np.tile(view.size, 2))
+    return seen

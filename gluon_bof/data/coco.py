@@ -40,7 +40,8 @@ def load_coco(root_or_json, role, classes=None, on_bad_sample="error", split=Non
     categories = _categories(content["categories"], path)
     names = tuple(categories) if classes is None else unique_names(classes)
     unknown = [class_name for class_name in names if class_name not in categories]
-    if unknown:
+    # what validates may lack a class that was trained on; what trains must hold all that were asked for
+    if unknown and (role == "train" or len(unknown) == len(names)):
         raise UserError(f"class {unknown[0]!r} is not among its categories ({_some(list(categories))})", path,
                         "mend --classes")
     if len(content["images"]) == TRAIN2017_PICTURES:
@@ -48,7 +49,7 @@ def load_coco(root_or_json, role, classes=None, on_bad_sample="error", split=Non
     pictures = _Pictures(root_or_json, path)
     images = _images(content["images"], pictures, path, faults)
     dropped = {entry["id"] for entry in content["images"] if _is_entry(entry) and entry["id"] not in images}
-    class_of = {categories[class_name]: index for index, class_name in enumerate(names)}
+    class_of = {categories[class_name]: index for index, class_name in enumerate(names) if class_name in categories}
     boxes = _boxes(content["annotations"], images, dropped, class_of, set(categories.values()), path, faults)
     records = [_record(images[image_id], boxes.get(image_id, ()), path) for image_id in sorted(images, key=_id_order)]
     if skip_empty:
@@ -61,11 +62,13 @@ def load_coco(root_or_json, role, classes=None, on_bad_sample="error", split=Non
 
 
 def category_ids(detection_set):
-    """The JSON's category ids, [id of class 0, id of class 1, ...], for COCO's evaluation."""
+    """The JSON's category ids, [id of class 0, id of class 1, ...], for COCO's evaluation; free ones for absent classes."""
     path = detection_set.annotation_file
     if path not in _category_ids:
         _category_ids[path] = _categories(_read_json(path)["categories"], path)
-    return [_category_ids[path][name] for name in detection_set.classes]
+    known = _category_ids[path]
+    free = max(known.values()) + 1
+    return [known.get(name, free + number) for number, name in enumerate(detection_set.classes)]
 
 
 def is_coco(root):

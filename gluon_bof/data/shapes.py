@@ -1,4 +1,4 @@
-"""The embedded set: six shapes in many colours and textures on cluttered ground, drawn from a seed into a cache folder.
+"""The embedded set: four shapes in many colours and textures on cluttered ground, drawn from a seed into a cache folder.
 
 It is written once as JPEG and VOC XML and read back like any other set, so that the real reading path is used.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
 
-CLASSES = ("circle", "cross", "ring", "square", "star", "triangle")
+CLASSES = ("circle", "cross", "ring", "triangle")
 VERSION = 1  # a new number wherever a pixel changes, so that an old cache is left alone
 SPLITS = {"trainval": 1000, "test": 250}
 SEED = 20190211
@@ -27,9 +27,8 @@ LEAST_VISIBLE = 0.7  # of an object, not covered by later ones
 DIFFICULT_BELOW = 0.8
 EMPTY_SHARE = 0.03
 # colour and texture hint at the class, as they do in the world, but only the outline decides it
-TYPICAL_HUE = dict(zip(CLASSES, range(0, 180, 30)))  # in OpenCV's half degrees
-TYPICAL_TEXTURE = dict(circle="plain", cross="upright stripes", ring="shaded", square="checks", star="dots",
-                       triangle="level stripes")
+TYPICAL_HUE = dict(zip(CLASSES, range(0, 180, 45)))  # in OpenCV's half degrees
+TYPICAL_TEXTURE = dict(circle="plain", cross="checks", ring="shaded", triangle="stripes")
 TEXTURES = tuple(TYPICAL_TEXTURE.values())
 TYPICAL_SHARE = 0.85
 
@@ -194,18 +193,13 @@ def _outline(label, side, stretch, degrees):
     if label in ("circle", "ring"):
         angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
         points = np.stack([np.cos(angles), np.sin(angles)], axis=1) / 2
-    elif label == "square":
-        points = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * 0.44
     elif label == "triangle":
         points = np.array([(0, -0.55), (0.52, 0.42), (-0.52, 0.42)])
-    elif label == "cross":
+    else:
         arm = 0.17
         quarter = np.array([(arm, -0.5), (arm, -arm), (0.5, -arm)])
         turns = [np.array([(np.cos(a), -np.sin(a)), (np.sin(a), np.cos(a))]) for a in np.arange(4) * np.pi / 2]
         points = np.concatenate([quarter @ turn.T for turn in turns])
-    else:
-        angles = np.arange(10) * np.pi / 5 - np.pi / 2
-        points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.where(np.arange(10) % 2, 0.23, 0.56)[:, None]
     points = points * side * (np.sqrt(stretch), 1 / np.sqrt(stretch))
     turn = np.deg2rad(degrees)
     return points @ np.array([(np.cos(turn), np.sin(turn)), (-np.sin(turn), np.cos(turn))])
@@ -242,16 +236,12 @@ def _texture(rng, name, shape):
     """(height, width) pattern in [-1, 1] over the whole frame."""
     y, x = np.mgrid[:shape[0], :shape[1]].astype(np.float32)
     turn = rng.uniform(-0.25, 0.25)
-    pace = 2 * np.pi / (rng.uniform(8, 15) * OVERSAMPLING)
+    pace = 2 * np.pi / (rng.uniform(12, 20) * OVERSAMPLING)
     along, across = (x * np.cos(turn) + y * np.sin(turn)) * pace, (y * np.cos(turn) - x * np.sin(turn)) * pace
-    if name == "upright stripes":
-        return np.sign(np.sin(along))
-    if name == "level stripes":
+    if name == "stripes":
         return np.sign(np.sin(across))
     if name == "checks":
         return np.sign(np.sin(along) * np.sin(across))
-    if name == "dots":
-        return np.where(np.cos(along) + np.cos(across) > 0.7, 1.0, -0.5)
     if name == "shaded":
         return np.sin(along / 5)
     return np.zeros(shape)

@@ -289,3 +289,21 @@ def test_ten_thousand_pictures_load_in_seconds(tmp_path):
     found = load_coco(str(tmp_path), "train")
     assert sum(len(record.boxes) for record in found.records) == 70000
     assert time.perf_counter() - began < 10  # 0.6 s on an idle machine
+
+
+def test_a_validation_part_may_lack_a_class_that_was_trained_on(tmp_path):
+    (tmp_path / "annotations").mkdir()
+    for role, names in (("train", ("cat", "dog")), ("val", ("cat",))):
+        cv2.imwrite(str(tmp_path / f"{role}.jpg"), np.zeros((40, 60, 3), np.uint8))
+        content = {"images": [{"id": 1, "file_name": f"{role}.jpg", "width": 60, "height": 40}],
+                   "categories": [{"id": 5 + number, "name": name} for number, name in enumerate(names)],
+                   "annotations": [{"id": 1, "image_id": 1, "category_id": 5, "bbox": [1, 2, 30, 20], "area": 600,
+                                    "iscrowd": 0}]}
+        (tmp_path / "annotations" / f"instances_{role}2017.json").write_text(json.dumps(content))
+        (tmp_path / f"{role}2017").mkdir()
+        (tmp_path / f"{role}.jpg").rename(tmp_path / f"{role}2017" / f"{role}.jpg")
+    training = load_coco(str(tmp_path), "train")
+    validation = load_coco(str(tmp_path), "val", classes=training.classes)
+    assert validation.classes == ("cat", "dog") and len(set(category_ids(validation))) == 2
+    with pytest.raises(UserError, match="cow"):
+        load_coco(str(tmp_path), "train", classes=("cat", "cow"))
