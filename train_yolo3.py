@@ -108,7 +108,7 @@ def train(options, run, checkpoint):
     if checkpoint:
         position = load_checkpoint(checkpoint, network, trainer)
         LOGGER.info("going on from %s", checkpoint)
-    elif options.resume:
+    elif options.resume.endswith(".params"):
         load_weights(network, options.resume)
     fit = Fit(run, options, network, step, draws, loader, rates, LOSSES, validate, position)
     run.forget_after(fit.iteration)

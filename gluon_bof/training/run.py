@@ -201,7 +201,8 @@ def reopen_run(folder, checkpoint, options, given):
         if name not in ("name", "runs") and getattr(options, name) != getattr(saved, name):
             raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)} differs from the run's "
                             f"{getattr(saved, name)}", folder, "a resumed run keeps its configuration: leave it out")
-    changed = {name: getattr(options, name) for name in given & MAY_CHANGE}
+    # a run that began from a .params file still does, should it have been stopped before its first checkpoint
+    changed = {name: getattr(options, name) for name in given & MAY_CHANGE - {"resume"}}
     run = Run(folder)
     newest = checkpoints(run.checkpoints)[-1:]
     return run, dataclasses.replace(saved, **changed), checkpoint or (newest[0] if newest else None)
