@@ -7,9 +7,10 @@ import sys
 import warnings
 
 try:
-    from gluon_bof.errors import user_facing
+    from gluon_bof.errors import UserError, user_facing
 except ImportError as unsupported:  # a Python or NumPy that MXNet 1.9.1 does not run on; the message says which do
-    raise SystemExit(print(f"error: {unsupported}", file=sys.stderr) or 2)
+    print(f"error: {unsupported}", file=sys.stderr)
+    raise SystemExit(2)
 from gluon_bof.options import Yolo3Options, check_yolo3, integers, parse, to_json
 from gluon_bof.paper.recipes import EMBEDDED_YOLO3
 
@@ -37,6 +38,9 @@ def main(argv=None):
     run.start_logging(options.tensorboard)
     try:
         outcome = train(options, run, checkpoint)
+    except UserError:
+        run.discard_if_unused()
+        raise
     finally:
         run.close()
     print(json.dumps(outcome), flush=True)

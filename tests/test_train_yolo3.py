@@ -234,3 +234,16 @@ def test_evaluate_agrees_with_the_run_and_prints_one_object(folder):
     outcome = json.loads(lines[0])
     assert outcome["map"] == json.loads((folder / "outcome.json").read_text())["map"]
     assert outcome["pictures"] == 4 and set(outcome["per_class"]) == {"blue", "green", "red"}
+
+
+def test_a_run_that_could_not_begin_leaves_its_name_free(folder):
+    refused(folder, "--dataset", "nowhere", "--name", "free")
+    assert not (folder / "runs" / "free").exists()
+
+
+def test_a_broken_picture_stops_the_script_with_one_line(folder, tmp_path):
+    write_voc_set(tmp_path / "set", pictures=6, validation=2)
+    broken = tmp_path / "set" / "VOC2007" / "JPEGImages" / "000002.jpg"
+    broken.write_bytes(broken.read_bytes()[:900])
+    words = [*SMALL, "--dataset-root", str(tmp_path / "set"), "--name", "broken"]
+    assert str(broken) in refused(folder, *words)

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -78,6 +79,11 @@ class Run:
         if self._events:
             self._events.close()
         self._lock.close()
+
+    def discard_if_unused(self):
+        """Remove the folder of a run that failed before its first batch, so that its name can be given again."""
+        if not os.listdir(self.pictures) and not os.listdir(self.checkpoints):
+            shutil.rmtree(self.folder)
 
     def record(self, table, row):
         """Append a row, {column: value} with an "iteration", to metrics or intervals."""
