@@ -99,12 +99,12 @@ def train(options, run, checkpoint):
                 trainer, devices, options.batch_size, options.amp)
 
     # validation
-    def detections(should_stop=lambda: False):
-        return detect(inference, validation, validation_set.records, options.data_shape, devices[0], should_stop,
-                      "validating")
+    latest = {}
 
-    def validate(should_stop):
-        found = detections(should_stop)
+    def validate(should_stop=lambda: False):
+        found = detect(inference, validation, validation_set.records, options.data_shape, devices[0], should_stop,
+                       "validating")
+        latest["detections"] = found
         return None if found is None else score(found, validation_set, options.metric)
 
     # loop
@@ -120,7 +120,9 @@ def train(options, run, checkpoint):
     last = fit.run_epochs()
 
     # outcome
-    draw_detections(run, validation_set, detections())
+    if not latest:  # a finished run was resumed: there was nothing left to validate
+        validate()
+    draw_detections(run, validation_set, latest["detections"])
     return {"run": run.folder, "map": last["map"], "metric": last["metric"], "best_map": fit.best["map"],
             "epochs": options.epochs, "iterations": fit.iteration, "seed": options.seed,
             "skipped": len(fit.skipped) + len(training_set.faults) + len(validation_set.faults),

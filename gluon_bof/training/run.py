@@ -15,8 +15,8 @@ import platform
 import shutil
 import subprocess
 import sys
-from importlib import metadata
 
+from gluon_bof.compat import installed_version
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.options import CLASSES, CONFIG, from_json, read_config
@@ -149,19 +149,11 @@ def _next_free(options):
 
 
 def _environment():
-    versions = {"python": platform.python_version(), "gluon_bof": metadata_version("gluon_bof")}
-    versions.update({name: metadata_version(name) for name in PACKAGES})
+    versions = {"python": platform.python_version(), "gluon_bof": installed_version("gluon_bof")}
+    versions.update({name: installed_version(name) for name in PACKAGES})
     return {"versions": {name: version for name, version in versions.items() if version},
             "git_revision": _git_revision(), "machine": platform.machine(),
             "omp_num_threads": os.environ.get("OMP_NUM_THREADS", "")}
-
-
-def metadata_version(name):
-    """Version of an installed distribution, or None."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _git_revision():
