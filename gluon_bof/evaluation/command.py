@@ -31,9 +31,10 @@ def read_arguments(argv):
     parser.add_argument("--last", action="store_true", help="of a run: its last weights, not its best")
     fields = Yolo3Options.__dataclass_fields__
     for name in FROM_RUN:
-        how = {key: value for key, value in fields[name].metadata.items() if key not in ("short", "help")}
-        parser.add_argument("--" + name.replace("_", "-"), default=argparse.SUPPRESS, help=fields[name].metadata["help"],
-                            type=int if isinstance(fields[name].default, int) else str, **how)
+        how = dict(fields[name].metadata)
+        short = how.pop("short", None)
+        parser.add_argument(*["--" + name.replace("_", "-")] + ([short] if short else []), dest=name,
+                            default=argparse.SUPPRESS, type=int if isinstance(fields[name].default, int) else str, **how)
     parser.add_argument("--save-json", default="", help="write the detections there, in COCO's result format")
     given = vars(parser.parse_args(argv))
     weights, last, save = given.pop("weights"), given.pop("last"), given.pop("save_json")
