@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import time
 from collections import deque
 
@@ -102,6 +103,9 @@ def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_b
             pictures, truths, broken = next(batches)
         except StopIteration:
             break
+        except multiprocessing.TimeoutError:
+            raise UserError(f"no data came for two minutes at epoch {epoch}, batch {batch}: a data worker died or is stuck",
+                            remedy="the last checkpoint is kept; go on with --resume and a smaller -j") from None
         losses.waiting += time.perf_counter() - waiting
         if broken:
             on_broken(broken)
