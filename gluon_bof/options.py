@@ -57,8 +57,9 @@ class TrainingOptions:
                          kind=_mixup_mode, metavar="beta|even")
     mixup_alpha: float = flag(1.5, "alpha of the mix ratio's Beta distribution")
     mixup_beta: float = flag(1.5, "beta of the mix ratio's Beta distribution")
-    mixup_loss: str = flag("weighted", "weigh each box by its picture's mix ratio, or all by 1",
-                           choices=("weighted", "unweighted"))
+    mixup_loss: str = flag("weighted", "weigh each box by its picture's mix ratio, or all by 1; global (Faster R-CNN, with "
+                                       "--mixup even): every loss by 0.5, background's too, as GluonCV's --mixup does",
+                           choices=("weighted", "unweighted", "global"))
     no_mixup_epochs: int = flag(20, "no mixup in the last so many epochs")
     label_smooth_eps: float = flag(0.0, "smooth class targets by Eq. 3 of the paper with this epsilon; 0 is off")
     no_augment: bool = flag(False, "no augmentation at all, only resizing (first row of Tables 2 and 3)")
@@ -127,6 +128,8 @@ def parse(options_class, embedded, argv, description):
     exits for --help; anything it cannot read is a UserError of one line."""
     given = vars(build_parser(options_class, description).parse_args(argv))
     dry_run = given.pop("dry_run", False)
+    if given.pop("custom_model", None):
+        given["custom_model"] = True
     base = embedded if given.get("dataset", EMBEDDED) == EMBEDDED else options_class()
     return dataclasses.replace(base, **given), set(given), dry_run
 
@@ -141,17 +144,37 @@ def build_parser(options_class, description):
     parser = _OneLineParser(description=description, allow_abbrev=False)
     parser.add_argument("--dry-run", action="store_true", default=argparse.SUPPRESS,
                         help="print the whole resolved configuration as JSON and end")
-    for field in dataclasses.fields(options_class):
-        how = dict(field.metadata)
-        short = how.pop("short", None)
-        names = ["--" + field.name.replace("_", "-")] + ([short] if short else [])
-        if field.default is not False or "nargs" in how:
-            how["help"] += f" [{field.default}]".replace("%", "%%")
-            how["type"] = how.pop("kind", type(field.default) if field.default is not None else str)
-        else:
-            how["action"] = "store_true"
-        parser.add_argument(*names, dest=field.name, default=argparse.SUPPRESS, **how)
+    fields = dataclasses.fields(options_class)
+    after_the_word = None
+    if any(field.metadata.get("custom") for field in fields):
+        after_the_word = _custom_model_parser(parser)
+    for field in fields:
+        for place in (parser, after_the_word) if field.metadata.get("custom") else (parser,):
+            add_flag(place, field.name, field.metadata, field.default)
     return parser
+
+
+def add_flag(parser, name, metadata, default):
+    """Give an argument parser the flag of a field; where it is not given, nothing is set."""
+    how = {key: value for key, value in metadata.items() if key != "custom"}
+    if how.pop("hidden", False):
+        return
+    short = how.pop("short", None)
+    if default is not False or "nargs" in how:
+        how["help"] += f" [{default}]".replace("%", "%%") if default is not None else ""
+        how["type"] = how.pop("kind", type(default) if default is not None else str)
+    else:
+        how["action"] = "store_true"
+    parser.add_argument("--" + name.replace("_", "-"), *[short] if short else [], dest=name, default=argparse.SUPPRESS,
+                        **how)
+
+
+def _custom_model_parser(parser):
+    """GluonCV's Faster R-CNN script takes some flags only after the word custom-model, which changes their defaults."""
+    word = parser.add_subparsers(dest="custom_model", metavar="custom-model", title="GluonCV's custom model",
+                                 description="the word custom-model builds its custom pyramid network; the flags of the "
+                                             "network's parts may stand before or after it")
+    return word.add_parser("custom-model", allow_abbrev=False, add_help=False)
 
 
 def integers(text, name):
@@ -180,28 +203,21 @@ def from_json(options_class, values, path):
 
 def check_training(options):
     """Refuse, by name, values and combinations that cannot work; warn of those that do nothing. Raises UserError."""
-    for name, least in (("batch_size", 1), ("epochs", 1), ("num_workers", 0), ("warmup_epochs", 0), ("seed", 0),
-                        ("val_interval", 1), ("keep", 1), ("no_mixup_epochs", 0), ("start_epoch", 0),
-                        ("log_interval", 0), ("save_interval", 0), ("lr_decay_period", 0)):
-        _at_least(options, name, least)
+    for name, least in (("batch_size", 1), ("epochs", 1), ("num_workers", 0), ("seed", 0), ("val_interval", 1),
+                        ("keep", 1), ("no_mixup_epochs", 0), ("start_epoch", 0), ("log_interval", 0),
+                        ("save_interval", 0)):
+        at_least(options, name, least)
     for name in ("lr", "lr_decay", "mixup_alpha", "mixup_beta", "epsilon"):
-        _positive(options, name)
-    for name in ("wd", "momentum", "warmup_lr", "beta1", "beta2", "rho"):
-        value = getattr(options, name)
-        if not (math.isfinite(value) and value >= 0):
-            raise UserError(f"{_flag(name)} {value} must be 0 or more", remedy="give a number of that kind")
+        positive(options, name)
+    for name in ("wd", "momentum", "beta1", "beta2", "rho"):
+        not_negative(options, name)
     for name in ("momentum", "beta1", "beta2", "rho"):
         if getattr(options, name) >= 1:
             raise UserError(f"{_flag(name)} {getattr(options, name)} must be below 1", remedy="0.9 is usual")
     if options.lr_decay > 1:
         raise UserError(f"--lr-decay {options.lr_decay} would raise the learning rate", remedy="0.1 is usual")
-    if options.warmup_lr > options.lr:
-        raise UserError(f"--warmup-lr {options.warmup_lr} is above --lr {options.lr}", remedy="warm-up goes upwards")
     if not 0 <= options.label_smooth_eps < 1:
         raise UserError(f"--label-smooth-eps {options.label_smooth_eps} is outside [0, 1)", remedy="0.1 is usual")
-    if options.warmup_epochs >= options.epochs:
-        raise UserError(f"--warmup-epochs {options.warmup_epochs} leaves nothing of --epochs {options.epochs}",
-                        remedy="warm up for less")
     if options.start_epoch >= options.epochs:
         raise UserError(f"--start-epoch {options.start_epoch} is not before --epochs {options.epochs}",
                         remedy="start earlier or train longer")
@@ -214,6 +230,16 @@ def check_training(options):
 def check_yolo3(options):
     """The same for what only YOLOv3 has. Raises UserError."""
     check_training(options)
+    if options.mixup_loss == "global":
+        raise UserError("--mixup-loss global is GluonCV's way for Faster R-CNN only", remedy="weighted is YOLOv3's")
+    for name in ("warmup_epochs", "lr_decay_period"):
+        at_least(options, name, 0)
+    not_negative(options, "warmup_lr")
+    if options.warmup_lr > options.lr:
+        raise UserError(f"--warmup-lr {options.warmup_lr} is above --lr {options.lr}", remedy="warm-up goes upwards")
+    if options.warmup_epochs >= options.epochs:
+        raise UserError(f"--warmup-epochs {options.warmup_epochs} leaves nothing of --epochs {options.epochs}",
+                        remedy="warm up for less")
     if options.data_shape < 32 or options.data_shape % 32:
         raise UserError(f"--data-shape {options.data_shape} is not a multiple of 32", remedy="for example 416")
     if options.label_smooth and options.label_smooth_eps:
@@ -221,7 +247,7 @@ def check_yolo3(options):
     if not 0 < options.objectness_prior < 1:
         raise UserError(f"--objectness-prior {options.objectness_prior} is outside (0, 1)", remedy="for example 0.01")
     integers(options.lr_decay_epoch, "--lr-decay-epoch")
-    _at_least(options, "random_shape_interval", 1)
+    at_least(options, "random_shape_interval", 1)
     shapes = integers(options.random_shapes, "--random-shapes")
     if len(shapes) != 2 or shapes[0] < 32 or shapes[0] > shapes[1] or shapes[0] % 32 or shapes[1] % 32:
         raise UserError(f"--random-shapes {options.random_shapes} is not a smallest and a largest multiple of 32",
@@ -237,15 +263,24 @@ def _flag(name):
     return "--" + name.replace("_", "-")
 
 
-def _at_least(options, name, least):
-    if getattr(options, name, least) < least:
+def at_least(options, name, least):
+    """Raise UserError where the option is below `least`."""
+    if getattr(options, name) < least:
         raise UserError(f"{_flag(name)} {getattr(options, name)} is below {least}", remedy=f"give {least} or more")
 
 
-def _positive(options, name):
+def positive(options, name):
+    """Raise UserError where the option is not a finite number above 0."""
     value = getattr(options, name)
     if not (math.isfinite(value) and value > 0):
         raise UserError(f"{_flag(name)} {value} must be above 0", remedy="give a positive number")
+
+
+def not_negative(options, name):
+    """Raise UserError where the option is not a finite number from 0 on."""
+    value = getattr(options, name)
+    if not (math.isfinite(value) and value >= 0):
+        raise UserError(f"{_flag(name)} {value} must be 0 or more", remedy="give a number of that kind")
 
 
 CONFIG = "config.json"  # a run's files that other commands read

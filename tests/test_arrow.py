@@ -6,7 +6,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "gluon_bof"
 # A module may import its own group, and groups of a lower rank
-GROUPS = {"errors": "base", "compat": "base", "backend": "base", "options": "base", "files": "base",
+GROUPS = {"errors": "base", "compat": "base", "backend": "base", "options": "base", "rcnn_options": "base", "saved_options": "base", "files": "base",
           "__init__": "base", "__version__": "base"}
 RANKS = {"base": 0, "data": 1, "models": 2, "training": 3, "evaluation": 3, "paper": 4, "studies": 4, "__main__": 5}
 USERS_OF_MXNET = ("models", "training", "evaluation", "paper", "studies")

@@ -6,41 +6,24 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gluon_bof.models import params_format
 from gluon_bof.training.checkpoint_files import checkpoints
+from tests.scripts import ROOT, Script, after_rows, in_the_middle_of_a_checkpoint, parameters, wait_for
 from tests.tiny_sets import write_voc_set
 
-ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = Script("train_yolo3.py")
+run, start, refused = SCRIPT.run, SCRIPT.start, SCRIPT.refused
 SMALL = ("--dataset voc --network mobilenet0.25 --data-shape 64 --random-shapes 64,96 --random-shape-interval 2 "
          "--batch-size 4 --epochs 3 --lr 0.001 --lr-mode cosine --warmup-epochs 1 --mixup --no-mixup-epochs 1 "
          "--label-smooth-eps 0.1 --pretrained-base no -j 1 --log-interval 2 --seed 3 --no-wd --syncbn").split()
 
 
-def command(folder, *words, script="train_yolo3.py"):
-    return [sys.executable, str(ROOT / script), *words]
-
-
-def run(folder, *words, **how):
-    return subprocess.run(command(folder, *words), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          universal_newlines=True, **how)
-
-
-def start(folder, *words):
-    return subprocess.Popen(command(folder, *words), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            universal_newlines=True)
-
-
 def training(folder, name):
     return [*SMALL, "--dataset-root", str(folder / "set"), "--name", name]
-
-
-def parameters(folder, name):
-    return (folder / "runs" / name / "last.params").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -82,41 +65,8 @@ def test_another_seed_changes_them(folder):
     assert parameters(folder, "seed") != parameters(folder, "whole")
 
 
-def wait_for(process, condition, seconds=60):
-    deadline = time.time() + seconds
-    while not condition():
-        assert process.poll() is None, process.stderr.read()
-        assert time.time() < deadline
-        time.sleep(0.0005)
-
-
 def kill_and_resume(folder, name, condition):
-    process = start(folder, *training(folder, name))
-    wait_for(process, lambda: condition(folder / "runs" / name))
-    process.kill()
-    process.wait()
-    resumed = run(folder, "--resume", f"runs/{name}")
-    assert resumed.returncode == 0, resumed.stderr
-    assert parameters(folder, name) == parameters(folder, "whole")
-    outcome = json.loads(resumed.stdout.splitlines()[-1])
-    assert outcome["map"] == json.loads((folder / "outcome.json").read_text())["map"]
-    for table in ("metrics", "intervals"):
-        counts = [(folder / "runs" / which / f"{table}.csv").read_text().count("\n") for which in (name, "whole")]
-        assert counts[0] == counts[1], table
-
-
-def in_the_middle_of_a_checkpoint(number):
-    def condition(place):
-        unfinished = list((place / "checkpoints").glob("*.part")) if (place / "checkpoints").is_dir() else []
-        return bool(unfinished) and len(checkpoints(str(place / "checkpoints"))) >= number
-    return condition
-
-
-def after_rows(table, count):
-    def condition(place):
-        path = place / f"{table}.csv"
-        return path.exists() and path.read_text().count("\n") > count
-    return condition
+    SCRIPT.kill_and_resume(folder, training(folder, name), name, condition)
 
 
 def test_killed_while_it_writes_a_checkpoint_it_goes_on_to_the_bit(folder):
@@ -161,14 +111,6 @@ def test_a_finished_run_resumed_says_its_outcome_again(folder):
     assert again.returncode == 0, again.stderr
     outcome, before = json.loads(again.stdout.splitlines()[-1]), json.loads((folder / "outcome.json").read_text())
     assert outcome["map"] == before["map"]
-
-
-def refused(folder, *words):
-    answer = run(folder, *words)
-    lines = [line for line in answer.stderr.splitlines() if line.startswith("error: ")]
-    assert answer.returncode == 2, answer.stderr
-    assert len(lines) == 1 and "Traceback" not in answer.stderr
-    return lines[0]
 
 
 def test_a_resumed_run_keeps_its_configuration(folder):

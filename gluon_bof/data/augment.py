@@ -48,6 +48,7 @@ class Augmentation:
     crop: bool = True
     flip: bool = True
     random_interpolation: bool = True
+    interpolation: int | None = None  # OpenCV's number where it is not random; None: the one that suits the resize
 
     @classmethod
     def none(cls):
@@ -64,9 +65,21 @@ class Augmentation:
         window = (0, 0) + canvas
         if self.crop:
             window = draw_crop(rng, boxes.translate(truth, *offset), *canvas)
-        interpolation = int(rng.integers(5)) if self.random_interpolation else best_interpolation(window[2:], size)
+        interpolation = self._draw_interpolation(rng, window[2:], size)
         flip = bool(self.flip and rng.random() < 0.5)
         return View(offset, window, size, interpolation, flip, colour)
+
+    def _draw_interpolation(self, rng, old, new):
+        if self.random_interpolation:
+            return int(rng.integers(5))
+        return best_interpolation(old, new) if self.interpolation is None else self.interpolation
+
+
+def whole_view(shape, size, interpolation=None):
+    """A View of a whole picture of this shape (H, W, ...) at `size` = (width, height), unchanged otherwise."""
+    old = (shape[1], shape[0])
+    how = best_interpolation(old, size) if interpolation is None else interpolation
+    return View((0, 0), (0, 0) + old, size, how, False, None)
 
 
 def best_interpolation(old, new):

@@ -18,6 +18,9 @@ class Purpose(IntEnum):
     MIXUP = 2
     SIZE = 3
     AUGMENT = 4
+    ANCHORS = 5
+    REGIONS = 6
+    GROUPS = 7
 
 
 class Draw(NamedTuple):
@@ -56,6 +59,18 @@ def augment_generator(draw):
     return generator(Purpose.AUGMENT, *draw.place)
 
 
+def group_alike(order, keys, batch_size, rng, batches=32):
+    """The order with items of like keys next to each other, in shuffled batches: the items of every `batches` batches are
+    sorted by key and their batches shuffled, so that every item stays near its place."""
+    grouped = []
+    for begin in range(0, len(order), batches * batch_size):
+        bucket = order[begin:begin + batches * batch_size]
+        bucket = bucket[np.argsort(keys[begin:begin + batches * batch_size], kind="stable")]
+        parts = [bucket[i:i + batch_size] for i in range(0, len(bucket), batch_size)]
+        grouped += [parts[i] for i in rng.permutation(len(parts))]
+    return np.concatenate(grouped)
+
+
 class BatchDraws:
     """Batch sampler for `gluon.data.DataLoader`: lists of draws of one epoch.
 
@@ -63,10 +78,12 @@ class BatchDraws:
     least one), so no picture is dropped, none is seen much more often, and the run is as long as its schedule.
 
     sizes: sides in pixels, one per batch, redrawn every `size_interval` batches. mix: MixRatio or None; applied in
-    epochs before `mix_until`. shard: (rank, ranks), every process draws the same batch and takes its own part of it."""
+    epochs before `mix_until`. shard: (rank, ranks), every process draws the same batch and takes its own part of it.
+    aspects: width over height of each picture, to bring alike ones together where batches are padded; or None."""
 
     def __init__(self, pictures, batch_size, seed, sizes, size_interval=10, mix=None, mix_until=0,
-                 epoch_pictures=None, shard=(0, 1)):
+                 epoch_pictures=None, shard=(0, 1), aspects=None):
+        self.aspects = None if aspects is None or batch_size == 1 else np.asarray(aspects)
         self.pictures = pictures
         self.batch_size = batch_size
         self.seed = seed
@@ -118,5 +135,9 @@ class BatchDraws:
     def _picture_at(self, stream_position):
         number, place = divmod(stream_position, self.pictures)
         if self._round[0] != number:
-            self._round = (number, generator(Purpose.ORDER, self.seed, number).permutation(self.pictures))
+            order = generator(Purpose.ORDER, self.seed, number).permutation(self.pictures)
+            if self.aspects is not None:
+                order = group_alike(order, self.aspects[order], self.batch_size,
+                                    generator(Purpose.GROUPS, self.seed, number))
+            self._round = (number, order)
         return int(self._round[1][place])

@@ -8,12 +8,13 @@ import ctypes
 import os
 import signal
 import sys
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from gluon_bof.backend import gluon, mx
-from gluon_bof.data.augment import Augmentation, View, best_interpolation, follow, render
+from gluon_bof.data.augment import Augmentation, follow, render, whole_view
 from gluon_bof.data.boxes import TRUTH_COLUMNS
 from gluon_bof.data.draws import augment_generator
 from gluon_bof.data.mixup import blend_pictures, merge_truths
@@ -24,14 +25,35 @@ LEAST_ROWS = 8
 _settled_process = None
 
 
-class TrainingPictures(gluon.data.Dataset):
-    """`dataset[draw]` -> (picture (size, size, 3) uint8, truth (M, 6) float32, names of broken pictures).
+def square(shape, size):
+    """(size, size): the aspect ratio goes, as YOLOv3's does in the paper. shape: (H, W, ...) of the picture."""
+    return size, size
 
-    A pure function of the draw. on_bad_sample "error": a broken picture raises UserError; "skip": the next whole one
+
+class ShortSide:
+    """(width, height) with the short side at `size` but the long one at most at `longest`, as Faster R-CNN's pictures."""
+
+    def __init__(self, longest):
+        self.longest = longest
+
+    def __call__(self, shape, size):
+        height, width = shape[:2]
+        scale = size / min(height, width)
+        if round(scale * max(height, width)) > self.longest:
+            scale = self.longest / max(height, width)
+        # Python rounds halves to even, as GluonCV's rounding does
+        return max(1, int(round(width * scale))), max(1, int(round(height * scale)))
+
+
+class TrainingPictures(gluon.data.Dataset):
+    """`dataset[draw]` -> (picture (H, W, 3) uint8, truth (M, 6) float32, names of broken pictures).
+
+    A pure function of the draw. fit(shape, draw.size) -> (width, height) of the sample. on_bad_sample "error": a broken picture raises UserError; "skip": the next whole one
     of the set stands in for it, and the broken one is named."""
 
-    def __init__(self, records, augmentation=None, weighted=True, on_bad_sample="error"):
+    def __init__(self, records, augmentation=None, weighted=True, on_bad_sample="error", fit=square):
         self.records = records
+        self.fit = fit
         self.augmentation = augmentation or Augmentation()
         self.weighted = weighted
         self.on_bad_sample = on_bad_sample
@@ -47,7 +69,8 @@ class TrainingPictures(gluon.data.Dataset):
             other, other_truth = self._read(draw.partner, broken)
             picture = blend_pictures(picture, other, draw.ratio)
             truth = merge_truths(truth, other_truth, draw.ratio, self.weighted)
-        view = self.augmentation.draw(augment_generator(draw), picture.shape, truth, (draw.size, draw.size))
+        view = self.augmentation.draw(augment_generator(draw), picture.shape, truth,
+                                      self.fit(picture.shape, draw.size))
         return render(picture, view), follow(truth, view), broken
 
     def _read(self, index, broken):
@@ -63,11 +86,11 @@ class TrainingPictures(gluon.data.Dataset):
 
 
 class ValidationPictures(gluon.data.Dataset):
-    """`dataset[i]` -> (picture resized to (size, size, 3) uint8, its index): the aspect ratio goes, as in the paper."""
+    """`dataset[i]` -> (picture (H, W, 3) uint8 as `view` shows it, its index). view(shape) -> View."""
 
-    def __init__(self, records, size):
+    def __init__(self, records, view):
         self.records = records
-        self.size = size
+        self.view = view
 
     def __len__(self):
         return len(self.records)
@@ -75,14 +98,19 @@ class ValidationPictures(gluon.data.Dataset):
     def __getitem__(self, index):
         _settle_worker()
         picture = read_picture(self.records[index].path)
-        return resize_for_network(picture, self.size), index
+        return render(picture, self.view(picture.shape)), index
 
 
-def resize_for_network(picture, size):
-    """(H, W, 3) uint8 -> (size, size, 3) uint8, as validation and prediction see it."""
-    shape = (picture.shape[1], picture.shape[0])
-    view = View((0, 0), (0, 0) + shape, (size, size), best_interpolation(shape, (size, size)), False, None)
-    return render(picture, view)
+class Sight(NamedTuple):
+    """How validation and prediction see a picture: fit and size as in training; interpolation: OpenCV's number, or None
+    for the one that suits the resize. A callable, shape (H, W, ...) -> View."""
+
+    fit: object
+    size: int
+    interpolation: object = None
+
+    def __call__(self, shape):
+        return whole_view(shape, self.fit(shape, self.size), self.interpolation)
 
 
 def pad_truths(truths):
@@ -103,7 +131,7 @@ class TrainingBatch:
 
     def __call__(self, samples):
         pictures, truths, broken = zip(*samples)
-        return (_array(np.stack(pictures), self.shared), _array(pad_truths(truths), self.shared),
+        return (wire_array(np.stack(pictures), self.shared), wire_array(pad_truths(truths), self.shared),
                 [name for names in broken for name in names])
 
 
@@ -115,12 +143,14 @@ class ValidationBatch:
 
     def __call__(self, samples):
         pictures, indices = zip(*samples)
-        return _array(np.stack(pictures), self.shared), list(indices)
+        return wire_array(np.stack(pictures), self.shared), list(indices)
 
 
-def training_loader(dataset, draws, workers, pin=False):
-    """The stock DataLoader over a BatchDraws; call `draws.start(epoch, batch)` before each pass."""
-    return _loader(dataset, workers, batch_sampler=draws, batchify_fn=TrainingBatch(workers > 0), pin_memory=pin)
+def training_loader(dataset, draws, workers, pin=False, batchify=TrainingBatch):
+    """The stock DataLoader over a BatchDraws; call `draws.start(epoch, batch)` before each pass.
+
+    batchify(shared) -> a function from samples to (arrays…, names of broken pictures)."""
+    return _loader(dataset, workers, batch_sampler=draws, batchify_fn=batchify(workers > 0), pin_memory=pin)
 
 
 def validation_loader(dataset, batch_size, workers):
@@ -135,7 +165,8 @@ def _loader(dataset, workers, **options):
     return gluon.data.DataLoader(dataset, num_workers=workers, **options)
 
 
-def _array(array, shared):
+def wire_array(array, shared):
+    """The numpy array as MXNet's, in memory that other processes see where it is `shared`."""
     target = mx.nd.empty(array.shape, ctx=mx.Context("cpu_shared" if shared else "cpu", 0), dtype=array.dtype)
     target._sync_copyfrom(array)  # one copy; `nd.array` would make two
     return target

@@ -3,16 +3,15 @@ from __future__ import annotations
 
 import sys
 
-import numpy as np
 from tqdm import tqdm
 
-from gluon_bof.data.boxes import Detections
+from gluon_bof.models.detector import unpack
 
 
-def detect(graph, loader, records, size, device, should_stop=lambda: False, progress=None):
+def detect(graph, loader, records, device, should_stop=lambda: False, progress=None):
     """[Detections] in the order of `records`, or None where should_stop said so.
 
-    graph: pictures (B, size, size, 3) uint8 -> ids, scores, boxes in input pixels. loader: a validation_loader."""
+    graph: pictures (B, H, W, 3) uint8 -> ids, scores, boxes in input pixels. loader: a validation_loader."""
     found = [None] * len(records)
     waiting = None
     for pictures, indices in tqdm(loader, desc=progress, unit="batch", leave=False, file=sys.stderr,
@@ -22,19 +21,15 @@ def detect(graph, loader, records, size, device, should_stop=lambda: False, prog
         outputs = graph(pictures.as_in_context(device))
         # the device works on this batch while the one before it is unpacked
         if waiting:
-            _unpack(*waiting, records, size, found)
-        waiting = outputs, indices
+            _unpack(*waiting, records, found)
+        waiting = outputs, indices, pictures.shape[1:]
     if waiting:
-        _unpack(*waiting, records, size, found)
+        _unpack(*waiting, records, found)
     return found
 
 
-def _unpack(outputs, indices, records, size, found):
-    ids, scores, boxes = (output.asnumpy() for output in outputs)
+def _unpack(outputs, indices, seen, records, found):
+    arrays = [output.asnumpy() for output in outputs]
     for row, index in enumerate(indices):
         record = records[index]
-        kept = np.flatnonzero(ids[row, :, 0] >= 0)
-        kept = kept[np.argsort(-scores[row, kept, 0], kind="stable")]
-        limits = np.array([record.width, record.height] * 2, np.float32)
-        found[index] = Detections(np.clip(boxes[row, kept] * (limits / size), 0, limits),
-                                  ids[row, kept, 0].astype(np.int64), scores[row, kept, 0])
+        found[index] = unpack(*(array[row] for array in arrays), seen, (record.height, record.width))

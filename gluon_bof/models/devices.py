@@ -74,7 +74,11 @@ def build_trainer(parameters, optimizer, devices, amp=False, horovod=None, kvsto
     """gluon.Trainer whose optimizer states stay in this process, so that a checkpoint can hold them."""
     if horovod is not None:
         return horovod.DistributedTrainer(parameters, optimizer)
-    trainer = gluon.Trainer(parameters, optimizer, kvstore=kvstore if len(devices) > 1 else None,
+    if kvstore == "nccl" and devices[0].device_type == "cpu":
+        kvstore = "device"
+    # one device has nothing to sum, unless other machines have
+    joined = len(devices) > 1 or kvstore.startswith("dist")
+    trainer = gluon.Trainer(parameters, optimizer, kvstore=kvstore if joined else None,
                             update_on_kvstore=False)
     if amp:
         mx.contrib.amp.init_trainer(trainer)

@@ -11,3 +11,15 @@ class Normalise(gluon.HybridBlock):
         channels = F.split(scaled, axis=1, num_outputs=3)
         # GluonCV's order of operations, so that its rounding is ours too
         return F.concat(*[(channel / 255 - mean) / std for channel, mean, std in zip(channels, MEAN, STD)], dim=1)
+
+
+class InferenceGraph(gluon.HybridBlock):
+    """(pictures (B, H, W, 3) uint8) -> class ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in input pixels."""
+
+    def __init__(self, network, **kwargs):
+        super().__init__(**kwargs)
+        self.normalise = Normalise()
+        self.network = network
+
+    def hybrid_forward(self, F, pictures):
+        return self.network(self.normalise(pictures))

@@ -8,6 +8,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.models import params_format
 
+LEFT_OUT = "_target_generator."  # constants of training that GluonCV's Faster R-CNN script saves too
 FEW = 5  # names that an error lists
 
 
@@ -36,7 +37,7 @@ def load_weights(network, path):
     Raises UserError that lists missing, foreign and mis-shaped names."""
     arrays = read_weights(path)
     arrays = {name.split(":", 1)[1] if name.startswith(("arg:", "aux:")) else name: array
-              for name, array in arrays.items()}
+              for name, array in arrays.items() if not name.startswith(LEFT_OUT)}
     set_weights(network, arrays, path)
     return checksum(path)
 
@@ -85,15 +86,16 @@ def checksum(path):
 
 
 def load_backbone(network, path):
-    """Fill the stages of an initialised detector from a .params file of a classifier or of a whole detector.
+    """Fill the backbone of an initialised detector from a .params file of a classifier or of a whole detector.
 
-    A classifier's "features.<layer>." names are those of the stages laid end to end; its head is left out.
+    network.backbone_parameters() -> {name in a classifier's file: Parameter}; a head in the file is left out.
     Raises UserError where the file lacks a layer of the backbone."""
     arrays = read_weights(path)
-    backbone = {name: parameter for name, parameter in structured_parameters(network).items()
-                if name.startswith("stages.")}
-    if not any(name.startswith("stages.") for name in arrays):
-        arrays = {_stage_name(network, name): array for name, array in arrays.items() if name.startswith("features.")}
+    backbone = network.backbone_parameters()
+    if not backbone.keys() & arrays.keys():  # no classifier's file: a detector's, perhaps
+        of_backbone = {id(parameter) for parameter in backbone.values()}
+        backbone = {name: parameter for name, parameter in structured_parameters(network).items()
+                    if id(parameter) in of_backbone}
     missing = [name for name, parameter in backbone.items()
                if name not in arrays or arrays[name].shape != parameter.shape]
     if missing:
@@ -101,13 +103,3 @@ def load_backbone(network, path):
                         path, "give weights of the backbone that --network names")
     for name, parameter in backbone.items():
         parameter.set_data(mx.nd.array(arrays[name], dtype=arrays[name].dtype))
-
-
-def _stage_name(network, name):
-    _, layer, rest = name.split(".", 2)
-    layer = int(layer)
-    for number, stage in enumerate(network.stages):
-        if layer < len(stage):
-            return f"stages.{number}.{layer}.{rest}"
-        layer -= len(stage)
-    return name

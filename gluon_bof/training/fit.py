@@ -49,9 +49,10 @@ class Fit:
     """A run's way through its epochs.
 
     rates: learning rate of every iteration. validate(should_stop) -> {"map": fraction, further metrics} or None where
-    it was stopped. position: the meta of the checkpoint to go on from, or {}. export(name) writes GluonCV's files."""
+    it was stopped. position: the meta of the checkpoint to go on from, or {}. export_name: GluonCV's name of the
+    network, for the files of --save-prefix."""
 
-    def __init__(self, run, options, network, step, draws, loader, rates, loss_names, validate, position):
+    def __init__(self, run, options, network, step, draws, loader, rates, loss_names, validate, position, export_name):
         self.run = run
         self.options = options
         self.network = network
@@ -61,6 +62,7 @@ class Fit:
         self.rates = rates
         self.loss_names = loss_names
         self.validate = validate
+        self.export_name = export_name
         self.epoch = position.get("epoch", options.start_epoch)
         self.batch = position.get("batch", 0)
         self.losses = EpochLosses(loss_names, position.get("losses"))
@@ -153,8 +155,7 @@ class Fit:
     def _export(self, ending):
         """Files under GluonCV's names, for those who asked with --save-prefix."""
         if self.options.save_prefix:
-            name = f"yolo3_{self.options.network}_{self.options.dataset}"
-            save_weights(self.network, f"{self.options.save_prefix}{name}_{ending}.params")
+            save_weights(self.network, f"{self.options.save_prefix}{self.export_name}_{ending}.params")
 
     def _log_epoch(self, metrics):
         losses, means = self.losses, self.losses.means()

@@ -18,8 +18,8 @@ LAG = 2  # steps in flight; also keeps the host from running ahead of the device
 class Step:
     """Forward, backward and update for one batch over all devices.
 
-    graph: HybridBlock that returns the named losses, (B,) each, of the arguments that `arguments(pictures, truth)`
-    gives for one device's part. batch_size: of all processes together, by which gradients are divided."""
+    graph: HybridBlock that returns the named losses, (B,) each, of the arguments that `arguments(*arrays)` gives for one
+    device's part of a batch's arrays. batch_size: of all processes together, by which gradients are divided."""
 
     def __init__(self, graph, arguments, trainer, devices, batch_size, amp=False):
         self.graph = graph
@@ -29,9 +29,9 @@ class Step:
         self.batch_size = batch_size
         self.amp = amp
 
-    def __call__(self, pictures, truths):
+    def __call__(self, *arrays):
         """Returns the losses, (number of losses,), a mean over the batch, not yet computed."""
-        parts = list(zip(split(pictures, self.devices), split(truths, self.devices)))
+        parts = list(zip(*[split(array, self.devices) for array in arrays]))
         with autograd.record():
             losses = [self.graph(*self.arguments(*part)) for part in parts]
             totals = [mx.nd.add_n(*loss) for loss in losses]
@@ -42,7 +42,7 @@ class Step:
                 autograd.backward(totals)
         self.trainer.step(self.batch_size)
         sums = [mx.nd.stack(*[mx.nd.sum(part) for part in loss]).as_in_context(self.devices[0]) for loss in losses]
-        return mx.nd.add_n(*sums) / pictures.shape[0]
+        return mx.nd.add_n(*sums) / arrays[0].shape[0]
 
 
 class EpochLosses:
@@ -100,7 +100,7 @@ def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_b
     while not stop:
         waiting = time.perf_counter()
         try:
-            pictures, truths, broken = next(batches)
+            *arrays, broken = next(batches)
         except StopIteration:
             break
         except multiprocessing.TimeoutError:
@@ -109,7 +109,7 @@ def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_b
         losses.waiting += time.perf_counter() - waiting
         if broken:
             on_broken(broken)
-        in_flight.append((batch, pictures.shape[0], step(pictures, truths)))
+        in_flight.append((batch, arrays[0].shape[0], step(*arrays)))
         batch += 1
         if len(in_flight) > LAG:
             stop = settle()

@@ -59,7 +59,7 @@ def draw_training_batch(run, dataset, draws, classes, most=16):
     first = [draw for batch in range(min(2, draws.batches)) for draw in draws.draw_batch(0, batch)][:most]
     figure, axes = _page(len(first))
     for axis, draw in zip(axes, first):
-        picture, truth, _ = dataset[draw]
+        picture, truth = dataset[draw][:2]
         axis.imshow(picture)
         mixed = f", mixed {draw.ratio:.2f} : {1 - draw.ratio:.2f}" if draw.partner >= 0 else ""
         axis.set_title(f"{draw.size} px{mixed}", fontsize=8)

@@ -9,7 +9,8 @@ import pytest
 
 from gluon_bof.data.augment import Augmentation
 from gluon_bof.data.draws import BatchDraws, MixRatio
-from gluon_bof.data.loader import TrainingPictures, ValidationPictures, pad_truths, training_loader, validation_loader
+from gluon_bof.data.loader import (Sight, TrainingPictures, ValidationPictures, pad_truths, square, training_loader,
+                                    validation_loader)
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
 from tests.tiny_sets import write_voc_set
@@ -113,7 +114,7 @@ def test_pictures_without_boxes_are_negatives(tmp_path):
 
 @pytest.mark.parametrize("workers", (0, 2))
 def test_validation_sees_every_picture_once_in_order(records, workers):
-    loader = validation_loader(ValidationPictures(records, 64), 8, workers)
+    loader = validation_loader(ValidationPictures(records, Sight(square, 64)), 8, workers)
     shapes, indices = zip(*[(pictures.shape, index) for pictures, index in loader])
     assert sum(indices, []) == list(range(20))
     assert shapes == ((8, 64, 64, 3), (8, 64, 64, 3), (4, 64, 64, 3))

@@ -102,15 +102,3 @@ class TrainingGraph(gluon.HybridBlock):
 
     def hybrid_forward(self, F, pictures, truth, anchors, cells):
         return self.loss(self.network(self.normalise(pictures)), truth, anchors, cells)
-
-
-class InferenceGraph(gluon.HybridBlock):
-    """(pictures (B, H, W, 3) uint8) -> class ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in input pixels."""
-
-    def __init__(self, network, **kwargs):
-        super().__init__(**kwargs)
-        self.normalise = Normalise()
-        self.network = network
-
-    def hybrid_forward(self, F, pictures):
-        return self.network(self.normalise(pictures))

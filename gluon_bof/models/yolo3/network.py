@@ -42,6 +42,16 @@ class YOLOv3(YOLOV3):
                 x = F.concat(F.slice_like(x, finer, axes=(2, 3)), finer, dim=1)
         return F.concat(*predictions, dim=1)
 
+    def backbone_parameters(self):
+        """{name in the file of a classifier on this backbone: Parameter}: its layers are the stages laid end to end."""
+        found, first = {}, 0
+        for stage in self.stages:
+            for name, parameter in stage._collect_params_with_prefix().items():
+                layer, rest = name.split(".", 1)
+                found[f"features.{first + int(layer)}.{rest}"] = parameter
+            first += len(stage)
+        return found
+
 
 def build_yolo3(name, classes, pretrained_base=False, norm=None, anchors=ANCHORS):
     """YOLOv3 on a named backbone for these class names, not yet initialised (but for a pretrained base).

@@ -1,0 +1,76 @@
+"""The training scripts as real processes: run, refused, killed, resumed."""
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from gluon_bof.training.checkpoint_files import checkpoints
+
+ROOT = Path(__file__).resolve().parents[1]
+PIPES = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+
+
+class Script:
+    """One of the scripts at the top of the checkout, run in a folder of the test's."""
+
+    def __init__(self, name):
+        self.path = str(ROOT / name)
+
+    def run(self, folder, *words):
+        """The finished process."""
+        return subprocess.run([sys.executable, self.path, *words], cwd=folder, **PIPES)
+
+    def start(self, folder, *words):
+        """The running process."""
+        return subprocess.Popen([sys.executable, self.path, *words], cwd=folder, **PIPES)
+
+    def refused(self, folder, *words):
+        """The one line that says why it ended with status 2."""
+        answer = self.run(folder, *words)
+        lines = [line for line in answer.stderr.splitlines() if line.startswith("error: ")]
+        assert answer.returncode == 2, answer.stderr
+        assert len(lines) == 1 and "Traceback" not in answer.stderr
+        return lines[0]
+
+    def kill_and_resume(self, folder, words, name, condition):
+        """SIGKILL once condition(the run's folder) holds, then resume: everything equals the run "whole", whose last line
+        lies in outcome.json."""
+        process = self.start(folder, *words)
+        wait_for(process, lambda: condition(folder / "runs" / name))
+        process.kill()
+        process.wait()
+        resumed = self.run(folder, "--resume", f"runs/{name}")
+        assert resumed.returncode == 0, resumed.stderr
+        assert parameters(folder, name) == parameters(folder, "whole")
+        outcome = json.loads(resumed.stdout.splitlines()[-1])
+        assert outcome["map"] == json.loads((folder / "outcome.json").read_text())["map"]
+        for table in ("metrics", "intervals"):
+            counts = [(folder / "runs" / which / f"{table}.csv").read_text().count("\n") for which in (name, "whole")]
+            assert counts[0] == counts[1], table
+
+
+def parameters(folder, name):
+    return (folder / "runs" / name / "last.params").read_bytes()
+
+
+def wait_for(process, condition, seconds=60):
+    deadline = time.time() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.time() < deadline
+        time.sleep(0.0005)
+
+
+def in_the_middle_of_a_checkpoint(number):
+    def condition(place):
+        unfinished = list((place / "checkpoints").glob("*.part")) if (place / "checkpoints").is_dir() else []
+        return bool(unfinished) and len(checkpoints(str(place / "checkpoints"))) >= number
+    return condition
+
+
+def after_rows(table, count):
+    def condition(place):
+        path = place / f"{table}.csv"
+        return path.exists() and path.read_text().count("\n") > count
+    return condition
