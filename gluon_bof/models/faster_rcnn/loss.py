@@ -1,0 +1,95 @@
+"""Faster R-CNN's four losses, mixup-weighted (paper, 3.1) and label-smoothed (3.2), from pictures and truths.
+
+With mix weights of 1 and no smoothing they equal those of GluonCV's ForwardBackwardTask: a picture's sum, times the pictures
+of the device's batch, over the number of sampled anchors or regions of all of them.
+"""
+from __future__ import annotations
+
+from gluon_bof.backend import autograd, gluon
+from gluon_bof.models.faster_rcnn.targets import ANCHOR_COLUMNS, BOX, LABEL, ANCHOR_NUMBER, WEIGHT, take_rows
+from gluon_bof.models.preprocess import Normalise
+from gluon_bof.models.smoothing import Smoothing
+
+
+def huber(F, difference, rho):
+    """Elementwise: quadratic up to rho, then linear; rho 0 is the absolute value, and has a gradient everywhere."""
+    size = F.abs(difference)
+    if rho == 0:
+        return size
+    return F.where(size > rho, size - 0.5 * rho, (0.5 / rho) * F.square(difference))
+
+
+def smoothed_cross_entropy(F, logits, label, class_count, smoothing):
+    """(B, S) of logits (B, S, C) against labels (B, S), whose target is `positive` there and `negative` elsewhere."""
+    target = F.one_hot(label, class_count, on_value=smoothing.positive, off_value=smoothing.negative)
+    return -F.sum(F.log_softmax(logits, axis=2) * target, axis=2)
+
+
+class FasterRCNNLoss(gluon.HybridBlock):
+    """(what a FasterRCNN returns while it trains, sampled anchors (B, R, 7)) -> RPN class, RPN box, head class and head
+    box loss, (B,) each. smoothing: of the head's softmax, over the classes and background."""
+
+    def __init__(self, class_count, smoothing=Smoothing(), rpn_rho=1 / 9, head_rho=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self._outputs = class_count + 1
+        self._smoothing = smoothing
+        self._rpn_rho = rpn_rho
+        self._head_rho = head_rho
+
+    def hybrid_forward(self, F, anchor_logits, anchor_boxes, classes, label, weight, boxes, box_target, box_weight,
+                       sampled):
+        with autograd.pause():
+            number, is_object, anchor_weight, anchor_target = (
+                F.slice_axis(sampled, axis=2, begin=begin, end=end) for begin, end in
+                ((ANCHOR_NUMBER, LABEL), (LABEL, WEIGHT), (WEIGHT, BOX), (BOX, ANCHOR_COLUMNS)))
+            number, is_object, anchor_weight = (F.squeeze(column, axis=2)
+                                                for column in (number, is_object, anchor_weight))
+            is_used = number >= 0
+            number = F.relu(number)
+            anchors_used = F.maximum(F.sum(is_used), 1)
+            regions_used = F.maximum(F.sum(label >= 0), 1)
+        logits = take_rows(F, anchor_logits, number)
+        cross_entropy = F.relu(logits) - logits * is_object + F.Activation(-F.abs(logits), act_type="softrelu")
+        rpn_class = F.sum(cross_entropy * anchor_weight * is_used, axis=1)
+        rpn_box = F.sum(huber(F, take_rows(F, anchor_boxes, number) - anchor_target, self._rpn_rho), axis=2)
+        rpn_box = F.sum(rpn_box * anchor_weight * is_used * (is_object > 0), axis=1)
+
+        head_class = smoothed_cross_entropy(F, classes, F.relu(label), self._outputs, self._smoothing)
+        head_class = F.sum(head_class * weight, axis=1)
+        head_box = F.sum(F.sum(huber(F, boxes - box_target, self._head_rho), axis=2) * box_weight, axis=1)
+
+        pictures = F.sum(F.ones_like(rpn_class))
+        return tuple(F.broadcast_div(F.broadcast_mul(loss, pictures), used) for loss, used in (
+            (rpn_class, anchors_used), (rpn_box, anchors_used), (head_class, regions_used), (head_box, regions_used)))
+
+
+class NormalisePadded(gluon.HybridBlock):
+    """(pictures (B, H, W, 3) uint8, sizes (B, 2): height and width of each within its canvas) -> (B, 3, H, W) float32, 0
+    in the padding."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.normalise = Normalise()
+
+    def hybrid_forward(self, F, pictures, sizes):
+        normal = self.normalise(pictures)
+        height, width = (F.reshape(F.slice_axis(sizes, axis=1, begin=i, end=i + 1), (-1, 1, 1, 1)) for i in (0, 1))
+        row = F.reshape(F.contrib.arange_like(normal, axis=2), (1, 1, -1, 1))
+        column = F.reshape(F.contrib.arange_like(normal, axis=3), (1, 1, 1, -1))
+        inside = F.broadcast_mul(F.broadcast_lesser(row, height), F.broadcast_lesser(column, width))
+        return F.broadcast_mul(normal, inside)
+
+
+class TrainingGraph(gluon.HybridBlock):
+    """The whole device side of a training step: (pictures (B, H, W, 3) uint8, truth (B, M, 6), sizes (B, 3): height, width
+    and background weight, sampled anchors (B, R, 7), keys (B, P + M)) -> the four losses, (B,) each."""
+
+    def __init__(self, network, loss, **kwargs):
+        super().__init__(**kwargs)
+        self.normalise = NormalisePadded()
+        self.network = network
+        self.loss = loss
+
+    def hybrid_forward(self, F, pictures, truth, sizes, sampled, keys):
+        background_weight = F.slice_axis(sizes, axis=1, begin=2, end=3)
+        return self.loss(*self.network(self.normalise(pictures, sizes), truth, keys, background_weight), sampled)

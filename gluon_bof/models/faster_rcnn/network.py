@@ -1,0 +1,219 @@
+"""GluonCV's Faster R-CNN networks for any classes, with and without a pyramid, with frozen or learning normalisation."""
+from __future__ import annotations
+
+import warnings
+from functools import partial
+
+from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.errors import UserError
+from gluon_bof.models.faster_rcnn.targets import RegionSampler, RegionTargets, take_rows
+from gluon_bof.models.norm import LearningBatchNorm, norm_layer
+from gluon_bof.rcnn_options import numbers
+
+from gluoncv.model_zoo import resnest, resnetv1b
+from gluoncv.model_zoo.rcnn.faster_rcnn.faster_rcnn import FasterRCNN as GluonCVFasterRCNN
+from gluoncv.nn.dropblock import set_drop_prob
+from gluoncv.nn.feature import FPNFeatureExpander
+
+# name: (builder, last activations of the four stages, which the pyramid starts from)
+BACKBONES = {
+    "resnet18_v1b": (resnetv1b.resnet18_v1b, (3, 3, 3, 3)),
+    "resnet50_v1b": (resnetv1b.resnet50_v1b, (8, 11, 17, 8)),
+    "resnet101_v1d": (resnetv1b.resnet101_v1d, (8, 11, 68, 8)),
+    "resnest50": (resnest.resnest50, (11, 15, 23, 11)),
+    "resnest101": (resnest.resnest101, (11, 15, 91, 11)),
+    "resnest269": (resnest.resnest269, (11, 119, 191, 31)),
+}
+STEM_AND_STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3")
+# what learns while normalisation is frozen: everything but it, the stem and the first stage
+LEARNS_WHILE_FROZEN = (".*dense", ".*rpn", ".*down(2|3|4)_conv", ".*layers(2|3|4)_conv")
+# GluonCV's names of a pyramid's normalisations, by the convolutions that they follow
+PYRAMID_NORMS = {"P5_conv_lat": "P5_lat_bn", "P6_conv1": "P6_pre_bn",
+                 **{f"P{level}_conv_lat": f"P{level}_conv1_bn" for level in (4, 3, 2)},
+                 **{f"P{level}_conv1": f"P{level}_bn" for level in (5, 4, 3, 2)}}
+
+
+NOWHERE = -1e5  # pixels; ROIAlign gives 0 outside the picture
+
+
+class FasterRCNN(GluonCVFasterRCNN):
+    """GluonCV's network, parameter names and inference. Training takes (x (B, 3, H, W), truth (B, M, 6), keys (B, P + M),
+    background_weight (B, 1)), any B, and returns raw predictions and what they should be:
+
+    anchor logits (B, N), anchor boxes (B, N, 4); class logits (B, S, K + 1), class targets (B, S), their weights (B, S);
+    box predictions (B, Q, 4) of the matched class, box targets (B, Q, 4), their weights (B, Q)."""
+
+    def __init__(self, *arguments, samples, positive_iou, positive_share, **keywords):
+        super().__init__(*arguments, num_sample=samples, pos_iou_thresh=positive_iou, pos_ratio=positive_share,
+                         **keywords)
+        self.region_sampler = RegionSampler(samples, positive_iou, positive_share)
+        self.region_targets = RegionTargets(int(samples * positive_share))
+
+    def hybrid_forward(self, F, x, truth=None, keys=None, background_weight=None):
+        if not autograd.is_training():
+            return super().hybrid_forward(F, x)
+        features = self.features(x)
+        features = list(features) if isinstance(features, (list, tuple)) else [features]
+        scores, proposals, anchor_logits, anchor_boxes, _ = self.rpn(F.zeros_like(x), *features)
+        proposals, scores = F.stop_gradient(proposals), F.stop_gradient(scores)
+        regions, samples, matches = self.region_sampler(
+            proposals, scores, F.slice_axis(truth, axis=2, begin=0, end=4), keys)
+        label, weight, index, class_id, box_target, box_weight = self.region_targets(
+            regions, samples, matches, truth, background_weight)
+
+        described = self._describe(F, features, regions)
+        classes = F.reshape(self.class_predictor(described), (-4, -1, self._num_sample, 0))
+        of_objects = take_rows(F, F.reshape(described, (-4, -1, self._num_sample, 0)), index)
+        boxes = F.reshape(self.box_predictor(F.reshape(of_objects, (-3, 0))),
+                          (-4, -1, self.region_targets._most_positive, self.num_class * 4))
+        boxes = F.reshape(boxes, (0, 0, -4, self.num_class, 4))
+        # every class has its own box; only that of the matched class learns
+        one_hot = F.expand_dims(F.one_hot(class_id, self.num_class), axis=3)
+        boxes = F.sum(F.broadcast_mul(boxes, one_hot), axis=2)
+        return (F.squeeze(anchor_logits, axis=2), anchor_boxes, classes, label, weight, boxes, box_target, box_weight)
+
+    def _describe(self, F, features, regions):
+        """(B * S, D) the head's features of regions (B, S, 4)."""
+        picture = F.broadcast_like(F.reshape(F.contrib.arange_like(regions, axis=0), (-1, 1)),
+                                   F.slice_axis(regions, axis=2, begin=0, end=1), lhs_axes=1, rhs_axes=1)
+        rois = F.stop_gradient(F.concat(F.reshape(picture, (-1, 1)), F.reshape(regions, (-3, 0)), dim=1))
+        if self.num_stages > 1:
+            cut = self._pyramid_roi_feats(F, features, rois, self._roi_size, self._strides, roi_mode=self._roi_mode)
+        else:
+            cut = self._cut_out(F, features[0], rois, self._strides)
+        if self.top_features is not None:
+            cut = self.top_features(cut)
+        if self.box_features is None:
+            return F.flatten(F.contrib.AdaptiveAvgPooling2D(cut, output_size=1))
+        return self.box_features(cut)
+
+    def _cut_out(self, F, features, rois, stride):
+        if self._roi_mode == "pool":
+            return F.ROIPooling(features, rois, self._roi_size, 1 / stride)
+        return F.contrib.ROIAlign(features, rois, self._roi_size, 1 / stride, sample_ratio=2)
+
+    def _pyramid_roi_feats(self, F, features, rpn_rois, roi_size, strides, roi_mode="align",
+                           roi_canonical_scale=224.0, sampling_ratio=2, eps=1e-6):
+        """GluonCV's choice of each region's level. It hides regions of other levels behind the picture number -1, at which
+        MXNet's ROIAlign on the CPU reads foreign memory; here they are moved out of sight instead."""
+        _, left, top, right, bottom = F.split(rpn_rois, axis=1, num_outputs=5)
+        side = F.sqrt((right - left + 1) * (bottom - top + 1))
+        coarsest = min(self._max_stage, 5)  # the sixth level is for proposals only
+        level = F.clip(F.floor(4 + F.log2(side / roi_canonical_scale + eps)), self._min_stage, coarsest)
+        picture = F.slice_axis(rpn_rois, axis=1, begin=0, end=1)
+        nowhere = F.concat(*[picture] + [F.ones_like(picture) * NOWHERE] * 4, dim=1)
+        cut = []
+        for number, stride, of_level in zip(range(self._min_stage, coarsest + 1), strides, features):
+            here = F.broadcast_like(level == number, rpn_rois)
+            if roi_mode == "pool":  # it always pools a cell at least, so what is not here is taken out afterwards
+                pooled = self._cut_out(F, of_level, rpn_rois, stride)
+                cut.append(F.broadcast_mul(pooled, F.reshape(level == number, (-1, 1, 1, 1))))
+            else:
+                cut.append(self._cut_out(F, of_level, F.where(here, rpn_rois, nowhere), stride))
+        return F.ElementWiseSum(*cut)
+
+    def freeze_the_rest(self):
+        """Only what `collect_train_params` names learns: without normalisation that learns, neither do the stem and the
+        first stage, as in GluonCV."""
+        self.collect_params().setattr("grad_req", "null")
+        for parameter in self.collect_train_params().values():
+            if not isinstance(parameter, gluon.Constant):
+                parameter.grad_req = "write"
+
+    def backbone_parameters(self):
+        """{name in the file of a classifier on this backbone: Parameter}."""
+        return self.of_backbone
+
+
+def build_faster_rcnn(options, classes, devices):
+    """The network of resolved FasterRcnnOptions for these class names, not yet initialised (but for a pretrained base).
+
+    Raises UserError where the pretrained base cannot be had."""
+    learns = options.norm_layer == "syncbn"
+    layer, arguments = norm_layer(learns, devices)
+    if learns and layer is gluon.nn.BatchNorm:
+        layer = LearningBatchNorm
+    base = _backbone(options, layer, dict(arguments) if learns else {}, frozen=not learns)
+    if options.use_fpn:
+        features, top, head = _pyramid(options, base, layer, arguments, devices), None, _box_head(options, layer, arguments)
+    else:
+        features, top, head = _single_level(base)
+    strides = numbers(options.strides, "--strides", int)
+    scales = numbers(options.anchor_scales, "--anchor-scales")
+    ratios = numbers(options.anchor_aspect_ratio, "--anchor-aspect-ratio")
+    network = FasterRCNN(
+        features, top, list(classes), box_features=head, short=options.shorts()[1], max_size=options.image_max_size,
+        min_stage=2 if options.use_fpn else 4, max_stage=6 if options.use_fpn else 4,
+        train_patterns="(?!.*moving)" if learns else "|".join(LEARNS_WHILE_FROZEN + (("P",) if options.use_fpn else ())),
+        nms_thresh=options.nms_thresh, nms_topk=options.nms_topk, post_nms=options.post_nms, roi_mode=options.roi_mode,
+        roi_size=numbers(options.roi_size, "--roi-size", int), strides=strides if options.use_fpn else strides[0],
+        clip=options.clip or None, rpn_channel=options.rpn_channel, base_size=options.anchor_base_size, scales=scales,
+        ratios=ratios, alloc_size=numbers(options.anchor_alloc_size, "--anchor-alloc-size", int),
+        rpn_nms_thresh=options.rpn_nms_thresh, rpn_train_pre_nms=options.rpn_train_pre_nms,
+        rpn_train_post_nms=options.rpn_train_post_nms, rpn_test_pre_nms=options.rpn_test_pre_nms,
+        rpn_test_post_nms=options.rpn_test_post_nms, rpn_min_size=options.rpn_min_size,
+        samples=options.rcnn_num_samples, positive_iou=options.rcnn_pos_iou_thresh, positive_share=options.rcnn_pos_ratio)
+    network.of_backbone = {name: parameter for name, parameter in base._collect_params_with_prefix().items()
+                           if not name.startswith("fc.")}
+    return network
+
+
+def _backbone(options, layer, arguments, frozen):
+    builder, _ = BACKBONES[options.network]
+    pretrained = options.pretrained_base == "yes"
+    try:
+        base = builder(pretrained=pretrained, dilated=False, use_global_stats=frozen, norm_layer=layer,
+                       norm_kwargs=arguments)
+    except (OSError, RuntimeError, mx.base.MXNetError) as error:
+        if not pretrained:
+            raise
+        raise UserError(f"the pretrained {options.network} could not be had ({' '.join(str(error).split())[:120]})",
+                        remedy="start with --pretrained-base no, or give a file: --pretrained-base FILE.params") from None
+    base.apply(partial(set_drop_prob, 0.0))  # ResNeSt's, which GluonCV switches off in detectors
+    return base
+
+
+def _single_level(base):
+    """(features up to the third stage, the fourth on every region, None)."""
+    features, top = gluon.nn.HybridSequential(), gluon.nn.HybridSequential()
+    for part in STEM_AND_STAGES:
+        features.add(getattr(base, part))
+    top.add(base.layer4)
+    return features, top, None
+
+
+def _pyramid(options, base, layer, arguments, devices):
+    _, lasts = BACKBONES[options.network]
+    norm = None
+    if options.norm_layer:
+        norm = _pyramid_norm if layer is LearningBatchNorm else _synchronised_pyramid_norm(len(devices))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the type of "data", which is whatever comes
+        return FPNFeatureExpander(
+            network=base, outputs=[f"layers{stage}_relu{last}_fwd" for stage, last in enumerate(lasts, 1)],
+            num_filters=[options.num_fpn_filters] * 4, use_1x1=True, use_upsample=True, use_elewadd=True, use_p6=True,
+            no_bias=norm is not None, pretrained=options.pretrained_base == "yes", norm_layer=norm)
+
+
+def _pyramid_norm(convolved):
+    return mx.sym.BatchNorm(convolved, name=PYRAMID_NORMS[convolved.name])
+
+
+def _synchronised_pyramid_norm(devices):
+    def norm(convolved):
+        name = PYRAMID_NORMS[convolved.name]
+        return mx.sym.contrib.SyncBatchNorm(convolved, name=name, key=name, ndev=devices)
+    return norm
+
+
+def _box_head(options, layer, arguments):
+    head = gluon.nn.HybridSequential()
+    if options.custom_model:
+        head.add(gluon.nn.AvgPool2D(pool_size=(3, 3), strides=2, padding=1))
+    for _ in range(options.num_box_head_conv if options.norm_layer else 0):
+        head.add(gluon.nn.Conv2D(options.num_box_head_conv_filters, 3, padding=1, use_bias=False), layer(**arguments),
+                 gluon.nn.Activation("relu"))
+    for _ in range(1 if options.norm_layer else 2):
+        head.add(gluon.nn.Dense(options.num_box_head_dense_filters, weight_initializer=mx.init.Normal(0.01)),
+                 gluon.nn.Activation("relu"))
+    return head

@@ -1,0 +1,62 @@
+"""Batches as workers make them: padding, weights, the same bits for any number of workers."""
+import numpy as np
+import pytest
+
+from gluon_bof.data.augment import Augmentation
+from gluon_bof.data.draws import BatchDraws, MixRatio
+from gluon_bof.data.loader import ShortSide, training_loader
+from gluon_bof.data.voc import load_voc
+from gluon_bof.models.faster_rcnn.anchors import AnchorGrid
+from gluon_bof.models.faster_rcnn.batch import DrawnPictures, RegionBatch, pad_pictures
+from tests.tiny_sets import write_voc_set
+
+GRID = AnchorGrid((16,), 16, (1, 2), (0.5, 1, 2))
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    wide = write_voc_set(tmp_path_factory.mktemp("wide"), pictures=6, width=140, height=90)
+    high = write_voc_set(tmp_path_factory.mktemp("high"), pictures=6, width=90, height=120, seed=1)
+    return [record for root in (wide, high) for record in load_voc(str(root), "train").records]
+
+
+def batches(records, workers, mix=None, one_ratio=False, weighted=True):
+    draws = BatchDraws(len(records), 2, 5, (64,), mix=mix, mix_until=1)
+    dataset = DrawnPictures(records, Augmentation(False, False, False, True, False, 1), weighted, fit=ShortSide(100))
+    loader = training_loader(dataset, draws, workers,
+                             batchify=lambda shared: RegionBatch(shared, GRID, 50, one_ratio))
+    return [[array.asnumpy() for array in arrays] for *arrays, _ in loader]
+
+
+def test_the_workers_number_changes_no_bit(records):
+    expected = batches(records, 0, MixRatio())
+    for workers in (1, 3):
+        for ours, theirs in zip(batches(records, workers, MixRatio()), expected):
+            for a, b in zip(ours, theirs):
+                assert a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def test_pictures_are_bytes_padded_to_the_largest_and_sizes_say_where_they_end(records):
+    for pictures, truths, sizes, anchors, keys in batches(records, 0):
+        assert pictures.dtype == np.uint8 and sizes.shape == (2, 3) and anchors.shape == (2, 256, 7)
+        assert keys.shape == (2, 50 + truths.shape[1]) and (sizes[:, 2] == 1).all()
+        assert tuple(sizes[:, :2].max(axis=0)) == pictures.shape[1:3]
+        assert (sizes[:, :2].min(axis=1) == 64).all() and (sizes[:, :2].max(axis=1) <= 100).all()
+
+
+def test_mixed_boxes_weigh_their_ratio_and_background_1(records):
+    rows = np.concatenate([anchors for _, _, _, anchors, _ in batches(records, 0, MixRatio())]).reshape(-1, 7)
+    rows = rows[rows[:, 0] >= 0]
+    assert (rows[rows[:, 1] == 0, 2] == 1).all() and (rows[rows[:, 1] == 1, 2] < 1).all()
+
+
+def test_one_ratio_for_everything_halves_background_too(records):
+    for _, truths, sizes, anchors, _ in batches(records, 0, MixRatio(even=True), one_ratio=True):
+        assert (sizes[:, 2] == 0.5).all()
+        assert (anchors[..., 2][anchors[..., 0] >= 0] == 0.5).all() and (truths[..., 5][truths[..., 4] >= 0] == 0.5).all()
+
+
+def test_padding_has_the_colour_that_normalises_to_about_0():
+    canvas = pad_pictures([np.zeros((4, 6, 3), np.uint8), np.zeros((5, 3, 3), np.uint8)])
+    assert canvas.shape == (2, 5, 6, 3) and (canvas[0, 4:] == (124, 116, 104)).all() and (canvas[0, :4] == 0).all()
+    assert (canvas[1, :, 3:] == (124, 116, 104)).all()

@@ -1,0 +1,128 @@
+"""Our networks against GluonCV's model zoo: names, what learns, sizes, inference; weights go both ways."""
+import numpy as np
+import pytest
+
+from gluon_bof.backend import mx
+from gluon_bof.errors import UserError
+from gluon_bof.models.detector import Detector, build_network, export_name
+from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
+from gluon_bof.models.weights import load_backbone, load_weights, save_weights, structured_parameters
+from gluon_bof.options import parse
+from gluon_bof.rcnn_options import FasterRcnnOptions, resolve
+from tests.models.faster_rcnn import oracle
+
+from gluoncv.data import COCODetection, VOCDetection
+from gluoncv.model_zoo import get_model
+from gluoncv.model_zoo.resnetv1b import resnet18_v1b
+
+ZOO = {"faster_rcnn_resnet50_v1b_voc": "--dataset voc --network resnet50_v1b",
+       "faster_rcnn_resnet101_v1d_voc": "--dataset voc --network resnet101_v1d",
+       "faster_rcnn_resnet50_v1b_coco": "--dataset coco --network resnet50_v1b --image-max-size 1333",
+       "faster_rcnn_fpn_resnet50_v1b_coco": "--dataset coco --network resnet50_v1b --image-max-size 1333 --use-fpn",
+       "faster_rcnn_fpn_syncbn_resnet50_v1b_coco": "--dataset coco --network resnet50_v1b --use-fpn --norm-layer syncbn",
+       "faster_rcnn_fpn_syncbn_resnest50_coco": "--dataset coco --network resnest50 --use-fpn --norm-layer syncbn"}
+
+
+def options_of(words):
+    return resolve(parse(FasterRcnnOptions, FasterRcnnOptions(), words.split() + ["--pretrained-base", "no"], "")[0])
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_networks_are_those_of_the_model_zoo(name):
+    official = get_model(name, pretrained_base=False, **({"num_devices": 1} if "syncbn" in name else {}))
+    options = options_of(ZOO[name])
+    ours = build_faster_rcnn(options, (VOCDetection if name.endswith("voc") else COCODetection).CLASSES, [mx.cpu()])
+    assert export_name(options) == name
+    names, official_names = structured_parameters(ours), structured_parameters(official)
+    assert list(names) == list(official_names)
+    learning, official_learning = ({parameter_names[id(parameter)] for parameter in network.collect_train_params().values()}
+                                   for network, parameter_names in (
+                                       (ours, {id(p): n for n, p in names.items()}),
+                                       (official, {id(p): n for n, p in official_names.items()})))
+    assert learning == official_learning
+    for attribute in ("max_size", "nms_thresh", "nms_topk", "post_nms", "ashape", "_roi_mode", "_roi_size", "_strides",
+                      "_num_sample", "_rpn_test_post_nms", "_min_stage", "_max_stage"):
+        assert getattr(ours, attribute) == getattr(official, attribute), attribute
+    for attribute in ("_train_pre_nms", "_train_post_nms", "_test_pre_nms", "_test_post_nms", "_nms_thresh"):
+        assert getattr(ours.rpn, attribute) == getattr(official.rpn, attribute), attribute
+    shorts = official.short if isinstance(official.short, tuple) else (official.short,) * 2
+    assert options.shorts() == shorts
+
+
+@pytest.mark.parametrize("kind", ("single level", "learning pyramid"))
+def test_weights_go_both_ways_and_detections_are_gluoncvs(kind, tmp_path):
+    _, ours, theirs = oracle.pair(kind, 1)
+    path = str(tmp_path / "weights.params")
+    save_weights(ours, path)
+    theirs.load_parameters(path)
+    x = mx.nd.random.normal(0, 1, (1, 3, 96, 128))
+    with oracle.roi_align_of_the_gpu():
+        expected = [output.asnumpy() for output in theirs(x)]
+    assert (expected[0] >= 0).any()
+    for ours_found, theirs_found in zip(ours(x), expected):
+        np.testing.assert_array_equal(ours_found.asnumpy(), theirs_found)
+
+    theirs.target_generator  # as in GluonCV's training script: its constants are saved from then on
+    theirs.save_parameters(path)
+    assert "_target_generator" in path_text(path)
+    load_weights(ours, path)
+
+
+def path_text(path):
+    with open(path, "rb") as file:
+        return file.read().decode("latin-1")
+
+
+def test_frozen_normalisation_stem_and_first_stage_have_no_gradient():
+    network = oracle.filled(build_faster_rcnn(oracle.small_options("single level"), oracle.CLASSES, [mx.cpu()]))
+    network.freeze_the_rest()
+    requested = {name: parameter.grad_req for name, parameter in structured_parameters(network).items()}
+    assert requested["features.0.weight"] == requested["features.4.0.conv1.weight"] == "null"
+    assert requested["features.5.0.conv1.weight"] == requested["top_features.0.0.conv1.weight"] == "write"
+    assert all(value == "null" for name, value in requested.items() if ".bn" in name)
+
+
+def test_learning_normalisation_learns_everywhere():
+    network = oracle.filled(build_faster_rcnn(oracle.small_options("learning pyramid"), oracle.CLASSES, [mx.cpu()]))
+    network.freeze_the_rest()
+    requested = {name: parameter.grad_req for name, parameter in structured_parameters(network).items()}
+    assert {value for name, value in requested.items() if name.endswith(("gamma", "beta", "weight"))} == {"write"}
+    assert {value for name, value in requested.items() if "running" in name or "moving" in name} == {"null"}
+
+
+@pytest.mark.parametrize("kind", oracle.KINDS)
+def test_a_classifiers_file_fills_the_backbone(kind, tmp_path):
+    classifier = resnet18_v1b(pretrained=False)
+    classifier.initialize()
+    classifier(mx.nd.zeros((1, 3, 64, 64)))
+    path = str(tmp_path / "classifier.params")
+    classifier.save_parameters(path)
+    network = oracle.filled(build_faster_rcnn(oracle.small_options(kind), oracle.CLASSES, [mx.cpu()]))
+    load_backbone(network, path)
+    np.testing.assert_array_equal(network.of_backbone["layer4.1.conv2.weight"].data().asnumpy(),
+                                  classifier.layer4[1].conv2.weight.data().asnumpy())
+    detector = str(tmp_path / "detector.params")
+    save_weights(network, detector)
+    other = oracle.filled(build_faster_rcnn(oracle.small_options(kind), oracle.CLASSES, [mx.cpu()]))
+    load_backbone(other, detector)
+    for name, parameter in other.of_backbone.items():
+        np.testing.assert_array_equal(parameter.data().asnumpy(), network.of_backbone[name].data().asnumpy())
+
+
+def test_a_foreign_backbone_is_refused_by_name(tmp_path):
+    path = str(tmp_path / "foreign.params")
+    mx.nd.save(path, {"conv1.weight": mx.nd.zeros((2, 2))})
+    network = oracle.filled(build_faster_rcnn(oracle.small_options("pyramid"), oracle.CLASSES, [mx.cpu()]))
+    with pytest.raises(UserError, match="foreign.params.*conv1.weight"):
+        load_backbone(network, path)
+
+
+def test_a_detector_gives_boxes_in_the_pictures_own_pixels():
+    options = oracle.small_options("pyramid")
+    detector = Detector(build_network(options, oracle.CLASSES, [mx.cpu()]), options, mx.cpu())
+    oracle.filled(detector.network)
+    picture = np.random.default_rng(0).integers(0, 255, (300, 500, 3)).astype(np.uint8)
+    (found,) = detector.detect([picture])
+    assert len(found.boxes) and (found.boxes >= 0).all()
+    assert (found.boxes <= [500, 300, 500, 300]).all() and (np.diff(found.scores) <= 0).all()
+    assert set(found.classes) <= {0, 1, 2}
