@@ -19,7 +19,6 @@ SMALL = ("--dataset voc --network resnet18_v1b --use-fpn --norm-layer syncbn --p
          "--no-mixup-epochs 1 --label-smooth-eps 0.1 -j 1 --log-interval 2 --seed 3").split()
 SINGLE_LEVEL = ("--dataset voc --network resnet18_v1b --pretrained-base no --image-short 64 --image-max-size 96 "
                 "--rpn-channel 16 --roi-size 4,4 --anchor-scales 1,2 --anchor-alloc-size 32,32 --rpn-min-size 2 "
-                "--rpn-train-pre-nms 100 --rpn-train-post-nms 50 --rpn-test-pre-nms 50 --rpn-test-post-nms 20 "
                 "--rcnn-num-samples 16 --epochs 2 -j 0 --no-augment --mixup even --mixup-loss global "
                 "--no-mixup-epochs 1 --verbose").split()
 

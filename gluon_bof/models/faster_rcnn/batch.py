@@ -3,9 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gluon_bof.data.augment import FILL
 from gluon_bof.data.draws import Purpose, generator
-from gluon_bof.data.loader import TrainingPictures, pad_truths, wire_array
+from gluon_bof.data.loader import TrainingPictures, pad_truths, wire_array, wire_pictures
 from gluon_bof.models.faster_rcnn.targets import anchor_targets
 
 
@@ -30,7 +29,7 @@ class RegionBatch:
 
     def __call__(self, samples):
         pictures, truths, broken, draws = zip(*samples)
-        canvas = pad_pictures(pictures)
+        canvas = wire_pictures(pictures, self.shared)
         padded = pad_truths(truths)
         sizes = np.array([picture.shape[:2] + (draw.ratio if self.one_ratio and draw.partner >= 0 else 1,)
                           for picture, draw in zip(pictures, draws)], np.float32)
@@ -39,16 +38,5 @@ class RegionBatch:
                             for picture, truth, draw, background in zip(pictures, truths, draws, sizes[:, 2])])
         keys = np.stack([generator(Purpose.REGIONS, *draw.place).random(self.proposals + padded.shape[1], np.float32)
                          for draw in draws])
-        return tuple(wire_array(array, self.shared) for array in (canvas, padded, sizes, anchors, keys)) + (
-            [name for names in broken for name in names],)
-
-
-def pad_pictures(pictures):
-    """(B, H, W, 3) uint8 of pictures of several sizes, each in the top left corner of its canvas."""
-    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
-    canvas = np.empty((len(pictures), height, width, 3), np.uint8)
-    for place, picture in zip(canvas, pictures):
-        place[:picture.shape[0], :picture.shape[1]] = picture
-        place[picture.shape[0]:] = FILL
-        place[:, picture.shape[1]:] = FILL
-    return canvas
+        small = [wire_array(array, self.shared) for array in (padded, sizes, anchors, keys)]
+        return (canvas, *small, [name for names in broken for name in names])

@@ -6,12 +6,14 @@ from functools import partial
 
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.errors import UserError
-from gluon_bof.models.faster_rcnn.targets import RegionSampler, RegionTargets, take_rows
+from gluon_bof.models.faster_rcnn.targets import RegionSampler, RegionTargets
 from gluon_bof.models.norm import LearningBatchNorm, norm_layer
+from gluon_bof.models.rows import take_rows
 from gluon_bof.rcnn_options import numbers
 
 from gluoncv.model_zoo import resnest, resnetv1b
 from gluoncv.model_zoo.rcnn.faster_rcnn.faster_rcnn import FasterRCNN as GluonCVFasterRCNN
+from gluoncv.model_zoo.rcnn.rpn.proposal import RPNProposal
 from gluoncv.nn.dropblock import set_drop_prob
 from gluoncv.nn.feature import FPNFeatureExpander
 
@@ -36,6 +38,20 @@ PYRAMID_NORMS = {"P5_conv_lat": "P5_lat_bn", "P6_conv1": "P6_pre_bn",
 NOWHERE = -1e5  # pixels; ROIAlign gives 0 outside the picture
 
 
+class EnoughProposals(RPNProposal):
+    """GluonCV's proposals of a level, (B, N, 5) of score and box, and `rows` that count for nothing (all -1): a small
+    picture has fewer anchors than proposals are asked for, at which GluonCV's network fails."""
+
+    def __init__(self, rows, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        self._rows = rows
+
+    def hybrid_forward(self, F, anchor, score, bbox_pred, img):
+        found = super().hybrid_forward(F, anchor, score, bbox_pred, img)
+        nothing = -F.ones_like(F.slice_axis(found, axis=1, begin=0, end=1))
+        return F.concat(found, F.tile(nothing, reps=(1, self._rows, 1)), dim=1)
+
+
 class FasterRCNN(GluonCVFasterRCNN):
     """GluonCV's network, parameter names and inference. Training takes (x (B, 3, H, W), truth (B, M, 6), keys (B, P + M),
     background_weight (B, 1)), any B, and returns raw predictions and what they should be:
@@ -46,6 +62,10 @@ class FasterRCNN(GluonCVFasterRCNN):
     def __init__(self, *arguments, samples, positive_iou, positive_share, **keywords):
         super().__init__(*arguments, num_sample=samples, pos_iou_thresh=positive_iou, pos_ratio=positive_share,
                          **keywords)
+        wanted = max(keywords["rpn_train_post_nms"], keywords["rpn_test_post_nms"])
+        with self.rpn.name_scope():
+            self.rpn.region_proposer = EnoughProposals(-(-wanted // self.num_stages), keywords["clip"],
+                                                       keywords["rpn_min_size"], stds=(1.0, 1.0, 1.0, 1.0))
         self.region_sampler = RegionSampler(samples, positive_iou, positive_share)
         self.region_targets = RegionTargets(int(samples * positive_share))
 

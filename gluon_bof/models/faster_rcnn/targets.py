@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gluon_bof.backend import gluon
+from gluon_bof.models.rows import take_rows
 
 SLIGHTLY = np.spacing(np.float32(1))
 # columns of a sampled anchor: its number, 1 for an object or 0, its weight, and the four box targets
@@ -192,12 +193,6 @@ class RegionTargets(gluon.HybridBlock):
         return tuple(F.stop_gradient(array) for array in (
             label, weight, index, take_rows(F, class_id, index) * holds_one, target,
             take_rows(F, mix_weight, index) * holds_one))
-
-
-def take_rows(F, array, index):
-    """(B, K, ...) rows of (B, N, ...) by index (B, K)."""
-    picture = F.broadcast_add(F.expand_dims(F.contrib.arange_like(index, axis=0), axis=1), index * 0)
-    return F.gather_nd(array, F.stack(picture, index, axis=0))
 
 
 def box_area(F, boxes):

@@ -5,13 +5,15 @@ import math
 
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.errors import UserError
+from gluon_bof.models.rows import take_rows
 
 from gluoncv.model_zoo.mobilenet import get_mobilenet
 from gluoncv.model_zoo.yolo.darknet import darknet53
-from gluoncv.model_zoo.yolo.yolo3 import YOLOV3
+from gluoncv.model_zoo.yolo.yolo3 import YOLOOutputV3, YOLOV3
 
 ANCHORS = ((10, 13, 16, 30, 33, 23), (30, 61, 62, 45, 59, 119), (116, 90, 156, 198, 373, 326))
 STRIDES = (8, 16, 32)
+LEAST_SCORE = 0.01  # below which nothing counts as detected, as in GluonCV
 # name: (features' builder, where the stages end, channels of the three heads)
 NETWORKS = {
     "darknet53": (darknet53, (15, 24, None), (512, 256, 128)),
@@ -20,27 +22,73 @@ NETWORKS = {
 }
 
 
+class Candidates(YOLOOutputV3):
+    """Head features (B, C, H, W) -> boxes (B, H * W * 3, 4) in pixels and their scores of each class (B, H * W * 3, K)."""
+
+    def hybrid_forward(self, F, x, anchors, offsets):
+        raw = F.reshape(self.prediction(x), (0, self._num_anchors * self._num_pred, -1))
+        raw = F.reshape(F.transpose(raw, axes=(0, 2, 1)), (0, -1, self._num_anchors, self._num_pred))
+        centre, side, objectness, classes = (F.slice_axis(raw, axis=3, begin=begin, end=end)
+                                             for begin, end in ((0, 2), (2, 4), (4, 5), (5, None)))
+        offsets = F.reshape(F.slice_like(offsets, x, axes=(2, 3)), (1, -1, 1, 2))
+        centre = F.broadcast_add(F.sigmoid(centre), offsets) * self._stride
+        half = F.broadcast_mul(F.exp(side), anchors) / 2
+        boxes = F.concat(centre - half, centre + half, dim=3)
+        scores = F.broadcast_mul(F.sigmoid(classes), F.sigmoid(objectness))
+        return F.reshape(boxes, (0, -3, 0)), F.reshape(scores, (0, -3, 0))
+
+
 class YOLOv3(YOLOV3):
     """GluonCV's network and parameter names. In training mode it returns raw predictions (B, N, 5 + classes):
     centre x, y, scale x, y, objectness and class logits, coarsest feature map first; else detections."""
 
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        for output in self.yolo_outputs:
+            output.__class__ = Candidates  # the same layer and constants; GluonCV's constructor makes no other
+
     def hybrid_forward(self, F, x):
-        if not autograd.is_training():
-            return super().hybrid_forward(F, x)
-        routes = []
+        tips = self._tips(F, x)
+        if autograd.is_training():
+            raw = [F.reshape(output.prediction(tip), (0, len(ANCHORS[0]) // 2, 5 + len(self.classes), -1))
+                   for output, tip in zip(self.yolo_outputs, tips)]
+            return F.concat(*[F.reshape(F.transpose(level, axes=(0, 3, 1, 2)), (0, -3, 0)) for level in raw], dim=1)
+        boxes, scores = (F.concat(*parts, dim=1) for parts in zip(*[output(tip) for output, tip
+                                                                    in zip(self.yolo_outputs, tips)]))
+        return self._detections(F, boxes, scores)
+
+    def _tips(self, F, x):
+        """What the three heads predict from, coarsest first."""
+        routes, tips = [], []
         for stage in self.stages:
             x = stage(x)
             routes.append(x)
-        predictions = []
-        for level, (block, output) in enumerate(zip(self.yolo_blocks, self.yolo_outputs)):
+        for level, block in enumerate(self.yolo_blocks):
             x, tip = block(x)
-            raw = F.reshape(output.prediction(tip), (0, len(ANCHORS[0]) // 2, 5 + len(self.classes), -1))
-            predictions.append(F.reshape(F.transpose(raw, axes=(0, 3, 1, 2)), (0, -3, 0)))
+            tips.append(tip)
             if level + 1 < len(routes):
                 finer = routes[-2 - level]
                 x = self.transitions[level](x).repeat(axis=-1, repeats=2).repeat(axis=-2, repeats=2)
                 x = F.concat(F.slice_like(x, finer, axes=(2, 3)), finer, dim=1)
-        return F.concat(*predictions, dim=1)
+        return tips
+
+    def _detections(self, F, boxes, scores):
+        """Class ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) after suppression within each class.
+
+        GluonCV writes every box once for each class before it keeps the best few; here these are found first."""
+        classes, count = len(self.classes), self.nms_topk
+        # a small picture of few classes has fewer candidates than are asked for
+        rows = -(-count // classes)
+        scores = _lengthened(F, scores, rows)
+        best, place = F.topk(F.reshape(scores, (0, -1)), axis=1, k=count, ret_typ="both", dtype="float64")
+        row = F.floor(place / classes)  # float32 would not tell the last of many millions apart
+        class_id = F.cast(place - row * classes, "float32")
+        boxes = take_rows(F, _lengthened(F, boxes, rows), F.cast(row, "float32"))
+        found = F.concat(F.expand_dims(class_id, axis=2), F.expand_dims(best, axis=2), boxes, dim=2)
+        found = F.contrib.box_nms(found, overlap_thresh=self.nms_thresh, valid_thresh=LEAST_SCORE, topk=count, id_index=0,
+                                  score_index=1, coord_start=2, force_suppress=False)
+        found = F.slice_axis(found, axis=1, begin=0, end=self.post_nms)
+        return tuple(F.slice_axis(found, axis=2, begin=begin, end=end) for begin, end in ((0, 1), (1, 2), (2, 6)))
 
     def backbone_parameters(self):
         """{name in the file of a classifier on this backbone: Parameter}: its layers are the stages laid end to end."""
@@ -51,6 +99,12 @@ class YOLOv3(YOLOV3):
                 found[f"features.{first + int(layer)}.{rest}"] = parameter
             first += len(stage)
         return found
+
+
+def _lengthened(F, array, rows):
+    """(B, N + rows, C) with -1 in the new rows."""
+    row = -F.ones_like(F.slice_axis(array, axis=1, begin=0, end=1))
+    return F.concat(array, F.tile(row, reps=(1, rows, 1)), dim=1)
 
 
 def build_yolo3(name, classes, pretrained_base=False, norm=None, anchors=ANCHORS):

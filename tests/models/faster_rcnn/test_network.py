@@ -126,3 +126,11 @@ def test_a_detector_gives_boxes_in_the_pictures_own_pixels():
     assert len(found.boxes) and (found.boxes >= 0).all()
     assert (found.boxes <= [500, 300, 500, 300]).all() and (np.diff(found.scores) <= 0).all()
     assert set(found.classes) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("words", ("--dataset voc", "--dataset voc --network resnet18_v1b --use-fpn"))
+def test_a_picture_may_have_fewer_anchors_than_proposals_are_asked_for(words):
+    options = options_of(words)
+    network = build_network(options, oracle.CLASSES, [mx.cpu()])
+    _, _, boxes = network(mx.nd.zeros((1, 3, 32, 48)))  # GluonCV's fails here
+    assert boxes.shape[2] == 4 and np.isfinite(boxes.asnumpy()).all()
