@@ -22,6 +22,7 @@ GREY = np.array([0.299, 0.587, 0.114])
 
 CROP_IOU = ((0.1, np.inf), (0.3, np.inf), (0.5, np.inf), (0.7, np.inf), (0.9, np.inf), (-np.inf, 1.0))
 CROP_TRIALS = 50
+CROP_EARLY = 8  # trials that are looked at first: most demands are met by then, and the rest need not be computed
 CROP_SCALE = (0.3, 1.0)
 CROP_ASPECT = 2.0
 EXPAND_MOST = 4.0
@@ -141,26 +142,34 @@ def draw_crop(rng, truth, width, height):
     if len(truth) == 0:
         return tuple(int(value) for value in trials[0, 0])
 
-    corners = np.concatenate([trials[..., :2], trials[..., :2] + trials[..., 2:]], axis=-1).reshape(-1, 4)
-    overlap = boxes.iou(corners.astype(np.float64), truth[:, :4].astype(np.float64))
-    least = overlap.min(axis=1).reshape(scale.shape)
-    most = overlap.max(axis=1).reshape(scale.shape)
     candidates = [(0, 0, width, height)]
-    for row, (lowest, highest) in enumerate(CROP_IOU):
-        good = np.flatnonzero((lowest <= least[row]) & (most[row] <= highest))
-        if len(good):
-            candidates.append(tuple(int(value) for value in trials[row, good[0]]))
+    first = _first_good(trials[:, :CROP_EARLY], truth)
+    late = np.flatnonzero(first < 0)
+    if len(late):
+        first[late] = _first_good(trials[late], truth, late)
+    candidates += [tuple(int(value) for value in trials[row, column]) for row, column in enumerate(first) if column >= 0]
     for choice in rng.permutation(len(candidates)):
         if len(boxes.crop(truth, *candidates[choice])):
             return candidates[choice]
     return 0, 0, width, height
 
 
+def _first_good(trials, truth, demands=slice(None)):
+    """(D,) the number of the first trial that meets each demand, or -1. trials: (D, T, 4) left, top, width, height;
+    demands: which rows of CROP_IOU these are."""
+    corners = np.concatenate([trials[..., :2], trials[..., :2] + trials[..., 2:]], axis=-1).reshape(-1, 4)
+    overlap = boxes.iou(corners.astype(np.float64), truth[:, :4].astype(np.float64))
+    lowest, highest = np.array(CROP_IOU)[demands].T
+    good = ((lowest[:, None] <= overlap.min(axis=1).reshape(trials.shape[:2]))
+            & (overlap.max(axis=1).reshape(trials.shape[:2]) <= highest[:, None]))
+    return np.where(good.any(axis=1), good.argmax(axis=1), -1)
+
+
 def render(picture, view):
     """The picture as the view shows it, (view height, view width, 3) uint8; margins have the fill colour."""
     seen = _cut(picture, view)
     seen = cv2.resize(seen, view.size, interpolation=view.interpolation)
-    return seen[:, ::-1] if view.flip else seen
+    return cv2.flip(seen, 1) if view.flip else seen
 
 
 def _cut(picture, view):

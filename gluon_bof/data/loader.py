@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from gluon_bof.backend import gluon, mx
-from gluon_bof.data.augment import Augmentation, follow, render, whole_view
+from gluon_bof.data.augment import FILL, Augmentation, follow, render, whole_view
 from gluon_bof.data.boxes import TRUTH_COLUMNS
 from gluon_bof.data.draws import augment_generator
 from gluon_bof.data.mixup import blend_pictures, merge_truths
@@ -131,7 +131,7 @@ class TrainingBatch:
 
     def __call__(self, samples):
         pictures, truths, broken = zip(*samples)
-        return (wire_array(np.stack(pictures), self.shared), wire_array(pad_truths(truths), self.shared),
+        return (wire_pictures(pictures, self.shared), wire_array(pad_truths(truths), self.shared),
                 [name for names in broken for name in names])
 
 
@@ -143,7 +143,7 @@ class ValidationBatch:
 
     def __call__(self, samples):
         pictures, indices = zip(*samples)
-        return wire_array(np.stack(pictures), self.shared), list(indices)
+        return wire_pictures(pictures, self.shared), list(indices)
 
 
 def training_loader(dataset, draws, workers, pin=False, batchify=TrainingBatch):
@@ -165,10 +165,31 @@ def _loader(dataset, workers, **options):
     return gluon.data.DataLoader(dataset, num_workers=workers, **options)
 
 
+def wire_memory(shape, dtype, shared):
+    """(MXNet's array, the numpy array of its memory): in memory that other processes see where it is `shared`."""
+    target = mx.nd.empty(shape, ctx=mx.Context("cpu_shared" if shared else "cpu", 0), dtype=dtype)
+    address = ctypes.c_void_p()
+    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(target.handle, ctypes.byref(address)))
+    count = int(np.prod(shape))
+    memory = (ctypes.c_byte * (count * np.dtype(dtype).itemsize)).from_address(address.value)
+    return target, np.frombuffer(memory, dtype, count).reshape(shape)
+
+
 def wire_array(array, shared):
     """The numpy array as MXNet's, in memory that other processes see where it is `shared`."""
-    target = mx.nd.empty(array.shape, ctx=mx.Context("cpu_shared" if shared else "cpu", 0), dtype=array.dtype)
-    target._sync_copyfrom(array)  # one copy; `nd.array` would make two
+    target, memory = wire_memory(array.shape, array.dtype, shared)
+    memory[...] = array
+    return target
+
+
+def wire_pictures(pictures, shared):
+    """(B, H, W, 3) uint8 of pictures of several sizes, each in the top left corner of its canvas, in one write."""
+    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
+    target, memory = wire_memory((len(pictures), height, width, 3), np.uint8, shared)
+    for place, picture in zip(memory, pictures):
+        place[:picture.shape[0], :picture.shape[1]] = picture
+        place[picture.shape[0]:] = FILL
+        place[:picture.shape[0], picture.shape[1]:] = FILL
     return target
 
 

@@ -10,7 +10,7 @@ from gluon_bof.errors import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
-_COLOUR_AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # boxes are in stored pixels
+_COLOUR_AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION  # boxes are in stored pixels
 _PICTURE_REMEDY = "replace the picture, or start with --on-bad-sample skip"
 
 
@@ -27,7 +27,7 @@ def read_picture(path):
         picture = None
     if picture is None:
         raise UserError("not a picture that can be decoded", path, _PICTURE_REMEDY)
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture)
+    return picture
 
 
 def picture_size(path):

@@ -4,10 +4,10 @@ import pytest
 
 from gluon_bof.data.augment import Augmentation
 from gluon_bof.data.draws import BatchDraws, MixRatio
-from gluon_bof.data.loader import ShortSide, training_loader
+from gluon_bof.data.loader import ShortSide, training_loader, wire_pictures
 from gluon_bof.data.voc import load_voc
 from gluon_bof.models.faster_rcnn.anchors import AnchorGrid
-from gluon_bof.models.faster_rcnn.batch import DrawnPictures, RegionBatch, pad_pictures
+from gluon_bof.models.faster_rcnn.batch import DrawnPictures, RegionBatch
 from tests.tiny_sets import write_voc_set
 
 GRID = AnchorGrid((16,), 16, (1, 2), (0.5, 1, 2))
@@ -57,6 +57,6 @@ def test_one_ratio_for_everything_halves_background_too(records):
 
 
 def test_padding_has_the_colour_that_normalises_to_about_0():
-    canvas = pad_pictures([np.zeros((4, 6, 3), np.uint8), np.zeros((5, 3, 3), np.uint8)])
+    canvas = wire_pictures([np.zeros((4, 6, 3), np.uint8), np.zeros((5, 3, 3), np.uint8)], False).asnumpy()
     assert canvas.shape == (2, 5, 6, 3) and (canvas[0, 4:] == (124, 116, 104)).all() and (canvas[0, :4] == 0).all()
     assert (canvas[1, :, 3:] == (124, 116, 104)).all()
