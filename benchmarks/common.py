@@ -1,0 +1,166 @@
+"""What the benchmarks share: the pictures, the machine, sides that run in turn, and the closing line.
+
+`voc_folder` lays pictures out for both sides, `machine` and `matrix_peak` say on what was measured, `in_turn` and `ratio` measure,
+`finish` prints the result. A side that needs a process of its own goes through `run_side`."""
+import contextlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+
+from gluon_bof.data.pictures import read_picture
+from gluon_bof.data.sets import open_set
+from gluon_bof.errors import UserError
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CHECKOUT = os.path.dirname(HERE)
+ENLARGEMENT = 3  # of the embedded set's pictures, to about 640 x 480
+# Enlarged drawings compress to a third of a photograph's bytes and decode too fast. With this grain a picture has 0.16 MB,
+# as COCO's have on average
+GRAIN = 10
+
+
+def add_arguments(parser, rounds, count=64):
+    """The flags that every benchmark has, with a benchmark's own defaults."""
+    parser.add_argument("--pictures", default="shapes", metavar="FOLDER",
+                        help="a folder in VOC's or COCO's layout; default: the embedded set, enlarged to about 640x480")
+    parser.add_argument("--count", type=int, default=count, help="pictures of it that are used")
+    parser.add_argument("--rounds", type=int, default=rounds, help="how often the two sides take turns")
+
+
+@contextlib.contextmanager
+def voc_folder(pictures, count, validation=1):
+    """A temporary folder whose VOC2007 holds `count` pictures as JPEGs, for both sides -> (folder, class names).
+
+    All of them are the split trainval and the first `validation` are the split test. Class names are in lower case, as
+    GluonCV's reader wants them; a box keeps a pixel of distance from every edge. JPEGs that both sides decode alike stay
+    as they are. Raises UserError where no picture has a box, and as `open_set` does."""
+    found = open_set(pictures, None, "train", on_bad_sample="skip")
+    records = [record for record in found.records if len(record.boxes)][:count]
+    if not records:
+        raise UserError("no picture with a box", pictures, "give another folder")
+    names = [name.lower() for name in found.classes]
+    write = _write_enlarged if pictures == "shapes" else _copy
+    with tempfile.TemporaryDirectory() as folder:
+        root = os.path.join(folder, "VOC2007")
+        for part in ("Annotations", "JPEGImages", os.path.join("ImageSets", "Main")):
+            os.makedirs(os.path.join(root, part))
+        for number, record in enumerate(records):
+            scale, (height, width) = write(record, os.path.join(root, "JPEGImages", f"{number:06d}.jpg"), number)
+            _annotate(os.path.join(root, "Annotations", f"{number:06d}.xml"), record, names, scale, width, height)
+        for split, listed in (("trainval", len(records)), ("test", validation)):
+            with open(os.path.join(root, "ImageSets", "Main", f"{split}.txt"), "w", encoding="ascii") as file:
+                file.writelines(f"{number:06d}\n" for number in range(min(listed, len(records))))
+        yield folder, sorted({names[int(label)] for record in records for label in record.classes})
+
+
+def _write_enlarged(record, path, seed):
+    """Write the picture enlarged and with a photograph's grain -> (scale, (height, width))."""
+    picture = cv2.cvtColor(read_picture(record.path), cv2.COLOR_RGB2BGR)
+    picture = cv2.resize(picture, None, fx=ENLARGEMENT, fy=ENLARGEMENT, interpolation=cv2.INTER_CUBIC)
+    grain = np.random.default_rng(seed).normal(0, GRAIN, picture.shape)
+    _write_jpeg(path, (picture + grain).clip(0, 255).astype(np.uint8))
+    return ENLARGEMENT, picture.shape[:2]
+
+
+def _copy(record, path, _):
+    """Write the picture's own file, if it is a JPEG that nobody turns by its EXIF header -> (scale, (height, width))."""
+    picture = cv2.cvtColor(read_picture(record.path), cv2.COLOR_RGB2BGR)
+    with open(record.path, "rb") as file:
+        data = file.read()
+    if data[:2] == b"\xff\xd8" and np.array_equal(cv2.imread(record.path), picture):
+        with open(path, "wb") as file:
+            file.write(data)
+    else:
+        _write_jpeg(path, picture)
+    return 1, picture.shape[:2]
+
+
+def _write_jpeg(path, picture):
+    if not cv2.imwrite(path, picture, [cv2.IMWRITE_JPEG_QUALITY, 95]):
+        raise UserError("the picture cannot be written", path, "make room there, or set TMPDIR to another folder")
+
+
+def _annotate(path, record, names, scale, width, height):
+    annotation = ElementTree.Element("annotation")
+    size = ElementTree.SubElement(annotation, "size")
+    for key, value in (("width", width), ("height", height), ("depth", 3)):
+        ElementTree.SubElement(size, key).text = str(value)
+    for box, label in zip(record.boxes, record.classes):
+        thing = ElementTree.SubElement(annotation, "object")
+        ElementTree.SubElement(thing, "name").text = names[int(label)]
+        ElementTree.SubElement(thing, "difficult").text = "0"
+        corners = ElementTree.SubElement(thing, "bndbox")
+        for axis, low, high, side in (("x", box[0], box[2], width), ("y", box[1], box[3], height)):
+            low, high = round(float(low) * scale), round(float(high) * scale)
+            low = min(max(low, 1), side - 2)
+            ElementTree.SubElement(corners, f"{axis}min").text = str(low)
+            ElementTree.SubElement(corners, f"{axis}max").text = str(min(max(high, low + 1), side - 1))
+    ElementTree.ElementTree(annotation).write(path)
+
+
+def machine():
+    """One line that says on what this was measured."""
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        models = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+    from gluon_bof.backend import mx
+    return (f"{models[0] if models else platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python "
+            f"{platform.python_version()}, MXNet {mx.__version__}, OpenCV {cv2.__version__}, "
+            f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}")
+
+
+def say(text):
+    """Words for people go to standard error; standard output has the result alone."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def finish(result):
+    """Print the closing line: one JSON object."""
+    print(json.dumps(result, allow_nan=False), flush=True)
+
+
+def run_side(command, environment=None):
+    """Run one side's process and return the JSON object of its last line. Raises RuntimeError with what it said."""
+    process = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False,
+                             env=dict(os.environ, PYTHONPATH=CHECKOUT, **(environment or {})))
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{process.stderr[-3000:]}")
+    return json.loads(process.stdout.strip().splitlines()[-1])
+
+
+def in_turn(sides, rounds):
+    """{name: [value of each round]} of {name: function without arguments}, the order turned round every round."""
+    values = {name: [] for name in sides}
+    for number in range(rounds):
+        for name in (list(sides) if number % 2 == 0 else reversed(list(sides))):
+            values[name].append(sides[name]())
+            say(f"round {number + 1}/{rounds}  {name:28} {values[name][-1]:10.3f}")
+    return values
+
+
+def matrix_peak():
+    """Billions of multiplications and additions a second of a large convolution of one pixel, a matrix product: what hardly a
+    network exceeds. (MXNet's dot goes through another library than its convolutions, and reaches half as much.)"""
+    from gluon_bof.backend import mx
+    channels, side = 1024, 64
+    picture = mx.nd.random.uniform(shape=(1, channels, side, side))
+    weight = mx.nd.random.uniform(shape=(channels, channels, 1, 1))
+    seconds = []
+    for _ in range(8):
+        start = time.perf_counter()
+        mx.nd.Convolution(picture, weight, no_bias=True, num_filter=channels, kernel=(1, 1)).wait_to_read()
+        seconds.append(time.perf_counter() - start)
+    return 2 * channels ** 2 * side ** 2 / min(seconds) / 1e9
+
+
+def ratio(above, below):
+    """Median of the rounds' ratios, which the machine's slow phases touch least."""
+    return statistics.median(a / b for a, b in zip(above, below))
