@@ -31,7 +31,7 @@ def main(argv=None):
 def train(options, run, checkpoint):
     """The pipeline. Returns {"run": folder, "map": of the last validation, …}."""
     from gluon_bof.backend import mx
-    from gluon_bof.data.loader import TrainingPictures, ValidationPictures, training_loader, validation_loader
+    from gluon_bof.data.loader import TrainingPictures, ValidationPictures, largest_batch, training_loader, validation_loader
     from gluon_bof.evaluation.detect import detect
     from gluon_bof.evaluation.score import score
     from gluon_bof.models.detector import Detector, export_name, sight_of
@@ -97,6 +97,9 @@ def train(options, run, checkpoint):
         load_weights(network, options.resume)
     fit = Fit(run, options, network, step, draws, loader, rates, LOSSES, validate, position, export_name(options))
     run.forget_after(fit.iteration)
+    if fit.iteration < options.epochs * draws.batches:
+        step.rehearse(*largest_batch(training_set.records, options.batch_size // draws.shard[1],
+                                     max(options.training_sizes()), draws.mix))
     draw_training_batch(run, pictures, draws, training_set.classes)
     last = fit.run_epochs()
 

@@ -48,8 +48,8 @@ class ShortSide:
 class TrainingPictures(gluon.data.Dataset):
     """`dataset[draw]` -> (picture (H, W, 3) uint8, truth (M, 6) float32, names of broken pictures).
 
-    A pure function of the draw. fit(shape, draw.size) -> (width, height) of the sample. on_bad_sample "error": a broken picture raises UserError; "skip": the next whole one
-    of the set stands in for it, and the broken one is named."""
+    A pure function of the draw. fit(shape, draw.size) -> (width, height) of the sample. on_bad_sample "error": a broken
+    picture raises UserError; "skip": the next whole one of the set stands in for it, and the broken one is named."""
 
     def __init__(self, records, augmentation=None, weighted=True, on_bad_sample="error", fit=square):
         self.records = records
@@ -163,6 +163,14 @@ def _loader(dataset, workers, **options):
     # OpenCV's own thread pool does not survive a fork
     cv2.setNumThreads(0)
     return gluon.data.DataLoader(dataset, num_workers=workers, **options)
+
+
+def largest_batch(records, pictures, side, mixed):
+    """The arrays of a batch as large as one of these records can be, (B, side, side, 3) uint8 and (B, M, 6), of black
+    pictures without boxes."""
+    most = sorted(len(record.boxes) for record in records)[-2 if mixed else -1:]
+    return (wire_array(np.zeros((pictures, side, side, 3), np.uint8), False),
+            wire_array(pad_truths([np.full((sum(most), TRUTH_COLUMNS), -1)] * pictures), False))
 
 
 def wire_memory(shape, dtype, shared):

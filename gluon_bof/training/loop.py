@@ -31,6 +31,23 @@ class Step:
 
     def __call__(self, *arrays):
         """Returns the losses, (number of losses,), a mean over the batch, not yet computed."""
+        losses = self._forward_backward(arrays)
+        self.trainer.step(self.batch_size)
+        sums = [mx.nd.stack(*[mx.nd.sum(part) for part in loss]).as_in_context(self.devices[0]) for loss in losses]
+        return mx.nd.add_n(*sums) / arrays[0].shape[0]
+
+    def rehearse(self, *arrays):
+        """Forward and backward of the largest batch to come, without learning anything from it: the memory that training
+        will need is taken now, and where it does not suffice that shows at once and not after hours."""
+        kept = [(data, data.copy()) for parameter in self.graph.collect_params().values() if parameter.grad_req == "null"
+                for data in parameter.list_data()]
+        self._forward_backward(arrays)
+        mx.nd.waitall()
+        for data, before in kept:  # running means and variances
+            before.copyto(data)
+        mx.nd.waitall()
+
+    def _forward_backward(self, arrays):
         parts = list(zip(*[split(array, self.devices) for array in arrays]))
         with autograd.record():
             losses = [self.graph(*self.arguments(*part)) for part in parts]
@@ -40,9 +57,7 @@ class Step:
                     autograd.backward(scaled)
             else:
                 autograd.backward(totals)
-        self.trainer.step(self.batch_size)
-        sums = [mx.nd.stack(*[mx.nd.sum(part) for part in loss]).as_in_context(self.devices[0]) for loss in losses]
-        return mx.nd.add_n(*sums) / arrays[0].shape[0]
+        return losses
 
 
 class EpochLosses:
