@@ -165,29 +165,50 @@ def _first_good(trials, truth, demands=slice(None)):
     return np.where(good.any(axis=1), good.argmax(axis=1), -1)
 
 
+PHASE = 0.005  # pixels that a part of a window may be off by when it is resized alone
+
+
 def render(picture, view):
     """The picture as the view shows it, (view height, view width, 3) uint8; margins have the fill colour."""
-    seen = _cut(picture, view)
-    seen = cv2.resize(seen, view.size, interpolation=view.interpolation)
-    return cv2.flip(seen, 1) if view.flip else seen
-
-
-def _cut(picture, view):
-    """The view's window of the canvas, coloured; the canvas itself is never built."""
     left, top, width, height = view.window
     right, down = view.offset
     x0, y0 = max(left, right), max(top, down)
     x1 = min(left + width, right + picture.shape[1])
     y1 = min(top + height, down + picture.shape[0])
     if x1 <= x0 or y1 <= y0:  # the window lies in the margin
-        return np.full((height, width, 3), FILL, np.uint8)
+        return np.full((view.size[1], view.size[0], 3), FILL, np.uint8)
     visible = picture[y0 - down:y1 - down, x0 - right:x1 - right]
     if view.colour is not None:
         visible = cv2.transform(visible, view.colour)
-    if (x1 - x0, y1 - y0) == (width, height):
-        return visible
-    return cv2.copyMakeBorder(visible, y0 - top, top + height - y1, x0 - left, left + width - x1,
-                              cv2.BORDER_CONSTANT, value=FILL)
+    across, under = (_part(*place, view.interpolation) for place in
+                     ((x0 - left, x1 - left, width, view.size[0]), (y0 - top, y1 - top, height, view.size[1])))
+    visible = _bordered(visible, y0 - top - under[2], under[3] - (y1 - top), x0 - left - across[2], across[3] - (x1 - left))
+    seen = cv2.resize(visible, (across[1] - across[0], under[1] - under[0]), interpolation=view.interpolation)
+    seen = _bordered(seen, under[0], view.size[1] - under[1], across[0], view.size[0] - across[1])
+    return cv2.flip(seen, 1) if view.flip else seen
+
+
+def _bordered(picture, *margins):
+    """The picture with margins of so many pixels above, below, left and right of it."""
+    return cv2.copyMakeBorder(picture, *margins, cv2.BORDER_CONSTANT, value=FILL) if any(margins) else picture
+
+
+def _part(begin, end, side, size, interpolation):
+    """(i, j, a, b): pixels i to j of the resized window of `size` see the picture, which lies from begin to end of the window's
+    `side`; they come of its pixels a to b. All beyond is margin, and large: it need not be resized to know its colour.
+
+    A part is resized as within the whole if it begins and ends where old and new pixels meet."""
+    scale = side / size
+    if (begin, end) == (0, side) or interpolation == cv2.INTER_NEAREST:
+        return 0, size, 0, side
+    reach = 4 * max(1, scale) + 2  # of Lanczos, the widest
+
+    def meet(candidates, otherwise):
+        return next((i for i in candidates if abs(i * scale - round(i * scale)) <= PHASE), otherwise)
+
+    i = meet(range(max(0, int((begin - reach) / scale)), 0, -1), 0)
+    j = meet(range(min(size, int((end + reach) / scale) + 1), size), size)
+    return i, j, round(i * scale), round(j * scale)
 
 
 def follow(truth, view):

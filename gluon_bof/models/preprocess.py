@@ -7,10 +7,7 @@ class Normalise(gluon.HybridBlock):
     """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32, ImageNet's mean taken off and divided by its deviation."""
 
     def hybrid_forward(self, F, pictures):
-        scaled = F.transpose(pictures, axes=(0, 3, 1, 2)).astype("float32")
-        channels = F.split(scaled, axis=1, num_outputs=3)
-        # GluonCV's order of operations, so that its rounding is ours too
-        return F.concat(*[(channel / 255 - mean) / std for channel, mean, std in zip(channels, MEAN, STD)], dim=1)
+        return F.image.normalize(F.image.to_tensor(pictures), mean=MEAN, std=STD)
 
 
 class InferenceGraph(gluon.HybridBlock):

@@ -1,6 +1,7 @@
 """Distributions and fixed-parameter outputs against GluonCV's transforms."""
 import random
 
+import cv2
 import numpy as np
 import pytest
 from gluoncv.data.transforms import bbox as official_boxes
@@ -11,7 +12,7 @@ from scipy import stats
 
 from gluon_bof.backend import mx
 from gluon_bof.data import boxes
-from gluon_bof.data.augment import Augmentation, View, best_interpolation, draw_colour, draw_crop, draw_expansion, \
+from gluon_bof.data.augment import FILL, Augmentation, View, best_interpolation, draw_colour, draw_crop, draw_expansion, \
     follow, render
 
 DRAWS = 800
@@ -94,6 +95,21 @@ def test_a_fixed_view_renders_as_the_official_steps_do(interpolation):
     expected = official_image.imresize(mx.nd.array(canvas[20:95, 10:80]), 48, 48, interp=interpolation)
     expected = expected.asnumpy()[:, ::-1].clip(0, 255)
     assert np.abs(render(picture, view).astype(float) - expected).max() <= 1.5
+
+
+def test_resizing_only_what_sees_the_picture_is_resizing_the_whole_window():
+    rng = np.random.default_rng(5)
+    for trial in range(150):
+        picture = cv2.resize(rng.integers(0, 256, (12, 16, 3)).astype(np.uint8), (320, 240))
+        view = Augmentation(colour=False, crop=trial % 3 > 0).draw(rng, picture.shape, np.array([[30, 40, 200, 180, 0, 1.0]]),
+                                                                   (int(rng.integers(3, 14)) * 32,) * 2)
+        left, top, width, height = view.window
+        right, down = view.offset
+        canvas = np.full((max(down + 240, top + height), max(right + 320, left + width), 3), FILL, np.uint8)
+        canvas[down:down + 240, right:right + 320] = picture
+        whole = cv2.resize(canvas[top:top + height, left:left + width], view.size, interpolation=view.interpolation)
+        whole = whole[:, ::-1] if view.flip else whole
+        assert np.abs(render(picture, view).astype(int) - whole).max() <= 2, view
 
 
 def test_boxes_follow_the_picture():

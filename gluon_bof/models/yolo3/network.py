@@ -68,7 +68,7 @@ class YOLOv3(YOLOV3):
             tips.append(tip)
             if level + 1 < len(routes):
                 finer = routes[-2 - level]
-                x = self.transitions[level](x).repeat(axis=-1, repeats=2).repeat(axis=-2, repeats=2)
+                x = _doubled(F, self.transitions[level](x))
                 x = F.concat(F.slice_like(x, finer, axes=(2, 3)), finer, dim=1)
         return tips
 
@@ -99,6 +99,15 @@ class YOLOv3(YOLOV3):
                 found[f"features.{first + int(layer)}.{rest}"] = parameter
             first += len(stage)
         return found
+
+
+def _doubled(F, x):
+    """(B, C, 2 H, 2 W): every cell four times. A quarter of the time of two `repeat`s, with the same bits in its gradient,
+    which `UpSampling` adds up in another order."""
+    wider = F.expand_dims(x, axis=4)
+    wider = F.reshape(F.concat(wider, wider, dim=4), (0, 0, 0, -3))
+    higher = F.expand_dims(wider, axis=3)
+    return F.reshape(F.concat(higher, higher, dim=3), (0, 0, -3, 0))
 
 
 def _lengthened(F, array, rows):
