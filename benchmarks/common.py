@@ -1,7 +1,7 @@
 """What the benchmarks share: the pictures, the machine, sides that run in turn, and the closing line.
 
-`voc_folder` lays pictures out for both sides, `machine` and `matrix_peak` say on what was measured, `in_turn` and `ratio` measure,
-`finish` prints the result. A side that needs a process of its own goes through `run_side`."""
+`voc_folder` lays pictures out for both sides, `machine` and `matrix_peak` say on what was measured, `in_turn` and `ratio`
+measure, `finish` prints the result. A side that needs a process of its own goes through `run_side`."""
 import contextlib
 import json
 import os

@@ -10,10 +10,10 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from benchmarks.common import CHECKOUT, HERE, add_arguments, in_turn, machine, ratio, run_side, say, voc_folder
+from benchmarks.common import CHECKOUT, HERE, add_arguments, finish, in_turn, machine, matrix_peak, ratio, run_side, say, \
+    voc_folder
 from gluon_bof.errors import user_facing
 
 SLOW = 1e-9  # learning rate: the same work is done, and nothing becomes infinite in an untrained network
@@ -88,19 +88,6 @@ def weights_in(folder):
     return os.path.join(folder, "start.params")
 
 
-def matrix_peak():
-    """Billions of multiplications and additions a second of a large matrix product: what no network exceeds."""
-    from gluon_bof.backend import mx
-    side = 2048
-    left = mx.nd.random.uniform(shape=(side, side))
-    seconds = []
-    for _ in range(6):
-        start = time.perf_counter()
-        mx.nd.dot(left, left).wait_to_read()
-        seconds.append(time.perf_counter() - start)
-    return 2 * side ** 3 / statistics.median(seconds[1:]) / 1e9
-
-
 @user_facing
 def main(argv=None):
     arguments = arguments_of(argv)
@@ -122,7 +109,7 @@ def main(argv=None):
               "pictures_per_second_official": 1 / statistics.median(official), "matrix_peak_gflops": matrix_peak()}
     say(f"ours {result['pictures_per_second']:.2f} pictures/s, GluonCV's {result['pictures_per_second_official']:.2f}, "
         f"ratio {result['ratio']:.2f}; matrix peak {result['matrix_peak_gflops']:.0f} Gflop/s")
-    print(json.dumps(result))
+    finish(result)
 
 
 if __name__ == "__main__":
