@@ -7,6 +7,8 @@ from gluon_bof.errors import UserError, user_facing
 # command: (module with a main(argv), what it does)
 COMMANDS = {
     "evaluate": ("gluon_bof.evaluation.command", "score weights on a data set"),
+    "table": ("gluon_bof.paper.tables_command", "train, evaluate and write down a table of the paper"),
+    "pretrain": ("gluon_bof.training.pretrain", "train a backbone as a classifier, for --pretrained-base"),
     "check": ("gluon_bof.data.check", "read a whole data set and report its faults"),
 }
 

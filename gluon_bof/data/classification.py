@@ -1,0 +1,258 @@
+"""Pictures of one class each, to pre-train backbones on: ImageNet as RecordIO or folders, or the objects of a detection set.
+
+Workers read with numpy and cv2 only; everything random comes from the draw, as in `loader`."""
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from gluon_bof.data.augment import GREY, View, best_interpolation, render
+from gluon_bof.data.draws import augment_generator
+from gluon_bof.data.mixup import blend_pictures
+from gluon_bof.data.pictures import ENDINGS, read_picture
+from gluon_bof.data.sets import open_set
+from gluon_bof.errors import UserError
+
+IMAGENET_ROOT = os.path.join("~", ".mxnet", "datasets", "imagenet")
+ROLES = ("train", "val")
+MARGIN = 0.15  # around an object that is cut out of a picture, as a share of its sides
+SHORTEST_SIDE = 12  # pixels; smaller objects are left out
+# GluonCV's ImageNet training: jitter of brightness, contrast and saturation, and AlexNet's lighting
+JITTER = 0.4
+LIGHTING = 0.1
+EIGENVALUES = np.array([55.46, 4.794, 1.148])
+EIGENVECTORS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+LONGEST_ASPECT = 4 / 3
+CENTRE_SHARE = 0.875  # of the short side, in validation
+TRIALS = 10
+
+RECORD_MAGIC = 0xced7230a
+HEADER = struct.Struct("<IfQQ")  # number of labels if above 0, label, id, second id
+
+
+class Sample(NamedTuple):
+    """One picture: a file's path, or a place in a RecordIO file; the part of it, or None; its class."""
+
+    path: str
+    class_id: int
+    place: int = -1  # byte at which a record begins
+    window: tuple | None = None  # left, top, width, height
+
+
+@dataclass
+class ClassificationSet:
+    """Samples of named classes."""
+
+    name: str
+    classes: tuple
+    samples: list = field(default_factory=list)
+
+    def __len__(self):
+        return len(self.samples)
+
+
+def open_classes(dataset, root=None):
+    """(training, validation) ClassificationSet.
+
+    dataset: "shapes", "imagenet" (in `root`, by default GluonCV's place for it), or a folder: of train.rec, train.idx,
+    val.rec and val.idx; of train/CLASS/ and val/CLASS/; or of a detection set. Raises UserError for any other."""
+    folder = os.path.expanduser((root or IMAGENET_ROOT) if dataset == "imagenet" else dataset)
+    if dataset != "shapes" and not os.path.isdir(folder):
+        raise UserError("the folder of the data set does not exist", folder, "give --dataset shapes, a folder, or "
+                                                                             "--dataset imagenet with --dataset-root")
+    for part in (folder, os.path.join(folder, "rec")):
+        if dataset != "shapes" and os.path.isfile(os.path.join(part, "train.rec")):
+            return tuple(_from_records(part, role) for role in ROLES)
+    if dataset != "shapes" and os.path.isdir(os.path.join(folder, "train")):
+        return _from_folders(folder)
+    if dataset == "imagenet":
+        raise UserError("there is neither train.rec nor a folder train", folder, "point --dataset-root at ImageNet")
+    return _from_objects(dataset)
+
+
+def _from_folders(folder):
+    classes = sorted(entry.name for entry in os.scandir(os.path.join(folder, "train")) if entry.is_dir())
+    if not classes:
+        raise UserError("the folder train holds no folder of a class", folder, "put pictures into train/CLASS/")
+    sets = []
+    for role in ROLES:
+        samples = []
+        for class_id, name in enumerate(classes):
+            place = os.path.join(folder, role, name)
+            names = sorted(os.listdir(place)) if os.path.isdir(place) else []
+            samples += [Sample(os.path.join(place, picture), class_id) for picture in names
+                        if picture.lower().endswith(ENDINGS)]
+        sets.append(_not_empty(ClassificationSet(os.path.basename(folder), tuple(classes), samples), folder, role))
+    return tuple(sets)
+
+
+def _from_objects(dataset):
+    """Each box of a detection set is a picture of its class; difficult ones, crowds and specks are left out."""
+    classes, sets = None, []
+    for role in ROLES:
+        found = open_set(dataset, None, role, classes, "skip")
+        classes = None if dataset == "shapes" else found.classes
+        samples = []
+        for record in found.records:
+            for box, class_id in zip(record.boxes[~(record.crowd | record.difficult)],
+                                     record.classes[~(record.crowd | record.difficult)]):
+                window = _window_around(box, record.width, record.height)
+                if min(window[2:]) >= SHORTEST_SIDE:
+                    samples.append(Sample(record.path, int(class_id), window=window))
+        sets.append(_not_empty(ClassificationSet(found.name, found.classes, samples), dataset, role))
+    return tuple(sets)
+
+
+def _window_around(box, width, height):
+    margin = MARGIN * np.tile(box[2:] - box[:2], 2) * (-1, -1, 1, 1)
+    left, top, right, bottom = np.clip(np.round(box + margin), 0, (width, height) * 2).astype(int).tolist()
+    return left, top, right - left, bottom - top
+
+
+def _not_empty(found, folder, role):
+    if not found.samples:
+        raise UserError(f"the part {role} holds no picture", folder, f"classes are {', '.join(found.classes[:5])}, …")
+    return found
+
+
+# ---- RecordIO ------------------------------------------------------------------------------------------------------
+
+def _from_records(folder, role):
+    path, index = (os.path.join(folder, f"{role}.{ending}") for ending in ("rec", "idx"))
+    try:
+        with open(index) as file:
+            places = [int(line.split("\t")[1]) for line in file if line.strip()]
+        with open(path, "rb") as file:
+            labels = [_label_at(file, place, path) for place in places]
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", error.filename, "make both with MXNet's im2rec.py") from None
+    except (ValueError, IndexError):
+        raise UserError("not an index of lines KEY<tab>PLACE", index, "make it with MXNet's im2rec.py") from None
+    classes = tuple(map(str, range(max(labels, default=-1) + 1)))
+    return _not_empty(ClassificationSet(os.path.basename(os.path.abspath(folder)), classes,
+                                        [Sample(path, label, place) for label, place in zip(labels, places)]), path, role)
+
+
+def _label_at(file, place, path):
+    file.seek(place)
+    start = file.read(8 + HEADER.size)
+    if len(start) < 8 + HEADER.size or struct.unpack("<I", start[:4])[0] != RECORD_MAGIC:
+        raise UserError(f"no record begins at byte {place}", path, "make the file and its index with MXNet's im2rec.py")
+    count, label, _, _ = HEADER.unpack(start[8:])
+    if count:
+        label = struct.unpack("<f", file.read(4))[0]
+    return int(label)
+
+
+def read_record(path, place):
+    """The bytes of the picture in the record that begins there. Raises UserError where no whole record does."""
+    parts = []
+    with open(path, "rb") as file:
+        file.seek(place)
+        while True:
+            magic, kind_and_length = struct.unpack("<II", file.read(8).ljust(8, b"\0"))
+            kind, length = kind_and_length >> 29, kind_and_length & (1 << 29) - 1
+            data = file.read(length)
+            if magic != RECORD_MAGIC or len(data) < length:
+                raise UserError(f"no whole record begins at byte {place}", path, "make the file anew with MXNet's im2rec.py")
+            parts.append(data)
+            if kind in (0, 3):  # a whole one, or the last part of one that was cut at bytes that look like the magic number
+                break
+            file.seek(-length % 4, os.SEEK_CUR)
+    record = struct.pack("<I", RECORD_MAGIC).join(parts)
+    labels = HEADER.unpack(record[:HEADER.size])[0]
+    return record[HEADER.size + 4 * labels:]
+
+
+# ---- what a worker makes -------------------------------------------------------------------------------------------
+
+def read_sample(sample):
+    """The sample's picture, (H, W, 3) uint8. Raises UserError as `read_picture` does."""
+    if sample.place >= 0:
+        picture = cv2.imdecode(np.frombuffer(read_record(sample.path, sample.place), np.uint8), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise UserError(f"the record at byte {sample.place} holds no picture that can be decoded", sample.path,
+                            "make the file anew with MXNet's im2rec.py")
+        return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    picture = read_picture(sample.path)
+    if sample.window:
+        left, top, width, height = sample.window
+        picture = picture[top:top + height, left:left + width]
+    return picture
+
+
+class ClassPictures:
+    """`dataset[draw]` -> (picture (S, S, 3) uint8, label (3,) float32: class, partner's class, weight of the first), a pure
+    function of the draw; `dataset[i]` -> (picture as validation sees it, i)."""
+
+    def __init__(self, samples, size, least_area=0.08, augment=True):
+        self.samples = samples
+        self.size = size
+        self.least_area = least_area
+        self.augment = augment
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, draw):
+        if isinstance(draw, int):
+            return self._seen(draw, None), draw
+        rng = augment_generator(draw) if self.augment else None
+        picture = self._seen(draw.index, rng)
+        first = second = self.samples[draw.index].class_id
+        if draw.partner >= 0:
+            picture = blend_pictures(picture, self._seen(draw.partner, rng), draw.ratio)
+            second = self.samples[draw.partner].class_id
+        return picture, np.array((first, second, draw.ratio), np.float32)
+
+    def _seen(self, index, rng):
+        picture = read_sample(self.samples[index])
+        view = centre_view(picture.shape, self.size) if rng is None else draw_view(rng, picture, self.size, self.least_area)
+        return np.ascontiguousarray(render(picture, view))
+
+
+def centre_view(shape, size):
+    """The middle of a picture of this shape (H, W, …): a square of 7/8 of its short side."""
+    side = max(1, round(CENTRE_SHARE * min(shape[:2])))
+    window = ((shape[1] - side) // 2, (shape[0] - side) // 2, side, side)
+    return View((0, 0), window, (size, size), best_interpolation((side, side), (size, size)), False, None)
+
+
+def draw_view(rng, picture, size, least_area):
+    """A random part of at least that share of the area, at most 4 : 3, flipped half the time, with jittered colours."""
+    height, width = picture.shape[:2]
+    share = rng.uniform(least_area, 1, TRIALS)
+    aspect = np.exp(rng.uniform(-np.log(LONGEST_ASPECT), np.log(LONGEST_ASPECT), TRIALS))
+    widths = np.round(np.sqrt(share * height * width * aspect)).astype(int)
+    heights = np.round(np.sqrt(share * height * width / aspect)).astype(int)
+    corner, flip, colour = rng.random(2), rng.random() < 0.5, draw_colour(rng, picture)
+    fitting = np.flatnonzero((0 < widths) & (widths <= width) & (0 < heights) & (heights <= height))
+    if len(fitting):
+        wide, high = int(widths[fitting[0]]), int(heights[fitting[0]])
+        window = int(corner[0] * (width - wide + 1)), int(corner[1] * (height - high + 1)), wide, high
+    else:
+        window = centre_view(picture.shape, size).window
+    return View((0, 0), window, (size, size), best_interpolation(window[2:], (size, size)), bool(flip), colour)
+
+
+def draw_colour(rng, picture):
+    """A (3, 4) affine map of RGB in [0, 255]: brightness, contrast and saturation in a random order, then lighting."""
+    brightness, contrast, saturation = rng.uniform(1 - JITTER, 1 + JITTER, 3)
+    order = rng.permutation(3)
+    linear, shift = np.eye(3), np.zeros(3)
+    mean = np.asarray(cv2.mean(picture)[:3])
+    for step in order:
+        if step == 2:
+            turn, off = saturation * np.eye(3) + (1 - saturation) * np.outer(np.ones(3), GREY), np.zeros(3)
+        else:
+            factor = (brightness, contrast)[step]
+            grey = float(GREY @ (linear @ mean + shift)) if step == 1 else 0.0
+            turn, off = factor * np.eye(3), np.full(3, (1 - factor) * grey)
+        linear, shift = turn @ linear, turn @ shift + off
+    shift = shift + EIGENVECTORS @ (EIGENVALUES * rng.normal(0, LIGHTING, 3))
+    return np.column_stack([linear, shift])

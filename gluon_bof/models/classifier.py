@@ -1,0 +1,63 @@
+"""Backbones as classifiers, to be pre-trained (paper, Tables 5 and 6), with mixed and smoothed labels."""
+from __future__ import annotations
+
+from gluon_bof.backend import gluon, mx
+from gluon_bof.models.preprocess import Normalise
+
+from gluoncv.model_zoo import resnetv1b
+from gluoncv.model_zoo.mobilenet import get_mobilenet
+from gluoncv.model_zoo.yolo.darknet import darknet53
+
+BUILDERS = {
+    "darknet53": darknet53,
+    "resnet101_v1d": resnetv1b.resnet101_v1d,
+    "resnet50_v1b": resnetv1b.resnet50_v1b,
+    "resnet18_v1b": resnetv1b.resnet18_v1b,
+    "mobilenet1.0": lambda **options: get_mobilenet(multiplier=1, **options),
+    "mobilenet0.25": lambda **options: get_mobilenet(multiplier=0.25, **options),
+}
+
+
+def build_classifier(name, class_count, devices, size, last_gamma=False):
+    """GluonCV's initialised classifier of that name, on its devices; pictures are (B, 3, size, size).
+
+    last_gamma: of a ResNet, every block starts as the identity. Its file of weights is a detector's --pretrained-base."""
+    extra = {"last_gamma": last_gamma} if name.startswith("resnet") else {}
+    network = BUILDERS[name](classes=class_count, **extra)
+    network.initialize(mx.init.MSRAPrelu(), ctx=devices)
+    for device in devices:
+        network(mx.nd.zeros((1, 3, size, size), ctx=device))
+    mx.nd.waitall()
+    return network
+
+
+class TrainingGraph(gluon.HybridBlock):
+    """(pictures (B, H, W, 3) uint8, labels (B, 3): class, partner's class, weight of the first) -> [cross-entropy (B,)] with
+    the mixed labels, smoothed by Eq. 3."""
+
+    def __init__(self, network, class_count, epsilon, **kwargs):
+        super().__init__(**kwargs)
+        self.normalise = Normalise()
+        self.network = network
+        self._class_count = class_count
+        self._limits = dict(on_value=1 - epsilon + epsilon / class_count, off_value=epsilon / class_count)
+
+    def hybrid_forward(self, F, pictures, labels):
+        first, second = (F.one_hot(F.squeeze(F.slice_axis(labels, axis=1, begin=column, end=column + 1), axis=1),
+                                   self._class_count, **self._limits) for column in (0, 1))
+        weight = F.slice_axis(labels, axis=1, begin=2, end=3)
+        target = F.broadcast_mul(first, weight) + F.broadcast_mul(second, 1 - weight)
+        logits = F.log_softmax(F.cast(self.network(self.normalise(pictures)), "float32"), axis=1)
+        return [-F.sum(target * logits, axis=1)]
+
+
+class ScoringGraph(gluon.HybridBlock):
+    """(pictures (B, H, W, 3) uint8) -> logits (B, K)."""
+
+    def __init__(self, network, **kwargs):
+        super().__init__(**kwargs)
+        self.normalise = Normalise()
+        self.network = network
+
+    def hybrid_forward(self, F, pictures):
+        return self.network(self.normalise(pictures))

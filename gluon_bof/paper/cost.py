@@ -1,0 +1,87 @@
+"""No extra inference cost, shown: the exported inference graphs of two runs, operator by operator, and their throughput."""
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections import Counter
+
+ROUNDS = 7
+LEAST_SECONDS = 1.0  # of a measurement
+OF_TRAINING = ("__init__", "__lr_mult__", "__wd_mult__")  # an input's attributes that inference does not have
+
+
+def compare_runs(first, last, pictures=16):
+    """Export both runs' inference graphs, count their operators, measure them in turn on the last run's validation
+    pictures, and keep what was found in the last run's folder as cost.json."""
+    from gluon_bof.paper.launch import keep_result
+    sides = {work.row.name: _Side(work, pictures) for work in (first, last)}
+    throughputs = {name: [] for name in sides}
+    for number in range(ROUNDS):
+        for name in (list(sides) if number % 2 == 0 else reversed(list(sides))):
+            throughputs[name].append(sides[name].pictures_per_second())
+    (a, of_a), (b, of_b) = throughputs.items()
+    graphs = [sides[name].graph for name in (a, b)]
+    keep_result(last.folder, "cost.json", {
+        "rows": [a, b], "runs": [first.folder, last.folder], "same_graph": graphs[0] == graphs[1],
+        "operators": [dict(Counter(node["op"] for node in graph).most_common()) for graph in graphs],
+        "pictures_per_second": [statistics.median(of_a), statistics.median(of_b)],
+        "ratios": sorted(faster / slower for slower, faster in zip(of_a, of_b)), "device": str(sides[b].detector.device)})
+
+
+class _Side:
+    def __init__(self, work, count):
+        from gluon_bof.models.detector import open_detector
+        from gluon_bof.data.pictures import read_picture
+        self.detector = open_detector(os.path.join(work.folder, "last.params"),
+                                      **({} if work.options.gpus is None else {"gpus": work.options.gpus}))
+        self.pictures = [read_picture(record.path) for record in _validation_records(self.detector.options)[:count]]
+        self.detector.detect(self.pictures)  # settles every shape
+        self.graph = exported_graph(self.detector)
+
+    def pictures_per_second(self):
+        done, began = 0, time.perf_counter()
+        while time.perf_counter() - began < LEAST_SECONDS:
+            self.detector.detect(self.pictures)
+            done += len(self.pictures)
+        return done / (time.perf_counter() - began)
+
+
+def _validation_records(options):
+    from gluon_bof.data.sets import class_names, open_set
+    return open_set(options.dataset, options.dataset_root or None, "val",
+                    class_names(options.classes) if options.classes else None, options.on_bad_sample,
+                    options.val_split or None).records
+
+
+def exported_graph(detector):
+    """The nodes of the detector's exported graph in order, {"op", "attrs", "inputs"}, without what is no computation: names,
+    which MXNet makes up anew for every network, and how inputs are trained. It must have detected something before."""
+    with tempfile.TemporaryDirectory() as folder:
+        detector.graph.export(os.path.join(folder, "network"))
+        with open(os.path.join(folder, "network-symbol.json")) as file:
+            nodes = json.load(file)["nodes"]
+    return [{"op": "input" if node["op"] == "null" else node["op"], "inputs": node["inputs"],
+             "attrs": {name: value for name, value in node.get("attrs", {}).items() if name not in OF_TRAINING}}
+            for node in nodes]
+
+
+def describe(found):
+    """What compare_runs found, as a section of the table's page."""
+    a, b = found["rows"]
+    counts = [sum(count for op, count in operators.items() if op != "input") for operators in found["operators"]]
+    same = "the same graph: the same operators with the same attributes in the same order" if found["same_graph"] \
+        else "**different graphs**"
+    speeds = found["pictures_per_second"]
+    ratios = found["ratios"]
+    lines = ["## Cost in inference", "",
+             f"The exported inference graphs of “{a}” ({counts[0]} operators) and “{b}” ({counts[1]}) are {same}. On "
+             f"{found['device']}, picture by picture and in turn, {ROUNDS} rounds: {speeds[0]:.1f} and {speeds[1]:.1f} pictures "
+             f"a second (medians); the second over the first, round by round: {statistics.median(ratios):.3f} "
+             f"({ratios[0]:.3f} to {ratios[-1]:.3f}).", "",
+             f"| operator | {a} | {b} |", "|---|---|---|"]
+    for op in sorted(set(found["operators"][0]) | set(found["operators"][1])):
+        lines.append(f"| {op} | {found['operators'][0].get(op, 0)} | {found['operators'][1].get(op, 0)} |")
+    return "\n".join(lines) + "\n"

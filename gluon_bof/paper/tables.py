@@ -1,0 +1,386 @@
+"""A table of the paper as work: what has to be trained and evaluated, what of it is there, and the page that says so."""
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import os
+import statistics
+from dataclasses import dataclass, replace
+
+from gluon_bof.errors import UserError
+from gluon_bof.options import EMBEDDED, build_parser, integers
+from gluon_bof.paper import launch
+from gluon_bof.paper.recipes import SMALL_PICTURES, TABLES, VOC_METRIC, Row, Table
+from gluon_bof.training.checkpoint_files import checkpoints
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small runs: the same bits on any number of cores, and two do not spin against each other
+OWN = ("dataset", "dataset_root", "name", "runs", "resume", "seed", "gpus", "dry_run")  # set by the table, not after --
+NOT_SETTINGS = OWN + ("num_workers", "val_interval", "log_interval", "save_interval", "keep", "pretrained_base")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for. rows: keys; extra, extra_pretraining: flags for every training."""
+
+    table: Table
+    scale: str = "paper"
+    rows: tuple = ()
+    seeds: tuple = (0,)
+    runs: str = "runs"
+    dataset: str = ""  # small scale: a folder in place of the embedded set
+    dataset_root: str = ""  # paper scale
+    gpus: str | None = None
+    jobs: int = 1
+    extra: tuple = ()
+    extra_pretraining: tuple = ()
+
+    @property
+    def is_small(self):
+        """Whether this is not the paper's own work."""
+        return self.scale == "small"
+
+    @property
+    def stem(self):
+        """How the names of its files and runs begin."""
+        own_set = f"-{os.path.basename(os.path.abspath(self.dataset))}" if self.dataset else ""
+        return f"table-{self.table.number}" + (f"-small{own_set}" if self.is_small else "")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One number of a run: the side in pixels, or None for the run's own; the command; its result's name in the folder."""
+
+    size: int | None
+    words: tuple
+    result: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """A row with one seed."""
+
+    row: Row
+    seed: int
+    options: object
+    pretraining: object
+    environment: dict
+    evaluations: tuple
+
+    @property
+    def folder(self):
+        """The run's folder."""
+        return launch.folder_of(self.options)
+
+    def commands(self):
+        """Every command of it, as words, in order."""
+        before = [launch.training_words(self.pretraining)] if self.pretraining else []
+        return [*before, launch.training_words(self.options), *(list(found.words) for found in self.evaluations)]
+
+
+def chosen_rows(table, text):
+    """Keys of the rows that "1,3" or "baseline,mixup" names; of all for "". Raises UserError."""
+    keys = [row.key for row in table.rows]
+    chosen = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        place = int(word) - 1 if word.isdigit() else keys.index(word) if word in keys else -1
+        if not 0 <= place < len(keys):
+            raise UserError(f"Table {table.number} has no row {word!r}",
+                            remedy=f"rows are 1 to {len(keys)}, or {', '.join(keys)}")
+        chosen.append(keys[place])
+    return tuple(chosen or keys)
+
+
+def chosen_seeds(text):
+    """Seeds of "0,1,2". Raises UserError."""
+    seeds = integers(text, "--seeds")
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise UserError(f"--seeds {text!r} names none, one twice or one below 0", remedy="for example --seeds 0,1,2")
+    return tuple(seeds)
+
+
+def plan(request):
+    """The Work of every row of the table and every seed, seed by seed; also of rows that were not asked for."""
+    works = []
+    for seed in request.seeds:
+        for row in request.table.rows:
+            works.append(_work(request, row, seed, gpus_of_lane(request, len(works))))
+    return works
+
+
+def lane_of(request, place):
+    """Which of the lines of work side by side a work of this place in the plan belongs to."""
+    return place % request.jobs
+
+
+def gpus_of_lane(request, place):
+    """Its share of --gpus: those are dealt out evenly among --jobs. None where they were not given."""
+    if not request.gpus or request.jobs == 1:
+        return request.gpus
+    names = request.gpus.split(",")
+    if len(names) % request.jobs:
+        raise UserError(f"--gpus {request.gpus} cannot be dealt out evenly to --jobs {request.jobs}", remedy="change either")
+    share, lane = len(names) // request.jobs, lane_of(request, place)
+    return ",".join(names[lane * share:(lane + 1) * share])
+
+
+def _work(request, row, seed, gpus):
+    scale = row.small if request.is_small else row.paper
+    own = dict(seed=seed, runs=request.runs, name=f"{request.stem}-{row.key}-seed-{seed}")
+    if gpus is not None:
+        own["gpus"] = gpus
+    data = dict(dataset=small_set(request)) if request.is_small else dict(dataset_root=request.dataset_root)
+    pretraining = None
+    if scale.pretraining:
+        phase = "mixup" if scale.pretraining.mixup else "plain"
+        of_backbone = dict(own, name=f"{request.stem}-backbone-{phase}-seed-{seed}")
+        of_backbone.update(dict(dataset=request.dataset or EMBEDDED) if request.is_small else {})
+        pretraining = with_flags(replace(scale.pretraining, **of_backbone), request.extra_pretraining)
+        own["pretrained_base"] = os.path.join(launch.folder_of(pretraining), "last.params")
+    options = replace(with_flags(replace(scale.options, **data), request.extra), **own)
+    evaluations = tuple(_evaluation(request, options, size) for size in scale.sizes or (None,))
+    return Work(row, seed, options, pretraining, ONE_THREAD if request.is_small else {}, evaluations)
+
+
+def small_set(request):
+    """The set that small rows train on: the folder given, or that of the embedded set's first pictures, drawn on first use."""
+    if request.dataset:
+        return request.dataset
+    from gluon_bof.data.shapes import cache_folder, ensure_drawn
+    return ensure_drawn(os.path.join(cache_folder(), "tables"), SMALL_PICTURES)
+
+
+def with_flags(options, words):
+    """The options with these flags of their script on top. Raises UserError for the table's own and unknown ones."""
+    if not words:
+        return options
+    given = vars(build_parser(type(options), "").parse_args(list(words)))
+    own = sorted(set(given) & set(OWN))
+    if own:
+        raise UserError(f"--{own[0].replace('_', '-')} after -- is the table's to set",
+                        remedy="give it before --, or leave it out")
+    return replace(options, **given)
+
+
+def _evaluation(request, options, size):
+    words = [*launch.module_words("evaluate"), launch.folder_of(options), "--last"]
+    if size is not None:
+        words += ["--data-shape", str(size)]
+    if request.is_small:
+        words += ["--metric", "voc07" if request.table.metric == VOC_METRIC else "coco"]
+    if options.gpus is not None:
+        # one device is enough to evaluate; '' stays the CPU
+        words += ["--gpus", options.gpus.split(",")[0]]
+    return Evaluation(size, tuple(words), f"evaluation{'' if size is None else f'-{size}'}.json")
+
+
+def bring_about(request, works, after_each):
+    """Train and evaluate what is missing of the rows that were asked for; after_each() follows every finished work."""
+    wanted = [(place, work) for place, work in enumerate(works) if work.row.key in request.rows]
+    quiet = request.jobs > 1
+    backbones = {launch.folder_of(work.pretraining): (place, work) for place, work in wanted if work.pretraining}
+
+    def pretrain(work):
+        launch.train(work.pretraining, work.environment, quiet)
+
+    def train_and_evaluate(work):
+        launch.train(work.options, work.environment, quiet)
+        for found in work.evaluations:
+            launch.evaluate(work.options, list(found.words), found.result, work.environment, quiet)
+        after_each(work)
+
+    for step, items in ((pretrain, backbones.values()), (train_and_evaluate, wanted)):
+        lanes = [[] for _ in range(request.jobs)]
+        for place, work in items:
+            lanes[lane_of(request, place)].append(lambda step=step, work=work: step(work))
+        launch.side_by_side(lanes)
+
+
+# ---- what is there -------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the page: a row at a size, with what its runs' evaluations say, in percent."""
+
+    row: Row
+    size: int | None
+    values: dict  # seed: number
+    details: dict  # name: mean over the seeds, for COCO its AP50 and AP75
+    minutes: float | None
+    folders: tuple
+
+
+def read_lines(request, works):
+    """The lines of the table, those that nobody ran with no values."""
+    lines = []
+    for row in request.table.rows:
+        of_row = [work for work in works if work.row is row]
+        for place, evaluation in enumerate(of_row[0].evaluations):
+            found = {work.seed: launch.read_result(work.folder, work.evaluations[place].result)
+                     for work in of_row if _is_there(work)}
+            found = {seed: result for seed, result in found.items() if result}
+            done = [work for work in of_row if work.seed in found]
+            details = {name: statistics.mean(100 * (result["coco"][name] or 0) for result in found.values())
+                       for name in ("AP50", "AP75") if found and all("coco" in result for result in found.values())}
+            lines.append(Line(row, evaluation.size, {seed: 100 * result["map"] for seed, result in found.items()}, details,
+                              statistics.mean(minutes_of(work.folder) for work in done) if done else None,
+                              tuple(work.folder for work in done)))
+    return lines
+
+
+def _is_there(work):
+    """Whether the run's folder holds a whole run with the work's settings."""
+    if not checkpoints(os.path.join(work.folder, "checkpoints")):
+        return False
+    try:
+        launch.refuse_other_settings(work.folder, work.options)
+    except UserError:
+        return False
+    return True
+
+
+def minutes_of(folder):
+    """Minutes that the run's epochs took, without validation, however often it was cut off."""
+    with open(os.path.join(folder, "metrics.csv"), newline="") as file:
+        return sum(float(row["seconds"]) for row in csv.DictReader(file)) / 60
+
+
+def gain(line, over):
+    """(mean, deviation or None) of the differences to another line, seed by seed; None without a common seed."""
+    shared = [line.values[seed] - over.values[seed] for seed in line.values if seed in over.values]
+    return _spread(shared)
+
+
+def _spread(values):
+    values = list(values)
+    if not values:
+        return None
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def own_number(line, lines):
+    """Whether the line is at the size whose number the paper has: its row's last."""
+    return line is [other for other in lines if other.row is line.row][-1]
+
+
+# ---- the page ------------------------------------------------------------------------------------------------------
+
+def records(request, lines):
+    """The lines as {column: text}, blank where there is nothing; what CSV and page are made of."""
+    settings = settings_of_rows(request)
+    found = []
+    for line in lines:
+        record = {"row": line.row.name, "key": line.row.key}
+        if len({other.size for other in lines}) > 1:
+            record["size"] = "" if line.size is None else str(line.size)
+        ours = _spread(line.values.values())
+        if not request.is_small:
+            record["paper"] = str(line.row.number) if own_number(line, lines) else ""
+        record["ours"] = _text(ours)
+        if request.is_small:
+            over = next(other for other in lines if other.row.key == line.row.over and other.size == line.size)
+            record["gain"] = _text(gain(line, over), sign=True) if over is not line else ""
+        else:
+            record["difference"] = (_text((ours[0] - line.row.number, None), sign=True)
+                                    if ours and own_number(line, lines) else "")
+        if request.table.metric != VOC_METRIC:
+            record.update({name: f"{line.details[name]:.2f}" if name in line.details else "" for name in ("AP50", "AP75")})
+        record["seeds"] = ", ".join(f"{seed}: {value:.2f}" for seed, value in line.values.items())
+        record["minutes"] = "" if line.minutes is None else f"{line.minutes:.1f}"
+        record["runs"] = " ".join(line.folders)
+        record["flags"] = " ".join(settings[line.row.key])
+        found.append(record)
+    return found
+
+
+def _text(spread, sign=False):
+    if spread is None:
+        return ""
+    mean, deviation = spread
+    return f"{mean:{'+' if sign else ''}.2f}" + (f" ± {deviation:.2f}" if deviation is not None else "")
+
+
+def settings_of_rows(request):
+    """{row's key: words of the flags that not all rows share}."""
+    words = {row.key: _setting_words(request, row) for row in request.table.rows}
+    shared = shared_settings(request)
+    return {key: [word for word in found if word not in shared] for key, found in words.items()}
+
+
+def shared_settings(request):
+    """Flags, each with its value, that all rows have."""
+    found = [_setting_words(request, row) for row in request.table.rows]
+    return [word for word in found[0] if all(word in other for other in found)]
+
+
+def _setting_words(request, row):
+    options = (row.small if request.is_small else row.paper).options
+    options = with_flags(options, request.extra)
+    defaults = {field.name: field.default for field in dataclasses.fields(options) if field.name in NOT_SETTINGS}
+    bare = replace(options, **{**defaults, "dataset": "voc"})
+    joined = []
+    for word in launch.flags(bare):
+        if word.startswith("--"):
+            joined.append(word)
+        else:
+            joined[-1] += f" {word}"
+    return [word for word in joined if word != "--dataset voc"]
+
+
+def to_csv(found):
+    """The records as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, found[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found)
+    return text.getvalue()
+
+
+def to_markdown(request, found, command, cost=""):
+    """The page."""
+    table = request.table
+    where = f" on {os.path.basename(os.path.abspath(request.dataset))}" if request.dataset else ""
+    title = f"# Table {table.number}: {table.title}"
+    if request.is_small:
+        title = f"# Table {table.number} at small scale{where}, not the paper's work"
+    columns = [name for name in found[0] if name not in ("key", "flags", "runs")]
+    head = {"ours": f"{table.metric}, %" if request.is_small else f"ours, {table.metric} %",
+            "paper": f"paper, {table.metric} %", "gain": "gain", "seeds": "each seed", "minutes": "training, min", "size": "at"}
+    lines = [title, ""]
+    if request.is_small:
+        of_what = "" if request.dataset else (f", on the first {SMALL_PICTURES['trainval']} pictures of the embedded set, "
+                                              f"evaluated on its {SMALL_PICTURES['test']} for validation")
+        lines += [f"The rows of “{table.title}” with a small network and small pictures{of_what}. The numbers are to be "
+                  "compared with each other only, never with the paper's. A gain is counted seed by seed from the row "
+                  f"{_over_names(table)}; ± is the standard deviation over the seeds.", ""]
+        lines += [table.small_note, ""] if table.small_note else []
+    else:
+        lines += ["Last epoch's weights; rows that nobody ran are blank.", ""]
+    lines += ["```", command, "```", ""]
+    lines.append("| " + " | ".join(head.get(name, name) for name in columns) + " |")
+    lines.append("|" + "---|" * len(columns))
+    lines += ["| " + " | ".join(record[name] for name in columns) + " |" for record in found]
+    lines += ["", "Runs: " + " ".join(filter(None, (record["runs"] for record in found)))] if any(
+        record["runs"] for record in found) else []
+    lines += ["", "Flags of every row: `" + " ".join(shared_settings(request)) + "`", ""] if shared_settings(request) else [""]
+    lines += [f"- “{record['row']}”: `{record['flags']}`" for record in _one_a_row(found) if record["flags"]]
+    if not request.is_small:
+        lines += ["", "Where settings come from that the paper does not name:", ""]
+        lines += [f"- {fields}: {source}" for fields, source in table.sources.items()]
+    return "\n".join(lines) + "\n" + (f"\n{cost}" if cost else "")
+
+
+def _over_names(table):
+    names = dict.fromkeys(table.row(row.over).name for row in table.rows)
+    return ", ".join(f"“{name}”" for name in names)
+
+
+def _one_a_row(found):
+    return list({record["key"]: record for record in found}.values())
+
+
+def table_of(text):
+    """The Table of "1" to "6". Raises UserError."""
+    if not text.isdigit() or int(text) not in TABLES:
+        raise UserError(f"the paper has no table {text!r}", remedy=f"give one of {', '.join(map(str, TABLES))}")
+    return TABLES[int(text)]

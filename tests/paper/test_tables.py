@@ -1,0 +1,181 @@
+"""`python -m gluon_bof table`: its commands parse back, real runs fill it, a kill costs nothing."""
+import csv
+import dataclasses
+import json
+import os
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+import train_faster_rcnn
+import train_yolo3
+from gluon_bof.errors import UserError
+from gluon_bof.evaluation.command import read_arguments
+from gluon_bof.paper.recipes import EMBEDDED_FASTER_RCNN, EMBEDDED_YOLO3, TABLES
+from gluon_bof.options import parse
+from gluon_bof.paper.tables import Request, chosen_rows, chosen_seeds, plan
+from gluon_bof.paper.tables_command import commands_of, read_request
+from gluon_bof.rcnn_options import FasterRcnnOptions, resolve
+from gluon_bof.training import pretrain
+from gluon_bof.training.pretrain_options import PretrainOptions
+from tests.scripts import ROOT
+from tests.tiny_sets import write_voc_set
+
+TABLE = [sys.executable, "-m", "gluon_bof", "table"]
+# the smallest that trains: one epoch of one batch
+LEAST = "--epochs 1 --num-samples 8 --batch-size 4 --no-mixup-epochs 0 --warmup-epochs 0 --data-shape 64 --random-shapes 64,64"
+
+
+def requests():
+    for table in TABLES.values():
+        keys = tuple(row.key for row in table.rows)
+        yield Request(table, "paper", keys, (0, 1))
+        yield Request(table, "paper", keys, gpus="0,1,2,3", jobs=2, dataset_root="/data/sets of mine")
+        yield Request(table, "small", keys, (0, 1), runs="elsewhere", dataset="/data/a set")
+
+
+def identity(request):
+    return f"{request.table.number}-{request.scale}-{request.jobs}"
+
+
+@pytest.mark.parametrize("request_", list(requests()), ids=identity)
+def test_every_command_parses_back_to_the_rows_options(request_, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)  # where the scripts have their short names
+    for work in plan(request_):
+        *pretraining, training = work.commands()[:-len(work.evaluations)]
+        words = shlex.split(shlex.join(training))
+        script, embedded = {"train_yolo3.py": (train_yolo3, EMBEDDED_YOLO3),
+                            "train_faster_rcnn.py": (train_faster_rcnn, EMBEDDED_FASTER_RCNN)}[words[1]]
+        assert parse(type(work.options), embedded, words[2:], "")[0] == work.options
+        script.main([*words[2:], "--dry-run"])
+        whole = resolve(work.options) if isinstance(work.options, FasterRcnnOptions) else work.options
+        assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(dataclasses.asdict(whole)))
+        for words in pretraining:
+            assert words[1:4] == ["-m", "gluon_bof", "pretrain"]
+            assert parse(PretrainOptions, PretrainOptions(), words[4:], "")[0] == work.pretraining
+            pretrain.main([*words[4:], "--dry-run"])
+            assert json.loads(capsys.readouterr().out)["name"] == work.pretraining.name
+            assert work.options.pretrained_base == f"{work.pretraining.runs}/{work.pretraining.name}/last.params"
+        for found in work.evaluations:
+            assert found.words[1:5] == ("-m", "gluon_bof", "evaluate", work.folder)
+            arguments, weights = read_arguments(list(found.words[4:]))
+            assert weights == work.folder and (found.size is None or arguments.options.data_shape == found.size)
+
+
+def test_a_plan_begins_with_the_backbones_and_names_each_once():
+    for number in (5, 6):
+        request = Request(TABLES[number], "paper", tuple(row.key for row in TABLES[number].rows))
+        words = [words for words, _ in commands_of(request, plan(request))]
+        assert [command[3] for command in words[:2]] == ["pretrain", "pretrain"] and "--mixup" in words[1]
+        assert not any("pretrain" in command for command in words[2:])
+
+
+def test_printed_commands_run_as_printed(tmp_path):
+    words = [*TABLE, "2", "--scale", "small", "--rows", "mixup", "--dataset", str(tmp_path / "a set"), "--dry-run"]
+    answer = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, universal_newlines=True, check=True)
+    training, evaluation = answer.stdout.splitlines()
+    told = subprocess.run(training + " --dry-run", shell=True, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    assert json.loads(told.stdout)["mixup"] is True and "OMP_NUM_THREADS=1 " in training
+    assert "evaluate 'runs/table-2-small-a set-mixup-seed-0' --last" in evaluation
+
+
+def test_gpus_are_dealt_out_to_jobs():
+    keys = tuple(row.key for row in TABLES[2].rows)
+    works = plan(Request(TABLES[2], "paper", keys, gpus="0,1,2,3", jobs=2))
+    assert [work.options.gpus for work in works[:3]] == ["0,1", "2,3", "0,1"]
+    with pytest.raises(UserError, match="dealt out"):
+        plan(Request(TABLES[2], "paper", keys, gpus="0,1,2", jobs=2))
+
+
+@pytest.mark.parametrize("words, message", [
+    (["7"], "no table '7'"), (["2", "--rows", "8"], "no row '8'"), (["2", "--rows", "mixup,smoothing"], "'smoothing'"),
+    (["2", "--seeds", "0,0"], "twice"), (["2", "--jobs", "0"], "below 1"), (["2", "--dataset", "x"], "does nothing"),
+    (["2", "--scale", "small", "--dataset-root", "x"], "does nothing"), (["2", "--speed", "9"], "unrecognized"),
+])
+def test_what_cannot_be_meant_is_refused(words, message):
+    with pytest.raises(UserError, match=message):
+        read_request(words)
+
+
+def test_flags_after_the_bars_reach_the_trainings_and_the_tables_own_are_refused():
+    request, _ = read_request(["5", "--scale", "small", "--dataset", "/data/set", "--", "--epochs", "30", "--", "--epochs", "2"])
+    work = plan(request)[0]
+    assert (work.options.epochs, work.pretraining.epochs) == (30, 2)
+    with pytest.raises(UserError, match="--seed after --"):
+        plan(read_request(["2", "--scale", "small", "--dataset", "x", "--", "--seed", "3"])[0])
+    assert chosen_rows(TABLES[2], "1, mixup") == ("no-augmentation", "mixup") and chosen_seeds("2,0") == (2, 0)
+
+
+def harness(folder, *words):
+    """The words of a table of tiny runs on a tiny set."""
+    return [*TABLE, "2", "--scale", "small", "--dataset", str(folder / "set"), "--runs", str(folder / "runs"), "--out",
+            str(folder / "results"), *words, "--", *LEAST.split()]
+
+
+def finished(words):
+    answer = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def page(folder):
+    with open(folder / "results" / "table-2-small-set.csv") as file:
+        return {row["key"]: row for row in csv.DictReader(file)}
+
+
+def test_a_rows_number_is_its_runs_evaluation_and_is_not_made_twice(tmp_path):
+    write_voc_set(tmp_path / "set", pictures=8, validation=4)
+    finished(harness(tmp_path, "--rows", "baseline"))
+    folder = tmp_path / "runs" / "table-2-small-set-baseline-seed-0"
+    result = json.loads((folder / "evaluation.json").read_text())
+    rows = page(tmp_path)
+    assert len(rows) == 7 and rows["baseline"]["ours"] == f"{100 * result['map']:.2f}"
+    assert "paper" not in rows["baseline"] and all(rows[key]["ours"] == "" for key in rows if key != "baseline")
+    text = (tmp_path / "results" / "table-2-small-set.md").read_text()
+    assert text.splitlines()[0] == "# Table 2 at small scale on set, not the paper's work" and "80.25" not in text
+
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    finished(harness(tmp_path, "--rows", "baseline"))
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+    other = subprocess.run([*harness(tmp_path, "--rows", "baseline"), "--lr", "0.1"], cwd=ROOT, stderr=subprocess.PIPE,
+                           universal_newlines=True)
+    assert other.returncode == 2 and "--lr 0.003 and not 0.1" in other.stderr and "Traceback" not in other.stderr
+
+
+@pytest.mark.slow
+def test_a_killed_harness_goes_on_and_ends_with_the_same_numbers(tmp_path):
+    write_voc_set(tmp_path / "set", pictures=16, validation=4)
+    words = ("--rows", "baseline,cosine,mixup", "--seeds", "0,1", "--jobs", "2")
+    longer = ("--epochs", "6", "--num-samples", "16", "--no-mixup-epochs", "1")
+    (tmp_path / "whole").mkdir()
+    os.symlink(tmp_path / "set", tmp_path / "whole" / "set")
+    whole = finished([*harness(tmp_path / "whole", *words), *longer])
+    for moment in (8, 25):  # within the first trainings, and within the later ones
+        process = subprocess.Popen([*harness(tmp_path, *words), *longer], cwd=ROOT, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        time.sleep(moment)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    rows = finished([*harness(tmp_path, *words), *longer])["rows"]
+    assert rows == whole["rows"]
+    for row in rows:
+        assert len(row["values"]) == (2 if row["row"] in ("baseline", "cosine", "mixup") else 0)
+    line = page(tmp_path)["mixup"]
+    values = [value for row in rows if row["row"] == "mixup" for value in row["values"].values()]
+    assert line["ours"] == f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+
+
+@pytest.mark.slow
+def test_both_ends_of_the_table_cost_the_same(tmp_path):
+    write_voc_set(tmp_path / "set", pictures=8, validation=4)
+    finished(harness(tmp_path, "--rows", "1,7", "--cost"))
+    found = json.loads((tmp_path / "runs" / "table-2-small-set-mixup-seed-0" / "cost.json").read_text())
+    assert found["same_graph"] and found["operators"][0] == found["operators"][1]
+    assert found["operators"][0]["Convolution"] > 30 and len(found["ratios"]) == 7
+    assert "## Cost in inference" in (tmp_path / "results" / "table-2-small-set.md").read_text()
