@@ -8,6 +8,7 @@ from gluon_bof.errors import UserError, user_facing
 COMMANDS = {
     "evaluate": ("gluon_bof.evaluation.command", "score weights on a data set"),
     "table": ("gluon_bof.paper.tables_command", "train, evaluate and write down a table of the paper"),
+    "figure": ("gluon_bof.paper.figures", "draw a figure of the paper, 1 to 9"),
     "pretrain": ("gluon_bof.training.pretrain", "train a backbone as a classifier, for --pretrained-base"),
     "check": ("gluon_bof.data.check", "read a whole data set and report its faults"),
 }

@@ -1,0 +1,357 @@
+"""`python -m gluon_bof figure`: the tables against closed forms, SciPy, pixel arithmetic and evaluations; no text on another."""
+import csv
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import scipy.stats
+from matplotlib.text import Text
+from PIL import Image
+
+from gluon_bof.backend import mx
+from gluon_bof.data.mixup import blend_pictures
+from gluon_bof.data.pictures import read_picture
+from gluon_bof.errors import UserError
+from gluon_bof.evaluation.command import evaluate, read_arguments
+from gluon_bof.models.detector import build_network
+from gluon_bof.models.weights import save_weights
+from gluon_bof.options import Yolo3Options
+from gluon_bof.paper import figure_classes, figure_page, figure_schedules, figures
+from gluon_bof.paper.figure_mixup import blend_resized
+from gluon_bof.paper.figure_ratios import sampled_ratios
+from gluon_bof.paper.recipes import TABLES
+from gluon_bof.training.run import create_run
+from tests.scripts import ROOT
+from tests.tiny_sets import CLASSES, write_voc_set
+
+COMMAND = [sys.executable, "-m", "gluon_bof", "figure"]
+
+
+def answer_of(*words):
+    """What the command, as a process, printed last, and its table."""
+    process = subprocess.run([*COMMAND, *map(str, words)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             universal_newlines=True)
+    assert process.returncode == 0, process.stderr
+    return checked(json.loads(process.stdout.splitlines()[-1]))
+
+
+def called(capsys, *words):
+    """The same without a process of its own."""
+    figures.main([str(word) for word in words])
+    return checked(json.loads(capsys.readouterr().out.splitlines()[-1]))
+
+
+def checked(answer):
+    with Image.open(answer["png"]) as image:
+        assert image.width == 1660 and len(np.unique(image.convert("L"))) > 5
+    with open(answer["csv"], newline="") as file:
+        return answer, list(csv.DictReader(file))
+
+
+def texts_on_each_other(figure):
+    """Pairs of visible texts of a figure that overlap by more than a pixel."""
+    figure.canvas.draw()
+    out_of_sight = {label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)
+                    for place, label in zip(axis.get_majorticklocs(), axis.get_majorticklabels())
+                    if not axes.axison or not min(axis.get_view_interval()) <= place <= max(axis.get_view_interval())}
+    found = [(text.get_text(), text.get_window_extent()) for text in figure.findobj(Text)
+             if text.get_visible() and text.get_text().strip() and text not in out_of_sight]
+    width, height = figure.canvas.get_width_height()
+    for text, extent in found:
+        assert -2 < extent.x0 and extent.x1 < width + 2 and -2 < extent.y0 and extent.y1 < height + 2, f"{text!r} is cut off"
+    return [(a, b) for (a, at), (b, bt) in itertools.combinations(found, 2)
+            if min(at.x1, bt.x1) - max(at.x0, bt.x0) > 1 and min(at.y1, bt.y1) - max(at.y0, bt.y0) > 1]
+
+
+def drawn(*words):
+    """The figure itself."""
+    given, module = figures.read_request([str(word) for word in words])
+    with figure_page.look():
+        made = module.draw(given)
+        assert texts_on_each_other(made.figure) == []
+    return made
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """Two picture files of different shapes."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(5)
+    for name, shape in (("wide", (60, 90, 3)), ("high", (80, 50, 3))):
+        cv2.imwrite(str(folder / f"{name}.png"), rng.integers(0, 256, shape, np.uint8))
+    return [str(folder / f"{name}.png") for name in ("wide", "high")]
+
+
+def blended(a, b, ratio):
+    """Both pictures, black where they do not reach, added in floating point."""
+    shape = np.maximum(a.shape, b.shape)
+    padded = [np.pad(picture.astype(float), [(0, whole - side) for whole, side in zip(shape, picture.shape)])
+              for picture in (a, b)]
+    return ratio * padded[0] + (1 - ratio) * padded[1]
+
+
+@pytest.mark.parametrize("ratio", (0.1, 0.5, 0.75))
+def test_blends_are_pixel_arithmetic(pair, ratio):
+    a, b = (cv2.imread(path)[:, :, ::-1] for path in pair)
+    kept = blend_pictures(read_picture(pair[0]), read_picture(pair[1]), ratio)
+    assert kept.shape == (80, 90, 3) and np.abs(kept - blended(a, b, ratio)).max() <= 0.5 + 1e-4
+    squares = [cv2.resize(np.ascontiguousarray(picture), (224, 224), interpolation=cv2.INTER_CUBIC) for picture in (a, b)]
+    assert np.abs(blend_resized(a, b, ratio) - blended(*squares, ratio)).max() <= 0.5 + 1e-4
+
+
+def test_figure_2_mixes_labels_and_no_boxes(pair, tmp_path):
+    answer, rows = answer_of(2, "--pictures", *pair, "--labels", "cat", "dog", "--ratios", "0.1,0.4", "--out", tmp_path)
+    assert answer["figure"] == 2 and answer["ratios"] == [0.1, 0.4]
+    assert [(row["ratio"], row["label"], float(row["weight"])) for row in rows] == [
+        ("0.1", "cat", 0.1), ("0.1", "dog", 0.9), ("0.4", "cat", 0.4), ("0.4", "dog", 0.6)]
+
+
+def test_figure_3_keeps_every_box_where_it_was_with_its_pictures_weight(pair, tmp_path):
+    answer, rows = answer_of(3, "--pictures", *pair, "--boxes-a", "cat,1,2,30,40", "cat,50,10,90,60", "--boxes-b",
+                             "dog,5,6,50,80", "--ratios", "0.3,0.5", "--out", tmp_path)
+    assert answer["boxes"] == 3 and len(rows) == 6
+    columns = ("ratio", "xmin", "ymin", "xmax", "ymax", "weight", "width", "height")
+    values = [[float(row[name]) for name in columns] for row in rows]
+    np.testing.assert_allclose(values[:3], [(0.3, 1, 2, 30, 40, 0.3, 90, 80), (0.3, 50, 10, 90, 60, 0.3, 90, 80),
+                                            (0.3, 5, 6, 50, 80, 0.7, 90, 80)], atol=1e-6)
+    assert [row["label"] for row in rows[:3]] == ["cat", "cat", "dog"]
+
+
+def test_figure_4_is_scipys_density_and_the_samplers_draws_fit_it(tmp_path):
+    answer, rows = answer_of(4, "--out", tmp_path, "--samples", 5000)
+    assert answer["betas"] == [[0.2, 0.2], [1, 1], [1.5, 1.5]] and len(rows) == 600
+    table = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    np.testing.assert_allclose(table["density"], scipy.stats.beta.pdf(table["x"], table["alpha"], table["beta"]), rtol=1e-9)
+    for alpha in (0.2, 1.0, 1.5):
+        assert table["drawn"][table["alpha"] == alpha].mean() == pytest.approx(1)  # it integrates to one
+        ratios = sampled_ratios(alpha, alpha, 2000)
+        assert scipy.stats.kstest(ratios, scipy.stats.beta(alpha, alpha).cdf).pvalue > 0.01
+        np.testing.assert_array_equal(ratios, sampled_ratios(alpha, alpha, 2000))
+    assert scipy.stats.kstest(sampled_ratios(1.5, 1.5, 2000), "uniform").pvalue < 1e-6
+
+
+def closed_form(mode, place, lr, batches, epochs, warmup, steps):
+    """Section 3.4: a straight line, then a tenth after each step, or half a cosine."""
+    if place < warmup * batches:
+        return lr * place / (warmup * batches - 1)
+    if mode == "step":
+        return lr * 0.1 ** sum(place >= step * batches for step in steps)
+    length = (epochs - warmup) * batches - 1
+    return lr * (1 + math.cos(math.pi * (place - warmup * batches) / length)) / 2
+
+
+def test_figure_6_is_the_closed_form_and_the_runs_own_numbers(tmp_path):
+    runs = {}
+    for mode, values in (("step", ("0.25", "", "0.5")), ("cosine", ("0.375", "", "0.75"))):
+        run = create_run(Yolo3Options(runs=str(tmp_path), name=f"run-{mode}", lr_mode=mode))
+        for epoch, value in enumerate(values):
+            run.record("metrics", {"epoch": epoch, "iteration": 7 * (epoch + 1), "map": value})
+        run.close()
+        runs[run.folder] = values
+    answer, rows = answer_of(6, "--epochs", 20, "--batches", 9, "--warmup-epochs", 2, "--lr-decay-epoch", "12,17", "--lr", "0.01",
+                             "--every", 1, "--runs", *runs, "--out", tmp_path)
+    for mode in ("step", "cosine"):
+        rates = [float(row["value"]) for row in rows if row["quantity"] == "learning rate" and row["series"] == mode]
+        expected = [closed_form(mode, place, 0.01, 9, 20, 2, (12, 17)) for place in range(180)]
+        np.testing.assert_allclose(rates, expected, rtol=1e-9, atol=1e-12)
+    curves = [(row["series"], row["iteration"], row["epoch"], row["value"]) for row in rows if row["quantity"] != "learning rate"]
+    assert curves == [(folder, *place) for folder, values in runs.items()
+                      for place in (("7", "1", values[0]), ("21", "3", values[2]))]
+    assert answer["runs"] == {folder: {"last": float(values[2]), "best": float(values[2])} for folder, values in runs.items()}
+
+
+def test_figure_6_has_the_papers_settings():
+    given, module = figures.read_request(["6"])
+    assert (given.epochs, given.warmup_epochs, given.lr_decay_epoch, given.batches) == (200, 4, "160,180", 258)
+    assert module is figure_schedules and figure_schedules.RECIPE.batch_size == 64
+    rates = figure_schedules.schedule_of("cosine", given)
+    assert len(rates) == 51600 and rates[26316] == pytest.approx(closed_form("cosine", 26316, 0.001, 258, 200, 4, ()), rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run's folder of an untrained detector that finds something everywhere, on a tiny set."""
+    folder = tmp_path_factory.mktemp("runs")
+    dataset = write_voc_set(folder / "set", pictures=2, validation=6)
+    options = Yolo3Options(dataset=str(dataset), network="mobilenet0.25", pretrained_base="no", data_shape=96, batch_size=2,
+                           num_workers=0, gpus="", runs=str(folder), name="one")
+    made = create_run(options)
+    made.write_classes(CLASSES)
+    network = build_network(options, CLASSES, [mx.cpu()])
+    for seed, name in enumerate(("best.params", "last.params")):
+        mx.random.seed(seed)
+        network.initialize(mx.init.Xavier(magnitude=12), force_reinit=True)  # large enough for scores to follow the picture
+        save_weights(network, made.path(name))
+    made.close()
+    return SimpleNamespace(folder=made.folder, picture=str(dataset / "VOC2007" / "JPEGImages" / "000000.jpg"))
+
+
+@pytest.fixture(scope="module")
+def evaluations(run):
+    """What evaluation says of the run's two weights, and the files that hold it."""
+    found = [evaluate(*read_arguments([os.path.join(run.folder, name)])) for name in ("best.params", "last.params")]
+    for number, result in enumerate(found):
+        with open(os.path.join(run.folder, f"{number}.json"), "w") as file:
+            file.write(f"{json.dumps(result)}\n")
+    return found, [os.path.join(run.folder, f"{number}.json") for number in (0, 1)]
+
+
+def test_figure_1_is_evaluation_and_measurement_beside_given_points(run, evaluations, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("gluon_bof.paper.figure_throughput.LEAST_SECONDS", 0.02)
+    (tmp_path / "points.csv").write_text("name,map,throughput,series\nother,0.25,90,theirs\nsmaller,0.2,120,theirs\n")
+    answer, rows = called(capsys, 1, "--runs", run.folder, "--points", tmp_path / "points.csv", "--out", tmp_path)
+    assert [(row["name"], float(row["map"])) for row in rows] == [("other", 0.25), ("smaller", 0.2),
+                                                                 ("one", evaluations[0][0]["map"])]
+    assert float(rows[2]["throughput"]) > 0 and "measured on cpu" in rows[2]["source"] and answer["points"][2]["name"] == "one"
+
+
+def test_figure_1_draws_the_papers_ap_only_beside_its_metric(tmp_path):
+    table = tmp_path / "points.csv"
+    table.write_text("name,map,throughput,series,metric\na,0.36,90,x,coco\nb,0.38,60,x,coco\n")
+    rows = drawn(1, "--points", table, "--paper").rows
+    assert [(row[0], row[2]) for row in rows[2:]] == [(row.name, row.number / 100) for row in TABLES[4].rows]
+    table.write_text("name,map,throughput\na,0.36,90\n")
+    with pytest.raises(UserError, match="--paper draws COCO's AP"):
+        drawn(1, "--points", table, "--paper")
+
+
+def test_figure_5_slides_through_a_picture_for_two_weights(run, tmp_path, capsys):
+    weights = [os.path.join(run.folder, name) for name in ("best.params", "last.params")]
+    answer, rows = called(capsys, 5, "--weights", *weights, "--picture", run.picture, "--objects", "red,10,10,50,50",
+                          "blue,60,40,100,80", "--patch", run.picture, "--box", "0,0,40,30", "--step", 30, "--threshold", 0.01,
+                          "--out", tmp_path)
+    assert answer["places"] == 4 * 4 and len(rows) == 2 * 17
+    for path in weights:
+        places = [row for row in rows if row["weights"] == path][1:]
+        recalls = [float(row["recall"]) for row in places if row["recall"]]
+        assert answer["weights"][path]["recall"] == pytest.approx(np.mean(recalls))
+        assert answer["weights"][path]["patch_recall"] == pytest.approx(np.mean([int(row["patch_found"]) for row in places]))
+        corners = {(int(row["xmin"]), int(row["ymin"])) for row in places}
+        assert corners == set(itertools.product((0, 27, 53, 80), (0, 22, 44, 66)))
+
+
+def test_nothing_moves_where_the_elephant_is_transparent(run, tmp_path):
+    glass = np.full((30, 40, 4), 255, np.uint8)
+    glass[:, :, 3] = 0
+    Image.fromarray(glass).save(tmp_path / "glass.png")
+    words = (5, "--weights", run.folder, "--picture", run.picture, "--threshold", 0.2, "--step", 60)
+    clear = drawn(*words, "--patch", tmp_path / "glass.png")
+    assert clear.numbers["weights"][run.folder]["score_change"] == 0 == max(abs(row[8]) for row in clear.rows)
+    Image.fromarray(glass[:, :, :3]).save(tmp_path / "paper.png")
+    assert drawn(*words, "--patch", tmp_path / "paper.png").numbers["weights"][run.folder]["score_change"] != 0
+
+
+def test_figure_7_draws_what_is_detected(run, tmp_path, capsys):
+    answer, rows = called(capsys, 7, "--weights", run.folder, "--count", 4, "--threshold", 0, "--out", tmp_path)
+    assert answer["pictures"] == 4 and answer["detections"] == len(rows) > 0
+    assert len({row["picture"] for row in rows}) == 4 and {row["class"] for row in rows} <= set(CLASSES)
+    drawn(7, "--weights", run.folder, "--pictures", run.picture, "--threshold", 0.2)
+
+
+def test_figure_8_is_the_difference_of_two_evaluations(run, evaluations, tmp_path, capsys):
+    found, files = evaluations
+    weights = [os.path.join(run.folder, name) for name in ("best.params", "last.params")]
+    answer, rows = called(capsys, 8, "--weights", *weights, "--out", tmp_path)
+    assert answer["map"] == [result["map"] for result in found] and max(answer["map"]) > 0
+    assert {row["class"]: (float(row["before"]), float(row["after"])) for row in rows} == {
+        name: tuple(result["per_class"][name] for result in found) for name in CLASSES}
+    assert called(capsys, 8, "--weights", *files, "--out", tmp_path)[1] == rows
+    with pytest.raises(UserError, match="draw figure 8"):
+        drawn(9, "--weights", *weights)
+
+
+def test_changes_are_sorted_and_classes_without_an_ap_come_last():
+    before = {"dataset": "d", "metric": "m", "per_class": {"a": 0.5, "b": 0.25, "c": None, "d": 0.5, "e": 0.5}}
+    after = dict(before, per_class={"a": 0.25, "b": 0.75, "c": 0.5, "d": 0.5, "e": None})
+    assert figure_classes.class_changes(before, after, ("x", "y")) == [
+        ("b", 0.25, 0.75, 0.5), ("d", 0.5, 0.5, 0.0), ("a", 0.5, 0.25, -0.25), ("c", "", 0.5, ""), ("e", 0.5, "", "")]
+    for change in ({"metric": "n"}, {"dataset": "e"}, {"per_class": {"a": 1.0}}):
+        with pytest.raises(UserError):
+            figure_classes.class_changes(before, {**after, **change}, ("x", "y"))
+
+
+def write_evaluations(folder, classes):
+    rng = np.random.default_rng(0)
+    paths = []
+    for name in ("before", "after"):
+        per_class = {f"a class of {number}": float(rng.uniform(0, 1)) for number in range(classes)}
+        paths.append(folder / f"{name}.json")
+        paths[-1].write_text(json.dumps({"map": 0.4, "metric": "coco", "dataset": "coco", "per_class": per_class}))
+    return paths
+
+
+def test_no_text_lies_on_another(tmp_path, pair):
+    drawn(2)
+    drawn(2, "--pictures", *pair, "--ratios", "0.1,0.2,0.3,0.4", "--labels", "a rather long label of it", "an even longer label")
+    drawn(3)
+    drawn(3, "--ratios", "0.1,0.2,0.3,0.5")
+    drawn(4)
+    drawn(4, "--samples", "0", "--betas", "0.5,0.5", "1,2", "2,2", "3,3")
+    drawn(6)
+    for classes in (1, 4, 20, 80):
+        drawn(8, "--weights", *write_evaluations(tmp_path, classes))
+
+
+def test_labels_in_a_crowd_keep_apart():
+    rng = np.random.default_rng(1)
+    corners = rng.uniform(0, 150, (60, 2))
+    boxes = np.hstack([corners, corners + rng.uniform(5, 80, (60, 2))])
+    figure = figure_page.new_figure(4)
+    axis = figure.subplots()
+    figure_page.show_picture(axis, np.zeros((200, 200, 3), np.uint8))
+    figure_page.settle(figure)
+    figure_page.label_boxes(axis, boxes, [f"class {number}" for number in range(60)], ["red"] * 60)
+    assert texts_on_each_other(figure) == [] and 10 < len(axis.texts) < 60 and axis.texts[0].get_text() == "class 0"
+
+
+@pytest.mark.parametrize("words, message", [
+    (["10"], "no figure '10'"), (["--out"], "no figure '--out'"), (["4", "--alpha", "1"], "unrecognized arguments: --alpha"),
+    (["2", "--ratios", "0.1,1.2"], "--ratios 1.2 is outside"), (["3", "--ratios", "half"], "not a list of numbers"),
+    (["3", "--ratios", "0,0.1,0.2,0.3,0.4"], "at most 4"), (["3", "--boxes-a", "cat,1,2,3,4"], "belong to --pictures"),
+    (["3", "--pictures", "no.jpg", "no.jpg"], "no.jpg: the picture does not exist"), (["4", "--betas", "0.2"], "not a pair"),
+    (["4", "--betas", "0,1"], "outside"), (["6", "--every", "0"], "below 1"), (["6", "--runs", "no-run"], "no-run"),
+    (["6", "--warmup-epochs", "300"], "does not fit"), (["1"], "nothing to draw"),
+    (["1", "--points", "no.csv"], "no.csv: the table"),
+    (["5", "--weights", "a", "b", "c"], "one or two"), (["5", "--weights", "a", "--threshold", "0"], "outside"),
+    (["5", "--weights", "a", "--box", "1,2,3,4"], "belongs to --patch"), (["5", "--weights", "no-run"], "no-run"),
+    (["7", "--weights", "no-run", "--count", "0"], "below 1"),
+    (["8", "--weights", "no.json", "no.json"], "no.json: not the output"),
+    (["8", "--weights", "a"], "expected 2 arguments"), (["7", "--weights", "no-run", "--speed", "9"], "unrecognized"),
+])
+def test_what_cannot_be_meant_is_refused(words, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        figures.main(words)
+    lines = capsys.readouterr().err.splitlines()
+    assert end.value.code == 2 and len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0]
+
+
+@pytest.mark.parametrize("box", ("cat,1,2,3", "cat,5,5,5,9", "cat,0,0,91,10", "cat,a,b,c,d"))
+def test_boxes_that_are_none_are_refused(pair, box):
+    with pytest.raises(UserError, match="wide.png"):
+        drawn(3, "--pictures", *pair, "--boxes-a", box)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("", "empty"), ("name,map\na,0.5\n", "no column 'throughput'"), ("name,map,throughput\na,much,9\n", "line 2"),
+    ("name,map,throughput\na,50,9\n", "line 2: map is a fraction"), ("name,map,throughput\na,0.5,0\n", "throughput above 0"),
+    ("name,map,throughput,metric\na,0.5,9,coco\nb,0.5,9,voc\n", "measured by coco and voc"),
+])
+def test_a_broken_table_of_points_is_refused(tmp_path, text, message):
+    (tmp_path / "points.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        drawn(1, "--points", tmp_path / "points.csv")
+
+
+def test_a_place_that_is_a_file_is_refused(tmp_path, capsys):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(SystemExit):
+        figures.main(["4", "--out", str(tmp_path / "out")])
+    assert capsys.readouterr().err.startswith("error: ")
