@@ -1,0 +1,149 @@
+"""YOLOv3's nine anchors fitted to the boxes of a set: k-means on 1 - IoU (Redmon and Farhadi, YOLO9000, section 2)."""
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from gluon_bof.errors import UserError
+from gluon_bof.files import write_atomically
+
+# width, height in pixels, in rows of three: for the stride of 8, of 16 and of 32. YOLOv3's own, fitted to COCO at 416
+DEFAULT = ((10, 13, 16, 30, 33, 23), (30, 61, 62, 45, 59, 119), (116, 90, 156, 198, 373, 326))
+COUNT = 9
+STRIDES = (8, 16, 32)
+LARGEST = 10_000  # pixels; no picture that is trained on is so large
+LONGEST_FILE = 1 << 20  # bytes
+MOST_SEARCHED = 20_000  # boxes that k-means looks at: a sample of the largest sets'
+MOST_ROUNDS = 300
+REMEDY = "write it with python -m gluon_bof anchors DATASET, or nine pairs like [[10, 13], [16, 30], …]"
+
+
+class Quality(NamedTuple):
+    """How well anchors suit boxes. mean_iou: mean over the boxes of the best anchor's IoU; recall: share of the boxes whose
+    best IoU is above 0.5; share, mean_iou_of: of each anchor, which boxes have it as their best (nan for none)."""
+
+    mean_iou: float
+    recall: float
+    share: np.ndarray
+    mean_iou_of: np.ndarray
+
+
+def box_sizes(records, data_shape):
+    """(N, 2) float64 widths and heights of the records' boxes (crowds left out), in pixels of pictures resized to
+    data_shape x data_shape, each side by its own ratio, as training and validation resize them."""
+    sizes = [(record.boxes[:, 2:] - record.boxes[:, :2])[~record.crowd] * (data_shape / record.width, data_shape / record.height)
+             for record in records]
+    return np.concatenate(sizes).astype(np.float64) if sizes else np.zeros((0, 2))
+
+
+def size_iou(sizes, anchors):
+    """(N, A) IoU, in (0, 1], of (N, 2) and (A, 2) widths and heights with a common centre."""
+    shared = np.minimum(sizes[:, None, 0], anchors[None, :, 0]) * np.minimum(sizes[:, None, 1], anchors[None, :, 1])
+    return shared / (sizes.prod(axis=1)[:, None] + anchors.prod(axis=1)[None] - shared)
+
+
+def mean_best_iou(sizes, anchors):
+    """Mean over the boxes of the IoU with the best anchor: what fitting raises."""
+    return float(size_iou(sizes, anchors).max(axis=1).mean())
+
+
+def quality(sizes, anchors):
+    """Quality of (A, 2) anchors for (N, 2) sizes."""
+    overlaps = size_iou(sizes, anchors)
+    best, nearest = overlaps.max(axis=1), overlaps.argmax(axis=1)
+    counts = np.bincount(nearest, minlength=len(anchors))
+    with np.errstate(invalid="ignore"):
+        mean_iou_of = np.bincount(nearest, best, minlength=len(anchors)) / counts
+    return Quality(float(best.mean()), float((best > 0.5).mean()), counts / len(sizes), mean_iou_of)
+
+
+def fit_anchors(sizes, starts=10, seed=233, first=None):
+    """(9, 2) anchors for (N, 2) sizes, in hundredths of a pixel, sorted by area: the best of several k-means in which a box
+    belongs to the anchor of the highest IoU, and anchors move to the mean or to the median of their boxes.
+
+    Starts are drawn as in k-means++, from the seed alone; first: (9, 2) anchors that are a start too, below whose mean
+    best IoU the result never is. Raises UserError where there are fewer different boxes than anchors."""
+    rng = np.random.Generator(np.random.Philox(seed))
+    searched = sizes if len(sizes) <= MOST_SEARCHED else sizes[rng.choice(len(sizes), MOST_SEARCHED, replace=False)]
+    different = len(np.unique(searched, axis=0))
+    if different < COUNT:
+        raise UserError(f"{different} different sizes of boxes are too few for {COUNT} anchors",
+                        remedy="keep the default anchors")
+    given = [] if first is None else [np.asarray(first, np.float64)]
+    begins = given + [_spread_start(searched, rng) for _ in range(starts)]
+    found = [_refine(searched, begin, centre) for begin in begins for centre in (np.mean, np.median)]
+    best = max(found, key=lambda anchors: mean_best_iou(searched, anchors))
+    best = max([np.maximum(np.round(best, 2), 0.01), *given], key=lambda anchors: mean_best_iou(sizes, anchors))
+    return best[np.argsort(best.prod(axis=1), kind="stable")]
+
+
+def _spread_start(sizes, rng):
+    """k-means++: each further anchor is a box, drawn in proportion to its squared distance from those before."""
+    anchors = sizes[rng.integers(len(sizes))][None]
+    distance = 1 - size_iou(sizes, anchors)[:, 0]
+    while len(anchors) < COUNT:
+        weight = np.maximum(distance, 0) ** 2
+        place = int(np.searchsorted(np.cumsum(weight), rng.random() * weight.sum(), side="right"))
+        anchors = np.vstack([anchors, sizes[min(place, len(sizes) - 1)]])
+        distance = np.minimum(distance, 1 - size_iou(sizes, anchors[-1:])[:, 0])
+    return anchors
+
+
+def _refine(sizes, anchors, centre):
+    """The best anchors on the way of k-means from these. 1 - IoU has no simple centre, so a round may make them worse."""
+    best, best_iou, owners = anchors, -1.0, None
+    for _ in range(MOST_ROUNDS):
+        overlaps = size_iou(sizes, anchors)
+        mean = overlaps.max(axis=1).mean()
+        if mean > best_iou:
+            best, best_iou = anchors, mean
+        nearest = overlaps.argmax(axis=1)
+        if owners is not None and (nearest == owners).all():
+            break
+        owners = nearest
+        # an anchor without boxes stays where it is
+        anchors = np.array([centre(sizes[owners == index], axis=0) if (owners == index).any() else anchors[index]
+                            for index in range(len(anchors))])
+    return best
+
+
+def default_anchors():
+    """(9, 2) YOLOv3's own anchors in pixels."""
+    return np.array(DEFAULT, np.float64).reshape(COUNT, 2)
+
+
+def write_anchors(path, anchors, data_shape, **more):
+    """Write nine (width, height) pairs, in pixels of data_shape x data_shape pictures, as JSON that `read_anchors` reads."""
+    pairs = ",\n".join(f"  {json.dumps(pair)}" for pair in np.asarray(anchors).tolist())
+    rest = json.dumps({"data_shape": data_shape, **more}, indent=1, ensure_ascii=False)
+    write_atomically(path, f'{{\n "anchors": [\n{pairs}\n ],{rest[1:]}\n'.encode())
+
+
+def read_anchors(path):
+    """[[w, h, w, h, w, h]] * 3 of an anchors file, as networks take them: for the strides of 8, 16 and 32, smallest first.
+
+    The file is what `write_anchors` writes, or a bare JSON list of nine pairs. Raises UserError, naming what is wrong:
+    other than nine pairs, sides that are no numbers in (0, 10000] pixels, pairs that are not sorted by area."""
+    try:
+        if os.path.getsize(path) > LONGEST_FILE:
+            raise ValueError("it is too long")
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+    except OSError as error:
+        raise UserError(f"the anchors cannot be read ({error.strerror})", path, REMEDY) from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"not a JSON file of anchors ({error})", path, REMEDY) from None
+    pairs = content.get("anchors") if isinstance(content, dict) else content
+    if not isinstance(pairs, list) or len(pairs) != COUNT or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise UserError("it does not hold nine pairs of width and height", path, REMEDY)
+    for side in (side for pair in pairs for side in pair):
+        if type(side) not in (int, float) or not (math.isfinite(side) and 0 < side <= LARGEST):
+            raise UserError(f"{str(side)[:40]} is no side in pixels above 0 and at most {LARGEST}", path, REMEDY)
+    areas = [width * height for width, height in pairs]
+    if areas != sorted(areas):
+        raise UserError("its pairs are not sorted by area, and the smallest belong to the finest features", path, "sort them")
+    return [[side for pair in pairs[row:row + 3] for side in pair] for row in range(0, COUNT, 3)]

@@ -1,0 +1,118 @@
+"""python -m gluon_bof anchors DATASET: fit YOLOv3's nine anchors to a set's boxes, beside the default ones."""
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import numpy as np
+
+from gluon_bof.data.anchors import LARGEST, STRIDES, box_sizes, default_anchors, fit_anchors, quality, write_anchors
+from gluon_bof.data.sets import class_names, open_set
+from gluon_bof.errors import UserError, user_facing
+
+DRAWN = 20_000  # boxes in the plot, at most
+
+
+@user_facing
+def main(argv=None):
+    """The command: the table goes to standard error, the last line on standard output is one JSON object."""
+    given = _parser().parse_args(argv)
+    if not 32 <= given.data_shape <= LARGEST or given.data_shape % 32:
+        raise UserError(f"--data-shape {given.data_shape} is not a multiple of 32", remedy="for example 416")
+    if given.starts < 1 or given.seed < 0:
+        raise UserError("--starts is at least 1 and --seed at least 0", remedy="leave them out")
+    classes = class_names(given.classes) if given.classes else None
+    found = open_set(given.dataset, given.dataset_root, "train", classes, given.on_bad_sample, given.split)
+    sizes = box_sizes(found.records, given.data_shape)
+    anchors = fit_anchors(sizes, given.starts, given.seed, first=default_anchors())
+    fitted, default = quality(sizes, anchors), quality(sizes, default_anchors())
+    summary = {"dataset": given.dataset, "boxes": len(sizes), "seed": given.seed, "mean_best_iou": fitted.mean_iou,
+               "mean_best_iou_of_default": default.mean_iou, "recall": fitted.recall, "recall_of_default": default.recall}
+    write_anchors(given.out, anchors, given.data_shape, **summary)
+    print(_table(given, anchors, fitted, default, len(sizes)), file=sys.stderr)
+    if given.plot:
+        draw(given.plot, sizes, anchors, f"{given.dataset}: {len(sizes)} boxes at {given.data_shape} x {given.data_shape}, "
+             f"mean best IoU {fitted.mean_iou:.3f} (default anchors {default.mean_iou:.3f})")
+    print(json.dumps({**summary, "data_shape": given.data_shape, "anchors": anchors.tolist(), "out": given.out,
+                      "plot": given.plot}), flush=True)
+
+
+def draw(path, sizes, anchors, title):
+    """A PNG of the boxes' widths and heights, on logarithmic axes, under the fitted and the default anchors.
+
+    Raises UserError where it cannot be written."""
+    import io
+
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from gluon_bof.files import write_atomically
+
+    figure = Figure(figsize=(7, 6.6), dpi=110)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    drawn = sizes[np.linspace(0, len(sizes) - 1, min(len(sizes), DRAWN)).astype(int)]
+    axes.scatter(*drawn.T, s=6, alpha=0.25, color="tab:blue", linewidths=0, label="boxes", rasterized=True)
+    axes.scatter(*default_anchors().T, s=70, marker="x", color="black", linewidths=1.6, label="default anchors")
+    axes.scatter(*anchors.T, s=75, marker="o", facecolors="none", edgecolors="tab:red", linewidths=2, label="fitted anchors")
+    every = np.concatenate([sizes, anchors, default_anchors()])
+    limits = every.min() / 1.25, every.max() * 1.25
+    ticks = [tick for tick in 2.0 ** np.arange(-2, 14) if limits[0] <= tick <= limits[1]]
+    for axis, set_limits, name in ((axes.xaxis, axes.set_xlim, "width"), (axes.yaxis, axes.set_ylim, "height")):
+        (axes.set_xscale if name == "width" else axes.set_yscale)("log")
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_ticks([], minor=True)
+        axis.set_label_text(f"{name}, pixels")
+        set_limits(limits)
+    axes.set_aspect("equal")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left")
+    axes.set_title(title, fontsize=9)
+    figure.tight_layout()
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_atomically(path, picture.getvalue())
+
+
+def _parser():
+    parser = argparse.ArgumentParser("python -m gluon_bof anchors", description=__doc__.split(": ", 1)[1])
+    parser.error = _refuse
+    parser.add_argument("dataset", metavar="DATASET", help="shapes, voc, coco, or a folder of VOC's or COCO's layout")
+    parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
+    parser.add_argument("--classes", default=None, help="only boxes of these classes, comma-separated, or a text file of "
+                                                        "one a line")
+    parser.add_argument("--split", default=None, help="split(s) whose boxes count; default: those that are trained on")
+    parser.add_argument("--on-bad-sample", default="error", choices=("error", "skip"),
+                        help="what to do about faulty boxes: stop, or leave them out")
+    parser.add_argument("--data-shape", type=int, default=416, help="side of the pictures that will be trained on [416]")
+    parser.add_argument("--starts", type=int, default=10, help="beginnings of k-means, the best of which counts [10]")
+    parser.add_argument("--seed", type=int, default=233, help="what the beginnings are drawn from [233]")
+    parser.add_argument("--out", default="anchors.json", metavar="FILE.json", help="where to write them [anchors.json]")
+    parser.add_argument("--plot", default=None, metavar="FILE.png", help="also draw boxes and anchors")
+    return parser
+
+
+def _refuse(message):
+    raise UserError(message, remedy="see python -m gluon_bof anchors --help")
+
+
+def _table(given, anchors, fitted, default, count):
+    lines = [f"{given.dataset}: {count} boxes, in pixels at {given.data_shape} x {given.data_shape}", "",
+             "stride          fitted   boxes  mean IoU         default   boxes  mean IoU"]
+    for row, (ours, theirs) in enumerate(zip(anchors, default_anchors())):
+        columns = (f"{size[0]:7.1f} x {size[1]:5.1f}{100 * kind.share[row]:6.1f} %  {_number(kind.mean_iou_of[row]):>8}"
+                   for size, kind in ((ours, fitted), (theirs, default)))
+        lines.append(f"{STRIDES[row // 3]:6}  " + "  ".join(columns))
+    lines += ["", f"mean best IoU   {fitted.mean_iou:.4f}, of the default anchors {default.mean_iou:.4f}",
+              f"best IoU > 0.5  {100 * fitted.recall:.1f} % of the boxes, of the default anchors {100 * default.recall:.1f} %",
+              f"{given.out}: written"]
+    return "\n".join(lines)
+
+
+def _number(value):
+    return "" if np.isnan(value) else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""Detections drawn into a picture, at the picture's own size."""
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+FONT = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # knows Greek and Cyrillic too
+LEAST_FONT = 9  # pixels
+BRIGHT = 140  # luminance from which black text is easier to read than white
+
+
+def draw_detections(picture, prediction):
+    """A copy of a picture (H, W, 3) uint8 RGB with the boxes of a Prediction, their names and scores; the best on top."""
+    image = Image.fromarray(picture)
+    pen = ImageDraw.Draw(image)
+    short = min(picture.shape[:2])
+    line = max(1, round(short / 240))
+    font = _font(max(LEAST_FONT, round(short / 36)))
+    rows = list(zip(prediction.boxes, prediction.classes, prediction.names, prediction.scores))
+    for box, number, _, _ in reversed(rows):
+        left, top, right, bottom = box
+        # a box's edges lie between pixels: the last pixel inside is one before the edge
+        pen.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour_of(number), width=line)
+    for box, number, name, score in reversed(rows):
+        _label(pen, image.size, box, f"{name} {score:.2f}", colour_of(number), font)
+    return np.asarray(image)
+
+
+def colour_of(number):
+    """(R, G, B) of a class, 0 to 255."""
+    return tuple(round(255 * part) for part in matplotlib.colormaps["tab10"](int(number) % 10)[:3])
+
+
+@lru_cache(maxsize=4)
+def _font(size):
+    return ImageFont.truetype(FONT, size)
+
+
+def _label(pen, size, box, text, colour, font):
+    """Text on a ground of the box's colour: above the box, or in it where there is no room; never over the right edge."""
+    _, _, width, height = pen.textbbox((0, 0), text, font=font)
+    left = max(0, min(float(box[0]), size[0] - width - 4))
+    top = float(box[1]) - height - 2
+    top = top if top >= 0 else float(box[1])
+    pen.rectangle((left, top, left + width + 3, top + height + 2), fill=colour)
+    luminance = np.dot(colour, (0.299, 0.587, 0.114))
+    pen.text((left + 2, top), text, font=font, fill="black" if luminance > BRIGHT else "white")
