@@ -104,7 +104,7 @@ def train(options, run, checkpoint):
         position = load_checkpoint(checkpoint, network, trainer)
         LOGGER.info("going on from %s", checkpoint)
     elif options.resume.endswith(".params"):
-        load_weights(network, options.resume)
+        load_weights(network, options.resume, options.allow_partial)
     fit = Fit(run, options, network, step, draws, loader, rates, LOSSES, validate, position, export_name(options))
     run.forget_after(fit.iteration)
     draw_training_batch(run, pictures, draws, training_set.classes)
@@ -128,13 +128,12 @@ def augmentation(options):
 def initialised_network(options, classes, devices):
     """The network with every parameter filled and on its devices; those that do not learn have no gradient."""
     from gluon_bof.models.detector import build_network
-    from gluon_bof.models.weights import load_backbone
-    if options.pretrained_base == "no" and not options.norm_layer and not options.resume:
+    from gluon_bof.training.start import begin
+    if options.pretrained_base == "no" and not (options.norm_layer or options.resume or options.transfer):
         warn("normalisation is frozen and the backbone is untrained: --norm-layer syncbn lets it learn")
     network = build_network(options, classes, devices)
-    if options.pretrained_base not in ("yes", "no") and not options.resume:
-        load_backbone(network, options.pretrained_base)
     network.freeze_the_rest()
+    begin(network, options)
     return network
 
 

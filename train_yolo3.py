@@ -20,6 +20,9 @@ LOSSES = ("objectness", "centre", "scale", "class")
 def main(argv=None):
     """Train as the flags say; the last line on standard output is one JSON object. Returns what it holds."""
     options, given, dry_run = parse(Yolo3Options, EMBEDDED_YOLO3, argv, __doc__)
+    if options.anchors or options.transfer:
+        from gluon_bof.training.anchors import settle_anchors
+        options = settle_anchors(options)
     check_yolo3(options)
     if dry_run:
         print(to_json(options))
@@ -37,6 +40,7 @@ def train(options, run, checkpoint):
     from gluon_bof.models.detector import Detector, export_name, sight_of
     from gluon_bof.models.weights import load_weights
     from gluon_bof.models.yolo3.loss import TrainingGraph, YOLOv3Loss
+    from gluon_bof.models.yolo3.network import ANCHORS
     from gluon_bof.models.yolo3.targets import grid_on
     from gluon_bof.models import devices as device_tools
     from gluon_bof.training.checkpoint import load_checkpoint
@@ -77,7 +81,8 @@ def train(options, run, checkpoint):
     # trainer
     rates, optimizer = schedule_and_optimizer(options, draws.batches, network)
     trainer = device_tools.build_trainer(network.collect_params(), optimizer, devices, options.amp, horovod)
-    step = Step(graph, lambda images, truth: (images, truth, *grid_on(images.context, images.shape[1])),
+    anchors = options.anchor_rows() or ANCHORS
+    step = Step(graph, lambda images, truth: (images, truth, *grid_on(images.context, images.shape[1], anchors)),
                 trainer, devices, options.batch_size, options.amp)
 
     # validation
@@ -94,7 +99,7 @@ def train(options, run, checkpoint):
         position = load_checkpoint(checkpoint, network, trainer)
         LOGGER.info("going on from %s", checkpoint)
     elif options.resume.endswith(".params"):
-        load_weights(network, options.resume)
+        load_weights(network, options.resume, options.allow_partial)
     fit = Fit(run, options, network, step, draws, loader, rates, LOSSES, validate, position, export_name(options))
     run.forget_after(fit.iteration)
     if fit.iteration < options.epochs * draws.batches:
@@ -122,15 +127,14 @@ def augmentation(options):
 def initialised_network(options, classes, devices):
     """The network with every parameter filled and on its devices."""
     from gluon_bof.models.detector import build_network
-    from gluon_bof.models.weights import load_backbone
     from gluon_bof.models.yolo3.network import set_objectness_prior, start_near_identity
+    from gluon_bof.training.start import begin
     network = build_network(options, classes, devices)
     if options.init == "near-identity":
         start_near_identity(network)
     if options.objectness_prior != 0.5:
         set_objectness_prior(network, options.objectness_prior)
-    if options.pretrained_base not in ("yes", "no") and not options.resume:
-        load_backbone(network, options.pretrained_base)
+    begin(network, options)
     return network
 
 

@@ -45,6 +45,7 @@ class TrainingOptions:
     resume: str = flag("", "go on with a run exactly where it stopped: its folder, one of its checkpoints, or auto "
                            "for the newest run; a .params file only loads weights (with --start-epoch)")
     start_epoch: int = flag(0, "epoch to start from when --resume is a .params file")
+    allow_partial: bool = flag(False, "with --resume FILE.params: load what fits by name and shape, and say what does not")
     lr_mode: str = flag("step", "learning rate schedule", choices=("step", "poly", "cosine"))
     lr_decay: float = flag(0.1, "decay rate of the learning rate")
     log_interval: int = flag(100, "batches between two log lines")
@@ -68,8 +69,13 @@ class TrainingOptions:
     beta2: float = flag(0.999, "adam: decay of the second moment")
     rho: float = flag(0.9, "rmsprop: decay of the squared gradient")
     epsilon: float = flag(1e-8, "adam, adagrad, rmsprop: what keeps the divisor from 0")
-    pretrained_base: str = flag("yes", "start from a backbone pre-trained on ImageNet: yes (downloads it), no, or a "
-                                       ".params file")
+    pretrained_base: str = flag("yes", "start from a backbone pre-trained on ImageNet: yes (downloads it), no, a .params "
+                                       "file, or a name of GluonCV's (darknet53, yolo3_darknet53_coco)")
+    transfer: str = flag("", "start from a trained detector on the same backbone (a run's folder, a .params file, or "
+                             "GluonCV's name): keep what both share, classes of the same name too, begin other classes anew")
+    freeze: str = flag("none", "what does not learn: the stem (its first layers), the backbone, or all-but-head. With little "
+                               "data like the pretrained model's freeze much, with more data freeze less",
+                       choices=("none", "stem", "backbone", "all-but-head"))
     metric: str = flag("auto", "voc07 (11-point mAP@0.5), voc (all points), coco (AP@[.5:.95]); auto: coco for COCO, "
                                "else voc07", choices=("auto", "voc07", "voc", "coco"))
     amp: bool = flag(False, "mixed precision (GPU)")
@@ -84,7 +90,8 @@ class TrainingOptions:
 class Yolo3Options(TrainingOptions):
     """train_yolo3.py's flags. The defaults are those of GluonCV's script but for --dataset and --gpus."""
 
-    network: str = flag("darknet53", "backbone", choices=("darknet53", "mobilenet1.0", "mobilenet0.25"))
+    network: str = flag("darknet53", "backbone; slim: with narrower heads than GluonCV's, for small sets on CPUs",
+                        choices=("darknet53", "mobilenet1.0", "mobilenet0.25", "mobilenet0.25-slim"))
     data_shape: int = flag(416, "side of validation pictures, and of training pictures with --no-random-shape; a "
                                 "multiple of 32")
     batch_size: int = flag(64, "pictures a step, over all devices")
@@ -105,6 +112,8 @@ class Yolo3Options(TrainingOptions):
     label_smooth: bool = flag(False, "smooth class targets as GluonCV does, by min(1/classes, 1/40)")
     objectness_prior: float = flag(0.5, "how sure of an object an untrained prediction is; GluonCV starts at 0.5, from "
                                         "which a network without a pretrained base takes long to come down")
+    anchors: str = flag("", "YOLOv3's nine anchors: a file of `python -m gluon_bof anchors`, or 18 numbers w,h,w,h,…, smallest "
+                            "first; default: those of --transfer, else YOLOv3's own")
     init: str = flag("gluoncv", "start of a network without a pretrained base: as GluonCV's, or near the identity, from "
                                 "which short training gets much further", choices=("gluoncv", "near-identity"))
     no_color: bool = flag(False, "no colour jitter")
@@ -119,6 +128,13 @@ class Yolo3Options(TrainingOptions):
             return (self.data_shape,)
         smallest, largest = integers(self.random_shapes, "--random-shapes")
         return tuple(range(smallest, largest + 1, 32))
+
+    def anchor_rows(self):
+        """Three rows of w, h, w, h, w, h in pixels, for the finest features first; None: YOLOv3's own."""
+        if not self.anchors:
+            return None
+        sides = [float(word) for word in self.anchors.split(",")]
+        return tuple(tuple(sides[row:row + 6]) for row in range(0, 18, 6))
 
 
 def parse(options_class, embedded, argv, description):

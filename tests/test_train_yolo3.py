@@ -189,3 +189,30 @@ def test_a_broken_picture_stops_the_script_with_one_line(folder, tmp_path):
     broken.write_bytes(broken.read_bytes()[:900])
     words = [*SMALL, "--dataset-root", str(tmp_path / "set"), "--name", "broken"]
     assert str(broken) in refused(folder, *words)
+
+
+def test_fine_tuning_keeps_what_is_frozen_and_the_run_keeps_its_anchors(folder):
+    sides = [float(side) for side in range(5, 23)]
+    (folder / "anchors.json").write_text(json.dumps(np.reshape(sides, (9, 2)).tolist()))
+    (folder / "two.txt").write_text("red\ngreen\n")
+    words = [*training(folder, "tuned"), "--epochs", "2", "--transfer", "runs/whole", "--freeze", "all-but-head",
+             "--anchors", "anchors.json", "--classes", "two.txt", "--on-bad-sample", "skip"]
+    finished = run(folder, *words)
+    assert finished.returncode == 0, finished.stderr
+    assert "classes kept: red, green; left out: blue" in finished.stderr
+    place = folder / "runs" / "tuned"
+    configuration = json.loads((place / "config.json").read_text())
+    assert [float(side) for side in configuration["options"]["anchors"].split(",")] == sides
+    source, tuned = (params_format.loads(path.read_bytes())
+                     for path in (folder / "runs" / "whole" / "best.params", place / "last.params"))
+    assert np.ravel([tuned[f"yolo_outputs.{level}.anchors"] for level in (2, 1, 0)]).tolist() == sides
+    heads = {name for name in tuned if ".prediction." in name}
+    assert heads and all((tuned[name] == source[name]).all() for name in tuned.keys() - heads if "anchors" not in name)
+    assert all(tuned[name].shape[0] == 3 * (5 + 2) for name in heads)
+    again = run(folder, "--resume", "runs/tuned", "--anchors", "anchors.json")
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_transfer_from_another_network_is_refused(folder):
+    message = refused(folder, *training(folder, "foreign"), "--transfer", "runs/whole", "--network", "mobilenet1.0")
+    assert "best.params" in message and "fit" in message

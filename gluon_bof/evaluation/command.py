@@ -11,7 +11,6 @@ from math import nan
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.options import Yolo3Options, add_flag
 from gluon_bof.rcnn_options import FasterRcnnOptions
-from gluon_bof.saved_options import read_options
 
 # what of a run's configuration evaluation uses, and may be given on the command line instead
 OF_BOTH = ("dataset", "dataset_root", "classes", "on_bad_sample", "val_split", "metric", "num_workers", "gpus")
@@ -30,7 +29,8 @@ def main(argv=None):
 def read_arguments(argv):
     """(options, path of the weights): what is not given comes from the run that the weights lie in."""
     parser = _Parser(prog="python -m gluon_bof evaluate", description=__doc__)
-    parser.add_argument("weights", help="a run's folder (its best weights), or a .params file")
+    parser.add_argument("weights", help="a run's folder (its best weights), a .params file, shapes (the package's own), or "
+                                           "GluonCV's name of a pretrained model")
     parser.add_argument("--last", action="store_true", help="of a run: its last weights, not its best")
     add_flag(parser, "network", {"help": "of a .params file outside a run: its network"}, None)
     for kind, wanted in ((Yolo3Options, OF_BOTH + OF_YOLO3), (FasterRcnnOptions, OF_FASTER_RCNN)):
@@ -39,8 +39,9 @@ def read_arguments(argv):
                 add_flag(parser, field.name, field.metadata, field.default)
     parser.add_argument("--save-json", default="", help="write the detections there, in COCO's result format")
     given = vars(parser.parse_args(argv))
+    from gluon_bof.models.zoo import find
     weights, last, save = given.pop("weights"), given.pop("last"), given.pop("save_json")
-    options, weights, run = read_options(weights, given, last)
+    options, weights, run = find(weights, given, last)
     return argparse.Namespace(options=options, save=save, run=run), weights
 
 

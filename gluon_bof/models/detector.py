@@ -1,7 +1,6 @@
 """One way to build, fill and use either detector: pictures in, boxes in their own pixels out."""
 from __future__ import annotations
 
-import dataclasses
 import warnings
 
 import cv2
@@ -16,25 +15,22 @@ from gluon_bof.models.devices import contexts
 from gluon_bof.models.norm import norm_layer
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.models.weights import load_weights
+from gluon_bof.models.zoo import find
 from gluon_bof.rcnn_options import FasterRcnnOptions
-from gluon_bof.saved_options import read_options
 
 SETTLING = (1, 3, 64, 64)  # a picture that is large enough to settle every shape
 
 
 def build_network(options, classes, devices):
     """The initialised network of the options, every shape settled, on its devices."""
-    if options.resume and options.pretrained_base == "yes":
-        options = dataclasses.replace(options, pretrained_base="no")  # all weights are about to be replaced
     if isinstance(options, FasterRcnnOptions):
         from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
         network = build_faster_rcnn(options, classes, devices)
     else:
-        from gluon_bof.models.yolo3.network import build_yolo3
-        network = build_yolo3(options.network, classes, options.pretrained_base == "yes",
-                              norm_layer(options.syncbn, devices))
+        from gluon_bof.models.yolo3.network import ANCHORS, build_yolo3
+        network = build_yolo3(options.network, classes, norm_layer(options.syncbn, devices), options.anchor_rows() or ANCHORS)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a pretrained base is initialised already, which is meant
+        warnings.simplefilter("ignore")  # GluonCV's RPN has initialised itself, on the CPU
         network.initialize(ctx=devices)
     network.collect_params().reset_ctx(devices)
     for device in devices:
@@ -102,15 +98,16 @@ def unpack(ids, scores, boxes, seen, shape):
 def load_detector(options, classes, weights):
     """(Detector with these weights, the file's SHA-256)."""
     device = contexts(options.gpus)[0]
-    network = build_network(dataclasses.replace(options, pretrained_base="no"), classes, [device])
+    network = build_network(options, classes, [device])
     digest = load_weights(network, weights)
     return Detector(network, options, device), digest
 
 
 def open_detector(weights, **given):
-    """A Detector from a run's folder or a .params file; given: options that replace the run's, such as network, classes."""
+    """A Detector from a run's folder, a .params file or a name (see zoo.find); given: options that replace the run's, such
+    as network, classes."""
     from gluon_bof.data.sets import class_names
-    options, path, _ = read_options(weights, given)
+    options, path, _ = find(weights, given)
     if not options.classes:
         raise UserError("the class names of these weights are not known", path, "give them: --classes cat,dog or a file")
     return load_detector(options, class_names(options.classes), path)[0]

@@ -17,6 +17,7 @@ from gluon_bof.models.weights import set_weights, weights_of
 from gluon_bof.training.checkpoint_files import checkpoints
 
 FORMAT = "gluon_bof checkpoint 1"
+LONGEST_HEADER = 1 << 26  # bytes; a foreign file may hold no line's end
 
 def save_checkpoint(path, network, trainer, meta):
     """Write network, optimizer and `meta` (JSON values). Raises UserError; checkpoints already there are kept."""
@@ -33,7 +34,7 @@ def read_checkpoint(path):
     """(meta, {name: array}) of a checkpoint. Raises UserError for one that is torn or no checkpoint."""
     try:
         with open(path, "rb") as file:
-            line, payload = file.readline(), file.read()
+            line, payload = file.readline(LONGEST_HEADER), file.read()
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})", path, "check the path") from None
     try:
@@ -43,7 +44,7 @@ def read_checkpoint(path):
         if header["sha256"] != _digest(header["meta"], payload):
             raise ValueError("the checksum does not fit")
         return header["meta"], params_format.loads(payload)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # the last: JSON that is nested without end
         raise UserError(f"this checkpoint is damaged ({error})", path, _one_before(path)) from None
 
 

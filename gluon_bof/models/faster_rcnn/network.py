@@ -146,9 +146,7 @@ class FasterRCNN(GluonCVFasterRCNN):
 
 
 def build_faster_rcnn(options, classes, devices):
-    """The network of resolved FasterRcnnOptions for these class names, not yet initialised (but for a pretrained base).
-
-    Raises UserError where the pretrained base cannot be had."""
+    """The network of resolved FasterRcnnOptions for these class names, not yet initialised."""
     learns = options.norm_layer == "syncbn"
     layer, arguments = norm_layer(learns, devices)
     if learns and layer is gluon.nn.BatchNorm:
@@ -180,15 +178,7 @@ def build_faster_rcnn(options, classes, devices):
 
 def _backbone(options, layer, arguments, frozen):
     builder, _ = BACKBONES[options.network]
-    pretrained = options.pretrained_base == "yes"
-    try:
-        base = builder(pretrained=pretrained, dilated=False, use_global_stats=frozen, norm_layer=layer,
-                       norm_kwargs=arguments)
-    except (OSError, RuntimeError, mx.base.MXNetError) as error:
-        if not pretrained:
-            raise
-        raise UserError(f"the pretrained {options.network} could not be had ({' '.join(str(error).split())[:120]})",
-                        remedy="start with --pretrained-base no, or give a file: --pretrained-base FILE.params") from None
+    base = builder(pretrained=False, dilated=False, use_global_stats=frozen, norm_layer=layer, norm_kwargs=arguments)
     base.apply(partial(set_drop_prob, 0.0))  # ResNeSt's, which GluonCV switches off in detectors
     return base
 
@@ -212,7 +202,7 @@ def _pyramid(options, base, layer, arguments, devices):
         return FPNFeatureExpander(
             network=base, outputs=[f"layers{stage}_relu{last}_fwd" for stage, last in enumerate(lasts, 1)],
             num_filters=[options.num_fpn_filters] * 4, use_1x1=True, use_upsample=True, use_elewadd=True, use_p6=True,
-            no_bias=norm is not None, pretrained=options.pretrained_base == "yes", norm_layer=norm)
+            no_bias=norm is not None, pretrained=False, norm_layer=norm)
 
 
 def _pyramid_norm(convolved):
