@@ -36,6 +36,9 @@ def build_network(options, classes, devices):
     for device in devices:
         network(mx.nd.zeros(SETTLING, ctx=device))
     mx.nd.waitall()  # oneDNN rearranges weights behind the scenes; whoever fills them next must not meet it
+    # MXNet begins what a symbol declares, as GluonCV's pyramids do, with random numbers: variances below 0 as well
+    for name, parameter in network.collect_params(".*moving_(mean|var)").items():
+        parameter.set_data((mx.nd.ones if name.endswith("var") else mx.nd.zeros)(parameter.shape))
     return network
 
 

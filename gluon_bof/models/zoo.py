@@ -145,10 +145,10 @@ def fetch_backbone(name, timeout=TIMEOUT, pause=PAUSE):
 
 
 def base_file(pretrained_base, network):
-    """Path of the weights that --pretrained-base means: "yes" (GluonCV's of this network), the name of a backbone or of a
+    """Path of the weights that --pretrained-base means: "yes" (GluonCV's of this network's backbone), the name of a backbone or of a
     detector on it, or a file's path, which goes before a name. Raises UserError as `fetch` does."""
     if pretrained_base == "yes":
-        return fetch_backbone(network)
+        return fetch_backbone(network.split("-")[0])  # a slim one has narrower heads, not another backbone
     if os.path.exists(pretrained_base) or pretrained_base.endswith(".params") or not is_name(pretrained_base):
         return pretrained_base
     return fetch(pretrained_base) if NAME.match(pretrained_base) else fetch_backbone(pretrained_base)

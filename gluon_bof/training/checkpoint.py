@@ -19,6 +19,7 @@ from gluon_bof.training.checkpoint_files import checkpoints
 FORMAT = "gluon_bof checkpoint 1"
 LONGEST_HEADER = 1 << 26  # bytes; a foreign file may hold no line's end
 
+
 def save_checkpoint(path, network, trainer, meta):
     """Write network, optimizer and `meta` (JSON values). Raises UserError; checkpoints already there are kept."""
     arrays = {f"weight/{name}": array for name, array in weights_of(network).items()}

@@ -17,7 +17,7 @@ def begin(network, options):
     elif options.transfer:
         LOGGER.info("from %s: %s", options.transfer, transferred(network, options.transfer))
     elif options.pretrained_base != "no":
-        load_backbone(network, base_file(options.pretrained_base, options.network.split("-")[0]))
+        load_backbone(network, base_file(options.pretrained_base, options.network))
     freeze(network, options.freeze)
 
 

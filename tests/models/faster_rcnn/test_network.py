@@ -134,3 +134,11 @@ def test_a_picture_may_have_fewer_anchors_than_proposals_are_asked_for(words):
     network = build_network(options, oracle.CLASSES, [mx.cpu()])
     _, _, boxes = network(mx.nd.zeros((1, 3, 32, 48)))  # GluonCV's fails here
     assert boxes.shape[2] == 4 and np.isfinite(boxes.asnumpy()).all()
+
+
+def test_an_untrained_pyramid_has_usable_running_statistics():
+    network = build_network(options_of("--dataset voc --network resnet18_v1b --use-fpn --norm-layer syncbn"), ["cell"], [mx.cpu()])
+    statistics = {name: parameter.data().asnumpy() for name, parameter in network.collect_params(".*moving_").items()}
+    assert len([name for name in statistics if name.startswith("P")]) == 18  # two for each of the nine in the pyramid
+    for name, values in statistics.items():
+        assert (values == (1 if name.endswith("var") else 0)).all(), name
