@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from typing import NamedTuple
 
@@ -120,7 +119,7 @@ def write_anchors(path, anchors, data_shape, **more):
     """Write nine (width, height) pairs, in pixels of data_shape x data_shape pictures, as JSON that `read_anchors` reads."""
     pairs = ",\n".join(f"  {json.dumps(pair)}" for pair in np.asarray(anchors).tolist())
     rest = json.dumps({"data_shape": data_shape, **more}, indent=1, ensure_ascii=False)
-    write_atomically(path, f'{{\n "anchors": [\n{pairs}\n ],{rest[1:]}\n'.encode())
+    write_atomically(path, f'{{\n "anchors": [\n{pairs}\n ],{rest[1:]}\n'.encode(errors="backslashreplace"))
 
 
 def read_anchors(path):
@@ -141,7 +140,7 @@ def read_anchors(path):
     if not isinstance(pairs, list) or len(pairs) != COUNT or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         raise UserError("it does not hold nine pairs of width and height", path, REMEDY)
     for side in (side for pair in pairs for side in pair):
-        if type(side) not in (int, float) or not (math.isfinite(side) and 0 < side <= LARGEST):
+        if type(side) not in (int, float) or not 0 < side <= LARGEST:
             raise UserError(f"{str(side)[:40]} is no side in pixels above 0 and at most {LARGEST}", path, REMEDY)
     areas = [width * height for width, height in pairs]
     if areas != sorted(areas):

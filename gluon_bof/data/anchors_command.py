@@ -68,7 +68,7 @@ def draw(path, sizes, anchors, title):
     axes.set_aspect("equal")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left")
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=9, parse_math=False)  # a folder's name may hold dollars
     figure.tight_layout()
     picture = io.BytesIO()
     figure.savefig(picture, format="png")

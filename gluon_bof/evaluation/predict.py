@@ -46,7 +46,7 @@ class Model:
         file that is no whole picture and for an array of another kind."""
         if isinstance(pictures, (list, tuple)):
             return [self.predict(picture, score) for picture in pictures]
-        picture = checked(pictures) if isinstance(pictures, np.ndarray) else read_upright(pictures)
+        picture = checked(pictures) if isinstance(pictures, np.ndarray) else read_upright(os.fspath(pictures))
         found = self.detector.detect([picture])[0]
         kept = found.scores >= score
         return Prediction(found.boxes[kept], found.classes[kept], [self.classes[number] for number in found.classes[kept]],
@@ -77,9 +77,12 @@ def load(weights, device=None, short=None, nms=None, last=False, **options):
     from gluon_bof.models.zoo import find
 
     weights = os.fspath(weights)
-    if not isinstance(options.get("classes", ""), str):
-        options["classes"] = ",".join(options["classes"])
+    classes = options.pop("classes", None)
+    if classes is not None:
+        options["classes"] = classes if isinstance(classes, str) else ",".join(classes)
     found, path, _ = find(weights, options, last)
+    if not os.path.isfile(path):
+        raise UserError("no such weights", path, "check the path")
     names = _classes(found, path)
     found = dataclasses.replace(found, gpus=_gpus(device))
     found = at_size(found, short) if short is not None else found
@@ -107,9 +110,9 @@ def _gpus(device):
     """The value of `gpus` for "cpu", "gpu", "gpu:N" or None. Raises UserError where MXNet has no such GPU."""
     from gluon_bof.models.devices import contexts
 
-    match = re.fullmatch(r"cpu|gpu(?::?(\d+))?", device or "cpu")
+    match = re.fullmatch(r"cpu|gpu(?::?(\d+))?", "cpu" if device is None else device)
     if not match:
-        raise UserError(f"--device {device} is none", remedy="choose cpu, gpu or gpu:1")
+        raise UserError(f"--device {device!r} is none", remedy="choose cpu, gpu or gpu:1")
     gpus = None if device is None else "" if device == "cpu" else match.group(1) or "0"
     try:
         contexts(gpus)

@@ -206,7 +206,8 @@ class Found:
         """Write both files. Returns {"json": path, "csv": path}."""
         paths = {kind: os.path.join(folder, f"detections.{kind}") for kind in ("json", "csv")}
         lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in self.rows)
-        write_atomically(paths["json"], f"[\n{lines}\n]\n".encode())
+        # a file's name that is no UTF-8 is written by escapes, which JSON knows too
+        write_atomically(paths["json"], f"[\n{lines}\n]\n".encode(errors="backslashreplace"))
         table = io.StringIO()
         writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -214,7 +215,7 @@ class Found:
             cells = dict(row)
             cells.update(zip(("x", "y", "width", "height"), cells.pop("bbox")))
             writer.writerow(cells)
-        write_atomically(paths["csv"], table.getvalue().encode())
+        write_atomically(paths["csv"], table.getvalue().encode(errors="backslashreplace"))
         return paths
 
 
@@ -223,14 +224,14 @@ def find_sources(words, out):
 
     Pictures of a folder keep their place below it; where two would be drawn into one file, the second gets a number.
     Raises UserError for a word that names nothing, and where a drawn picture would replace a given one."""
-    found, taken = [], set()
+    found, taken, given = [], set(), {}
     inside = os.path.realpath(out)
     for word in words:
         for path, name in _files(word, inside):
-            if os.path.realpath(path) in {os.path.realpath(source.path) for source in found}:
-                continue
-            found.append(Source(path, os.path.join(out, _free_name(name, taken))))
-    given = {os.path.realpath(source.path): source.path for source in found}
+            place = os.path.realpath(path)
+            if place not in given:
+                given[place] = path
+                found.append(Source(path, os.path.join(out, _free_name(name, taken))))
     for source in found:
         if os.path.realpath(source.target) in given:
             raise UserError("it would be replaced by the drawn picture", given[os.path.realpath(source.target)],

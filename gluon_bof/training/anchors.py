@@ -13,8 +13,9 @@ def settle_anchors(options):
     """The options with `anchors` as 18 numbers, as a run's configuration keeps them: of the file that --anchors names, or of
     the run that --transfer names. Raises UserError for a file that does not hold nine pairs."""
     text = options.anchors
-    if not text and os.path.isfile(os.path.join(options.transfer, CONFIG)):
-        text = read_config(options.transfer)["options"].get("anchors", "")
+    if not text and os.path.exists(options.transfer):
+        folder = options.transfer if os.path.isdir(options.transfer) else os.path.dirname(os.path.abspath(options.transfer))
+        text = read_config(folder)["options"].get("anchors", "") if os.path.isfile(os.path.join(folder, CONFIG)) else ""
     if not text or _is_settled(text):
         return dataclasses.replace(options, anchors=text)
     return dataclasses.replace(options, anchors=",".join(f"{side:g}" for row in read_anchors(text) for side in row))

@@ -26,6 +26,8 @@ def test_anchors_of_a_file_become_the_numbers_that_a_run_keeps(tmp_path):
 def test_anchors_come_with_the_run_that_is_transferred(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"options": dataclasses.asdict(Yolo3Options(anchors=NUMBERS))}))
     assert settle_anchors(Yolo3Options(transfer=str(tmp_path))).anchors == NUMBERS
+    (tmp_path / "best.params").touch()
+    assert settle_anchors(Yolo3Options(transfer=str(tmp_path / "best.params"))).anchors == NUMBERS
     own = NUMBERS.replace("8,9", "7,9", 1)
     assert settle_anchors(Yolo3Options(transfer=str(tmp_path), anchors=own)).anchors == own
 
