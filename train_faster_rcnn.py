@@ -3,7 +3,6 @@
 Without --dataset it trains on the embedded set with every freebie on. Accepts every flag of GluonCV's script of this
 name with its meaning and default; where it differs on purpose, --help says so."""
 import sys
-import warnings
 
 try:
     from gluon_bof.errors import user_facing

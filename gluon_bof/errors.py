@@ -1,5 +1,7 @@
 """Errors of the user: what is wrong, in which file, and the remedy. They end a command with exit status 2."""
+import argparse
 import functools
+import os
 import sys
 
 EXIT_STATUS = 2
@@ -20,6 +22,13 @@ class UserError(Exception):
         if self.remedy:
             text = f"{text}; {self.remedy}"
         return " ".join(text.split())  # one line, whatever the parts held
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, whose errors are the user's."""
+
+    def error(self, message):
+        raise UserError(message, remedy=f"see {os.path.basename(self.prog)} --help")
 
 
 def user_facing(main):

@@ -9,7 +9,7 @@ import math
 import os
 import sys
 
-from gluon_bof.errors import UserError
+from gluon_bof.errors import Parser, UserError
 
 EMBEDDED = "shapes"
 OPTIMIZERS = ("sgd", "nag", "adagrad", "rmsprop", "adam")
@@ -150,14 +150,9 @@ def parse(options_class, embedded, argv, description):
     return dataclasses.replace(base, **given), set(given), dry_run
 
 
-class _OneLineParser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UserError(message, remedy=f"see {os.path.basename(self.prog)} --help")
-
-
 def build_parser(options_class, description):
     """An argument parser of the dataclass's fields."""
-    parser = _OneLineParser(description=description, allow_abbrev=False)
+    parser = Parser(description=description, allow_abbrev=False)
     parser.add_argument("--dry-run", action="store_true", default=argparse.SUPPRESS,
                         help="print the whole resolved configuration as JSON and end")
     fields = dataclasses.fields(options_class)

@@ -4,7 +4,6 @@ import json
 import pytest
 
 import train_faster_rcnn
-from gluon_bof.errors import UserError
 from gluon_bof.options import parse
 from gluon_bof.rcnn_options import FasterRcnnOptions, check_faster_rcnn, resolve
 

@@ -1,7 +1,6 @@
 """python -m gluon_bof anchors DATASET: fit YOLOv3's nine anchors to a set's boxes, beside the default ones."""
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from gluon_bof.data.anchors import LARGEST, STRIDES, box_sizes, default_anchors, fit_anchors, quality, write_anchors
 from gluon_bof.data.sets import class_names, open_set
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import Parser, UserError, user_facing
 
 DRAWN = 20_000  # boxes in the plot, at most
 
@@ -76,8 +75,7 @@ def draw(path, sizes, anchors, title):
 
 
 def _parser():
-    parser = argparse.ArgumentParser("python -m gluon_bof anchors", description=__doc__.split(": ", 1)[1])
-    parser.error = _refuse
+    parser = Parser("python -m gluon_bof anchors", description=__doc__.split(": ", 1)[1])
     parser.add_argument("dataset", metavar="DATASET", help="shapes, voc, coco, or a folder of VOC's or COCO's layout")
     parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
     parser.add_argument("--classes", default=None, help="only boxes of these classes, comma-separated, or a text file of "
@@ -91,10 +89,6 @@ def _parser():
     parser.add_argument("--out", default="anchors.json", metavar="FILE.json", help="where to write them [anchors.json]")
     parser.add_argument("--plot", default=None, metavar="FILE.png", help="also draw boxes and anchors")
     return parser
-
-
-def _refuse(message):
-    raise UserError(message, remedy="see python -m gluon_bof anchors --help")
 
 
 def _table(given, anchors, fitted, default, count):

@@ -1,7 +1,6 @@
 """python -m gluon_bof check DATASET: read a whole set, decode every picture, report what is in it and what is wrong."""
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import sys
@@ -16,7 +15,7 @@ from gluon_bof.data.boxes import Fault, area
 from gluon_bof.data.pictures import read_picture
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.data.voc import declared_size
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import Parser, UserError, user_facing
 
 ROLES = ("train", "val")
 SMALL, MEDIUM = 32 ** 2, 96 ** 2  # COCO's bounds, in square pixels
@@ -99,8 +98,7 @@ def format_report(report):
 @user_facing
 def main(argv=None):
     """The command: report on stderr, one JSON object as last line of stdout. Returns 0, or 1 if there are faults."""
-    parser = argparse.ArgumentParser("python -m gluon_bof check", description=__doc__.split(": ", 1)[1])
-    parser.error = _refuse
+    parser = Parser("python -m gluon_bof check", description=__doc__.split(": ", 1)[1])
     parser.add_argument("dataset", metavar="DATASET", help="shapes, voc, coco, or a folder of VOC's or COCO's layout")
     parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
     parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line")
@@ -111,10 +109,6 @@ def main(argv=None):
     print(format_report(report), file=sys.stderr)
     print(json.dumps(_summary(report)))
     return 1 if report.faults else 0
-
-
-def _refuse(message):
-    raise UserError(message, remedy="see python -m gluon_bof check --help")
 
 
 def _count_boxes(report, records):

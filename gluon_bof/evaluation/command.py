@@ -8,7 +8,7 @@ import sys
 import time
 from math import nan
 
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import Parser, user_facing
 from gluon_bof.options import Yolo3Options, add_flag
 from gluon_bof.rcnn_options import FasterRcnnOptions
 
@@ -28,7 +28,7 @@ def main(argv=None):
 
 def read_arguments(argv):
     """(options, path of the weights): what is not given comes from the run that the weights lie in."""
-    parser = _Parser(prog="python -m gluon_bof evaluate", description=__doc__)
+    parser = Parser(prog="python -m gluon_bof evaluate", description=__doc__)
     parser.add_argument("weights", help="a run's folder (its best weights), a .params file, shapes (the package's own), or "
                                            "GluonCV's name of a pretrained model")
     parser.add_argument("--last", action="store_true", help="of a run: its last weights, not its best")
@@ -43,11 +43,6 @@ def read_arguments(argv):
     weights, last, save = given.pop("weights"), given.pop("last"), given.pop("save_json")
     options, weights, run = find(weights, given, last)
     return argparse.Namespace(options=options, save=save, run=run), weights
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UserError(message, remedy="see python -m gluon_bof evaluate --help")
 
 
 def evaluate(arguments, weights):

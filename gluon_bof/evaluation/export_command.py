@@ -1,12 +1,11 @@
 """python -m gluon_bof export WEIGHTS --to FILE: a network for other programs, as ONNX or as MXNet's symbol and parameters."""
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import Parser, UserError, user_facing
 from gluon_bof.evaluation.flags import add_network_flags, option_values
 
 
@@ -39,7 +38,7 @@ def main(argv=None):
 
 
 def _parser():
-    parser = _Parser(prog="python -m gluon_bof export", description=__doc__)
+    parser = Parser(prog="python -m gluon_bof export", description=__doc__)
     add_network_flags(parser)
     parser.add_argument("--to", required=True, metavar="FILE", help="the ONNX file; or the beginning of MXNet's files' names")
     parser.add_argument("--format", choices=("onnx", "mxnet"), default="onnx", help="[onnx]")
@@ -49,11 +48,6 @@ def _parser():
     parser.add_argument("--check", nargs="+", default=(), metavar="PICTURE",
                         help="compare on these pictures, too; four drawn ones always are")
     return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UserError(message, remedy=f"see {self.prog} --help")
 
 
 def parse_size(text):

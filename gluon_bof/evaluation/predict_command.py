@@ -1,7 +1,6 @@
 """python -m gluon_bof predict WEIGHTS PICTURES… --out DIR: detections drawn into pictures and videos, as JSON and as CSV."""
 from __future__ import annotations
 
-import argparse
 import csv
 import glob
 import io
@@ -15,7 +14,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from gluon_bof.data.pictures import ENDINGS
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import Parser, UserError, user_facing
 from gluon_bof.evaluation.flags import add_network_flags, option_values
 from gluon_bof.files import write_atomically
 
@@ -56,7 +55,7 @@ def main(argv=None):
 
 
 def _parser():
-    parser = _Parser(prog="python -m gluon_bof predict", description=__doc__)
+    parser = Parser(prog="python -m gluon_bof predict", description=__doc__)
     add_network_flags(parser)
     parser.add_argument("pictures", nargs="+", metavar="PICTURES", help="files, folders, patterns such as 'a/*.jpg', videos")
     parser.add_argument("--out", required=True, help="folder for the drawn pictures, detections.json and detections.csv")
@@ -66,11 +65,6 @@ def _parser():
     parser.add_argument("--on-bad-sample", choices=("error", "skip"), default="error",
                         help="what to do about a broken picture: stop, or name it and go on [error]")
     return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UserError(message, remedy=f"see {self.prog} --help")
 
 
 def predict_all(model, sources, arguments):

@@ -1,7 +1,6 @@
 """python -m gluon_bof weights import | show: weights of other programs as ours, and what is in a file of weights."""
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import json
@@ -11,7 +10,7 @@ import re
 import sys
 from typing import NamedTuple
 
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import Parser, UserError, user_facing
 from gluon_bof.files import write_atomically
 
 FIRST_OF_CHECKPOINT = b'{"format": "gluon_bof checkpoint'
@@ -38,7 +37,7 @@ def main(argv=None):
 
 
 def _parser():
-    parser = argparse.ArgumentParser("python -m gluon_bof weights", description=__doc__.split(": ", 1)[1])
+    parser = Parser("python -m gluon_bof weights", description=__doc__.split(": ", 1)[1])
     words = parser.add_subparsers(dest="word", metavar="import | show", required=True)
     taken = words.add_parser("import", help="write a .params file from a .weights or .safetensors file")
     taken.add_argument("file", metavar="FILE", help="Darknet's yolov3.weights, darknet53.weights or darknet53.conv.74; "
@@ -58,15 +57,10 @@ def _parser():
                        "ImageNet's mean and deviation, as everything here and in GluonCV feeds them: the same but for "
                        "the picture's edge, beyond which Darknet sees black and such a network grey")
     shown = words.add_parser("show", help="list layers, shapes, sizes, checksums, and the network that they fit")
-    shown.add_argument("file", metavar="FILE", help="a .params, .weights, .safetensors or .ckpt file, or a run's folder")
+    shown.add_argument("file", metavar="FILE", help="a .params, .weights, .safetensors or .ckpt file, a run's folder, "
+                                                    "shapes (the package's own), or GluonCV's name of a pretrained model")
     shown.add_argument("--last", action="store_true", help="of a run: its last weights, not its best")
-    for one in (parser, taken, shown):
-        one.error = _refuse
     return parser
-
-
-def _refuse(message):
-    raise UserError(message, remedy="see python -m gluon_bof weights --help")
 
 
 def _import(given):
@@ -96,8 +90,12 @@ def _import(given):
 
 
 def _show(given):
+    from gluon_bof.models.zoo import fetch, is_name, options_of
+
     path, told = given.file, {}
-    if os.path.isdir(path):
+    if not os.path.exists(path) and is_name(path):
+        path, told = fetch(path), {"classes": options_of(path)["classes"].split(",")}
+    elif os.path.isdir(path):
         path, told = _of_run(path, given.last)
     contents = read_contents(path)
     digests, size, count = _digests(path), os.path.getsize(path), sum(math.prod(row[1]) for row in contents.rows)

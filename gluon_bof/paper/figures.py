@@ -1,13 +1,12 @@
 """python -m gluon_bof figure N: draw a figure of the paper, 1 to 9, as figure-N.png with its numbers in figure-N.csv."""
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
 import os
 import sys
 
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import Parser, UserError, user_facing
 
 # number: (module with add_flags(parser) and draw(given), what it shows); a module is imported only when it draws
 FIGURES = {
@@ -23,11 +22,6 @@ FIGURES = {
 }
 WITH_WEIGHTS = (1, 5, 7, 8, 9)  # these pass what is not theirs on to `evaluate`
 FURTHER = "Further flags are those of python -m gluon_bof evaluate, such as --network, --classes, --dataset, --gpus, --last."
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UserError(message, remedy=f"see {self.prog} --help")
 
 
 @user_facing
@@ -56,7 +50,7 @@ def read_request(argv):
     number = int(argv[0])
     name, text = FIGURES[number]
     module = importlib.import_module(f"gluon_bof.paper.{name}")
-    parser = _Parser(prog=f"python -m gluon_bof figure {number}", description=f"Figure {number}: {text}.",
+    parser = Parser(prog=f"python -m gluon_bof figure {number}", description=f"Figure {number}: {text}.",
                      epilog=FURTHER if number in WITH_WEIGHTS else None, allow_abbrev=False)
     parser.set_defaults(figure=number)
     module.add_flags(parser)

@@ -1,14 +1,13 @@
 """python -m gluon_bof table N: train, evaluate and write down a table of the paper."""
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shlex
 import sys
 import threading
 
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import Parser, UserError, user_facing
 from gluon_bof.files import write_atomically
 from gluon_bof.paper import launch
 from gluon_bof.paper.tables import (Request, bring_about, chosen_rows, chosen_seeds, plan, read_lines, records, table_of,
@@ -18,14 +17,9 @@ EPILOG = """Flags after -- go to every training: table 2 --scale small -- --epoc
 pre-training of backbones (Tables 5 and 6). What was trained is not trained again, and what was cut off goes on."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UserError(message, remedy="see python -m gluon_bof table --help")
-
-
 def read_request(argv):
     """(Request, the other arguments)."""
-    parser = _Parser(prog="python -m gluon_bof table", description=__doc__, epilog=EPILOG)
+    parser = Parser(prog="python -m gluon_bof table", description=__doc__, epilog=EPILOG)
     parser.add_argument("table", type=table_of, metavar="N", help="the table's number, 1 to 6")
     parser.add_argument("--scale", choices=("paper", "small"), default="paper",
                         help="the paper's own work, or the same rows at a size that a CPU finishes [paper]")

@@ -22,12 +22,13 @@ import pytest
 from gluon_bof.backend import autograd, mx
 from gluon_bof.data.sets import class_names
 from gluon_bof.errors import UserError
+from gluon_bof.evaluation.command import main as evaluate
 from gluon_bof.models import zoo
 from gluon_bof.models.detector import build_network, sight_of
 from gluon_bof.models.params_format import dumps
 from gluon_bof.models.weights import checksum, load_weights, set_weights, structured_parameters, weights_of
 from gluon_bof.models.yolo3.network import build_yolo3
-from gluon_bof.rcnn_options import FasterRcnnOptions, resolve
+from gluon_bof.rcnn_options import FasterRcnnOptions
 from gluon_bof.saved_options import read_options
 
 from gluoncv.model_zoo import get_model, get_model_list
@@ -419,12 +420,17 @@ def test_shipped_weights_are_checked(tmp_path):
         zoo.shipped(str(place))
 
 
-@pytest.mark.skipif(not os.path.exists(f"{zoo.SHIPPED}.params"), reason="the package's weights are not trained yet")
 def test_the_shipped_model_is_small_and_builds():
     options, path, _ = zoo.find("shapes")
     assert os.path.getsize(path) <= 8e6 and 0 < zoo.shipped()[1]["map"] <= 1
     load_weights(build_network(options, class_names(options.classes), [mx.cpu()]), path)
     assert zoo.find(path)[0] == options
+
+
+def test_the_shipped_model_is_as_good_as_it_says(capsys):
+    evaluate(["shapes", "--gpus", ""])
+    outcome = json.loads(capsys.readouterr().out)
+    assert outcome["map"] == pytest.approx(zoo.shipped()[1]["map"], abs=0.005) and outcome["pictures"] == 250
 
 
 def test_a_run_or_file_goes_before_a_name(tmp_path, monkeypatch):

@@ -1,7 +1,6 @@
 """What trainings start from: anchors, transferred weights, frozen layers, through real scripts."""
 import dataclasses
 import json
-import os
 
 import numpy as np
 import pytest

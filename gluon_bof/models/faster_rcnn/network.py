@@ -5,7 +5,6 @@ import warnings
 from functools import partial
 
 from gluon_bof.backend import autograd, gluon, mx
-from gluon_bof.errors import UserError
 from gluon_bof.models.faster_rcnn.targets import RegionSampler, RegionTargets
 from gluon_bof.models.norm import LearningBatchNorm, norm_layer
 from gluon_bof.models.rows import take_rows

@@ -2,7 +2,6 @@
 import gluoncv
 import numpy as np
 import pytest
-from gluoncv.loss import YOLOV3Loss
 from gluoncv.model_zoo.yolo.yolo_target import YOLOV3PrefetchTargetGenerator
 
 from gluon_bof.backend import autograd, mx
