@@ -116,6 +116,7 @@ def predict_video(model, source, score, found):
 
     if not os.path.isfile(source.path):
         raise UserError("the video does not exist", source.path, "check the path")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video is said below, on one line
     video = cv2.VideoCapture(source.path)
     rate = video.get(cv2.CAP_PROP_FPS)
     rate = rate if math.isfinite(rate) and rate > 0 else USUAL_RATE

@@ -1,0 +1,51 @@
+"""A small YOLOv3 that nobody trained, whose detections differ from picture to picture."""
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from gluon_bof.backend import gluon, mx
+from gluon_bof.models.detector import build_network
+from gluon_bof.models.preprocess import Normalise
+from gluon_bof.models.weights import save_weights
+from gluon_bof.options import Yolo3Options
+from tests.tiny_sets import CLASSES
+
+NETWORK = "mobilenet0.25-slim"
+SIZE = 64
+
+
+def write_run(folder, seed=3):
+    """A run's folder with best.params. Returns its path, a text."""
+    folder = Path(folder)
+    folder.mkdir(parents=True)
+    options = Yolo3Options(network=NETWORK, data_shape=SIZE, pretrained_base="no")
+    save_weights(lively_network(options, seed), str(folder / "best.params"))
+    (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
+    (folder / "config.json").write_text(json.dumps({"options": dataclasses.asdict(options)}))
+    return str(folder)
+
+
+def lively_network(options, seed):
+    """Random weights, with batch normalisation by the statistics of a few pictures of coloured fields: by those of an
+    untrained network, little of a picture would reach the heads."""
+    mx.random.seed(seed)
+    network = build_network(options, CLASSES, [mx.cpu()])
+    for output in network.yolo_outputs:
+        output.prediction.weight.set_data(mx.nd.random.normal(0, 0.1, shape=output.prediction.weight.shape))
+
+    def measure(layer, inputs):
+        values = inputs[0].asnumpy()
+        layer.running_mean.set_data(mx.nd.array(values.mean(axis=(0, 2, 3))))
+        layer.running_var.set_data(mx.nd.array(values.var(axis=(0, 2, 3))))
+
+    hooks = []
+    network.apply(lambda layer: hooks.append(layer.register_forward_pre_hook(measure))
+                  if isinstance(layer, gluon.nn.BatchNorm) else None)
+    fields = np.random.default_rng(seed).integers(0, 256, (6, 8, 8, 3)).repeat(SIZE // 8, axis=1).repeat(SIZE // 8, axis=2)
+    network(Normalise()(mx.nd.array(fields.astype(np.uint8), dtype=np.uint8)))
+    mx.nd.waitall()
+    for hook in hooks:
+        hook.detach()
+    return network
