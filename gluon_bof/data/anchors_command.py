@@ -78,8 +78,8 @@ def _parser():
     parser = Parser("python -m gluon_bof anchors", description=__doc__.split(": ", 1)[1])
     parser.add_argument("dataset", metavar="DATASET", help="shapes, voc, coco, or a folder of VOC's or COCO's layout")
     parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
-    parser.add_argument("--classes", default=None, help="only boxes of these classes, comma-separated, or a text file of "
-                                                        "one a line")
+    parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line; "
+                                                        "boxes of others are faults")
     parser.add_argument("--split", default=None, help="split(s) whose boxes count; default: those that are trained on")
     parser.add_argument("--on-bad-sample", default="error", choices=("error", "skip"),
                         help="what to do about faulty boxes: stop, or leave them out")
