@@ -71,7 +71,7 @@ def train(options, run, checkpoint):
 
     # network
     mx.random.seed(options.seed)
-    network = initialised_network(options, training_set.classes, devices)
+    network = initialised_network(options, training_set.classes, devices, checkpoint)
     if options.verbose:
         LOGGER.info("trained parameters: %s", ", ".join(network.collect_train_params().keys()))
     detector = Detector(network, options, devices[0])
@@ -124,7 +124,7 @@ def augmentation(options):
     return Augmentation(False, False, False, not options.no_augment, False, cv2.INTER_LINEAR)
 
 
-def initialised_network(options, classes, devices):
+def initialised_network(options, classes, devices, checkpoint=None):
     """The network with every parameter filled and on its devices; those that do not learn have no gradient."""
     from gluon_bof.models.detector import build_network
     from gluon_bof.training.start import begin
@@ -132,7 +132,7 @@ def initialised_network(options, classes, devices):
         warn("normalisation is frozen and the backbone is untrained: --norm-layer syncbn lets it learn")
     network = build_network(options, classes, devices)
     network.freeze_the_rest()
-    begin(network, options)
+    begin(network, options, checkpoint)
     return network
 
 

@@ -20,7 +20,7 @@ LOSSES = ("objectness", "centre", "scale", "class")
 def main(argv=None):
     """Train as the flags say; the last line on standard output is one JSON object. Returns what it holds."""
     options, given, dry_run = parse(Yolo3Options, EMBEDDED_YOLO3, argv, __doc__)
-    if options.anchors or options.transfer:
+    if options.anchors or options.transfer or options.resume.endswith(".params"):
         from gluon_bof.training.anchors import settle_anchors
         options = settle_anchors(options)
     check_yolo3(options)
@@ -70,7 +70,7 @@ def train(options, run, checkpoint):
 
     # network
     mx.random.seed(options.seed)
-    network = initialised_network(options, training_set.classes, devices)
+    network = initialised_network(options, training_set.classes, devices, checkpoint)
     detector = Detector(network, options, devices[0])
 
     # loss
@@ -124,7 +124,7 @@ def augmentation(options):
                         not options.no_random_interp)
 
 
-def initialised_network(options, classes, devices):
+def initialised_network(options, classes, devices, checkpoint=None):
     """The network with every parameter filled and on its devices."""
     from gluon_bof.models.detector import build_network
     from gluon_bof.models.yolo3.network import set_objectness_prior, start_near_identity
@@ -134,7 +134,7 @@ def initialised_network(options, classes, devices):
         start_near_identity(network)
     if options.objectness_prior != 0.5:
         set_objectness_prior(network, options.objectness_prior)
-    begin(network, options)
+    begin(network, options, checkpoint)
     return network
 
 

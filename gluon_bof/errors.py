@@ -21,7 +21,8 @@ class UserError(Exception):
         text = f"{self.path}: {self.problem}" if self.path else str(self.problem)
         if self.remedy:
             text = f"{text}; {self.remedy}"
-        return " ".join(text.split())  # one line, whatever the parts held
+        text = " ".join(text.split())  # one line, whatever the parts held
+        return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,6 +37,9 @@ def user_facing(main):
 
     @functools.wraps(main)
     def wrapper(*args, **kwargs):
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # a locale that knows few characters gets the others as numbers
+                stream.reconfigure(errors="backslashreplace")
         try:
             return main(*args, **kwargs)
         except KeyboardInterrupt:

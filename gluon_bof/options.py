@@ -11,6 +11,7 @@ import sys
 
 from gluon_bof.errors import Parser, UserError
 
+LONGEST_SIDE = 1024  # pixels: GluonCV's YOLOv3 holds 128 cells of 8 pixels a side
 EMBEDDED = "shapes"
 OPTIMIZERS = ("sgd", "nag", "adagrad", "rmsprop", "adam")
 
@@ -130,10 +131,18 @@ class Yolo3Options(TrainingOptions):
         return tuple(range(smallest, largest + 1, 32))
 
     def anchor_rows(self):
-        """Three rows of w, h, w, h, w, h in pixels, for the finest features first; None: YOLOv3's own."""
+        """Three rows of w, h, w, h, w, h in pixels, for the finest features first; None: YOLOv3's own.
+
+        Raises UserError where they are not nine pairs."""
         if not self.anchors:
             return None
-        sides = [float(word) for word in self.anchors.split(",")]
+        try:
+            sides = [float(word) for word in self.anchors.split(",")]
+        except ValueError:
+            sides = []
+        if len(sides) != 18 or not all(0 < side < 1e4 for side in sides):
+            raise UserError(f"--anchors {self.anchors}: these are not nine widths and heights above 0",
+                            remedy="give a file of python -m gluon_bof anchors, or 18 numbers")
         return tuple(tuple(sides[row:row + 6]) for row in range(0, 18, 6))
 
 
@@ -202,13 +211,21 @@ def to_json(options):
     return json.dumps(dataclasses.asdict(options), indent=2)
 
 
+# which values a field may have, by its default
+KINDS = {bool: (bool, str), int: int, float: (int, float), str: str, type(None): (int, float, str, bool, type(None))}
+
+
 def from_json(options_class, values, path):
-    """Options from a configuration that `to_json` wrote. Raises UserError for fields that are not known."""
-    known = {field.name for field in dataclasses.fields(options_class)}
-    foreign = sorted(set(values) - known)
+    """Options from a configuration that `to_json` wrote. Raises UserError for fields that are not known, and for values of
+    another kind."""
+    defaults = {field.name: field.default for field in dataclasses.fields(options_class)}
+    foreign = sorted(set(values) - set(defaults))
     if foreign:
         raise UserError(f"the configuration has unknown fields: {', '.join(foreign)}", path,
                         "it was written by another version; start a new run")
+    for name, value in values.items():
+        if not isinstance(value, KINDS[type(defaults[name])]):
+            raise UserError(f"{name} cannot be {str(value)[:60]!r}", path, f"a value such as {defaults[name]!r} is meant")
     return dataclasses.replace(options_class(), **values)
 
 
@@ -234,6 +251,11 @@ def check_training(options):
                         remedy="start earlier or train longer")
     if os.path.basename(options.name) != options.name or options.name in (".", ".."):
         raise UserError(f"--name {options.name!r} is no plain folder name", remedy="choose the place with --runs")
+    if options.transfer and (options.pretrained_base not in ("yes", "no") or options.resume.endswith(".params")):
+        other = "--resume" if options.resume else "--pretrained-base"
+        raise UserError(f"--transfer and {other} {options.resume or options.pretrained_base} are two starts", remedy="give one")
+    if options.freeze != "none" and options.pretrained_base == "no" and not options.transfer and not options.resume:
+        warn(f"--freeze {options.freeze} keeps layers that nothing has trained")
     if options.mixup and options.no_mixup_epochs >= options.epochs:
         warn(f"--mixup does nothing: --no-mixup-epochs {options.no_mixup_epochs} covers all {options.epochs} epochs")
 
@@ -251,8 +273,7 @@ def check_yolo3(options):
     if options.warmup_epochs >= options.epochs:
         raise UserError(f"--warmup-epochs {options.warmup_epochs} leaves nothing of --epochs {options.epochs}",
                         remedy="warm up for less")
-    if options.data_shape < 32 or options.data_shape % 32:
-        raise UserError(f"--data-shape {options.data_shape} is not a multiple of 32", remedy="for example 416")
+    check_data_shape(options.data_shape)
     if options.label_smooth and options.label_smooth_eps:
         raise UserError("--label-smooth and --label-smooth-eps are two ways to do one thing", remedy="give one")
     if not 0 < options.objectness_prior < 1:
@@ -263,6 +284,12 @@ def check_yolo3(options):
     if len(shapes) != 2 or shapes[0] < 32 or shapes[0] > shapes[1] or shapes[0] % 32 or shapes[1] % 32:
         raise UserError(f"--random-shapes {options.random_shapes} is not a smallest and a largest multiple of 32",
                         remedy="for example 320,608")
+
+
+def check_data_shape(side, flag="--data-shape"):
+    """Refuse a side of pictures that YOLOv3 cannot detect in. Raises UserError."""
+    if side % 32 or not 32 <= side <= LONGEST_SIDE:
+        raise UserError(f"{flag} {side} is not a multiple of 32 up to {LONGEST_SIDE}", remedy="for example 416")
 
 
 def warn(message):
@@ -298,6 +325,18 @@ CONFIG = "config.json"  # a run's files that other commands read
 CLASSES = "classes.txt"
 
 
+def is_run(folder):
+    """Whether a folder holds a run's configuration, be it a damaged one; other programs have files of that name too."""
+    try:
+        with open(os.path.join(folder, CONFIG), encoding="utf-8") as file:
+            content = json.load(file)
+    except OSError:
+        return False
+    except (ValueError, RecursionError):
+        return True
+    return not isinstance(content, dict) or "options" in content
+
+
 def read_config(folder):
     """{"options": …, …} of a run's folder. Raises UserError."""
     path = os.path.join(folder, CONFIG)
@@ -307,5 +346,5 @@ def read_config(folder):
         if not isinstance(configuration["options"], dict):
             raise ValueError("options is no object")
         return configuration
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"the run's configuration cannot be read ({error})", path, "is this a run's folder?") from None

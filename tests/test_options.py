@@ -98,6 +98,7 @@ def test_help_and_dry_run_answer_at_once_and_without_mxnet():
     ("--lr 0", "--lr"), ("--lr nan", "--lr"), ("--lr -0.1", "--lr"), ("--lr inf", "--lr"),
     ("--lr-mode linear", "--lr-mode"), ("--lr-decay 2", "--lr-decay"), ("--lr-decay-epoch a,b", "--lr-decay-epoch"),
     ("--network vgg16", "--network"), ("--data-shape 300", "--data-shape"), ("--data-shape 0", "--data-shape"),
+    ("--data-shape 1056", "--data-shape"), ("--transfer shapes --pretrained-base a.params", "--transfer"),
     ("--random-shapes 320", "--random-shapes"), ("--random-shapes 608,320", "--random-shapes"),
     ("--random-shapes 300,600", "--random-shapes"), ("--random-shapes x,y", "--random-shapes"),
     ("--random-shape-interval 0", "--random-shape-interval"), ("--mixup odd", "--mixup"),

@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,6 +214,20 @@ def test_fine_tuning_keeps_what_is_frozen_and_the_run_keeps_its_anchors(folder):
     assert again.returncode == 0, again.stderr
 
 
+def test_auto_without_a_run_starts_as_the_flags_say_and_the_source_may_go_afterwards(folder, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(folder / "runs" / "whole", source)
+    words = [*training(folder, "begun"), "--epochs", "2", "--transfer", str(source), "--resume", "auto"]  # auto finds no run of this name
+    process = start(folder, *words)
+    wait_for(process, lambda: checkpoints(str(folder / "runs" / "begun" / "checkpoints")))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert "classes kept: blue, green, red" in (folder / "runs" / "begun" / "log.txt").read_text()
+    shutil.rmtree(source)
+    finished = run(folder, "--resume", "runs/begun")
+    assert finished.returncode == 0, finished.stderr
+
+
 def test_a_transfer_from_another_network_is_refused(folder):
     message = refused(folder, *training(folder, "foreign"), "--transfer", "runs/whole", "--network", "mobilenet1.0")
-    assert "best.params" in message and "fit" in message
+    assert "best.params" in message and "give --network mobilenet0.25" in message

@@ -4,12 +4,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 import time
 from math import nan
 
-from gluon_bof.errors import Parser, user_facing
-from gluon_bof.options import Yolo3Options, add_flag
+from gluon_bof.errors import Parser, UserError, user_facing
+from gluon_bof.options import Yolo3Options, add_flag, at_least, check_data_shape
 from gluon_bof.rcnn_options import FasterRcnnOptions
 
 # what of a run's configuration evaluation uses, and may be given on the command line instead
@@ -41,7 +42,12 @@ def read_arguments(argv):
     given = vars(parser.parse_args(argv))
     from gluon_bof.models.zoo import find
     weights, last, save = given.pop("weights"), given.pop("last"), given.pop("save_json")
+    if save and (os.path.isdir(save) or not os.path.isdir(os.path.dirname(save) or ".")):
+        raise UserError("no file can be written there", save, "give a file's path in a folder that exists")
     options, weights, run = find(weights, given, last)
+    at_least(options, "batch_size", 1)
+    if isinstance(options, Yolo3Options):
+        check_data_shape(options.data_shape)
     return argparse.Namespace(options=options, save=save, run=run), weights
 
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from gluon_bof.data.pictures import read_picture
-from gluon_bof.data.sets import class_names
+from gluon_bof.data.sets import class_names, unique_names
 from gluon_bof.errors import UserError
+from gluon_bof.options import Yolo3Options, check_data_shape
 from gluon_bof.rcnn_options import FasterRcnnOptions
 
 ORIENTATION = 0x0112  # the EXIF tag
@@ -39,13 +40,15 @@ class Model:
         self.classes = detector.classes
 
     def predict(self, pictures, score=0.0):
-        """Prediction of a picture, or a list of them for a list. A picture is a path, or an array (H, W, 3) uint8 RGB of any
-        size; a file that says which side is up (EXIF) is turned first, and boxes are in the pixels of the upright picture.
+        """Prediction of a picture, or a list of them for a list. A picture is a path, an array (H, W, 3) uint8 RGB of any
+        size, or one of Pillow's; a file that says which side is up (EXIF) is turned first, and boxes are in the pixels of the upright picture.
 
         score: detections below it are left out; by default there are all that `evaluate` counts. Raises UserError for a
         file that is no whole picture and for an array of another kind."""
         if isinstance(pictures, (list, tuple)):
             return [self.predict(picture, score) for picture in pictures]
+        if hasattr(pictures, "convert"):
+            pictures = np.asarray(pictures.convert("RGB"))
         picture = checked(pictures) if isinstance(pictures, np.ndarray) else read_upright(os.fspath(pictures))
         found = self.detector.detect([picture])[0]
         kept = found.scores >= score
@@ -62,7 +65,10 @@ class Model:
         write = {"onnx": export_onnx, "mxnet": export_mxnet}.get(format)
         if write is None:
             raise UserError(f"unknown format {format!r}", remedy="choose onnx or mxnet")
-        return write(self.detector, os.fspath(path), size, post, pictures)
+        path = os.fspath(path)
+        if not os.path.basename(path) or os.path.isdir(path):
+            raise UserError("no file can be written there", path or repr(path), "give a file's path")
+        return write(self.detector, path, size, post, pictures)
 
 
 def load(weights, device=None, short=None, nms=None, last=False, **options):
@@ -78,12 +84,14 @@ def load(weights, device=None, short=None, nms=None, last=False, **options):
 
     weights = os.fspath(weights)
     classes = options.pop("classes", None)
-    if classes is not None:
-        options["classes"] = classes if isinstance(classes, str) else ",".join(classes)
+    if isinstance(classes, str):
+        options["classes"], classes = classes, None
     found, path, _ = find(weights, options, last)
+    if isinstance(found, Yolo3Options):
+        check_data_shape(found.data_shape)
     if not os.path.isfile(path):
         raise UserError("no such weights", path, "check the path")
-    names = _classes(found, path)
+    names = unique_names(list(classes)) if classes is not None else _classes(found, path)
     found = dataclasses.replace(found, gpus=_gpus(device))
     found = at_size(found, short) if short is not None else found
     if nms is not None and not 0 < nms <= 1:
@@ -110,7 +118,7 @@ def _gpus(device):
     """The value of `gpus` for "cpu", "gpu", "gpu:N" or None. Raises UserError where MXNet has no such GPU."""
     from gluon_bof.models.devices import contexts
 
-    match = re.fullmatch(r"cpu|gpu(?::?(\d+))?", "cpu" if device is None else device)
+    match = re.fullmatch(r"cpu|gpu(?::?(\d+))?", "cpu" if device is None else str(device))
     if not match:
         raise UserError(f"--device {device!r} is none", remedy="choose cpu, gpu or gpu:1")
     gpus = None if device is None else "" if device == "cpu" else match.group(1) or "0"
@@ -123,16 +131,14 @@ def _gpus(device):
 
 def at_size(options, short):
     """The options with another test size. Raises UserError for one that the network cannot take."""
-    from gluon_bof.models.export import LONGEST_SIDE
-
+    if not isinstance(short, int):
+        raise UserError(f"short cannot be {short!r}", remedy="give a whole number of pixels, such as 416")
     if isinstance(options, FasterRcnnOptions):
         if not 32 <= short <= options.image_max_size:
             raise UserError(f"--short {short} is not between 32 and the longest side, {options.image_max_size}",
                             remedy="give one between them")
         return dataclasses.replace(options, image_short=str(short))
-    if short % 32 or not 32 <= short <= LONGEST_SIDE:
-        raise UserError(f"--short {short} is not a multiple of 32 up to {LONGEST_SIDE}, the largest that GluonCV's YOLOv3 decodes",
-                        remedy="for example 416")
+    check_data_shape(short, "--short")
     return dataclasses.replace(options, data_shape=short)
 
 

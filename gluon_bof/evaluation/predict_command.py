@@ -22,6 +22,8 @@ PICTURES = ENDINGS + (".tif", ".tiff", ".webp")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 DRAWN_AS = {".jpg": ".jpg", ".jpeg": ".jpeg", ".png": ".png"}  # any other picture is drawn into a .png
 COLUMNS = ("image_id", "file_name", "category_id", "category_name", "x", "y", "width", "height", "score", "frame", "seconds")
+# COCO's numbers of its 80 classes, in its order: ten below 90 are not used
+COCO_IDS = [number for number in range(1, 91) if number not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
 CODECS = ((".mp4", "mp4v"), (".avi", "MJPG"))  # the second where this OpenCV cannot write the first
 USUAL_RATE = 25.0  # frames a second of a video that does not say
 
@@ -86,10 +88,10 @@ def predict_all(model, sources, arguments):
         paths = found.save(arguments.out)
     seconds = time.perf_counter() - began
     videos = sum(source.is_video for source in sources)
-    print(f"{found.images} pictures, {len(found.rows)} detections in {arguments.out}", file=sys.stderr)
+    print(f"{len(found.images)} pictures, {len(found.rows)} detections in {arguments.out}", file=sys.stderr)
     return {"weights": arguments.weights, "device": str(model.detector.device), "score": arguments.score,
-            "files": len(sources) - len(skipped), "videos": videos, "pictures": found.images, "detections": len(found.rows),
-            "skipped": skipped, "pictures_per_second": found.images / seconds, "out": arguments.out, **paths}
+            "files": len(sources) - len(skipped), "videos": videos, "pictures": len(found.images), "detections": len(found.rows),
+            "skipped": skipped, "pictures_per_second": len(found.images) / seconds, "out": arguments.out, **paths}
 
 
 def predict_picture(model, source, score, found):
@@ -105,7 +107,7 @@ def predict_picture(model, source, score, found):
     kind = {"format": "PNG"} if source.target.endswith(".png") else {"format": "JPEG", "quality": 95}
     Image.fromarray(draw_detections(picture, prediction)).save(file, **kind)
     write_atomically(source.target, file.getvalue())
-    found.add(source.path, prediction)
+    found.add(source.path, picture.shape, prediction)
 
 
 def predict_video(model, source, score, found):
@@ -133,7 +135,7 @@ def predict_video(model, source, score, found):
                 prediction = model.predict(picture, score)
                 writer = writer or VideoFile(source.target, rate, picture.shape)
                 writer.write(draw_detections(picture, prediction))
-                found.add(source.path, prediction, frames, frames / rate)
+                found.add(source.path, picture.shape, prediction, frames, frames / rate)
                 frames += 1
                 progress.update()
         if not frames:
@@ -180,26 +182,36 @@ class VideoFile:
 
 
 class Found:
-    """The rows of detections.json and detections.csv. Categories are numbered from 1, in the order of the model's classes."""
+    """The rows of detections.json and detections.csv, and the pictures and categories that they mean, for images.json.
+    Categories have COCO's numbers where the classes are COCO's, else numbers from 1, in the order of the model's classes."""
 
     def __init__(self, model):
-        self.model = model
-        self.images = 0
+        from gluon_bof.models.zoo import CLASSES
+
+        of_coco = sorted(model.classes) == sorted(CLASSES["coco"])
+        names, ids = (CLASSES["coco"], COCO_IDS) if of_coco else (model.classes, range(1, len(model.classes) + 1))
+        self.categories = dict(zip(names, ids))
+        self.images = []
         self.rows = []
 
-    def add(self, path, prediction, frame=None, seconds=None):
-        """The detections of one more picture, or of a video's frame, from 0, at so many seconds."""
-        self.images += 1
+    def add(self, path, shape, prediction, frame=None, seconds=None):
+        """The detections of one more picture of a shape (H, W, 3), or of a video's frame, from 0, at so many seconds."""
         place = {} if frame is None else {"frame": frame, "seconds": round(seconds, 3)}
+        image_id = len(self.images) + 1
+        self.images.append({"id": image_id, "file_name": path, "width": shape[1], "height": shape[0], **place})
         for (left, top, right, bottom), number, name, score in zip(prediction.boxes.tolist(), prediction.classes.tolist(),
                                                                     prediction.names, prediction.scores.tolist()):
             bbox = [round(side, 3) for side in (left, top, right - left, bottom - top)]
-            self.rows.append({"image_id": self.images, "file_name": path, "category_id": number + 1, "category_name": name,
+            self.rows.append({"image_id": image_id, "file_name": path, "category_id": self.categories[name], "category_name": name,
                               "bbox": bbox, "score": round(score, 6), **place})
 
     def save(self, folder):
-        """Write both files. Returns {"json": path, "csv": path}."""
+        """Write the three files. Returns {"json": path, "csv": path, "images": path}."""
         paths = {kind: os.path.join(folder, f"detections.{kind}") for kind in ("json", "csv")}
+        paths["images"] = os.path.join(folder, "images.json")
+        categories = [{"id": number, "name": name} for name, number in self.categories.items()]
+        about = json.dumps({"images": self.images, "categories": categories}, ensure_ascii=False)
+        write_atomically(paths["images"], about.encode(errors="backslashreplace"))
         lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in self.rows)
         # a file's name that is no UTF-8 is written by escapes, which JSON knows too
         write_atomically(paths["json"], f"[\n{lines}\n]\n".encode(errors="backslashreplace"))

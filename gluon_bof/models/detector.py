@@ -1,6 +1,7 @@
 """One way to build, fill and use either detector: pictures in, boxes in their own pixels out."""
 from __future__ import annotations
 
+import os
 import warnings
 
 import cv2
@@ -111,6 +112,8 @@ def open_detector(weights, **given):
     as network, classes."""
     from gluon_bof.data.sets import class_names
     options, path, _ = find(weights, given)
+    if not os.path.isfile(path):
+        raise UserError("there are no such weights", path, "check the path")
     if not options.classes:
         raise UserError("the class names of these weights are not known", path, "give them: --classes cat,dog or a file")
     return load_detector(options, class_names(options.classes), path)[0]

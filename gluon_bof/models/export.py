@@ -21,6 +21,7 @@ from gluon_bof.files import write_atomically
 from gluon_bof.models import params_format
 from gluon_bof.models.onnx_operators import OPSET, translations
 from gluon_bof.models.preprocess import InferenceGraph
+from gluon_bof.options import LONGEST_SIDE
 
 INPUT = "picture"
 DETECTIONS = ("ids", "scores", "boxes")
@@ -29,7 +30,7 @@ SCORE_TOLERANCE = 1e-4
 BOX_TOLERANCE = 0.05  # pixels; MXNet's own two ways to compute on the CPU came 0.01 apart in a Darknet-53
 # Where two overlapping boxes score the same but for rounding, chance says which suppresses the other
 FEW, MOST_UNMATCHED = 2, 0.01
-SIDE, LONGEST_SIDE = 32, 1024  # YOLOv3 halves a picture five times, and GluonCV's holds 128 cells of 8 pixels a side
+SIDE = 32  # YOLOv3 halves a picture five times
 AS_MANY = -1  # a side of an array that is as long as there are pictures
 IN_ITS_PLACE = "give --format mxnet, which keeps every network bit for bit"
 TRIALS = 4  # drawn pictures that an export is checked with
@@ -75,6 +76,8 @@ def input_size(detector, size=None):
     if size is None:
         short = detector.sight.size
         size = (short, short) if detector.sight.fit is square else (short, min(longest, round(short / SHORT_TO_LONG)))
+    if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(isinstance(side, int) for side in size):
+        raise UserError(f"the size {size} is not a height and a width", remedy="give (416, 416)")
     height, width = size
     if is_yolo3(detector) and (height % SIDE or width % SIDE):
         raise UserError(f"YOLOv3 cannot see pictures of {height} x {width}", remedy=f"give multiples of {SIDE}")

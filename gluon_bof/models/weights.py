@@ -121,44 +121,55 @@ def load_partially(network, path):
     """Fill what a .params file has under the same name in the same shape, and leave the rest of an initialised network as
     it is; the network keeps its own constants (anchors). Returns Loaded.
 
-    Raises UserError where nothing of the backbone fits."""
+    Raises UserError where the backbone is another."""
     arrays = _read_structured(path)
     parameters = structured_parameters(network)
     learned = _without_constants(parameters)
     fitting = {name: parameter for name, parameter in learned.items()
                if name in arrays and arrays[name].shape == parameter.shape}
-    of_backbone = {id(parameter) for parameter in network.backbone_parameters().values()}
-    if not any(id(parameter) in of_backbone for parameter in fitting.values()):
-        raise UserError(f"nothing in it fits the backbone of this network; {_listed('it holds', list(arrays))}", path,
+    here = {id(parameter) for parameter in fitting.values()}
+    missing = [name for name, parameter in network.backbone_parameters().items() if id(parameter) not in here]
+    if missing:
+        raise UserError(f"it holds another backbone; {_listed('missing', missing)}, {_listed('it holds', list(arrays))}", path,
                         "give weights of a detector on the same --network")
     _fill(fitting, arrays)
     return Loaded(list(fitting), sorted(learned.keys() - fitting.keys()),
                   sorted(arrays.keys() - fitting.keys() - (parameters.keys() - learned.keys())))
 
 
-def transfer(network, path, old_classes):
+def transfer(network, path, old_classes=None):
     """Fill an initialised network from a detector of other classes: all layers, and of those that predict the rows of boxes,
     objectness, background and of the classes that both know by name. Other classes' rows keep their initial values; the
     network keeps its own constants (anchors). Returns Transferred.
 
-    old_classes: the file's class names in their order. Raises UserError where the layers are others, or the classes are not
-    as many as the file has."""
+    old_classes: the file's class names in their order; None: nobody knows them, and every class begins anew. Raises UserError
+    where the layers are others, or the classes are not as many as the file has."""
     arrays = _read_structured(path)
     parameters = structured_parameters(network)
     constants = parameters.keys() - _without_constants(parameters).keys()
     arrays = {name: array for name, array in arrays.items() if name not in constants}
     parameters = {name: parameter for name, parameter in parameters.items() if name not in constants}
-    old_classes, classes = list(old_classes), list(network.classes)
+    count = _count_of_classes(arrays, path) if old_classes is None else len(old_classes)
+    old_classes, classes = list(old_classes or ()), list(network.classes)
     places = {new: old_classes.index(name) for new, name in enumerate(classes) if name in old_classes}
     for name, parameter in parameters.items():
         rows = next((rows for pattern, rows in HEADS if pattern.fullmatch(name)), None)
         if rows and name in arrays:
-            _require_rows(rows, name, arrays[name], parameter, len(old_classes), path)
+            _require_rows(rows, name, arrays[name], parameter, count, path)
             arrays[name] = _moved(rows, arrays[name], parameter, places)
     _require_fit(parameters, arrays, path)
     _fill(parameters, arrays)
     return Transferred([name for name in classes if name in old_classes], [name for name in classes if name not in old_classes],
                        [name for name in old_classes if name not in classes])
+
+
+def _count_of_classes(arrays, path):
+    """How many classes a detector's file predicts, by the length of its last layer's biases. Raises UserError."""
+    for name, array in arrays.items():
+        rows = next((rows for pattern, rows in HEADS if pattern.fullmatch(name) and name.endswith("bias")), None)
+        if rows:
+            return (len(array) // rows.groups - rows.common) // rows.each
+    raise UserError("it is no YOLOv3 and no Faster R-CNN", path, "a backbone's weights go to --pretrained-base")
 
 
 def _without_constants(parameters):

@@ -14,7 +14,7 @@ from gluon_bof.errors import Parser, UserError, user_facing
 from gluon_bof.files import write_atomically
 
 FIRST_OF_CHECKPOINT = b'{"format": "gluon_bof checkpoint'
-LONGEST_FIRST_LINE = 1 << 20  # bytes of a checkpoint's JSON
+LONGEST_FIRST_LINE = 1 << 26  # bytes of a checkpoint's JSON
 OF_WEIGHTS = "weight/"  # begins the names of a checkpoint's weights; the rest is the optimizer's
 SHA1_IN_NAME = re.compile(r"-([0-9a-f]{8})\.params$")  # GluonCV's names of files end in their SHA-1
 

@@ -1,33 +1,60 @@
-"""What --anchors means: a file, the numbers of one, or those of the run that --transfer names. No MXNet in here."""
+"""What --anchors means: a file, the numbers of one, or those of the weights that training starts from. No MXNet in here."""
 from __future__ import annotations
 
 import dataclasses
 import os
 
-from gluon_bof.data.anchors import read_anchors
+from gluon_bof.data.anchors import DEFAULT, read_anchors
 from gluon_bof.errors import UserError
-from gluon_bof.options import CONFIG, read_config
+from gluon_bof.models import params_format
+from gluon_bof.options import is_run, read_config
+
+CONSTANTS = "yolo_outputs.{}.anchors"  # a network's, coarsest features first
 
 
 def settle_anchors(options):
-    """The options with `anchors` as 18 numbers, as a run's configuration keeps them: of the file that --anchors names, or of
-    the run that --transfer names. Raises UserError for a file that does not hold nine pairs."""
+    """The options with `anchors` as 18 numbers, as a run's configuration keeps them, or "" for YOLOv3's own: of the file that
+    --anchors names, or of the run or file that --transfer or --resume FILE.params names.
+
+    Raises UserError for a file that does not hold nine pairs, for a start that is not there, and for anchors other than
+    those of weights that are about to be resumed whole."""
     text = options.anchors
-    if not text and os.path.exists(options.transfer):
-        folder = options.transfer if os.path.isdir(options.transfer) else os.path.dirname(os.path.abspath(options.transfer))
-        text = read_config(folder)["options"].get("anchors", "") if os.path.isfile(os.path.join(folder, CONFIG)) else ""
-    if not text or _is_settled(text):
-        return dataclasses.replace(options, anchors=text)
-    return dataclasses.replace(options, anchors=",".join(f"{side:g}" for row in read_anchors(text) for side in row))
+    if os.path.isfile(text):
+        text = _text(side for row in read_anchors(text) for side in row)
+    resumed = options.resume if options.resume.endswith(".params") else ""
+    start = resumed or options.transfer
+    if (not text or resumed) and start:
+        of_start = _anchors_of(start)
+        if resumed and text and text != of_start and not options.allow_partial:
+            raise UserError("it was trained with other anchors than --anchors says", resumed,
+                            f"leave --anchors out, or start with --transfer {resumed}")
+        text = text or of_start
+    options = dataclasses.replace(options, anchors=text)
+    options.anchor_rows()  # refuses what is no file and no numbers
+    return options
 
 
-def _is_settled(text):
-    """Whether this is what a configuration keeps, and not the name of a file."""
+def _anchors_of(start):
+    """The text of the anchors of a run's folder or a .params file; "" for YOLOv3's own, and for a model's name."""
+    if is_run(start):
+        return str(read_config(start)["options"].get("anchors", ""))
+    if os.path.isfile(start):
+        return _constants(start)
+    if os.sep in start or start.endswith(".params"):
+        raise UserError("no such run or file", start, "check the path")
+    return ""
+
+
+def _constants(path):
+    """The same of a file's constants; "" where it is damaged or has none, which loading it will tell."""
     try:
-        sides = [float(word) for word in text.split(",")]
-    except ValueError:
-        return False
-    if len(sides) != 18 or not all(0 < side < 1e4 for side in sides):
-        raise UserError(f"--anchors {text}: these are not nine widths and heights above 0",
-                        remedy="write them with python -m gluon_bof anchors DATASET")
-    return True
+        with open(path, "rb") as file:
+            arrays = params_format.loads(file.read())
+        rows = [arrays[CONSTANTS.format(output)].reshape(-1).tolist() for output in (2, 1, 0)]
+    except (OSError, ValueError, KeyError):
+        return ""
+    return "" if rows == [list(row) for row in DEFAULT] else _text(side for row in rows for side in row)
+
+
+def _text(sides):
+    return ",".join(f"{side:g}" for side in sides)

@@ -2,23 +2,32 @@
 a run's folder comes before MXNet, so that a run killed while it starts can be resumed."""
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 
 from gluon_bof.data.draws import BatchDraws, MixRatio
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.errors import UserError
 from gluon_bof.training.run import LOGGER, create_run, find_run, reopen_run
 
+WORDS = ("", "auto", "yes", "no")
+PLACES = ("resume", "transfer", "pretrained_base")  # files and folders that a run may need again, from elsewhere
+
 
 def run_training(options, given, train):
     """Train in a new run, or in the one that --resume names; the outcome is printed as one JSON line and returned.
 
     train(options, run, checkpoint) -> the outcome."""
+    options = dataclasses.replace(options, **{name: os.path.abspath(getattr(options, name)) for name in PLACES
+                                              if getattr(options, name) not in WORDS and os.path.exists(getattr(options, name))})
     run = checkpoint = None
     if options.resume and not options.resume.endswith(".params"):
         folder, checkpoint = find_run(options.resume, options)
         if folder:
             run, options, checkpoint = reopen_run(folder, checkpoint, options, given)
+        else:  # auto found none
+            options = dataclasses.replace(options, resume="")
     if run is None:
         run = create_run(options)
     run.start_logging(options.tensorboard)

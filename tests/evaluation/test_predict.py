@@ -227,7 +227,7 @@ def test_another_size_and_overlap_change_what_is_found(run, model, voc):
     ({"short": 0}, "--short 0"), ({"short": -32}, "--short -32"), ({"nms": 0}, "--nms 0"), ({"nms": 1.5}, "--nms 1.5"),
     ({"nms": float("nan")}, "--nms nan"), ({"device": "gpu:99"}, "GPU 99 was asked for"), ({"device": "tpu"}, "--device 'tpu'"),
     ({"device": ""}, "--device ''"), ({"classes": "one"}, "the weights do not fit"), ({"classes": "a,a"}, "twice"),
-    ({"network": "mobilenet0.25"}, "the weights do not fit"), ({"colour": "red"}, "unknown fields: colour")])
+    ({"network": "mobilenet0.25"}, "the weights do not fit"), ({"colour": "red"}, "YOLOv3 has no --colour")])
 def test_what_cannot_be_is_refused(run, options, said):
     with pytest.raises(UserError) as caught:
         gluon_bof.load(run, **options)

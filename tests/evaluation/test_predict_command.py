@@ -15,9 +15,11 @@ from pycocotools.coco import COCO
 import gluon_bof
 from gluon_bof.evaluation.drawing import draw_detections
 from gluon_bof.evaluation.predict import read_upright
-from gluon_bof.evaluation.predict_command import COLUMNS, find_sources, main
+from gluon_bof.evaluation.predict_command import COLUMNS, Found, find_sources, main
 from tests.tiny_networks import write_run
 from tests.tiny_sets import CLASSES, write_picture
+
+from gluoncv.data import COCODetection
 
 SIZE = (120, 96)  # width, height
 
@@ -100,7 +102,7 @@ def files_below(folder):
 def test_a_folder(run, pictures, tmp_path, capsys):
     out = tmp_path / "out"
     told, text = predict(capsys, run, pictures, "--out", out, "--score", "0.9")
-    assert files_below(out) == ["a.jpg", "b.png", "detections.csv", "detections.json", "one/x.png", "two/x.jpg"]
+    assert files_below(out) == ["a.jpg", "b.png", "detections.csv", "detections.json", "images.json", "one/x.png", "two/x.jpg"]
     rows = rows_of(out)
     assert (told["pictures"], told["files"], told["videos"], told["skipped"]) == (4, 4, 0, [])
     assert told["detections"] == len(rows) > 10 and f"4 pictures, {len(rows)} detections" in text
@@ -128,16 +130,25 @@ def test_pycocotools_reads_the_json_and_the_table_says_the_same(run, pictures, t
     out = tmp_path / "out"
     predict(capsys, run, pictures / "a.jpg", video, "--out", out, "--score", "0.9")
     rows, table = rows_of(out), table_of(out)
-    truth = COCO()
-    truth.dataset = {"images": [{"id": number} for number in range(1, 4)], "annotations": [],
-                     "categories": [{"id": number, "name": name} for number, name in enumerate(CLASSES, 1)]}
-    truth.createIndex()
+    truth = COCO(str(out / "images.json"))
+    assert [category["name"] for category in truth.loadCats(truth.getCatIds())] == list(CLASSES)
+    assert [image["width"] for image in truth.loadImgs([1])] == [Image.open(pictures / "a.jpg").width]
+    truth.dataset["annotations"] = []
     loaded = truth.loadRes(str(out / "detections.json"))
     assert len(loaded.getAnnIds()) == len(rows) and set(loaded.getImgIds()) == {1, 2, 3}
     assert len(rows) == len(table) > 5 and tuple(table[0]) == COLUMNS
     for row, cells in zip(rows, table):
         row.update(zip(("x", "y", "width", "height"), row.pop("bbox")))
         assert cells == {name: str(row.get(name, "")) for name in COLUMNS}
+
+
+def test_classes_of_coco_have_cocos_numbers():
+    class Model:
+        classes = tuple(COCODetection.CLASSES)
+
+    told = Found(Model).categories  # facts of instances_val2017.json
+    assert [told[name] for name in ("person", "stop sign", "umbrella", "dining table", "toothbrush")] == [1, 13, 28, 67, 90]
+    assert len(told) == 80
 
 
 def test_nothing_found_is_an_empty_list(run, pictures, tmp_path, capsys):
@@ -154,7 +165,7 @@ def test_files_and_patterns_each_once_in_order(run, pictures, tmp_path, capsys):
                       "--score", "0.9")
     assert told["pictures"] == 2
     assert list(dict.fromkeys(row["file_name"] for row in rows_of(out))) == [str(pictures / "b.png"), str(pictures / "a.jpg")]
-    assert files_below(out) == ["a.jpg", "b.png", "detections.csv", "detections.json"]
+    assert files_below(out) == ["a.jpg", "b.png", "detections.csv", "detections.json", "images.json"]
 
 
 def test_pictures_of_one_name_are_drawn_under_several(pictures, tmp_path):
@@ -202,7 +213,7 @@ def test_a_video(ending, codec, run, tmp_path, capsys):
     out = tmp_path / "out"
     told, text = predict(capsys, run, path, "--out", out, "--score", "0.7")
     assert (told["videos"], told["files"], told["pictures"]) == (1, 1, 6) and "warning" not in text
-    assert files_below(out) == ["detections.csv", "detections.json", "v.mp4"]
+    assert files_below(out) == ["detections.csv", "detections.json", "images.json", "v.mp4"]
     frames, drawn = frames_of(path)[0], frames_of(out / "v.mp4")
     assert len(drawn[0]) == 6 and drawn[1] == pytest.approx(10)
     model, rows = gluon_bof.load(run), rows_of(out)
@@ -267,7 +278,7 @@ def test_what_cannot_be_is_refused_on_one_line(run, pictures, tmp_path, capsys):
     assert "GPU 99 was asked for" in refused(capsys, run, picture, *out, "--device", "gpu:99")
     assert "none.params: no such weights" in refused(capsys, tmp_path / "none.params", picture, *out)
     assert "notes.txt: not a picture" in refused(capsys, run, pictures / "notes.txt", *out)
-    assert not [path for path in (tmp_path / "out").iterdir() if not path.name.startswith("detections.")]
+    assert not [path for path in (tmp_path / "out").iterdir() if not path.name.startswith(("detections.", "images."))]
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "v.mp4"])

@@ -93,7 +93,7 @@ def test_weights_of_another_backbone_are_refused(saved):
     path = saved(faster_rcnn(OLD))
     network = yolo3(OLD)
     before = weights_of(network)
-    with pytest.raises(UserError, match="nothing in it fits the backbone"):
+    with pytest.raises(UserError, match="it holds another backbone"):
         load_partially(network, path)
     same(weights_of(network), before, before)
 
@@ -170,6 +170,26 @@ def test_classes_are_told_apart_by_name_and_not_by_place_or_number(saved):
     np.testing.assert_array_equal(new[:, 5:], initial[:, 5:])
     same(after, before, ["yolo_outputs.0.anchors"])
     assert not np.array_equal(before["yolo_outputs.0.anchors"], weights_of(old)["yolo_outputs.0.anchors"])
+
+
+def test_classes_that_nobody_knows_begin_anew_even_if_they_are_as_many(saved):
+    old, ours = yolo3(OLD), yolo3(("van", "tram", "bike", "ship"), 2)
+    before = weights_of(ours)
+    assert str(transfer(ours, saved(old))).startswith("no class kept; begin anew: van, tram")
+    after = weights_of(ours)
+    for name in (name for name in after if ".prediction." in name):
+        new, theirs, initial = (arrays[name].reshape(3, 9, -1) for arrays in (after, weights_of(old), before))
+        np.testing.assert_array_equal(new[:, :5], theirs[:, :5])
+        np.testing.assert_array_equal(new[:, 5:], initial[:, 5:])
+
+
+def test_a_smaller_backbone_does_not_pass_as_a_part_of_a_larger(tmp_path):
+    network = yolo3(NEW)
+    arrays = {name: array for name, array in weights_of(network).items() if not name.startswith("stages.2.")}
+    path = tmp_path / "part.params"
+    path.write_bytes(params_format.dumps(arrays))
+    with pytest.raises(UserError, match="another backbone; missing: features"):
+        load_partially(network, str(path))
 
 
 @pytest.mark.parametrize("classes, match", [(OLD[:3], "3 classes on this network make it"), ((), "0 classes")])
