@@ -251,18 +251,23 @@ def check_training(options):
                         remedy="start earlier or train longer")
     if os.path.basename(options.name) != options.name or options.name in (".", ".."):
         raise UserError(f"--name {options.name!r} is no plain folder name", remedy="choose the place with --runs")
+    if options.mixup and options.no_mixup_epochs >= options.epochs:
+        warn(f"--mixup does nothing: --no-mixup-epochs {options.no_mixup_epochs} covers all {options.epochs} epochs")
+
+
+def check_start(options):
+    """The same for what a detector starts from. Raises UserError."""
     if options.transfer and (options.pretrained_base not in ("yes", "no") or options.resume.endswith(".params")):
         other = "--resume" if options.resume else "--pretrained-base"
         raise UserError(f"--transfer and {other} {options.resume or options.pretrained_base} are two starts", remedy="give one")
     if options.freeze != "none" and options.pretrained_base == "no" and not options.transfer and not options.resume:
         warn(f"--freeze {options.freeze} keeps layers that nothing has trained")
-    if options.mixup and options.no_mixup_epochs >= options.epochs:
-        warn(f"--mixup does nothing: --no-mixup-epochs {options.no_mixup_epochs} covers all {options.epochs} epochs")
 
 
 def check_yolo3(options):
     """The same for what only YOLOv3 has. Raises UserError."""
     check_training(options)
+    check_start(options)
     if options.mixup_loss == "global":
         raise UserError("--mixup-loss global is GluonCV's way for Faster R-CNN only", remedy="weighted is YOLOv3's")
     for name in ("warmup_epochs", "lr_decay_period"):

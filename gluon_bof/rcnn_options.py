@@ -5,7 +5,7 @@ import dataclasses
 import math
 
 from gluon_bof.errors import UserError
-from gluon_bof.options import TrainingOptions, at_least, check_training, flag, integers, not_negative, positive
+from gluon_bof.options import TrainingOptions, at_least, check_start, check_training, flag, integers, not_negative, positive
 
 NETWORKS = ("resnet18_v1b", "resnet50_v1b", "resnet101_v1d", "resnest50", "resnest101", "resnest269")
 
@@ -147,6 +147,7 @@ def numbers(text, name, kind=float):
 def check_faster_rcnn(options):
     """Refuse, by name, values and combinations of resolved options that cannot work. Raises UserError."""
     check_training(options)
+    check_start(options)
     for name in ("num_fpn_filters", "num_box_head_conv_filters", "num_box_head_dense_filters", "rpn_channel",
                  "anchor_base_size", "rpn_train_pre_nms", "rpn_train_post_nms", "rpn_test_pre_nms",
                  "rpn_test_post_nms", "rcnn_num_samples", "image_max_size", "executor_threads"):

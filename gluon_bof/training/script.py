@@ -19,8 +19,8 @@ def run_training(options, given, train):
     """Train in a new run, or in the one that --resume names; the outcome is printed as one JSON line and returned.
 
     train(options, run, checkpoint) -> the outcome."""
-    options = dataclasses.replace(options, **{name: os.path.abspath(getattr(options, name)) for name in PLACES
-                                              if getattr(options, name) not in WORDS and os.path.exists(getattr(options, name))})
+    options = dataclasses.replace(options, **{name: os.path.abspath(place) for name, place in vars(options).items()
+                                              if name in PLACES and place not in WORDS and os.path.exists(place)})
     run = checkpoint = None
     if options.resume and not options.resume.endswith(".params"):
         folder, checkpoint = find_run(options.resume, options)
