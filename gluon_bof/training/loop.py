@@ -1,7 +1,6 @@
 """One step and one epoch. Losses stay on the device and are read two steps late, so that nothing waits for them."""
 from __future__ import annotations
 
-import ctypes
 import math
 import multiprocessing
 import time
@@ -111,7 +110,7 @@ def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_b
         losses.pictures += count
         return after_batch(number)
 
-    batches, shape = iter(loader), None
+    batches = iter(loader)
     mark = time.perf_counter()
     while not stop:
         waiting = time.perf_counter()
@@ -125,9 +124,6 @@ def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_b
         losses.waiting += time.perf_counter() - waiting
         if broken:
             on_broken(broken)
-        if arrays[0].shape != shape:
-            shape = arrays[0].shape
-            return_free_memory()
         in_flight.append((batch, arrays[0].shape[0], step(*arrays)))
         batch += 1
         if len(in_flight) > LAG:
@@ -137,12 +133,3 @@ def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_b
         settle()
     losses.seconds += time.perf_counter() - mark
     return batch
-
-
-def return_free_memory():
-    """Let the C library give back what it keeps of freed arrays. It finds no use for it where arrays of other shapes follow,
-    and memory would grow with every change: in 300 batches of random shapes by a tenth to a third."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError):  # another C library than Linux's usual one
-        pass
