@@ -7,7 +7,7 @@ import math
 from gluon_bof.errors import UserError
 from gluon_bof.options import TrainingOptions, at_least, check_start, check_training, flag, integers, not_negative, positive
 
-NETWORKS = ("resnet18_v1b", "resnet50_v1b", "resnet101_v1d", "resnest50", "resnest101", "resnest269")
+NETWORKS = ("resnet18_v1b", "resnet50_v1b", "resnet101_v1b", "resnet101_v1d", "resnest50", "resnest101", "resnest269")
 
 
 def part(default_text, text, kind=str, **how):

@@ -238,7 +238,7 @@ def _import_resnet(path, target):
     if misfits:
         other = fitting_resnet(entries)
         raise UserError(f"it does not fit {target}: {misfits}", path, f"give --to {other}" if other else
-                        "give torchvision's or timm's resnet18 or resnet50, or timm's resnet101d")
+                        "give torchvision's or timm's resnet18, resnet50 or resnet101, or timm's resnet101d")
     # a head of other classes is left out
     names = {name: torch_name(name) for name, parameter in parameters.items()
              if torch_name(name) in entries and entries[torch_name(name)].shape == parameter.shape}

@@ -43,8 +43,8 @@ def _parser():
     taken.add_argument("file", metavar="FILE", help="Darknet's yolov3.weights, darknet53.weights or darknet53.conv.74; "
                                                     "torchvision's or timm's ResNet as .safetensors")
     taken.add_argument("--to", required=True, metavar="NAME", help="the network: yolo3_darknet53_coco, yolo3_darknet53_voc, "
-                       "yolo3_darknet53_custom; backbones for --pretrained-base: darknet53, resnet18_v1b and resnet50_v1b "
-                       "(torchvision's or timm's resnet18, resnet50), resnet101_v1d (timm's resnet101d)")
+                       "yolo3_darknet53_custom; backbones for --pretrained-base: darknet53, resnet18_v1b, resnet50_v1b "
+                       "and resnet101_v1b (torchvision's or timm's resnet18, resnet50, resnet101), resnet101_v1d (timm's resnet101d)")
     taken.add_argument("--out", default=None, metavar="FILE.params", help="where to write; default: NAME.params")
     taken.add_argument("--classes", default=None, help="a detector's class names in the order of the file, comma-separated "
                        "or a text file of one a line; default: COCO's or VOC's by NAME")

@@ -20,6 +20,7 @@ from gluoncv.nn.feature import FPNFeatureExpander
 BACKBONES = {
     "resnet18_v1b": (resnetv1b.resnet18_v1b, (3, 3, 3, 3)),
     "resnet50_v1b": (resnetv1b.resnet50_v1b, (8, 11, 17, 8)),
+    "resnet101_v1b": (resnetv1b.resnet101_v1b, (8, 11, 68, 8)),
     "resnet101_v1d": (resnetv1b.resnet101_v1d, (8, 11, 68, 8)),
     "resnest50": (resnest.resnest50, (11, 15, 23, 11)),
     "resnest101": (resnest.resnest101, (11, 15, 91, 11)),
