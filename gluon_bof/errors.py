@@ -21,8 +21,12 @@ class UserError(Exception):
         text = f"{self.path}: {self.problem}" if self.path else str(self.problem)
         if self.remedy:
             text = f"{text}; {self.remedy}"
-        text = " ".join(text.split())  # one line, whatever the parts held
-        return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+        return printable(" ".join(text.split()))  # one line, whatever the parts held
+
+
+def printable(text):
+    """The text with escapes for what would steer a terminal."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 class Parser(argparse.ArgumentParser):

@@ -10,13 +10,12 @@ import time
 from math import nan
 
 from gluon_bof.errors import Parser, UserError, user_facing
-from gluon_bof.options import Yolo3Options, add_flag, at_least, check_data_shape
-from gluon_bof.rcnn_options import FasterRcnnOptions
+from gluon_bof.evaluation.flags import faster_rcnn_fields
+from gluon_bof.options import Yolo3Options, add_flag, at_least
 
 # what of a run's configuration evaluation uses, and may be given on the command line instead
 OF_BOTH = ("dataset", "dataset_root", "classes", "on_bad_sample", "val_split", "metric", "num_workers", "gpus")
 OF_YOLO3 = ("data_shape", "batch_size")
-OF_FASTER_RCNN = ("use_fpn", "norm_layer")  # and what builds its network
 
 
 @user_facing
@@ -34,10 +33,9 @@ def read_arguments(argv):
                                            "GluonCV's name of a pretrained model")
     parser.add_argument("--last", action="store_true", help="of a run: its last weights, not its best")
     add_flag(parser, "network", {"help": "of a .params file outside a run: its network"}, None)
-    for kind, wanted in ((Yolo3Options, OF_BOTH + OF_YOLO3), (FasterRcnnOptions, OF_FASTER_RCNN)):
-        for field in dataclasses.fields(kind):
-            if field.name in wanted or field.metadata.get("custom"):
-                add_flag(parser, field.name, field.metadata, field.default)
+    of_yolo3 = [field for field in dataclasses.fields(Yolo3Options) if field.name in OF_BOTH + OF_YOLO3]
+    for field in of_yolo3 + faster_rcnn_fields():
+        add_flag(parser, field.name, field.metadata, field.default)
     parser.add_argument("--save-json", default="", help="write the detections there, in COCO's result format")
     given = vars(parser.parse_args(argv))
     from gluon_bof.models.zoo import find
@@ -46,8 +44,6 @@ def read_arguments(argv):
         raise UserError("no file can be written there", save, "give a file's path in a folder that exists")
     options, weights, run = find(weights, given, last)
     at_least(options, "batch_size", 1)
-    if isinstance(options, Yolo3Options):
-        check_data_shape(options.data_shape)
     return argparse.Namespace(options=options, save=save, run=run), weights
 
 

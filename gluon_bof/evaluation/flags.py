@@ -21,16 +21,17 @@ def add_network_flags(parser):
                                                   "[that of validation]")
     for name, how in TOLD.items():
         add_flag(parser, name, how, None)
-    for field in _of_faster_rcnn():
+    for field in faster_rcnn_fields():
         add_flag(parser, field.name, field.metadata, field.default)
 
 
 def option_values(arguments):
     """{option: value} of those that were given."""
-    names = [*TOLD, *(field.name for field in _of_faster_rcnn())]
+    names = [*TOLD, *(field.name for field in faster_rcnn_fields())]
     return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
 
 
-def _of_faster_rcnn():
+def faster_rcnn_fields():
+    """The fields of its options that build a Faster R-CNN."""
     return [field for field in dataclasses.fields(FasterRcnnOptions)
             if field.name in OF_FASTER_RCNN or field.metadata.get("custom")]

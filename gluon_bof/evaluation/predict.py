@@ -12,7 +12,7 @@ import numpy as np
 from gluon_bof.data.pictures import read_picture
 from gluon_bof.data.sets import class_names, unique_names
 from gluon_bof.errors import UserError
-from gluon_bof.options import Yolo3Options, check_data_shape
+from gluon_bof.options import check_data_shape
 from gluon_bof.rcnn_options import FasterRcnnOptions
 
 ORIENTATION = 0x0112  # the EXIF tag
@@ -41,7 +41,8 @@ class Model:
 
     def predict(self, pictures, score=0.0):
         """Prediction of a picture, or a list of them for a list. A picture is a path, an array (H, W, 3) uint8 RGB of any
-        size, or one of Pillow's; a file that says which side is up (EXIF) is turned first, and boxes are in the pixels of the upright picture.
+        size, or one of Pillow's; a file that says which side is up (EXIF) is turned first, and boxes are in the pixels of the
+        upright picture.
 
         score: detections below it are left out; by default there are all that `evaluate` counts. Raises UserError for a
         file that is no whole picture and for an array of another kind."""
@@ -87,8 +88,6 @@ def load(weights, device=None, short=None, nms=None, last=False, **options):
     if isinstance(classes, str):
         options["classes"], classes = classes, None
     found, path, _ = find(weights, options, last)
-    if isinstance(found, Yolo3Options):
-        check_data_shape(found.data_shape)
     if not os.path.isfile(path):
         raise UserError("no such weights", path, "check the path")
     names = unique_names(list(classes)) if classes is not None else _classes(found, path)

@@ -9,26 +9,23 @@ import numpy as np
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.data.augment import MEAN, STD
-from gluon_bof.data.voc import VOC_CLASSES
 from gluon_bof.errors import UserError
 from gluon_bof.models import darknet_format, safetensors_format
 from gluon_bof.models.darknet_format import DARKNET, MOST_CLASSES, Convolution
 from gluon_bof.models.detector import export_name
 from gluon_bof.models.faster_rcnn.network import BACKBONES, build_faster_rcnn
 from gluon_bof.models.safetensors_format import AGAIN, FRACTIONS, is_safetensors
-from gluon_bof.models.weights import LEFT_OUT, structured_parameters
+from gluon_bof.models.weights import structured, structured_parameters
 from gluon_bof.models.yolo3.network import ANCHORS, NETWORKS, build_yolo3
+from gluon_bof.models.zoo import CLASSES
 from gluon_bof.rcnn_options import FasterRcnnOptions, resolve
 
-from gluoncv.data import COCODetection
-
 YOLO3 = f"yolo3_{DARKNET}"
-CLASSES_OF = {"coco": tuple(COCODetection.CLASSES), "voc": VOC_CLASSES}
 # Darknet's spelling of six of COCO's classes. Its order of COCO's and of VOC's classes is GluonCV's
 SPELLINGS = {"motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch", "pottedplant": "potted plant",
              "diningtable": "dining table", "tvmonitor": "tv"}
 RESNETS = tuple(name for name in BACKBONES if name.startswith("resnet"))
-TARGETS = tuple(f"{YOLO3}_{which}" for which in (*CLASSES_OF, "custom")) + (DARKNET,) + RESNETS
+TARGETS = tuple(f"{YOLO3}_{which}" for which in (*CLASSES, "custom")) + (DARKNET,) + RESNETS
 FEWEST_ARRAYS = 100  # a ResNet-18 without its head has so many, every other network here more
 MOST_CONVOLUTIONS = 16  # in a box head
 HEADS = ("fc.", "output.")  # of classifiers
@@ -162,7 +159,7 @@ def _import_darknet(path, target, classes, anchors, epsilon, verbatim):
         return Imported(arrays, target, (), source)
     arrays.update({name: parameter.value.asnumpy() for name, parameter in structured_parameters(network).items()
                    if isinstance(parameter, gluon.Constant)})
-    standard = CLASSES_OF.get(target[len(YOLO3) + 1:], names)
+    standard = CLASSES.get(target[len(YOLO3) + 1:], names)
     return Imported(_reordered(arrays, names, standard), target, standard, source)
 
 
@@ -182,7 +179,7 @@ def _refuse_other_networks(path, target, header):
 def _class_names(path, target, classes, number):
     """Class names in the order of the file."""
     which = target[len(YOLO3) + 1:]
-    standard = CLASSES_OF.get(which)
+    standard = CLASSES.get(which)
     if classes is None and standard is None:
         raise UserError(f"it holds {number} classes without names", path,
                         "give them in the order of its training: --classes cat,dog or a file of one a line")
@@ -271,8 +268,7 @@ def settled(network):
 
 def fitting_network(shapes):
     """Fit of {name: shape} as our .params files have them, or None."""
-    shapes = {name.split(":", 1)[1] if name.startswith(("arg:", "aux:")) else name: shape
-              for name, shape in shapes.items() if not name.startswith(LEFT_OUT)}
+    shapes = structured(shapes)
     fits = []
     for network, classes, wanted in _candidates(shapes) if len(shapes) >= FEWEST_ARRAYS else ():
         found = shapes if classes else {name: shape for name, shape in shapes.items() if not name.startswith(HEADS)}

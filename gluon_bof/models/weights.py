@@ -87,9 +87,13 @@ def load_weights(network, path, allow_partial=False):
 
 
 def _read_structured(path):
-    """{structured name: numpy array} of a .params file, of an exported one too."""
-    return {name.split(":", 1)[1] if name.startswith(("arg:", "aux:")) else name: array
-            for name, array in read_weights(path).items() if not name.startswith(LEFT_OUT)}
+    return structured(read_weights(path))
+
+
+def structured(entries):
+    """{structured name: what belongs to it} of a .params file's entries, of an exported one's too."""
+    return {name.split(":", 1)[1] if name.startswith(("arg:", "aux:")) else name: entry
+            for name, entry in entries.items() if not name.startswith(LEFT_OUT)}
 
 
 def set_weights(network, arrays, path):

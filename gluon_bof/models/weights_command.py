@@ -10,7 +10,7 @@ import re
 import sys
 from typing import NamedTuple
 
-from gluon_bof.errors import Parser, UserError, user_facing
+from gluon_bof.errors import Parser, UserError, user_facing, printable
 from gluon_bof.files import write_atomically
 
 FIRST_OF_CHECKPOINT = b'{"format": "gluon_bof checkpoint'
@@ -106,7 +106,7 @@ def _show(given):
     lines += [f"{path}: {contents.kind}", f"{len(contents.rows)} arrays, {count:,} values, {size / 1e6:.1f} MB", contents.note,
               f"SHA-256 {digests['sha256']}, SHA-1 {digests['sha1'][:8]} {_name_text(path, digests)}".strip(),
               f"fits {_fit_text(fit)}", f"classes: {', '.join(classes)}" if classes else ""]
-    print("\n".join(_printable(line) for line in lines if line), file=sys.stderr)
+    print("\n".join(printable(line) for line in lines if line), file=sys.stderr)
     return {"file": path, "kind": contents.kind, "arrays": len(contents.rows), "parameters": count, "bytes": size,
             **digests, "network": fit and fit.network, "number_of_classes": fit and fit.classes,
             "other_shapes": list(fit.differing) if fit else [], **told}
@@ -237,11 +237,6 @@ def _fit_text(fit):
 
 def _rows(arrays):
     return [(name, array.shape, str(array.dtype)) for name, array in arrays.items()]
-
-
-def _printable(text):
-    """Names come from the file: what would steer a terminal is written as \\x1b and the like."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 if __name__ == "__main__":

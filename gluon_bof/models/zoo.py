@@ -26,7 +26,7 @@ from gluon_bof.data.voc import VOC_CLASSES
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.models.weights import checksum
-from gluon_bof.options import Yolo3Options, is_run, warn
+from gluon_bof.options import Yolo3Options, check_data_shape, is_run, warn
 from gluon_bof.rcnn_options import NETWORKS as RCNN_NETWORKS
 from gluon_bof.saved_options import read_options
 
@@ -110,7 +110,10 @@ def find(weights, given=None, last=False):
         told, weights = options_of(weights), fetch(weights)
     elif not is_run(weights) and not is_run(os.path.dirname(weights)):
         told = told_by(weights)  # a run's configuration tells more
-    return read_options(weights, {**told, **(given or {})}, last)
+    found = read_options(weights, {**told, **(given or {})}, last)
+    if isinstance(found[0], Yolo3Options):
+        check_data_shape(found[0].data_shape)
+    return found
 
 
 def _is_ours(name):

@@ -4,6 +4,8 @@ from __future__ import annotations
 import math
 
 from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.data.anchors import DEFAULT as ANCHORS
+from gluon_bof.data.anchors import STRIDES
 from gluon_bof.errors import UserError
 from gluon_bof.models.rows import take_rows
 
@@ -11,8 +13,6 @@ from gluoncv.model_zoo.mobilenet import get_mobilenet
 from gluoncv.model_zoo.yolo.darknet import darknet53
 from gluoncv.model_zoo.yolo.yolo3 import YOLOOutputV3, YOLOV3
 
-ANCHORS = ((10, 13, 16, 30, 33, 23), (30, 61, 62, 45, 59, 119), (116, 90, 156, 198, 373, 326))
-STRIDES = (8, 16, 32)
 LEAST_SCORE = 0.01  # below which nothing counts as detected, as in GluonCV
 # name: (features' builder, where the stages end, channels of the three heads)
 NETWORKS = {
