@@ -4,9 +4,13 @@ It is written once as JPEG and VOC XML and read back like any other set, so that
 """
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import signal
+import sys
 import tempfile
+from multiprocessing import Process
 from pathlib import Path
 
 import cv2
@@ -25,6 +29,7 @@ SIDES = (40, 96)  # of an object, in pixels
 LEAST_INSIDE = 0.65  # of an object, within the frame
 LEAST_VISIBLE = 0.7  # of an object, not covered by later ones
 DIFFICULT_BELOW = 0.8
+SURROUNDINGS = 4  # pixels around an object that its colour must stand out of
 EMPTY_SHARE = 0.03
 # colour and texture hint at the class, as they do in the world, but only the outline decides it
 TYPICAL_HUE = dict(zip(CLASSES, range(0, 180, 45)))  # in OpenCV's half degrees
@@ -95,16 +100,48 @@ def _write_set(root, splits):
     folder = root / "VOC2007"
     for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (folder / name).mkdir(parents=True)
-    for number, (split, count) in enumerate(splits.items()):
-        names = [f"{split}_{index:04d}" for index in range(count)]
-        for index, name in enumerate(names):
-            picture, objects = draw_picture(number, index)
-            done = cv2.imwrite(str(folder / "JPEGImages" / f"{name}.jpg"), picture[:, :, ::-1],
-                               [cv2.IMWRITE_JPEG_QUALITY, 92])
-            if not done:
-                raise OSError(28, "a picture could not be written", str(folder))
-            (folder / "Annotations" / f"{name}.xml").write_text(_annotation(name, picture.shape, objects))
-        (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(names) + "\n")
+    places = [(number, index, f"{split}_{index:04d}") for number, (split, count) in enumerate(splits.items())
+              for index in range(count)]
+    count = os.cpu_count() or 1
+    # not a pool, whose processes would outlive this one where it is killed
+    drawers = [Process(target=_write_pictures, args=(os.getpid(), folder, places[first::count]), daemon=True)
+               for first in range(count)]
+    for drawer in drawers:
+        drawer.start()
+    try:
+        for drawer in drawers:
+            drawer.join()
+            if drawer.exitcode:
+                raise OSError(drawer.exitcode, os.strerror(drawer.exitcode), str(folder))
+    finally:
+        for drawer in drawers:
+            drawer.kill()
+            drawer.join()
+    for number, split in enumerate(splits):
+        (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{name}\n" for of_split, _, name in places
+                                                                            if of_split == number))
+
+
+def _write_pictures(owner, folder, places):
+    """A drawer's work, as long as the process that started it lives. Its exit status is the number of the error that
+    stopped it."""
+    cv2.setNumThreads(0)  # OpenCV's own threads do not survive a fork
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this hears it too, and removes the folder
+    try:
+        for place in places:
+            if os.getppid() != owner:
+                return
+            _write_picture(folder, *place)
+    except OSError as error:
+        sys.exit(error.errno or errno.EIO)
+
+
+def _write_picture(folder, split, index, name):
+    picture, objects = draw_picture(split, index)
+    done = cv2.imwrite(str(folder / "JPEGImages" / f"{name}.jpg"), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    if not done:
+        raise OSError(errno.ENOSPC, "a picture could not be written", str(folder))
+    (folder / "Annotations" / f"{name}.xml").write_text(_annotation(name, picture.shape, objects))
 
 
 def _annotation(name, shape, objects):
@@ -133,7 +170,7 @@ def draw_picture(split, index):
         picture = cv2.GaussianBlur(picture, (3, 3), rng.uniform(0.4, 0.9))
     noise = rng.normal(0, rng.uniform(1, 6), picture.shape)
     picture = (picture + noise).clip(0, 255).astype(np.uint8)
-    return picture, [(label, _tight_box(mask), visible.sum() < DIFFICULT_BELOW * mask.sum())
+    return picture, [(label, _tight_box(mask), _area(visible) < DIFFICULT_BELOW * _area(mask))
                      for label, mask, visible in placed]
 
 
@@ -176,9 +213,9 @@ def _place(rng, canvas, placed):
     for _ in range(25):
         centre = rng.uniform(0, (width, height))
         mask, whole = _mask(label, outline, centre, height, width)
-        if mask.sum() < LEAST_INSIDE * whole:
+        if _area(mask) < LEAST_INSIDE * whole:
             continue
-        if all((visible & ~mask).sum() >= LEAST_VISIBLE * old.sum() for _, old, visible in placed):
+        if all(_area(visible & ~mask) >= LEAST_VISIBLE * _area(old) for _, old, visible in placed):
             break
     else:
         return
@@ -213,28 +250,41 @@ def _mask(label, outline, centre, height, width):
     cv2.fillPoly(canvas, [points], 1)
     if label == "ring":
         cv2.fillPoly(canvas, [np.round(outline * 0.55 + centre + margin).astype(np.int32)], 0)
-    return canvas[margin:-margin, margin:-margin].astype(bool), int(canvas.sum())
+    return canvas[margin:-margin, margin:-margin].astype(bool), cv2.countNonZero(canvas)
+
+
+def _area(mask):
+    return cv2.countNonZero(mask.view(np.uint8))
 
 
 def _paint(rng, canvas, mask, label):
     """Fill the silhouette with a texture that stands out of what is behind it, and mostly give it an edge."""
-    around = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9))).astype(bool) & ~mask
+    window = _window(mask)  # the rest of the frame stays as it is, and is not worth the time
+    canvas, mask = canvas[window], mask[window]
+    around = cv2.dilate(mask.view(np.uint8), np.ones((2 * SURROUNDINGS + 1,) * 2)).view(bool) & ~mask
     behind = canvas[around].mean() if around.any() else 128.0
     colour = _vivid_colour(rng, label)
     while abs(colour.mean() - behind) < 25:
         colour = _vivid_colour(rng, label)
     texture = TYPICAL_TEXTURE[label] if rng.random() < TYPICAL_SHARE else TEXTURES[rng.integers(len(TEXTURES))]
     contrast = rng.uniform(25, 50) * rng.choice((-1, 1))
-    canvas[mask] = (colour + _texture(rng, texture, mask.shape)[mask][:, None] * contrast).astype(np.float32)
+    canvas[mask] = (colour + _texture(rng, texture, window)[mask][:, None] * contrast).astype(np.float32)
     if rng.random() < 0.7:
-        inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3)), iterations=int(rng.integers(1, 4)),
-                          borderValue=1).astype(bool)
+        inner = cv2.erode(mask.view(np.uint8), np.ones((3, 3)), iterations=int(rng.integers(1, 4)),
+                          borderValue=1).view(bool)
         canvas[mask & ~inner] = colour * 0.35 if colour.mean() > behind else 255 - (255 - colour) * 0.35
 
 
-def _texture(rng, name, shape):
-    """(height, width) pattern in [-1, 1] over the whole frame."""
-    y, x = np.mgrid[:shape[0], :shape[1]].astype(np.float32)
+def _window(mask):
+    """(rows, columns) of the frame as slices: the silhouette and its surroundings."""
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return tuple(slice(max(0, start - SURROUNDINGS), min(start + length + SURROUNDINGS, limit))
+                 for start, length, limit in zip((y, x), (height, width), mask.shape))
+
+
+def _texture(rng, name, window):
+    """Pattern in [-1, 1] over a window of the frame, a pair of slices."""
+    y, x = np.mgrid[window].astype(np.float32)
     turn = rng.uniform(-0.25, 0.25)
     pace = 2 * np.pi / (rng.uniform(12, 20) * OVERSAMPLING)
     along, across = (x * np.cos(turn) + y * np.sin(turn)) * pace, (y * np.cos(turn) - x * np.sin(turn)) * pace
@@ -244,11 +294,11 @@ def _texture(rng, name, shape):
         return np.sign(np.sin(along) * np.sin(across))
     if name == "shaded":
         return np.sin(along / 5)
-    return np.zeros(shape)
+    return np.zeros(x.shape)
 
 
 def _tight_box(mask):
     """(left, top, right, bottom) in pixels of the finished picture, right and bottom exclusive."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return (int(columns[0] // OVERSAMPLING), int(rows[0] // OVERSAMPLING),
-            int(-(-(columns[-1] + 1) // OVERSAMPLING)), int(-(-(rows[-1] + 1) // OVERSAMPLING)))
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return (x // OVERSAMPLING, y // OVERSAMPLING,
+            -(-(x + width) // OVERSAMPLING), -(-(y + height) // OVERSAMPLING))
