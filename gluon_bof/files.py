@@ -7,14 +7,14 @@ from gluon_bof.errors import UserError
 
 
 def write_atomically(path, data):
-    """Write bytes to a file that appears at once and whole: a reader sees the old one or the new one.
+    """Write bytes, or an iterable of them, to a file that appears at once and whole: a reader sees the old one or the new one.
 
     Raises UserError where it cannot be written; what was there before stays."""
     path = os.fspath(path)
     unfinished = f"{path}.{os.getpid()}.part"
     try:
         with open(unfinished, "wb") as file:
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)

@@ -91,14 +91,18 @@ def _array(cursor):
 
 def dumps(arrays):
     """The bytes of a .params file of {name: numpy array}, as MXNet's `nd.save` writes them."""
-    parts = [struct.pack("<QQQ", LIST_MAGIC, 0, len(arrays))]
+    return b"".join(pieces(arrays))
+
+
+def pieces(arrays):
+    """The same bytes piece by piece, of {name: MXNet or numpy array}: one array at a time is copied to the host."""
+    yield struct.pack("<QQQ", LIST_MAGIC, 0, len(arrays))
     for array in arrays.values():
-        array = np.ascontiguousarray(array)
-        parts.append(struct.pack(f"<Iii{array.ndim}qiii", DENSE_V2, DENSE_STORAGE, array.ndim, *array.shape,
-                                 CPU, 0, FLAGS[array.dtype]))
-        parts.append(array.tobytes())
-    parts.append(struct.pack("<Q", len(arrays)))
+        array = np.ascontiguousarray(array if isinstance(array, np.ndarray) else array.asnumpy())
+        yield struct.pack(f"<Iii{array.ndim}qiii", DENSE_V2, DENSE_STORAGE, array.ndim, *array.shape,
+                          CPU, 0, FLAGS[array.dtype])
+        yield array.reshape(-1).view(np.uint8).data
+    yield struct.pack("<Q", len(arrays))
     for name in arrays:
         name = name.encode()
-        parts.append(struct.pack("<Q", len(name)) + name)
-    return b"".join(parts)
+        yield struct.pack("<Q", len(name)) + name

@@ -207,13 +207,18 @@ def _listed(what, names):
 
 def weights_of(network):
     """{name: numpy array} of all parameters, copied off the first device."""
-    return {name: parameter.data(parameter.list_ctx()[0]).asnumpy()
+    return {name: array.asnumpy() for name, array in on_device(network).items()}
+
+
+def on_device(network):
+    """{name: MXNet array} of all parameters, as they are on the first device."""
+    return {name: parameter.data(parameter.list_ctx()[0])
             for name, parameter in structured_parameters(network).items()}
 
 
 def save_weights(network, path):
     """Write a .params file that GluonCV loads too, atomically."""
-    write_atomically(path, params_format.dumps(weights_of(network)))
+    write_atomically(path, params_format.pieces(on_device(network)))
 
 
 def checksum(path):

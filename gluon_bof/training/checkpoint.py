@@ -6,6 +6,7 @@ weights under "weight/", the optimizer's states under "state/<parameter number>/
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 
@@ -13,7 +14,7 @@ from gluon_bof.backend import mx
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.models import params_format
-from gluon_bof.models.weights import set_weights, weights_of
+from gluon_bof.models.weights import on_device, set_weights
 from gluon_bof.training.checkpoint_files import checkpoints
 
 FORMAT = "gluon_bof checkpoint 1"
@@ -22,13 +23,14 @@ LONGEST_HEADER = 1 << 26  # bytes; a foreign file may hold no line's end
 
 def save_checkpoint(path, network, trainer, meta):
     """Write network, optimizer and `meta` (JSON values). Raises UserError; checkpoints already there are kept."""
-    arrays = {f"weight/{name}": array for name, array in weights_of(network).items()}
+    arrays = {f"weight/{name}": array for name, array in on_device(network).items()}
     states, counters = _optimizer_state(trainer)
     arrays.update(states)
     meta = dict(meta, optimizer=counters)
-    payload = params_format.dumps(arrays)
-    header = {"format": FORMAT, "sha256": _digest(meta, payload), "meta": meta}
-    write_atomically(path, json.dumps(header).encode() + b"\n" + payload)
+    # the arrays are copied twice, for the checksum that stands before them and for the file, so that never more than one
+    # copy of one of them is in memory
+    header = {"format": FORMAT, "sha256": _digest(meta, params_format.pieces(arrays)), "meta": meta}
+    write_atomically(path, itertools.chain([json.dumps(header).encode() + b"\n"], params_format.pieces(arrays)))
 
 
 def read_checkpoint(path):
@@ -42,7 +44,7 @@ def read_checkpoint(path):
         header = json.loads(line)
         if header["format"] != FORMAT:
             raise ValueError("unknown format")
-        if header["sha256"] != _digest(header["meta"], payload):
+        if header["sha256"] != _digest(header["meta"], [payload]):
             raise ValueError("the checksum does not fit")
         return header["meta"], params_format.loads(payload)
     except (ValueError, KeyError, TypeError, RecursionError) as error:  # the last: JSON that is nested without end
@@ -71,7 +73,8 @@ def load_checkpoint(path, network, trainer):
 
 def _digest(meta, payload):
     digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
-    digest.update(payload)
+    for piece in payload:
+        digest.update(piece)
     return digest.hexdigest()
 
 
@@ -89,7 +92,7 @@ def _flat(state):
 
 def _optimizer_state(trainer):
     updater, optimizer = trainer._updaters[0], trainer.optimizer
-    arrays = {f"state/{number}/{place}": array.asnumpy()
+    arrays = {f"state/{number}/{place}": array
               for number, state in updater.states.items() for place, array in enumerate(_flat(state))}
     counts = optimizer._index_update_count
     counters = {"num_update": optimizer.num_update, "counts": {str(number): count for number, count in counts.items()}}
