@@ -103,8 +103,10 @@ def train(options, run, checkpoint):
     fit = Fit(run, options, network, step, draws, loader, rates, LOSSES, validate, position, export_name(options))
     run.forget_after(fit.iteration)
     if fit.iteration < options.epochs * draws.batches:
-        step.rehearse(*largest_batch(training_set.records, options.batch_size // draws.shard[1],
-                                     max(options.training_sizes()), draws.mix))
+        device_tools.return_large_arrays()
+        for size in sorted(options.training_sizes(), reverse=True):
+            step.rehearse(*largest_batch(training_set.records, options.batch_size // draws.shard[1], size, draws.mix))
+        detector.rehearse(options.batch_size)
     draw_training_batch(run, pictures, draws, training_set.classes)
     last = fit.run_epochs()
 

@@ -1,4 +1,5 @@
 """The script as a user runs it, on a small real set: what it leaves, how it stops, and that it goes on to the bit."""
+import csv
 import json
 import os
 import random
@@ -231,3 +232,15 @@ def test_auto_without_a_run_starts_as_the_flags_say_and_the_source_may_go_afterw
 def test_a_transfer_from_another_network_is_refused(folder):
     message = refused(folder, *training(folder, "foreign"), "--transfer", "runs/whole", "--network", "mobilenet1.0")
     assert "best.params" in message and "give --network mobilenet0.25" in message
+
+
+@pytest.mark.slow
+def test_random_shapes_and_validation_do_not_grow_the_memory(tmp_path):
+    write_voc_set(tmp_path / "set", pictures=16, validation=4)
+    finished = run(tmp_path, "--dataset", "voc", "--dataset-root", str(tmp_path / "set"), "--network", "mobilenet0.25",
+                   "--pretrained-base", "no", "--data-shape", "320", "--random-shapes", "160,352", "--batch-size", "4",
+                   "--num-samples", "240", "--epochs", "5", "--mixup", "--log-interval", "60", "--name", "shapes")
+    assert finished.returncode == 0, finished.stderr
+    with open(tmp_path / "runs" / "shapes" / "intervals.csv", newline="") as file:
+        most = [int(row["memory_mb"]) for row in csv.DictReader(file)]
+    assert len(most) == 5 and most[-1] <= 1.1 * most[0]

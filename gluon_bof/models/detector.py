@@ -79,6 +79,12 @@ class Detector:
         if not getattr(options, "disable_hybridization", False):
             self.graph.hybridize(static_alloc=self.sight.fit is square)
 
+    def rehearse(self, pictures):
+        """One batch of black pictures: takes the memory that validation will need, see Step.rehearse."""
+        side = self.options.data_shape
+        self.graph(mx.nd.zeros((pictures, side, side, 3), ctx=self.device, dtype=np.uint8))
+        mx.nd.waitall()
+
     def detect(self, pictures):
         """[Detections] of pictures (H, W, 3) uint8 RGB of any size, in each one's own pixels."""
         found = []

@@ -1,6 +1,7 @@
 """Contexts, splitting a batch over them, the trainer that joins them, mixed precision."""
 from __future__ import annotations
 
+import ctypes
 import shutil
 import subprocess
 
@@ -8,6 +9,8 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError
 
 NEWEST_CAPABILITY = 8.9  # mxnet-cu112 holds machine code up to Ada and no PTX for what came after
+M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+LARGE = 1 << 20  # bytes
 
 
 def contexts(gpus):
@@ -32,6 +35,16 @@ def contexts(gpus):
         return [mx.cpu(0)]
     refuse_too_new([card for number, card in enumerate(nvidia_cards()) if number in wanted])
     return [mx.gpu(number) for number in wanted]
+
+
+def return_large_arrays():
+    """Have the host's memory for each large array go back to the system when the array goes.
+
+    By default glibc keeps up to 32 MB a block in its heap, which arrays of changing sizes break into ever more pieces.
+    Other C libraries are left as they are."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
 def nvidia_cards():

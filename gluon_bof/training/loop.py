@@ -37,8 +37,8 @@ class Step:
         return mx.nd.add_n(*sums) / arrays[0].shape[0]
 
     def rehearse(self, *arrays):
-        """Forward and backward of the largest batch to come, without learning anything from it: the memory that training
-        will need is taken now, and where it does not suffice that shows at once and not after hours."""
+        """Forward and backward of the largest batch of a size to come, without learning anything from it: the memory that
+        training will need is taken now, and where it does not suffice that shows at once and not after hours."""
         kept = [(data, data.copy()) for parameter in self.graph.collect_params().values() if parameter.grad_req == "null"
                 for data in parameter.list_data()]
         self._forward_backward(arrays)

@@ -1,5 +1,6 @@
 """Checkpoints: everything comes back, damage is named, nothing saved is lost."""
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -116,3 +117,23 @@ def test_a_full_disk_is_one_error_and_the_checkpoint_before_stays(two_checkpoint
         save_checkpoint("/dev/full/iteration-000000009.ckpt", network, trainer, {})
     for path in two_checkpoints:
         read_checkpoint(path)
+
+
+def test_a_checkpoint_costs_the_memory_of_one_array(tmp_path):
+    network = gluon.nn.HybridSequential()
+    for _ in range(10):
+        network.add(gluon.nn.Dense(500, in_units=500, use_bias=False))
+    network.initialize()
+    trainer = trainer_of(network, "sgd")
+    with autograd.record():
+        loss = network(mx.nd.ones((1, 500))).sum()
+    loss.backward()
+    trainer.step(1)
+    mx.nd.waitall()
+    path = str(tmp_path / "iteration-000000001.ckpt")
+    tracemalloc.start()
+    save_checkpoint(path, network, trainer, {})
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # ten weights and ten momenta of 1 MB
+    assert os.path.getsize(path) > 20e6 and most < 3e6
