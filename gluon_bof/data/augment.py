@@ -5,7 +5,7 @@ First everything is drawn (`Augmentation.draw` -> `View`), then the picture is r
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -38,6 +38,16 @@ class View:
     interpolation: int  # OpenCV's number
     flip: bool
     colour: np.ndarray | None
+
+    def of_part_seen(self, shape):
+        """(slices of a picture of this shape (H, W, ...) that hold all of it that is seen, the View of that part)."""
+        slices, offset = [], []
+        for axis in (1, 0):  # y, x
+            away = self.offset[axis] - self.window[axis]
+            begin = max(0, -away)
+            slices.append(slice(begin, max(begin, min(self.window[2 + axis] - away, shape[1 - axis]))))
+            offset.append(self.offset[axis] + begin)
+        return tuple(slices), replace(self, offset=tuple(offset[::-1]))
 
 
 @dataclass(frozen=True)
@@ -183,9 +193,18 @@ def render(picture, view):
     across, under = (_part(*place, view.interpolation) for place in
                      ((x0 - left, x1 - left, width, view.size[0]), (y0 - top, y1 - top, height, view.size[1])))
     visible = _bordered(visible, y0 - top - under[2], under[3] - (y1 - top), x0 - left - across[2], across[3] - (x1 - left))
-    seen = cv2.resize(visible, (across[1] - across[0], under[1] - under[0]), interpolation=view.interpolation)
+    seen = _resize(visible, (across[1] - across[0], under[1] - under[0]), view.interpolation)
     seen = _bordered(seen, under[0], view.size[1] - under[1], across[0], view.size[0] - across[1])
     return cv2.flip(seen, 1) if view.flip else seen
+
+
+def _resize(picture, size, interpolation):
+    """OpenCV's resize; Lanczos through float32, in half the time of OpenCV's integers, from which it differs by a rounding."""
+    if interpolation != cv2.INTER_LANCZOS4:
+        return cv2.resize(picture, size, interpolation=interpolation)
+    seen = cv2.resize(picture.astype(np.float32), size, interpolation=interpolation)
+    cv2.threshold(seen, 0, 0, cv2.THRESH_TOZERO, seen)
+    return cv2.convertScaleAbs(seen)
 
 
 def _bordered(picture, *margins):

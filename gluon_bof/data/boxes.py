@@ -101,16 +101,16 @@ def crop(truth, left, top, width, height):
 def translate(truth, right, down):
     """Boxes moved by so many pixels."""
     moved = truth.copy()
-    moved[:, [0, 2]] += right
-    moved[:, [1, 3]] += down
+    moved[:, 0:4:2] += right
+    moved[:, 1:4:2] += down
     return moved
 
 
 def resize(truth, scale_x, scale_y):
     """Boxes scaled along x and y."""
     scaled = truth.copy()
-    scaled[:, [0, 2]] *= scale_x
-    scaled[:, [1, 3]] *= scale_y
+    scaled[:, 0:4:2] *= scale_x
+    scaled[:, 1:4:2] *= scale_y
     return scaled
 
 

@@ -17,7 +17,7 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.data.augment import FILL, Augmentation, follow, render, whole_view
 from gluon_bof.data.boxes import TRUTH_COLUMNS
 from gluon_bof.data.draws import augment_generator
-from gluon_bof.data.mixup import blend_pictures, merge_truths
+from gluon_bof.data.mixup import blend_pictures, merge_truths, mixed_shape
 from gluon_bof.data.pictures import read_picture
 from gluon_bof.errors import UserError
 
@@ -65,13 +65,18 @@ class TrainingPictures(gluon.data.Dataset):
         _settle_worker()
         broken = []
         picture, truth = self._read(draw.index, broken)
-        if draw.partner >= 0:
-            other, other_truth = self._read(draw.partner, broken)
-            picture = blend_pictures(picture, other, draw.ratio)
-            truth = merge_truths(truth, other_truth, draw.ratio, self.weighted)
-        view = self.augmentation.draw(augment_generator(draw), picture.shape, truth,
-                                      self.fit(picture.shape, draw.size))
-        return render(picture, view), follow(truth, view), broken
+        if draw.partner < 0:
+            view = self._draw_view(draw, picture.shape, truth)
+            return render(picture, view), follow(truth, view), broken
+        other, other_truth = self._read(draw.partner, broken)
+        truth = merge_truths(truth, other_truth, draw.ratio, self.weighted)
+        shape = mixed_shape(picture.shape, other.shape)
+        view = self._draw_view(draw, shape, truth)
+        part, view_of_part = view.of_part_seen(shape)  # nothing else need be blended
+        return render(blend_pictures(picture[part], other[part], draw.ratio), view_of_part), follow(truth, view), broken
+
+    def _draw_view(self, draw, shape, truth):
+        return self.augmentation.draw(augment_generator(draw), shape, truth, self.fit(shape, draw.size))
 
     def _read(self, index, broken):
         for step in range(len(self.records)):

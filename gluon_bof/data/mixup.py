@@ -16,13 +16,21 @@ def blend_pictures(a, b, ratio):
         raise ValueError(f"mix ratio {ratio} is outside [0, 1]")
     if a.shape == b.shape:
         return cv2.addWeighted(a, ratio, b, 1 - ratio, 0)
-    canvas = np.zeros((max(a.shape[0], b.shape[0]), max(a.shape[1], b.shape[1]), 3), np.uint8)
-    for picture, weight in ((a, ratio), (b, 1 - ratio)):
-        canvas[:picture.shape[0], :picture.shape[1]] = cv2.convertScaleAbs(picture, alpha=weight)
+    canvas = np.zeros(mixed_shape(a.shape, b.shape), np.uint8)
     height, width = min(a.shape[0], b.shape[0]), min(a.shape[1], b.shape[1])
     # where both lie the sum is rounded once, not twice
-    canvas[:height, :width] = cv2.addWeighted(a[:height, :width], ratio, b[:height, :width], 1 - ratio, 0)
+    if height and width:
+        canvas[:height, :width] = cv2.addWeighted(a[:height, :width], ratio, b[:height, :width], 1 - ratio, 0)
+    for picture, weight in ((a, ratio), (b, 1 - ratio)):
+        for rest in (np.s_[height:picture.shape[0]], np.s_[:height, width:picture.shape[1]]):
+            if picture[rest].size:
+                canvas[rest][:, :picture.shape[1]] = cv2.convertScaleAbs(picture[rest], alpha=weight)
     return canvas
+
+
+def mixed_shape(a, b):
+    """(height, width, 3) of the blend of pictures of these shapes."""
+    return max(a[0], b[0]), max(a[1], b[1]), 3
 
 
 def merge_truths(a, b, ratio, weighted=True):

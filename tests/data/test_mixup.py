@@ -4,7 +4,8 @@ import pytest
 from gluoncv.data import MixupDetection
 
 from gluon_bof.backend import gluon, mx
-from gluon_bof.data.mixup import blend_pictures, merge_truths
+from gluon_bof.data.augment import FILL, Augmentation, View, render
+from gluon_bof.data.mixup import blend_pictures, merge_truths, mixed_shape
 
 
 class _Two(gluon.data.Dataset):
@@ -44,6 +45,29 @@ def test_geometry_is_kept_and_the_canvas_is_the_larger_of_both():
     assert mixed.shape == (30, 40, 3)
     assert (mixed[:10, :20] == 125).all() and (mixed[:10, 20:] == 50).all()
     assert (mixed[10:, :20] == 75).all() and (mixed[10:, 20:] == 0).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_blending_only_what_is_seen_changes_no_pixel(seed):
+    pictures, _, ratio = random_case(seed)
+    shape = mixed_shape(*(picture.shape for picture in pictures))
+    rng = np.random.default_rng(seed)
+    seen = 0
+    for _ in range(40):
+        view = Augmentation().draw(rng, shape, np.array([[5, 5, 15, 15, 0, 1.0]]), (32, 32))
+        part, view_of_part = view.of_part_seen(shape)
+        of_part = render(blend_pictures(*(picture[part] for picture in pictures), ratio), view_of_part)
+        np.testing.assert_array_equal(of_part, render(blend_pictures(*pictures, ratio), view))
+        seen += shape != of_part.shape and (of_part != FILL).any()
+    assert seen > 20
+
+
+def test_a_view_beyond_the_pictures_sees_the_margin():
+    (a, b), _, ratio = random_case(3)
+    for offset in ((500, 10), (10, 500)):
+        view = View(offset, (0, 0, 100, 100), (32, 32), 1, False, None)
+        part, view_of_part = view.of_part_seen(mixed_shape(a.shape, b.shape))
+        assert (render(blend_pictures(a[part], b[part], ratio), view_of_part) == FILL).all()
 
 
 def test_one_picture_with_the_whole_weight_stays_itself():
