@@ -202,11 +202,11 @@ class Stages:
 
 def stages_of_ours():
     """(stage, module or class, names of its functions) of what a sample passes through."""
-    from gluon_bof.data import augment, boxes, draws, pictures
+    from gluon_bof.data import augment, boxes, draws, loader, pictures
     from gluon_bof.models.faster_rcnn import batch
     return (("reading", pictures, "_read_bytes _is_cut_short"), ("decode", cv2, "imdecode"), ("channel order", cv2, "cvtColor"),
-            ("blend", cv2, "addWeighted convertScaleAbs"), ("colour", cv2, "transform"), ("expand", cv2, "copyMakeBorder"),
-            ("crop, resize", cv2, "resize warpAffine"), ("boxes", boxes, "crop translate resize flip iou"),
+            ("blend", loader, "blend_pictures"), ("colour", cv2, "transform"), ("expand", cv2, "copyMakeBorder"),
+            ("crop, resize", augment, "_resize"), ("boxes", boxes, "crop translate resize flip iou"),
             ("draws", augment.Augmentation, "draw"), ("draws", draws.BatchDraws, "draw_batch"),
             ("anchors", batch, "anchor_targets"))
 
