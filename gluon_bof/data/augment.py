@@ -41,13 +41,11 @@ class View:
 
     def of_part_seen(self, shape):
         """(slices of a picture of this shape (H, W, ...) that hold all of it that is seen, the View of that part)."""
-        slices, offset = [], []
-        for axis in (1, 0):  # y, x
-            away = self.offset[axis] - self.window[axis]
-            begin = max(0, -away)
-            slices.append(slice(begin, max(begin, min(self.window[2 + axis] - away, shape[1 - axis]))))
-            offset.append(self.offset[axis] + begin)
-        return tuple(slices), replace(self, offset=tuple(offset[::-1]))
+        left, top, width, height = self.window
+        right, down = self.offset
+        x0, y0 = max(0, left - right), max(0, top - down)
+        x1, y1 = max(x0, min(left + width - right, shape[1])), max(y0, min(top + height - down, shape[0]))
+        return (slice(y0, y1), slice(x0, x1)), replace(self, offset=(right + x0, down + y0))
 
 
 @dataclass(frozen=True)
@@ -180,14 +178,13 @@ PHASE = 0.005  # pixels that a part of a window may be off by when it is resized
 
 def render(picture, view):
     """The picture as the view shows it, (view height, view width, 3) uint8; margins have the fill colour."""
-    left, top, width, height = view.window
-    right, down = view.offset
-    x0, y0 = max(left, right), max(top, down)
-    x1 = min(left + width, right + picture.shape[1])
-    y1 = min(top + height, down + picture.shape[0])
-    if x1 <= x0 or y1 <= y0:  # the window lies in the margin
+    part, view = view.of_part_seen(picture.shape)
+    visible = picture[part]
+    if not visible.size:  # the window lies in the margin
         return np.full((view.size[1], view.size[0], 3), FILL, np.uint8)
-    visible = picture[y0 - down:y1 - down, x0 - right:x1 - right]
+    left, top, width, height = view.window
+    x0, y0 = view.offset
+    x1, y1 = x0 + visible.shape[1], y0 + visible.shape[0]
     if view.colour is not None:
         visible = cv2.transform(visible, view.colour)
     across, under = (_part(*place, view.interpolation) for place in

@@ -5,9 +5,6 @@ Workers use numpy and cv2 only, on one thread; all that is random comes from the
 from __future__ import annotations
 
 import ctypes
-import os
-import signal
-import sys
 from typing import NamedTuple
 
 import cv2
@@ -19,10 +16,10 @@ from gluon_bof.data.boxes import TRUTH_COLUMNS
 from gluon_bof.data.draws import augment_generator
 from gluon_bof.data.mixup import blend_pictures, merge_truths, mixed_shape
 from gluon_bof.data.pictures import read_picture
+from gluon_bof.data.workers import settle_worker
 from gluon_bof.errors import UserError
 
 LEAST_ROWS = 8
-_settled_process = None
 
 
 def square(shape, size):
@@ -62,21 +59,20 @@ class TrainingPictures(gluon.data.Dataset):
         return len(self.records)
 
     def __getitem__(self, draw):
-        _settle_worker()
+        settle_worker()
         broken = []
         picture, truth = self._read(draw.index, broken)
-        if draw.partner < 0:
-            view = self._draw_view(draw, picture.shape, truth)
-            return render(picture, view), follow(truth, view), broken
-        other, other_truth = self._read(draw.partner, broken)
-        truth = merge_truths(truth, other_truth, draw.ratio, self.weighted)
-        shape = mixed_shape(picture.shape, other.shape)
-        view = self._draw_view(draw, shape, truth)
-        part, view_of_part = view.of_part_seen(shape)  # nothing else need be blended
-        return render(blend_pictures(picture[part], other[part], draw.ratio), view_of_part), follow(truth, view), broken
-
-    def _draw_view(self, draw, shape, truth):
-        return self.augmentation.draw(augment_generator(draw), shape, truth, self.fit(shape, draw.size))
+        shape = picture.shape
+        if draw.partner >= 0:
+            other, other_truth = self._read(draw.partner, broken)
+            shape = mixed_shape(shape, other.shape)
+            truth = merge_truths(truth, other_truth, draw.ratio, self.weighted)
+        view = self.augmentation.draw(augment_generator(draw), shape, truth, self.fit(shape, draw.size))
+        followed = follow(truth, view)
+        if draw.partner >= 0:
+            part, view = view.of_part_seen(shape)  # nothing else need be blended
+            picture = blend_pictures(picture[part], other[part], draw.ratio)
+        return render(picture, view), followed, broken
 
     def _read(self, index, broken):
         for step in range(len(self.records)):
@@ -101,7 +97,7 @@ class ValidationPictures(gluon.data.Dataset):
         return len(self.records)
 
     def __getitem__(self, index):
-        _settle_worker()
+        settle_worker()
         picture = read_picture(self.records[index].path)
         return render(picture, self.view(picture.shape)), index
 
@@ -204,16 +200,3 @@ def wire_pictures(pictures, shared):
         place[picture.shape[0]:] = FILL
         place[:picture.shape[0], picture.shape[1]:] = FILL
     return target
-
-
-def _settle_worker():
-    """Once per process: one thread for OpenCV, and a worker dies with its trainer, also when that is killed."""
-    global _settled_process
-    if _settled_process == os.getpid():
-        return
-    _settled_process = os.getpid()
-    cv2.setNumThreads(0)
-    import multiprocessing
-    if multiprocessing.current_process().daemon and sys.platform.startswith("linux"):
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

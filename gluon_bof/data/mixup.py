@@ -22,9 +22,10 @@ def blend_pictures(a, b, ratio):
     if height and width:
         canvas[:height, :width] = cv2.addWeighted(a[:height, :width], ratio, b[:height, :width], 1 - ratio, 0)
     for picture, weight in ((a, ratio), (b, 1 - ratio)):
-        for rest in (np.s_[height:picture.shape[0]], np.s_[:height, width:picture.shape[1]]):
-            if picture[rest].size:
-                canvas[rest][:, :picture.shape[1]] = cv2.convertScaleAbs(picture[rest], alpha=weight)
+        tall, wide = picture.shape[:2]
+        for alone in (np.s_[height:tall, :wide], np.s_[:height, width:wide]):  # below, and to the right
+            if picture[alone].size:
+                canvas[alone] = cv2.convertScaleAbs(picture[alone], alpha=weight)
     return canvas
 
 

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from gluon_bof.data.voc import load_voc
+from gluon_bof.data.workers import settle_worker
 from gluon_bof.errors import UserError
 
 CLASSES = ("circle", "cross", "ring", "triangle")
@@ -100,12 +101,17 @@ def _write_set(root, splits):
     folder = root / "VOC2007"
     for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (folder / name).mkdir(parents=True)
-    places = [(number, index, f"{split}_{index:04d}") for number, (split, count) in enumerate(splits.items())
-              for index in range(count)]
+    names = {split: [f"{split}_{index:04d}" for index in range(count)] for split, count in splits.items()}
+    _draw_side_by_side(folder, [(number, index, name) for number, of_split in enumerate(names.values())
+                                for index, name in enumerate(of_split)])
+    for split, of_split in names.items():
+        (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(of_split) + "\n")
+
+
+def _draw_side_by_side(folder, places):
+    """Write the pictures of these places, (split's number, index, name), with a process for every core."""
     count = os.cpu_count() or 1
-    # not a pool, whose processes would outlive this one where it is killed
-    drawers = [Process(target=_write_pictures, args=(os.getpid(), folder, places[first::count]), daemon=True)
-               for first in range(count)]
+    drawers = [Process(target=_write_pictures, args=(folder, places[first::count]), daemon=True) for first in range(count)]
     for drawer in drawers:
         drawer.start()
     try:
@@ -117,20 +123,14 @@ def _write_set(root, splits):
         for drawer in drawers:
             drawer.kill()
             drawer.join()
-    for number, split in enumerate(splits):
-        (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{name}\n" for of_split, _, name in places
-                                                                            if of_split == number))
 
 
-def _write_pictures(owner, folder, places):
-    """A drawer's work, as long as the process that started it lives. Its exit status is the number of the error that
-    stopped it."""
-    cv2.setNumThreads(0)  # OpenCV's own threads do not survive a fork
+def _write_pictures(folder, places):
+    """A drawer's work. Its exit status is the number of the error that stopped it."""
+    settle_worker()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this hears it too, and removes the folder
     try:
         for place in places:
-            if os.getppid() != owner:
-                return
             _write_picture(folder, *place)
     except OSError as error:
         sys.exit(error.errno or errno.EIO)

@@ -1,4 +1,4 @@
-"""Contexts, splitting a batch over them, the trainer that joins them, mixed precision."""
+"""Contexts, splitting a batch over them, the trainer that joins them, mixed precision, the host's memory."""
 from __future__ import annotations
 
 import ctypes

@@ -120,8 +120,8 @@ def export_mxnet(detector, prefix, size=None, post=True, pictures=()):
     size = input_size(detector, size)
     symbol, _ = _symbol(detector, post)
     states = set(symbol.list_auxiliary_states())
-    parameters = params_format.dumps({("aux:" if name in states else "arg:") + name: value.asnumpy()
-                                      for name, value in _values(detector, symbol).items()})
+    parameters = params_format.pieces({("aux:" if name in states else "arg:") + name: value
+                                       for name, value in _values(detector, symbol).items()})
     files = {"-0000.params": parameters, "-symbol.json": symbol.tojson().encode(),
              ".json": json.dumps(description(detector, size, post), indent=2).encode()}
     try:

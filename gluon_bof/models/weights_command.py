@@ -10,7 +10,7 @@ import re
 import sys
 from typing import NamedTuple
 
-from gluon_bof.errors import Parser, UserError, user_facing, printable
+from gluon_bof.errors import Parser, UserError, printable, user_facing
 from gluon_bof.files import write_atomically
 
 FIRST_OF_CHECKPOINT = b'{"format": "gluon_bof checkpoint'

@@ -2,7 +2,6 @@
 kept in the run's folder."""
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import fcntl
 import hashlib
@@ -15,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 
 import gluon_bof
+from gluon_bof.data.workers import end_with_parent
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.options import CONFIG, EMBEDDED, read_config
@@ -86,8 +87,9 @@ def run(words, environment, quiet=False):
 
     quiet: its standard error is kept and shown only if it fails. Raises UserError naming the command that failed."""
     with tempfile.TemporaryFile("w+") as errors:
+        # a training whose harness was killed is asked to save and end, so that nothing holds its folder
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors if quiet else None, text=True,
-                                   env={**os.environ, **environment}, preexec_fn=_stop_with_parent)
+                                   env={**os.environ, **environment}, preexec_fn=partial(end_with_parent, signal.SIGTERM))
         try:
             output, _ = process.communicate()
         except KeyboardInterrupt:
@@ -101,13 +103,6 @@ def run(words, environment, quiet=False):
         return json.loads(output.strip().splitlines()[-1])
     except (ValueError, IndexError):
         raise UserError(f"a command gave no result: {line(words, environment)}", remedy="try it by itself") from None
-
-
-def _stop_with_parent():
-    """A training whose harness was killed is asked to save and end, so that nothing holds its folder."""
-    if sys.platform.startswith("linux"):
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 def train(options, environment, quiet=False):

@@ -7,7 +7,8 @@ import numpy as np
 from tqdm import tqdm
 
 from gluon_bof.backend import gluon
-from gluon_bof.data.loader import _settle_worker, wire_array
+from gluon_bof.data.loader import wire_array
+from gluon_bof.data.workers import settle_worker
 from gluon_bof.training.fit import LOGGER, Fit
 
 
@@ -21,7 +22,7 @@ class InWorker(gluon.data.Dataset):
         return len(self.pictures)
 
     def __getitem__(self, draw):
-        _settle_worker()
+        settle_worker()
         return self.pictures[draw]
 
 
