@@ -9,9 +9,10 @@ try:
 except ImportError as unsupported:  # a Python or NumPy that MXNet 1.9.1 does not run on; the message says which do
     print(f"error: {unsupported}", file=sys.stderr)
     raise SystemExit(2)
-from gluon_bof.options import integers, parse, to_json, warn
-from gluon_bof.paper.recipes import EMBEDDED_FASTER_RCNN
-from gluon_bof.rcnn_options import FasterRcnnOptions, check_faster_rcnn, resolve
+from gluon_bof.errors import warn
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions, check_faster_rcnn, resolve
+from gluon_bof.options.flags import integers, parse, to_json
+from gluon_bof.options.recipes import EMBEDDED_FASTER_RCNN
 
 LOSSES = ("rpn_class", "rpn_box", "head_class", "head_box")
 
@@ -25,7 +26,7 @@ def main(argv=None):
     if dry_run:
         print(to_json(options))
         return None
-    from gluon_bof.training.script import run_training
+    from gluon_bof.training.pipeline import run_training
     return run_training(options, given, train)
 
 
@@ -33,21 +34,23 @@ def train(options, run, checkpoint):
     """The pipeline. Returns {"run": folder, "map": of the last validation, …}."""
     from functools import partial
 
+    from gluon_bof import devices as device_tools
     from gluon_bof.backend import mx
-    from gluon_bof.data.loader import ShortSide, ValidationPictures, training_loader, validation_loader
+    from gluon_bof.data.loader import ValidationPictures, training_loader, validation_loader
+    from gluon_bof.data.transforms import ShortSide
     from gluon_bof.evaluation.detect import detect
     from gluon_bof.evaluation.score import score
-    from gluon_bof.models.detector import Detector, export_name, inference_batch, sight_of
+    from gluon_bof.inference.detector import Detector
+    from gluon_bof.models.build import export_name, inference_batch, sight_of
     from gluon_bof.models.faster_rcnn.anchors import anchor_grid
     from gluon_bof.models.faster_rcnn.batch import DrawnPictures, RegionBatch
     from gluon_bof.models.faster_rcnn.loss import FasterRCNNLoss, TrainingGraph
-    from gluon_bof.models.weights import load_weights
-    from gluon_bof.models import devices as device_tools
     from gluon_bof.training.checkpoint import load_checkpoint
-    from gluon_bof.training.fit import LOGGER, Fit
+    from gluon_bof.training.engine import LOGGER, Fit
     from gluon_bof.training.loop import Step
-    from gluon_bof.training.pictures import draw_detections, draw_run, draw_training_batch
-    from gluon_bof.training.script import batch_draws, open_sets, outcome_of
+    from gluon_bof.training.pipeline import batch_draws, open_sets, outcome_of
+    from gluon_bof.visualization.run_pages import draw_detections, draw_run, draw_training_batch
+    from gluon_bof.weights.load import load_weights
 
     # devices
     horovod = device_tools.start_horovod() if options.horovod else None
@@ -120,14 +123,14 @@ def augmentation(options):
     """Flips, and nothing else, are what Faster R-CNN's training has in the paper; --no-augment takes them too."""
     import cv2
 
-    from gluon_bof.data.augment import Augmentation
+    from gluon_bof.freebies.augmentation import Augmentation
     return Augmentation(False, False, False, not options.no_augment, False, cv2.INTER_LINEAR)
 
 
 def initialised_network(options, classes, devices, checkpoint=None):
     """The network with every parameter filled and on its devices; those that do not learn have no gradient."""
-    from gluon_bof.models.detector import build_network
-    from gluon_bof.training.start import begin
+    from gluon_bof.models.build import build_network
+    from gluon_bof.training.initialise import begin
     if options.pretrained_base == "no" and not (options.norm_layer or options.resume or options.transfer):
         warn("normalisation is frozen and the backbone is untrained: --norm-layer syncbn lets it learn")
     network = build_network(options, classes, devices)
@@ -138,14 +141,14 @@ def initialised_network(options, classes, devices, checkpoint=None):
 
 def class_smoothing(options, class_count):
     """Eq. 3 over the classes and background, or none."""
-    from gluon_bof.models.smoothing import Smoothing, equation_3
+    from gluon_bof.freebies.label_smoothing import Smoothing, equation_3
     return equation_3(options.label_smooth_eps, class_count + 1) if options.label_smooth_eps else Smoothing()
 
 
 def schedule_and_optimizer(options, batches):
     """(learning rate of every iteration, optimizer that follows it)."""
+    from gluon_bof.freebies.schedule import build_schedule, rates_of
     from gluon_bof.training.optimizer import build_optimizer
-    from gluon_bof.training.schedule import build_schedule, rates_of
     # GluonCV's ramp reaches the full rate at iteration number --lr-warmup, the schedule's at the last of its warm-up
     warmup = options.lr_warmup + 1 if options.lr_warmup > 0 else 0
     steps = integers(options.lr_decay_epoch, "--lr-decay-epoch")

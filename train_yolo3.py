@@ -10,8 +10,9 @@ try:
 except ImportError as unsupported:  # a Python or NumPy that MXNet 1.9.1 does not run on; the message says which do
     print(f"error: {unsupported}", file=sys.stderr)
     raise SystemExit(2)
-from gluon_bof.options import Yolo3Options, check_yolo3, integers, parse, to_json
-from gluon_bof.paper.recipes import EMBEDDED_YOLO3
+from gluon_bof.options.flags import integers, parse, to_json
+from gluon_bof.options.recipes import EMBEDDED_YOLO3
+from gluon_bof.options.yolo3 import Yolo3Options, check_yolo3
 
 LOSSES = ("objectness", "centre", "scale", "class")
 
@@ -21,33 +22,34 @@ def main(argv=None):
     """Train as the flags say; the last line on standard output is one JSON object. Returns what it holds."""
     options, given, dry_run = parse(Yolo3Options, EMBEDDED_YOLO3, argv, __doc__)
     if options.anchors or options.transfer or options.resume.endswith(".params"):
-        from gluon_bof.training.anchors import settle_anchors
+        from gluon_bof.weights.resolve import settle_anchors
         options = settle_anchors(options)
     check_yolo3(options)
     if dry_run:
         print(to_json(options))
         return None
-    from gluon_bof.training.script import run_training
+    from gluon_bof.training.pipeline import run_training
     return run_training(options, given, train)
 
 
 def train(options, run, checkpoint):
     """The pipeline. Returns {"run": folder, "map": of the last validation, …}."""
+    from gluon_bof import devices as device_tools
     from gluon_bof.backend import mx
     from gluon_bof.data.loader import TrainingPictures, ValidationPictures, largest_batch, training_loader, validation_loader
     from gluon_bof.evaluation.detect import detect
     from gluon_bof.evaluation.score import score
-    from gluon_bof.models.detector import Detector, export_name, sight_of
-    from gluon_bof.models.weights import load_weights
+    from gluon_bof.inference.detector import Detector
+    from gluon_bof.models.build import export_name, sight_of
     from gluon_bof.models.yolo3.loss import TrainingGraph, YOLOv3Loss
     from gluon_bof.models.yolo3.network import ANCHORS
     from gluon_bof.models.yolo3.targets import grid_on
-    from gluon_bof.models import devices as device_tools
     from gluon_bof.training.checkpoint import load_checkpoint
-    from gluon_bof.training.fit import LOGGER, Fit
+    from gluon_bof.training.engine import LOGGER, Fit
     from gluon_bof.training.loop import Step
-    from gluon_bof.training.pictures import draw_detections, draw_run, draw_training_batch
-    from gluon_bof.training.script import batch_draws, open_sets, outcome_of
+    from gluon_bof.training.pipeline import batch_draws, open_sets, outcome_of
+    from gluon_bof.visualization.run_pages import draw_detections, draw_run, draw_training_batch
+    from gluon_bof.weights.load import load_weights
 
     warnings.filterwarnings("ignore", message=".*not used by any computation")  # anchors, while training
 
@@ -119,7 +121,7 @@ def train(options, run, checkpoint):
 
 def augmentation(options):
     """The augmentations that the flags leave on."""
-    from gluon_bof.data.augment import Augmentation
+    from gluon_bof.freebies.augmentation import Augmentation
     if options.no_augment:
         return Augmentation.none()
     return Augmentation(not options.no_color, not options.no_expand, not options.no_crop, not options.no_flip,
@@ -128,9 +130,9 @@ def augmentation(options):
 
 def initialised_network(options, classes, devices, checkpoint=None):
     """The network with every parameter filled and on its devices."""
-    from gluon_bof.models.detector import build_network
+    from gluon_bof.models.build import build_network
     from gluon_bof.models.yolo3.network import set_objectness_prior, start_near_identity
-    from gluon_bof.training.start import begin
+    from gluon_bof.training.initialise import begin
     network = build_network(options, classes, devices)
     if options.init == "near-identity":
         start_near_identity(network)
@@ -142,7 +144,7 @@ def initialised_network(options, classes, devices, checkpoint=None):
 
 def class_smoothing(options, class_count):
     """Eq. 3, GluonCV's variant, or none."""
-    from gluon_bof.models.smoothing import Smoothing, equation_3, gluoncv_variant
+    from gluon_bof.freebies.label_smoothing import Smoothing, equation_3, gluoncv_variant
     if options.label_smooth:
         return gluoncv_variant(class_count)
     return equation_3(options.label_smooth_eps, class_count) if options.label_smooth_eps else Smoothing()
@@ -150,8 +152,8 @@ def class_smoothing(options, class_count):
 
 def schedule_and_optimizer(options, batches, network):
     """(learning rate of every iteration, optimizer that follows it)."""
+    from gluon_bof.freebies.schedule import build_schedule, rates_of, step_epochs
     from gluon_bof.training.optimizer import build_optimizer, exempt_from_decay
-    from gluon_bof.training.schedule import build_schedule, rates_of, step_epochs
     steps = step_epochs(integers(options.lr_decay_epoch, "--lr-decay-epoch"), options.lr_decay_period, options.epochs)
     arguments = dict(mode=options.lr_mode, base_lr=options.lr, iterations=options.epochs * batches,
                      warmup=options.warmup_epochs * batches, warmup_lr=options.warmup_lr,

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 
-from gluon_bof.data.pictures import read_picture
+from gluon_bof.data.images import read_picture
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 

@@ -42,13 +42,13 @@ class Ours:
 
     def __init__(self, options, found_set):
         from gluon_bof.data.loader import ValidationPictures, validation_loader
-        from gluon_bof.models.detector import inference_batch, sight_of
+        from gluon_bof.models.build import inference_batch, sight_of
         self.options, self.set = options, found_set
         self.loader = validation_loader(ValidationPictures(found_set.records, sight_of(options)), inference_batch(options),
                                         options.num_workers)
 
     def load(self, weights):
-        from gluon_bof.models.detector import load_detector
+        from gluon_bof.inference.detector import load_detector
         self.detector, _ = load_detector(self.options, self.set.classes, weights)
 
     def run(self):
@@ -106,10 +106,10 @@ def settled_weights(options, found_set, path):
     """Write weights whose normalisation knows the mean and variance of these pictures, so that values neither die nor explode."""
     from gluon_bof.backend import autograd, gluon, mx
     from gluon_bof.data.loader import ValidationPictures
-    from gluon_bof.models.detector import sight_of
+    from gluon_bof.models.build import sight_of
     from gluon_bof.models.preprocess import Normalise
-    from gluon_bof.models.weights import save_weights
     from gluon_bof.models.yolo3.network import build_yolo3, set_objectness_prior
+    from gluon_bof.weights.load import save_weights
 
     class LastBatchOnly(gluon.nn.BatchNorm):
         def __init__(self, **arguments):
@@ -158,7 +158,7 @@ def agreement(ours, theirs, records, side):
 
 def pairs_of(found, ids, scores, boxes):
     """[(number in found, number of the other side)]: one class, almost one box, and of several such the nearest score."""
-    from gluon_bof.data.boxes import iou
+    from gluon_bof.boxes import iou
     alike = (iou(found.boxes, boxes) >= SAME_BOX) & (found.classes[:, None] == ids)
     distance = np.where(alike, np.abs(found.scores[:, None] - scores), np.inf)
     pairs = []
@@ -221,7 +221,7 @@ def main(argv=None):
     with voc_folder(arguments.pictures, arguments.count, arguments.count) as (folder, classes), \
             tempfile.TemporaryDirectory() as scratch:
         from gluon_bof.data.sets import open_set
-        from gluon_bof.options import Yolo3Options
+        from gluon_bof.options.yolo3 import Yolo3Options
         if not arguments.weights:
             classes = classes + [f"other{number}" for number in range(arguments.classes - len(classes))]
         found_set = open_set(folder, None, "val", tuple(classes))

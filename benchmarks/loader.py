@@ -41,13 +41,15 @@ class Ours:
     """The data set, sampler and batchify function that the scripts hand to the DataLoader, run in this process."""
 
     def __init__(self, records, batch, samples, kind):
-        from gluon_bof.data.augment import Augmentation
-        from gluon_bof.data.draws import BatchDraws, MixRatio
-        from gluon_bof.data.loader import ShortSide, TrainingBatch, TrainingPictures
+        from gluon_bof.data.loader import TrainingBatch, TrainingPictures
+        from gluon_bof.data.sampler import BatchDraws
+        from gluon_bof.data.transforms import ShortSide
+        from gluon_bof.freebies.augmentation import Augmentation
+        from gluon_bof.freebies.mixup import MixRatio
         if kind == "rcnn":
             from gluon_bof.models.faster_rcnn.anchors import anchor_grid
             from gluon_bof.models.faster_rcnn.batch import DrawnPictures, RegionBatch
-            from gluon_bof.rcnn_options import FasterRcnnOptions, resolve
+            from gluon_bof.options.faster_rcnn import FasterRcnnOptions, resolve
             options = resolve(FasterRcnnOptions(dataset="voc"))
             augmentation = Augmentation(False, False, False, True, False, cv2.INTER_LINEAR)
             self.pictures = DrawnPictures(records, augmentation, fit=ShortSide(LONG))
@@ -202,7 +204,11 @@ class Stages:
 
 def stages_of_ours():
     """(stage, module or class, names of its functions) of what a sample passes through."""
-    from gluon_bof.data import augment, boxes, draws, loader, pictures
+    from gluon_bof import boxes
+    from gluon_bof.data import images as pictures
+    from gluon_bof.data import loader
+    from gluon_bof.data import sampler as draws
+    from gluon_bof.freebies import augmentation as augment
     from gluon_bof.models.faster_rcnn import batch
     return (("reading", pictures, "_read_bytes _is_cut_short"), ("decode", cv2, "imdecode"), ("channel order", cv2, "cvtColor"),
             ("blend", loader, "blend_pictures"), ("colour", cv2, "transform"), ("expand", cv2, "copyMakeBorder"),

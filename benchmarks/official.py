@@ -8,9 +8,10 @@ import sys
 import time
 import warnings
 
+import numpy as np
+
 from gluon_bof.backend import autograd, gluon, mx  # MXNet on Python 3.12 and on GPUs without conda
 
-import numpy as np
 import gluoncv as gcv
 from gluoncv.data import CustomVOCDetection, MixupDetection, RandomTransformDataLoader
 from gluoncv.data.batchify import FasterRCNNTrainBatchify, Pad, Stack, Tuple

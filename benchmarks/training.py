@@ -12,8 +12,19 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from benchmarks.common import CHECKOUT, HERE, add_arguments, finish, in_turn, machine, matrix_peak, ratio, run_side, say, \
-    voc_folder
+from benchmarks.common import (
+    CHECKOUT,
+    HERE,
+    add_arguments,
+    finish,
+    in_turn,
+    machine,
+    matrix_peak,
+    ratio,
+    run_side,
+    say,
+    voc_folder,
+)
 from gluon_bof.errors import user_facing
 
 SLOW = 1e-9  # learning rate: the same work is done, and nothing becomes infinite in an untrained network

@@ -6,15 +6,15 @@ from gluon_bof.errors import UserError, user_facing
 
 # command: (module with a main(argv), what it does)
 COMMANDS = {
-    "evaluate": ("gluon_bof.evaluation.command", "score weights on a data set"),
-    "table": ("gluon_bof.paper.tables_command", "train, evaluate and write down a table of the paper"),
-    "figure": ("gluon_bof.paper.figures", "draw a figure of the paper, 1 to 9"),
-    "pretrain": ("gluon_bof.training.pretrain", "train a backbone as a classifier, for --pretrained-base"),
-    "anchors": ("gluon_bof.data.anchors_command", "fit YOLOv3's anchors to a data set's boxes"),
-    "predict": ("gluon_bof.evaluation.predict_command", "draw and write down what a network finds in pictures and videos"),
-    "export": ("gluon_bof.evaluation.export_command", "write a network as ONNX, or as MXNet's symbol and parameters"),
-    "weights": ("gluon_bof.models.weights_command", "import other programs' weights, or show what a file holds"),
-    "check": ("gluon_bof.data.check", "read a whole data set and report its faults"),
+    "evaluate": ("gluon_bof.commands.evaluate", "score weights on a data set"),
+    "table": ("gluon_bof.commands.table", "train, evaluate and write down a table of the paper"),
+    "figure": ("gluon_bof.commands.figure", "draw a figure of the paper, 1 to 9"),
+    "pretrain": ("gluon_bof.commands.pretrain", "train a backbone as a classifier, for --pretrained-base"),
+    "anchors": ("gluon_bof.commands.anchors", "fit YOLOv3's anchors to a data set's boxes"),
+    "predict": ("gluon_bof.commands.predict", "draw and write down what a network finds in pictures and videos"),
+    "export": ("gluon_bof.commands.export", "write a network as ONNX, or as MXNet's symbol and parameters"),
+    "weights": ("gluon_bof.commands.weights", "import other programs' weights, or show what a file holds"),
+    "check": ("gluon_bof.commands.check", "read a whole data set and report its faults"),
 }
 
 

@@ -1,7 +1,5 @@
 """Errors of the user: what is wrong, in which file, and the remedy. They end a command with exit status 2."""
-import argparse
 import functools
-import os
 import sys
 
 EXIT_STATUS = 2
@@ -29,13 +27,6 @@ def printable(text):
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse's parser, whose errors are the user's."""
-
-    def error(self, message):
-        raise UserError(message, remedy=f"see {os.path.basename(self.prog)} --help")
-
-
 def user_facing(main):
     """Turn a `UserError`, and an operating system's refusal of a file, into one line on stderr and exit status 2."""
 
@@ -60,3 +51,8 @@ def user_facing(main):
         raise SystemExit(EXIT_STATUS)
 
     return wrapper
+
+
+def warn(message):
+    """A line for people."""
+    print(f"warning: {message}", file=sys.stderr)

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from gluon_bof.training.checkpoint_files import checkpoints
+from gluon_bof.runs.folder import checkpoints
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPES = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)

@@ -1,24 +1,42 @@
-"""Imports point one way: __main__ → paper, studies → training | evaluation → models → data → options, errors."""
+"""Imports point one way, from scripts and commands down to the pages that all know; and some rooms never import MXNet."""
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "gluon_bof"
-# A module may import its own group, and groups of a lower rank
-GROUPS = {"errors": "base", "compat": "base", "backend": "base", "options": "base", "rcnn_options": "base", "saved_options": "base", "files": "base",
-          "__init__": "base", "__version__": "base"}
-RANKS = {"base": 0, "data": 1, "models": 2, "training": 3, "evaluation": 3, "paper": 4, "studies": 4, "__main__": 5}
-USERS_OF_MXNET = ("models", "training", "evaluation", "paper", "studies")
-LOADER = "gluon_bof.data.loader"  # the one module of data that makes MXNet's arrays: batches on the wire
+# From the ground up. A module may import its own room, and rooms of a lower floor.
+FLOORS = (
+    ("errors", "boxes", "masks", "rng", "_version", "_lazy"),
+    ("options", "compat", "files", "distributed"),
+    ("runs", "backend"),
+    ("freebies", "devices"),
+    ("data",),
+    ("models", "visualization"),
+    ("weights",),
+    ("training", "inference"),
+    ("evaluation",),
+    ("studies",),
+    ("paper",),
+    ("commands",),
+    ("__main__",),
+)
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+FLOOR_OF["__init__"] = -1  # everybody may import the package itself
+# rooms, or single modules of a room, that start without MXNet: --help, --dry-run and data workers do
+WITHOUT_MXNET = ("gluon_bof.errors", "gluon_bof.boxes", "gluon_bof.rng", "gluon_bof.files", "gluon_bof.options", "gluon_bof.runs",
+                 "gluon_bof.weights.formats", "gluon_bof.data", "gluon_bof.commands", "gluon_bof.visualization",
+                 "gluon_bof.paper.jobs", "gluon_bof.paper.tables")
+BATCHES = ("gluon_bof.data.loader", "gluon_bof.data.shared_memory")  # make MXNet's arrays, and are data's only users of it
 
 
-def group_of(name):
-    """Group of a dotted name in the package; a new top module has to be given one above."""
-    first = (name.split(".") + ["__init__"])[1]
-    group = GROUPS.get(first, first)
-    assert group in RANKS, f"{name}: say in this test to which layer {first} belongs"
-    return group
+def room_of(name):
+    """First part of a dotted name below the package; a new room has to be given a floor above."""
+    room = (name.split(".") + ["__init__"])[1]
+    assert room in FLOOR_OF, f"{name}: say in this test on which floor {room} stands"
+    return room
 
 
 def imports(source):
@@ -33,13 +51,14 @@ def imports(source):
     return sorted(found)
 
 
-def is_within(name, module):
-    return name == module or name.startswith(module + ".")
+def is_within(name, *modules):
+    return any(name == module or name.startswith(module + ".") for module in modules)
 
 
 def faults(module, source):
     """What is wrong with the imports of a module, one text each."""
-    group = group_of(module)
+    room = room_of(module)
+    floor = len(FLOORS) if room == "__init__" else FLOOR_OF[room]
     found = []
     prepared = False
     for line, name in imports(source):
@@ -47,21 +66,20 @@ def faults(module, source):
         if name.startswith("."):
             found.append(f"{place}: write it in full")
         elif is_within(name, "gluon_bof"):
-            target = group_of(name)
-            if target != group and RANKS[target] >= RANKS[group]:
-                found.append(f"{place}: {group} stands below or beside {target}")
+            target = room_of(name)
+            if target != room and FLOOR_OF[target] >= floor:
+                found.append(f"{place}: {room} stands below or beside {target}")
         elif name.startswith("train_"):
             found.append(f"{place}: nothing imports a script")
+        elif is_within(name, "argparse") and room not in ("options", "commands"):
+            found.append(f"{place}: only options and commands know the command line")
         if module == "gluon_bof.backend":
             continue
         prepared = prepared or is_within(name, "gluon_bof.backend")
         if is_within(name, "mxnet"):
             found.append(f"{place}: only the backend does")
-        if any(is_within(name, heavy) for heavy in ("gluoncv", "gluon_bof.backend", LOADER)):
-            if group not in USERS_OF_MXNET and module != LOADER:
-                found.append(f"{place}: {group} has to start without MXNet")
-            elif is_within(name, "gluoncv") and not prepared:
-                found.append(f"{place}: gluon_bof.backend has to come first")
+        elif is_within(name, "gluoncv") and not prepared:
+            found.append(f"{place}: gluon_bof.backend has to come first")
     return found
 
 
@@ -70,27 +88,40 @@ def module_name(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+MODULES = [module_name(path) for path in sorted(PACKAGE.rglob("*.py"))]
+
+
 def test_imports_point_one_way():
+    assert len(MODULES) > 80
     paths = sorted(PACKAGE.rglob("*.py"))
-    assert len(paths) > 10
     found = [fault for path in paths for fault in faults(module_name(path), path.read_text(encoding="utf-8"))]
     assert not found, "\n".join(found)
 
 
+@pytest.mark.parametrize("room", WITHOUT_MXNET)
+def test_a_room_without_mxnet_starts_without_it(room):
+    names = [name for name in MODULES if is_within(name, room) and name not in BATCHES]
+    assert names
+    program = f"import sys, importlib\nfor name in {names!r}:\n    importlib.import_module(name)\n" \
+              "print(*[name for name in sys.modules if name.split('.')[0] in ('mxnet', 'gluoncv')])"
+    said = subprocess.run([sys.executable, "-c", program], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == ""
+
+
 @pytest.mark.parametrize("module, source", [
-    ("gluon_bof.data.voc", "from gluon_bof.models import norm"),
-    ("gluon_bof.models.norm", "from gluon_bof import training"),
+    ("gluon_bof.data.voc", "from gluon_bof.models import build"),
+    ("gluon_bof.freebies.mixup", "from gluon_bof import training"),
     ("gluon_bof.training.loop", "import gluon_bof.evaluation.voc"),
-    ("gluon_bof.evaluation.voc", "def score():\n    from gluon_bof.training.run import Run"),
-    ("gluon_bof.paper.tables", "from gluon_bof.studies import capacity"),
-    ("gluon_bof.options", "from gluon_bof.data.voc import VOC_CLASSES"),
-    ("gluon_bof.options", "from gluon_bof.backend import mx"),
-    ("gluon_bof.data.sets", "from gluon_bof.data.loader import training_loader"),
+    ("gluon_bof.training.loop", "from gluon_bof.inference import detector"),
+    ("gluon_bof.evaluation.voc", "def score():\n    from gluon_bof.commands.evaluate import main"),
+    ("gluon_bof.options.flags", "from gluon_bof.data.voc import VOC_CLASSES"),
+    ("gluon_bof.models.build", "from gluon_bof.weights.load import load_weights"),
     ("gluon_bof.data.voc", "import gluoncv.data"),
     ("gluon_bof.training.loop", "from mxnet import gluon"),
+    ("gluon_bof.evaluation.score", "import argparse"),
     ("gluon_bof.models.yolo3.network", "from gluoncv import nn\nfrom gluon_bof.backend import mx"),
     ("gluon_bof.paper.tables", "from train_yolo3 import main"),
-    ("gluon_bof.models.norm", "from . import weights"),
+    ("gluon_bof.models.build", "from . import weights"),
 ])
 def test_a_wrong_import_is_caught(module, source):
     assert len(faults(module, source)) == 1
@@ -100,8 +131,9 @@ def test_a_wrong_import_is_caught(module, source):
     ("gluon_bof", "from gluon_bof.compat import check_versions"),
     ("gluon_bof.data.loader", "from gluon_bof.backend import mx"),
     ("gluon_bof.models.yolo3.network", "from gluon_bof.backend import mx\nfrom gluoncv import nn"),
-    ("gluon_bof.training.run", "from gluon_bof import __version__"),
-    ("gluon_bof.paper.tables", "from gluon_bof.training.run import Run\nfrom gluon_bof.evaluation import voc"),
+    ("gluon_bof.runs.folder", "from gluon_bof._version import __version__"),
+    ("gluon_bof.options.flags", "import argparse"),
+    ("gluon_bof.paper.tables", "from gluon_bof.runs.folder import Run\nfrom gluon_bof.evaluation import voc"),
 ])
 def test_a_right_import_passes(module, source):
     assert faults(module, source) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gluon_bof import __version__
+from gluon_bof._version import __version__
 from gluon_bof.compat import numpy_pin
 
 try:

@@ -12,8 +12,8 @@ import time
 import numpy as np
 import pytest
 
-from gluon_bof.models import params_format
-from gluon_bof.training.checkpoint_files import checkpoints
+from gluon_bof.runs.folder import checkpoints
+from gluon_bof.weights.formats import params as params_format
 from tests.scripts import ROOT, Script, after_rows, in_the_middle_of_a_checkpoint, parameters, wait_for
 from tests.tiny_sets import write_voc_set
 

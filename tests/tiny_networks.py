@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from gluon_bof.backend import gluon, mx
-from gluon_bof.models.detector import build_network
+from gluon_bof.models.build import build_network
 from gluon_bof.models.preprocess import Normalise
-from gluon_bof.models.weights import save_weights
-from gluon_bof.options import Yolo3Options
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.weights.load import save_weights
 from tests.tiny_sets import CLASSES
 
 NETWORK = "mobilenet0.25-slim"

@@ -1,21 +1,20 @@
-"""python -m gluon_bof check DATASET: read a whole set, decode every picture, report what is in it and what is wrong."""
+"""Reads a whole set, decodes every image, and reports what is in it and what is wrong."""
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm import tqdm
 
-from gluon_bof.data.boxes import Fault, area
-from gluon_bof.data.pictures import read_picture
-from gluon_bof.data.sets import class_names, open_set
+from gluon_bof.boxes import Fault, area
+from gluon_bof.data.images import read_picture
+from gluon_bof.data.sets import open_set
 from gluon_bof.data.voc import declared_size
-from gluon_bof.errors import Parser, UserError, user_facing
+from gluon_bof.errors import UserError
 
 ROLES = ("train", "val")
 SMALL, MEDIUM = 32 ** 2, 96 ** 2  # COCO's bounds, in square pixels
@@ -95,22 +94,6 @@ def format_report(report):
     return "\n".join(lines + _fault_lines(report.faults))
 
 
-@user_facing
-def main(argv=None):
-    """The command: report on stderr, one JSON object as last line of stdout. Returns 0, or 1 if there are faults."""
-    parser = Parser("python -m gluon_bof check", description=__doc__.split(": ", 1)[1])
-    parser.add_argument("dataset", metavar="DATASET", help="shapes, voc, coco, or a folder of VOC's or COCO's layout")
-    parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
-    parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line")
-    parser.add_argument("--split", default=None, help="read this split; default: the training and validation parts")
-    arguments = parser.parse_args(argv)
-    classes = class_names(arguments.classes) if arguments.classes else None
-    report = check_set(arguments.dataset, arguments.dataset_root, classes, arguments.split)
-    print(format_report(report), file=sys.stderr)
-    print(json.dumps(_summary(report)))
-    return 1 if report.faults else 0
-
-
 def _count_boxes(report, records):
     counts = np.zeros(len(report.classes), int)
     for record in records:
@@ -166,15 +149,3 @@ def _fault_lines(faults):
         lines.append(f"  {kind}: {number}")
         lines += [f"    {fault.path}: {fault.message}" for fault in faults if fault.kind == kind]
     return lines
-
-
-def _summary(report):
-    whole = asdict(report)
-    counts = whole.pop("boxes_per_picture")
-    return dict(whole, boxes=report.boxes, most_boxes_in_a_picture=max(counts),
-                duplicates=sum(len(group) - 1 for group in report.duplicates),
-                faults=len(report.faults), faults_by_kind=dict(Counter(fault.kind for fault in report.faults)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,12 +11,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from gluon_bof.data.augment import GREY, View, best_interpolation, render
-from gluon_bof.data.draws import augment_generator
-from gluon_bof.data.mixup import blend_pictures
-from gluon_bof.data.pictures import ENDINGS, read_picture
+from gluon_bof.data.images import ENDINGS, read_picture
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
+from gluon_bof.freebies.augmentation import GREY, View, best_interpolation, render
+from gluon_bof.freebies.mixup import blend_pictures
+from gluon_bof.rng import augment_generator
 
 IMAGENET_ROOT = os.path.join("~", ".mxnet", "datasets", "imagenet")
 ROLES = ("train", "val")

@@ -10,9 +10,9 @@ import os
 
 import numpy as np
 
-from gluon_bof.data.boxes import DetectionSet, Fault, Record
+from gluon_bof.boxes import DetectionSet, Fault, Record
 from gluon_bof.data.faults import FaultPolicy, fit_box
-from gluon_bof.data.pictures import finite_number, picture_size, unique_names
+from gluon_bof.data.images import finite_number, picture_size, unique_names
 from gluon_bof.errors import UserError
 
 TRAIN2017_PICTURES = 118287

@@ -1,7 +1,7 @@
 """What to do about something wrong in a data set: stop, or leave it out and remember."""
 from __future__ import annotations
 
-from gluon_bof.data.boxes import Fault
+from gluon_bof.boxes import Fault
 from gluon_bof.errors import UserError
 
 SLACK = 1.0  # pixels by which a box may reach over the edge: sets differ in where they count from

@@ -4,42 +4,21 @@ Workers use numpy and cv2 only, on one thread; all that is random comes from the
 """
 from __future__ import annotations
 
-import ctypes
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 
-from gluon_bof.backend import gluon, mx
-from gluon_bof.data.augment import FILL, Augmentation, follow, render, whole_view
-from gluon_bof.data.boxes import TRUTH_COLUMNS
-from gluon_bof.data.draws import augment_generator
-from gluon_bof.data.mixup import blend_pictures, merge_truths, mixed_shape
-from gluon_bof.data.pictures import read_picture
+from gluon_bof.backend import gluon
+from gluon_bof.boxes import TRUTH_COLUMNS
+from gluon_bof.data.images import read_picture
+from gluon_bof.data.shared_memory import wire_array, wire_pictures
+from gluon_bof.data.transforms import square
 from gluon_bof.data.workers import settle_worker
 from gluon_bof.errors import UserError
+from gluon_bof.freebies.augmentation import Augmentation, follow, render
+from gluon_bof.freebies.mixup import blend_pictures, merge_truths, mixed_shape
+from gluon_bof.rng import augment_generator
 
 LEAST_ROWS = 8
-
-
-def square(shape, size):
-    """(size, size): the aspect ratio goes, as YOLOv3's does in the paper. shape: (H, W, ...) of the picture."""
-    return size, size
-
-
-class ShortSide:
-    """(width, height) with the short side at `size` but the long one at most at `longest`, as Faster R-CNN's pictures."""
-
-    def __init__(self, longest):
-        self.longest = longest
-
-    def __call__(self, shape, size):
-        height, width = shape[:2]
-        scale = size / min(height, width)
-        if round(scale * max(height, width)) > self.longest:
-            scale = self.longest / max(height, width)
-        # Python rounds halves to even, as GluonCV's rounding does
-        return max(1, int(round(width * scale))), max(1, int(round(height * scale)))
 
 
 class TrainingPictures(gluon.data.Dataset):
@@ -102,18 +81,6 @@ class ValidationPictures(gluon.data.Dataset):
         return render(picture, self.view(picture.shape)), index
 
 
-class Sight(NamedTuple):
-    """How validation and prediction see a picture: fit and size as in training; interpolation: OpenCV's number, or None
-    for the one that suits the resize. A callable, shape (H, W, ...) -> View."""
-
-    fit: object
-    size: int
-    interpolation: object = None
-
-    def __call__(self, shape):
-        return whole_view(shape, self.fit(shape, self.size), self.interpolation)
-
-
 def pad_truths(truths):
     """(B, M, 6) float32 from a list of (Mi, 6); rows of -1 fill up. M is a power of two, at least 8, so that few
     different shapes reach the network."""
@@ -172,31 +139,3 @@ def largest_batch(records, pictures, side, mixed):
     most = sorted(len(record.boxes) for record in records)[-2 if mixed else -1:]
     return (wire_array(np.zeros((pictures, side, side, 3), np.uint8), False),
             wire_array(pad_truths([np.full((sum(most), TRUTH_COLUMNS), -1)] * pictures), False))
-
-
-def wire_memory(shape, dtype, shared):
-    """(MXNet's array, the numpy array of its memory): in memory that other processes see where it is `shared`."""
-    target = mx.nd.empty(shape, ctx=mx.Context("cpu_shared" if shared else "cpu", 0), dtype=dtype)
-    address = ctypes.c_void_p()
-    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(target.handle, ctypes.byref(address)))
-    count = int(np.prod(shape))
-    memory = (ctypes.c_byte * (count * np.dtype(dtype).itemsize)).from_address(address.value)
-    return target, np.frombuffer(memory, dtype, count).reshape(shape)
-
-
-def wire_array(array, shared):
-    """The numpy array as MXNet's, in memory that other processes see where it is `shared`."""
-    target, memory = wire_memory(array.shape, array.dtype, shared)
-    memory[...] = array
-    return target
-
-
-def wire_pictures(pictures, shared):
-    """(B, H, W, 3) uint8 of pictures of several sizes, each in the top left corner of its canvas, in one write."""
-    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
-    target, memory = wire_memory((len(pictures), height, width, 3), np.uint8, shared)
-    for place, picture in zip(memory, pictures):
-        place[:picture.shape[0], :picture.shape[1]] = picture
-        place[picture.shape[0]:] = FILL
-        place[:picture.shape[0], picture.shape[1]:] = FILL
-    return target

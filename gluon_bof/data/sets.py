@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from gluon_bof.data.coco import is_coco, load_coco
-from gluon_bof.data.pictures import unique_names
+from gluon_bof.data.images import unique_names
 from gluon_bof.data.voc import is_voc, load_voc
 from gluon_bof.errors import UserError
 

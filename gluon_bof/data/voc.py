@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gluon_bof.data.boxes import DetectionSet, Record
+from gluon_bof.boxes import DetectionSet, Record
 from gluon_bof.data.faults import FaultPolicy, fit_box
-from gluon_bof.data.pictures import ENDINGS, finite_number, picture_size, unique_names
+from gluon_bof.data.images import ENDINGS, finite_number, picture_size, unique_names
 from gluon_bof.errors import UserError
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",

@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from gluon_bof.data.coco import category_ids
-from gluon_bof.data.pictures import finite_number
+from gluon_bof.data.images import finite_number
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 

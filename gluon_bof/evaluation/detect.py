@@ -5,7 +5,7 @@ import sys
 
 from tqdm import tqdm
 
-from gluon_bof.models.detector import unpack
+from gluon_bof.inference.detector import unpack
 
 
 def detect(graph, loader, records, device, should_stop=lambda: False, progress=None):

@@ -1,6 +1,6 @@
 """uint8 batch -> normalised network input, on the device."""
 from gluon_bof.backend import gluon
-from gluon_bof.data.augment import MEAN, STD
+from gluon_bof.freebies.augmentation import MEAN, STD
 
 
 class Normalise(gluon.HybridBlock):

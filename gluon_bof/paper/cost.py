@@ -16,7 +16,7 @@ OF_TRAINING = ("__init__", "__lr_mult__", "__wd_mult__")  # an input's attribute
 def compare_runs(first, last, pictures=16):
     """Export both runs' inference graphs, count their operators, measure them in turn on the last run's validation
     pictures, and keep what was found in the last run's folder as cost.json."""
-    from gluon_bof.paper.launch import keep_result
+    from gluon_bof.paper.jobs import keep_result
     sides = {work.row.name: _Side(work, pictures) for work in (first, last)}
     throughputs = {name: [] for name in sides}
     for number in range(ROUNDS):
@@ -33,8 +33,8 @@ def compare_runs(first, last, pictures=16):
 
 class _Side:
     def __init__(self, work, count):
-        from gluon_bof.models.detector import open_detector
-        from gluon_bof.data.pictures import read_picture
+        from gluon_bof.data.images import read_picture
+        from gluon_bof.inference.detector import open_detector
         self.detector = open_detector(os.path.join(work.folder, "last.params"),
                                       **({} if work.options.gpus is None else {"gpus": work.options.gpus}))
         self.pictures = [read_picture(record.path) for record in _validation_records(self.detector.options)[:count]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gluon_bof.data.boxes import area, iou
+from gluon_bof.boxes import area, iou
 
 ANY_CLASS = -1
 LEAST_IOU = 0.5  # of a detection with what it finds

@@ -9,10 +9,10 @@ import statistics
 from dataclasses import dataclass, replace
 
 from gluon_bof.errors import UserError
-from gluon_bof.options import EMBEDDED, build_parser, integers
-from gluon_bof.paper import launch
-from gluon_bof.paper.recipes import SMALL_PICTURES, TABLES, VOC_METRIC, Row, Table
-from gluon_bof.training.checkpoint_files import checkpoints
+from gluon_bof.options.flags import EMBEDDED, build_parser, integers
+from gluon_bof.options.recipes import SMALL_PICTURES, TABLES, VOC_METRIC, Row, Table
+from gluon_bof.paper import jobs as launch
+from gluon_bof.runs.folder import checkpoints
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small runs: the same bits on any number of cores, and two do not spin against each other
 OWN = ("dataset", "dataset_root", "name", "runs", "resume", "seed", "gpus", "dry_run")  # set by the table, not after --

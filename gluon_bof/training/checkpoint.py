@@ -1,24 +1,14 @@
-"""Whole state of a run in one file, atomic and with a checksum; exact resume. Nothing goes through pickle.
-
-A checkpoint is a line of JSON (format, checksum, and `meta`: where the run stands) and an MXNet parameter list: the
-weights under "weight/", the optimizer's states under "state/<parameter number>/<array number>".
-"""
+"""Saving and restoring the whole state of a run: network, optimizer, position."""
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
-import os
 
 from gluon_bof.backend import mx
-from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
-from gluon_bof.models import params_format
-from gluon_bof.models.weights import on_device, set_weights
-from gluon_bof.training.checkpoint_files import checkpoints
-
-FORMAT = "gluon_bof checkpoint 1"
-LONGEST_HEADER = 1 << 26  # bytes; a foreign file may hold no line's end
+from gluon_bof.weights.formats import params as params_format
+from gluon_bof.weights.formats.checkpoint import FORMAT, _digest, read_checkpoint
+from gluon_bof.weights.load import on_device, set_weights
 
 
 def save_checkpoint(path, network, trainer, meta):
@@ -33,35 +23,6 @@ def save_checkpoint(path, network, trainer, meta):
     write_atomically(path, itertools.chain([json.dumps(header).encode() + b"\n"], params_format.pieces(arrays)))
 
 
-def read_checkpoint(path):
-    """(meta, {name: array}) of a checkpoint. Raises UserError for one that is torn or no checkpoint."""
-    try:
-        with open(path, "rb") as file:
-            line, payload = file.readline(LONGEST_HEADER), file.read()
-    except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror})", path, "check the path") from None
-    try:
-        header = json.loads(line)
-        if header["format"] != FORMAT:
-            raise ValueError("unknown format")
-        if header["sha256"] != _digest(header["meta"], [payload]):
-            raise ValueError("the checksum does not fit")
-        return header["meta"], params_format.loads(payload)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:  # the last: JSON that is nested without end
-        raise UserError(f"this checkpoint is damaged ({error})", path, _one_before(path)) from None
-
-
-def _one_before(path):
-    folder = os.path.dirname(path)
-    for older in reversed([other for other in checkpoints(folder) if other < path]):
-        try:
-            read_checkpoint(older)
-        except UserError:
-            continue
-        return f"the one before it is whole: --resume {older}"
-    return "none before it is whole; start again without --resume"
-
-
 def load_checkpoint(path, network, trainer):
     """Put a checkpoint's weights and optimizer states back. Returns its meta."""
     meta, arrays = read_checkpoint(path)
@@ -70,16 +31,6 @@ def load_checkpoint(path, network, trainer):
     _restore_optimizer(trainer, arrays, meta["optimizer"])
     return meta
 
-
-def _digest(meta, payload):
-    digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
-    for piece in payload:
-        digest.update(piece)
-    return digest.hexdigest()
-
-
-# Gluon's own way to save a trainer is a pickle of it, so these three reach for its updaters; they are local to this
-# process because devices.build_trainer says update_on_kvstore=False.
 
 def _flat(state):
     """The arrays of an optimizer's state, which is None, an array, or nested tuples of them."""

@@ -9,8 +9,8 @@ from collections import deque
 import numpy as np
 
 from gluon_bof.backend import autograd, mx
+from gluon_bof.devices import split
 from gluon_bof.errors import UserError
-from gluon_bof.models.devices import split
 
 LAG = 2  # steps in flight; also keeps the host from running ahead of the device without bound
 

@@ -1,8 +1,9 @@
-"""MXNet's optimizers by their flags; which parameters weight decay spares (paper's --no-wd)."""
+"""MXNet's optimizers by their flags, the trainer that joins devices, mixed precision; which parameters weight decay spares."""
 from __future__ import annotations
 
-from gluon_bof.backend import mx
-from gluon_bof.training.schedule import CountedFromOne
+from gluon_bof.backend import gluon, mx
+from gluon_bof.errors import UserError
+from gluon_bof.freebies.schedule import CountedFromOne
 
 
 def build_optimizer(options, schedule):
@@ -22,3 +23,26 @@ def exempt_from_decay(network):
     """No weight decay on biases and on batch normalisation's beta and gamma."""
     for parameter in network.collect_params(".*beta|.*gamma|.*bias").values():
         parameter.wd_mult = 0.0
+
+
+def build_trainer(parameters, optimizer, devices, amp=False, horovod=None, kvstore="device"):
+    """gluon.Trainer whose optimizer states stay in this process, so that a checkpoint can hold them."""
+    if horovod is not None:
+        return horovod.DistributedTrainer(parameters, optimizer)
+    if kvstore == "nccl" and devices[0].device_type == "cpu":
+        kvstore = "device"
+    # one device has nothing to sum, unless other machines have
+    joined = len(devices) > 1 or kvstore.startswith("dist")
+    trainer = gluon.Trainer(parameters, optimizer, kvstore=kvstore if joined else None,
+                            update_on_kvstore=False)
+    if amp:
+        mx.contrib.amp.init_trainer(trainer)
+    return trainer
+
+
+def start_amp(devices):
+    """Switch MXNet to fp16 where it may; before the network is built. Raises UserError on the CPU."""
+    if devices[0].device_type == "cpu":
+        raise UserError("--amp needs a GPU: MXNet 1.9.1 has no fp16 matrix products on the CPU",
+                        remedy="leave --amp out")
+    mx.contrib.amp.init()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.common import in_turn, ratio, voc_folder
-from gluon_bof.data.pictures import read_picture
+from gluon_bof.data.images import read_picture
 from gluon_bof.data.sets import open_set
 from gluon_bof.data.shapes import ensure_drawn
 from tests.tiny_sets import write_voc_set

@@ -4,9 +4,20 @@ import json
 import numpy as np
 import pytest
 
-from gluon_bof.data.anchors import (COUNT, DEFAULT, MOST_SEARCHED, box_sizes, default_anchors, fit_anchors, mean_best_iou, quality,
-                                    read_anchors, size_iou, write_anchors)
-from gluon_bof.data.boxes import Record
+from gluon_bof.boxes import Record
+from gluon_bof.data.anchors import (
+    COUNT,
+    DEFAULT,
+    MOST_SEARCHED,
+    box_sizes,
+    default_anchors,
+    fit_anchors,
+    mean_best_iou,
+    quality,
+    read_anchors,
+    size_iou,
+    write_anchors,
+)
 from gluon_bof.errors import UserError
 
 # nine sizes of which no two have a high IoU, sorted by area

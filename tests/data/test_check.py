@@ -5,7 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_bof.data.check import check_set, format_report, main
+from gluon_bof.commands.check import main
+from gluon_bof.data.check import check_set, format_report
 from tests.data import test_coco, test_voc
 
 

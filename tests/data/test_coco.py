@@ -64,6 +64,7 @@ def test_boxes_equal_pycocotools(tmp_path):
 
 def test_boxes_are_gluoncvs_but_for_the_last_pixel(tmp_path):
     import gluon_bof.backend  # noqa: F401  settles NumPy's old names before GluonCV asks for them
+
     from gluoncv.data import COCODetection
     rng = np.random.default_rng(5)
     names = COCODetection.CLASSES

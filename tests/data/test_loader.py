@@ -7,12 +7,13 @@ import time
 import numpy as np
 import pytest
 
-from gluon_bof.data.augment import Augmentation
-from gluon_bof.data.draws import BatchDraws, MixRatio
-from gluon_bof.data.loader import (Sight, TrainingPictures, ValidationPictures, pad_truths, square, training_loader,
-                                    validation_loader)
+from gluon_bof.data.loader import TrainingPictures, ValidationPictures, pad_truths, training_loader, validation_loader
+from gluon_bof.data.sampler import BatchDraws
+from gluon_bof.data.transforms import Sight, square
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
+from gluon_bof.freebies.augmentation import Augmentation
+from gluon_bof.freebies.mixup import MixRatio
 from tests.tiny_sets import write_voc_set
 
 

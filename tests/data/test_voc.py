@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_bof.data.boxes import DetectionSet
+from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.voc import VOC_CLASSES, declared_size, is_voc, load_voc
 from gluon_bof.errors import UserError
 
@@ -52,6 +52,7 @@ def one(tmp_path, *objects, **options):
 
 def test_boxes_equal_gluoncv(tmp_path):
     import gluon_bof.backend  # noqa: F401  settles NumPy's old names before GluonCV asks for them
+
     from gluoncv.data import VOCDetection
     rng = np.random.default_rng(3)
     for year in (2007, 2012):

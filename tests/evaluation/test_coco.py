@@ -10,7 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from gluon_bof.data.boxes import Detections, DetectionSet, Record
+from gluon_bof.boxes import Detections, DetectionSet, Record
 from gluon_bof.data.coco import load_coco
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.coco import coco_average_precision, save_detections

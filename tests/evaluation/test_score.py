@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from gluon_bof.data.boxes import Detections, DetectionSet, Record
+from gluon_bof.boxes import Detections, DetectionSet, Record
 from gluon_bof.evaluation.score import score
 
 BOXES = np.array([[10, 10, 60, 60], [100, 20, 180, 90]], np.float32)

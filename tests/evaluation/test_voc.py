@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import gluon_bof.backend  # noqa: F401  before gluoncv
-from gluoncv.utils.metrics.voc_detection import VOC07MApMetric, VOCMApMetric
-
-from gluon_bof.data.boxes import Detections, Record
+from gluon_bof.boxes import Detections, Record
 from gluon_bof.evaluation.voc import mean_ap, per_class_table, voc_average_precision
+
+from gluoncv.utils.metrics.voc_detection import VOC07MApMetric, VOCMApMetric
 
 TOLERANCE = 1e-6
 SIZE = 200

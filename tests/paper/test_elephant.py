@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_bof.data.boxes import Detections
+from gluon_bof.boxes import Detections
 from gluon_bof.paper.elephant import ANY_CLASS, Slide, covered_share, paste, places, scores_of, slide
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)

@@ -16,18 +16,22 @@ from matplotlib.text import Text
 from PIL import Image
 
 from gluon_bof.backend import mx
-from gluon_bof.data.mixup import blend_pictures
-from gluon_bof.data.pictures import read_picture
+from gluon_bof.commands import figure as figures
+from gluon_bof.commands.evaluate import read_arguments
+from gluon_bof.data.images import read_picture
 from gluon_bof.errors import UserError
-from gluon_bof.evaluation.command import evaluate, read_arguments
-from gluon_bof.models.detector import build_network
-from gluon_bof.models.weights import save_weights
-from gluon_bof.options import Yolo3Options
-from gluon_bof.paper import figure_classes, figure_page, figure_schedules, figures
-from gluon_bof.paper.figure_mixup import blend_resized
-from gluon_bof.paper.figure_ratios import sampled_ratios
-from gluon_bof.paper.recipes import TABLES
-from gluon_bof.training.run import create_run
+from gluon_bof.evaluation.evaluate import evaluate
+from gluon_bof.freebies.mixup import blend_pictures
+from gluon_bof.models.build import build_network
+from gluon_bof.options.recipes import TABLES
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.paper.figures import classes as figure_classes
+from gluon_bof.paper.figures import page as figure_page
+from gluon_bof.paper.figures import schedules as figure_schedules
+from gluon_bof.paper.figures.mixup import blend_resized
+from gluon_bof.paper.figures.ratios import sampled_ratios
+from gluon_bof.runs.folder import create_run
+from gluon_bof.weights.load import save_weights
 from tests.scripts import ROOT
 from tests.tiny_sets import CLASSES, write_voc_set
 
@@ -204,7 +208,7 @@ def evaluations(run):
 
 
 def test_figure_1_is_evaluation_and_measurement_beside_given_points(run, evaluations, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("gluon_bof.paper.figure_throughput.LEAST_SECONDS", 0.02)
+    monkeypatch.setattr("gluon_bof.paper.figures.throughput.LEAST_SECONDS", 0.02)
     (tmp_path / "points.csv").write_text("name,map,throughput,series\nother,0.25,90,theirs\nsmaller,0.2,120,theirs\n")
     answer, rows = called(capsys, 1, "--runs", run.folder, "--points", tmp_path / "points.csv", "--out", tmp_path)
     assert [(row["name"], float(row["map"])) for row in rows] == [("other", 0.25), ("smaller", 0.2),

@@ -14,15 +14,15 @@ import pytest
 
 import train_faster_rcnn
 import train_yolo3
+from gluon_bof.commands import pretrain
+from gluon_bof.commands.evaluate import read_arguments
+from gluon_bof.commands.table import commands_of, read_request
 from gluon_bof.errors import UserError
-from gluon_bof.evaluation.command import read_arguments
-from gluon_bof.paper.recipes import EMBEDDED_FASTER_RCNN, EMBEDDED_YOLO3, TABLES
-from gluon_bof.options import parse
+from gluon_bof.options.classifier import PretrainOptions
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions, resolve
+from gluon_bof.options.flags import parse
+from gluon_bof.options.recipes import EMBEDDED_FASTER_RCNN, EMBEDDED_YOLO3, TABLES
 from gluon_bof.paper.tables import Request, chosen_rows, chosen_seeds, plan
-from gluon_bof.paper.tables_command import commands_of, read_request
-from gluon_bof.rcnn_options import FasterRcnnOptions, resolve
-from gluon_bof.training import pretrain
-from gluon_bof.training.pretrain_options import PretrainOptions
 from tests.scripts import ROOT
 from tests.tiny_sets import write_voc_set
 

@@ -7,11 +7,13 @@ import pytest
 
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.errors import UserError
-from gluon_bof.options import OPTIMIZERS, Yolo3Options
-from gluon_bof.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
-from gluon_bof.training.checkpoint_files import checkpoint_path, checkpoints, keep_newest
+from gluon_bof.freebies.schedule import build_schedule
+from gluon_bof.options.training import OPTIMIZERS
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.runs.folder import checkpoint_path, checkpoints, keep_newest
+from gluon_bof.training.checkpoint import load_checkpoint, save_checkpoint
 from gluon_bof.training.optimizer import build_optimizer
-from gluon_bof.training.schedule import build_schedule
+from gluon_bof.weights.formats.checkpoint import read_checkpoint
 
 
 def small_network(seed):

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from gluon_bof.backend import gluon, mx
+from gluon_bof.devices import contexts, parse_cards, refuse_too_new
 from gluon_bof.errors import UserError
-from gluon_bof.models.devices import build_trainer, contexts, parse_cards, refuse_too_new
-from gluon_bof.models.norm import norm_layer
+from gluon_bof.freebies.sync_batch_norm import norm_layer
 from gluon_bof.training.loop import EpochLosses, Step, train_epoch
+from gluon_bof.training.optimizer import build_trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 

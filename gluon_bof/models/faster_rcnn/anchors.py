@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gluon_bof.rcnn_options import numbers
+from gluon_bof.options.flags import numbers
 
 
 def anchor_grid(options):

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from gluon_bof.data.draws import Purpose, generator
-from gluon_bof.data.loader import TrainingPictures, pad_truths, wire_array, wire_pictures
+from gluon_bof.data.loader import TrainingPictures, pad_truths
+from gluon_bof.data.shared_memory import wire_array, wire_pictures
 from gluon_bof.models.faster_rcnn.targets import anchor_targets
+from gluon_bof.rng import Purpose, generator
 
 
 class DrawnPictures(TrainingPictures):

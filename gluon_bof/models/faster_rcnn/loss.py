@@ -6,10 +6,10 @@ of the device's batch, over the number of sampled anchors or regions of all of t
 from __future__ import annotations
 
 from gluon_bof.backend import autograd, gluon
-from gluon_bof.models.faster_rcnn.targets import ANCHOR_COLUMNS, BOX, LABEL, ANCHOR_NUMBER, WEIGHT
+from gluon_bof.freebies.label_smoothing import Smoothing
+from gluon_bof.models.faster_rcnn.targets import ANCHOR_COLUMNS, ANCHOR_NUMBER, BOX, LABEL, WEIGHT
+from gluon_bof.models.gather import take_rows
 from gluon_bof.models.preprocess import Normalise
-from gluon_bof.models.rows import take_rows
-from gluon_bof.models.smoothing import Smoothing
 
 
 def huber(F, difference, rho):

@@ -5,10 +5,10 @@ import warnings
 from functools import partial
 
 from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.freebies.sync_batch_norm import LearningBatchNorm, norm_layer
 from gluon_bof.models.faster_rcnn.targets import RegionSampler, RegionTargets
-from gluon_bof.models.norm import LearningBatchNorm, norm_layer
-from gluon_bof.models.rows import take_rows
-from gluon_bof.rcnn_options import numbers
+from gluon_bof.models.gather import take_rows
+from gluon_bof.options.flags import numbers
 
 from gluoncv.model_zoo import resnest, resnetv1b
 from gluoncv.model_zoo.rcnn.faster_rcnn.faster_rcnn import FasterRCNN as GluonCVFasterRCNN

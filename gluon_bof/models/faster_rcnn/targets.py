@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gluon_bof.backend import gluon
-from gluon_bof.models.rows import take_rows
+from gluon_bof.models.gather import take_rows
 
 SLIGHTLY = np.spacing(np.float32(1))
 # columns of a sampled anchor: its number, 1 for an object or 0, its weight, and the four box targets

@@ -5,8 +5,8 @@ Equal to GluonCV's YOLOV3TargetMerger and YOLOV3Loss; box and class losses are c
 from __future__ import annotations
 
 from gluon_bof.backend import autograd, gluon
+from gluon_bof.freebies.label_smoothing import Smoothing
 from gluon_bof.models.preprocess import Normalise
-from gluon_bof.models.smoothing import Smoothing
 from gluon_bof.models.yolo3.targets import BoxTargets
 
 IGNORE_IOU = 0.7

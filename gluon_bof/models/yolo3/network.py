@@ -7,11 +7,11 @@ from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.data.anchors import DEFAULT as ANCHORS
 from gluon_bof.data.anchors import STRIDES
 from gluon_bof.errors import UserError
-from gluon_bof.models.rows import take_rows
+from gluon_bof.models.gather import take_rows
 
 from gluoncv.model_zoo.mobilenet import get_mobilenet
 from gluoncv.model_zoo.yolo.darknet import darknet53
-from gluoncv.model_zoo.yolo.yolo3 import YOLOOutputV3, YOLOV3
+from gluoncv.model_zoo.yolo.yolo3 import YOLOV3, YOLOOutputV3
 
 LEAST_SCORE = 0.01  # below which nothing counts as detected, as in GluonCV
 # name: (features' builder, where the stages end, channels of the three heads)

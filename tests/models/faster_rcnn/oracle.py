@@ -8,9 +8,9 @@ from gluon_bof.models.faster_rcnn import network as network_module
 from gluon_bof.models.faster_rcnn.loss import FasterRCNNLoss
 from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
 from gluon_bof.models.faster_rcnn.targets import anchor_targets
-from gluon_bof.models.weights import set_weights, weights_of
-from gluon_bof.options import parse
-from gluon_bof.rcnn_options import FasterRcnnOptions, check_faster_rcnn, resolve
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions, check_faster_rcnn, resolve
+from gluon_bof.options.flags import parse
+from gluon_bof.weights.load import set_weights, weights_of
 
 from gluoncv.model_zoo.rcnn.faster_rcnn.data_parallel import ForwardBackwardTask
 from gluoncv.model_zoo.rcnn.rpn.rpn_target import RPNTargetGenerator

@@ -2,10 +2,13 @@
 import numpy as np
 import pytest
 
-from gluon_bof.data.augment import Augmentation
-from gluon_bof.data.draws import BatchDraws, MixRatio
-from gluon_bof.data.loader import ShortSide, training_loader, wire_pictures
+from gluon_bof.data.loader import training_loader
+from gluon_bof.data.sampler import BatchDraws
+from gluon_bof.data.shared_memory import wire_pictures
+from gluon_bof.data.transforms import ShortSide
 from gluon_bof.data.voc import load_voc
+from gluon_bof.freebies.augmentation import Augmentation
+from gluon_bof.freebies.mixup import MixRatio
 from gluon_bof.models.faster_rcnn.anchors import AnchorGrid
 from gluon_bof.models.faster_rcnn.batch import DrawnPictures, RegionBatch
 from tests.tiny_sets import write_voc_set

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from gluon_bof.backend import autograd, mx
+from gluon_bof.freebies.label_smoothing import Smoothing, equation_3
 from gluon_bof.models.faster_rcnn.anchors import anchor_grid
 from gluon_bof.models.faster_rcnn.loss import FasterRCNNLoss, NormalisePadded, huber
 from gluon_bof.models.preprocess import Normalise
-from gluon_bof.models.smoothing import Smoothing, equation_3
 from tests.models.faster_rcnn import oracle
 
 RHOS = dict(rpn_rho=1 / 9, head_rho=1.0)

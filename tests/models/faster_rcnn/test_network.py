@@ -4,11 +4,12 @@ import pytest
 
 from gluon_bof.backend import mx
 from gluon_bof.errors import UserError
-from gluon_bof.models.detector import Detector, build_network, export_name
+from gluon_bof.inference.detector import Detector
+from gluon_bof.models.build import build_network, export_name
 from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
-from gluon_bof.models.weights import load_backbone, load_weights, save_weights, structured_parameters
-from gluon_bof.options import parse
-from gluon_bof.rcnn_options import FasterRcnnOptions, resolve
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions, resolve
+from gluon_bof.options.flags import parse
+from gluon_bof.weights.load import load_backbone, load_weights, save_weights, structured_parameters
 from tests.models.faster_rcnn import oracle
 
 from gluoncv.data import COCODetection, VOCDetection

@@ -1,16 +1,17 @@
 """Targets, losses and gradients against GluonCV's own generators, network and loss."""
-import gluoncv
 import numpy as np
 import pytest
-from gluoncv.model_zoo.yolo.yolo_target import YOLOV3PrefetchTargetGenerator
 
 from gluon_bof.backend import autograd, mx
-from gluon_bof.models.smoothing import equation_3, gluoncv_variant
-from gluon_bof.models.weights import load_weights, save_weights, structured_parameters
+from gluon_bof.freebies.label_smoothing import equation_3, gluoncv_variant
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.models.yolo3.loss import TrainingGraph, YOLOv3Loss
 from gluon_bof.models.yolo3.network import build_yolo3
 from gluon_bof.models.yolo3.targets import BoxTargets, grid_on, grid_tables
+from gluon_bof.weights.load import load_weights, save_weights, structured_parameters
+
+import gluoncv
+from gluoncv.model_zoo.yolo.yolo_target import YOLOV3PrefetchTargetGenerator
 
 CLASSES = ("cat", "dog", "cow", "car", "bus")
 TOLERANCE = 1e-5

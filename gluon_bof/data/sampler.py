@@ -1,0 +1,106 @@
+"""The sampler decides: everything random about a batch, drawn in the main process from a counter-based generator.
+
+A draw depends on nothing but (seed, epoch, batch, position), so batches are the same bits for any number of workers,
+nobody repeats another's draws, mixup can end at any epoch, and training resumes at any batch (paper, 3.1 and 3.6).
+"""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gluon_bof.rng import Purpose, generator
+
+
+class Draw(NamedTuple):
+    """What a worker needs to make one sample. `partner` is -1 where nothing is mixed; `ratio` weighs `index`."""
+
+    index: int
+    partner: int
+    ratio: float
+    size: int
+    place: tuple  # (seed, epoch, batch, position), the key of the worker's own generator
+
+
+def group_alike(order, keys, batch_size, rng, batches=32):
+    """The order with items of like keys next to each other, in shuffled batches: the items of every `batches` batches are
+    sorted by key and their batches shuffled, so that every item stays near its place."""
+    grouped = []
+    for begin in range(0, len(order), batches * batch_size):
+        bucket = order[begin:begin + batches * batch_size]
+        bucket = bucket[np.argsort(keys[begin:begin + batches * batch_size], kind="stable")]
+        parts = [bucket[i:i + batch_size] for i in range(0, len(bucket), batch_size)]
+        grouped += [parts[i] for i in rng.permutation(len(parts))]
+    return np.concatenate(grouped)
+
+
+class BatchDraws:
+    """Batch sampler for `gluon.data.DataLoader`: lists of draws of one epoch.
+
+    The pictures form one endless stream of shuffled rounds and an epoch is `pictures // batch_size` batches of it (at
+    least one), so no picture is dropped, none is seen much more often, and the run is as long as its schedule.
+
+    sizes: sides in pixels, one per batch, redrawn every `size_interval` batches. mix: MixRatio or None; applied in
+    epochs before `mix_until`. shard: (rank, ranks), every process draws the same batch and takes its own part of it.
+    aspects: width over height of each picture, to bring alike ones together where batches are padded; or None."""
+
+    def __init__(self, pictures, batch_size, seed, sizes, size_interval=10, mix=None, mix_until=0,
+                 epoch_pictures=None, shard=(0, 1), aspects=None):
+        self.aspects = None if aspects is None or batch_size == 1 else np.asarray(aspects)
+        self.pictures = pictures
+        self.batch_size = batch_size
+        self.seed = seed
+        self.sizes = tuple(sizes)
+        self.size_interval = max(1, size_interval)
+        self.mix = mix if pictures > 1 else None  # a picture has no other to mix with
+        self.mix_until = mix_until
+        self.shard = shard
+        self.batches = max(1, (epoch_pictures or pictures) // batch_size)
+        self._round = (None, None)
+        self.start(0)
+
+    def start(self, epoch, batch=0):
+        """The next iteration yields the batches of this epoch from this batch on."""
+        self.epoch, self.first = epoch, batch
+        return self
+
+    def __len__(self):
+        return self.batches - self.first
+
+    def __iter__(self):
+        for batch in range(self.first, self.batches):
+            yield self.draw_batch(self.epoch, batch)
+
+    def draw_batch(self, epoch, batch):
+        """The draws of one batch, in order."""
+        iteration = epoch * self.batches + batch
+        size = self.size_at(iteration)
+        rank, ranks = self.shard
+        return [self._draw(epoch, batch, position, iteration, size)
+                for position in range(rank, self.batch_size, ranks)]
+
+    def size_at(self, iteration):
+        """Training size in pixels of a batch, counted from the start of the run."""
+        rng = generator(Purpose.SIZE, self.seed, iteration // self.size_interval)
+        return int(self.sizes[rng.integers(len(self.sizes))])
+
+    def _draw(self, epoch, batch, position, iteration, size):
+        index = self._picture_at(iteration * self.batch_size + position)
+        partner, ratio = -1, 1.0
+        if self.mix is not None and epoch < self.mix_until:
+            rng = generator(Purpose.MIXUP, self.seed, epoch, batch, position)
+            ratio = self.mix.draw(rng)
+            other = int(rng.integers(self.pictures - 1))
+            if ratio < 1:
+                partner = other + (other >= index)
+        return Draw(index, partner, ratio, size, (self.seed, epoch, batch, position))
+
+    def _picture_at(self, stream_position):
+        number, place = divmod(stream_position, self.pictures)
+        if self._round[0] != number:
+            order = generator(Purpose.ORDER, self.seed, number).permutation(self.pictures)
+            if self.aspects is not None:
+                order = group_alike(order, self.aspects[order], self.batch_size,
+                                    generator(Purpose.GROUPS, self.seed, number))
+            self._round = (number, order)
+        return int(self._round[1][place])

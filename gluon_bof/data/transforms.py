@@ -1,0 +1,38 @@
+"""How large an image is made, in training and in validation: geometry alone, no pixels."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gluon_bof.freebies.augmentation import whole_view
+
+
+def square(shape, size):
+    """(size, size): the aspect ratio goes, as YOLOv3's does in the paper. shape: (H, W, ...) of the picture."""
+    return size, size
+
+
+class ShortSide:
+    """(width, height) with the short side at `size` but the long one at most at `longest`, as Faster R-CNN's pictures."""
+
+    def __init__(self, longest):
+        self.longest = longest
+
+    def __call__(self, shape, size):
+        height, width = shape[:2]
+        scale = size / min(height, width)
+        if round(scale * max(height, width)) > self.longest:
+            scale = self.longest / max(height, width)
+        # Python rounds halves to even, as GluonCV's rounding does
+        return max(1, int(round(width * scale))), max(1, int(round(height * scale)))
+
+
+class Sight(NamedTuple):
+    """How validation and prediction see a picture: fit and size as in training; interpolation: OpenCV's number, or None
+    for the one that suits the resize. A callable, shape (H, W, ...) -> View."""
+
+    fit: object
+    size: int
+    interpolation: object = None
+
+    def __call__(self, shape):
+        return whole_view(shape, self.fit(shape, self.size), self.interpolation)

@@ -1,0 +1,83 @@
+"""Contexts: which there are and may be used, a batch split over them, and the host's memory."""
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+
+from gluon_bof.backend import gluon, mx
+from gluon_bof.errors import UserError
+
+NEWEST_CAPABILITY = 8.9  # mxnet-cu112 holds machine code up to Ada and no PTX for what came after
+M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+LARGE = 1 << 20  # bytes
+
+
+def contexts(gpus):
+    """The devices of "0,1" (those GPUs), "" (the CPU) or None (all GPUs that are there, else the CPU).
+
+    Raises UserError for a GPU that is missing, named twice, or too new for MXNet 1.9.1."""
+    there = mx.context.num_gpus()
+    if gpus is None:
+        wanted = list(range(there))
+    else:
+        try:
+            wanted = [int(word) for word in gpus.split(",") if word.strip()]
+        except ValueError:
+            raise UserError(f"--gpus {gpus!r} is not a list of numbers", remedy="write for example --gpus 0,1") from None
+    if len(set(wanted)) != len(wanted):
+        raise UserError(f"--gpus {gpus} names a GPU twice", remedy="name each once")
+    missing = [number for number in wanted if not 0 <= number < there]
+    if missing:
+        raise UserError(f"GPU {missing[0]} was asked for, but MXNet sees {there}",
+                        remedy="leave --gpus out to take what is there, or give --gpus '' for the CPU")
+    if not wanted:
+        return [mx.cpu(0)]
+    refuse_too_new([card for number, card in enumerate(nvidia_cards()) if number in wanted])
+    return [mx.gpu(number) for number in wanted]
+
+
+def return_large_arrays():
+    """Have the host's memory for each large array go back to the system when the array goes.
+
+    By default glibc keeps up to 32 MB a block in its heap, which arrays of changing sizes break into ever more pieces.
+    Other C libraries are left as they are."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(M_MMAP_THRESHOLD, LARGE)
+
+
+def nvidia_cards():
+    """[(name, compute capability)] of the machine's cards, as nvidia-smi tells; [] where it is not there."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    told = subprocess.run(["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True, check=False)
+    return parse_cards(told.stdout)
+
+
+def parse_cards(text):
+    """[(name, capability)] from lines "NVIDIA A100, 8.0"; lines of another form are passed over."""
+    cards = []
+    for line in text.splitlines():
+        name, _, capability = line.rpartition(",")
+        try:
+            cards.append((name.strip(), float(capability)))
+        except ValueError:
+            continue
+    return cards
+
+
+def refuse_too_new(cards):
+    """Raise UserError for a card that MXNet 1.9.1's GPU build has no machine code for."""
+    for name, capability in cards:
+        if capability > NEWEST_CAPABILITY:
+            raise UserError(f"{name} (compute capability {capability}) is newer than MXNet 1.9.1 can use "
+                            f"(up to {NEWEST_CAPABILITY})", remedy="use an older card, or the CPU: --gpus ''")
+
+
+def split(array, devices):
+    """The batch cut into as many parts as there are devices, each on its own."""
+    if len(devices) == 1:
+        return [array.as_in_context(devices[0])]
+    return gluon.utils.split_and_load(array, devices, even_split=False)

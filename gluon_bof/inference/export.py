@@ -1,0 +1,358 @@
+"""A trained detector for other programs: an ONNX file, or MXNet's symbol and parameters, checked before they are kept."""
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import tempfile
+import warnings
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from gluon_bof._version import __version__
+from gluon_bof.backend import gluon, mx
+from gluon_bof.data.shapes import draw_picture
+from gluon_bof.data.transforms import square
+from gluon_bof.errors import UserError
+from gluon_bof.files import write_atomically
+from gluon_bof.freebies.augmentation import MEAN, STD, render, whole_view
+from gluon_bof.inference.onnx_operators import OPSET, translations
+from gluon_bof.models.preprocess import InferenceGraph
+from gluon_bof.options.yolo3 import LONGEST_SIDE
+from gluon_bof.weights.formats import params as params_format
+
+INPUT = "picture"
+DETECTIONS = ("ids", "scores", "boxes")
+IR_VERSION = 8  # of the file format, that of opset 16: older runtimes read it too
+SCORE_TOLERANCE = 1e-4
+BOX_TOLERANCE = 0.05  # pixels; MXNet's own two ways to compute on the CPU came 0.01 apart in a Darknet-53
+# Where two overlapping boxes score the same but for rounding, chance says which suppresses the other
+FEW, MOST_UNMATCHED = 2, 0.01
+SIDE = 32  # YOLOv3 halves a picture five times
+AS_MANY = -1  # a side of an array that is as long as there are pictures
+IN_ITS_PLACE = "give --format mxnet, which keeps every network bit for bit"
+TRIALS = 4  # drawn pictures that an export is checked with
+SHORT_TO_LONG = 3 / 4  # Faster R-CNN's picture where no size is given
+INTERPOLATIONS = {None: "area where both sides shrink, cubic where both grow, else linear", cv2.INTER_LINEAR: "linear"}
+
+
+class Check(NamedTuple):
+    """An exported file beside MXNet: pictures and detections compared, largest differences of scores and of boxes in pixels,
+    and how many detections only one of the two has."""
+
+    pictures: int
+    detections: int
+    score_difference: float
+    box_difference: float
+    unmatched: int
+
+
+class CandidateGraph(gluon.HybridBlock):
+    """(pictures (B, H, W, 3) uint8) -> what YOLOv3 suppresses: boxes (B, N, 4) in input pixels, scores (B, N, K)."""
+
+    def __init__(self, graph, **keywords):
+        super().__init__(**keywords)
+        self.normalise = graph.normalise
+        self.network = graph.network
+
+    def hybrid_forward(self, F, pictures):
+        network = self.network
+        parts = [output(tip) for output, tip in zip(network.yolo_outputs, network._tips(F, self.normalise(pictures)))]
+        boxes, scores = (F.concat(*part, dim=1) for part in zip(*parts))
+        return boxes, scores
+
+
+def is_yolo3(detector):
+    return hasattr(detector.network, "yolo_outputs")
+
+
+def input_size(detector, size=None):
+    """(height, width) that the exported network sees; size: one given, checked, else that of validation.
+
+    Raises UserError for a size that the network cannot take."""
+    longest = LONGEST_SIDE if is_yolo3(detector) else detector.options.image_max_size
+    if size is None:
+        short = detector.sight.size
+        size = (short, short) if detector.sight.fit is square else (short, min(longest, round(short / SHORT_TO_LONG)))
+    if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(isinstance(side, int) for side in size):
+        raise UserError(f"the size {size} is not a height and a width", remedy="give (416, 416)")
+    height, width = size
+    if is_yolo3(detector) and (height % SIDE or width % SIDE):
+        raise UserError(f"YOLOv3 cannot see pictures of {height} x {width}", remedy=f"give multiples of {SIDE}")
+    if not SIDE <= min(size) <= max(size) <= longest:
+        raise UserError(f"this network cannot see pictures of {height} x {width}",
+                        remedy=f"give sides from {SIDE} to {longest}")
+    return int(height), int(width)
+
+
+def export_onnx(detector, path, size=None, post=True, pictures=()):
+    """Write an ONNX file (opset 16) for pictures of one size and compare it with MXNet in onnxruntime. Returns Check.
+
+    The input is raw pictures (B, H, W, 3) uint8 RGB, normalised inside: any B for YOLOv3, one for Faster R-CNN. post: outputs
+    are ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in input pixels, -1 where there is none; else YOLOv3's boxes (B, N, 4)
+    and scores (B, N, K), or Faster R-CNN's rows (K, P, 6) of id, score and box, both before the last suppression.
+    pictures: (H, W, 3) uint8 ones to check with besides some that are drawn.
+    Raises UserError where onnx is not installed or MXNet cannot express the network in it, where the two disagree or have
+    nothing to compare, and where the file cannot be written."""
+    onnx, onnxruntime = onnx_packages()
+    size = input_size(detector, size)
+    symbol, names = _symbol(detector, post)
+    model = _onnx_model(detector, symbol, names, size)
+    onnx.helper.set_model_props(model, {key: value if isinstance(value, str) else json.dumps(value)
+                                        for key, value in description(detector, size, post).items()})
+    data = model.SerializeToString()
+    quiet = onnxruntime.SessionOptions()
+    quiet.log_severity_level = 3
+    session = onnxruntime.InferenceSession(data, quiet, providers=["CPUExecutionProvider"])
+    check = _compare(detector, symbol, lambda seen: session.run(names, {INPUT: seen}), size, post, pictures,
+                     batches=(1, 2) if is_yolo3(detector) else (1,))
+    _refuse_disagreement(check, path, "onnxruntime")
+    write_atomically(path, data)
+    return check
+
+
+def export_mxnet(detector, prefix, size=None, post=True, pictures=()):
+    """Write PREFIX-symbol.json, PREFIX-0000.params and the description PREFIX.json, as MXNet's `SymbolBlock.imports` and
+    `model.load_checkpoint` read them; input and outputs as `export_onnx`'s, at any size. Returns Check, whose differences
+    are 0 or the two disagree. Raises UserError as `export_onnx` does; all three files appear, or none."""
+    size = input_size(detector, size)
+    symbol, _ = _symbol(detector, post)
+    states = set(symbol.list_auxiliary_states())
+    parameters = params_format.pieces({("aux:" if name in states else "arg:") + name: value
+                                       for name, value in _values(detector, symbol).items()})
+    files = {"-0000.params": parameters, "-symbol.json": symbol.tojson().encode(),
+             ".json": json.dumps(description(detector, size, post), indent=2).encode()}
+    try:
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(prefix) or ".") as folder:
+            staged = os.path.join(folder, "staged")
+            for ending, data in files.items():
+                write_atomically(staged + ending, data)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the input's type, which whoever calls it brings
+                block = gluon.SymbolBlock.imports(f"{staged}-symbol.json", [INPUT], f"{staged}-0000.params", detector.device)
+            check = _compare(detector, symbol, lambda seen: _arrays(block(_on_device(detector, seen))), size, post, pictures)
+            _refuse_disagreement(check, prefix, "MXNet from these files", exactly=True)
+            for ending in files:
+                os.replace(staged + ending, prefix + ending)
+    except OSError as error:
+        raise UserError(f"cannot be written ({error.strerror})", prefix, "choose another place") from None
+    except UserError as error:
+        raise UserError(error.problem, prefix, error.remedy) from None  # not the place that is gone by now
+    return check
+
+
+def description(detector, size, post):
+    """What a program has to know to feed the exported network and read its answer: a dict of JSON's types."""
+    fit = "the whole picture is stretched to the input's size" if detector.sight.fit is square else \
+        f"short side {detector.sight.size}, long side at most {detector.sight.fit.longest}; another size stretches the picture"
+    if post:
+        outputs = {"ids": "class of each detection, -1 where there is none", "scores": "in 0..1",
+                   "boxes": "xmin, ymin, xmax, ymax in pixels of the input; they may reach beyond it"}
+    elif is_yolo3(detector):
+        outputs = {"boxes": "xmin, ymin, xmax, ymax in pixels of the input", "scores": "of each class, in 0..1"}
+    else:
+        outputs = {"rows": "for each class: class (-1 for none), score, xmin, ymin, xmax, ymax in pixels of the input"}
+    return {"producer": f"gluon_bof {__version__}", "network": detector.options.network,
+            "detector": "yolo3" if is_yolo3(detector) else "faster_rcnn", "classes": list(detector.classes),
+            "input": {"name": INPUT, "type": "uint8", "layout": "NHWC", "colour": "RGB", "height": size[0], "width": size[1],
+                      "pictures": "any number" if is_yolo3(detector) else 1},
+            "resize": {"fit": fit, "interpolation": INTERPOLATIONS[detector.sight.interpolation]},
+            "mean": list(MEAN), "std": list(STD),
+            "preprocessing": "inside the graph: (picture / 255 - mean) / std, then NCHW float32",
+            "post_processing": "suppression within each class, inside the graph" if post else "none",
+            "nms_threshold": detector.network.nms_thresh, "outputs": outputs}
+
+
+def onnx_packages():
+    """(onnx, onnxruntime). Raises UserError where they, or what MXNet needs of them, are not installed."""
+    try:
+        import onnx
+        import onnx.mapping  # which later versions dropped
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(f"ONNX needs packages that are not here ({error})",
+                        remedy="pip install 'gluon_bof[export]', or give --format mxnet") from None
+    return onnx, onnxruntime
+
+
+def _symbol(detector, post):
+    """(graph from INPUT to the outputs, every node with a name of its own; the outputs' names)."""
+    data = mx.sym.Variable(INPUT)
+    if post or not is_yolo3(detector):
+        outputs, names = InferenceGraph(detector.network)(data), list(DETECTIONS)
+    else:
+        outputs, names = CandidateGraph(detector.graph)(data), ["boxes", "scores"]
+    if not post and not is_yolo3(detector):
+        outputs, names = [_before_suppression(outputs)], ["rows"]
+    return _uniquely_named(mx.sym.Group([mx.sym.identity(output, name=name) for output, name in zip(outputs, names)])), names
+
+
+def _before_suppression(outputs):
+    """What goes into Faster R-CNN's last `box_nms`."""
+    symbol = mx.sym.Group(list(outputs))
+    nodes = json.loads(symbol.tojson())["nodes"]
+    last = [node for node in nodes if node["op"] == "_contrib_box_nms"][-1]
+    return symbol.get_internals()[nodes[last["inputs"][0][0]]["name"] + "_output"]
+
+
+def _uniquely_named(symbol):
+    """GluonCV gives some nodes one name; here the later ones get a number, so that shapes can be told by name."""
+    graph = json.loads(symbol.tojson())
+    seen = set()
+    for number, node in enumerate(graph["nodes"]):
+        if node["name"] in seen:
+            node["name"] = f"{node['name']}_{number}"
+        seen.add(node["name"])
+    return mx.sym.load_json(json.dumps(graph))
+
+
+def _values(detector, symbol):
+    """{name: NDArray} of the parameters that a symbol needs."""
+    needed = set(symbol.list_inputs())
+    return {name: parameter.data() for name, parameter in detector.network.collect_params().items() if name in needed}
+
+
+def _shapes(symbol, size, pictures):
+    """{(node's name, output's number): shape} of everything within a symbol for this number of pictures."""
+    internals = symbol.get_internals()
+    graph = json.loads(internals.tojson())
+    _, shapes, _ = internals.infer_shape(**{INPUT: (pictures, *size, 3)})
+    return {(graph["nodes"][number]["name"], output): shape for (number, output, *_), shape in zip(graph["heads"], shapes)}
+
+
+def _shapes_of_any(symbol, size):
+    """As `_shapes`, with AS_MANY where a side grows with the number of pictures."""
+    one, two = (_shapes(symbol, size, pictures) for pictures in (1, 2))
+    return {place: tuple(side if side == other else AS_MANY for side, other in zip(shape, two[place]))
+            for place, shape in one.items()}
+
+
+def _onnx_model(detector, symbol, names, size):
+    """The onnx.ModelProto, by MXNet's exporter with our translations of what it lacks."""
+    import onnx
+    from onnx import helper
+
+    # what `mx.onnx.export_model` calls; that one marks the file with the newest opset, for which MXNet has no translations
+    converter = mx.onnx.mx2onnx._export_onnx.MXNetGraph
+    shapes = _shapes_of_any(symbol, size) if is_yolo3(detector) else _shapes(symbol, size, 1)
+    with translations(converter.registry_, shapes, len(detector.classes)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of onnx.mapping, which MXNet uses
+        _refuse_untranslated(symbol, converter.registry_)
+        try:
+            graph = converter().create_onnx_graph_proto(symbol, _values(detector, symbol), [(1, *size, 3)],
+                                                        [onnx.TensorProto.UINT8], opset_version=OPSET, dynamic=False)
+        except NotImplementedError as error:
+            raise UserError(f"MXNet cannot write this network as ONNX ({error})", remedy=IN_ITS_PLACE) from None
+    _tidy(graph)
+    outputs = {output.name: output for output in graph.output}
+    del graph.output[:]
+    graph.output.extend(outputs[name] for name in names)
+    if is_yolo3(detector):
+        for entry in (*graph.input, *graph.output):
+            entry.type.tensor_type.shape.dim[0].dim_param = "pictures"
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
+                              producer_name="gluon_bof", producer_version=__version__)
+    onnx.checker.check_model(model)
+    return model
+
+
+def _refuse_untranslated(symbol, registry):
+    known = {"null"}.union(*(operators for opset, operators in registry.items() if opset <= OPSET))
+    missing = {node["op"] for node in json.loads(symbol.tojson())["nodes"]} - known
+    if missing:
+        raise UserError(f"MXNet has no ONNX for {', '.join(sorted(missing))}", remedy=IN_ITS_PLACE)
+
+
+def _tidy(graph):
+    """Leave the picture as the only input, no unused constants, and a name of its own for each node, as runtimes want it."""
+    used = {name for node in graph.node for name in node.input}
+    constants = [constant for constant in graph.initializer if constant.name in used]
+    known = {constant.name for constant in graph.initializer}
+    inputs = [entry for entry in graph.input if entry.name not in known]
+    for field, entries in ((graph.initializer, constants), (graph.input, inputs)):
+        del field[:]
+        field.extend(entries)
+    for number, node in enumerate(graph.node):
+        node.name = f"{number}_{node.op_type}"
+
+
+def _compare(detector, symbol, run, size, post, pictures, batches=(1,)):
+    """Check of run(seen (B, H, W, 3) uint8) -> arrays, B going round `batches`, against the detector's own graph, which sees a
+    picture at a time."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ours = detector.graph if post else \
+            gluon.SymbolBlock(symbol, mx.sym.Variable(INPUT), params=detector.network.collect_params())
+    seen = [render(picture, whole_view(picture.shape, size[::-1], detector.sight.interpolation))
+            for picture in (*pictures, *(draw_picture(0, number)[0] for number in range(TRIALS)))]
+    checks = []
+    for count in itertools.cycle(batches):
+        batch, seen = seen[:count], seen[count:]
+        if not batch:
+            break
+        found = run(np.stack(batch))
+        for number, picture in enumerate(batch):
+            wanted = _arrays(ours(_on_device(detector, picture[None])))
+            of_one = [array[number:number + 1] for array in found] if max(batches) > 1 else found
+            checks.append(_differences(wanted, of_one, max(size)))
+    numbers, scores, boxes, unmatched = zip(*checks)
+    return Check(len(checks), sum(numbers), float(max(scores)), float(max(boxes)), sum(unmatched))
+
+
+def _on_device(detector, seen):
+    return mx.nd.array(seen, ctx=detector.device, dtype=np.uint8)
+
+
+def _arrays(outputs):
+    return [output.asnumpy() for output in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
+
+
+def _differences(wanted, found, reach):
+    """(rows, largest difference of scores, of boxes, rows without a partner) of two networks' outputs for one picture."""
+    if len(wanted) == 2:  # YOLOv3's candidates, whose order is that of the cells
+        (boxes, scores), (other_boxes, other_scores) = wanted, found
+        return boxes.shape[1], np.abs(scores - other_scores).max(), _apart(boxes, other_boxes, reach).max(), 0
+    if len(wanted) == 1:  # Faster R-CNN's rows, a set for each class
+        return match_rows(*(array.reshape(-1, array.shape[-1]) for array in (*wanted, *found)), reach)
+    return match_rows(*(np.concatenate([array[0] for array in arrays], axis=1) for arrays in (wanted, found)), reach)
+
+
+def _apart(boxes, others, reach):
+    """Differences of boxes (…, 4) in pixels. A box that reaches `reach` pixels or further, as the exponentials of untrained
+    networks do, counts as shrunk to that: float32 tells its places less well."""
+    furthest = np.maximum(np.abs(boxes), np.abs(others)).max(axis=-1, keepdims=True)
+    return np.abs(boxes - others) / np.maximum(1, furthest / reach)
+
+
+def match_rows(wanted, found, reach):
+    """(rows wanted, largest difference of scores, of boxes in pixels, rows without a partner) of (N, 6) rows of id, score,
+    box; those with id -1 do not count.
+
+    A partner has the same id, the score within SCORE_TOLERANCE and the box within BOX_TOLERANCE pixels, in any place: where two
+    scores are equal but for rounding, so is their order. reach: see `_apart`."""
+    wanted, found = wanted[wanted[:, 0] >= 0], found[found[:, 0] >= 0]
+    free = np.ones(len(found), bool)
+    score, box = 0.0, 0.0
+    for row in wanted:
+        scores, boxes = np.abs(found[:, 1] - row[1]), _apart(row[2:], found[:, 2:], reach).max(axis=1, initial=0)
+        partners = np.flatnonzero(free & (found[:, 0] == row[0]) & (scores <= SCORE_TOLERANCE) & (boxes <= BOX_TOLERANCE))
+        if len(partners):
+            partner = partners[np.argmin(boxes[partners])]
+            free[partner] = False
+            score, box = max(score, float(scores[partner])), max(box, float(boxes[partner]))
+    matched = len(found) - int(free.sum())
+    return len(wanted), score, box, len(wanted) + len(found) - 2 * matched
+
+
+def _refuse_disagreement(check, path, other, exactly=False):
+    if not check.detections and not check.unmatched:
+        raise UserError("nothing is detected in the pictures that an export is checked with", path,
+                        "give some that show its objects: --check PICTURE")
+    scores, boxes = (0, 0) if exactly else (SCORE_TOLERANCE, BOX_TOLERANCE)
+    ties = 0 if exactly else min(FEW + MOST_UNMATCHED * check.detections, check.detections / 2)
+    if check.unmatched > ties or not (check.score_difference <= scores and check.box_difference <= boxes):
+        raise UserError(f"{other} disagrees with MXNet: scores differ by {check.score_difference:.1e} (up to {scores} is "
+                        f"accepted), boxes by {check.box_difference:.1e} pixels (up to {boxes}), {check.unmatched} of "
+                        f"{check.detections} detections have no partner", path, IN_ITS_PLACE)

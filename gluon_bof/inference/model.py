@@ -1,0 +1,170 @@
+"""A detector ready for pictures: `load(weights)` from a run, a file or GluonCV's model zoo, then `predict`."""
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from gluon_bof.data.images import read_picture
+from gluon_bof.data.sets import class_names, unique_names
+from gluon_bof.errors import UserError
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+from gluon_bof.options.yolo3 import check_data_shape
+
+ORIENTATION = 0x0112  # the EXIF tag
+# what turns the stored picture upright, for each value of the tag
+TURNS = {2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
+         5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1),
+         7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: np.rot90(a, 1)}
+
+
+class Prediction(NamedTuple):
+    """What a detector found in one picture, best score first: boxes (N, 4) float32, xmin, ymin, xmax, ymax in pixels of the
+    upright picture; classes (N,) int64, places in `model.classes`; names, N of them; scores (N,) float32 in [0, 1]."""
+
+    boxes: np.ndarray
+    classes: np.ndarray
+    names: list
+    scores: np.ndarray
+
+
+class Model:
+    """A trained detector: `classes`, `predict`, `export`. Made by `load`."""
+
+    def __init__(self, detector):
+        self.detector = detector
+        self.classes = detector.classes
+
+    def predict(self, pictures, score=0.0):
+        """Prediction of a picture, or a list of them for a list. A picture is a path, an array (H, W, 3) uint8 RGB of any
+        size, or one of Pillow's; a file that says which side is up (EXIF) is turned first, and boxes are in the pixels of the
+        upright picture.
+
+        score: detections below it are left out; by default there are all that `evaluate` counts. Raises UserError for a
+        file that is no whole picture and for an array of another kind."""
+        if isinstance(pictures, (list, tuple)):
+            return [self.predict(picture, score) for picture in pictures]
+        if hasattr(pictures, "convert"):
+            pictures = np.asarray(pictures.convert("RGB"))
+        picture = checked(pictures) if isinstance(pictures, np.ndarray) else read_upright(os.fspath(pictures))
+        found = self.detector.detect([picture])[0]
+        kept = found.scores >= score
+        return Prediction(found.boxes[kept], found.classes[kept], [self.classes[number] for number in found.classes[kept]],
+                          found.scores[kept])
+
+    def export(self, path, format="onnx", size=None, post=True, pictures=()):
+        """Write the network for other programs and compare it with MXNet. Returns models.export.Check.
+
+        format: "onnx", a file at `path`; or "mxnet", the files path-symbol.json, path-0000.params and path.json.
+        size: (height, width) of the input. post: with suppression. Raises UserError as `models.export` says."""
+        from gluon_bof.inference.export import export_mxnet, export_onnx
+
+        write = {"onnx": export_onnx, "mxnet": export_mxnet}.get(format)
+        if write is None:
+            raise UserError(f"unknown format {format!r}", remedy="choose onnx or mxnet")
+        path = os.fspath(path)
+        if not os.path.basename(path) or os.path.isdir(path):
+            raise UserError("no file can be written there", path or repr(path), "give a file's path")
+        return write(self.detector, path, size, post, pictures)
+
+
+def load(weights, device=None, short=None, nms=None, last=False, **options):
+    """Model of a run's folder (its best weights, or the last), of a .params file that we or GluonCV wrote, of "shapes", the
+    package's own weights, or of GluonCV's name of a pretrained model ("yolo3_darknet53_voc"), which is downloaded.
+
+    device: "cpu", "gpu", "gpu:1"; None: a GPU if there is one. short: test size in pixels, YOLOv3's side or Faster R-CNN's
+    shorter side; None: that of validation. nms: IoU above which the worse of two boxes of a class goes, in (0, 1].
+    options: of a file that its name and folder tell nothing of: network, classes (names) or dataset ("voc", "coco"), and for
+    Faster R-CNN those that built it (use_fpn, norm_layer, …). Raises UserError."""
+    from gluon_bof.inference.detector import load_detector
+    from gluon_bof.weights.resolve import find
+
+    weights = os.fspath(weights)
+    classes = options.pop("classes", None)
+    if isinstance(classes, str):
+        options["classes"], classes = classes, None
+    found, path, _ = find(weights, options, last)
+    if not os.path.isfile(path):
+        raise UserError("no such weights", path, "check the path")
+    names = unique_names(list(classes)) if classes is not None else _classes(found, path)
+    found = dataclasses.replace(found, gpus=_gpus(device))
+    found = at_size(found, short) if short is not None else found
+    if nms is not None and not 0 < nms <= 1:
+        raise UserError(f"--nms {nms} is outside (0, 1]", remedy="0.45 is usual")
+    detector = load_detector(found, names, path)[0]
+    if nms is not None:
+        network = detector.network
+        network.set_nms(nms_thresh=nms, nms_topk=network.nms_topk, post_nms=network.post_nms)
+    return Model(detector)
+
+
+def _classes(options, path):
+    from gluon_bof.weights.zoo import CLASSES
+
+    if options.classes:
+        return class_names(options.classes)
+    if options.dataset in CLASSES:
+        return CLASSES[options.dataset]
+    raise UserError("the class names of these weights are not known", path,
+                    "give them: --classes cat,dog or a file of one a line, or --dataset voc or coco")
+
+
+def _gpus(device):
+    """The value of `gpus` for "cpu", "gpu", "gpu:N" or None. Raises UserError where MXNet has no such GPU."""
+    from gluon_bof.devices import contexts
+
+    match = re.fullmatch(r"cpu|gpu(?::?(\d+))?", "cpu" if device is None else str(device))
+    if not match:
+        raise UserError(f"--device {device!r} is none", remedy="choose cpu, gpu or gpu:1")
+    gpus = None if device is None else "" if device == "cpu" else match.group(1) or "0"
+    try:
+        contexts(gpus)
+    except UserError as error:
+        raise UserError(error.problem, remedy="--device cpu always works") from None
+    return gpus
+
+
+def at_size(options, short):
+    """The options with another test size. Raises UserError for one that the network cannot take."""
+    if not isinstance(short, int):
+        raise UserError(f"short cannot be {short!r}", remedy="give a whole number of pixels, such as 416")
+    if isinstance(options, FasterRcnnOptions):
+        if not 32 <= short <= options.image_max_size:
+            raise UserError(f"--short {short} is not between 32 and the longest side, {options.image_max_size}",
+                            remedy="give one between them")
+        return dataclasses.replace(options, image_short=str(short))
+    check_data_shape(short, "--short")
+    return dataclasses.replace(options, data_shape=short)
+
+
+def read_upright(path):
+    """A picture file as people see it: (H, W, 3) uint8 RGB, turned as its EXIF orientation says; grey, CMYK, 16-bit, palette
+    and transparent ones too. Raises UserError as `read_picture` does."""
+    picture = read_picture(path)
+    turn = TURNS.get(_orientation(path))
+    return np.ascontiguousarray(turn(picture)) if turn else picture
+
+
+def _orientation(path):
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of very large pictures, of which only the header is read
+            with Image.open(path) as header:
+                # OpenCV turns TIFFs by itself
+                return 1 if header.format == "TIFF" else header.getexif().get(ORIENTATION, 1)
+    except Exception:  # on a damaged header Pillow raises whatever came up; the pixels have been read all the same
+        return 1
+
+
+def checked(picture):
+    """The array, if it is a picture. Raises UserError."""
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
+        raise UserError(f"an array {picture.shape} of {picture.dtype} is no picture",
+                        remedy="give (height, width, 3) uint8 in the order red, green, blue")
+    return np.ascontiguousarray(picture)

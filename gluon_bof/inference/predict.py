@@ -1,0 +1,97 @@
+"""Images and videos through a model, drawn and written down."""
+from __future__ import annotations
+
+import io
+import math
+import os
+import sys
+import time
+
+from tqdm import tqdm
+
+from gluon_bof.errors import UserError
+from gluon_bof.files import write_atomically
+from gluon_bof.inference.results import Found, VideoFile
+
+USUAL_RATE = 25.0  # frames a second of a video that does not say
+
+
+def predict_all(model, sources, arguments):
+    """Draw and write everything. Returns the summary, a dict for JSON; what was found until an error or Ctrl-C is written too."""
+    found = Found(model)
+    skipped, began = [], time.perf_counter()
+    try:
+        for source in tqdm(sources, desc="predicting", unit="file", leave=False, file=sys.stderr,
+                           disable=not sys.stderr.isatty()):
+            try:
+                os.makedirs(os.path.dirname(source.target), exist_ok=True)
+                (predict_video if source.is_video else predict_picture)(model, source, arguments.score, found)
+            except UserError as error:
+                if arguments.on_bad_sample == "error" or error.path != source.path:
+                    raise
+                skipped.append(source.path)
+                print(f"skipped: {error}", file=sys.stderr)
+    finally:
+        paths = found.save(arguments.out)
+    seconds = time.perf_counter() - began
+    videos = sum(source.is_video for source in sources)
+    print(f"{len(found.images)} pictures, {len(found.rows)} detections in {arguments.out}", file=sys.stderr)
+    return {"weights": arguments.weights, "device": str(model.detector.device), "score": arguments.score,
+            "files": len(sources) - len(skipped), "videos": videos, "pictures": len(found.images), "detections": len(found.rows),
+            "skipped": skipped, "pictures_per_second": len(found.images) / seconds, "out": arguments.out, **paths}
+
+
+def predict_picture(model, source, score, found):
+    """Read, detect, draw, remember."""
+    from PIL import Image
+
+    from gluon_bof.inference.model import read_upright
+    from gluon_bof.visualization.draw import draw_detections
+
+    picture = read_upright(source.path)
+    prediction = model.predict(picture, score)
+    file = io.BytesIO()
+    kind = {"format": "PNG"} if source.target.endswith(".png") else {"format": "JPEG", "quality": 95}
+    Image.fromarray(draw_detections(picture, prediction)).save(file, **kind)
+    write_atomically(source.target, file.getvalue())
+    found.add(source.path, picture.shape, prediction)
+
+
+def predict_video(model, source, score, found):
+    """The same for every frame of a video. Raises UserError where none can be read."""
+    import cv2
+
+    from gluon_bof.visualization.draw import draw_detections
+
+    if not os.path.isfile(source.path):
+        raise UserError("the video does not exist", source.path, "check the path")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video is said below, on one line
+    video = cv2.VideoCapture(source.path)
+    rate = video.get(cv2.CAP_PROP_FPS)
+    rate = rate if math.isfinite(rate) and rate > 0 else USUAL_RATE
+    announced = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    writer, frames = None, 0
+    try:
+        with tqdm(total=max(announced, 0) or None, desc=os.path.basename(source.path), unit="frame", leave=False, file=sys.stderr,
+                  disable=not sys.stderr.isatty()) as progress:
+            while True:
+                whole, frame = video.read()
+                if not whole:
+                    break
+                picture = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                prediction = model.predict(picture, score)
+                writer = writer or VideoFile(source.target, rate, picture.shape)
+                writer.write(draw_detections(picture, prediction))
+                found.add(source.path, picture.shape, prediction, frames, frames / rate)
+                frames += 1
+                progress.update()
+        if not frames:
+            raise UserError("no frame of the video can be read", source.path,
+                            "convert it, for example to MP4 with H.264, or start with --on-bad-sample skip")
+        writer.keep()
+    finally:
+        video.release()
+        if writer:
+            writer.discard()
+    if frames < announced:
+        print(f"warning: {source.path}: {frames} of the {announced} frames that it announces could be read", file=sys.stderr)

@@ -1,0 +1,91 @@
+"""Where detections go: JSON in COCO's format, CSV, and videos."""
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+
+from gluon_bof.errors import UserError
+from gluon_bof.files import write_atomically
+
+COLUMNS = ("image_id", "file_name", "category_id", "category_name", "x", "y", "width", "height", "score", "frame", "seconds")
+# COCO's numbers of its 80 classes, in its order: ten below 90 are not used
+COCO_IDS = [number for number in range(1, 91) if number not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
+CODECS = ((".mp4", "mp4v"), (".avi", "MJPG"))  # the second where this OpenCV cannot write the first
+
+
+class VideoFile:
+    """A video that appears whole, by `keep`, or not at all."""
+
+    def __init__(self, path, rate, shape):
+        import cv2
+
+        stem = os.path.splitext(path)[0]
+        for ending, codec in CODECS:
+            self.path = stem + ending
+            self.unfinished = f"{stem}.{os.getpid()}.part{ending}"
+            self.writer = cv2.VideoWriter(self.unfinished, cv2.VideoWriter_fourcc(*codec), rate, (shape[1], shape[0]))
+            if self.writer.isOpened():
+                return
+        raise UserError("the video cannot be written", self.path, "choose another --out, with room")
+
+    def write(self, picture):
+        """One frame (H, W, 3) uint8 RGB."""
+        self.writer.write(picture[:, :, ::-1].copy())
+
+    def keep(self):
+        """Give the file its name."""
+        self.writer.release()
+        os.replace(self.unfinished, self.path)
+
+    def discard(self):
+        """Remove what was not kept."""
+        self.writer.release()
+        if os.path.exists(self.unfinished):
+            os.unlink(self.unfinished)
+
+
+class Found:
+    """The rows of detections.json and detections.csv, and the pictures and categories that they mean, for images.json.
+    Categories have COCO's numbers where the classes are COCO's, else numbers from 1, in the order of the model's classes."""
+
+    def __init__(self, model):
+        from gluon_bof.weights.zoo import CLASSES
+
+        of_coco = sorted(model.classes) == sorted(CLASSES["coco"])
+        names, ids = (CLASSES["coco"], COCO_IDS) if of_coco else (model.classes, range(1, len(model.classes) + 1))
+        self.categories = dict(zip(names, ids))
+        self.images = []
+        self.rows = []
+
+    def add(self, path, shape, prediction, frame=None, seconds=None):
+        """The detections of one more picture of a shape (H, W, 3), or of a video's frame, from 0, at so many seconds."""
+        place = {} if frame is None else {"frame": frame, "seconds": round(seconds, 3)}
+        image_id = len(self.images) + 1
+        self.images.append({"id": image_id, "file_name": path, "width": shape[1], "height": shape[0], **place})
+        for (left, top, right, bottom), number, name, score in zip(prediction.boxes.tolist(), prediction.classes.tolist(),
+                                                                    prediction.names, prediction.scores.tolist()):
+            bbox = [round(side, 3) for side in (left, top, right - left, bottom - top)]
+            self.rows.append({"image_id": image_id, "file_name": path, "category_id": self.categories[name], "category_name": name,
+                              "bbox": bbox, "score": round(score, 6), **place})
+
+    def save(self, folder):
+        """Write the three files. Returns {"json": path, "csv": path, "images": path}."""
+        paths = {kind: os.path.join(folder, f"detections.{kind}") for kind in ("json", "csv")}
+        paths["images"] = os.path.join(folder, "images.json")
+        categories = [{"id": number, "name": name} for name, number in self.categories.items()]
+        about = json.dumps({"images": self.images, "categories": categories}, ensure_ascii=False)
+        write_atomically(paths["images"], about.encode(errors="backslashreplace"))
+        lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in self.rows)
+        # a file's name that is no UTF-8 is written by escapes, which JSON knows too
+        write_atomically(paths["json"], f"[\n{lines}\n]\n".encode(errors="backslashreplace"))
+        table = io.StringIO()
+        writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for row in self.rows:
+            cells = dict(row)
+            cells.update(zip(("x", "y", "width", "height"), cells.pop("bbox")))
+            writer.writerow(cells)
+        write_atomically(paths["csv"], table.getvalue().encode(errors="backslashreplace"))
+        return paths

@@ -1,0 +1,111 @@
+"""Figures 8 and 9: AP of every class without and with the freebies, gains red and losses blue (paper, section 4)."""
+from __future__ import annotations
+
+import json
+import math
+import os
+
+import numpy as np
+
+from gluon_bof.commands.evaluate import read_arguments
+from gluon_bof.errors import UserError
+from gluon_bof.evaluation.evaluate import evaluate
+from gluon_bof.paper.figures.page import Drawn, new_figure, shorten, SMALL
+from gluon_bof.paper.figures.weights import kind_of, names_of
+
+GAIN, LOSS = "#D62728", "#1F77B4"  # the paper's caption: gains red, losses blue
+KEPT = "#C8C8C8"
+KINDS = {8: "YOLOv3", 9: "Faster R-CNN"}
+CLASSES_A_COLUMN = 40
+METRICS = {"coco": "AP@[.5:.95]", "voc07": "AP@0.5, 11 points", "voc": "AP@0.5"}
+
+
+def add_flags(parser):
+    """Flags of Figures 8 and 9."""
+    parser.add_argument("--weights", nargs=2, required=True, metavar=("BEFORE", "AFTER"),
+                        help="runs' folders or .params files, which are evaluated; or .json files that hold what "
+                             "python -m gluon_bof evaluate printed")
+
+
+def draw(given):
+    """Figure 8 or 9 -> Drawn; a row for each class, the largest gain first."""
+    before, after = (evaluation_of(weights, given) for weights in given.weights)
+    changes = class_changes(before, after, given.weights)
+    known = [change for change in changes if change[3] != ""]
+    if not known:
+        raise UserError("no class has an AP in both evaluations", given.weights[1], "evaluate on a set that holds the classes")
+    names = names_of(given.weights)
+    columns = math.ceil(len(known) / CLASSES_A_COLUMN)
+    lines = math.ceil(len(known) / columns)
+    figure = new_figure(max(1.2, 0.165 * lines) + 1.0)
+    highest = max(max(old, new) for _, old, new, _ in known)
+    for number, axis in enumerate(figure.subplots(1, columns, squeeze=False)[0]):
+        _draw_column(axis, known[number * lines:(number + 1) * lines], lines, highest, 22 if columns == 1 else 14)
+    figure.suptitle(f"{KINDS[given.figure]}, {os.path.basename(os.path.abspath(before['dataset']))}: "
+                    f"mAP {before['map']:.3f} → {after['map']:.3f} ({after['map'] - before['map']:+.3f})\n"
+                    f"{shorten(names[0], 40)} → {shorten(names[1], 40)}", fontsize=9)
+    figure.supxlabel(f"{METRICS.get(before['metric'], before['metric'])}; gains red, losses blue", fontsize=9)
+    return Drawn(figure, ("class", "before", "after", "difference"), changes,
+                 {"metric": before["metric"], "dataset": before["dataset"], "map": [before["map"], after["map"]],
+                  "difference": after["map"] - before["map"], "gains": sum(change[3] > 0 for change in known),
+                  "losses": sum(change[3] < 0 for change in known)})
+
+
+def class_changes(before, after, weights):
+    """[(class, AP before, after, difference)] of two evaluations, the largest gain first; "" where there is no AP.
+
+    Raises UserError where they are not of the same data set, metric and classes."""
+    for field in ("dataset", "metric"):
+        if before[field] != after[field]:
+            raise UserError(f"the evaluation's {field} is {after[field]}, that of {weights[0]} is {before[field]}", weights[1],
+                            "compare evaluations of one data set by one metric")
+    if set(before["per_class"]) != set(after["per_class"]):
+        raise UserError(f"the classes differ from those of {weights[0]}", weights[1], "compare detectors of the same classes")
+    changes = []
+    for name, old in before["per_class"].items():
+        new = after["per_class"][name]
+        changes.append((name, "" if old is None else old, "" if new is None else new,
+                        "" if None in (old, new) else new - old))
+    return sorted(changes, key=lambda change: (change[3] == "", -(change[3] or 0), change[0]))
+
+
+def evaluation_of(weights, given):
+    """What `evaluate` says of these weights, or said in a .json file. Raises UserError."""
+    if weights.endswith(".json"):
+        return read_evaluation(weights)
+    arguments, path = read_arguments([weights, *given.evaluation])
+    if kind_of(arguments.options) != KINDS[given.figure]:
+        other = next(number for number, kind in KINDS.items() if kind == kind_of(arguments.options))
+        raise UserError(f"the network is a {kind_of(arguments.options)}", weights, f"draw figure {other}")
+    return evaluate(arguments, path)
+
+
+def read_evaluation(path):
+    """The JSON object on a file's last line. Raises UserError where it is not an evaluation's."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read().strip()
+        found = json.loads(text if text.startswith("{\n") else text.splitlines()[-1])
+        numbers = [found["map"], *(value for value in found["per_class"].values() if value is not None)]
+        if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in numbers) \
+                or not isinstance(found["dataset"], str) or not isinstance(found["metric"], str):
+            raise ValueError("values of a wrong kind")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(f"not the output of an evaluation ({getattr(error, 'strerror', None) or error})", path,
+                        "write it with python -m gluon_bof evaluate WEIGHTS > FILE.json") from None
+    return found
+
+
+def _draw_column(axis, changes, lines, highest, most):
+    """One column of bars: grey what both have, red what was gained, blue what was lost, the difference in points."""
+    places = np.arange(len(changes))
+    old, new = (np.array([change[place] for change in changes], float) for place in (1, 2))
+    axis.barh(places, np.minimum(old, new), height=0.72, color=KEPT)
+    axis.barh(places, np.abs(new - old), left=np.minimum(old, new), height=0.72, color=np.where(new >= old, GAIN, LOSS))
+    for place, low, high in zip(places, old, new):
+        axis.text(max(low, high) + 0.01 * highest, place, f"{100 * (high - low):+.1f}", va="center", fontsize=SMALL,
+                  color=GAIN if high > low else LOSS if high < low else "black")
+    axis.set_yticks(places, [shorten(change[0], most) for change in changes])
+    axis.set(ylim=(lines - 0.4, -0.6), xlim=(0, 1.16 * highest if highest else 1))
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="y", visible=False)

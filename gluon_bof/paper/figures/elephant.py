@@ -1,0 +1,228 @@
+"""Figure 5: the elephant in the room, for one or two weights (paper, section 3.1)."""
+from __future__ import annotations
+
+import math
+import sys
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from gluon_bof.data.images import read_picture
+from gluon_bof.errors import UserError
+from gluon_bof.paper.elephant import ANY_CLASS, paste, Slide, slide
+from gluon_bof.paper.figures.page import (draw_box, Drawn, GREEN, label_boxes, new_figure, ORANGE, RED, settle, shorten,
+                                          show_picture, WIDTH)
+from gluon_bof.paper.figures.scenes import embedded_scene, given_scene, read_box, Scene
+from gluon_bof.paper.figures.weights import kind_of, names_of, open_weights
+
+EMBEDDED_PICTURE, EMBEDDED_PATCH = 2, (14, 0)  # a picture without triangles, and a triangle
+HIDDEN = "#888888"
+
+
+def add_flags(parser):
+    """Flags of Figure 5."""
+    parser.add_argument("--weights", nargs="+", required=True, metavar="WEIGHTS",
+                        help="one or two runs' folders or .params files, such as without and with mixup")
+    parser.add_argument("--picture", help="file of the room [one of the embedded set]")
+    parser.add_argument("--objects", nargs="+", default=[], metavar="LABEL,XMIN,YMIN,XMAX,YMAX",
+                        help="what is in the room, in pixels [what each detector finds there without the elephant]")
+    parser.add_argument("--patch", help="file of the elephant; transparent pixels are not pasted [one of the embedded set]")
+    parser.add_argument("--box", help="XMIN,YMIN,XMAX,YMAX of the elephant in its file [all of it]")
+    parser.add_argument("--label", help="the elephant's class [any]")
+    parser.add_argument("--scale", type=float, default=1.0, help="the elephant is resized by this factor [1]")
+    parser.add_argument("--step", type=int, help="most pixels between places [a twentieth of the picture's longer side]")
+    parser.add_argument("--threshold", type=float, default=0.5, help="score from which on a detection counts [0.5]")
+
+
+def draw(given):
+    """Figure 5 -> Drawn; a row for each place, before them one without the elephant."""
+    _check(given)
+    room = given_scene(given.picture, given.objects) if given.picture else embedded_scene(EMBEDDED_PICTURE)
+    patch, mask, label = _patch(given)
+    if any(a < b for a, b in zip(room.picture.shape[:2], patch.shape[:2])):
+        raise UserError(f"the elephant of {patch.shape[1]} x {patch.shape[0]} pixels does not fit into the picture of "
+                        f"{room.picture.shape[1]} x {room.picture.shape[0]}", given.patch, "give --scale or another --box")
+    trials = [_try(name, weights, given, room, patch, mask, label)
+              for name, weights in zip(names_of(given.weights), given.weights)]
+    # the place at which all together find least, so that each is seen in the same picture
+    together = sum(np.nan_to_num(trial.slide.recall, nan=1) for trial in trials)
+    shown = np.unravel_index(together.argmin(), together.shape)
+    figure = _draw(trials, room, patch, mask, shown)
+    most = max(len(trial.room.labels) for trial in trials)
+    columns = ("weights", "xmin", "ymin", "patch_score", "patch_found", "visible", "found", "recall", "score_change",
+               *(f"score_{number}" for number in range(1, most + 1)))
+    numbers = {"patch": {"width": patch.shape[1], "height": patch.shape[0], "label": label}, "threshold": given.threshold,
+               "places": int(trials[0].slide.recall.size),
+               "weights": {trial.weights: {**trial.slide.summary(), "objects": list(trial.room.labels)} for trial in trials}}
+    return Drawn(figure, columns, [row for trial in trials for row in _rows(trial)], numbers)
+
+
+class _Trial(NamedTuple):
+    name: str
+    weights: str
+    kind: str
+    room: Scene
+    slide: Slide
+
+
+def _check(given):
+    if len(given.weights) > 2:
+        raise UserError(f"--weights names {len(given.weights)}", remedy="give one or two")
+    if not 0 < given.threshold <= 1:
+        raise UserError(f"--threshold {given.threshold} is outside (0, 1]", remedy="0.5 is usual")
+    if given.step is not None and given.step < 1:
+        raise UserError(f"--step {given.step} is below 1", remedy="give pixels")
+    if not (math.isfinite(given.scale) and given.scale > 0):
+        raise UserError(f"--scale {given.scale} is not above 0", remedy="1 leaves the elephant's size")
+    for flag, needed in (("objects", "picture"), ("box", "patch")):
+        if getattr(given, flag) and not getattr(given, needed):
+            raise UserError(f"--{flag} belongs to --{needed}", remedy=f"give --{needed}, too")
+
+
+def _patch(given):
+    """(pixels (h, w, 3), mask (h, w) bool or None, label or None) of the elephant."""
+    if given.patch:
+        picture, mask, label = read_picture(given.patch), _opaque(given.patch), given.label
+        box = read_box(given.box, picture, given.patch) if given.box else (0, 0, picture.shape[1], picture.shape[0])
+    else:
+        scene, number = embedded_scene(EMBEDDED_PATCH[0]), EMBEDDED_PATCH[1]
+        picture, mask, label, box = scene.picture, None, given.label or scene.labels[number], scene.boxes[number]
+    left, top, right, bottom = (round(float(side)) for side in box)
+    left, top = min(left, picture.shape[1] - 1), min(top, picture.shape[0] - 1)
+    window = np.s_[top:max(bottom, top + 1), left:max(right, left + 1)]
+    patch, mask = picture[window], None if mask is None else mask[window]
+    if given.scale != 1:
+        size = tuple(max(1, round(given.scale * side)) for side in (patch.shape[1], patch.shape[0]))
+        patch = np.asarray(Image.fromarray(np.ascontiguousarray(patch)).resize(size, Image.BICUBIC))
+        mask = None if mask is None else np.asarray(Image.fromarray(mask).resize(size, Image.NEAREST))
+    return patch, mask, label
+
+
+def _opaque(path):
+    """(H, W) bool: the pixels of a file that are not transparent; None if it knows no transparency."""
+    with Image.open(path) as image:
+        if "A" not in image.getbands() and "transparency" not in image.info:
+            return None
+        return np.asarray(image.convert("RGBA").getchannel("A")) > 127
+
+
+def _try(name, weights, given, room, patch, mask, label):
+    """One detector's Slide."""
+    detector, options = open_weights(weights, given.evaluation)
+    for wanted in {*room.labels, *([label] if label else [])}:
+        if wanted not in detector.classes:
+            raise UserError(f"{wanted!r} is not among the classes of these weights ({', '.join(detector.classes[:20])})", weights,
+                            "give --picture, --patch, --objects and --label that they know")
+    if given.picture and not given.objects:
+        room = _found_in(detector, room, given.threshold, weights)
+    classes = np.array([detector.classes.index(wanted) for wanted in room.labels], int)
+    slid = slide(detector.detect, room.picture, patch, room.boxes, classes,
+                 detector.classes.index(label) if label else ANY_CLASS, mask, given.step, given.threshold,
+                 lambda chunks: tqdm(chunks, desc=f"sliding, {name}", leave=False, file=sys.stderr,
+                                     disable=not sys.stderr.isatty()))
+    return _Trial(name, weights, kind_of(options), room, slid)
+
+
+def _found_in(detector, room, threshold, weights):
+    """The room with what this detector finds there by itself."""
+    found = detector.detect([room.picture])[0]
+    sure = found.scores >= threshold
+    if not sure.any():
+        raise UserError(f"these weights find nothing in {room.name} at --threshold {threshold:g}", weights,
+                        "lower it, or name what is there with --objects")
+    return Scene(room.name, room.picture, found.boxes[sure], tuple(detector.classes[number] for number in found.classes[sure]))
+
+
+def _rows(trial):
+    slid = trial.slide
+    clean = [float(score) for score in slid.clean_scores]
+    yield (trial.weights, "", "", "", "", len(clean), int((slid.clean_scores >= slid.threshold).sum()),
+           float((slid.clean_scores >= slid.threshold).mean()), 0.0, *clean)
+    for y, x in np.ndindex(slid.recall.shape):
+        yield (trial.weights, int(slid.lefts[x]), int(slid.tops[y]), float(slid.patch_scores[y, x]), int(slid.patch_found[y, x]),
+               int(slid.visible[y, x]), int(slid.found[y, x]), _number(slid.recall[y, x]), _number(slid.score_change[y, x]),
+               *("" if hidden else float(score) for score, hidden in zip(slid.scores[y, x], slid.hidden[y, x])))
+
+
+def _number(value):
+    return "" if np.isnan(value) else float(value)
+
+
+def _draw(trials, room, patch, mask, shown):
+    height, width = room.picture.shape[:2]
+    row = WIDTH / 3 * height / width
+    figure = new_figure(len(trials) * (row + 0.5) + 0.75)
+    *axes, (unused, *bars) = figure.subplots(len(trials) + 1, 3, height_ratios=[row] * len(trials) + [0.12])
+    unused.set_axis_off()
+    limit = max(0.1, *(float(np.abs(np.nan_to_num(trial.slide.score_change)).max()) for trial in trials))
+    for trial, (example, missed, moved) in zip(trials, axes):
+        summary = trial.slide.summary()
+        example.set_title(f"{shorten(trial.name, 30)}\n{trial.kind}")
+        missed_map = _map(missed, trial, patch, 1 - trial.slide.recall, "Oranges", (0, 1))
+        missed.set_title(f"recall of the others {_text(summary['recall'])}\n"
+                         f"(without elephant {_text(summary['recall_without_patch'])})")
+        moved_map = _map(moved, trial, patch, trial.slide.score_change, "PuOr", (-limit, limit))
+        moved.set_title(f"their scores move by {_text(summary['score_change'], '+.3f')}\nelephant found "
+                        f"{100 * summary['patch_recall']:.0f}%")
+        _mark_where_the_patch_is_missed(missed, trial, patch)
+        show_picture(example, paste(room.picture, patch, int(trial.slide.lefts[shown[1]]), int(trial.slide.tops[shown[0]]), mask),
+                     example.get_title())
+    figure.colorbar(missed_map, cax=bars[0], orientation="horizontal", label="share of the others missed")
+    figure.colorbar(moved_map, cax=bars[1], orientation="horizontal", label="change of the others' scores")
+    if any(not trial.slide.patch_found.all() for trial in trials):
+        unused.text(0, 0, "×: the elephant is missed here", fontsize=9, va="top")
+    settle(figure)
+    for trial, (axis, _, _) in zip(trials, axes):
+        _label_example(axis, trial, patch, shown)
+    return figure
+
+
+def _map(axis, trial, patch, values, colours, limits):
+    """Values (Y, X) where the patch's centre lies, with the others' outlines."""
+    slid = trial.slide
+    height, width = trial.room.picture.shape[:2]
+    edges = [_cells(corners + side / 2, whole) for corners, side, whole in ((slid.lefts, patch.shape[1], width),
+                                                                            (slid.tops, patch.shape[0], height))]
+    image = axis.pcolormesh(*edges, values, cmap=colours, vmin=limits[0], vmax=limits[1])
+    for box in trial.room.boxes:
+        draw_box(axis, box, "black", linewidth=0.8)
+    axis.set(xlim=(0, width), ylim=(height, 0), aspect="equal", xticks=(), yticks=(), anchor="N")
+    axis.spines[:].set_visible(True)
+    axis.grid(False)
+    return image
+
+
+def _cells(centres, whole):
+    """Edges of the cells around these places; of a single one: the whole side."""
+    if len(centres) == 1:
+        return np.array((0, whole))
+    between = (centres[:-1] + centres[1:]) / 2
+    return np.concatenate([[2 * centres[0] - between[0]], between, [2 * centres[-1] - between[-1]]])
+
+
+def _mark_where_the_patch_is_missed(axis, trial, patch):
+    rows, columns = np.nonzero(~trial.slide.patch_found)
+    axis.plot(trial.slide.lefts[columns] + patch.shape[1] / 2, trial.slide.tops[rows] + patch.shape[0] / 2, "x", color="black",
+              markersize=2.5, markeredgewidth=0.7)
+
+
+def _label_example(axis, trial, patch, shown):
+    slid = trial.slide
+    left, top = int(slid.lefts[shown[1]]), int(slid.tops[shown[0]])
+    own = (left, top, left + patch.shape[1], top + patch.shape[0])
+    score = slid.patch_scores[shown]
+    boxes, texts, colours = [own], [f"elephant {score:.2f}" if score >= slid.threshold else "elephant missed"], [ORANGE]
+    for box, name, score, hidden in zip(trial.room.boxes, trial.room.labels, slid.scores[shown], slid.hidden[shown]):
+        found = score >= slid.threshold
+        boxes.append(box)
+        texts.append(f"{name} hidden" if hidden else f"{name} {score:.2f}" if found else f"{name} missed")
+        colours.append(HIDDEN if hidden else GREEN if found else RED)
+    for box, text, colour in zip(boxes, texts, colours):
+        draw_box(axis, box, colour, linestyle="--" if text.endswith(("missed", "hidden")) else "-")
+    label_boxes(axis, boxes, texts, colours)
+
+
+def _text(value, form=".3f"):
+    return "-" if value is None else format(round(value, 3) + 0.0, form)  # + 0.0: no minus before zero

@@ -1,0 +1,75 @@
+"""Figure 4: densities of the distributions that mix ratios are drawn from, and what our sampler draws (section 3.1)."""
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gluon_bof.data.sampler import BatchDraws
+from gluon_bof.errors import UserError
+from gluon_bof.freebies.mixup import MixRatio
+from gluon_bof.paper.figures.page import BLUE, COLOURS, Drawn, GREEN, new_figure, ORANGE
+from gluon_bof.paper.figures.scenes import numbers_of
+
+OF_THE_PAPER = ("0.2,0.2", "1.0,1.0", "1.5,1.5")  # classification's, and those of Table 1
+OF_CLASSIFICATION = (0.2, 0.2)
+CLASSIFICATION_RED = "#D62728"  # the paper's caption says which curve is red
+POINTS, BINS = 200, 50
+HIGHEST = 4  # where the drawing ends: Beta(0.2, 0.2) grows without bound at 0 and 1
+
+
+def add_flags(parser):
+    """Flags of Figure 4."""
+    parser.add_argument("--betas", nargs="+", default=OF_THE_PAPER, metavar="ALPHA,BETA",
+                        help=f"distributions [{' '.join(OF_THE_PAPER)}]")
+    parser.add_argument("--samples", type=int, default=20000, help="ratios that the sampler draws of each for its "
+                                                                   "histogram; 0: none [20000]")
+    parser.add_argument("--seed", type=int, default=0, help="of the sampler [0]")
+
+
+def draw(given):
+    """Figure 4 -> Drawn; a row for each x at the middle of a 200th of [0, 1]."""
+    pairs = [_pair(text) for text in given.betas]
+    if given.samples < 0 or given.seed < 0:
+        raise UserError("--samples and --seed are not below 0", remedy="give another number")
+    figure = new_figure(3.8)
+    axis = figure.subplots()
+    x = (np.arange(POINTS) + 0.5) / POINTS
+    rows = []
+    others = iter((BLUE, ORANGE, GREEN) + COLOURS[3:] + ("black",) * len(pairs))
+    for alpha, beta in pairs:
+        colour = CLASSIFICATION_RED if (alpha, beta) == OF_CLASSIFICATION else next(others)
+        density = beta_density(x, alpha, beta)
+        drawn = np.full(POINTS, np.nan)
+        if given.samples:
+            heights, edges = np.histogram(sampled_ratios(alpha, beta, given.samples, given.seed), BINS, (0, 1), density=True)
+            axis.plot((edges[:-1] + edges[1:]) / 2, heights, ".", color=colour, markersize=4, alpha=0.7)
+            drawn = np.repeat(heights, POINTS // BINS)
+        use = ", classification" if (alpha, beta) == OF_CLASSIFICATION else ", uniform" if alpha == beta == 1 else ""
+        axis.plot(x, density, color=colour, linewidth=2, label=f"Beta({alpha:g}, {beta:g}){use}")
+        rows += [(alpha, beta, float(at), float(value), "" if np.isnan(height) else float(height))
+                 for at, value, height in zip(x, density, drawn)]
+    axis.plot((0.5, 0.5), (0, 0.8 * HIGHEST), "--", color="black", linewidth=1, label="even: always 0.5")
+    axis.set(xlim=(0, 1), ylim=(0, HIGHEST), xlabel="mix ratio λ", ylabel="density",
+             title=f"curves: densities; dots: {given.samples} draws of the sampler each" if given.samples else "")
+    axis.legend(loc="upper center", ncols=2)
+    return Drawn(figure, ("alpha", "beta", "x", "density", "drawn"), rows, {"betas": pairs, "samples": given.samples})
+
+
+def beta_density(x, alpha, beta):
+    """Density of Beta(alpha, beta) at x in (0, 1)."""
+    log_normaliser = math.lgamma(alpha) + math.lgamma(beta) - math.lgamma(alpha + beta)
+    return np.exp((alpha - 1) * np.log(x) + (beta - 1) * np.log1p(-x) - log_normaliser)
+
+
+def sampled_ratios(alpha, beta, count, seed=0):
+    """(count,) ratios of the draws that training would get."""
+    draws = BatchDraws(2, count, seed, (416,), mix=MixRatio(alpha, beta), mix_until=1)
+    return np.array([draw.ratio for draw in draws.draw_batch(0, 0)])
+
+
+def _pair(text):
+    values = numbers_of(text, "--betas", 1e-3, 1e3)
+    if len(values) != 2:
+        raise UserError(f"--betas {text!r} is not a pair", remedy="write ALPHA,BETA, for example 1.5,1.5")
+    return tuple(values)

@@ -1,0 +1,99 @@
+"""Figure 6: step and cosine schedule with warm-up as YOLOv3 follows them, and validation mAP of runs (section 3.4)."""
+from __future__ import annotations
+
+import csv
+import os
+
+from gluon_bof.errors import UserError
+from gluon_bof.freebies.schedule import rates_of
+from gluon_bof.options.flags import integers
+from gluon_bof.options.recipes import TABLES
+from gluon_bof.paper.figures.page import BLUE, COLOURS, Drawn, new_figure, ORANGE, shorten
+from gluon_bof.runs.config import read_config
+
+RECIPE = TABLES[2].row("cosine").paper.options  # "YOLOv3 training on Pascal VOC … batch size 64"
+PICTURES = 5011 + 11540  # of Pascal VOC 2007 and 2012 trainval
+MODES = {"step": BLUE, "cosine": ORANGE}
+
+
+def add_flags(parser):
+    """Flags of Figure 6."""
+    parser.add_argument("--runs", nargs="+", default=[], metavar="RUN", help="runs whose validation mAP is compared [none]")
+    parser.add_argument("--epochs", type=int, default=RECIPE.epochs, help=f"[{RECIPE.epochs}]")
+    parser.add_argument("--batches", type=int, default=PICTURES // RECIPE.batch_size,
+                        help=f"iterations an epoch [{PICTURES // RECIPE.batch_size}: {PICTURES} pictures in batches of "
+                             f"{RECIPE.batch_size}]")
+    parser.add_argument("--lr", type=float, default=RECIPE.lr, help=f"[{RECIPE.lr}]")
+    parser.add_argument("--warmup-epochs", type=int, default=RECIPE.warmup_epochs, help=f"[{RECIPE.warmup_epochs}]")
+    parser.add_argument("--lr-decay-epoch", default=RECIPE.lr_decay_epoch, help=f"[{RECIPE.lr_decay_epoch}]")
+    parser.add_argument("--every", type=int, default=20, help="iterations between rows of the table [20]")
+
+
+def draw(given):
+    """Figure 6 -> Drawn; rows of learning rates first, then of mAP."""
+    for name in ("epochs", "batches", "every"):
+        if getattr(given, name) < 1:
+            raise UserError(f"--{name} {getattr(given, name)} is below 1", remedy="give 1 or more")
+    if not given.lr > 0 or given.warmup_epochs < 0:
+        raise UserError("--lr has to be above 0 and --warmup-epochs not below it", remedy="give another number")
+    curves = [validation_curve(folder) for folder in given.runs]
+    figure = new_figure(3.3 if curves else 3.6)
+    left, *right = figure.subplots(1, 1 + bool(curves), squeeze=False)[0]
+    rows = []
+    for mode, colour in MODES.items():
+        rates = schedule_of(mode, given)
+        shown = range(0, len(rates), given.every)
+        left.plot([place / given.batches for place in shown], [rates[place] for place in shown], color=colour, label=mode)
+        rows += [("learning rate", mode, place, place / given.batches, rates[place]) for place in shown]
+    left.set(xlabel="epoch", ylabel="learning rate", title=f"(a) schedules, {given.warmup_epochs} epochs of warm-up",
+             xlim=(0, given.epochs), ylim=(0, None))
+    left.legend()
+    numbers = {"iterations": given.epochs * given.batches}
+    if curves:
+        rows += _draw_curves(right[0], curves)
+        numbers["runs"] = {folder: {"last": values[-1], "best": max(values)}
+                           for folder, _, _, values in curves}
+    return Drawn(figure, ("quantity", "series", "iteration", "epoch", "value"), rows, numbers)
+
+
+def schedule_of(mode, given):
+    """The learning rate of every iteration, as train_yolo3.py follows it."""
+    batches = given.batches
+    return rates_of(given.epochs * batches, mode=mode, base_lr=given.lr, warmup=given.warmup_epochs * batches,
+                    warmup_lr=RECIPE.warmup_lr, factor=RECIPE.lr_decay,
+                    steps=[epoch * batches for epoch in integers(given.lr_decay_epoch, "--lr-decay-epoch")])
+
+
+def validation_curve(folder):
+    """(folder, its schedule's name, [(iteration, epochs done)], [mAP]) of a run. Raises UserError where it has none."""
+    mode = read_config(folder)["options"].get("lr_mode", "")
+    path = os.path.join(folder, "metrics.csv")
+    try:
+        with open(path, newline="") as file:
+            lines = [line for line in csv.DictReader(file) if line.get("map")]
+        places = [(int(line["iteration"]), int(line["epoch"]) + 1) for line in lines]
+        values = [float(line["map"]) for line in lines]
+    except FileNotFoundError:
+        lines = []
+    except (KeyError, ValueError) as error:
+        raise UserError(f"not a run's table of epochs ({error})", path, "give a folder under runs/") from None
+    if not lines:
+        raise UserError("the run has no validation yet", path, "train it further, or give another with --runs")
+    return folder, mode, places, values
+
+
+def _draw_curves(axis, curves):
+    modes = [mode for _, mode, _, _ in curves]
+    by_mode = len(set(modes)) == len(modes) and set(modes) <= set(MODES)
+    rows = []
+    for number, (folder, mode, places, values) in enumerate(curves):
+        colour = MODES[mode] if by_mode else COLOURS[number % len(COLOURS)]
+        name = os.path.basename(os.path.abspath(folder))
+        axis.plot([epoch for _, epoch in places], values, color=colour, marker="o", markersize=3,
+                  label=f"{mode}: {shorten(name, 24)}, {values[-1]:.3f}")
+        rows += [("validation mAP", folder, iteration, epoch, value) for (iteration, epoch), value in zip(places, values)]
+    axis.set(xlabel="epoch", ylabel="validation mAP", title="(b) validation", xlim=(0, None))
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high + 0.08 * len(curves) * (high - low))  # room for the legend above the curves
+    axis.legend(loc="upper left")
+    return rows

@@ -1,0 +1,166 @@
+"""Figure 1: accuracy over throughput, of runs that are evaluated and measured here and of points from a table.
+
+The paper's text has no number of its Figure 1. What it has is Table 4's AP, which --paper draws as lines."""
+from __future__ import annotations
+
+import csv
+import statistics
+import sys
+import time
+from typing import NamedTuple
+
+from gluon_bof.commands.evaluate import read_arguments
+from gluon_bof.data.images import finite_number, read_picture
+from gluon_bof.errors import UserError
+from gluon_bof.evaluation.evaluate import evaluate
+from gluon_bof.options.flags import integers
+from gluon_bof.options.recipes import TABLES
+from gluon_bof.paper.figures.classes import METRICS
+from gluon_bof.paper.figures.page import COLOURS, Drawn, GREY, label_points, new_figure, settle
+from gluon_bof.paper.figures.weights import kind_of, names_of, open_weights, validation_set
+
+ROUNDS = 5
+LEAST_SECONDS = 1.0  # of a measurement
+PICTURES = 16
+PAPER_METRIC = "coco"
+
+
+class Point(NamedTuple):
+    """A detector: accuracy is a fraction, throughput pictures a second; points of one series are joined."""
+
+    name: str
+    accuracy: float
+    throughput: float
+    series: str
+    metric: str
+    source: str
+
+
+def add_flags(parser):
+    """Flags of Figure 1."""
+    parser.add_argument("--runs", nargs="+", default=[], metavar="WEIGHTS",
+                        help="runs' folders or .params files: each is evaluated, and measured on this machine")
+    parser.add_argument("--sizes", default="", help="YOLOv3: the sides in pixels at which it is evaluated [the run's own]")
+    parser.add_argument("--points", metavar="CSV", help="further points: name, map (a fraction), throughput (pictures a second), "
+                                                        "and if wanted series and metric (coco, voc07 or voc)")
+    parser.add_argument("--paper", action="store_true", help="also draw Table 4's AP, of which the paper tells no throughput")
+
+
+def draw(given):
+    """Figure 1 -> Drawn; a row for each point."""
+    if not given.runs and not given.points:
+        raise UserError("there is nothing to draw", remedy="give --runs or --points; the paper's text has no number of Figure 1")
+    points = read_points(given.points) if given.points else []
+    points += measured_points(given) if given.runs else []
+    metric = metric_of(points, given.paper)
+    papers = TABLES[4].rows if given.paper else ()
+    figure = new_figure(4.2)
+    axis = figure.subplots()
+    lines = []
+    series = list(dict.fromkeys(point.series for point in points))
+    for number, name in enumerate(series):
+        own = sorted((point for point in points if point.series == name), key=lambda point: point.throughput)
+        axis.plot([point.throughput for point in own], [point.accuracy for point in own], marker="o", markersize=5,
+                  linestyle="-" if name else "none", color=COLOURS[number % len(COLOURS)], label=name or None)
+        if name:
+            lines.append([_place(point) for point in own])
+    for row in papers:
+        axis.axhline(row.number / 100, color=GREY, linewidth=0.9, linestyle="--" if row.key.endswith("orig") else "-")
+    axis.margins(x=0.12, y=0.12)
+    axis.set(xlabel="pictures a second", ylabel=f"mean AP ({METRICS[metric]})" if metric else "mean AP")
+    if any(series):
+        figure.legend(loc="outside upper center", ncols=4)
+    settle(figure)
+    label_points(axis, [_place(point) for point in points], [point.name for point in points], lines,
+                 [(row.number / 100, f"{row.name} (the paper, Table 4)") for row in papers])
+    rows = [(point.name, point.series, point.accuracy, point.throughput, point.metric, point.source) for point in points]
+    rows += [(row.name, "", row.number / 100, "", PAPER_METRIC, "the paper, Table 4") for row in papers]
+    return Drawn(figure, ("name", "series", "map", "throughput", "metric", "source"), rows,
+                 {"points": [{"name": point.name, "map": point.accuracy, "throughput": point.throughput} for point in points]})
+
+
+def _place(point):
+    return point.throughput, point.accuracy
+
+
+def metric_of(points, with_paper):
+    """The one metric of all points that name one, or "". Raises UserError where they differ, or from the paper's."""
+    metrics = {point.metric for point in points} - {""}
+    if len(metrics) > 1:
+        raise UserError(f"the points are measured by {' and '.join(sorted(metrics))}",
+                        remedy="draw one metric at a time, or give all runs one --metric")
+    if with_paper and any(point.metric != PAPER_METRIC for point in points):
+        raise UserError("--paper draws COCO's AP, and not all points are that", remedy="evaluate on COCO; in a table, write coco "
+                                                                                    "in the column metric")
+    return next(iter(metrics), "")
+
+
+def read_points(path):
+    """[Point] of a table with the columns name, map, throughput and perhaps series and metric. Raises UserError."""
+    remedy = "write a table with the columns name, map, throughput"
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise UserError("the table does not exist", path, remedy) from None
+    except (UnicodeDecodeError, csv.Error, IsADirectoryError):
+        raise UserError("not a CSV table", path, remedy) from None
+    if not lines:
+        raise UserError("the table is empty", path, remedy)
+    points = []
+    for number, line in enumerate(lines, 2):
+        try:
+            accuracy, throughput = finite_number(line["map"]), finite_number(line["throughput"])
+            point = Point(line["name"].strip(), accuracy, throughput, (line.get("series") or "").strip(),
+                          (line.get("metric") or "").strip(), path)
+        except KeyError as error:
+            raise UserError(f"there is no column {error}", path, remedy) from None
+        except (ValueError, AttributeError, TypeError) as error:
+            raise UserError(f"line {number}: {error}", path, remedy) from None
+        if not (0 <= accuracy <= 1 and throughput > 0 and point.metric in ("", *METRICS)):
+            raise UserError(f"line {number}: map is a fraction in [0, 1], throughput above 0, metric one of "
+                            f"{', '.join(METRICS)}", path, "mend the table")
+        points.append(point)
+    return points
+
+
+def measured_points(given):
+    """[Point] of runs, evaluated on their validation sets; throughput is measured picture by picture, in turn."""
+    sizes = integers(given.sizes, "--sizes")
+    if any(size < 32 or size % 32 for size in sizes):
+        raise UserError(f"--sizes {given.sizes}: not all are multiples of 32", remedy="for example 320,416,608")
+    trials = []
+    for name, weights in zip(names_of(given.runs), given.runs):
+        options = read_arguments([weights, *given.evaluation])[0].options
+        for size in sizes if sizes and kind_of(options) == "YOLOv3" else [None]:
+            flags = [*given.evaluation, *(["--data-shape", str(size)] if size else [])]
+            found = evaluate(*read_arguments([weights, *flags]))
+            trials.append((f"{name} {size}" if size else name, name if size else "", found, *open_weights(weights, flags)))
+    speeds = throughputs([(detector, _some_pictures(options)) for *_, detector, options in trials])
+    return [Point(name, found["map"], speed, series, found["metric"], f"{found['weights']} on {found['dataset']}, measured on "
+                                                                     f"{detector.device}")
+            for (name, series, found, detector, _), speed in zip(trials, speeds)]
+
+
+def throughputs(sides):
+    """Pictures a second of each (detector, pictures): the median of rounds in which all are measured in turn, so that what
+    else the machine does meets them alike."""
+    for detector, pictures in sides:
+        detector.detect(pictures)  # settles every shape
+    rounds = []
+    for number in range(ROUNDS):
+        print(f"measuring throughput, round {number + 1} of {ROUNDS}", file=sys.stderr)
+        rounds.append([_pictures_per_second(*side) for side in sides])
+    return [statistics.median(values) for values in zip(*rounds)]
+
+
+def _pictures_per_second(detector, pictures):
+    done, began = 0, time.perf_counter()
+    while time.perf_counter() - began < LEAST_SECONDS:
+        detector.detect(pictures)
+        done += len(pictures)
+    return done / (time.perf_counter() - began)
+
+
+def _some_pictures(options):
+    return [read_picture(record.path) for record in validation_set(options).records[:PICTURES]]

@@ -1,0 +1,109 @@
+"""What people would rather see than read: curves, what the network is fed, what it finds."""
+from __future__ import annotations
+
+import math
+import os
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from gluon_bof.data.images import read_picture
+
+matplotlib.use("Agg")
+
+LOOK = dict(fontsize=7, color="white", va="bottom",
+            bbox=dict(boxstyle="square,pad=0.1", linewidth=0, alpha=0.75))
+
+
+def draw_run(run):
+    """Curves of the run's tables. Returns the paths of all its pictures."""
+    intervals, epochs = run.rows("intervals"), run.rows("metrics")
+    if epochs:
+        _draw_losses(run, intervals or epochs)
+        _draw_map(run, [row for row in epochs if row["map"]])
+    return sorted(os.path.join(run.pictures, name) for name in os.listdir(run.pictures) if name.endswith(".png"))
+
+
+def _draw_losses(run, rows):
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    iterations = [int(row["iteration"]) for row in rows]
+    upper.plot(iterations, [float(row["learning_rate"]) for row in rows], color="black")
+    upper.set_ylabel("learning rate")
+    for column in [name for name in rows[0] if name.endswith("_loss")]:
+        lower.plot(iterations, [float(row[column]) for row in rows], label=column[:-len("_loss")])
+    lower.set_yscale("log")
+    lower.set(xlabel="iteration", ylabel="loss a picture")
+    lower.legend(ncol=5, fontsize=8)
+    _save(figure, run, "learning_rate_and_losses.png")
+
+
+def _draw_map(run, rows):
+    if not rows:
+        return
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots()
+    values = [float(row["map"]) for row in rows]
+    axes.plot([int(row["epoch"]) for row in rows], values, marker="o")
+    axes.set(xlabel="epoch", ylabel="validation mAP", ylim=(0, 1))
+    axes.annotate(f"{values[-1]:.3f}", (int(rows[-1]["epoch"]), values[-1]), textcoords="offset points", xytext=(0, 8),
+                  ha="center")
+    axes.grid(alpha=0.3)
+    _save(figure, run, "validation_map.png")
+
+
+def draw_training_batch(run, dataset, draws, classes, most=16):
+    """A page of pictures of the run's first batches as the network sees them, with boxes and mix weights."""
+    first = [draw for batch in range(min(2, draws.batches)) for draw in draws.draw_batch(0, batch)][:most]
+    figure, axes = _page(len(first))
+    for axis, draw in zip(axes, first):
+        picture, truth = dataset[draw][:2]
+        axis.imshow(picture)
+        mixed = f", mixed {draw.ratio:.2f} : {1 - draw.ratio:.2f}" if draw.partner >= 0 else ""
+        axis.set_title(f"{draw.size} px{mixed}", fontsize=8)
+        for row in truth:
+            _box(axis, row[:4], int(row[4]), f"{classes[int(row[4])]} {row[5]:.2f}", max(0.25, float(row[5])))
+    _save(figure, run, "training_pictures.png")
+
+
+def draw_detections(run, detection_set, detections, most=12, least_score=0.3):
+    """A page of validation pictures: ground truth on the left, detections on the right."""
+    step = max(1, len(detection_set) // most)
+    chosen = range(0, len(detection_set), step)[:most]
+    figure, axes = _page(2 * len(chosen), columns=6)
+    for place, index in enumerate(chosen):
+        record, found = detection_set.records[index], detections[index]
+        picture = read_picture(record.path)
+        for axis, title in zip(axes[2 * place:2 * place + 2], ("truth", "found")):
+            axis.imshow(picture)
+            axis.set_title(f"{record.image_id}: {title}"[-40:], fontsize=7)
+        for box, number in zip(record.boxes, record.classes):
+            _box(axes[2 * place], box, number, detection_set.classes[number])
+        for box, number, value in zip(*found):
+            if value >= least_score:
+                _box(axes[2 * place + 1], box, number, f"{detection_set.classes[number]} {value:.2f}")
+    _save(figure, run, "validation_pictures.png")
+
+
+def _page(count, columns=4):
+    rows = max(1, math.ceil(count / columns))
+    figure = Figure(figsize=(2.6 * columns, 2.5 * rows), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    return figure, axes
+
+
+def _box(axis, box, number, text, opacity=1.0):
+    colour = matplotlib.colormaps["tab10"](int(number) % 10)
+    left, top, right, bottom = (float(side) for side in box)
+    axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.5,
+                             alpha=opacity))
+    look = dict(LOOK, bbox=dict(LOOK["bbox"], facecolor=colour))
+    axis.text(left, top, text, clip_on=True, **look)
+
+
+def _save(figure, run, name):
+    figure.savefig(os.path.join(run.pictures, name), dpi=110)

@@ -1,0 +1,326 @@
+"""Weights of other programs as ours: Darknet's YOLOv3 and Darknet-53, torchvision's and timm's ResNets; and which network
+weights fit."""
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from gluon_bof.backend import gluon, mx
+from gluon_bof.errors import UserError
+from gluon_bof.freebies.augmentation import MEAN, STD
+from gluon_bof.models.build import export_name
+from gluon_bof.models.faster_rcnn.network import BACKBONES, build_faster_rcnn
+from gluon_bof.models.yolo3.network import ANCHORS, NETWORKS, build_yolo3
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions, resolve
+from gluon_bof.weights.formats import darknet as darknet_format
+from gluon_bof.weights.formats import safetensors as safetensors_format
+from gluon_bof.weights.formats.darknet import DARKNET, MOST_CLASSES, Convolution
+from gluon_bof.weights.formats.safetensors import AGAIN, FRACTIONS, is_safetensors
+from gluon_bof.weights.load import structured, structured_parameters
+from gluon_bof.weights.zoo import CLASSES
+
+YOLO3 = f"yolo3_{DARKNET}"
+# Darknet's spelling of six of COCO's classes. Its order of COCO's and of VOC's classes is GluonCV's
+SPELLINGS = {"motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch", "pottedplant": "potted plant",
+             "diningtable": "dining table", "tvmonitor": "tv"}
+RESNETS = tuple(name for name in BACKBONES if name.startswith("resnet"))
+TARGETS = tuple(f"{YOLO3}_{which}" for which in (*CLASSES, "custom")) + (DARKNET,) + RESNETS
+FEWEST_ARRAYS = 100  # a ResNet-18 without its head has so many, every other network here more
+MOST_CONVOLUTIONS = 16  # in a box head
+HEADS = ("fc.", "output.")  # of classifiers
+OF_TORCH = {"gamma": "weight", "beta": "bias"}  # their names of what normalisation learns
+EPSILON = 1e-5  # what normalisation adds to the variance here, in GluonCV, in PyTorch and in Darknet on GPUs
+FEW = 2  # names that an error lists
+ANY_PICTURE = (1, 3, 64, 64)
+
+
+class Imported(NamedTuple):
+    """Weights under our names. classes: of a detector, else empty; source: what they were."""
+
+    arrays: dict
+    network: str
+    classes: tuple
+    source: str
+
+
+class Fit(NamedTuple):
+    """A network that has the names of some weights. classes: their number, None for a backbone; differing: names of
+    those whose shapes are other ones."""
+
+    network: str
+    classes: int | None
+    differing: tuple
+
+
+def import_weights(path, target, classes=None, anchors=None, epsilon=EPSILON, verbatim=False):
+    """Imported weights of a .weights or .safetensors file for one of TARGETS.
+
+    classes: names in the order of the file, for a detector of others than COCO's or VOC's. anchors: rows as
+    `data.anchors.read_anchors` gives them, for a detector with others than YOLOv3's own, which a .weights file does not
+    hold. epsilon: what the program that wrote the .weights adds to variances, in (0, 1); see `take_epsilon`. verbatim: keep
+    Darknet's first layer, which takes RGB in [0, 1]; else it is changed to take pictures normalised as ours and GluonCV's
+    are; see `take_normalised`.
+    Raises UserError for a damaged or foreign file, and for one that holds another network."""
+    if target not in TARGETS:
+        raise UserError(f"unknown network {target!r}", remedy=f"--to is one of {', '.join(TARGETS)}")
+    if not 0 < epsilon < 1:
+        raise UserError(f"epsilon {epsilon} is not between 0 and 1", remedy=f"{EPSILON:g} is usual, OpenCV has 1e-6")
+    try:
+        with np.errstate(all="ignore"):  # what becomes infinite or nan is refused below
+            if is_safetensors(path):
+                imported = _import_resnet(path, target)
+            else:
+                imported = _import_darknet(path, target, classes, anchors or ANCHORS, epsilon, verbatim)
+    except ValueError as error:
+        raise UserError(f"no whole .weights or .safetensors file: {error}", path, AGAIN) from None
+    _check_values(imported.arrays, path)
+    return imported
+
+
+def _check_values(arrays, path):
+    """Raise UserError for values that no network can have."""
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise UserError(f"{name} holds values that are not finite", path, AGAIN)
+        if name.endswith("running_var") and (array < 0).any():
+            raise UserError(f"{name} holds negative variances", path, AGAIN)
+
+
+# Darknet
+
+def darknet_network(target, names, anchors=ANCHORS):
+    """(our YOLOv3 of these classes, settled; [Convolution] in the order of a .weights file: all, or of the backbone only
+    where that is the target)."""
+    network = settled(build_yolo3(DARKNET, names or ("object",), anchors=anchors))
+    if target == DARKNET:
+        return network, _convolutions(network.backbone_parameters())
+    parameters = structured_parameters(network)
+    parts = ["stages."] + [f"{part}.{level}." for level in range(3)
+                           for part in ("yolo_blocks", "yolo_outputs", "transitions")]
+    return network, _convolutions({name: parameter for part in parts for name, parameter in parameters.items()
+                                   if name.startswith(part) and not isinstance(parameter, gluon.Constant)})
+
+
+def _convolutions(parameters):
+    """[Convolution] of ordered {name: Parameter}."""
+    layers = []
+    for name, parameter in parameters.items():
+        stem, part = name.rsplit(".", 1)
+        if part == "weight":
+            layers.append(Convolution(name, parameter.shape, None, f"{stem}.bias"))
+        elif part == "gamma":
+            layers[-1] = layers[-1]._replace(norm=stem, bias=None)
+    return layers
+
+
+def take_normalised(arrays, first):
+    """Let Darknet's first layer (a Convolution) take normalised pictures where it took RGB in [0, 1]. For
+    n = (x - MEAN) / STD, W * x = (W STD) * n + W MEAN, and batch normalisation takes the constant off again.
+
+    Exact but at the picture's edge. What a convolution adds around the picture is 0: black to Darknet, and mean grey to a
+    network of normalised pictures. No weights can mend that, because to such a network a picture of nothing but mean grey has no
+    edge, while to Darknet it has one. `verbatim` imports are exact everywhere, for whoever feeds RGB in [0, 1]."""
+    kernel, mean = arrays[first.weight].astype(np.float64), f"{first.norm}.running_mean"
+    constant = (kernel * np.reshape(MEAN, (1, 3, 1, 1))).sum(axis=(1, 2, 3))
+    return {**arrays, first.weight: (kernel * np.reshape(STD, (1, 3, 1, 1))).astype(np.float32),
+            mean: (arrays[mean] - constant).astype(np.float32)}
+
+
+def take_epsilon(arrays, layers, epsilon):
+    """Let normalisation, which adds EPSILON to variances here, give what it gave where this epsilon was added, by other scales.
+
+    A .weights file does not tell it. Darknet on GPUs adds 1e-5 today, OpenCV 1e-6; Darknet's CPU and older code add 1e-6
+    to the deviation, which is 2e-6 at a variance of 1. Whether 1e-5 or 1e-6 moved raw predictions (up to 3.4) of four
+    random networks by 1.0e-4 to 1.6e-4; channels of small variance move more."""
+    arrays = dict(arrays)
+    for norm in [layer.norm for layer in layers if layer.norm]:
+        variance = arrays[f"{norm}.running_var"].astype(np.float64)
+        scale = np.sqrt((variance + EPSILON) / (variance + epsilon))
+        arrays[f"{norm}.gamma"] = (arrays[f"{norm}.gamma"] * scale).astype(np.float32)
+    return arrays
+
+
+def _import_darknet(path, target, classes, anchors, epsilon, verbatim):
+    with open(path, "rb") as file:
+        header = darknet_format.read_header(file)
+        _refuse_other_networks(path, target, header)
+        # a detector's file begins with its backbone
+        names = () if target == DARKNET else _class_names(path, target, classes, header.classes)
+        network, layers = darknet_network(target, names, anchors)
+        values = darknet_format.read_values(file, header)
+    arrays = darknet_format.unpack(values[:sum(layer.count for layer in layers)], layers)
+    if epsilon != EPSILON:
+        arrays = take_epsilon(arrays, layers, epsilon)
+    if not verbatim:
+        arrays = take_normalised(arrays, layers[0])
+    source = f"Darknet {header.version}, {header.network}" + (f" of {header.classes} classes" if header.classes else "")
+    if target == DARKNET:
+        return Imported(arrays, target, (), source)
+    arrays.update({name: parameter.value.asnumpy() for name, parameter in structured_parameters(network).items()
+                   if isinstance(parameter, gluon.Constant)})
+    standard = CLASSES.get(target[len(YOLO3) + 1:], names)
+    return Imported(_reordered(arrays, names, standard), target, standard, source)
+
+
+def _refuse_other_networks(path, target, header):
+    """Raise UserError for a file that does not hold what the target wants."""
+    name = header.network
+    if name not in (DARKNET, darknet_format.YOLO3):
+        raise UserError(f"by its size it holds {name} of {header.classes} classes, which no network here is", path,
+                        "give the weights of yolov3, darknet53 or darknet53.conv.74")
+    if target in RESNETS:
+        raise UserError(f"it holds {name}, not {target}", path, f"give --to {DARKNET} or {YOLO3}_custom")
+    if name == DARKNET and target != DARKNET:
+        raise UserError("it holds the backbone only", path,
+                        f"give --to {DARKNET}, then train with --pretrained-base and the file that this writes")
+
+
+def _class_names(path, target, classes, number):
+    """Class names in the order of the file."""
+    which = target[len(YOLO3) + 1:]
+    standard = CLASSES.get(which)
+    if classes is None and standard is None:
+        raise UserError(f"it holds {number} classes without names", path,
+                        "give them in the order of its training: --classes cat,dog or a file of one a line")
+    names = tuple(standard if classes is None else classes)
+    if which == "coco":
+        names = tuple(SPELLINGS.get(name, name) for name in names)
+    if len(names) != number:
+        raise UserError(f"it holds {number} classes, not {len(names)}", path,
+                        f"give --to {YOLO3}_custom and their names with --classes")
+    if standard and sorted(names) != sorted(standard):
+        foreign = sorted(set(names) - set(standard))
+        raise UserError(f"{foreign[0]!r} is none of {which.upper()}'s classes", path, f"give --to {YOLO3}_custom")
+    return names
+
+
+def _reordered(arrays, names, wanted):
+    """The predictions' rows of classes moved from the order `names` to the order `wanted`."""
+    order = [names.index(name) for name in wanted]
+    each = 5 + len(names)
+    rows = np.concatenate([anchor * each + np.r_[:5, 5 + np.array(order)] for anchor in range(3)])
+    return {name: array[rows] if ".prediction." in name else array for name, array in arrays.items()}
+
+
+# torchvision and timm
+
+def torch_name(name):
+    """torchvision's and timm's name of a parameter of GluonCV's ResNets."""
+    stem, part = name.rsplit(".", 1)
+    return f"{stem}.{OF_TORCH.get(part, part)}"
+
+
+@functools.lru_cache(maxsize=None)
+def resnet_parameters(name):
+    """{name: Parameter} of a whole classifier, shapes settled."""
+    return structured_parameters(settled(BACKBONES[name][0](pretrained=False)))
+
+
+def fitting_resnet(entries):
+    """Which of RESNETS has the names and shapes of these {torch name: Entry}, but for the head; None: none.
+
+    v1b (stride in the 3x3 convolution) is torchvision's ResNet and timm's resnet18, resnet50; v1d (three convolutions
+    first, average pooling in shortcuts) is timm's resnet101d. timm's resnetaa and resnetblur of the same depth hold the same
+    arrays and compute something else, which a file does not tell."""
+    return next((name for name in RESNETS if not _misfits(entries, resnet_parameters(name))), None)
+
+
+def _import_resnet(path, target):
+    entries = safetensors_format.read_header(path)
+    if target not in RESNETS:
+        raise UserError(f"safetensors are imported into {', '.join(RESNETS)} only", path, "give one of them as --to")
+    parameters = resnet_parameters(target)
+    misfits = _misfits(entries, parameters)
+    if misfits:
+        other = fitting_resnet(entries)
+        raise UserError(f"it does not fit {target}: {misfits}", path, f"give --to {other}" if other else
+                        "give torchvision's or timm's resnet18, resnet50 or resnet101, or timm's resnet101d")
+    # a head of other classes is left out
+    names = {name: torch_name(name) for name, parameter in parameters.items()
+             if torch_name(name) in entries and entries[torch_name(name)].shape == parameter.shape}
+    arrays = safetensors_format.read_arrays(path, names.values())
+    return Imported({name: arrays[other] for name, other in names.items()}, target, (),
+                    f"safetensors of {len(entries)} arrays")
+
+
+def _misfits(entries, parameters):
+    """What keeps {torch name: Entry} from being a classifier with these parameters, as text; the head counts for nothing."""
+    wanted = {torch_name(name): parameter.shape for name, parameter in parameters.items() if not name.startswith(HEADS)}
+    found = {name: entry for name, entry in entries.items()
+             if not name.startswith(HEADS) and not name.endswith(".num_batches_tracked")}
+    lists = (("lacking are", [name for name in wanted if name not in found]),
+             ("foreign are", [name for name in found if name not in wanted]),
+             ("of another shape are", [f"{name} {found[name].shape}" for name in wanted
+                                       if name in found and found[name].shape != wanted[name]]),
+             (f"none of {', '.join(FRACTIONS)} are",
+              [f"{name} {entry.kind}" for name, entry in found.items() if entry.kind not in FRACTIONS]))
+    return "; ".join(f"{what} {_some(names)}" for what, names in lists if names)
+
+
+# which network weights fit
+
+def settled(network):
+    """The network, not initialised, every parameter's shape known."""
+    network.infer_shape(mx.nd.zeros(ANY_PICTURE))
+    return network
+
+
+def fitting_network(shapes):
+    """Fit of {name: shape} as our .params files have them, or None."""
+    shapes = structured(shapes)
+    fits = []
+    for network, classes, wanted in _candidates(shapes) if len(shapes) >= FEWEST_ARRAYS else ():
+        found = shapes if classes else {name: shape for name, shape in shapes.items() if not name.startswith(HEADS)}
+        if wanted.keys() == found.keys():
+            fits.append(Fit(network, classes, tuple(name for name in wanted if wanted[name].shape != found[name])))
+    return min(fits, key=lambda fit: len(fit.differing), default=None)  # the MobileNets have the same names
+
+
+def _candidates(shapes):
+    """(name, number of classes or None, {name: Parameter}) of the networks that the names may belong to."""
+    if "yolo_outputs.0.prediction.bias" in shapes:
+        classes = _class_number(shapes["yolo_outputs.0.prediction.bias"], 3, 5)
+        for name in NETWORKS if classes else ():
+            yield f"yolo3_{name}", classes, structured_parameters(settled(build_yolo3(name, _numbered(classes))))
+    elif "class_predictor.bias" in shapes:
+        classes = _class_number(shapes["class_predictor.bias"], 1, 1)
+        for options in _rcnn_candidates(shapes) if classes else ():
+            network = settled(build_faster_rcnn(options, _numbered(classes), [mx.cpu()]))
+            yield export_name(options)[:-len(options.dataset) - 1], classes, structured_parameters(network)
+    else:
+        yield from _backbones()
+
+
+@functools.lru_cache(maxsize=None)
+def _backbones():
+    """[(name, None, {name in the file of a classifier: Parameter})] without heads."""
+    found = [(name, None, settled(build_yolo3(name, ("object",))).backbone_parameters()) for name in NETWORKS]
+    return found + [(name, None, {key: parameter for key, parameter in resnet_parameters(name).items()
+                                  if not key.startswith(HEADS)}) for name in BACKBONES]
+
+
+def _rcnn_candidates(shapes):
+    """Options of the Faster R-CNNs that have so many convolutions in the box head."""
+    pyramid = "rpn.rpn_head.score.bias" in shapes
+    learns = any("syncbatchnorm" in name for name in shapes)
+    convolutions = sum(name.startswith("box_features.") and len(shape) == 4 for name, shape in shapes.items())
+    custom = pyramid and "box_features.0.weight" not in shapes  # GluonCV's custom model pools there
+    for name in BACKBONES if convolutions <= MOST_CONVOLUTIONS else ():
+        yield resolve(FasterRcnnOptions(network=name, use_fpn=pyramid, norm_layer="syncbn" if learns else None,
+                                        pretrained_base="no", custom_model=custom, num_box_head_conv=convolutions))
+
+
+def _class_number(shape, anchors, more):
+    """K of predictions of the shape (anchors * (more + K),); 0 where there is none."""
+    number = shape[0] // anchors - more if len(shape) == 1 and shape[0] % anchors == 0 else 0
+    return number if 0 < number <= MOST_CLASSES else 0
+
+
+def _numbered(classes):
+    return [str(index) for index in range(classes)]
+
+
+def _some(names):
+    return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")

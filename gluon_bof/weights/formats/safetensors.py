@@ -1,0 +1,75 @@
+"""Safetensors files by the package of that name, which holds a file's header against its size before it reads a value; and how
+the files of other programs are told apart. No MXNet in here."""
+from __future__ import annotations
+
+import os
+import stat
+from typing import NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from gluon_bof.errors import UserError
+from gluon_bof.weights.formats.params import LIST_MAGIC
+
+FRACTIONS = ("F64", "F32", "F16")  # types that NumPy reads; it knows no BF16
+MOST_BYTES = 8 << 30  # no network here has a tenth of it, and some files are read whole
+OTHERS = {b"PK\3\4": "a zip archive, as PyTorch and NumPy write them, and is not read",
+          b"\x80": "a pickle, which can run code, and is not read",
+          LIST_MAGIC.to_bytes(8, "little"): "a file of MXNet parameters, which needs no import"}
+AGAIN = "download it again and compare sizes or checksums"
+
+
+class Entry(NamedTuple):
+    """An array in a file: its type's name in safetensors, and its shape."""
+
+    kind: str
+    shape: tuple
+
+
+def beginning(path, count):
+    """The first `count` bytes of a file. Raises UserError for what is missing, unreadable, too large or no regular file."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError("this is no file of weights", path, "check the path")
+        if status.st_size > MOST_BYTES:
+            raise UserError(f"{status.st_size} bytes are more than any network here has", path, "check the path")
+        with open(path, "rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise UserError(f"the weights cannot be read ({error.strerror})", path, "check the path") from None
+
+
+def is_safetensors(path):
+    """Whether a file is safetensors by its name's ending, else by its beginning; if not it can only be Darknet's.
+
+    Raises UserError as `beginning`, and for files that are not looked into, such as those that may hold code."""
+    start = beginning(path, 9)
+    ending = os.path.splitext(path)[1].lower()
+    # a length, then a JSON object; in a Darknet file that would be a revision 123 of some version x.0
+    if ending == ".safetensors" or (ending != ".weights" and start[4:] == b"\0\0\0\0{"):
+        return True
+    for first, what in OTHERS.items():
+        if start.startswith(first):
+            raise UserError(f"this is {what}", path, "give a .weights or .safetensors file")
+    return False
+
+
+def read_header(path):
+    """{name: Entry} of a file, of which no values are read. Raises ValueError for a damaged or foreign one."""
+    try:
+        with safe_open(path, "numpy") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}
+            return {name: Entry(part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+
+
+def read_arrays(path, names):
+    """{name: float32 array} of entries of a type in FRACTIONS. Raises ValueError as `read_header`."""
+    try:
+        with safe_open(path, "numpy") as file:
+            return {name: file.get_tensor(name).astype(np.float32) for name in names}
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None

@@ -1,0 +1,249 @@
+"""Weights in and out: GluonCV's names, strict and partial loading, heads for other classes, whole files."""
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import NamedTuple
+
+from gluon_bof.backend import gluon, mx
+from gluon_bof.errors import UserError, warn
+from gluon_bof.files import write_atomically
+from gluon_bof.weights.formats import params as params_format
+
+LEFT_OUT = "_target_generator."  # constants of training that GluonCV's Faster R-CNN script saves too
+FEW = 5  # names that an error lists
+
+
+class Rows(NamedTuple):
+    """How an output layer's rows lie: `groups` times `common` rows that belong to no class, then `each` of every class."""
+
+    groups: int
+    common: int
+    each: int
+
+
+# YOLOv3: of three anchors box and objectness, then classes. Faster R-CNN: background, then classes; four sides of each class
+HEADS = ((re.compile(r"yolo_outputs\.\d+\.prediction\.(weight|bias)"), Rows(3, 5, 1)),
+         (re.compile(r"class_predictor\.(weight|bias)"), Rows(1, 1, 1)),
+         (re.compile(r"box_predictor\.(weight|bias)"), Rows(1, 0, 4)))
+
+
+class Loaded(NamedTuple):
+    """What partial loading did: names of the network that were filled and that keep their initial values, names of the file
+    that were left out."""
+
+    filled: list
+    initial: list
+    left_out: list
+
+    def __str__(self):
+        told = [_listed("initial values stay in", self.initial), _listed("left out", self.left_out)]
+        return "; ".join([f"{len(self.filled)} arrays loaded"] + [text for text in told if text])
+
+
+class Transferred(NamedTuple):
+    """What a transfer kept: the classes that both know, the network's others, which begin anew, and the file's others."""
+
+    shared: list
+    new: list
+    dropped: list
+
+    def __str__(self):
+        told = [_listed("classes kept", self.shared) or "no class kept", _listed("begin anew", self.new),
+                _listed("left out", self.dropped)]
+        return "; ".join(text for text in told if text)
+
+
+def structured_parameters(network):
+    """{name: Parameter} by GluonCV's structured names, those that `save_parameters` writes."""
+    return network._collect_params_with_prefix()
+
+
+def read_weights(path):
+    """{name: numpy array} of a .params file. Raises UserError naming a file that is missing or none."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise UserError(f"the weights cannot be read ({error.strerror})", path, "check the path") from None
+    try:
+        return params_format.loads(data)
+    except ValueError as error:
+        raise UserError(f"not a whole file of MXNet weights: {error}", path,
+                        "save it again, or copy it again and compare checksums") from None
+
+
+def load_weights(network, path, allow_partial=False):
+    """Fill an initialised network from a .params file, strictly. Returns the file's SHA-256.
+
+    allow_partial: as `load_partially`, with a line that says what was left out. Raises UserError that lists missing,
+    foreign and mis-shaped names."""
+    if allow_partial:
+        warn(f"{path}: {load_partially(network, path)}")
+    else:
+        set_weights(network, _read_structured(path), path)
+    return checksum(path)
+
+
+def _read_structured(path):
+    return structured(read_weights(path))
+
+
+def structured(entries):
+    """{structured name: what belongs to it} of a .params file's entries, of an exported one's too."""
+    return {name.split(":", 1)[1] if name.startswith(("arg:", "aux:")) else name: entry
+            for name, entry in entries.items() if not name.startswith(LEFT_OUT)}
+
+
+def set_weights(network, arrays, path):
+    """Fill an initialised network from {name: numpy array}; `path` is named in errors."""
+    parameters = structured_parameters(network)
+    _require_fit(parameters, arrays, path)
+    _fill(parameters, arrays)
+
+
+def _fill(parameters, arrays):
+    for name, parameter in parameters.items():
+        parameter.set_data(mx.nd.array(arrays[name], dtype=arrays[name].dtype))
+
+
+def _require_fit(parameters, arrays, path):
+    """Raise UserError unless the arrays have the parameters' names and shapes."""
+    problems = [_listed("missing", sorted(parameters.keys() - arrays.keys())),
+                _listed("foreign", sorted(arrays.keys() - parameters.keys())),
+                _listed("of another shape", [f"{name} {arrays[name].shape} instead of {parameter.shape}"
+                                             for name, parameter in parameters.items()
+                                             if name in arrays and arrays[name].shape != parameter.shape])]
+    problems = [problem for problem in problems if problem]
+    if problems:
+        raise UserError(f"the weights do not fit this network; {'; '.join(problems)}", path,
+                        "give the network, classes and anchors that it was trained with")
+
+
+def load_partially(network, path):
+    """Fill what a .params file has under the same name in the same shape, and leave the rest of an initialised network as
+    it is; the network keeps its own constants (anchors). Returns Loaded.
+
+    Raises UserError where the backbone is another."""
+    arrays = _read_structured(path)
+    parameters = structured_parameters(network)
+    learned = _without_constants(parameters)
+    fitting = {name: parameter for name, parameter in learned.items()
+               if name in arrays and arrays[name].shape == parameter.shape}
+    here = {id(parameter) for parameter in fitting.values()}
+    missing = [name for name, parameter in network.backbone_parameters().items() if id(parameter) not in here]
+    if missing:
+        raise UserError(f"it holds another backbone; {_listed('missing', missing)}, {_listed('it holds', list(arrays))}", path,
+                        "give weights of a detector on the same --network")
+    _fill(fitting, arrays)
+    return Loaded(list(fitting), sorted(learned.keys() - fitting.keys()),
+                  sorted(arrays.keys() - fitting.keys() - (parameters.keys() - learned.keys())))
+
+
+def transfer(network, path, old_classes=None):
+    """Fill an initialised network from a detector of other classes: all layers, and of those that predict the rows of boxes,
+    objectness, background and of the classes that both know by name. Other classes' rows keep their initial values; the
+    network keeps its own constants (anchors). Returns Transferred.
+
+    old_classes: the file's class names in their order; None: nobody knows them, and every class begins anew. Raises UserError
+    where the layers are others, or the classes are not as many as the file has."""
+    arrays = _read_structured(path)
+    parameters = structured_parameters(network)
+    constants = parameters.keys() - _without_constants(parameters).keys()
+    arrays = {name: array for name, array in arrays.items() if name not in constants}
+    parameters = {name: parameter for name, parameter in parameters.items() if name not in constants}
+    count = _count_of_classes(arrays, path) if old_classes is None else len(old_classes)
+    old_classes, classes = list(old_classes or ()), list(network.classes)
+    places = {new: old_classes.index(name) for new, name in enumerate(classes) if name in old_classes}
+    for name, parameter in parameters.items():
+        rows = next((rows for pattern, rows in HEADS if pattern.fullmatch(name)), None)
+        if rows and name in arrays:
+            _require_rows(rows, name, arrays[name], parameter, count, path)
+            arrays[name] = _moved(rows, arrays[name], parameter, places)
+    _require_fit(parameters, arrays, path)
+    _fill(parameters, arrays)
+    return Transferred([name for name in classes if name in old_classes], [name for name in classes if name not in old_classes],
+                       [name for name in old_classes if name not in classes])
+
+
+def _count_of_classes(arrays, path):
+    """How many classes a detector's file predicts, by the length of its last layer's biases. Raises UserError."""
+    for name, array in arrays.items():
+        rows = next((rows for pattern, rows in HEADS if pattern.fullmatch(name) and name.endswith("bias")), None)
+        if rows:
+            return (len(array) // rows.groups - rows.common) // rows.each
+    raise UserError("it is no YOLOv3 and no Faster R-CNN", path, "a backbone's weights go to --pretrained-base")
+
+
+def _without_constants(parameters):
+    return {name: parameter for name, parameter in parameters.items() if not isinstance(parameter, gluon.Constant)}
+
+
+def _require_rows(rows, name, array, parameter, class_count, path):
+    wanted = (rows.groups * (rows.common + rows.each * class_count),) + parameter.shape[1:]
+    if array.shape != wanted:
+        raise UserError(f"the weights do not fit; {name} is {array.shape}, and {class_count} classes on this network make it "
+                        f"{wanted}", path, "give the network and the class names that they were trained with")
+
+
+def _moved(rows, old, parameter, places):
+    """The parameter's values with the file's rows where both know what they mean; places: {new class: old class}."""
+    values = parameter.data(parameter.list_ctx()[0]).asnumpy()
+    new, old = (array.reshape(rows.groups, -1, *array.shape[1:]) for array in (values, old))
+    new[:, :rows.common] = old[:, :rows.common]
+    for to, origin in places.items():
+        to, origin = (rows.common + place * rows.each for place in (to, origin))
+        new[:, to:to + rows.each] = old[:, origin:origin + rows.each]
+    return new.reshape(values.shape)
+
+
+def _listed(what, names):
+    if not names:
+        return ""
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return f"{what}: {', '.join(names[:FEW])}{more}"
+
+
+def weights_of(network):
+    """{name: numpy array} of all parameters, copied off the first device."""
+    return {name: array.asnumpy() for name, array in on_device(network).items()}
+
+
+def on_device(network):
+    """{name: MXNet array} of all parameters, as they are on the first device."""
+    return {name: parameter.data(parameter.list_ctx()[0])
+            for name, parameter in structured_parameters(network).items()}
+
+
+def save_weights(network, path):
+    """Write a .params file that GluonCV loads too, atomically."""
+    write_atomically(path, params_format.pieces(on_device(network)))
+
+
+def checksum(path):
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def load_backbone(network, path):
+    """Fill the backbone of an initialised detector from a .params file of a classifier or of a whole detector.
+
+    network.backbone_parameters() -> {name in a classifier's file: Parameter}; a head in the file is left out.
+    Raises UserError where the file lacks a layer of the backbone."""
+    arrays = read_weights(path)
+    backbone = network.backbone_parameters()
+    if not backbone.keys() & arrays.keys():  # no classifier's file: a detector's, perhaps
+        of_backbone = {id(parameter) for parameter in backbone.values()}
+        backbone = {name: parameter for name, parameter in structured_parameters(network).items()
+                    if id(parameter) in of_backbone}
+    missing = [name for name, parameter in backbone.items()
+               if name not in arrays or arrays[name].shape != parameter.shape]
+    if missing:
+        raise UserError(f"the weights do not fit this backbone; {_listed('missing or of another shape', missing)}",
+                        path, "give weights of the backbone that --network names")
+    for name, parameter in backbone.items():
+        parameter.set_data(mx.nd.array(arrays[name], dtype=arrays[name].dtype))

@@ -1,0 +1,106 @@
+"""python -m gluon_bof anchors: a file, a table, a plot and one line of JSON; refusals on one line."""
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gluon_bof.commands.anchors import main
+from gluon_bof.data.anchors import box_sizes, default_anchors, mean_best_iou, read_anchors
+from gluon_bof.data.sets import open_set
+from tests.data import test_coco, test_voc
+from tests.tiny_sets import write_voc_set
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return str(write_voc_set(tmp_path_factory.mktemp("set"), pictures=12, validation=6))
+
+
+def run(capsys, *words):
+    """(its JSON, what it says to people)."""
+    main(words)
+    said = capsys.readouterr()
+    (line,) = said.out.splitlines()
+    return json.loads(line), said.err
+
+
+def refused(capsys, *words):
+    """The one line that says why it ended with status 2."""
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert ended.value.code == 2 and not said.out and line.startswith("error: ")
+    return line
+
+
+def test_what_it_says_is_what_it_writes(tiny, tmp_path, capsys):
+    out = str(tmp_path / "anchors.json")
+    told, text = run(capsys, tiny, "--out", out, "--data-shape", "320")
+    sizes = box_sizes(open_set(tiny, None, "train").records, 320)
+    anchors = np.reshape(read_anchors(out), (9, 2))
+    np.testing.assert_array_equal(told["anchors"], anchors)
+    assert told["boxes"] == len(sizes) and (told["data_shape"], told["out"], told["plot"]) == (320, out, None)
+    assert told["mean_best_iou"] == pytest.approx(mean_best_iou(sizes, anchors))
+    assert told["mean_best_iou_of_default"] == pytest.approx(mean_best_iou(sizes, default_anchors()))
+    assert told["mean_best_iou"] > told["mean_best_iou_of_default"] and told["recall"] >= told["recall_of_default"]
+    kept = json.loads((tmp_path / "anchors.json").read_text())
+    assert {key: told[key] for key in kept} == kept
+    rows = [line for line in text.splitlines() if line.split()[:1] in (["8"], ["16"], ["32"])]
+    assert len(rows) == 9 and f"{told['mean_best_iou']:.4f}" in text and f"{out}: written" in text
+    for row, (width, height) in zip(rows, anchors):
+        assert f"{width:.1f} x {height:5.1f}" in row
+
+
+def test_the_same_again_unless_the_seed_is_another(tiny, tmp_path, capsys):
+    one, same, other = (run(capsys, tiny, "--out", str(tmp_path / "a.json"), "--starts", "1", "--seed", seed)[0]["anchors"]
+                        for seed in ("1", "1", "2"))
+    assert one == same != other
+
+
+def test_only_the_boxes_that_are_asked_for(tiny, tmp_path, capsys):
+    skip = ("--on-bad-sample", "skip")  # a box of another class is a fault
+    counts = [run(capsys, tiny, "--out", str(tmp_path / "a.json"), *words)[0]["boxes"]
+              for words in ((), ("--classes", "red,green", *skip), ("--split", "trainval,test"))]
+    assert 9 <= counts[1] < counts[0] < counts[2]
+
+
+def test_the_plot_opens(tiny, tmp_path, capsys):
+    plot = tmp_path / "a $x^{ and $.png"  # no formula, though matplotlib might take a title for one
+    folder = tmp_path / "b $x^{ and $"
+    folder.symlink_to(tiny)
+    told, _ = run(capsys, str(folder), "--out", str(tmp_path / "a.json"), "--plot", str(plot))
+    assert told["plot"] == str(plot)
+    with Image.open(plot) as picture:
+        assert picture.format == "PNG" and min(picture.size) > 500
+        colours = np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)
+    assert len(colours) > 100
+
+
+def test_faulty_boxes_stop_it_or_are_left_out(tmp_path, capsys):
+    good = [("dog", 2 + number, 2, 20 + 3 * number, 40 + number) for number in range(12)]
+    annotations = {"a": test_voc.xml(*good), "b": test_voc.xml(("dog", 30, 30, 30, 20))}
+    test_voc.write_set(tmp_path / "set", annotations, {"trainval": "ab"})
+    words = (str(tmp_path / "set"), "--out", str(tmp_path / "a.json"))
+    assert "b.xml" in refused(capsys, *words)
+    told, _ = run(capsys, *words, "--on-bad-sample", "skip")
+    assert told["boxes"] == 12
+
+
+def test_what_cannot_be_is_refused_on_one_line(tiny, tmp_path, capsys):
+    out = ("--out", str(tmp_path / "a.json"))
+    assert "no data set" in refused(capsys, str(tmp_path / "missing"), *out)
+    assert "gone" in refused(capsys, "voc", "--dataset-root", str(tmp_path / "gone"), *out)
+    assert "neither" in refused(capsys, str(tmp_path), *out)
+    assert "--data-shape 400" in refused(capsys, tiny, "--data-shape", "400", *out)
+    assert "--data-shape -32" in refused(capsys, tiny, "--data-shape", "-32", *out)
+    assert "--starts" in refused(capsys, tiny, "--starts", "0", *out)
+    assert "--seed" in refused(capsys, tiny, "--seed", "-1", *out)
+    assert "--data-shape" in refused(capsys, tiny, "--data-shape", "many", *out)
+    assert "DATASET" in refused(capsys) and "see python -m gluon_bof anchors --help" in refused(capsys, "--colour")
+    assert "no-such-split" in refused(capsys, tiny, "--split", "no-such-split", *out)
+    assert "cannot be written" in refused(capsys, tiny, "--out", str(tmp_path / "nowhere" / "a.json"))
+    test_coco.write_set(tmp_path / "coco")
+    assert "too few for 9 anchors" in refused(capsys, str(tmp_path / "coco"), *out)
+    assert [path.name for path in tmp_path.iterdir()] == ["coco"]

@@ -1,0 +1,138 @@
+"""python -m gluon_bof export: from a .params file to files that onnxruntime and MXNet read; failures on one line."""
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from gluon_bof.backend import gluon, mx
+from gluon_bof.commands import export as export_command
+from gluon_bof.inference.export import SCORE_TOLERANCE, match_rows
+from gluon_bof.weights.load import save_weights
+from tests.inference.test_export import CLASSES, SIZE, pictures, rcnn_detector, seen, yolo3_detector
+from tests.models.faster_rcnn import oracle
+
+onnxruntime = pytest.importorskip("onnxruntime")
+KNOWN = ("--network", "mobilenet0.25", "--classes", ",".join(CLASSES))
+
+
+@pytest.fixture(scope="module")
+def yolo3(tmp_path_factory):
+    """(detector, path of its weights)."""
+    detector = yolo3_detector("mobilenet0.25")
+    path = str(tmp_path_factory.mktemp("weights") / "yolo3.params")
+    save_weights(detector.network, path)
+    return detector, path
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("pictures") / "a.png")
+    cv2.imwrite(path, pictures()[-1][:, :, ::-1])
+    return path
+
+
+def run(capsys, *words):
+    """The command's JSON."""
+    export_command.main(words)
+    said = capsys.readouterr()
+    assert "rows: scores differ by up to" in said.err
+    (line,) = said.out.splitlines()  # nothing else of the libraries' lands there
+    return json.loads(line)
+
+
+def refused(capsys, *words):
+    """The one line that says why it ended with status 2."""
+    with pytest.raises(SystemExit) as ended:
+        export_command.main(words)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert ended.value.code == 2 and len(lines) == 1
+    return lines[0]
+
+
+def test_onnx(yolo3, picture, tmp_path, capsys):
+    detector, weights = yolo3
+    path = str(tmp_path / "a.onnx")
+    told = run(capsys, weights, *KNOWN, "--to", path, "--size", "96,128", "--check", picture)
+    assert (told["format"], told["to"], told["size"], told["post_processing"]) == ("onnx", path, [96, 128], True)
+    assert told["pictures"] == 5 and told["detections"] > 100 and 0 < told["score_difference"] < SCORE_TOLERANCE
+    batch = seen(pictures()[0])[None]
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    found = np.concatenate(session.run(["ids", "scores", "boxes"], {"picture": batch}), axis=2)[0]
+    wanted = np.concatenate([array.asnumpy()[0] for array in detector.graph(mx.nd.array(batch, dtype=np.uint8))], axis=1)
+    rows, _, _, unmatched = match_rows(wanted, found, max(SIZE))
+    assert rows > 20 and unmatched <= 2
+    assert os.listdir(tmp_path) == ["a.onnx"]
+
+
+def test_onnx_with_another_overlap(yolo3, tmp_path, capsys):
+    numbers = [run(capsys, yolo3[1], *KNOWN, "--to", str(tmp_path / "a.onnx"), "--short", "64", "--nms", overlap)["detections"]
+               for overlap in ("0.1", "0.45")]
+    assert 0 < numbers[0] < numbers[1]
+
+
+def test_onnx_without_suppression(yolo3, tmp_path, capsys):
+    told = run(capsys, yolo3[1], *KNOWN, "--to", str(tmp_path / "a.onnx"), "--short", "64", "--no-post")
+    assert not told["post_processing"] and told["size"] == [64, 64] and told["detections"] == 4 * 3 * (4 + 16 + 64)
+
+
+def test_mxnets_files(yolo3, tmp_path, capsys):
+    detector, weights = yolo3
+    prefix = str(tmp_path / "a")
+    told = run(capsys, weights, *KNOWN, "--to", prefix, "--size", "96,128", "--format", "mxnet")
+    assert told["score_difference"] == told["box_difference"] == told["unmatched"] == 0 < told["detections"]
+    block = gluon.SymbolBlock.imports(f"{prefix}-symbol.json", ["picture"], f"{prefix}-0000.params")
+    batch = mx.nd.array(np.stack([seen(picture) for picture in pictures()]), dtype=np.uint8)
+    for wanted, found in zip(detector.graph(batch), block(batch)):
+        np.testing.assert_array_equal(found.asnumpy(), wanted.asnumpy())
+
+
+def test_faster_rcnn_of_a_run(tmp_path, capsys):
+    detector = rcnn_detector("pyramid")
+    run_folder = tmp_path / "run"
+    run_folder.mkdir()
+    save_weights(detector.network, str(run_folder / "best.params"))
+    (run_folder / "classes.txt").write_text("\n".join(CLASSES))
+    (run_folder / "config.json").write_text(json.dumps({"options": vars(oracle.small_options("pyramid"))}))
+    told = run(capsys, str(run_folder), "--to", str(tmp_path / "a.onnx"))
+    assert told["size"] == [96, 128] and told["detections"] > 40
+
+
+def test_what_cannot_be_is_refused_on_one_line(yolo3, tmp_path, capsys, monkeypatch):
+    words = (yolo3[1], *KNOWN, "--to", str(tmp_path / "a.onnx"))
+    assert "multiples of 32" in refused(capsys, *words, "--size", "96,100")
+    assert "multiple of 32" in refused(capsys, *words, "--short", "100")
+    assert "sides from 32 to 1024" in refused(capsys, *words, "--size", "2048,96")
+    assert "--size 96 is not a height and a width" in refused(capsys, *words, "--size", "96")
+    assert "give one" in refused(capsys, *words, "--size", "96,96", "--short", "96")
+    assert "--nms" in refused(capsys, *words, "--nms", "1.5")
+    assert "missing.png" in refused(capsys, *words, "--check", str(tmp_path / "missing.png"))
+    assert "missing.params" in refused(capsys, str(tmp_path / "missing.params"), *words[1:])
+    assert "in a folder that exists" in refused(capsys, *words[:-1], str(tmp_path / "nowhere" / "a.onnx"))
+    assert "in a folder that exists" in refused(capsys, *words[:-1], str(tmp_path))
+    assert "--to" in refused(capsys, *words[:-2])
+    for kind in ("onnx", "mxnet"):  # a folder in which not even root may write
+        line = refused(capsys, *words[:-1], "/proc/self/a.onnx", "--format", kind, "--short", "64")
+        assert line.startswith("error: /proc/self/a.onnx: cannot be written")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert "pip install 'gluon_bof[export]'" in refused(capsys, *words)
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ("onnx", "mxnet"))
+def test_a_full_disk_leaves_what_was_there(kind, yolo3, tmp_path):
+    before = {}
+    for name in ("a", "a-0000.params", "a-symbol.json", "a.json"):
+        (tmp_path / name).write_bytes(b"of yesterday")
+        before[name] = b"of yesterday"
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20,) * 2); "
+    start = limit + "from gluon_bof.commands.export import main; main()"
+    ended = subprocess.run([sys.executable, "-c", start, yolo3[1], *KNOWN, "--to", str(tmp_path / "a"), "--format", kind,
+                            "--short", "64"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr and not ended.stdout
+    assert line.startswith(f"error: {tmp_path / 'a'}: cannot be written (File too large)")
+    assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before

@@ -1,0 +1,274 @@
+"""weights import and weights show: what they write and tell, and hostile files."""
+import hashlib
+import json
+import os
+import pickle
+import random
+import struct
+import subprocess
+import sys
+import tracemalloc
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save, save_file
+
+from gluon_bof.backend import gluoncv, mx
+from gluon_bof.commands import weights as weights_command
+from gluon_bof.models.yolo3.network import build_yolo3
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.runs.folder import create_run
+from gluon_bof.training.checkpoint import save_checkpoint
+from gluon_bof.weights import convert
+from gluon_bof.weights.formats.params import dumps
+from gluon_bof.weights.load import load_backbone, load_weights, save_weights
+from tests.weights import torch_resnets
+from tests.weights.darknet_files import BACKBONE_LAYERS, HEADERS, write_zeros, yolov3
+
+COMMAND = [sys.executable, "-m", "gluon_bof", "weights"]
+ROOT = Path(__file__).resolve().parents[2]
+MEMORY = 3 << 30  # bytes of address space that a process may take: MXNet's own are one and a half
+MUTATED = 240
+
+
+def run(capsys, *words):
+    """(the JSON object of the last line, standard error) of the command in this process."""
+    weights_command.main([str(word) for word in words])
+    out, err = capsys.readouterr()
+    return json.loads(out.splitlines()[-1]), err
+
+
+def refused(capsys, *words):
+    """The one line that says why it ended with status 2."""
+    with pytest.raises(SystemExit) as caught:
+        weights_command.main([str(word) for word in words])
+    out, err = capsys.readouterr()
+    assert caught.value.code == 2 and not out and err.startswith("error: ") and err.count("\n") == 1, err
+    return err
+
+
+# what they do
+
+def test_import_writes_what_training_and_gluoncv_load(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_file(torch_resnets.random_state(18), tmp_path / "model.safetensors")
+    told, text = run(capsys, "import", "model.safetensors", "--to", "resnet18_v1b")
+    assert (told["out"], told["network"], told["arrays"]) == ("resnet18_v1b.params", "resnet18_v1b", 102)
+    assert told["sha256"] == hashlib.sha256((tmp_path / told["out"]).read_bytes()).hexdigest()
+    assert "--network resnet18_v1b --pretrained-base resnet18_v1b.params" in text
+    gluoncv.model_zoo.get_model("resnet18_v1b", pretrained=False).load_parameters(told["out"])
+
+
+def test_import_of_a_detector_writes_its_classes(tmp_path, capsys):
+    path = write_zeros(tmp_path / "yolov3.weights", yolov3(2)[1], HEADERS["0.2.5"])
+    anchors = tmp_path / "anchors.json"
+    anchors.write_text(json.dumps([[number, number] for number in range(1, 10)]))
+    told, text = run(capsys, "import", path, "--to", "yolo3_darknet53_custom", "--classes", "cat,dog", "--anchors", anchors,
+                     "--epsilon", "1e-6", "--out", tmp_path / "ours.params")
+    assert told["classes"] == ["cat", "dog"] and told["takes"].startswith("RGB normalised")
+    assert (tmp_path / "ours.classes.txt").read_text() == "cat\ndog\n"
+    network = build_yolo3("darknet53", ("cat", "dog"))
+    network.initialize()
+    network(mx.nd.zeros((1, 3, 64, 64)))
+    mx.nd.waitall()
+    load_weights(network, tmp_path / "ours.params")
+    assert network.yolo_outputs[0].anchors.data().asnumpy().ravel().tolist() == [7, 7, 8, 8, 9, 9]
+    load_backbone(network, tmp_path / "ours.params")
+
+
+@pytest.mark.parametrize("name", ("model.safetensors", "model.params", "model-00000000.params"))
+def test_show_tells_what_a_backbone_is(tmp_path, capsys, name):
+    path = tmp_path / name
+    if name.endswith(".params"):
+        network = gluoncv.model_zoo.get_model("resnet18_v1b", pretrained=False)
+        network.initialize()
+        network(mx.nd.zeros((1, 3, 64, 64)))
+        network.save_parameters(str(path))
+    else:
+        save_file(torch_resnets.random_state(18), path)
+    told, text = run(capsys, "show", path)
+    assert told["network"] == "resnet18_v1b" and told["number_of_classes"] is None and told["bytes"] == path.stat().st_size
+    assert told["sha1"] == hashlib.sha1(path.read_bytes()).hexdigest()
+    assert "64 x 3 x 7 x 7" in text and "fits resnet18_v1b (backbone)" in text
+    assert ("BUT ITS NAME SAYS 00000000" in text) == ("00000000" in name)
+
+
+def test_show_tells_darknet_s_layers_under_our_names(tmp_path, capsys):
+    told, text = run(capsys, "show", write_zeros(tmp_path / "a.weights", yolov3(80)[1], HEADERS["0.2.0"]))
+    assert (told["network"], told["number_of_classes"], told["parameters"]) == ("yolo3_darknet53", 80, 62_001_757)
+    assert "stages.0.0.0.weight" in text and "32013312 pictures seen" in text
+    told, text = run(capsys, "show", write_zeros(tmp_path / "a.weights", yolov3(80)[1][:BACKBONE_LAYERS], HEADERS["0.1.0"]))
+    assert told["network"] == "darknet53" and "features.0.0.weight" in text
+
+
+@pytest.fixture(scope="module")
+def small_network():
+    network = build_yolo3("mobilenet0.25", ("a", "b"))
+    network.initialize()
+    network(mx.nd.zeros((1, 3, 64, 64)))
+    mx.nd.waitall()
+    return network
+
+
+def test_show_tells_what_a_run_and_a_checkpoint_are(small_network, tmp_path, capsys):
+    run_of = create_run(Yolo3Options(network="mobilenet0.25", dataset="voc", runs=str(tmp_path)))
+    run_of.write_classes(("a", "b"))
+    save_weights(small_network, run_of.path("best.params"))
+    told, text = run(capsys, "show", run_of.folder)
+    assert told["file"] == run_of.path("best.params") and told["classes"] == ["a", "b"] and "classes: a, b" in text
+    assert (told["network"], told["number_of_classes"]) == ("yolo3_mobilenet0.25", 2)
+    assert told["trained_as"] == "yolo3_mobilenet0.25_voc"
+    assert "last.params" in refused(capsys, "show", run_of.folder, "--last")
+    path = tmp_path / "some.ckpt"
+    save_checkpoint(str(path), small_network, mx.gluon.Trainer(small_network.collect_params(), "sgd"), {"epoch": 7})
+    told, text = run(capsys, "show", path)
+    assert (told["kind"], told["network"]) == ("checkpoint of this package", "yolo3_mobilenet0.25") and "epoch 7" in text
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "this checkpoint is damaged" in refused(capsys, "show", path)
+
+
+def test_show_knows_the_packages_own_weights_by_name(capsys):
+    told, text = run(capsys, "show", "shapes")
+    assert told["classes"] == ["circle", "cross", "ring", "triangle"] and told["file"].endswith("yolo3_shapes.params")
+    assert "fits yolo3_mobilenet0.25-slim, 4 classes" in text
+
+
+def test_names_in_a_file_do_not_steer_the_terminal(tmp_path, capsys):
+    (tmp_path / "a.params").write_bytes(dumps({"\x1b[2Jweight\n": np.zeros(3, np.float32)}))
+    _, text = run(capsys, "show", tmp_path / "a.params")
+    assert "\x1b" not in text and r"\x1b[2Jweight\n" in text
+
+
+def test_help_names_every_network():
+    text = subprocess.run([*COMMAND, "import", "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert all(target in text for target in convert.TARGETS)
+
+
+def test_wrong_words_are_refused(tmp_path, capsys):
+    assert "--to" in refused(capsys, "import", "a.weights")
+    assert "unknown network" in refused(capsys, "import", "a.weights", "--to", "vgg")
+    assert "No such file" in refused(capsys, "show", tmp_path / "none.params")
+    assert "epsilon" in refused(capsys, "import", "a.weights", "--to", "darknet53", "--epsilon", "0")
+    assert "config.json" in refused(capsys, "show", tmp_path)
+
+
+# hostile files
+
+class Payload:
+    """What a pickle of it does when it is read: it makes a file."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (self.mark,)
+
+
+def disguises(folder, mark):
+    """Files that run code where somebody unpickles them, under every ending."""
+    code = pickle.dumps(Payload(mark))
+    with zipfile.ZipFile(folder / "torch.pth", "w") as archive:  # as torch.save writes
+        archive.writestr("archive/data.pkl", code)
+    np.savez(folder / "numpy.npz", a=np.array([Payload(mark)], object))
+    contents = [code, pickle.dumps(Payload(mark), 0), (folder / "torch.pth").read_bytes(), (folder / "numpy.npz").read_bytes()]
+    return [(ending, data) for data in contents for ending in (".params", ".weights", ".safetensors", ".ckpt", ".npz")]
+
+
+def sound_files():
+    """(ending, bytes) of small sound files and of one that promises 2^60 bytes in every format."""
+    arrays = {"features.0.weight": np.ones((4, 3, 2, 2), np.float32), "yolo_outputs.0.prediction.bias": np.ones(21, np.float32)}
+    heads = {"class_predictor.bias": np.ones(3, np.float32), "box_features.0.weight": np.ones((2, 2), np.float32)}
+    meta = {"epoch": 1}
+    payload = dumps({f"weight/{name}": array for name, array in arrays.items()})
+    digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode() + payload).hexdigest()
+    line = json.dumps({"format": "gluon_bof checkpoint 1", "sha256": digest, "meta": meta}).encode()
+    huge = json.dumps({"a": {"dtype": "F32", "shape": [1 << 58], "data_offsets": [0, 1 << 60]}}).encode()
+    return [(".params", dumps(arrays)), (".params", dumps(heads)), (".safetensors", save(arrays, {"format": "pt"})),
+            (".ckpt", line + b"\n" + payload), (".weights", HEADERS["0.2.0"] + bytes(400)), (".weights", HEADERS["0.1.0"]),
+            (".params", struct.pack("<QQQIii2q", 0x112, 0, 1, 0xF993FAC9, 0, 2, 1 << 30, 1 << 28) + bytes(12)),
+            (".params", struct.pack("<QQQ", 0x112, 0, 1 << 60) + bytes(40)),
+            (".safetensors", struct.pack("<Q", 1 << 60) + b"{}"), (".safetensors", struct.pack("<Q", len(huge)) + huge)]
+
+
+def mutated(rng, files):
+    """(ending, bytes) of one of the files with bytes flipped, cut, a number blown up, or another's header or ending."""
+    ending, data = rng.choice(files)
+    data = bytearray(data)
+    kind = rng.choice(("flip", "cut", "number", "header", "ending"))
+    if kind == "flip":
+        for _ in range(rng.randint(1, 6)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+    elif kind == "cut":
+        data = data[:rng.randrange(len(data))]
+    elif kind == "number":
+        at = rng.randrange(max(1, len(data) - 8))
+        data[at:at + 8] = rng.choice((struct.pack("<Q", 1 << 60), b"\xff" * 8, struct.pack("<q", -1 << 62), bytes(8)))
+    elif kind == "header":
+        length = rng.choice((8, 16, 20, 64))
+        data[:length] = rng.choice(files)[1][:length]
+    else:
+        ending = rng.choice((".params", ".weights", ".safetensors", ".ckpt", ".conv.74", ""))
+    return ending, bytes(data)
+
+
+RUNS_CODE = {"pickle.find_class", "os.system", "os.exec", "subprocess.Popen", "os.mkdir"}
+seen_events = []
+sys.addaudithook(lambda event, _: seen_events.append(event) if event in RUNS_CODE else None)
+
+
+def test_the_ear_for_code_hears_it(tmp_path):
+    seen_events.clear()
+    pickle.loads(pickle.dumps(Payload(str(tmp_path / "mark"))))
+    assert "os.mkdir" in seen_events and (tmp_path / "mark").exists()
+
+
+def test_hostile_files_are_refused_or_shown_and_nothing_worse(tmp_path, capsys):
+    rng, files, mark = random.Random(6), sound_files(), tmp_path / "mark"
+    hostile = disguises(tmp_path, str(mark)) + files + [mutated(rng, files) for _ in range(MUTATED)]
+    statuses = {0: 0, 2: 0}
+    convert.fitting_resnet({})  # builds what is kept, which is no file's doing
+    seen_events.clear()
+    for number, (ending, data) in enumerate(hostile):
+        path = tmp_path / f"{number}{ending}"
+        path.write_bytes(data)
+        target = rng.choice(("resnet18_v1b", "darknet53", "yolo3_darknet53_custom"))
+        for words in (("show", path), ("import", path, "--to", target, "--classes", "a,b", "--out", tmp_path / "out.params")):
+            tracemalloc.start()
+            try:
+                weights_command.main([str(word) for word in words])
+                status = 0
+            except SystemExit as ended:
+                status = ended.code
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            out, err = capsys.readouterr()
+            assert status in statuses, (path, err)
+            assert status == 0 or (not out and err.startswith("error: ") and err.count("\n") == 1), (path, err)
+            assert peak < 64 << 20, (path, peak)
+            statuses[status] += 1
+    assert not seen_events and not mark.exists()
+    assert statuses[0] > 20 and statuses[2] > MUTATED
+
+
+def test_hostile_files_end_a_real_process_cleanly(tmp_path):
+    rng, files, mark = random.Random(7), sound_files(), tmp_path / "mark"
+    hostile = disguises(tmp_path, str(mark))[::4] + files[:1] + files[6:] + [mutated(rng, files) for _ in range(4)]
+
+    def answer(numbered):
+        number, (ending, data) = numbered
+        path = tmp_path / f"{number}{ending}"
+        path.write_bytes(data)
+        return subprocess.run(["sh", "-c", f'ulimit -v {MEMORY >> 10}; exec "$@"', "sh", *COMMAND, "show", str(path)], cwd=ROOT,
+                              capture_output=True, text=True)
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(answer, enumerate(hostile)))
+    assert len(answers) == 14 and {ended.returncode for ended in answers} == {0, 2}
+    for ended in answers:
+        assert "Traceback" not in ended.stderr
+        if ended.returncode == 2:
+            assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1 and not ended.stdout
+    assert not mark.exists()

@@ -1,0 +1,171 @@
+"""Distributions and fixed-parameter outputs against GluonCV's transforms."""
+import random
+
+import cv2
+import numpy as np
+import pytest
+from scipy import stats
+
+from gluon_bof import boxes
+from gluon_bof.backend import mx
+from gluon_bof.freebies.augmentation import (
+    FILL,
+    Augmentation,
+    View,
+    best_interpolation,
+    draw_colour,
+    draw_crop,
+    draw_expansion,
+    follow,
+    render,
+)
+
+from gluoncv.data.transforms import bbox as official_boxes
+from gluoncv.data.transforms import experimental
+from gluoncv.data.transforms import image as official_image
+from gluoncv.data.transforms.experimental.image import random_color_distort
+
+DRAWS = 800
+SIGNIFICANCE = 1e-4
+
+
+def some_truth(rng, count=5, width=300, height=200):
+    corner = rng.uniform(0, (width * 0.7, height * 0.7), (count, 2))
+    truth = np.ones((count, 6), np.float32)
+    truth[:, :2], truth[:, 2:4] = corner, corner + rng.uniform(5, height * 0.3, (count, 2))
+    return truth
+
+
+@pytest.mark.parametrize("function", ("crop", "translate", "resize", "flip"))
+def test_box_arithmetic_equals_gluoncvs(function):
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        truth = some_truth(rng)
+        if function == "crop":
+            window = [int(value) for value in rng.integers((0, 0, 20, 20), (150, 100, 200, 150))]
+            ours, theirs = boxes.crop(truth, *window), official_boxes.crop(truth, window, allow_outside_center=False)
+        elif function == "translate":
+            ours, theirs = boxes.translate(truth, 7, 9), official_boxes.translate(truth, 7, 9)
+        elif function == "resize":
+            ours, theirs = boxes.resize(truth, 2, 0.5), official_boxes.resize(truth, (100, 100), (200, 50))
+        else:
+            ours, theirs = boxes.flip(truth, 300), official_boxes.flip(truth, (300, 200), flip_x=True)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-4)
+
+
+def same_distribution(ours, theirs):
+    for column in range(np.shape(ours)[1]):
+        assert stats.ks_2samp(np.array(ours)[:, column], np.array(theirs)[:, column]).pvalue > SIGNIFICANCE, column
+
+
+def test_crops_are_distributed_as_the_official_ones():
+    truth = some_truth(np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    random.seed(1)
+    np.random.seed(1)
+    ours = [draw_crop(rng, truth, 300, 200) for _ in range(DRAWS)]
+    theirs = [experimental.bbox.random_crop_with_constraints(truth, (300, 200))[1] for _ in range(DRAWS)]
+    same_distribution(ours, theirs)
+
+
+def test_crops_of_pictures_without_boxes_too():
+    rng, none = np.random.default_rng(1), np.zeros((0, 6), np.float32)
+    random.seed(1)
+    same_distribution([draw_crop(rng, none, 300, 200) for _ in range(DRAWS)],
+                      [experimental.bbox.random_crop_with_constraints(none, (300, 200))[1] for _ in range(DRAWS)])
+
+
+def test_expansions_are_distributed_as_the_official_ones():
+    rng = np.random.default_rng(1)
+    random.seed(1)
+    picture = mx.nd.zeros((20, 30, 3))
+    same_distribution([offset + canvas for offset, canvas in (draw_expansion(rng, 30, 20) for _ in range(DRAWS))],
+                      [official_image.random_expand(picture)[1] for _ in range(DRAWS)])
+
+
+def test_colours_are_distributed_as_the_official_ones():
+    pixel = np.array([[[180.0, 90.0, 40.0]]])
+    rng = np.random.default_rng(1)
+    random.seed(1)
+    np.random.seed(1)
+    maps = [draw_colour(rng) for _ in range(DRAWS)]
+    same_distribution([colour[:, :3] @ pixel[0, 0] + colour[:, 3] for colour in maps],
+                      [random_color_distort(mx.nd.array(pixel)).asnumpy()[0, 0] for _ in range(DRAWS)])
+
+
+@pytest.mark.parametrize("interpolation", range(5))
+def test_a_fixed_view_renders_as_the_official_steps_do(interpolation):
+    rng = np.random.default_rng(interpolation)
+    picture = rng.integers(0, 256, (60, 80, 3)).astype(np.uint8)
+    colour = np.column_stack([np.eye(3) * 0.8, np.full(3, 10.0)])
+    view = View((15, 25), (10, 20, 70, 75), (48, 48), interpolation, True, colour)
+    canvas = np.empty((130, 120, 3), np.float32)
+    canvas[:] = [255 * mean for mean in (0.485, 0.456, 0.406)]
+    canvas[25:85, 15:95] = picture * 0.8 + 10
+    expected = official_image.imresize(mx.nd.array(canvas[20:95, 10:80]), 48, 48, interp=interpolation)
+    expected = expected.asnumpy()[:, ::-1].clip(0, 255)
+    assert np.abs(render(picture, view).astype(float) - expected).max() <= 1.5
+
+
+def test_resizing_only_what_sees_the_picture_is_resizing_the_whole_window():
+    rng = np.random.default_rng(5)
+    for trial in range(150):
+        picture = cv2.resize(rng.integers(0, 256, (12, 16, 3)).astype(np.uint8), (320, 240))
+        view = Augmentation(colour=False, crop=trial % 3 > 0).draw(rng, picture.shape, np.array([[30, 40, 200, 180, 0, 1.0]]),
+                                                                   (int(rng.integers(3, 14)) * 32,) * 2)
+        left, top, width, height = view.window
+        right, down = view.offset
+        canvas = np.full((max(down + 240, top + height), max(right + 320, left + width), 3), FILL, np.uint8)
+        canvas[down:down + 240, right:right + 320] = picture
+        whole = cv2.resize(canvas[top:top + height, left:left + width], view.size, interpolation=view.interpolation)
+        whole = whole[:, ::-1] if view.flip else whole
+        assert np.abs(render(picture, view).astype(int) - whole).max() <= 2, view
+
+
+def test_boxes_follow_the_picture():
+    """A white rectangle stays inside its box through every augmentation."""
+    picture = np.zeros((120, 160, 3), np.uint8)
+    picture[30:70, 50:110] = 255
+    truth = np.array([[50, 30, 110, 70, 2, 0.4]], np.float32)
+    augmentation, found = Augmentation(colour=False), 0
+    for seed in range(60):
+        view = augmentation.draw(np.random.default_rng(seed), picture.shape, truth, (96, 96))
+        seen, followed = render(picture, view), follow(truth, view)
+        for box in followed:
+            found += 1
+            assert tuple(box[4:]) == (2, np.float32(0.4))
+            left, top, right, bottom = box[:4]
+            white = (seen > 200).all(axis=2)
+            rows, columns = np.nonzero(white)
+            assert abs(columns.min() - left) <= 3 and abs(columns.max() + 1 - right) <= 3
+            assert abs(rows.min() - top) <= 3 and abs(rows.max() + 1 - bottom) <= 3
+    assert found > 50
+
+
+def test_without_augmentation_a_picture_is_only_resized():
+    rng = np.random.default_rng(0)
+    view = Augmentation.none().draw(rng, (100, 200, 3), np.zeros((0, 6), np.float32), (64, 64))
+    assert (view.offset, view.window, view.flip, view.colour) == ((0, 0), (0, 0, 200, 100), False, None)
+    assert view.interpolation == best_interpolation((200, 100), (64, 64))
+
+
+@pytest.mark.parametrize("name", ("colour", "expand", "crop", "flip", "random_interpolation"))
+def test_each_can_be_switched_off(name):
+    truth = some_truth(np.random.default_rng(0), width=160, height=120)
+    views = [Augmentation(**{name: False}).draw(np.random.default_rng(seed), (120, 160, 3), truth, (96, 96))
+             for seed in range(60)]
+    off = {"colour": lambda v: v.colour is None, "expand": lambda v: v.offset == (0, 0),
+           "crop": lambda v: v.window[:2] == (0, 0), "flip": lambda v: not v.flip,
+           "random_interpolation": lambda v: v.interpolation == best_interpolation(v.window[2:], v.size)}
+    for other, is_off in off.items():
+        assert all(map(is_off, views)) == (other == name), other
+
+
+@pytest.mark.parametrize("shape", ((1, 1, 3), (1, 50, 3), (50, 2, 3), (3, 3, 3)))
+def test_tiny_pictures_survive(shape):
+    picture = np.full(shape, 7, np.uint8)
+    for seed in range(30):
+        truth = np.array([[0, 0, shape[1], shape[0], 0, 1]], np.float32)
+        view = Augmentation().draw(np.random.default_rng(seed), shape, truth, (32, 32))
+        assert render(picture, view).shape == (32, 32, 3)
+        follow(truth, view)

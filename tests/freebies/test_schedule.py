@@ -1,0 +1,85 @@
+"""Learning rates against gluoncv.utils.LRScheduler, iteration by iteration."""
+import random
+
+import pytest
+
+from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.errors import UserError
+from gluon_bof.freebies.schedule import CountedFromOne, build_schedule, rates_of, step_epochs
+
+from gluoncv.utils import LRScheduler, LRSequential
+
+
+def official(mode, lr, epochs, warmup_epochs, batches, decay_epochs, decay):
+    """The schedule as GluonCV's scripts compose it."""
+    return LRSequential([
+        LRScheduler("linear", base_lr=0, target_lr=lr, nepochs=warmup_epochs, iters_per_epoch=batches),
+        LRScheduler(mode, base_lr=lr, nepochs=epochs - warmup_epochs, iters_per_epoch=batches,
+                    step_epoch=[epoch - warmup_epochs for epoch in decay_epochs], step_factor=decay, power=2)])
+
+
+@pytest.mark.parametrize("mode", ("step", "poly", "cosine"))
+def test_rates_equal_the_official_ones(mode):
+    rng = random.Random(mode)
+    for _ in range(25):
+        epochs, batches = rng.randint(4, 30), rng.randint(2, 40)
+        warmup = rng.randint(0, 3)
+        decay_epochs = sorted(rng.sample(range(warmup, epochs), 2))
+        lr = rng.uniform(1e-4, 1)
+        expected = official(mode, lr, epochs, warmup, batches, decay_epochs, 0.1)
+        rates = rates_of(mode=mode, base_lr=lr, iterations=epochs * batches, warmup=warmup * batches,
+                         steps=[epoch * batches for epoch in decay_epochs], factor=0.1)
+        assert rates == pytest.approx([expected(i) for i in range(epochs * batches)], rel=1e-6, abs=1e-12)
+
+
+def test_the_papers_published_voc_schedule():
+    batches = 16551 // 64
+    rates = rates_of(mode="step", base_lr=1e-3, iterations=200 * batches, warmup=4 * batches,
+                     steps=[160 * batches, 180 * batches])
+    assert len(rates) == 51600
+    assert rates[0] == 0
+    assert rates[4 * batches - 1] == rates[160 * batches - 1] == pytest.approx(1e-3)
+    assert rates[160 * batches] == pytest.approx(1e-4)
+    assert rates[-1] == pytest.approx(1e-5)
+
+
+def test_the_optimizer_uses_the_first_value_first():
+    rates = []
+    schedule = build_schedule("cosine", 0.5, 4)
+    parameter = gluon.Parameter("w", shape=(1,))
+    parameter.initialize(mx.init.Zero())
+    trainer = gluon.Trainer([parameter], mx.optimizer.SGD(learning_rate=0.5, lr_scheduler=CountedFromOne(schedule)),
+                            kvstore=None)
+    weight = 0.0
+    for _ in range(4):
+        with autograd.record():
+            loss = -parameter.data()
+        loss.backward()
+        trainer.step(1)
+        rates.append(parameter.data().asscalar() - weight)
+        weight = parameter.data().asscalar()
+    assert rates == pytest.approx(rates_of(mode="cosine", base_lr=0.5, iterations=4), abs=1e-6)
+    assert rates[0] == pytest.approx(0.5) and rates[-1] == pytest.approx(0)
+
+
+@pytest.mark.parametrize("mode", ("step", "poly", "cosine"))
+def test_runs_of_few_iterations_do_not_divide_by_zero(mode):
+    assert rates_of(mode=mode, base_lr=1, iterations=1) == [1]
+    assert rates_of(mode=mode, base_lr=1, iterations=2, warmup=1)[1] == 1
+
+
+def test_warm_up_starts_at_the_rate_given():
+    rates = rates_of(mode="cosine", base_lr=1, iterations=10, warmup=5, warmup_lr=0.2)
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+
+
+def test_periodic_decay_is_gluoncvs():
+    assert step_epochs([1], 30, 100) == [30, 60, 90]
+    assert step_epochs([160, 180], 0, 200) == [160, 180]
+
+
+def test_what_cannot_be_scheduled_is_refused():
+    with pytest.raises(UserError, match="lr-mode"):
+        build_schedule("linear", 1, 10)
+    with pytest.raises(UserError, match="warm-up"):
+        build_schedule("step", 1, 10, warmup=10)

@@ -1,0 +1,246 @@
+"""Exported files against MXNet on real pictures: what another program reads from them is what the detector finds."""
+import json
+import os
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from gluon_bof.backend import gluon, mx
+from gluon_bof.data.images import read_picture
+from gluon_bof.data.shapes import draw_picture
+from gluon_bof.errors import UserError
+from gluon_bof.freebies.augmentation import render, whole_view
+from gluon_bof.inference import onnx_operators
+from gluon_bof.inference.detector import Detector
+from gluon_bof.inference.export import BOX_TOLERANCE, SCORE_TOLERANCE, export_mxnet, export_onnx, input_size, match_rows
+from gluon_bof.models.build import build_network
+from gluon_bof.models.preprocess import Normalise
+from gluon_bof.options.yolo3 import Yolo3Options
+from tests.models.faster_rcnn import oracle
+from tests.tiny_sets import BCCD
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+CLASSES = ("circle", "cross", "ring")
+SIZE = (96, 128)
+
+
+def pictures():
+    """Three drawn pictures, and three of a microscope where they lie on this machine."""
+    photographs = sorted((BCCD / "VOC2007" / "JPEGImages").glob("*.jpg"))[:3]
+    return [draw_picture(1, number)[0] for number in range(3)] + [read_picture(str(path)) for path in photographs]
+
+
+def seen(picture, size=SIZE):
+    return render(picture, whole_view(picture.shape, size[::-1], cv2.INTER_LINEAR))
+
+
+def enlivened(network):
+    """The network with weights that neither drown nor blow up what they see, so that scores differ from place to place."""
+    rng = np.random.default_rng(5)
+    for name, parameter in sorted(network.collect_params().items()):
+        shape = parameter.shape
+        if name.endswith("weight"):
+            gain = 0.05 if "dense" in name or "rpn" in name else 1 if "yolooutput" in name else 2
+            parameter.set_data(mx.nd.array(rng.normal(0, np.sqrt(gain / np.prod(shape[1:])), shape)))
+        elif name.endswith(("gamma", "var")):
+            parameter.set_data(mx.nd.array(rng.uniform(0.8, 1.2, shape)))
+        elif name.endswith(("beta", "mean")):
+            parameter.set_data(mx.nd.array(rng.normal(0, 0.1, shape)))
+    mx.nd.waitall()
+    return network
+
+
+def normalised_by_what_it_sees(network):
+    """The network whose every BatchNorm holds the mean and variance of what `pictures` bring it (without, all places of a
+    deep one look alike but for rounding) and lifts most of it above 0 (without, its layers enlarge each rounding)."""
+    def measure(layer, inputs):
+        values = inputs[0].asnumpy()
+        layer.beta.set_data(layer.beta.data() + 1.5)
+        layer.running_mean.set_data(mx.nd.array(values.mean(axis=(0, 2, 3))))
+        layer.running_var.set_data(mx.nd.array(values.var(axis=(0, 2, 3))))
+
+    hooks = []
+    network.apply(lambda layer: hooks.append(layer.register_forward_pre_hook(measure))
+                  if isinstance(layer, gluon.nn.BatchNorm) else None)
+    network(Normalise()(mx.nd.array(np.stack([seen(picture) for picture in pictures()]), dtype=np.uint8)))
+    mx.nd.waitall()
+    for hook in hooks:
+        hook.detach()
+    return network
+
+
+def yolo3_detector(network, classes=CLASSES):
+    options = Yolo3Options(network=network, data_shape=96, pretrained_base="no")
+    built = enlivened(build_network(options, classes, [mx.cpu()]))
+    return Detector(normalised_by_what_it_sees(built), options, mx.cpu())
+
+
+def rcnn_detector(kind, *more):
+    options = oracle.small_options(kind, *more)
+    return Detector(enlivened(build_network(options, CLASSES, [mx.cpu()])), options, mx.cpu())
+
+
+@pytest.fixture(scope="module")
+def yolo3():
+    return yolo3_detector("mobilenet0.25")
+
+
+@pytest.fixture(scope="module")
+def rcnn():
+    return rcnn_detector("pyramid")
+
+
+def opened(path):
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def assert_found_is_the_detectors(detector, outputs, batch):
+    """ids, scores and boxes of a batch (B, H, W, 3) are those of the detector's own graph, and not none."""
+    for number, picture in enumerate(batch):
+        wanted = [array.asnumpy()[0] for array in detector.graph(mx.nd.array(picture[None], dtype=np.uint8))]
+        wanted, found = (np.concatenate(arrays, axis=1) for arrays in (wanted, [array[number] for array in outputs]))
+        assert wanted.shape == found.shape
+        rows, score, box, unmatched = match_rows(wanted, found, max(SIZE))
+        assert rows >= 10 and unmatched <= 2 and len(np.unique(wanted[:, 1])) > rows / 2
+        assert score < SCORE_TOLERANCE and box < BOX_TOLERANCE
+
+
+def test_onnx_of_yolo3_finds_what_mxnet_finds(yolo3, tmp_path):
+    path = str(tmp_path / "a.onnx")
+    check = export_onnx(yolo3, path, SIZE, pictures=pictures()[:2])
+    assert check.pictures == 6 and check.detections > 100 and check.unmatched <= 2
+    assert 0 < check.score_difference < SCORE_TOLERANCE and check.box_difference < BOX_TOLERANCE
+    batch = np.stack([seen(picture) for picture in pictures()])
+    for few in (batch[:1], batch):  # one picture or many
+        assert_found_is_the_detectors(yolo3, opened(path).run(["ids", "scores", "boxes"], {"picture": few}), few)
+
+
+def test_onnx_of_yolo3_without_suppression(yolo3, tmp_path):
+    path = str(tmp_path / "a.onnx")
+    export_onnx(yolo3, path, SIZE, post=False)
+    batch = np.stack([seen(picture) for picture in pictures()])
+    boxes, scores = opened(path).run(["boxes", "scores"], {"picture": batch})
+    cells = SIZE[0] * SIZE[1] * (1 / 64 + 1 / 256 + 1 / 1024) * 3
+    assert boxes.shape == (len(batch), cells, 4) and scores.shape == (len(batch), cells, 3)
+    found = yolo3.network._detections(mx.nd, mx.nd.array(boxes), mx.nd.array(scores))
+    assert_found_is_the_detectors(yolo3, [array.asnumpy() for array in found], batch)
+
+
+@pytest.mark.parametrize("kind, more", (("single level", ()), ("pyramid", ()), ("pyramid", ("--roi-mode", "pool")),
+                                        ("learning pyramid", ())))
+def test_onnx_of_faster_rcnn_finds_what_mxnet_finds(kind, more, tmp_path):
+    detector = rcnn_detector(kind, *more)
+    path = str(tmp_path / "a.onnx")
+    check = export_onnx(detector, path, SIZE)
+    assert check.detections > 40
+    session = opened(path)
+    for picture in pictures()[1::2]:
+        batch = seen(picture)[None]
+        assert_found_is_the_detectors(detector, session.run(["ids", "scores", "boxes"], {"picture": batch}), batch)
+
+
+def test_onnx_of_faster_rcnn_without_suppression(rcnn, tmp_path):
+    path = str(tmp_path / "a.onnx")
+    export_onnx(rcnn, path, SIZE, post=False)
+    batch = seen(pictures()[0])[None]
+    (rows,) = opened(path).run(["rows"], {"picture": batch})
+    network = rcnn.network
+    kept = mx.nd.contrib.box_nms(mx.nd.array(rows), overlap_thresh=network.nms_thresh, topk=network.nms_topk, valid_thresh=0.001,
+                                 id_index=0, score_index=1, coord_start=2, force_suppress=True).asnumpy()
+    wanted = np.concatenate([array.asnumpy()[0] for array in rcnn.graph(mx.nd.array(batch, dtype=np.uint8))], axis=1)
+    count, _, _, unmatched = match_rows(wanted, kept.reshape(-1, 6), max(SIZE))
+    assert count >= 10 and unmatched <= 2 and (rows[..., 0] >= 0).sum() > count
+
+
+def test_the_file_says_what_it_needs(yolo3, tmp_path):
+    path = str(tmp_path / "a.onnx")
+    export_onnx(yolo3, path, SIZE)
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(said["classes"]) == list(CLASSES) and said["network"] == "mobilenet0.25"
+    assert json.loads(said["mean"]) == [0.485, 0.456, 0.406]
+    told = json.loads(said["input"])
+    assert (told["name"], told["layout"], told["height"], told["width"]) == ("picture", "NHWC", 96, 128)
+    (entry,) = model.graph.input
+    assert [side.dim_param or side.dim_value for side in entry.type.tensor_type.shape.dim] == ["pictures", 96, 128, 3]
+    assert json.loads(said["outputs"]).keys() == {output.name for output in model.graph.output}
+
+
+@pytest.mark.parametrize("name", ("yolo3", "rcnn"))
+def test_mxnets_files_give_the_same_bits_at_any_size(name, request, tmp_path):
+    detector = request.getfixturevalue(name)
+    prefix = str(tmp_path / "a")
+    check = export_mxnet(detector, prefix, SIZE)
+    assert check.detections > 40 and check.score_difference == check.box_difference == check.unmatched == 0
+    assert sorted(os.listdir(tmp_path)) == ["a-0000.params", "a-symbol.json", "a.json"]
+    assert json.loads((tmp_path / "a.json").read_text())["classes"] == list(CLASSES)
+    block = gluon.SymbolBlock.imports(f"{prefix}-symbol.json", ["picture"], f"{prefix}-0000.params")
+    picture = mx.nd.array(seen(pictures()[1], (128, 96))[None], dtype=np.uint8)
+    for wanted, found in zip(detector.graph(picture), block(picture)):
+        np.testing.assert_array_equal(found.asnumpy(), wanted.asnumpy())
+    symbol, arguments, states = mx.model.load_checkpoint(prefix, 0)
+    assert set(arguments) | set(states) | {"picture"} == set(symbol.list_inputs())
+    assert set(states) == set(symbol.list_auxiliary_states())
+
+
+def test_a_wrong_translation_is_caught_and_nothing_is_written(rcnn, tmp_path, monkeypatch):
+    monkeypatch.delitem(onnx_operators.TRANSLATIONS, "_contrib_ROIAlign")  # MXNet's own is half a cell off
+    with pytest.raises(UserError, match="onnxruntime disagrees with MXNet"):
+        export_onnx(rcnn, str(tmp_path / "a.onnx"), SIZE)
+    assert not os.listdir(tmp_path)
+
+
+def test_an_operator_without_onnx_is_named(yolo3, tmp_path, monkeypatch):
+    monkeypatch.delitem(onnx_operators.TRANSLATIONS, "_image_normalize")
+    with pytest.raises(UserError, match="no ONNX for _image_normalize; give --format mxnet"):
+        export_onnx(yolo3, str(tmp_path / "a.onnx"), SIZE)
+
+
+def test_an_export_that_nothing_tells_of_is_refused(tmp_path):
+    detector = yolo3_detector("mobilenet0.25")
+    for output in detector.network.yolo_outputs:
+        output.prediction.bias.set_data(mx.nd.full(output.prediction.bias.shape, -9))  # no score above the least
+    with pytest.raises(UserError, match="nothing is detected.*--check"):
+        export_onnx(detector, str(tmp_path / "a.onnx"), SIZE)
+    assert not os.listdir(tmp_path)
+
+
+def test_without_onnx_the_remedy_is_named(yolo3, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match=r"pip install 'gluon_bof\[export\]'"):
+        export_onnx(yolo3, str(tmp_path / "a.onnx"), SIZE)
+
+
+def test_sizes_that_a_network_cannot_take_are_refused(yolo3, rcnn):
+    assert input_size(yolo3) == (96, 96) and input_size(rcnn) == (96, 128)
+    assert input_size(yolo3, (1024, 32)) == (1024, 32) and input_size(rcnn, (50, 160)) == (50, 160)
+    for detector, size in ((yolo3, (96, 100)), (yolo3, (0, 96)), (yolo3, (1056, 96)), (yolo3, (-32, 32)),
+                           (rcnn, (96, 161)), (rcnn, (31, 96))):
+        with pytest.raises(UserError, match=f"{size[0]} x {size[1]}; give"):
+            input_size(detector, size)
+
+
+def test_rows_are_matched_in_any_order_and_only_within_tolerance():
+    rows = np.array([[0, 0.9, 1, 2, 3, 4], [1, 0.8, 5, 6, 7, 8], [0, 0.7, 9, 9, 12, 12], [-1, -1, -1, -1, -1, -1]], np.float32)
+    assert match_rows(rows, rows[::-1], 99) == (3, 0, 0, 0)
+    for column, by in ((0, 1), (1, 2e-4), (2, 0.06), (5, -0.06)):
+        moved = rows.copy()
+        moved[1, column] += by
+        assert match_rows(rows, moved, 99)[3] == 2
+    assert match_rows(rows, rows[:2], 99)[3] == match_rows(rows[:2], rows, 99)[3] == 1
+    assert match_rows(rows[[0, 0]], rows[:1], 99)[3] == 1  # one partner serves once
+    near = rows + np.float32(1e-3) * (np.arange(6) == 3)
+    assert match_rows(rows[:3], near[:3], 99)[2:] == (pytest.approx(1e-3, rel=1e-2), 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ("darknet53", "mobilenet1.0"))
+@pytest.mark.parametrize("post", (True, False))
+def test_the_larger_networks(network, post, tmp_path):
+    detector = yolo3_detector(network, [f"class {number}" for number in range(80)])
+    check = export_onnx(detector, str(tmp_path / "a.onnx"), (128, 160), post, pictures())
+    assert check.detections > 300 and check.unmatched <= 6

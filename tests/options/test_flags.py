@@ -1,0 +1,122 @@
+"""Flags, defaults and refusals of the scripts, through the real parser."""
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import train_yolo3
+from gluon_bof.options.flags import build_parser
+from gluon_bof.options.yolo3 import Yolo3Options
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# `vars(parse_args([]))` of GluonCV 0.10.5's scripts/detection/yolo/train_yolo3.py
+OFFICIAL_DEFAULTS = dict(
+    network="darknet53", data_shape=416, batch_size=64, num_workers=4, epochs=200, resume="", start_epoch=0, lr=0.001,
+    lr_mode="step", lr_decay=0.1, lr_decay_period=0, lr_decay_epoch="160,180", warmup_lr=0.0, warmup_epochs=0,
+    momentum=0.9, wd=0.0005, log_interval=100, save_prefix="", save_interval=10, val_interval=1, seed=233,
+    num_samples=-1, syncbn=False, no_random_shape=False, no_wd=False, mixup=False, no_mixup_epochs=20,
+    label_smooth=False, amp=False, horovod=False)
+
+PUBLISHED = {
+    "--network darknet53 --dataset coco --gpus 0,1,2,3,4,5,6,7 --batch-size 64 -j 32 --log-interval 100 "
+    "--lr-decay-epoch 220,250 --epochs 280 --syncbn --warmup-epochs 2 --mixup --no-mixup-epochs 20 --label-smooth "
+    "--no-wd": dict(dataset="coco", gpus="0,1,2,3,4,5,6,7", num_workers=32, lr_decay_epoch="220,250", epochs=280,
+                    syncbn=True, warmup_epochs=2, mixup=True, label_smooth=True, no_wd=True),
+    "--network darknet53 --dataset voc --gpus 0,1,2,3,4,5,6,7 --batch-size 64 -j 16 --log-interval 100 "
+    "--lr-decay-epoch 160,180 --epochs 200 --syncbn --warmup-epochs 4": dict(
+        dataset="voc", gpus="0,1,2,3,4,5,6,7", num_workers=16, syncbn=True, warmup_epochs=4),
+    "--network mobilenet1.0 --dataset coco --gpus 0,1,2,3,4,5,6,7 --batch-size 64 -j 32 --log-interval 100 "
+    "--lr-decay-epoch 220,250 --epochs 280 --syncbn --warmup-epochs 2": dict(
+        network="mobilenet1.0", dataset="coco", gpus="0,1,2,3,4,5,6,7", num_workers=32, lr_decay_epoch="220,250",
+        epochs=280, syncbn=True, warmup_epochs=2),
+    "--network mobilenet1.0 --dataset voc --gpus 0,1,2,3,4,5,6,7 --batch-size 64 -j 32 --log-interval 100 "
+    "--lr-decay-epoch 160,180 --epochs 200 --syncbn --warmup-epochs 4": dict(
+        network="mobilenet1.0", dataset="voc", gpus="0,1,2,3,4,5,6,7", num_workers=32, syncbn=True, warmup_epochs=4),
+}
+
+
+def dry_run(words, capsys):
+    train_yolo3.main(words.split() + ["--dry-run"])
+    return json.loads(capsys.readouterr().out)
+
+
+def refusal(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train_yolo3.main(words if isinstance(words, list) else words.split())
+    assert stop.value.code == 2
+    message = capsys.readouterr().err.strip().splitlines()
+    assert len(message) == 1 and message[0].startswith("error: ")
+    return message[0]
+
+
+def test_defaults_are_the_official_ones(capsys):
+    resolved = dry_run("--dataset voc", capsys)
+    assert {name: resolved[name] for name in OFFICIAL_DEFAULTS} == OFFICIAL_DEFAULTS
+
+
+@pytest.mark.parametrize("words", PUBLISHED)
+def test_published_command_lines_resolve_to_the_official_values(words, capsys):
+    resolved = dry_run(words, capsys)
+    for name, value in dict(OFFICIAL_DEFAULTS, **PUBLISHED[words]).items():
+        assert resolved[name] == value, name
+
+
+def test_without_a_data_set_the_embedded_job_runs_with_every_freebie(capsys):
+    resolved = dry_run("", capsys)
+    assert resolved["dataset"] == "shapes" and resolved["mixup"] is True and resolved["label_smooth_eps"] > 0
+    assert resolved["lr_mode"] == "cosine" and resolved["syncbn"] and not resolved["no_random_shape"]
+    assert not resolved["no_augment"] and resolved["no_mixup_epochs"] < resolved["epochs"]
+    assert dry_run("--epochs 9", capsys)["epochs"] == 9
+
+
+def test_every_official_flag_is_accepted():
+    flags = {option for action in build_parser(Yolo3Options, "")._actions for option in action.option_strings}
+    assert {"--" + name.replace("_", "-") for name in OFFICIAL_DEFAULTS} | {"-j", "--gpus", "--dataset"} <= flags
+
+
+def test_mixup_takes_even_beta_or_nothing(capsys):
+    assert dry_run("--dataset voc --mixup", capsys)["mixup"] is True
+    assert dry_run("--dataset voc --mixup beta", capsys)["mixup"] is True
+    assert dry_run("--dataset voc --mixup even", capsys)["mixup"] == "even"
+
+
+def test_help_and_dry_run_answer_at_once_and_without_mxnet():
+    for flag in ("--help", "--dry-run"):
+        code = (f"import sys, train_yolo3\ntry:\n    train_yolo3.main(['{flag}'])\nexcept SystemExit as stop:\n"
+                "    assert not stop.code\nassert 'mxnet' not in sys.modules and 'numpy' not in sys.modules")
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        assert time.perf_counter() - began < 10  # the claim of one second is measured elsewhere; this only catches a hang
+
+
+@pytest.mark.parametrize("words,named", (
+    ("--no-such-flag", "--no-such-flag"), ("--epochs ten", "--epochs"), ("--epochs 0", "--epochs"),
+    ("--batch-size 0", "--batch-size"), ("--batch-size -4", "--batch-size"), ("-j -1", "--num-workers"),
+    ("--lr 0", "--lr"), ("--lr nan", "--lr"), ("--lr -0.1", "--lr"), ("--lr inf", "--lr"),
+    ("--lr-mode linear", "--lr-mode"), ("--lr-decay 2", "--lr-decay"), ("--lr-decay-epoch a,b", "--lr-decay-epoch"),
+    ("--network vgg16", "--network"), ("--data-shape 300", "--data-shape"), ("--data-shape 0", "--data-shape"),
+    ("--data-shape 1056", "--data-shape"), ("--transfer shapes --pretrained-base a.params", "--transfer"),
+    ("--random-shapes 320", "--random-shapes"), ("--random-shapes 608,320", "--random-shapes"),
+    ("--random-shapes 300,600", "--random-shapes"), ("--random-shapes x,y", "--random-shapes"),
+    ("--random-shape-interval 0", "--random-shape-interval"), ("--mixup odd", "--mixup"),
+    ("--mixup-alpha 0", "--mixup-alpha"), ("--mixup-beta -1", "--mixup-beta"), ("--mixup-loss both", "--mixup-loss"),
+    ("--no-mixup-epochs -1", "--no-mixup-epochs"), ("--label-smooth-eps 1", "--label-smooth-eps"),
+    ("--label-smooth-eps -0.1", "--label-smooth-eps"), ("--label-smooth --label-smooth-eps 0.1", "--label-smooth"),
+    ("--momentum 1", "--momentum"), ("--momentum -1", "--momentum"), ("--wd -1", "--wd"), ("--wd nan", "--wd"),
+    ("--warmup-epochs 13 --epochs 13", "--warmup-epochs"), ("--warmup-lr 1", "--warmup-lr"),
+    ("--optimizer lamb", "--optimizer"), ("--beta1 1", "--beta1"), ("--epsilon 0", "--epsilon"),
+    ("--seed -1", "--seed"), ("--seed x", "--seed"), ("--keep 0", "--keep"), ("--val-interval 0", "--val-interval"),
+    ("--on-bad-sample ignore", "--on-bad-sample"), ("--metric map", "--metric"), ("--name ../x", "--name"),
+    ("--start-epoch 99", "--start-epoch"), ("--save-interval -1", "--save-interval"), ("extra", "extra"),
+))
+def test_what_cannot_work_is_refused_by_name(words, named, capsys):
+    assert named in refusal(words, capsys)
+
+
+def test_mixup_that_never_happens_is_said(capsys):
+    train_yolo3.main("--dataset voc --mixup --epochs 20 --dry-run".split())
+    assert "--mixup does nothing" in capsys.readouterr().err

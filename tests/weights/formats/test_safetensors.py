@@ -1,0 +1,81 @@
+"""Safetensors and telling files apart, against the package that writes them and against damage."""
+import json
+import random
+import struct
+
+import numpy as np
+import pytest
+from safetensors.numpy import save, save_file
+
+from gluon_bof.errors import UserError
+from gluon_bof.weights.formats import safetensors as safetensors_format
+from gluon_bof.weights.formats.params import dumps
+
+ARRAYS = {"a.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "half": np.ones((2, 2), np.float16),
+          "double": np.full(3, 0.5), "count": np.array(7, np.int64)}
+
+
+def raw(header, data=b""):
+    header = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(header)) + header + data
+
+
+def test_names_shapes_types_and_values(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_file(ARRAYS, path, {"format": "pt"})
+    assert safetensors_format.read_header(path) == {"a.weight": ("F32", (2, 3, 4)), "half": ("F16", (2, 2)),
+                                                    "double": ("F64", (3,)), "count": ("I64", ())}
+    read = safetensors_format.read_arrays(path, ["half", "a.weight", "double"])
+    for name, array in read.items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, ARRAYS[name])
+
+
+@pytest.mark.parametrize("data", (
+    b"", b"\0" * 7, struct.pack("<Q", 1 << 60) + b"{}", raw(b"[" * 100_000), raw(b"{}", b"x"), raw(b"\xff\xfe"), raw(b"[]"),
+    raw({"a": {"dtype": "F32", "shape": [1 << 40, 1 << 40], "data_offsets": [0, 4]}}, b"four"),
+    raw({"a": {"dtype": "F32", "shape": [1 << 58], "data_offsets": [0, 1 << 60]}}, b"four"),
+    raw({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, b"four"),
+    raw({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}, b"four"),
+    raw({"a": {"dtype": "X32", "shape": [1], "data_offsets": [0, 4]}}, b"four"), raw({"a": 1}), save(ARRAYS)[:-1]))
+def test_broken_headers_are_refused(tmp_path, data):
+    (tmp_path / "a.safetensors").write_bytes(data)
+    with pytest.raises(ValueError):
+        safetensors_format.read_header(tmp_path / "a.safetensors")
+
+
+def test_damage_is_an_error_and_nothing_worse(tmp_path):
+    path, data, rng, refused = tmp_path / "a.safetensors", save(ARRAYS), random.Random(0), 0
+    for _ in range(300):
+        damaged = bytearray(data)
+        for _ in range(rng.randint(1, 6)):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        path.write_bytes(damaged[:rng.randrange(len(damaged))] if rng.random() < 0.3 else damaged)
+        try:
+            safetensors_format.read_header(path)
+        except ValueError:
+            refused += 1
+    assert refused > 150
+
+
+def test_files_are_told_apart(tmp_path):
+    def told(name, data):
+        (tmp_path / name).write_bytes(data)
+        return safetensors_format.is_safetensors(tmp_path / name)
+
+    assert told("a.safetensors", b"anything") and told("model", save(ARRAYS))
+    assert not told("a.weights", save(ARRAYS)) and not told("darknet53.conv.74", struct.pack("<iiii", 0, 1, 0, 9))
+    for data, what in ((b"PK\3\4" + bytes(50), "zip archive"), (b"\x80\x04code.", "pickle"), (dumps(ARRAYS), "needs no import")):
+        with pytest.raises(UserError, match=what):
+            told("model", data)
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no file of weights"):
+        safetensors_format.beginning(tmp_path, 9)
+    with pytest.raises(UserError, match="No such file"):
+        safetensors_format.beginning(tmp_path / "none", 9)
+    with open(tmp_path / "huge", "wb") as file:
+        file.truncate(1 << 40)  # takes no room on the disk
+    with pytest.raises(UserError, match="more than any network"):
+        safetensors_format.beginning(tmp_path / "huge", 9)

@@ -1,0 +1,328 @@
+"""Imported weights against OpenCV's Darknet and against ResNets in NumPy; class order; and which network weights fit."""
+import cv2
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from gluon_bof.backend import gluoncv, mx
+from gluon_bof.data.voc import VOC_CLASSES
+from gluon_bof.errors import UserError
+from gluon_bof.freebies.augmentation import MEAN, STD
+from gluon_bof.models.faster_rcnn.network import BACKBONES, build_faster_rcnn
+from gluon_bof.models.yolo3.network import build_yolo3
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions, resolve
+from gluon_bof.weights import convert
+from gluon_bof.weights.formats.darknet import Convolution
+from gluon_bof.weights.formats.params import dumps
+from gluon_bof.weights.load import load_backbone, set_weights, structured_parameters
+from tests.weights import torch_resnets
+from tests.weights.darknet_files import BACKBONE_LAYERS, COCO_NAMES, HEADERS, VOC_NAMES, write_weights, write_zeros, yolov3
+
+CLASSES = ("a", "b", "c")
+HEIGHT, WIDTH = 96, 128
+OPENCV_EPSILON = 1e-6
+COARSEST_FIRST = ("82", "94", "106")  # the numbers of Darknet's three yolo layers
+
+
+def normalised(x):
+    return ((x - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))).astype(np.float32)
+
+
+def filled(network, arrays=None):
+    """The network, initialised and settled, with these weights."""
+    network.initialize()
+    network(mx.nd.zeros((1, 3, 64, 64)))
+    mx.nd.waitall()
+    if arrays:
+        set_weights(network, arrays, "these")
+    return network
+
+
+def raw_predictions(network, x):
+    """(N, 5 + K) what the three heads predict, coarsest first."""
+    tips = network._tips(mx.nd, mx.nd.array(x))
+    return rows([output.prediction(tip).asnumpy() for output, tip in zip(network.yolo_outputs, tips)])
+
+
+def rows(heads):
+    return np.concatenate([head.reshape(3, -1, head.shape[2] * head.shape[3]).transpose(2, 0, 1).reshape(-1, head.shape[1] // 3)
+                           for head in heads])
+
+
+@pytest.fixture(scope="module")
+def darknet(tmp_path_factory):
+    """(path of a random yolov3.weights of three classes, a picture (1, 3, H, W) in [0, 1], OpenCV's network that has seen it)."""
+    folder = tmp_path_factory.mktemp("darknet")
+    text, layers = yolov3(len(CLASSES), WIDTH, HEIGHT)
+    path, cfg = folder / "yolov3.weights", folder / "yolov3.cfg"
+    cfg.write_text(text)
+    write_weights(path, layers, HEADERS["0.2.0"])
+    network = cv2.dnn.readNetFromDarknet(str(cfg), str(path))
+    picture = np.random.default_rng(1).random((1, 3, HEIGHT, WIDTH), np.float32)
+    network.setInput(picture)
+    yield path, picture, network
+    path.unlink()  # a quarter of a gigabyte
+
+
+@pytest.fixture(scope="module")
+def verbatim(darknet):
+    imported = convert.import_weights(darknet[0], "yolo3_darknet53_custom", CLASSES, epsilon=OPENCV_EPSILON, verbatim=True)
+    assert imported.classes == CLASSES
+    return filled(build_yolo3("darknet53", CLASSES), imported.arrays)
+
+
+def test_outputs_are_those_of_opencv_s_darknet(darknet, verbatim):
+    _, picture, network = darknet
+    theirs = rows(network.forward([f"conv_{int(number) - 1}" for number in COARSEST_FIRST]))
+    ours = raw_predictions(verbatim, picture)
+    assert np.abs(theirs).max() > 1
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-5)
+
+
+def test_boxes_and_scores_are_those_of_opencv_s_darknet(darknet, verbatim):
+    _, picture, network = darknet
+    theirs = np.concatenate(network.forward([f"yolo_{number}" for number in COARSEST_FIRST]))
+    tips = verbatim._tips(mx.nd, mx.nd.array(picture))
+    boxes, scores = (np.concatenate(parts, axis=1)[0] for parts in zip(*[
+        [part.asnumpy() for part in output(tip)] for output, tip in zip(verbatim.yolo_outputs, tips)]))
+    left, top, right, bottom = (boxes / [WIDTH, HEIGHT, WIDTH, HEIGHT]).T
+    np.testing.assert_allclose(np.stack([left + right, top + bottom], 1) / 2, theirs[:, :2], atol=1e-4)
+    np.testing.assert_allclose(np.stack([right - left, bottom - top], 1), theirs[:, 2:4], rtol=1e-4, atol=1e-4)
+    shown = theirs[:, 5:] > 0  # OpenCV writes 0 for what it finds too low
+    assert shown.mean() > 0.3
+    np.testing.assert_allclose(scores[shown], theirs[:, 5:][shown], atol=1e-4)
+
+
+def test_normalised_pictures_give_the_same_but_for_the_edge(darknet, verbatim):
+    path, picture, _ = darknet
+    imported = convert.import_weights(path, "yolo3_darknet53_custom", CLASSES, epsilon=OPENCV_EPSILON)
+    network = filled(build_yolo3("darknet53", CLASSES), imported.arrays)
+    ours = network.stages[0][0](mx.nd.array(normalised(picture[0])[None])).asnumpy()
+    black, grey = ([verbatim.stages[0][0](mx.nd.array(np.pad(picture, ((0, 0), (0, 0), (1, 1), (1, 1))) + beyond)).asnumpy()
+                    for beyond in (0, beyond_picture(MEAN))])
+    black, grey = black[:, :, 1:-1, 1:-1], grey[:, :, 1:-1, 1:-1]
+    np.testing.assert_allclose(ours[:, :, 1:-1, 1:-1], black[:, :, 1:-1, 1:-1], atol=1e-5)
+    np.testing.assert_allclose(ours, grey, atol=1e-5)
+    assert np.abs(ours - black).max() > 0.1  # so the edge is looked at
+    far = np.abs(raw_predictions(network, normalised(picture[0])[None]) - raw_predictions(verbatim, picture))
+    assert far.max() < 0.05 and np.median(far) < 0.005
+
+
+def beyond_picture(colour):
+    """(1, 3, H + 2, W + 2) this colour around a picture, and 0 in it."""
+    frame = np.zeros((1, 3, HEIGHT + 2, WIDTH + 2), np.float32) + np.reshape(colour, (3, 1, 1))
+    frame[:, :, 1:-1, 1:-1] = 0
+    return frame
+
+
+def test_an_epsilon_is_taken_over_whatever_the_variance():
+    variances = np.array([0, 1e-9, 1e-6, 9e-6, 1.1e-5, 1e-3, 1, 50], np.float32)
+    arrays = {"n.running_var": variances, "n.gamma": np.linspace(-2, 3, 8, dtype=np.float32)}
+    layer = Convolution("w", (8, 3, 1, 1), "n", None)
+    for epsilon in (1e-7, 1e-6, 1e-3):
+        taken = convert.take_epsilon(arrays, [layer], epsilon)
+        np.testing.assert_allclose(taken["n.gamma"] / np.sqrt(taken["n.running_var"].astype(np.float64) + 1e-5),
+                                   arrays["n.gamma"] / np.sqrt(variances.astype(np.float64) + epsilon), rtol=1e-5)
+
+
+def test_by_default_what_a_file_holds_stays_as_it_is(darknet):
+    arrays = convert.import_weights(darknet[0], "yolo3_darknet53_custom", CLASSES, verbatim=True).arrays
+    with open(darknet[0], "rb") as file:
+        values = np.frombuffer(file.read()[len(HEADERS["0.2.0"]):], "<f4")
+    for part, begin in (("beta", 0), ("gamma", 32), ("running_mean", 64), ("running_var", 96)):
+        np.testing.assert_array_equal(arrays[f"stages.0.0.1.{part}"], values[begin:begin + 32])
+    np.testing.assert_array_equal(arrays["yolo_outputs.2.prediction.weight"].ravel(), values[-24 * 256:])
+
+
+def test_a_detector_s_file_gives_its_backbone(darknet, verbatim, tmp_path):
+    imported = convert.import_weights(darknet[0], "darknet53", epsilon=OPENCV_EPSILON, verbatim=True)
+    path = tmp_path / "darknet53.params"
+    path.write_bytes(dumps(imported.arrays))
+    network = filled(build_yolo3("darknet53", ("other",)))
+    load_backbone(network, path)
+    for ours, wanted in zip(network.stages, verbatim.stages):
+        for name, parameter in structured_parameters(wanted).items():
+            np.testing.assert_array_equal(structured_parameters(ours)[name].data().asnumpy(), parameter.data().asnumpy())
+    path.unlink()
+
+
+def test_darknet53_conv_74_in_every_header(tmp_path):
+    _, layers = yolov3(80)
+    for header in HEADERS.values():
+        path = write_zeros(tmp_path / "darknet53.conv.74", layers[:BACKBONE_LAYERS], header)
+        with open(path, "r+b") as file:  # the first layer's biases, and the very last value
+            file.seek(len(header))
+            file.write(np.arange(32, dtype="<f4").tobytes())
+            file.seek(-4, 2)
+            file.write(np.float32(9).tobytes())
+        arrays = convert.import_weights(path, "darknet53").arrays
+        np.testing.assert_array_equal(arrays["features.0.1.beta"], np.arange(32))
+        assert list(arrays.values())[-1].flat[-1] == 9
+
+
+@pytest.mark.parametrize("names, target, standard", (
+    (COCO_NAMES, "yolo3_darknet53_coco", gluoncv.data.COCODetection.CLASSES), (VOC_NAMES, "yolo3_darknet53_voc", VOC_CLASSES)))
+def test_every_class_keeps_its_row(tmp_path, names, target, standard):
+    _, layers = yolov3(len(names))
+    path = write_zeros(tmp_path / "yolov3.weights", layers, HEADERS["0.2.0"])
+    with open(path, "r+b") as file:
+        at = len(HEADERS["0.2.0"])
+        for layer in layers:
+            if not layer.normalised:  # its biases: the anchor's number times 1000, and the place of the class or number
+                file.seek(at)
+                file.write(np.add.outer(1000 * np.arange(3), np.arange(5 + len(names))).astype("<f4").tobytes())
+            at += 4 * layer.count()
+    # by default in Darknet's order; and from a file of another order
+    for order in (None, names[::-1]):
+        imported = convert.import_weights(path, target, order)
+        assert imported.classes == tuple(standard)
+        places = [(order or names).index(name) for name in names]
+        for level in range(3):
+            bias = imported.arrays[f"yolo_outputs.{level}.prediction.bias"].reshape(3, -1)
+            for anchor in range(3):
+                np.testing.assert_array_equal(bias[anchor] - 1000 * anchor, [0, 1, 2, 3, 4] + [5 + place for place in places])
+    # the names, but for six of another spelling, are GluonCV's in its order
+    assert sum(ours != theirs for ours, theirs in zip(names, standard)) == (6 if len(names) == 80 else 0)
+
+
+def test_a_detector_keeps_its_own_anchors(darknet):
+    anchors = [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12], [13, 14, 15, 16, 17, 18]]
+    arrays = convert.import_weights(darknet[0], "yolo3_darknet53_custom", CLASSES, anchors).arrays
+    np.testing.assert_array_equal(arrays["yolo_outputs.0.anchors"].ravel(), anchors[2])
+    np.testing.assert_array_equal(arrays["yolo_outputs.2.anchors"].ravel(), anchors[0])
+
+
+def refusal(path, target, *given):
+    with pytest.raises(UserError) as caught:
+        convert.import_weights(path, target, *given)
+    assert str(path) in str(caught.value) or "--to" in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_does_not_fit_is_refused(tmp_path):
+    path = tmp_path / "some.weights"
+    layers = yolov3(3)[1]
+    for extra in (1, 4, -1, -4):
+        write_zeros(path, layers, HEADERS["0.2.0"], extra)
+        assert "no whole .weights" in refusal(path, "yolo3_darknet53_custom", CLASSES)
+    write_zeros(path, layers, HEADERS["0.2.0"])
+    assert "3 classes, not 80" in refusal(path, "yolo3_darknet53_coco")
+    assert "without names" in refusal(path, "yolo3_darknet53_custom")
+    assert "3 classes, not 2" in refusal(path, "yolo3_darknet53_custom", ("a", "b"))
+    assert "holds yolov3, not resnet50_v1b" in refusal(path, "resnet50_v1b")
+    assert "--to is one of" in refusal(path, "resnet9000")
+    write_zeros(path, yolov3(80)[1], HEADERS["0.2.0"])
+    assert "'moose' is none of COCO's" in refusal(path, "yolo3_darknet53_coco", ["moose", *COCO_NAMES[1:]])
+    write_zeros(path, layers[:BACKBONE_LAYERS], HEADERS["0.2.0"])
+    assert "backbone only" in refusal(path, "yolo3_darknet53_custom", CLASSES)
+    with open(path, "r+b") as file:
+        file.seek(len(HEADERS["0.2.0"]))
+        file.write(np.float32("nan").tobytes())
+    assert "not finite" in refusal(path, "darknet53")
+    with open(path, "r+b") as file:
+        file.seek(len(HEADERS["0.2.0"]))
+        file.write(np.zeros(96, "<f4").tobytes() + np.float32(-1).tobytes())
+    assert "negative variances" in refusal(path, "darknet53")
+    with open(path, "wb") as file:
+        file.write(HEADERS["0.2.0"])
+        file.truncate(len(HEADERS["0.2.0"]) + 4 * 8_858_734)  # yolov3-tiny.weights
+    assert "yolov3-tiny of 80 classes" in refusal(path, "darknet53")
+
+
+# ResNets
+
+@pytest.mark.parametrize("target, depth, deep", (("resnet18_v1b", 18, False), ("resnet50_v1b", 50, False),
+                                                 ("resnet101_v1b", 101, False), ("resnet101_v1d", 101, True)))
+def test_resnets_compute_what_torch_s_do(tmp_path, target, depth, deep):
+    state = torch_resnets.random_state(depth, deep)
+    path = tmp_path / "model.safetensors"
+    save_file(state, path, {"format": "pt"})
+    imported = convert.import_weights(path, target)
+    network = filled(BACKBONES[target][0](pretrained=False), imported.arrays)
+    x = np.random.default_rng(1).standard_normal((2, 3, 72, 90)).astype(np.float32)
+    stages, logits = torch_resnets.forward(state, x, depth, deep)
+    found = network.maxpool(network.relu(network.bn1(network.conv1(mx.nd.array(x)))))
+    for layer, wanted in zip((network.layer1, network.layer2, network.layer3, network.layer4), stages):
+        found = layer(found)
+        np.testing.assert_allclose(found.asnumpy(), wanted, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(network(mx.nd.array(x)).asnumpy(), logits, rtol=0, atol=1e-4)
+
+
+def test_a_resnet_becomes_a_faster_rcnn_s_backbone(tmp_path):
+    state = torch_resnets.random_state(18, classes=10)  # a head of other classes is left out
+    save_file({name: array.astype(np.float16) if array.dtype == np.float32 else array for name, array in state.items()},
+              tmp_path / "model.safetensors")
+    arrays = convert.import_weights(tmp_path / "model.safetensors", "resnet18_v1b").arrays
+    assert "fc.weight" not in arrays
+    path = tmp_path / "resnet18_v1b.params"
+    path.write_bytes(dumps(arrays))
+    network = filled(build_faster_rcnn(rcnn_options("resnet18_v1b"), CLASSES, [mx.cpu()]))
+    load_backbone(network, path)
+    found = network.features(mx.nd.ones((1, 3, 64, 64))).asnumpy()
+    halves = {name: array.astype(np.float16).astype(np.float32) for name, array in state.items()}
+    np.testing.assert_allclose(found, torch_resnets.forward(halves, np.ones((1, 3, 64, 64)), 18)[0][2], rtol=0, atol=1e-4)
+
+
+def rcnn_options(network, **more):
+    return resolve(FasterRcnnOptions(network=network, pretrained_base="no", **more))
+
+
+def test_resnets_that_are_others_are_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file(torch_resnets.random_state(50), path)
+    assert "give --to resnet50_v1b" in refusal(path, "resnet18_v1b")
+    assert "safetensors are imported into" in refusal(path, "darknet53")
+    save_file(torch_resnets.random_state(101), path)  # not deep: torchvision's
+    assert "lacking are conv1.0.weight" in refusal(path, "resnet101_v1d")
+    state = torch_resnets.random_state(18)
+    for name, change, problem in (("bn1.bias", None, "lacking are bn1.bias"),
+                                  ("more", np.ones(3, np.float32), "foreign are more"),
+                                  ("bn1.bias", np.ones(63, np.float32), "of another shape are bn1.bias (63,)"),
+                                  ("bn1.bias", np.ones(64, np.int32), "are bn1.bias I32"),
+                                  ("bn1.bias", np.full(64, np.inf, np.float32), "bn1.beta holds values that are not finite"),
+                                  ("bn1.running_var", np.full(64, -1, np.float32), "negative variances")):
+        changed = {key: array for key, array in {**state, name: change}.items() if array is not None}
+        save_file(changed, path)
+        assert problem in refusal(path, "resnet18_v1b")
+
+
+# which network weights fit
+
+def shapes_of(network):
+    return {name: parameter.shape for name, parameter in structured_parameters(network).items()}
+
+
+@pytest.mark.parametrize("name", ("darknet53", "mobilenet0.25"))
+def test_yolo3_s_weights_tell_their_network(name):
+    shapes = shapes_of(convert.settled(build_yolo3(name, CLASSES)))
+    assert convert.fitting_network(shapes) == (f"yolo3_{name}", 3, ())
+    del shapes["stages.0.0.0.weight" if name == "darknet53" else "stages.0.0.weight"]
+    assert convert.fitting_network(shapes) is None
+
+
+@pytest.mark.parametrize("more", ({}, {"use_fpn": True, "norm_layer": "syncbn"}))
+def test_faster_rcnn_s_weights_tell_their_network(more):
+    shapes = shapes_of(convert.settled(build_faster_rcnn(rcnn_options("resnet18_v1b", **more), CLASSES, [mx.cpu()])))
+    fit = convert.fitting_network(shapes)
+    assert fit == ("faster_rcnn" + "_fpn" * ("use_fpn" in more) + "_syncbn" * ("norm_layer" in more) + "_resnet18_v1b", 3, ())
+    shapes["class_predictor.weight"] = (4, 77)
+    assert convert.fitting_network(shapes) == (fit.network, 3, ("class_predictor.weight",))
+
+
+def test_backbones_tell_themselves():
+    for name in ("resnet18_v1b", "resnet101_v1d"):
+        shapes = {key: parameter.shape for key, parameter in convert.resnet_parameters(name).items()}
+        assert convert.fitting_network(shapes) == (name, None, ())
+        assert convert.fitting_network({f"arg:{key}": shape for key, shape in shapes.items()}).network == name
+    assert convert.fitting_network({"a.weight": (3, 4)}) is None
+
+
+@pytest.mark.parametrize("name", ("yolo_outputs.0.prediction.bias", "class_predictor.bias", "box_features.0.weight"))
+def test_wild_shapes_fit_nothing_and_harm_nothing(name):
+    shapes = shapes_of(convert.settled(build_yolo3("mobilenet0.25", CLASSES)))
+    if name != "yolo_outputs.0.prediction.bias":
+        shapes = {f"box_features.{number}.weight": (1, 1, 1, 1) for number in range(10_000)}
+        shapes["class_predictor.bias"] = (4,)
+    for shape in ((), (0,), (1,), (7,), (1 << 60,), (3 << 60, 2), (3, 3)):
+        fit = convert.fitting_network({**shapes, name: shape})
+        assert fit is None or fit.differing

@@ -1,0 +1,214 @@
+"""Strict and partial loading, and heads for other classes against GluonCV's reset_class."""
+import numpy as np
+import pytest
+
+from gluon_bof.backend import autograd, mx
+from gluon_bof.errors import UserError
+from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
+from gluon_bof.models.yolo3.network import ANCHORS, build_yolo3
+from gluon_bof.weights.formats import params as params_format
+from gluon_bof.weights.load import (
+    checksum,
+    load_partially,
+    load_weights,
+    save_weights,
+    structured_parameters,
+    transfer,
+    weights_of,
+)
+from tests.models.faster_rcnn import oracle
+
+from gluoncv.model_zoo import get_model
+
+OLD, NEW = ("cat", "dog", "cow", "car"), ("bus", "cow", "cat")
+WIDER = tuple(tuple(side + 1 for side in row) for row in ANCHORS)
+
+
+def settled(network, seed, side=64):
+    """The network, every parameter random, heads not too small to matter."""
+    mx.random.seed(seed)
+    network.initialize(mx.init.Normal(0.1))
+    network(mx.nd.zeros((1, 3, side, side)))
+    mx.nd.waitall()
+    for name, parameter in structured_parameters(network).items():
+        if name.startswith(("class_predictor", "box_predictor", "yolo_outputs")) and not name.endswith(("anchors", "offsets")):
+            parameter.set_data(mx.nd.random.normal(0, 1, parameter.shape))
+    mx.nd.waitall()
+    return network
+
+
+def yolo3(classes, seed=1, **how):
+    return settled(build_yolo3("mobilenet0.25", classes, **how), seed)
+
+
+def faster_rcnn(classes, kind="pyramid", seed=1):
+    return settled(build_faster_rcnn(oracle.small_options(kind), classes, [mx.cpu()]), seed, 96)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Save a network and give the path."""
+    def save(network):
+        path = str(tmp_path / "a.params")
+        save_weights(network, path)
+        return path
+    return save
+
+
+def same(ours, theirs, names):
+    for name in names:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+
+
+# strict and partial
+
+def test_strict_loading_names_what_does_not_fit(saved, tmp_path):
+    network = yolo3(OLD)
+    path = saved(network)
+    arrays = weights_of(network)
+    arrays["other.weight"] = arrays.pop("stages.0.0.weight")
+    arrays["stages.0.1.gamma"] = np.ones(3, np.float32)
+    changed = tmp_path / "changed.params"
+    changed.write_bytes(params_format.dumps(arrays))
+    with pytest.raises(UserError, match=r"missing: stages.0.0.weight; foreign: other.weight; of another shape: stages.0.1.gamma "
+                                        r"\(3,\) instead of \(8,\)"):
+        load_weights(network, str(changed))
+    same(weights_of(network), params_format.loads(open(path, "rb").read()), weights_of(network))  # nothing was touched
+    assert load_weights(yolo3(OLD, 2), path) == checksum(path)
+
+
+def test_partial_loading_takes_what_fits_and_says_what_not(saved, capsys):
+    old = yolo3(OLD)
+    path = saved(old)
+    network = yolo3(NEW, 2, anchors=WIDER)
+    before, source = weights_of(network), weights_of(old)
+    assert load_weights(network, path, allow_partial=True) == checksum(path)
+    assert "yolo_outputs.0.prediction" in capsys.readouterr().err
+    after = weights_of(network)
+    constants = [name for name in after if name.endswith(("anchors", "offsets"))]
+    heads = [name for name in after if ".prediction." in name]
+    same(after, before, heads + constants)
+    same(after, source, after.keys() - heads - set(constants))
+
+    loaded = load_partially(yolo3(NEW, 2), path)
+    assert (loaded.initial, loaded.left_out) == (sorted(heads), sorted(heads))
+    assert set(loaded.filled) == after.keys() - heads - set(constants)
+    assert str(loaded).startswith(f"{len(loaded.filled)} arrays loaded; initial values stay in: ")
+
+
+def test_weights_of_another_backbone_are_refused(saved):
+    path = saved(faster_rcnn(OLD))
+    network = yolo3(OLD)
+    before = weights_of(network)
+    with pytest.raises(UserError, match="it holds another backbone"):
+        load_partially(network, path)
+    same(weights_of(network), before, before)
+
+
+def test_a_pyramids_backbone_counts_by_its_own_names(saved):
+    path = saved(faster_rcnn(OLD))
+    loaded = load_partially(faster_rcnn(NEW, seed=2), path)
+    assert loaded.initial == sorted(f"{layer}.{what}" for layer in ("box_predictor", "class_predictor")
+                                    for what in ("weight", "bias"))
+
+
+# heads for other classes
+
+def test_yolo3s_head_is_that_of_reset_class(saved):
+    official = get_model("yolo3_mobilenet0.25_custom", classes=list(OLD), pretrained_base=False)
+    path = saved(settled(official, 1))
+    official.reset_class(list(NEW), reuse_weights=["cow", "cat"])
+    ours = yolo3(NEW, 2)
+    before = weights_of(ours)
+    result = transfer(ours, path, OLD)
+    assert (result.shared, result.new, result.dropped) == (["cow", "cat"], ["bus"], ["dog", "car"])
+    after, expected = weights_of(ours), weights_of(official)
+    heads = [name for name in after if ".prediction." in name]
+    same(after, expected, after.keys() - heads)
+    for name in heads:
+        new, theirs, initial = (arrays[name].reshape(3, 8, -1) for arrays in (after, expected, before))
+        kept = [0, 1, 2, 3, 4, 6, 7]
+        np.testing.assert_array_equal(new[:, kept], theirs[:, kept])
+        np.testing.assert_array_equal(new[:, 5], initial[:, 5])
+        assert not np.array_equal(new[:, 5], theirs[:, 5])
+
+
+def test_what_yolo3_predicts_of_a_kept_class_stays(saved):
+    old = yolo3(OLD)
+    ours = yolo3(NEW, 2)
+    transfer(ours, saved(old), OLD)
+    x = mx.nd.random.uniform(-2, 2, (1, 3, 64, 64))
+    with autograd.train_mode():
+        before, after = old(x).asnumpy(), ours(x).asnumpy()
+    np.testing.assert_allclose(after[..., :5], before[..., :5], atol=1e-4)
+    for name in ("cow", "cat"):
+        np.testing.assert_allclose(after[..., 5 + NEW.index(name)], before[..., 5 + OLD.index(name)], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", oracle.KINDS)
+def test_faster_rcnns_head_is_that_of_reset_class(saved, kind):
+    official = faster_rcnn(OLD, kind)
+    path = saved(official)
+    official.reset_class(list(NEW), reuse_weights=["cow", "cat"])
+    ours = faster_rcnn(NEW, kind, 2)
+    before = weights_of(ours)
+    result = transfer(ours, path, OLD)
+    assert (result.shared, result.new, result.dropped) == (["cow", "cat"], ["bus"], ["dog", "car"])
+    after, expected = weights_of(ours), weights_of(official)
+    heads = [f"{layer}.{what}" for layer in ("class_predictor", "box_predictor") for what in ("weight", "bias")]
+    same(after, expected, after.keys() - heads)
+    for name in heads:
+        of_bus = slice(1, 2) if name.startswith("class") else slice(0, 4)
+        kept = np.ones(len(after[name]), bool)
+        kept[of_bus] = False
+        np.testing.assert_array_equal(after[name][kept], expected[name][kept])
+        np.testing.assert_array_equal(after[name][of_bus], before[name][of_bus])
+
+
+def test_classes_are_told_apart_by_name_and_not_by_place_or_number(saved):
+    old, ours = yolo3(OLD), yolo3(("van", "tram", "bike", "ship"), 2, anchors=WIDER)
+    before = weights_of(ours)
+    result = transfer(ours, saved(old), OLD)
+    assert result.shared == [] and str(result).startswith("no class kept; begin anew: van, tram")
+    name = "yolo_outputs.1.prediction.weight"
+    after = weights_of(ours)
+    new, theirs, initial = (arrays[name].reshape(3, 9, -1) for arrays in (after, weights_of(old), before))
+    np.testing.assert_array_equal(new[:, :5], theirs[:, :5])
+    np.testing.assert_array_equal(new[:, 5:], initial[:, 5:])
+    same(after, before, ["yolo_outputs.0.anchors"])
+    assert not np.array_equal(before["yolo_outputs.0.anchors"], weights_of(old)["yolo_outputs.0.anchors"])
+
+
+def test_classes_that_nobody_knows_begin_anew_even_if_they_are_as_many(saved):
+    old, ours = yolo3(OLD), yolo3(("van", "tram", "bike", "ship"), 2)
+    before = weights_of(ours)
+    assert str(transfer(ours, saved(old))).startswith("no class kept; begin anew: van, tram")
+    after = weights_of(ours)
+    for name in (name for name in after if ".prediction." in name):
+        new, theirs, initial = (arrays[name].reshape(3, 9, -1) for arrays in (after, weights_of(old), before))
+        np.testing.assert_array_equal(new[:, :5], theirs[:, :5])
+        np.testing.assert_array_equal(new[:, 5:], initial[:, 5:])
+
+
+def test_a_smaller_backbone_does_not_pass_as_a_part_of_a_larger(tmp_path):
+    network = yolo3(NEW)
+    arrays = {name: array for name, array in weights_of(network).items() if not name.startswith("stages.2.")}
+    path = tmp_path / "part.params"
+    path.write_bytes(params_format.dumps(arrays))
+    with pytest.raises(UserError, match="another backbone; missing: features"):
+        load_partially(network, str(path))
+
+
+@pytest.mark.parametrize("classes, match", [(OLD[:3], "3 classes on this network make it"), ((), "0 classes")])
+def test_wrong_class_names_are_refused(saved, classes, match):
+    path, ours = saved(yolo3(OLD)), yolo3(NEW, 2)
+    with pytest.raises(UserError, match=match):
+        transfer(ours, path, classes)
+
+
+def test_a_transfer_from_another_network_is_refused_and_touches_nothing(saved):
+    path, ours = saved(faster_rcnn(OLD)), faster_rcnn(NEW, "single level", 2)
+    before = weights_of(ours)
+    with pytest.raises(UserError, match="do not fit"):
+        transfer(ours, path, OLD)
+    same(weights_of(ours), before, before)
