@@ -36,19 +36,19 @@ def train(options, run, checkpoint):
 
     from gluon_bof import devices as device_tools
     from gluon_bof.backend import mx
-    from gluon_bof.data.loader import ValidationPictures, training_loader, validation_loader
+    from gluon_bof.data.loader import ValidationImages, training_loader, validation_loader
     from gluon_bof.data.transforms import ShortSide
     from gluon_bof.evaluation.detect import detect
     from gluon_bof.evaluation.score import score
     from gluon_bof.inference.detector import Detector
-    from gluon_bof.models.build import export_name, inference_batch, sight_of
+    from gluon_bof.models.build import eval_transform, export_name, inference_batch
     from gluon_bof.models.faster_rcnn.anchors import anchor_grid
-    from gluon_bof.models.faster_rcnn.batch import DrawnPictures, RegionBatch
+    from gluon_bof.models.faster_rcnn.batch import KeyedImages, RegionBatch
     from gluon_bof.models.faster_rcnn.loss import FasterRCNNLoss, TrainingGraph
     from gluon_bof.training.checkpoint import load_checkpoint
-    from gluon_bof.training.engine import LOGGER, Fit
+    from gluon_bof.training.engine import LOGGER, Engine
     from gluon_bof.training.loop import Step
-    from gluon_bof.training.pipeline import batch_draws, open_sets, outcome_of
+    from gluon_bof.training.pipeline import build_sampler, open_sets, outcome_of
     from gluon_bof.visualization.run_pages import draw_detections, draw_run, draw_training_batch
     from gluon_bof.weights.load import load_weights
 
@@ -62,14 +62,14 @@ def train(options, run, checkpoint):
     # data: the workers start before the network exists, so that they carry none of it; anchors are sampled by them
     training_set, validation_set = open_sets(options)
     run.write_classes(training_set.classes)
-    draws = batch_draws(options, len(training_set), 1, horovod,
+    sampler = build_sampler(options, len(training_set), 1, horovod,
                         [record.width / record.height for record in training_set.records])
-    pictures = DrawnPictures(training_set.records, augmentation(options), options.mixup_loss != "unweighted",
+    images = KeyedImages(training_set.records, augmentation(options), options.mixup_loss != "unweighted",
                              options.on_bad_sample, ShortSide(options.image_max_size))
-    loader = training_loader(pictures, draws, options.num_workers, devices[0].device_type == "gpu",
+    loader = training_loader(images, sampler, options.num_workers, devices[0].device_type == "gpu",
                              partial(RegionBatch, grid=anchor_grid(options), proposals=options.rpn_train_post_nms,
                                      one_ratio=options.mixup_loss == "global"))
-    validation = validation_loader(ValidationPictures(validation_set.records, sight_of(options)),
+    validation = validation_loader(ValidationImages(validation_set.records, eval_transform(options)),
                                    inference_batch(options), options.num_workers)
 
     # network
@@ -87,7 +87,7 @@ def train(options, run, checkpoint):
         graph.hybridize(static_alloc=options.static_alloc)
 
     # trainer
-    rates, optimizer = schedule_and_optimizer(options, draws.batches)
+    rates, optimizer = schedule_and_optimizer(options, sampler.batches)
     trainer = device_tools.build_trainer(network.collect_train_params(), optimizer, devices, options.amp, horovod,
                                          options.kv_store)
     step = Step(graph, lambda *arrays: arrays, trainer, devices, options.batch_size, options.amp)
@@ -107,9 +107,9 @@ def train(options, run, checkpoint):
         LOGGER.info("going on from %s", checkpoint)
     elif options.resume.endswith(".params"):
         load_weights(network, options.resume, options.allow_partial)
-    fit = Fit(run, options, network, step, draws, loader, rates, LOSSES, validate, position, export_name(options))
+    fit = Engine(run, options, network, step, sampler, loader, rates, LOSSES, validate, position, export_name(options))
     run.forget_after(fit.iteration)
-    draw_training_batch(run, pictures, draws, training_set.classes)
+    draw_training_batch(run, images, sampler, training_set.classes)
     last = fit.run_epochs()
 
     # outcome
@@ -130,12 +130,12 @@ def augmentation(options):
 def initialised_network(options, classes, devices, checkpoint=None):
     """The network with every parameter filled and on its devices; those that do not learn have no gradient."""
     from gluon_bof.models.build import build_network
-    from gluon_bof.training.initialise import begin
+    from gluon_bof.training.initialise import initialise_weights
     if options.pretrained_base == "no" and not (options.norm_layer or options.resume or options.transfer):
         warn("normalisation is frozen and the backbone is untrained: --norm-layer syncbn lets it learn")
     network = build_network(options, classes, devices)
     network.freeze_the_rest()
-    begin(network, options, checkpoint)
+    initialise_weights(network, options, checkpoint)
     return network
 
 

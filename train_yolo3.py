@@ -22,8 +22,8 @@ def main(argv=None):
     """Train as the flags say; the last line on standard output is one JSON object. Returns what it holds."""
     options, given, dry_run = parse(Yolo3Options, EMBEDDED_YOLO3, argv, __doc__)
     if options.anchors or options.transfer or options.resume.endswith(".params"):
-        from gluon_bof.weights.resolve import settle_anchors
-        options = settle_anchors(options)
+        from gluon_bof.weights.resolve import resolve_anchors
+        options = resolve_anchors(options)
     check_yolo3(options)
     if dry_run:
         print(to_json(options))
@@ -36,18 +36,18 @@ def train(options, run, checkpoint):
     """The pipeline. Returns {"run": folder, "map": of the last validation, …}."""
     from gluon_bof import devices as device_tools
     from gluon_bof.backend import mx
-    from gluon_bof.data.loader import TrainingPictures, ValidationPictures, largest_batch, training_loader, validation_loader
+    from gluon_bof.data.loader import TrainingImages, ValidationImages, largest_batch, training_loader, validation_loader
     from gluon_bof.evaluation.detect import detect
     from gluon_bof.evaluation.score import score
     from gluon_bof.inference.detector import Detector
-    from gluon_bof.models.build import export_name, sight_of
+    from gluon_bof.models.build import eval_transform, export_name
     from gluon_bof.models.yolo3.loss import TrainingGraph, YOLOv3Loss
     from gluon_bof.models.yolo3.network import ANCHORS
     from gluon_bof.models.yolo3.targets import grid_on
     from gluon_bof.training.checkpoint import load_checkpoint
-    from gluon_bof.training.engine import LOGGER, Fit
+    from gluon_bof.training.engine import LOGGER, Engine
     from gluon_bof.training.loop import Step
-    from gluon_bof.training.pipeline import batch_draws, open_sets, outcome_of
+    from gluon_bof.training.pipeline import build_sampler, open_sets, outcome_of
     from gluon_bof.visualization.run_pages import draw_detections, draw_run, draw_training_batch
     from gluon_bof.weights.load import load_weights
 
@@ -63,11 +63,11 @@ def train(options, run, checkpoint):
     # data: the workers start before the network exists, so that they carry none of it
     training_set, validation_set = open_sets(options)
     run.write_classes(training_set.classes)
-    draws = batch_draws(options, len(training_set), options.random_shape_interval, horovod)
-    pictures = TrainingPictures(training_set.records, augmentation(options), options.mixup_loss == "weighted",
+    sampler = build_sampler(options, len(training_set), options.random_shape_interval, horovod)
+    images = TrainingImages(training_set.records, augmentation(options), options.mixup_loss == "weighted",
                                 options.on_bad_sample)
-    loader = training_loader(pictures, draws, options.num_workers, pin=devices[0].device_type == "gpu")
-    validation = validation_loader(ValidationPictures(validation_set.records, sight_of(options)),
+    loader = training_loader(images, sampler, options.num_workers, pin=devices[0].device_type == "gpu")
+    validation = validation_loader(ValidationImages(validation_set.records, eval_transform(options)),
                                    options.batch_size, options.num_workers)
 
     # network
@@ -81,7 +81,7 @@ def train(options, run, checkpoint):
     graph.hybridize(static_alloc=True)
 
     # trainer
-    rates, optimizer = schedule_and_optimizer(options, draws.batches, network)
+    rates, optimizer = schedule_and_optimizer(options, sampler.batches, network)
     trainer = device_tools.build_trainer(network.collect_params(), optimizer, devices, options.amp, horovod)
     anchors = options.anchor_rows() or ANCHORS
     step = Step(graph, lambda images, truth: (images, truth, *grid_on(images.context, images.shape[1], anchors)),
@@ -102,14 +102,14 @@ def train(options, run, checkpoint):
         LOGGER.info("going on from %s", checkpoint)
     elif options.resume.endswith(".params"):
         load_weights(network, options.resume, options.allow_partial)
-    fit = Fit(run, options, network, step, draws, loader, rates, LOSSES, validate, position, export_name(options))
+    fit = Engine(run, options, network, step, sampler, loader, rates, LOSSES, validate, position, export_name(options))
     run.forget_after(fit.iteration)
-    if fit.iteration < options.epochs * draws.batches:
+    if fit.iteration < options.epochs * sampler.batches:
         device_tools.return_large_arrays()
         for size in sorted(options.training_sizes(), reverse=True):
-            step.rehearse(*largest_batch(training_set.records, options.batch_size // draws.shard[1], size, draws.mix))
-        detector.rehearse(options.batch_size)
-    draw_training_batch(run, pictures, draws, training_set.classes)
+            step.warm_up(*largest_batch(training_set.records, options.batch_size // sampler.shard[1], size, sampler.mix))
+        detector.warm_up(options.batch_size)
+    draw_training_batch(run, images, sampler, training_set.classes)
     last = fit.run_epochs()
 
     # outcome
@@ -131,14 +131,14 @@ def augmentation(options):
 def initialised_network(options, classes, devices, checkpoint=None):
     """The network with every parameter filled and on its devices."""
     from gluon_bof.models.build import build_network
-    from gluon_bof.models.yolo3.network import set_objectness_prior, start_near_identity
-    from gluon_bof.training.initialise import begin
+    from gluon_bof.models.yolo3.network import initialise_near_identity, set_objectness_prior
+    from gluon_bof.training.initialise import initialise_weights
     network = build_network(options, classes, devices)
     if options.init == "near-identity":
-        start_near_identity(network)
+        initialise_near_identity(network)
     if options.objectness_prior != 0.5:
         set_objectness_prior(network, options.objectness_prior)
-    begin(network, options, checkpoint)
+    initialise_weights(network, options, checkpoint)
     return network
 
 

@@ -1,6 +1,6 @@
-"""What the benchmarks share: the pictures, the machine, sides that run in turn, and the closing line.
+"""What the benchmarks share: the images, the machine, sides that run in turn, and the closing line.
 
-`voc_folder` lays pictures out for both sides, `machine` and `matrix_peak` say on what was measured, `in_turn` and `ratio`
+`voc_folder` lays images out for both sides, `machine` and `matrix_peak` say on what was measured, `in_turn` and `ratio`
 measure, `finish` prints the result. A side that needs a process of its own goes through `run_side`."""
 import contextlib
 import json
@@ -16,39 +16,39 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 
-from gluon_bof.data.images import read_picture
+from gluon_bof.data.images import read_image
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHECKOUT = os.path.dirname(HERE)
-ENLARGEMENT = 3  # of the embedded set's pictures, to about 640 x 480
-# Enlarged drawings compress to a third of a photograph's bytes and decode too fast. With this grain a picture has 0.16 MB,
+ENLARGEMENT = 3  # of the embedded set's images, to about 640 x 480
+# Enlarged drawings compress to a third of a photograph's bytes and decode too fast. With this grain an image has 0.16 MB,
 # as COCO's have on average
 GRAIN = 10
 
 
 def add_arguments(parser, rounds, count=64):
     """The flags that every benchmark has, with a benchmark's own defaults."""
-    parser.add_argument("--pictures", default="shapes", metavar="FOLDER",
+    parser.add_argument("--images", default="shapes", metavar="FOLDER",
                         help="a folder in VOC's or COCO's layout; default: the embedded set, enlarged to about 640x480")
-    parser.add_argument("--count", type=int, default=count, help="pictures of it that are used")
+    parser.add_argument("--count", type=int, default=count, help="images of it that are used")
     parser.add_argument("--rounds", type=int, default=rounds, help="how often the two sides take turns")
 
 
 @contextlib.contextmanager
-def voc_folder(pictures, count, validation=1):
-    """A temporary folder whose VOC2007 holds `count` pictures as JPEGs, for both sides -> (folder, class names).
+def voc_folder(images, count, validation=1):
+    """A temporary folder whose VOC2007 holds `count` images as JPEGs, for both sides -> (folder, class names).
 
     All of them are the split trainval and the first `validation` are the split test. Class names are in lower case, as
     GluonCV's reader wants them; a box keeps a pixel of distance from every edge. JPEGs that both sides decode alike stay
-    as they are. Raises UserError where no picture has a box, and as `open_set` does."""
-    found = open_set(pictures, None, "train", on_bad_sample="skip")
+    as they are. Raises UserError where no image has a box, and as `open_set` does."""
+    found = open_set(images, None, "train", on_bad_sample="skip")
     records = [record for record in found.records if len(record.boxes)][:count]
     if not records:
-        raise UserError("no picture with a box", pictures, "give another folder")
+        raise UserError("no image with a box", images, "give another folder")
     names = [name.lower() for name in found.classes]
-    write = _write_enlarged if pictures == "shapes" else _copy
+    write = _write_enlarged if images == "shapes" else _copy
     with tempfile.TemporaryDirectory() as folder:
         root = os.path.join(folder, "VOC2007")
         for part in ("Annotations", "JPEGImages", os.path.join("ImageSets", "Main")):
@@ -63,30 +63,30 @@ def voc_folder(pictures, count, validation=1):
 
 
 def _write_enlarged(record, path, seed):
-    """Write the picture enlarged and with a photograph's grain -> (scale, (height, width))."""
-    picture = cv2.cvtColor(read_picture(record.path), cv2.COLOR_RGB2BGR)
-    picture = cv2.resize(picture, None, fx=ENLARGEMENT, fy=ENLARGEMENT, interpolation=cv2.INTER_CUBIC)
-    grain = np.random.default_rng(seed).normal(0, GRAIN, picture.shape)
-    _write_jpeg(path, (picture + grain).clip(0, 255).astype(np.uint8))
-    return ENLARGEMENT, picture.shape[:2]
+    """Write the image enlarged and with a photograph's grain -> (scale, (height, width))."""
+    image = cv2.cvtColor(read_image(record.path), cv2.COLOR_RGB2BGR)
+    image = cv2.resize(image, None, fx=ENLARGEMENT, fy=ENLARGEMENT, interpolation=cv2.INTER_CUBIC)
+    grain = np.random.default_rng(seed).normal(0, GRAIN, image.shape)
+    _write_jpeg(path, (image + grain).clip(0, 255).astype(np.uint8))
+    return ENLARGEMENT, image.shape[:2]
 
 
 def _copy(record, path, _):
-    """Write the picture's own file, if it is a JPEG that nobody turns by its EXIF header -> (scale, (height, width))."""
-    picture = cv2.cvtColor(read_picture(record.path), cv2.COLOR_RGB2BGR)
+    """Write the image's own file, if it is a JPEG that nobody turns by its EXIF header -> (scale, (height, width))."""
+    image = cv2.cvtColor(read_image(record.path), cv2.COLOR_RGB2BGR)
     with open(record.path, "rb") as file:
         data = file.read()
-    if data[:2] == b"\xff\xd8" and np.array_equal(cv2.imread(record.path), picture):
+    if data[:2] == b"\xff\xd8" and np.array_equal(cv2.imread(record.path), image):
         with open(path, "wb") as file:
             file.write(data)
     else:
-        _write_jpeg(path, picture)
-    return 1, picture.shape[:2]
+        _write_jpeg(path, image)
+    return 1, image.shape[:2]
 
 
-def _write_jpeg(path, picture):
-    if not cv2.imwrite(path, picture, [cv2.IMWRITE_JPEG_QUALITY, 95]):
-        raise UserError("the picture cannot be written", path, "make room there, or set TMPDIR to another folder")
+def _write_jpeg(path, image):
+    if not cv2.imwrite(path, image, [cv2.IMWRITE_JPEG_QUALITY, 95]):
+        raise UserError("the image cannot be written", path, "make room there, or set TMPDIR to another folder")
 
 
 def _annotate(path, record, names, scale, width, height):
@@ -151,12 +151,12 @@ def matrix_peak():
     network exceeds. (MXNet's dot goes through another library than its convolutions, and reaches half as much.)"""
     from gluon_bof.backend import mx
     channels, side = 1024, 64
-    picture = mx.nd.random.uniform(shape=(1, channels, side, side))
+    image = mx.nd.random.uniform(shape=(1, channels, side, side))
     weight = mx.nd.random.uniform(shape=(channels, channels, 1, 1))
     seconds = []
     for _ in range(8):
         start = time.perf_counter()
-        mx.nd.Convolution(picture, weight, no_bias=True, num_filter=channels, kernel=(1, 1)).wait_to_read()
+        mx.nd.Convolution(image, weight, no_bias=True, num_filter=channels, kernel=(1, 1)).wait_to_read()
         seconds.append(time.perf_counter() - start)
     return 2 * channels ** 2 * side ** 2 / min(seconds) / 1e9
 

@@ -1,7 +1,7 @@
-"""Validation: pictures a second of `gluon_bof evaluate` beside GluonCV's eval_yolo.py, whole loops: loading with workers,
+"""Validation: images a second of `gluon_bof evaluate` beside GluonCV's eval_yolo.py, whole loops: loading with workers,
 network, suppression, metric.
 
-Same pictures and weights on both sides, which take turns; the detections of both are compared as well. Prints pictures a
+Same images and weights on both sides, which take turns; the detections of both are compared as well. Prints images a
 second, the ratio, and the share of the machine's matrix peak that is reached; with --profile where our time goes. The last
 line is one JSON object."""
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.common import add_arguments, finish, in_turn, machine, matrix_peak, ratio, say, voc_folder
 from gluon_bof.errors import user_facing
 
-# of untrained weights, so that they find some hundred candidates a picture
+# of untrained weights, so that they find some hundred candidates an image
 PRIOR, SPREAD = 5e-3, 1.0  # objectness, and deviation of the logits of objectness and classes
 SAME_BOX = 0.95  # IoU from which two detections of one class are the same
 
@@ -27,11 +27,11 @@ def arguments_of(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, 5, 32)
     parser.add_argument("--network", default="mobilenet1.0", choices=("darknet53", "mobilenet1.0", "mobilenet0.25"))
-    parser.add_argument("--weights", default="", metavar="FILE", help="trained weights for the pictures' classes; default: "
+    parser.add_argument("--weights", default="", metavar="FILE", help="trained weights for the images' classes; default: "
                                                                       "untrained, with settled normalisation")
-    parser.add_argument("--classes", type=int, default=20, help="classes of untrained weights: the pictures' own, and others")
+    parser.add_argument("--classes", type=int, default=20, help="classes of untrained weights: the images' own, and others")
     parser.add_argument("--size", type=int, default=416, help="side in pixels of what the network sees")
-    parser.add_argument("--batch", type=int, default=8, help="pictures a batch, on both sides")
+    parser.add_argument("--batch", type=int, default=8, help="images a batch, on both sides")
     parser.add_argument("-j", "--workers", type=int, default=1, help="data workers of either side")
     parser.add_argument("--profile", action="store_true", help="also print where our time goes")
     return parser.parse_args(argv)
@@ -41,10 +41,10 @@ class Ours:
     """What `gluon_bof evaluate` does with a set, once the weights are loaded."""
 
     def __init__(self, options, found_set):
-        from gluon_bof.data.loader import ValidationPictures, validation_loader
-        from gluon_bof.models.build import inference_batch, sight_of
+        from gluon_bof.data.loader import ValidationImages, validation_loader
+        from gluon_bof.models.build import eval_transform, inference_batch
         self.options, self.set = options, found_set
-        self.loader = validation_loader(ValidationPictures(found_set.records, sight_of(options)), inference_batch(options),
+        self.loader = validation_loader(ValidationImages(found_set.records, eval_transform(options)), inference_batch(options),
                                         options.num_workers)
 
     def load(self, weights):
@@ -69,10 +69,10 @@ class Theirs:
         from gluoncv.data.batchify import Pad, Stack, Tuple
         from gluoncv.data.transforms.presets.yolo import YOLO3DefaultValTransform
         CustomVOCDetection.CLASSES = classes
-        pictures = CustomVOCDetection(root=folder, splits=((2007, "test"),))
+        images = CustomVOCDetection(root=folder, splits=((2007, "test"),))
         # the script lets the last, smaller batch roll over, so that it is never looked at; here it is kept
         self.loader = gluon.data.DataLoader(
-            pictures.transform(YOLO3DefaultValTransform(options.data_shape, options.data_shape)), options.batch_size, False,
+            images.transform(YOLO3DefaultValTransform(options.data_shape, options.data_shape)), options.batch_size, False,
             last_batch="keep", num_workers=options.num_workers, batchify_fn=Tuple(Stack(), Pad(pad_val=-1)))
         self.name, self.classes = f"yolo3_{options.network}_custom", classes
 
@@ -91,11 +91,11 @@ class Theirs:
         from gluoncv.utils.metrics.voc_detection import VOC07MApMetric
         metric = VOC07MApMetric(iou_thresh=0.5, class_names=self.classes)
         found = []
-        for pictures, truth in self.loader:
-            side = pictures.shape[2]
-            pictures, = gluon.utils.split_and_load(pictures, ctx_list=[self.device], batch_axis=0, even_split=False)
+        for images, truth in self.loader:
+            side = images.shape[2]
+            images, = gluon.utils.split_and_load(images, ctx_list=[self.device], batch_axis=0, even_split=False)
             truth, = gluon.utils.split_and_load(truth, ctx_list=[self.device], batch_axis=0, even_split=False)
-            ids, scores, boxes = self.network(pictures)
+            ids, scores, boxes = self.network(images)
             found.append((ids, scores, boxes.clip(0, side)))
             metric.update([found[-1][2]], [ids], [scores],
                           *([truth.slice_axis(axis=-1, begin=begin, end=end)] for begin, end in ((0, 4), (4, 5), (5, 6))))
@@ -103,10 +103,10 @@ class Theirs:
 
 
 def settled_weights(options, found_set, path):
-    """Write weights whose normalisation knows the mean and variance of these pictures, so that values neither die nor explode."""
+    """Write weights whose normalisation knows the mean and variance of these images, so that values neither die nor explode."""
     from gluon_bof.backend import autograd, gluon, mx
-    from gluon_bof.data.loader import ValidationPictures
-    from gluon_bof.models.build import sight_of
+    from gluon_bof.data.loader import ValidationImages
+    from gluon_bof.models.build import eval_transform
     from gluon_bof.models.preprocess import Normalise
     from gluon_bof.models.yolo3.network import build_yolo3, set_objectness_prior
     from gluon_bof.weights.load import save_weights
@@ -116,8 +116,8 @@ def settled_weights(options, found_set, path):
             super().__init__(**dict(arguments, momentum=0.0))
 
     mx.random.seed(0)
-    pictures = ValidationPictures(found_set.records, sight_of(options))
-    batch = mx.nd.array(np.stack([pictures[i][0] for i in range(min(8, len(pictures)))]), dtype=np.uint8)
+    images = ValidationImages(found_set.records, eval_transform(options))
+    batch = mx.nd.array(np.stack([images[i][0] for i in range(min(8, len(images)))]), dtype=np.uint8)
     network = build_yolo3(options.network, found_set.classes, norm=(LastBatchOnly, {}))
     network.initialize()
     with warnings.catch_warnings():
@@ -176,7 +176,7 @@ def seconds_of(run):
 
 
 def operations(network, side):
-    """Multiplications and additions of the network's convolutions for one picture."""
+    """Multiplications and additions of the network's convolutions for one image."""
     from gluon_bof.backend import gluon, mx
     counts, hooks = [], []
 
@@ -192,7 +192,7 @@ def operations(network, side):
 
 
 def profile(side):
-    """Print milliseconds a picture of the parts of ours, each alone; in a run they overlap."""
+    """Print milliseconds an image of the parts of ours, each alone; in a run they overlap."""
     from gluon_bof.backend import mx
     from gluon_bof.evaluation.detect import detect
     from gluon_bof.evaluation.score import score
@@ -218,7 +218,7 @@ def profile(side):
 def main(argv=None):
     arguments = arguments_of(argv)
     say(machine())
-    with voc_folder(arguments.pictures, arguments.count, arguments.count) as (folder, classes), \
+    with voc_folder(arguments.images, arguments.count, arguments.count) as (folder, classes), \
             tempfile.TemporaryDirectory() as scratch:
         from gluon_bof.data.sets import open_set
         from gluon_bof.options.yolo3 import Yolo3Options
@@ -235,7 +235,7 @@ def main(argv=None):
         own.load(weights)
         official.load(weights, own.detector.device)
         say(f"yolo3_{arguments.network} at {arguments.size}, batch {arguments.batch}, {arguments.workers} workers, "
-            f"{len(classes)} classes, {len(found_set)} of the pictures: {arguments.pictures}")
+            f"{len(classes)} classes, {len(found_set)} of the images: {arguments.images}")
         (our_detections, our_map), (their_detections, their_map) = own.run(), official.run()  # warm-up
         ours, theirs, peaks = in_turn({"ours, seconds": lambda: seconds_of(own.run),
                                        "GluonCV's, seconds": lambda: seconds_of(official.run),
@@ -243,15 +243,15 @@ def main(argv=None):
         speed, official_speed = (len(found_set) / statistics.median(seconds) for seconds in (ours, theirs))
         peak = max(peaks)
         result = {"ratio": ratio(theirs, ours), "network": arguments.network, "size": arguments.size, "classes": len(classes),
-                  "batch": arguments.batch, "workers": arguments.workers, "pictures_per_second": speed,
-                  "pictures_per_second_official": official_speed,
+                  "batch": arguments.batch, "workers": arguments.workers, "images_per_second": speed,
+                  "images_per_second_official": official_speed,
                   **agreement(our_detections, their_detections, found_set.records, arguments.size), "map": our_map,
                   "map_official": their_map, "matrix_peak_gflops": peak,
                   "share_of_peak": operations(official.network, arguments.size) * speed / 1e9 / peak}
         if arguments.profile:
-            say("ours, milliseconds a picture of each part alone")
+            say("ours, milliseconds an image of each part alone")
             profile(own)
-    say(f"ours {speed:.2f} pictures/s, GluonCV's {official_speed:.2f}, ratio {result['ratio']:.2f}; convolutions take "
+    say(f"ours {speed:.2f} images/s, GluonCV's {official_speed:.2f}, ratio {result['ratio']:.2f}; convolutions take "
         f"{100 * result['share_of_peak']:.0f}% of what {peak:.0f} Gflop/s could do")
     say(f"{100 * result['same_detections']:.2f}% of {result['detections']} detections are the same, scores within "
         f"{result['score_difference']:.1e}, boxes within {result['box_difference_pixels']:.2g} pixels; mAP {our_map:.4f} and "

@@ -1,4 +1,4 @@
-"""Loading: samples a second on one core, beside GluonCV's transforms on the same pictures.
+"""Loading: samples a second on one core, beside GluonCV's transforms on the same images.
 
 YOLOv3 at 416 with mixup and without, and Faster R-CNN at a short side of 600 and a long one of at most 1000: decoding, mixing,
 augmenting, targets, and the batch that crosses to the trainer, on both sides. Prints medians, ratios, how far ours is from the
@@ -21,7 +21,7 @@ from benchmarks.common import add_arguments, finish, in_turn, machine, ratio, sa
 from gluon_bof.errors import user_facing
 
 SIZE = 416
-CLASSES = 20  # VOC's: GluonCV's dense targets grow with their number, so the pictures' own are filled up with others
+CLASSES = 20  # VOC's: GluonCV's dense targets grow with their number, so the images' own are filled up with others
 SHORT, LONG = 600, 1000
 KINDS = ("mixup", "plain", "rcnn")
 clock = time.process_time  # of one core the same as on the wall, and other work on the machine hardly touches it
@@ -41,35 +41,35 @@ class Ours:
     """The data set, sampler and batchify function that the scripts hand to the DataLoader, run in this process."""
 
     def __init__(self, records, batch, samples, kind):
-        from gluon_bof.data.loader import TrainingBatch, TrainingPictures
-        from gluon_bof.data.sampler import BatchDraws
+        from gluon_bof.data.loader import TrainingBatch, TrainingImages
+        from gluon_bof.data.sampler import BatchSampler
         from gluon_bof.data.transforms import ShortSide
         from gluon_bof.freebies.augmentation import Augmentation
         from gluon_bof.freebies.mixup import MixRatio
         if kind == "rcnn":
             from gluon_bof.models.faster_rcnn.anchors import anchor_grid
-            from gluon_bof.models.faster_rcnn.batch import DrawnPictures, RegionBatch
+            from gluon_bof.models.faster_rcnn.batch import KeyedImages, RegionBatch
             from gluon_bof.options.faster_rcnn import FasterRcnnOptions, resolve
             options = resolve(FasterRcnnOptions(dataset="voc"))
             augmentation = Augmentation(False, False, False, True, False, cv2.INTER_LINEAR)
-            self.pictures = DrawnPictures(records, augmentation, fit=ShortSide(LONG))
+            self.images = KeyedImages(records, augmentation, fit=ShortSide(LONG))
             self.batch_of = functools.partial(RegionBatch, grid=anchor_grid(options), proposals=options.rpn_train_post_nms)
         else:
-            self.pictures = TrainingPictures(records)
+            self.images = TrainingImages(records)
             self.batch_of = TrainingBatch
         self.batchify = self.batch_of(True)  # into shared memory, as a worker does
-        self.draws = BatchDraws(len(records), batch, 0, (SHORT if kind == "rcnn" else SIZE,), 1,
+        self.sampler = BatchSampler(len(records), batch, 0, (SHORT if kind == "rcnn" else SIZE,), 1,
                                 MixRatio() if kind == "mixup" else None, 10 ** 6, samples)
         self.epoch = 0
 
     def batches(self):
         """What a worker makes of each list of draws."""
         self.epoch += 1
-        for draws in self.draws.start(self.epoch):
-            yield self.batchify([self.pictures[draw] for draw in draws])
+        for sampler in self.sampler.start(self.epoch):
+            yield self.batchify([self.images[spec] for spec in sampler])
 
     def wire_bytes(self):
-        """Bytes of a batch over those of its pictures."""
+        """Bytes of a batch over those of its images."""
         *arrays, _ = next(iter(self.batches()))
         return sum(map(bytes_of, arrays)) / arrays[0].size
 
@@ -79,8 +79,8 @@ class Ours:
 
         from gluon_bof.data.loader import training_loader
         self.epoch += 1
-        loader = training_loader(self.pictures, self.draws.start(self.epoch), workers, batchify=self.batch_of)
-        pause = 3 * self.draws.batch_size * 0.005
+        loader = training_loader(self.images, self.sampler.start(self.epoch), workers, batchify=self.batch_of)
+        pause = 3 * self.sampler.batch_size * 0.005
         peak = 0
         for _ in loader:
             time.sleep(pause)
@@ -92,7 +92,7 @@ class Theirs:
     """GluonCV's data set, transform and batchify function, as its scripts hand them to the DataLoader."""
 
     def __init__(self, folder, classes, batch, samples, kind):
-        from benchmarks.official import pictures_of
+        from benchmarks.official import images_of
         from gluon_bof.backend import mx
 
         from gluoncv.data import MixupDetection
@@ -100,10 +100,10 @@ class Theirs:
         from gluoncv.data.transforms.presets.rcnn import FasterRCNNDefaultTrainTransform
         from gluoncv.data.transforms.presets.yolo import YOLO3DefaultTrainTransform
         from gluoncv.model_zoo import get_model
-        pictures = pictures_of(folder, classes)
+        images = images_of(folder, classes)
         if kind == "mixup":
-            pictures = MixupDetection(pictures)
-            pictures.set_mixup(np.random.beta, 1.5, 1.5)
+            images = MixupDetection(images)
+            images.set_mixup(np.random.beta, 1.5, 1.5)
         name, options = ("faster_rcnn_resnet50_v1b_custom", {"per_device_batch_size": 1}) if kind == "rcnn" else (
             "yolo3_mobilenet0.25_custom", {})
         network = get_model(name, classes=classes, pretrained_base=False, **options)
@@ -116,7 +116,7 @@ class Theirs:
         else:
             transform = YOLO3DefaultTrainTransform(SIZE, SIZE, network, mixup=kind == "mixup")
             self.batchify = Tuple(*[Stack() for _ in range(6)], Pad(axis=0, pad_val=-1))
-        self.samples = pictures.transform(transform)
+        self.samples = images.transform(transform)
         self.batch, self.count = batch, samples
 
     def batches(self):
@@ -128,7 +128,7 @@ class Theirs:
             mx.nd.waitall()
 
     def wire_bytes(self):
-        """Bytes of a batch over those that its pictures have as uint8."""
+        """Bytes of a batch over those that its images have as uint8."""
         parts = [part[0] if isinstance(part, (list, tuple)) else part for part in next(iter(self.batches()))]
         return sum(map(bytes_of, parts)) / parts[0].size
 
@@ -205,15 +205,15 @@ class Stages:
 def stages_of_ours():
     """(stage, module or class, names of its functions) of what a sample passes through."""
     from gluon_bof import boxes
-    from gluon_bof.data import images as pictures
+    from gluon_bof.data import images as images
     from gluon_bof.data import loader
-    from gluon_bof.data import sampler as draws
+    from gluon_bof.data import sampler as sampler
     from gluon_bof.freebies import augmentation as augment
     from gluon_bof.models.faster_rcnn import batch
-    return (("reading", pictures, "_read_bytes _is_cut_short"), ("decode", cv2, "imdecode"), ("channel order", cv2, "cvtColor"),
-            ("blend", loader, "blend_pictures"), ("colour", cv2, "transform"), ("expand", cv2, "copyMakeBorder"),
+    return (("reading", images, "_read_bytes _is_cut_short"), ("decode", cv2, "imdecode"), ("channel order", cv2, "cvtColor"),
+            ("blend", loader, "blend_images"), ("colour", cv2, "transform"), ("expand", cv2, "copyMakeBorder"),
             ("crop, resize", augment, "_resize"), ("boxes", boxes, "crop translate resize flip iou"),
-            ("draws", augment.Augmentation, "draw"), ("draws", draws.BatchDraws, "draw_batch"),
+            ("draws", augment.Augmentation, "draw"), ("draws", sampler.BatchSampler, "draw_batch"),
             ("anchors", batch, "anchor_targets"))
 
 
@@ -226,7 +226,7 @@ def profile(side, passes=4):
     with stages.watching():
         batches = sum(len(run()) for _ in range(passes))
     side.batchify = batchify
-    samples = batches * side.draws.batch_size
+    samples = batches * side.sampler.batch_size
     total = sum(stages.seconds.values())
     for stage, seconds in sorted(stages.seconds.items(), key=lambda pair: -pair[1]):
         say(f"    {stage:14} {1000 * seconds / samples:7.3f} ms  {100 * seconds / total:3.0f}%")
@@ -240,7 +240,7 @@ def main(argv=None):
     os.sched_setaffinity(0, {max(cores)})
     cv2.setNumThreads(0)
     np.random.seed(0)
-    with voc_folder(arguments.pictures, arguments.count) as (folder, classes):
+    with voc_folder(arguments.images, arguments.count) as (folder, classes):
         from gluon_bof.data.sets import open_set
         classes += [f"other{number}" for number in range(CLASSES - len(classes))]
         records = open_set(folder, None, "train", tuple(classes)).records
@@ -262,7 +262,7 @@ def main(argv=None):
         say(f"{kind:6} ours {ours:7.2f} ms ({1000 / ours:.0f} samples/s), GluonCV's {theirs:7.2f} ms ({1000 / theirs:.0f}), "
             f"ratio {result[f'ratio_{kind}']:.1f}")
     say(f"ours takes {result['times_decode']:.2f} times the two decodes with mixup, {result['times_decode_plain']:.2f} times the "
-        f"one without; on the wire {result['wire_bytes']:.3f} times the pictures' bytes, GluonCV's "
+        f"one without; on the wire {result['wire_bytes']:.3f} times the images' bytes, GluonCV's "
         f"{result['wire_bytes_official']:.1f}; {arguments.workers} workers hold at most "
         f"{result['shared_memory_megabytes']:.1f} MB of shared memory with batches of {arguments.batch}")
     finish(result)
@@ -273,7 +273,7 @@ def measured(arguments, records, own, official):
     paths = [records[i % len(records)].path for i in range(arguments.samples)]
     sides = {"decode": lambda: decode(paths)}
     for kind in KINDS:
-        sides[f"ours, {kind}"] = lambda kind=kind: timed(own[kind].batches(), own[kind].draws.batch_size)
+        sides[f"ours, {kind}"] = lambda kind=kind: timed(own[kind].batches(), own[kind].sampler.batch_size)
         sides[f"GluonCV's, {kind}"] = lambda kind=kind: timed(official[kind].batches(), official[kind].batch)
     for side in sides.values():  # warm-up
         side()
@@ -286,7 +286,7 @@ def measured(arguments, records, own, official):
     result["wire_bytes_rcnn"] = own["rcnn"].wire_bytes()
     result["wire_bytes_official"] = official["mixup"].wire_bytes()
     result["milliseconds"] = {name: statistics.median(values) for name, values in found.items()}
-    result["picture_bytes"] = statistics.mean(os.path.getsize(path) for path in paths)
+    result["image_bytes"] = statistics.mean(os.path.getsize(path) for path in paths)
     return found, result
 
 

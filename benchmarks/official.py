@@ -24,7 +24,7 @@ from gluoncv.utils.metrics.rcnn import RCNNAccMetric, RCNNL1LossMetric, RPNAccMe
 from gluoncv.utils.parallel import Parallel
 
 
-def pictures_of(root, classes):
+def images_of(root, classes):
     """GluonCV's VOC reader on root/VOC2007 with classes of its own."""
     CustomVOCDetection.CLASSES = [name.lower() for name in classes]
     return CustomVOCDetection(root=root, splits=((2007, "trainval"),))
@@ -82,17 +82,17 @@ def batches_without_end(loader):
 def train_yolo3(job):
     """As scripts/detection/yolo/train_yolo3.py: dense targets from the workers, a metric that waits after every batch."""
     network = build(job)
-    pictures = pictures_of(job["root"], job["classes"])
+    images = images_of(job["root"], job["classes"])
     if job["mixup"]:  # before the workers are forked, so that they mix: the script sets it too late
-        pictures = MixupDetection(pictures)
-        pictures.set_mixup(np.random.beta, 1.5, 1.5)
+        images = MixupDetection(images)
+        images.set_mixup(np.random.beta, 1.5, 1.5)
     batchify = Tuple(*[Stack() for _ in range(6)], Pad(axis=0, pad_val=-1))
     transforms = [YOLO3DefaultTrainTransform(size, size, network, mixup=job["mixup"]) for size in job["sizes"]]
     if len(transforms) == 1:
-        loader = gluon.data.DataLoader(pictures.transform(transforms[0]), job["batch"], True, batchify_fn=batchify,
+        loader = gluon.data.DataLoader(images.transform(transforms[0]), job["batch"], True, batchify_fn=batchify,
                                        last_batch="rollover", num_workers=job["workers"])
     else:
-        loader = RandomTransformDataLoader(transforms, pictures, batch_size=job["batch"], interval=10, last_batch="rollover",
+        loader = RandomTransformDataLoader(transforms, images, batch_size=job["batch"], interval=10, last_batch="rollover",
                                            shuffle=True, batchify_fn=batchify, num_workers=job["workers"])
     trainer = gluon.Trainer(network.collect_params(), "sgd", {"wd": 0.0005, "momentum": 0.9, "learning_rate": job["lr"]},
                             kvstore="local")
@@ -118,7 +118,8 @@ def build_faster_rcnn(job):
         return custom_faster_rcnn_fpn(
             classes=job["classes"], transfer=None, dataset="voc", pretrained_base=False,
             base_network_name=job["network"], norm_layer=gluon.contrib.nn.SyncBatchNorm, norm_kwargs={"num_devices": 1},
-            sym_norm_layer=mx.sym.contrib.SyncBatchNorm, sym_norm_kwargs={"ndev": 1}, num_fpn_filters=256, num_box_head_conv=0, num_box_head_conv_filters=256,
+            sym_norm_layer=mx.sym.contrib.SyncBatchNorm, sym_norm_kwargs={"ndev": 1}, num_fpn_filters=256,
+            num_box_head_conv=0, num_box_head_conv_filters=256,
             num_box_head_dense_filters=1024, min_stage=2, max_stage=6, nms_thresh=0.5, nms_topk=-1, post_nms=-1,
             roi_mode="align", roi_size=(7, 7), strides=(4, 8, 16, 32, 64), clip=4.14, rpn_channel=256, base_size=16,
             scales=(2, 4, 8, 16, 32), ratios=(0.5, 1, 2), alloc_size=(384, 384), rpn_nms_thresh=0.7,
@@ -136,14 +137,14 @@ def build_faster_rcnn(job):
 def train_faster_rcnn(job):
     """As scripts/detection/faster_rcnn/train_faster_rcnn.py: RPN targets from the workers, eight metrics that wait."""
     network = build(job)
-    pictures = pictures_of(job["root"], job["classes"])
+    images = images_of(job["root"], job["classes"])
     if job["mixup"]:
-        pictures = MixupDetection(pictures)
-        pictures.set_mixup(np.random.uniform, 0.5, 0.5)
-    ratios = pictures.get_im_aspect_ratio() if hasattr(pictures, "get_im_aspect_ratio") else [1.0] * len(pictures)
+        images = MixupDetection(images)
+        images.set_mixup(np.random.uniform, 0.5, 0.5)
+    ratios = images.get_im_aspect_ratio() if hasattr(images, "get_im_aspect_ratio") else [1.0] * len(images)
     transform = FasterRCNNDefaultTrainTransform(network.short, network.max_size, network, ashape=network.ashape,
                                                 multi_stage=job["fpn"])
-    loader = gluon.data.DataLoader(pictures.transform(transform), num_workers=job["workers"],
+    loader = gluon.data.DataLoader(images.transform(transform), num_workers=job["workers"],
                                    batch_sampler=SplitSortedBucketSampler(ratios, job["batch"], shuffle=True),
                                    batchify_fn=FasterRCNNTrainBatchify(network, 1))
     network.collect_params().setattr("grad_req", "null")
@@ -180,7 +181,7 @@ def main():
         print("{}")
         return
     seconds = {"yolo3": train_yolo3, "faster_rcnn": train_faster_rcnn}[job["detector"]](job)
-    print(json.dumps({"pictures_per_second": job["steps"] * job["batch"] / seconds}), flush=True)
+    print(json.dumps({"images_per_second": job["steps"] * job["batch"] / seconds}), flush=True)
     os._exit(0)  # the loader's workers and Parallel's thread are not worth waiting for
 
 

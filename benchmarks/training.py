@@ -1,7 +1,7 @@
-"""Training: pictures a second of train_yolo3.py or train_faster_rcnn.py beside GluonCV's pipeline, workers included.
+"""Training: images a second of train_yolo3.py or train_faster_rcnn.py beside GluonCV's pipeline, workers included.
 
-Both sides train the same network on the same pictures at the same sizes, each in processes of its own that take turns; the
-first steps of each are not counted. Ours is the script itself; theirs is official.py. Prints pictures a second, the ratio,
+Both sides train the same network on the same images at the same sizes, each in processes of its own that take turns; the
+first steps of each are not counted. Ours is the script itself; theirs is official.py. Prints images a second, the ratio,
 and the share of the machine's matrix peak that is reached. The last line is one JSON object."""
 import argparse
 import csv
@@ -38,7 +38,7 @@ def arguments_of(argv):
     parser.add_argument("--network", help="default: mobilenet0.25, for Faster R-CNN resnet18_v1b")
     parser.add_argument("--fpn", action="store_true", help="Faster R-CNN: a pyramid that learns its normalisation")
     parser.add_argument("--sizes", help="sides, for Faster R-CNN short sides, in pixels; default 160,288,416 or 320")
-    parser.add_argument("--batch", type=int, help="pictures a step; default 8, for Faster R-CNN 1 (2 with --fpn)")
+    parser.add_argument("--batch", type=int, help="images a step; default 8, for Faster R-CNN 1 (2 with --fpn)")
     parser.add_argument("-j", "--workers", type=int, default=1, help="data workers of either side")
     parser.add_argument("--warm", type=int, default=5, help="steps before the clock starts")
     parser.add_argument("--steps", type=int, default=15, help="steps that are timed, a size and a round")
@@ -67,7 +67,7 @@ def job_of(arguments, folder, classes, size, **more):
 
 
 def ours(arguments, folder, classes, size, seed):
-    """Seconds a picture of the script, from its log intervals after the first."""
+    """Seconds an image of the script, from its log intervals after the first."""
     with tempfile.TemporaryDirectory() as runs:
         command = [sys.executable, os.path.join(CHECKOUT, f"train_{arguments.detector}.py"), "--dataset", folder,
                    "--classes", ",".join(classes), "--network", arguments.network, "--pretrained-base", "no",
@@ -85,13 +85,13 @@ def ours(arguments, folder, classes, size, seed):
         run_side([str(word) for word in command])
         with open(os.path.join(runs, "timed", "intervals.csv"), encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))[1:]
-    return statistics.mean(1 / float(row["pictures_per_second"]) for row in rows)
+    return statistics.mean(1 / float(row["images_per_second"]) for row in rows)
 
 
 def theirs(arguments, folder, classes, size):
-    """Seconds a picture of GluonCV's pipeline."""
+    """Seconds an image of GluonCV's pipeline."""
     job = job_of(arguments, folder, classes, size, weights=weights_in(folder))
-    return 1 / run_side([sys.executable, os.path.join(HERE, "official.py"), job])["pictures_per_second"]
+    return 1 / run_side([sys.executable, os.path.join(HERE, "official.py"), job])["images_per_second"]
 
 
 def weights_in(folder):
@@ -105,20 +105,20 @@ def main(argv=None):
     say(machine())
     say(f"{arguments.detector} {arguments.network}{' pyramid' if arguments.fpn else ''}, sizes {arguments.sizes}, batch "
         f"{arguments.batch}, {arguments.workers} workers, {'no ' if arguments.no_mixup else ''}mixup, "
-        f"pictures: {arguments.pictures}")
-    with voc_folder(arguments.pictures, arguments.count) as (folder, classes):
+        f"images: {arguments.images}")
+    with voc_folder(arguments.images, arguments.count) as (folder, classes):
         run_side([sys.executable, os.path.join(HERE, "official.py"),
                   job_of(arguments, folder, classes, arguments.sizes[0], save=weights_in(folder))])
         seeds = iter(range(10 ** 6))
-        found = in_turn({"ours, seconds a picture": lambda: sum(ours(arguments, folder, classes, size, next(seeds))
+        found = in_turn({"ours, seconds an image": lambda: sum(ours(arguments, folder, classes, size, next(seeds))
                                                                 for size in arguments.sizes) / len(arguments.sizes),
                          "GluonCV's": lambda: sum(theirs(arguments, folder, classes, size)
                                                   for size in arguments.sizes) / len(arguments.sizes)}, arguments.rounds)
     own, official = found.values()
     result = {"ratio": ratio(official, own), "detector": arguments.detector, "network": arguments.network,
-              "sizes": arguments.sizes, "pictures_per_second": 1 / statistics.median(own),
-              "pictures_per_second_official": 1 / statistics.median(official), "matrix_peak_gflops": matrix_peak()}
-    say(f"ours {result['pictures_per_second']:.2f} pictures/s, GluonCV's {result['pictures_per_second_official']:.2f}, "
+              "sizes": arguments.sizes, "images_per_second": 1 / statistics.median(own),
+              "images_per_second_official": 1 / statistics.median(official), "matrix_peak_gflops": matrix_peak()}
+    say(f"ours {result['images_per_second']:.2f} images/s, GluonCV's {result['images_per_second_official']:.2f}, "
         f"ratio {result['ratio']:.2f}; matrix peak {result['matrix_peak_gflops']:.0f} Gflop/s")
     finish(result)
 

@@ -14,7 +14,7 @@ check_versions()
 
 
 def load(weights, **options):
-    """A trained detector with `classes`, `predict(picture)` and `export(path)`, from a run's folder, a .params file or GluonCV's
+    """A trained detector with `classes`, `predict(image)` and `export(path)`, from a run's folder, a .params file or GluonCV's
     name of a pretrained model; see gluon_bof.inference.model.load. Imports MXNet."""
     # by name: as the place of __version__ the package lies below its parts, and as its face above them
     return import_module("gluon_bof.inference.model").load(weights, **options)

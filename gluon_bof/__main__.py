@@ -11,7 +11,7 @@ COMMANDS = {
     "figure": ("gluon_bof.commands.figure", "draw a figure of the paper, 1 to 9"),
     "pretrain": ("gluon_bof.commands.pretrain", "train a backbone as a classifier, for --pretrained-base"),
     "anchors": ("gluon_bof.commands.anchors", "fit YOLOv3's anchors to a data set's boxes"),
-    "predict": ("gluon_bof.commands.predict", "draw and write down what a network finds in pictures and videos"),
+    "predict": ("gluon_bof.commands.predict", "draw and write down what a network finds in images and videos"),
     "export": ("gluon_bof.commands.export", "write a network as ONNX, or as MXNet's symbol and parameters"),
     "weights": ("gluon_bof.commands.weights", "import other programs' weights, or show what a file holds"),
     "check": ("gluon_bof.commands.check", "read a whole data set and report its faults"),

@@ -1,6 +1,6 @@
 """Boxes: formats, IoU, crop, flip, resize. This page fixes the names and shapes that all of gluon_bof obeys.
 
-picture     (H, W, 3) uint8, RGB.
+image     (H, W, 3) uint8, RGB.
 boxes       (M, 4) float32: xmin, ymin, xmax, ymax in pixels that count from 0; corner format unless a name says otherwise.
 classes     (M,) int64: index into the set's class names.
 difficult   (M,) bool: trained on, neither hit nor miss in VOC's metric.
@@ -20,7 +20,7 @@ TRUTH_COLUMNS = 6
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One picture and its ground truth, as a reader found it. `source` is the file that holds the annotation."""
+    """One image and its ground truth, as a reader found it. `source` is the file that holds the annotation."""
 
     path: str
     source: str
@@ -51,7 +51,7 @@ class Fault(NamedTuple):
 
 @dataclass
 class DetectionSet:
-    """Pictures with boxes of named classes. `faults` are those that were skipped while reading."""
+    """Images with boxes of named classes. `faults` are those that were skipped while reading."""
 
     name: str
     classes: tuple
@@ -64,7 +64,7 @@ class DetectionSet:
 
 
 class Detections(NamedTuple):
-    """What a detector found in one picture, in that picture's own pixels: (D, 4), (D,), (D,), best score first."""
+    """What a detector found in one image, in that image's own pixels: (D, 4), (D,), (D,), best score first."""
 
     boxes: np.ndarray
     classes: np.ndarray
@@ -115,7 +115,7 @@ def resize(truth, scale_x, scale_y):
 
 
 def flip(truth, width):
-    """Boxes mirrored left to right in a picture of that width."""
+    """Boxes mirrored left to right in an image of that width."""
     mirrored = truth.copy()
     mirrored[:, 0] = width - truth[:, 2]
     mirrored[:, 2] = width - truth[:, 0]

@@ -32,7 +32,7 @@ def check_numpy(version):
     """version: NumPy's version as text, or None if it is not installed. Raises ImportError, in one line, for NumPy 2."""
     if version and int(version.split(".")[0]) >= 2:
         raise ImportError("gluon_bof runs on NumPy 1, which MXNet 1.9.1 needs, and NumPy {} is installed; "
-                          "put it right with: {} -m pip install {}".format(version, sys.executable, numpy_pin()))
+                          "fix it with: {} -m pip install {}".format(version, sys.executable, numpy_pin()))
 
 
 def numpy_pin(python=sys.version_info[:2]):

@@ -7,7 +7,7 @@ INTERRUPTED = 130  # what a shell gives for Ctrl-C
 
 
 class UserError(Exception):
-    """Something the user can mend. `path` names the file at fault, `remedy` says what to do about it."""
+    """Something the user can fix. `path` names the file at fault, `remedy` says what to do about it."""
 
     def __init__(self, problem, path=None, remedy=None):
         super().__init__(problem, path, remedy)  # all three, so that it survives the way back from a worker process

@@ -27,6 +27,6 @@ def generator(purpose, seed, *place):
     return np.random.Generator(np.random.Philox(counter=counter, key=np.array((seed, purpose), np.uint64)))
 
 
-def augment_generator(draw):
-    """The generator from which a worker augments the sample of this draw."""
-    return generator(Purpose.AUGMENT, *draw.place)
+def augmentation_rng(spec):
+    """The generator from which a worker augments the sample of this spec."""
+    return generator(Purpose.AUGMENT, *spec.key)

@@ -9,7 +9,7 @@ from gluon_bof.files import write_atomically
 
 
 @pytest.mark.parametrize("error,line", (
-    (UserError("no area:\n  box", "a/b.xml", "mend it"), "error: a/b.xml: no area: box; mend it"),
+    (UserError("no area:\n  box", "a/b.xml", "fix it"), "error: a/b.xml: no area: box; fix it"),
     (OSError(errno.ENOSPC, "No space left on device"), "error: No space left on device; check"),
     (FileNotFoundError(errno.ENOENT, "No such file or directory", "x.txt"), "error: x.txt: No such file or directory"),
 ))
@@ -35,8 +35,8 @@ def test_other_errors_are_ours_and_stay_whole():
 
 
 def test_they_survive_the_way_back_from_a_worker():
-    error = pickle.loads(pickle.dumps(UserError("bad", "a.jpg", "mend it")))
-    assert (error.problem, error.path, error.remedy) == ("bad", "a.jpg", "mend it")
+    error = pickle.loads(pickle.dumps(UserError("bad", "a.jpg", "fix it")))
+    assert (error.problem, error.path, error.remedy) == ("bad", "a.jpg", "fix it")
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):

@@ -29,9 +29,9 @@ def training(folder, name):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a set of pictures of two shapes and a run that nobody interrupted."""
+    """A folder with a set of images of two shapes and a run that nobody interrupted."""
     folder = tmp_path_factory.mktemp("work")
-    write_voc_set(folder / "set", pictures=12, validation=4)
+    write_voc_set(folder / "set", images=12, validation=4)
     finished = SCRIPT.run(folder, *training(folder, "whole"))
     assert finished.returncode == 0, finished.stderr
     (folder / "outcome.json").write_text(finished.stdout.splitlines()[-1])
@@ -43,7 +43,7 @@ def test_the_last_line_is_the_outcome_and_the_folder_is_complete(folder):
     assert outcome["run"] == "runs/whole" and 0 <= outcome["map"] <= 1 and outcome["iterations"] == 18
     place = folder / "runs" / "whole"
     for name in ("config.json", "metrics.csv", "intervals.csv", "last.params", "best.params", "classes.txt",
-                 "epoch-0001.params", "pictures/training_pictures.png", "pictures/validation_pictures.png"):
+                 "epoch-0001.params", "images/training_images.png", "images/validation_images.png"):
         assert (place / name).stat().st_size > 0, name
     assert (place / "metrics.csv").read_text().startswith("epoch,iteration,learning_rate,rpn_class_loss,rpn_box_loss,"
                                                           "head_class_loss,head_box_loss")
@@ -87,7 +87,7 @@ def test_evaluate_agrees_with_the_run(folder):
                             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     assert answer.returncode == 0, answer.stderr
     outcome = json.loads(answer.stdout)
-    assert outcome["map"] == json.loads((folder / "outcome.json").read_text())["map"] and outcome["pictures"] == 4
+    assert outcome["map"] == json.loads((folder / "outcome.json").read_text())["map"] and outcome["images"] == 4
 
 
 def test_the_single_level_network_trains_frozen_with_gluoncvs_mixup(folder):
@@ -108,7 +108,7 @@ def test_a_custom_model_trains(folder):
 
 def test_bad_input_gets_one_line(folder, tmp_path):
     assert "nowhere" in SCRIPT.refused(folder, "--dataset", "nowhere")
-    write_voc_set(tmp_path / "set", pictures=4, validation=2)
+    write_voc_set(tmp_path / "set", images=4, validation=2)
     broken = tmp_path / "set" / "VOC2007" / "JPEGImages" / "000001.jpg"
     broken.write_bytes(broken.read_bytes()[:900])
     assert str(broken) in SCRIPT.refused(folder, *SMALL, "--dataset-root", str(tmp_path / "set"), "--name", "broken")

@@ -32,7 +32,7 @@ def training(folder, name):
 def folder(tmp_path_factory):
     """A folder with a set and a run that nobody interrupted."""
     folder = tmp_path_factory.mktemp("work")
-    write_voc_set(folder / "set", pictures=16, validation=4)
+    write_voc_set(folder / "set", images=16, validation=4)
     finished = run(folder, *training(folder, "whole"))
     assert finished.returncode == 0, finished.stderr
     (folder / "outcome.json").write_text(finished.stdout.splitlines()[-1])
@@ -44,10 +44,10 @@ def test_the_last_line_is_the_outcome_and_the_folder_is_complete(folder):
     assert outcome["run"] == "runs/whole" and 0 <= outcome["map"] <= 1 and outcome["iterations"] == 12
     place = folder / "runs" / "whole"
     for name in ("config.json", "log.txt", "metrics.csv", "intervals.csv", "last.params", "best.params", "classes.txt",
-                 "pictures/learning_rate_and_losses.png", "pictures/validation_map.png",
-                 "pictures/training_pictures.png", "pictures/validation_pictures.png"):
+                 "images/learning_rate_and_losses.png", "images/validation_map.png",
+                 "images/training_images.png", "images/validation_images.png"):
         assert (place / name).stat().st_size > 0, name
-    assert sorted(outcome["pictures"]) == sorted(f"runs/whole/pictures/{p.name}" for p in (place / "pictures").iterdir())
+    assert sorted(outcome["images"]) == sorted(f"runs/whole/images/{p.name}" for p in (place / "images").iterdir())
     configuration = json.loads((place / "config.json").read_text())
     assert configuration["options"]["epochs"] == 3 and configuration["environment"]["versions"]["mxnet"] == "1.9.1"
     assert len(checkpoints(str(place / "checkpoints"))) == 3
@@ -177,7 +177,7 @@ def test_evaluate_agrees_with_the_run_and_prints_one_object(folder):
     assert len(lines) == 1
     outcome = json.loads(lines[0])
     assert outcome["map"] == json.loads((folder / "outcome.json").read_text())["map"]
-    assert outcome["pictures"] == 4 and set(outcome["per_class"]) == {"blue", "green", "red"}
+    assert outcome["images"] == 4 and set(outcome["per_class"]) == {"blue", "green", "red"}
 
 
 def test_a_run_that_could_not_begin_leaves_its_name_free(folder):
@@ -185,8 +185,8 @@ def test_a_run_that_could_not_begin_leaves_its_name_free(folder):
     assert not (folder / "runs" / "free").exists()
 
 
-def test_a_broken_picture_stops_the_script_with_one_line(folder, tmp_path):
-    write_voc_set(tmp_path / "set", pictures=6, validation=2)
+def test_a_broken_image_stops_the_script_with_one_line(folder, tmp_path):
+    write_voc_set(tmp_path / "set", images=6, validation=2)
     broken = tmp_path / "set" / "VOC2007" / "JPEGImages" / "000002.jpg"
     broken.write_bytes(broken.read_bytes()[:900])
     words = [*SMALL, "--dataset-root", str(tmp_path / "set"), "--name", "broken"]
@@ -218,7 +218,8 @@ def test_fine_tuning_keeps_what_is_frozen_and_the_run_keeps_its_anchors(folder):
 def test_auto_without_a_run_starts_as_the_flags_say_and_the_source_may_go_afterwards(folder, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(folder / "runs" / "whole", source)
-    words = [*training(folder, "begun"), "--epochs", "2", "--transfer", str(source), "--resume", "auto"]  # auto finds no run of this name
+    # auto finds no run of this name
+    words = [*training(folder, "begun"), "--epochs", "2", "--transfer", str(source), "--resume", "auto"]
     process = start(folder, *words)
     wait_for(process, lambda: checkpoints(str(folder / "runs" / "begun" / "checkpoints")))
     process.send_signal(signal.SIGKILL)
@@ -236,7 +237,7 @@ def test_a_transfer_from_another_network_is_refused(folder):
 
 @pytest.mark.slow
 def test_random_shapes_and_validation_do_not_grow_the_memory(tmp_path):
-    write_voc_set(tmp_path / "set", pictures=16, validation=4)
+    write_voc_set(tmp_path / "set", images=16, validation=4)
     finished = run(tmp_path, "--dataset", "voc", "--dataset-root", str(tmp_path / "set"), "--network", "mobilenet0.25",
                    "--pretrained-base", "no", "--data-shape", "320", "--random-shapes", "160,352", "--batch-size", "4",
                    "--num-samples", "240", "--epochs", "5", "--mixup", "--log-interval", "60", "--name", "shapes")

@@ -1,4 +1,4 @@
-"""A small YOLOv3 that nobody trained, whose detections differ from picture to picture."""
+"""A small YOLOv3 that nobody trained, whose detections differ from image to image."""
 import dataclasses
 import json
 from pathlib import Path
@@ -28,8 +28,8 @@ def write_run(folder, seed=3):
 
 
 def lively_network(options, seed):
-    """Random weights, with batch normalisation by the statistics of a few pictures of coloured fields: by those of an
-    untrained network, little of a picture would reach the heads."""
+    """Random weights, with batch normalisation by the statistics of a few images of coloured fields: by those of an
+    untrained network, little of an image would reach the heads."""
     mx.random.seed(seed)
     network = build_network(options, CLASSES, [mx.cpu()])
     for output in network.yolo_outputs:

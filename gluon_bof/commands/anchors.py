@@ -46,7 +46,7 @@ def _parser():
     parser.add_argument("--split", default=None, help="split(s) whose boxes count; default: those that are trained on")
     parser.add_argument("--on-bad-sample", default="error", choices=("error", "skip"),
                         help="what to do about faulty boxes: stop, or leave them out")
-    parser.add_argument("--data-shape", type=int, default=416, help="side of the pictures that will be trained on [416]")
+    parser.add_argument("--data-shape", type=int, default=416, help="side of the images that will be trained on [416]")
     parser.add_argument("--starts", type=int, default=10, help="beginnings of k-means, the best of which counts [10]")
     parser.add_argument("--seed", type=int, default=233, help="what the beginnings are drawn from [233]")
     parser.add_argument("--out", default="anchors.json", metavar="FILE.json", help="where to write them [anchors.json]")

@@ -1,4 +1,4 @@
-"""python -m gluon_bof check DATASET: read a whole set, decode every picture, report what is in it and what is wrong."""
+"""python -m gluon_bof check DATASET: read a whole set, decode every image, report what is in it and what is wrong."""
 from __future__ import annotations
 
 import json
@@ -30,8 +30,8 @@ def main(argv=None):
 
 def _summary(report):
     whole = asdict(report)
-    counts = whole.pop("boxes_per_picture")
-    return dict(whole, boxes=report.boxes, most_boxes_in_a_picture=max(counts),
+    counts = whole.pop("boxes_per_image")
+    return dict(whole, boxes=report.boxes, most_boxes_in_a_image=max(counts),
                 duplicates=sum(len(group) - 1 for group in report.duplicates),
                 faults=len(report.faults), faults_by_kind=dict(Counter(fault.kind for fault in report.faults)))
 

@@ -26,11 +26,11 @@ def main(argv=None):
 
     if arguments.format == "onnx":
         onnx_packages()  # before weights are read, or even downloaded
-    pictures = [read_upright(path) for path in arguments.check]
+    images = [read_upright(path) for path in arguments.check]
     model = load(arguments.weights, "cpu", arguments.short, arguments.nms, arguments.last, **option_values(arguments))
-    check = model.export(arguments.to, arguments.format, size, not arguments.no_post, pictures)
+    check = model.export(arguments.to, arguments.format, size, not arguments.no_post, images)
     other, scores, boxes = ("onnxruntime", SCORE_TOLERANCE, BOX_TOLERANCE) if arguments.format == "onnx" else ("the files", 0, 0)
-    print(f"MXNet and {other} on {check.pictures} pictures, {check.detections} rows: scores differ by up to "
+    print(f"MXNet and {other} on {check.images} images, {check.detections} rows: scores differ by up to "
           f"{check.score_difference:.1e} (accepted {scores}), boxes by up to {check.box_difference:.1e} pixels "
           f"(accepted {boxes}), without a partner {check.unmatched}", file=sys.stderr)
     print(json.dumps({"weights": arguments.weights, "format": arguments.format, "to": arguments.to,
@@ -46,8 +46,8 @@ def _parser():
     parser.add_argument("--size", help="height and width of the input, for example 416,416 [that of validation]")
     parser.add_argument("--nms", type=float, help="IoU above which the worse of two boxes of a class goes [the network's]")
     parser.add_argument("--no-post", action="store_true", help="leave out the last suppression of overlapping boxes")
-    parser.add_argument("--check", nargs="+", default=(), metavar="PICTURE",
-                        help="compare on these pictures, too; four drawn ones always are")
+    parser.add_argument("--check", nargs="+", default=(), metavar="IMAGE",
+                        help="compare on these images, too; four drawn ones always are")
     return parser
 
 

@@ -12,12 +12,12 @@ from gluon_bof.options.flags import Parser
 # number: (module with add_flags(parser) and draw(given), what it shows); a module is imported only when it draws
 FIGURES = {
     1: ("throughput", "accuracy and throughput of detectors"),
-    2: ("mixup", "mixup of classification: two resized pictures and their labels"),
+    2: ("mixup", "mixup of classification: two resized images and their labels"),
     3: ("mixup", "geometry-preserved mixup for detection, beside that of classification"),
     4: ("ratios", "densities of the distributions that mix ratios are drawn from"),
-    5: ("elephant", "the elephant in the room: an object slid through a picture, and what is missed then"),
+    5: ("elephant", "the elephant in the room: an object slid through an image, and what is missed then"),
     6: ("schedules", "step and cosine schedule with warm-up; validation mAP of runs"),
-    7: ("detections", "detections drawn on pictures"),
+    7: ("detections", "detections drawn on images"),
     8: ("classes", "AP of every class with and without the freebies, YOLOv3"),
     9: ("classes", "AP of every class with and without the freebies, Faster R-CNN"),
 }

@@ -1,4 +1,4 @@
-"""python -m gluon_bof predict WEIGHTS PICTURES… --out DIR: detections drawn into pictures and videos, as JSON and as CSV."""
+"""python -m gluon_bof predict WEIGHTS IMAGES… --out DIR: detections drawn into images and videos, as JSON and as CSV."""
 from __future__ import annotations
 
 import json
@@ -17,7 +17,7 @@ def main(argv=None):
     arguments = _parser().parse_args(argv)
     if not 0 <= arguments.score <= 1:
         raise UserError(f"--score {arguments.score} is outside [0, 1]", remedy="0.3 is usual")
-    sources = find_sources(arguments.pictures, arguments.out)
+    sources = find_sources(arguments.images, arguments.out)
     os.makedirs(arguments.out, exist_ok=True)
 
     from gluon_bof.inference.model import load
@@ -30,13 +30,13 @@ def main(argv=None):
 def _parser():
     parser = Parser(prog="python -m gluon_bof predict", description=__doc__)
     add_network_flags(parser)
-    parser.add_argument("pictures", nargs="+", metavar="PICTURES", help="files, folders, patterns such as 'a/*.jpg', videos")
-    parser.add_argument("--out", required=True, help="folder for the drawn pictures, detections.json and detections.csv")
+    parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders, patterns such as 'a/*.jpg', videos")
+    parser.add_argument("--out", required=True, help="folder for the drawn images, detections.json and detections.csv")
     parser.add_argument("--score", type=float, default=0.3, help="least score of what is drawn and written [0.3]")
     parser.add_argument("--nms", type=float, help="IoU above which the worse of two boxes of a class goes [the network's]")
     parser.add_argument("--device", help="cpu, gpu or gpu:N [a GPU if there is one]")
     parser.add_argument("--on-bad-sample", choices=("error", "skip"), default="error",
-                        help="what to do about a broken picture: stop, or name it and go on [error]")
+                        help="what to do about a broken image: stop, or name it and go on [error]")
     return parser
 
 

@@ -13,12 +13,12 @@ from gluon_bof.options.flags import Parser
 from gluon_bof.paper import jobs as launch
 from gluon_bof.paper.tables import (
     Request,
-    bring_about,
     chosen_rows,
     chosen_seeds,
     plan,
     read_lines,
     records,
+    run_missing,
     table_of,
     to_csv,
     to_markdown,
@@ -36,7 +36,7 @@ def read_request(argv):
                         help="the paper's own work, or the same rows at a size that a CPU finishes [paper]")
     parser.add_argument("--rows", default="", help="numbers or keys of rows, comma-separated [all]")
     parser.add_argument("--seeds", default="0", help="comma-separated [0]")
-    parser.add_argument("--gpus", default=None, help="for example 0,1; '' is the CPU; dealt out evenly among --jobs [those of "
+    parser.add_argument("--gpus", default=None, help="for example 0,1; '' is the CPU; split evenly among --jobs [those of "
                                                      "GluonCV's published commands; small: the CPU]")
     parser.add_argument("--dataset-root", default="", help="where VOC or COCO lies [~/.mxnet/datasets/…]")
     parser.add_argument("--dataset", default="", help="small scale: a folder in VOC's or COCO's layout [the embedded set]")
@@ -99,7 +99,7 @@ def main(argv=None):
         print(f"done: {work.folder}", file=sys.stderr, flush=True)
 
     write()
-    bring_about(request, works, after_each)
+    run_missing(request, works, after_each)
     if given.cost:
         from gluon_bof.paper.cost import compare_runs
         compare_runs(*ends(request, works))

@@ -32,7 +32,8 @@ def _parser():
                                                     "torchvision's or timm's ResNet as .safetensors")
     taken.add_argument("--to", required=True, metavar="NAME", help="the network: yolo3_darknet53_coco, yolo3_darknet53_voc, "
                        "yolo3_darknet53_custom; backbones for --pretrained-base: darknet53, resnet18_v1b, resnet50_v1b "
-                       "and resnet101_v1b (torchvision's or timm's resnet18, resnet50, resnet101), resnet101_v1d (timm's resnet101d)")
+                       "and resnet101_v1b (torchvision's or timm's resnet18, resnet50, resnet101), resnet101_v1d (timm's "
+                       "resnet101d)")
     taken.add_argument("--out", default=None, metavar="FILE.params", help="where to write; default: NAME.params")
     taken.add_argument("--classes", default=None, help="a detector's class names in the order of the file, comma-separated "
                        "or a text file of one a line; default: COCO's or VOC's by NAME")
@@ -41,9 +42,9 @@ def _parser():
     taken.add_argument("--epsilon", type=float, default=1e-5, help="what the program that .weights come from adds to variances, "
                        "which the file does not tell: 1e-5 [default] as Darknet on GPUs and PyTorch, 1e-6 as OpenCV")
     taken.add_argument("--verbatim", action="store_true", help="keep Darknet's first layer, which takes RGB in [0, 1], to "
-                       "compare outputs with Darknet's. Without it that layer is made to take pictures normalised by "
+                       "compare outputs with Darknet's. Without it that layer is made to take images normalised by "
                        "ImageNet's mean and deviation, as everything here and in GluonCV feeds them: the same but for "
-                       "the picture's edge, beyond which Darknet sees black and such a network grey")
+                       "the image's edge, beyond which Darknet sees black and such a network grey")
     shown = words.add_parser("show", help="list layers, shapes, sizes, checksums, and the network that they fit")
     shown.add_argument("file", metavar="FILE", help="a .params, .weights, .safetensors or .ckpt file, a run's folder, "
                                                     "shapes (the package's own), or GluonCV's name of a pretrained model")

@@ -14,10 +14,10 @@ from gluon_bof.files import write_atomically
 DEFAULT = ((10, 13, 16, 30, 33, 23), (30, 61, 62, 45, 59, 119), (116, 90, 156, 198, 373, 326))
 COUNT = 9
 STRIDES = (8, 16, 32)
-LARGEST = 10_000  # pixels; no picture that is trained on is so large
-LONGEST_FILE = 1 << 20  # bytes
-MOST_SEARCHED = 20_000  # boxes that k-means looks at: a sample of the largest sets'
-MOST_ROUNDS = 300
+LARGEST = 10_000  # pixels; no image that is trained on is so large
+MAX_FILE = 1 << 20  # bytes
+MAX_SEARCHED = 20_000  # boxes that k-means looks at: a sample of the largest sets'
+MAX_ROUNDS = 300
 REMEDY = "write it with python -m gluon_bof anchors DATASET, or nine pairs like [[10, 13], [16, 30], …]"
 
 
@@ -32,7 +32,7 @@ class Quality(NamedTuple):
 
 
 def box_sizes(records, data_shape):
-    """(N, 2) float64 widths and heights of the records' boxes (crowds left out), in pixels of pictures resized to
+    """(N, 2) float64 widths and heights of the records' boxes (crowds left out), in pixels of images resized to
     data_shape x data_shape, each side by its own ratio, as training and validation resize them."""
     sizes = [(record.boxes[:, 2:] - record.boxes[:, :2])[~record.crowd] * (data_shape / record.width, data_shape / record.height)
              for record in records]
@@ -67,7 +67,7 @@ def fit_anchors(sizes, starts=10, seed=233, first=None):
     Starts are drawn as in k-means++, from the seed alone; first: (9, 2) anchors that are a start too, below whose mean
     best IoU the result never is. Raises UserError where there are fewer different boxes than anchors."""
     rng = np.random.Generator(np.random.Philox(seed))
-    searched = sizes if len(sizes) <= MOST_SEARCHED else sizes[rng.choice(len(sizes), MOST_SEARCHED, replace=False)]
+    searched = sizes if len(sizes) <= MAX_SEARCHED else sizes[rng.choice(len(sizes), MAX_SEARCHED, replace=False)]
     different = len(np.unique(searched, axis=0))
     if different < COUNT:
         raise UserError(f"{different} different sizes of boxes are too few for {COUNT} anchors",
@@ -95,7 +95,7 @@ def _spread_start(sizes, rng):
 def _refine(sizes, anchors, centre):
     """The best anchors on the way of k-means from these. 1 - IoU has no simple centre, so a round may make them worse."""
     best, best_iou, owners = anchors, -1.0, None
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         overlaps = size_iou(sizes, anchors)
         mean = overlaps.max(axis=1).mean()
         if mean > best_iou:
@@ -116,7 +116,7 @@ def default_anchors():
 
 
 def write_anchors(path, anchors, data_shape, **more):
-    """Write nine (width, height) pairs, in pixels of data_shape x data_shape pictures, as JSON that `read_anchors` reads."""
+    """Write nine (width, height) pairs, in pixels of data_shape x data_shape images, as JSON that `read_anchors` reads."""
     pairs = ",\n".join(f"  {json.dumps(pair)}" for pair in np.asarray(anchors).tolist())
     rest = json.dumps({"data_shape": data_shape, **more}, indent=1, ensure_ascii=False)
     write_atomically(path, f'{{\n "anchors": [\n{pairs}\n ],{rest[1:]}\n'.encode(errors="backslashreplace"))
@@ -128,7 +128,7 @@ def read_anchors(path):
     The file is what `write_anchors` writes, or a bare JSON list of nine pairs. Raises UserError, naming what is wrong:
     other than nine pairs, sides that are no numbers in (0, 10000] pixels, pairs that are not sorted by area."""
     try:
-        if os.path.getsize(path) > LONGEST_FILE:
+        if os.path.getsize(path) > MAX_FILE:
             raise ValueError("it is too long")
         with open(path, encoding="utf-8") as file:
             content = json.load(file)

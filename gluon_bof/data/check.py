@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gluon_bof.boxes import Fault, area
-from gluon_bof.data.images import read_picture
+from gluon_bof.data.images import read_image
 from gluon_bof.data.sets import open_set
 from gluon_bof.data.voc import declared_size
 from gluon_bof.errors import UserError
@@ -27,15 +27,15 @@ class Report:
 
     dataset: str
     classes: tuple = ()
-    pictures: dict = field(default_factory=dict)  # part -> number
+    images: dict = field(default_factory=dict)  # part -> number
     boxes_per_class: dict = field(default_factory=dict)
     sizes: dict = field(default_factory=lambda: {"small": 0, "medium": 0, "large": 0})
-    boxes_per_picture: list = field(default_factory=list)
-    negatives: int = 0  # pictures without a box
+    boxes_per_image: list = field(default_factory=list)
+    negatives: int = 0  # images without a box
     difficult: int = 0
     crowd: int = 0
-    smallest_picture: tuple | None = None  # width, height
-    largest_picture: tuple | None = None
+    smallest_image: tuple | None = None  # width, height
+    largest_image: tuple | None = None
     duplicates: list = field(default_factory=list)  # groups of paths whose files hold the same bytes
     faults: list = field(default_factory=list)
 
@@ -46,7 +46,7 @@ class Report:
 
 
 def check_set(dataset, root=None, classes=None, split=None, progress=True):
-    """Read a set (as `open_set` names it) and decode all of its pictures -> Report.
+    """Read a set (as `open_set` names it) and decode all of its images -> Report.
 
     split: name of the split to read; default: the training and the validation part. A part that cannot be read is a
     fault; raises UserError if none can."""
@@ -63,7 +63,7 @@ def check_set(dataset, root=None, classes=None, split=None, progress=True):
     report.classes = classes
     report.faults = [Fault(str(error.path or dataset), "unreadable part", error.problem) for error in errors]
     for part, found in sets.items():
-        report.pictures[part] = len(found)
+        report.images[part] = len(found)
         report.faults += found.faults
     records = [record for found in sets.values() for record in found.records]
     _count_boxes(report, records)
@@ -74,21 +74,21 @@ def check_set(dataset, root=None, classes=None, split=None, progress=True):
 
 def format_report(report):
     """The report as text for people."""
-    counts = report.boxes_per_picture
+    counts = report.boxes_per_image
     total = max(report.boxes, 1)
-    lines = [f"{report.dataset}: " + ", ".join(f"{number} pictures ({part})" for part, number in
-                                               report.pictures.items()) + f", {report.boxes} boxes of "
+    lines = [f"{report.dataset}: " + ", ".join(f"{number} images ({part})" for part, number in
+                                               report.images.items()) + f", {report.boxes} boxes of "
              f"{len(report.classes)} classes", "", "boxes per class"]
     width = max(map(len, report.classes))
     lines += [f"  {name:{width}} {number:8} {100 * number / total:6.1f} %"
               for name, number in report.boxes_per_class.items()]
     lines += ["box sizes (COCO's: up to 32 x 32, up to 96 x 96, larger)",
               "  " + ", ".join(f"{number} {size}" for size, number in report.sizes.items()),
-              "pictures",
-              f"  boxes in a picture: {min(counts)} to {max(counts)}, on average {np.mean(counts):.1f}",
+              "images",
+              f"  boxes in an image: {min(counts)} to {max(counts)}, on average {np.mean(counts):.1f}",
               f"  without any box: {report.negatives}; difficult boxes: {report.difficult}; crowds: {report.crowd}"]
-    if report.smallest_picture:
-        lines.append("  from {} x {} to {} x {} pixels".format(*report.smallest_picture, *report.largest_picture))
+    if report.smallest_image:
+        lines.append("  from {} x {} to {} x {} pixels".format(*report.smallest_image, *report.largest_image))
     lines.append(f"  with the same bytes as another: {sum(len(group) - 1 for group in report.duplicates)}")
     lines += [f"    {' = '.join(group)}" for group in report.duplicates]
     return "\n".join(lines + _fault_lines(report.faults))
@@ -105,16 +105,16 @@ def _count_boxes(report, records):
         report.difficult += int(record.difficult.sum())
         report.crowd += int(record.crowd.sum())
     report.boxes_per_class = {name: int(count) for name, count in zip(report.classes, counts)}
-    report.boxes_per_picture = [len(record.boxes) for record in records]
-    report.negatives = report.boxes_per_picture.count(0)
+    report.boxes_per_image = [len(record.boxes) for record in records]
+    report.negatives = report.boxes_per_image.count(0)
 
 
 def _decode_all(report, records, progress):
-    """Faults of pictures that only decoding finds, the range of sizes, and files with the same bytes."""
+    """Faults of images that only decoding finds, the range of sizes, and files with the same bytes."""
     paths_of = {}
     seen_sizes = []
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
-        looked_at = tqdm(pool.map(_look_at, records), total=len(records), desc="decoding", unit="picture",
+        looked_at = tqdm(pool.map(_look_at, records), total=len(records), desc="decoding", unit="image",
                          disable=not progress, file=sys.stderr)
         for record, (size, digest, faults) in zip(records, looked_at):
             report.faults += faults
@@ -122,17 +122,17 @@ def _decode_all(report, records, progress):
                 seen_sizes.append(size)
                 paths_of.setdefault(digest, {})[record.path] = None
     if seen_sizes:
-        report.smallest_picture = min(seen_sizes, key=lambda size: size[0] * size[1])
-        report.largest_picture = max(seen_sizes, key=lambda size: size[0] * size[1])
+        report.smallest_image = min(seen_sizes, key=lambda size: size[0] * size[1])
+        report.largest_image = max(seen_sizes, key=lambda size: size[0] * size[1])
     report.duplicates = [tuple(paths) for paths in paths_of.values() if len(paths) > 1]
 
 
 def _look_at(record):
-    """((width, height) or None, digest of the file or None, faults) of one picture."""
+    """((width, height) or None, digest of the file or None, faults) of one image."""
     try:
-        height, width = read_picture(record.path).shape[:2]
+        height, width = read_image(record.path).shape[:2]
     except UserError as error:
-        return None, None, [Fault(record.path, "broken picture", error.problem)]
+        return None, None, [Fault(record.path, "broken image", error.problem)]
     with open(record.path, "rb") as file:
         digest = hashlib.blake2b(file.read(), digest_size=16).digest()
     stated = declared_size(record.source) if record.source.lower().endswith(".xml") else None

@@ -1,6 +1,6 @@
-"""Pictures of one class each, to pre-train backbones on: ImageNet as RecordIO or folders, or the objects of a detection set.
+"""Images of one class each, to pre-train backbones on: ImageNet as RecordIO or folders, or the objects of a detection set.
 
-Workers read with numpy and cv2 only; everything random comes from the draw, as in `loader`."""
+Workers read with numpy and cv2 only; everything random comes from the spec, as in `loader`."""
 from __future__ import annotations
 
 import os
@@ -11,23 +11,23 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from gluon_bof.data.images import ENDINGS, read_picture
+from gluon_bof.data.images import ENDINGS, read_image
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import GREY, View, best_interpolation, render
-from gluon_bof.freebies.mixup import blend_pictures
-from gluon_bof.rng import augment_generator
+from gluon_bof.freebies.mixup import blend_images
+from gluon_bof.rng import augmentation_rng
 
 IMAGENET_ROOT = os.path.join("~", ".mxnet", "datasets", "imagenet")
 ROLES = ("train", "val")
-MARGIN = 0.15  # around an object that is cut out of a picture, as a share of its sides
+MARGIN = 0.15  # around an object that is cut out of an image, as a share of its sides
 SHORTEST_SIDE = 12  # pixels; smaller objects are left out
 # GluonCV's ImageNet training: jitter of brightness, contrast and saturation, and AlexNet's lighting
 JITTER = 0.4
 LIGHTING = 0.1
 EIGENVALUES = np.array([55.46, 4.794, 1.148])
 EIGENVECTORS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
-LONGEST_ASPECT = 4 / 3
+MAX_ASPECT = 4 / 3
 CENTRE_SHARE = 0.875  # of the short side, in validation
 TRIALS = 10
 
@@ -36,7 +36,7 @@ HEADER = struct.Struct("<IfQQ")  # number of labels if above 0, label, id, secon
 
 
 class Sample(NamedTuple):
-    """One picture: a file's path, or a place in a RecordIO file; the part of it, or None; its class."""
+    """One image: a file's path, or a place in a RecordIO file; the part of it, or None; its class."""
 
     path: str
     class_id: int
@@ -78,21 +78,21 @@ def open_classes(dataset, root=None):
 def _from_folders(folder):
     classes = sorted(entry.name for entry in os.scandir(os.path.join(folder, "train")) if entry.is_dir())
     if not classes:
-        raise UserError("the folder train holds no folder of a class", folder, "put pictures into train/CLASS/")
+        raise UserError("the folder train holds no folder of a class", folder, "put images into train/CLASS/")
     sets = []
     for role in ROLES:
         samples = []
         for class_id, name in enumerate(classes):
             place = os.path.join(folder, role, name)
             names = sorted(os.listdir(place)) if os.path.isdir(place) else []
-            samples += [Sample(os.path.join(place, picture), class_id) for picture in names
-                        if picture.lower().endswith(ENDINGS)]
+            samples += [Sample(os.path.join(place, image), class_id) for image in names
+                        if image.lower().endswith(ENDINGS)]
         sets.append(_not_empty(ClassificationSet(os.path.basename(folder), tuple(classes), samples), folder, role))
     return tuple(sets)
 
 
 def _from_objects(dataset):
-    """Each box of a detection set is a picture of its class; difficult ones, crowds and specks are left out."""
+    """Each box of a detection set is an image of its class; difficult ones, crowds and specks are left out."""
     classes, sets = None, []
     for role in ROLES:
         found = open_set(dataset, None, role, classes, "skip")
@@ -116,7 +116,7 @@ def _window_around(box, width, height):
 
 def _not_empty(found, folder, role):
     if not found.samples:
-        raise UserError(f"the part {role} holds no picture", folder, f"classes are {', '.join(found.classes[:5])}, …")
+        raise UserError(f"the part {role} holds no image", folder, f"classes are {', '.join(found.classes[:5])}, …")
     return found
 
 
@@ -150,7 +150,7 @@ def _label_at(file, place, path):
 
 
 def read_record(path, place):
-    """The bytes of the picture in the record that begins there. Raises UserError where no whole record does."""
+    """The bytes of the image in the record that begins there. Raises UserError where no whole record does."""
     parts = []
     with open(path, "rb") as file:
         file.seek(place)
@@ -172,23 +172,23 @@ def read_record(path, place):
 # ---- what a worker makes -------------------------------------------------------------------------------------------
 
 def read_sample(sample):
-    """The sample's picture, (H, W, 3) uint8. Raises UserError as `read_picture` does."""
+    """The sample's image, (H, W, 3) uint8. Raises UserError as `read_image` does."""
     if sample.place >= 0:
-        picture = cv2.imdecode(np.frombuffer(read_record(sample.path, sample.place), np.uint8), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise UserError(f"the record at byte {sample.place} holds no picture that can be decoded", sample.path,
+        image = cv2.imdecode(np.frombuffer(read_record(sample.path, sample.place), np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise UserError(f"the record at byte {sample.place} holds no image that can be decoded", sample.path,
                             "make the file anew with MXNet's im2rec.py")
-        return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-    picture = read_picture(sample.path)
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    image = read_image(sample.path)
     if sample.window:
         left, top, width, height = sample.window
-        picture = picture[top:top + height, left:left + width]
-    return picture
+        image = image[top:top + height, left:left + width]
+    return image
 
 
-class ClassPictures:
-    """`dataset[draw]` -> (picture (S, S, 3) uint8, label (3,) float32: class, partner's class, weight of the first), a pure
-    function of the draw; `dataset[i]` -> (picture as validation sees it, i)."""
+class ClassImages:
+    """`dataset[spec]` -> (image (S, S, 3) uint8, label (3,) float32: class, partner's class, weight of the first), a pure
+    function of the spec; `dataset[i]` -> (image as validation sees it, i)."""
 
     def __init__(self, samples, size, least_area=0.08, augment=True):
         self.samples = samples
@@ -199,53 +199,53 @@ class ClassPictures:
     def __len__(self):
         return len(self.samples)
 
-    def __getitem__(self, draw):
-        if isinstance(draw, int):
-            return self._seen(draw, None), draw
-        rng = augment_generator(draw) if self.augment else None
-        picture = self._seen(draw.index, rng)
-        first = second = self.samples[draw.index].class_id
-        if draw.partner >= 0:
-            picture = blend_pictures(picture, self._seen(draw.partner, rng), draw.ratio)
-            second = self.samples[draw.partner].class_id
-        return picture, np.array((first, second, draw.ratio), np.float32)
+    def __getitem__(self, spec):
+        if isinstance(spec, int):
+            return self._seen(spec, None), spec
+        rng = augmentation_rng(spec) if self.augment else None
+        image = self._seen(spec.index, rng)
+        first = second = self.samples[spec.index].class_id
+        if spec.partner >= 0:
+            image = blend_images(image, self._seen(spec.partner, rng), spec.ratio)
+            second = self.samples[spec.partner].class_id
+        return image, np.array((first, second, spec.ratio), np.float32)
 
     def _seen(self, index, rng):
-        picture = read_sample(self.samples[index])
-        view = centre_view(picture.shape, self.size) if rng is None else draw_view(rng, picture, self.size, self.least_area)
-        return np.ascontiguousarray(render(picture, view))
+        image = read_sample(self.samples[index])
+        view = centre_view(image.shape, self.size) if rng is None else draw_view(rng, image, self.size, self.least_area)
+        return np.ascontiguousarray(render(image, view))
 
 
 def centre_view(shape, size):
-    """The middle of a picture of this shape (H, W, …): a square of 7/8 of its short side."""
+    """The middle of an image of this shape (H, W, …): a square of 7/8 of its short side."""
     side = max(1, round(CENTRE_SHARE * min(shape[:2])))
     window = ((shape[1] - side) // 2, (shape[0] - side) // 2, side, side)
     return View((0, 0), window, (size, size), best_interpolation((side, side), (size, size)), False, None)
 
 
-def draw_view(rng, picture, size, least_area):
+def draw_view(rng, image, size, least_area):
     """A random part of at least that share of the area, at most 4 : 3, flipped half the time, with jittered colours."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     share = rng.uniform(least_area, 1, TRIALS)
-    aspect = np.exp(rng.uniform(-np.log(LONGEST_ASPECT), np.log(LONGEST_ASPECT), TRIALS))
+    aspect = np.exp(rng.uniform(-np.log(MAX_ASPECT), np.log(MAX_ASPECT), TRIALS))
     widths = np.round(np.sqrt(share * height * width * aspect)).astype(int)
     heights = np.round(np.sqrt(share * height * width / aspect)).astype(int)
-    corner, flip, colour = rng.random(2), rng.random() < 0.5, draw_colour(rng, picture)
+    corner, flip, colour = rng.random(2), rng.random() < 0.5, draw_colour(rng, image)
     fitting = np.flatnonzero((0 < widths) & (widths <= width) & (0 < heights) & (heights <= height))
     if len(fitting):
         wide, high = int(widths[fitting[0]]), int(heights[fitting[0]])
         window = int(corner[0] * (width - wide + 1)), int(corner[1] * (height - high + 1)), wide, high
     else:
-        window = centre_view(picture.shape, size).window
+        window = centre_view(image.shape, size).window
     return View((0, 0), window, (size, size), best_interpolation(window[2:], (size, size)), bool(flip), colour)
 
 
-def draw_colour(rng, picture):
+def draw_colour(rng, image):
     """A (3, 4) affine map of RGB in [0, 255]: brightness, contrast and saturation in a random order, then lighting."""
     brightness, contrast, saturation = rng.uniform(1 - JITTER, 1 + JITTER, 3)
     order = rng.permutation(3)
     linear, shift = np.eye(3), np.zeros(3)
-    mean = np.asarray(cv2.mean(picture)[:3])
+    mean = np.asarray(cv2.mean(image)[:3])
     for step in order:
         if step == 2:
             turn, off = saturation * np.eye(3) + (1 - saturation) * np.outer(np.ones(3), GREY), np.zeros(3)

@@ -12,10 +12,10 @@ import numpy as np
 
 from gluon_bof.boxes import DetectionSet, Fault, Record
 from gluon_bof.data.faults import FaultPolicy, fit_box
-from gluon_bof.data.images import finite_number, picture_size, unique_names
+from gluon_bof.data.images import finite_number, image_size, unique_names
 from gluon_bof.errors import UserError
 
-TRAIN2017_PICTURES = 118287
+TRAIN2017_IMAGES = 118287
 
 _KEYS = ("images", "annotations", "categories")
 _OTHER_TASKS = ("captions_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")  # lie beside COCO's instances
@@ -28,9 +28,9 @@ def load_coco(root_or_json, role, classes=None, on_bad_sample="error", split=Non
 
     root_or_json: the set's folder, or the JSON itself. role: "train" or "val". split: the JSON's name, with or
     without .json, instead of the role's. classes: names in the order of their ids; default: the JSON's categories in
-    the order of theirs. skip_empty: leave out pictures without a box to train on. Boxes are x, y, x + w, y + h cut to
-    the picture; boxes with `ignore` and those whose `area` is 0 are left out, as in GluonCV. on_bad_sample: "error"
-    raises at the first fault, "skip" drops the box or the picture and lists it in `faults`.
+    the order of theirs. skip_empty: leave out images without a box to train on. Boxes are x, y, x + w, y + h cut to
+    the image; boxes with `ignore` and those whose `area` is 0 are left out, as in GluonCV. on_bad_sample: "error"
+    raises at the first fault, "skip" drops the box or the image and lists it in `faults`.
     Raises UserError for a missing root or JSON, an empty one, and faults."""
     if role not in ("train", "val"):
         raise ValueError(f"role is train or val, not {role!r}")
@@ -43,11 +43,11 @@ def load_coco(root_or_json, role, classes=None, on_bad_sample="error", split=Non
     # what validates may lack a class that was trained on; what trains must hold all that were asked for
     if unknown and (role == "train" or len(unknown) == len(names)):
         raise UserError(f"class {unknown[0]!r} is not among its categories ({_some(list(categories))})", path,
-                        "mend --classes")
-    if len(content["images"]) == TRAIN2017_PICTURES:
+                        "fix --classes")
+    if len(content["images"]) == TRAIN2017_IMAGES:
         faults = _TolerantOfBoxes(on_bad_sample)
-    pictures = _Pictures(root_or_json, path)
-    images = _images(content["images"], pictures, path, faults)
+    finder = _ImageFinder(root_or_json, path)
+    images = _images(content["images"], finder, path, faults)
     dropped = {entry["id"] for entry in content["images"] if _is_entry(entry) and entry["id"] not in images}
     class_of = {categories[class_name]: index for index, class_name in enumerate(names) if class_name in categories}
     boxes = _boxes(content["annotations"], images, dropped, class_of, set(categories.values()), path, faults)
@@ -56,7 +56,7 @@ def load_coco(root_or_json, role, classes=None, on_bad_sample="error", split=Non
         records = [record for record in records if (~record.crowd).any()]
     if not records:
         first = f"; the first: {faults.faults[0].path}: {faults.faults[0].message}" if faults.faults else ""
-        raise UserError(f"no usable picture is left of {len(content['images'])}{first}", path, "mend the set")
+        raise UserError(f"none of its {len(content['images'])} images can be used{first}", path, "fix the data set")
     _category_ids[path] = categories
     return DetectionSet(name, names, records, faults.faults, path)
 
@@ -160,20 +160,20 @@ def _read_json(path):
             content = json.load(file)
     except json.JSONDecodeError as error:
         raise UserError(f"not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}", path,
-                        "mend or export the file again") from None
+                        "fix or export the file again") from None
     except (ValueError, RecursionError) as error:
         reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
-        raise UserError(f"not valid JSON: {reason}", path, "mend or export the file again") from None
+        raise UserError(f"not valid JSON: {reason}", path, "fix or export the file again") from None
     if not isinstance(content, dict):
-        raise UserError(f"holds a JSON {type(content).__name__} where COCO's layout wants an object", path, _LAYOUT)
+        raise UserError(f"holds a JSON {type(content).__name__} where COCO's layout has an object", path, _LAYOUT)
     for key in _KEYS:
         if key not in content:
-            raise UserError(f"has no {key!r}", path, f"COCO's layout wants {', '.join(_KEYS)}")
+            raise UserError(f"has no {key!r}", path, f"COCO's layout has {', '.join(_KEYS)}")
         if not isinstance(content[key], list):
-            raise UserError(f"{key!r} is not a list", path, f"COCO's layout wants {', '.join(_KEYS)} as lists")
+            raise UserError(f"{key!r} is not a list", path, f"COCO's layout has {', '.join(_KEYS)} as lists")
     for key in ("images", "categories"):
         if not content[key]:
-            raise UserError(f"{key!r} is an empty list", path, "export the file again with pictures and categories")
+            raise UserError(f"{key!r} is an empty list", path, "export the file again with images and categories")
     return content
 
 
@@ -183,13 +183,13 @@ def _categories(entries, path):
     for entry in entries:
         if not isinstance(entry, dict) or not _is_id(entry.get("id")) or not isinstance(entry.get("name"), str) \
                 or not entry["name"].strip():
-            raise UserError(f"category {_brief(entry)} wants an id and a name", path, "mend 'categories'")
+            raise UserError(f"category {_brief(entry)} has no id or no name", path, "fix 'categories'")
         pairs.append((entry["id"], entry["name"].strip()))
     for place, what in ((0, "id"), (1, "name")):
         values = [pair[place] for pair in pairs]
         if len(set(values)) < len(values):
             twice = next(value for value in values if values.count(value) > 1)
-            raise UserError(f"two categories have the {what} {twice!r}", path, "mend 'categories'")
+            raise UserError(f"two categories have the {what} {twice!r}", path, "fix 'categories'")
     return {name: category_id for category_id, name in sorted(pairs, key=lambda pair: _id_order(pair[0]))}
 
 
@@ -210,8 +210,8 @@ def _brief(entry):
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-class _Pictures:
-    """Finds pictures by the JSON's file_name, from one listing per folder: a look-up per picture takes minutes on
+class _ImageFinder:
+    """Finds images by the JSON's file_name, from one listing per folder: a look-up per image takes minutes on
     network disks."""
 
     def __init__(self, root_or_json, json_path):
@@ -229,7 +229,7 @@ class _Pictures:
         self._names = {}
 
     def find(self, file_name, coco_url):
-        """Path of the picture, or None."""
+        """Path of the image, or None."""
         if os.path.isabs(file_name):
             return file_name if os.path.isfile(file_name) else None
         for folder in self.folders:
@@ -252,28 +252,28 @@ class _Pictures:
         return name in self._names[folder]
 
 
-def _images(entries, pictures, path, faults):
-    """{image id: (id, path, width, height)} of the pictures that are there."""
+def _images(entries, finder, path, faults):
+    """{image id: (id, path, width, height)} of the images that are there."""
     images = {}
     for entry in entries:
         if not _is_entry(entry) or not isinstance(entry.get("file_name"), str) or not entry["file_name"].strip():
-            faults.report(path, "malformed annotation", f"image {_brief(entry)} wants an id and a file_name")
+            faults.report(path, "malformed annotation", f"image {_brief(entry)} has no id or no file_name")
             continue
         if entry["id"] in images:
             faults.report(path, "duplicate id", f"two images have the id {entry['id']!r}")
             continue
         file_name = entry["file_name"].strip().replace("\\", "/")
-        picture = pictures.find(file_name, entry.get("coco_url"))
-        if picture is None:
-            faults.report(os.path.join(pictures.folders[0], file_name), "missing picture",
-                       f"the picture does not exist, nor elsewhere below {pictures.root}; it is listed in {path}")
+        image_path = finder.find(file_name, entry.get("coco_url"))
+        if image_path is None:
+            faults.report(os.path.join(finder.folders[0], file_name), "missing image",
+                       f"the image does not exist, nor elsewhere below {finder.root}; it is listed in {path}")
             continue
         try:
-            width, height = _stated_size(entry) or picture_size(picture)
+            width, height = _stated_size(entry) or image_size(image_path)
         except UserError as error:
-            faults.report(picture, "broken picture", error.problem)
+            faults.report(image_path, "broken image", error.problem)
             continue
-        images[entry["id"]] = (entry["id"], picture, width, height)
+        images[entry["id"]] = (entry["id"], image_path, width, height)
     return images
 
 
@@ -295,7 +295,7 @@ def _boxes(entries, images, dropped, class_of, known_categories, path, faults):
         seen.add(entry["id"])
         if entry["image_id"] in dropped or entry.get("ignore", 0) == 1:
             continue
-        who = f"annotation {entry['id']!r} (picture {entry['image_id']!r})"
+        who = f"annotation {entry['id']!r} (image {entry['image_id']!r})"
         if entry["category_id"] not in class_of:
             faults.report(path, "unknown class", f"{who}: category {entry['category_id']!r} is not among the "
                                               f"{len(class_of)} classes given")
@@ -351,7 +351,7 @@ def _read_box(entry):
 
 
 def _record(image, boxes, path):
-    image_id, picture, width, height = image
+    image_id, image_path, width, height = image
     corners, classes, crowd = zip(*boxes) if boxes else ((), (), ())
-    return Record(picture, path, image_id, width, height, np.array(corners, np.float32).reshape(-1, 4),
+    return Record(image_path, path, image_id, width, height, np.array(corners, np.float32).reshape(-1, 4),
                   np.array(classes, np.int64), np.zeros(len(boxes), bool), np.array(crowd, bool))

@@ -5,7 +5,7 @@ from gluon_bof.boxes import Fault
 from gluon_bof.errors import UserError
 
 SLACK = 1.0  # pixels by which a box may reach over the edge: sets differ in where they count from
-REMEDY = "mend it, leave it out with --on-bad-sample skip, or list all faults with: python -m gluon_bof check"
+REMEDY = "fix it, leave it out with --on-bad-sample skip, or list all faults with: python -m gluon_bof check"
 
 
 class FaultPolicy:
@@ -25,7 +25,7 @@ class FaultPolicy:
 
 
 def fit_box(box, width, height, name):
-    """(box cut to the picture or None, fault (kind, message) or None). box: four floats, corners from 0."""
+    """(box cut to the image or None, fault (kind, message) or None). box: four floats, corners from 0."""
     left, top, right, bottom = box
     text = f"{name} at {left:g}, {top:g}, {right:g}, {bottom:g}"
     if not all(abs(side) < 1e9 for side in box):  # also catches NaN
@@ -35,8 +35,8 @@ def fit_box(box, width, height, name):
     cut = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
     if left >= -SLACK and top >= -SLACK and right <= width + SLACK and bottom <= height + SLACK:
         if cut[2] <= cut[0] or cut[3] <= cut[1]:
-            return None, ("outside", f"{text} in a picture of {width} x {height}")
+            return None, ("outside", f"{text} in an image of {width} x {height}")
         return cut, None
     centre = (left + right) / 2, (top + bottom) / 2
     inside = 0 <= centre[0] < width and 0 <= centre[1] < height
-    return cut if inside else None, ("outside", f"{text} in a picture of {width} x {height}")
+    return cut if inside else None, ("outside", f"{text} in an image of {width} x {height}")

@@ -1,4 +1,4 @@
-"""Reading pictures, and the small checks of names and numbers that the readers of sets share."""
+"""Reading images, and the small checks of names and numbers that the readers of sets share."""
 from __future__ import annotations
 
 import math
@@ -11,38 +11,38 @@ from gluon_bof.errors import UserError
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
 _COLOUR_AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION  # boxes are in stored pixels
-_PICTURE_REMEDY = "replace the picture, or start with --on-bad-sample skip"
+_IMAGE_REMEDY = "replace the image, or start with --on-bad-sample skip"
 
 
-def read_picture(path):
-    """Decode a picture as it is stored: (H, W, 3) uint8, RGB; grey and CMYK ones too.
+def read_image(path):
+    """Decode an image as it is stored: (H, W, 3) uint8, RGB; grey and CMYK ones too.
 
-    Raises UserError if the file is missing, empty, not a picture or cut short."""
+    Raises UserError if the file is missing, empty, not an image or cut short."""
     data = _read_bytes(path)
     if _is_cut_short(data):
-        raise UserError("the picture is cut short", path, _PICTURE_REMEDY)
+        raise UserError("the image is cut short", path, _IMAGE_REMEDY)
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), _COLOUR_AS_STORED)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _COLOUR_AS_STORED)
     except cv2.error:
-        picture = None
-    if picture is None:
-        raise UserError("not a picture that can be decoded", path, _PICTURE_REMEDY)
-    return picture
+        image = None
+    if image is None:
+        raise UserError("not an image that can be decoded", path, _IMAGE_REMEDY)
+    return image
 
 
-def picture_size(path):
-    """(width, height) in stored pixels, from the header alone. Raises UserError as `read_picture` does."""
+def image_size(path):
+    """(width, height) in stored pixels, from the header alone. Raises UserError as `read_image` does."""
     from PIL import Image
 
     try:
-        with Image.open(path) as picture:
-            size = picture.size
+        with Image.open(path) as image:
+            size = image.size
     except FileNotFoundError:
-        raise UserError("the picture does not exist", path, _PICTURE_REMEDY) from None
+        raise UserError("the image does not exist", path, _IMAGE_REMEDY) from None
     except Exception:  # on junk, Pillow's parsers raise whatever came up, from SyntaxError to struct.error
-        raise UserError("not a picture: its header cannot be read", path, _PICTURE_REMEDY) from None
+        raise UserError("not an image: its header cannot be read", path, _IMAGE_REMEDY) from None
     if min(size) < 1:
-        raise UserError("the picture has no pixels", path, _PICTURE_REMEDY)
+        raise UserError("the image has no pixels", path, _IMAGE_REMEDY)
     return size
 
 
@@ -51,12 +51,12 @@ def _read_bytes(path):
         with open(path, "rb") as file:
             data = file.read()
     except FileNotFoundError:
-        raise UserError("the picture does not exist", path, _PICTURE_REMEDY) from None
+        raise UserError("the image does not exist", path, _IMAGE_REMEDY) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"the picture cannot be read ({reason})", path, _PICTURE_REMEDY) from None
+        raise UserError(f"the image cannot be read ({reason})", path, _IMAGE_REMEDY) from None
     if not data:
-        raise UserError("the picture is an empty file", path, _PICTURE_REMEDY)
+        raise UserError("the image is an empty file", path, _IMAGE_REMEDY)
     return data
 
 

@@ -1,6 +1,6 @@
-"""The worker computes: a pure `dataset[draw]`, and batches as they cross the wire (uint8 pictures, padded boxes).
+"""The worker computes: a pure `dataset[spec]`, and batches as they cross the wire (uint8 images, padded boxes).
 
-Workers use numpy and cv2 only, on one thread; all that is random comes from the draw.
+Workers use numpy and cv2 only, on one thread; all that is random comes from the spec.
 """
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 
 from gluon_bof.backend import gluon
 from gluon_bof.boxes import TRUTH_COLUMNS
-from gluon_bof.data.images import read_picture
-from gluon_bof.data.shared_memory import wire_array, wire_pictures
+from gluon_bof.data.images import read_image
+from gluon_bof.data.shared_memory import stack_to_shared, to_shared
 from gluon_bof.data.transforms import square
-from gluon_bof.data.workers import settle_worker
+from gluon_bof.data.workers import init_worker
 from gluon_bof.errors import UserError
-from gluon_bof.freebies.augmentation import Augmentation, follow, render
-from gluon_bof.freebies.mixup import blend_pictures, merge_truths, mixed_shape
-from gluon_bof.rng import augment_generator
+from gluon_bof.freebies.augmentation import Augmentation, render, transform_boxes
+from gluon_bof.freebies.mixup import blend_images, merge_truths, mixed_shape
+from gluon_bof.rng import augmentation_rng
 
-LEAST_ROWS = 8
+MIN_ROWS = 8
 
 
-class TrainingPictures(gluon.data.Dataset):
-    """`dataset[draw]` -> (picture (H, W, 3) uint8, truth (M, 6) float32, names of broken pictures).
+class TrainingImages(gluon.data.Dataset):
+    """`dataset[spec]` -> (image (H, W, 3) uint8, truth (M, 6) float32, names of broken images).
 
-    A pure function of the draw. fit(shape, draw.size) -> (width, height) of the sample. on_bad_sample "error": a broken
-    picture raises UserError; "skip": the next whole one of the set stands in for it, and the broken one is named."""
+    A pure function of the spec. fit(shape, spec.size) -> (width, height) of the sample. on_bad_sample "error": a broken
+    image raises UserError; "skip": the next whole one of the set stands in for it, and the broken one is named."""
 
     def __init__(self, records, augmentation=None, weighted=True, on_bad_sample="error", fit=square):
         self.records = records
@@ -37,36 +37,36 @@ class TrainingPictures(gluon.data.Dataset):
     def __len__(self):
         return len(self.records)
 
-    def __getitem__(self, draw):
-        settle_worker()
+    def __getitem__(self, spec):
+        init_worker()
         broken = []
-        picture, truth = self._read(draw.index, broken)
-        shape = picture.shape
-        if draw.partner >= 0:
-            other, other_truth = self._read(draw.partner, broken)
+        image, truth = self._read(spec.index, broken)
+        shape = image.shape
+        if spec.partner >= 0:
+            other, other_truth = self._read(spec.partner, broken)
             shape = mixed_shape(shape, other.shape)
-            truth = merge_truths(truth, other_truth, draw.ratio, self.weighted)
-        view = self.augmentation.draw(augment_generator(draw), shape, truth, self.fit(shape, draw.size))
-        followed = follow(truth, view)
-        if draw.partner >= 0:
-            part, view = view.of_part_seen(shape)  # nothing else need be blended
-            picture = blend_pictures(picture[part], other[part], draw.ratio)
-        return render(picture, view), followed, broken
+            truth = merge_truths(truth, other_truth, spec.ratio, self.weighted)
+        view = self.augmentation.draw(augmentation_rng(spec), shape, truth, self.fit(shape, spec.size))
+        seen_truth = transform_boxes(truth, view)
+        if spec.partner >= 0:
+            part, view = view.crop_to_visible(shape)  # nothing else need be blended
+            image = blend_images(image[part], other[part], spec.ratio)
+        return render(image, view), seen_truth, broken
 
     def _read(self, index, broken):
         for step in range(len(self.records)):
             record = self.records[(index + step) % len(self.records)]
             try:
-                return read_picture(record.path), record.truth()
+                return read_image(record.path), record.truth()
             except UserError as error:
                 if self.on_bad_sample == "error":
                     raise
                 broken.append(str(error))
-        raise UserError("no picture of the set can be read", self.records[index].path, "mend or replace the set")
+        raise UserError("no image of the set can be read", self.records[index].path, "fix or replace the data set")
 
 
-class ValidationPictures(gluon.data.Dataset):
-    """`dataset[i]` -> (picture (H, W, 3) uint8 as `view` shows it, its index). view(shape) -> View."""
+class ValidationImages(gluon.data.Dataset):
+    """`dataset[i]` -> (image (H, W, 3) uint8 as `view` shows it, its index). view(shape) -> View."""
 
     def __init__(self, records, view):
         self.records = records
@@ -76,15 +76,15 @@ class ValidationPictures(gluon.data.Dataset):
         return len(self.records)
 
     def __getitem__(self, index):
-        settle_worker()
-        picture = read_picture(self.records[index].path)
-        return render(picture, self.view(picture.shape)), index
+        init_worker()
+        image = read_image(self.records[index].path)
+        return render(image, self.view(image.shape)), index
 
 
 def pad_truths(truths):
     """(B, M, 6) float32 from a list of (Mi, 6); rows of -1 fill up. M is a power of two, at least 8, so that few
     different shapes reach the network."""
-    most = max([LEAST_ROWS] + [len(truth) for truth in truths])
+    most = max([MIN_ROWS] + [len(truth) for truth in truths])
     padded = np.full((len(truths), 1 << (most - 1).bit_length(), TRUTH_COLUMNS), -1, np.float32)
     for row, truth in zip(padded, truths):
         row[:len(truth)] = truth
@@ -92,37 +92,37 @@ def pad_truths(truths):
 
 
 class TrainingBatch:
-    """Batchify: (pictures (B, S, S, 3) uint8, truths (B, M, 6) float32, broken names), arrays in shared memory."""
+    """Batchify: (images (B, S, S, 3) uint8, truths (B, M, 6) float32, broken names), arrays in shared memory."""
 
     def __init__(self, shared):
         self.shared = shared
 
     def __call__(self, samples):
-        pictures, truths, broken = zip(*samples)
-        return (wire_pictures(pictures, self.shared), wire_array(pad_truths(truths), self.shared),
+        images, truths, broken = zip(*samples)
+        return (stack_to_shared(images, self.shared), to_shared(pad_truths(truths), self.shared),
                 [name for names in broken for name in names])
 
 
 class ValidationBatch:
-    """Batchify: (pictures (B, S, S, 3) uint8, indices as a list)."""
+    """Batchify: (images (B, S, S, 3) uint8, indices as a list)."""
 
     def __init__(self, shared):
         self.shared = shared
 
     def __call__(self, samples):
-        pictures, indices = zip(*samples)
-        return wire_pictures(pictures, self.shared), list(indices)
+        images, indices = zip(*samples)
+        return stack_to_shared(images, self.shared), list(indices)
 
 
-def training_loader(dataset, draws, workers, pin=False, batchify=TrainingBatch):
-    """The stock DataLoader over a BatchDraws; call `draws.start(epoch, batch)` before each pass.
+def training_loader(dataset, sampler, workers, pin=False, batchify=TrainingBatch):
+    """The stock DataLoader over a BatchSampler; call `sampler.start(epoch, batch)` before each pass.
 
-    batchify(shared) -> a function from samples to (arrays…, names of broken pictures)."""
-    return _loader(dataset, workers, batch_sampler=draws, batchify_fn=batchify(workers > 0), pin_memory=pin)
+    batchify(shared) -> a function from samples to (arrays…, names of broken images)."""
+    return _loader(dataset, workers, batch_sampler=sampler, batchify_fn=batchify(workers > 0), pin_memory=pin)
 
 
 def validation_loader(dataset, batch_size, workers):
-    """Every picture once, in order; the last batch may be smaller."""
+    """Every image once, in order; the last batch may be smaller."""
     return _loader(dataset, workers, batch_size=batch_size, last_batch="keep",
                    batchify_fn=ValidationBatch(workers > 0))
 
@@ -133,9 +133,9 @@ def _loader(dataset, workers, **options):
     return gluon.data.DataLoader(dataset, num_workers=workers, **options)
 
 
-def largest_batch(records, pictures, side, mixed):
+def largest_batch(records, images, side, mixed):
     """The arrays of a batch as large as one of these records can be, (B, side, side, 3) uint8 and (B, M, 6), of black
-    pictures without boxes."""
+    images without boxes."""
     most = sorted(len(record.boxes) for record in records)[-2 if mixed else -1:]
-    return (wire_array(np.zeros((pictures, side, side, 3), np.uint8), False),
-            wire_array(pad_truths([np.full((sum(most), TRUTH_COLUMNS), -1)] * pictures), False))
+    return (to_shared(np.zeros((images, side, side, 3), np.uint8), False),
+            to_shared(pad_truths([np.full((sum(most), TRUTH_COLUMNS), -1)] * images), False))

@@ -1,6 +1,6 @@
 """The sampler decides: everything random about a batch, drawn in the main process from a counter-based generator.
 
-A draw depends on nothing but (seed, epoch, batch, position), so batches are the same bits for any number of workers,
+A spec depends on nothing but (seed, epoch, batch, position), so batches are the same bits for any number of workers,
 nobody repeats another's draws, mixup can end at any epoch, and training resumes at any batch (paper, 3.1 and 3.6).
 """
 from __future__ import annotations
@@ -12,17 +12,17 @@ import numpy as np
 from gluon_bof.rng import Purpose, generator
 
 
-class Draw(NamedTuple):
+class SampleSpec(NamedTuple):
     """What a worker needs to make one sample. `partner` is -1 where nothing is mixed; `ratio` weighs `index`."""
 
     index: int
     partner: int
     ratio: float
     size: int
-    place: tuple  # (seed, epoch, batch, position), the key of the worker's own generator
+    key: tuple  # (seed, epoch, batch, position), the key of the worker's own generator
 
 
-def group_alike(order, keys, batch_size, rng, batches=32):
+def aspect_ratio_buckets(order, keys, batch_size, rng, batches=32):
     """The order with items of like keys next to each other, in shuffled batches: the items of every `batches` batches are
     sorted by key and their batches shuffled, so that every item stays near its place."""
     grouped = []
@@ -34,28 +34,28 @@ def group_alike(order, keys, batch_size, rng, batches=32):
     return np.concatenate(grouped)
 
 
-class BatchDraws:
-    """Batch sampler for `gluon.data.DataLoader`: lists of draws of one epoch.
+class BatchSampler:
+    """Batch sampler for `gluon.data.DataLoader`: lists of SampleSpec, of one epoch.
 
-    The pictures form one endless stream of shuffled rounds and an epoch is `pictures // batch_size` batches of it (at
-    least one), so no picture is dropped, none is seen much more often, and the run is as long as its schedule.
+    The images form one endless stream of shuffled rounds and an epoch is `images // batch_size` batches of it (at
+    least one), so no image is dropped, none is seen much more often, and the run is as long as its schedule.
 
     sizes: sides in pixels, one per batch, redrawn every `size_interval` batches. mix: MixRatio or None; applied in
     epochs before `mix_until`. shard: (rank, ranks), every process draws the same batch and takes its own part of it.
-    aspects: width over height of each picture, to bring alike ones together where batches are padded; or None."""
+    aspects: width over height of each image, to bring alike ones together where batches are padded; or None."""
 
-    def __init__(self, pictures, batch_size, seed, sizes, size_interval=10, mix=None, mix_until=0,
-                 epoch_pictures=None, shard=(0, 1), aspects=None):
+    def __init__(self, images, batch_size, seed, sizes, size_interval=10, mix=None, mix_until=0,
+                 epoch_images=None, shard=(0, 1), aspects=None):
         self.aspects = None if aspects is None or batch_size == 1 else np.asarray(aspects)
-        self.pictures = pictures
+        self.images = images
         self.batch_size = batch_size
         self.seed = seed
         self.sizes = tuple(sizes)
         self.size_interval = max(1, size_interval)
-        self.mix = mix if pictures > 1 else None  # a picture has no other to mix with
+        self.mix = mix if images > 1 else None  # an image has no other to mix with
         self.mix_until = mix_until
         self.shard = shard
-        self.batches = max(1, (epoch_pictures or pictures) // batch_size)
+        self.batches = max(1, (epoch_images or images) // batch_size)
         self._round = (None, None)
         self.start(0)
 
@@ -72,7 +72,7 @@ class BatchDraws:
             yield self.draw_batch(self.epoch, batch)
 
     def draw_batch(self, epoch, batch):
-        """The draws of one batch, in order."""
+        """The specs of one batch, in order."""
         iteration = epoch * self.batches + batch
         size = self.size_at(iteration)
         rank, ranks = self.shard
@@ -85,22 +85,22 @@ class BatchDraws:
         return int(self.sizes[rng.integers(len(self.sizes))])
 
     def _draw(self, epoch, batch, position, iteration, size):
-        index = self._picture_at(iteration * self.batch_size + position)
+        index = self._image_at(iteration * self.batch_size + position)
         partner, ratio = -1, 1.0
         if self.mix is not None and epoch < self.mix_until:
             rng = generator(Purpose.MIXUP, self.seed, epoch, batch, position)
             ratio = self.mix.draw(rng)
-            other = int(rng.integers(self.pictures - 1))
+            other = int(rng.integers(self.images - 1))
             if ratio < 1:
                 partner = other + (other >= index)
-        return Draw(index, partner, ratio, size, (self.seed, epoch, batch, position))
+        return SampleSpec(index, partner, ratio, size, (self.seed, epoch, batch, position))
 
-    def _picture_at(self, stream_position):
-        number, place = divmod(stream_position, self.pictures)
+    def _image_at(self, stream_position):
+        number, place = divmod(stream_position, self.images)
         if self._round[0] != number:
-            order = generator(Purpose.ORDER, self.seed, number).permutation(self.pictures)
+            order = generator(Purpose.ORDER, self.seed, number).permutation(self.images)
             if self.aspects is not None:
-                order = group_alike(order, self.aspects[order], self.batch_size,
+                order = aspect_ratio_buckets(order, self.aspects[order], self.batch_size,
                                     generator(Purpose.GROUPS, self.seed, number))
             self._round = (number, order)
         return int(self._round[1][place])

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from gluon_bof.data.voc import load_voc
-from gluon_bof.data.workers import settle_worker
+from gluon_bof.data.workers import init_worker
 from gluon_bof.errors import UserError
 
 CLASSES = ("circle", "cross", "ring", "triangle")
@@ -27,8 +27,8 @@ SEED = 20190211
 FRAMES = ((208, 160), (160, 208), (192, 192), (224, 160), (176, 176), (192, 144))  # width, height
 OVERSAMPLING = 2
 SIDES = (40, 96)  # of an object, in pixels
-LEAST_INSIDE = 0.65  # of an object, within the frame
-LEAST_VISIBLE = 0.7  # of an object, not covered by later ones
+MIN_INSIDE = 0.65  # of an object, within the frame
+MIN_VISIBLE = 0.7  # of an object, not covered by later ones
 DIFFICULT_BELOW = 0.8
 SURROUNDINGS = 4  # pixels around an object that its colour must stand out of
 EMPTY_SHARE = 0.03
@@ -109,9 +109,9 @@ def _write_set(root, splits):
 
 
 def _draw_side_by_side(folder, places):
-    """Write the pictures of these places, (split's number, index, name), with a process for every core."""
+    """Write the images of these places, (split's number, index, name), with a process for every core."""
     count = os.cpu_count() or 1
-    drawers = [Process(target=_write_pictures, args=(folder, places[first::count]), daemon=True) for first in range(count)]
+    drawers = [Process(target=_write_images, args=(folder, places[first::count]), daemon=True) for first in range(count)]
     for drawer in drawers:
         drawer.start()
     try:
@@ -125,23 +125,23 @@ def _draw_side_by_side(folder, places):
             drawer.join()
 
 
-def _write_pictures(folder, places):
+def _write_images(folder, places):
     """A drawer's work. Its exit status is the number of the error that stopped it."""
-    settle_worker()
+    init_worker()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this hears it too, and removes the folder
     try:
         for place in places:
-            _write_picture(folder, *place)
+            _write_image(folder, *place)
     except OSError as error:
         sys.exit(error.errno or errno.EIO)
 
 
-def _write_picture(folder, split, index, name):
-    picture, objects = draw_picture(split, index)
-    done = cv2.imwrite(str(folder / "JPEGImages" / f"{name}.jpg"), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+def _write_image(folder, split, index, name):
+    image, objects = draw_image(split, index)
+    done = cv2.imwrite(str(folder / "JPEGImages" / f"{name}.jpg"), image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     if not done:
-        raise OSError(errno.ENOSPC, "a picture could not be written", str(folder))
-    (folder / "Annotations" / f"{name}.xml").write_text(_annotation(name, picture.shape, objects))
+        raise OSError(errno.ENOSPC, "an image could not be written", str(folder))
+    (folder / "Annotations" / f"{name}.xml").write_text(_annotation(name, image.shape, objects))
 
 
 def _annotation(name, shape, objects):
@@ -155,7 +155,7 @@ def _annotation(name, shape, objects):
     return "\n".join(lines + ["</annotation>\n"])
 
 
-def draw_picture(split, index):
+def draw_image(split, index):
     """((H, W, 3) uint8 RGB, [(class name, (left, top, right, bottom), difficult)]), a pure function of its place."""
     rng = np.random.Generator(np.random.Philox(key=np.array((SEED, split), np.uint64),
                                                counter=np.array((0, index, 0, 0), np.uint64)))
@@ -165,12 +165,12 @@ def draw_picture(split, index):
     wanted = 0 if rng.random() < EMPTY_SHARE else rng.integers(2, 7)
     for _ in range(wanted):
         _place(rng, canvas, placed)
-    picture = cv2.resize(canvas.clip(0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(canvas.clip(0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.3:
-        picture = cv2.GaussianBlur(picture, (3, 3), rng.uniform(0.4, 0.9))
-    noise = rng.normal(0, rng.uniform(1, 6), picture.shape)
-    picture = (picture + noise).clip(0, 255).astype(np.uint8)
-    return picture, [(label, _tight_box(mask), _area(visible) < DIFFICULT_BELOW * _area(mask))
+        image = cv2.GaussianBlur(image, (3, 3), rng.uniform(0.4, 0.9))
+    noise = rng.normal(0, rng.uniform(1, 6), image.shape)
+    image = (image + noise).clip(0, 255).astype(np.uint8)
+    return image, [(label, _tight_box(mask), _area(visible) < DIFFICULT_BELOW * _area(mask))
                      for label, mask, visible in placed]
 
 
@@ -213,9 +213,9 @@ def _place(rng, canvas, placed):
     for _ in range(25):
         centre = rng.uniform(0, (width, height))
         mask, whole = _mask(label, outline, centre, height, width)
-        if _area(mask) < LEAST_INSIDE * whole:
+        if _area(mask) < MIN_INSIDE * whole:
             continue
-        if all(_area(visible & ~mask) >= LEAST_VISIBLE * _area(old) for _, old, visible in placed):
+        if all(_area(visible & ~mask) >= MIN_VISIBLE * _area(old) for _, old, visible in placed):
             break
     else:
         return
@@ -298,7 +298,7 @@ def _texture(rng, name, window):
 
 
 def _tight_box(mask):
-    """(left, top, right, bottom) in pixels of the finished picture, right and bottom exclusive."""
+    """(left, top, right, bottom) in pixels of the finished image, right and bottom exclusive."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     return (x // OVERSAMPLING, y // OVERSAMPLING,
             -(-(x + width) // OVERSAMPLING), -(-(y + height) // OVERSAMPLING))

@@ -9,7 +9,7 @@ from gluon_bof.backend import mx
 from gluon_bof.freebies.augmentation import FILL
 
 
-def wire_memory(shape, dtype, shared):
+def shared_buffer(shape, dtype, shared):
     """(MXNet's array, the numpy array of its memory): in memory that other processes see where it is `shared`."""
     target = mx.nd.empty(shape, ctx=mx.Context("cpu_shared" if shared else "cpu", 0), dtype=dtype)
     address = ctypes.c_void_p()
@@ -19,19 +19,19 @@ def wire_memory(shape, dtype, shared):
     return target, np.frombuffer(memory, dtype, count).reshape(shape)
 
 
-def wire_array(array, shared):
+def to_shared(array, shared):
     """The numpy array as MXNet's, in memory that other processes see where it is `shared`."""
-    target, memory = wire_memory(array.shape, array.dtype, shared)
+    target, memory = shared_buffer(array.shape, array.dtype, shared)
     memory[...] = array
     return target
 
 
-def wire_pictures(pictures, shared):
-    """(B, H, W, 3) uint8 of pictures of several sizes, each in the top left corner of its canvas, in one write."""
-    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
-    target, memory = wire_memory((len(pictures), height, width, 3), np.uint8, shared)
-    for place, picture in zip(memory, pictures):
-        place[:picture.shape[0], :picture.shape[1]] = picture
-        place[picture.shape[0]:] = FILL
-        place[:picture.shape[0], picture.shape[1]:] = FILL
+def stack_to_shared(images, shared):
+    """(B, H, W, 3) uint8 of images of several sizes, each in the top left corner of its canvas, in one write."""
+    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
+    target, memory = shared_buffer((len(images), height, width, 3), np.uint8, shared)
+    for place, image in zip(memory, images):
+        place[:image.shape[0], :image.shape[1]] = image
+        place[image.shape[0]:] = FILL
+        place[:image.shape[0], image.shape[1]:] = FILL
     return target

@@ -7,12 +7,12 @@ from gluon_bof.freebies.augmentation import whole_view
 
 
 def square(shape, size):
-    """(size, size): the aspect ratio goes, as YOLOv3's does in the paper. shape: (H, W, ...) of the picture."""
+    """(size, size): the aspect ratio goes, as YOLOv3's does in the paper. shape: (H, W, ...) of the image."""
     return size, size
 
 
 class ShortSide:
-    """(width, height) with the short side at `size` but the long one at most at `longest`, as Faster R-CNN's pictures."""
+    """(width, height) with the short side at `size` but the long one at most at `longest`, as Faster R-CNN's images."""
 
     def __init__(self, longest):
         self.longest = longest
@@ -26,8 +26,8 @@ class ShortSide:
         return max(1, int(round(width * scale))), max(1, int(round(height * scale)))
 
 
-class Sight(NamedTuple):
-    """How validation and prediction see a picture: fit and size as in training; interpolation: OpenCV's number, or None
+class EvalTransform(NamedTuple):
+    """How validation and prediction see an image: fit and size as in training; interpolation: OpenCV's number, or None
     for the one that suits the resize. A callable, shape (H, W, ...) -> View."""
 
     fit: object

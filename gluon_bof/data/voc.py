@@ -13,12 +13,12 @@ import numpy as np
 
 from gluon_bof.boxes import DetectionSet, Record
 from gluon_bof.data.faults import FaultPolicy, fit_box
-from gluon_bof.data.images import ENDINGS, finite_number, picture_size, unique_names
+from gluon_bof.data.images import ENDINGS, finite_number, image_size, unique_names
 from gluon_bof.errors import UserError
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
                "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
-HELD_OUT_EVERY = 5  # without split files, every fifth picture validates
+HELD_OUT_EVERY = 5  # without split files, every fifth image validates
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _LAYOUT = "a VOC set has Annotations/*.xml and JPEGImages/, in the folder itself or in VOC2007, VOC2012, ... below it"
@@ -36,7 +36,7 @@ class Object(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """One XML file: what it says of its picture, or `problem` says why it cannot be read."""
+    """One XML file: what it says of its image, or `problem` says why it cannot be read."""
 
     filename: str | None
     size: tuple | None  # width, height
@@ -45,46 +45,46 @@ class Annotation(NamedTuple):
 
 
 class Folder:
-    """One folder of VOC's layout: its annotations, pictures and split files by name."""
+    """One folder of VOC's layout: its annotations, images and split files by name."""
 
     def __init__(self, path):
         parts = {entry.name.lower(): entry.path for entry in sorted(os.scandir(path), key=lambda entry: entry.name,
                                                                     reverse=True) if entry.is_dir()}
         self.path = path
         self.annotation_folder = parts.get("annotations")
-        self.picture_folder = parts.get("jpegimages") or parts.get("images")
+        self.image_folder = parts.get("jpegimages") or parts.get("images")
         self.annotations = _files(self.annotation_folder, (".xml",))
-        self.pictures = _files(self.picture_folder, ENDINGS)
+        self.images = _files(self.image_folder, ENDINGS)
         main = os.path.join(parts["imagesets"], "Main") if "imagesets" in parts else None
         self.splits = _files(main, (".txt",)) or _files(parts.get("imagesets"), (".txt",))
 
     def annotation_path(self, image_id):
-        """Where the annotation of a picture is, or should be."""
+        """Where the annotation of an image is, or should be."""
         return self.annotations.get(image_id) or os.path.join(self.annotation_folder, image_id + ".xml")
 
-    def picture_path(self, image_id, filename):
-        """Where the picture is, found by its id, else by the annotation's <filename>; None if there is none."""
-        if image_id in self.pictures:
-            return self.pictures[image_id]
+    def image_path(self, image_id, filename):
+        """Where the image is, found by its id, else by the annotation's <filename>; None if there is none."""
+        if image_id in self.images:
+            return self.images[image_id]
         stem = os.path.splitext((filename or "").replace("\\", "/").rsplit("/", 1)[-1])[0]
-        return self.pictures.get(stem)
+        return self.images.get(stem)
 
 
 def load_voc(root, role, classes=None, on_bad_sample="error", split=None, name="voc", origin=None):
     """Read one part of a VOC-layout set -> DetectionSet.
 
     role: "train" (trainval of every year folder; train if there is no test part) or "val" (test, else val). Without
-    split files every fifth picture validates. split: comma-separated names of split files instead of the role's.
+    split files every fifth image validates. split: comma-separated names of split files instead of the role's.
     classes: names in the order of their ids; default: those of all annotations of the root, sorted. origin: whether
     pixels count from 0 or 1; default: 0 if any box of the root begins before 1. on_bad_sample: "error" raises at the
-    first fault, "skip" drops the box or the picture and lists it in `faults`.
+    first fault, "skip" drops the box or the image and lists it in `faults`.
     Raises UserError for a missing root or split, an empty one, and faults."""
     if role not in ("train", "val"):
         raise ValueError(f"role is train or val, not {role!r}")
     faults = FaultPolicy(on_bad_sample)
     names = unique_names(classes) if classes is not None else None
     folders = _open_folders(os.path.expanduser(root))
-    # which pictures belong to the part comes first: a wrong split name should not wait for thousands of annotations
+    # which images belong to the part comes first: a wrong split name should not wait for thousands of annotations
     members = [(folder, image_id) for folder, image_ids in _members(folders, role, split) for image_id in image_ids]
     found_names, found_origin = _survey(folders)
     if names is None:
@@ -97,7 +97,7 @@ def load_voc(root, role, classes=None, on_bad_sample="error", split=None, name="
                for record in [_read_record(folder, image_id, class_ids, origin, faults)] if record is not None]
     if not records:
         first = f"; the first: {faults.faults[0].path}: {faults.faults[0].message}" if faults.faults else ""
-        raise UserError(f"no usable picture is left of {len(members)}{first}", root, "mend the set")
+        raise UserError(f"none of its {len(members)} images can be used{first}", root, "fix the data set")
     return DetectionSet(name, names, records, faults.faults)
 
 
@@ -138,7 +138,7 @@ def _open_folders(root):
     if not folders:
         raise UserError("no data of VOC's layout in the folder", root, _LAYOUT)
     for folder in folders:
-        if folder.picture_folder is None:
+        if folder.image_folder is None:
             raise UserError("the folder has Annotations, but neither JPEGImages nor images", folder.path, _LAYOUT)
         if not folder.annotations:
             raise UserError("no annotation (.xml) in the folder", folder.annotation_folder, _LAYOUT)
@@ -174,7 +174,7 @@ def _members(folders, role, split):
     unique = [(folder, list(dict.fromkeys(ids))) for folder, ids in parts]
     if not any(ids for _, ids in unique):
         raise UserError(f"nothing to {'train' if role == 'train' else 'validate'} on: the split is empty",
-                        _where(parts[0][0], role, split), "list its pictures, one name a line")
+                        _where(parts[0][0], role, split), "list its images, one name a line")
     return _without_repeats(unique)
 
 
@@ -184,7 +184,7 @@ def _where(folder, role, split):
 
 
 def _without_repeats(parts):
-    """Each picture once, though two splits may list it."""
+    """Each image once, though two splits may list it."""
     seen = set()
     kept = []
     for folder, ids in parts:
@@ -233,20 +233,20 @@ def _role_ids(folder, role, tested):
 
 
 def _held_out(folder, role):
-    _log.warning("%s has no ImageSets/Main: every %dth picture validates, the others train",
+    _log.warning("%s has no ImageSets/Main: every %dth image validates, the others train",
                  folder.path, HELD_OUT_EVERY)
     return [image_id for index, image_id in enumerate(sorted(folder.annotations))
             if (index % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == (role == "val")]
 
 
 def _split_ids(folder, name):
-    """Picture ids of a split file. A line is an id, or an id and a flag (1, 0, and -1: not in the split)."""
+    """Image ids of a split file. A line is an id, or an id and a flag (1, 0, and -1: not in the split)."""
     path = folder.splits[name]
     try:
         with open(path, encoding="utf-8-sig") as file:
             lines = [line.strip() for line in file]
     except UnicodeDecodeError:
-        raise UserError("the split is not UTF-8 text", path, "list its pictures, one name a line") from None
+        raise UserError("the split is not UTF-8 text", path, "list its images, one name a line") from None
     return [image_id for line in lines if line for image_id in _line_ids(line, folder.annotations)]
 
 
@@ -347,24 +347,24 @@ def _is_set(text):
 
 
 def _read_record(folder, image_id, class_ids, origin, faults):
-    """Record of one picture, or None if a fault takes the whole picture."""
+    """Record of one image, or None if a fault takes the whole image."""
     source = folder.annotation_path(image_id)
     if image_id not in folder.annotations:
-        faults.report(source, "missing annotation", f"the annotation of picture {image_id!r} does not exist")
+        faults.report(source, "missing annotation", f"the annotation of image {image_id!r} does not exist")
         return None
     annotation = _annotation(source)
     if annotation.problem:
         faults.report(source, "malformed annotation", annotation.problem)
         return None
-    path = folder.picture_path(image_id, annotation.filename)
+    path = folder.image_path(image_id, annotation.filename)
     if path is None:
-        faults.report(os.path.join(folder.picture_folder, image_id + ENDINGS[0]), "missing picture",
-                   f"the picture of {os.path.basename(source)} does not exist (nor with another ending)")
+        faults.report(os.path.join(folder.image_folder, image_id + ENDINGS[0]), "missing image",
+                   f"the image of {os.path.basename(source)} does not exist (nor with another ending)")
         return None
     try:
-        width, height = picture_size(path)
+        width, height = image_size(path)
     except UserError as error:
-        faults.report(path, "broken picture", error.problem)
+        faults.report(path, "broken image", error.problem)
         return None
     rows = [(corners, class_ids[item.name], item.difficult) for item in annotation.objects
             for corners in [_corners(item, class_ids, origin, width, height, source, faults)] if corners is not None]
@@ -374,7 +374,7 @@ def _read_record(folder, image_id, class_ids, origin, faults):
 
 
 def _corners(item, class_ids, origin, width, height, source, faults):
-    """Corners in pixels from 0, inside the picture; None if a fault takes the box."""
+    """Corners in pixels from 0, inside the image; None if a fault takes the box."""
     if item.problem:
         faults.report(source, "malformed annotation", item.problem)
         return None

@@ -10,16 +10,16 @@ import sys
 import cv2
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
-_settled_process = None
+_initialised_process = None
 
 
-def settle_worker():
+def init_worker():
     """Once per process: one thread for OpenCV, whose own do not survive a fork, and a worker dies with whom it works for, also
     when that is killed."""
-    global _settled_process
-    if _settled_process == os.getpid():
+    global _initialised_process
+    if _initialised_process == os.getpid():
         return
-    _settled_process = os.getpid()
+    _initialised_process = os.getpid()
     cv2.setNumThreads(0)
     if multiprocessing.current_process().daemon:
         end_with_parent(signal.SIGKILL)

@@ -23,22 +23,22 @@ def coco_average_precision(detections, detection_set):
     "per_class", [AP of each class]: fractions, NaN where there is no ground truth.
 
     detections: [Detections] in the order of detection_set.records. The ground truth is annotation_file (its areas are
-    those of the outlines), for the records' pictures and the set's classes; without one it is the records'.
+    those of the outlines), for the records' images and the set's classes; without one it is the records'.
     Raises ValueError if detections and records differ in number, UserError if annotation_file can't be read."""
     _check_length(detections, detection_set)
     class_count = len(detection_set.classes)
-    # Pictures and classes are numbered anew, from 1, and annotations too: the JSON's ids may be text, and COCOeval
+    # Images and classes are numbered anew, from 1, and annotations too: the JSON's ids may be text, and COCOeval
     # takes a box with the id 0 for one that nothing found.
-    pictures, classes = range(1, len(detections) + 1), range(1, class_count + 1)
+    images, classes = range(1, len(detections) + 1), range(1, class_count + 1)
     truth = _from_json(detection_set) if detection_set.annotation_file else _from_records(detection_set.records)
-    found = [dict(row, area=row["bbox"][2] * row["bbox"][3]) for row in _result_rows(detections, pictures, classes)]
+    found = [dict(row, area=row["bbox"][2] * row["bbox"][3]) for row in _result_rows(detections, images, classes)]
     with contextlib.redirect_stdout(io.StringIO()):  # standard output belongs to the scripts' one JSON line
-        evaluation = COCOeval(_index(truth, pictures, classes), _index(found, pictures, classes), "bbox")
+        evaluation = COCOeval(_index(truth, images, classes), _index(found, images, classes), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     result = {name: float(value) if value > -1 else np.nan for name, value in zip(_NAMES, evaluation.stats)}
-    # of (IoU, recall, class, area, detections a picture): all areas, 100 detections
+    # of (IoU, recall, class, area, detections an image): all areas, 100 detections
     precision = evaluation.eval["precision"][:, :, :, 0, -1]
     result["per_class"] = [_mean_of_known(precision[:, :, index]) for index in range(class_count)]
     return result
@@ -58,11 +58,11 @@ def save_detections(path, detections, detection_set):
 
 def _check_length(detections, detection_set):
     if len(detections) != len(detection_set.records):
-        raise ValueError(f"{len(detections)} pictures of detections for {len(detection_set.records)} records")
+        raise ValueError(f"{len(detections)} images of detections for {len(detection_set.records)} records")
 
 
 def _result_rows(detections, image_ids, ids_of_classes):
-    """COCO's results, one dict a detection, in the order of the pictures."""
+    """COCO's results, one dict a detection, in the order of the images."""
     for image_id, found in zip(image_ids, detections):
         boxes = np.asarray(found.boxes, np.float64).reshape(-1, 4)
         # COCOeval counts a box that is not a number as a hit; one without area is the miss that it should be
@@ -93,7 +93,7 @@ def _from_records(records):
 
 
 def _from_json(detection_set):
-    """The JSON's annotations of the records' pictures and the set's classes, but for the malformed ones, which the
+    """The JSON's annotations of the records' images and the set's classes, but for the malformed ones, which the
     reader has reported or the user asked to skip."""
     numbers = {record.image_id: number for number, record in enumerate(detection_set.records, 1)}
     classes = {category_id: index for index, category_id in enumerate(category_ids(detection_set), 1)}
@@ -102,7 +102,7 @@ def _from_json(detection_set):
         try:
             number, index = numbers[entry["image_id"]], classes[entry["category_id"]]
             x, y, width, height = map(finite_number, entry["bbox"])
-        except (KeyError, TypeError, ValueError):  # of another picture or class, or malformed
+        except (KeyError, TypeError, ValueError):  # of another image or class, or malformed
             continue
         if width < 0 or height < 0:
             continue
@@ -123,10 +123,10 @@ def _read_annotations(path):
         raise UserError(f"the annotations cannot be read any more ({reason})", path, "put the file back") from None
 
 
-def _index(annotations, pictures, classes):
+def _index(annotations, images, classes):
     """pycocotools' index of annotations, which get their ids here."""
     index = COCO()
-    index.dataset = {"images": [{"id": number} for number in pictures],
+    index.dataset = {"images": [{"id": number} for number in images],
                      "categories": [{"id": number} for number in classes],
                      "annotations": [dict(entry, id=number) for number, entry in enumerate(annotations, 1)]}
     index.createIndex()

@@ -1,4 +1,4 @@
-"""A set of pictures -> what the network detects in each, in the picture's own pixels."""
+"""A set of images -> what the network detects in each, in the image's own pixels."""
 from __future__ import annotations
 
 import sys
@@ -11,18 +11,18 @@ from gluon_bof.inference.detector import unpack
 def detect(graph, loader, records, device, should_stop=lambda: False, progress=None):
     """[Detections] in the order of `records`, or None where should_stop said so.
 
-    graph: pictures (B, H, W, 3) uint8 -> ids, scores, boxes in input pixels. loader: a validation_loader."""
+    graph: images (B, H, W, 3) uint8 -> ids, scores, boxes in input pixels. loader: a validation_loader."""
     found = [None] * len(records)
     waiting = None
-    for pictures, indices in tqdm(loader, desc=progress, unit="batch", leave=False, file=sys.stderr,
+    for images, indices in tqdm(loader, desc=progress, unit="batch", leave=False, file=sys.stderr,
                                   disable=progress is None or not sys.stderr.isatty()):
         if should_stop():
             return None
-        outputs = graph(pictures.as_in_context(device))
+        outputs = graph(images.as_in_context(device))
         # the device works on this batch while the one before it is unpacked
         if waiting:
             _unpack(*waiting, records, found)
-        waiting = outputs, indices, pictures.shape[1:]
+        waiting = outputs, indices, images.shape[1:]
     if waiting:
         _unpack(*waiting, records, found)
     return found

@@ -1,7 +1,7 @@
 """Pascal VOC's average precision, 11-point (2007) and all-point (2010 on), with GluonCV's numbers.
 
-Where GluonCV leaves something open or goes wrong, ours is fixed: equal scores count in the order of the pictures, and
-within a picture in the order of its detections (GluonCV's order is that of an unstable sort); a box that is not a
+Where GluonCV leaves something open or goes wrong, ours is fixed: equal scores count in the order of the images, and
+within an image in the order of its detections (GluonCV's order is that of an unstable sort); a box that is not a
 number is a miss (GluonCV makes it a hit). On difficult boxes GluonCV and VOC's own kit agree: a detection that fits
 one best is neither hit nor miss, however many there are. The eleven points are GluonCV's, NumPy's rounding included:
 the fourth is 0.30000000000000004, which a recall of 3/10 does not reach; the kit's MATLAB may round otherwise.
@@ -18,14 +18,14 @@ def voc_average_precision(detections, records, class_count, iou_threshold=0.5, e
     """(class_count,) float64 average precision in [0, 1]; NaN for a class without a box that is neither difficult nor
     crowd.
 
-    detections: [Detections], records: [Record], one of each a picture, in the same order; boxes in the picture's own
+    detections: [Detections], records: [Record], one of each an image, in the same order; boxes in the image's own
     pixels. eleven_point: VOC2007's, else all points. Raises ValueError if the two lists differ in length."""
     if len(detections) != len(records):
-        raise ValueError(f"{len(detections)} pictures of detections for {len(records)} records")
+        raise ValueError(f"{len(detections)} images of detections for {len(records)} records")
     classes = _joined([found.classes for found in detections], np.int64)
     scores = _joined([found.scores for found in detections], np.float64)
     targets = _targets(detections, records, iou_threshold)
-    truths = _joined([record.classes[~_excused(record)] for record in records], np.int64)
+    truths = _joined([record.classes[~_difficult(record)] for record in records], np.int64)
     precision_of = _eleven_point if eleven_point else _all_point
     ap = np.full(class_count, np.nan)
     for index in range(class_count):
@@ -52,7 +52,7 @@ def per_class_table(ap, classes):
     return "\n".join(f"{name:<{width}}  {value:>6}" for name, value in rows)
 
 
-def _excused(record):
+def _difficult(record):
     """(M,) bool: boxes whose detection is neither hit nor miss."""
     return record.difficult | record.crowd
 
@@ -62,7 +62,7 @@ def _joined(arrays, dtype):
 
 
 def _targets(detections, records, iou_threshold):
-    """What each detection of all pictures found: the ground truth's number in the whole set, _MISS or _DIFFICULT."""
+    """What each detection of all images found: the ground truth's number in the whole set, _MISS or _DIFFICULT."""
     targets = []
     first = 0
     for found, record in zip(detections, records):
@@ -73,7 +73,7 @@ def _targets(detections, records, iou_threshold):
             overlap[~((found.classes[:, None] == record.classes) & (overlap >= iou_threshold))] = -1
             best = overlap.argmax(axis=1)
             hit = overlap[np.arange(len(best)), best] >= 0
-            target[hit] = np.where(_excused(record)[best], _DIFFICULT, first + best)[hit]
+            target[hit] = np.where(_difficult(record)[best], _DIFFICULT, first + best)[hit]
         targets.append(target)
         first += len(record.boxes)
     return _joined(targets, np.int64)
@@ -103,15 +103,15 @@ def _curve(targets, positives):
     return hit_count / positives, hit_count / np.maximum(counted, 1)
 
 
-def _ceiling(precision):
+def _precision_envelope(precision):
     """Highest precision at this recall or a greater one."""
     return np.maximum.accumulate(precision[::-1])[::-1]
 
 
 def _eleven_point(recall, precision):
-    at_points = np.append(_ceiling(precision), 0)[np.searchsorted(recall, _ELEVEN_POINTS)]
+    at_points = np.append(_precision_envelope(precision), 0)[np.searchsorted(recall, _ELEVEN_POINTS)]
     return at_points.sum() / len(_ELEVEN_POINTS)
 
 
 def _all_point(recall, precision):
-    return np.sum(np.diff(recall, prepend=0) * _ceiling(precision))
+    return np.sum(np.diff(recall, prepend=0) * _precision_envelope(precision))

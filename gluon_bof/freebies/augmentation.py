@@ -1,6 +1,6 @@
 """Augmentations of section 3.3: colour, expansion, constrained crop, flip, resize with random interpolation.
 
-First everything is drawn (`Augmentation.draw` -> `View`), then the picture is rendered (`render`) and the boxes follow
+First everything is drawn (`Augmentation.draw` -> `View`), then the image is rendered (`render`) and the boxes follow
 (`follow`): two pure functions of what was drawn. The distributions are those of GluonCV's YOLOv3 transform.
 """
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from gluon_bof import boxes
 
-MEAN = (0.485, 0.456, 0.406)  # ImageNet's, in units of 255; also the colour of an expanded picture's margin
+MEAN = (0.485, 0.456, 0.406)  # ImageNet's, in units of 255; also the colour of an expanded image's margin
 STD = (0.229, 0.224, 0.225)
 FILL = tuple(round(255 * mean) for mean in MEAN)
 
@@ -25,22 +25,22 @@ CROP_TRIALS = 50
 CROP_EARLY = 8  # trials that are looked at first: most demands are met by then, and the rest need not be computed
 CROP_SCALE = (0.3, 1.0)
 CROP_ASPECT = 2.0
-EXPAND_MOST = 4.0
+EXPAND_MAX = 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """How one picture is looked at. All in pixels of the picture; colour is a (3, 4) map of RGB or None."""
+    """How one image is looked at. All in pixels of the image; colour is a (3, 4) map of RGB or None."""
 
-    offset: tuple  # where the picture lies on the canvas: right, down
+    offset: tuple  # where the image lies on the canvas: right, down
     window: tuple  # what is cut from the canvas: left, top, width, height
     size: tuple  # width and height that the window is resized to
     interpolation: int  # OpenCV's number
     flip: bool
     colour: np.ndarray | None
 
-    def of_part_seen(self, shape):
-        """(slices of a picture of this shape (H, W, ...) that hold all of it that is seen, the View of that part)."""
+    def crop_to_visible(self, shape):
+        """(slices of an image of this shape (H, W, ...) that hold all of it that is seen, the View of that part)."""
         left, top, width, height = self.window
         right, down = self.offset
         x0, y0 = max(0, left - right), max(0, top - down)
@@ -65,7 +65,7 @@ class Augmentation:
         return cls(False, False, False, False, False)
 
     def draw(self, rng, shape, truth, size):
-        """Draw a View of a picture of this shape (H, W, ...) with these boxes, at `size` = (width, height)."""
+        """Draw a View of an image of this shape (H, W, ...) with these boxes, at `size` = (width, height)."""
         height, width = shape[:2]
         colour = draw_colour(rng) if self.colour else None
         offset, canvas = (0, 0), (width, height)
@@ -85,7 +85,7 @@ class Augmentation:
 
 
 def whole_view(shape, size, interpolation=None):
-    """A View of a whole picture of this shape (H, W, ...) at `size` = (width, height), unchanged otherwise."""
+    """A View of a whole image of this shape (H, W, ...) at `size` = (width, height), unchanged otherwise."""
     old = (shape[1], shape[0])
     how = best_interpolation(old, size) if interpolation is None else interpolation
     return View((0, 0), (0, 0) + old, size, how, False, None)
@@ -129,8 +129,8 @@ def draw_colour(rng):
 
 
 def draw_expansion(rng, width, height):
-    """Where the picture lies on a canvas up to four times as wide and high: ((right, down), (width, height))."""
-    ratio = rng.uniform(1, EXPAND_MOST)
+    """Where the image lies on a canvas up to four times as wide and high: ((right, down), (width, height))."""
+    ratio = rng.uniform(1, EXPAND_MAX)
     canvas = int(width * ratio), int(height * ratio)
     offset = int(rng.integers(canvas[0] - width + 1)), int(rng.integers(canvas[1] - height + 1))
     return offset, canvas
@@ -151,10 +151,10 @@ def draw_crop(rng, truth, width, height):
         return tuple(int(value) for value in trials[0, 0])
 
     candidates = [(0, 0, width, height)]
-    first = _first_good(trials[:, :CROP_EARLY], truth)
+    first = _first_satisfying(trials[:, :CROP_EARLY], truth)
     late = np.flatnonzero(first < 0)
     if len(late):
-        first[late] = _first_good(trials[late], truth, late)
+        first[late] = _first_satisfying(trials[late], truth, late)
     candidates += [tuple(int(value) for value in trials[row, column]) for row, column in enumerate(first) if column >= 0]
     for choice in rng.permutation(len(candidates)):
         if len(boxes.crop(truth, *candidates[choice])):
@@ -162,7 +162,7 @@ def draw_crop(rng, truth, width, height):
     return 0, 0, width, height
 
 
-def _first_good(trials, truth, demands=slice(None)):
+def _first_satisfying(trials, truth, demands=slice(None)):
     """(D,) the number of the first trial that meets each demand, or -1. trials: (D, T, 4) left, top, width, height;
     demands: which rows of CROP_IOU these are."""
     corners = np.concatenate([trials[..., :2], trials[..., :2] + trials[..., 2:]], axis=-1).reshape(-1, 4)
@@ -176,10 +176,10 @@ def _first_good(trials, truth, demands=slice(None)):
 PHASE = 0.005  # pixels that a part of a window may be off by when it is resized alone
 
 
-def render(picture, view):
-    """The picture as the view shows it, (view height, view width, 3) uint8; margins have the fill colour."""
-    part, view = view.of_part_seen(picture.shape)
-    visible = picture[part]
+def render(image, view):
+    """The image as the view shows it, (view height, view width, 3) uint8; margins have the fill colour."""
+    part, view = view.crop_to_visible(image.shape)
+    visible = image[part]
     if not visible.size:  # the window lies in the margin
         return np.full((view.size[1], view.size[0], 3), FILL, np.uint8)
     left, top, width, height = view.window
@@ -187,7 +187,7 @@ def render(picture, view):
     x1, y1 = x0 + visible.shape[1], y0 + visible.shape[0]
     if view.colour is not None:
         visible = cv2.transform(visible, view.colour)
-    across, under = (_part(*place, view.interpolation) for place in
+    across, under = (_visible_span(*place, view.interpolation) for place in
                      ((x0 - left, x1 - left, width, view.size[0]), (y0 - top, y1 - top, height, view.size[1])))
     visible = _bordered(visible, y0 - top - under[2], under[3] - (y1 - top), x0 - left - across[2], across[3] - (x1 - left))
     seen = _resize(visible, (across[1] - across[0], under[1] - under[0]), view.interpolation)
@@ -195,22 +195,22 @@ def render(picture, view):
     return cv2.flip(seen, 1) if view.flip else seen
 
 
-def _resize(picture, size, interpolation):
+def _resize(image, size, interpolation):
     """OpenCV's resize; Lanczos through float32, in half the time of OpenCV's integers, from which it differs by a rounding."""
     if interpolation != cv2.INTER_LANCZOS4:
-        return cv2.resize(picture, size, interpolation=interpolation)
-    seen = cv2.resize(picture.astype(np.float32), size, interpolation=interpolation)
+        return cv2.resize(image, size, interpolation=interpolation)
+    seen = cv2.resize(image.astype(np.float32), size, interpolation=interpolation)
     cv2.threshold(seen, 0, 0, cv2.THRESH_TOZERO, seen)
     return cv2.convertScaleAbs(seen)
 
 
-def _bordered(picture, *margins):
-    """The picture with margins of so many pixels above, below, left and right of it."""
-    return cv2.copyMakeBorder(picture, *margins, cv2.BORDER_CONSTANT, value=FILL) if any(margins) else picture
+def _bordered(image, *margins):
+    """The image with margins of so many pixels above, below, left and right of it."""
+    return cv2.copyMakeBorder(image, *margins, cv2.BORDER_CONSTANT, value=FILL) if any(margins) else image
 
 
-def _part(begin, end, side, size, interpolation):
-    """(i, j, a, b): pixels i to j of the resized window of `size` see the picture, which lies from begin to end of the window's
+def _visible_span(begin, end, side, size, interpolation):
+    """(i, j, a, b): pixels i to j of the resized window of `size` see the image, which lies from begin to end of the window's
     `side`; they come of its pixels a to b. All beyond is margin, and large: it need not be resized to know its colour.
 
     A part is resized as within the whole if it begins and ends where old and new pixels meet."""
@@ -227,7 +227,7 @@ def _part(begin, end, side, size, interpolation):
     return i, j, round(i * scale), round(j * scale)
 
 
-def follow(truth, view):
+def transform_boxes(truth, view):
     """The boxes as the view shows them, (K, 6); those whose centre falls outside the window go."""
     seen = boxes.crop(boxes.translate(truth, *view.offset), *view.window)
     seen = boxes.resize(seen, view.size[0] / view.window[2], view.size[1] / view.window[3])

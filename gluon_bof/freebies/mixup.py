@@ -1,4 +1,4 @@
-"""Visually coherent mixup: blend two pictures and merge their boxes, geometry kept (paper, section 3.1, Fig. 3)."""
+"""Visually coherent mixup: blend two images and merge their boxes, geometry kept (paper, section 3.1, Fig. 3)."""
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -9,8 +9,8 @@ import numpy as np
 WEIGHT = 5  # column of the mix weight in a truth
 
 
-def blend_pictures(a, b, ratio):
-    """Blend two pictures without resizing either, aligned at their top left corner.
+def blend_images(a, b, ratio):
+    """Blend two images without resizing either, aligned at their top left corner.
 
     a, b: (H, W, 3) uint8; ratio: weight of a, in [0, 1].
     Returns (max H, max W, 3) uint8, black where neither reaches. Raises ValueError if ratio is outside its range."""
@@ -23,21 +23,21 @@ def blend_pictures(a, b, ratio):
     # where both lie the sum is rounded once, not twice
     if height and width:
         canvas[:height, :width] = cv2.addWeighted(a[:height, :width], ratio, b[:height, :width], 1 - ratio, 0)
-    for picture, weight in ((a, ratio), (b, 1 - ratio)):
-        tall, wide = picture.shape[:2]
+    for image, weight in ((a, ratio), (b, 1 - ratio)):
+        tall, wide = image.shape[:2]
         for alone in (np.s_[height:tall, :wide], np.s_[:height, width:wide]):  # below, and to the right
-            if picture[alone].size:
-                canvas[alone] = cv2.convertScaleAbs(picture[alone], alpha=weight)
+            if image[alone].size:
+                canvas[alone] = cv2.convertScaleAbs(image[alone], alpha=weight)
     return canvas
 
 
 def mixed_shape(a, b):
-    """(height, width, 3) of the blend of pictures of these shapes."""
+    """(height, width, 3) of the blend of images of these shapes."""
     return max(a[0], b[0]), max(a[1], b[1]), 3
 
 
 def merge_truths(a, b, ratio, weighted=True):
-    """All boxes of both pictures, (Ma + Mb, 6), those of a weighing ratio and those of b 1 - ratio.
+    """All boxes of both images, (Ma + Mb, 6), those of a weighing ratio and those of b 1 - ratio.
 
     weighted=False leaves every weight at 1 (Table 1's row without weighted loss)."""
     merged = np.concatenate([a, b])

@@ -18,7 +18,7 @@ def norm_layer(synchronised, contexts):
     return mx.gluon.contrib.nn.SyncBatchNorm, {"num_devices": len(contexts)}
 
 
-class LearningBatchNorm(gluon.nn.BatchNorm):
+class AliasedBatchNorm(gluon.nn.BatchNorm):
     """BatchNorm on one device under the names that SyncBatchNorm has on many, so that weights fit both."""
 
     def _alias(self):

@@ -11,7 +11,7 @@ from gluon_bof.data.transforms import square
 from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import render
-from gluon_bof.models.build import build_network, sight_of
+from gluon_bof.models.build import build_network, eval_transform
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.weights.load import load_weights
 from gluon_bof.weights.resolve import find
@@ -25,30 +25,30 @@ class Detector:
         self.options = options
         self.classes = tuple(network.classes)
         self.device = device
-        self.sight = sight_of(options)
+        self.sight = eval_transform(options)
         self.graph = InferenceGraph(network)
         # a network that sees many shapes would keep memory for each of them
         if not getattr(options, "disable_hybridization", False):
             self.graph.hybridize(static_alloc=self.sight.fit is square)
 
-    def rehearse(self, pictures):
-        """One batch of black pictures: takes the memory that validation will need, see Step.rehearse."""
+    def warm_up(self, images):
+        """One batch of black images: takes the memory that validation will need, see Step.rehearse."""
         side = self.options.data_shape
-        self.graph(mx.nd.zeros((pictures, side, side, 3), ctx=self.device, dtype=np.uint8))
+        self.graph(mx.nd.zeros((images, side, side, 3), ctx=self.device, dtype=np.uint8))
         mx.nd.waitall()
 
-    def detect(self, pictures):
-        """[Detections] of pictures (H, W, 3) uint8 RGB of any size, in each one's own pixels."""
+    def detect(self, images):
+        """[Detections] of images (H, W, 3) uint8 RGB of any size, in each one's own pixels."""
         found = []
-        for picture in pictures:
-            seen = render(picture, self.sight(picture.shape))
+        for image in images:
+            seen = render(image, self.sight(image.shape))
             outputs = self.graph(mx.nd.array(seen[None], ctx=self.device, dtype=np.uint8))
-            found.append(unpack(*(output.asnumpy()[0] for output in outputs), seen.shape, picture.shape))
+            found.append(unpack(*(output.asnumpy()[0] for output in outputs), seen.shape, image.shape))
         return found
 
 
 def unpack(ids, scores, boxes, seen, shape):
-    """Detections, best score first, in the pixels of a picture of this shape (H, W, …), of one picture's outputs (D, 1),
+    """Detections, best score first, in the pixels of an image of this shape (H, W, …), of one image's outputs (D, 1),
     (D, 1), (D, 4) in the pixels of what the network has seen."""
     kept = np.flatnonzero(ids[:, 0] >= 0)
     kept = kept[np.argsort(-scores[kept, 0], kind="stable")]

@@ -13,36 +13,36 @@ import numpy as np
 
 from gluon_bof._version import __version__
 from gluon_bof.backend import gluon, mx
-from gluon_bof.data.shapes import draw_picture
+from gluon_bof.data.shapes import draw_image
 from gluon_bof.data.transforms import square
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD, render, whole_view
 from gluon_bof.inference.onnx_operators import OPSET, translations
 from gluon_bof.models.preprocess import InferenceGraph
-from gluon_bof.options.yolo3 import LONGEST_SIDE
+from gluon_bof.options.yolo3 import MAX_SIDE
 from gluon_bof.weights.formats import params as params_format
 
-INPUT = "picture"
+INPUT = "image"
 DETECTIONS = ("ids", "scores", "boxes")
 IR_VERSION = 8  # of the file format, that of opset 16: older runtimes read it too
 SCORE_TOLERANCE = 1e-4
 BOX_TOLERANCE = 0.05  # pixels; MXNet's own two ways to compute on the CPU came 0.01 apart in a Darknet-53
 # Where two overlapping boxes score the same but for rounding, chance says which suppresses the other
-FEW, MOST_UNMATCHED = 2, 0.01
-SIDE = 32  # YOLOv3 halves a picture five times
-AS_MANY = -1  # a side of an array that is as long as there are pictures
+FEW, MAX_UNMATCHED = 2, 0.01
+SIDE = 32  # YOLOv3 halves an image five times
+AS_MANY = -1  # a side of an array that is as long as there are images
 IN_ITS_PLACE = "give --format mxnet, which keeps every network bit for bit"
-TRIALS = 4  # drawn pictures that an export is checked with
-SHORT_TO_LONG = 3 / 4  # Faster R-CNN's picture where no size is given
+TRIALS = 4  # drawn images that an export is checked with
+SHORT_TO_LONG = 3 / 4  # Faster R-CNN's image where no size is given
 INTERPOLATIONS = {None: "area where both sides shrink, cubic where both grow, else linear", cv2.INTER_LINEAR: "linear"}
 
 
 class Check(NamedTuple):
-    """An exported file beside MXNet: pictures and detections compared, largest differences of scores and of boxes in pixels,
+    """An exported file beside MXNet: images and detections compared, largest differences of scores and of boxes in pixels,
     and how many detections only one of the two has."""
 
-    pictures: int
+    images: int
     detections: int
     score_difference: float
     box_difference: float
@@ -50,16 +50,16 @@ class Check(NamedTuple):
 
 
 class CandidateGraph(gluon.HybridBlock):
-    """(pictures (B, H, W, 3) uint8) -> what YOLOv3 suppresses: boxes (B, N, 4) in input pixels, scores (B, N, K)."""
+    """(images (B, H, W, 3) uint8) -> what YOLOv3 suppresses: boxes (B, N, 4) in input pixels, scores (B, N, K)."""
 
     def __init__(self, graph, **keywords):
         super().__init__(**keywords)
         self.normalise = graph.normalise
         self.network = graph.network
 
-    def hybrid_forward(self, F, pictures):
+    def hybrid_forward(self, F, images):
         network = self.network
-        parts = [output(tip) for output, tip in zip(network.yolo_outputs, network._tips(F, self.normalise(pictures)))]
+        parts = [output(tip) for output, tip in zip(network.yolo_outputs, network._tips(F, self.normalise(images)))]
         boxes, scores = (F.concat(*part, dim=1) for part in zip(*parts))
         return boxes, scores
 
@@ -72,7 +72,7 @@ def input_size(detector, size=None):
     """(height, width) that the exported network sees; size: one given, checked, else that of validation.
 
     Raises UserError for a size that the network cannot take."""
-    longest = LONGEST_SIDE if is_yolo3(detector) else detector.options.image_max_size
+    longest = MAX_SIDE if is_yolo3(detector) else detector.options.image_max_size
     if size is None:
         short = detector.sight.size
         size = (short, short) if detector.sight.fit is square else (short, min(longest, round(short / SHORT_TO_LONG)))
@@ -80,20 +80,20 @@ def input_size(detector, size=None):
         raise UserError(f"the size {size} is not a height and a width", remedy="give (416, 416)")
     height, width = size
     if is_yolo3(detector) and (height % SIDE or width % SIDE):
-        raise UserError(f"YOLOv3 cannot see pictures of {height} x {width}", remedy=f"give multiples of {SIDE}")
+        raise UserError(f"YOLOv3 cannot see images of {height} x {width}", remedy=f"give multiples of {SIDE}")
     if not SIDE <= min(size) <= max(size) <= longest:
-        raise UserError(f"this network cannot see pictures of {height} x {width}",
+        raise UserError(f"this network cannot see images of {height} x {width}",
                         remedy=f"give sides from {SIDE} to {longest}")
     return int(height), int(width)
 
 
-def export_onnx(detector, path, size=None, post=True, pictures=()):
-    """Write an ONNX file (opset 16) for pictures of one size and compare it with MXNet in onnxruntime. Returns Check.
+def export_onnx(detector, path, size=None, post=True, images=()):
+    """Write an ONNX file (opset 16) for images of one size and compare it with MXNet in onnxruntime. Returns Check.
 
-    The input is raw pictures (B, H, W, 3) uint8 RGB, normalised inside: any B for YOLOv3, one for Faster R-CNN. post: outputs
+    The input is raw images (B, H, W, 3) uint8 RGB, normalised inside: any B for YOLOv3, one for Faster R-CNN. post: outputs
     are ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in input pixels, -1 where there is none; else YOLOv3's boxes (B, N, 4)
     and scores (B, N, K), or Faster R-CNN's rows (K, P, 6) of id, score and box, both before the last suppression.
-    pictures: (H, W, 3) uint8 ones to check with besides some that are drawn.
+    images: (H, W, 3) uint8 ones to check with besides some that are drawn.
     Raises UserError where onnx is not installed or MXNet cannot express the network in it, where the two disagree or have
     nothing to compare, and where the file cannot be written."""
     onnx, onnxruntime = onnx_packages()
@@ -106,14 +106,14 @@ def export_onnx(detector, path, size=None, post=True, pictures=()):
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 3
     session = onnxruntime.InferenceSession(data, quiet, providers=["CPUExecutionProvider"])
-    check = _compare(detector, symbol, lambda seen: session.run(names, {INPUT: seen}), size, post, pictures,
+    check = _compare(detector, symbol, lambda seen: session.run(names, {INPUT: seen}), size, post, images,
                      batches=(1, 2) if is_yolo3(detector) else (1,))
     _refuse_disagreement(check, path, "onnxruntime")
     write_atomically(path, data)
     return check
 
 
-def export_mxnet(detector, prefix, size=None, post=True, pictures=()):
+def export_mxnet(detector, prefix, size=None, post=True, images=()):
     """Write PREFIX-symbol.json, PREFIX-0000.params and the description PREFIX.json, as MXNet's `SymbolBlock.imports` and
     `model.load_checkpoint` read them; input and outputs as `export_onnx`'s, at any size. Returns Check, whose differences
     are 0 or the two disagree. Raises UserError as `export_onnx` does; all three files appear, or none."""
@@ -132,7 +132,7 @@ def export_mxnet(detector, prefix, size=None, post=True, pictures=()):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the input's type, which whoever calls it brings
                 block = gluon.SymbolBlock.imports(f"{staged}-symbol.json", [INPUT], f"{staged}-0000.params", detector.device)
-            check = _compare(detector, symbol, lambda seen: _arrays(block(_on_device(detector, seen))), size, post, pictures)
+            check = _compare(detector, symbol, lambda seen: _arrays(block(_on_device(detector, seen))), size, post, images)
             _refuse_disagreement(check, prefix, "MXNet from these files", exactly=True)
             for ending in files:
                 os.replace(staged + ending, prefix + ending)
@@ -145,8 +145,8 @@ def export_mxnet(detector, prefix, size=None, post=True, pictures=()):
 
 def description(detector, size, post):
     """What a program has to know to feed the exported network and read its answer: a dict of JSON's types."""
-    fit = "the whole picture is stretched to the input's size" if detector.sight.fit is square else \
-        f"short side {detector.sight.size}, long side at most {detector.sight.fit.longest}; another size stretches the picture"
+    fit = "the whole image is stretched to the input's size" if detector.sight.fit is square else \
+        f"short side {detector.sight.size}, long side at most {detector.sight.fit.longest}; another size stretches the image"
     if post:
         outputs = {"ids": "class of each detection, -1 where there is none", "scores": "in 0..1",
                    "boxes": "xmin, ymin, xmax, ymax in pixels of the input; they may reach beyond it"}
@@ -157,10 +157,10 @@ def description(detector, size, post):
     return {"producer": f"gluon_bof {__version__}", "network": detector.options.network,
             "detector": "yolo3" if is_yolo3(detector) else "faster_rcnn", "classes": list(detector.classes),
             "input": {"name": INPUT, "type": "uint8", "layout": "NHWC", "colour": "RGB", "height": size[0], "width": size[1],
-                      "pictures": "any number" if is_yolo3(detector) else 1},
+                      "images": "any number" if is_yolo3(detector) else 1},
             "resize": {"fit": fit, "interpolation": INTERPOLATIONS[detector.sight.interpolation]},
             "mean": list(MEAN), "std": list(STD),
-            "preprocessing": "inside the graph: (picture / 255 - mean) / std, then NCHW float32",
+            "preprocessing": "inside the graph: (image / 255 - mean) / std, then NCHW float32",
             "post_processing": "suppression within each class, inside the graph" if post else "none",
             "nms_threshold": detector.network.nms_thresh, "outputs": outputs}
 
@@ -214,17 +214,17 @@ def _values(detector, symbol):
     return {name: parameter.data() for name, parameter in detector.network.collect_params().items() if name in needed}
 
 
-def _shapes(symbol, size, pictures):
-    """{(node's name, output's number): shape} of everything within a symbol for this number of pictures."""
+def _shapes(symbol, size, images):
+    """{(node's name, output's number): shape} of everything within a symbol for this number of images."""
     internals = symbol.get_internals()
     graph = json.loads(internals.tojson())
-    _, shapes, _ = internals.infer_shape(**{INPUT: (pictures, *size, 3)})
+    _, shapes, _ = internals.infer_shape(**{INPUT: (images, *size, 3)})
     return {(graph["nodes"][number]["name"], output): shape for (number, output, *_), shape in zip(graph["heads"], shapes)}
 
 
 def _shapes_of_any(symbol, size):
-    """As `_shapes`, with AS_MANY where a side grows with the number of pictures."""
-    one, two = (_shapes(symbol, size, pictures) for pictures in (1, 2))
+    """As `_shapes`, with AS_MANY where a side grows with the number of images."""
+    one, two = (_shapes(symbol, size, images) for images in (1, 2))
     return {place: tuple(side if side == other else AS_MANY for side, other in zip(shape, two[place]))
             for place, shape in one.items()}
 
@@ -251,7 +251,7 @@ def _onnx_model(detector, symbol, names, size):
     graph.output.extend(outputs[name] for name in names)
     if is_yolo3(detector):
         for entry in (*graph.input, *graph.output):
-            entry.type.tensor_type.shape.dim[0].dim_param = "pictures"
+            entry.type.tensor_type.shape.dim[0].dim_param = "images"
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
                               producer_name="gluon_bof", producer_version=__version__)
     onnx.checker.check_model(model)
@@ -266,7 +266,7 @@ def _refuse_untranslated(symbol, registry):
 
 
 def _tidy(graph):
-    """Leave the picture as the only input, no unused constants, and a name of its own for each node, as runtimes want it."""
+    """Leave the image as the only input, no unused constants, and a name of its own for each node, as runtimes want it."""
     used = {name for node in graph.node for name in node.input}
     constants = [constant for constant in graph.initializer if constant.name in used]
     known = {constant.name for constant in graph.initializer}
@@ -278,23 +278,23 @@ def _tidy(graph):
         node.name = f"{number}_{node.op_type}"
 
 
-def _compare(detector, symbol, run, size, post, pictures, batches=(1,)):
+def _compare(detector, symbol, run, size, post, images, batches=(1,)):
     """Check of run(seen (B, H, W, 3) uint8) -> arrays, B going round `batches`, against the detector's own graph, which sees a
-    picture at a time."""
+    image at a time."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ours = detector.graph if post else \
             gluon.SymbolBlock(symbol, mx.sym.Variable(INPUT), params=detector.network.collect_params())
-    seen = [render(picture, whole_view(picture.shape, size[::-1], detector.sight.interpolation))
-            for picture in (*pictures, *(draw_picture(0, number)[0] for number in range(TRIALS)))]
+    seen = [render(image, whole_view(image.shape, size[::-1], detector.sight.interpolation))
+            for image in (*images, *(draw_image(0, number)[0] for number in range(TRIALS)))]
     checks = []
     for count in itertools.cycle(batches):
         batch, seen = seen[:count], seen[count:]
         if not batch:
             break
         found = run(np.stack(batch))
-        for number, picture in enumerate(batch):
-            wanted = _arrays(ours(_on_device(detector, picture[None])))
+        for number, image in enumerate(batch):
+            wanted = _arrays(ours(_on_device(detector, image[None])))
             of_one = [array[number:number + 1] for array in found] if max(batches) > 1 else found
             checks.append(_differences(wanted, of_one, max(size)))
     numbers, scores, boxes, unmatched = zip(*checks)
@@ -310,7 +310,7 @@ def _arrays(outputs):
 
 
 def _differences(wanted, found, reach):
-    """(rows, largest difference of scores, of boxes, rows without a partner) of two networks' outputs for one picture."""
+    """(rows, largest difference of scores, of boxes, rows without a partner) of two networks' outputs for one image."""
     if len(wanted) == 2:  # YOLOv3's candidates, whose order is that of the cells
         (boxes, scores), (other_boxes, other_scores) = wanted, found
         return boxes.shape[1], np.abs(scores - other_scores).max(), _apart(boxes, other_boxes, reach).max(), 0
@@ -348,10 +348,10 @@ def match_rows(wanted, found, reach):
 
 def _refuse_disagreement(check, path, other, exactly=False):
     if not check.detections and not check.unmatched:
-        raise UserError("nothing is detected in the pictures that an export is checked with", path,
-                        "give some that show its objects: --check PICTURE")
+        raise UserError("nothing is detected in the images that an export is checked with", path,
+                        "give some that show its objects: --check IMAGE")
     scores, boxes = (0, 0) if exactly else (SCORE_TOLERANCE, BOX_TOLERANCE)
-    ties = 0 if exactly else min(FEW + MOST_UNMATCHED * check.detections, check.detections / 2)
+    ties = 0 if exactly else min(FEW + MAX_UNMATCHED * check.detections, check.detections / 2)
     if check.unmatched > ties or not (check.score_difference <= scores and check.box_difference <= boxes):
         raise UserError(f"{other} disagrees with MXNet: scores differ by {check.score_difference:.1e} (up to {scores} is "
                         f"accepted), boxes by {check.box_difference:.1e} pixels (up to {boxes}), {check.unmatched} of "

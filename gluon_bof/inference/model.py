@@ -1,4 +1,4 @@
-"""A detector ready for pictures: `load(weights)` from a run, a file or GluonCV's model zoo, then `predict`."""
+"""A detector ready for images: `load(weights)` from a run, a file or GluonCV's model zoo, then `predict`."""
 from __future__ import annotations
 
 import dataclasses
@@ -9,22 +9,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gluon_bof.data.images import read_picture
+from gluon_bof.data.images import read_image
 from gluon_bof.data.sets import class_names, unique_names
 from gluon_bof.errors import UserError
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.yolo3 import check_data_shape
 
 ORIENTATION = 0x0112  # the EXIF tag
-# what turns the stored picture upright, for each value of the tag
+# what turns the stored image upright, for each value of the tag
 TURNS = {2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
          5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1),
          7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: np.rot90(a, 1)}
 
 
 class Prediction(NamedTuple):
-    """What a detector found in one picture, best score first: boxes (N, 4) float32, xmin, ymin, xmax, ymax in pixels of the
-    upright picture; classes (N,) int64, places in `model.classes`; names, N of them; scores (N,) float32 in [0, 1]."""
+    """What a detector found in one image, best score first: boxes (N, 4) float32, xmin, ymin, xmax, ymax in pixels of the
+    upright image; classes (N,) int64, places in `model.classes`; names, N of them; scores (N,) float32 in [0, 1]."""
 
     boxes: np.ndarray
     classes: np.ndarray
@@ -39,24 +39,24 @@ class Model:
         self.detector = detector
         self.classes = detector.classes
 
-    def predict(self, pictures, score=0.0):
-        """Prediction of a picture, or a list of them for a list. A picture is a path, an array (H, W, 3) uint8 RGB of any
+    def predict(self, images, score=0.0):
+        """Prediction of an image, or a list of them for a list. An image is a path, an array (H, W, 3) uint8 RGB of any
         size, or one of Pillow's; a file that says which side is up (EXIF) is turned first, and boxes are in the pixels of the
-        upright picture.
+        upright image.
 
         score: detections below it are left out; by default there are all that `evaluate` counts. Raises UserError for a
-        file that is no whole picture and for an array of another kind."""
-        if isinstance(pictures, (list, tuple)):
-            return [self.predict(picture, score) for picture in pictures]
-        if hasattr(pictures, "convert"):
-            pictures = np.asarray(pictures.convert("RGB"))
-        picture = checked(pictures) if isinstance(pictures, np.ndarray) else read_upright(os.fspath(pictures))
-        found = self.detector.detect([picture])[0]
+        file that is no whole image and for an array of another kind."""
+        if isinstance(images, (list, tuple)):
+            return [self.predict(image, score) for image in images]
+        if hasattr(images, "convert"):
+            images = np.asarray(images.convert("RGB"))
+        image = validate_image(images) if isinstance(images, np.ndarray) else read_upright(os.fspath(images))
+        found = self.detector.detect([image])[0]
         kept = found.scores >= score
         return Prediction(found.boxes[kept], found.classes[kept], [self.classes[number] for number in found.classes[kept]],
                           found.scores[kept])
 
-    def export(self, path, format="onnx", size=None, post=True, pictures=()):
+    def export(self, path, format="onnx", size=None, post=True, images=()):
         """Write the network for other programs and compare it with MXNet. Returns models.export.Check.
 
         format: "onnx", a file at `path`; or "mxnet", the files path-symbol.json, path-0000.params and path.json.
@@ -69,7 +69,7 @@ class Model:
         path = os.fspath(path)
         if not os.path.basename(path) or os.path.isdir(path):
             raise UserError("no file can be written there", path or repr(path), "give a file's path")
-        return write(self.detector, path, size, post, pictures)
+        return write(self.detector, path, size, post, images)
 
 
 def load(weights, device=None, short=None, nms=None, last=False, **options):
@@ -119,7 +119,7 @@ def _gpus(device):
 
     match = re.fullmatch(r"cpu|gpu(?::?(\d+))?", "cpu" if device is None else str(device))
     if not match:
-        raise UserError(f"--device {device!r} is none", remedy="choose cpu, gpu or gpu:1")
+        raise UserError(f"--device {device!r} is not a device", remedy="choose cpu, gpu or gpu:1")
     gpus = None if device is None else "" if device == "cpu" else match.group(1) or "0"
     try:
         contexts(gpus)
@@ -142,11 +142,11 @@ def at_size(options, short):
 
 
 def read_upright(path):
-    """A picture file as people see it: (H, W, 3) uint8 RGB, turned as its EXIF orientation says; grey, CMYK, 16-bit, palette
-    and transparent ones too. Raises UserError as `read_picture` does."""
-    picture = read_picture(path)
+    """An image file as people see it: (H, W, 3) uint8 RGB, turned as its EXIF orientation says; grey, CMYK, 16-bit, palette
+    and transparent ones too. Raises UserError as `read_image` does."""
+    image = read_image(path)
     turn = TURNS.get(_orientation(path))
-    return np.ascontiguousarray(turn(picture)) if turn else picture
+    return np.ascontiguousarray(turn(image)) if turn else image
 
 
 def _orientation(path):
@@ -154,7 +154,7 @@ def _orientation(path):
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of very large pictures, of which only the header is read
+            warnings.simplefilter("ignore")  # of very large images, of which only the header is read
             with Image.open(path) as header:
                 # OpenCV turns TIFFs by itself
                 return 1 if header.format == "TIFF" else header.getexif().get(ORIENTATION, 1)
@@ -162,9 +162,9 @@ def _orientation(path):
         return 1
 
 
-def checked(picture):
-    """The array, if it is a picture. Raises UserError."""
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
-        raise UserError(f"an array {picture.shape} of {picture.dtype} is no picture",
+def validate_image(image):
+    """The array, if it is an image. Raises UserError."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise UserError(f"an array {image.shape} of {image.dtype} is no image",
                         remedy="give (height, width, 3) uint8 in the order red, green, blue")
-    return np.ascontiguousarray(picture)
+    return np.ascontiguousarray(image)

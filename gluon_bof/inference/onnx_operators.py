@@ -1,6 +1,6 @@
 """ONNX for the operators of our graphs that MXNet 1.9.1's exporter lacks or translates wrongly.
 
-Every shape is known when a network is exported, but for the number of pictures (-1), and the translations use that. What is
+Every shape is known when a network is exported, but for the number of images (-1), and the translations use that. What is
 put right: `Reshape`'s codes -2, -3 and -4 (refused), `box_nms` (classes suppressed each other, and `topk` limited what is kept
 instead of what competes), `ROIAlign` (its cells would be half a pixel off from opset 16 on), `BatchNorm` (a fixed gamma counts
 as 1, whatever is stored), `topk` (whose places were said to be float32), and preprocessing's two operators (missing)."""
@@ -106,8 +106,8 @@ def _roi_align(build, attributes, inputs, shapes, out_shape):
     if attributes.get("aligned") == "True" or attributes.get("position_sensitive") == "True":
         raise NotImplementedError("ROIAlign is translated neither aligned nor position-sensitive")
     pooled = ast.literal_eval(attributes["pooled_size"])
-    picture = build("Cast", build.reshaped(build.columns(inputs[1], 0, 1), [-1]), to=onnx_type(np.int64))
-    build.result("RoiAlign", inputs[0], build.columns(inputs[1], 1, 5), picture, mode="avg",
+    image = build("Cast", build.reshaped(build.columns(inputs[1], 0, 1), [-1]), to=onnx_type(np.int64))
+    build.result("RoiAlign", inputs[0], build.columns(inputs[1], 1, 5), image, mode="avg",
                  coordinate_transformation_mode="output_half_pixel", output_height=pooled[0], output_width=pooled[1],
                  sampling_ratio=max(0, int(attributes.get("sample_ratio", -1))),
                  spatial_scale=float(attributes["spatial_scale"]))
@@ -148,7 +148,7 @@ def _box_nms(build, attributes, inputs, shapes, out_shape, classes):
                        build.constant([count], np.int64), build.constant([overlap], np.float32),
                        build.constant([least], np.float32))
         place = build("Mul", build("Gather", chosen, build.constant([0, 2, 1], np.int64), axis=1),
-                      build.constant([1, 1, 0], np.int64))  # picture, row, and the one column, whatever the class
+                      build.constant([1, 1, 0], np.int64))  # image, row, and the one column, whatever the class
         number = build("Shape", place, end=1)
         marks = build("ScatterND", build("ConstantOfShape", build("Shape", column)), place,
                       build("Expand", build.constant(1, np.float32), number))

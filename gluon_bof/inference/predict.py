@@ -11,21 +11,21 @@ from tqdm import tqdm
 
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
-from gluon_bof.inference.results import Found, VideoFile
+from gluon_bof.inference.results import DetectionWriter, VideoFile
 
 USUAL_RATE = 25.0  # frames a second of a video that does not say
 
 
 def predict_all(model, sources, arguments):
     """Draw and write everything. Returns the summary, a dict for JSON; what was found until an error or Ctrl-C is written too."""
-    found = Found(model)
+    found = DetectionWriter(model)
     skipped, began = [], time.perf_counter()
     try:
         for source in tqdm(sources, desc="predicting", unit="file", leave=False, file=sys.stderr,
                            disable=not sys.stderr.isatty()):
             try:
                 os.makedirs(os.path.dirname(source.target), exist_ok=True)
-                (predict_video if source.is_video else predict_picture)(model, source, arguments.score, found)
+                (predict_video if source.is_video else predict_image)(model, source, arguments.score, found)
             except UserError as error:
                 if arguments.on_bad_sample == "error" or error.path != source.path:
                     raise
@@ -35,26 +35,26 @@ def predict_all(model, sources, arguments):
         paths = found.save(arguments.out)
     seconds = time.perf_counter() - began
     videos = sum(source.is_video for source in sources)
-    print(f"{len(found.images)} pictures, {len(found.rows)} detections in {arguments.out}", file=sys.stderr)
+    print(f"{len(found.images)} images, {len(found.rows)} detections in {arguments.out}", file=sys.stderr)
     return {"weights": arguments.weights, "device": str(model.detector.device), "score": arguments.score,
-            "files": len(sources) - len(skipped), "videos": videos, "pictures": len(found.images), "detections": len(found.rows),
-            "skipped": skipped, "pictures_per_second": len(found.images) / seconds, "out": arguments.out, **paths}
+            "files": len(sources) - len(skipped), "videos": videos, "images": len(found.images), "detections": len(found.rows),
+            "skipped": skipped, "images_per_second": len(found.images) / seconds, "out": arguments.out, **paths}
 
 
-def predict_picture(model, source, score, found):
+def predict_image(model, source, score, found):
     """Read, detect, draw, remember."""
     from PIL import Image
 
     from gluon_bof.inference.model import read_upright
     from gluon_bof.visualization.draw import draw_detections
 
-    picture = read_upright(source.path)
-    prediction = model.predict(picture, score)
+    image = read_upright(source.path)
+    prediction = model.predict(image, score)
     file = io.BytesIO()
     kind = {"format": "PNG"} if source.target.endswith(".png") else {"format": "JPEG", "quality": 95}
-    Image.fromarray(draw_detections(picture, prediction)).save(file, **kind)
+    Image.fromarray(draw_detections(image, prediction)).save(file, **kind)
     write_atomically(source.target, file.getvalue())
-    found.add(source.path, picture.shape, prediction)
+    found.add(source.path, image.shape, prediction)
 
 
 def predict_video(model, source, score, found):
@@ -78,11 +78,11 @@ def predict_video(model, source, score, found):
                 whole, frame = video.read()
                 if not whole:
                     break
-                picture = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-                prediction = model.predict(picture, score)
-                writer = writer or VideoFile(source.target, rate, picture.shape)
-                writer.write(draw_detections(picture, prediction))
-                found.add(source.path, picture.shape, prediction, frames, frames / rate)
+                image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                prediction = model.predict(image, score)
+                writer = writer or VideoFile(source.target, rate, image.shape)
+                writer.write(draw_detections(image, prediction))
+                found.add(source.path, image.shape, prediction, frames, frames / rate)
                 frames += 1
                 progress.update()
         if not frames:

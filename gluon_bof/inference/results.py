@@ -30,9 +30,9 @@ class VideoFile:
                 return
         raise UserError("the video cannot be written", self.path, "choose another --out, with room")
 
-    def write(self, picture):
+    def write(self, image):
         """One frame (H, W, 3) uint8 RGB."""
-        self.writer.write(picture[:, :, ::-1].copy())
+        self.writer.write(image[:, :, ::-1].copy())
 
     def keep(self):
         """Give the file its name."""
@@ -46,8 +46,8 @@ class VideoFile:
             os.unlink(self.unfinished)
 
 
-class Found:
-    """The rows of detections.json and detections.csv, and the pictures and categories that they mean, for images.json.
+class DetectionWriter:
+    """The rows of detections.json and detections.csv, and the images and categories that they mean, for images.json.
     Categories have COCO's numbers where the classes are COCO's, else numbers from 1, in the order of the model's classes."""
 
     def __init__(self, model):
@@ -60,23 +60,23 @@ class Found:
         self.rows = []
 
     def add(self, path, shape, prediction, frame=None, seconds=None):
-        """The detections of one more picture of a shape (H, W, 3), or of a video's frame, from 0, at so many seconds."""
+        """The detections of one more image of a shape (H, W, 3), or of a video's frame, from 0, at so many seconds."""
         place = {} if frame is None else {"frame": frame, "seconds": round(seconds, 3)}
         image_id = len(self.images) + 1
         self.images.append({"id": image_id, "file_name": path, "width": shape[1], "height": shape[0], **place})
         for (left, top, right, bottom), number, name, score in zip(prediction.boxes.tolist(), prediction.classes.tolist(),
                                                                     prediction.names, prediction.scores.tolist()):
             bbox = [round(side, 3) for side in (left, top, right - left, bottom - top)]
-            self.rows.append({"image_id": image_id, "file_name": path, "category_id": self.categories[name], "category_name": name,
-                              "bbox": bbox, "score": round(score, 6), **place})
+            self.rows.append({"image_id": image_id, "file_name": path, "category_id": self.categories[name],
+                              "category_name": name, "bbox": bbox, "score": round(score, 6), **place})
 
     def save(self, folder):
-        """Write the three files. Returns {"json": path, "csv": path, "images": path}."""
+        """Write the three files. Returns {"json": path, "csv": path, "images_json": path}."""
         paths = {kind: os.path.join(folder, f"detections.{kind}") for kind in ("json", "csv")}
-        paths["images"] = os.path.join(folder, "images.json")
+        paths["images_json"] = os.path.join(folder, "images.json")
         categories = [{"id": number, "name": name} for name, number in self.categories.items()]
         about = json.dumps({"images": self.images, "categories": categories}, ensure_ascii=False)
-        write_atomically(paths["images"], about.encode(errors="backslashreplace"))
+        write_atomically(paths["images_json"], about.encode(errors="backslashreplace"))
         lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in self.rows)
         # a file's name that is no UTF-8 is written by escapes, which JSON knows too
         write_atomically(paths["json"], f"[\n{lines}\n]\n".encode(errors="backslashreplace"))

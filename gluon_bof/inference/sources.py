@@ -8,9 +8,9 @@ from typing import NamedTuple
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.errors import UserError
 
-PICTURES = ENDINGS + (".tif", ".tiff", ".webp")
+IMAGES = ENDINGS + (".tif", ".tiff", ".webp")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
-DRAWN_AS = {".jpg": ".jpg", ".jpeg": ".jpeg", ".png": ".png"}  # any other picture is drawn into a .png
+DRAWN_AS = {".jpg": ".jpg", ".jpeg": ".jpeg", ".png": ".png"}  # any other image is drawn into a .png
 
 
 class Source(NamedTuple):
@@ -28,8 +28,8 @@ class Source(NamedTuple):
 def find_sources(words, out):
     """[Source] of files, folders (with all below them) and patterns, in this order, each file once.
 
-    Pictures of a folder keep their place below it; where two would be drawn into one file, the second gets a number.
-    Raises UserError for a word that names nothing, and where a drawn picture would replace a given one."""
+    Images of a folder keep their place below it; where two would be drawn into one file, the second gets a number.
+    Raises UserError for a word that names nothing, and where a drawn image would replace a given one."""
     found, taken, given = [], set(), {}
     inside = os.path.realpath(out)
     for word in words:
@@ -40,7 +40,7 @@ def find_sources(words, out):
                 found.append(Source(path, os.path.join(out, _free_name(name, taken))))
     for source in found:
         if os.path.realpath(source.target) in given:
-            raise UserError("it would be replaced by the drawn picture", given[os.path.realpath(source.target)],
+            raise UserError("it would be replaced by the drawn image", given[os.path.realpath(source.target)],
                             "choose another folder: --out")
     return found
 
@@ -50,26 +50,26 @@ def _files(word, out):
     if os.path.isdir(word):
         files = [(path, os.path.relpath(path, word)) for path in _below(word, out)]
         if not files:
-            raise UserError("no picture lies in this folder", word, f"known endings are {' '.join(PICTURES + VIDEOS)}")
+            raise UserError("no image lies in this folder", word, f"known endings are {' '.join(IMAGES + VIDEOS)}")
         return files
     if os.path.lexists(word) or not glob.has_magic(word):
         if not os.path.exists(word):
-            raise UserError("no such picture or folder", word, "check the path")
+            raise UserError("no such image or folder", word, "check the path")
         return [(word, os.path.basename(word))]
     matches = [path for path in sorted(glob.glob(word, recursive=True))
-               if os.path.isfile(path) and _ending(path) in PICTURES + VIDEOS]
+               if os.path.isfile(path) and _ending(path) in IMAGES + VIDEOS]
     if not matches:
-        raise UserError("the pattern matches no picture", word, "check it, and quote it for the shell")
+        raise UserError("the pattern matches no image", word, "check it, and quote it for the shell")
     return [(path, os.path.basename(path)) for path in matches]
 
 
 def _below(folder, out):
-    """Pictures and videos in a folder and its folders, but for those that lie in the output folder or are hidden."""
+    """Images and videos in a folder and its folders, but for those that lie in the output folder or are hidden."""
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders
                             if not name.startswith(".") and os.path.realpath(os.path.join(place, name)) != out)
         for name in sorted(names):
-            if _ending(name) in PICTURES + VIDEOS and not name.startswith("."):
+            if _ending(name) in IMAGES + VIDEOS and not name.startswith("."):
                 yield os.path.join(place, name)
 
 

@@ -6,11 +6,11 @@ import warnings
 import cv2
 
 from gluon_bof.backend import mx
-from gluon_bof.data.transforms import ShortSide, Sight, square
+from gluon_bof.data.transforms import EvalTransform, ShortSide, square
 from gluon_bof.freebies.sync_batch_norm import norm_layer
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 
-SETTLING = (1, 3, 64, 64)  # a picture that is large enough to settle every shape
+DUMMY_INPUT_SHAPE = (1, 3, 64, 64)  # an image that is large enough to settle every shape
 
 
 def build_network(options, classes, devices):
@@ -26,7 +26,7 @@ def build_network(options, classes, devices):
         network.initialize(ctx=devices)
     network.collect_params().reset_ctx(devices)
     for device in devices:
-        network(mx.nd.zeros(SETTLING, ctx=device))
+        network(mx.nd.zeros(DUMMY_INPUT_SHAPE, ctx=device))
     mx.nd.waitall()  # oneDNN rearranges weights behind the scenes; whoever fills them next must not meet it
     # MXNet begins what a symbol declares, as GluonCV's pyramids do, with random numbers: variances below 0 as well
     for name, parameter in network.collect_params(".*moving_(mean|var)").items():
@@ -34,15 +34,15 @@ def build_network(options, classes, devices):
     return network
 
 
-def sight_of(options):
-    """How validation and prediction see a picture."""
+def eval_transform(options):
+    """How validation and prediction see an image."""
     if isinstance(options, FasterRcnnOptions):
-        return Sight(ShortSide(options.image_max_size), options.shorts()[1], cv2.INTER_LINEAR)
-    return Sight(square, options.data_shape)
+        return EvalTransform(ShortSide(options.image_max_size), options.shorts()[1], cv2.INTER_LINEAR)
+    return EvalTransform(square, options.data_shape)
 
 
 def inference_batch(options):
-    """Pictures a batch in inference. Faster R-CNN's have many shapes, and its graph takes one."""
+    """Images a batch in inference. Faster R-CNN's have many shapes, and its graph takes one."""
     return 1 if isinstance(options, FasterRcnnOptions) else options.batch_size
 
 

@@ -19,7 +19,7 @@ BUILDERS = {
 
 
 def build_classifier(name, class_count, devices, size, last_gamma=False):
-    """GluonCV's initialised classifier of that name, on its devices; pictures are (B, 3, size, size).
+    """GluonCV's initialised classifier of that name, on its devices; images are (B, 3, size, size).
 
     last_gamma: of a ResNet, every block starts as the identity. Its file of weights is a detector's --pretrained-base."""
     extra = {"last_gamma": last_gamma} if name.startswith("resnet") else {}
@@ -32,7 +32,7 @@ def build_classifier(name, class_count, devices, size, last_gamma=False):
 
 
 class TrainingGraph(gluon.HybridBlock):
-    """(pictures (B, H, W, 3) uint8, labels (B, 3): class, partner's class, weight of the first) -> [cross-entropy (B,)] with
+    """(images (B, H, W, 3) uint8, labels (B, 3): class, partner's class, weight of the first) -> [cross-entropy (B,)] with
     the mixed labels, smoothed by Eq. 3."""
 
     def __init__(self, network, class_count, epsilon, **kwargs):
@@ -42,22 +42,22 @@ class TrainingGraph(gluon.HybridBlock):
         self._class_count = class_count
         self._limits = dict(on_value=1 - epsilon + epsilon / class_count, off_value=epsilon / class_count)
 
-    def hybrid_forward(self, F, pictures, labels):
+    def hybrid_forward(self, F, images, labels):
         first, second = (F.one_hot(F.squeeze(F.slice_axis(labels, axis=1, begin=column, end=column + 1), axis=1),
                                    self._class_count, **self._limits) for column in (0, 1))
         weight = F.slice_axis(labels, axis=1, begin=2, end=3)
         target = F.broadcast_mul(first, weight) + F.broadcast_mul(second, 1 - weight)
-        logits = F.log_softmax(F.cast(self.network(self.normalise(pictures)), "float32"), axis=1)
+        logits = F.log_softmax(F.cast(self.network(self.normalise(images)), "float32"), axis=1)
         return [-F.sum(target * logits, axis=1)]
 
 
 class ScoringGraph(gluon.HybridBlock):
-    """(pictures (B, H, W, 3) uint8) -> logits (B, K)."""
+    """(images (B, H, W, 3) uint8) -> logits (B, K)."""
 
     def __init__(self, network, **kwargs):
         super().__init__(**kwargs)
         self.normalise = Normalise()
         self.network = network
 
-    def hybrid_forward(self, F, pictures):
-        return self.network(self.normalise(pictures))
+    def hybrid_forward(self, F, images):
+        return self.network(self.normalise(images))

@@ -1,7 +1,7 @@
 """Picking rows by number, inside a graph."""
 
 
-def take_rows(F, array, index):
+def batched_gather(F, array, index):
     """(B, K, ...) rows of (B, N, ...) by index (B, K), all below N: MXNet's CPU code does not look."""
-    picture = F.broadcast_add(F.expand_dims(F.contrib.arange_like(index, axis=0), axis=1), index * 0)
-    return F.gather_nd(array, F.stack(picture, index, axis=0))
+    image = F.broadcast_add(F.expand_dims(F.contrib.arange_like(index, axis=0), axis=1), index * 0)
+    return F.gather_nd(array, F.stack(image, index, axis=0))

@@ -6,17 +6,17 @@ from gluon_bof.freebies.augmentation import MEAN, STD
 class Normalise(gluon.HybridBlock):
     """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32, ImageNet's mean taken off and divided by its deviation."""
 
-    def hybrid_forward(self, F, pictures):
-        return F.image.normalize(F.image.to_tensor(pictures), mean=MEAN, std=STD)
+    def hybrid_forward(self, F, images):
+        return F.image.normalize(F.image.to_tensor(images), mean=MEAN, std=STD)
 
 
 class InferenceGraph(gluon.HybridBlock):
-    """(pictures (B, H, W, 3) uint8) -> class ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in input pixels."""
+    """(images (B, H, W, 3) uint8) -> class ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in input pixels."""
 
     def __init__(self, network, **kwargs):
         super().__init__(**kwargs)
         self.normalise = Normalise()
         self.network = network
 
-    def hybrid_forward(self, F, pictures):
-        return self.network(self.normalise(pictures))
+    def hybrid_forward(self, F, images):
+        return self.network(self.normalise(images))

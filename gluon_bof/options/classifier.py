@@ -16,13 +16,13 @@ class PretrainOptions:
     embedded set in a minute or two."""
 
     dataset: str = flag(EMBEDDED, "shapes (the embedded set's objects), imagenet, or a folder: train.rec and val.rec with "
-                                  "their .idx, train/CLASS/ and val/CLASS/ with pictures, or a detection set, whose "
+                                  "their .idx, train/CLASS/ and val/CLASS/ with images, or a detection set, whose "
                                   "objects are cut out")
     dataset_root: str = flag("", "where imagenet lies; default ~/.mxnet/datasets/imagenet")
     network: str = flag("mobilenet0.25", "backbone", choices=NETWORKS)
-    data_shape: int = flag(64, "side of the pictures in pixels; ImageNet's is 224")
-    least_area: float = flag(0.5, "smallest share of a picture that a random crop keeps; ImageNet's is 0.08")
-    batch_size: int = flag(32, "pictures a step, over all devices")
+    data_shape: int = flag(64, "side of the images in pixels; ImageNet's is 224")
+    least_area: float = flag(0.5, "smallest share of an image that a random crop keeps; ImageNet's is 0.08")
+    batch_size: int = flag(32, "images a step, over all devices")
     epochs: int = flag(10, "training epochs")
     lr: float = flag(0.05, "learning rate")
     lr_mode: str = flag("cosine", "learning rate schedule", choices=("step", "poly", "cosine"))
@@ -40,12 +40,12 @@ class PretrainOptions:
     no_wd: bool = flag(False, "no weight decay on biases and on batch normalisation's beta and gamma")
     last_gamma: bool = flag(False, "ResNets: every block starts as the identity (its last gamma at 0)")
     label_smooth_eps: float = flag(0.1, "label smoothing by Eq. 3; 0 is off")
-    mixup: bool = flag(False, "mix pictures and labels")
+    mixup: bool = flag(False, "mix images and labels")
     mixup_alpha: float = flag(0.2, "alpha of the mix ratio's Beta distribution")
     mixup_beta: float = flag(0.2, "beta of the mix ratio's Beta distribution")
     no_mixup_epochs: int = flag(0, "no mixup in the last so many epochs")
     no_augment: bool = flag(False, "no random crop, flip and colour")
-    num_samples: int = flag(-1, "training pictures an epoch; -1: all")
+    num_samples: int = flag(-1, "training images an epoch; -1: all")
     num_workers: int = flag(4, "number of data workers", short="-j")
     gpus: str = flag(None, "train on these GPUs, for example 0,1; '' is the CPU; default: the GPUs that are there, else "
                            "the CPU")
@@ -63,7 +63,7 @@ class PretrainOptions:
     tensorboard: bool = flag(False, "also write TensorBoard events (pip install 'gluon_bof[tensorboard]')")
 
     def training_sizes(self):
-        """Sides in pixels that training pictures may have."""
+        """Sides in pixels that training images may have."""
         return (self.data_shape,)
 
 

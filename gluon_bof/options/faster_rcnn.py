@@ -22,7 +22,7 @@ class FasterRcnnOptions(TrainingOptions):
     """Fields that are None depend on others; `resolve` fills them."""
 
     network: str = flag("resnet50_v1b", "backbone", choices=NETWORKS)
-    batch_size: int = flag(1, "pictures a step, over all devices")
+    batch_size: int = flag(1, "images a step, over all devices")
     epochs: int = flag(None, "training epochs; default 20, for COCO 26", kind=int)
     lr: float = flag(None, "learning rate; default 0.001, for COCO 0.00125", kind=float)
     lr_decay_epoch: str = flag(None, "epochs at which the learning rate decays; default 14,20, for COCO 17,23")
@@ -39,7 +39,7 @@ class FasterRcnnOptions(TrainingOptions):
     rcnn_smoothl1_rho: float = flag(1.0, "where the head's box loss turns from L2 to L1; 0: all L1")
     use_fpn: bool = flag(False, "feature pyramid network")
     disable_hybridization: bool = flag(False, "run operator by operator, for looking inside; slower")
-    static_alloc: bool = flag(False, "fixed memory for each picture shape: faster where shapes repeat, needs more")
+    static_alloc: bool = flag(False, "fixed memory for each image shape: faster where shapes repeat, needs more")
     executor_threads: int = flag(1, "accepted and not needed: MXNet's engine feeds all devices from one thread")
     kv_store: str = flag("nccl", "how gradients of several GPUs are summed: nccl, device, local, dist_sync, …")
     custom_model: bool = flag(False, "set by the word custom-model", hidden=True)
@@ -50,14 +50,14 @@ class FasterRcnnOptions(TrainingOptions):
     num_box_head_conv_filters: int = part("256", "channels of those", int)
     num_box_head_dense_filters: int = part("1024", "units of the box head's dense layers", int,
                                            short="--num_box_head_dense_filters")
-    image_short: str = part("600, for COCO 800", "short side of pictures in pixels; two numbers: drawn between them")
-    image_max_size: int = part("1000, for COCO 1300", "longest that a picture's long side may be", int)
+    image_short: str = part("600, for COCO 800", "short side of images in pixels; two numbers: drawn between them")
+    image_max_size: int = part("1000, for COCO 1300", "longest that an image's long side may be", int)
     nms_thresh: float = part("0.3, for COCO 0.5", "IoU above which a detection is suppressed; outside [0, 1]: none", float)
     nms_topk: int = part("400, for COCO -1", "best detections that suppression looks at; -1: all", int)
     post_nms: int = part("100, for COCO -1", "best detections that are returned; -1: all", int)
     roi_mode: str = part("align", "how a region's features are cut out", choices=("align", "pool"))
     roi_size: str = part("14,14, with --use-fpn 7,7", "height and width of a region's features")
-    strides: str = part("16, with --use-fpn 4,8,16,32,64", "picture pixels a feature cell, of each level")
+    strides: str = part("16, with --use-fpn 4,8,16,32,64", "image pixels a feature cell, of each level")
     clip: float = part("0 (none), for COCO 4.14", "largest predicted log of a box's growth", float)
     rpn_channel: int = part("1024", "channels of the RPN", int)
     anchor_base_size: int = part("16", "side of the reference anchor", int)
@@ -70,10 +70,10 @@ class FasterRcnnOptions(TrainingOptions):
     rpn_test_pre_nms: int = part("6000", "proposals that suppression looks at in inference", int)
     rpn_test_post_nms: int = part("300, for COCO 1000", "proposals that it leaves in inference", int)
     rpn_min_size: int = part("16, for COCO 1", "smallest side of a proposal in pixels", int)
-    rcnn_num_samples: int = part("128, with --use-fpn 512", "regions that a picture trains the head on", int)
+    rcnn_num_samples: int = part("128, with --use-fpn 512", "regions that an image trains the head on", int)
     rcnn_pos_iou_thresh: float = part("0.5", "IoU from which a region counts as an object", float)
     rcnn_pos_ratio: float = part("0.25", "largest share of objects among the regions", float)
-    max_num_gt: int = part("100", "accepted and not needed: boxes a picture are not limited here", int)
+    max_num_gt: int = part("100", "accepted and not needed: boxes an image are not limited here", int)
 
     def shorts(self):
         """(smallest, largest) short side in pixels while training; validation has the largest."""
@@ -81,7 +81,7 @@ class FasterRcnnOptions(TrainingOptions):
         return sides[0], sides[-1]
 
     def training_sizes(self):
-        """Short sides in pixels that training pictures may have."""
+        """Short sides in pixels that training images may have."""
         smallest, largest = self.shorts()
         return range(smallest, largest + 1)
 

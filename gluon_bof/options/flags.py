@@ -71,7 +71,7 @@ def _custom_model_parser(parser):
     """GluonCV's Faster R-CNN script takes some flags only after the word custom-model, which changes their defaults."""
     word = parser.add_subparsers(dest="custom_model", metavar="custom-model", title="GluonCV's custom model",
                                  description="the word custom-model builds its custom pyramid network; the flags of the "
-                                             "network's parts may stand before or after it")
+                                             "network's parts may come before or after it")
     return word.add_parser("custom-model", allow_abbrev=False, add_help=False)
 
 

@@ -20,7 +20,7 @@ EMBEDDED_YOLO3 = Yolo3Options(
     mixup=True, no_mixup_epochs=5, label_smooth_eps=0.1, pretrained_base="no", init="near-identity",
     objectness_prior=0.01, num_workers=1, val_interval=4, log_interval=50, save_interval=0, seed=0)
 
-# The same for Faster R-CNN: a slim pyramid on ResNet-18, with fewer proposals and regions than pictures of 600 pixels need.
+# The same for Faster R-CNN: a slim pyramid on ResNet-18, with fewer proposals and regions than images of 600 pixels need.
 EMBEDDED_FASTER_RCNN = FasterRcnnOptions(
     dataset=EMBEDDED, network="resnet18_v1b", use_fpn=True, norm_layer="syncbn", pretrained_base="no",
     image_short="128", image_max_size=192, batch_size=4, epochs=4, optimizer="adam", lr=0.001, lr_mode="cosine",
@@ -75,18 +75,18 @@ class Table:
 VOC_METRIC, COCO_METRIC = "mAP@0.5", "AP@[.5:.95]"
 
 
-def stacked(over, paper, small, *steps):
+def cumulative(over, paper, small, *steps):
     """Rows of which each is the one before it with the named fields replaced, at both scales.
 
     steps: (key, the paper's name, its number, {field: value})."""
     rows, changes = [], {}
     for key, name, number, change in steps:
         changes = {**changes, **change}
-        rows.append(Row(key, name, number, over, changed(paper, changes), changed(small, changes)))
+        rows.append(Row(key, name, number, over, replaced(paper, changes), replaced(small, changes)))
     return tuple(rows)
 
 
-def changed(scale, changes):
+def replaced(scale, changes):
     """The same work with fields of the detector's options replaced."""
     return replace(scale, options=replace(scale.options, **changes))
 
@@ -112,8 +112,8 @@ IMAGENET = PretrainOptions(
 COCO_SIZES = (320, 416, 608)
 
 # The same rows at a size that a CPU finishes. What is not about size is the embedded job's, without its freebies. As in the
-# paper's work each picture is seen a hundred times, for what freebies prevent is overfitting: hence so few pictures.
-SMALL_PICTURES = {"trainval": 100, "test": 250}  # the first ones of the embedded set
+# paper's work each image is seen a hundred times, for what freebies prevent is overfitting: hence so few images.
+SMALL_IMAGES = {"trainval": 100, "test": 250}  # the first ones of the embedded set
 SMALL_YOLO3 = replace(
     EMBEDDED_YOLO3, data_shape=96, no_random_shape=True, random_shapes="96,128", epochs=120, lr_mode="step",
     lr_decay_epoch="96,108", syncbn=False, mixup=False, no_mixup_epochs=60, label_smooth_eps=0.0, val_interval=120, gpus="",
@@ -152,7 +152,7 @@ FASTER_RCNN_VOC_SOURCES = {
     **OF_FASTER_RCNN,
     "lr_mode no_augment": "the paper, Table 3",
     f"network {GPUS_AND_WORKERS}": f"{PUBLISHED} for faster_rcnn_resnet50_v1b_voc",
-    "batch_size": "one picture a GPU, as GluonCV's script had it when that command was published (October 2018)",
+    "batch_size": "one image a GPU, as GluonCV's script had it when that command was published (October 2018)",
 }
 FASTER_RCNN_COCO_SOURCES = {
     **OF_FASTER_RCNN,
@@ -171,7 +171,7 @@ IMAGENET_SOURCES = {
 # Table 1: 81.5 is what GluonCV's published VOC command reaches, so that command (synchronised BN, random shapes, step
 # schedule, no smoothing) is read as the baseline
 _BASE = dict(syncbn=True, no_random_shape=False)
-TABLE_1 = Table(1, "Effect of various mixup approaches, YOLOv3, Pascal VOC 2007 test at 416", VOC_METRIC, stacked(
+TABLE_1 = Table(1, "Effect of various mixup approaches, YOLOv3, Pascal VOC 2007 test at 416", VOC_METRIC, cumulative(
     "baseline", Scale(YOLO3_VOC), Scale(SMALL_YOLO3),
     ("baseline", "baseline", 81.5, _BASE),
     ("even", "0.5:0.5 evenly", 83.05, dict(mixup="even", mixup_loss="unweighted")),
@@ -180,7 +180,7 @@ TABLE_1 = Table(1, "Effect of various mixup approaches, YOLOv3, Pascal VOC 2007 
     ("beta-1.5", "beta(1.5, 1.5), weighted loss", 83.54, dict(mixup_alpha=1.5, mixup_beta=1.5)),
 ), {**YOLO3_VOC_SOURCES, "syncbn": f"{PUBLISHED} for yolo3_darknet53_voc, whose 81.5 is the baseline's number"})
 
-TABLE_2 = Table(2, "Training refinements on YOLOv3, Pascal VOC 2007 test at 416", VOC_METRIC, stacked(
+TABLE_2 = Table(2, "Training refinements on YOLOv3, Pascal VOC 2007 test at 416", VOC_METRIC, cumulative(
     "baseline", Scale(YOLO3_VOC), Scale(SMALL_YOLO3),
     ("no-augmentation", "- data augmentation", 64.26, dict(no_augment=True)),
     ("baseline", "baseline", 80.25, dict(no_augment=False)),
@@ -191,7 +191,7 @@ TABLE_2 = Table(2, "Training refinements on YOLOv3, Pascal VOC 2007 test at 416"
     ("mixup", "+ mixup", 83.68, MIXUP),
 ), YOLO3_VOC_SOURCES, "On one device synchronised batch normalisation is batch normalisation, so its row repeats the baseline.")
 
-TABLE_3 = Table(3, "Training refinements on Faster R-CNN, Pascal VOC 2007 test at 600 x 1000", VOC_METRIC, stacked(
+TABLE_3 = Table(3, "Training refinements on Faster R-CNN, Pascal VOC 2007 test at 600 x 1000", VOC_METRIC, cumulative(
     "baseline", Scale(FASTER_RCNN_VOC), Scale(SMALL_FASTER_RCNN),
     ("no-augmentation", "- data augmentation", 77.61, dict(no_augment=True)),
     ("baseline", "baseline", 77.77, dict(no_augment=False)),
@@ -206,7 +206,7 @@ FASTER_RCNN_BAG = dict(**COSINE, **SMOOTHING)
 
 def _original_and_bag(key, name, numbers, paper, small, bag):
     """Table 4's two columns of a model: without the freebies, and with all of them."""
-    return stacked(f"{key}-orig", paper, small, (f"{key}-orig", f"{name}, Orig", numbers[0], {}),
+    return cumulative(f"{key}-orig", paper, small, (f"{key}-orig", f"{name}, Orig", numbers[0], {}),
                    (f"{key}-bof", f"{name}, Our BoF", numbers[1], {**bag, **MIXUP}))
 
 
@@ -214,7 +214,7 @@ _R101 = dict(network="resnet101_v1d")
 TABLE_4 = Table(4, "Improvements by the bag of freebies, COCO 2017 val", COCO_METRIC, (
     *_original_and_bag("r50", "Faster-RCNN R50", (36.5, 37.6), Scale(FASTER_RCNN_COCO), Scale(SMALL_FASTER_RCNN),
                        FASTER_RCNN_BAG),
-    *_original_and_bag("r101", "Faster-RCNN R101", (39.4, 41.1), changed(Scale(FASTER_RCNN_COCO), _R101),
+    *_original_and_bag("r101", "Faster-RCNN R101", (39.4, 41.1), replaced(Scale(FASTER_RCNN_COCO), _R101),
                        Scale(SMALL_FASTER_RCNN), FASTER_RCNN_BAG),
     *_original_and_bag("yolo3", "YOLOv3", (33.0, 37.0), Scale(YOLO3_COCO, sizes=COCO_SIZES),
                        Scale(SMALL_YOLO3, sizes=SMALL_SIZES), YOLO3_BAG),
@@ -234,7 +234,7 @@ def _grid(backbone, detector, numbers, paper, small):
     rows = []
     for place, number in enumerate(numbers):
         in_backbone, in_detector = place // 2, place % 2
-        scales = [replace(changed(scale, MIXUP) if in_detector else scale,
+        scales = [replace(replaced(scale, MIXUP) if in_detector else scale,
                           pretraining=replace(scale.pretraining, mixup=bool(in_backbone))) for scale in (paper, small)]
         signs = "-+"[in_backbone], "-+"[in_detector]
         rows.append(Row(f"{('plain', 'mixup')[in_backbone]}-{('plain', 'mixup')[in_detector]}",
@@ -244,8 +244,8 @@ def _grid(backbone, detector, numbers, paper, small):
 
 TABLE_5 = Table(5, "Mixup in pre-training and in detection, YOLOv3, COCO 2017 val", COCO_METRIC, _grid(
     "darknet53", "YOLO3", (35.0, 35.3, 36.4, 37.0),
-    changed(Scale(YOLO3_COCO, replace(IMAGENET, network="darknet53"), COCO_SIZES), YOLO3_BAG),
-    changed(Scale(SMALL_YOLO3, SMALL_CLASSIFIER, SMALL_SIZES), YOLO3_BAG),
+    replaced(Scale(YOLO3_COCO, replace(IMAGENET, network="darknet53"), COCO_SIZES), YOLO3_BAG),
+    replaced(Scale(SMALL_YOLO3, SMALL_CLASSIFIER, SMALL_SIZES), YOLO3_BAG),
 ), {
     "other freebies": "all on, as 37.0 is Table 4's number too",
     "sizes": "608, as in Table 4",
@@ -255,9 +255,9 @@ TABLE_5 = Table(5, "Mixup in pre-training and in detection, YOLOv3, COCO 2017 va
 
 TABLE_6 = Table(6, "Mixup in pre-training and in detection, Faster R-CNN, COCO 2017 val", COCO_METRIC, _grid(
     "R101", "FRCNN", (39.9, 40.1, 40.1, 41.1),
-    changed(Scale(FASTER_RCNN_COCO, replace(IMAGENET, network="resnet101_v1d", last_gamma=True)),
+    replaced(Scale(FASTER_RCNN_COCO, replace(IMAGENET, network="resnet101_v1d", last_gamma=True)),
             {**_R101, **FASTER_RCNN_BAG}),
-    changed(Scale(SMALL_FASTER_RCNN, replace(SMALL_CLASSIFIER, network="resnet18_v1b", num_samples=1000)), FASTER_RCNN_BAG),
+    replaced(Scale(SMALL_FASTER_RCNN, replace(SMALL_CLASSIFIER, network="resnet18_v1b", num_samples=1000)), FASTER_RCNN_BAG),
 ), {
     "other freebies": "all on, as 41.1 is Table 4's number too",
     **FASTER_RCNN_COCO_SOURCES,

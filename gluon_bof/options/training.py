@@ -26,7 +26,7 @@ class TrainingOptions:
     dataset_root: str = flag("", "where the data lies; default ~/.mxnet/datasets/<dataset>")
     classes: str = flag("", "class names, comma-separated, or a text file of one a line; default: those found in the "
                             "annotations")
-    on_bad_sample: str = flag("error", "what to do about broken pictures and faulty boxes: stop, or leave them out, "
+    on_bad_sample: str = flag("error", "what to do about broken images and faulty boxes: stop, or leave them out, "
                                        "count and name them", choices=("error", "skip"))
     train_split: str = flag("", "split(s) to train on, comma-separated; default: trainval")
     val_split: str = flag("", "split(s) to validate on, comma-separated; default: test")
@@ -44,12 +44,12 @@ class TrainingOptions:
                                 "does; default: only in the run folder")
     val_interval: int = flag(1, "epochs between two validations")
     seed: int = flag(233, "seed of everything random")
-    num_samples: int = flag(-1, "training pictures an epoch; -1: all. (In GluonCV it only changes the schedule.)")
-    mixup: object = flag(False, "mix pictures: ratios from a Beta distribution, or always even", nargs="?", const=True,
+    num_samples: int = flag(-1, "training images an epoch; -1: all. (In GluonCV it only changes the schedule.)")
+    mixup: object = flag(False, "mix images: ratios from a Beta distribution, or always even", nargs="?", const=True,
                          kind=_mixup_mode, metavar="beta|even")
     mixup_alpha: float = flag(1.5, "alpha of the mix ratio's Beta distribution")
     mixup_beta: float = flag(1.5, "beta of the mix ratio's Beta distribution")
-    mixup_loss: str = flag("weighted", "weigh each box by its picture's mix ratio, or all by 1; global (Faster R-CNN, with "
+    mixup_loss: str = flag("weighted", "weigh each box by its image's mix ratio, or all by 1; global (Faster R-CNN, with "
                                        "--mixup even): every loss by 0.5, background's too, as GluonCV's --mixup does",
                            choices=("weighted", "unweighted", "global"))
     no_mixup_epochs: int = flag(20, "no mixup in the last so many epochs")
@@ -63,7 +63,7 @@ class TrainingOptions:
     pretrained_base: str = flag("yes", "start from a backbone pre-trained on ImageNet: yes (downloads it), no, a .params "
                                        "file, or a name of GluonCV's (darknet53, yolo3_darknet53_coco)")
     transfer: str = flag("", "start from a trained detector on the same backbone (a run's folder, a .params file, or "
-                             "GluonCV's name): keep what both share, classes of the same name too, begin other classes anew")
+                             "GluonCV's name): keep what both share, classes of the same name too, re-initialise other classes")
     freeze: str = flag("none", "what does not learn: the stem (its first layers), the backbone, or all-but-head. With little "
                                "data like the pretrained model's freeze much, with more data freeze less",
                        choices=("none", "stem", "backbone", "all-but-head"))

@@ -7,7 +7,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.options.flags import at_least, flag, integers, not_negative
 from gluon_bof.options.training import TrainingOptions, check_start, check_training
 
-LONGEST_SIDE = 1024  # pixels: GluonCV's YOLOv3 holds 128 cells of 8 pixels a side
+MAX_SIDE = 1024  # pixels: GluonCV's YOLOv3 holds 128 cells of 8 pixels a side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,9 +16,9 @@ class Yolo3Options(TrainingOptions):
 
     network: str = flag("darknet53", "backbone; slim: with narrower heads than GluonCV's, for small sets on CPUs",
                         choices=("darknet53", "mobilenet1.0", "mobilenet0.25", "mobilenet0.25-slim"))
-    data_shape: int = flag(416, "side of validation pictures, and of training pictures with --no-random-shape; a "
+    data_shape: int = flag(416, "side of validation images, and of training images with --no-random-shape; a "
                                 "multiple of 32")
-    batch_size: int = flag(64, "pictures a step, over all devices")
+    batch_size: int = flag(64, "images a step, over all devices")
     epochs: int = flag(200, "training epochs")
     lr: float = flag(0.001, "learning rate")
     lr_decay_period: int = flag(0, "epochs between periodic decays; 0: at --lr-decay-epoch")
@@ -47,7 +47,7 @@ class Yolo3Options(TrainingOptions):
     no_random_interp: bool = flag(False, "resize with the interpolation that fits, not a random one")
 
     def training_sizes(self):
-        """Sides in pixels that training pictures may have."""
+        """Sides in pixels that training images may have."""
         if self.no_random_shape:
             return (self.data_shape,)
         smallest, largest = integers(self.random_shapes, "--random-shapes")
@@ -97,6 +97,6 @@ def check_yolo3(options):
 
 
 def check_data_shape(side, flag="--data-shape"):
-    """Refuse a side of pictures that YOLOv3 cannot detect in. Raises UserError."""
-    if side % 32 or not 32 <= side <= LONGEST_SIDE:
-        raise UserError(f"{flag} {side} is not a multiple of 32 up to {LONGEST_SIDE}", remedy="for example 416")
+    """Refuse a side of images that YOLOv3 cannot detect in. Raises UserError."""
+    if side % 32 or not 32 <= side <= MAX_SIDE:
+        raise UserError(f"{flag} {side} is not a multiple of 32 up to {MAX_SIDE}", remedy="for example 416")

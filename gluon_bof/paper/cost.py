@@ -9,43 +9,43 @@ import time
 from collections import Counter
 
 ROUNDS = 7
-LEAST_SECONDS = 1.0  # of a measurement
+MIN_SECONDS = 1.0  # of a measurement
 OF_TRAINING = ("__init__", "__lr_mult__", "__wd_mult__")  # an input's attributes that inference does not have
 
 
-def compare_runs(first, last, pictures=16):
+def compare_runs(first, last, images=16):
     """Export both runs' inference graphs, count their operators, measure them in turn on the last run's validation
-    pictures, and keep what was found in the last run's folder as cost.json."""
+    images, and keep what was found in the last run's folder as cost.json."""
     from gluon_bof.paper.jobs import keep_result
-    sides = {work.row.name: _Side(work, pictures) for work in (first, last)}
+    sides = {work.row.name: _Side(work, images) for work in (first, last)}
     throughputs = {name: [] for name in sides}
     for number in range(ROUNDS):
         for name in (list(sides) if number % 2 == 0 else reversed(list(sides))):
-            throughputs[name].append(sides[name].pictures_per_second())
+            throughputs[name].append(sides[name].images_per_second())
     (a, of_a), (b, of_b) = throughputs.items()
     graphs = [sides[name].graph for name in (a, b)]
     keep_result(last.folder, "cost.json", {
         "rows": [a, b], "runs": [first.folder, last.folder], "same_graph": graphs[0] == graphs[1],
         "operators": [dict(Counter(node["op"] for node in graph).most_common()) for graph in graphs],
-        "pictures_per_second": [statistics.median(of_a), statistics.median(of_b)],
+        "images_per_second": [statistics.median(of_a), statistics.median(of_b)],
         "ratios": sorted(faster / slower for slower, faster in zip(of_a, of_b)), "device": str(sides[b].detector.device)})
 
 
 class _Side:
     def __init__(self, work, count):
-        from gluon_bof.data.images import read_picture
+        from gluon_bof.data.images import read_image
         from gluon_bof.inference.detector import open_detector
         self.detector = open_detector(os.path.join(work.folder, "last.params"),
                                       **({} if work.options.gpus is None else {"gpus": work.options.gpus}))
-        self.pictures = [read_picture(record.path) for record in _validation_records(self.detector.options)[:count]]
-        self.detector.detect(self.pictures)  # settles every shape
+        self.images = [read_image(record.path) for record in _validation_records(self.detector.options)[:count]]
+        self.detector.detect(self.images)  # settles every shape
         self.graph = exported_graph(self.detector)
 
-    def pictures_per_second(self):
+    def images_per_second(self):
         done, began = 0, time.perf_counter()
-        while time.perf_counter() - began < LEAST_SECONDS:
-            self.detector.detect(self.pictures)
-            done += len(self.pictures)
+        while time.perf_counter() - began < MIN_SECONDS:
+            self.detector.detect(self.images)
+            done += len(self.images)
         return done / (time.perf_counter() - began)
 
 
@@ -74,11 +74,11 @@ def describe(found):
     counts = [sum(count for op, count in operators.items() if op != "input") for operators in found["operators"]]
     same = "the same graph: the same operators with the same attributes in the same order" if found["same_graph"] \
         else "**different graphs**"
-    speeds = found["pictures_per_second"]
+    speeds = found["images_per_second"]
     ratios = found["ratios"]
     lines = ["## Cost in inference", "",
              f"The exported inference graphs of “{a}” ({counts[0]} operators) and “{b}” ({counts[1]}) are {same}. On "
-             f"{found['device']}, picture by picture and in turn, {ROUNDS} rounds: {speeds[0]:.1f} and {speeds[1]:.1f} pictures "
+             f"{found['device']}, image by image and in turn, {ROUNDS} rounds: {speeds[0]:.1f} and {speeds[1]:.1f} images "
              f"a second (medians); the second over the first, round by round: {statistics.median(ratios):.3f} "
              f"({ratios[0]:.3f} to {ratios[-1]:.3f}).", "",
              f"| operator | {a} | {b} |", "|---|---|---|"]

@@ -1,6 +1,6 @@
-"""The elephant in the room: an object slid through a picture, and what a detector then misses (paper, section 3.1, Fig. 5).
+"""The elephant in the room: an object slid through an image, and what a detector then misses (paper, section 3.1, Fig. 5).
 
-Nothing in here knows a network: `slide` takes whatever turns pictures into Detections."""
+Nothing in here knows a network: `slide` takes whatever turns images into Detections."""
 from __future__ import annotations
 
 import math
@@ -11,9 +11,9 @@ import numpy as np
 from gluon_bof.boxes import area, iou
 
 ANY_CLASS = -1
-LEAST_IOU = 0.5  # of a detection with what it finds
+MIN_IOU = 0.5  # of a detection with what it finds
 HIDDEN_FROM = 0.5  # share of an object under the patch from which on it counts as hidden
-PICTURES_AT_ONCE = 16
+IMAGES_AT_ONCE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,34 +70,34 @@ class Slide:
                 "patch_recall": _mean(self.patch_found), "score_change": _mean(self.score_change)}
 
 
-def slide(detect, picture, patch, boxes, classes, patch_class=ANY_CLASS, mask=None, step=None, threshold=0.5,
+def slide(detect, image, patch, boxes, classes, patch_class=ANY_CLASS, mask=None, step=None, threshold=0.5,
           progress=lambda places: places):
     """Paste the patch at every place of a grid, detect, and see what is found -> Slide.
 
-    detect([pictures]) -> [Detections]. picture (H, W, 3), patch (h, w, 3) uint8; mask (h, w) bool: which of the patch's
+    detect([images]) -> [Detections]. image (H, W, 3), patch (h, w, 3) uint8; mask (h, w) bool: which of the patch's
     pixels are pasted. boxes (M, 4), classes (M,): the other objects. step: most pixels between places."""
-    lefts, tops = places(picture.shape, patch.shape, step or default_step(picture.shape))
+    lefts, tops = places(image.shape, patch.shape, step or default_step(image.shape))
     corners = [(left, top) for top in tops for left in lefts]
     height, width = patch.shape[:2]
     looked_for = np.append(classes, patch_class)
     scores, covered = [], []
-    for first in progress(range(0, len(corners), PICTURES_AT_ONCE)):
-        part = corners[first:first + PICTURES_AT_ONCE]
-        answers = detect([paste(picture, patch, left, top, mask) for left, top in part])
+    for first in progress(range(0, len(corners), IMAGES_AT_ONCE)):
+        part = corners[first:first + IMAGES_AT_ONCE]
+        answers = detect([paste(image, patch, left, top, mask) for left, top in part])
         for (left, top), found in zip(part, answers):
             own = np.array((left, top, left + width, top + height), np.float32)
             scores.append(scores_of(found, np.vstack([boxes, own]), looked_for))
             covered.append(covered_share(boxes, own))
     grid = (len(tops), len(lefts), -1)
     scores = np.array(scores).reshape(grid)
-    clean = scores_of(detect([picture])[0], boxes, classes)
+    clean = scores_of(detect([image])[0], boxes, classes)
     return Slide(lefts, tops, scores[:, :, -1], scores[:, :, :-1], np.array(covered).reshape(grid), clean,
                  threshold)
 
 
 def places(shape, patch_shape, step):
-    """(lefts, tops) of evenly spaced places at which a patch (h, w, …) lies wholly in a picture (H, W, …), the edges among
-    them, at most `step` pixels apart. Raises ValueError if the patch is larger than the picture."""
+    """(lefts, tops) of evenly spaced places at which a patch (h, w, …) lies wholly in an image (H, W, …), the edges among
+    them, at most `step` pixels apart. Raises ValueError if the patch is larger than the image."""
     found = []
     for side, patch_side in ((shape[1], patch_shape[1]), (shape[0], patch_shape[0])):
         room = side - patch_side
@@ -112,9 +112,9 @@ def default_step(shape):
     return max(1, round(max(shape[:2]) / 20))
 
 
-def paste(picture, patch, left, top, mask=None):
-    """A copy of the picture with the patch's pixels, those of its mask (h, w) bool, at this corner."""
-    copy = picture.copy()
+def paste(image, patch, left, top, mask=None):
+    """A copy of the image with the patch's pixels, those of its mask (h, w) bool, at this corner."""
+    copy = image.copy()
     window = copy[top:top + patch.shape[0], left:left + patch.shape[1]]
     window[...] = patch if mask is None else np.where(mask[:, :, None], patch, window)
     return copy
@@ -136,7 +136,7 @@ def scores_of(found, boxes, classes):
     for overlap, number, score in sorted(zip(overlaps, found.classes, found.scores), key=lambda row: -row[2]):
         fits = np.where(free & ((classes == number) | (classes == ANY_CLASS)), overlap, 0)
         best = int(fits.argmax())
-        if fits[best] >= LEAST_IOU:
+        if fits[best] >= MIN_IOU:
             scores[best], free[best] = score, False
     return scores
 

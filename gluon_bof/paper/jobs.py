@@ -184,7 +184,7 @@ def keep_result(folder, name, result):
     write_atomically(os.path.join(folder, name), json.dumps(result, indent=1).encode())
 
 
-def side_by_side(lanes):
+def run_in_parallel(lanes):
     """Run lists of functions, one thread a list. After an error no further function starts; it is raised at the end."""
     failed = []
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import EMBEDDED, build_parser, integers
-from gluon_bof.options.recipes import SMALL_PICTURES, TABLES, VOC_METRIC, Row, Table
+from gluon_bof.options.recipes import SMALL_IMAGES, TABLES, VOC_METRIC, Row, Table
 from gluon_bof.paper import jobs as launch
 from gluon_bof.runs.folder import checkpoints
 
@@ -57,7 +57,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Work:
+class Job:
     """A row with one seed."""
 
     row: Row
@@ -104,7 +104,7 @@ def plan(request):
     works = []
     for seed in request.seeds:
         for row in request.table.rows:
-            works.append(_work(request, row, seed, gpus_of_lane(request, len(works))))
+            works.append(_job(request, row, seed, gpus_of_lane(request, len(works))))
     return works
 
 
@@ -114,17 +114,17 @@ def lane_of(request, place):
 
 
 def gpus_of_lane(request, place):
-    """Its share of --gpus: those are dealt out evenly among --jobs. None where they were not given."""
+    """Its share of --gpus: those are split evenly among --jobs. None where they were not given."""
     if not request.gpus or request.jobs == 1:
         return request.gpus
     names = request.gpus.split(",")
     if len(names) % request.jobs:
-        raise UserError(f"--gpus {request.gpus} cannot be dealt out evenly to --jobs {request.jobs}", remedy="change either")
+        raise UserError(f"--gpus {request.gpus} cannot be split evenly among --jobs {request.jobs}", remedy="change either")
     share, lane = len(names) // request.jobs, lane_of(request, place)
     return ",".join(names[lane * share:(lane + 1) * share])
 
 
-def _work(request, row, seed, gpus):
+def _job(request, row, seed, gpus):
     scale = row.small if request.is_small else row.paper
     own = dict(seed=seed, runs=request.runs, name=f"{request.stem}-{row.key}-seed-{seed}")
     if gpus is not None:
@@ -139,15 +139,15 @@ def _work(request, row, seed, gpus):
         own["pretrained_base"] = os.path.join(launch.folder_of(pretraining), "last.params")
     options = replace(with_flags(replace(scale.options, **data), request.extra), **own)
     evaluations = tuple(_evaluation(request, options, size) for size in scale.sizes or (None,))
-    return Work(row, seed, options, pretraining, ONE_THREAD if request.is_small else {}, evaluations)
+    return Job(row, seed, options, pretraining, ONE_THREAD if request.is_small else {}, evaluations)
 
 
 def small_set(request):
-    """The set that small rows train on: the folder given, or that of the embedded set's first pictures, drawn on first use."""
+    """The set that small rows train on: the folder given, or that of the embedded set's first images, drawn on first use."""
     if request.dataset:
         return request.dataset
     from gluon_bof.data.shapes import cache_folder, ensure_drawn
-    return ensure_drawn(os.path.join(cache_folder(), "tables"), SMALL_PICTURES)
+    return ensure_drawn(os.path.join(cache_folder(), "tables"), SMALL_IMAGES)
 
 
 def with_flags(options, words):
@@ -174,7 +174,7 @@ def _evaluation(request, options, size):
     return Evaluation(size, tuple(words), f"evaluation{'' if size is None else f'-{size}'}.json")
 
 
-def bring_about(request, works, after_each):
+def run_missing(request, works, after_each):
     """Train and evaluate what is missing of the rows that were asked for; after_each() follows every finished work."""
     wanted = [(place, work) for place, work in enumerate(works) if work.row.key in request.rows]
     quiet = request.jobs > 1
@@ -193,13 +193,13 @@ def bring_about(request, works, after_each):
         lanes = [[] for _ in range(request.jobs)]
         for place, work in items:
             lanes[lane_of(request, place)].append(lambda step=step, work=work: step(work))
-        launch.side_by_side(lanes)
+        launch.run_in_parallel(lanes)
 
 
 # ---- what is there -------------------------------------------------------------------------------------------------
 
 @dataclass(frozen=True)
-class Line:
+class Result:
     """A line of the page: a row at a size, with what its runs' evaluations say, in percent."""
 
     row: Row
@@ -222,7 +222,7 @@ def read_lines(request, works):
             done = [work for work in of_row if work.seed in found]
             details = {name: statistics.mean(100 * (result["coco"][name] or 0) for result in found.values())
                        for name in ("AP50", "AP75") if found and all("coco" in result for result in found.values())}
-            lines.append(Line(row, evaluation.size, {seed: 100 * result["map"] for seed, result in found.items()}, details,
+            lines.append(Result(row, evaluation.size, {seed: 100 * result["map"] for seed, result in found.items()}, details,
                               statistics.mean(minutes_of(work.folder) for work in done) if done else None,
                               tuple(work.folder for work in done)))
     return lines
@@ -258,7 +258,7 @@ def _spread(values):
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
-def own_number(line, lines):
+def is_papers_size(line, lines):
     """Whether the line is at the size whose number the paper has: its row's last."""
     return line is [other for other in lines if other.row is line.row][-1]
 
@@ -275,14 +275,14 @@ def records(request, lines):
             record["size"] = "" if line.size is None else str(line.size)
         ours = _spread(line.values.values())
         if not request.is_small:
-            record["paper"] = str(line.row.number) if own_number(line, lines) else ""
+            record["paper"] = str(line.row.number) if is_papers_size(line, lines) else ""
         record["ours"] = _text(ours)
         if request.is_small:
             over = next(other for other in lines if other.row.key == line.row.over and other.size == line.size)
             record["gain"] = _text(gain(line, over), sign=True) if over is not line else ""
         else:
             record["difference"] = (_text((ours[0] - line.row.number, None), sign=True)
-                                    if ours and own_number(line, lines) else "")
+                                    if ours and is_papers_size(line, lines) else "")
         if request.table.metric != VOC_METRIC:
             record.update({name: f"{line.details[name]:.2f}" if name in line.details else "" for name in ("AP50", "AP75")})
         record["seeds"] = ", ".join(f"{seed}: {value:.2f}" for seed, value in line.values.items())
@@ -348,9 +348,9 @@ def to_markdown(request, found, command, cost=""):
             "paper": f"paper, {table.metric} %", "gain": "gain", "seeds": "each seed", "minutes": "training, min", "size": "at"}
     lines = [title, ""]
     if request.is_small:
-        of_what = "" if request.dataset else (f", on the first {SMALL_PICTURES['trainval']} pictures of the embedded set, "
-                                              f"evaluated on its {SMALL_PICTURES['test']} for validation")
-        lines += [f"The rows of “{table.title}” with a small network and small pictures{of_what}. The numbers are to be "
+        of_what = "" if request.dataset else (f", on the first {SMALL_IMAGES['trainval']} images of the embedded set, "
+                                              f"evaluated on its {SMALL_IMAGES['test']} for validation")
+        lines += [f"The rows of “{table.title}” with a small network and small images{of_what}. The numbers are to be "
                   "compared with each other only, never with the paper's. A gain is counted seed by seed from the row "
                   f"{_over_names(table)}; ± is the standard deviation over the seeds.", ""]
         lines += [table.small_note, ""] if table.small_note else []

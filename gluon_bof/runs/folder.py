@@ -45,6 +45,7 @@ def keep_newest(folder, count):
 
 LOGGER = logging.getLogger("gluon_bof")
 PACKAGES = ("mxnet", "mxnet-cu112", "gluoncv", "numpy", "opencv-python", "pycocotools")
+OLD_COLUMNS = {"pictures_per_second": "images_per_second"}  # of version 0.1
 # what may differ between a run and its continuation without changing a bit of its result
 MAY_CHANGE = {"resume", "gpus", "num_workers", "log_interval", "keep", "tensorboard"}
 
@@ -55,8 +56,8 @@ class Run:
     def __init__(self, folder):
         self.folder = folder
         self.checkpoints = os.path.join(folder, "checkpoints")
-        self.pictures = os.path.join(folder, "pictures")
-        for place in (self.folder, self.checkpoints, self.pictures):
+        self.images = os.path.join(folder, "images")
+        for place in (self.folder, self.checkpoints, self.images):
             os.makedirs(place, exist_ok=True)
         self._lock = self._take()
         self._events = None
@@ -103,7 +104,7 @@ class Run:
 
     def discard_if_unused(self):
         """Remove the folder of a run that failed before its first batch, so that its name can be given again."""
-        if not os.listdir(self.pictures) and not os.listdir(self.checkpoints):
+        if not os.listdir(self.images) and not os.listdir(self.checkpoints):
             shutil.rmtree(self.folder)
 
     def record(self, table, row):
@@ -124,7 +125,7 @@ class Run:
         """All rows of a table so far, as {column: text}."""
         try:
             with open(self.path(f"{table}.csv"), newline="") as file:
-                return list(csv.DictReader(file))
+                return [{OLD_COLUMNS.get(name, name): text for name, text in row.items()} for row in csv.DictReader(file)]
         except FileNotFoundError:
             return []
 

@@ -45,19 +45,19 @@ class StopRequest:
         return self.signal is not None
 
 
-class Fit:
+class Engine:
     """A run's way through its epochs.
 
     rates: learning rate of every iteration. validate(should_stop) -> {"map": fraction, further metrics} or None where
     it was stopped. position: the meta of the checkpoint to go on from, or {}. export_name: GluonCV's name of the
     network, for the files of --save-prefix."""
 
-    def __init__(self, run, options, network, step, draws, loader, rates, loss_names, validate, position, export_name):
+    def __init__(self, run, options, network, step, sampler, loader, rates, loss_names, validate, position, export_name):
         self.run = run
         self.options = options
         self.network = network
         self.step = step
-        self.draws = draws
+        self.sampler = sampler
         self.loader = loader
         self.rates = rates
         self.loss_names = loss_names
@@ -74,17 +74,17 @@ class Fit:
     @property
     def iteration(self):
         """Updates made since the start of the run."""
-        return self.epoch * self.draws.batches + self.batch
+        return self.epoch * self.sampler.batches + self.batch
 
     def run_epochs(self):
         """Train to the last epoch. Returns the last validation's metrics. Raises Stopped when asked to stop."""
-        total = self.options.epochs * self.draws.batches
+        total = self.options.epochs * self.sampler.batches
         with StopRequest() as stop, tqdm(total=total, initial=self.iteration, unit="batch", file=sys.stderr,
                                          mininterval=0.5 if sys.stderr.isatty() else 15, dynamic_ncols=True) as bar:
             self.stop, self.bar = stop, bar
             while self.epoch < self.options.epochs:
                 self._train()
-                if self.batch == self.draws.batches:
+                if self.batch == self.sampler.batches:
                     self._finish_epoch()
                 self._save()
                 if self.stop and self.epoch < self.options.epochs:
@@ -95,8 +95,8 @@ class Fit:
         self.bar.set_description(f"epoch {self.epoch}/{self.options.epochs}")
         self._saved_at = time.perf_counter()
         self._interval = (time.perf_counter(), self.losses.saved())
-        first_of_epoch = self.epoch * self.draws.batches
-        self.draws.start(self.epoch, self.batch)
+        first_of_epoch = self.epoch * self.sampler.batches
+        self.sampler.start(self.epoch, self.batch)
         self.batch = train_epoch(self.loader, self.step, self.losses, self.epoch, self.batch,
                                  lambda batch: self.rates[first_of_epoch + batch], self._after_batch, self._on_broken)
 
@@ -114,16 +114,16 @@ class Fit:
         batches = max(1, losses.batches - before["batches"])
         means = {name: (total - earlier) / batches
                  for name, total, earlier in zip(self.loss_names, losses.sums, before["sums"])}
-        row = {"epoch": self.epoch, "iteration": self.epoch * self.draws.batches + batch + 1,
-               "learning_rate": self.rates[self.epoch * self.draws.batches + batch],
+        row = {"epoch": self.epoch, "iteration": self.epoch * self.sampler.batches + batch + 1,
+               "learning_rate": self.rates[self.epoch * self.sampler.batches + batch],
                **{f"{name}_loss": value for name, value in means.items()}, "total_loss": sum(means.values()),
-               "pictures_per_second": (losses.pictures - before["pictures"]) / (now - since),
+               "images_per_second": (losses.images - before["images"]) / (now - since),
                "data_wait_share": (losses.waiting - before["waiting"]) / (now - since),
                "memory_mb": memory_mb()}
         self._interval = (now, losses.saved())
         self.run.record("intervals", row)
-        LOGGER.info("epoch %d batch %d: %s, %.1f pictures/s, %.0f%% of the time waiting for data, %d MB, lr %.3g",
-                    self.epoch, batch + 1, _spoken(means), row["pictures_per_second"],
+        LOGGER.info("epoch %d batch %d: %s, %.1f images/s, %.0f%% of the time waiting for data, %d MB, lr %.3g",
+                    self.epoch, batch + 1, _spoken(means), row["images_per_second"],
                     100 * row["data_wait_share"], row["memory_mb"], row["learning_rate"])
 
     def _on_broken(self, messages):
@@ -160,16 +160,16 @@ class Fit:
     def _log_epoch(self, metrics):
         losses, means = self.losses, self.losses.means()
         seconds = max(losses.seconds, 1e-9)
-        row = {"epoch": self.epoch, "iteration": (self.epoch + 1) * self.draws.batches,
-               "learning_rate": self.rates[(self.epoch + 1) * self.draws.batches - 1],
+        row = {"epoch": self.epoch, "iteration": (self.epoch + 1) * self.sampler.batches,
+               "learning_rate": self.rates[(self.epoch + 1) * self.sampler.batches - 1],
                **{f"{name}_loss": value for name, value in means.items()},
-               "pictures_per_second": losses.pictures / seconds, "seconds": losses.seconds,
+               "images_per_second": losses.images / seconds, "seconds": losses.seconds,
                "data_wait_seconds": losses.waiting, "memory_mb": memory_mb(),
                "map": metrics.get("map", "")}
         self.run.record("metrics", row)
         validated = f", validation mAP {metrics['map']:.4f}" if metrics else ""
-        LOGGER.info("epoch %d: %s, %.1f pictures/s, %.1f s (%.1f s waiting for data)%s",
-                    self.epoch, _spoken(means), row["pictures_per_second"], losses.seconds, losses.waiting, validated)
+        LOGGER.info("epoch %d: %s, %.1f images/s, %.1f s (%.1f s waiting for data)%s",
+                    self.epoch, _spoken(means), row["images_per_second"], losses.seconds, losses.waiting, validated)
 
     def _save(self):
         meta = {"epoch": self.epoch, "batch": self.batch, "losses": self.losses.saved(), "best": self.best,

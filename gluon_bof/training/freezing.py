@@ -10,15 +10,15 @@ from gluon_bof.weights.load import HEADS, structured_parameters
 
 WAYS = ("none", "stem", "backbone", "all-but-head")
 STEM_OF_RESNETS = ("conv1.", "bn1.", "layer1.")
-HALVINGS_OF_THE_STEM = 2  # it ends where features have a quarter of the picture's sides, as ResNets' first stage does
+HALVINGS_OF_THE_STEM = 2  # it ends where features have a quarter of the image's sides, as ResNets' first stage does
 
 
 def freeze(network, how):
     """Let a part of an initialised detector stay as it is, on top of what does not learn already; before a graph is made
     of it and after Faster R-CNN's `freeze_the_rest`. Returns the structured names of what stays, sorted.
 
-    how: "stem": the first layers, up to a quarter of the picture's sides; "backbone": all layers that were trained on
-    ImageNet and see the whole picture (of a Faster R-CNN without a pyramid not layer4, which sees regions); "all-but-head":
+    how: "stem": the first layers, up to a quarter of the image's sides; "backbone": all layers that were trained on
+    ImageNet and see the whole image (of a Faster R-CNN without a pyramid not layer4, which sees regions); "all-but-head":
     everything but the layers that predict classes and final boxes; "none". Frozen normalisation uses its running statistics
     and does not move them. Raises UserError for another word."""
     if how not in WAYS:

@@ -12,7 +12,7 @@ from gluon_bof.backend import autograd, mx
 from gluon_bof.devices import split
 from gluon_bof.errors import UserError
 
-LAG = 2  # steps in flight; also keeps the host from running ahead of the device without bound
+STEPS_IN_FLIGHT = 2  # steps in flight; also keeps the host from running ahead of the device without bound
 
 
 class Step:
@@ -36,7 +36,7 @@ class Step:
         sums = [mx.nd.stack(*[mx.nd.sum(part) for part in loss]).as_in_context(self.devices[0]) for loss in losses]
         return mx.nd.add_n(*sums) / arrays[0].shape[0]
 
-    def rehearse(self, *arrays):
+    def warm_up(self, *arrays):
         """Forward and backward of the largest batch of a size to come, without learning anything from it: the memory that
         training will need is taken now, and where it does not suffice that shows at once and not after hours."""
         kept = [(data, data.copy()) for parameter in self.graph.collect_params().values() if parameter.grad_req == "null"
@@ -66,12 +66,12 @@ class EpochLosses:
     def __init__(self, names, saved=None):
         self.names = names
         self.batches = 0
-        self.pictures = 0
+        self.images = 0
         self.seconds = 0.0
         self.waiting = 0.0
         self.sums = [0.0] * len(names)
         if saved:
-            vars(self).update(saved)
+            vars(self).update({"images" if key == "pictures" else key: value for key, value in saved.items()})  # its name in 0.1
 
     def add(self, values):
         """One batch's losses."""
@@ -93,13 +93,13 @@ def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_b
     """Train on what the loader gives; losses (EpochLosses) grows.
 
     learning_rate(batch) names a batch's rate; after_batch(batch) is called when a batch's losses are in and returns
-    True to stop early; on_broken(names) hears of pictures that were skipped.
+    True to stop early; on_broken(names) hears of images that were skipped.
     Returns the number of the batch to go on with. Raises UserError at a loss that is not finite."""
     in_flight = deque()
     batch = first_batch
     stop = False
 
-    def settle():
+    def flush_one():
         number, count, value = in_flight.popleft()
         values = value.asnumpy()
         if not np.isfinite(values).all():
@@ -107,7 +107,7 @@ def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_b
             raise UserError(f"{bad} at epoch {epoch}, batch {number}, learning rate {learning_rate(number):.3g}",
                             remedy="the last checkpoint is kept; lower --lr or lengthen --warmup-epochs")
         losses.add(values)
-        losses.pictures += count
+        losses.images += count
         return after_batch(number)
 
     batches = iter(loader)
@@ -126,10 +126,10 @@ def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_b
             on_broken(broken)
         in_flight.append((batch, arrays[0].shape[0], step(*arrays)))
         batch += 1
-        if len(in_flight) > LAG:
-            stop = settle()
+        if len(in_flight) > STEPS_IN_FLIGHT:
+            stop = flush_one()
         losses.seconds, mark = losses.seconds + time.perf_counter() - mark, time.perf_counter()
     while in_flight:
-        settle()
+        flush_one()
     losses.seconds += time.perf_counter() - mark
     return batch

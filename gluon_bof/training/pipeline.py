@@ -1,4 +1,4 @@
-"""What both training scripts do the same way: a run opened or made, the sets, the draws, the outcome. No MXNet in here:
+"""What both training scripts do the same way: a run opened or made, the sets, the sampler, the outcome. No MXNet in here:
 a run's folder comes before MXNet, so that a run killed while it starts can be resumed."""
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 
-from gluon_bof.data.sampler import BatchDraws
+from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.mixup import MixRatio
@@ -52,25 +52,25 @@ def open_sets(options):
                          split or None)
         for fault in found.faults:
             LOGGER.warning("skipped: %s: %s", fault.path, fault.message)
-        LOGGER.info("%s: %d pictures, %d classes (%s), %d faults skipped", role, len(found), len(found.classes),
+        LOGGER.info("%s: %d images, %d classes (%s), %d faults skipped", role, len(found), len(found.classes),
                     ", ".join(found.classes[:20]), len(found.faults))
         sets.append(found)
         classes = found.classes
     return sets
 
 
-def batch_draws(options, pictures, size_interval, horovod, aspects=None):
-    """The sampler: order, mixup, sizes of the pictures."""
+def build_sampler(options, images, size_interval, horovod, aspects=None):
+    """The sampler: order, mixup, sizes of the images."""
     mix = MixRatio(options.mixup_alpha, options.mixup_beta, options.mixup == "even") if options.mixup else None
     shard = (horovod.rank(), horovod.size()) if horovod else (0, 1)
-    return BatchDraws(pictures, options.batch_size, options.seed, options.training_sizes(), size_interval, mix,
+    return BatchSampler(images, options.batch_size, options.seed, options.training_sizes(), size_interval, mix,
                       options.epochs - options.no_mixup_epochs,
                       options.num_samples if options.num_samples > 0 else None, shard, aspects)
 
 
-def outcome_of(run, options, fit, metrics, sets, pictures):
+def outcome_of(run, options, fit, metrics, sets, images):
     """What a script prints at its end: {"run": folder, "map": of the last validation, …}."""
     return {"run": run.folder, "map": metrics["map"], "metric": metrics["metric"], "best_map": fit.best["map"],
             "epochs": options.epochs, "iterations": fit.iteration, "seed": options.seed,
             "skipped": len(fit.skipped) + sum(len(found.faults) for found in sets),
-            "per_class": metrics["per_class"], "weights": run.path("last.params"), "pictures": pictures}
+            "per_class": metrics["per_class"], "weights": run.path("last.params"), "images": images}

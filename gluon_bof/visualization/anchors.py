@@ -40,6 +40,6 @@ def draw(path, sizes, anchors, title):
     axes.legend(loc="upper left")
     axes.set_title(title, fontsize=9, parse_math=False)  # a folder's name may hold dollars
     figure.tight_layout()
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    write_atomically(path, picture.getvalue())
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
+    write_atomically(path, image.getvalue())

@@ -1,4 +1,4 @@
-"""Detections drawn into a picture, at the picture's own size."""
+"""Detections drawn into an image, at the image's own size."""
 from __future__ import annotations
 
 import os
@@ -9,25 +9,25 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 FONT = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # knows Greek and Cyrillic too
-LEAST_FONT = 9  # pixels
+MIN_FONT = 9  # pixels
 BRIGHT = 140  # luminance from which black text is easier to read than white
 
 
-def draw_detections(picture, prediction):
-    """A copy of a picture (H, W, 3) uint8 RGB with the boxes of a Prediction, their names and scores; the best on top."""
-    image = Image.fromarray(picture)
-    pen = ImageDraw.Draw(image)
-    short = min(picture.shape[:2])
+def draw_detections(image, prediction):
+    """A copy of an image (H, W, 3) uint8 RGB with the boxes of a Prediction, their names and scores; the best on top."""
+    canvas = Image.fromarray(image)
+    pen = ImageDraw.Draw(canvas)
+    short = min(image.shape[:2])
     line = max(1, round(short / 240))
-    font = _font(max(LEAST_FONT, round(short / 36)))
+    font = _font(max(MIN_FONT, round(short / 36)))
     rows = list(zip(prediction.boxes, prediction.classes, prediction.names, prediction.scores))
     for box, number, _, _ in reversed(rows):
         left, top, right, bottom = box
         # a box's edges lie between pixels: the last pixel inside is one before the edge
         pen.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour_of(number), width=line)
     for box, number, name, score in reversed(rows):
-        _label(pen, image.size, box, f"{name} {score:.2f}", colour_of(number), font)
-    return np.asarray(image)
+        _label(pen, canvas.size, box, f"{name} {score:.2f}", colour_of(number), font)
+    return np.asarray(canvas)
 
 
 def colour_of(number):

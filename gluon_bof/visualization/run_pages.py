@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from gluon_bof.data.images import read_picture
+from gluon_bof.data.images import read_image
 
 matplotlib.use("Agg")
 
@@ -18,12 +18,12 @@ LOOK = dict(fontsize=7, color="white", va="bottom",
 
 
 def draw_run(run):
-    """Curves of the run's tables. Returns the paths of all its pictures."""
+    """Curves of the run's tables. Returns the paths of all its images."""
     intervals, epochs = run.rows("intervals"), run.rows("metrics")
     if epochs:
         _draw_losses(run, intervals or epochs)
         _draw_map(run, [row for row in epochs if row["map"]])
-    return sorted(os.path.join(run.pictures, name) for name in os.listdir(run.pictures) if name.endswith(".png"))
+    return sorted(os.path.join(run.images, name) for name in os.listdir(run.images) if name.endswith(".png"))
 
 
 def _draw_losses(run, rows):
@@ -35,7 +35,7 @@ def _draw_losses(run, rows):
     for column in [name for name in rows[0] if name.endswith("_loss")]:
         lower.plot(iterations, [float(row[column]) for row in rows], label=column[:-len("_loss")])
     lower.set_yscale("log")
-    lower.set(xlabel="iteration", ylabel="loss a picture")
+    lower.set(xlabel="iteration", ylabel="loss an image")
     lower.legend(ncol=5, fontsize=8)
     _save(figure, run, "learning_rate_and_losses.png")
 
@@ -54,37 +54,37 @@ def _draw_map(run, rows):
     _save(figure, run, "validation_map.png")
 
 
-def draw_training_batch(run, dataset, draws, classes, most=16):
-    """A page of pictures of the run's first batches as the network sees them, with boxes and mix weights."""
-    first = [draw for batch in range(min(2, draws.batches)) for draw in draws.draw_batch(0, batch)][:most]
+def draw_training_batch(run, dataset, sampler, classes, most=16):
+    """A page of images of the run's first batches as the network sees them, with boxes and mix weights."""
+    first = [spec for batch in range(min(2, sampler.batches)) for spec in sampler.draw_batch(0, batch)][:most]
     figure, axes = _page(len(first))
-    for axis, draw in zip(axes, first):
-        picture, truth = dataset[draw][:2]
-        axis.imshow(picture)
-        mixed = f", mixed {draw.ratio:.2f} : {1 - draw.ratio:.2f}" if draw.partner >= 0 else ""
-        axis.set_title(f"{draw.size} px{mixed}", fontsize=8)
+    for axis, spec in zip(axes, first):
+        image, truth = dataset[spec][:2]
+        axis.imshow(image)
+        mixed = f", mixed {spec.ratio:.2f} : {1 - spec.ratio:.2f}" if spec.partner >= 0 else ""
+        axis.set_title(f"{spec.size} px{mixed}", fontsize=8)
         for row in truth:
             _box(axis, row[:4], int(row[4]), f"{classes[int(row[4])]} {row[5]:.2f}", max(0.25, float(row[5])))
-    _save(figure, run, "training_pictures.png")
+    _save(figure, run, "training_images.png")
 
 
 def draw_detections(run, detection_set, detections, most=12, least_score=0.3):
-    """A page of validation pictures: ground truth on the left, detections on the right."""
+    """A page of validation images: ground truth on the left, detections on the right."""
     step = max(1, len(detection_set) // most)
     chosen = range(0, len(detection_set), step)[:most]
     figure, axes = _page(2 * len(chosen), columns=6)
     for place, index in enumerate(chosen):
         record, found = detection_set.records[index], detections[index]
-        picture = read_picture(record.path)
+        image = read_image(record.path)
         for axis, title in zip(axes[2 * place:2 * place + 2], ("truth", "found")):
-            axis.imshow(picture)
+            axis.imshow(image)
             axis.set_title(f"{record.image_id}: {title}"[-40:], fontsize=7)
         for box, number in zip(record.boxes, record.classes):
             _box(axes[2 * place], box, number, detection_set.classes[number])
         for box, number, value in zip(*found):
             if value >= least_score:
                 _box(axes[2 * place + 1], box, number, f"{detection_set.classes[number]} {value:.2f}")
-    _save(figure, run, "validation_pictures.png")
+    _save(figure, run, "validation_images.png")
 
 
 def _page(count, columns=4):
@@ -106,4 +106,4 @@ def _box(axis, box, number, text, opacity=1.0):
 
 
 def _save(figure, run, name):
-    figure.savefig(os.path.join(run.pictures, name), dpi=110)
+    figure.savefig(os.path.join(run.images, name), dpi=110)

@@ -16,8 +16,8 @@ from gluon_bof.models.yolo3.network import ANCHORS, NETWORKS, build_yolo3
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions, resolve
 from gluon_bof.weights.formats import darknet as darknet_format
 from gluon_bof.weights.formats import safetensors as safetensors_format
-from gluon_bof.weights.formats.darknet import DARKNET, MOST_CLASSES, Convolution
-from gluon_bof.weights.formats.safetensors import AGAIN, FRACTIONS, is_safetensors
+from gluon_bof.weights.formats.darknet import DARKNET, MAX_CLASSES, Convolution
+from gluon_bof.weights.formats.safetensors import FLOAT_TYPES, REDOWNLOAD_REMEDY, is_safetensors
 from gluon_bof.weights.load import structured, structured_parameters
 from gluon_bof.weights.zoo import CLASSES
 
@@ -27,13 +27,13 @@ SPELLINGS = {"motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch"
              "diningtable": "dining table", "tvmonitor": "tv"}
 RESNETS = tuple(name for name in BACKBONES if name.startswith("resnet"))
 TARGETS = tuple(f"{YOLO3}_{which}" for which in (*CLASSES, "custom")) + (DARKNET,) + RESNETS
-FEWEST_ARRAYS = 100  # a ResNet-18 without its head has so many, every other network here more
-MOST_CONVOLUTIONS = 16  # in a box head
+MIN_ARRAYS = 100  # a ResNet-18 without its head has so many, every other network here more
+MAX_CONVOLUTIONS = 16  # in a box head
 HEADS = ("fc.", "output.")  # of classifiers
 OF_TORCH = {"gamma": "weight", "beta": "bias"}  # their names of what normalisation learns
 EPSILON = 1e-5  # what normalisation adds to the variance here, in GluonCV, in PyTorch and in Darknet on GPUs
-FEW = 2  # names that an error lists
-ANY_PICTURE = (1, 3, 64, 64)
+MAX_LISTED = 2  # names that an error lists
+ANY_IMAGE = (1, 3, 64, 64)
 
 
 class Imported(NamedTuple):
@@ -45,7 +45,7 @@ class Imported(NamedTuple):
     source: str
 
 
-class Fit(NamedTuple):
+class Match(NamedTuple):
     """A network that has the names of some weights. classes: their number, None for a backbone; differing: names of
     those whose shapes are other ones."""
 
@@ -60,7 +60,7 @@ def import_weights(path, target, classes=None, anchors=None, epsilon=EPSILON, ve
     classes: names in the order of the file, for a detector of others than COCO's or VOC's. anchors: rows as
     `data.anchors.read_anchors` gives them, for a detector with others than YOLOv3's own, which a .weights file does not
     hold. epsilon: what the program that wrote the .weights adds to variances, in (0, 1); see `take_epsilon`. verbatim: keep
-    Darknet's first layer, which takes RGB in [0, 1]; else it is changed to take pictures normalised as ours and GluonCV's
+    Darknet's first layer, which takes RGB in [0, 1]; else it is changed to take images normalised as ours and GluonCV's
     are; see `take_normalised`.
     Raises UserError for a damaged or foreign file, and for one that holds another network."""
     if target not in TARGETS:
@@ -74,7 +74,7 @@ def import_weights(path, target, classes=None, anchors=None, epsilon=EPSILON, ve
             else:
                 imported = _import_darknet(path, target, classes, anchors or ANCHORS, epsilon, verbatim)
     except ValueError as error:
-        raise UserError(f"no whole .weights or .safetensors file: {error}", path, AGAIN) from None
+        raise UserError(f"no whole .weights or .safetensors file: {error}", path, REDOWNLOAD_REMEDY) from None
     _check_values(imported.arrays, path)
     return imported
 
@@ -83,9 +83,9 @@ def _check_values(arrays, path):
     """Raise UserError for values that no network can have."""
     for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise UserError(f"{name} holds values that are not finite", path, AGAIN)
+            raise UserError(f"{name} holds values that are not finite", path, REDOWNLOAD_REMEDY)
         if name.endswith("running_var") and (array < 0).any():
-            raise UserError(f"{name} holds negative variances", path, AGAIN)
+            raise UserError(f"{name} holds negative variances", path, REDOWNLOAD_REMEDY)
 
 
 # Darknet
@@ -93,7 +93,7 @@ def _check_values(arrays, path):
 def darknet_network(target, names, anchors=ANCHORS):
     """(our YOLOv3 of these classes, settled; [Convolution] in the order of a .weights file: all, or of the backbone only
     where that is the target)."""
-    network = settled(build_yolo3(DARKNET, names or ("object",), anchors=anchors))
+    network = with_inferred_shapes(build_yolo3(DARKNET, names or ("object",), anchors=anchors))
     if target == DARKNET:
         return network, _convolutions(network.backbone_parameters())
     parameters = structured_parameters(network)
@@ -116,11 +116,11 @@ def _convolutions(parameters):
 
 
 def take_normalised(arrays, first):
-    """Let Darknet's first layer (a Convolution) take normalised pictures where it took RGB in [0, 1]. For
+    """Let Darknet's first layer (a Convolution) take normalised images where it took RGB in [0, 1]. For
     n = (x - MEAN) / STD, W * x = (W STD) * n + W MEAN, and batch normalisation takes the constant off again.
 
-    Exact but at the picture's edge. What a convolution adds around the picture is 0: black to Darknet, and mean grey to a
-    network of normalised pictures. No weights can mend that, because to such a network a picture of nothing but mean grey has no
+    Exact but at the image's edge. What a convolution adds around the image is 0: black to Darknet, and mean grey to a
+    network of normalised images. No weights can fix that, because to such a network an image of nothing but mean grey has no
     edge, while to Darknet it has one. `verbatim` imports are exact everywhere, for whoever feeds RGB in [0, 1]."""
     kernel, mean = arrays[first.weight].astype(np.float64), f"{first.norm}.running_mean"
     constant = (kernel * np.reshape(MEAN, (1, 3, 1, 1))).sum(axis=(1, 2, 3))
@@ -215,7 +215,7 @@ def torch_name(name):
 @functools.lru_cache(maxsize=None)
 def resnet_parameters(name):
     """{name: Parameter} of a whole classifier, shapes settled."""
-    return structured_parameters(settled(BACKBONES[name][0](pretrained=False)))
+    return structured_parameters(with_inferred_shapes(BACKBONES[name][0](pretrained=False)))
 
 
 def fitting_resnet(entries):
@@ -254,16 +254,16 @@ def _misfits(entries, parameters):
              ("foreign are", [name for name in found if name not in wanted]),
              ("of another shape are", [f"{name} {found[name].shape}" for name in wanted
                                        if name in found and found[name].shape != wanted[name]]),
-             (f"none of {', '.join(FRACTIONS)} are",
-              [f"{name} {entry.kind}" for name, entry in found.items() if entry.kind not in FRACTIONS]))
+             (f"none of {', '.join(FLOAT_TYPES)} are",
+              [f"{name} {entry.kind}" for name, entry in found.items() if entry.kind not in FLOAT_TYPES]))
     return "; ".join(f"{what} {_some(names)}" for what, names in lists if names)
 
 
 # which network weights fit
 
-def settled(network):
+def with_inferred_shapes(network):
     """The network, not initialised, every parameter's shape known."""
-    network.infer_shape(mx.nd.zeros(ANY_PICTURE))
+    network.infer_shape(mx.nd.zeros(ANY_IMAGE))
     return network
 
 
@@ -271,10 +271,10 @@ def fitting_network(shapes):
     """Fit of {name: shape} as our .params files have them, or None."""
     shapes = structured(shapes)
     fits = []
-    for network, classes, wanted in _candidates(shapes) if len(shapes) >= FEWEST_ARRAYS else ():
+    for network, classes, wanted in _candidates(shapes) if len(shapes) >= MIN_ARRAYS else ():
         found = shapes if classes else {name: shape for name, shape in shapes.items() if not name.startswith(HEADS)}
         if wanted.keys() == found.keys():
-            fits.append(Fit(network, classes, tuple(name for name in wanted if wanted[name].shape != found[name])))
+            fits.append(Match(network, classes, tuple(name for name in wanted if wanted[name].shape != found[name])))
     return min(fits, key=lambda fit: len(fit.differing), default=None)  # the MobileNets have the same names
 
 
@@ -283,11 +283,11 @@ def _candidates(shapes):
     if "yolo_outputs.0.prediction.bias" in shapes:
         classes = _class_number(shapes["yolo_outputs.0.prediction.bias"], 3, 5)
         for name in NETWORKS if classes else ():
-            yield f"yolo3_{name}", classes, structured_parameters(settled(build_yolo3(name, _numbered(classes))))
+            yield f"yolo3_{name}", classes, structured_parameters(with_inferred_shapes(build_yolo3(name, _numbered(classes))))
     elif "class_predictor.bias" in shapes:
         classes = _class_number(shapes["class_predictor.bias"], 1, 1)
         for options in _rcnn_candidates(shapes) if classes else ():
-            network = settled(build_faster_rcnn(options, _numbered(classes), [mx.cpu()]))
+            network = with_inferred_shapes(build_faster_rcnn(options, _numbered(classes), [mx.cpu()]))
             yield export_name(options)[:-len(options.dataset) - 1], classes, structured_parameters(network)
     else:
         yield from _backbones()
@@ -296,7 +296,7 @@ def _candidates(shapes):
 @functools.lru_cache(maxsize=None)
 def _backbones():
     """[(name, None, {name in the file of a classifier: Parameter})] without heads."""
-    found = [(name, None, settled(build_yolo3(name, ("object",))).backbone_parameters()) for name in NETWORKS]
+    found = [(name, None, with_inferred_shapes(build_yolo3(name, ("object",))).backbone_parameters()) for name in NETWORKS]
     return found + [(name, None, {key: parameter for key, parameter in resnet_parameters(name).items()
                                   if not key.startswith(HEADS)}) for name in BACKBONES]
 
@@ -307,7 +307,7 @@ def _rcnn_candidates(shapes):
     learns = any("syncbatchnorm" in name for name in shapes)
     convolutions = sum(name.startswith("box_features.") and len(shape) == 4 for name, shape in shapes.items())
     custom = pyramid and "box_features.0.weight" not in shapes  # GluonCV's custom model pools there
-    for name in BACKBONES if convolutions <= MOST_CONVOLUTIONS else ():
+    for name in BACKBONES if convolutions <= MAX_CONVOLUTIONS else ():
         yield resolve(FasterRcnnOptions(network=name, use_fpn=pyramid, norm_layer="syncbn" if learns else None,
                                         pretrained_base="no", custom_model=custom, num_box_head_conv=convolutions))
 
@@ -315,7 +315,7 @@ def _rcnn_candidates(shapes):
 def _class_number(shape, anchors, more):
     """K of predictions of the shape (anchors * (more + K),); 0 where there is none."""
     number = shape[0] // anchors - more if len(shape) == 1 and shape[0] % anchors == 0 else 0
-    return number if 0 < number <= MOST_CLASSES else 0
+    return number if 0 < number <= MAX_CLASSES else 0
 
 
 def _numbered(classes):
@@ -323,4 +323,4 @@ def _numbered(classes):
 
 
 def _some(names):
-    return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")
+    return ", ".join(names[:MAX_LISTED]) + (f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else "")

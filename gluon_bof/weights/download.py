@@ -1,4 +1,5 @@
-"""Files of GluonCV's model zoo, downloaded once: with a lock, a checksum, and a second try that goes on where the first was cut."""
+"""Files of GluonCV's model zoo, downloaded once: with a lock, a checksum, and a second try that goes on
+where the first was cut."""
 from __future__ import annotations
 
 import contextlib
@@ -29,11 +30,11 @@ from gluoncv.model_zoo.model_store import apache_repo_url as SERVER
 LARGEST = 1 << 30  # bytes; far above what the networks here need
 TIMEOUT = 20  # seconds without a byte
 PAUSE = 1  # seconds before the second try, twice as many before each further one
-FRUITLESS = 3  # tries that bring nothing before giving up
-WORTH = 1 << 20  # bytes that make a try count as one that brought something
+MAX_FAILED_TRIES = 3  # tries that bring nothing before giving up
+MIN_PROGRESS = 1 << 20  # bytes that make a try count as one that brought something
 BLOCK = 1 << 16
-PASSING = (408, 425, 429)  # and from 500 on: answers that another try may change
-CUT = (socket.timeout, TimeoutError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError,
+RETRY_STATUS = (408, 425, 429)  # and from 500 on: answers that another try may change
+CONNECTION_ERRORS = (socket.timeout, TimeoutError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError,
        http.client.HTTPException)
 # what zipfile raises at a damaged archive or one of another kind
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, NotImplementedError, ValueError)
@@ -59,9 +60,9 @@ def _fetch(name, timeout, pause, otherwise):
         if _is_whole(path, sha1):
             return path
         os.makedirs(folder, exist_ok=True)
-        with _alone(os.path.join(folder, f"{stem}.lock"), name):
+        with _lock(os.path.join(folder, f"{stem}.lock"), name):
             if not _is_whole(path, sha1):  # another process may just have brought it
-                _bring(path, sha1, _Source(stem, timeout, pause, by_hand))
+                _download_to(path, sha1, _Source(stem, timeout, pause, by_hand))
     except OSError as error:
         raise UserError(f"the weights cannot be kept there ({error.strerror})", error.filename or folder,
                         "make room, or name another folder in MXNET_HOME") from None
@@ -80,7 +81,7 @@ def _is_whole(path, sha1):
 
 
 @contextlib.contextmanager
-def _alone(path, name):
+def _lock(path, name):
     """One process at a time; GluonCV takes the same lock. The file stays: to remove it would let two in."""
     with open(path, "a") as lock:
         try:
@@ -91,7 +92,7 @@ def _alone(path, name):
         yield
 
 
-def _bring(path, sha1, source):
+def _download_to(path, sha1, source):
     """Put the file there: out of a zip that somebody has copied into the folder, or of the downloaded one."""
     if os.path.exists(path):
         warn(f"{path} has another checksum than GluonCV's; it is fetched again")
@@ -153,8 +154,8 @@ class _Source:
             try:
                 return self._receive(part, before)
             except _Cut as cut:
-                fruitless = 0 if _size(part) - before >= WORTH else fruitless + 1
-                if fruitless == FRUITLESS:
+                fruitless = 0 if _size(part) - before >= MIN_PROGRESS else fruitless + 1
+                if fruitless == MAX_FAILED_TRIES:
                     raise self._refusal(cut) from None
                 print(f"{self.stem}: {cut}; trying again", file=sys.stderr)
                 time.sleep(self.pause * 2 ** max(fruitless - 1, 0))
@@ -193,12 +194,12 @@ class _Source:
                     return None
                 os.unlink(part)
                 raise _Cut("what was there is longer than the file") from None
-            if error.code in PASSING or error.code >= 500:
+            if error.code in RETRY_STATUS or error.code >= 500:
                 raise _Cut(f"HTTP {error.code} {error.reason}") from None
             raise self._refusal(f"HTTP {error.code} {error.reason}") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
-            if isinstance(reason, CUT):
+            if isinstance(reason, CONNECTION_ERRORS):
                 raise _Cut(_text(reason)) from None
             raise self._refusal(_text(reason)) from None
 
@@ -206,7 +207,7 @@ class _Source:
         while True:
             try:
                 block = answer.read(BLOCK)
-            except CUT as error:
+            except CONNECTION_ERRORS as error:
                 raise _Cut(_text(error)) from None
             if not block:
                 return

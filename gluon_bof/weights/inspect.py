@@ -10,11 +10,11 @@ from typing import NamedTuple
 from gluon_bof.errors import UserError
 
 FIRST_OF_CHECKPOINT = b'{"format": "gluon_bof checkpoint'
-LONGEST_FIRST_LINE = 1 << 26  # bytes of a checkpoint's JSON
+MAX_FIRST_LINE = 1 << 26  # bytes of a checkpoint's JSON
 OF_WEIGHTS = "weight/"  # begins the names of a checkpoint's weights; the rest is the optimizer's
 
 
-class Contents(NamedTuple):
+class WeightsSummary(NamedTuple):
     """What a file holds. rows: (name, shape, type); fit: models.convert.Fit or None; note: what else there is to say."""
 
     kind: str
@@ -24,7 +24,7 @@ class Contents(NamedTuple):
 
 
 def read_contents(path):
-    """Contents of a .params, .weights, .safetensors or checkpoint file. Raises UserError for a damaged or foreign one, and
+    """WeightsSummary of a .params, .weights, .safetensors or checkpoint file. Raises UserError for a damaged or foreign one, and
     before MXNet is imported."""
     from gluon_bof.weights.formats.params import LIST_MAGIC
     from gluon_bof.weights.formats.safetensors import beginning, is_safetensors
@@ -42,7 +42,7 @@ def _params_contents(path):
 
     with open(path, "rb") as file, _whole("MXNet parameters", path):
         arrays = params_format.loads(file.read())
-    return Contents("MXNet parameters", _rows(arrays), _fit({name: array.shape for name, array in arrays.items()}))
+    return WeightsSummary("MXNet parameters", _rows(arrays), _fit({name: array.shape for name, array in arrays.items()}))
 
 
 def _safetensors_contents(path):
@@ -50,10 +50,10 @@ def _safetensors_contents(path):
 
     with _whole("safetensors", path):
         entries = read_header(path)
-    from gluon_bof.weights.convert import Fit, fitting_resnet
+    from gluon_bof.weights.convert import Match, fitting_resnet
     name = fitting_resnet(entries)
-    return Contents("safetensors", [(key, entry.shape, entry.kind) for key, entry in entries.items()],
-                    Fit(name, None, ()) if name else None)
+    return WeightsSummary("safetensors", [(key, entry.shape, entry.kind) for key, entry in entries.items()],
+                    Match(name, None, ()) if name else None)
 
 
 def _darknet_contents(path):
@@ -61,20 +61,20 @@ def _darknet_contents(path):
 
     with open(path, "rb") as file, _whole("Darknet weights", path):
         header = read_header(file)
-    note = f"version {header.version}, {header.seen} pictures seen, by its size {header.network}" + (
+    note = f"version {header.version}, {header.seen} images seen, by its size {header.network}" + (
         f" of {header.classes} classes" if header.classes else "")
     if header.network not in (DARKNET, YOLO3):
-        return Contents("Darknet weights", [("values", (header.count,), "float32")], None, note)
+        return WeightsSummary("Darknet weights", [("values", (header.count,), "float32")], None, note)
     from gluon_bof.weights import convert
-    fit = convert.Fit(DARKNET, None, ()) if header.network == DARKNET else convert.Fit(convert.YOLO3, header.classes, ())
+    fit = convert.Match(DARKNET, None, ()) if header.network == DARKNET else convert.Match(convert.YOLO3, header.classes, ())
     _, layers = convert.darknet_network(fit.network, [""] * header.classes)
-    return Contents("Darknet weights", [(*part, "float32") for layer in layers for part in layer.parts()], fit, note)
+    return WeightsSummary("Darknet weights", [(*part, "float32") for layer in layers for part in layer.parts()], fit, note)
 
 
 def _checkpoint_contents(path):
     arrays, note = _read_checkpoint(path)
     weights = {name[len(OF_WEIGHTS):]: array.shape for name, array in arrays.items() if name.startswith(OF_WEIGHTS)}
-    return Contents("checkpoint of this package", _rows(arrays), _fit(weights), note)
+    return WeightsSummary("checkpoint of this package", _rows(arrays), _fit(weights), note)
 
 
 def _fit(shapes):
@@ -86,12 +86,12 @@ def _fit(shapes):
 @contextlib.contextmanager
 def _whole(kind, path):
     """Turn a reader's ValueError into a UserError."""
-    from gluon_bof.weights.formats.safetensors import AGAIN
+    from gluon_bof.weights.formats.safetensors import REDOWNLOAD_REMEDY
 
     try:
         yield
     except ValueError as error:
-        raise UserError(f"no whole file of {kind}: {error}", path, AGAIN) from None
+        raise UserError(f"no whole file of {kind}: {error}", path, REDOWNLOAD_REMEDY) from None
 
 
 def _read_checkpoint(path):
@@ -99,7 +99,7 @@ def _read_checkpoint(path):
     from gluon_bof.weights.formats import params as params_format
 
     with open(path, "rb") as file:
-        line, payload = file.readline(LONGEST_FIRST_LINE), file.read()
+        line, payload = file.readline(MAX_FIRST_LINE), file.read()
     try:
         header = json.loads(line)
         digest = hashlib.sha256(json.dumps(header["meta"], sort_keys=True).encode())

@@ -10,8 +10,8 @@ from gluon_bof.errors import UserError, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.weights.formats import params as params_format
 
-LEFT_OUT = "_target_generator."  # constants of training that GluonCV's Faster R-CNN script saves too
-FEW = 5  # names that an error lists
+IGNORED_PREFIX = "_target_generator."  # constants of training that GluonCV's Faster R-CNN script saves too
+MAX_LISTED = 5  # names that an error lists
 
 
 class Rows(NamedTuple):
@@ -42,14 +42,14 @@ class Loaded(NamedTuple):
 
 
 class Transferred(NamedTuple):
-    """What a transfer kept: the classes that both know, the network's others, which begin anew, and the file's others."""
+    """What a transfer kept: the classes that both know, the network's others, which are re-initialised, and the file's others."""
 
     shared: list
     new: list
     dropped: list
 
     def __str__(self):
-        told = [_listed("classes kept", self.shared) or "no class kept", _listed("begin anew", self.new),
+        told = [_listed("classes kept", self.shared) or "no class kept", _listed("re-initialised", self.new),
                 _listed("left out", self.dropped)]
         return "; ".join(text for text in told if text)
 
@@ -92,7 +92,7 @@ def _read_structured(path):
 def structured(entries):
     """{structured name: what belongs to it} of a .params file's entries, of an exported one's too."""
     return {name.split(":", 1)[1] if name.startswith(("arg:", "aux:")) else name: entry
-            for name, entry in entries.items() if not name.startswith(LEFT_OUT)}
+            for name, entry in entries.items() if not name.startswith(IGNORED_PREFIX)}
 
 
 def set_weights(network, arrays, path):
@@ -145,8 +145,8 @@ def transfer(network, path, old_classes=None):
     objectness, background and of the classes that both know by name. Other classes' rows keep their initial values; the
     network keeps its own constants (anchors). Returns Transferred.
 
-    old_classes: the file's class names in their order; None: nobody knows them, and every class begins anew. Raises UserError
-    where the layers are others, or the classes are not as many as the file has."""
+    old_classes: the file's class names in their order; None: nobody knows them, and every class is re-initialised. Raises
+    UserError where the layers are others, or the classes are not as many as the file has."""
     arrays = _read_structured(path)
     parameters = structured_parameters(network)
     constants = parameters.keys() - _without_constants(parameters).keys()
@@ -200,8 +200,8 @@ def _moved(rows, old, parameter, places):
 def _listed(what, names):
     if not names:
         return ""
-    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
-    return f"{what}: {', '.join(names[:FEW])}{more}"
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"{what}: {', '.join(names[:MAX_LISTED])}{more}"
 
 
 def weights_of(network):

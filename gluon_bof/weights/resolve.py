@@ -12,7 +12,7 @@ from gluon_bof.options.flags import from_json
 from gluon_bof.options.yolo3 import Yolo3Options, check_data_shape
 from gluon_bof.runs.config import CLASSES, CONFIG, is_run, read_config
 from gluon_bof.weights.formats import params as params_format
-from gluon_bof.weights.zoo import NAME, fetch, fetch_backbone, is_name, options_of, told_by
+from gluon_bof.weights.zoo import NAME, fetch, fetch_backbone, is_name, options_of, parse_name
 
 
 def read_options(weights, given, last=False):
@@ -51,16 +51,16 @@ def find(weights, given=None, last=False):
     if not os.path.exists(weights) and is_name(weights):
         told, weights = options_of(weights), fetch(weights)
     elif not is_run(weights) and not is_run(os.path.dirname(weights)):
-        told = told_by(weights)  # a run's configuration tells more
+        told = parse_name(weights)  # a run's configuration tells more
     found = read_options(weights, {**told, **(given or {})}, last)
     if isinstance(found[0], Yolo3Options):
         check_data_shape(found[0].data_shape)
     return found
 
 
-def base_file(pretrained_base, network):
-    """Path of the weights that --pretrained-base means: "yes" (GluonCV's of this network's backbone), the name of a backbone or of a
-    detector on it, or a file's path, which goes before a name. Raises UserError as `fetch` does."""
+def backbone_weights(pretrained_base, network):
+    """Path of the weights that --pretrained-base means: "yes" (GluonCV's of this network's backbone), the name of a backbone or
+    of a detector on it, or a file's path, which goes before a name. Raises UserError as `fetch` does."""
     if pretrained_base == "yes":
         return fetch_backbone(network.split("-")[0])  # a slim one has narrower heads, not another backbone
     if os.path.exists(pretrained_base) or pretrained_base.endswith(".params") or not is_name(pretrained_base):
@@ -71,7 +71,7 @@ def base_file(pretrained_base, network):
 CONSTANTS = "yolo_outputs.{}.anchors"  # a network's, coarsest features first
 
 
-def settle_anchors(options):
+def resolve_anchors(options):
     """The options with `anchors` as 18 numbers, as a run's configuration keeps them, or "" for YOLOv3's own: of the file that
     --anchors names, or of the run or file that --transfer or --resume FILE.params names.
 

@@ -24,13 +24,13 @@ YOLO3_NETWORKS = Yolo3Options.__dataclass_fields__["network"].metadata["choices"
 CLASSES = {"voc": VOC_CLASSES, "coco": tuple(gluoncv.data.COCODetection.CLASSES)}
 # GluonCV's names, with which it also begins its files; the second part is a pyramid's, the third its learning normalisation's
 NAME = re.compile(r"(yolo3|faster_rcnn)(_fpn)?(_syncbn)?_(.+?)_(voc|coco)(?=$|[-_.])")
-ALIKE = re.compile(r"(yolo3|faster_rcnn)_[\w.]*(?<!\.params)")  # one mistyped, perhaps
-ZOO_LONGEST_SIDE = 1333  # of COCO's pictures, where the paper has 1300
+LOOKS_LIKE_NAME = re.compile(r"(yolo3|faster_rcnn)_[\w.]*(?<!\.params)")  # one mistyped, perhaps
+ZOO_LONGEST_SIDE = 1333  # of COCO's images, where the paper has 1300
 
 
 def is_name(text):
     """Whether a text is meant as a model's name: "shapes", any of GluonCV's, or one that looks like its detectors'."""
-    return text == SHIPPED_NAME or text in gluoncv.model_zoo.get_model_list() or bool(ALIKE.fullmatch(text))
+    return text == SHIPPED_NAME or text in gluoncv.model_zoo.get_model_list() or bool(LOOKS_LIKE_NAME.fullmatch(text))
 
 
 def published():
@@ -46,10 +46,10 @@ def options_of(name):
         return dict(about["options"], classes=",".join(about["classes"]))
     if not _is_ours(name):
         raise UserError(f"GluonCV has no YOLOv3 or Faster R-CNN {name!r} that can be had here", remedy=_choice())
-    return told_by(name)
+    return parse_name(name)
 
 
-def told_by(path):
+def parse_name(path):
     """{option: value} that a file's name tells, if it begins as GluonCV's training scripts and model zoo name theirs, or is
     that of the shipped one; {} if not."""
     name = os.path.basename(path)
@@ -71,7 +71,7 @@ def told_by(path):
 
 
 def _is_ours(name):
-    return bool(told_by(name)) and name in gluoncv.model_zoo.get_model_list()
+    return bool(parse_name(name)) and name in gluoncv.model_zoo.get_model_list()
 
 
 def _choice():

@@ -1,4 +1,4 @@
-"""Each benchmark as a real process on a few pictures: its last line is one JSON object with every figure."""
+"""Each benchmark as a real process on a few images: its last line is one JSON object with every figure."""
 import json
 import math
 import os
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.common import in_turn, ratio, voc_folder
-from gluon_bof.data.images import read_picture
+from gluon_bof.data.images import read_image
 from gluon_bof.data.sets import open_set
 from gluon_bof.data.shapes import ensure_drawn
 from tests.tiny_sets import write_voc_set
@@ -32,15 +32,15 @@ def positive(result, *names):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return str(write_voc_set(tmp_path_factory.mktemp("pictures"), pictures=6, validation=2, width=160, height=120))
+def images(tmp_path_factory):
+    return str(write_voc_set(tmp_path_factory.mktemp("images"), images=6, validation=2, width=160, height=120))
 
 
-def test_loader(pictures):
-    result, words = run("loader.py", "--pictures", pictures, "--count", "4", "--samples", "4", "--batch", "2", "--rounds", "1",
+def test_loader(images):
+    result, words = run("loader.py", "--images", images, "--count", "4", "--samples", "4", "--batch", "2", "--rounds", "1",
                         "--workers", "1", "--profile")
     positive(result, "ratio_mixup", "ratio_plain", "ratio_rcnn", "times_decode", "times_decode_plain",
-             "shared_memory_megabytes", "picture_bytes")
+             "shared_memory_megabytes", "image_bytes")
     positive(result["milliseconds"], *result["milliseconds"])
     assert 1 < result["wire_bytes"] <= 1.05 and 1 < result["wire_bytes_rcnn"] <= 1.1
     assert result["wire_bytes_official"] > 4  # floats, and dense targets besides
@@ -48,24 +48,24 @@ def test_loader(pictures):
     assert all(stage in words for stage in ("decode", "blend", "copy", "anchors"))
 
 
-def test_inference(pictures):
-    result, _ = run("inference.py", "--pictures", pictures, "--count", "2", "--batch", "2", "--rounds", "1", "--size", "128",
+def test_inference(images):
+    result, _ = run("inference.py", "--images", images, "--count", "2", "--batch", "2", "--rounds", "1", "--size", "128",
                     "--network", "mobilenet0.25", "--workers", "1")
-    positive(result, "ratio", "pictures_per_second", "pictures_per_second_official")
+    positive(result, "ratio", "images_per_second", "images_per_second_official")
     assert result["score_difference"] < 1e-3 and result["box_difference_pixels"] < 1
 
 
 @pytest.mark.parametrize("name", ["loader.py", "inference.py"])
-def test_a_folder_without_pictures_is_refused_in_one_line(name, tmp_path):
-    answer = subprocess.run([sys.executable, str(ROOT / "benchmarks" / name), "--pictures", str(tmp_path / "none")],
+def test_a_folder_without_images_is_refused_in_one_line(name, tmp_path):
+    answer = subprocess.run([sys.executable, str(ROOT / "benchmarks" / name), "--images", str(tmp_path / "none")],
                             capture_output=True, text=True, check=False)
     lines = [line for line in answer.stderr.splitlines() if "none" in line]
     assert answer.returncode == 2 and len(lines) == 1 and "Traceback" not in answer.stderr
 
 
-def test_jpegs_of_a_folder_stay_as_they_are_and_boxes_keep_off_the_edges(pictures):
-    given = open_set(pictures, None, "train").records
-    with voc_folder(pictures, 4, 3) as (folder, classes):
+def test_jpegs_of_a_folder_stay_as_they_are_and_boxes_keep_off_the_edges(images):
+    given = open_set(images, None, "train").records
+    with voc_folder(images, 4, 3) as (folder, classes):
         laid = open_set(folder, None, "train", tuple(classes)).records
         assert len(laid) == 4 and len(open_set(folder, None, "val", tuple(classes)).records) == 3
         for ours, theirs in zip(laid, given):
@@ -75,7 +75,7 @@ def test_jpegs_of_a_folder_stay_as_they_are_and_boxes_keep_off_the_edges(picture
             assert ours.boxes.min() >= 0 and (ours.boxes[:, 2:] < (ours.width, ours.height)).all()
 
 
-def test_the_embedded_pictures_are_as_large_and_as_hard_to_decode_as_photographs(tmp_path, monkeypatch):
+def test_the_embedded_images_are_as_large_and_as_hard_to_decode_as_photographs(tmp_path, monkeypatch):
     monkeypatch.setenv("GLUON_BOF_CACHE", str(tmp_path))
     ensure_drawn(splits={"trainval": 8, "test": 1})  # a few, for the whole set takes ten seconds to draw
     with voc_folder("shapes", 4) as (folder, _):
@@ -86,10 +86,10 @@ def test_the_embedded_pictures_are_as_large_and_as_hard_to_decode_as_photographs
     assert 3 < np.mean(bits) < 6
 
 
-def test_a_picture_that_is_no_jpeg_becomes_one(tmp_path):
-    root = write_voc_set(tmp_path, pictures=1, validation=1)
+def test_a_image_that_is_no_jpeg_becomes_one(tmp_path):
+    root = write_voc_set(tmp_path, images=1, validation=1)
     path = root / "VOC2007" / "JPEGImages" / "000000.jpg"
-    before = read_picture(str(path))
+    before = read_image(str(path))
     cv2.imwrite(str(tmp_path / "as.png"), before[:, :, ::-1])
     os.replace(tmp_path / "as.png", path)
     with voc_folder(str(root), 1) as (folder, _):

@@ -24,4 +24,4 @@ def last_line(name, *words):
 @pytest.mark.parametrize("words", (["--sizes", "64"], ["--detector", "faster_rcnn", "--sizes", "96"]))
 def test_training(words):
     result = last_line("training.py", "--batch", "2", "--warm", "1", "--steps", "1", *words)
-    assert {"ratio", "pictures_per_second", "pictures_per_second_official", "matrix_peak_gflops"} <= set(result)
+    assert {"ratio", "images_per_second", "images_per_second_official", "matrix_peak_gflops"} <= set(result)

@@ -14,7 +14,7 @@ from tests.tiny_sets import write_voc_set
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    return str(write_voc_set(tmp_path_factory.mktemp("set"), pictures=12, validation=6))
+    return str(write_voc_set(tmp_path_factory.mktemp("set"), images=12, validation=6))
 
 
 def run(capsys, *words):
@@ -72,9 +72,9 @@ def test_the_plot_opens(tiny, tmp_path, capsys):
     folder.symlink_to(tiny)
     told, _ = run(capsys, str(folder), "--out", str(tmp_path / "a.json"), "--plot", str(plot))
     assert told["plot"] == str(plot)
-    with Image.open(plot) as picture:
-        assert picture.format == "PNG" and min(picture.size) > 500
-        colours = np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)
+    with Image.open(plot) as image:
+        assert image.format == "PNG" and min(image.size) > 500
+        colours = np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)
     assert len(colours) > 100
 
 

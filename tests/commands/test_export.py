@@ -12,7 +12,7 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.commands import export as export_command
 from gluon_bof.inference.export import SCORE_TOLERANCE, match_rows
 from gluon_bof.weights.load import save_weights
-from tests.inference.test_export import CLASSES, SIZE, pictures, rcnn_detector, seen, yolo3_detector
+from tests.inference.test_export import CLASSES, SIZE, images, rcnn_detector, seen, yolo3_detector
 from tests.models.faster_rcnn import oracle
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -29,9 +29,9 @@ def yolo3(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory):
-    path = str(tmp_path_factory.mktemp("pictures") / "a.png")
-    cv2.imwrite(path, pictures()[-1][:, :, ::-1])
+def image(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("images") / "a.png")
+    cv2.imwrite(path, images()[-1][:, :, ::-1])
     return path
 
 
@@ -53,15 +53,15 @@ def refused(capsys, *words):
     return lines[0]
 
 
-def test_onnx(yolo3, picture, tmp_path, capsys):
+def test_onnx(yolo3, image, tmp_path, capsys):
     detector, weights = yolo3
     path = str(tmp_path / "a.onnx")
-    told = run(capsys, weights, *KNOWN, "--to", path, "--size", "96,128", "--check", picture)
+    told = run(capsys, weights, *KNOWN, "--to", path, "--size", "96,128", "--check", image)
     assert (told["format"], told["to"], told["size"], told["post_processing"]) == ("onnx", path, [96, 128], True)
-    assert told["pictures"] == 5 and told["detections"] > 100 and 0 < told["score_difference"] < SCORE_TOLERANCE
-    batch = seen(pictures()[0])[None]
+    assert told["images"] == 5 and told["detections"] > 100 and 0 < told["score_difference"] < SCORE_TOLERANCE
+    batch = seen(images()[0])[None]
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    found = np.concatenate(session.run(["ids", "scores", "boxes"], {"picture": batch}), axis=2)[0]
+    found = np.concatenate(session.run(["ids", "scores", "boxes"], {"image": batch}), axis=2)[0]
     wanted = np.concatenate([array.asnumpy()[0] for array in detector.graph(mx.nd.array(batch, dtype=np.uint8))], axis=1)
     rows, _, _, unmatched = match_rows(wanted, found, max(SIZE))
     assert rows > 20 and unmatched <= 2
@@ -84,8 +84,8 @@ def test_mxnets_files(yolo3, tmp_path, capsys):
     prefix = str(tmp_path / "a")
     told = run(capsys, weights, *KNOWN, "--to", prefix, "--size", "96,128", "--format", "mxnet")
     assert told["score_difference"] == told["box_difference"] == told["unmatched"] == 0 < told["detections"]
-    block = gluon.SymbolBlock.imports(f"{prefix}-symbol.json", ["picture"], f"{prefix}-0000.params")
-    batch = mx.nd.array(np.stack([seen(picture) for picture in pictures()]), dtype=np.uint8)
+    block = gluon.SymbolBlock.imports(f"{prefix}-symbol.json", ["image"], f"{prefix}-0000.params")
+    batch = mx.nd.array(np.stack([seen(image) for image in images()]), dtype=np.uint8)
     for wanted, found in zip(detector.graph(batch), block(batch)):
         np.testing.assert_array_equal(found.asnumpy(), wanted.asnumpy())
 

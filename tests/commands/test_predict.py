@@ -1,4 +1,4 @@
-"""python -m gluon_bof predict: what it draws and writes down, of pictures, folders, patterns and videos; its refusals."""
+"""python -m gluon_bof predict: what it draws and writes down, of images, folders, patterns and videos; its refusals."""
 import csv
 import json
 import os
@@ -15,11 +15,11 @@ from pycocotools.coco import COCO
 import gluon_bof
 from gluon_bof.commands.predict import main
 from gluon_bof.inference.model import read_upright
-from gluon_bof.inference.results import COLUMNS, Found
+from gluon_bof.inference.results import COLUMNS, DetectionWriter
 from gluon_bof.inference.sources import find_sources
 from gluon_bof.visualization.draw import draw_detections
 from tests.tiny_networks import write_run
-from tests.tiny_sets import CLASSES, write_picture
+from tests.tiny_sets import CLASSES, write_image
 
 from gluoncv.data import COCODetection
 
@@ -32,18 +32,18 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """A folder "pictures" with a.jpg, b.png, two of one name in folders, and what is none of its pictures."""
+def images(tmp_path):
+    """A folder "images" with a.jpg, b.png, two of one name in folders, and what is none of its images."""
     drawn = tmp_path / "drawn"
     (drawn / "JPEGImages").mkdir(parents=True)
     (drawn / "Annotations").mkdir()
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     rng = np.random.default_rng(0)
     for name in ("a.jpg", "b.png", "one/x.bmp", "two/x.jpg", ".hidden.jpg", ".cache/c.jpg"):
-        write_picture(drawn, "p", rng, *SIZE)
+        write_image(drawn, "p", rng, *SIZE)
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.open(drawn / "JPEGImages" / "p.jpg").save(folder / name)
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     shutil.rmtree(drawn)
     return folder
 
@@ -101,17 +101,17 @@ def files_below(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_folder(run, pictures, tmp_path, capsys):
+def test_a_folder(run, images, tmp_path, capsys):
     out = tmp_path / "out"
-    told, text = predict(capsys, run, pictures, "--out", out, "--score", "0.9")
+    told, text = predict(capsys, run, images, "--out", out, "--score", "0.9")
     assert files_below(out) == ["a.jpg", "b.png", "detections.csv", "detections.json", "images.json", "one/x.png", "two/x.jpg"]
     rows = rows_of(out)
-    assert (told["pictures"], told["files"], told["videos"], told["skipped"]) == (4, 4, 0, [])
-    assert told["detections"] == len(rows) > 10 and f"4 pictures, {len(rows)} detections" in text
+    assert (told["images"], told["files"], told["videos"], told["skipped"]) == (4, 4, 0, [])
+    assert told["detections"] == len(rows) > 10 and f"4 images, {len(rows)} detections" in text
     assert (told["json"], told["csv"]) == (str(out / "detections.json"), str(out / "detections.csv"))
     model = gluon_bof.load(run)
     for image_id, name in enumerate(("a.jpg", "b.png", "one/x.bmp", "two/x.jpg"), 1):
-        path = str(pictures / name)
+        path = str(images / name)
         found = model.predict(path, 0.9)
         mine = [row for row in rows if row["image_id"] == image_id]
         assert {row["file_name"] for row in mine} == {path} and len(mine) == len(found.scores)
@@ -121,20 +121,20 @@ def test_a_folder(run, pictures, tmp_path, capsys):
         boxes = np.array([row["bbox"] for row in mine])
         np.testing.assert_allclose(np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]), found.boxes, atol=2e-3)
     # what is drawn is what the API draws
-    wanted = draw_detections(read_upright(str(pictures / "b.png")), model.predict(str(pictures / "b.png"), 0.9))
+    wanted = draw_detections(read_upright(str(images / "b.png")), model.predict(str(images / "b.png"), 0.9))
     np.testing.assert_array_equal(np.asarray(Image.open(out / "b.png")), wanted)
     drawn = np.asarray(Image.open(out / "a.jpg")).astype(int)
-    assert drawn.shape == (96, 120, 3) and np.abs(drawn - read_upright(str(pictures / "a.jpg"))).max() > 50
+    assert drawn.shape == (96, 120, 3) and np.abs(drawn - read_upright(str(images / "a.jpg"))).max() > 50
 
 
-def test_pycocotools_reads_the_json_and_the_table_says_the_same(run, pictures, tmp_path, capsys):
+def test_pycocotools_reads_the_json_and_the_table_says_the_same(run, images, tmp_path, capsys):
     video = write_video(tmp_path / "v.mp4", frames=2)
     out = tmp_path / "out"
-    predict(capsys, run, pictures / "a.jpg", video, "--out", out, "--score", "0.9")
+    predict(capsys, run, images / "a.jpg", video, "--out", out, "--score", "0.9")
     rows, table = rows_of(out), table_of(out)
     truth = COCO(str(out / "images.json"))
     assert [category["name"] for category in truth.loadCats(truth.getCatIds())] == list(CLASSES)
-    assert [image["width"] for image in truth.loadImgs([1])] == [Image.open(pictures / "a.jpg").width]
+    assert [image["width"] for image in truth.loadImgs([1])] == [Image.open(images / "a.jpg").width]
     truth.dataset["annotations"] = []
     loaded = truth.loadRes(str(out / "detections.json"))
     assert len(loaded.getAnnIds()) == len(rows) and set(loaded.getImgIds()) == {1, 2, 3}
@@ -148,62 +148,62 @@ def test_classes_of_coco_have_cocos_numbers():
     class Model:
         classes = tuple(COCODetection.CLASSES)
 
-    told = Found(Model).categories  # facts of instances_val2017.json
+    told = DetectionWriter(Model).categories  # facts of instances_val2017.json
     assert [told[name] for name in ("person", "stop sign", "umbrella", "dining table", "toothbrush")] == [1, 13, 28, 67, 90]
     assert len(told) == 80
 
 
-def test_nothing_found_is_an_empty_list(run, pictures, tmp_path, capsys):
+def test_nothing_found_is_an_empty_list(run, images, tmp_path, capsys):
     out = tmp_path / "out"
-    told, _ = predict(capsys, run, pictures / "b.png", "--out", out, "--score", "1")
+    told, _ = predict(capsys, run, images / "b.png", "--out", out, "--score", "1")
     assert told["detections"] == 0 and rows_of(out) == [] == table_of(out)
-    np.testing.assert_array_equal(np.asarray(Image.open(out / "b.png")), read_upright(str(pictures / "b.png")))
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "b.png")), read_upright(str(images / "b.png")))
 
 
-def test_files_and_patterns_each_once_in_order(run, pictures, tmp_path, capsys):
+def test_files_and_patterns_each_once_in_order(run, images, tmp_path, capsys):
     out = tmp_path / "out"
-    (tmp_path / "link.png").symlink_to(pictures / "b.png")
-    told, _ = predict(capsys, run, pictures / "b.png", tmp_path / "link.png", pictures / "*", pictures / "b.png", "--out", out,
+    (tmp_path / "link.png").symlink_to(images / "b.png")
+    told, _ = predict(capsys, run, images / "b.png", tmp_path / "link.png", images / "*", images / "b.png", "--out", out,
                       "--score", "0.9")
-    assert told["pictures"] == 2
-    assert list(dict.fromkeys(row["file_name"] for row in rows_of(out))) == [str(pictures / "b.png"), str(pictures / "a.jpg")]
+    assert told["images"] == 2
+    assert list(dict.fromkeys(row["file_name"] for row in rows_of(out))) == [str(images / "b.png"), str(images / "a.jpg")]
     assert files_below(out) == ["a.jpg", "b.png", "detections.csv", "detections.json", "images.json"]
 
 
-def test_pictures_of_one_name_are_drawn_under_several(pictures, tmp_path):
-    shutil.copy(pictures / "b.png", pictures / "b.webp")  # drawn as b.png too
-    shutil.copy(pictures / "b.png", pictures / "b-2.png")
-    words = [str(pictures / name) for name in ("two/x.jpg", "b.png", "b.webp", "b-2.png", "one/x.bmp")] + [str(pictures / "two")]
-    shutil.copy(pictures / "a.jpg", pictures / "two" / "y.jpg")
-    shutil.copytree(pictures / "two", pictures / "three")
-    sources = find_sources(words + [str(pictures / "three")], str(tmp_path / "out"))
+def test_images_of_one_name_are_drawn_under_several(images, tmp_path):
+    shutil.copy(images / "b.png", images / "b.webp")  # drawn as b.png too
+    shutil.copy(images / "b.png", images / "b-2.png")
+    words = [str(images / name) for name in ("two/x.jpg", "b.png", "b.webp", "b-2.png", "one/x.bmp")] + [str(images / "two")]
+    shutil.copy(images / "a.jpg", images / "two" / "y.jpg")
+    shutil.copytree(images / "two", images / "three")
+    sources = find_sources(words + [str(images / "three")], str(tmp_path / "out"))
     assert [os.path.relpath(source.target, tmp_path / "out") for source in sources] == [
         "x.jpg", "b.png", "b-2.png", "b-2-2.png", "x.png", "y.jpg", "x-2.jpg", "y-2.jpg"]
 
 
-def test_drawings_of_an_earlier_time_are_not_taken_for_pictures(pictures):
-    out = pictures / "drawn"
-    first = find_sources([str(pictures)], str(out))
+def test_drawings_of_an_earlier_time_are_not_taken_for_images(images):
+    out = images / "drawn"
+    first = find_sources([str(images)], str(out))
     for source in first:
         os.makedirs(os.path.dirname(source.target), exist_ok=True)
-        shutil.copy(pictures / "a.jpg", source.target)
-    assert find_sources([str(pictures)], str(out)) == first and len(first) == 4
+        shutil.copy(images / "a.jpg", source.target)
+    assert find_sources([str(images)], str(out)) == first and len(first) == 4
 
 
-def test_a_given_picture_is_never_replaced(run, pictures, tmp_path, capsys):
-    before = (pictures / "a.jpg").read_bytes()
-    (tmp_path / "elsewhere").symlink_to(pictures)
-    for words in ((pictures, "--out", pictures), (pictures / "a.jpg", "--out", pictures),
-                  (pictures / "a.jpg", "--out", tmp_path / "elsewhere"), (pictures / "*.jpg", "--out", f"{pictures}/one/..")):
+def test_a_given_image_is_never_replaced(run, images, tmp_path, capsys):
+    before = (images / "a.jpg").read_bytes()
+    (tmp_path / "elsewhere").symlink_to(images)
+    for words in ((images, "--out", images), (images / "a.jpg", "--out", images),
+                  (images / "a.jpg", "--out", tmp_path / "elsewhere"), (images / "*.jpg", "--out", f"{images}/one/..")):
         line = refused(capsys, run, *words)
-        assert "a.jpg: it would be replaced by the drawn picture; choose another folder: --out" in line
-    assert (pictures / "a.jpg").read_bytes() == before and not (pictures / "detections.json").exists()
+        assert "a.jpg: it would be replaced by the drawn image; choose another folder: --out" in line
+    assert (images / "a.jpg").read_bytes() == before and not (images / "detections.json").exists()
 
 
-def test_a_turned_picture_is_drawn_upright(run, pictures, tmp_path, capsys):
+def test_a_turned_image_is_drawn_upright(run, images, tmp_path, capsys):
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.open(pictures / "b.png").save(tmp_path / "turned.png", exif=exif)
+    Image.open(images / "b.png").save(tmp_path / "turned.png", exif=exif)
     predict(capsys, run, tmp_path / "turned.png", "--out", tmp_path / "out", "--score", "1")
     with Image.open(tmp_path / "out" / "turned.png") as drawn:
         assert drawn.size == SIZE[::-1] and not drawn.getexif()  # or it would be turned twice
@@ -214,18 +214,18 @@ def test_a_video(ending, codec, run, tmp_path, capsys):
     path = write_video(tmp_path / f"v.{ending}", 6, 10, codec)
     out = tmp_path / "out"
     told, text = predict(capsys, run, path, "--out", out, "--score", "0.7")
-    assert (told["videos"], told["files"], told["pictures"]) == (1, 1, 6) and "warning" not in text
+    assert (told["videos"], told["files"], told["images"]) == (1, 1, 6) and "warning" not in text
     assert files_below(out) == ["detections.csv", "detections.json", "images.json", "v.mp4"]
     frames, drawn = frames_of(path)[0], frames_of(out / "v.mp4")
     assert len(drawn[0]) == 6 and drawn[1] == pytest.approx(10)
     model, rows = gluon_bof.load(run), rows_of(out)
-    for number, (frame, picture) in enumerate(zip(frames, drawn[0])):
+    for number, (frame, image) in enumerate(zip(frames, drawn[0])):
         found = model.predict(np.ascontiguousarray(frame), 0.7)
         mine = [row for row in rows if row["frame"] == number]
         assert {(row["image_id"], row["seconds"], row["file_name"]) for row in mine} == {(number + 1, number / 10, path)}
         np.testing.assert_allclose([row["score"] for row in mine], found.scores, atol=1e-6)
         wanted = draw_detections(frame, found).astype(int)
-        assert np.abs(picture - wanted).mean() < 25 < np.abs(picture - wanted[:, :, ::-1]).mean()  # colours in their order
+        assert np.abs(image - wanted).mean() < 25 < np.abs(image - wanted[:, :, ::-1]).mean()  # colours in their order
 
 
 def test_half_a_video_is_taken_as_far_as_it_goes(run, tmp_path, capsys):
@@ -233,61 +233,61 @@ def test_half_a_video_is_taken_as_far_as_it_goes(run, tmp_path, capsys):
     write_video(path, 12, 10, "MJPG")
     path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
     told, text = predict(capsys, run, path, "--out", tmp_path / "out")
-    assert 2 < told["pictures"] < 12 and len(frames_of(tmp_path / "out" / "v.mp4")[0]) == told["pictures"]
-    assert f"warning: {path}: {told['pictures']} of the" in text
+    assert 2 < told["images"] < 12 and len(frames_of(tmp_path / "out" / "v.mp4")[0]) == told["images"]
+    assert f"warning: {path}: {told['images']} of the" in text
 
 
-def test_broken_files_stop_it_or_are_named_and_passed_over(run, pictures, tmp_path, capsys):
+def test_broken_files_stop_it_or_are_named_and_passed_over(run, images, tmp_path, capsys):
     out = tmp_path / "out"
-    broken = [pictures / "ab.jpg", pictures / "clip.mp4"]
-    broken[0].write_bytes((pictures / "a.jpg").read_bytes()[:-200])
+    broken = [images / "ab.jpg", images / "clip.mp4"]
+    broken[0].write_bytes((images / "a.jpg").read_bytes()[:-200])
     broken[1].write_text("no video")
-    assert f"{broken[0]}: the picture is cut short" in refused(capsys, run, pictures, "--out", out, "--score", "0.9")
-    assert {row["file_name"] for row in rows_of(out)} == {str(pictures / "a.jpg")}  # what came before it is kept
+    assert f"{broken[0]}: the image is cut short" in refused(capsys, run, images, "--out", out, "--score", "0.9")
+    assert {row["file_name"] for row in rows_of(out)} == {str(images / "a.jpg")}  # what came before it is kept
     assert f"{broken[1]}: no frame of the video can be read" in refused(capsys, run, broken[1], "--out", out)
-    told, text = predict(capsys, run, pictures, "--out", out, "--on-bad-sample", "skip", "--score", "0.9")
-    assert told["skipped"] == [str(path) for path in broken] and (told["files"], told["pictures"]) == (4, 4)
+    told, text = predict(capsys, run, images, "--out", out, "--on-bad-sample", "skip", "--score", "0.9")
+    assert told["skipped"] == [str(path) for path in broken] and (told["files"], told["images"]) == (4, 4)
     lines = [line for line in text.splitlines() if line.startswith("skipped: ")]
     assert len(lines) == 2 and all(str(path) in line for path, line in zip(broken, lines))
     assert "ab.jpg" not in files_below(out) and "clip.mp4" not in files_below(out)
     assert {row["image_id"] for row in rows_of(out)} == {1, 2, 3, 4}
 
 
-def test_a_name_that_is_no_utf8_is_written_by_escapes(run, pictures, tmp_path, capsys):
-    strange = os.fsdecode(os.fsencode(str(pictures)) + b"/Stra\xdfe.png")
-    os.rename(pictures / "b.png", strange)
+def test_a_name_that_is_no_utf8_is_written_by_escapes(run, images, tmp_path, capsys):
+    strange = os.fsdecode(os.fsencode(str(images)) + b"/Stra\xdfe.png")
+    os.rename(images / "b.png", strange)
     out = tmp_path / "out"
     told, _ = predict(capsys, run, strange, "--out", out, "--score", "0.9")
     assert told["detections"] > 0 and {row["file_name"] for row in rows_of(out)} == {strange}
     assert r"Stra\udcdfe.png" in table_of(out)[0]["file_name"] and os.path.exists(out / os.path.basename(strange))
 
 
-def test_what_cannot_be_is_refused_on_one_line(run, pictures, tmp_path, capsys):
-    picture, out = pictures / "a.jpg", ("--out", tmp_path / "out")
-    assert "--score 1.5 is outside [0, 1]" in refused(capsys, run, picture, *out, "--score", "1.5")
-    assert "--score nan" in refused(capsys, run, picture, *out, "--score", "nan")
-    assert "--score" in refused(capsys, run, picture, *out, "--score", "much")
-    assert "none.jpg: no such picture or folder" in refused(capsys, run, pictures / "none.jpg", *out)
+def test_what_cannot_be_is_refused_on_one_line(run, images, tmp_path, capsys):
+    image, out = images / "a.jpg", ("--out", tmp_path / "out")
+    assert "--score 1.5 is outside [0, 1]" in refused(capsys, run, image, *out, "--score", "1.5")
+    assert "--score nan" in refused(capsys, run, image, *out, "--score", "nan")
+    assert "--score" in refused(capsys, run, image, *out, "--score", "much")
+    assert "none.jpg: no such image or folder" in refused(capsys, run, images / "none.jpg", *out)
     (tmp_path / "empty").mkdir()
-    assert "no picture lies in this folder" in refused(capsys, run, tmp_path / "empty", *out)
-    assert "*.gif: the pattern matches no picture" in refused(capsys, run, pictures / "*.gif", *out)
-    assert "--out" in refused(capsys, run, picture) and "PICTURES" in refused(capsys, run, *out)
-    assert "see python -m gluon_bof predict --help" in refused(capsys, run, picture, *out, "--colour")
+    assert "no image lies in this folder" in refused(capsys, run, tmp_path / "empty", *out)
+    assert "*.gif: the pattern matches no image" in refused(capsys, run, images / "*.gif", *out)
+    assert "--out" in refused(capsys, run, image) and "IMAGES" in refused(capsys, run, *out)
+    assert "see python -m gluon_bof predict --help" in refused(capsys, run, image, *out, "--colour")
     assert not (tmp_path / "out").exists()
-    assert "--short 1056" in refused(capsys, run, picture, *out, "--short", "1056")
-    assert "--short 100" in refused(capsys, run, picture, *out, "--short", "100")
-    assert "--nms 0.0" in refused(capsys, run, picture, *out, "--nms", "0")
-    assert "GPU 99 was asked for" in refused(capsys, run, picture, *out, "--device", "gpu:99")
-    assert "none.params: no such weights" in refused(capsys, tmp_path / "none.params", picture, *out)
-    assert "notes.txt: not a picture" in refused(capsys, run, pictures / "notes.txt", *out)
+    assert "--short 1056" in refused(capsys, run, image, *out, "--short", "1056")
+    assert "--short 100" in refused(capsys, run, image, *out, "--short", "100")
+    assert "--nms 0.0" in refused(capsys, run, image, *out, "--nms", "0")
+    assert "GPU 99 was asked for" in refused(capsys, run, image, *out, "--device", "gpu:99")
+    assert "none.params: no such weights" in refused(capsys, tmp_path / "none.params", image, *out)
+    assert "notes.txt: not an image" in refused(capsys, run, images / "notes.txt", *out)
     assert not [path for path in (tmp_path / "out").iterdir() if not path.name.startswith(("detections.", "images."))]
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "v.mp4"])
-def test_a_place_that_cannot_be_written_is_named(name, run, pictures, tmp_path, capsys):
+def test_a_place_that_cannot_be_written_is_named(name, run, images, tmp_path, capsys):
     if name == "v.mp4":
-        write_video(pictures / name, frames=2)
-    given = (run, pictures / name, "--on-bad-sample", "skip", "--out")  # no fault of the picture, so not passed over
+        write_video(images / name, frames=2)
+    given = (run, images / name, "--on-bad-sample", "skip", "--out")  # no fault of the image, so not passed over
     (tmp_path / "file").write_text("here already")
     assert str(tmp_path / "file") in refused(capsys, *given, tmp_path / "file")
     assert str(tmp_path / "file" / "out") in refused(capsys, *given, tmp_path / "file" / "out")

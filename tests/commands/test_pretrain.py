@@ -9,7 +9,7 @@ import pytest
 
 from gluon_bof.backend import mx
 from gluon_bof.data.classification import (
-    ClassPictures,
+    ClassImages,
     centre_view,
     draw_colour,
     draw_view,
@@ -17,7 +17,7 @@ from gluon_bof.data.classification import (
     read_record,
     read_sample,
 )
-from gluon_bof.data.sampler import BatchDraws
+from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.mixup import MixRatio
 from gluon_bof.models.classifier import BUILDERS, TrainingGraph, build_classifier
@@ -38,33 +38,33 @@ def write_folders(root, rng):
             folder = root / role / name
             folder.mkdir(parents=True)
             for number in range(count // 2):
-                picture = np.clip(rng.normal(level, 20, (40, 48, 3)), 0, 255).astype(np.uint8)
-                cv2.imwrite(str(folder / f"{number}.png"), picture)
+                image = np.clip(rng.normal(level, 20, (40, 48, 3)), 0, 255).astype(np.uint8)
+                cv2.imwrite(str(folder / f"{number}.png"), image)
     return root
 
 
-def write_records(root, role, pictures, labels):
+def write_records(root, role, images, labels):
     """RecordIO as MXNet itself writes it."""
     writer = mx.recordio.MXIndexedRecordIO(str(root / f"{role}.idx"), str(root / f"{role}.rec"), "w")
-    for number, (picture, label) in enumerate(zip(pictures, labels)):
+    for number, (image, label) in enumerate(zip(images, labels)):
         header = mx.recordio.IRHeader(0, label, number, 0)
-        writer.write_idx(number, mx.recordio.pack_img(header, picture[:, :, ::-1], img_fmt=".png"))
+        writer.write_idx(number, mx.recordio.pack_img(header, image[:, :, ::-1], img_fmt=".png"))
     writer.close()
 
 
 def test_records_are_read_as_mxnet_reads_them(tmp_path):
     rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 256, (20 + n, 30, 3)).astype(np.uint8) for n in range(5)]
+    images = [rng.integers(0, 256, (20 + n, 30, 3)).astype(np.uint8) for n in range(5)]
     for role in ("train", "val"):
-        write_records(tmp_path, role, pictures, [3, 0, 1, 2, 1])
+        write_records(tmp_path, role, images, [3, 0, 1, 2, 1])
     training, validation = open_classes(str(tmp_path))
     assert len(training.classes) == 4 and len(validation) == 5
     reader = mx.recordio.MXIndexedRecordIO(str(tmp_path / "train.idx"), str(tmp_path / "train.rec"), "r")
     for number, sample in enumerate(training.samples):
-        header, picture = mx.recordio.unpack_img(reader.read_idx(number))
+        header, image = mx.recordio.unpack_img(reader.read_idx(number))
         assert sample.class_id == header.label
-        np.testing.assert_array_equal(read_sample(sample), picture[:, :, ::-1])
-        np.testing.assert_array_equal(read_sample(sample), pictures[number])
+        np.testing.assert_array_equal(read_sample(sample), image[:, :, ::-1])
+        np.testing.assert_array_equal(read_sample(sample), images[number])
 
 
 def test_a_record_that_holds_the_magic_number_is_put_together_again(tmp_path):
@@ -80,13 +80,13 @@ def test_a_record_that_holds_the_magic_number_is_put_together_again(tmp_path):
         read_record(str(tmp_path / "train.rec"), 4)
 
 
-def test_objects_of_a_detection_set_become_pictures_of_their_class(tmp_path):
-    training, validation = open_classes(str(write_voc_set(tmp_path / "set", pictures=6, validation=3)))
+def test_objects_of_a_detection_set_become_images_of_their_class(tmp_path):
+    training, validation = open_classes(str(write_voc_set(tmp_path / "set", images=6, validation=3)))
     assert training.classes == ("blue", "green", "red") == validation.classes
     for sample in training.samples:
-        picture = read_sample(sample)
-        assert picture.shape[0] == sample.window[3] and picture.shape[1] == sample.window[2]
-        middle = picture[picture.shape[0] // 3:-picture.shape[0] // 3, picture.shape[1] // 3:-picture.shape[1] // 3]
+        image = read_sample(sample)
+        assert image.shape[0] == sample.window[3] and image.shape[1] == sample.window[2]
+        middle = image[image.shape[0] // 3:-image.shape[0] // 3, image.shape[1] // 3:-image.shape[1] // 3]
         assert ("red", "green", "blue").index(training.classes[sample.class_id]) == middle.mean(axis=(0, 1)).argmax()
 
 
@@ -104,30 +104,30 @@ def test_a_set_that_cannot_be_read_is_named(tmp_path, prepare, message):
 
 
 def test_views_stay_inside_and_are_a_function_of_the_draw(tmp_path):
-    picture = np.random.default_rng(1).integers(0, 256, (60, 90, 3)).astype(np.uint8)
+    image = np.random.default_rng(1).integers(0, 256, (60, 90, 3)).astype(np.uint8)
     shares = []
     for number in range(300):
-        view = draw_view(generator(4, 0, 0, 0, number), picture, 32, 0.08)
+        view = draw_view(generator(4, 0, 0, 0, number), image, 32, 0.08)
         left, top, width, height = view.window
         assert left >= 0 and top >= 0 and left + width <= 90 and top + height <= 60
         assert width / height < 1.5 * 4 / 3
-        shares.append(width * height / picture[..., 0].size)
+        shares.append(width * height / image[..., 0].size)
     assert min(shares) < 0.15 and max(shares) > 0.8
     assert centre_view((60, 90, 3), 32).window == (19, 4, 52, 52)
     training, _ = open_classes(str(write_folders(tmp_path / "set", np.random.default_rng(0))))
-    pictures = ClassPictures(training.samples, 32)
-    draws = BatchDraws(len(training), 4, 0, (32,), mix=MixRatio(0.2, 0.2), mix_until=1)
-    for draw in draws.draw_batch(0, 0):
-        first, second = pictures[draw], pictures[draw]
+    images = ClassImages(training.samples, 32)
+    sampler = BatchSampler(len(training), 4, 0, (32,), mix=MixRatio(0.2, 0.2), mix_until=1)
+    for spec in sampler.draw_batch(0, 0):
+        first, second = images[spec], images[spec]
         np.testing.assert_array_equal(first[0], second[0])
         assert first[0].shape == (32, 32, 3) and first[0].dtype == np.uint8
-        assert first[1].tolist() == pytest.approx([training.samples[draw.index].class_id,
-                                                   training.samples[draw.partner].class_id, draw.ratio], rel=1e-6)
+        assert first[1].tolist() == pytest.approx([training.samples[spec.index].class_id,
+                                                   training.samples[spec.partner].class_id, spec.ratio], rel=1e-6)
 
 
 def test_colours_keep_their_mean_on_average_and_jitter_as_far_as_gluoncvs():
-    picture = np.full((8, 8, 3), (90, 120, 150), np.uint8)
-    maps = np.stack([draw_colour(generator(4, 0, 0, 0, number), picture) for number in range(2000)])
+    image = np.full((8, 8, 3), (90, 120, 150), np.uint8)
+    maps = np.stack([draw_colour(generator(4, 0, 0, 0, number), image) for number in range(2000)])
     seen = maps[:, :, :3] @ (90, 120, 150) + maps[:, :, 3]
     np.testing.assert_allclose(seen.mean(axis=0), (90, 120, 150), atol=4)
     grey = maps[:, :, :3] @ (100, 100, 100) + maps[:, :, 3]  # of grey, brightness and lighting are all that is left, nearly
@@ -138,10 +138,10 @@ def test_the_loss_is_cross_entropy_with_mixed_and_smoothed_labels():
     rng = np.random.default_rng(0)
     network = build_classifier("mobilenet0.25", 5, [mx.cpu()], 32)
     graph = TrainingGraph(network, 5, 0.1)
-    pictures = mx.nd.array(rng.integers(0, 256, (3, 32, 32, 3)), dtype=np.uint8)
+    images = mx.nd.array(rng.integers(0, 256, (3, 32, 32, 3)), dtype=np.uint8)
     labels = np.array([(0, 0, 1), (1, 4, 0.3), (2, 3, 0.9)], np.float32)
-    loss = graph(pictures, mx.nd.array(labels))[0].asnumpy()
-    logits = network(graph.normalise(pictures)).asnumpy().astype(np.float64)
+    loss = graph(images, mx.nd.array(labels))[0].asnumpy()
+    logits = network(graph.normalise(images)).asnumpy().astype(np.float64)
     logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     for row, (first, second, ratio) in enumerate(labels):
         target = ratio * np.eye(5)[int(first)] + (1 - ratio) * np.eye(5)[int(second)]

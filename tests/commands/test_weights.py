@@ -99,7 +99,7 @@ def test_show_tells_what_a_backbone_is(tmp_path, capsys, name):
 def test_show_tells_darknet_s_layers_under_our_names(tmp_path, capsys):
     told, text = run(capsys, "show", write_zeros(tmp_path / "a.weights", yolov3(80)[1], HEADERS["0.2.0"]))
     assert (told["network"], told["number_of_classes"], told["parameters"]) == ("yolo3_darknet53", 80, 62_001_757)
-    assert "stages.0.0.0.weight" in text and "32013312 pictures seen" in text
+    assert "stages.0.0.0.weight" in text and "32013312 images seen" in text
     told, text = run(capsys, "show", write_zeros(tmp_path / "a.weights", yolov3(80)[1][:BACKBONE_LAYERS], HEADERS["0.1.0"]))
     assert told["network"] == "darknet53" and "features.0.0.weight" in text
 

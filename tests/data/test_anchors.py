@@ -8,7 +8,7 @@ from gluon_bof.boxes import Record
 from gluon_bof.data.anchors import (
     COUNT,
     DEFAULT,
-    MOST_SEARCHED,
+    MAX_SEARCHED,
     box_sizes,
     default_anchors,
     fit_anchors,
@@ -58,7 +58,7 @@ def record(size, boxes, crowd):
     return Record("", "", 1, *size, boxes, np.zeros(len(boxes), int), np.zeros(len(boxes), bool), np.array(crowd, bool))
 
 
-def test_sizes_are_those_of_resized_pictures_without_crowds():
+def test_sizes_are_those_of_resized_images_without_crowds():
     records = [record((200, 100), [(0, 0, 20, 10), (5, 5, 105, 55), (0, 0, 200, 100)], [0, 0, 1]), record((50, 50), [], [])]
     np.testing.assert_allclose(box_sizes(records, 400), [(40, 40), (200, 200)])
     assert box_sizes([], 400).shape == (0, 2)
@@ -105,8 +105,8 @@ def test_more_starts_are_no_worse():
 
 
 def test_a_large_set_is_searched_by_sample():
-    sizes = np.tile(clusters(), (MOST_SEARCHED // 300, 1))
-    assert len(sizes) > MOST_SEARCHED
+    sizes = np.tile(clusters(), (MAX_SEARCHED // 300, 1))
+    assert len(sizes) > MAX_SEARCHED
     np.testing.assert_allclose(fit_anchors(sizes, starts=1, first=CENTRES * 1.02), CENTRES, rtol=0.01)
 
 

@@ -11,7 +11,7 @@ from tests.data import test_coco, test_voc
 
 
 def write_faulty(root):
-    """A VOC set with one fault of each of five kinds, a negative, a pair of equal pictures."""
+    """A VOC set with one fault of each of five kinds, a negative, a pair of equal images."""
     xml, dog = test_voc.xml, test_voc.DOG
     annotations = {"a": xml(dog, ("cat", 5, 5, 5, 9)), "b": xml(), "c": xml(("cat", 2, 2, 99, 79, 1)), "d": xml(dog),
                    "e": xml(dog, size=(3, 3)), "f": "<annotation>", "g": xml(("dog", 50, 5, 200, 60)), "h": xml(dog)}
@@ -33,8 +33,8 @@ def noise_jpeg(seed):
 def test_every_fault_is_found(tmp_path):
     report = check_set("voc", str(write_faulty(tmp_path)), progress=False)
     assert sorted(fault.kind for fault in report.faults) == [
-        "broken picture", "malformed annotation", "no area", "outside", "wrong size"]
-    assert report.pictures == {"train": 5, "val": 2} and report.boxes_per_class == {"cat": 1, "dog": 4}
+        "broken image", "malformed annotation", "no area", "outside", "wrong size"]
+    assert report.images == {"train": 5, "val": 2} and report.boxes_per_class == {"cat": 1, "dog": 4}
     assert report.sizes == {"small": 0, "medium": 5, "large": 0}
     assert report.negatives == 2 and report.difficult == 1  # b has no object, and g lost its only one
     assert [sorted(path[-5:] for path in group) for group in report.duplicates] == [["b.jpg", "h.jpg"]]
@@ -51,7 +51,7 @@ def test_the_command_ends_with_one_json_object(tmp_path, capsys):
     assert main([str(tmp_path / "good")]) == 0
     assert "no faults" in capsys.readouterr().err
     assert main([str(tmp_path / "good"), "--split", "test"]) == 0
-    assert json.loads(capsys.readouterr().out)["pictures"] == {"test": 2}
+    assert json.loads(capsys.readouterr().out)["images"] == {"test": 2}
 
 
 def test_coco_is_decoded_and_its_sizes_are_checked(tmp_path):
@@ -65,7 +65,7 @@ def test_coco_is_decoded_and_its_sizes_are_checked(tmp_path):
 def test_a_missing_part_is_a_fault(tmp_path):
     test_voc.write_set(tmp_path, test_voc.FIVE, {"train": "abc"})
     report = check_set(str(tmp_path), progress=False)
-    assert [fault.kind for fault in report.faults] == ["unreadable part"] and report.pictures == {"train": 3}
+    assert [fault.kind for fault in report.faults] == ["unreadable part"] and report.images == {"train": 3}
 
 
 @pytest.mark.parametrize("arguments, part", [(["imagenet"], "imagenet"), ([], "DATASET"),
@@ -83,6 +83,6 @@ def test_refusals_are_one_line_and_status_2(capsys, arguments, part):
 @pytest.mark.skipif(not test_voc.BCCD.is_dir(), reason="the BCCD set does not lie beside the checkout")
 def test_bccd():
     report = check_set("voc", str(test_voc.BCCD), progress=False)
-    assert report.pictures == {"train": 292, "val": 72} and report.boxes == 4888 - 2
+    assert report.images == {"train": 292, "val": 72} and report.boxes == 4888 - 2
     assert report.boxes_per_class == {"Platelets": 361, "RBC": 4153, "WBC": 372}
     assert sorted(fault.path[-20:] for fault in report.faults) == ["BloodImage_00338.xml", "BloodImage_00343.xml"]

@@ -34,14 +34,14 @@ def write_json(path, value=None):
     return path
 
 
-def write_pictures(folder, names=("a.jpg", "b.jpg", "c.jpg")):
+def write_images(folder, names=("a.jpg", "b.jpg", "c.jpg")):
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         cv2.imwrite(str(folder / name), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
 
 
 def write_set(root, value=None, role="train"):
-    write_pictures(root / f"{role}2017")
+    write_images(root / f"{role}2017")
     return write_json(root / "annotations" / f"instances_{role}2017.json", value)
 
 
@@ -76,7 +76,7 @@ def test_boxes_are_gluoncvs_but_for_the_last_pixel(tmp_path):
                          "annotations": [{"id": number + 1, "image_id": number % 8, "bbox": box, "iscrowd": 0,
                                           "area": box[2] * box[3] * (number != 11), "ignore": int(number == 12),
                                           "category_id": 2 * (number % 80) + 1} for number, box in enumerate(boxes)]})
-    write_pictures(tmp_path / "train2017", [f"{number}.jpg" for number in range(8)])
+    write_images(tmp_path / "train2017", [f"{number}.jpg" for number in range(8)])
     ours = load_coco(str(tmp_path), "train")
     theirs = COCODetection(str(tmp_path), splits=("instances_train2017",))
     assert len(ours) == len(theirs) == 8 and sum(len(record.boxes) for record in ours.records) == 38
@@ -112,7 +112,7 @@ def test_classes_may_be_reordered_and_be_fewer(tmp_path):
         load_coco(str(tmp_path), "train", classes=("dog", "cat"))
 
 
-LAYOUTS = {  # where the JSON lies: where the pictures lie
+LAYOUTS = {  # where the JSON lies: where the images lie
     "annotations/instances_{}2017.json": "{}2017",
     "annotations/mine_{}.json": "images",
     "annotations/{}.json": "images/{}",
@@ -129,7 +129,7 @@ def test_layouts_of_ones_own(tmp_path, place, validation):
         pytest.skip("COCO's own layout has no valid")
     for part in ("train", validation):
         write_json(tmp_path / place.format(part))
-        write_pictures(tmp_path / LAYOUTS[place].format(part))
+        write_images(tmp_path / LAYOUTS[place].format(part))
     assert is_coco(str(tmp_path))
     for role, part in (("train", "train"), ("val", validation)):
         found = load_coco(str(tmp_path), role)
@@ -139,7 +139,7 @@ def test_layouts_of_ones_own(tmp_path, place, validation):
 def test_test_validates_only_where_nothing_is_called_val(tmp_path):
     for part in ("train", "test"):
         write_json(tmp_path / "annotations" / f"{part}.json")
-    write_pictures(tmp_path / "images")
+    write_images(tmp_path / "images")
     assert load_coco(str(tmp_path), "val").annotation_file.endswith("test.json")
     write_json(tmp_path / "annotations" / "val.json")
     assert load_coco(str(tmp_path), "val").annotation_file.endswith("val.json")
@@ -150,7 +150,7 @@ def test_one_json_and_folders_in_file_names(tmp_path):
     value = content()
     value["images"] = [dict(entry, file_name="deep\\" + entry["file_name"]) for entry in value["images"]]
     path = write_json(tmp_path / "annotations" / "all.json", value)
-    write_pictures(tmp_path / "deep")
+    write_images(tmp_path / "deep")
     assert len(load_coco(str(path), "train")) == 3
 
 
@@ -181,7 +181,7 @@ WHOLE_FILE = {  # nothing can be skipped here
     "binary": b"\xff\xfe\x00\x01", "deep": "[" * 100000, "long number": "1" * 5000 + "x",
     "no images": without("images"), "no annotations": without("annotations"), "no categories": without("categories"),
     "images are an object": content(images={}), "annotations are null": content(annotations=None),
-    "categories are text": content(categories="dog"), "no picture": content(images=[]),
+    "categories are text": content(categories="dog"), "no image": content(images=[]),
     "no category": content(categories=[]),
     "category without id": changed("categories", 0, id=None),
     "category without name": changed("categories", 0, name=None),
@@ -193,7 +193,7 @@ ENTRIES = {  # these may be skipped
     "image is text": content(images=CONTENT["images"] + ["a.jpg"]), "image without id": changed("images", 2, id=None),
     "image without file": changed("images", 2, file_name=None), "file is a number": changed("images", 2, file_name=3),
     "image id is a list": changed("images", 2, id=[1]), "two images of one id": changed("images", 2, id=3),
-    "missing picture": changed("images", 2, file_name="gone.jpg"),
+    "missing image": changed("images", 2, file_name="gone.jpg"),
     "no such folder": changed("images", 2, file_name="x/c.jpg"),
     "NUL in the name": changed("images", 2, file_name="c\0.jpg"),
     "annotation is null": content(annotations=[None]), "no id": changed("annotations", 0, id=None),
@@ -253,16 +253,16 @@ def test_malformed_entries_stop_or_are_skipped(tmp_path, kind):
     assert all(np.isfinite(record.boxes).all() for record in skipped.records)
 
 
-def test_annotations_of_a_dropped_picture_go_with_it(tmp_path):
+def test_annotations_of_a_dropped_image_go_with_it(tmp_path):
     write_set(tmp_path)
     (tmp_path / "train2017" / "b.jpg").unlink()
     found = load_coco(str(tmp_path), "train", on_bad_sample="skip")
-    assert [fault.kind for fault in found.faults] == ["missing picture"] and len(found) == 2
+    assert [fault.kind for fault in found.faults] == ["missing image"] and len(found) == 2
 
 
-def test_a_broken_picture_without_stated_size(tmp_path):
+def test_a_broken_image_without_stated_size(tmp_path):
     write_set(tmp_path, changed("images", 0, width=0))
-    (tmp_path / "train2017" / "b.jpg").write_bytes(b"no picture")
+    (tmp_path / "train2017" / "b.jpg").write_bytes(b"no image")
     assert "b.jpg" in raised(str(tmp_path), "train")
 
 
@@ -276,16 +276,16 @@ def test_roots_that_cannot_be_read(tmp_path):
         write_json(tmp_path / "two" / "annotations" / f"{name}.json")
     assert "a_train.json" in raised(str(tmp_path / "two"), "train")
     write_json(tmp_path / "bare" / "train.json")
-    assert "no usable picture" in raised(str(tmp_path / "bare"), "train", on_bad_sample="skip")
+    assert "no usable image" in raised(str(tmp_path / "bare"), "train", on_bad_sample="skip")
 
 
-def test_ten_thousand_pictures_load_in_seconds(tmp_path):
+def test_ten_thousand_images_load_in_seconds(tmp_path):
     images = [{"id": number, "file_name": f"{number % 3}.jpg", "width": WIDTH, "height": HEIGHT}
               for number in range(10000)]
     annotations = [{"id": number, "image_id": number // 7, "category_id": 5, "bbox": [1.5, 2, 30, 40], "area": 12}
                    for number in range(70000)]
     write_set(tmp_path, content(images=images, annotations=annotations))
-    write_pictures(tmp_path / "train2017", ["0.jpg", "1.jpg", "2.jpg"])
+    write_images(tmp_path / "train2017", ["0.jpg", "1.jpg", "2.jpg"])
     began = time.perf_counter()
     found = load_coco(str(tmp_path), "train")
     assert sum(len(record.boxes) for record in found.records) == 70000

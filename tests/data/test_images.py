@@ -1,40 +1,40 @@
-"""Pictures as stored: every format to three channels of RGB, and no half pictures."""
+"""Images as stored: every format to three channels of RGB, and no half images."""
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from gluon_bof.data.images import finite_number, picture_size, read_picture, unique_names
+from gluon_bof.data.images import finite_number, image_size, read_image, unique_names
 from gluon_bof.errors import UserError
 
 
 def gradient(height=48, width=64):
-    """A picture with a different ramp in each channel."""
+    """An image with a different ramp in each channel."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([columns * 3, rows * 4, (rows + columns) * 2], axis=2).astype(np.uint8)
 
 
-def jpeg_bytes(picture=None, quality=95):
-    picture = gradient() if picture is None else picture
-    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+def jpeg_bytes(image=None, quality=95):
+    image = gradient() if image is None else image
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 @pytest.mark.parametrize("ending, tolerance", [(".png", 0), (".bmp", 0), (".jpg", 12)])
-def test_colour_pictures_come_out_as_rgb(tmp_path, ending, tolerance):
+def test_colour_images_come_out_as_rgb(tmp_path, ending, tolerance):
     path = tmp_path / ("a" + ending)
     Image.fromarray(gradient()).save(path, **({"quality": 95, "subsampling": 0} if ending == ".jpg" else {}))
-    picture = read_picture(str(path))
-    assert picture.dtype == np.uint8 and picture.flags.c_contiguous
-    assert np.abs(picture.astype(int) - gradient()).max() <= tolerance
-    assert picture_size(str(path)) == (64, 48)
+    image = read_image(str(path))
+    assert image.dtype == np.uint8 and image.flags.c_contiguous
+    assert np.abs(image.astype(int) - gradient()).max() <= tolerance
+    assert image_size(str(path)) == (64, 48)
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_grey_and_cmyk_jpegs_have_three_channels(tmp_path, mode):
     path = tmp_path / "a.jpg"
     Image.fromarray(gradient()).convert(mode).save(path, quality=95)
-    assert read_picture(path).shape == (48, 64, 3)
-    assert picture_size(path) == (64, 48)
+    assert read_image(path).shape == (48, 64, 3)
+    assert image_size(path) == (64, 48)
 
 
 @pytest.mark.parametrize("mode", ["LA", "P", "I;16", "RGBA", "1"])
@@ -44,7 +44,7 @@ def test_png_kinds_have_three_channels(tmp_path, mode):
         cv2.imwrite(str(path), gradient()[:, :, 0].astype(np.uint16) * 256)
     else:
         Image.fromarray(gradient()).convert(mode).save(path)
-    assert read_picture(path).shape == (48, 64, 3)
+    assert read_image(path).shape == (48, 64, 3)
 
 
 def test_exif_orientation_is_ignored_because_boxes_are_in_stored_pixels(tmp_path):
@@ -52,15 +52,15 @@ def test_exif_orientation_is_ignored_because_boxes_are_in_stored_pixels(tmp_path
     exif[0x0112] = 6
     path = tmp_path / "turned.jpg"
     Image.fromarray(gradient()).save(path, exif=exif.tobytes())
-    assert read_picture(path).shape == (48, 64, 3)
-    assert picture_size(path) == (64, 48)
+    assert read_image(path).shape == (48, 64, 3)
+    assert image_size(path) == (64, 48)
 
 
 def test_progressive_jpegs_and_trailing_bytes_are_whole(tmp_path):
     path = tmp_path / "a.jpg"
     Image.fromarray(gradient()).save(path, progressive=True)
     path.write_bytes(path.read_bytes() + b"\xff\xdatrailing bytes of a phone")
-    assert read_picture(path).shape == (48, 64, 3)
+    assert read_image(path).shape == (48, 64, 3)
 
 
 def with_thumbnail(data):
@@ -72,10 +72,10 @@ def with_thumbnail(data):
 def test_a_thumbnail_does_not_hide_that_the_jpeg_is_cut_short(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(with_thumbnail(jpeg_bytes()))
-    assert read_picture(path).shape == (48, 64, 3)
+    assert read_image(path).shape == (48, 64, 3)
     path.write_bytes(with_thumbnail(jpeg_bytes())[:-20])
     with pytest.raises(UserError, match="cut short"):
-        read_picture(path)
+        read_image(path)
 
 
 def encoded(ending):
@@ -84,7 +84,7 @@ def encoded(ending):
 
 BROKEN = {
     "empty.jpg": b"",
-    "text.jpg": b"this is no picture",
+    "text.jpg": b"this is no image",
     "page.jpg": b"<!DOCTYPE html><html>404</html>",
     "zeros.jpg": bytes(2000),
     "head.jpg": jpeg_bytes()[:2],
@@ -101,17 +101,17 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_pictures_are_named_in_one_line(tmp_path, name):
+def test_broken_images_are_named_in_one_line(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(BROKEN[name])
     with pytest.raises(UserError) as caught:
-        read_picture(str(path))
+        read_image(str(path))
     assert name in str(caught.value) and "--on-bad-sample skip" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("read", [read_picture, picture_size])
-def test_missing_pictures_and_folders_are_named(tmp_path, read):
+@pytest.mark.parametrize("read", [read_image, image_size])
+def test_missing_images_and_folders_are_named(tmp_path, read):
     for path in (tmp_path / "none.jpg", tmp_path):
         with pytest.raises(UserError, match=path.name):
             read(str(path))
@@ -122,7 +122,7 @@ def test_a_size_wants_a_header(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(BROKEN[name])
     with pytest.raises(UserError, match=name):
-        picture_size(str(path))
+        image_size(str(path))
 
 
 def test_numbers_are_finite():

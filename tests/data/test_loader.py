@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from gluon_bof.data.loader import TrainingPictures, ValidationPictures, pad_truths, training_loader, validation_loader
-from gluon_bof.data.sampler import BatchDraws
-from gluon_bof.data.transforms import Sight, square
+from gluon_bof.data.loader import TrainingImages, ValidationImages, pad_truths, training_loader, validation_loader
+from gluon_bof.data.sampler import BatchSampler
+from gluon_bof.data.transforms import EvalTransform, square
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import Augmentation
@@ -19,21 +19,21 @@ from tests.tiny_sets import write_voc_set
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    return load_voc(str(write_voc_set(tmp_path_factory.mktemp("set"), pictures=20)), "train").records
+    return load_voc(str(write_voc_set(tmp_path_factory.mktemp("set"), images=20)), "train").records
 
 
 def batches(records, workers, epochs=(0, 1, 2), batch=0, **options):
-    draws = BatchDraws(len(records), 4, 7, (64, 96), 2, MixRatio(), mix_until=2)
-    loader = training_loader(TrainingPictures(records, **options), draws, workers)
+    sampler = BatchSampler(len(records), 4, 7, (64, 96), 2, MixRatio(), mix_until=2)
+    loader = training_loader(TrainingImages(records, **options), sampler, workers)
     found = []
     for epoch in epochs:
-        draws.start(epoch, batch)
-        found.append([(pictures.asnumpy(), truths.asnumpy(), broken) for pictures, truths, broken in loader])
+        sampler.start(epoch, batch)
+        found.append([(images.asnumpy(), truths.asnumpy(), broken) for images, truths, broken in loader])
     return found
 
 
 def bits(epochs):
-    return [[pictures.tobytes() + truths.tobytes() for pictures, truths, _ in epoch] for epoch in epochs]
+    return [[images.tobytes() + truths.tobytes() for images, truths, _ in epoch] for epoch in epochs]
 
 
 def test_batches_are_the_same_bits_with_0_1_and_3_workers(records):
@@ -56,17 +56,17 @@ def test_mixup_is_present_with_workers_and_absent_in_the_last_epochs(records):
 
 
 def test_workers_do_not_repeat_each_others_draws(records):
-    """One picture in every place of the batch: only the augmentation can tell the samples apart."""
+    """One image in every place of the batch: only the augmentation can tell the samples apart."""
     found = batches([records[0]] * 20, 3, epochs=(2,))[0]
-    samples = [picture.tobytes() for pictures, _, _ in found for picture in pictures]
+    samples = [image.tobytes() for images, _, _ in found for image in images]
     assert len(set(samples)) == len(samples) == 20
 
 
 def test_what_crosses_the_wire_is_small_and_well_formed(records):
-    for pictures, truths, broken in batches(records, 1, (0,))[0]:
-        assert pictures.dtype == np.uint8 and pictures.shape[1:] in ((64, 64, 3), (96, 96, 3))
+    for images, truths, broken in batches(records, 1, (0,))[0]:
+        assert images.dtype == np.uint8 and images.shape[1:] in ((64, 64, 3), (96, 96, 3))
         assert truths.dtype == np.float32 and truths.shape[2] == 6 and broken == []
-        size = pictures.shape[1]
+        size = images.shape[1]
         real = truths[truths[..., 4] >= 0]
         assert (real[:, :2] < real[:, 2:4]).all() and real[:, :4].min() >= 0 and real[:, :4].max() <= size
         assert (truths[truths[..., 4] < 0] == -1).all()
@@ -78,8 +78,8 @@ def test_padding_has_few_shapes():
 
 
 @pytest.fixture
-def with_a_broken_picture(tmp_path):
-    root = write_voc_set(tmp_path, pictures=8)
+def with_a_broken_image(tmp_path):
+    root = write_voc_set(tmp_path, images=8)
     records = load_voc(str(root), "train").records
     path = records[3].path
     data = open(path, "rb").read()
@@ -88,23 +88,23 @@ def with_a_broken_picture(tmp_path):
 
 
 @pytest.mark.parametrize("workers", (0, 2))
-def test_a_broken_picture_stops_training_by_name(with_a_broken_picture, workers):
-    records, path = with_a_broken_picture
+def test_a_broken_image_stops_training_by_name(with_a_broken_image, workers):
+    records, path = with_a_broken_image
     with pytest.raises(UserError) as refusal:
         batches(records, workers)
     assert path in str(refusal.value) and "--on-bad-sample skip" in str(refusal.value)
 
 
 @pytest.mark.parametrize("workers", (0, 2))
-def test_or_is_left_out_and_named(with_a_broken_picture, workers):
-    records, path = with_a_broken_picture
+def test_or_is_left_out_and_named(with_a_broken_image, workers):
+    records, path = with_a_broken_image
     found = batches(records, workers, on_bad_sample="skip")
     assert bits(found) == bits(batches(records, 0, on_bad_sample="skip"))
     assert any(path in name for epoch in found for _, _, broken in epoch for name in broken)
 
 
-def test_pictures_without_boxes_are_negatives(tmp_path):
-    root = write_voc_set(tmp_path, pictures=4)
+def test_images_without_boxes_are_negatives(tmp_path):
+    root = write_voc_set(tmp_path, images=4)
     for path in (root / "VOC2007" / "Annotations").iterdir():
         text = path.read_text()
         path.write_text(text[:text.index("<object>")] + "</annotation>")
@@ -114,30 +114,30 @@ def test_pictures_without_boxes_are_negatives(tmp_path):
 
 
 @pytest.mark.parametrize("workers", (0, 2))
-def test_validation_sees_every_picture_once_in_order(records, workers):
-    loader = validation_loader(ValidationPictures(records, Sight(square, 64)), 8, workers)
-    shapes, indices = zip(*[(pictures.shape, index) for pictures, index in loader])
+def test_validation_sees_every_image_once_in_order(records, workers):
+    loader = validation_loader(ValidationImages(records, EvalTransform(square, 64)), 8, workers)
+    shapes, indices = zip(*[(images.shape, index) for images, index in loader])
     assert sum(indices, []) == list(range(20))
     assert shapes == ((8, 64, 64, 3), (8, 64, 64, 3), (4, 64, 64, 3))
 
 
 def test_without_augmentation_boxes_are_only_scaled(records):
-    dataset = TrainingPictures(records, Augmentation.none())
-    draw = BatchDraws(len(records), 1, 0, (96,)).draw_batch(0, 0)[0]
-    record = records[draw.index]
-    np.testing.assert_allclose(dataset[draw][1][:, :4],
+    dataset = TrainingImages(records, Augmentation.none())
+    spec = BatchSampler(len(records), 1, 0, (96,)).draw_batch(0, 0)[0]
+    record = records[spec.index]
+    np.testing.assert_allclose(dataset[spec][1][:, :4],
                                record.boxes * np.tile((96 / record.width, 96 / record.height), 2), rtol=1e-5)
 
 
 def test_workers_die_with_a_killed_trainer(tmp_path):
-    write_voc_set(tmp_path, pictures=8)
+    write_voc_set(tmp_path, images=8)
     code = textwrap.dedent(f"""
         import multiprocessing, os, signal
-        from gluon_bof.data.draws import BatchDraws
-        from gluon_bof.data.loader import TrainingPictures, training_loader
+        from gluon_bof.data.draws import BatchSampler
+        from gluon_bof.data.loader import TrainingImages, training_loader
         from gluon_bof.data.voc import load_voc
         records = load_voc({str(tmp_path)!r}, "train").records
-        loader = training_loader(TrainingPictures(records), BatchDraws(8, 1, 0, (64,)), 2)
+        loader = training_loader(TrainingImages(records), BatchSampler(8, 1, 0, (64,)), 2)
         list(loader)
         print(*[child.pid for child in multiprocessing.active_children()], flush=True)
         os.kill(os.getpid(), signal.SIGKILL)

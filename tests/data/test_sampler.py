@@ -5,72 +5,72 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gluon_bof.data.sampler import BatchDraws
+from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.freebies.mixup import MixRatio
-from gluon_bof.rng import augment_generator
+from gluon_bof.rng import augmentation_rng
 
 
-def epoch_of(draws, epoch, batch=0):
-    return list(draws.start(epoch, batch))
+def epoch_of(sampler, epoch, batch=0):
+    return list(sampler.start(epoch, batch))
 
 
 def test_an_epoch_is_the_same_whenever_it_is_drawn():
-    one = BatchDraws(37, 4, 5, (320, 352, 384), mix=MixRatio(), mix_until=9)
-    two = BatchDraws(37, 4, 5, (320, 352, 384), mix=MixRatio(), mix_until=9)
+    one = BatchSampler(37, 4, 5, (320, 352, 384), mix=MixRatio(), mix_until=9)
+    two = BatchSampler(37, 4, 5, (320, 352, 384), mix=MixRatio(), mix_until=9)
     epoch_of(two, 7)
     assert epoch_of(one, 3) == epoch_of(two, 3)
     assert epoch_of(one, 3)[4:] == epoch_of(two, 3, batch=4)
     assert epoch_of(one, 3) != epoch_of(one, 4)
-    assert epoch_of(one, 3) != epoch_of(BatchDraws(37, 4, 6, (320, 352, 384), mix=MixRatio(), mix_until=9), 3)
+    assert epoch_of(one, 3) != epoch_of(BatchSampler(37, 4, 6, (320, 352, 384), mix=MixRatio(), mix_until=9), 3)
 
 
-@pytest.mark.parametrize("pictures,batch_size", ((37, 4), (8, 8), (3, 7), (1, 2)))
-def test_every_picture_is_seen_equally_often_and_a_run_is_as_long_as_its_schedule(pictures, batch_size):
-    draws = BatchDraws(pictures, batch_size, 0, (416,))
+@pytest.mark.parametrize("images,batch_size", ((37, 4), (8, 8), (3, 7), (1, 2)))
+def test_every_image_is_seen_equally_often_and_a_run_is_as_long_as_its_schedule(images, batch_size):
+    sampler = BatchSampler(images, batch_size, 0, (416,))
     epochs = 12
-    batches = [batch for epoch in range(epochs) for batch in epoch_of(draws, epoch)]
-    assert len(batches) == epochs * draws.batches == epochs * max(1, pictures // batch_size)
-    seen = Counter(draw.index for batch in batches for draw in batch)
-    assert set(seen) == set(range(pictures))
+    batches = [batch for epoch in range(epochs) for batch in epoch_of(sampler, epoch)]
+    assert len(batches) == epochs * sampler.batches == epochs * max(1, images // batch_size)
+    seen = Counter(spec.index for batch in batches for spec in batch)
+    assert set(seen) == set(range(images))
     assert max(seen.values()) - min(seen.values()) <= 1
 
 
 def test_mixup_is_on_until_the_last_epochs():
-    draws = BatchDraws(50, 10, 1, (416,), mix=MixRatio(), mix_until=3)
+    sampler = BatchSampler(50, 10, 1, (416,), mix=MixRatio(), mix_until=3)
     for epoch in range(5):
-        mixed = [draw.partner >= 0 for batch in epoch_of(draws, epoch) for draw in batch]
+        mixed = [spec.partner >= 0 for batch in epoch_of(sampler, epoch) for spec in batch]
         assert all(mixed) if epoch < 3 else not any(mixed)
-        assert all(draw.ratio == 1 for batch in epoch_of(draws, epoch) for draw in batch if draw.partner < 0)
+        assert all(spec.ratio == 1 for batch in epoch_of(sampler, epoch) for spec in batch if spec.partner < 0)
 
 
-def test_partners_are_any_other_picture():
-    draws = BatchDraws(5, 5, 1, (416,), mix=MixRatio(), mix_until=400)
-    pairs = Counter((draw.index, draw.partner) for epoch in range(400) for batch in epoch_of(draws, epoch)
-                    for draw in batch)
+def test_partners_are_any_other_image():
+    sampler = BatchSampler(5, 5, 1, (416,), mix=MixRatio(), mix_until=400)
+    pairs = Counter((spec.index, spec.partner) for epoch in range(400) for batch in epoch_of(sampler, epoch)
+                    for spec in batch)
     assert set(pairs) == {(a, b) for a in range(5) for b in range(5) if a != b}
     assert stats.chisquare(list(pairs.values())).pvalue > 1e-3
 
 
-def test_a_set_of_one_picture_mixes_with_nothing():
-    assert all(draw.partner == -1 for draw in epoch_of(BatchDraws(1, 4, 0, (32,), mix=MixRatio(), mix_until=1), 0)[0])
+def test_a_set_of_one_image_mixes_with_nothing():
+    assert all(spec.partner == -1 for spec in epoch_of(BatchSampler(1, 4, 0, (32,), mix=MixRatio(), mix_until=1), 0)[0])
 
 
 @pytest.mark.parametrize("alpha,beta", ((1.5, 1.5), (1.0, 1.0), (0.2, 0.2), (2.0, 5.0)))
 def test_ratios_follow_the_beta_distribution(alpha, beta):
-    draws = BatchDraws(2000, 2000, 3, (416,), mix=MixRatio(alpha, beta), mix_until=1)
-    ratios = [draw.ratio for draw in epoch_of(draws, 0)[0]]
+    sampler = BatchSampler(2000, 2000, 3, (416,), mix=MixRatio(alpha, beta), mix_until=1)
+    ratios = [spec.ratio for spec in epoch_of(sampler, 0)[0]]
     assert stats.kstest(ratios, stats.beta(alpha, beta).cdf).pvalue > 1e-3
 
 
 def test_even_mixup_is_even():
-    draws = BatchDraws(20, 20, 3, (416,), mix=MixRatio(even=True), mix_until=1)
-    assert {draw.ratio for draw in epoch_of(draws, 0)[0]} == {0.5}
+    sampler = BatchSampler(20, 20, 3, (416,), mix=MixRatio(even=True), mix_until=1)
+    assert {spec.ratio for spec in epoch_of(sampler, 0)[0]} == {0.5}
 
 
 def test_one_size_a_batch_redrawn_every_interval():
     sizes = tuple(range(320, 609, 32))
-    draws = BatchDraws(400, 2, 0, sizes, size_interval=10)
-    per_batch = [{draw.size for draw in batch} for epoch in range(5) for batch in epoch_of(draws, epoch)]
+    sampler = BatchSampler(400, 2, 0, sizes, size_interval=10)
+    per_batch = [{spec.size for spec in batch} for epoch in range(5) for batch in epoch_of(sampler, epoch)]
     assert all(len(size) == 1 for size in per_batch)
     flat = [size.pop() for size in per_batch]
     assert all(len(set(flat[start:start + 10])) == 1 for start in range(0, len(flat), 10))
@@ -78,15 +78,15 @@ def test_one_size_a_batch_redrawn_every_interval():
 
 
 def test_shards_share_a_batch_out():
-    whole = epoch_of(BatchDraws(64, 8, 0, (32,), mix=MixRatio(), mix_until=1), 0)
-    parts = [epoch_of(BatchDraws(64, 8, 0, (32,), mix=MixRatio(), mix_until=1, shard=(rank, 2)), 0) for rank in (0, 1)]
+    whole = epoch_of(BatchSampler(64, 8, 0, (32,), mix=MixRatio(), mix_until=1), 0)
+    parts = [epoch_of(BatchSampler(64, 8, 0, (32,), mix=MixRatio(), mix_until=1, shard=(rank, 2)), 0) for rank in (0, 1)]
     assert [sorted(a + b) for a, b in zip(*parts)] == [sorted(batch) for batch in whole]
 
 
 def test_no_two_samples_share_a_stream():
-    draws = BatchDraws(64, 8, 0, (32,))
-    values = [augment_generator(draw).random(4).tobytes() for epoch in range(4) for batch in epoch_of(draws, epoch)
-              for draw in batch]
+    sampler = BatchSampler(64, 8, 0, (32,))
+    values = [augmentation_rng(spec).random(4).tobytes() for epoch in range(4) for batch in epoch_of(sampler, epoch)
+              for spec in batch]
     assert len(set(values)) == len(values) == 256
     uniform = np.concatenate([np.frombuffer(value) for value in values])
     assert stats.kstest(uniform, "uniform").pvalue > 1e-3

@@ -17,25 +17,25 @@ from gluon_bof.errors import UserError
 FEW = {"trainval": 6, "test": 3}
 
 
-def test_a_picture_is_a_pure_function_of_its_place():
-    first, objects = shapes.draw_picture(0, 5)
-    shapes.draw_picture(1, 2)
-    again, same = shapes.draw_picture(0, 5)
+def test_a_image_is_a_pure_function_of_its_place():
+    first, objects = shapes.draw_image(0, 5)
+    shapes.draw_image(1, 2)
+    again, same = shapes.draw_image(0, 5)
     np.testing.assert_array_equal(first, again)
     assert objects == same
-    assert not np.array_equal(first, shapes.draw_picture(1, 5)[0]) or first.shape != shapes.draw_picture(1, 5)[0].shape
+    assert not np.array_equal(first, shapes.draw_image(1, 5)[0]) or first.shape != shapes.draw_image(1, 5)[0].shape
 
 
 def test_classes_are_balanced_and_boxes_lie_inside():
-    drawn = [shapes.draw_picture(0, index) for index in range(120)]
+    drawn = [shapes.draw_image(0, index) for index in range(120)]
     counts = Counter(label for _, objects in drawn for label, _, _ in objects)
     assert set(counts) == set(shapes.CLASSES) and min(counts.values()) > 0.5 * max(counts.values())
     assert sum(not objects for _, objects in drawn) < 15
     assert sum(difficult for _, objects in drawn for _, _, difficult in objects) < 0.3 * sum(counts.values())
-    assert len({picture.shape for picture, _ in drawn}) >= 4
-    for picture, objects in drawn:
+    assert len({image.shape for image, _ in drawn}) >= 4
+    for image, objects in drawn:
         for _, (left, top, right, bottom), _ in objects:
-            assert 0 <= left < right <= picture.shape[1] and 0 <= top < bottom <= picture.shape[0]
+            assert 0 <= left < right <= image.shape[1] and 0 <= top < bottom <= image.shape[0]
 
 
 @pytest.mark.parametrize("label", shapes.CLASSES)
@@ -58,7 +58,7 @@ def test_it_is_written_once_and_read_by_the_real_reader(tmp_path):
         found = load_voc(folder, role, classes=shapes.CLASSES)
         assert len(found) == count and not found.faults
     record = load_voc(folder, "val", classes=shapes.CLASSES).records[0]
-    _, objects = shapes.draw_picture(1, 0)
+    _, objects = shapes.draw_image(1, 0)
     # VOC's corners are those of pixels: the last one's number is one less than where the box ends
     np.testing.assert_array_equal(record.boxes, [np.array(box) - (0, 0, 1, 1) for _, box, _ in objects])
 

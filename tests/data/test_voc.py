@@ -27,13 +27,13 @@ def xml(*objects, size=(WIDTH, HEIGHT), filename="other.jpg"):
 DOG = ("dog", 10, 20, 50, 60)
 
 
-def write_set(folder, annotations, splits=None, ending=".jpg", pictures="JPEGImages"):
+def write_set(folder, annotations, splits=None, ending=".jpg", images="JPEGImages"):
     """A folder of VOC's layout: annotations {id: XML}, splits {name: lines}."""
-    for part in ("Annotations", pictures):
+    for part in ("Annotations", images):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for image_id, text in annotations.items():
         (folder / "Annotations" / f"{image_id}.xml").write_text(text)
-        cv2.imwrite(str(folder / pictures / (image_id + ending)), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        cv2.imwrite(str(folder / images / (image_id + ending)), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     for name, lines in (splits or {}).items():
         main = folder / "ImageSets" / "Main"
         main.mkdir(parents=True, exist_ok=True)
@@ -66,8 +66,8 @@ def test_boxes_equal_gluoncv(tmp_path):
     ours = load_voc(str(tmp_path), "train", classes=VOC_CLASSES)
     theirs = VOCDetection(str(tmp_path), splits=((2007, "trainval"), (2012, "trainval")))
     assert VOC_CLASSES == VOCDetection.CLASSES and len(ours) == len(theirs) == 12
-    for record, (picture, label) in zip(ours.records, theirs):
-        assert picture.shape == (record.height, record.width, 3)
+    for record, (image, label) in zip(ours.records, theirs):
+        assert image.shape == (record.height, record.width, 3)
         np.testing.assert_array_equal(record.boxes, label[:, :4])
         np.testing.assert_array_equal(record.classes, label[:, 4])
         np.testing.assert_array_equal(record.difficult, label[:, 5])
@@ -109,7 +109,7 @@ def test_classes_come_from_all_annotations_with_their_case(tmp_path):
     assert [record.classes.tolist() for record in given.records] == [[2], [0]]
 
 
-def test_a_picture_without_objects_is_a_negative(tmp_path):
+def test_a_image_without_objects_is_a_negative(tmp_path):
     write_set(tmp_path, {"a": xml(DOG), "b": xml()}, {"train": ["a", "b"]})
     record = load_voc(str(tmp_path), "train").records[1]
     assert record.boxes.shape == (0, 4) and record.truth().shape == (0, 6)
@@ -149,7 +149,7 @@ def test_years_are_joined_and_only_2007_validates(tmp_path):
     assert ids(load_voc(str(tmp_path), "val", split="val, trainval")) == ["a", "d", "c"]
 
 
-def test_one_folder_of_any_name_and_pictures_of_any_ending(tmp_path):
+def test_one_folder_of_any_name_and_images_of_any_ending(tmp_path):
     annotations = {"a b": xml(DOG), "c": xml(DOG)}
     folder = write_set(tmp_path / "mine", annotations, {"train": ["a b", "c.PNG"]}, ".PNG", "images")
     assert is_voc(str(folder)) and not is_voc(str(tmp_path / "mine" / "images"))
@@ -161,7 +161,7 @@ def test_split_lines_with_flags_and_repeats(tmp_path):
     assert ids(load_voc(str(tmp_path), "train", split="dog_train")) == ["a", "c", "f 1", "d"]
 
 
-def test_the_filename_in_the_xml_finds_a_renamed_picture(tmp_path):
+def test_the_filename_in_the_xml_finds_a_renamed_image(tmp_path):
     write_set(tmp_path, {"a": xml(DOG, filename="C:\\photos\\renamed.jpg")}, {"train": ["a"]})
     os.rename(tmp_path / "JPEGImages" / "a.jpg", tmp_path / "JPEGImages" / "renamed.jpg")
     assert load_voc(str(tmp_path), "train").records[0].path.endswith("renamed.jpg")
@@ -195,14 +195,14 @@ def test_skipping_names_the_box_and_keeps_the_rest(tmp_path):
     assert all(fault.path.endswith("a.xml") for fault in found.faults)
 
 
-def test_skipping_drops_bad_pictures(tmp_path):
+def test_skipping_drops_bad_images(tmp_path):
     write_set(tmp_path, FIVE, {"train": ["a", "b", "c", "d", "gone"]})
     (tmp_path / "JPEGImages" / "b.jpg").unlink()
-    (tmp_path / "JPEGImages" / "c.jpg").write_bytes(b"no picture")
+    (tmp_path / "JPEGImages" / "c.jpg").write_bytes(b"no image")
     (tmp_path / "Annotations" / "d.xml").write_text("<annotation>")
     found = load_voc(str(tmp_path), "train", on_bad_sample="skip")
     assert ids(found) == ["a"]
-    assert [fault.kind for fault in found.faults] == ["missing picture", "broken picture", "malformed annotation",
+    assert [fault.kind for fault in found.faults] == ["missing image", "broken image", "malformed annotation",
                                                       "missing annotation"]
 
 
@@ -265,8 +265,8 @@ def broken_roots(tmp_path):
     binary = write_set(tmp_path / "binary", FIVE, {"train": "a"})
     (binary / "ImageSets" / "Main" / "train.txt").write_bytes(b"\xff\xfe\x00a")
     nameless = write_set(tmp_path / "nameless", {"a": xml()}, {"train": "a"})
-    no_pictures = write_set(tmp_path / "no_pictures", FIVE, {"train": "ab"})
-    for path in (no_pictures / "JPEGImages").iterdir():
+    no_images = write_set(tmp_path / "no_images", FIVE, {"train": "ab"})
+    for path in (no_images / "JPEGImages").iterdir():
         path.unlink()
     no_folder = write_set(tmp_path / "no_folder", FIVE, {"train": "ab"})
     (no_folder / "JPEGImages").rename(no_folder / "photos")
@@ -281,13 +281,13 @@ def broken_roots(tmp_path):
             "only commas": (plain, "split", {"split": ","}),
             "empty split": (empty_split, "train.txt", {}), "binary split": (binary, "train.txt", {}),
             "no class": (nameless, "--classes", {}), "class twice": (plain, "twice", {"classes": ("dog", "dog")}),
-            "no classes": (plain, "empty", {"classes": ()}), "no picture folder": (no_folder, "JPEGImages", {}),
-            "nothing left": (no_pictures, "no usable picture", {"on_bad_sample": "skip"})}
+            "no classes": (plain, "empty", {"classes": ()}), "no image folder": (no_folder, "JPEGImages", {}),
+            "nothing left": (no_images, "no usable image", {"on_bad_sample": "skip"})}
 
 
 @pytest.mark.parametrize("case", ["missing root", "a file", "nothing in it", "no XML", "no split to validate on",
                                   "unknown split", "only commas", "empty split", "binary split", "no class",
-                                  "class twice", "no classes", "no picture folder", "nothing left"])
+                                  "class twice", "no classes", "no image folder", "nothing left"])
 def test_roots_that_cannot_be_read(tmp_path, case):
     root, part, options = broken_roots(tmp_path)[case]
     with pytest.raises(UserError) as caught:

@@ -60,10 +60,10 @@ def assert_equal(result, expected):
     np.testing.assert_allclose(result["per_class"], per_class, rtol=0, atol=TOLERANCE)
 
 
-def random_truth(rng, pictures=25, difficult_share=0.0):
-    """COCO content as a dict: quarter-pixel boxes of all sizes, crowds, pictures without boxes, outlines' areas."""
+def random_truth(rng, count=25, difficult_share=0.0):
+    """COCO content as a dict: quarter-pixel boxes of all sizes, crowds, images without boxes, outlines' areas."""
     images = [{"id": int(number), "file_name": f"{number}.jpg", "width": SIZE, "height": SIZE}
-              for number in rng.permutation(1000)[:pictures] + 1]
+              for number in rng.permutation(1000)[:count] + 1]
     annotations = []
     for image in images:
         for _ in range(rng.choice((0, 1, 3, 8))):
@@ -97,7 +97,7 @@ def random_results(rng, truth, chance=4, shift=0.08):
 
 
 def as_detections(results, image_ids, ids=tuple(IDS)):
-    """[Detections] of the pictures, best first, as a detector would hand them over."""
+    """[Detections] of the images, best first, as a detector would hand them over."""
     found = []
     for image_id in image_ids:
         rows = sorted((row for row in results if row["image_id"] == image_id and row["category_id"] in ids),
@@ -116,7 +116,7 @@ def write(path, content):
 
 
 def write_set(folder, truth):
-    """A COCO-layout set with (black) pictures. Returns the JSON's path."""
+    """A COCO-layout set with (black) images. Returns the JSON's path."""
     (folder / "val2017").mkdir(parents=True)
     (folder / "annotations").mkdir()
     for image in truth["images"]:
@@ -125,24 +125,24 @@ def write_set(folder, truth):
 
 
 def in_memory(truth):
-    """The same ground truth as a set of VOC's kind: no JSON, pictures named by text; "ignore" is difficult."""
+    """The same ground truth as a set of VOC's kind: no JSON, images named by text; "ignore" is difficult."""
     records = []
     for image in truth["images"]:
         rows = [entry for entry in truth["annotations"] if entry["image_id"] == image["id"]]
         boxes = np.array([entry["bbox"] for entry in rows], np.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        records.append(Record(image["file_name"], "picture.xml", f"picture{image['id']}", SIZE, SIZE, boxes,
+        records.append(Record(image["file_name"], "image.xml", f"image{image['id']}", SIZE, SIZE, boxes,
                               np.array([IDS.index(entry["category_id"]) for entry in rows], np.int64),
                               np.array([entry["ignore"] for entry in rows], bool),
                               np.array([entry["iscrowd"] for entry in rows], bool)))
     return DetectionSet("shapes", ("ant", "cat", "dog", "zebra"), records)
 
 
-def simple_set(*pictures):
-    """A set of one class without a JSON; each picture is a list of boxes."""
+def simple_set(*images):
+    """A set of one class without a JSON; each image is a list of boxes."""
     records = [Record("a.jpg", "a.xml", f"a{number}", SIZE, SIZE, np.array(boxes, np.float32).reshape(-1, 4),
                       np.zeros(len(boxes), np.int64), np.zeros(len(boxes), bool), np.zeros(len(boxes), bool))
-               for number, boxes in enumerate(pictures)]
+               for number, boxes in enumerate(images)]
     return DetectionSet("shapes", ("thing",), records)
 
 
@@ -168,7 +168,7 @@ def test_equals_pycocotools_on_a_json(tmp_path, seed, capsys):
 
 def test_more_detections_than_count(tmp_path):
     rng = np.random.default_rng(5)
-    truth = random_truth(rng, pictures=4)
+    truth = random_truth(rng, count=4)
     path = write_set(tmp_path, truth)
     results = random_results(rng, truth, chance=900)
     found_set = load_coco(str(tmp_path), "val")
@@ -178,8 +178,8 @@ def test_more_detections_than_count(tmp_path):
                  official(path, write(tmp_path / "results.json", results), IDS))
 
 
-def test_only_the_sets_pictures_and_classes_count(tmp_path):
-    """Half of the pictures, and classes in an order that is not that of the category ids."""
+def test_only_the_sets_images_and_classes_count(tmp_path):
+    """Half of the images, and classes in an order that is not that of the category ids."""
     rng = np.random.default_rng(6)
     truth = random_truth(rng)
     path = write_set(tmp_path, truth)
@@ -246,10 +246,10 @@ def test_perfect_detections_whatever_the_ids(tmp_path, first_id):
         entry["iscrowd"] = 0
         entry["id"] = f"annotation {place}" if first_id == "text" else first_id + place
         if first_id == "text":
-            entry["image_id"] = f"picture {entry['image_id']}"
+            entry["image_id"] = f"image {entry['image_id']}"
     if first_id == "text":
         for image in truth["images"]:
-            image["id"] = f"picture {image['id']}"
+            image["id"] = f"image {image['id']}"
     write_set(tmp_path, truth)
     found_set = load_coco(str(tmp_path), "val")
     found = [Detections(one.boxes, one.classes, np.linspace(0.9, 0.5, len(one.boxes), dtype=np.float32))
@@ -341,5 +341,5 @@ def test_an_unwritable_place_is_named(tmp_path):
 
 def test_lists_of_different_length_are_refused(tmp_path):
     for function in (coco_average_precision, lambda *given: save_detections(tmp_path / "saved.json", *given)):
-        with pytest.raises(ValueError, match="2 pictures of detections for 1 records"):
+        with pytest.raises(ValueError, match="2 images of detections for 1 records"):
             function([detections()] * 2, simple_set([]))

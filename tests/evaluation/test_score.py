@@ -8,7 +8,7 @@ from gluon_bof.evaluation.score import score
 BOXES = np.array([[10, 10, 60, 60], [100, 20, 180, 90]], np.float32)
 
 
-def one_picture(name="own"):
+def one_image(name="own"):
     record = Record("", "", 1, 200, 200, BOXES, np.array([0, 1]), np.zeros(2, bool), np.zeros(2, bool))
     return DetectionSet(name, ("cat", "dog", "cow"), [record])
 
@@ -17,13 +17,13 @@ def one_picture(name="own"):
 def test_finding_everything_is_one_and_nothing_is_zero(metric):
     everything = Detections(BOXES, np.array([0, 1]), np.array([0.9, 0.8], np.float32))
     nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, int), np.zeros(0, np.float32))
-    found = score([everything], one_picture(), metric)
+    found = score([everything], one_image(), metric)
     assert found["map"] == pytest.approx(1) and found["metric"] == metric
     assert found["per_class"] == {"cat": pytest.approx(1), "dog": pytest.approx(1), "cow": None}
-    assert score([nothing], one_picture(), metric)["map"] == 0
+    assert score([nothing], one_image(), metric)["map"] == 0
 
 
 def test_auto_is_cocos_for_coco_and_vocs_for_others():
     everything = Detections(BOXES, np.array([0, 1]), np.array([0.9, 0.8], np.float32))
-    assert score([everything], one_picture("coco"))["metric"] == "coco"
-    assert score([everything], one_picture("voc"))["metric"] == "voc07"
+    assert score([everything], one_image("coco"))["metric"] == "coco"
+    assert score([everything], one_image("voc"))["metric"] == "voc07"

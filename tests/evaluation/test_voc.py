@@ -18,7 +18,7 @@ CLASSES = tuple("abcde")
 def record(boxes=(), classes=(), difficult=None, crowd=None):
     count = len(boxes)
     flags = [np.zeros(count, bool) if flag is None else np.array(flag, bool) for flag in (difficult, crowd)]
-    return Record("picture.jpg", "picture.xml", "picture", SIZE, SIZE, np.array(boxes, np.float32).reshape(-1, 4),
+    return Record("image.jpg", "image.xml", "image", SIZE, SIZE, np.array(boxes, np.float32).reshape(-1, 4),
                   np.array(classes, np.int64), *flags)
 
 
@@ -33,13 +33,13 @@ def random_boxes(rng, count, whole):
     return (boxes.round() if whole else boxes).astype(np.float32)
 
 
-def random_pictures(seed, pictures=30, absent=4):
+def random_images(seed, images=30, absent=4):
     """([Detections], [Record]) with hits, near misses, double hits, wrong classes and chance finds; distinct scores.
 
-    Some pictures have no box, some no detection; class `absent` is detected, but never there."""
+    Some images have no box, some no detection; class `absent` is detected, but never there."""
     rng = np.random.default_rng(seed)
     records, found = [], []
-    for _ in range(pictures):
+    for _ in range(images):
         count = rng.choice((0, 1, 4, 9))
         boxes = random_boxes(rng, count, whole=seed % 2)
         classes = rng.choice([index for index in range(len(CLASSES)) if index != absent], count)
@@ -70,7 +70,7 @@ def gluoncv_ap(metric, found, records, classes=CLASSES, iou_threshold=0.5):
 @pytest.mark.parametrize("iou_threshold", [0.5, 0.75])
 @pytest.mark.parametrize("seed", range(6))
 def test_equals_gluoncv(seed, iou_threshold):
-    found, records = random_pictures(seed)
+    found, records = random_images(seed)
     for metric, eleven_point in ((VOC07MApMetric, True), (VOCMApMetric, False)):
         expected, expected_mean = gluoncv_ap(metric, found, records, iou_threshold=iou_threshold)
         ap = voc_average_precision(found, records, len(CLASSES), iou_threshold, eleven_point)
@@ -81,7 +81,7 @@ def test_equals_gluoncv(seed, iou_threshold):
 
 def test_difficult_boxes_and_crowds_matter():
     """The random cases do exercise them: without the flags the number of each class is another."""
-    found, records = random_pictures(0)
+    found, records = random_images(0)
     plain = [record(one.boxes, one.classes) for one in records]
     flagged, unflagged = (voc_average_precision(found, truth, 5)[:4] for truth in (records, plain))
     assert (abs(flagged - unflagged) > 1000 * TOLERANCE).all()
@@ -124,7 +124,7 @@ def test_a_detection_goes_to_its_best_box_though_claimed():
 
 @pytest.mark.parametrize("eleven_point", [True, False])
 def test_perfect_detections(eleven_point):
-    _, records = random_pictures(3)
+    _, records = random_images(3)
     found = [detections(one.boxes, one.classes, np.linspace(0.9, 0.5, len(one.boxes))) for one in records]
     ap = voc_average_precision(found, records, 5, eleven_point=eleven_point)
     assert ap[:4] == pytest.approx(1.0) and np.isnan(ap[4])
@@ -132,11 +132,11 @@ def test_perfect_detections(eleven_point):
 
 
 def test_no_detections_and_no_boxes():
-    _, records = random_pictures(3)
+    _, records = random_images(3)
     nothing = [detections() for _ in records]
     ap = voc_average_precision(nothing, records, 5)
     assert (ap[:4] == 0).all() and np.isnan(ap[4]) and mean_ap(ap) == 0.0
-    found, _ = random_pictures(3)
+    found, _ = random_images(3)
     ap = voc_average_precision(found, [record() for _ in found], 5)
     assert np.isnan(ap).all() and ap.shape == (5,) and mean_ap(ap) == 0.0
     assert np.isnan(voc_average_precision([], [], 2)).all()
@@ -151,7 +151,7 @@ def test_the_points_are_numpys_as_in_gluoncv():
     assert ap == pytest.approx(gluoncv_ap(VOC07MApMetric, found, records, ("a",))[0])
 
 
-def test_equal_scores_count_in_the_order_of_the_pictures():
+def test_equal_scores_count_in_the_order_of_the_images():
     box = (10, 10, 40, 40)
     hit, miss = detections([box], (0,), (0.5,)), detections([(100, 100, 140, 140)], (0,), (0.5,))
     records = [record([box], (0,)), record([box], (0,))]
@@ -176,11 +176,11 @@ def test_a_box_that_is_no_number_is_a_miss():
 
 
 def test_lists_of_different_length_are_refused():
-    with pytest.raises(ValueError, match="2 pictures of detections for 1 records"):
+    with pytest.raises(ValueError, match="2 images of detections for 1 records"):
         voc_average_precision([detections()] * 2, [record()], 1)
 
 
-def test_five_thousand_pictures_take_seconds():
+def test_five_thousand_images_take_seconds():
     rng = np.random.default_rng(0)
     records, found = [], []
     for _ in range(5000):

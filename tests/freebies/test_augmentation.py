@@ -16,8 +16,8 @@ from gluon_bof.freebies.augmentation import (
     draw_colour,
     draw_crop,
     draw_expansion,
-    follow,
     render,
+    transform_boxes,
 )
 
 from gluoncv.data.transforms import bbox as official_boxes
@@ -68,7 +68,7 @@ def test_crops_are_distributed_as_the_official_ones():
     same_distribution(ours, theirs)
 
 
-def test_crops_of_pictures_without_boxes_too():
+def test_crops_of_images_without_boxes_too():
     rng, none = np.random.default_rng(1), np.zeros((0, 6), np.float32)
     random.seed(1)
     same_distribution([draw_crop(rng, none, 300, 200) for _ in range(DRAWS)],
@@ -78,9 +78,9 @@ def test_crops_of_pictures_without_boxes_too():
 def test_expansions_are_distributed_as_the_official_ones():
     rng = np.random.default_rng(1)
     random.seed(1)
-    picture = mx.nd.zeros((20, 30, 3))
+    image = mx.nd.zeros((20, 30, 3))
     same_distribution([offset + canvas for offset, canvas in (draw_expansion(rng, 30, 20) for _ in range(DRAWS))],
-                      [official_image.random_expand(picture)[1] for _ in range(DRAWS)])
+                      [official_image.random_expand(image)[1] for _ in range(DRAWS)])
 
 
 def test_colours_are_distributed_as_the_official_ones():
@@ -96,42 +96,42 @@ def test_colours_are_distributed_as_the_official_ones():
 @pytest.mark.parametrize("interpolation", range(5))
 def test_a_fixed_view_renders_as_the_official_steps_do(interpolation):
     rng = np.random.default_rng(interpolation)
-    picture = rng.integers(0, 256, (60, 80, 3)).astype(np.uint8)
+    image = rng.integers(0, 256, (60, 80, 3)).astype(np.uint8)
     colour = np.column_stack([np.eye(3) * 0.8, np.full(3, 10.0)])
     view = View((15, 25), (10, 20, 70, 75), (48, 48), interpolation, True, colour)
     canvas = np.empty((130, 120, 3), np.float32)
     canvas[:] = [255 * mean for mean in (0.485, 0.456, 0.406)]
-    canvas[25:85, 15:95] = picture * 0.8 + 10
+    canvas[25:85, 15:95] = image * 0.8 + 10
     expected = official_image.imresize(mx.nd.array(canvas[20:95, 10:80]), 48, 48, interp=interpolation)
     expected = expected.asnumpy()[:, ::-1].clip(0, 255)
-    assert np.abs(render(picture, view).astype(float) - expected).max() <= 1.5
+    assert np.abs(render(image, view).astype(float) - expected).max() <= 1.5
 
 
-def test_resizing_only_what_sees_the_picture_is_resizing_the_whole_window():
+def test_resizing_only_what_sees_the_image_is_resizing_the_whole_window():
     rng = np.random.default_rng(5)
     for trial in range(150):
-        picture = cv2.resize(rng.integers(0, 256, (12, 16, 3)).astype(np.uint8), (320, 240))
-        view = Augmentation(colour=False, crop=trial % 3 > 0).draw(rng, picture.shape, np.array([[30, 40, 200, 180, 0, 1.0]]),
+        image = cv2.resize(rng.integers(0, 256, (12, 16, 3)).astype(np.uint8), (320, 240))
+        view = Augmentation(colour=False, crop=trial % 3 > 0).draw(rng, image.shape, np.array([[30, 40, 200, 180, 0, 1.0]]),
                                                                    (int(rng.integers(3, 14)) * 32,) * 2)
         left, top, width, height = view.window
         right, down = view.offset
         canvas = np.full((max(down + 240, top + height), max(right + 320, left + width), 3), FILL, np.uint8)
-        canvas[down:down + 240, right:right + 320] = picture
+        canvas[down:down + 240, right:right + 320] = image
         whole = cv2.resize(canvas[top:top + height, left:left + width], view.size, interpolation=view.interpolation)
         whole = whole[:, ::-1] if view.flip else whole
-        assert np.abs(render(picture, view).astype(int) - whole).max() <= 2, view
+        assert np.abs(render(image, view).astype(int) - whole).max() <= 2, view
 
 
-def test_boxes_follow_the_picture():
+def test_boxes_follow_the_image():
     """A white rectangle stays inside its box through every augmentation."""
-    picture = np.zeros((120, 160, 3), np.uint8)
-    picture[30:70, 50:110] = 255
+    image = np.zeros((120, 160, 3), np.uint8)
+    image[30:70, 50:110] = 255
     truth = np.array([[50, 30, 110, 70, 2, 0.4]], np.float32)
     augmentation, found = Augmentation(colour=False), 0
     for seed in range(60):
-        view = augmentation.draw(np.random.default_rng(seed), picture.shape, truth, (96, 96))
-        seen, followed = render(picture, view), follow(truth, view)
-        for box in followed:
+        view = augmentation.draw(np.random.default_rng(seed), image.shape, truth, (96, 96))
+        seen, seen_truth = render(image, view), transform_boxes(truth, view)
+        for box in seen_truth:
             found += 1
             assert tuple(box[4:]) == (2, np.float32(0.4))
             left, top, right, bottom = box[:4]
@@ -142,7 +142,7 @@ def test_boxes_follow_the_picture():
     assert found > 50
 
 
-def test_without_augmentation_a_picture_is_only_resized():
+def test_without_augmentation_a_image_is_only_resized():
     rng = np.random.default_rng(0)
     view = Augmentation.none().draw(rng, (100, 200, 3), np.zeros((0, 6), np.float32), (64, 64))
     assert (view.offset, view.window, view.flip, view.colour) == ((0, 0), (0, 0, 200, 100), False, None)
@@ -162,10 +162,10 @@ def test_each_can_be_switched_off(name):
 
 
 @pytest.mark.parametrize("shape", ((1, 1, 3), (1, 50, 3), (50, 2, 3), (3, 3, 3)))
-def test_tiny_pictures_survive(shape):
-    picture = np.full(shape, 7, np.uint8)
+def test_tiny_images_survive(shape):
+    image = np.full(shape, 7, np.uint8)
     for seed in range(30):
         truth = np.array([[0, 0, shape[1], shape[0], 0, 1]], np.float32)
         view = Augmentation().draw(np.random.default_rng(seed), shape, truth, (32, 32))
-        assert render(picture, view).shape == (32, 32, 3)
-        follow(truth, view)
+        assert render(image, view).shape == (32, 32, 3)
+        transform_boxes(truth, view)

@@ -4,14 +4,14 @@ import pytest
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.freebies.augmentation import FILL, Augmentation, View, render
-from gluon_bof.freebies.mixup import blend_pictures, merge_truths, mixed_shape
+from gluon_bof.freebies.mixup import blend_images, merge_truths, mixed_shape
 
 from gluoncv.data import MixupDetection
 
 
 class _Two(gluon.data.Dataset):
-    def __init__(self, pictures, labels):
-        self.items = list(zip(pictures, labels))
+    def __init__(self, images, labels):
+        self.items = list(zip(images, labels))
 
     def __len__(self):
         return 2
@@ -22,27 +22,27 @@ class _Two(gluon.data.Dataset):
 
 def random_case(seed):
     rng = np.random.default_rng(seed)
-    pictures = [rng.integers(0, 256, (rng.integers(20, 60), rng.integers(20, 60), 3)).astype(np.uint8) for _ in "ab"]
+    images = [rng.integers(0, 256, (rng.integers(20, 60), rng.integers(20, 60), 3)).astype(np.uint8) for _ in "ab"]
     truths = [np.ones((rng.integers(0 if seed else 1, 4), 6), np.float32) for _ in "ab"]
     for truth in truths:
         truth[:, :5] = rng.uniform(0, 20, (len(truth), 5))
-    return pictures, truths, rng.uniform(0, 1)
+    return images, truths, rng.uniform(0, 1)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_pixels_boxes_and_weights_equal_the_official_ones(seed):
-    pictures, truths, ratio = random_case(seed)
-    official = MixupDetection(_Two(pictures, [truth[:, :5] for truth in truths]), lambda: ratio)
-    picture, labels = official[0]
-    ours = blend_pictures(*pictures, ratio)
-    assert ours.shape == picture.shape
-    assert np.abs(ours.astype(int) - picture.asnumpy().astype(int)).max() <= 1
+    images, truths, ratio = random_case(seed)
+    official = MixupDetection(_Two(images, [truth[:, :5] for truth in truths]), lambda: ratio)
+    image, labels = official[0]
+    ours = blend_images(*images, ratio)
+    assert ours.shape == image.shape
+    assert np.abs(ours.astype(int) - image.asnumpy().astype(int)).max() <= 1
     np.testing.assert_allclose(merge_truths(*truths, ratio), labels, atol=1e-5)
 
 
 def test_geometry_is_kept_and_the_canvas_is_the_larger_of_both():
     wide, high = np.full((10, 40, 3), 200, np.uint8), np.full((30, 20, 3), 100, np.uint8)
-    mixed = blend_pictures(wide, high, 0.25)
+    mixed = blend_images(wide, high, 0.25)
     assert mixed.shape == (30, 40, 3)
     assert (mixed[:10, :20] == 125).all() and (mixed[:10, 20:] == 50).all()
     assert (mixed[10:, :20] == 75).all() and (mixed[10:, 20:] == 0).all()
@@ -50,30 +50,30 @@ def test_geometry_is_kept_and_the_canvas_is_the_larger_of_both():
 
 @pytest.mark.parametrize("seed", range(8))
 def test_blending_only_what_is_seen_changes_no_pixel(seed):
-    pictures, _, ratio = random_case(seed)
-    shape = mixed_shape(*(picture.shape for picture in pictures))
+    images, _, ratio = random_case(seed)
+    shape = mixed_shape(*(image.shape for image in images))
     rng = np.random.default_rng(seed)
     seen = 0
     for _ in range(40):
         view = Augmentation().draw(rng, shape, np.array([[5, 5, 15, 15, 0, 1.0]]), (32, 32))
-        part, view_of_part = view.of_part_seen(shape)
-        of_part = render(blend_pictures(*(picture[part] for picture in pictures), ratio), view_of_part)
-        np.testing.assert_array_equal(of_part, render(blend_pictures(*pictures, ratio), view))
+        part, view_of_part = view.crop_to_visible(shape)
+        of_part = render(blend_images(*(image[part] for image in images), ratio), view_of_part)
+        np.testing.assert_array_equal(of_part, render(blend_images(*images, ratio), view))
         seen += shape != of_part.shape and (of_part != FILL).any()
     assert seen > 20
 
 
-def test_a_view_beyond_the_pictures_sees_the_margin():
+def test_a_view_beyond_the_images_sees_the_margin():
     (a, b), _, ratio = random_case(3)
     for offset in ((500, 10), (10, 500)):
         view = View(offset, (0, 0, 100, 100), (32, 32), 1, False, None)
-        part, view_of_part = view.of_part_seen(mixed_shape(a.shape, b.shape))
-        assert (render(blend_pictures(a[part], b[part], ratio), view_of_part) == FILL).all()
+        part, view_of_part = view.crop_to_visible(mixed_shape(a.shape, b.shape))
+        assert (render(blend_images(a[part], b[part], ratio), view_of_part) == FILL).all()
 
 
-def test_one_picture_with_the_whole_weight_stays_itself():
+def test_one_image_with_the_whole_weight_stays_itself():
     (a, b), _, _ = random_case(4)
-    np.testing.assert_array_equal(blend_pictures(a, b, 1.0)[:a.shape[0], :a.shape[1]], a)
+    np.testing.assert_array_equal(blend_images(a, b, 1.0)[:a.shape[0], :a.shape[1]], a)
 
 
 def test_unweighted_mixup_leaves_every_weight_at_one():
@@ -85,4 +85,4 @@ def test_unweighted_mixup_leaves_every_weight_at_one():
 def test_a_ratio_outside_its_range_is_refused(ratio):
     (a, b), _, _ = random_case(1)
     with pytest.raises(ValueError, match="mix ratio"):
-        blend_pictures(a, b, ratio)
+        blend_images(a, b, ratio)

@@ -1,4 +1,4 @@
-"""Exported files against MXNet on real pictures: what another program reads from them is what the detector finds."""
+"""Exported files against MXNet on real images: what another program reads from them is what the detector finds."""
 import json
 import os
 import sys
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gluon_bof.backend import gluon, mx
-from gluon_bof.data.images import read_picture
-from gluon_bof.data.shapes import draw_picture
+from gluon_bof.data.images import read_image
+from gluon_bof.data.shapes import draw_image
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import render, whole_view
 from gluon_bof.inference import onnx_operators
@@ -27,14 +27,14 @@ CLASSES = ("circle", "cross", "ring")
 SIZE = (96, 128)
 
 
-def pictures():
-    """Three drawn pictures, and three of a microscope where they lie on this machine."""
+def images():
+    """Three drawn images, and three of a microscope where they lie on this machine."""
     photographs = sorted((BCCD / "VOC2007" / "JPEGImages").glob("*.jpg"))[:3]
-    return [draw_picture(1, number)[0] for number in range(3)] + [read_picture(str(path)) for path in photographs]
+    return [draw_image(1, number)[0] for number in range(3)] + [read_image(str(path)) for path in photographs]
 
 
-def seen(picture, size=SIZE):
-    return render(picture, whole_view(picture.shape, size[::-1], cv2.INTER_LINEAR))
+def seen(image, size=SIZE):
+    return render(image, whole_view(image.shape, size[::-1], cv2.INTER_LINEAR))
 
 
 def enlivened(network):
@@ -54,7 +54,7 @@ def enlivened(network):
 
 
 def normalised_by_what_it_sees(network):
-    """The network whose every BatchNorm holds the mean and variance of what `pictures` bring it (without, all places of a
+    """The network whose every BatchNorm holds the mean and variance of what `images` bring it (without, all places of a
     deep one look alike but for rounding) and lifts most of it above 0 (without, its layers enlarge each rounding)."""
     def measure(layer, inputs):
         values = inputs[0].asnumpy()
@@ -65,7 +65,7 @@ def normalised_by_what_it_sees(network):
     hooks = []
     network.apply(lambda layer: hooks.append(layer.register_forward_pre_hook(measure))
                   if isinstance(layer, gluon.nn.BatchNorm) else None)
-    network(Normalise()(mx.nd.array(np.stack([seen(picture) for picture in pictures()]), dtype=np.uint8)))
+    network(Normalise()(mx.nd.array(np.stack([seen(image) for image in images()]), dtype=np.uint8)))
     mx.nd.waitall()
     for hook in hooks:
         hook.detach()
@@ -99,8 +99,8 @@ def opened(path):
 
 def assert_found_is_the_detectors(detector, outputs, batch):
     """ids, scores and boxes of a batch (B, H, W, 3) are those of the detector's own graph, and not none."""
-    for number, picture in enumerate(batch):
-        wanted = [array.asnumpy()[0] for array in detector.graph(mx.nd.array(picture[None], dtype=np.uint8))]
+    for number, image in enumerate(batch):
+        wanted = [array.asnumpy()[0] for array in detector.graph(mx.nd.array(image[None], dtype=np.uint8))]
         wanted, found = (np.concatenate(arrays, axis=1) for arrays in (wanted, [array[number] for array in outputs]))
         assert wanted.shape == found.shape
         rows, score, box, unmatched = match_rows(wanted, found, max(SIZE))
@@ -110,19 +110,19 @@ def assert_found_is_the_detectors(detector, outputs, batch):
 
 def test_onnx_of_yolo3_finds_what_mxnet_finds(yolo3, tmp_path):
     path = str(tmp_path / "a.onnx")
-    check = export_onnx(yolo3, path, SIZE, pictures=pictures()[:2])
-    assert check.pictures == 6 and check.detections > 100 and check.unmatched <= 2
+    check = export_onnx(yolo3, path, SIZE, images=images()[:2])
+    assert check.images == 6 and check.detections > 100 and check.unmatched <= 2
     assert 0 < check.score_difference < SCORE_TOLERANCE and check.box_difference < BOX_TOLERANCE
-    batch = np.stack([seen(picture) for picture in pictures()])
-    for few in (batch[:1], batch):  # one picture or many
-        assert_found_is_the_detectors(yolo3, opened(path).run(["ids", "scores", "boxes"], {"picture": few}), few)
+    batch = np.stack([seen(image) for image in images()])
+    for few in (batch[:1], batch):  # one image or many
+        assert_found_is_the_detectors(yolo3, opened(path).run(["ids", "scores", "boxes"], {"image": few}), few)
 
 
 def test_onnx_of_yolo3_without_suppression(yolo3, tmp_path):
     path = str(tmp_path / "a.onnx")
     export_onnx(yolo3, path, SIZE, post=False)
-    batch = np.stack([seen(picture) for picture in pictures()])
-    boxes, scores = opened(path).run(["boxes", "scores"], {"picture": batch})
+    batch = np.stack([seen(image) for image in images()])
+    boxes, scores = opened(path).run(["boxes", "scores"], {"image": batch})
     cells = SIZE[0] * SIZE[1] * (1 / 64 + 1 / 256 + 1 / 1024) * 3
     assert boxes.shape == (len(batch), cells, 4) and scores.shape == (len(batch), cells, 3)
     found = yolo3.network._detections(mx.nd, mx.nd.array(boxes), mx.nd.array(scores))
@@ -137,16 +137,16 @@ def test_onnx_of_faster_rcnn_finds_what_mxnet_finds(kind, more, tmp_path):
     check = export_onnx(detector, path, SIZE)
     assert check.detections > 40
     session = opened(path)
-    for picture in pictures()[1::2]:
-        batch = seen(picture)[None]
-        assert_found_is_the_detectors(detector, session.run(["ids", "scores", "boxes"], {"picture": batch}), batch)
+    for image in images()[1::2]:
+        batch = seen(image)[None]
+        assert_found_is_the_detectors(detector, session.run(["ids", "scores", "boxes"], {"image": batch}), batch)
 
 
 def test_onnx_of_faster_rcnn_without_suppression(rcnn, tmp_path):
     path = str(tmp_path / "a.onnx")
     export_onnx(rcnn, path, SIZE, post=False)
-    batch = seen(pictures()[0])[None]
-    (rows,) = opened(path).run(["rows"], {"picture": batch})
+    batch = seen(images()[0])[None]
+    (rows,) = opened(path).run(["rows"], {"image": batch})
     network = rcnn.network
     kept = mx.nd.contrib.box_nms(mx.nd.array(rows), overlap_thresh=network.nms_thresh, topk=network.nms_topk, valid_thresh=0.001,
                                  id_index=0, score_index=1, coord_start=2, force_suppress=True).asnumpy()
@@ -164,9 +164,9 @@ def test_the_file_says_what_it_needs(yolo3, tmp_path):
     assert json.loads(said["classes"]) == list(CLASSES) and said["network"] == "mobilenet0.25"
     assert json.loads(said["mean"]) == [0.485, 0.456, 0.406]
     told = json.loads(said["input"])
-    assert (told["name"], told["layout"], told["height"], told["width"]) == ("picture", "NHWC", 96, 128)
+    assert (told["name"], told["layout"], told["height"], told["width"]) == ("image", "NHWC", 96, 128)
     (entry,) = model.graph.input
-    assert [side.dim_param or side.dim_value for side in entry.type.tensor_type.shape.dim] == ["pictures", 96, 128, 3]
+    assert [side.dim_param or side.dim_value for side in entry.type.tensor_type.shape.dim] == ["images", 96, 128, 3]
     assert json.loads(said["outputs"]).keys() == {output.name for output in model.graph.output}
 
 
@@ -178,12 +178,12 @@ def test_mxnets_files_give_the_same_bits_at_any_size(name, request, tmp_path):
     assert check.detections > 40 and check.score_difference == check.box_difference == check.unmatched == 0
     assert sorted(os.listdir(tmp_path)) == ["a-0000.params", "a-symbol.json", "a.json"]
     assert json.loads((tmp_path / "a.json").read_text())["classes"] == list(CLASSES)
-    block = gluon.SymbolBlock.imports(f"{prefix}-symbol.json", ["picture"], f"{prefix}-0000.params")
-    picture = mx.nd.array(seen(pictures()[1], (128, 96))[None], dtype=np.uint8)
-    for wanted, found in zip(detector.graph(picture), block(picture)):
+    block = gluon.SymbolBlock.imports(f"{prefix}-symbol.json", ["image"], f"{prefix}-0000.params")
+    image = mx.nd.array(seen(images()[1], (128, 96))[None], dtype=np.uint8)
+    for wanted, found in zip(detector.graph(image), block(image)):
         np.testing.assert_array_equal(found.asnumpy(), wanted.asnumpy())
     symbol, arguments, states = mx.model.load_checkpoint(prefix, 0)
-    assert set(arguments) | set(states) | {"picture"} == set(symbol.list_inputs())
+    assert set(arguments) | set(states) | {"image"} == set(symbol.list_inputs())
     assert set(states) == set(symbol.list_auxiliary_states())
 
 
@@ -242,5 +242,5 @@ def test_rows_are_matched_in_any_order_and_only_within_tolerance():
 @pytest.mark.parametrize("post", (True, False))
 def test_the_larger_networks(network, post, tmp_path):
     detector = yolo3_detector(network, [f"class {number}" for number in range(80)])
-    check = export_onnx(detector, str(tmp_path / "a.onnx"), (128, 160), post, pictures())
+    check = export_onnx(detector, str(tmp_path / "a.onnx"), (128, 160), post, images())
     assert check.detections > 300 and check.unmatched <= 6

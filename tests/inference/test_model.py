@@ -34,7 +34,7 @@ def model(run):
 @pytest.fixture(scope="module")
 def voc(tmp_path_factory):
     """(a set's folder, paths of its test part)."""
-    folder = write_voc_set(tmp_path_factory.mktemp("set"), pictures=1, validation=5)
+    folder = write_voc_set(tmp_path_factory.mktemp("set"), images=1, validation=5)
     return str(folder), sorted(str(path) for path in folder.glob("VOC2007/JPEGImages/*.jpg"))[1:]
 
 
@@ -51,7 +51,7 @@ def same(one, other):
 
 
 def gradient(height=48, width=64):
-    """A picture with a different ramp in each channel."""
+    """An image with a different ramp in each channel."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([columns * 3, rows * 4, (rows + columns) * 2], axis=2).astype(np.uint8)
 
@@ -61,20 +61,20 @@ def gradient(height=48, width=64):
 def test_a_path_and_an_array_alone_or_in_a_list_give_the_same(model, voc, tmp_path):
     path = tmp_path / "a.png"
     shutil.copy(voc[1][0], path)  # what it is decides, not its name
-    picture = read_upright(str(path))
-    found = model.predict(picture)
+    image = read_upright(str(path))
+    found = model.predict(image)
     assert len(found.scores) > 10
-    assert all(same(found, other) for other in [model.predict(str(path)), model.predict(path), *model.predict([picture, path])])
-    assert same(found, model.predict(picture[:, ::-1].copy()[:, ::-1]))  # an array that does not lie in one piece
+    assert all(same(found, other) for other in [model.predict(str(path)), model.predict(path), *model.predict([image, path])])
+    assert same(found, model.predict(image[:, ::-1].copy()[:, ::-1]))  # an array that does not lie in one piece
     lists = model.predict(tuple(voc[1]))
     assert len(lists) == 5 and not np.array_equal(lists[0].scores[:5], lists[1].scores[:5])
     assert model.predict([]) == []
 
 
 @pytest.mark.parametrize("size", [(96, 120), (300, 20), (7, 200), (1, 1)])
-def test_boxes_lie_within_the_picture(model, size):
-    picture = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
-    found = model.predict(picture)
+def test_boxes_lie_within_the_image(model, size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    found = model.predict(image)
     boxes = found.boxes
     assert boxes.dtype == found.scores.dtype == np.float32 and found.classes.dtype == np.int64
     assert boxes.shape == (len(found.scores), 4) and len(found.names) == len(found.classes) == len(boxes) > 0
@@ -96,7 +96,7 @@ def test_a_score_leaves_out_what_is_below_it(model, voc):
 def test_they_are_those_of_evaluate(run, model, voc, tmp_path, capsys):
     saved = tmp_path / "saved.json"
     evaluate([run, "--dataset", voc[0], "--num-workers", "0", "--batch-size", "3", "--save-json", str(saved)])
-    assert json.loads(capsys.readouterr().out)["pictures"] == 5
+    assert json.loads(capsys.readouterr().out)["images"] == 5
     rows = json.loads(saved.read_text())
     for path, found in zip(voc[1], model.predict(voc[1])):
         mine = [row for row in rows if row["image_id"] == os.path.splitext(os.path.basename(path))[0]]
@@ -111,7 +111,7 @@ def test_they_are_those_of_evaluate(run, model, voc, tmp_path, capsys):
                                  np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 3), np.int8)],
                          ids=lambda array: f"{array.shape} {array.dtype}")
 def test_other_arrays_are_refused(model, bad):
-    with pytest.raises(UserError, match=r"is no picture; give \(height, width, 3\) uint8"):
+    with pytest.raises(UserError, match=r"is no image; give \(height, width, 3\) uint8"):
         model.predict(bad)
 
 
@@ -125,18 +125,18 @@ def test_missing_and_broken_files_are_named(model, voc, tmp_path):
     half = tmp_path / "half.jpg"
     with open(voc[1][0], "rb") as file:
         half.write_bytes(file.read()[:-300])
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     for path in (half, tmp_path / "text.png", tmp_path / "none.jpg", tmp_path):
         with pytest.raises(UserError) as caught:
             model.predict([voc[1][0], str(path)])
         assert caught.value.path == str(path) and len(str(caught.value).splitlines()) == 1
 
 
-# pictures as people see them
+# images as people see them
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_turned_pictures_are_upright(orientation, ending, tmp_path):
+def test_turned_images_are_upright(orientation, ending, tmp_path):
     path = tmp_path / f"a.{ending}"
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -144,12 +144,12 @@ def test_turned_pictures_are_upright(orientation, ending, tmp_path):
     with Image.open(path) as stored:
         upright = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
     assert upright.shape[:2] == ((64, 48) if orientation > 4 else (48, 64))
-    picture = read_upright(str(path))
-    assert picture.flags.c_contiguous and picture.dtype == np.uint8
-    np.testing.assert_allclose(picture.astype(int), upright, atol=2)  # two decoders of JPEG round in their own ways
+    image = read_upright(str(path))
+    assert image.flags.c_contiguous and image.dtype == np.uint8
+    np.testing.assert_allclose(image.astype(int), upright, atol=2)  # two decoders of JPEG round in their own ways
 
 
-def test_boxes_are_in_the_upright_pictures_pixels(model, voc, tmp_path):
+def test_boxes_are_in_the_upright_images_pixels(model, voc, tmp_path):
     with Image.open(voc[1][0]) as stored:
         upright = np.asarray(stored)
     exif = Image.Exif()
@@ -166,18 +166,18 @@ def test_an_orientation_that_is_none_is_passed_over(value, tmp_path):
     np.testing.assert_array_equal(read_upright(tmp_path / "a.png"), gradient())
 
 
-def test_a_damaged_exif_header_does_not_hide_the_picture(tmp_path):
+def test_a_damaged_exif_header_does_not_hide_the_image(tmp_path):
     Image.fromarray(gradient()).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff\xff", quality=95, subsampling=0)
     np.testing.assert_allclose(read_upright(tmp_path / "a.jpg").astype(int), gradient(), atol=12)
 
 
 @pytest.mark.parametrize("mode, ending", [("L", "png"), ("L", "jpg"), ("LA", "png"), ("1", "png"), ("P", "png"), ("P", "bmp"),
                                           ("RGBA", "png"), ("CMYK", "jpg"), ("CMYK", "tif"), ("L", "tif")])
-def test_any_kind_of_picture_has_its_three_channels(model, mode, ending, tmp_path):
+def test_any_kind_of_image_has_its_three_channels(model, mode, ending, tmp_path):
     path = tmp_path / f"a.{ending}"
     transparent = np.dstack([gradient(), gradient()[:, :, 0]])
-    picture = Image.fromarray(transparent) if mode == "RGBA" else Image.fromarray(gradient()).convert(mode)
-    picture.save(path, **({"quality": 95} if ending == "jpg" else {}))
+    image = Image.fromarray(transparent) if mode == "RGBA" else Image.fromarray(gradient()).convert(mode)
+    image.save(path, **({"quality": 95} if ending == "jpg" else {}))
     with Image.open(path) as stored:
         assert stored.mode == mode
         wanted = np.asarray(stored.convert("RGB")).astype(int)
@@ -263,10 +263,10 @@ def test_weights_that_are_not_there_are_named_before_anything_else(run, alone, t
 
 
 def test_export(model, voc, tmp_path):
-    check = model.export(tmp_path / "a", format="mxnet", size=(64, 96), pictures=[read_upright(voc[1][0])])
+    check = model.export(tmp_path / "a", format="mxnet", size=(64, 96), images=[read_upright(voc[1][0])])
     assert check.detections > 50 and check.score_difference == check.box_difference == 0
     assert sorted(os.listdir(tmp_path)) == ["a-0000.params", "a-symbol.json", "a.json"]
-    block = gluon.SymbolBlock.imports(str(tmp_path / "a-symbol.json"), ["picture"], str(tmp_path / "a-0000.params"))
+    block = gluon.SymbolBlock.imports(str(tmp_path / "a-symbol.json"), ["image"], str(tmp_path / "a-0000.params"))
     assert block(mx.nd.zeros((1, 64, 96, 3), dtype=np.uint8))[2].shape[2] == 4
     with pytest.raises(UserError, match="unknown format 'caffe'; choose onnx or mxnet"):
         model.export(tmp_path / "b", format="caffe")

@@ -47,12 +47,12 @@ def shapes_of(symbol, given):
     return {(name, int(number[0]) if number and number[0] else 0): shape for (name, *number), shape in zip(names, shapes)}
 
 
-def crowd(rng, pictures, rows):
-    """(pictures, rows, 6) of id, score, box: heaps of boxes on each other, no score twice."""
-    middle = rng.uniform(20, 80, (pictures, 8, 2))[:, rng.integers(0, 8, rows)] + rng.normal(0, 3, (pictures, rows, 2))
-    half = rng.uniform(8, 20, (pictures, rows, 2))
-    ids = rng.integers(0, CLASSES, (pictures, rows, 1))
-    scores = np.stack([rng.permutation(rows) / rows for _ in range(pictures)])[..., None]
+def crowd(rng, images, rows):
+    """(images, rows, 6) of id, score, box: heaps of boxes on each other, no score twice."""
+    middle = rng.uniform(20, 80, (images, 8, 2))[:, rng.integers(0, 8, rows)] + rng.normal(0, 3, (images, rows, 2))
+    half = rng.uniform(8, 20, (images, rows, 2))
+    ids = rng.integers(0, CLASSES, (images, rows, 1))
+    scores = np.stack([rng.permutation(rows) / rows for _ in range(images)])[..., None]
     return np.concatenate([ids, scores, middle - half, middle + half], axis=2).astype(np.float32)
 
 
@@ -107,10 +107,10 @@ def test_roi_align():
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_a_picture_is_normalised():
-    picture = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3)).astype(np.uint8)
+def test_a_image_is_normalised():
+    image = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3)).astype(np.uint8)
     (wanted,), (found,) = both(lambda F, x: [F.image.normalize(F.image.to_tensor(x), mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.3))],
-                               picture)
+                               image)
     assert wanted.shape == (2, 3, 5, 7) and np.abs(wanted).max() > 2
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 

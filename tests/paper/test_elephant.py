@@ -20,11 +20,11 @@ def test_places_reach_both_edges_evenly():
 
 
 def test_pasting_copies_the_patch_and_only_what_its_mask_shows():
-    picture, patch = np.zeros((6, 8, 3), np.uint8), np.full((2, 3, 3), 9, np.uint8)
-    pasted = paste(picture, patch, 5, 4)
-    assert (pasted[4:, 5:] == 9).all() and pasted.sum() == 9 * patch.size and picture.sum() == 0
+    image, patch = np.zeros((6, 8, 3), np.uint8), np.full((2, 3, 3), 9, np.uint8)
+    pasted = paste(image, patch, 5, 4)
+    assert (pasted[4:, 5:] == 9).all() and pasted.sum() == 9 * patch.size and image.sum() == 0
     mask = np.array([[True, False, True], [False, False, True]])
-    assert (paste(picture, patch, 1, 2, mask)[2:4, 1:4, 0] == 9 * mask).all()
+    assert (paste(image, patch, 1, 2, mask)[2:4, 1:4, 0] == 9 * mask).all()
 
 
 def test_the_share_of_a_box_under_the_patch():
@@ -66,23 +66,23 @@ def test_a_place_that_hides_everything_counts_for_nothing():
     assert math.isnan(found.recall[0, 0]) and found.summary()["recall"] == 1
 
 
-def detect_rectangles(pictures):
+def detect_rectangles(images):
     """A detector of connected areas of pure red (class 0) and pure blue (class 1)."""
     answers = []
-    for picture in pictures:
+    for image in images:
         rows = []
         for number, colour in enumerate((RED, BLUE)):
-            _, _, areas, _ = cv2.connectedComponentsWithStats((picture == colour).all(axis=2).astype(np.uint8))
+            _, _, areas, _ = cv2.connectedComponentsWithStats((image == colour).all(axis=2).astype(np.uint8))
             rows += [((left, top, left + width, top + height), number, 0.9) for left, top, width, height, _ in areas[1:]]
         answers.append(detections(*rows))
     return answers
 
 
 def test_recall_of_a_whole_slide_is_what_geometry_says():
-    picture = np.zeros((10, 60, 3), np.uint8)
-    picture[:, 20:40] = RED
+    image = np.zeros((10, 60, 3), np.uint8)
+    image[:, 20:40] = RED
     patch = np.full((10, 8, 3), BLUE, np.uint8)
-    found = slide(detect_rectangles, picture, patch, np.array([(20, 0, 40, 10)], np.float32), np.array([0]), 1, step=1)
+    found = slide(detect_rectangles, image, patch, np.array([(20, 0, 40, 10)], np.float32), np.array([0]), 1, step=1)
     # within the rectangle the patch leaves two parts, a and 12 - a wide; one of 10 or more is half of the rectangle
     missed = [left - 20 for left, recall in zip(found.lefts, found.recall[0]) if recall == 0]
     assert found.lefts.tolist() == list(range(53)) and missed == list(range(3, 10))
@@ -90,6 +90,6 @@ def test_recall_of_a_whole_slide_is_what_geometry_says():
     assert summary["recall"] == pytest.approx(46 / 53) and summary["patch_recall"] == 1
     assert summary["recall_untouched"] == summary["recall_without_patch"] == 1
     assert summary["score_change"] == pytest.approx(-0.9 * 7 / 53)
-    masked = slide(detect_rectangles, picture, patch, np.array([(20, 0, 40, 10)], np.float32), np.array([0]), 1,
+    masked = slide(detect_rectangles, image, patch, np.array([(20, 0, 40, 10)], np.float32), np.array([0]), 1,
                    np.zeros((10, 8), bool), 1)
     assert masked.summary()["recall"] == 1 and masked.summary()["patch_recall"] == 0

@@ -18,10 +18,10 @@ from PIL import Image
 from gluon_bof.backend import mx
 from gluon_bof.commands import figure as figures
 from gluon_bof.commands.evaluate import read_arguments
-from gluon_bof.data.images import read_picture
+from gluon_bof.data.images import read_image
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.evaluate import evaluate
-from gluon_bof.freebies.mixup import blend_pictures
+from gluon_bof.freebies.mixup import blend_images
 from gluon_bof.models.build import build_network
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.options.yolo3 import Yolo3Options
@@ -85,8 +85,8 @@ def drawn(*words):
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """Two picture files of different shapes."""
-    folder = tmp_path_factory.mktemp("pictures")
+    """Two image files of different shapes."""
+    folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(5)
     for name, shape in (("wide", (60, 90, 3)), ("high", (80, 50, 3))):
         cv2.imwrite(str(folder / f"{name}.png"), rng.integers(0, 256, shape, np.uint8))
@@ -94,31 +94,31 @@ def pair(tmp_path_factory):
 
 
 def blended(a, b, ratio):
-    """Both pictures, black where they do not reach, added in floating point."""
+    """Both images, black where they do not reach, added in floating point."""
     shape = np.maximum(a.shape, b.shape)
-    padded = [np.pad(picture.astype(float), [(0, whole - side) for whole, side in zip(shape, picture.shape)])
-              for picture in (a, b)]
+    padded = [np.pad(image.astype(float), [(0, whole - side) for whole, side in zip(shape, image.shape)])
+              for image in (a, b)]
     return ratio * padded[0] + (1 - ratio) * padded[1]
 
 
 @pytest.mark.parametrize("ratio", (0.1, 0.5, 0.75))
 def test_blends_are_pixel_arithmetic(pair, ratio):
     a, b = (cv2.imread(path)[:, :, ::-1] for path in pair)
-    kept = blend_pictures(read_picture(pair[0]), read_picture(pair[1]), ratio)
+    kept = blend_images(read_image(pair[0]), read_image(pair[1]), ratio)
     assert kept.shape == (80, 90, 3) and np.abs(kept - blended(a, b, ratio)).max() <= 0.5 + 1e-4
-    squares = [cv2.resize(np.ascontiguousarray(picture), (224, 224), interpolation=cv2.INTER_CUBIC) for picture in (a, b)]
+    squares = [cv2.resize(np.ascontiguousarray(image), (224, 224), interpolation=cv2.INTER_CUBIC) for image in (a, b)]
     assert np.abs(blend_resized(a, b, ratio) - blended(*squares, ratio)).max() <= 0.5 + 1e-4
 
 
 def test_figure_2_mixes_labels_and_no_boxes(pair, tmp_path):
-    answer, rows = answer_of(2, "--pictures", *pair, "--labels", "cat", "dog", "--ratios", "0.1,0.4", "--out", tmp_path)
+    answer, rows = answer_of(2, "--images", *pair, "--labels", "cat", "dog", "--ratios", "0.1,0.4", "--out", tmp_path)
     assert answer["figure"] == 2 and answer["ratios"] == [0.1, 0.4]
     assert [(row["ratio"], row["label"], float(row["weight"])) for row in rows] == [
         ("0.1", "cat", 0.1), ("0.1", "dog", 0.9), ("0.4", "cat", 0.4), ("0.4", "dog", 0.6)]
 
 
-def test_figure_3_keeps_every_box_where_it_was_with_its_pictures_weight(pair, tmp_path):
-    answer, rows = answer_of(3, "--pictures", *pair, "--boxes-a", "cat,1,2,30,40", "cat,50,10,90,60", "--boxes-b",
+def test_figure_3_keeps_every_box_where_it_was_with_its_images_weight(pair, tmp_path):
+    answer, rows = answer_of(3, "--images", *pair, "--boxes-a", "cat,1,2,30,40", "cat,50,10,90,60", "--boxes-b",
                              "dog,5,6,50,80", "--ratios", "0.3,0.5", "--out", tmp_path)
     assert answer["boxes"] == 3 and len(rows) == 6
     columns = ("ratio", "xmin", "ymin", "xmax", "ymax", "weight", "width", "height")
@@ -183,7 +183,7 @@ def test_figure_6_has_the_papers_settings():
 def run(tmp_path_factory):
     """A run's folder of an untrained detector that finds something everywhere, on a tiny set."""
     folder = tmp_path_factory.mktemp("runs")
-    dataset = write_voc_set(folder / "set", pictures=2, validation=6)
+    dataset = write_voc_set(folder / "set", images=2, validation=6)
     options = Yolo3Options(dataset=str(dataset), network="mobilenet0.25", pretrained_base="no", data_shape=96, batch_size=2,
                            num_workers=0, gpus="", runs=str(folder), name="one")
     made = create_run(options)
@@ -191,10 +191,10 @@ def run(tmp_path_factory):
     network = build_network(options, CLASSES, [mx.cpu()])
     for seed, name in enumerate(("best.params", "last.params")):
         mx.random.seed(seed)
-        network.initialize(mx.init.Xavier(magnitude=12), force_reinit=True)  # large enough for scores to follow the picture
+        network.initialize(mx.init.Xavier(magnitude=12), force_reinit=True)  # large enough for scores to follow the image
         save_weights(network, made.path(name))
     made.close()
-    return SimpleNamespace(folder=made.folder, picture=str(dataset / "VOC2007" / "JPEGImages" / "000000.jpg"))
+    return SimpleNamespace(folder=made.folder, image=str(dataset / "VOC2007" / "JPEGImages" / "000000.jpg"))
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def evaluations(run):
 
 
 def test_figure_1_is_evaluation_and_measurement_beside_given_points(run, evaluations, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("gluon_bof.paper.figures.throughput.LEAST_SECONDS", 0.02)
+    monkeypatch.setattr("gluon_bof.paper.figures.throughput.MIN_SECONDS", 0.02)
     (tmp_path / "points.csv").write_text("name,map,throughput,series\nother,0.25,90,theirs\nsmaller,0.2,120,theirs\n")
     answer, rows = called(capsys, 1, "--runs", run.folder, "--points", tmp_path / "points.csv", "--out", tmp_path)
     assert [(row["name"], float(row["map"])) for row in rows] == [("other", 0.25), ("smaller", 0.2),
@@ -226,10 +226,10 @@ def test_figure_1_draws_the_papers_ap_only_beside_its_metric(tmp_path):
         drawn(1, "--points", table, "--paper")
 
 
-def test_figure_5_slides_through_a_picture_for_two_weights(run, tmp_path, capsys):
+def test_figure_5_slides_through_a_image_for_two_weights(run, tmp_path, capsys):
     weights = [os.path.join(run.folder, name) for name in ("best.params", "last.params")]
-    answer, rows = called(capsys, 5, "--weights", *weights, "--picture", run.picture, "--objects", "red,10,10,50,50",
-                          "blue,60,40,100,80", "--patch", run.picture, "--box", "0,0,40,30", "--step", 30, "--threshold", 0.01,
+    answer, rows = called(capsys, 5, "--weights", *weights, "--image", run.image, "--objects", "red,10,10,50,50",
+                          "blue,60,40,100,80", "--patch", run.image, "--box", "0,0,40,30", "--step", 30, "--threshold", 0.01,
                           "--out", tmp_path)
     assert answer["places"] == 4 * 4 and len(rows) == 2 * 17
     for path in weights:
@@ -245,7 +245,7 @@ def test_nothing_moves_where_the_elephant_is_transparent(run, tmp_path):
     glass = np.full((30, 40, 4), 255, np.uint8)
     glass[:, :, 3] = 0
     Image.fromarray(glass).save(tmp_path / "glass.png")
-    words = (5, "--weights", run.folder, "--picture", run.picture, "--threshold", 0.2, "--step", 60)
+    words = (5, "--weights", run.folder, "--image", run.image, "--threshold", 0.2, "--step", 60)
     clear = drawn(*words, "--patch", tmp_path / "glass.png")
     assert clear.numbers["weights"][run.folder]["score_change"] == 0 == max(abs(row[8]) for row in clear.rows)
     Image.fromarray(glass[:, :, :3]).save(tmp_path / "paper.png")
@@ -254,9 +254,9 @@ def test_nothing_moves_where_the_elephant_is_transparent(run, tmp_path):
 
 def test_figure_7_draws_what_is_detected(run, tmp_path, capsys):
     answer, rows = called(capsys, 7, "--weights", run.folder, "--count", 4, "--threshold", 0, "--out", tmp_path)
-    assert answer["pictures"] == 4 and answer["detections"] == len(rows) > 0
-    assert len({row["picture"] for row in rows}) == 4 and {row["class"] for row in rows} <= set(CLASSES)
-    drawn(7, "--weights", run.folder, "--pictures", run.picture, "--threshold", 0.2)
+    assert answer["images"] == 4 and answer["detections"] == len(rows) > 0
+    assert len({row["image"] for row in rows}) == 4 and {row["class"] for row in rows} <= set(CLASSES)
+    drawn(7, "--weights", run.folder, "--images", run.image, "--threshold", 0.2)
 
 
 def test_figure_8_is_the_difference_of_two_evaluations(run, evaluations, tmp_path, capsys):
@@ -293,7 +293,7 @@ def write_evaluations(folder, classes):
 
 def test_no_text_lies_on_another(tmp_path, pair):
     drawn(2)
-    drawn(2, "--pictures", *pair, "--ratios", "0.1,0.2,0.3,0.4", "--labels", "a rather long label of it", "an even longer label")
+    drawn(2, "--images", *pair, "--ratios", "0.1,0.2,0.3,0.4", "--labels", "a rather long label of it", "an even longer label")
     drawn(3)
     drawn(3, "--ratios", "0.1,0.2,0.3,0.5")
     drawn(4)
@@ -309,8 +309,8 @@ def test_labels_in_a_crowd_keep_apart():
     boxes = np.hstack([corners, corners + rng.uniform(5, 80, (60, 2))])
     figure = figure_page.new_figure(4)
     axis = figure.subplots()
-    figure_page.show_picture(axis, np.zeros((200, 200, 3), np.uint8))
-    figure_page.settle(figure)
+    figure_page.show_image(axis, np.zeros((200, 200, 3), np.uint8))
+    figure_page.fit_labels(figure)
     figure_page.label_boxes(axis, boxes, [f"class {number}" for number in range(60)], ["red"] * 60)
     assert texts_on_each_other(figure) == [] and 10 < len(axis.texts) < 60 and axis.texts[0].get_text() == "class 0"
 
@@ -318,8 +318,8 @@ def test_labels_in_a_crowd_keep_apart():
 @pytest.mark.parametrize("words, message", [
     (["10"], "no figure '10'"), (["--out"], "no figure '--out'"), (["4", "--alpha", "1"], "unrecognized arguments: --alpha"),
     (["2", "--ratios", "0.1,1.2"], "--ratios 1.2 is outside"), (["3", "--ratios", "half"], "not a list of numbers"),
-    (["3", "--ratios", "0,0.1,0.2,0.3,0.4"], "at most 4"), (["3", "--boxes-a", "cat,1,2,3,4"], "belong to --pictures"),
-    (["3", "--pictures", "no.jpg", "no.jpg"], "no.jpg: the picture does not exist"), (["4", "--betas", "0.2"], "not a pair"),
+    (["3", "--ratios", "0,0.1,0.2,0.3,0.4"], "at most 4"), (["3", "--boxes-a", "cat,1,2,3,4"], "belong to --images"),
+    (["3", "--images", "no.jpg", "no.jpg"], "no.jpg: the image does not exist"), (["4", "--betas", "0.2"], "not a pair"),
     (["4", "--betas", "0,1"], "outside"), (["6", "--every", "0"], "below 1"), (["6", "--runs", "no-run"], "no-run"),
     (["6", "--warmup-epochs", "300"], "does not fit"), (["1"], "nothing to draw"),
     (["1", "--points", "no.csv"], "no.csv: the table"),
@@ -340,7 +340,7 @@ def test_what_cannot_be_meant_is_refused(words, message, tmp_path, capsys, monke
 @pytest.mark.parametrize("box", ("cat,1,2,3", "cat,5,5,5,9", "cat,0,0,91,10", "cat,a,b,c,d"))
 def test_boxes_that_are_none_are_refused(pair, box):
     with pytest.raises(UserError, match="wide.png"):
-        drawn(3, "--pictures", *pair, "--boxes-a", box)
+        drawn(3, "--images", *pair, "--boxes-a", box)
 
 
 @pytest.mark.parametrize("text, message", [

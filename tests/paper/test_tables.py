@@ -129,7 +129,7 @@ def page(folder):
 
 
 def test_a_rows_number_is_its_runs_evaluation_and_is_not_made_twice(tmp_path):
-    write_voc_set(tmp_path / "set", pictures=8, validation=4)
+    write_voc_set(tmp_path / "set", images=8, validation=4)
     finished(harness(tmp_path, "--rows", "baseline"))
     folder = tmp_path / "runs" / "table-2-small-set-baseline-seed-0"
     result = json.loads((folder / "evaluation.json").read_text())
@@ -150,7 +150,7 @@ def test_a_rows_number_is_its_runs_evaluation_and_is_not_made_twice(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_harness_goes_on_and_ends_with_the_same_numbers(tmp_path):
-    write_voc_set(tmp_path / "set", pictures=16, validation=4)
+    write_voc_set(tmp_path / "set", images=16, validation=4)
     words = ("--rows", "baseline,cosine,mixup", "--seeds", "0,1", "--jobs", "2")
     longer = ("--epochs", "6", "--num-samples", "16", "--no-mixup-epochs", "1")
     (tmp_path / "whole").mkdir()
@@ -173,7 +173,7 @@ def test_a_killed_harness_goes_on_and_ends_with_the_same_numbers(tmp_path):
 
 @pytest.mark.slow
 def test_both_ends_of_the_table_cost_the_same(tmp_path):
-    write_voc_set(tmp_path / "set", pictures=8, validation=4)
+    write_voc_set(tmp_path / "set", images=8, validation=4)
     finished(harness(tmp_path, "--rows", "1,7", "--cost"))
     found = json.loads((tmp_path / "runs" / "table-2-small-set-mixup-seed-0" / "cost.json").read_text())
     assert found["same_graph"] and found["operators"][0] == found["operators"][1]

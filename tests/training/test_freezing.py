@@ -47,13 +47,13 @@ def yolo3(how, seed=3):
     graph.hybridize(static_alloc=True)
     trainer = build_trainer(network.collect_params(), mx.optimizer.create("sgd", learning_rate=0.01, momentum=0.9, wd=0.01),
                             [mx.cpu()])
-    step = Step(graph, lambda images, truth: (images, truth, *grid_on(images.context, images.shape[1])), trainer,
+    step = Step(graph, lambda batch, truth: (batch, truth, *grid_on(batch.context, batch.shape[1])), trainer,
                 [mx.cpu()], 2)
     rng = np.random.default_rng(0)
-    pictures = mx.nd.array(rng.integers(0, 256, (2, 64, 64, 3)), dtype="uint8")
+    images = mx.nd.array(rng.integers(0, 256, (2, 64, 64, 3)), dtype="uint8")
     truth = np.full((2, 8, 6), -1, np.float32)
     truth[0, 0], truth[1, 0], truth[1, 1] = (5, 6, 30, 40, 0, 1), (1, 2, 12, 12, 1, 1), (0, 0, 63, 63, 1, 1)
-    return network, trainer, lambda: step(pictures, mx.nd.array(truth)).asnumpy()
+    return network, trainer, lambda: step(images, mx.nd.array(truth)).asnumpy()
 
 
 def faster_rcnn(kind, how):
@@ -77,7 +77,7 @@ def faster_rcnn(kind, how):
     rows = oracle.our_anchor_rows(anchor_grid(options), truth, sizes, (96, 128), seed=11)
     arrays = (mx.nd.array(rng.integers(0, 256, (2, 96, 128, 3)), dtype="uint8"), mx.nd.array(truth),
               mx.nd.array([[96, 128, 1], [90, 121, 1]]), mx.nd.array(rows),
-              mx.nd.array(rng.uniform(size=(2, options.rpn_train_post_nms + oracle.MOST_BOXES))))
+              mx.nd.array(rng.uniform(size=(2, options.rpn_train_post_nms + oracle.MAX_BOXES))))
     step = Step(graph, lambda *parts: parts, trainer, [mx.cpu()], 2)
     return network, trainer, lambda: step(*arrays).asnumpy()
 
@@ -121,7 +121,7 @@ def test_more_is_frozen_from_way_to_way_and_named():
 
 
 def seen(network, x):
-    """Features of a picture, while training and in inference."""
+    """Features of an image, while training and in inference."""
     found = []
     for mode in (autograd.train_mode, autograd.predict_mode):
         with mode():

@@ -19,14 +19,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class TwoLosses(gluon.HybridBlock):
-    """A linear model with two losses a picture."""
+    """A linear model with two losses an image."""
 
     def __init__(self):
         super().__init__()
         self.dense = gluon.nn.Dense(2, in_units=12)
 
-    def hybrid_forward(self, F, pictures, truth):
-        error = self.dense(F.reshape(pictures.astype("float32"), (0, -1)) / 255) - truth
+    def hybrid_forward(self, F, images, truth):
+        error = self.dense(F.reshape(images.astype("float32"), (0, -1)) / 255) - truth
         first, second = F.split(error ** 2, axis=1, num_outputs=2, squeeze_axis=True)
         return first, second
 
@@ -37,7 +37,7 @@ def steps_on(devices, count=5):
     graph.initialize(ctx=devices)
     trainer = build_trainer(graph.collect_params(), mx.optimizer.SGD(learning_rate=0.1, momentum=0.9), devices,
                             kvstore="local")
-    step = Step(graph, lambda pictures, truth: (pictures, truth), trainer, devices, 6)
+    step = Step(graph, lambda images, truth: (images, truth), trainer, devices, 6)
     rng = np.random.default_rng(0)
     losses = [step(mx.nd.array(rng.integers(0, 255, (6, 2, 2, 3)), dtype="uint8"), mx.nd.array(rng.normal(size=(6, 2))))
               for _ in range(count)]
@@ -98,19 +98,19 @@ def batches_of(values):
 
 def test_an_epochs_losses_are_means_and_survive_being_saved():
     losses = EpochLosses(("a", "b"))
-    step = lambda pictures, value: mx.nd.array(value)  # noqa: E731
+    step = lambda images, value: mx.nd.array(value)  # noqa: E731
     seen = []
     reached = train_epoch(batches_of([(1, 2), (3, 4), (5, 9)]), step, losses, 0, 4, lambda batch: 0.1,
                           seen.append, None)
     assert reached == 7 and seen == [4, 5, 6]
     assert losses.means() == pytest.approx({"a": 3, "b": 5, "total": 8})
-    assert losses.pictures == 6
+    assert losses.images == 6
     assert EpochLosses(("a", "b"), losses.saved()).means() == losses.means()
 
 
 @pytest.mark.parametrize("bad", (float("nan"), float("inf")))
 def test_a_loss_that_is_not_finite_names_its_place(bad):
-    step = lambda pictures, value: mx.nd.array(value)  # noqa: E731
+    step = lambda images, value: mx.nd.array(value)  # noqa: E731
     with pytest.raises(UserError) as refusal:
         train_epoch(batches_of([(1, 2), (3, bad), (5, 6)]), step, EpochLosses(("a", "b")), 3, 40,
                     lambda batch: 2.1e-3, lambda batch: False, None)
@@ -119,7 +119,7 @@ def test_a_loss_that_is_not_finite_names_its_place(bad):
 
 def test_stopping_drains_what_is_in_flight():
     done = []
-    step = lambda pictures, value: done.append(value) or mx.nd.array(value)  # noqa: E731
+    step = lambda images, value: done.append(value) or mx.nd.array(value)  # noqa: E731
     losses = EpochLosses(("a", "b"))
     reached = train_epoch(batches_of([(i, i) for i in range(10)]), step, losses, 0, 0, lambda batch: 0.1,
                           lambda batch: batch == 2, None)

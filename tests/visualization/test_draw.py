@@ -1,4 +1,4 @@
-"""Boxes on the pixels that they name, and labels that people can read, at any size of picture."""
+"""Boxes on the pixels that they name, and labels that people can read, at any size of image."""
 import numpy as np
 import pytest
 
@@ -19,14 +19,14 @@ def found(*rows):
                       np.array(scores, np.float32))
 
 
-def place(picture, colour):
+def place(image, colour):
     """xmin, ymin, xmax, ymax of the pixels of a colour."""
-    rows, columns = np.nonzero((picture == colour).all(axis=2))
+    rows, columns = np.nonzero((image == colour).all(axis=2))
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
 
-def changed(picture):
-    return (picture != GREY).any(axis=2)
+def changed(image):
+    return (image != GREY).any(axis=2)
 
 
 def test_a_box_encloses_just_its_pixels():
@@ -34,18 +34,18 @@ def test_a_box_encloses_just_its_pixels():
     box, colour = drawn[40:90, 30:70], colour_of(2)
     for edge in (box[0], box[-1], box[:, 0], box[:, -1]):
         assert (edge == colour).all()
-    assert (box[1:-1, 1:-1] == GREY).all()  # a line of one pixel on so small a picture
+    assert (box[1:-1, 1:-1] == GREY).all()  # a line of one pixel on so small an image
     assert (drawn[90:] == GREY).all() and (drawn[40:, 70:] == GREY).all() and (drawn[40:, :30] == GREY).all()
 
 
-def test_the_picture_itself_stays():
-    picture = grey()
-    picture.flags.writeable = False
-    assert changed(draw_detections(picture, found(((30, 40, 70, 90), 2, "a", 0.5)))).any()
-    np.testing.assert_array_equal(draw_detections(picture, found()), grey())
+def test_the_image_itself_stays():
+    image = grey()
+    image.flags.writeable = False
+    assert changed(draw_detections(image, found(((30, 40, 70, 90), 2, "a", 0.5)))).any()
+    np.testing.assert_array_equal(draw_detections(image, found()), grey())
 
 
-def test_labels_stand_above_the_box_or_in_it_and_never_leave_the_picture():
+def test_labels_stand_above_the_box_or_in_it_and_never_leave_the_image():
     def label(*box):
         return draw_detections(grey(), found((box, 3, "name", 0.5)))
 
@@ -88,7 +88,7 @@ def test_names_of_other_alphabets_are_no_empty_squares(one, other):
     assert not np.array_equal(*drawn)
 
 
-def test_lines_and_letters_grow_with_the_picture():
+def test_lines_and_letters_grow_with_the_image():
     small, large = (draw_detections(grey(*size), found(((0, 0.5 * size[0], size[1], size[0]), 0, "a", 0.5)))
                     for size in ((240, 320), (2400, 3200)))
     assert changed(small[:120]).sum() * 25 < changed(large[:1200]).sum()
@@ -97,7 +97,7 @@ def test_lines_and_letters_grow_with_the_picture():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (8, 8)])
-def test_any_box_on_any_picture(size):
+def test_any_box_on_any_image(size):
     height, width = size
     boxes = [(0, 0, width, height), (0, 0, 0, 0), (width, height, width, height), (0, height, width, height),
              (0.4, 0.6, 0.5, 0.7), (width - 0.01, 0, width, 0.01)]

@@ -51,16 +51,16 @@ def rows(heads):
 
 @pytest.fixture(scope="module")
 def darknet(tmp_path_factory):
-    """(path of a random yolov3.weights of three classes, a picture (1, 3, H, W) in [0, 1], OpenCV's network that has seen it)."""
+    """(path of a random yolov3.weights of three classes, an image (1, 3, H, W) in [0, 1], OpenCV's network that has seen it)."""
     folder = tmp_path_factory.mktemp("darknet")
     text, layers = yolov3(len(CLASSES), WIDTH, HEIGHT)
     path, cfg = folder / "yolov3.weights", folder / "yolov3.cfg"
     cfg.write_text(text)
     write_weights(path, layers, HEADERS["0.2.0"])
     network = cv2.dnn.readNetFromDarknet(str(cfg), str(path))
-    picture = np.random.default_rng(1).random((1, 3, HEIGHT, WIDTH), np.float32)
-    network.setInput(picture)
-    yield path, picture, network
+    image = np.random.default_rng(1).random((1, 3, HEIGHT, WIDTH), np.float32)
+    network.setInput(image)
+    yield path, image, network
     path.unlink()  # a quarter of a gigabyte
 
 
@@ -72,17 +72,17 @@ def verbatim(darknet):
 
 
 def test_outputs_are_those_of_opencv_s_darknet(darknet, verbatim):
-    _, picture, network = darknet
+    _, image, network = darknet
     theirs = rows(network.forward([f"conv_{int(number) - 1}" for number in COARSEST_FIRST]))
-    ours = raw_predictions(verbatim, picture)
+    ours = raw_predictions(verbatim, image)
     assert np.abs(theirs).max() > 1
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-5)
 
 
 def test_boxes_and_scores_are_those_of_opencv_s_darknet(darknet, verbatim):
-    _, picture, network = darknet
+    _, image, network = darknet
     theirs = np.concatenate(network.forward([f"yolo_{number}" for number in COARSEST_FIRST]))
-    tips = verbatim._tips(mx.nd, mx.nd.array(picture))
+    tips = verbatim._tips(mx.nd, mx.nd.array(image))
     boxes, scores = (np.concatenate(parts, axis=1)[0] for parts in zip(*[
         [part.asnumpy() for part in output(tip)] for output, tip in zip(verbatim.yolo_outputs, tips)]))
     left, top, right, bottom = (boxes / [WIDTH, HEIGHT, WIDTH, HEIGHT]).T
@@ -93,23 +93,23 @@ def test_boxes_and_scores_are_those_of_opencv_s_darknet(darknet, verbatim):
     np.testing.assert_allclose(scores[shown], theirs[:, 5:][shown], atol=1e-4)
 
 
-def test_normalised_pictures_give_the_same_but_for_the_edge(darknet, verbatim):
-    path, picture, _ = darknet
+def test_normalised_images_give_the_same_but_for_the_edge(darknet, verbatim):
+    path, image, _ = darknet
     imported = convert.import_weights(path, "yolo3_darknet53_custom", CLASSES, epsilon=OPENCV_EPSILON)
     network = filled(build_yolo3("darknet53", CLASSES), imported.arrays)
-    ours = network.stages[0][0](mx.nd.array(normalised(picture[0])[None])).asnumpy()
-    black, grey = ([verbatim.stages[0][0](mx.nd.array(np.pad(picture, ((0, 0), (0, 0), (1, 1), (1, 1))) + beyond)).asnumpy()
-                    for beyond in (0, beyond_picture(MEAN))])
+    ours = network.stages[0][0](mx.nd.array(normalised(image[0])[None])).asnumpy()
+    black, grey = ([verbatim.stages[0][0](mx.nd.array(np.pad(image, ((0, 0), (0, 0), (1, 1), (1, 1))) + beyond)).asnumpy()
+                    for beyond in (0, beyond_image(MEAN))])
     black, grey = black[:, :, 1:-1, 1:-1], grey[:, :, 1:-1, 1:-1]
     np.testing.assert_allclose(ours[:, :, 1:-1, 1:-1], black[:, :, 1:-1, 1:-1], atol=1e-5)
     np.testing.assert_allclose(ours, grey, atol=1e-5)
     assert np.abs(ours - black).max() > 0.1  # so the edge is looked at
-    far = np.abs(raw_predictions(network, normalised(picture[0])[None]) - raw_predictions(verbatim, picture))
+    far = np.abs(raw_predictions(network, normalised(image[0])[None]) - raw_predictions(verbatim, image))
     assert far.max() < 0.05 and np.median(far) < 0.005
 
 
-def beyond_picture(colour):
-    """(1, 3, H + 2, W + 2) this colour around a picture, and 0 in it."""
+def beyond_image(colour):
+    """(1, 3, H + 2, W + 2) this colour around an image, and 0 in it."""
     frame = np.zeros((1, 3, HEIGHT + 2, WIDTH + 2), np.float32) + np.reshape(colour, (3, 1, 1))
     frame[:, :, 1:-1, 1:-1] = 0
     return frame
@@ -294,7 +294,7 @@ def shapes_of(network):
 
 @pytest.mark.parametrize("name", ("darknet53", "mobilenet0.25"))
 def test_yolo3_s_weights_tell_their_network(name):
-    shapes = shapes_of(convert.settled(build_yolo3(name, CLASSES)))
+    shapes = shapes_of(convert.with_inferred_shapes(build_yolo3(name, CLASSES)))
     assert convert.fitting_network(shapes) == (f"yolo3_{name}", 3, ())
     del shapes["stages.0.0.0.weight" if name == "darknet53" else "stages.0.0.weight"]
     assert convert.fitting_network(shapes) is None
@@ -302,7 +302,7 @@ def test_yolo3_s_weights_tell_their_network(name):
 
 @pytest.mark.parametrize("more", ({}, {"use_fpn": True, "norm_layer": "syncbn"}))
 def test_faster_rcnn_s_weights_tell_their_network(more):
-    shapes = shapes_of(convert.settled(build_faster_rcnn(rcnn_options("resnet18_v1b", **more), CLASSES, [mx.cpu()])))
+    shapes = shapes_of(convert.with_inferred_shapes(build_faster_rcnn(rcnn_options("resnet18_v1b", **more), CLASSES, [mx.cpu()])))
     fit = convert.fitting_network(shapes)
     assert fit == ("faster_rcnn" + "_fpn" * ("use_fpn" in more) + "_syncbn" * ("norm_layer" in more) + "_resnet18_v1b", 3, ())
     shapes["class_predictor.weight"] = (4, 77)
@@ -319,7 +319,7 @@ def test_backbones_tell_themselves():
 
 @pytest.mark.parametrize("name", ("yolo_outputs.0.prediction.bias", "class_predictor.bias", "box_features.0.weight"))
 def test_wild_shapes_fit_nothing_and_harm_nothing(name):
-    shapes = shapes_of(convert.settled(build_yolo3("mobilenet0.25", CLASSES)))
+    shapes = shapes_of(convert.with_inferred_shapes(build_yolo3("mobilenet0.25", CLASSES)))
     if name != "yolo_outputs.0.prediction.bias":
         shapes = {f"box_features.{number}.weight": (1, 1, 1, 1) for number in range(10_000)}
         shapes["class_predictor.bias"] = (4,)

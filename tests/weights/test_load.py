@@ -169,7 +169,7 @@ def test_classes_are_told_apart_by_name_and_not_by_place_or_number(saved):
     old, ours = yolo3(OLD), yolo3(("van", "tram", "bike", "ship"), 2, anchors=WIDER)
     before = weights_of(ours)
     result = transfer(ours, saved(old), OLD)
-    assert result.shared == [] and str(result).startswith("no class kept; begin anew: van, tram")
+    assert result.shared == [] and str(result).startswith("no class kept; re-initialised: van, tram")
     name = "yolo_outputs.1.prediction.weight"
     after = weights_of(ours)
     new, theirs, initial = (arrays[name].reshape(3, 9, -1) for arrays in (after, weights_of(old), before))
@@ -182,7 +182,7 @@ def test_classes_are_told_apart_by_name_and_not_by_place_or_number(saved):
 def test_classes_that_nobody_knows_begin_anew_even_if_they_are_as_many(saved):
     old, ours = yolo3(OLD), yolo3(("van", "tram", "bike", "ship"), 2)
     before = weights_of(ours)
-    assert str(transfer(ours, saved(old))).startswith("no class kept; begin anew: van, tram")
+    assert str(transfer(ours, saved(old))).startswith("no class kept; re-initialised: van, tram")
     after = weights_of(ours)
     for name in (name for name in after if ".prediction." in name):
         new, theirs, initial = (arrays[name].reshape(3, 9, -1) for arrays in (after, weights_of(old), before))

@@ -22,7 +22,8 @@ def test_a_runs_options_come_back(tmp_path):
     assert read_options(str(tmp_path), {}, last=True)[1] == str(tmp_path / "last.params")
 
 
-@pytest.mark.parametrize("changes", [{"network": ["x"]}, {"data_shape": "x"}, {"data_shape": 64.5}, {"anchors": [1]}, {"lr": None},
+@pytest.mark.parametrize("changes", [{"network": ["x"]}, {"data_shape": "x"}, {"data_shape": 64.5}, {"anchors": [1]},
+                                     {"lr": None},
                                      {"no_wd": 3}])
 def test_values_of_another_kind_are_refused_by_name(tmp_path, changes):
     with pytest.raises(UserError, match=f"config.json: {next(iter(changes))} cannot be"):

@@ -10,7 +10,7 @@ from gluon_bof.data.anchors import DEFAULT
 from gluon_bof.errors import UserError
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.weights.formats.params import dumps
-from gluon_bof.weights.resolve import settle_anchors
+from gluon_bof.weights.resolve import resolve_anchors
 
 PAIRS = [[8, 9], [10, 20], [20, 14], [30, 31], [35, 60], [60, 40], [70, 71], [90, 150], [150.5, 120]]
 NUMBERS = "8,9,10,20,20,14,30,31,35,60,60,40,70,71,90,150,150.5,120"
@@ -19,17 +19,17 @@ NUMBERS = "8,9,10,20,20,14,30,31,35,60,60,40,70,71,90,150,150.5,120"
 def test_anchors_of_a_file_become_the_numbers_that_a_run_keeps(tmp_path):
     path = tmp_path / "anchors.json"
     path.write_text(json.dumps(PAIRS))
-    settled = settle_anchors(Yolo3Options(anchors=str(path)))
+    settled = resolve_anchors(Yolo3Options(anchors=str(path)))
     assert settled.anchors == NUMBERS
-    assert settle_anchors(settled) == settled
+    assert resolve_anchors(settled) == settled
     assert np.reshape(settled.anchor_rows(), (9, 2)).tolist() == PAIRS
 
 
 def test_anchors_come_with_the_run_that_is_transferred(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"options": dataclasses.asdict(Yolo3Options(anchors=NUMBERS))}))
-    assert settle_anchors(Yolo3Options(transfer=str(tmp_path))).anchors == NUMBERS
+    assert resolve_anchors(Yolo3Options(transfer=str(tmp_path))).anchors == NUMBERS
     own = NUMBERS.replace("8,9", "7,9", 1)
-    assert settle_anchors(Yolo3Options(transfer=str(tmp_path), anchors=own)).anchors == own
+    assert resolve_anchors(Yolo3Options(transfer=str(tmp_path), anchors=own)).anchors == own
 
 
 def test_anchors_of_a_file_that_lies_outside_a_run_are_read_from_it(tmp_path):
@@ -37,18 +37,18 @@ def test_anchors_of_a_file_that_lies_outside_a_run_are_read_from_it(tmp_path):
     for path, sides in ((plain, np.ravel(DEFAULT)), (fitted, np.ravel(PAIRS))):
         rows = np.reshape(sides, (3, 1, 1, 3, 2)).astype(np.float32)
         Path(path).write_bytes(dumps({f"yolo_outputs.{output}.anchors": rows[2 - output] for output in range(3)}))
-    assert settle_anchors(Yolo3Options(transfer=fitted)).anchors == NUMBERS
-    assert settle_anchors(Yolo3Options(resume=fitted)).anchors == NUMBERS
-    assert settle_anchors(Yolo3Options(resume=fitted, anchors=NUMBERS)).anchors == NUMBERS
-    assert settle_anchors(Yolo3Options(resume=plain)).anchors == settle_anchors(Yolo3Options(transfer=plain)).anchors == ""
+    assert resolve_anchors(Yolo3Options(transfer=fitted)).anchors == NUMBERS
+    assert resolve_anchors(Yolo3Options(resume=fitted)).anchors == NUMBERS
+    assert resolve_anchors(Yolo3Options(resume=fitted, anchors=NUMBERS)).anchors == NUMBERS
+    assert resolve_anchors(Yolo3Options(resume=plain)).anchors == resolve_anchors(Yolo3Options(transfer=plain)).anchors == ""
     for other in (dict(resume=plain, anchors=NUMBERS), dict(resume=fitted, anchors=NUMBERS.replace("8,9", "7,9", 1))):
         with pytest.raises(UserError, match="other anchors.*--transfer"):
-            settle_anchors(Yolo3Options(**other))
+            resolve_anchors(Yolo3Options(**other))
     with pytest.raises(UserError, match="no such run or file"):
-        settle_anchors(Yolo3Options(transfer=str(tmp_path / "none.params")))
+        resolve_anchors(Yolo3Options(transfer=str(tmp_path / "none.params")))
 
 
 @pytest.mark.parametrize("text", ["1,2,3", NUMBERS.replace("8,9", "-8,9"), NUMBERS.replace("8,9", "nan,9"), "no-such-file.json"])
 def test_other_anchors_are_refused(text):
     with pytest.raises(UserError, match="anchors"):
-        settle_anchors(Yolo3Options(anchors=text))
+        resolve_anchors(Yolo3Options(anchors=text))

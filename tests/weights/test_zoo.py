@@ -23,7 +23,7 @@ from gluon_bof.backend import autograd, mx
 from gluon_bof.commands.evaluate import main as evaluate
 from gluon_bof.data.sets import class_names
 from gluon_bof.errors import UserError
-from gluon_bof.models.build import build_network, sight_of
+from gluon_bof.models.build import build_network, eval_transform
 from gluon_bof.models.yolo3.network import build_yolo3
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.weights import resolve, zoo
@@ -45,7 +45,7 @@ ALL = [name for name in get_model_list() if name.startswith(("yolo3_", "faster_r
 @pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ALL])
 def test_a_name_builds_exactly_gluoncvs_network(name):
     official = get_model(name, pretrained=False, pretrained_base=False, **({"num_devices": 1} if "syncbn" in name else {}))
-    official.infer_shape(mx.nd.zeros((1, 3, 416, 416)))  # on small pictures GluonCV's Faster R-CNN fails
+    official.infer_shape(mx.nd.zeros((1, 3, 416, 416)))  # on small images GluonCV's Faster R-CNN fails
     options = read_options("a.params", dict(zoo.options_of(name), pretrained_base="no"))[0]
     ours = build_network(options, class_names(options.classes), [mx.cpu()])
     assert list(ours.classes) == list(official.classes)
@@ -54,7 +54,7 @@ def test_a_name_builds_exactly_gluoncvs_network(name):
     for attribute in ("nms_thresh", "nms_topk", "post_nms") + (("max_size", "_rpn_test_post_nms", "_strides", "_roi_size")
                                                                if isinstance(options, FasterRcnnOptions) else ()):
         assert getattr(ours, attribute) == getattr(official, attribute), attribute
-    assert sight_of(options).size == (np.max(official.short) if isinstance(options, FasterRcnnOptions) else 416)
+    assert eval_transform(options).size == (np.max(official.short) if isinstance(options, FasterRcnnOptions) else 416)
 
 
 def test_every_published_detector_of_these_kinds_can_be_had():
@@ -79,11 +79,11 @@ def test_paths_are_no_names(text):
 
 
 def test_names_of_files_tell_of_their_networks():
-    told = zoo.told_by("/a/faster_rcnn_fpn_syncbn_resnest50_coco_best.params")
+    told = zoo.parse_name("/a/faster_rcnn_fpn_syncbn_resnest50_coco_best.params")
     assert (told["network"], told["use_fpn"], told["norm_layer"]) == ("resnest50", True, "syncbn")
-    assert zoo.told_by("yolo3_darknet53_voc-f5ece5ce.params") == zoo.options_of("yolo3_darknet53_voc")
+    assert zoo.parse_name("yolo3_darknet53_voc-f5ece5ce.params") == zoo.options_of("yolo3_darknet53_voc")
     for foreign in ("best.params", "yolo3_mobilenet2_voc.params", "yolo3_fpn_darknet53_voc.params", "faster_rcnn_vgg16_voc"):
-        assert zoo.told_by(foreign) == {}
+        assert zoo.parse_name(foreign) == {}
 
 
 # where they come from
@@ -395,14 +395,14 @@ def test_a_killed_download_leaves_what_the_next_one_needs(params, cache, serve):
 
 def test_what_pretrained_base_may_be(params, cache, serve, tmp_path, monkeypatch):
     serve(archive(params))
-    assert resolve.base_file(NAME, "mobilenet0.25") == str(cache / f"{stem(params)}.params")
-    assert resolve.base_file("my.params", "darknet53") == "my.params"
+    assert resolve.backbone_weights(NAME, "mobilenet0.25") == str(cache / f"{stem(params)}.params")
+    assert resolve.backbone_weights("my.params", "darknet53") == "my.params"
     backbone = b"a backbone"
     digest = hashlib.sha1(backbone).hexdigest()
     monkeypatch.setitem(zoo.CHECKSUMS, "darknet53", digest)
     serve(zipped({f"darknet53-{digest[:8]}.params": backbone}))
     for word in ("yes", "darknet53"):
-        assert Path(resolve.base_file(word, "darknet53")).read_bytes() == backbone
+        assert Path(resolve.backbone_weights(word, "darknet53")).read_bytes() == backbone
     with pytest.raises(UserError, match="'resnet152'.*resnet50_v1b"):
         zoo.fetch_backbone("resnet152")
 
@@ -430,7 +430,7 @@ def test_the_shipped_model_is_small_and_builds():
 def test_the_shipped_model_is_as_good_as_it_says(capsys):
     evaluate(["shapes", "--gpus", ""])
     outcome = json.loads(capsys.readouterr().out)
-    assert outcome["map"] == pytest.approx(zoo.shipped()[1]["map"], abs=0.005) and outcome["pictures"] == 250
+    assert outcome["map"] == pytest.approx(zoo.shipped()[1]["map"], abs=0.005) and outcome["images"] == 250
 
 
 def test_a_run_or_file_goes_before_a_name(tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ def random_state(depth, deep=False, classes=1000, seed=0):
 
 
 def forward(state, x, depth, deep=False):
-    """(features of the four stages, logits) of pictures (B, 3, H, W), in float64."""
+    """(features of the four stages, logits) of images (B, 3, H, W), in float64."""
     x = x.astype(np.float64)
     if deep:
         x = _relu(_norm(state, "conv1.1", _conv(state, "conv1.0", x, 2)))

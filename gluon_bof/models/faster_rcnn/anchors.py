@@ -16,7 +16,7 @@ def anchor_grid(options):
 class AnchorGrid:
     """The anchors of a network's levels, numbered as its RPN's outputs are: level, row, column, shape.
 
-    strides: picture pixels a cell, of each level. base_size: side of the reference anchor in pixels. scales: for one
+    strides: image pixels a cell, of each level. base_size: side of the reference anchor in pixels. scales: for one
     level all of its scales, for several one each. ratios: heights over widths."""
 
     def __init__(self, strides, base_size, scales, ratios):
@@ -25,9 +25,9 @@ class AnchorGrid:
         self.shapes = [base_anchors(stride, base_size, sizes, ratios) for stride, sizes in zip(self.strides, scales)]
 
     def sides(self, height, width):
-        """For each level of a picture of this size: (left, right) (columns, A) and (top, bottom) (rows, A), float32."""
+        """For each level of an image of this size: (left, right) (columns, A) and (top, bottom) (rows, A), float32."""
         for stride, shapes in zip(self.strides, self.shapes):
-            # every layer that halves the picture rounds up
+            # every layer that halves the image rounds up
             columns, rows = (np.arange(0, -(-side // stride)) * stride for side in (width, height))
             yield tuple((shapes[:, i] + offsets[:, None]).astype(np.float32)
                         for i, offsets in ((0, columns), (2, columns), (1, rows), (3, rows)))

@@ -1,6 +1,6 @@
-"""Faster R-CNN's four losses, mixup-weighted (paper, 3.1) and label-smoothed (3.2), from pictures and truths.
+"""Faster R-CNN's four losses, mixup-weighted (paper, 3.1) and label-smoothed (3.2), from images and truths.
 
-With mix weights of 1 and no smoothing they equal those of GluonCV's ForwardBackwardTask: a picture's sum, times the pictures
+With mix weights of 1 and no smoothing they equal those of GluonCV's ForwardBackwardTask: an image's sum, times the images
 of the device's batch, over the number of sampled anchors or regions of all of them.
 """
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from gluon_bof.backend import autograd, gluon
 from gluon_bof.freebies.label_smoothing import Smoothing
 from gluon_bof.models.faster_rcnn.targets import ANCHOR_COLUMNS, ANCHOR_NUMBER, BOX, LABEL, WEIGHT
-from gluon_bof.models.gather import take_rows
+from gluon_bof.models.gather import batched_gather
 from gluon_bof.models.preprocess import Normalise
 
 
@@ -49,31 +49,31 @@ class FasterRCNNLoss(gluon.HybridBlock):
             number = F.relu(number)
             anchors_used = F.maximum(F.sum(is_used), 1)
             regions_used = F.maximum(F.sum(label >= 0), 1)
-        logits = take_rows(F, anchor_logits, number)
+        logits = batched_gather(F, anchor_logits, number)
         cross_entropy = F.relu(logits) - logits * is_object + F.Activation(-F.abs(logits), act_type="softrelu")
         rpn_class = F.sum(cross_entropy * anchor_weight * is_used, axis=1)
-        rpn_box = F.sum(huber(F, take_rows(F, anchor_boxes, number) - anchor_target, self._rpn_rho), axis=2)
+        rpn_box = F.sum(huber(F, batched_gather(F, anchor_boxes, number) - anchor_target, self._rpn_rho), axis=2)
         rpn_box = F.sum(rpn_box * anchor_weight * is_used * (is_object > 0), axis=1)
 
         head_class = smoothed_cross_entropy(F, classes, F.relu(label), self._outputs, self._smoothing)
         head_class = F.sum(head_class * weight, axis=1)
         head_box = F.sum(F.sum(huber(F, boxes - box_target, self._head_rho), axis=2) * box_weight, axis=1)
 
-        pictures = F.sum(F.ones_like(rpn_class))
-        return tuple(F.broadcast_div(F.broadcast_mul(loss, pictures), used) for loss, used in (
+        images = F.sum(F.ones_like(rpn_class))
+        return tuple(F.broadcast_div(F.broadcast_mul(loss, images), used) for loss, used in (
             (rpn_class, anchors_used), (rpn_box, anchors_used), (head_class, regions_used), (head_box, regions_used)))
 
 
 class NormalisePadded(gluon.HybridBlock):
-    """(pictures (B, H, W, 3) uint8, sizes (B, 2): height and width of each within its canvas) -> (B, 3, H, W) float32, 0
+    """(images (B, H, W, 3) uint8, sizes (B, 2): height and width of each within its canvas) -> (B, 3, H, W) float32, 0
     in the padding."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.normalise = Normalise()
 
-    def hybrid_forward(self, F, pictures, sizes):
-        normal = self.normalise(pictures)
+    def hybrid_forward(self, F, images, sizes):
+        normal = self.normalise(images)
         height, width = (F.reshape(F.slice_axis(sizes, axis=1, begin=i, end=i + 1), (-1, 1, 1, 1)) for i in (0, 1))
         row = F.reshape(F.contrib.arange_like(normal, axis=2), (1, 1, -1, 1))
         column = F.reshape(F.contrib.arange_like(normal, axis=3), (1, 1, 1, -1))
@@ -82,7 +82,7 @@ class NormalisePadded(gluon.HybridBlock):
 
 
 class TrainingGraph(gluon.HybridBlock):
-    """The whole device side of a training step: (pictures (B, H, W, 3) uint8, truth (B, M, 6), sizes (B, 3): height, width
+    """The whole device side of a training step: (images (B, H, W, 3) uint8, truth (B, M, 6), sizes (B, 3): height, width
     and background weight, sampled anchors (B, R, 7), keys (B, P + M)) -> the four losses, (B,) each."""
 
     def __init__(self, network, loss, **kwargs):
@@ -91,6 +91,6 @@ class TrainingGraph(gluon.HybridBlock):
         self.network = network
         self.loss = loss
 
-    def hybrid_forward(self, F, pictures, truth, sizes, sampled, keys):
+    def hybrid_forward(self, F, images, truth, sizes, sampled, keys):
         background_weight = F.slice_axis(sizes, axis=1, begin=2, end=3)
-        return self.loss(*self.network(self.normalise(pictures, sizes), truth, keys, background_weight), sampled)
+        return self.loss(*self.network(self.normalise(images, sizes), truth, keys, background_weight), sampled)

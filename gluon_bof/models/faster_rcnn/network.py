@@ -5,9 +5,9 @@ import warnings
 from functools import partial
 
 from gluon_bof.backend import autograd, gluon, mx
-from gluon_bof.freebies.sync_batch_norm import LearningBatchNorm, norm_layer
+from gluon_bof.freebies.sync_batch_norm import AliasedBatchNorm, norm_layer
 from gluon_bof.models.faster_rcnn.targets import RegionSampler, RegionTargets
-from gluon_bof.models.gather import take_rows
+from gluon_bof.models.gather import batched_gather
 from gluon_bof.options.flags import numbers
 
 from gluoncv.model_zoo import resnest, resnetv1b
@@ -35,12 +35,12 @@ PYRAMID_NORMS = {"P5_conv_lat": "P5_lat_bn", "P6_conv1": "P6_pre_bn",
                  **{f"P{level}_conv1": f"P{level}_bn" for level in (5, 4, 3, 2)}}
 
 
-NOWHERE = -1e5  # pixels; ROIAlign gives 0 outside the picture
+OFF_IMAGE = -1e5  # pixels; ROIAlign gives 0 outside the image
 
 
-class EnoughProposals(RPNProposal):
+class PaddedProposals(RPNProposal):
     """GluonCV's proposals of a level, (B, N, 5) of score and box, and `rows` that count for nothing (all -1): a small
-    picture has fewer anchors than proposals are asked for, at which GluonCV's network fails."""
+    image has fewer anchors than proposals are asked for, at which GluonCV's network fails."""
 
     def __init__(self, rows, *arguments, **keywords):
         super().__init__(*arguments, **keywords)
@@ -64,7 +64,7 @@ class FasterRCNN(GluonCVFasterRCNN):
                          **keywords)
         wanted = max(keywords["rpn_train_post_nms"], keywords["rpn_test_post_nms"])
         with self.rpn.name_scope():
-            self.rpn.region_proposer = EnoughProposals(-(-wanted // self.num_stages), keywords["clip"],
+            self.rpn.region_proposer = PaddedProposals(-(-wanted // self.num_stages), keywords["clip"],
                                                        keywords["rpn_min_size"], stds=(1.0, 1.0, 1.0, 1.0))
         self.region_sampler = RegionSampler(samples, positive_iou, positive_share)
         self.region_targets = RegionTargets(int(samples * positive_share))
@@ -83,7 +83,7 @@ class FasterRCNN(GluonCVFasterRCNN):
 
         described = self._describe(F, features, regions)
         classes = F.reshape(self.class_predictor(described), (-4, -1, self._num_sample, 0))
-        of_objects = take_rows(F, F.reshape(described, (-4, -1, self._num_sample, 0)), index)
+        of_objects = batched_gather(F, F.reshape(described, (-4, -1, self._num_sample, 0)), index)
         boxes = F.reshape(self.box_predictor(F.reshape(of_objects, (-3, 0))),
                           (-4, -1, self.region_targets._most_positive, self.num_class * 4))
         boxes = F.reshape(boxes, (0, 0, -4, self.num_class, 4))
@@ -94,9 +94,9 @@ class FasterRCNN(GluonCVFasterRCNN):
 
     def _describe(self, F, features, regions):
         """(B * S, D) the head's features of regions (B, S, 4)."""
-        picture = F.broadcast_like(F.reshape(F.contrib.arange_like(regions, axis=0), (-1, 1)),
+        image = F.broadcast_like(F.reshape(F.contrib.arange_like(regions, axis=0), (-1, 1)),
                                    F.slice_axis(regions, axis=2, begin=0, end=1), lhs_axes=1, rhs_axes=1)
-        rois = F.stop_gradient(F.concat(F.reshape(picture, (-1, 1)), F.reshape(regions, (-3, 0)), dim=1))
+        rois = F.stop_gradient(F.concat(F.reshape(image, (-1, 1)), F.reshape(regions, (-3, 0)), dim=1))
         if self.num_stages > 1:
             cut = self._pyramid_roi_feats(F, features, rois, self._roi_size, self._strides, roi_mode=self._roi_mode)
         else:
@@ -114,14 +114,14 @@ class FasterRCNN(GluonCVFasterRCNN):
 
     def _pyramid_roi_feats(self, F, features, rpn_rois, roi_size, strides, roi_mode="align",
                            roi_canonical_scale=224.0, sampling_ratio=2, eps=1e-6):
-        """GluonCV's choice of each region's level. It hides regions of other levels behind the picture number -1, at which
+        """GluonCV's choice of each region's level. It hides regions of other levels behind the image number -1, at which
         MXNet's ROIAlign on the CPU reads foreign memory; here they are moved out of sight instead."""
         _, left, top, right, bottom = F.split(rpn_rois, axis=1, num_outputs=5)
         side = F.sqrt((right - left + 1) * (bottom - top + 1))
         coarsest = min(self._max_stage, 5)  # the sixth level is for proposals only
         level = F.clip(F.floor(4 + F.log2(side / roi_canonical_scale + eps)), self._min_stage, coarsest)
-        picture = F.slice_axis(rpn_rois, axis=1, begin=0, end=1)
-        nowhere = F.concat(*[picture] + [F.ones_like(picture) * NOWHERE] * 4, dim=1)
+        image = F.slice_axis(rpn_rois, axis=1, begin=0, end=1)
+        nowhere = F.concat(*[image] + [F.ones_like(image) * OFF_IMAGE] * 4, dim=1)
         cut = []
         for number, stride, of_level in zip(range(self._min_stage, coarsest + 1), strides, features):
             here = F.broadcast_like(level == number, rpn_rois)
@@ -150,7 +150,7 @@ def build_faster_rcnn(options, classes, devices):
     learns = options.norm_layer == "syncbn"
     layer, arguments = norm_layer(learns, devices)
     if learns and layer is gluon.nn.BatchNorm:
-        layer = LearningBatchNorm
+        layer = AliasedBatchNorm
     base = _backbone(options, layer, dict(arguments) if learns else {}, frozen=not learns)
     if options.use_fpn:
         features, top, head = _pyramid(options, base, layer, arguments, devices), None, _box_head(options, layer, arguments)
@@ -196,7 +196,7 @@ def _pyramid(options, base, layer, arguments, devices):
     _, lasts = BACKBONES[options.network]
     norm = None
     if options.norm_layer:
-        norm = _pyramid_norm if layer is LearningBatchNorm else _synchronised_pyramid_norm(len(devices))
+        norm = _pyramid_norm if layer is AliasedBatchNorm else _synchronised_pyramid_norm(len(devices))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the type of "data", which is whatever comes
         return FPNFeatureExpander(

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from gluon_bof.backend import gluon
-from gluon_bof.models.gather import take_rows
+from gluon_bof.models.gather import batched_gather
 
-SLIGHTLY = np.spacing(np.float32(1))
+EPS = np.spacing(np.float32(1))
 # columns of a sampled anchor: its number, 1 for an object or 0, its weight, and the four box targets
 ANCHOR_NUMBER, LABEL, WEIGHT, BOX = 0, 1, 2, 3
 ANCHOR_COLUMNS = 7
@@ -28,13 +28,13 @@ class AnchorRules(NamedTuple):
     positive_share: float = 0.5
 
 
-def anchor_targets(grid, truth, picture_size, canvas_size, rng, background_weight=1.0, rules=AnchorRules()):
-    """Sampled anchors of one picture, (rules.samples, 7) float32; unused rows are -1.
+def anchor_targets(grid, truth, image_size, canvas_size, rng, background_weight=1.0, rules=AnchorRules()):
+    """Sampled anchors of one image, (rules.samples, 7) float32; unused rows are -1.
 
-    grid: AnchorGrid. truth: (M, 6). picture_size, canvas_size: (height, width) of the picture and of the batch's padded
+    grid: AnchorGrid. truth: (M, 6). image_size, canvas_size: (height, width) of the image and of the batch's padded
     canvas, in pixels. rng: anything with numpy's `choice`. An object's anchor weighs what its box weighs (paper, 3.1)."""
     boxes = np.ascontiguousarray(truth[:, :4], np.float32)
-    best, match, overlap, corners = _match(grid, boxes, picture_size, canvas_size)
+    best, match, overlap, corners = _match(grid, boxes, image_size, canvas_size)
     labels = _label(best, overlap, rules)
     _sample(labels, rules, rng)
     chosen = np.flatnonzero(labels)
@@ -52,9 +52,9 @@ def anchor_targets(grid, truth, picture_size, canvas_size, rng, background_weigh
     return rows
 
 
-def _match(grid, boxes, picture_size, canvas_size):
-    """(largest IoU of each anchor, -1 for those that leave the picture; its box; all IoUs (M, N); numbers -> corners)."""
-    height, width = picture_size
+def _match(grid, boxes, image_size, canvas_size):
+    """(largest IoU of each anchor, -1 for those that leave the image; its box; all IoUs (M, N); numbers -> corners)."""
+    height, width = image_size
     levels = list(grid.sides(*canvas_size))
     overlaps, valid = [], []
     for left, right, top, bottom in levels:
@@ -106,7 +106,7 @@ def _label(best, overlap, rules):
     labels = np.zeros(len(best), np.int8)
     if len(overlap) and (best >= 0).any():
         # the best anchors of each box, however little they overlap it
-        labels[((overlap + SLIGHTLY) > overlap.max(axis=1, keepdims=True)).any(axis=0)] = 1
+        labels[((overlap + EPS) > overlap.max(axis=1, keepdims=True)).any(axis=0)] = 1
     labels[best >= rules.positive_iou] = 1
     labels[(best >= 0) & (best < rules.negative_iou)] = -1
     return labels
@@ -151,7 +151,7 @@ class RegionSampler(gluon.HybridBlock):
         # 3 object, 2 background, 0 unusable
         kind = F.where(F.max(overlap, axis=2) >= self._positive_iou, F.ones_like(usable) * 3, usable * 2)
         order = F.argsort(F.slice_like(keys, kind), axis=1)
-        kind, match = take_rows(F, kind, order), take_rows(F, F.argmax(overlap, axis=2), order)
+        kind, match = batched_gather(F, kind, order), batched_gather(F, F.argmax(overlap, axis=2), order)
 
         first = F.slice_axis(F.argsort(kind, axis=1, is_ascend=False), axis=1, begin=0, end=self._most_positive)
         # GluonCV fills up from the shuffled order past this many, not past those it took: a few may come twice
@@ -160,13 +160,13 @@ class RegionSampler(gluon.HybridBlock):
         background_first = F.where(kind_rest == 2, F.ones_like(kind_rest) * 4, kind_rest)
         second = F.slice_axis(F.argsort(background_first, axis=1, is_ascend=False), axis=1, begin=0,
                               end=self._samples - self._most_positive)
-        index, kind, match = (F.concat(take_rows(F, ours, first), take_rows(F, rest, second), dim=1)
+        index, kind, match = (F.concat(batched_gather(F, ours, first), batched_gather(F, rest, second), dim=1)
                               for ours, rest in ((order, order_rest), (kind, kind_rest), (match, match_rest)))
         samples = (kind == 3) - (kind == 2)
 
-        regions = take_rows(F, regions, index)
+        regions = batched_gather(F, regions, index)
         by_size = F.argsort(box_area(F, regions), axis=1)
-        return tuple(F.stop_gradient(take_rows(F, array, by_size)) for array in (regions, samples, match))
+        return tuple(F.stop_gradient(batched_gather(F, array, by_size)) for array in (regions, samples, match))
 
 
 class RegionTargets(gluon.HybridBlock):
@@ -179,20 +179,20 @@ class RegionTargets(gluon.HybridBlock):
         self._most_positive = most_positive
 
     def hybrid_forward(self, F, regions, samples, matches, truth, background_weight):
-        of_region = take_rows(F, truth, matches)
+        of_region = batched_gather(F, truth, matches)
         is_object, is_background = samples > 0.5, samples < -0.5
         class_id, mix_weight = (F.squeeze(F.slice_axis(of_region, axis=2, begin=i, end=i + 1), axis=2) for i in (4, 5))
         label = is_object * (class_id + 1) - (1 - is_object) * (1 - is_background)
         weight = is_object * mix_weight + F.broadcast_mul(is_background, background_weight)
 
         index = F.slice_axis(F.argsort(is_object, axis=1, is_ascend=False), axis=1, begin=0, end=self._most_positive)
-        holds_one = take_rows(F, is_object, index)
-        target = region_encode(F, take_rows(F, regions, index),
-                               F.slice_axis(take_rows(F, of_region, index), axis=2, begin=0, end=4))
+        holds_one = batched_gather(F, is_object, index)
+        target = region_encode(F, batched_gather(F, regions, index),
+                               F.slice_axis(batched_gather(F, of_region, index), axis=2, begin=0, end=4))
         target = F.where(F.broadcast_like(F.expand_dims(holds_one, axis=2), target), target, F.zeros_like(target))
         return tuple(F.stop_gradient(array) for array in (
-            label, weight, index, take_rows(F, class_id, index) * holds_one, target,
-            take_rows(F, mix_weight, index) * holds_one))
+            label, weight, index, batched_gather(F, class_id, index) * holds_one, target,
+            batched_gather(F, mix_weight, index) * holds_one))
 
 
 def box_area(F, boxes):

@@ -1,4 +1,4 @@
-"""YOLOv3's four losses, mixup-weighted (paper, Table 1) and label-smoothed (3.2), from pictures and truths.
+"""YOLOv3's four losses, mixup-weighted (paper, Table 1) and label-smoothed (3.2), from images and truths.
 
 Equal to GluonCV's YOLOV3TargetMerger and YOLOV3Loss; box and class losses are computed only where a box is.
 """
@@ -20,7 +20,7 @@ def binary_cross_entropy(F, logits, target):
 
 class YOLOv3Loss(gluon.HybridBlock):
     """(predictions (B, N, 5 + K), truth (B, M, 6), Grid.anchors, Grid.cells) -> objectness, centre, scale and class
-    loss, (B,) each: sums over a picture's predictions, each box weighing its mix weight."""
+    loss, (B,) each: sums over an image's predictions, each box weighing its mix weight."""
 
     def __init__(self, class_count, smoothing=Smoothing(), ignore_iou=IGNORE_IOU, **kwargs):
         super().__init__(**kwargs)
@@ -86,12 +86,12 @@ class YOLOv3Loss(gluon.HybridBlock):
     @staticmethod
     def _gather(F, predictions, position):
         """(B, M, 5 + K): the predictions that the boxes claim."""
-        picture = F.broadcast_add(F.expand_dims(F.contrib.arange_like(position, axis=0), axis=1), position * 0)
-        return F.gather_nd(predictions, F.stack(picture, position, axis=0))
+        image = F.broadcast_add(F.expand_dims(F.contrib.arange_like(position, axis=0), axis=1), position * 0)
+        return F.gather_nd(predictions, F.stack(image, position, axis=0))
 
 
 class TrainingGraph(gluon.HybridBlock):
-    """The whole device side of a training step in one graph: (pictures (B, H, W, 3) uint8, truth (B, M, 6),
+    """The whole device side of a training step in one graph: (images (B, H, W, 3) uint8, truth (B, M, 6),
     Grid.anchors, Grid.cells) -> the four losses, (B,) each."""
 
     def __init__(self, network, loss, **kwargs):
@@ -100,5 +100,5 @@ class TrainingGraph(gluon.HybridBlock):
         self.network = network
         self.loss = loss
 
-    def hybrid_forward(self, F, pictures, truth, anchors, cells):
-        return self.loss(self.network(self.normalise(pictures)), truth, anchors, cells)
+    def hybrid_forward(self, F, images, truth, anchors, cells):
+        return self.loss(self.network(self.normalise(images)), truth, anchors, cells)

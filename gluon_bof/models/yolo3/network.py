@@ -7,13 +7,13 @@ from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.data.anchors import DEFAULT as ANCHORS
 from gluon_bof.data.anchors import STRIDES
 from gluon_bof.errors import UserError
-from gluon_bof.models.gather import take_rows
+from gluon_bof.models.gather import batched_gather
 
 from gluoncv.model_zoo.mobilenet import get_mobilenet
 from gluoncv.model_zoo.yolo.darknet import darknet53
 from gluoncv.model_zoo.yolo.yolo3 import YOLOV3, YOLOOutputV3
 
-LEAST_SCORE = 0.01  # below which nothing counts as detected, as in GluonCV
+MIN_SCORE = 0.01  # below which nothing counts as detected, as in GluonCV
 # name: (features' builder, where the stages end, channels of the three heads)
 NETWORKS = {
     "darknet53": (darknet53, (15, 24, None), (512, 256, 128)),
@@ -79,15 +79,15 @@ class YOLOv3(YOLOV3):
 
         GluonCV writes every box once for each class before it keeps the best few; here these are found first."""
         classes, count = len(self.classes), self.nms_topk
-        # a small picture of few classes has fewer candidates than are asked for
+        # a small image of few classes has fewer candidates than are asked for
         rows = -(-count // classes)
         scores = _lengthened(F, scores, rows)
         best, place = F.topk(F.reshape(scores, (0, -1)), axis=1, k=count, ret_typ="both", dtype="float64")
         row = F.floor(place / classes)  # float32 would not tell the last of many millions apart
         class_id = F.cast(place - row * classes, "float32")
-        boxes = take_rows(F, _lengthened(F, boxes, rows), F.cast(row, "float32"))
+        boxes = batched_gather(F, _lengthened(F, boxes, rows), F.cast(row, "float32"))
         found = F.concat(F.expand_dims(class_id, axis=2), F.expand_dims(best, axis=2), boxes, dim=2)
-        found = F.contrib.box_nms(found, overlap_thresh=self.nms_thresh, valid_thresh=LEAST_SCORE, topk=count, id_index=0,
+        found = F.contrib.box_nms(found, overlap_thresh=self.nms_thresh, valid_thresh=MIN_SCORE, topk=count, id_index=0,
                                   score_index=1, coord_start=2, force_suppress=False)
         found = F.slice_axis(found, axis=1, begin=0, end=self.post_nms)
         return tuple(F.slice_axis(found, axis=2, begin=begin, end=end) for begin, end in ((0, 1), (1, 2), (2, 6)))
@@ -132,7 +132,7 @@ def build_yolo3(name, classes, norm=None, anchors=ANCHORS):
     return YOLOv3(stages, channels, anchors, STRIDES, list(classes), norm_layer=layer, norm_kwargs=arguments)
 
 
-def start_near_identity(network, shift=1.5, centre=0.42):
+def initialise_near_identity(network, shift=1.5, centre=0.42):
     """Let an initialised network without a pretrained base begin as almost a linear one, for short training.
 
     With batch normalisation and ReLU in every one of some 40 layers without shortcuts, gradients of different batches

@@ -14,7 +14,7 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.models.yolo3.network import ANCHORS, STRIDES
 
 # columns of Grid.anchors
-ANCHOR_WIDTH, ANCHOR_HEIGHT, MAP_WIDTH, MAP_HEIGHT, FIRST, RANK, PICTURE_WIDTH, PICTURE_HEIGHT = range(8)
+ANCHOR_WIDTH, ANCHOR_HEIGHT, MAP_WIDTH, MAP_HEIGHT, FIRST, RANK, IMAGE_WIDTH, IMAGE_HEIGHT = range(8)
 
 
 class Grid(NamedTuple):
@@ -54,7 +54,7 @@ class BoxTargets(gluon.HybridBlock):
     """(truth (B, M, 6), Grid.anchors (A, 8)) -> what each box claims, all (B, M) or (B, M, 2):
 
     position: index among the N predictions; centre: offset in its cell, [0, 1); scale: log of size over anchor;
-    box_weight: 2 - area / picture area; class_id; weight: mix weight, 0 where the row is padding or another, later
+    box_weight: 2 - area / image area; class_id; weight: mix weight, 0 where the row is padding or another, later
     box claims the same prediction (as GluonCV, where the later one overwrites)."""
 
     def hybrid_forward(self, F, truth, anchors):
@@ -74,9 +74,9 @@ class BoxTargets(gluon.HybridBlock):
             return F.slice_axis(chosen, axis=2, begin=begin, end=end)
 
         map_size = columns(MAP_WIDTH, MAP_HEIGHT + 1)
-        picture_size = columns(PICTURE_WIDTH, PICTURE_HEIGHT + 1)
-        cell_centre = middle / picture_size * map_size
-        # a centre on the picture's far edge belongs to the last cell
+        image_size = columns(IMAGE_WIDTH, IMAGE_HEIGHT + 1)
+        cell_centre = middle / image_size * map_size
+        # a centre on the image's far edge belongs to the last cell
         cell = F.maximum(F.minimum(F.floor(cell_centre), map_size - 1), 0)
         column, row = (F.squeeze(F.slice_axis(cell, axis=2, begin=i, end=i + 1), axis=2) for i in (0, 1))
         first, rank, map_width = (F.squeeze(columns(i, i + 1), axis=2) for i in (FIRST, RANK, MAP_WIDTH))
@@ -87,7 +87,7 @@ class BoxTargets(gluon.HybridBlock):
         return (position,
                 cell_centre - cell,
                 F.log(F.maximum(size, 1) / columns(ANCHOR_WIDTH, ANCHOR_HEIGHT + 1)),
-                2 - F.prod(size, axis=2) / F.prod(picture_size, axis=2),
+                2 - F.prod(size, axis=2) / F.prod(image_size, axis=2),
                 F.squeeze(F.slice_axis(truth, axis=2, begin=4, end=5), axis=2),
                 weight * valid * (1 - self._overwritten(F, position, valid)))
 

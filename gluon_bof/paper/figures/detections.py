@@ -1,4 +1,4 @@
-"""Figure 7: detections drawn on pictures."""
+"""Figure 7: detections drawn on images."""
 from __future__ import annotations
 
 import math
@@ -8,9 +8,9 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
-from gluon_bof.data.images import read_picture
+from gluon_bof.data.images import read_image
 from gluon_bof.errors import UserError
-from gluon_bof.paper.figures.page import COLOURS, draw_box, Drawn, label_boxes, new_figure, settle, shorten, show_picture, WIDTH
+from gluon_bof.paper.figures.page import COLOURS, draw_box, Drawn, label_boxes, new_figure, fit_labels, shorten, show_image, WIDTH
 from gluon_bof.paper.figures.weights import open_weights, validation_set
 
 COLUMNS = 3
@@ -19,8 +19,8 @@ COLUMNS = 3
 def add_flags(parser):
     """Flags of Figure 7."""
     parser.add_argument("--weights", required=True, help="a run's folder or a .params file")
-    parser.add_argument("--pictures", nargs="+", default=[], metavar="FILE", help="[of the set that the run validates on]")
-    parser.add_argument("--count", type=int, default=6, help="without --pictures: how many, evenly spread over the set [6]")
+    parser.add_argument("--images", nargs="+", default=[], metavar="FILE", help="[of the set that the run validates on]")
+    parser.add_argument("--count", type=int, default=6, help="without --images: how many, evenly spread over the set [6]")
     parser.add_argument("--threshold", type=float, default=0.5, help="least score of what is drawn [0.5]")
 
 
@@ -31,16 +31,16 @@ def draw(given):
     if not 0 <= given.threshold <= 1:
         raise UserError(f"--threshold {given.threshold} is outside [0, 1]", remedy="0.5 is usual")
     detector, options = open_weights(given.weights, given.evaluation)
-    paths = given.pictures or spread([record.path for record in validation_set(options).records], given.count)
-    pictures = [read_picture(path) for path in paths]
-    found = [detector.detect([picture])[0] for picture in
-             tqdm(pictures, desc="detecting", leave=False, file=sys.stderr, disable=not sys.stderr.isatty())]
+    paths = given.images or spread([record.path for record in validation_set(options).records], given.count)
+    images = [read_image(path) for path in paths]
+    found = [detector.detect([image])[0] for image in
+             tqdm(images, desc="detecting", leave=False, file=sys.stderr, disable=not sys.stderr.isatty())]
     names = [os.path.basename(path) for path in paths]
-    figure, axes = _grid(pictures)
+    figure, axes = _grid(images)
     rows = []
-    for axis, picture, name in zip(axes, pictures, names):
-        show_picture(axis, picture, shorten(name, 34))
-    settle(figure)
+    for axis, image, name in zip(axes, images, names):
+        show_image(axis, image, shorten(name, 34))
+    fit_labels(figure)
     for axis, path, (boxes, classes, scores) in zip(axes, paths, found):
         sure = scores >= given.threshold
         colours = [COLOURS[number % len(COLOURS)] for number in classes[sure]]
@@ -50,8 +50,8 @@ def draw(given):
                                         for number, score in zip(classes[sure], scores[sure])], colours)
         rows += [(path, detector.classes[number], float(score), *(float(side) for side in box))
                  for box, number, score in zip(boxes[sure], classes[sure], scores[sure])]
-    return Drawn(figure, ("picture", "class", "score", "xmin", "ymin", "xmax", "ymax"), rows,
-                 {"pictures": len(pictures), "detections": len(rows), "threshold": given.threshold})
+    return Drawn(figure, ("image", "class", "score", "xmin", "ymin", "xmax", "ymax"), rows,
+                 {"images": len(images), "detections": len(rows), "threshold": given.threshold})
 
 
 def spread(items, count):
@@ -59,13 +59,13 @@ def spread(items, count):
     return [items[place] for place in np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)]
 
 
-def _grid(pictures):
-    """(figure, an axis for each picture); a line is as high as its highest picture."""
-    columns = min(COLUMNS, len(pictures))
-    lines = [pictures[first:first + columns] for first in range(0, len(pictures), columns)]
-    heights = [WIDTH / columns * max(picture.shape[0] / picture.shape[1] for picture in line) for line in lines]
+def _grid(images):
+    """(figure, an axis for each image); a line is as high as its highest image."""
+    columns = min(COLUMNS, len(images))
+    lines = [images[first:first + columns] for first in range(0, len(images), columns)]
+    heights = [WIDTH / columns * max(image.shape[0] / image.shape[1] for image in line) for line in lines]
     figure = new_figure(sum(heights) + 0.3 * len(lines))
-    axes = np.ravel(figure.subplots(math.ceil(len(pictures) / columns), columns, height_ratios=heights))
+    axes = np.ravel(figure.subplots(math.ceil(len(images) / columns), columns, height_ratios=heights))
     for axis in axes:
         axis.set_axis_off()
     return figure, axes

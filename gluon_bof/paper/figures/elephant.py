@@ -9,15 +9,15 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from gluon_bof.data.images import read_picture
+from gluon_bof.data.images import read_image
 from gluon_bof.errors import UserError
 from gluon_bof.paper.elephant import ANY_CLASS, paste, Slide, slide
-from gluon_bof.paper.figures.page import (draw_box, Drawn, GREEN, label_boxes, new_figure, ORANGE, RED, settle, shorten,
-                                          show_picture, WIDTH)
+from gluon_bof.paper.figures.page import (draw_box, Drawn, GREEN, label_boxes, new_figure, ORANGE, RED, fit_labels, shorten,
+                                          show_image, WIDTH)
 from gluon_bof.paper.figures.scenes import embedded_scene, given_scene, read_box, Scene
 from gluon_bof.paper.figures.weights import kind_of, names_of, open_weights
 
-EMBEDDED_PICTURE, EMBEDDED_PATCH = 2, (14, 0)  # a picture without triangles, and a triangle
+EMBEDDED_IMAGE, EMBEDDED_PATCH = 2, (14, 0)  # an image without triangles, and a triangle
 HIDDEN = "#888888"
 
 
@@ -25,28 +25,28 @@ def add_flags(parser):
     """Flags of Figure 5."""
     parser.add_argument("--weights", nargs="+", required=True, metavar="WEIGHTS",
                         help="one or two runs' folders or .params files, such as without and with mixup")
-    parser.add_argument("--picture", help="file of the room [one of the embedded set]")
+    parser.add_argument("--image", help="file of the room [one of the embedded set]")
     parser.add_argument("--objects", nargs="+", default=[], metavar="LABEL,XMIN,YMIN,XMAX,YMAX",
                         help="what is in the room, in pixels [what each detector finds there without the elephant]")
     parser.add_argument("--patch", help="file of the elephant; transparent pixels are not pasted [one of the embedded set]")
     parser.add_argument("--box", help="XMIN,YMIN,XMAX,YMAX of the elephant in its file [all of it]")
     parser.add_argument("--label", help="the elephant's class [any]")
     parser.add_argument("--scale", type=float, default=1.0, help="the elephant is resized by this factor [1]")
-    parser.add_argument("--step", type=int, help="most pixels between places [a twentieth of the picture's longer side]")
+    parser.add_argument("--step", type=int, help="most pixels between places [a twentieth of the image's longer side]")
     parser.add_argument("--threshold", type=float, default=0.5, help="score from which on a detection counts [0.5]")
 
 
 def draw(given):
     """Figure 5 -> Drawn; a row for each place, before them one without the elephant."""
     _check(given)
-    room = given_scene(given.picture, given.objects) if given.picture else embedded_scene(EMBEDDED_PICTURE)
+    room = given_scene(given.image, given.objects) if given.image else embedded_scene(EMBEDDED_IMAGE)
     patch, mask, label = _patch(given)
-    if any(a < b for a, b in zip(room.picture.shape[:2], patch.shape[:2])):
-        raise UserError(f"the elephant of {patch.shape[1]} x {patch.shape[0]} pixels does not fit into the picture of "
-                        f"{room.picture.shape[1]} x {room.picture.shape[0]}", given.patch, "give --scale or another --box")
+    if any(a < b for a, b in zip(room.image.shape[:2], patch.shape[:2])):
+        raise UserError(f"the elephant of {patch.shape[1]} x {patch.shape[0]} pixels does not fit into the image of "
+                        f"{room.image.shape[1]} x {room.image.shape[0]}", given.patch, "give --scale or another --box")
     trials = [_try(name, weights, given, room, patch, mask, label)
               for name, weights in zip(names_of(given.weights), given.weights)]
-    # the place at which all together find least, so that each is seen in the same picture
+    # the place at which all together find least, so that each is seen in the same image
     together = sum(np.nan_to_num(trial.slide.recall, nan=1) for trial in trials)
     shown = np.unravel_index(together.argmin(), together.shape)
     figure = _draw(trials, room, patch, mask, shown)
@@ -76,7 +76,7 @@ def _check(given):
         raise UserError(f"--step {given.step} is below 1", remedy="give pixels")
     if not (math.isfinite(given.scale) and given.scale > 0):
         raise UserError(f"--scale {given.scale} is not above 0", remedy="1 leaves the elephant's size")
-    for flag, needed in (("objects", "picture"), ("box", "patch")):
+    for flag, needed in (("objects", "image"), ("box", "patch")):
         if getattr(given, flag) and not getattr(given, needed):
             raise UserError(f"--{flag} belongs to --{needed}", remedy=f"give --{needed}, too")
 
@@ -84,15 +84,15 @@ def _check(given):
 def _patch(given):
     """(pixels (h, w, 3), mask (h, w) bool or None, label or None) of the elephant."""
     if given.patch:
-        picture, mask, label = read_picture(given.patch), _opaque(given.patch), given.label
-        box = read_box(given.box, picture, given.patch) if given.box else (0, 0, picture.shape[1], picture.shape[0])
+        image, mask, label = read_image(given.patch), _opaque(given.patch), given.label
+        box = read_box(given.box, image, given.patch) if given.box else (0, 0, image.shape[1], image.shape[0])
     else:
         scene, number = embedded_scene(EMBEDDED_PATCH[0]), EMBEDDED_PATCH[1]
-        picture, mask, label, box = scene.picture, None, given.label or scene.labels[number], scene.boxes[number]
+        image, mask, label, box = scene.image, None, given.label or scene.labels[number], scene.boxes[number]
     left, top, right, bottom = (round(float(side)) for side in box)
-    left, top = min(left, picture.shape[1] - 1), min(top, picture.shape[0] - 1)
+    left, top = min(left, image.shape[1] - 1), min(top, image.shape[0] - 1)
     window = np.s_[top:max(bottom, top + 1), left:max(right, left + 1)]
-    patch, mask = picture[window], None if mask is None else mask[window]
+    patch, mask = image[window], None if mask is None else mask[window]
     if given.scale != 1:
         size = tuple(max(1, round(given.scale * side)) for side in (patch.shape[1], patch.shape[0]))
         patch = np.asarray(Image.fromarray(np.ascontiguousarray(patch)).resize(size, Image.BICUBIC))
@@ -114,11 +114,11 @@ def _try(name, weights, given, room, patch, mask, label):
     for wanted in {*room.labels, *([label] if label else [])}:
         if wanted not in detector.classes:
             raise UserError(f"{wanted!r} is not among the classes of these weights ({', '.join(detector.classes[:20])})", weights,
-                            "give --picture, --patch, --objects and --label that they know")
-    if given.picture and not given.objects:
+                            "give --image, --patch, --objects and --label that they know")
+    if given.image and not given.objects:
         room = _found_in(detector, room, given.threshold, weights)
     classes = np.array([detector.classes.index(wanted) for wanted in room.labels], int)
-    slid = slide(detector.detect, room.picture, patch, room.boxes, classes,
+    slid = slide(detector.detect, room.image, patch, room.boxes, classes,
                  detector.classes.index(label) if label else ANY_CLASS, mask, given.step, given.threshold,
                  lambda chunks: tqdm(chunks, desc=f"sliding, {name}", leave=False, file=sys.stderr,
                                      disable=not sys.stderr.isatty()))
@@ -127,12 +127,12 @@ def _try(name, weights, given, room, patch, mask, label):
 
 def _found_in(detector, room, threshold, weights):
     """The room with what this detector finds there by itself."""
-    found = detector.detect([room.picture])[0]
+    found = detector.detect([room.image])[0]
     sure = found.scores >= threshold
     if not sure.any():
         raise UserError(f"these weights find nothing in {room.name} at --threshold {threshold:g}", weights,
                         "lower it, or name what is there with --objects")
-    return Scene(room.name, room.picture, found.boxes[sure], tuple(detector.classes[number] for number in found.classes[sure]))
+    return Scene(room.name, room.image, found.boxes[sure], tuple(detector.classes[number] for number in found.classes[sure]))
 
 
 def _rows(trial):
@@ -151,7 +151,7 @@ def _number(value):
 
 
 def _draw(trials, room, patch, mask, shown):
-    height, width = room.picture.shape[:2]
+    height, width = room.image.shape[:2]
     row = WIDTH / 3 * height / width
     figure = new_figure(len(trials) * (row + 0.5) + 0.75)
     *axes, (unused, *bars) = figure.subplots(len(trials) + 1, 3, height_ratios=[row] * len(trials) + [0.12])
@@ -167,13 +167,13 @@ def _draw(trials, room, patch, mask, shown):
         moved.set_title(f"their scores move by {_text(summary['score_change'], '+.3f')}\nelephant found "
                         f"{100 * summary['patch_recall']:.0f}%")
         _mark_where_the_patch_is_missed(missed, trial, patch)
-        show_picture(example, paste(room.picture, patch, int(trial.slide.lefts[shown[1]]), int(trial.slide.tops[shown[0]]), mask),
+        show_image(example, paste(room.image, patch, int(trial.slide.lefts[shown[1]]), int(trial.slide.tops[shown[0]]), mask),
                      example.get_title())
     figure.colorbar(missed_map, cax=bars[0], orientation="horizontal", label="share of the others missed")
     figure.colorbar(moved_map, cax=bars[1], orientation="horizontal", label="change of the others' scores")
     if any(not trial.slide.patch_found.all() for trial in trials):
         unused.text(0, 0, "×: the elephant is missed here", fontsize=9, va="top")
-    settle(figure)
+    fit_labels(figure)
     for trial, (axis, _, _) in zip(trials, axes):
         _label_example(axis, trial, patch, shown)
     return figure
@@ -182,7 +182,7 @@ def _draw(trials, room, patch, mask, shown):
 def _map(axis, trial, patch, values, colours, limits):
     """Values (Y, X) where the patch's centre lies, with the others' outlines."""
     slid = trial.slide
-    height, width = trial.room.picture.shape[:2]
+    height, width = trial.room.image.shape[:2]
     edges = [_cells(corners + side / 2, whole) for corners, side, whole in ((slid.lefts, patch.shape[1], width),
                                                                             (slid.tops, patch.shape[0], height))]
     image = axis.pcolormesh(*edges, values, cmap=colours, vmin=limits[0], vmax=limits[1])

@@ -9,13 +9,13 @@ import numpy as np
 from gluon_bof.boxes import area, TRUTH_COLUMNS
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import render, whole_view
-from gluon_bof.freebies.mixup import blend_pictures, merge_truths, WEIGHT
-from gluon_bof.paper.figures.page import (BLUE, draw_box, Drawn, label_boxes, new_figure, ORANGE, settle, shorten, show_picture,
+from gluon_bof.freebies.mixup import blend_images, merge_truths, WEIGHT
+from gluon_bof.paper.figures.page import (BLUE, draw_box, Drawn, label_boxes, new_figure, ORANGE, fit_labels, shorten, show_image,
                                           WIDTH)
 from gluon_bof.paper.figures.scenes import embedded_scene, given_scene, numbers_of
 
 DEFAULT_RATIOS = "0.1,0.3,0.5"  # the first is the paper's "typical mixup ratio at 0.1 : 0.9"
-MOST_RATIOS = 4  # beside each other, with labels that can be read
+MAX_RATIOS = 4  # beside each other, with labels that can be read
 CLASSIFIED_SIDE = 224  # pixels, as ImageNet's classifiers see them
 EMBEDDED_PAIR = 0, 46  # one tall, one wide
 OF_A, OF_B = ORANGE, BLUE
@@ -23,7 +23,7 @@ OF_A, OF_B = ORANGE, BLUE
 
 def add_flags(parser):
     """Flags of Figures 2 and 3."""
-    parser.add_argument("--pictures", nargs=2, metavar=("A", "B"), help="two picture files [two of the embedded set]")
+    parser.add_argument("--images", nargs=2, metavar=("A", "B"), help="two image files [two of the embedded set]")
     parser.add_argument("--ratios", default=DEFAULT_RATIOS, help=f"weights of A, comma-separated [{DEFAULT_RATIOS}]")
     parser.add_argument("--labels", nargs=2, metavar=("A", "B"), help="what they are classified as [their largest object, or "
                                                                       "else their file's name]")
@@ -35,33 +35,33 @@ def add_flags(parser):
 def draw(given):
     """Figure 2 or 3 -> Drawn."""
     ratios = numbers_of(given.ratios, "--ratios", 0, 1)
-    if len(ratios) > MOST_RATIOS:
-        raise UserError(f"--ratios holds {len(ratios)} numbers", remedy=f"give at most {MOST_RATIOS}")
-    if given.pictures:
-        scenes = [given_scene(path, objects) for path, objects in zip(given.pictures, (given.boxes_a, given.boxes_b))]
+    if len(ratios) > MAX_RATIOS:
+        raise UserError(f"--ratios holds {len(ratios)} numbers", remedy=f"give at most {MAX_RATIOS}")
+    if given.images:
+        scenes = [given_scene(path, objects) for path, objects in zip(given.images, (given.boxes_a, given.boxes_b))]
     elif given.boxes_a or given.boxes_b:
-        raise UserError("--boxes-a and --boxes-b belong to --pictures", remedy="give --pictures A B, too")
+        raise UserError("--boxes-a and --boxes-b belong to --images", remedy="give --images A B, too")
     else:
         scenes = [embedded_scene(number) for number in EMBEDDED_PAIR]
-    labels = given.labels or [picture_label(scene) for scene in scenes]
+    labels = given.labels or [image_label(scene) for scene in scenes]
     return (_draw_classification if given.figure == 2 else _draw_detection)(scenes, labels, ratios)
 
 
-def picture_label(scene):
-    """The class of a picture as a whole: its largest object's."""
+def image_label(scene):
+    """The class of an image as a whole: its largest object's."""
     return scene.labels[int(area(scene.boxes).argmax())] if scene.labels else os.path.splitext(scene.name)[0]
 
 
 def blend_resized(a, b, ratio, side=CLASSIFIED_SIDE):
-    """Mixup of classification: both pictures are resized to a square, whatever their shapes, and blended.
+    """Mixup of classification: both images are resized to a square, whatever their shapes, and blended.
 
     a, b: (H, W, 3) uint8; ratio: weight of a, in [0, 1]. Returns (side, side, 3) uint8."""
-    return blend_pictures(resized(a, side), resized(b, side), ratio)
+    return blend_images(resized(a, side), resized(b, side), ratio)
 
 
-def resized(picture, side=CLASSIFIED_SIDE):
-    """The whole picture, (H, W, 3) uint8, as a square of that side."""
-    return np.ascontiguousarray(render(picture, whole_view(picture.shape, (side, side))))
+def resized(image, side=CLASSIFIED_SIDE):
+    """The whole image, (H, W, 3) uint8, as a square of that side."""
+    return np.ascontiguousarray(render(image, whole_view(image.shape, (side, side))))
 
 
 def mixed_truth(a, b, ratio):
@@ -76,8 +76,8 @@ def mixed_truth(a, b, ratio):
 
 
 def _draw_classification(scenes, labels, ratios):
-    a, b = (scene.picture for scene in scenes)
-    panels = [(resized(scene.picture), f"{letter}\n{shorten(label, 22)}") for scene, label, letter in zip(scenes, labels, "AB")]
+    a, b = (scene.image for scene in scenes)
+    panels = [(resized(scene.image), f"{letter}\n{shorten(label, 22)}") for scene, label, letter in zip(scenes, labels, "AB")]
     panels += [(blend_resized(a, b, ratio), f"{_weights(ratio)}\n{_mixed_label(labels, ratio)}") for ratio in ratios]
     columns = min(5, len(panels)) if len(panels) != 6 else 3
     lines = math.ceil(len(panels) / columns)
@@ -85,42 +85,42 @@ def _draw_classification(scenes, labels, ratios):
     axes = np.ravel(figure.subplots(lines, columns))
     for axis in axes:
         axis.set_axis_off()
-    for axis, (picture, title) in zip(axes, panels):
-        show_picture(axis, picture, title)
+    for axis, (image, title) in zip(axes, panels):
+        show_image(axis, image, title)
     rows = [(ratio, scene.name, label, weight) for ratio in ratios
             for scene, label, weight in zip(scenes, labels, (ratio, 1 - ratio))]
-    return Drawn(figure, ("ratio", "picture", "label", "weight"), rows, {"ratios": ratios})
+    return Drawn(figure, ("ratio", "image", "label", "weight"), rows, {"ratios": ratios})
 
 
 def _draw_detection(scenes, labels, ratios):
     a, b = scenes
-    canvas = np.maximum(a.picture.shape[:2], b.picture.shape[:2])
+    canvas = np.maximum(a.image.shape[:2], b.image.shape[:2])
     column = WIDTH / (len(ratios) + 1)
     figure = new_figure(column + column * canvas[0] / canvas[1] + 0.9)
     axes = figure.subplots(2, len(ratios) + 1, height_ratios=(1, canvas[0] / canvas[1]))
     for axis, scene, colour, letter in zip(axes[:, 0], scenes, (OF_A, OF_B), "AB"):
-        height, width = scene.picture.shape[:2]
-        show_picture(axis, scene.picture, f"{letter}\n{width} x {height}")
+        height, width = scene.image.shape[:2]
+        show_image(axis, scene.image, f"{letter}\n{width} x {height}")
         for box in scene.boxes:
             draw_box(axis, box, colour)
     rows, outlined = [], [(axes[0, 0], a.boxes, a.labels, [OF_A] * len(a.labels)),
                           (axes[1, 0], b.boxes, b.labels, [OF_B] * len(b.labels))]
     for (upper, lower), ratio in zip(axes[:, 1:].T, ratios):
-        show_picture(upper, blend_resized(a.picture, b.picture, ratio), f"{_weights(ratio)}\nresized, as Figure 2")
-        picture = blend_pictures(a.picture, b.picture, ratio)
+        show_image(upper, blend_resized(a.image, b.image, ratio), f"{_weights(ratio)}\nresized, as Figure 2")
+        image = blend_images(a.image, b.image, ratio)
         truth, names = mixed_truth(a, b, ratio)
         colours = [OF_A] * len(a.labels) + [OF_B] * len(b.labels)
-        show_picture(lower, picture, f"{_weights(ratio)}\ngeometry preserved")
+        show_image(lower, image, f"{_weights(ratio)}\ngeometry preserved")
         for row, colour in zip(truth, colours):
             draw_box(lower, row[:4], colour, alpha=max(0.35, float(row[WEIGHT])))
         outlined.append((lower, truth[:, :4], [f"{name} {row[WEIGHT]:.2g}" for name, row in zip(names, truth)], colours))
         sources = [a.name] * len(a.labels) + [b.name] * len(b.labels)
-        rows += [(ratio, source, name, *(float(value) for value in row[:4]), round(float(row[WEIGHT]), 6), picture.shape[1],
-                  picture.shape[0]) for source, name, row in zip(sources, names, truth)]
-    settle(figure)
+        rows += [(ratio, source, name, *(float(value) for value in row[:4]), round(float(row[WEIGHT]), 6), image.shape[1],
+                  image.shape[0]) for source, name, row in zip(sources, names, truth)]
+    fit_labels(figure)
     for axis, boxes, texts, colours in outlined:
         label_boxes(axis, boxes, texts, colours)
-    return Drawn(figure, ("ratio", "picture", "label", "xmin", "ymin", "xmax", "ymax", "weight", "width", "height"), rows,
+    return Drawn(figure, ("ratio", "image", "label", "xmin", "ymin", "xmax", "ymax", "weight", "width", "height"), rows,
                  {"ratios": ratios, "boxes": len(a.labels) + len(b.labels)})
 
 

@@ -48,7 +48,7 @@ def new_figure(height):
     return figure
 
 
-def settle(figure):
+def fit_labels(figure):
     """Lay the figure out for good: labels can be placed from now on, and nothing else added."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -68,12 +68,12 @@ def save(drawn, folder, number):
     return png, table
 
 
-def show_picture(axis, picture, title=""):
-    """A picture (H, W, 3) uint8 without ticks."""
-    axis.imshow(picture, interpolation="nearest" if max(picture.shape) < 64 else "antialiased")
+def show_image(axis, image, title=""):
+    """An image (H, W, 3) uint8 without ticks."""
+    axis.imshow(image, interpolation="nearest" if max(image.shape) < 64 else "antialiased")
     axis.set_axis_off()
     axis.set_title(title)
-    axis.set_anchor("N")  # titles of a line of pictures stand at one height, and have their room
+    axis.set_anchor("N")  # titles of a line of images stand at one height, and have their room
 
 
 def draw_box(axis, box, colour, **how):
@@ -88,7 +88,7 @@ def label_boxes(axis, boxes, texts, colours):
     place_labels(axis, texts, colours, [_around_box(axis, box) for box in boxes])
 
 
-def label_points(axis, points, texts, lines=(), across=()):
+def label_points(axis, points, texts, lines=(), hlines=()):
     """A label beside each (x, y) of a settled figure that touches no other label, point or line, if there is a free place.
 
     lines: further [(x, y), …] that are drawn; across: [(y, text)] of lines from side to side, whose labels stand on them."""
@@ -97,14 +97,14 @@ def label_points(axis, points, texts, lines=(), across=()):
     taken = [(x - 8, y - 8, x + 8, y + 8) for x, y in pixels]
     for line in lines:
         taken += _along(transform(line))
-    heights = [transform((0, y))[1] for y, _ in across]
+    heights = [transform((0, y))[1] for y, _ in hlines]
     for height in heights:
         taken += _along([(left, height), (right, height)])
     place_labels(axis, texts, ["black"] * len(texts), [_around_point(*place) for place in pixels], taken, filled=False)
     taken += [_grown(text.get_window_extent()) for text in axis.texts]
     on_line = [[(left + share * (right - left), height + 2, "right", "bottom") for share in (1, 0.8, 0.6, 0.4)]
                for height in heights]
-    place_labels(axis, [text for _, text in across], [GREY] * len(across), on_line, taken, filled=False)
+    place_labels(axis, [text for _, text in hlines], [GREY] * len(hlines), on_line, taken, filled=False)
 
 
 def place_labels(axis, texts, colours, places, taken=(), filled=True):

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from gluon_bof.data.sampler import BatchDraws
+from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.mixup import MixRatio
 from gluon_bof.paper.figures.page import BLUE, COLOURS, Drawn, GREEN, new_figure, ORANGE
@@ -64,8 +64,8 @@ def beta_density(x, alpha, beta):
 
 def sampled_ratios(alpha, beta, count, seed=0):
     """(count,) ratios of the draws that training would get."""
-    draws = BatchDraws(2, count, seed, (416,), mix=MixRatio(alpha, beta), mix_until=1)
-    return np.array([draw.ratio for draw in draws.draw_batch(0, 0)])
+    sampler = BatchSampler(2, count, seed, (416,), mix=MixRatio(alpha, beta), mix_until=1)
+    return np.array([spec.ratio for spec in sampler.draw_batch(0, 0)])
 
 
 def _pair(text):

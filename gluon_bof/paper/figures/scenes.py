@@ -1,4 +1,4 @@
-"""Pictures for figures, with their objects: files and boxes from the command line, or pictures of the embedded set."""
+"""Images for figures, with their objects: files and boxes from the command line, or images of the embedded set."""
 from __future__ import annotations
 
 import os
@@ -6,54 +6,54 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gluon_bof.data.images import finite_number, read_picture
+from gluon_bof.data.images import finite_number, read_image
 from gluon_bof.errors import UserError
 
 
 class Scene(NamedTuple):
-    """A picture (H, W, 3) uint8 and its objects: boxes (M, 4) float32, a label each."""
+    """An image (H, W, 3) uint8 and its objects: boxes (M, 4) float32, a label each."""
 
     name: str
-    picture: np.ndarray
+    image: np.ndarray
     boxes: np.ndarray
     labels: tuple
 
 
 def given_scene(path, objects):
-    """The picture of a file with objects from the command line, "label,xmin,ymin,xmax,ymax" each. Raises UserError."""
-    picture = read_picture(path)
-    parsed = [read_object(text, picture, path) for text in objects]
-    return Scene(os.path.basename(path), picture, np.array([box for _, box in parsed], np.float32).reshape(-1, 4),
+    """The image of a file with objects from the command line, "label,xmin,ymin,xmax,ymax" each. Raises UserError."""
+    image = read_image(path)
+    parsed = [read_object(text, image, path) for text in objects]
+    return Scene(os.path.basename(path), image, np.array([box for _, box in parsed], np.float32).reshape(-1, 4),
                  tuple(label for label, _ in parsed))
 
 
 def embedded_scene(number):
-    """A picture of the embedded validation set, without its difficult objects; drawn anew, so that no set is needed."""
-    from gluon_bof.data.shapes import draw_picture, SPLITS
+    """An image of the embedded validation set, without its difficult objects; drawn anew, so that no set is needed."""
+    from gluon_bof.data.shapes import draw_image, SPLITS
 
-    picture, objects = draw_picture(list(SPLITS).index("test"), number)
+    image, objects = draw_image(list(SPLITS).index("test"), number)
     kept = [(label, box) for label, box, difficult in objects if not difficult]
-    return Scene(f"test_{number:04d}", picture, np.array([box for _, box in kept], np.float32).reshape(-1, 4),
+    return Scene(f"test_{number:04d}", image, np.array([box for _, box in kept], np.float32).reshape(-1, 4),
                  tuple(label for label, _ in kept))
 
 
-def read_object(text, picture, path):
+def read_object(text, image, path):
     """(label, [xmin, ymin, xmax, ymax]) of "label,xmin,ymin,xmax,ymax". Raises UserError."""
     label, _, corners = text.partition(",")
-    return label.strip(), read_box(corners, picture, path)
+    return label.strip(), read_box(corners, image, path)
 
 
-def read_box(text, picture, path):
-    """[xmin, ymin, xmax, ymax] in the picture's pixels of "xmin,ymin,xmax,ymax". Raises UserError where it lies
-    outside the picture or has no area."""
+def read_box(text, image, path):
+    """[xmin, ymin, xmax, ymax] in the image's pixels of "xmin,ymin,xmax,ymax". Raises UserError where it lies
+    outside the image or has no area."""
     try:
         left, top, right, bottom = box = [finite_number(word) for word in text.split(",")]
     except ValueError:
         raise UserError(f"{text!r} is not a box", path, "write xmin,ymin,xmax,ymax in pixels, an object's label before them"
                         ) from None
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-        raise UserError(f"the box {text} has no area or lies outside the picture of {width} x {height}", path,
+        raise UserError(f"the box {text} has no area or lies outside the image of {width} x {height}", path,
                         "write xmin,ymin,xmax,ymax in pixels")
     return box
 

@@ -12,7 +12,7 @@ from gluon_bof.paper.figures.page import BLUE, COLOURS, Drawn, new_figure, ORANG
 from gluon_bof.runs.config import read_config
 
 RECIPE = TABLES[2].row("cosine").paper.options  # "YOLOv3 training on Pascal VOC … batch size 64"
-PICTURES = 5011 + 11540  # of Pascal VOC 2007 and 2012 trainval
+IMAGES = 5011 + 11540  # of Pascal VOC 2007 and 2012 trainval
 MODES = {"step": BLUE, "cosine": ORANGE}
 
 
@@ -20,8 +20,8 @@ def add_flags(parser):
     """Flags of Figure 6."""
     parser.add_argument("--runs", nargs="+", default=[], metavar="RUN", help="runs whose validation mAP is compared [none]")
     parser.add_argument("--epochs", type=int, default=RECIPE.epochs, help=f"[{RECIPE.epochs}]")
-    parser.add_argument("--batches", type=int, default=PICTURES // RECIPE.batch_size,
-                        help=f"iterations an epoch [{PICTURES // RECIPE.batch_size}: {PICTURES} pictures in batches of "
+    parser.add_argument("--batches", type=int, default=IMAGES // RECIPE.batch_size,
+                        help=f"iterations an epoch [{IMAGES // RECIPE.batch_size}: {IMAGES} images in batches of "
                              f"{RECIPE.batch_size}]")
     parser.add_argument("--lr", type=float, default=RECIPE.lr, help=f"[{RECIPE.lr}]")
     parser.add_argument("--warmup-epochs", type=int, default=RECIPE.warmup_epochs, help=f"[{RECIPE.warmup_epochs}]")

@@ -10,23 +10,23 @@ import time
 from typing import NamedTuple
 
 from gluon_bof.commands.evaluate import read_arguments
-from gluon_bof.data.images import finite_number, read_picture
+from gluon_bof.data.images import finite_number, read_image
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.evaluate import evaluate
 from gluon_bof.options.flags import integers
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.paper.figures.classes import METRICS
-from gluon_bof.paper.figures.page import COLOURS, Drawn, GREY, label_points, new_figure, settle
+from gluon_bof.paper.figures.page import COLOURS, Drawn, GREY, label_points, new_figure, fit_labels
 from gluon_bof.paper.figures.weights import kind_of, names_of, open_weights, validation_set
 
 ROUNDS = 5
-LEAST_SECONDS = 1.0  # of a measurement
-PICTURES = 16
+MIN_SECONDS = 1.0  # of a measurement
+IMAGES = 16
 PAPER_METRIC = "coco"
 
 
 class Point(NamedTuple):
-    """A detector: accuracy is a fraction, throughput pictures a second; points of one series are joined."""
+    """A detector: accuracy is a fraction, throughput images a second; points of one series are joined."""
 
     name: str
     accuracy: float
@@ -41,7 +41,7 @@ def add_flags(parser):
     parser.add_argument("--runs", nargs="+", default=[], metavar="WEIGHTS",
                         help="runs' folders or .params files: each is evaluated, and measured on this machine")
     parser.add_argument("--sizes", default="", help="YOLOv3: the sides in pixels at which it is evaluated [the run's own]")
-    parser.add_argument("--points", metavar="CSV", help="further points: name, map (a fraction), throughput (pictures a second), "
+    parser.add_argument("--points", metavar="CSV", help="further points: name, map (a fraction), throughput (images a second), "
                                                         "and if wanted series and metric (coco, voc07 or voc)")
     parser.add_argument("--paper", action="store_true", help="also draw Table 4's AP, of which the paper tells no throughput")
 
@@ -67,10 +67,10 @@ def draw(given):
     for row in papers:
         axis.axhline(row.number / 100, color=GREY, linewidth=0.9, linestyle="--" if row.key.endswith("orig") else "-")
     axis.margins(x=0.12, y=0.12)
-    axis.set(xlabel="pictures a second", ylabel=f"mean AP ({METRICS[metric]})" if metric else "mean AP")
+    axis.set(xlabel="images a second", ylabel=f"mean AP ({METRICS[metric]})" if metric else "mean AP")
     if any(series):
         figure.legend(loc="outside upper center", ncols=4)
-    settle(figure)
+    fit_labels(figure)
     label_points(axis, [_place(point) for point in points], [point.name for point in points], lines,
                  [(row.number / 100, f"{row.name} (the paper, Table 4)") for row in papers])
     rows = [(point.name, point.series, point.accuracy, point.throughput, point.metric, point.source) for point in points]
@@ -119,13 +119,13 @@ def read_points(path):
             raise UserError(f"line {number}: {error}", path, remedy) from None
         if not (0 <= accuracy <= 1 and throughput > 0 and point.metric in ("", *METRICS)):
             raise UserError(f"line {number}: map is a fraction in [0, 1], throughput above 0, metric one of "
-                            f"{', '.join(METRICS)}", path, "mend the table")
+                            f"{', '.join(METRICS)}", path, "fix the table")
         points.append(point)
     return points
 
 
 def measured_points(given):
-    """[Point] of runs, evaluated on their validation sets; throughput is measured picture by picture, in turn."""
+    """[Point] of runs, evaluated on their validation sets; throughput is measured image by image, in turn."""
     sizes = integers(given.sizes, "--sizes")
     if any(size < 32 or size % 32 for size in sizes):
         raise UserError(f"--sizes {given.sizes}: not all are multiples of 32", remedy="for example 320,416,608")
@@ -136,31 +136,31 @@ def measured_points(given):
             flags = [*given.evaluation, *(["--data-shape", str(size)] if size else [])]
             found = evaluate(*read_arguments([weights, *flags]))
             trials.append((f"{name} {size}" if size else name, name if size else "", found, *open_weights(weights, flags)))
-    speeds = throughputs([(detector, _some_pictures(options)) for *_, detector, options in trials])
+    speeds = throughputs([(detector, _some_images(options)) for *_, detector, options in trials])
     return [Point(name, found["map"], speed, series, found["metric"], f"{found['weights']} on {found['dataset']}, measured on "
                                                                      f"{detector.device}")
             for (name, series, found, detector, _), speed in zip(trials, speeds)]
 
 
 def throughputs(sides):
-    """Pictures a second of each (detector, pictures): the median of rounds in which all are measured in turn, so that what
+    """Images a second of each (detector, images): the median of rounds in which all are measured in turn, so that what
     else the machine does meets them alike."""
-    for detector, pictures in sides:
-        detector.detect(pictures)  # settles every shape
+    for detector, images in sides:
+        detector.detect(images)  # settles every shape
     rounds = []
     for number in range(ROUNDS):
         print(f"measuring throughput, round {number + 1} of {ROUNDS}", file=sys.stderr)
-        rounds.append([_pictures_per_second(*side) for side in sides])
+        rounds.append([_images_per_second(*side) for side in sides])
     return [statistics.median(values) for values in zip(*rounds)]
 
 
-def _pictures_per_second(detector, pictures):
+def _images_per_second(detector, images):
     done, began = 0, time.perf_counter()
-    while time.perf_counter() - began < LEAST_SECONDS:
-        detector.detect(pictures)
-        done += len(pictures)
+    while time.perf_counter() - began < MIN_SECONDS:
+        detector.detect(images)
+        done += len(images)
     return done / (time.perf_counter() - began)
 
 
-def _some_pictures(options):
-    return [read_picture(record.path) for record in validation_set(options).records[:PICTURES]]
+def _some_images(options):
+    return [read_image(record.path) for record in validation_set(options).records[:IMAGES]]

@@ -14,14 +14,14 @@ from gluon_bof.runs.folder import checkpoints
 from gluon_bof.weights.formats import params as params_format
 
 FORMAT = "gluon_bof checkpoint 1"
-LONGEST_HEADER = 1 << 26  # bytes; a foreign file may hold no line's end
+MAX_HEADER = 1 << 26  # bytes; a foreign file may hold no line's end
 
 
 def read_checkpoint(path):
     """(meta, {name: array}) of a checkpoint. Raises UserError for one that is torn or no checkpoint."""
     try:
         with open(path, "rb") as file:
-            line, payload = file.readline(LONGEST_HEADER), file.read()
+            line, payload = file.readline(MAX_HEADER), file.read()
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})", path, "check the path") from None
     try:

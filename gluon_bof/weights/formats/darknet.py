@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-FIELDS = struct.Struct("<iii")  # major, minor, revision; then the number of pictures seen, of 32 or 64 bits
+FIELDS = struct.Struct("<iii")  # major, minor, revision; then the number of images seen, of 32 or 64 bits
 VALUE = np.dtype("<f4")
 YOLO3, DARKNET = "yolov3", "darknet53"
 # networks by their number of values; a detector has so many more for each class and for the five numbers of a box
@@ -16,7 +16,7 @@ CLASSIFIER_VALUES = BACKBONE_VALUES + 1000 * 1025  # darknet53.weights: ImageNet
 EACH, EACH_OF_TINY = 3 * (1025 + 513 + 257), 3 * (513 + 257)
 DETECTORS = {YOLO3: (61_544_032, EACH), "yolov3-spp": (62_594_656, EACH), "yolov4": (63_971_680, EACH),
              "yolov3-tiny": (8_662_384, EACH_OF_TINY), "yolov4-tiny": (5_866_464, EACH_OF_TINY)}
-MOST_CLASSES = 10_000
+MAX_CLASSES = 10_000
 
 
 class Header(NamedTuple):
@@ -58,7 +58,7 @@ def network_of(count):
         return DARKNET, 0 if count == BACKBONE_VALUES else 1000
     for name, (fixed, each) in DETECTORS.items():
         numbers, rest = divmod(count - fixed, each)
-        if rest == 0 and 5 < numbers <= 5 + MOST_CLASSES:
+        if rest == 0 and 5 < numbers <= 5 + MAX_CLASSES:
             return name, numbers - 5
     return None, 0
 

@@ -11,7 +11,7 @@ DENSE_STORAGE = 0
 CPU = 1
 TYPES = {0: np.float32, 1: np.float64, 2: np.float16, 3: np.uint8, 4: np.int32, 5: np.int8, 6: np.int64, 7: np.bool_}
 FLAGS = {np.dtype(kind): flag for flag, kind in TYPES.items()}
-MOST_DIMENSIONS = 16
+MAX_DIMENSIONS = 16
 
 
 class _Cursor:
@@ -71,7 +71,7 @@ def _array(cursor):
     if magic != DENSE_V1 and cursor.number("i") != DENSE_STORAGE:
         raise ValueError(f"the array at byte {cursor.at} is sparse")
     dimensions = cursor.number("i")
-    if not 0 <= dimensions <= MOST_DIMENSIONS:
+    if not 0 <= dimensions <= MAX_DIMENSIONS:
         raise ValueError(f"the array at byte {cursor.at} has {dimensions} dimensions")
     shape = cursor.fields(f"{dimensions}q")
     if dimensions == 0 and magic != DENSE_V3:

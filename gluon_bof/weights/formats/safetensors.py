@@ -12,12 +12,12 @@ from safetensors import SafetensorError, safe_open
 from gluon_bof.errors import UserError
 from gluon_bof.weights.formats.params import LIST_MAGIC
 
-FRACTIONS = ("F64", "F32", "F16")  # types that NumPy reads; it knows no BF16
-MOST_BYTES = 8 << 30  # no network here has a tenth of it, and some files are read whole
-OTHERS = {b"PK\3\4": "a zip archive, as PyTorch and NumPy write them, and is not read",
+FLOAT_TYPES = ("F64", "F32", "F16")  # types that NumPy reads; it knows no BF16
+MAX_BYTES = 8 << 30  # no network here has a tenth of it, and some files are read whole
+FOREIGN_MAGIC = {b"PK\3\4": "a zip archive, as PyTorch and NumPy write them, and is not read",
           b"\x80": "a pickle, which can run code, and is not read",
           LIST_MAGIC.to_bytes(8, "little"): "a file of MXNet parameters, which needs no import"}
-AGAIN = "download it again and compare sizes or checksums"
+REDOWNLOAD_REMEDY = "download it again and compare sizes or checksums"
 
 
 class Entry(NamedTuple):
@@ -33,7 +33,7 @@ def beginning(path, count):
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise UserError("this is no file of weights", path, "check the path")
-        if status.st_size > MOST_BYTES:
+        if status.st_size > MAX_BYTES:
             raise UserError(f"{status.st_size} bytes are more than any network here has", path, "check the path")
         with open(path, "rb") as file:
             return file.read(count)
@@ -50,7 +50,7 @@ def is_safetensors(path):
     # a length, then a JSON object; in a Darknet file that would be a revision 123 of some version x.0
     if ending == ".safetensors" or (ending != ".weights" and start[4:] == b"\0\0\0\0{"):
         return True
-    for first, what in OTHERS.items():
+    for first, what in FOREIGN_MAGIC.items():
         if start.startswith(first):
             raise UserError(f"this is {what}", path, "give a .weights or .safetensors file")
     return False
@@ -67,7 +67,7 @@ def read_header(path):
 
 
 def read_arrays(path, names):
-    """{name: float32 array} of entries of a type in FRACTIONS. Raises ValueError as `read_header`."""
+    """{name: float32 array} of entries of a type in FLOAT_TYPES. Raises ValueError as `read_header`."""
     try:
         with safe_open(path, "numpy") as file:
             return {name: file.get_tensor(name).astype(np.float32) for name in names}

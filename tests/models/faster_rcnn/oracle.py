@@ -1,4 +1,4 @@
-"""GluonCV's Faster R-CNN on the same weights and the same pictures, to compare with."""
+"""GluonCV's Faster R-CNN on the same weights and the same images, to compare with."""
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,7 +16,7 @@ from gluoncv.model_zoo.rcnn.faster_rcnn.data_parallel import ForwardBackwardTask
 from gluoncv.model_zoo.rcnn.rpn.rpn_target import RPNTargetGenerator
 
 CLASSES = ("circle", "cross", "ring")
-MOST_BOXES = 8
+MAX_BOXES = 8
 SMALL = ("--dataset voc --network resnet18_v1b --pretrained-base no --image-short 96 --image-max-size 160 --rpn-channel 32 "
          "--rpn-min-size 4 --rpn-train-pre-nms 300 --rpn-train-post-nms 100 --rcnn-num-samples 32 --anchor-scales {scales} "
          "--rpn-test-pre-nms 200 --rpn-test-post-nms 50 --num-fpn-filters 16 --num-box-head-dense-filters 32 "
@@ -54,7 +54,7 @@ def pair(kind, batch):
         network_module.FasterRCNN = lambda *arguments, samples, positive_iou, positive_share, **keywords: (
             network_module.GluonCVFasterRCNN(*arguments, num_sample=samples, pos_iou_thresh=positive_iou,
                                              pos_ratio=positive_share, per_device_batch_size=batch,
-                                             max_num_gt=MOST_BOXES, **keywords))
+                                             max_num_gt=MAX_BOXES, **keywords))
         theirs = build_faster_rcnn(options, CLASSES, [mx.cpu()])
     finally:
         network_module.FasterRCNN = own_class
@@ -69,9 +69,9 @@ def pair(kind, batch):
 def draw_batch(rng, sizes, canvas, boxes_each):
     """(x (B, 3, H, W) 0 in the padding, truth (B, M, 6) of weight 1)."""
     x = np.zeros((len(sizes), 3) + canvas, np.float32)
-    truth = np.full((len(sizes), MOST_BOXES, 6), -1, np.float32)
-    for picture, rows, (height, width), count in zip(x, truth, sizes, boxes_each):
-        picture[:, :height, :width] = rng.normal(size=(3, height, width))
+    truth = np.full((len(sizes), MAX_BOXES, 6), -1, np.float32)
+    for image, rows, (height, width), count in zip(x, truth, sizes, boxes_each):
+        image[:, :height, :width] = rng.normal(size=(3, height, width))
         sides = rng.uniform(12, 70, (count, 2))
         corner = rng.uniform(0, 1, (count, 2)) * (np.array([width, height]) - sides)
         rows[:count, :4] = np.hstack([corner, corner + sides])
@@ -94,10 +94,10 @@ def official_anchor_targets(network, x_shape, sizes, truth, seed):
 
 
 def official_keys(network, batch, seed):
-    """What GluonCV's region sampler draws after mx.random.seed(seed), (B, P + MOST_BOXES)."""
+    """What GluonCV's region sampler draws after mx.random.seed(seed), (B, P + MAX_BOXES)."""
     mx.nd.waitall()
     mx.random.seed(seed)
-    count = network.sampler._num_proposal + MOST_BOXES
+    count = network.sampler._num_proposal + MAX_BOXES
     return mx.nd.stack(*[mx.nd.random.uniform(0, 1, shape=(count,)) for _ in range(batch)])
 
 
@@ -110,7 +110,7 @@ def gradients_of(network):
 
 @contextmanager
 def roi_align_of_the_gpu():
-    """MXNet's ROIAlign gives 0 for the picture number -1 on a GPU and reads foreign memory on the CPU: be the GPU."""
+    """MXNet's ROIAlign gives 0 for the image number -1 on a GPU and reads foreign memory on the CPU: be the GPU."""
     of_the_cpu = mx.nd.contrib.ROIAlign
 
     def roi_align(features, rois, *arguments, **keywords):
@@ -139,7 +139,7 @@ def official_step(network, x, truth, targets, seed, mix_ratio, rpn_rho, head_rho
 
 
 def our_anchor_rows(grid, truth, sizes, canvas, seed, weights=None):
-    """(B, 256, 7) with the seed that `official_anchor_targets` takes; weights: of background, one a picture."""
+    """(B, 256, 7) with the seed that `official_anchor_targets` takes; weights: of background, one an image."""
     rng = np.random.RandomState(seed)
     weights = weights or [1.0] * len(sizes)
     return np.stack([anchor_targets(grid, rows[rows[:, 4] >= 0], size, canvas, rng, weight)

@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 
 from gluon_bof.data.loader import training_loader
-from gluon_bof.data.sampler import BatchDraws
-from gluon_bof.data.shared_memory import wire_pictures
+from gluon_bof.data.sampler import BatchSampler
+from gluon_bof.data.shared_memory import stack_to_shared
 from gluon_bof.data.transforms import ShortSide
 from gluon_bof.data.voc import load_voc
 from gluon_bof.freebies.augmentation import Augmentation
 from gluon_bof.freebies.mixup import MixRatio
 from gluon_bof.models.faster_rcnn.anchors import AnchorGrid
-from gluon_bof.models.faster_rcnn.batch import DrawnPictures, RegionBatch
+from gluon_bof.models.faster_rcnn.batch import KeyedImages, RegionBatch
 from tests.tiny_sets import write_voc_set
 
 GRID = AnchorGrid((16,), 16, (1, 2), (0.5, 1, 2))
@@ -18,15 +18,15 @@ GRID = AnchorGrid((16,), 16, (1, 2), (0.5, 1, 2))
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    wide = write_voc_set(tmp_path_factory.mktemp("wide"), pictures=6, width=140, height=90)
-    high = write_voc_set(tmp_path_factory.mktemp("high"), pictures=6, width=90, height=120, seed=1)
+    wide = write_voc_set(tmp_path_factory.mktemp("wide"), images=6, width=140, height=90)
+    high = write_voc_set(tmp_path_factory.mktemp("high"), images=6, width=90, height=120, seed=1)
     return [record for root in (wide, high) for record in load_voc(str(root), "train").records]
 
 
 def batches(records, workers, mix=None, one_ratio=False, weighted=True):
-    draws = BatchDraws(len(records), 2, 5, (64,), mix=mix, mix_until=1)
-    dataset = DrawnPictures(records, Augmentation(False, False, False, True, False, 1), weighted, fit=ShortSide(100))
-    loader = training_loader(dataset, draws, workers,
+    sampler = BatchSampler(len(records), 2, 5, (64,), mix=mix, mix_until=1)
+    dataset = KeyedImages(records, Augmentation(False, False, False, True, False, 1), weighted, fit=ShortSide(100))
+    loader = training_loader(dataset, sampler, workers,
                              batchify=lambda shared: RegionBatch(shared, GRID, 50, one_ratio))
     return [[array.asnumpy() for array in arrays] for *arrays, _ in loader]
 
@@ -39,11 +39,11 @@ def test_the_workers_number_changes_no_bit(records):
                 assert a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
-def test_pictures_are_bytes_padded_to_the_largest_and_sizes_say_where_they_end(records):
-    for pictures, truths, sizes, anchors, keys in batches(records, 0):
-        assert pictures.dtype == np.uint8 and sizes.shape == (2, 3) and anchors.shape == (2, 256, 7)
+def test_images_are_bytes_padded_to_the_largest_and_sizes_say_where_they_end(records):
+    for images, truths, sizes, anchors, keys in batches(records, 0):
+        assert images.dtype == np.uint8 and sizes.shape == (2, 3) and anchors.shape == (2, 256, 7)
         assert keys.shape == (2, 50 + truths.shape[1]) and (sizes[:, 2] == 1).all()
-        assert tuple(sizes[:, :2].max(axis=0)) == pictures.shape[1:3]
+        assert tuple(sizes[:, :2].max(axis=0)) == images.shape[1:3]
         assert (sizes[:, :2].min(axis=1) == 64).all() and (sizes[:, :2].max(axis=1) <= 100).all()
 
 
@@ -60,6 +60,6 @@ def test_one_ratio_for_everything_halves_background_too(records):
 
 
 def test_padding_has_the_colour_that_normalises_to_about_0():
-    canvas = wire_pictures([np.zeros((4, 6, 3), np.uint8), np.zeros((5, 3, 3), np.uint8)], False).asnumpy()
+    canvas = stack_to_shared([np.zeros((4, 6, 3), np.uint8), np.zeros((5, 3, 3), np.uint8)], False).asnumpy()
     assert canvas.shape == (2, 5, 6, 3) and (canvas[0, 4:] == (124, 116, 104)).all() and (canvas[0, :4] == 0).all()
     assert (canvas[1, :, 3:] == (124, 116, 104)).all()

@@ -43,7 +43,7 @@ def test_even_mixup_with_one_ratio_is_gluoncvs(kind):
 
 
 def small_case(rng, classes=3):
-    """(arguments of FasterRCNNLoss but for the sampled anchors, sampled anchors) of two pictures, with unused rows."""
+    """(arguments of FasterRCNNLoss but for the sampled anchors, sampled anchors) of two images, with unused rows."""
     logits, boxes = rng.normal(size=(2, 20)), rng.normal(size=(2, 20, 4))
     label = np.array([[0, 2, -1, 1, 3], [0, 0, -1, -1, 2]])
     weight = np.array([[1, 0.3, 0, 0.7, 0.3], [1, 1, 0, 0, 0.7]])
@@ -78,7 +78,7 @@ def by_hand(arguments, rows, positive, negative, rpn_rho, head_rho):
                 losses[2, b] -= weight[b, s] * (soft * log_p).sum()
         for q in range(3):
             losses[3, b] += box_weight[b, q] * huber(predicted[b, q] - target[b, q], head_rho)
-    return losses * 2 / np.array([[8], [8], [7], [7]])  # pictures over sampled anchors (5 + 3) and regions (4 + 3)
+    return losses * 2 / np.array([[8], [8], [7], [7]])  # images over sampled anchors (5 + 3) and regions (4 + 3)
 
 
 @pytest.mark.parametrize("smoothing", (Smoothing(), equation_3(0.1, 4)), ids=("hard", "smoothed"))
@@ -129,9 +129,9 @@ def test_a_rho_of_0_is_the_absolute_value_with_a_finite_gradient_at_0():
 
 
 def test_padding_is_0_for_the_network():
-    pictures = mx.nd.array(np.random.default_rng(0).integers(0, 255, (2, 8, 9, 3)), dtype="uint8")
-    seen = NormalisePadded()(pictures, mx.nd.array([[8, 9, 1], [5, 4, 1]])).asnumpy()
-    whole = Normalise()(pictures).asnumpy()
+    images = mx.nd.array(np.random.default_rng(0).integers(0, 255, (2, 8, 9, 3)), dtype="uint8")
+    seen = NormalisePadded()(images, mx.nd.array([[8, 9, 1], [5, 4, 1]])).asnumpy()
+    whole = Normalise()(images).asnumpy()
     np.testing.assert_array_equal(seen[0], whole[0])
     np.testing.assert_array_equal(seen[1, :, :5, :4], whole[1, :, :5, :4])
     assert (seen[1, :, 5:] == 0).all() and (seen[1, :, :, 4:] == 0).all()

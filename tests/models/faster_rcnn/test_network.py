@@ -118,19 +118,19 @@ def test_a_foreign_backbone_is_refused_by_name(tmp_path):
         load_backbone(network, path)
 
 
-def test_a_detector_gives_boxes_in_the_pictures_own_pixels():
+def test_a_detector_gives_boxes_in_the_images_own_pixels():
     options = oracle.small_options("pyramid")
     detector = Detector(build_network(options, oracle.CLASSES, [mx.cpu()]), options, mx.cpu())
     oracle.filled(detector.network)
-    picture = np.random.default_rng(0).integers(0, 255, (300, 500, 3)).astype(np.uint8)
-    (found,) = detector.detect([picture])
+    image = np.random.default_rng(0).integers(0, 255, (300, 500, 3)).astype(np.uint8)
+    (found,) = detector.detect([image])
     assert len(found.boxes) and (found.boxes >= 0).all()
     assert (found.boxes <= [500, 300, 500, 300]).all() and (np.diff(found.scores) <= 0).all()
     assert set(found.classes) <= {0, 1, 2}
 
 
 @pytest.mark.parametrize("words", ("--dataset voc", "--dataset voc --network resnet18_v1b --use-fpn"))
-def test_a_picture_may_have_fewer_anchors_than_proposals_are_asked_for(words):
+def test_a_image_may_have_fewer_anchors_than_proposals_are_asked_for(words):
     options = options_of(words)
     network = build_network(options, oracle.CLASSES, [mx.cpu()])
     _, _, boxes = network(mx.nd.zeros((1, 3, 32, 48)))  # GluonCV's fails here
@@ -138,7 +138,8 @@ def test_a_picture_may_have_fewer_anchors_than_proposals_are_asked_for(words):
 
 
 def test_an_untrained_pyramid_has_usable_running_statistics():
-    network = build_network(options_of("--dataset voc --network resnet18_v1b --use-fpn --norm-layer syncbn"), ["cell"], [mx.cpu()])
+    options = options_of("--dataset voc --network resnet18_v1b --use-fpn --norm-layer syncbn")
+    network = build_network(options, ["cell"], [mx.cpu()])
     statistics = {name: parameter.data().asnumpy() for name, parameter in network.collect_params(".*moving_").items()}
     assert len([name for name in statistics if name.startswith("P")]) == 18  # two for each of the nine in the pyramid
     for name, values in statistics.items():

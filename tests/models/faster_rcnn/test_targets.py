@@ -86,19 +86,19 @@ def test_a_padded_canvas_numbers_the_same_anchors(levels):
                                     for where, rows in ((size, tight), (canvas, padded))))
 
 
-def test_a_picture_without_boxes_gives_background_only():
+def test_a_image_without_boxes_gives_background_only():
     grid = AnchorGrid((16,), 16, (2, 4), RATIOS)
     rows = anchor_targets(grid, np.zeros((0, 6), np.float32), (300, 300), (300, 300), np.random.RandomState(0))
     assert (rows[:, 0] >= 0).all() and (rows[:, 1] == 0).all() and (rows[:, 2] == 1).all()
 
 
-def test_a_picture_that_holds_no_anchor_gives_none():
+def test_a_image_that_holds_no_anchor_gives_none():
     grid = AnchorGrid((16,), 16, (32,), RATIOS)
     truth = random_truth(np.random.default_rng(0), 60, 60, 2)
     assert (anchor_targets(grid, truth, (60, 60), (60, 60), np.random.RandomState(0)) == -1).all()
 
 
-PROPOSALS, SAMPLES, SHARE, MOST_BOXES = 200, 64, 0.25, 8
+PROPOSALS, SAMPLES, SHARE, MAX_BOXES = 200, 64, 0.25, 8
 
 
 def proposals_near(rng, truth, batch):
@@ -115,7 +115,7 @@ def proposals_near(rng, truth, batch):
 @pytest.mark.parametrize("batch, spread", ((1, 1.0), (1, 8.0), (2, 1.0), (3, 5.0)))
 def test_regions_and_their_targets_are_gluoncvs(batch, spread, hybrid):
     rng = np.random.default_rng(batch)
-    truth = np.full((batch, MOST_BOXES, 6), -1, np.float32)
+    truth = np.full((batch, MAX_BOXES, 6), -1, np.float32)
     for number, rows in enumerate(truth):
         rows[:number + 3] = random_truth(rng, 300, 400, number + 3)
         rows[:number + 3, 4] = rng.integers(5, size=number + 3)
@@ -126,7 +126,7 @@ def test_regions_and_their_targets_are_gluoncvs(batch, spread, hybrid):
 
     mx.nd.waitall()
     mx.random.seed(batch)
-    official = RCNNTargetSampler(batch, PROPOSALS, SAMPLES, 0.5, SHARE, MOST_BOXES)
+    official = RCNNTargetSampler(batch, PROPOSALS, SAMPLES, 0.5, SHARE, MAX_BOXES)
     expected = official(*arrays)
     generator = RCNNTargetGenerator(5, int(SAMPLES * SHARE), batch)
     generator.initialize()
@@ -134,7 +134,7 @@ def test_regions_and_their_targets_are_gluoncvs(batch, spread, hybrid):
 
     mx.nd.waitall()
     mx.random.seed(batch)
-    keys = mx.nd.stack(*[mx.nd.random.uniform(0, 1, shape=(PROPOSALS + MOST_BOXES,)) for _ in range(batch)])
+    keys = mx.nd.stack(*[mx.nd.random.uniform(0, 1, shape=(PROPOSALS + MAX_BOXES,)) for _ in range(batch)])
     sampler, targets = RegionSampler(SAMPLES, 0.5, SHARE), RegionTargets(int(SAMPLES * SHARE))
     if hybrid:
         sampler.hybridize()

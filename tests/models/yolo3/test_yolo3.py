@@ -32,10 +32,10 @@ def networks(tmp_path_factory):
     return ours, official
 
 
-def random_truth(seed, size, mixed, pictures=3, most=9, rows=16):
-    """(B, M, 6) with clashes: the last box of each picture repeats the first, another shares its centre and shape."""
+def random_truth(seed, size, mixed, images=3, most=9, rows=16):
+    """(B, M, 6) with clashes: the last box of each image repeats the first, another shares its centre and shape."""
     rng = np.random.default_rng(seed)
-    truth = np.full((pictures, rows, 6), -1, np.float32)
+    truth = np.full((images, rows, 6), -1, np.float32)
     for boxes in truth:
         count = rng.integers(3, most + 1)
         corner = rng.uniform(0, size * 0.9, (count, 2))
@@ -60,15 +60,15 @@ def dense(truth, size):
     """Our per-box targets written out per prediction, as the official generator returns them."""
     grid = grid_on(mx.cpu(), size)
     position, centre, scale, box_weight, class_id, weight = (t.asnumpy() for t in BoxTargets()(truth, grid.anchors))
-    pictures, predictions = len(position), grid.cells.shape[1]
-    objectness = np.zeros((pictures, predictions, 1))
-    centres, scales, weights = (np.zeros((pictures, predictions, 2)) for _ in range(3))
-    classes = np.full((pictures, predictions, len(CLASSES)), -1.0)
-    for picture, box in zip(*np.nonzero(weight)):
-        at = picture, int(position[picture, box])
-        objectness[at] = weight[picture, box]
-        centres[at], scales[at], weights[at] = centre[picture, box], scale[picture, box], box_weight[picture, box]
-        classes[at] = np.arange(len(CLASSES)) == class_id[picture, box]
+    images, predictions = len(position), grid.cells.shape[1]
+    objectness = np.zeros((images, predictions, 1))
+    centres, scales, weights = (np.zeros((images, predictions, 2)) for _ in range(3))
+    classes = np.full((images, predictions, len(CLASSES)), -1.0)
+    for image, box in zip(*np.nonzero(weight)):
+        at = image, int(position[image, box])
+        objectness[at] = weight[image, box]
+        centres[at], scales[at], weights[at] = centre[image, box], scale[image, box], box_weight[image, box]
+        classes[at] = np.arange(len(CLASSES)) == class_id[image, box]
     return objectness, centres, scales, weights, classes
 
 
@@ -95,14 +95,14 @@ def test_losses_and_gradients_equal_the_official_ones(networks, mixed, smooth):
     ours, official = networks
     size, rng = 128, np.random.default_rng(5)
     truth = random_truth(11, size, mixed)
-    pictures = mx.nd.array(rng.integers(0, 256, (3, size, size, 3)), dtype="uint8")
+    images = mx.nd.array(rng.integers(0, 256, (3, size, size, 3)), dtype="uint8")
     graph = TrainingGraph(ours, YOLOv3Loss(len(CLASSES), gluoncv_variant(len(CLASSES)) if smooth
                                            else equation_3(0, len(CLASSES))))
-    normalised = mx.nd.image.normalize(mx.nd.image.to_tensor(pictures), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    normalised = mx.nd.image.normalize(mx.nd.image.to_tensor(images), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     targets = official_targets(official, truth, size)
     official._target_generator._label_smooth = smooth
     with autograd.record():
-        losses = graph(pictures, truth, *grid_on(mx.cpu(), size))
+        losses = graph(images, truth, *grid_on(mx.cpu(), size))
         total = mx.nd.add_n(*losses)
     total.backward()
     with autograd.record():
@@ -143,7 +143,7 @@ def test_predictions_near_a_box_are_not_punished(networks):
     assert without[0].asscalar() > losses[0].asscalar() + 0.5
 
 
-def test_a_picture_without_boxes_has_only_an_objectness_loss(networks):
+def test_a_image_without_boxes_has_only_an_objectness_loss(networks):
     truth = mx.nd.full((2, 8, 6), -1)
     with autograd.record():
         raw = networks[0](mx.nd.random.uniform(-1, 1, (2, 3, 64, 64)))
@@ -155,9 +155,9 @@ def test_a_picture_without_boxes_has_only_an_objectness_loss(networks):
 
 def test_detections_equal_the_official_networks(networks, tmp_path):
     ours, official = networks
-    pictures = mx.nd.array(np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3)), dtype="uint8")
-    normalised = mx.nd.image.normalize(mx.nd.image.to_tensor(pictures), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    for mine, theirs in zip(InferenceGraph(ours)(pictures), official(normalised)):
+    images = mx.nd.array(np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3)), dtype="uint8")
+    normalised = mx.nd.image.normalize(mx.nd.image.to_tensor(images), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    for mine, theirs in zip(InferenceGraph(ours)(images), official(normalised)):
         np.testing.assert_allclose(mine.asnumpy(), theirs.asnumpy(), atol=1e-4)
     official.save_parameters(str(tmp_path / "theirs.params"))
     load_weights(ours, str(tmp_path / "theirs.params"))
@@ -166,13 +166,13 @@ def test_detections_equal_the_official_networks(networks, tmp_path):
 def test_hybridised_graphs_give_the_same_numbers(networks):
     ours = networks[0]
     truth = random_truth(2, 96, True)
-    pictures = mx.nd.array(np.random.default_rng(1).integers(0, 256, (3, 96, 96, 3)), dtype="uint8")
+    images = mx.nd.array(np.random.default_rng(1).integers(0, 256, (3, 96, 96, 3)), dtype="uint8")
     results = []
     for hybrid in (False, True):
         graph = TrainingGraph(ours, YOLOv3Loss(len(CLASSES)))
         graph.hybridize(hybrid, static_alloc=True)
         with autograd.record():
-            results.append([loss.asnumpy() for loss in graph(pictures, truth, *grid_on(mx.cpu(), 96))])
+            results.append([loss.asnumpy() for loss in graph(images, truth, *grid_on(mx.cpu(), 96))])
         graph.hybridize(False)
     np.testing.assert_allclose(results[0], results[1], rtol=1e-5)
 
