@@ -1,6 +1,7 @@
 # make train [GPUS=0,1] [SEED=0] [ARGS="--epochs 3"]   train YOLOv3 on the embedded set, every freebie on
 # make test [ARGS="tests/data"]                        run the tests
-# Both first make .venv and install into it, once; PYTHON=python3.10 names the Python to make it with.
+# make lint                                            hold the code against ruff's rules
+# All first make .venv and install into it, once; PYTHON=python3.10 names the Python to make it with.
 
 # The stamp is written last, so an interrupted installation leaves none. It carries the name of the Python that was asked
 # for: another PYTHON makes .venv anew, and no PYTHON takes what is there.
@@ -10,12 +11,15 @@ else
 STAMP := $(or $(firstword $(wildcard .venv/installed-by-*)),.venv/installed-by-default)
 endif
 
-.PHONY: train test install
+.PHONY: train test lint install
 train: $(STAMP)
 	.venv/bin/python train_yolo3.py $(if $(GPUS),--gpus $(GPUS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 test: $(STAMP)
 	.venv/bin/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+
+lint: $(STAMP)
+	.venv/bin/ruff check .
 
 install: $(STAMP)
 

@@ -42,10 +42,10 @@ class Ours:
 
     def __init__(self, options, found_set):
         from gluon_bof.data.loader import ValidationImages, validation_loader
-        from gluon_bof.models.build import eval_transform, inference_batch
-        self.options, self.set = options, found_set
-        self.loader = validation_loader(ValidationImages(found_set.records, eval_transform(options)), inference_batch(options),
-                                        options.num_workers)
+        from gluon_bof.models.build import models_of
+        self.options, self.set, models = options, found_set, models_of(options)
+        self.loader = validation_loader(ValidationImages(found_set.records, models.eval_transform(options)),
+                                        models.inference_batch(options), options.num_workers)
 
     def load(self, weights):
         from gluon_bof.inference.detector import load_detector
@@ -106,7 +106,7 @@ def settled_weights(options, found_set, path):
     """Write weights whose normalisation knows the mean and variance of these images, so that values neither die nor explode."""
     from gluon_bof.backend import autograd, gluon, mx
     from gluon_bof.data.loader import ValidationImages
-    from gluon_bof.models.build import eval_transform
+    from gluon_bof.models.build import models_of
     from gluon_bof.models.preprocess import Normalise
     from gluon_bof.models.yolo3.network import build_yolo3, set_objectness_prior
     from gluon_bof.weights.load import save_weights
@@ -116,7 +116,7 @@ def settled_weights(options, found_set, path):
             super().__init__(**dict(arguments, momentum=0.0))
 
     mx.random.seed(0)
-    images = ValidationImages(found_set.records, eval_transform(options))
+    images = ValidationImages(found_set.records, models_of(options).eval_transform(options))
     batch = mx.nd.array(np.stack([images[i][0] for i in range(min(8, len(images)))]), dtype=np.uint8)
     network = build_yolo3(options.network, found_set.classes, norm=(LastBatchOnly, {}))
     network.initialize()

@@ -49,8 +49,8 @@ class Ours:
         if kind == "rcnn":
             from gluon_bof.models.faster_rcnn.anchors import anchor_grid
             from gluon_bof.models.faster_rcnn.batch import KeyedImages, RegionBatch
-            from gluon_bof.options.faster_rcnn import FasterRcnnOptions, resolve
-            options = resolve(FasterRcnnOptions(dataset="voc"))
+            from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+            options = FasterRcnnOptions(dataset="voc").resolved()
             augmentation = Augmentation(False, False, False, True, False, cv2.INTER_LINEAR)
             self.images = KeyedImages(records, augmentation, fit=ShortSide(LONG))
             self.batch_of = functools.partial(RegionBatch, grid=anchor_grid(options), proposals=options.rpn_train_post_nms)
@@ -205,9 +205,7 @@ class Stages:
 def stages_of_ours():
     """(stage, module or class, names of its functions) of what a sample passes through."""
     from gluon_bof import boxes
-    from gluon_bof.data import images as images
-    from gluon_bof.data import loader
-    from gluon_bof.data import sampler as sampler
+    from gluon_bof.data import images, loader, sampler
     from gluon_bof.freebies import augmentation as augment
     from gluon_bof.models.faster_rcnn import batch
     return (("reading", images, "_read_bytes _is_cut_short"), ("decode", cv2, "imdecode"), ("channel order", cv2, "cvtColor"),

@@ -52,7 +52,7 @@ def nvidia_cards():
     if not shutil.which("nvidia-smi"):
         return []
     told = subprocess.run(["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"],
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True, check=False)
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
     return parse_cards(told.stdout)
 
 

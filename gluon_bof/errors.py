@@ -1,33 +1,90 @@
-"""Errors of the user: what is wrong, in which file, and the remedy. They end a command with exit status 2."""
+"""Errors of the user: what is wrong, in which file, and the remedy. They end a command with exit status 2. And warnings."""
+from __future__ import annotations
+
+import contextlib
 import functools
+import logging
+import os
+import re
 import sys
+from typing import Any, Callable, Iterable, Iterator
 
 EXIT_STATUS = 2
 INTERRUPTED = 130  # what a shell gives for Ctrl-C
+PIPE_CLOSED = 141  # and for a closed pipe
+LOGGER = logging.getLogger("gluon_bof")
+MAX_LISTED = 8  # names that a message lists
 
 
 class UserError(Exception):
     """Something the user can fix. `path` names the file at fault, `remedy` says what to do about it."""
 
-    def __init__(self, problem, path=None, remedy=None):
+    def __init__(self, problem: str, path: Any = None, remedy: str | None = None):
         super().__init__(problem, path, remedy)  # all three, so that it survives the way back from a worker process
         self.problem = problem
         self.path = path
         self.remedy = remedy
 
-    def __str__(self):
+    def __str__(self) -> str:
         text = f"{self.path}: {self.problem}" if self.path else str(self.problem)
         if self.remedy:
             text = f"{text}; {self.remedy}"
         return printable(" ".join(text.split()))  # one line, whatever the parts held
 
 
-def printable(text):
+def printable(text: str) -> str:
     """The text with escapes for what would steer a terminal."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-def user_facing(main):
+def abbreviate(names: Iterable[Any], most: int = MAX_LISTED) -> str:
+    """The first names, comma-separated, and how many more there are; "none" of none."""
+    names = list(map(str, names))
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more if names else "none"
+
+
+@contextlib.contextmanager
+def in_python() -> Iterator[None]:
+    """For functions that people call from Python: errors speak of arguments, such as label_smooth_eps, not of flags."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(*(_arguments(part) for part in (error.problem, error.path, error.remedy))) from None
+
+
+def _arguments(text):
+    if not isinstance(text, str):
+        return text
+    return re.sub(r"--([a-z][a-z0-9-]*[a-z0-9])", lambda match: match[1].replace("-", "_"), text)
+
+
+class _Early(logging.Handler):
+    """Warnings of before a run has its log: printed, and remembered for it."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.records = []
+
+    def emit(self, record):
+        self.records.append(record)
+        print(f"warning: {printable(record.getMessage())}", file=sys.stderr)
+
+
+def warn(message: str) -> None:
+    """A line for people, in the log of the run if there is one."""
+    LOGGER.warning("%s", message)
+
+
+def early_warnings() -> list[logging.LogRecord]:
+    """The warnings since the command began, whose handler is taken away: the run's log takes over."""
+    found = [handler for handler in LOGGER.handlers if isinstance(handler, _Early)]
+    for handler in found:
+        LOGGER.removeHandler(handler)
+    return [record for handler in found for record in handler.records]
+
+
+def user_facing(main: Callable[..., Any]) -> Callable[..., Any]:
     """Turn a `UserError`, and an operating system's refusal of a file, into one line on stderr and exit status 2."""
 
     @functools.wraps(main)
@@ -35,6 +92,8 @@ def user_facing(main):
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # a locale that knows few characters gets the others as numbers
                 stream.reconfigure(errors="backslashreplace")
+        if not LOGGER.handlers:
+            LOGGER.addHandler(_Early())
         try:
             return main(*args, **kwargs)
         except KeyboardInterrupt:
@@ -42,17 +101,17 @@ def user_facing(main):
             raise SystemExit(INTERRUPTED) from None
         except UserError as error:
             message = str(error)
+        except BrokenPipeError:  # whoever read the output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(PIPE_CLOSED) from None
         except OSError as error:
             if error.filename is None and error.errno is None:
                 raise
             message = str(UserError(error.strerror or str(error), error.filename,
                                     "check that the place exists, may be written and has room"))
+        finally:
+            early_warnings()
         print(f"error: {message}", file=sys.stderr)
         raise SystemExit(EXIT_STATUS)
 
     return wrapper
-
-
-def warn(message):
-    """A line for people."""
-    print(f"warning: {message}", file=sys.stderr)

@@ -1,12 +1,14 @@
-"""Files that are whole or not there."""
+"""Files that appear whole or not at all, and their checksums."""
 from __future__ import annotations
 
+import hashlib
 import os
+from typing import Any, Iterable
 
 from gluon_bof.errors import UserError
 
 
-def write_atomically(path, data):
+def write_atomically(path: Any, data: bytes | Iterable[bytes]) -> None:
     """Write bytes, or an iterable of them, to a file that appears at once and whole: a reader sees the old one or the new one.
 
     Raises UserError where it cannot be written; what was there before stays."""
@@ -26,6 +28,15 @@ def write_atomically(path, data):
             pass
         raise UserError(f"cannot be written ({error.strerror})", path,
                         "make room or choose another place; what was saved before is kept") from None
+
+
+def sha256_of(path: str) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _sync_folder(folder):

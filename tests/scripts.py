@@ -8,7 +8,7 @@ from pathlib import Path
 from gluon_bof.runs.folder import checkpoints
 
 ROOT = Path(__file__).resolve().parents[1]
-PIPES = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+PIPES = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 class Script:

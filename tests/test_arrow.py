@@ -21,7 +21,7 @@ FLOORS = (
     ("studies",),
     ("paper",),
     ("commands",),
-    ("__main__",),
+    ("__main__", "api"),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 FLOOR_OF["__init__"] = -1  # everybody may import the package itself

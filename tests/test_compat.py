@@ -20,7 +20,7 @@ def import_package(python=sys.executable, path=""):
     """Run `import gluon_bof` in a Python of its own, with a folder before all others on its path."""
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, (str(path), str(ROOT)))))
     return subprocess.run([python, "-c", "import gluon_bof, sys; print(*sys.modules)"], env=environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+                          capture_output=True, text=True)
 
 
 def put_numpy(folder, version):
@@ -64,8 +64,7 @@ def test_numpy_1_beside_it_is_accepted(tmp_path):
 
 def test_an_unsupported_python_is_refused_when_the_package_is_imported():
     too_new = [shutil.which("python3.13")] + glob.glob(os.path.expanduser("~/.pyenv/versions/3.13*/bin/python"))
-    runs = [python for python in too_new if python and subprocess.run([python, "-V"], stderr=subprocess.PIPE,
-                                                                      stdout=subprocess.PIPE).returncode == 0]
+    runs = [python for python in too_new if python and subprocess.run([python, "-V"], capture_output=True).returncode == 0]
     if not runs:
         pytest.skip("no Python 3.13 here")
     last = import_package(runs[0]).stderr.strip().splitlines()[-1]
@@ -111,7 +110,7 @@ def test_cuda_libraries_are_loaded_in_order_from_the_first_folder_that_has_them(
     script = ("import pathlib, sys; from gluon_bof import compat;"
               "compat.load_cuda_libraries([pathlib.Path(p) for p in sys.argv[1:]]); print(open('/proc/self/maps').read())")
     outcome = subprocess.run([sys.executable, "-c", script, *map(str, folders)], cwd=str(ROOT), check=True,
-                             stdout=subprocess.PIPE, universal_newlines=True)
+                             stdout=subprocess.PIPE, text=True)
     assert str(folders[0] / "libcudnn.so.8") in outcome.stdout
     assert str(folders[1] / "libcublas.so.11") in outcome.stdout
     assert compat.CUDA_LIBRARIES.index("libcublas.so.11") < compat.CUDA_LIBRARIES.index("libcudnn.so.8")

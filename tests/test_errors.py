@@ -5,7 +5,6 @@ import pickle
 import pytest
 
 from gluon_bof.errors import UserError, user_facing
-from gluon_bof.files import write_atomically
 
 
 @pytest.mark.parametrize("error,line", (
@@ -13,7 +12,7 @@ from gluon_bof.files import write_atomically
     (OSError(errno.ENOSPC, "No space left on device"), "error: No space left on device; check"),
     (FileNotFoundError(errno.ENOENT, "No such file or directory", "x.txt"), "error: x.txt: No such file or directory"),
 ))
-def test_they_are_one_line_and_exit_status_2(error, line, capsys):
+def test_a_users_error_is_one_line_and_exit_status_2(error, line, capsys):
     @user_facing
     def fail():
         raise error
@@ -25,7 +24,7 @@ def test_they_are_one_line_and_exit_status_2(error, line, capsys):
     assert told.startswith(line) and told.count("\n") == 1
 
 
-def test_other_errors_are_ours_and_stay_whole():
+def test_a_programmers_error_keeps_its_traceback():
     @user_facing
     def fail():
         raise KeyError("x")
@@ -34,14 +33,6 @@ def test_other_errors_are_ours_and_stay_whole():
         fail()
 
 
-def test_they_survive_the_way_back_from_a_worker():
+def test_a_users_error_survives_the_way_back_from_a_worker():
     error = pickle.loads(pickle.dumps(UserError("bad", "a.jpg", "fix it")))
     assert (error.problem, error.path, error.remedy) == ("bad", "a.jpg", "fix it")
-
-
-def test_a_write_that_fails_leaves_what_was_there(tmp_path):
-    path = tmp_path / "kept"
-    write_atomically(path, b"old")
-    with pytest.raises(UserError, match="cannot be written"):
-        write_atomically(tmp_path / "missing" / "file", b"new")
-    assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["kept"]

@@ -84,7 +84,7 @@ def test_stopped_within_an_epoch_it_goes_on_to_the_bit(folder):
 
 def test_evaluate_agrees_with_the_run(folder):
     answer = subprocess.run([sys.executable, "-m", "gluon_bof", "evaluate", str(folder / "runs/whole"), "--last"],
-                            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+                            cwd=ROOT, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     outcome = json.loads(answer.stdout)
     assert outcome["map"] == json.loads((folder / "outcome.json").read_text())["map"] and outcome["images"] == 4

@@ -62,7 +62,7 @@ def test_the_workers_number_changes_no_bit(folder):
         assert parameters(folder, f"workers-{workers}") == parameters(folder, "whole")
 
 
-def test_another_seed_changes_them(folder):
+def test_another_seed_gives_other_parameters(folder):
     assert run(folder, *training(folder, "seed"), "--seed", "4").returncode == 0
     assert parameters(folder, "seed") != parameters(folder, "whole")
 
@@ -140,7 +140,7 @@ def test_places_that_hold_no_run_are_refused(folder):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(folder):
-    words = [word for word in training(folder, "infinite")]
+    words = list(training(folder, "infinite"))
     message = refused(folder, *words, "--lr", "1e30", "--warmup-epochs", "0", "--init", "gluoncv")
     assert "loss became" in message and "epoch" in message and "batch" in message and "learning rate" in message
 
@@ -151,6 +151,18 @@ def test_weights_alone_can_be_started_from(folder):
     assert finished.returncode == 0, finished.stderr
     assert json.loads(finished.stdout.splitlines()[-1])["iterations"] == 12
     assert parameters(folder, "warm") != parameters(folder, "whole")
+
+
+def test_weights_that_are_started_from_are_those_of_the_file(folder):
+    still = ["--lr", "1e-30", "--wd", "0", "--warmup-epochs", "0"]  # steps that are too small to be seen
+    words = [*training(folder, "still"), "--resume", "runs/whole/last.params", "--start-epoch", "2", *still]
+    finished = run(folder, *words)
+    assert finished.returncode == 0, finished.stderr
+    started, whole = (params_format.loads(parameters(folder, name)) for name in ("still", "whole"))
+    learning = [name for name in whole if "running_" not in name]  # which moves with every batch
+    assert len(learning) > 100
+    for name in learning:
+        np.testing.assert_allclose(started[name], whole[name], rtol=0, atol=1e-20, err_msg=name)
 
 
 @pytest.mark.parametrize("damage", ("missing", "cut", "foreign", "other"))
@@ -171,7 +183,7 @@ def test_unfit_weights_are_refused_by_name(folder, damage, tmp_path):
 
 def test_evaluate_agrees_with_the_run_and_prints_one_object(folder):
     answer = subprocess.run([sys.executable, "-m", "gluon_bof", "evaluate", str(folder / "runs/whole"), "--last", "-j",
-                             "0"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+                             "0"], cwd=ROOT, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     lines = answer.stdout.splitlines()
     assert len(lines) == 1

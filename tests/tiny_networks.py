@@ -1,6 +1,4 @@
 """A small YOLOv3 that nobody trained, whose detections differ from image to image."""
-import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +7,8 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.models.build import build_network
 from gluon_bof.models.preprocess import Normalise
 from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.runs.config import write_classes, write_config
+from gluon_bof.runs.folder import RunFolder
 from gluon_bof.weights.load import save_weights
 from tests.tiny_sets import CLASSES
 
@@ -21,9 +21,9 @@ def write_run(folder, seed=3):
     folder = Path(folder)
     folder.mkdir(parents=True)
     options = Yolo3Options(network=NETWORK, data_shape=SIZE, pretrained_base="no")
-    save_weights(lively_network(options, seed), str(folder / "best.params"))
-    (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
-    (folder / "config.json").write_text(json.dumps({"options": dataclasses.asdict(options)}))
+    save_weights(lively_network(options, seed), RunFolder(str(folder)).best_weights)
+    write_classes(str(folder), CLASSES)
+    write_config(str(folder), options)
     return str(folder)
 
 

@@ -40,3 +40,15 @@ def write_image(folder, name, rng, width, height):
     (folder / "Annotations" / f"{name}.xml").write_text(
         f"<annotation><filename>{name}.jpg</filename><size><width>{width}</width><height>{height}</height>"
         f"<depth>3</depth></size>{''.join(objects)}</annotation>")
+
+
+def write_class_folders(root, rng):
+    """train/ and val/ of two classes, one bright, one dark."""
+    for role, count in (("train", 24), ("val", 6)):
+        for name, level in (("bright", 200), ("dark", 50)):
+            folder = root / role / name
+            folder.mkdir(parents=True)
+            for number in range(count // 2):
+                image = np.clip(rng.normal(level, 20, (40, 48, 3)), 0, 255).astype(np.uint8)
+                cv2.imwrite(str(folder / f"{number}.png"), image)
+    return root

@@ -27,7 +27,7 @@ def main():
                           "--editable", f".[{build},dev]"], cwd=str(ROOT))
     if pip.returncode:
         raise SystemExit("error: pip could not install the requirements, see above; the next make tries again")
-    opencv = subprocess.run([sys.executable, "-c", "import cv2"], stderr=subprocess.PIPE, universal_newlines=True)
+    opencv = subprocess.run([sys.executable, "-c", "import cv2"], stderr=subprocess.PIPE, text=True)
     if opencv.returncode:
         raise SystemExit(f"error: OpenCV does not start ({opencv.stderr.strip().splitlines()[-1]}); "
                          "on Debian or Ubuntu: apt install libgl1 libglib2.0-0")
@@ -37,4 +37,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        raise SystemExit("error: interrupted; the next make starts the installation anew")
+        raise SystemExit("error: interrupted; the next make starts the installation again") from None

@@ -1,0 +1,16 @@
+"""What the command line says, one thin file a command: text to options, one call of the library, text."""
+
+# command: what it does, in the order of a user's day. Its module has main(argv) -> exit status and build_parser()
+COMMANDS = {
+    "check": "read a whole data set and report its faults",
+    "anchors": "fit YOLOv3's anchors to a data set's boxes",
+    "train": "train a detector: train yolo3 …, train faster_rcnn …",
+    "evaluate": "score weights on a data set",
+    "predict": "draw and write down what a network finds in images and videos",
+    "export": "write a network as ONNX, or as MXNet's symbol and parameters",
+    "weights": "import other programs' weights, or show what a file holds",
+    "pretrain": "train a backbone as a classifier, for --pretrained-base",
+    "table": "train, evaluate and write down a table of the paper",
+    "figure": "draw a figure of the paper, 1 to 9",
+    "completion": "print the completion of flags for bash, zsh or tcsh",
+}

@@ -1,8 +1,9 @@
-"""python -m gluon_bof anchors DATASET: fit YOLOv3's nine anchors to a set's boxes, beside the default ones."""
+"""gluon-bof anchors DATASET: fit YOLOv3's nine anchors to a set's boxes, beside the default ones."""
 from __future__ import annotations
 
 import json
 import sys
+from typing import Sequence
 
 import numpy as np
 
@@ -14,9 +15,9 @@ from gluon_bof.visualization.anchors import draw
 
 
 @user_facing
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """The command: the table goes to standard error, the last line on standard output is one JSON object."""
-    given = _parser().parse_args(argv)
+    given = build_parser().parse_args(argv)
     if not 32 <= given.data_shape <= LARGEST or given.data_shape % 32:
         raise UserError(f"--data-shape {given.data_shape} is not a multiple of 32", remedy="for example 416")
     if given.starts < 1 or given.seed < 0:
@@ -35,10 +36,12 @@ def main(argv=None):
              f"mean best IoU {fitted.mean_iou:.3f} (default anchors {default.mean_iou:.3f})")
     print(json.dumps({**summary, "data_shape": given.data_shape, "anchors": anchors.tolist(), "out": given.out,
                       "plot": given.plot}), flush=True)
+    return 0
 
 
-def _parser():
-    parser = Parser("python -m gluon_bof anchors", description=__doc__.split(": ", 1)[1])
+def build_parser() -> Parser:
+    """The command's parser."""
+    parser = Parser("gluon-bof anchors", description=__doc__.split(": ", 1)[1])
     parser.add_argument("dataset", metavar="DATASET", help="shapes, voc, coco, or a folder of VOC's or COCO's layout")
     parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
     parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line; "
@@ -69,7 +72,3 @@ def _table(given, anchors, fitted, default, count):
 
 def _number(value):
     return "" if np.isnan(value) else f"{value:.3f}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

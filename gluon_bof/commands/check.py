@@ -1,10 +1,11 @@
-"""python -m gluon_bof check DATASET: read a whole set, decode every image, report what is in it and what is wrong."""
+"""gluon-bof check DATASET: read a whole set, decode every image, report what is in it and what is wrong."""
 from __future__ import annotations
 
 import json
 import sys
 from collections import Counter
 from dataclasses import asdict
+from typing import Sequence
 
 from gluon_bof.data.check import check_set, format_report
 from gluon_bof.data.sets import class_names
@@ -13,14 +14,9 @@ from gluon_bof.options.flags import Parser
 
 
 @user_facing
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """The command: report on stderr, one JSON object as last line of stdout. Returns 0, or 1 if there are faults."""
-    parser = Parser("python -m gluon_bof check", description=__doc__.split(": ", 1)[1])
-    parser.add_argument("dataset", metavar="DATASET", help="shapes, voc, coco, or a folder of VOC's or COCO's layout")
-    parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
-    parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line")
-    parser.add_argument("--split", default=None, help="read this split; default: the training and validation parts")
-    arguments = parser.parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     classes = class_names(arguments.classes) if arguments.classes else None
     report = check_set(arguments.dataset, arguments.dataset_root, classes, arguments.split)
     print(format_report(report), file=sys.stderr)
@@ -28,13 +24,19 @@ def main(argv=None):
     return 1 if report.faults else 0
 
 
+def build_parser() -> Parser:
+    """The command's parser."""
+    parser = Parser("gluon-bof check", description=__doc__.split(": ", 1)[1])
+    parser.add_argument("dataset", metavar="DATASET", help="shapes, voc, coco, or a folder of VOC's or COCO's layout")
+    parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
+    parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line")
+    parser.add_argument("--split", default=None, help="read this split; default: the training and validation parts")
+    return parser
+
+
 def _summary(report):
     whole = asdict(report)
     counts = whole.pop("boxes_per_image")
-    return dict(whole, boxes=report.boxes, most_boxes_in_a_image=max(counts),
+    return dict(whole, boxes=report.boxes, most_boxes_in_an_image=max(counts),
                 duplicates=sum(len(group) - 1 for group in report.duplicates),
                 faults=len(report.faults), faults_by_kind=dict(Counter(fault.kind for fault in report.faults)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

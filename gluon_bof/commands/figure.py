@@ -1,15 +1,20 @@
-"""python -m gluon_bof figure N: draw a figure of the paper, 1 to 9, as figure-N.png with its numbers in figure-N.csv."""
+"""gluon-bof figure N: draw a figure of the paper, 1 to 9, as figure-N.png with its numbers in figure-N.csv."""
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import os
 import sys
+from types import ModuleType
+from typing import Any, Sequence
 
+from gluon_bof.commands.evaluate import build_parser as evaluation_parser
+from gluon_bof.commands.flags import evaluation_fields, given_options
 from gluon_bof.errors import UserError, user_facing
-from gluon_bof.options.flags import Parser
+from gluon_bof.options.flags import Parser, add_flag, add_subparsers
 
-# number: (module with add_flags(parser) and draw(given), what it shows); a module is imported only when it draws
+# number: (module with Options and draw(given), what it shows); a module is imported only when it draws
 FIGURES = {
     1: ("throughput", "accuracy and throughput of detectors"),
     2: ("mixup", "mixup of classification: two resized images and their labels"),
@@ -22,18 +27,18 @@ FIGURES = {
     9: ("classes", "AP of every class with and without the freebies, Faster R-CNN"),
 }
 WITH_WEIGHTS = (1, 5, 7, 8, 9)  # these pass what is not theirs on to `evaluate`
-FURTHER = "Further flags are those of python -m gluon_bof evaluate, such as --network, --classes, --dataset, --gpus, --last."
+FURTHER = "Further flags are those of gluon-bof evaluate, such as --network, --classes, --dataset, --gpus, --last."
 
 
 @user_facing
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Draw one figure; the last line on standard output is one JSON object with its files and its key number."""
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
-        print("python -m gluon_bof figure N …, figure N --help tells more\n")
+        print("gluon-bof figure N …, figure N --help tells more\n")
         for number, (_, text) in FIGURES.items():
             print(f"  {number}  {text}")
-        return
+        return 0
     given, module = read_request(argv)
     _prepare(given.out)  # before the work, which may be hours of evaluation
 
@@ -42,24 +47,43 @@ def main(argv=None):
         drawn = module.draw(given)
         png, csv = page.save(drawn, given.out, given.figure)
     print(json.dumps({"figure": given.figure, "png": png, "csv": csv, **drawn.numbers}, allow_nan=False), flush=True)
+    return 0
 
 
-def read_request(argv):
-    """(arguments, the figure's module). `given.evaluation` holds the flags that are meant for `evaluate`."""
+def read_request(argv: Sequence[str]) -> tuple[Any, ModuleType]:
+    """(the figure's Options, its module)."""
     if not (argv[0].isdigit() and int(argv[0]) in FIGURES):
         raise UserError(f"no figure {argv[0]!r}", remedy=f"the number comes first: 1 to {max(FIGURES)}")
     number = int(argv[0])
-    name, text = FIGURES[number]
-    module = importlib.import_module(f"gluon_bof.paper.figures.{name}")
-    parser = Parser(prog=f"python -m gluon_bof figure {number}", description=f"Figure {number}: {text}.",
-                     epilog=FURTHER if number in WITH_WEIGHTS else None, allow_abbrev=False)
-    parser.set_defaults(figure=number)
-    module.add_flags(parser)
-    parser.add_argument("--out", default="figures", help="folder for the PNG and the CSV [figures]")
-    given, given.evaluation = parser.parse_known_args(argv[1:])
-    if given.evaluation and number not in WITH_WEIGHTS:
-        parser.error(f"unrecognized arguments: {' '.join(given.evaluation)}")
-    return given, module
+    module = _module(number)
+    parser = figure_parser(number)
+    given, rest = parser.parse_known_args(argv[1:])
+    if rest and number not in WITH_WEIGHTS:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(given).items()}
+    of_evaluation = evaluation_parser().parse_args(["WEIGHTS", *rest])
+    return module.Options(figure=number, last=of_evaluation.last, **values,
+                          evaluation=given_options(of_evaluation, evaluation_fields())), module
+
+
+def figure_parser(number: int) -> Parser:
+    """The parser of a figure."""
+    parser = Parser(prog=f"gluon-bof figure {number}", description=f"Figure {number}: {FIGURES[number][1]}.",
+                    epilog=FURTHER if number in WITH_WEIGHTS else None, allow_abbrev=False)
+    for field in dataclasses.fields(_module(number).Options):
+        add_flag(parser, field)
+    return parser
+
+
+def build_parser() -> Parser:
+    """The command's parser, for completion: the numbers are its sub-commands."""
+    parser = Parser("gluon-bof figure", description=__doc__.split(": ", 1)[1])
+    add_subparsers(parser, {str(number): (figure_parser(number), text) for number, (_, text) in FIGURES.items()})
+    return parser
+
+
+def _module(number):
+    return importlib.import_module(f"gluon_bof.paper.figures.{FIGURES[number][0]}")
 
 
 def _prepare(folder):

@@ -2,37 +2,70 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from typing import Any, Sequence
 
-from gluon_bof.options.faster_rcnn import FasterRcnnOptions
-from gluon_bof.options.flags import add_flag
-from gluon_bof.options.training import TrainingOptions
+from gluon_bof.errors import UserError
+from gluon_bof.options import families
+from gluon_bof.options.flags import Parser, add_flag, add_help_all
+from gluon_bof.options.training import DetectionOptions
 
-OF_FASTER_RCNN = ("use_fpn", "norm_layer")
-TOLD = {"network": {"help": "of a .params file outside a run: its network"},
-        "dataset": {"help": "of a .params file outside a run: voc or coco, whose classes and settings it was trained with"},
-        "classes": {"help": TrainingOptions.__dataclass_fields__["classes"].metadata["help"].split(";")[0]}}
+WEIGHTS = ("a run's folder (its best weights), a .params file of ours or GluonCV's, shapes (the package's own), or GluonCV's "
+           "name of a pretrained model")
+# help in the place of the options': nothing of it need be given for a run's weights
+TEXTS = {"network": "of a .params file outside a run: its network",
+         "dataset": "of a .params file outside a run: voc or coco, whose classes and settings it was trained with",
+         "classes": DetectionOptions.__dataclass_fields__["classes"].metadata["help"].split(";")[0]}
 
 
-def add_network_flags(parser):
-    """weights, --last, --short, and the options that build a network, unset where they are not given."""
-    parser.add_argument("weights", metavar="WEIGHTS", help="a run's folder (its best weights), a .params file of ours or "
-                                                           "GluonCV's, or GluonCV's name of a pretrained model")
+def evaluation_fields() -> list[dataclasses.Field]:
+    """The options that evaluation may be told in place of what a run's configuration says, of all families."""
+    return _fields(lambda field: field.name == "network" or field.metadata.get("evaluates") or field.metadata.get("part"))
+
+
+def building_fields() -> list[dataclasses.Field]:
+    """The options that build a network, of all families."""
+    return _fields(lambda field: field.name in TEXTS or field.metadata.get("part") or field.metadata.get("builds"))
+
+
+def _fields(wanted):
+    found = {}
+    for family in families.detectors():
+        for field in dataclasses.fields(family.options):
+            if wanted(field) and not field.metadata.get("hidden"):
+                found.setdefault(field.name, field)
+    return list(found.values())
+
+
+def add_fields(parser: Parser, fields: Sequence[dataclasses.Field], everything: bool, texts: dict[str, str] = TEXTS) -> None:
+    """Give a parser these options' flags; everything: those of the network's parts are shown in its help."""
+    group = parser.add_argument_group("parts of a network, of a .params file outside a run") if everything else parser
+    for field in fields:
+        is_part = field.metadata.get("part", False)
+        how = {"choices": None} if field.name == "network" else {}
+        add_flag(group if is_part else parser, field, everything or not is_part, texts.get(field.name), **how)
+
+
+def new_parser(command: str, description: str, build: Any) -> Parser:
+    """A command's parser with --help-all, whose help is that of build(everything=True)."""
+    parser = Parser(prog=f"gluon-bof {command}", description=description,
+                    epilog="--help-all also lists the flags that tell how a network outside a run was built.")
+    add_help_all(parser, lambda: build(everything=True))
+    return parser
+
+
+def add_weights(parser: Parser) -> None:
+    """WEIGHTS and --last."""
+    parser.add_argument("weights", metavar="WEIGHTS", help=WEIGHTS)
     parser.add_argument("--last", action="store_true", help="of a run: its last weights, not its best")
-    parser.add_argument("--short", type=int, help="test size in pixels: YOLOv3's side, or Faster R-CNN's shorter side "
-                                                  "[that of validation]")
-    for name, how in TOLD.items():
-        add_flag(parser, name, how, None)
-    for field in faster_rcnn_fields():
-        add_flag(parser, field.name, field.metadata, field.default)
 
 
-def option_values(arguments):
+def given_options(arguments: Any, fields: Sequence[dataclasses.Field]) -> dict[str, Any]:
     """{option: value} of those that were given."""
-    names = [*TOLD, *(field.name for field in faster_rcnn_fields())]
-    return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+    return {field.name: getattr(arguments, field.name) for field in fields if hasattr(arguments, field.name)}
 
 
-def faster_rcnn_fields():
-    """The fields of its options that build a Faster R-CNN."""
-    return [field for field in dataclasses.fields(FasterRcnnOptions)
-            if field.name in OF_FASTER_RCNN or field.metadata.get("custom")]
+def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder that exists") -> None:
+    """Raise UserError where no file can be written at that path, before the work that would be lost."""
+    if os.path.isdir(path) or not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+        raise UserError("no file can be written there", path, remedy)

@@ -1,27 +1,23 @@
-"""python -m gluon_bof pretrain: train a backbone as a classifier, with or without mixup (paper, Tables 5 and 6).
+"""gluon-bof pretrain: train a backbone as a classifier, with or without mixup (paper, Tables 5 and 6).
 
 Its last.params is what a detector's --pretrained-base takes. Without --dataset: the objects of the embedded set."""
 from __future__ import annotations
 
-import sys
+from typing import Sequence
 
-from gluon_bof.errors import user_facing
-from gluon_bof.options.classifier import PretrainOptions, check_pretrain
-from gluon_bof.options.flags import parse, to_json
-from gluon_bof.training.classifier import train
+from gluon_bof.options.classifier import ClassifierOptions
+from gluon_bof.options.flags import Parser
+from gluon_bof.options.flags import build_parser as options_parser
+from gluon_bof.options.recipes import RECIPES
+from gluon_bof.training.entry import run_script
 
 
-@user_facing
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Train as the flags say; the last line on standard output is one JSON object with the accuracy."""
-    options, given, dry_run = parse(PretrainOptions, PretrainOptions(), argv, __doc__)
-    check_pretrain(options)
-    if dry_run:
-        print(to_json(options))
-        return
-    from gluon_bof.training.pipeline import run_training
-    run_training(options, given, train)
+    run_script("classifier", argv, __doc__, prog="gluon-bof pretrain")
+    return 0
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def build_parser() -> Parser:
+    """The command's parser, for completion."""
+    return options_parser(ClassifierOptions, __doc__, RECIPES.of_family("classifier"), "gluon-bof pretrain")

@@ -1,4 +1,4 @@
-"""python -m gluon_bof table N: train, evaluate and write down a table of the paper."""
+"""gluon-bof table N: train, evaluate and write down a table of the paper."""
 from __future__ import annotations
 
 import json
@@ -6,11 +6,12 @@ import os
 import shlex
 import sys
 import threading
+from typing import Sequence
 
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.files import write_atomically
-from gluon_bof.options.flags import Parser
-from gluon_bof.paper import jobs as launch
+from gluon_bof.options.flags import Parser, flag_name
+from gluon_bof.paper import jobs
 from gluon_bof.paper.tables import (
     Request,
     chosen_rows,
@@ -28,9 +29,9 @@ EPILOG = """Flags after -- go to every training: table 2 --scale small -- --epoc
 pre-training of backbones (Tables 5 and 6). What was trained is not trained again, and what was cut off goes on."""
 
 
-def read_request(argv):
-    """(Request, the other arguments)."""
-    parser = Parser(prog="python -m gluon_bof table", description=__doc__, epilog=EPILOG)
+def build_parser() -> Parser:
+    """The command's parser."""
+    parser = Parser(prog="gluon-bof table", description=__doc__.split(": ", 1)[1], epilog=EPILOG)
     parser.add_argument("table", type=table_of, metavar="N", help="the table's number, 1 to 6")
     parser.add_argument("--scale", choices=("paper", "small"), default="paper",
                         help="the paper's own work, or the same rows at a size that a CPU finishes [paper]")
@@ -45,8 +46,13 @@ def read_request(argv):
     parser.add_argument("--out", default="results", help="folder for table-N.md and .csv [results]")
     parser.add_argument("--cost", action="store_true", help="also compare what the first and the last row cost in inference")
     parser.add_argument("--dry-run", action="store_true", help="print every command and end")
+    return parser
+
+
+def read_request(argv):
+    """(Request, the other arguments)."""
     words, *after = _parts(argv)
-    given = parser.parse_args(words)
+    given = build_parser().parse_args(words)
     if len(after) > 2:
         raise UserError("there are three --", remedy="one before the detector's flags, one before the backbone's")
     extra, extra_pretraining = [*after, [], []][:2]
@@ -55,7 +61,7 @@ def read_request(argv):
     small = given.scale == "small"
     for name, fits in (("dataset", small), ("dataset_root", not small)):
         if getattr(given, name) and not fits:
-            raise UserError(f"--{name.replace('_', '-')} does nothing at --scale {given.scale}",
+            raise UserError(f"{flag_name(name)} does nothing at --scale {given.scale}",
                             remedy="--dataset is for small, --dataset-root for paper")
     return Request(given.table, given.scale, chosen_rows(given.table, given.rows), chosen_seeds(given.seeds), given.runs,
                    given.dataset, given.dataset_root, given.gpus, given.jobs, tuple(extra), tuple(extra_pretraining)), given
@@ -73,60 +79,61 @@ def _parts(words):
 
 
 @user_facing
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Bring the table about and write it; the last line on standard output is one JSON object."""
     argv = list(sys.argv[1:] if argv is None else argv)
     request, given = read_request(argv)
-    works = plan(request)
+    planned = plan(request)
     if given.dry_run:
-        for words, environment in commands_of(request, works):
-            print(launch.line(words, environment))
-        return
+        for words, environment in commands_of(request, planned):
+            print(jobs.line(words, environment))
+        return 0
     page = os.path.join(given.out, request.stem)
     os.makedirs(given.out, exist_ok=True)
-    command = "python -m gluon_bof table " + shlex.join(argv)
+    command = "gluon-bof table " + " ".join(map(shlex.quote, argv))
 
     one_at_a_time = threading.Lock()
 
     def write():
         with one_at_a_time:
-            found = records(request, read_lines(request, works))
+            found = records(request, read_lines(request, planned))
             write_atomically(f"{page}.csv", to_csv(found).encode())
-            write_atomically(f"{page}.md", to_markdown(request, found, command, cost_text(request, works)).encode())
+            write_atomically(f"{page}.md", to_markdown(request, found, command, cost_text(request, planned)).encode())
 
-    def after_each(work):
+    def after_each(job):
         write()
-        print(f"done: {work.folder}", file=sys.stderr, flush=True)
+        print(f"done: {job.run.folder}", file=sys.stderr, flush=True)
 
     write()
-    run_missing(request, works, after_each)
+    run_missing(request, planned, after_each)
     if given.cost:
         from gluon_bof.paper.cost import compare_runs
-        compare_runs(*ends(request, works))
+        compare_runs(*ends(request, planned))
     write()
-    lines = read_lines(request, works)
+    lines = read_lines(request, planned)
     print(json.dumps({"table": request.table.number, "scale": request.scale, "page": f"{page}.md", "csv": f"{page}.csv",
                       "rows": [{"row": line.row.key, "size": line.size, "values": line.values} for line in lines]}), flush=True)
+    return 0
 
 
-def commands_of(request, works):
+def commands_of(request, planned):
     """Every command of the rows that were asked for, (words, environment), each once; pre-training comes first."""
-    wanted = [work for work in works if work.row.key in request.rows]
-    found = [(launch.training_words(work.pretraining), work.environment) for work in wanted if work.pretraining]
-    for work in wanted:
-        found += [(words, work.environment) for words in work.commands()[bool(work.pretraining):]]
+    wanted = [job for job in planned if job.row.key in request.rows]
+    found = [(job.pretraining.command(), job.environment) for job in wanted if job.pretraining]
+    for job in wanted:
+        found += [(words, job.environment) for words in job.commands()[bool(job.pretraining):]]
     return [item for place, item in enumerate(found) if item not in found[:place]]
 
 
-def ends(request, works):
-    """The works of the table's first and last row, with the first seed."""
-    of_seed = [work for work in works if work.seed == request.seeds[0]]
+def ends(request, planned):
+    """The jobs of the table's first and last row, with the first seed."""
+    of_seed = [job for job in planned if job.seed == request.seeds[0]]
     return of_seed[0], of_seed[-1]
 
 
-def cost_text(request, works):
+def cost_text(request, planned):
     """What an earlier or this --cost found, as a section of the page; "" where there is none."""
-    found = launch.read_result(ends(request, works)[1].folder, "cost.json")
+    found = ends(request, planned)[1].run.read_result("cost")
     if not found:
         return ""
     from gluon_bof.paper.cost import describe

@@ -1,4 +1,4 @@
-"""python -m gluon_bof weights import | show: weights of other programs as ours, and what is in a file of weights."""
+"""gluon-bof weights import | show: weights of other programs as ours, and what is in a file of weights."""
 from __future__ import annotations
 
 import hashlib
@@ -7,25 +7,28 @@ import math
 import os
 import re
 import sys
+from typing import Sequence
 
 from gluon_bof.errors import printable, user_facing
 from gluon_bof.files import write_atomically
 from gluon_bof.options.flags import Parser
-from gluon_bof.weights.inspect import _digests, read_contents
+from gluon_bof.weights.inspect import digests, read_contents
 
 SHA1_IN_NAME = re.compile(r"-([0-9a-f]{8})\.params$")  # GluonCV's names of files end in their SHA-1
 
 
 @user_facing
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """The command: what people read goes to standard error, the last line on standard output is one JSON object."""
-    given = _parser().parse_args(argv)
+    given = build_parser().parse_args(argv)
     outcome = _import(given) if given.word == "import" else _show(given)
     print(json.dumps(outcome), flush=True)
+    return 0
 
 
-def _parser():
-    parser = Parser("python -m gluon_bof weights", description=__doc__.split(": ", 1)[1])
+def build_parser() -> Parser:
+    """The command's parser."""
+    parser = Parser("gluon-bof weights", description=__doc__.split(": ", 1)[1])
     words = parser.add_subparsers(dest="word", metavar="import | show", required=True)
     taken = words.add_parser("import", help="write a .params file from a .weights or .safetensors file")
     taken.add_argument("file", metavar="FILE", help="Darknet's yolov3.weights, darknet53.weights or darknet53.conv.74; "
@@ -79,43 +82,41 @@ def _import(given):
 
 
 def _show(given):
-    from gluon_bof.weights.zoo import fetch, is_name, options_of
+    from gluon_bof.weights.zoo import download, is_name, options_of
 
     path, told = given.file, {}
     if not os.path.exists(path) and is_name(path):
-        path, told = fetch(path), {"classes": options_of(path)["classes"].split(",")}
+        path, told = download(path), {"classes": options_of(path)["classes"].split(",")}
     elif os.path.isdir(path):
         path, told = _of_run(path, given.last)
     contents = read_contents(path)
-    digests, size, count = _digests(path), os.path.getsize(path), sum(math.prod(row[1]) for row in contents.rows)
+    checksums, size, count = digests(path), os.path.getsize(path), sum(math.prod(row[1]) for row in contents.rows)
     fit, classes = contents.fit, told.get("classes")
     width = max((len(row[0]) for row in contents.rows), default=0)
     lines = [f"  {name:{width}}  {' x '.join(map(str, shape)) or 'one number':>20}  {kind:8} {math.prod(shape):12,}"
              for name, shape, kind in contents.rows]
     lines += [f"{path}: {contents.kind}", f"{len(contents.rows)} arrays, {count:,} values, {size / 1e6:.1f} MB", contents.note,
-              f"SHA-256 {digests['sha256']}, SHA-1 {digests['sha1'][:8]} {_name_text(path, digests)}".strip(),
+              f"SHA-256 {checksums['sha256']}, SHA-1 {checksums['sha1'][:8]} {_name_text(path, checksums)}".strip(),
               f"fits {_fit_text(fit)}", f"classes: {', '.join(classes)}" if classes else ""]
     print("\n".join(printable(line) for line in lines if line), file=sys.stderr)
     return {"file": path, "kind": contents.kind, "arrays": len(contents.rows), "parameters": count, "bytes": size,
-            **digests, "network": fit and fit.network, "number_of_classes": fit and fit.classes,
+            **checksums, "network": fit and fit.network, "number_of_classes": fit and fit.classes,
             "other_shapes": list(fit.differing) if fit else [], **told}
 
 
 def _of_run(folder, last):
     """(path of the weights of a run, what its configuration tells of them)."""
-    from gluon_bof.data.sets import class_names
-    from gluon_bof.models.build import export_name
-    from gluon_bof.weights.resolve import read_options
+    from gluon_bof.weights.resolve import resolve
 
-    options, path, _ = read_options(folder, {}, last)
-    return path, {"run": folder, "trained_as": export_name(options), "classes": list(class_names(options.classes))}
+    found = resolve(folder, last=last)
+    return found.path, {"run": folder, "trained_as": found.options.gluoncv_name(), "classes": list(found.classes)}
 
 
-def _name_text(path, digests):
+def _name_text(path, checksums):
     stated = SHA1_IN_NAME.search(os.path.basename(path))
     if not stated:
         return ""
-    return "as its name says" if digests["sha1"].startswith(stated[1]) else f"BUT ITS NAME SAYS {stated[1]}"
+    return "as its name says" if checksums["sha1"].startswith(stated[1]) else f"BUT ITS NAME SAYS {stated[1]}"
 
 
 def _fit_text(fit):
@@ -123,7 +124,3 @@ def _fit_text(fit):
         return "no network known here"
     text = f"{fit.network}, {fit.classes} classes" if fit.classes else f"{fit.network} (backbone)"
     return text + (f", with other sizes of {len(fit.differing)} arrays: {fit.differing[0]}, …" if fit.differing else "")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -159,7 +159,7 @@ def read_record(path, place):
             kind, length = kind_and_length >> 29, kind_and_length & (1 << 29) - 1
             data = file.read(length)
             if magic != RECORD_MAGIC or len(data) < length:
-                raise UserError(f"no whole record begins at byte {place}", path, "make the file anew with MXNet's im2rec.py")
+                raise UserError(f"no whole record begins at byte {place}", path, "make the file again with MXNet's im2rec.py")
             parts.append(data)
             if kind in (0, 3):  # a whole one, or the last part of one that was cut at bytes that look like the magic number
                 break
@@ -177,7 +177,7 @@ def read_sample(sample):
         image = cv2.imdecode(np.frombuffer(read_record(sample.path, sample.place), np.uint8), cv2.IMREAD_COLOR)
         if image is None:
             raise UserError(f"the record at byte {sample.place} holds no image that can be decoded", sample.path,
-                            "make the file anew with MXNet's im2rec.py")
+                            "make the file again with MXNet's im2rec.py")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     image = read_image(sample.path)
     if sample.window:

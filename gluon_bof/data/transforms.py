@@ -36,3 +36,8 @@ class EvalTransform(NamedTuple):
 
     def __call__(self, shape):
         return whole_view(shape, self.fit(shape, self.size), self.interpolation)
+
+    def largest_shapes(self):
+        """[(H, W)] of the largest images that it makes, lying and standing."""
+        longest = getattr(self.fit, "longest", self.size)
+        return sorted({(self.size, longest), (longest, self.size)})

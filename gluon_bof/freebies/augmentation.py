@@ -64,6 +64,11 @@ class Augmentation:
         """Resizing only: the row "- data augmentation" of Tables 2 and 3."""
         return cls(False, False, False, False, False)
 
+    @classmethod
+    def flips_only(cls, flip=True):
+        """Flips and a linear resize: what Faster R-CNN trains with in the paper, and in GluonCV."""
+        return cls(False, False, False, flip, False, cv2.INTER_LINEAR)
+
     def draw(self, rng, shape, truth, size):
         """Draw a View of an image of this shape (H, W, ...) with these boxes, at `size` = (width, height)."""
         height, width = shape[:2]
@@ -236,3 +241,11 @@ def transform_boxes(truth, view):
     # rounding must not push a side below 0, which would mark the row as padding
     seen[:, :4] = np.clip(seen[:, :4], 0, np.tile(view.size, 2))
     return seen
+
+
+def augment(image, truth, size, seed=0, augmentation=None):
+    """(image (size[1], size[0], 3) uint8, its boxes (K, 6)): one random view of an image (H, W, 3) uint8 RGB with boxes
+    (M, 6), at `size` = (width, height) in pixels; the same for the same seed. augmentation: all of section 3.3 by default."""
+    rng = np.random.Generator(np.random.Philox(seed))
+    view = (augmentation or Augmentation()).draw(rng, image.shape, truth, size)
+    return render(image, view), transform_boxes(truth, view)

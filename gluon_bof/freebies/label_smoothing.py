@@ -1,5 +1,12 @@
-"""Label smoothing (paper, section 3.2): Eq. 3, and the variant that GluonCV's YOLOv3 has."""
+"""Label smoothing (paper, section 3.2): Eq. 3, and the variant that GluonCV's YOLOv3 has.
+
+Helps against overconfidence where there are many classes; with few classes and sigmoids a large epsilon costs. Flags:
+--label-smooth-eps; YOLOv3 also --label-smooth, GluonCV's."""
+from __future__ import annotations
+
 from typing import NamedTuple
+
+import numpy as np
 
 
 class Smoothing(NamedTuple):
@@ -9,14 +16,25 @@ class Smoothing(NamedTuple):
     negative: float = 0.0
 
 
-def equation_3(epsilon, class_count):
-    """q' = (1 - epsilon) q + epsilon / K, applied to the limits of a sigmoid's range. epsilon in [0, 1)."""
+UNSMOOTHED = Smoothing()
+
+
+def equation_3(epsilon: float, class_count: int) -> Smoothing:
+    """q' = (1 - epsilon) q + epsilon / K, as the target of a box's own class and of the others, for sigmoids and
+    for softmax alike. epsilon in [0, 1). Raises ValueError outside it."""
     if not 0 <= epsilon < 1:
         raise ValueError(f"label smoothing of {epsilon} is outside [0, 1)")
     return Smoothing(1 - epsilon + epsilon / class_count, epsilon / class_count)
 
 
-def gluoncv_variant(class_count):
+def gluoncv_variant(class_count: int) -> Smoothing:
     """delta = min(1/K, 1/40): negatives delta, positives 1 - delta."""
     delta = min(1 / class_count, 1 / 40)
     return Smoothing(1 - delta, delta)
+
+
+def smooth_labels(labels: np.ndarray, class_count: int, epsilon: float = 0.1) -> np.ndarray:
+    """(N, K) float32 targets by Eq. 3 of (N,) class numbers, each in [0, K)."""
+    smoothing = equation_3(epsilon, class_count)
+    return np.where(np.arange(class_count) == np.asarray(labels)[:, None], smoothing.positive,
+                    smoothing.negative).astype(np.float32)

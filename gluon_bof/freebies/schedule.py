@@ -1,6 +1,8 @@
 """Learning rate per iteration: warm-up, then step, poly or cosine (paper, section 3.4), built from mx.lr_scheduler.
 
-The values are those of gluoncv.utils.LRScheduler, iteration by iteration, counted from 0.
+The values are those of gluoncv.utils.LRScheduler, iteration by iteration, counted from 0. Cosine pays in long runs and with a
+peak rate of its own; in short ones a step schedule's longer time at the peak fits more. Flags: --lr-mode, --warmup-epochs,
+--warmup-lr; Faster R-CNN --lr-warmup, --lr-warmup-factor.
 """
 from __future__ import annotations
 
@@ -86,3 +88,9 @@ def rates_of(iterations, **arguments):
 def step_epochs(epochs, period, last):
     """Epochs at which the rate decays: every `period` if that is not 0, else those given."""
     return list(range(period, last, period)) if period > 0 else epochs
+
+
+def cosine_with_warmup(base_lr, iterations, warmup=0, warmup_lr=0.0):
+    """An mx.lr_scheduler.LRScheduler, for a Trainer's optimizer: a linear ramp of `warmup` iterations from warmup_lr to base_lr,
+    then half a cosine to 0 at the last of `iterations`."""
+    return CountedFromOne(build_schedule("cosine", base_lr, iterations, warmup, warmup_lr))

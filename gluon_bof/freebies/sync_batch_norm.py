@@ -1,4 +1,8 @@
-"""Batch normalisation over one device or synchronised over many (paper, section 3.5)."""
+"""Batch normalisation over one device or synchronised over many (paper, section 3.5).
+
+Helps where a device's own batch is small; on one device it is batch normalisation. Flags: --syncbn, --norm-layer syncbn."""
+from __future__ import annotations
+
 import os
 
 from gluon_bof.backend import gluon, mx

@@ -1,7 +1,7 @@
 """A trained network at work: images in, detections in their own pixels out."""
 from __future__ import annotations
 
-import os
+from typing import Any, Iterable, Sequence
 
 import numpy as np
 
@@ -9,47 +9,47 @@ from gluon_bof.backend import mx
 from gluon_bof.boxes import Detections
 from gluon_bof.data.transforms import square
 from gluon_bof.devices import contexts
-from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import render
-from gluon_bof.models.build import build_network, eval_transform
+from gluon_bof.models.build import build_network, models_of
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.weights.load import load_weights
-from gluon_bof.weights.resolve import find
+from gluon_bof.weights.resolve import Resolved
 
 
 class Detector:
-    """A trained network at work."""
+    """A network with its weights, on a device: `classes`, and `detect`."""
 
-    def __init__(self, network, options, device):
+    def __init__(self, network: Any, options: Any, device: Any):
         self.network = network
         self.options = options
         self.classes = tuple(network.classes)
         self.device = device
-        self.sight = eval_transform(options)
+        self.transform = models_of(options).eval_transform(options)
+        self.batch = models_of(options).inference_batch(options)
         self.graph = InferenceGraph(network)
-        # a network that sees many shapes would keep memory for each of them
-        if not getattr(options, "disable_hybridization", False):
-            self.graph.hybridize(static_alloc=self.sight.fit is square)
+        if not options.disable_hybridization:
+            # a network that sees many shapes would keep memory for each of them
+            self.graph.hybridize(static_alloc=self.transform.fit is square)
 
-    def warm_up(self, images):
-        """One batch of black images: takes the memory that validation will need, see Step.rehearse."""
-        side = self.options.data_shape
-        self.graph(mx.nd.zeros((images, side, side, 3), ctx=self.device, dtype=np.uint8))
+    def warm_up(self) -> None:
+        """Batches of black images as large as can come: takes the memory that validation will need, see Step.warm_up."""
+        for height, width in self.transform.largest_shapes():
+            self.graph(mx.nd.zeros((self.batch, height, width, 3), ctx=self.device, dtype=np.uint8))
         mx.nd.waitall()
 
-    def detect(self, images):
-        """[Detections] of images (H, W, 3) uint8 RGB of any size, in each one's own pixels."""
+    def detect(self, images: Iterable[np.ndarray]) -> list[Detections]:
+        """Detections in images (H, W, 3) uint8 RGB of any size, in each one's own pixels."""
         found = []
         for image in images:
-            seen = render(image, self.sight(image.shape))
+            seen = render(image, self.transform(image.shape))
             outputs = self.graph(mx.nd.array(seen[None], ctx=self.device, dtype=np.uint8))
             found.append(unpack(*(output.asnumpy()[0] for output in outputs), seen.shape, image.shape))
         return found
 
 
-def unpack(ids, scores, boxes, seen, shape):
+def unpack(ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray, seen: Sequence[int], shape: Sequence[int]) -> Detections:
     """Detections, best score first, in the pixels of an image of this shape (H, W, …), of one image's outputs (D, 1),
-    (D, 1), (D, 4) in the pixels of what the network has seen."""
+    (D, 1), (D, 4) in the pixels of what the network has seen, (H, W, …)."""
     kept = np.flatnonzero(ids[:, 0] >= 0)
     kept = kept[np.argsort(-scores[kept, 0], kind="stable")]
     limits = np.array([shape[1], shape[0]] * 2, np.float32)
@@ -57,21 +57,14 @@ def unpack(ids, scores, boxes, seen, shape):
     return Detections(np.clip(boxes[kept] * scale, 0, limits), ids[kept, 0].astype(np.int64), scores[kept, 0])
 
 
-def load_detector(options, classes, weights):
-    """(Detector with these weights, the file's SHA-256)."""
+def load_detector(options: Any, classes: Sequence[str], weights: str) -> tuple[Detector, str]:
+    """(Detector with the weights of this file, the file's SHA-256)."""
     device = contexts(options.gpus)[0]
     network = build_network(options, classes, [device])
     digest = load_weights(network, weights)
     return Detector(network, options, device), digest
 
 
-def open_detector(weights, **given):
-    """A Detector from a run's folder, a .params file or a name (see zoo.find); given: options that replace the run's, such
-    as network, classes."""
-    from gluon_bof.data.sets import class_names
-    options, path, _ = find(weights, given)
-    if not os.path.isfile(path):
-        raise UserError("there are no such weights", path, "check the path")
-    if not options.classes:
-        raise UserError("the class names of these weights are not known", path, "give them: --classes cat,dog or a file")
-    return load_detector(options, class_names(options.classes), path)[0]
+def open_detector(resolved: Resolved) -> Detector:
+    """The Detector that WEIGHTS means; see `weights.resolve`. Raises UserError where the file or the class names are missing."""
+    return load_detector(resolved.options, resolved.require(), resolved.path)[0]

@@ -19,8 +19,9 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD, render, whole_view
 from gluon_bof.inference.onnx_operators import OPSET, translations
+from gluon_bof.models.build import models_of
 from gluon_bof.models.preprocess import InferenceGraph
-from gluon_bof.options.yolo3 import MAX_SIDE
+from gluon_bof.options.families import family_of
 from gluon_bof.weights.formats import params as params_format
 
 INPUT = "image"
@@ -30,7 +31,7 @@ SCORE_TOLERANCE = 1e-4
 BOX_TOLERANCE = 0.05  # pixels; MXNet's own two ways to compute on the CPU came 0.01 apart in a Darknet-53
 # Where two overlapping boxes score the same but for rounding, chance says which suppresses the other
 FEW, MAX_UNMATCHED = 2, 0.01
-SIDE = 32  # YOLOv3 halves an image five times
+SIDE = 32  # pixels, the smallest; backbones halve an image five times
 AS_MANY = -1  # a side of an array that is as long as there are images
 IN_ITS_PLACE = "give --format mxnet, which keeps every network bit for bit"
 TRIALS = 4  # drawn images that an export is checked with
@@ -49,42 +50,27 @@ class Check(NamedTuple):
     unmatched: int
 
 
-class CandidateGraph(gluon.HybridBlock):
-    """(images (B, H, W, 3) uint8) -> what YOLOv3 suppresses: boxes (B, N, 4) in input pixels, scores (B, N, K)."""
-
-    def __init__(self, graph, **keywords):
-        super().__init__(**keywords)
-        self.normalise = graph.normalise
-        self.network = graph.network
-
-    def hybrid_forward(self, F, images):
-        network = self.network
-        parts = [output(tip) for output, tip in zip(network.yolo_outputs, network._tips(F, self.normalise(images)))]
-        boxes, scores = (F.concat(*part, dim=1) for part in zip(*parts))
-        return boxes, scores
-
-
-def is_yolo3(detector):
-    return hasattr(detector.network, "yolo_outputs")
-
-
 def input_size(detector, size=None):
     """(height, width) that the exported network sees; size: one given, checked, else that of validation.
 
     Raises UserError for a size that the network cannot take."""
-    longest = MAX_SIDE if is_yolo3(detector) else detector.options.image_max_size
+    form = _form(detector)
     if size is None:
-        short = detector.sight.size
-        size = (short, short) if detector.sight.fit is square else (short, min(longest, round(short / SHORT_TO_LONG)))
+        short = detector.transform.size
+        size = (short, short) if detector.transform.fit is square else (short, min(form.max_side, round(short / SHORT_TO_LONG)))
     if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(isinstance(side, int) for side in size):
         raise UserError(f"the size {size} is not a height and a width", remedy="give (416, 416)")
     height, width = size
-    if is_yolo3(detector) and (height % SIDE or width % SIDE):
-        raise UserError(f"YOLOv3 cannot see images of {height} x {width}", remedy=f"give multiples of {SIDE}")
-    if not SIDE <= min(size) <= max(size) <= longest:
+    if height % form.multiple or width % form.multiple:
+        raise UserError(f"this network cannot see images of {height} x {width}", remedy=f"give multiples of {form.multiple}")
+    if not SIDE <= min(size) <= max(size) <= form.max_side:
         raise UserError(f"this network cannot see images of {height} x {width}",
-                        remedy=f"give sides from {SIDE} to {longest}")
+                        remedy=f"give sides from {SIDE} to {form.max_side}")
     return int(height), int(width)
+
+
+def _form(detector):
+    return models_of(detector.options).export_form(detector.options)
 
 
 def export_onnx(detector, path, size=None, post=True, images=()):
@@ -107,7 +93,7 @@ def export_onnx(detector, path, size=None, post=True, images=()):
     quiet.log_severity_level = 3
     session = onnxruntime.InferenceSession(data, quiet, providers=["CPUExecutionProvider"])
     check = _compare(detector, symbol, lambda seen: session.run(names, {INPUT: seen}), size, post, images,
-                     batches=(1, 2) if is_yolo3(detector) else (1,))
+                     batches=(1, 2) if _form(detector).any_batch else (1,))
     _refuse_disagreement(check, path, "onnxruntime")
     write_atomically(path, data)
     return check
@@ -145,20 +131,19 @@ def export_mxnet(detector, prefix, size=None, post=True, images=()):
 
 def description(detector, size, post):
     """What a program has to know to feed the exported network and read its answer: a dict of JSON's types."""
-    fit = "the whole image is stretched to the input's size" if detector.sight.fit is square else \
-        f"short side {detector.sight.size}, long side at most {detector.sight.fit.longest}; another size stretches the image"
+    transform = detector.transform
+    fit = "the whole image is stretched to the input's size" if transform.fit is square else \
+        f"short side {transform.size}, long side at most {transform.fit.longest}; another size stretches the image"
     if post:
         outputs = {"ids": "class of each detection, -1 where there is none", "scores": "in 0..1",
                    "boxes": "xmin, ymin, xmax, ymax in pixels of the input; they may reach beyond it"}
-    elif is_yolo3(detector):
-        outputs = {"boxes": "xmin, ymin, xmax, ymax in pixels of the input", "scores": "of each class, in 0..1"}
     else:
-        outputs = {"rows": "for each class: class (-1 for none), score, xmin, ymin, xmax, ymax in pixels of the input"}
+        outputs = _form(detector).texts
     return {"producer": f"gluon_bof {__version__}", "network": detector.options.network,
-            "detector": "yolo3" if is_yolo3(detector) else "faster_rcnn", "classes": list(detector.classes),
+            "detector": family_of(detector.options).name, "classes": list(detector.classes),
             "input": {"name": INPUT, "type": "uint8", "layout": "NHWC", "colour": "RGB", "height": size[0], "width": size[1],
-                      "images": "any number" if is_yolo3(detector) else 1},
-            "resize": {"fit": fit, "interpolation": INTERPOLATIONS[detector.sight.interpolation]},
+                      "images": "any number" if _form(detector).any_batch else 1},
+            "resize": {"fit": fit, "interpolation": INTERPOLATIONS[detector.transform.interpolation]},
             "mean": list(MEAN), "std": list(STD),
             "preprocessing": "inside the graph: (image / 255 - mean) / std, then NCHW float32",
             "post_processing": "suppression within each class, inside the graph" if post else "none",
@@ -180,21 +165,11 @@ def onnx_packages():
 def _symbol(detector, post):
     """(graph from INPUT to the outputs, every node with a name of its own; the outputs' names)."""
     data = mx.sym.Variable(INPUT)
-    if post or not is_yolo3(detector):
+    if post:
         outputs, names = InferenceGraph(detector.network)(data), list(DETECTIONS)
     else:
-        outputs, names = CandidateGraph(detector.graph)(data), ["boxes", "scores"]
-    if not post and not is_yolo3(detector):
-        outputs, names = [_before_suppression(outputs)], ["rows"]
+        outputs, names = _form(detector).candidates(detector.network, data)
     return _uniquely_named(mx.sym.Group([mx.sym.identity(output, name=name) for output, name in zip(outputs, names)])), names
-
-
-def _before_suppression(outputs):
-    """What goes into Faster R-CNN's last `box_nms`."""
-    symbol = mx.sym.Group(list(outputs))
-    nodes = json.loads(symbol.tojson())["nodes"]
-    last = [node for node in nodes if node["op"] == "_contrib_box_nms"][-1]
-    return symbol.get_internals()[nodes[last["inputs"][0][0]]["name"] + "_output"]
 
 
 def _uniquely_named(symbol):
@@ -236,7 +211,7 @@ def _onnx_model(detector, symbol, names, size):
 
     # what `mx.onnx.export_model` calls; that one marks the file with the newest opset, for which MXNet has no translations
     converter = mx.onnx.mx2onnx._export_onnx.MXNetGraph
-    shapes = _shapes_of_any(symbol, size) if is_yolo3(detector) else _shapes(symbol, size, 1)
+    shapes = _shapes_of_any(symbol, size) if _form(detector).any_batch else _shapes(symbol, size, 1)
     with translations(converter.registry_, shapes, len(detector.classes)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of onnx.mapping, which MXNet uses
         _refuse_untranslated(symbol, converter.registry_)
@@ -249,7 +224,7 @@ def _onnx_model(detector, symbol, names, size):
     outputs = {output.name: output for output in graph.output}
     del graph.output[:]
     graph.output.extend(outputs[name] for name in names)
-    if is_yolo3(detector):
+    if _form(detector).any_batch:
         for entry in (*graph.input, *graph.output):
             entry.type.tensor_type.shape.dim[0].dim_param = "images"
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
@@ -285,7 +260,7 @@ def _compare(detector, symbol, run, size, post, images, batches=(1,)):
         warnings.simplefilter("ignore")
         ours = detector.graph if post else \
             gluon.SymbolBlock(symbol, mx.sym.Variable(INPUT), params=detector.network.collect_params())
-    seen = [render(image, whole_view(image.shape, size[::-1], detector.sight.interpolation))
+    seen = [render(image, whole_view(image.shape, size[::-1], detector.transform.interpolation))
             for image in (*images, *(draw_image(0, number)[0] for number in range(TRIALS)))]
     checks = []
     for count in itertools.cycle(batches):
@@ -349,7 +324,7 @@ def match_rows(wanted, found, reach):
 def _refuse_disagreement(check, path, other, exactly=False):
     if not check.detections and not check.unmatched:
         raise UserError("nothing is detected in the images that an export is checked with", path,
-                        "give some that show its objects: --check IMAGE")
+                        "give some that show its objects: --verify-on IMAGE")
     scores, boxes = (0, 0) if exactly else (SCORE_TOLERANCE, BOX_TOLERANCE)
     ties = 0 if exactly else min(FEW + MAX_UNMATCHED * check.detections, check.detections / 2)
     if check.unmatched > ties or not (check.score_difference <= scores and check.box_difference <= boxes):

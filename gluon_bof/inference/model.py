@@ -5,15 +5,16 @@ import dataclasses
 import os
 import re
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gluon_bof.data.images import read_image
-from gluon_bof.data.sets import class_names, unique_names
-from gluon_bof.errors import UserError
-from gluon_bof.options.faster_rcnn import FasterRcnnOptions
-from gluon_bof.options.yolo3 import check_data_shape
+from gluon_bof.data.sets import unique_names
+from gluon_bof.devices import contexts
+from gluon_bof.errors import UserError, in_python
+from gluon_bof.inference.detector import Detector, load_detector
+from gluon_bof.weights.resolve import resolve
 
 ORIENTATION = 0x0112  # the EXIF tag
 # what turns the stored image upright, for each value of the tag
@@ -35,11 +36,12 @@ class Prediction(NamedTuple):
 class Model:
     """A trained detector: `classes`, `predict`, `export`. Made by `load`."""
 
-    def __init__(self, detector):
+    def __init__(self, detector: Detector):
         self.detector = detector
         self.classes = detector.classes
 
-    def predict(self, images, score=0.0):
+    @in_python()
+    def predict(self, images: Any, score: float = 0.0) -> Any:
         """Prediction of an image, or a list of them for a list. An image is a path, an array (H, W, 3) uint8 RGB of any
         size, or one of Pillow's; a file that says which side is up (EXIF) is turned first, and boxes are in the pixels of the
         upright image.
@@ -56,7 +58,9 @@ class Model:
         return Prediction(found.boxes[kept], found.classes[kept], [self.classes[number] for number in found.classes[kept]],
                           found.scores[kept])
 
-    def export(self, path, format="onnx", size=None, post=True, images=()):
+    @in_python()
+    def export(self, path: Any, format: str = "onnx", size: tuple[int, int] | None = None, post: bool = True,
+               images: Any = ()) -> Any:
         """Write the network for other programs and compare it with MXNet. Returns models.export.Check.
 
         format: "onnx", a file at `path`; or "mxnet", the files path-symbol.json, path-0000.params and path.json.
@@ -72,7 +76,9 @@ class Model:
         return write(self.detector, path, size, post, images)
 
 
-def load(weights, device=None, short=None, nms=None, last=False, **options):
+@in_python()
+def load(weights: Any, device: str | None = None, short: int | None = None, nms: float | None = None, last: bool = False,
+         **options: Any) -> Model:
     """Model of a run's folder (its best weights, or the last), of a .params file that we or GluonCV wrote, of "shapes", the
     package's own weights, or of GluonCV's name of a pretrained model ("yolo3_darknet53_voc"), which is downloaded.
 
@@ -80,43 +86,35 @@ def load(weights, device=None, short=None, nms=None, last=False, **options):
     shorter side; None: that of validation. nms: IoU above which the worse of two boxes of a class goes, in (0, 1].
     options: of a file that its name and folder tell nothing of: network, classes (names) or dataset ("voc", "coco"), and for
     Faster R-CNN those that built it (use_fpn, norm_layer, …). Raises UserError."""
-    from gluon_bof.inference.detector import load_detector
-    from gluon_bof.weights.resolve import find
+    return open_model(weights, device, short, nms, last, **options)
 
-    weights = os.fspath(weights)
+
+def open_model(weights: Any, device: str | None = None, short: int | None = None, nms: float | None = None,
+               last: bool = False, **options: Any) -> Model:
+    """The same, for commands: errors speak of flags."""
     classes = options.pop("classes", None)
     if isinstance(classes, str):
         options["classes"], classes = classes, None
-    found, path, _ = find(weights, options, last)
-    if not os.path.isfile(path):
-        raise UserError("no such weights", path, "check the path")
-    names = unique_names(list(classes)) if classes is not None else _classes(found, path)
-    found = dataclasses.replace(found, gpus=_gpus(device))
-    found = at_size(found, short) if short is not None else found
+    found = resolve(os.fspath(weights), options, last)
+    if classes is not None:
+        found = found._replace(options=dataclasses.replace(found.options, classes=",".join(unique_names(list(classes)))))
+    names = found.require()
+    settings = dataclasses.replace(found.options, gpus=_gpus(device))
+    if short is not None:
+        if not isinstance(short, int):
+            raise UserError(f"--short cannot be {short!r}", remedy="give a whole number of pixels, such as 416")
+        settings = settings.at_size(short)
     if nms is not None and not 0 < nms <= 1:
         raise UserError(f"--nms {nms} is outside (0, 1]", remedy="0.45 is usual")
-    detector = load_detector(found, names, path)[0]
+    detector = load_detector(settings, names, found.path)[0]
     if nms is not None:
         network = detector.network
         network.set_nms(nms_thresh=nms, nms_topk=network.nms_topk, post_nms=network.post_nms)
     return Model(detector)
 
 
-def _classes(options, path):
-    from gluon_bof.weights.zoo import CLASSES
-
-    if options.classes:
-        return class_names(options.classes)
-    if options.dataset in CLASSES:
-        return CLASSES[options.dataset]
-    raise UserError("the class names of these weights are not known", path,
-                    "give them: --classes cat,dog or a file of one a line, or --dataset voc or coco")
-
-
 def _gpus(device):
     """The value of `gpus` for "cpu", "gpu", "gpu:N" or None. Raises UserError where MXNet has no such GPU."""
-    from gluon_bof.devices import contexts
-
     match = re.fullmatch(r"cpu|gpu(?::?(\d+))?", "cpu" if device is None else str(device))
     if not match:
         raise UserError(f"--device {device!r} is not a device", remedy="choose cpu, gpu or gpu:1")
@@ -126,19 +124,6 @@ def _gpus(device):
     except UserError as error:
         raise UserError(error.problem, remedy="--device cpu always works") from None
     return gpus
-
-
-def at_size(options, short):
-    """The options with another test size. Raises UserError for one that the network cannot take."""
-    if not isinstance(short, int):
-        raise UserError(f"short cannot be {short!r}", remedy="give a whole number of pixels, such as 416")
-    if isinstance(options, FasterRcnnOptions):
-        if not 32 <= short <= options.image_max_size:
-            raise UserError(f"--short {short} is not between 32 and the longest side, {options.image_max_size}",
-                            remedy="give one between them")
-        return dataclasses.replace(options, image_short=str(short))
-    check_data_shape(short, "--short")
-    return dataclasses.replace(options, data_shape=short)
 
 
 def read_upright(path):

@@ -16,8 +16,9 @@ from gluon_bof.inference.results import DetectionWriter, VideoFile
 USUAL_RATE = 25.0  # frames a second of a video that does not say
 
 
-def predict_all(model, sources, arguments):
-    """Draw and write everything. Returns the summary, a dict for JSON; what was found until an error or Ctrl-C is written too."""
+def predict_all(model, sources, out, score=0.3, skip_broken=False):
+    """Draw and write everything into the folder `out`. Returns the summary, a dict for JSON; what was found until an error or
+    Ctrl-C is written too. score: least one of what is drawn and written. skip_broken: name broken images and go on, else stop."""
     found = DetectionWriter(model)
     skipped, began = [], time.perf_counter()
     try:
@@ -25,20 +26,20 @@ def predict_all(model, sources, arguments):
                            disable=not sys.stderr.isatty()):
             try:
                 os.makedirs(os.path.dirname(source.target), exist_ok=True)
-                (predict_video if source.is_video else predict_image)(model, source, arguments.score, found)
+                (predict_video if source.is_video else predict_image)(model, source, score, found)
             except UserError as error:
-                if arguments.on_bad_sample == "error" or error.path != source.path:
+                if not skip_broken or error.path != source.path:
                     raise
                 skipped.append(source.path)
                 print(f"skipped: {error}", file=sys.stderr)
     finally:
-        paths = found.save(arguments.out)
+        paths = found.save(out)
     seconds = time.perf_counter() - began
     videos = sum(source.is_video for source in sources)
-    print(f"{len(found.images)} images, {len(found.rows)} detections in {arguments.out}", file=sys.stderr)
-    return {"weights": arguments.weights, "device": str(model.detector.device), "score": arguments.score,
+    print(f"{len(found.images)} images, {len(found.rows)} detections in {out}", file=sys.stderr)
+    return {"device": str(model.detector.device), "score": score,
             "files": len(sources) - len(skipped), "videos": videos, "images": len(found.images), "detections": len(found.rows),
-            "skipped": skipped, "images_per_second": len(found.images) / seconds, "out": arguments.out, **paths}
+            "skipped": skipped, "images_per_second": len(found.images) / seconds, "out": out, **paths}
 
 
 def predict_image(model, source, score, found):

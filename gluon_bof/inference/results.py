@@ -64,8 +64,8 @@ class DetectionWriter:
         place = {} if frame is None else {"frame": frame, "seconds": round(seconds, 3)}
         image_id = len(self.images) + 1
         self.images.append({"id": image_id, "file_name": path, "width": shape[1], "height": shape[0], **place})
-        for (left, top, right, bottom), number, name, score in zip(prediction.boxes.tolist(), prediction.classes.tolist(),
-                                                                    prediction.names, prediction.scores.tolist()):
+        for (left, top, right, bottom), name, score in zip(prediction.boxes.tolist(), prediction.names,
+                                                           prediction.scores.tolist()):
             bbox = [round(side, 3) for side in (left, top, right - left, bottom - top)]
             self.rows.append({"image_id": image_id, "file_name": path, "category_id": self.categories[name],
                               "category_name": name, "bbox": bbox, "score": round(score, 6), **place})

@@ -1,26 +1,56 @@
-"""An initialised network of a family's options, and how it sees images."""
+"""An initialised network of a family's options; and what a family's package of models has to offer.
+
+A package such as gluon_bof.models.yolo3, named in options/families.py, exports
+
+    build(options, classes, devices)  the network, a HybridBlock that is not initialised yet
+    eval_transform(options)           EvalTransform: how validation and prediction see an image
+    inference_batch(options)          images a batch in inference
+    export_form(options)              ExportForm: how the network is exported
+    matches(shapes)                   yields (name, number of classes, {name: Parameter}) of networks that weights of these
+                                      {name: shape} may belong to
+    backbones()                       [(name, {name in a classifier's file: Parameter})] that it is built on
+
+and its network, beside detections in inference, has
+
+    HEAD_ROWS                         see models.heads
+    backbone_parameters()             {name in the file of a classifier on this backbone: Parameter}
+    stem_parameters()                 [Parameter] of the first layers, up to a quarter of the image's sides
+    image_parameters()                [Parameter] of the backbone's layers that see the whole image
+    trained_parameters()              ParameterDict of what learns
+"""
 from __future__ import annotations
 
+import importlib
 import warnings
-
-import cv2
+from types import ModuleType
+from typing import Any, Callable, NamedTuple, Sequence
 
 from gluon_bof.backend import mx
-from gluon_bof.data.transforms import EvalTransform, ShortSide, square
-from gluon_bof.freebies.sync_batch_norm import norm_layer
-from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+from gluon_bof.options.families import family_of
 
-DUMMY_INPUT_SHAPE = (1, 3, 64, 64)  # an image that is large enough to settle every shape
+DUMMY_INPUT_SHAPE = (1, 3, 64, 64)  # an image that is large enough to infer every parameter's shape
 
 
-def build_network(options, classes, devices):
-    """The initialised network of the options, every shape settled, on its devices."""
-    if isinstance(options, FasterRcnnOptions):
-        from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
-        network = build_faster_rcnn(options, classes, devices)
-    else:
-        from gluon_bof.models.yolo3.network import ANCHORS, build_yolo3
-        network = build_yolo3(options.network, classes, norm_layer(options.syncbn, devices), options.anchor_rows() or ANCHORS)
+class ExportForm(NamedTuple):
+    """How a network is exported. max_side, multiple: of the input's sides, in pixels; any_batch: whether it takes any number of
+    images, else one; candidates(network, data) -> (symbols before the last suppression, their names), of an input symbol; texts:
+    {name: what it holds} of those."""
+
+    max_side: int
+    multiple: int
+    any_batch: bool
+    candidates: Callable[[Any, Any], tuple]
+    texts: dict
+
+
+def models_of(options: Any) -> ModuleType:
+    """The package that builds the networks of these options, imported on first use."""
+    return importlib.import_module(family_of(options).model)
+
+
+def build_network(options: Any, classes: Sequence[str], devices: Sequence[Any]) -> Any:
+    """The initialised network of the options, every parameter's shape known, on its devices."""
+    network = models_of(options).build(options, classes, devices)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # GluonCV's RPN has initialised itself, on the CPU
         network.initialize(ctx=devices)
@@ -34,23 +64,7 @@ def build_network(options, classes, devices):
     return network
 
 
-def eval_transform(options):
-    """How validation and prediction see an image."""
-    if isinstance(options, FasterRcnnOptions):
-        return EvalTransform(ShortSide(options.image_max_size), options.shorts()[1], cv2.INTER_LINEAR)
-    return EvalTransform(square, options.data_shape)
-
-
-def inference_batch(options):
-    """Images a batch in inference. Faster R-CNN's have many shapes, and its graph takes one."""
-    return 1 if isinstance(options, FasterRcnnOptions) else options.batch_size
-
-
-def export_name(options):
-    """GluonCV's name of the network, as it begins the names of its files."""
-    if not isinstance(options, FasterRcnnOptions):
-        return f"yolo3_{options.network}_{options.dataset}"
-    if options.custom_model:
-        return f"custom_faster_rcnn_fpn_{options.network}_{options.dataset}"
-    parts = ["faster_rcnn"] + ["fpn"] * options.use_fpn + ["syncbn"] * bool(options.norm_layer)
-    return "_".join(parts + [options.network, options.dataset])
+def with_inferred_shapes(network: Any) -> Any:
+    """The network, not initialised, every parameter's shape known."""
+    network.infer_shape(mx.nd.zeros(DUMMY_INPUT_SHAPE))
+    return network

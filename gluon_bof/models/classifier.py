@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from gluon_bof.backend import gluon, mx
+from gluon_bof.freebies.label_smoothing import equation_3
 from gluon_bof.models.preprocess import Normalise
 
 from gluoncv.model_zoo import resnetv1b
@@ -40,7 +41,8 @@ class TrainingGraph(gluon.HybridBlock):
         self.normalise = Normalise()
         self.network = network
         self._class_count = class_count
-        self._limits = dict(on_value=1 - epsilon + epsilon / class_count, off_value=epsilon / class_count)
+        smoothing = equation_3(epsilon, class_count)
+        self._limits = dict(on_value=smoothing.positive, off_value=smoothing.negative)
 
     def hybrid_forward(self, F, images, labels):
         first, second = (F.one_hot(F.squeeze(F.slice_axis(labels, axis=1, begin=column, end=column + 1), axis=1),
@@ -49,15 +51,3 @@ class TrainingGraph(gluon.HybridBlock):
         target = F.broadcast_mul(first, weight) + F.broadcast_mul(second, 1 - weight)
         logits = F.log_softmax(F.cast(self.network(self.normalise(images)), "float32"), axis=1)
         return [-F.sum(target * logits, axis=1)]
-
-
-class ScoringGraph(gluon.HybridBlock):
-    """(images (B, H, W, 3) uint8) -> logits (B, K)."""
-
-    def __init__(self, network, **kwargs):
-        super().__init__(**kwargs)
-        self.normalise = Normalise()
-        self.network = network
-
-    def hybrid_forward(self, F, images):
-        return self.network(self.normalise(images))

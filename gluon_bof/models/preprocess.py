@@ -11,7 +11,8 @@ class Normalise(gluon.HybridBlock):
 
 
 class InferenceGraph(gluon.HybridBlock):
-    """(images (B, H, W, 3) uint8) -> class ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in input pixels."""
+    """(images (B, H, W, 3) uint8) -> what the network gives for normalised ones: a detector class ids (B, D, 1), scores (B, D, 1)
+    and boxes (B, D, 4) in input pixels, a classifier logits (B, K)."""
 
     def __init__(self, network, **kwargs):
         super().__init__(**kwargs)

@@ -1,22 +1,98 @@
-"""Which detector families there are."""
+"""Which families there are: the one table that says what a family is called, takes, is built by and trained by.
+
+Nothing else in the package asks what kind a network is. Whoever needs something of a family asks its row here, its options, or
+its network; `models.build` names what a family's package has to offer."""
 from __future__ import annotations
 
-import dataclasses
+from typing import Any, Iterable, NamedTuple
 
 from gluon_bof.errors import UserError
-from gluon_bof.options.faster_rcnn import NETWORKS, FasterRcnnOptions
+from gluon_bof.options.classifier import ClassifierOptions
+from gluon_bof.options.faster_rcnn import NETWORKS as FASTER_RCNN_NETWORKS
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+from gluon_bof.options.flags import flag_name
 from gluon_bof.options.yolo3 import Yolo3Options
 
 
-def options_class(network):
-    """The class of options that a network's name belongs to."""
-    return FasterRcnnOptions if isinstance(network, str) and network in NETWORKS else Yolo3Options
+class Family(NamedTuple):
+    """name: in config.json and on command lines; title: as people say it; options: class of its options; model: package that
+    builds it, imported on first use; script: module with main(argv) and train(options, run, checkpoint); detects: whether its
+    networks find boxes; prepare: "module:function" that takes options and returns them with what the files that they name say."""
+
+    name: str
+    title: str
+    options: type
+    model: str
+    script: str
+    detects: bool = True
+    prepare: str = ""
 
 
-def _require_known(given, kind):
-    """Raise UserError where one of the given options is another detector's, or none."""
-    known = {field.name for field in dataclasses.fields(kind)}
-    foreign = [f"--{name.replace('_', '-')}" for name in given if name not in known]
+FAMILIES = [
+    Family("yolo3", "YOLOv3", Yolo3Options, "gluon_bof.models.yolo3", "train_yolo3",
+           prepare="gluon_bof.weights.anchors:resolve_anchors"),
+    Family("faster_rcnn", "Faster R-CNN", FasterRcnnOptions, "gluon_bof.models.faster_rcnn", "train_faster_rcnn"),
+    Family("classifier", "classifier", ClassifierOptions, "gluon_bof.models.classifier", "gluon_bof.training.classifier", False),
+]
+
+
+def detectors() -> list[Family]:
+    """The families whose networks find boxes."""
+    return [family for family in FAMILIES if family.detects]
+
+
+def networks() -> list[str]:
+    """The backbones that detectors are built on."""
+    return [name for family in detectors() for name in family.options.__dataclass_fields__["network"].metadata["choices"]]
+
+
+def by_name(name: str) -> Family:
+    """The family of that name. Raises UserError for another."""
+    for family in FAMILIES:
+        if family.name == name:
+            return family
+    raise UserError(f"unknown family {name!r}", remedy=f"choose one of {', '.join(family.name for family in FAMILIES)}")
+
+
+def family_of(options: Any) -> Family:
+    """The family whose options these are. Raises ValueError for foreign ones."""
+    for family in FAMILIES:
+        if type(options) is family.options:
+            return family
+    raise ValueError(f"{type(options).__name__} is no family's")
+
+
+def of_config(config: dict[str, Any]) -> Family:
+    """The family of a run's configuration; version 0.1 did not write it down, and is told by the names of its options."""
+    if isinstance(config.get("family"), str):
+        return by_name(config["family"])
+    network = config.get("options", {}).get("network")
+    if "least_area" in config.get("options", {}):
+        return by_name("classifier")
+    return by_name("faster_rcnn" if isinstance(network, str) and network in FASTER_RCNN_NETWORKS else "yolo3")
+
+
+def of_given(given: dict[str, Any]) -> Family:
+    """The family that these {option: value} of a lone file belong to: the first detector that has the network, else the first."""
+    network = given.get("network")
+    for family in detectors():
+        if network in family.options.__dataclass_fields__["network"].metadata["choices"]:
+            return family
+    return detectors()[0]
+
+
+def require_known(given: Iterable[str], family: Family) -> None:
+    """Raise UserError where one of the given options is another family's, or none."""
+    foreign = [flag_name(name) for name in given if name not in family.options.__dataclass_fields__]
     if foreign:
-        detector = "Faster R-CNN" if kind is FasterRcnnOptions else "YOLOv3"
-        raise UserError(f"{detector} has no {', '.join(foreign)}", remedy="leave it out, or give the --network that is meant")
+        raise UserError(f"{family.title} has no {', '.join(foreign)}", remedy="leave it out, or give the --network that is meant")
+
+
+def told_by_file_name(name: str) -> tuple[Family | None, dict[str, Any]]:
+    """(family, {option: value}) that a file's name tells, if it begins as GluonCV's training scripts and model zoo name theirs;
+    (None, {}) if not."""
+    for family in detectors():
+        told = family.options.from_file_name(name)
+        if told:
+            return family, told
+    return None, {}

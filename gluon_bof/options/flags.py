@@ -1,4 +1,4 @@
-"""Flags are the fields of options: how a field becomes a flag, text becomes a value, and options become JSON."""
+"""Flags are the fields of options: how a field becomes a flag, text a value, and options JSON. Parsing happens here, once."""
 from __future__ import annotations
 
 import argparse
@@ -6,10 +6,23 @@ import dataclasses
 import json
 import math
 import os
+from types import MappingProxyType
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError
 
 EMBEDDED = "shapes"
+# help's groups, in the order of the page; "first" are those that most people need
+GROUPS = {
+    "first": "most used", "data": "data", "freebies": "freebies", "schedule": "schedule and optimizer", "network": "network",
+    "run": "run", "parts": "parts of the network, whose defaults depend on --network, --use-fpn, --norm-layer and --dataset"}
+
+
+METAVARS = {int: "N", float: "X"}
+
+
+class NotAValue(argparse.ArgumentTypeError, ValueError):
+    """A text that is not what its flag takes."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,52 +32,171 @@ class Parser(argparse.ArgumentParser):
         raise UserError(message, remedy=f"see {os.path.basename(self.prog)} --help")
 
 
-def flag(default, text, **how):
-    """A field that is a command-line flag. how: argparse's keywords, and `short` for a second name."""
-    return dataclasses.field(default=default, metadata=dict(how, help=text))
+class Kind(NamedTuple):
+    """A field's type: how text becomes its value, and how the value is written, in JSON and on a command line alike.
+
+    parse raises ValueError where the text is none; read: value of JSON -> the field's value."""
+
+    parse: Callable[[str], Any]
+    write: Callable[[Any], Any]
+    read: Callable[[Any], Any]
 
 
-def parse(options_class, embedded, argv, description):
-    """(options, names of the flags that were given, whether --dry-run was).
+def _list_of(number: type, what: str) -> Kind:
+    def parse(text):
+        try:
+            values = tuple(number(word) for word in text.split(",") if word.strip())
+        except ValueError:
+            values = (math.nan,)
+        if not all(map(math.isfinite, values)):
+            raise NotAValue(f"{text!r} is not a list of {what}, for example 1,2")
+        return values
 
-    Flags that are not given have the class's defaults, or for the embedded set those of `embedded`. Prints help and
-    exits for --help; anything it cannot read is a UserError of one line."""
-    given = vars(build_parser(options_class, description).parse_args(argv))
+    def read(value):
+        if isinstance(value, (list, tuple)):
+            value = write(value)
+        if not isinstance(value, str):
+            raise ValueError(value)
+        return parse(value)
+
+    def write(values):
+        return ",".join(str(int(value)) if value == int(value) else repr(float(value)) for value in values)
+
+    return Kind(parse, write, read)
+
+
+INTEGERS = _list_of(int, "whole numbers")
+NUMBERS = _list_of(float, "numbers")
+
+
+def flag(default: Any, text: str, group: str = "run", **how: Any) -> Any:
+    """A field that is a command-line flag.
+
+    group: one of GROUPS. how: argparse's keywords, and: kind, a Kind or a type, where the default's type does not tell it;
+    short, a second name; evaluates, whether evaluation may be told it; builds, whether it says which network is built; part,
+    whether it builds a part of the network;
+    hidden, whether no flag sets it; old, a name that the flag had in the version before."""
+    return dataclasses.field(default=default, metadata=dict(how, help=text, group=group))
+
+
+class Parsed(NamedTuple):
+    """A command line: the options, the names of the flags that were given, and whether --dry-run was."""
+
+    options: Any
+    given: set
+    dry_run: bool
+
+
+def parse(options_class: type, argv: Sequence[str] | None, description: str, recipes: Mapping[str, Any],
+          prog: str | None = None) -> Parsed:
+    """Options of a command line. recipes: {name: Recipe} that --recipe chooses from; without it flags stand on top of the
+    recipe "embedded" where there is one and the data set is the embedded one, else on the class's defaults.
+
+    Prints help and exits for --help; anything it cannot read is a UserError of one line."""
+    given = vars(build_parser(options_class, description, recipes, prog).parse_args(argv))
     dry_run = given.pop("dry_run", False)
     if given.pop("custom_model", None):
         given["custom_model"] = True
-    base = embedded if given.get("dataset", EMBEDDED) == EMBEDDED else options_class()
-    return dataclasses.replace(base, **given), set(given), dry_run
+    embedded = "embedded" if "embedded" in recipes and given.get("dataset", EMBEDDED) == EMBEDDED else ""
+    name = given.get("recipe") or embedded
+    if name and name not in recipes:
+        raise UserError(f"no recipe {name!r}", remedy="--list-recipes names them")
+    base = dataclasses.replace(recipes[name].options, recipe=name) if name else options_class()
+    return Parsed(dataclasses.replace(base, **given), set(given), dry_run)
 
 
-def build_parser(options_class, description):
-    """An argument parser of the dataclass's fields."""
-    parser = Parser(description=description, allow_abbrev=False)
+def build_parser(options_class: type, description: str, recipes: Mapping[str, Any] = MappingProxyType({}),
+                 prog: str | None = None, everything: bool = False) -> Parser:
+    """An argument parser of the dataclass's fields. everything: its help shows the parts of the network, too."""
+    parser = Parser(prog=prog, description=description, allow_abbrev=False, formatter_class=_Help, usage="%(prog)s [FLAG …]",
+                    epilog=None if everything else "--help-all also lists the flags of the network's parts.")
+    add_help_all(parser, lambda: build_parser(options_class, description, recipes, parser.prog, True))
     parser.add_argument("--dry-run", action="store_true", default=argparse.SUPPRESS,
                         help="print the whole resolved configuration as JSON and end")
+    parser.add_argument("--list-recipes", action=_ListRecipes, nargs=0, const=recipes, default=argparse.SUPPRESS,
+                        help="print the recipes, what they reach and in which time, and end")
+    groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
     fields = dataclasses.fields(options_class)
     after_the_word = None
-    if any(field.metadata.get("custom") for field in fields):
+    if any(field.metadata.get("part") for field in fields):
         after_the_word = _custom_model_parser(parser)
     for field in fields:
-        for place in (parser, after_the_word) if field.metadata.get("custom") else (parser,):
-            add_flag(place, field.name, field.metadata, field.default)
+        is_part = field.metadata.get("part", False)
+        add_flag(groups["parts" if is_part else field.metadata["group"]], field, shown=everything or not is_part)
+        if is_part:
+            add_flag(after_the_word, field, shown=False)
     return parser
 
 
-def add_flag(parser, name, metadata, default):
-    """Give an argument parser the flag of a field; where it is not given, nothing is set."""
-    how = {key: value for key, value in metadata.items() if key != "custom"}
-    if how.pop("hidden", False):
+def add_flag(parser: Any, field: dataclasses.Field, shown: bool = True, text: str | None = None, **how: Any) -> None:
+    """Give an argument parser, or a group of it, the flag of a field; where it is not given, nothing is set.
+
+    text: help in place of the field's; how: argparse's keywords in place of the field's."""
+    given = dict(field.metadata)
+    if given.pop("hidden", False):
         return
-    short = how.pop("short", None)
-    if default is not False or "nargs" in how:
-        how["help"] += f" [{default}]".replace("%", "%%") if default is not None else ""
-        how["type"] = how.pop("kind", type(default) if default is not None else str)
+    names = ["--" + field.name.replace("_", "-"), *filter(None, [given.pop("short", None)])]
+    old = given.pop("old", None)
+    kind = kind_of(field)
+    for key in ("group", "kind", "evaluates", "builds", "part"):
+        given.pop(key, None)
+    given["help"] = given["help"] if text is None else text
+    if field.default is False and "nargs" not in given:
+        given["action"] = "store_true"
     else:
-        how["action"] = "store_true"
-    parser.add_argument("--" + name.replace("_", "-"), *[short] if short else [], dest=name, default=argparse.SUPPRESS,
-                        **how)
+        given["type"] = kind.parse if isinstance(kind, Kind) else kind
+        if not given.get("choices"):
+            given.setdefault("metavar", METAVARS.get(kind, field.name.rsplit("_", 1)[-1].upper()))
+        if field.default not in (None, "", ()) and text is None:
+            given["help"] += f" [{written(field, field.default)}]"
+    given["help"] = given["help"].replace("%", "%%") if shown else argparse.SUPPRESS
+    given = {**given, **how, "dest": field.name, "default": argparse.SUPPRESS}
+    parser.add_argument(*names, **given)
+    if old:
+        parser.add_argument(old, **{**given, "help": argparse.SUPPRESS})
+
+
+def kind_of(field: dataclasses.Field) -> Any:
+    """The Kind or the type of a field."""
+    return field.metadata.get("kind") or (str if field.default is None else type(field.default))
+
+
+def written(field: dataclasses.Field, value: Any) -> Any:
+    """A field's value as JSON and a command line have it."""
+    kind = kind_of(field)
+    return kind.write(value) if isinstance(kind, Kind) and value is not None else value
+
+
+def add_help_all(parser: Parser, build: Callable[[], Parser]) -> None:
+    """Give a parser the flag --help-all, which prints the help of the parser that `build` makes."""
+    parser.add_argument("--help-all", action=_HelpAll, nargs=0, help=argparse.SUPPRESS, default=argparse.SUPPRESS, const=build)
+
+
+def add_subparsers(parser: Parser, parsers: Mapping[str, tuple[Parser, str]]) -> None:
+    """Give a parser sub-commands whose parsers, {name: (parser, text)}, are there already."""
+    words = parser.add_subparsers(dest="word", metavar="COMMAND")
+    for name, (built, text) in parsers.items():
+        words.add_parser(name, help=text, add_help=False)
+        words.choices[name] = built
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help whose columns leave room for the text, and whose examples keep their lines."""
+
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=30, width=110)
+
+
+class _HelpAll(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):
+        print(self.const().format_help())
+        parser.exit()
+
+
+class _ListRecipes(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):
+        print("\n".join(f"{name:34} {recipe.summary()}" for name, recipe in self.const.items()))
+        parser.exit()
 
 
 def _custom_model_parser(parser):
@@ -75,68 +207,92 @@ def _custom_model_parser(parser):
     return word.add_parser("custom-model", allow_abbrev=False, add_help=False)
 
 
-def integers(text, name):
-    """The integers of "160,180". Raises UserError."""
-    try:
-        return [int(word) for word in text.split(",") if word.strip()]
-    except ValueError:
-        raise UserError(f"{name} {text!r} is not a list of whole numbers",
-                        remedy=f"write for example {name} 160,180") from None
+def flags_of(options: Any, base: Any) -> list[str]:
+    """The words that make a parser whose flags stand on top of `base` give these options. Raises ValueError for what no flag
+    can say."""
+    words = []
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if value == getattr(base, field.name):
+            continue
+        if field.metadata.get("hidden") or value is None or value is False:
+            raise ValueError(f"no flag says {field.name}={value!r}")
+        words.append(flag_name(field.name))
+        if value is not True:
+            words.append(value if isinstance(value, str) else str(written(field, value)))
+    return words
 
 
-def to_json(options):
+def as_dict(options: Any) -> dict[str, Any]:
+    """{field: value as JSON has it}."""
+    return {field.name: written(field, getattr(options, field.name)) for field in dataclasses.fields(options)}
+
+
+def to_json(options: Any) -> str:
     """The whole configuration as JSON text."""
-    return json.dumps(dataclasses.asdict(options), indent=2)
+    return json.dumps(as_dict(options), indent=2)
 
 
-# which values a field may have, by its default
-KINDS = {bool: (bool, str), int: int, float: (int, float), str: str, type(None): (int, float, str, bool, type(None))}
+# which values JSON may have for a field, by the type of its default
+JSON_KINDS = {bool: bool, int: int, float: (int, float), str: str}
 
 
-def from_json(options_class, values, path):
-    """Options from a configuration that `to_json` wrote. Raises UserError for fields that are not known, and for values of
-    another kind."""
-    defaults = {field.name: field.default for field in dataclasses.fields(options_class)}
-    foreign = sorted(set(values) - set(defaults))
+def from_dict(options_class: type, values: Mapping[str, Any], path: str) -> Any:
+    """Options from a configuration that `as_dict` gave. Raises UserError, naming `path`, for fields that are not known, and for
+    values of another kind."""
+    fields = {field.name: field for field in dataclasses.fields(options_class)}
+    foreign = sorted(set(values) - set(fields))
     if foreign:
         raise UserError(f"the configuration has unknown fields: {', '.join(foreign)}", path,
                         "it was written by another version; start a new run")
-    for name, value in values.items():
-        if not isinstance(value, KINDS[type(defaults[name])]):
-            raise UserError(f"{name} cannot be {str(value)[:60]!r}", path, f"a value such as {defaults[name]!r} is meant")
-    return dataclasses.replace(options_class(), **values)
+    return dataclasses.replace(options_class(), **{name: _read(fields[name], value, path) for name, value in values.items()})
 
 
-def _flag(name):
+def _read(field, value, path):
+    kind = kind_of(field)
+    try:
+        if value is None and field.default is None:
+            return None
+        if isinstance(kind, Kind):
+            return kind.read(value)
+        if not isinstance(value, JSON_KINDS[kind]) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(value)
+        return value
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{field.name} cannot be {str(value)[:60]!r}", path,
+                        f"a value such as {written(field, field.default)!r} is meant") from None
+
+
+# checks
+
+def flag_name(name: str) -> str:
+    """--the-flag of a field."""
     return "--" + name.replace("_", "-")
 
 
-def at_least(options, name, least):
+def at_least(options: Any, name: str, least: float) -> None:
     """Raise UserError where the option is below `least`."""
     if getattr(options, name) < least:
-        raise UserError(f"{_flag(name)} {getattr(options, name)} is below {least}", remedy=f"give {least} or more")
+        raise UserError(f"{flag_name(name)} {getattr(options, name)} is below {least}", remedy=f"give {least} or more")
 
 
-def positive(options, name):
+def positive(options: Any, name: str) -> None:
     """Raise UserError where the option is not a finite number above 0."""
     value = getattr(options, name)
     if not (math.isfinite(value) and value > 0):
-        raise UserError(f"{_flag(name)} {value} must be above 0", remedy="give a positive number")
+        raise UserError(f"{flag_name(name)} {value} must be above 0", remedy="give a positive number")
 
 
-def not_negative(options, name):
+def not_negative(options: Any, name: str) -> None:
     """Raise UserError where the option is not a finite number from 0 on."""
     value = getattr(options, name)
     if not (math.isfinite(value) and value >= 0):
-        raise UserError(f"{_flag(name)} {value} must be 0 or more", remedy="give a number of that kind")
+        raise UserError(f"{flag_name(name)} {value} must be 0 or more", remedy="give a number of that kind")
 
 
-def numbers(text, name, kind=float):
-    """The numbers of "0.5,1,2". Raises UserError."""
-    try:
-        found = tuple(kind(word) for word in text.split(",") if word.strip())
-    except ValueError:
-        found = ()
-    if not found or not all(math.isfinite(value) and value > 0 for value in found):
-        raise UserError(f"{name} {text!r} is not a list of positive numbers", remedy=f"write for example {name} 1,2")
-    return found
+def positive_numbers(options: Any, name: str) -> None:
+    """Raise UserError where the option is not a list of numbers above 0."""
+    values = getattr(options, name)
+    if not values or min(values) <= 0:
+        raise UserError(f"{flag_name(name)} {NUMBERS.write(values)} is not a list of positive numbers",
+                        remedy=f"write for example {flag_name(name)} 1,2")

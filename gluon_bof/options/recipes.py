@@ -1,4 +1,4 @@
-"""Every row of the paper's Tables 1-6 as data, and the embedded job: a recipe is the scripts' options.
+"""Recipes: every row of the paper's Tables 1-6 and a few jobs of our own, as the scripts' options with a name.
 
 A row is the row before it with one thing replaced, as the paper stacks its freebies. Where the paper is silent, a table's
 `sources` say where each setting comes from; the rest are the scripts' defaults, which are GluonCV's."""
@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import replace
+from typing import Any, Iterable, Iterator, Mapping, NamedTuple
 
-from gluon_bof.options.classifier import PretrainOptions
+from gluon_bof.errors import UserError
+from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.flags import EMBEDDED
 from gluon_bof.options.yolo3 import Yolo3Options
@@ -15,49 +17,60 @@ from gluon_bof.options.yolo3 import Yolo3Options
 # The embedded job: every freebie on, at a size that two CPU cores finish in minutes. No pretrained base is at hand
 # there, which is why it takes Adam, a small batch and a start near the identity instead of the paper's SGD.
 EMBEDDED_YOLO3 = Yolo3Options(
-    dataset=EMBEDDED, network="mobilenet0.25", data_shape=160, random_shapes="128,192", batch_size=8, epochs=12,
+    dataset=EMBEDDED, network="mobilenet0.25", data_shape=160, random_shapes=(128, 192), batch_size=8, epochs=12,
     optimizer="adam", lr=0.003, lr_mode="cosine", warmup_epochs=1, wd=0.0, no_wd=True, syncbn=True,
-    mixup=True, no_mixup_epochs=5, label_smooth_eps=0.1, pretrained_base="no", init="near-identity",
+    mixup="beta", no_mixup_epochs=5, label_smooth_eps=0.1, pretrained_base="no", init="near-identity",
     objectness_prior=0.01, num_workers=1, val_interval=4, log_interval=50, save_interval=0, seed=0)
 
 # The same for Faster R-CNN: a slim pyramid on ResNet-18, with fewer proposals and regions than images of 600 pixels need.
 EMBEDDED_FASTER_RCNN = FasterRcnnOptions(
     dataset=EMBEDDED, network="resnet18_v1b", use_fpn=True, norm_layer="syncbn", pretrained_base="no",
-    image_short="128", image_max_size=192, batch_size=4, epochs=4, optimizer="adam", lr=0.001, lr_mode="cosine",
-    lr_warmup=200, wd=0.0, mixup=True, no_mixup_epochs=2, label_smooth_eps=0.1,
+    image_short=(128,), image_max_size=192, batch_size=4, epochs=4, optimizer="adam", lr=0.001, lr_mode="cosine",
+    lr_warmup=200, wd=0.0, mixup="beta", no_mixup_epochs=2, label_smooth_eps=0.1,
     num_fpn_filters=64, num_box_head_conv=0, num_box_head_dense_filters=256, rpn_channel=64,
-    anchor_scales="1,2,3,4,6", anchor_alloc_size="64,64", rpn_train_pre_nms=600, rpn_train_post_nms=200,
+    anchor_scales=(1, 2, 3, 4, 6), anchor_alloc_size=(64, 64), rpn_train_pre_nms=600, rpn_train_post_nms=200,
     rpn_test_pre_nms=300, rpn_test_post_nms=50, rpn_min_size=4, rcnn_num_samples=64,
     num_workers=1, val_interval=2, log_interval=50, save_interval=0, seed=0)
+
+# A few hundred photographs of one's own on two CPU cores: no pretrained base, colours and sizes as they are, because they may
+# tell the class. Measured on 292 photographs of blood cells, see results/README.md.
+SMALL_SET_YOLO3 = replace(
+    EMBEDDED_YOLO3, data_shape=288, random_shapes=(224, 352), epochs=34, no_mixup_epochs=22, no_wd=False, syncbn=False,
+    no_color=True, no_expand=True, on_bad_sample="skip", val_interval=1, log_interval=100, save_interval=10, seed=233)
+SMALL_SET_FASTER_RCNN = replace(
+    EMBEDDED_FASTER_RCNN, image_short=(288,), image_max_size=480, epochs=10, no_mixup_epochs=5, lr_warmup=100,
+    anchor_scales=(1, 2, 4, 6, 8), anchor_alloc_size=None, rpn_train_pre_nms=1000, rpn_train_post_nms=300,
+    rpn_test_pre_nms=500, rpn_test_post_nms=100, rcnn_num_samples=96, on_bad_sample="skip", val_interval=1, log_interval=100,
+    save_interval=1, seed=233)
 
 EIGHT_GPUS, FOUR_GPUS = "0,1,2,3,4,5,6,7", "0,1,2,3"
 
 
 @dataclasses.dataclass(frozen=True)
-class Scale:
+class Setup:
     """One row's work: the detector's options, those of its backbone's pre-training or None, and the sides in pixels at
     which it is evaluated; none: at its own. The last of them is the row's number."""
 
     options: object
-    pretraining: PretrainOptions | None = None
+    pretraining: ClassifierOptions | None = None
     sizes: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A cell of a table with a number. `over` is the key of the row that its gain is counted from."""
+    """A cell of a table with a number. `baseline_key` is the key of the row that its gain is counted from."""
 
     key: str
     name: str
-    number: float  # the paper's, in percent
-    over: str
-    paper: Scale
-    small: Scale
+    paper_value: float  # in percent
+    baseline_key: str
+    paper: Setup
+    small: Setup
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """metric: what `number` and the evaluations are. sources: {fields: where their values come from}. small_note: what
+    """metric: what `paper_value` and the evaluations are. sources: {fields: where their values come from}. small_note: what
     else has to be known of the small scale's rows."""
 
     number: int
@@ -75,14 +88,14 @@ class Table:
 VOC_METRIC, COCO_METRIC = "mAP@0.5", "AP@[.5:.95]"
 
 
-def cumulative(over, paper, small, *steps):
+def cumulative(baseline_key, paper, small, *steps):
     """Rows of which each is the one before it with the named fields replaced, at both scales.
 
     steps: (key, the paper's name, its number, {field: value})."""
     rows, changes = [], {}
     for key, name, number, change in steps:
         changes = {**changes, **change}
-        rows.append(Row(key, name, number, over, replaced(paper, changes), replaced(small, changes)))
+        rows.append(Row(key, name, number, baseline_key, replaced(paper, changes), replaced(small, changes)))
     return tuple(rows)
 
 
@@ -94,19 +107,19 @@ def replaced(scale, changes):
 # What the rows switch on
 COSINE = dict(lr_mode="cosine")
 SMOOTHING = dict(label_smooth_eps=0.1)
-MIXUP = dict(mixup=True)  # Beta(1.5, 1.5), weighted: the scripts' defaults
+MIXUP = dict(mixup="beta")  # Beta(1.5, 1.5), weighted: the scripts' defaults
 
 # The paper's work
 YOLO3_VOC = Yolo3Options(
     dataset="voc", network="darknet53", gpus=EIGHT_GPUS, batch_size=64, num_workers=16, epochs=200,
-    lr_decay_epoch="160,180", warmup_epochs=4, data_shape=416, no_random_shape=True, random_shapes="320,608")
+    lr_decay_epoch=(160, 180), warmup_epochs=4, data_shape=416, no_random_shape=True, random_shapes=(320, 608))
 YOLO3_COCO = replace(
-    YOLO3_VOC, dataset="coco", num_workers=32, epochs=280, lr_decay_epoch="220,250", warmup_epochs=2, no_wd=True)
+    YOLO3_VOC, dataset="coco", num_workers=32, epochs=280, lr_decay_epoch=(220, 250), warmup_epochs=2, no_wd=True)
 FASTER_RCNN_VOC = FasterRcnnOptions(
     dataset="voc", network="resnet50_v1b", gpus=FOUR_GPUS, batch_size=4, no_mixup_epochs=2)
 FASTER_RCNN_COCO = FasterRcnnOptions(
     dataset="coco", network="resnet50_v1b", gpus=EIGHT_GPUS, batch_size=8, lr=0.01, no_mixup_epochs=3)
-IMAGENET = PretrainOptions(
+IMAGENET = ClassifierOptions(
     dataset="imagenet", data_shape=224, least_area=0.08, gpus=EIGHT_GPUS, batch_size=1024, num_workers=60, epochs=200, lr=0.4,
     warmup_epochs=5, no_wd=True, optimizer="nag", amp=True)
 COCO_SIZES = (320, 416, 608)
@@ -115,13 +128,13 @@ COCO_SIZES = (320, 416, 608)
 # paper's work each image is seen a hundred times, for what freebies prevent is overfitting: hence so few images.
 SMALL_IMAGES = {"trainval": 100, "test": 250}  # the first ones of the embedded set
 SMALL_YOLO3 = replace(
-    EMBEDDED_YOLO3, data_shape=96, no_random_shape=True, random_shapes="96,128", epochs=120, lr_mode="step",
-    lr_decay_epoch="96,108", syncbn=False, mixup=False, no_mixup_epochs=60, label_smooth_eps=0.0, val_interval=120, gpus="",
+    EMBEDDED_YOLO3, data_shape=96, no_random_shape=True, random_shapes=(96, 128), epochs=120, lr_mode="step",
+    lr_decay_epoch=(96, 108), syncbn=False, mixup="", no_mixup_epochs=60, label_smooth_eps=0.0, val_interval=120, gpus="",
     log_interval=0, keep=1)
 SMALL_FASTER_RCNN = replace(
-    EMBEDDED_FASTER_RCNN, epochs=16, lr_mode="step", lr_decay_epoch="11,15", lr_warmup=50, mixup=False, no_mixup_epochs=4,
+    EMBEDDED_FASTER_RCNN, epochs=16, lr_mode="step", lr_decay_epoch=(11, 15), lr_warmup=50, mixup="", no_mixup_epochs=4,
     label_smooth_eps=0.0, val_interval=16, gpus="", log_interval=0, keep=1)
-SMALL_CLASSIFIER = PretrainOptions(epochs=5, num_samples=2000, num_workers=1, gpus="", log_interval=0, val_interval=5)
+SMALL_CLASSIFIER = ClassifierOptions(epochs=5, num_samples=2000, num_workers=1, gpus="", log_interval=0, val_interval=5)
 SMALL_SIZES = (64, 96, 128)
 
 PUBLISHED = "GluonCV's published command"
@@ -172,16 +185,16 @@ IMAGENET_SOURCES = {
 # schedule, no smoothing) is read as the baseline
 _BASE = dict(syncbn=True, no_random_shape=False)
 TABLE_1 = Table(1, "Effect of various mixup approaches, YOLOv3, Pascal VOC 2007 test at 416", VOC_METRIC, cumulative(
-    "baseline", Scale(YOLO3_VOC), Scale(SMALL_YOLO3),
+    "baseline", Setup(YOLO3_VOC), Setup(SMALL_YOLO3),
     ("baseline", "baseline", 81.5, _BASE),
     ("even", "0.5:0.5 evenly", 83.05, dict(mixup="even", mixup_loss="unweighted")),
     ("beta-1.0", "beta(1.0, 1.0), weighted loss", 83.48,
-     dict(mixup=True, mixup_loss="weighted", mixup_alpha=1.0, mixup_beta=1.0)),
+     dict(mixup="beta", mixup_loss="weighted", mixup_alpha=1.0, mixup_beta=1.0)),
     ("beta-1.5", "beta(1.5, 1.5), weighted loss", 83.54, dict(mixup_alpha=1.5, mixup_beta=1.5)),
 ), {**YOLO3_VOC_SOURCES, "syncbn": f"{PUBLISHED} for yolo3_darknet53_voc, whose 81.5 is the baseline's number"})
 
 TABLE_2 = Table(2, "Training refinements on YOLOv3, Pascal VOC 2007 test at 416", VOC_METRIC, cumulative(
-    "baseline", Scale(YOLO3_VOC), Scale(SMALL_YOLO3),
+    "baseline", Setup(YOLO3_VOC), Setup(SMALL_YOLO3),
     ("no-augmentation", "- data augmentation", 64.26, dict(no_augment=True)),
     ("baseline", "baseline", 80.25, dict(no_augment=False)),
     ("syncbn", "+ synchronize BN", 80.81, dict(syncbn=True)),
@@ -189,10 +202,11 @@ TABLE_2 = Table(2, "Training refinements on YOLOv3, Pascal VOC 2007 test at 416"
     ("cosine", "+ cosine lr schedule", 81.69, COSINE),
     ("label-smoothing", "+ class label smoothing", 82.14, SMOOTHING),
     ("mixup", "+ mixup", 83.68, MIXUP),
-), YOLO3_VOC_SOURCES, "On one device synchronised batch normalisation is batch normalisation, so its row repeats the baseline.")
+), YOLO3_VOC_SOURCES,
+    "On one device synchronised batch normalisation is batch normalisation, so its row repeats the baseline.")
 
 TABLE_3 = Table(3, "Training refinements on Faster R-CNN, Pascal VOC 2007 test at 600 x 1000", VOC_METRIC, cumulative(
-    "baseline", Scale(FASTER_RCNN_VOC), Scale(SMALL_FASTER_RCNN),
+    "baseline", Setup(FASTER_RCNN_VOC), Setup(SMALL_FASTER_RCNN),
     ("no-augmentation", "- data augmentation", 77.61, dict(no_augment=True)),
     ("baseline", "baseline", 77.77, dict(no_augment=False)),
     ("cosine", "+ cosine lr schedule", 79.59, COSINE),
@@ -212,12 +226,12 @@ def _original_and_bag(key, name, numbers, paper, small, bag):
 
 _R101 = dict(network="resnet101_v1d")
 TABLE_4 = Table(4, "Improvements by the bag of freebies, COCO 2017 val", COCO_METRIC, (
-    *_original_and_bag("r50", "Faster-RCNN R50", (36.5, 37.6), Scale(FASTER_RCNN_COCO), Scale(SMALL_FASTER_RCNN),
+    *_original_and_bag("r50", "Faster-RCNN R50", (36.5, 37.6), Setup(FASTER_RCNN_COCO), Setup(SMALL_FASTER_RCNN),
                        FASTER_RCNN_BAG),
-    *_original_and_bag("r101", "Faster-RCNN R101", (39.4, 41.1), replaced(Scale(FASTER_RCNN_COCO), _R101),
-                       Scale(SMALL_FASTER_RCNN), FASTER_RCNN_BAG),
-    *_original_and_bag("yolo3", "YOLOv3", (33.0, 37.0), Scale(YOLO3_COCO, sizes=COCO_SIZES),
-                       Scale(SMALL_YOLO3, sizes=SMALL_SIZES), YOLO3_BAG),
+    *_original_and_bag("r101", "Faster-RCNN R101", (39.4, 41.1), replaced(Setup(FASTER_RCNN_COCO), _R101),
+                       Setup(SMALL_FASTER_RCNN), FASTER_RCNN_BAG),
+    *_original_and_bag("yolo3", "YOLOv3", (33.0, 37.0), Setup(YOLO3_COCO, sizes=COCO_SIZES),
+                       Setup(SMALL_YOLO3, sizes=SMALL_SIZES), YOLO3_BAG),
 ), {
     "numbers of Orig": "other people's training (Detectron's R-50-C4 2x and R-101-FPN 1x, Darknet's YOLOv3-608); ours in "
                        "these rows is the same training as in Our BoF without the freebies",
@@ -235,7 +249,8 @@ def _grid(backbone, detector, numbers, paper, small):
     for place, number in enumerate(numbers):
         in_backbone, in_detector = place // 2, place % 2
         scales = [replace(replaced(scale, MIXUP) if in_detector else scale,
-                          pretraining=replace(scale.pretraining, mixup=bool(in_backbone))) for scale in (paper, small)]
+                          pretraining=replace(scale.pretraining, mixup="beta" if in_backbone else ""))
+                  for scale in (paper, small)]
         signs = "-+"[in_backbone], "-+"[in_detector]
         rows.append(Row(f"{('plain', 'mixup')[in_backbone]}-{('plain', 'mixup')[in_detector]}",
                         f"{signs[0]}Mixup {backbone}, {signs[1]}Mixup {detector}", number, "plain-plain", *scales))
@@ -244,8 +259,8 @@ def _grid(backbone, detector, numbers, paper, small):
 
 TABLE_5 = Table(5, "Mixup in pre-training and in detection, YOLOv3, COCO 2017 val", COCO_METRIC, _grid(
     "darknet53", "YOLO3", (35.0, 35.3, 36.4, 37.0),
-    replaced(Scale(YOLO3_COCO, replace(IMAGENET, network="darknet53"), COCO_SIZES), YOLO3_BAG),
-    replaced(Scale(SMALL_YOLO3, SMALL_CLASSIFIER, SMALL_SIZES), YOLO3_BAG),
+    replaced(Setup(YOLO3_COCO, replace(IMAGENET, network="darknet53"), COCO_SIZES), YOLO3_BAG),
+    replaced(Setup(SMALL_YOLO3, SMALL_CLASSIFIER, SMALL_SIZES), YOLO3_BAG),
 ), {
     "other freebies": "all on, as 37.0 is Table 4's number too",
     "sizes": "608, as in Table 4",
@@ -255,9 +270,9 @@ TABLE_5 = Table(5, "Mixup in pre-training and in detection, YOLOv3, COCO 2017 va
 
 TABLE_6 = Table(6, "Mixup in pre-training and in detection, Faster R-CNN, COCO 2017 val", COCO_METRIC, _grid(
     "R101", "FRCNN", (39.9, 40.1, 40.1, 41.1),
-    replaced(Scale(FASTER_RCNN_COCO, replace(IMAGENET, network="resnet101_v1d", last_gamma=True)),
+    replaced(Setup(FASTER_RCNN_COCO, replace(IMAGENET, network="resnet101_v1d", last_gamma=True)),
             {**_R101, **FASTER_RCNN_BAG}),
-    replaced(Scale(SMALL_FASTER_RCNN, replace(SMALL_CLASSIFIER, network="resnet18_v1b", num_samples=1000)), FASTER_RCNN_BAG),
+    replaced(Setup(SMALL_FASTER_RCNN, replace(SMALL_CLASSIFIER, network="resnet18_v1b", num_samples=1000)), FASTER_RCNN_BAG),
 ), {
     "other freebies": "all on, as 41.1 is Table 4's number too",
     **FASTER_RCNN_COCO_SOURCES,
@@ -265,3 +280,97 @@ TABLE_6 = Table(6, "Mixup in pre-training and in detection, Faster R-CNN, COCO 2
 })
 
 TABLES = {table.number: table for table in (TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6)}
+
+
+# ---- recipes by name -----------------------------------------------------------------------------------------------
+
+class Recipe(NamedTuple):
+    """Options with a name. expected, tolerance: the metric that they should reach and how near to it, fractions; minutes: of
+    training, on what the source says; None where nobody measured. pretraining: of its backbone; sizes: see Setup."""
+
+    name: str
+    family: str
+    options: Any
+    source: str
+    metric: str = ""
+    expected: float | None = None
+    tolerance: float | None = None
+    minutes: float | None = None
+    pretraining: ClassifierOptions | None = None
+    sizes: tuple = ()
+
+    def summary(self) -> str:
+        """Source, expected result and time in one line."""
+        expected = "" if self.expected is None else f"; {self.metric} {100 * self.expected:.1f}% ± {100 * self.tolerance:.1f}"
+        return f"{self.source}{expected}{f', {self.minutes:g} min' if self.minutes else ''}"
+
+
+TOLERANCE = 0.005  # half a point: about the distance of two seeds on VOC
+SMALL = "@small"  # ends the name of a row at the size that a CPU finishes
+
+ON_BCCD = "this project, 292 photographs of BCCD on two CPU cores"
+_OWN = [
+    Recipe("embedded", "yolo3", EMBEDDED_YOLO3, "this project, two CPU cores", "voc07", 0.72, 0.03, 5),
+    Recipe("embedded", "faster_rcnn", EMBEDDED_FASTER_RCNN, "this project, two CPU cores", "voc07", 0.907, 0.02, 4.5),
+    Recipe("embedded", "classifier", ClassifierOptions(), "this project, two CPU cores"),
+    Recipe("small-dataset", "yolo3", SMALL_SET_YOLO3, ON_BCCD, "voc07", 0.84, 0.03, 13),
+    Recipe("small-dataset", "faster_rcnn", SMALL_SET_FASTER_RCNN, ON_BCCD, "voc07", 0.886, 0.03, 18.5),
+]
+
+
+def row_recipe(table: Table, row: Row, small: bool) -> Recipe:
+    """The recipe of a table's row, at the paper's scale or at the small one."""
+    setup = row.small if small else row.paper
+    family = {Yolo3Options: "yolo3", FasterRcnnOptions: "faster_rcnn"}[type(setup.options)]
+    expected = None if small else round(row.paper_value / 100, 6)
+    return Recipe(f"table-{table.number}/{row.key}{SMALL if small else ''}", family, setup.options,
+                  f"the paper, Table {table.number}: {row.name}" + (", at small scale" if small else ""),
+                  "voc07" if table.metric == VOC_METRIC else "coco", expected, None if small else TOLERANCE, None,
+                  setup.pretraining, setup.sizes)
+
+
+def backbone_recipe(table: Table, row: Row, small: bool) -> Recipe:
+    """The recipe of the pre-training that a row of Tables 5 and 6 starts from; rows share it."""
+    options = (row.small if small else row.paper).pretraining
+    return Recipe(f"table-{table.number}/backbone-{'mixup' if options.mixup else 'plain'}{SMALL if small else ''}", "classifier",
+                  options, f"the paper, Table {table.number}: the backbone" + (", at small scale" if small else ""))
+
+
+class Recipes(Mapping):
+    """All recipes by name, "table-2/mixup" say. Those that several families have are "yolo3/embedded"; without the family's
+    name they are the first family's."""
+
+    def __init__(self, recipes: Iterable[Recipe]):
+        self._recipes = {}
+        shared = [recipe.name for recipe in recipes]
+        for recipe in recipes:
+            name = recipe.name if shared.count(recipe.name) == 1 else f"{recipe.family}/{recipe.name}"
+            self._recipes[name] = recipe
+
+    def __getitem__(self, name: str) -> Recipe:
+        """Raises UserError for a name that no recipe has."""
+        for known, recipe in self._recipes.items():
+            if name in (known, recipe.name):
+                return recipe
+        raise UserError(f"no recipe {name!r}", remedy=f"choose one of {', '.join(self._recipes)}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._recipes)
+
+    def __len__(self) -> int:
+        return len(self._recipes)
+
+    def of_family(self, family: str) -> dict[str, Recipe]:
+        """{name, without the family's: Recipe} of a family's recipes."""
+        return {recipe.name: recipe for recipe in self._recipes.values() if recipe.family == family}
+
+
+def _of_tables():
+    for small in (False, True):
+        for table in TABLES.values():
+            yield from (row_recipe(table, row, small) for row in table.rows)
+            backbones = [backbone_recipe(table, row, small) for row in table.rows if row.paper.pretraining]
+            yield from {recipe.name: recipe for recipe in backbones}.values()
+
+
+RECIPES = Recipes([*_OWN, *_of_tables()])

@@ -2,101 +2,136 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
+from typing import Any, Iterable
 
 from gluon_bof.errors import UserError
-from gluon_bof.options.flags import at_least, flag, integers, not_negative
-from gluon_bof.options.training import TrainingOptions, check_start, check_training
+from gluon_bof.options.flags import INTEGERS, NUMBERS, Kind, NotAValue, at_least, flag
+from gluon_bof.options.training import DetectionOptions, decay_epochs
 
 MAX_SIDE = 1024  # pixels: GluonCV's YOLOv3 holds 128 cells of 8 pixels a side
+STRIDE = 32  # pixels of the coarsest cell: sides are multiples of it
+ANCHOR_SIDES = 18  # of nine anchors
+NETWORKS = ("darknet53", "mobilenet1.0", "mobilenet0.25", "mobilenet0.25-slim")
+NAME = re.compile(r"yolo3_(.+?)_(voc|coco)(?=$|[-_.])")
+
+
+def _anchors(text):
+    # a file's path is a value too, until `weights.resolve_anchors` reads it
+    if not re.fullmatch(r"[\d.,e+ -]*", text):
+        return text
+    try:
+        sides = NUMBERS.parse(text)
+    except ValueError:
+        sides = (0,)
+    if text and (len(sides) != ANCHOR_SIDES or not all(0 < side < 1e4 for side in sides)):
+        raise NotAValue(f"{text}: these are not nine widths and heights above 0; give a file of "
+                                         "gluon-bof anchors, or 18 numbers")
+    return sides
+
+
+def _read_anchors(value):
+    if isinstance(value, (list, tuple)):
+        value = NUMBERS.write(value)
+    if not isinstance(value, str):
+        raise ValueError(value)
+    return _anchors(value)
+
+
+ANCHORS = Kind(_anchors, lambda value: value if isinstance(value, str) else NUMBERS.write(value), _read_anchors)
 
 
 @dataclasses.dataclass(frozen=True)
-class Yolo3Options(TrainingOptions):
-    """train_yolo3.py's flags. The defaults are those of GluonCV's script but for --dataset and --gpus."""
+class Yolo3Options(DetectionOptions):
+    """The defaults are those of GluonCV's script but for --dataset and --gpus."""
 
-    network: str = flag("darknet53", "backbone; slim: with narrower heads than GluonCV's, for small sets on CPUs",
-                        choices=("darknet53", "mobilenet1.0", "mobilenet0.25", "mobilenet0.25-slim"))
+    network: str = flag("darknet53", "backbone; slim: with narrower heads than GluonCV's, for small sets on CPUs", "first",
+                        choices=NETWORKS)
     data_shape: int = flag(416, "side of validation images, and of training images with --no-random-shape; a "
-                                "multiple of 32")
-    batch_size: int = flag(64, "images a step, over all devices")
-    epochs: int = flag(200, "training epochs")
-    lr: float = flag(0.001, "learning rate")
-    lr_decay_period: int = flag(0, "epochs between periodic decays; 0: at --lr-decay-epoch")
-    lr_decay_epoch: str = flag("160,180", "epochs at which the learning rate decays")
-    warmup_lr: float = flag(0.0, "learning rate at which warm-up starts")
-    warmup_epochs: int = flag(0, "warm-up epochs")
-    momentum: float = flag(0.9, "momentum of sgd and nag")
-    wd: float = flag(0.0005, "weight decay")
+                                "multiple of 32", "first", evaluates=True)
+    batch_size: int = flag(64, "images a step, over all devices", "first", evaluates=True)
+    epochs: int = flag(200, "training epochs", "first")
+    lr: float = flag(0.001, "learning rate", "first")
+    lr_decay_period: int = flag(0, "epochs between periodic decays; 0: at --lr-decay-epoch", "schedule")
+    lr_decay_epoch: tuple = decay_epochs((160, 180))
+    warmup_lr: float = flag(0.0, "learning rate at which warm-up starts", "schedule")
+    warmup_epochs: int = flag(0, "warm-up epochs", "schedule")
+    wd: float = flag(0.0005, "weight decay", "schedule")
+    no_wd: bool = flag(False, "no weight decay on biases and on batch normalisation's beta and gamma", "schedule")
     save_interval: int = flag(10, "epochs between parameter files that are kept for good; 0: none")
-    syncbn: bool = flag(False, "synchronise batch normalisation over the devices")
-    no_random_shape: bool = flag(False, "always train at --data-shape")
-    random_shapes: str = flag("320,608", "smallest and largest side of random shapes, in steps of 32")
-    random_shape_interval: int = flag(10, "batches for which a random shape stays")
-    no_wd: bool = flag(False, "no weight decay on biases and on batch normalisation's beta and gamma")
-    label_smooth: bool = flag(False, "smooth class targets as GluonCV does, by min(1/classes, 1/40)")
+    syncbn: bool = flag(False, "synchronise batch normalisation over the devices", "freebies")
+    no_random_shape: bool = flag(False, "always train at --data-shape", "freebies")
+    random_shapes: tuple = flag((320, 608), "smallest and largest side of random shapes, in steps of 32", "freebies",
+                                kind=INTEGERS)
+    random_shape_interval: int = flag(10, "batches for which a random shape stays", "freebies")
+    label_smooth: bool = flag(False, "smooth class targets as GluonCV does, by min(1/classes, 1/40)", "freebies")
     objectness_prior: float = flag(0.5, "how sure of an object an untrained prediction is; GluonCV starts at 0.5, from "
-                                        "which a network without a pretrained base takes long to come down")
-    anchors: str = flag("", "YOLOv3's nine anchors: a file of `python -m gluon_bof anchors`, or 18 numbers w,h,w,h,…, smallest "
-                            "first; default: those of --transfer, else YOLOv3's own")
+                                        "which a network without a pretrained base takes long to come down", "network")
+    anchors: tuple = flag((), "YOLOv3's nine anchors: a file of `gluon-bof anchors`, or 18 numbers w,h,w,h,…, smallest "
+                              "first; default: those of --transfer, else YOLOv3's own", "network", kind=ANCHORS)
     init: str = flag("gluoncv", "start of a network without a pretrained base: as GluonCV's, or near the identity, from "
-                                "which short training gets much further", choices=("gluoncv", "near-identity"))
-    no_color: bool = flag(False, "no colour jitter")
-    no_expand: bool = flag(False, "no expansion")
-    no_crop: bool = flag(False, "no random crop")
-    no_flip: bool = flag(False, "no flip")
-    no_random_interp: bool = flag(False, "resize with the interpolation that fits, not a random one")
+                                "which short training gets much further", "network", choices=("gluoncv", "near-identity"))
+    no_color: bool = flag(False, "no colour jitter", "freebies")
+    no_expand: bool = flag(False, "no expansion", "freebies")
+    no_crop: bool = flag(False, "no random crop", "freebies")
+    no_flip: bool = flag(False, "no flip", "freebies")
+    no_random_interp: bool = flag(False, "resize with the interpolation that fits, not a random one", "freebies")
 
-    def training_sizes(self):
+    @classmethod
+    def from_file_name(cls, name: str) -> dict[str, Any]:
+        """{field: value} that the name of a file or model of GluonCV's tells; {} if it is none of a YOLOv3."""
+        match = NAME.match(os.path.basename(name))
+        if not match or match.group(1) not in NETWORKS:
+            return {}
+        return {"network": match.group(1), "dataset": match.group(2)}
+
+    def gluoncv_name(self) -> str:
+        """GluonCV's name of the network, as it begins the names of its files."""
+        return f"yolo3_{self.network}_{self.dataset}"
+
+    def check_test_size(self) -> None:
+        """Raise UserError for a test size that the network cannot take."""
+        check_data_shape(self.data_shape)
+
+    def at_size(self, short: int) -> Yolo3Options:
+        """The options with another test size in pixels. Raises UserError for one that the network cannot take."""
+        check_data_shape(short, "--short")
+        return dataclasses.replace(self, data_shape=short)
+
+    def training_sizes(self) -> Iterable[int]:
         """Sides in pixels that training images may have."""
         if self.no_random_shape:
             return (self.data_shape,)
-        smallest, largest = integers(self.random_shapes, "--random-shapes")
-        return tuple(range(smallest, largest + 1, 32))
+        smallest, largest = self.random_shapes
+        return tuple(range(smallest, largest + 1, STRIDE))
 
-    def anchor_rows(self):
-        """Three rows of w, h, w, h, w, h in pixels, for the finest features first; None: YOLOv3's own.
+    def anchor_rows(self) -> tuple | None:
+        """Three rows of w, h, w, h, w, h in pixels, for the finest features first; None: YOLOv3's own."""
+        return tuple(self.anchors[row:row + 6] for row in range(0, ANCHOR_SIDES, 6)) if self.anchors else None
 
-        Raises UserError where they are not nine pairs."""
-        if not self.anchors:
-            return None
-        try:
-            sides = [float(word) for word in self.anchors.split(",")]
-        except ValueError:
-            sides = []
-        if len(sides) != 18 or not all(0 < side < 1e4 for side in sides):
-            raise UserError(f"--anchors {self.anchors}: these are not nine widths and heights above 0",
-                            remedy="give a file of python -m gluon_bof anchors, or 18 numbers")
-        return tuple(tuple(sides[row:row + 6]) for row in range(0, 18, 6))
-
-
-def check_yolo3(options):
-    """The same for what only YOLOv3 has. Raises UserError."""
-    check_training(options)
-    check_start(options)
-    if options.mixup_loss == "global":
-        raise UserError("--mixup-loss global is GluonCV's way for Faster R-CNN only", remedy="weighted is YOLOv3's")
-    for name in ("warmup_epochs", "lr_decay_period"):
-        at_least(options, name, 0)
-    not_negative(options, "warmup_lr")
-    if options.warmup_lr > options.lr:
-        raise UserError(f"--warmup-lr {options.warmup_lr} is above --lr {options.lr}", remedy="warm-up goes upwards")
-    if options.warmup_epochs >= options.epochs:
-        raise UserError(f"--warmup-epochs {options.warmup_epochs} leaves nothing of --epochs {options.epochs}",
-                        remedy="warm up for less")
-    check_data_shape(options.data_shape)
-    if options.label_smooth and options.label_smooth_eps:
-        raise UserError("--label-smooth and --label-smooth-eps are two ways to do one thing", remedy="give one")
-    if not 0 < options.objectness_prior < 1:
-        raise UserError(f"--objectness-prior {options.objectness_prior} is outside (0, 1)", remedy="for example 0.01")
-    integers(options.lr_decay_epoch, "--lr-decay-epoch")
-    at_least(options, "random_shape_interval", 1)
-    shapes = integers(options.random_shapes, "--random-shapes")
-    if len(shapes) != 2 or shapes[0] < 32 or shapes[0] > shapes[1] or shapes[0] % 32 or shapes[1] % 32:
-        raise UserError(f"--random-shapes {options.random_shapes} is not a smallest and a largest multiple of 32",
-                        remedy="for example 320,608")
+    def check(self) -> None:
+        """Refuse what cannot work. Raises UserError."""
+        super().check()
+        if self.mixup_loss == "global":
+            raise UserError("--mixup-loss global is GluonCV's way for Faster R-CNN only", remedy="weighted is YOLOv3's")
+        at_least(self, "lr_decay_period", 0)
+        self.check_epoch_warmup()
+        check_data_shape(self.data_shape)
+        if self.label_smooth and self.label_smooth_eps:
+            raise UserError("--label-smooth and --label-smooth-eps are two ways to do one thing", remedy="give one")
+        if not 0 < self.objectness_prior < 1:
+            raise UserError(f"--objectness-prior {self.objectness_prior} is outside (0, 1)", remedy="for example 0.01")
+        if isinstance(self.anchors, str):
+            raise UserError("there is no such file of anchors", self.anchors, "give a file of gluon-bof anchors, or 18 numbers")
+        at_least(self, "random_shape_interval", 1)
+        shapes = self.random_shapes
+        if len(shapes) != 2 or shapes[0] < STRIDE or shapes[0] > shapes[1] or shapes[0] % STRIDE or shapes[1] % STRIDE:
+            raise UserError(f"--random-shapes {INTEGERS.write(shapes)} is not a smallest and a largest multiple of 32",
+                            remedy="for example 320,608")
 
 
-def check_data_shape(side, flag="--data-shape"):
+def check_data_shape(side: int, flag: str = "--data-shape") -> None:
     """Refuse a side of images that YOLOv3 cannot detect in. Raises UserError."""
-    if side % 32 or not 32 <= side <= MAX_SIDE:
+    if side % STRIDE or not STRIDE <= side <= MAX_SIDE:
         raise UserError(f"{flag} {side} is not a multiple of 32 up to {MAX_SIDE}", remedy="for example 416")

@@ -8,6 +8,12 @@ import tempfile
 import time
 from collections import Counter
 
+from gluon_bof.data.images import read_image
+from gluon_bof.evaluation.validation import validation_set
+from gluon_bof.inference.detector import open_detector
+from gluon_bof.weights.resolve import resolve
+
+COST = "cost"  # result in a run's folder
 ROUNDS = 7
 MIN_SECONDS = 1.0  # of a measurement
 OF_TRAINING = ("__init__", "__lr_mult__", "__wd_mult__")  # an input's attributes that inference does not have
@@ -15,30 +21,28 @@ OF_TRAINING = ("__init__", "__lr_mult__", "__wd_mult__")  # an input's attribute
 
 def compare_runs(first, last, images=16):
     """Export both runs' inference graphs, count their operators, measure them in turn on the last run's validation
-    images, and keep what was found in the last run's folder as cost.json."""
-    from gluon_bof.paper.jobs import keep_result
-    sides = {work.row.name: _Side(work, images) for work in (first, last)}
+    images, and keep what was found in the last run's folder as its result COST."""
+    sides = {job.row.name: _Side(job, images) for job in (first, last)}
     throughputs = {name: [] for name in sides}
     for number in range(ROUNDS):
         for name in (list(sides) if number % 2 == 0 else reversed(list(sides))):
             throughputs[name].append(sides[name].images_per_second())
     (a, of_a), (b, of_b) = throughputs.items()
     graphs = [sides[name].graph for name in (a, b)]
-    keep_result(last.folder, "cost.json", {
-        "rows": [a, b], "runs": [first.folder, last.folder], "same_graph": graphs[0] == graphs[1],
+    last.run.keep_result(COST, {
+        "rows": [a, b], "runs": [first.run.folder, last.run.folder], "same_graph": graphs[0] == graphs[1],
         "operators": [dict(Counter(node["op"] for node in graph).most_common()) for graph in graphs],
         "images_per_second": [statistics.median(of_a), statistics.median(of_b)],
         "ratios": sorted(faster / slower for slower, faster in zip(of_a, of_b)), "device": str(sides[b].detector.device)})
 
 
 class _Side:
-    def __init__(self, work, count):
-        from gluon_bof.data.images import read_image
-        from gluon_bof.inference.detector import open_detector
-        self.detector = open_detector(os.path.join(work.folder, "last.params"),
-                                      **({} if work.options.gpus is None else {"gpus": work.options.gpus}))
-        self.images = [read_image(record.path) for record in _validation_records(self.detector.options)[:count]]
-        self.detector.detect(self.images)  # settles every shape
+    def __init__(self, job, count):
+        options = {} if job.training.options.gpus is None else {"gpus": job.training.options.gpus}
+        found = resolve(job.run.last_weights, options)
+        self.detector = open_detector(found)
+        self.images = [read_image(record.path) for record in validation_set(found.options).records[:count]]
+        self.detector.detect(self.images)  # every shape is known from here on
         self.graph = exported_graph(self.detector)
 
     def images_per_second(self):
@@ -49,16 +53,9 @@ class _Side:
         return done / (time.perf_counter() - began)
 
 
-def _validation_records(options):
-    from gluon_bof.data.sets import class_names, open_set
-    return open_set(options.dataset, options.dataset_root or None, "val",
-                    class_names(options.classes) if options.classes else None, options.on_bad_sample,
-                    options.val_split or None).records
-
-
 def exported_graph(detector):
     """The nodes of the detector's exported graph in order, {"op", "attrs", "inputs"}, without what is no computation: names,
-    which MXNet makes up anew for every network, and how inputs are trained. It must have detected something before."""
+    which MXNet makes up for every network, and how inputs are trained. It must have detected something before."""
     with tempfile.TemporaryDirectory() as folder:
         detector.graph.export(os.path.join(folder, "network"))
         with open(os.path.join(folder, "network-symbol.json")) as file:

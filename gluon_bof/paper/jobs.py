@@ -1,10 +1,6 @@
-"""Commands of the project as processes: options to flags, the exact line to print, runs trained or gone on with, results
-kept in the run's folder."""
+"""Commands of the project as processes: the exact line to print, runs trained or gone on with, results kept in their folders."""
 from __future__ import annotations
 
-import dataclasses
-import fcntl
-import hashlib
 import json
 import os
 import shlex
@@ -15,75 +11,78 @@ import sys
 import tempfile
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
-from pathlib import Path
+from typing import Any, Callable, NamedTuple, Sequence
 
-import gluon_bof
 from gluon_bof.data.workers import end_with_parent
 from gluon_bof.errors import UserError
-from gluon_bof.files import write_atomically
-from gluon_bof.options.classifier import PretrainOptions
-from gluon_bof.options.faster_rcnn import FasterRcnnOptions, resolve
-from gluon_bof.options.flags import EMBEDDED
-from gluon_bof.runs.config import CONFIG, read_config
-from gluon_bof.runs.folder import MAY_CHANGE
+from gluon_bof.files import sha256_of
+from gluon_bof.options import families
+from gluon_bof.options.flags import as_dict, flag_name, flags_of, parse
+from gluon_bof.options.recipes import RECIPES, Recipe
+from gluon_bof.runs.config import read_options
+from gluon_bof.runs.folder import MAY_CHANGE, RunFolder
 
-CHECKOUT = Path(gluon_bof.__file__).resolve().parent.parent
-TRAINED = "training.json"  # in the run's folder: what the training command said last
-
-
-def flags(options):
-    """The words that make a script's parser give these options: one flag for each field that differs from its default.
-
-    Raises ValueError for what no flag can say."""
-    words = []
-    if options.dataset == EMBEDDED and not isinstance(options, PretrainOptions):
-        raise ValueError("with the embedded set a script starts from the embedded job, not from the defaults: name its folder")
-    for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        if value == field.default and type(value) is type(field.default):
-            continue
-        if field.metadata.get("hidden") or value is None or value is False:
-            raise ValueError(f"no flag says {field.name}={value!r}")
-        words.append("--" + field.name.replace("_", "-"))
-        if value is not True:
-            words.append(str(value))
-    return words
+TRAINING = "training"  # result in the run's folder: what the training command said last
 
 
-def training_words(options):
-    """The training command of these options, as words."""
-    if isinstance(options, PretrainOptions):
-        return [*module_words("pretrain"), *flags(options)]
-    return [python(), script_of(options), *flags(options)]
+class Training(NamedTuple):
+    """A training as a command line, and the options that it stands for."""
+
+    family: str
+    words: tuple
+    options: Any
+
+    @property
+    def run(self) -> RunFolder:
+        """The run's folder."""
+        return RunFolder(os.path.join(self.options.runs, self.options.name))
+
+    def command(self) -> list[str]:
+        """The training command, as words."""
+        return [*script_words(self.family), *self.words]
+
+    def resuming_command(self) -> list[str]:
+        """The command that goes on with its run."""
+        words = [*script_words(self.family), "--resume", self.run.folder]
+        return words if self.options.gpus is None else [*words, "--gpus", self.options.gpus]
 
 
-def script_of(options):
-    """Path of the script that trains these options, short where it lies here."""
-    name = "train_faster_rcnn.py" if isinstance(options, FasterRcnnOptions) else "train_yolo3.py"
-    path = CHECKOUT / name
-    if not path.is_file():
-        raise UserError("the training script is not there", str(path), "start from a checkout of the project")
-    return name if Path.cwd().resolve() == CHECKOUT else str(path)
+def training(recipe: Recipe, extra: Sequence[str], **own: Any) -> Training:
+    """The training of a recipe with further flags, and these options on top. Raises UserError for flags that cannot be read."""
+    options_class = families.by_name(recipe.family).options
+    recipes = RECIPES.of_family(recipe.family)
+    words = ["--recipe", recipe.name, *extra]
+    base = parse(options_class, words, "", recipes).options
+    words += flags_of(options_class(**{**vars(base), **own}), base)
+    return Training(recipe.family, tuple(words), parse(options_class, words, "", recipes).options.resolved())
 
 
-def module_words(command):
+def script_words(family: str) -> list[str]:
+    """The command that trains a family: its script where it lies here, else the installed one."""
+    script = f"{families.by_name(family).script}.py"
+    if not families.by_name(family).detects:
+        return module_words("pretrain")
+    return [python(), script] if os.path.isfile(script) else [*module_words("train"), family]
+
+
+def module_words(command: str) -> list[str]:
     """python -m gluon_bof COMMAND, as words."""
     return [python(), "-m", "gluon_bof", command]
 
 
-def python():
+def python() -> str:
     """How this Python is called: by its bare name where that finds it, else by its path."""
     found = shutil.which("python")
     return "python" if found and os.path.abspath(found) == os.path.abspath(sys.executable) else sys.executable
 
 
-def line(words, environment):
+def line(words: Sequence[str], environment: dict[str, str]) -> str:
     """The command as one would type it."""
     return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in environment.items()),
                      *(shlex.quote(word) for word in words)])
 
 
-def run(words, environment, quiet=False):
+def run(words: Sequence[str], environment: dict[str, str], quiet: bool = False) -> Any:
     """Run a command to its end; its last line on standard output, a JSON object, is returned.
 
     quiet: its standard error is kept and shown only if it fails. Raises UserError naming the command that failed."""
@@ -98,7 +97,10 @@ def run(words, environment, quiet=False):
             raise
         if process.returncode:
             errors.seek(0)
-            said = errors.read().strip().splitlines()[-1:] or [f"it ended with status {process.returncode}"]
+            told = errors.read().strip()
+            if "Traceback" in told:
+                print(told, file=sys.stderr)
+            said = told.splitlines()[-1:] or [f"it ended with status {process.returncode}"]
             raise UserError(f"a command failed: {said[0].strip()[:300]}", remedy=f"try it by itself: {line(words, environment)}")
     try:
         return json.loads(output.strip().splitlines()[-1])
@@ -106,102 +108,61 @@ def run(words, environment, quiet=False):
         raise UserError(f"a command gave no result: {line(words, environment)}", remedy="try it by itself") from None
 
 
-def train(options, environment, quiet=False):
-    """What the training of these options said last; trains them first, or goes on with a run that was cut off.
+def train(job: Training, environment: dict[str, str], quiet: bool = False) -> Any:
+    """What the training said last; trains first, or goes on with a run that was cut off.
 
     Raises UserError where the run's folder holds a run with other settings."""
-    folder = folder_of(options)
-    kept = read_result(folder, TRAINED)
-    if os.path.exists(os.path.join(folder, CONFIG)):
-        refuse_other_settings(folder, options)
+    kept = job.run.read_result(TRAINING)
+    if os.path.exists(job.run.config):
+        refuse_other_settings(job)
         if kept:
             return kept
-        wait_until_free(folder)
-        words = resuming_words(options)
+        job.run.wait_until_free()
+        words = job.resuming_command()
     else:
-        words = training_words(options)
+        words = job.command()
     said = run(words, environment, quiet)
-    keep_result(folder, TRAINED, {"command": line(training_words(options), environment), **said})
+    job.run.keep_result(TRAINING, {"command": line(job.command(), environment), **said})
     return said
 
 
-def folder_of(options):
-    """The run's folder."""
-    return os.path.join(options.runs, options.name)
-
-
-def resuming_words(options):
-    """The command that goes on with the run of these options."""
-    words = module_words("pretrain") if isinstance(options, PretrainOptions) else [python(), script_of(options)]
-    words += ["--resume", folder_of(options)]
-    return words if options.gpus is None else [*words, "--gpus", options.gpus]
-
-
-def refuse_other_settings(folder, options):
-    """Raise UserError where the run that lies in this folder was not made with these options."""
-    saved = read_config(folder)["options"]
-    wanted = json.loads(json.dumps(dataclasses.asdict(
-        resolve(options) if isinstance(options, FasterRcnnOptions) else options)))
-    for name in sorted(set(wanted) - MAY_CHANGE - {"name", "runs"}):
+def refuse_other_settings(job: Training) -> None:
+    """Raise UserError where the run that lies in the job's folder was not made with its options."""
+    saved, wanted = as_dict(read_options(job.run.folder)), as_dict(job.options)
+    for name in sorted(set(wanted) - MAY_CHANGE - {"name", "runs", "recipe"}):
         if saved.get(name) != wanted[name]:
-            raise UserError(f"the run there has --{name.replace('_', '-')} {saved.get(name)} and not {wanted[name]}", folder,
+            raise UserError(f"the run there has {flag_name(name)} {saved.get(name)} and not {wanted[name]}", job.run.folder,
                             "give another --runs, or move it away")
 
 
-def wait_until_free(folder):
-    """Wait for a process that still holds the run: one that saves before it ends."""
-    try:
-        with open(os.path.join(folder, "lock")) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-    except FileNotFoundError:
-        pass  # it was killed before it took its lock
-
-
-def evaluate(options, words, name, environment, quiet=False):
-    """The evaluation of the run's last weights, kept in its folder under this name and made anew for other weights."""
-    folder = folder_of(options)
-    weights = Path(folder, "last.params")
-    kept = read_result(folder, name)
-    if kept and weights.is_file() and kept.get("sha256") == hashlib.sha256(weights.read_bytes()).hexdigest():
+def evaluate(job: Training, words: Sequence[str], name: str, environment: dict[str, str], quiet: bool = False) -> Any:
+    """The evaluation of the run's last weights, kept in its folder under this name and made again for other weights."""
+    kept, weights = job.run.read_result(name), job.run.last_weights
+    if kept and os.path.isfile(weights) and kept.get("sha256") == sha256_of(weights):
         return kept
     result = {"command": line(words, environment), **run(words, environment, quiet)}
-    keep_result(folder, name, result)
+    job.run.keep_result(name, result)
     return result
 
 
-def read_result(folder, name):
-    """A result that was kept in a run's folder, or None."""
-    try:
-        return json.loads(Path(folder, name).read_text())
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        raise UserError("this result is not whole", os.path.join(folder, name), "remove it; it will be made again") from None
-
-
-def keep_result(folder, name, result):
-    """Write a result into a run's folder."""
-    write_atomically(os.path.join(folder, name), json.dumps(result, indent=1).encode())
-
-
-def run_in_parallel(lanes):
+def run_in_parallel(workers: Sequence[Sequence[Callable[[], Any]]]) -> None:
     """Run lists of functions, one thread a list. After an error no further function starts; it is raised at the end."""
     failed = []
 
-    def walk(lane):
-        for work in lane:
+    def walk(functions):
+        for function in functions:
             if failed:
                 return
             try:
-                work()
+                function()
             except BaseException as error:
                 failed.append(error)
                 raise
 
-    if len(lanes) == 1:
-        walk(lanes[0])
+    if len(workers) == 1:
+        walk(workers[0])
         return
-    with ThreadPoolExecutor(len(lanes)) as pool:
-        wait([pool.submit(walk, lane) for lane in lanes], return_when=FIRST_EXCEPTION)
+    with ThreadPoolExecutor(len(workers)) as pool:
+        wait([pool.submit(walk, functions) for functions in workers], return_when=FIRST_EXCEPTION)
     if failed:
         raise failed[0]

@@ -2,20 +2,20 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import os
 import statistics
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gluon_bof.errors import UserError
-from gluon_bof.options.flags import EMBEDDED, build_parser, integers
-from gluon_bof.options.recipes import SMALL_IMAGES, TABLES, VOC_METRIC, Row, Table
-from gluon_bof.paper import jobs as launch
-from gluon_bof.runs.folder import checkpoints
+from gluon_bof.options.classifier import ClassifierOptions
+from gluon_bof.options.flags import EMBEDDED, INTEGERS, build_parser, flag_name, flags_of
+from gluon_bof.options.recipes import SMALL_IMAGES, TABLES, VOC_METRIC, Row, Table, backbone_recipe, row_recipe
+from gluon_bof.paper import jobs
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small runs: the same bits on any number of cores, and two do not spin against each other
-OWN = ("dataset", "dataset_root", "name", "runs", "resume", "seed", "gpus", "dry_run")  # set by the table, not after --
+OWN = ("dataset", "dataset_root", "recipe", "name", "runs", "resume", "seed", "gpus", "dry_run")  # set by the table, not after --
 NOT_SETTINGS = OWN + ("num_workers", "val_interval", "log_interval", "save_interval", "keep", "pretrained_base")
 
 
@@ -62,20 +62,20 @@ class Job:
 
     row: Row
     seed: int
-    options: object
-    pretraining: object
+    training: jobs.Training
+    pretraining: jobs.Training | None
     environment: dict
     evaluations: tuple
 
     @property
-    def folder(self):
+    def run(self):
         """The run's folder."""
-        return launch.folder_of(self.options)
+        return self.training.run
 
     def commands(self):
         """Every command of it, as words, in order."""
-        before = [launch.training_words(self.pretraining)] if self.pretraining else []
-        return [*before, launch.training_words(self.options), *(list(found.words) for found in self.evaluations)]
+        before = [self.pretraining.command()] if self.pretraining else []
+        return [*before, self.training.command(), *(list(found.words) for found in self.evaluations)]
 
 
 def chosen_rows(table, text):
@@ -93,53 +93,60 @@ def chosen_rows(table, text):
 
 def chosen_seeds(text):
     """Seeds of "0,1,2". Raises UserError."""
-    seeds = integers(text, "--seeds")
+    try:
+        seeds = INTEGERS.parse(text)
+    except ValueError:
+        seeds = ()
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise UserError(f"--seeds {text!r} names none, one twice or one below 0", remedy="for example --seeds 0,1,2")
-    return tuple(seeds)
+    return seeds
 
 
 def plan(request):
-    """The Work of every row of the table and every seed, seed by seed; also of rows that were not asked for."""
-    works = []
+    """The Job of every row of the table and every seed, seed by seed; also of rows that were not asked for."""
+    found = []
     for seed in request.seeds:
         for row in request.table.rows:
-            works.append(_job(request, row, seed, gpus_of_lane(request, len(works))))
-    return works
+            found.append(_job(request, row, seed, gpus_of_worker(request, len(found))))
+    return found
 
 
-def lane_of(request, place):
-    """Which of the lines of work side by side a work of this place in the plan belongs to."""
+def worker_of(request, place):
+    """Which of the lines of jobs side by side a job of this place in the plan belongs to."""
     return place % request.jobs
 
 
-def gpus_of_lane(request, place):
+def gpus_of_worker(request, place):
     """Its share of --gpus: those are split evenly among --jobs. None where they were not given."""
     if not request.gpus or request.jobs == 1:
         return request.gpus
     names = request.gpus.split(",")
     if len(names) % request.jobs:
         raise UserError(f"--gpus {request.gpus} cannot be split evenly among --jobs {request.jobs}", remedy="change either")
-    share, lane = len(names) // request.jobs, lane_of(request, place)
-    return ",".join(names[lane * share:(lane + 1) * share])
+    share, worker = len(names) // request.jobs, worker_of(request, place)
+    return ",".join(names[worker * share:(worker + 1) * share])
 
 
 def _job(request, row, seed, gpus):
-    scale = row.small if request.is_small else row.paper
+    recipe = row_recipe(request.table, row, request.is_small)
     own = dict(seed=seed, runs=request.runs, name=f"{request.stem}-{row.key}-seed-{seed}")
     if gpus is not None:
         own["gpus"] = gpus
     data = dict(dataset=small_set(request)) if request.is_small else dict(dataset_root=request.dataset_root)
     pretraining = None
-    if scale.pretraining:
-        phase = "mixup" if scale.pretraining.mixup else "plain"
-        of_backbone = dict(own, name=f"{request.stem}-backbone-{phase}-seed-{seed}")
-        of_backbone.update(dict(dataset=request.dataset or EMBEDDED) if request.is_small else {})
-        pretraining = with_flags(replace(scale.pretraining, **of_backbone), request.extra_pretraining)
-        own["pretrained_base"] = os.path.join(launch.folder_of(pretraining), "last.params")
-    options = replace(with_flags(replace(scale.options, **data), request.extra), **own)
-    evaluations = tuple(_evaluation(request, options, size) for size in scale.sizes or (None,))
-    return Job(row, seed, options, pretraining, ONE_THREAD if request.is_small else {}, evaluations)
+    if recipe.pretraining:
+        of_backbone = backbone_recipe(request.table, row, request.is_small)
+        settings = dict(own, name=f"{request.stem}-{_phase(recipe.pretraining)}-seed-{seed}")
+        settings.update(dict(dataset=request.dataset or EMBEDDED) if request.is_small else {})
+        pretraining = jobs.training(of_backbone, refuse_own(ClassifierOptions, request.extra_pretraining), **settings)
+        own["pretrained_base"] = pretraining.run.last_weights
+    training = jobs.training(recipe, refuse_own(type(recipe.options), request.extra), **data, **own)
+    evaluations = tuple(_evaluation(request, training, size) for size in recipe.sizes or (None,))
+    return Job(row, seed, training, pretraining, ONE_THREAD if request.is_small else {}, evaluations)
+
+
+def _phase(pretraining):
+    return f"backbone-{'mixup' if pretraining.mixup else 'plain'}"
 
 
 def small_set(request):
@@ -150,50 +157,51 @@ def small_set(request):
     return ensure_drawn(os.path.join(cache_folder(), "tables"), SMALL_IMAGES)
 
 
-def with_flags(options, words):
-    """The options with these flags of their script on top. Raises UserError for the table's own and unknown ones."""
-    if not words:
-        return options
-    given = vars(build_parser(type(options), "").parse_args(list(words)))
-    own = sorted(set(given) & set(OWN))
+def refuse_own(options_class, words):
+    """The words, flags of a family's script. Raises UserError for the table's own and unknown ones."""
+    own = sorted(set(given_flags(options_class, words)) & set(OWN))
     if own:
-        raise UserError(f"--{own[0].replace('_', '-')} after -- is the table's to set",
-                        remedy="give it before --, or leave it out")
-    return replace(options, **given)
+        raise UserError(f"{flag_name(own[0])} after -- is the table's to set", remedy="give it before --, or leave it out")
+    return words
 
 
-def _evaluation(request, options, size):
-    words = [*launch.module_words("evaluate"), launch.folder_of(options), "--last"]
+def given_flags(options_class, words):
+    """{option: value} of flags of a family's script."""
+    return vars(build_parser(options_class, "").parse_args(list(words)))
+
+
+def _evaluation(request, training, size):
+    words = [*jobs.module_words("evaluate"), training.run.folder, "--last"]
     if size is not None:
         words += ["--data-shape", str(size)]
     if request.is_small:
         words += ["--metric", "voc07" if request.table.metric == VOC_METRIC else "coco"]
-    if options.gpus is not None:
+    if training.options.gpus is not None:
         # one device is enough to evaluate; '' stays the CPU
-        words += ["--gpus", options.gpus.split(",")[0]]
-    return Evaluation(size, tuple(words), f"evaluation{'' if size is None else f'-{size}'}.json")
+        words += ["--gpus", training.options.gpus.split(",")[0]]
+    return Evaluation(size, tuple(words), f"evaluation{'' if size is None else f'-{size}'}")
 
 
-def run_missing(request, works, after_each):
-    """Train and evaluate what is missing of the rows that were asked for; after_each() follows every finished work."""
-    wanted = [(place, work) for place, work in enumerate(works) if work.row.key in request.rows]
+def run_missing(request, planned, after_each):
+    """Train and evaluate what is missing of the rows that were asked for; after_each(job) follows every finished one."""
+    wanted = [(place, job) for place, job in enumerate(planned) if job.row.key in request.rows]
     quiet = request.jobs > 1
-    backbones = {launch.folder_of(work.pretraining): (place, work) for place, work in wanted if work.pretraining}
+    backbones = {job.pretraining.run.folder: (place, job) for place, job in wanted if job.pretraining}
 
-    def pretrain(work):
-        launch.train(work.pretraining, work.environment, quiet)
+    def pretrain(job):
+        jobs.train(job.pretraining, job.environment, quiet)
 
-    def train_and_evaluate(work):
-        launch.train(work.options, work.environment, quiet)
-        for found in work.evaluations:
-            launch.evaluate(work.options, list(found.words), found.result, work.environment, quiet)
-        after_each(work)
+    def train_and_evaluate(job):
+        jobs.train(job.training, job.environment, quiet)
+        for found in job.evaluations:
+            jobs.evaluate(job.training, list(found.words), found.result, job.environment, quiet)
+        after_each(job)
 
     for step, items in ((pretrain, backbones.values()), (train_and_evaluate, wanted)):
-        lanes = [[] for _ in range(request.jobs)]
-        for place, work in items:
-            lanes[lane_of(request, place)].append(lambda step=step, work=work: step(work))
-        launch.run_in_parallel(lanes)
+        workers = [[] for _ in range(request.jobs)]
+        for place, job in items:
+            workers[worker_of(request, place)].append(partial(step, job))
+        jobs.run_in_parallel(workers)
 
 
 # ---- what is there -------------------------------------------------------------------------------------------------
@@ -210,39 +218,37 @@ class Result:
     folders: tuple
 
 
-def read_lines(request, works):
+def read_lines(request, planned):
     """The lines of the table, those that nobody ran with no values."""
     lines = []
     for row in request.table.rows:
-        of_row = [work for work in works if work.row is row]
+        of_row = [job for job in planned if job.row is row]
         for place, evaluation in enumerate(of_row[0].evaluations):
-            found = {work.seed: launch.read_result(work.folder, work.evaluations[place].result)
-                     for work in of_row if _is_there(work)}
+            found = {job.seed: job.run.read_result(job.evaluations[place].result) for job in of_row if _is_there(job)}
             found = {seed: result for seed, result in found.items() if result}
-            done = [work for work in of_row if work.seed in found]
+            done = [job for job in of_row if job.seed in found]
             details = {name: statistics.mean(100 * (result["coco"][name] or 0) for result in found.values())
                        for name in ("AP50", "AP75") if found and all("coco" in result for result in found.values())}
             lines.append(Result(row, evaluation.size, {seed: 100 * result["map"] for seed, result in found.items()}, details,
-                              statistics.mean(minutes_of(work.folder) for work in done) if done else None,
-                              tuple(work.folder for work in done)))
+                                statistics.mean(minutes_of(job.run) for job in done) if done else None,
+                                tuple(job.run.folder for job in done)))
     return lines
 
 
-def _is_there(work):
-    """Whether the run's folder holds a whole run with the work's settings."""
-    if not checkpoints(os.path.join(work.folder, "checkpoints")):
+def _is_there(job):
+    """Whether the run's folder holds a whole run with the job's settings."""
+    if not job.run.checkpoint_paths():
         return False
     try:
-        launch.refuse_other_settings(work.folder, work.options)
+        jobs.refuse_other_settings(job.training)
     except UserError:
         return False
     return True
 
 
-def minutes_of(folder):
+def minutes_of(run):
     """Minutes that the run's epochs took, without validation, however often it was cut off."""
-    with open(os.path.join(folder, "metrics.csv"), newline="") as file:
-        return sum(float(row["seconds"]) for row in csv.DictReader(file)) / 60
+    return sum(float(row["seconds"]) for row in run.rows("metrics")) / 60
 
 
 def gain(line, over):
@@ -275,13 +281,13 @@ def records(request, lines):
             record["size"] = "" if line.size is None else str(line.size)
         ours = _spread(line.values.values())
         if not request.is_small:
-            record["paper"] = str(line.row.number) if is_papers_size(line, lines) else ""
+            record["paper"] = str(line.row.paper_value) if is_papers_size(line, lines) else ""
         record["ours"] = _text(ours)
         if request.is_small:
-            over = next(other for other in lines if other.row.key == line.row.over and other.size == line.size)
+            over = next(other for other in lines if other.row.key == line.row.baseline_key and other.size == line.size)
             record["gain"] = _text(gain(line, over), sign=True) if over is not line else ""
         else:
-            record["difference"] = (_text((ours[0] - line.row.number, None), sign=True)
+            record["difference"] = (_text((ours[0] - line.row.paper_value, None), sign=True)
                                     if ours and is_papers_size(line, lines) else "")
         if request.table.metric != VOC_METRIC:
             record.update({name: f"{line.details[name]:.2f}" if name in line.details else "" for name in ("AP50", "AP75")})
@@ -314,17 +320,17 @@ def shared_settings(request):
 
 
 def _setting_words(request, row):
-    options = (row.small if request.is_small else row.paper).options
-    options = with_flags(options, request.extra)
-    defaults = {field.name: field.default for field in dataclasses.fields(options) if field.name in NOT_SETTINGS}
-    bare = replace(options, **{**defaults, "dataset": "voc"})
+    options = row_recipe(request.table, row, request.is_small).options
+    options = replace(options, **given_flags(type(options), request.extra))
+    defaults = type(options)()
+    bare = replace(options, **{name: getattr(defaults, name) for name in NOT_SETTINGS if hasattr(defaults, name)})
     joined = []
-    for word in launch.flags(bare):
+    for word in flags_of(bare, defaults):
         if word.startswith("--"):
             joined.append(word)
         else:
             joined[-1] += f" {word}"
-    return [word for word in joined if word != "--dataset voc"]
+    return joined
 
 
 def to_csv(found):
@@ -371,7 +377,7 @@ def to_markdown(request, found, command, cost=""):
 
 
 def _over_names(table):
-    names = dict.fromkeys(table.row(row.over).name for row in table.rows)
+    names = dict.fromkeys(table.row(row.baseline_key).name for row in table.rows)
     return ", ".join(f"“{name}”" for name in names)
 
 

@@ -1,16 +1,26 @@
-"""A run's configuration: what config.json and classes.txt of its folder say."""
+"""A run's configuration: what config.json and classes.txt of its folder say, in this version's words."""
 from __future__ import annotations
 
 import json
 import os
+import platform
+import subprocess
+import sys
+from typing import Any
 
+from gluon_bof.compat import installed_version
 from gluon_bof.errors import UserError
+from gluon_bof.files import write_atomically
+from gluon_bof.options import families
+from gluon_bof.options.flags import as_dict, from_dict
 
-CONFIG = "config.json"  # a run's files that other commands read
+CONFIG = "config.json"
 CLASSES = "classes.txt"
+PACKAGES = ("mxnet", "mxnet-cu112", "gluoncv", "numpy", "opencv-python", "pycocotools")
+DROPPED = ("start_epoch", "save_prefix")  # fields that classifiers had in version 0.1, and never used
 
 
-def is_run(folder):
+def is_run(folder: str) -> bool:
     """Whether a folder holds a run's configuration, be it a damaged one; other programs have files of that name too."""
     try:
         with open(os.path.join(folder, CONFIG), encoding="utf-8") as file:
@@ -22,14 +32,58 @@ def is_run(folder):
     return not isinstance(content, dict) or "options" in content
 
 
-def read_config(folder):
-    """{"options": …, …} of a run's folder. Raises UserError."""
+def read_config(folder: str) -> dict[str, Any]:
+    """{"family": name, "options": {…}, …} of a run's folder, runs of version 0.1 included. Raises UserError."""
     path = os.path.join(folder, CONFIG)
     try:
-        with open(path) as file:
-            configuration = json.load(file)
-        if not isinstance(configuration["options"], dict):
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+        if not isinstance(config["options"], dict):
             raise ValueError("options is no object")
-        return configuration
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"the run's configuration cannot be read ({error})", path, "is this a run's folder?") from None
+    family = families.of_config(config)
+    if not family.detects:
+        config["options"] = {name: value for name, value in config["options"].items() if name not in DROPPED}
+    return dict(config, family=family.name)
+
+
+def read_options(folder: str, **changes: Any) -> Any:
+    """The options of the run in this folder, with changes to what its configuration says, as JSON has them.
+
+    Raises UserError for a damaged configuration and for a change to an option that the family has not."""
+    config = read_config(folder)
+    family = families.by_name(config["family"])
+    families.require_known(changes, family)
+    return from_dict(family.options, {**config["options"], **changes}, os.path.join(folder, CONFIG))
+
+
+def write_config(folder: str, options: Any) -> None:
+    """Write the configuration of a new run: its family, its options, the command, what it runs on."""
+    config = {"family": families.family_of(options).name, "options": as_dict(options), "command": sys.argv,
+              "environment": _environment()}
+    write_atomically(os.path.join(folder, CONFIG), json.dumps(config, indent=2).encode())
+
+
+def write_classes(folder: str, classes: Any) -> None:
+    """Keep the class names, one a line, for whoever uses the weights."""
+    write_atomically(os.path.join(folder, CLASSES), "".join(f"{name}\n" for name in classes).encode())
+
+
+def _environment():
+    versions = {"python": platform.python_version(), "gluon_bof": installed_version("gluon_bof")}
+    versions.update({name: installed_version(name) for name in PACKAGES})
+    return {"versions": {name: version for name, version in versions.items() if version},
+            "git_revision": git_revision(), "machine": platform.machine(),
+            "omp_num_threads": os.environ.get("OMP_NUM_THREADS", "")}
+
+
+def git_revision() -> str:
+    """The revision of the checkout that this code lies in, with "-dirty" where it is changed; "" where it lies in none."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    try:
+        answer = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=40"],
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    except OSError:
+        return ""
+    return answer.stdout.strip()

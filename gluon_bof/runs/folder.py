@@ -1,115 +1,156 @@
-"""Names of checkpoints and how many are kept; no MXNet, so that a run is found at once."""
+"""A run's folder: what lies in it under which name, a run that writes it, and finding one again.
+
+runs/NAME/  config.json  classes.txt  log.txt  metrics.csv (a row an epoch)  intervals.csv (a row a log interval)
+            checkpoints/  last.params  best.params  epoch-0009.params  images/
+"""
 from __future__ import annotations
 
-import os
-import re
 import csv
 import dataclasses
 import fcntl
 import json
 import logging
 import os
-import platform
+import re
 import shutil
-import subprocess
 import sys
-from gluon_bof.compat import installed_version
-from gluon_bof.errors import UserError
+from typing import Any, Iterable
+
+from gluon_bof.errors import LOGGER, UserError, early_warnings
 from gluon_bof.files import write_atomically
-from gluon_bof.options.flags import from_json
-from gluon_bof.runs.config import CLASSES, CONFIG, read_config
+from gluon_bof.options.flags import as_dict, flag_name
+from gluon_bof.runs.config import CONFIG, read_options, write_classes, write_config
 
-NAME = re.compile(r"iteration-(\d{9})\.ckpt")
-
-
-def checkpoint_path(folder, iteration):
-    """Where the checkpoint after so many iterations lies."""
-    return os.path.join(folder, f"iteration-{iteration:09d}.ckpt")
-
-
-def checkpoints(folder):
-    """Paths of the folder's checkpoints, oldest first; unfinished writes are not among them."""
-    if not os.path.isdir(folder):
-        return []
-    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if NAME.fullmatch(name)]
-
-
-def keep_newest(folder, count):
-    """Remove all but the newest `count` checkpoints, and what a killed write left behind."""
-    for path in checkpoints(folder)[:-count]:
-        os.unlink(path)
-    for name in os.listdir(folder):
-        if name.endswith(".part"):
-            os.unlink(os.path.join(folder, name))
-
-
-LOGGER = logging.getLogger("gluon_bof")
-PACKAGES = ("mxnet", "mxnet-cu112", "gluoncv", "numpy", "opencv-python", "pycocotools")
+CHECKPOINT = re.compile(r"iteration-(\d{9})\.ckpt")
+TABLES = ("metrics", "intervals")
 OLD_COLUMNS = {"pictures_per_second": "images_per_second"}  # of version 0.1
 # what may differ between a run and its continuation without changing a bit of its result
 MAY_CHANGE = {"resume", "gpus", "num_workers", "log_interval", "keep", "tensorboard"}
 
 
-class Run:
-    """One training run's folder. Only one process may hold it."""
+class RunFolder:
+    """Where everything of a run lies; nothing need be there yet."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str):
         self.folder = folder
         self.checkpoints = os.path.join(folder, "checkpoints")
         self.images = os.path.join(folder, "images")
+        self.log = os.path.join(folder, "log.txt")
+        self.last_weights = os.path.join(folder, "last.params")
+        self.best_weights = os.path.join(folder, "best.params")
+        self.events = os.path.join(folder, "events")
+        self.lock = os.path.join(folder, "lock")
+        self.config = os.path.join(folder, CONFIG)
+
+    def epoch_weights(self, epoch: int) -> str:
+        """Path of the weights that are kept for good after this epoch."""
+        return os.path.join(self.folder, f"epoch-{epoch:04d}.params")
+
+    def checkpoint(self, iteration: int) -> str:
+        """Path of the checkpoint after so many iterations."""
+        return os.path.join(self.checkpoints, f"iteration-{iteration:09d}.ckpt")
+
+    def checkpoint_paths(self) -> list[str]:
+        """The checkpoints that are there, oldest first."""
+        return checkpoints(self.checkpoints)
+
+    def table(self, name: str) -> str:
+        """Path of one of TABLES."""
+        return os.path.join(self.folder, f"{name}.csv")
+
+    def rows(self, table: str) -> list[dict[str, str]]:
+        """All rows of a table so far, as {column: text}; the columns of old runs have their names of today."""
+        try:
+            with open(self.table(table), newline="") as file:
+                return [{OLD_COLUMNS.get(name, name): text for name, text in row.items()} for row in csv.DictReader(file)]
+        except FileNotFoundError:
+            return []
+
+    def result(self, name: str) -> str:
+        """Path of a result that a command kept about the run, such as its evaluation."""
+        return os.path.join(self.folder, f"{name}.json")
+
+    def read_result(self, name: str) -> Any:
+        """A result that was kept, or None. Raises UserError for a damaged one."""
+        try:
+            with open(self.result(name), encoding="utf-8") as file:
+                return json.load(file)
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            raise UserError("this result is not whole", self.result(name), "remove it; it will be made again") from None
+
+    def keep_result(self, name: str, result: Any) -> None:
+        """Write a result about the run into its folder."""
+        write_atomically(self.result(name), json.dumps(result, indent=1).encode())
+
+    def wait_until_free(self) -> None:
+        """Wait for a process that still holds the run: one that saves before it ends."""
+        try:
+            with open(self.lock) as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        except FileNotFoundError:
+            pass  # it was killed before it took its lock
+
+
+class Run(RunFolder):
+    """A run that is being trained. Only one process may hold it."""
+
+    def __init__(self, folder: str):
+        super().__init__(folder)
         for place in (self.folder, self.checkpoints, self.images):
             os.makedirs(place, exist_ok=True)
         self._lock = self._take()
         self._events = None
 
     def _take(self):
-        lock = open(self.path("lock"), "w")
+        lock = open(self.lock, "w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError("another process is training in this run", self.folder, "wait for it or stop it") from None
         return lock
 
-    def path(self, name):
-        """Path of a file of the run."""
-        return os.path.join(self.folder, name)
-
-    def write_classes(self, classes):
+    def write_classes(self, classes: Iterable[str]) -> None:
         """Keep the class names, one a line, for whoever uses the weights."""
-        write_atomically(self.path(CLASSES), "".join(f"{name}\n" for name in classes).encode())
+        write_classes(self.folder, classes)
 
-    def start_logging(self, tensorboard=False):
-        """Log lines go to standard error and log.txt, metrics to TensorBoard events if asked for."""
+    def start_logging(self, tensorboard: bool = False) -> None:
+        """Log lines go to standard error and log.txt, warnings of before the run too; metrics to TensorBoard if asked for."""
         LOGGER.setLevel(logging.INFO)
         LOGGER.propagate = False
-        for handler in (_AboveProgressBar(), logging.FileHandler(self.path("log.txt"))):
+        to_file = logging.FileHandler(self.log, encoding="utf-8")
+        for handler in (_AboveProgressBar(), to_file):
             handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
             LOGGER.addHandler(handler)
+        for record in early_warnings():
+            to_file.handle(record)
         if tensorboard:
             try:
                 from tensorboardX import SummaryWriter
             except ImportError:
                 raise UserError("--tensorboard: no event writer is installed",
                                 remedy="pip install 'gluon_bof[tensorboard]'") from None
-            self._events = SummaryWriter(self.path("events"))
+            self._events = SummaryWriter(self.events)
 
-    def close(self):
+    def close(self) -> None:
         """End logging and give the folder free."""
         for handler in LOGGER.handlers[:]:
             LOGGER.removeHandler(handler)
             handler.close()
+        LOGGER.propagate = True
         if self._events:
             self._events.close()
         self._lock.close()
 
-    def discard_if_unused(self):
+    def discard_if_unused(self) -> None:
         """Remove the folder of a run that failed before its first batch, so that its name can be given again."""
         if not os.listdir(self.images) and not os.listdir(self.checkpoints):
             shutil.rmtree(self.folder)
 
-    def record(self, table, row):
-        """Append a row, {column: value} with an "iteration", to metrics or intervals."""
-        path = self.path(f"{table}.csv")
+    def record(self, table: str, row: dict[str, Any]) -> None:
+        """Append a row, {column: value} with an "iteration", to one of TABLES."""
+        path = self.table(table)
         new = not os.path.exists(path)
         with open(path, "a", newline="") as file:
             writer = csv.DictWriter(file, row.keys())
@@ -121,23 +162,23 @@ class Run:
                 if isinstance(value, float):
                     self._events.add_scalar(f"{table}/{column}", value, row["iteration"])
 
-    def rows(self, table):
-        """All rows of a table so far, as {column: text}."""
-        try:
-            with open(self.path(f"{table}.csv"), newline="") as file:
-                return [{OLD_COLUMNS.get(name, name): text for name, text in row.items()} for row in csv.DictReader(file)]
-        except FileNotFoundError:
-            return []
-
-    def forget_after(self, iteration):
+    def forget_after(self, iteration: int) -> None:
         """Drop rows that a resumed run will write again."""
-        for table in ("metrics", "intervals"):
+        for table in TABLES:
             rows = [row for row in self.rows(table) if (row["iteration"] or "").isdigit() and None not in row.values()]
             kept = [row for row in rows if int(row["iteration"]) <= iteration]
             if not rows:
                 continue
             lines = [",".join(rows[0])] + [",".join(row.values()) for row in kept]
-            write_atomically(self.path(f"{table}.csv"), ("\r\n".join(lines) + "\r\n").encode())
+            write_atomically(self.table(table), ("\r\n".join(lines) + "\r\n").encode())
+
+    def keep_newest(self, count: int) -> None:
+        """Remove all but the newest `count` checkpoints, and what a killed write left behind."""
+        for path in self.checkpoint_paths()[:-count]:
+            os.unlink(path)
+        for name in os.listdir(self.checkpoints):
+            if name.endswith(".part"):
+                os.unlink(os.path.join(self.checkpoints, name))
 
 
 class _AboveProgressBar(logging.Handler):
@@ -146,18 +187,24 @@ class _AboveProgressBar(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
-def create_run(options):
+def checkpoints(folder: str) -> list[str]:
+    """Paths of a folder's checkpoints, oldest first; unfinished writes are not among them."""
+    if not os.path.isdir(folder):
+        return []
+    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if CHECKPOINT.fullmatch(name)]
+
+
+def create_run(options: Any) -> Run:
     """A new run's folder with its configuration. Raises UserError where the name is taken or the place unwritable."""
     folder = os.path.join(options.runs, options.name) if options.name else _next_free(options)
-    if os.path.exists(os.path.join(folder, CONFIG)):
+    if os.path.exists(RunFolder(folder).config):
         raise UserError("a run of this name is there already", folder, f"resume it: --resume {folder}, or choose --name")
     try:
         run = Run(folder)
     except OSError as error:
         raise UserError(f"the run's folder cannot be made ({error.strerror})", folder,
                         "choose another place with --runs") from None
-    configuration = {"options": dataclasses.asdict(options), "command": sys.argv, "environment": _environment()}
-    write_atomically(run.path(CONFIG), json.dumps(configuration, indent=2).encode())
+    write_config(folder, options)
     return run
 
 
@@ -170,59 +217,45 @@ def _next_free(options):
     return f"{stem}-{number:03d}"
 
 
-def _environment():
-    versions = {"python": platform.python_version(), "gluon_bof": installed_version("gluon_bof")}
-    versions.update({name: installed_version(name) for name in PACKAGES})
-    return {"versions": {name: version for name, version in versions.items() if version},
-            "git_revision": _git_revision(), "machine": platform.machine(),
-            "omp_num_threads": os.environ.get("OMP_NUM_THREADS", "")}
-
-
-def _git_revision():
-    here = os.path.dirname(os.path.abspath(__file__))
-    try:
-        answer = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=40"],
-                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True, check=False)
-    except OSError:
-        return ""
-    return answer.stdout.strip()
-
-
-def find_run(where, options):
+def find_run(where: str, options: Any) -> tuple[str | None, str | None]:
     """(folder, checkpoint or None) that --resume means: a run's folder, a checkpoint of it, or auto, the newest run.
 
     (None, None) where auto finds no run. Raises UserError for a place that holds no run."""
     if where == "auto":
-        folders = [os.path.join(options.runs, name) for name in sorted(os.listdir(options.runs))] \
-            if os.path.isdir(options.runs) else []
-        folders = [folder for folder in folders if os.path.isfile(os.path.join(folder, CONFIG))]
-        if options.name:
-            folders = [folder for folder in folders if os.path.basename(folder) == options.name]
-        if not folders:
-            return None, None
-        return max(folders, key=lambda folder: os.path.getmtime(os.path.join(folder, CONFIG))), None
-    if NAME.fullmatch(os.path.basename(where)):
+        names = sorted(os.listdir(options.runs)) if os.path.isdir(options.runs) else []
+        runs = [RunFolder(os.path.join(options.runs, name)) for name in names if options.name in ("", name)]
+        runs = [run for run in runs if os.path.isfile(run.config)]
+        return (max(runs, key=lambda run: os.path.getmtime(run.config)).folder, None) if runs else (None, None)
+    if CHECKPOINT.fullmatch(os.path.basename(where)):
         if not os.path.isfile(where):
             raise UserError("there is no such checkpoint", where, "list the run's checkpoints folder")
         return os.path.dirname(os.path.dirname(os.path.abspath(where))), where
-    if not os.path.isfile(os.path.join(where, CONFIG)):
+    if not os.path.isfile(RunFolder(where).config):
         raise UserError("this is not a run's folder: it holds no config.json", where,
                         "give a folder under runs/, a checkpoint, a .params file, or auto")
     return where, None
 
 
-def reopen_run(folder, checkpoint, options, given):
-    """(run, its options, the checkpoint to go on from or None) of a run that stopped.
+def continued_options(folder: str, options: Any, given: set) -> Any:
+    """The options with which a run that stopped goes on: its own, but for those of MAY_CHANGE that were given.
 
     given: names of the flags on the command line; those that would change the result are refused by name."""
-    saved = from_json(type(options), read_config(folder)["options"], os.path.join(folder, CONFIG))
+    saved = read_options(folder)
+    if type(saved) is not type(options):
+        raise UserError("another script trains this run", folder, "its config.json names the family")
+    asked, kept = as_dict(options), as_dict(saved)
     for name in sorted(given - MAY_CHANGE):
         # "auto" is told where to look by these two, and the same command may be given again
-        if name not in ("name", "runs") and getattr(options, name) != getattr(saved, name):
-            raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)} differs from the run's "
-                            f"{getattr(saved, name)}", folder, "a resumed run keeps its configuration: leave it out")
+        if name not in ("name", "runs") and asked[name] != kept[name]:
+            raise UserError(f"{flag_name(name)} {asked[name]} differs from the run's {kept[name]}", folder,
+                            "a resumed run keeps its configuration: leave it out")
     # a run that began from a .params file still does, should it have been stopped before its first checkpoint
-    changed = {name: getattr(options, name) for name in given & MAY_CHANGE - {"resume"}}
+    return dataclasses.replace(saved, **{name: getattr(options, name) for name in given & MAY_CHANGE - {"resume"}})
+
+
+def reopen_run(folder: str, checkpoint: str | None, options: Any, given: set) -> tuple[Run, Any, str | None]:
+    """(run, its options, the checkpoint to go on from or None) of a run that stopped; see `continued_options`."""
+    options = continued_options(folder, options, given)
     run = Run(folder)
-    newest = checkpoints(run.checkpoints)[-1:]
-    return run, dataclasses.replace(saved, **changed), checkpoint or (newest[0] if newest else None)
+    newest = run.checkpoint_paths()[-1:]
+    return run, options, checkpoint or (newest[0] if newest else None)

@@ -1,36 +1,30 @@
-"""Saving and restoring the whole state of a run: network, optimizer, position."""
+"""Saving and restoring the whole state of a run: network, optimizer, position; exact resume."""
 from __future__ import annotations
 
-import itertools
-import json
+from typing import Any, Mapping
 
 from gluon_bof.backend import mx
-from gluon_bof.files import write_atomically
-from gluon_bof.weights.formats import params as params_format
-from gluon_bof.weights.formats.checkpoint import FORMAT, _digest, read_checkpoint
+from gluon_bof.weights.formats.checkpoint import WEIGHT_PREFIX, read_checkpoint, weights_in, write_checkpoint
 from gluon_bof.weights.load import on_device, set_weights
 
 
-def save_checkpoint(path, network, trainer, meta):
+def save_checkpoint(path: str, network: Any, trainer: Any, meta: Mapping[str, Any]) -> None:
     """Write network, optimizer and `meta` (JSON values). Raises UserError; checkpoints already there are kept."""
-    arrays = {f"weight/{name}": array for name, array in on_device(network).items()}
+    arrays = {f"{WEIGHT_PREFIX}{name}": array for name, array in on_device(network).items()}
     states, counters = _optimizer_state(trainer)
-    arrays.update(states)
-    meta = dict(meta, optimizer=counters)
-    # the arrays are copied twice, for the checksum that stands before them and for the file, so that never more than one
-    # copy of one of them is in memory
-    header = {"format": FORMAT, "sha256": _digest(meta, params_format.pieces(arrays)), "meta": meta}
-    write_atomically(path, itertools.chain([json.dumps(header).encode() + b"\n"], params_format.pieces(arrays)))
+    write_checkpoint(path, {**arrays, **states}, dict(meta, optimizer=counters))
 
 
-def load_checkpoint(path, network, trainer):
+def load_checkpoint(path: str, network: Any, trainer: Any) -> dict[str, Any]:
     """Put a checkpoint's weights and optimizer states back. Returns its meta."""
     meta, arrays = read_checkpoint(path)
-    set_weights(network, {name[len("weight/"):]: array for name, array in arrays.items()
-                          if name.startswith("weight/")}, path)
+    set_weights(network, weights_in(arrays), path)
     _restore_optimizer(trainer, arrays, meta["optimizer"])
     return meta
 
+
+# Gluon's own way to save a trainer is a pickle of it, so these three reach for its updaters; they are local to this
+# process because build_trainer says update_on_kvstore=False.
 
 def _flat(state):
     """The arrays of an optimizer's state, which is None, an array, or nested tuples of them."""

@@ -1,20 +1,19 @@
 """The epochs of a run: train, validate, log, save, and stop cleanly when asked to."""
 from __future__ import annotations
 
-import logging
 import resource
 import signal
 import sys
 import time
+from typing import Any, Callable, Sequence
 
 from tqdm import tqdm
 
-from gluon_bof.runs.folder import checkpoint_path, keep_newest
+from gluon_bof.errors import LOGGER
 from gluon_bof.training.checkpoint import save_checkpoint
 from gluon_bof.training.loop import EpochLosses, train_epoch
 from gluon_bof.weights.load import save_weights
 
-LOGGER = logging.getLogger("gluon_bof")
 SAVE_SECONDS = 900  # within long epochs, so that a kill never costs more
 
 
@@ -45,56 +44,146 @@ class StopRequest:
         return self.signal is not None
 
 
+class Saver:
+    """Writes what a run keeps of its network: checkpoints, the last and the best weights, those of some epochs."""
+
+    def __init__(self, run: Any, options: Any, network: Any, trainer: Any):
+        self.run = run
+        self.keep = options.keep
+        self.save_interval = options.save_interval
+        self.prefix = getattr(options, "save_prefix", "") and f"{options.save_prefix}{options.gluoncv_name()}"
+        self.network = network
+        self.trainer = trainer
+
+    def save(self, iteration: int, meta: dict[str, Any]) -> None:
+        """The last weights, and a checkpoint that training goes on from."""
+        save_weights(self.network, self.run.last_weights)
+        save_checkpoint(self.run.checkpoint(iteration), self.network, self.trainer, meta)
+        self.run.keep_newest(self.keep)
+
+    def best(self) -> None:
+        """The best weights so far."""
+        save_weights(self.network, self.run.best_weights)
+        self._as_gluoncv("best")
+
+    def after_epoch(self, epoch: int, score: float) -> None:
+        """Weights that are kept for good, every --save-interval epochs."""
+        if self.save_interval and (epoch + 1) % self.save_interval == 0:
+            save_weights(self.network, self.run.epoch_weights(epoch))
+            self._as_gluoncv(f"{epoch:04d}_{score:.4f}")
+
+    def _as_gluoncv(self, ending):
+        """Files under GluonCV's names, for those who asked with --save-prefix."""
+        if self.prefix:
+            save_weights(self.network, f"{self.prefix}_{ending}.params")
+
+
+class Recorder:
+    """Writes the rows and lines of a run: one an interval of batches, one an epoch.
+
+    columns: {column of an epoch's row: key of the validation's metrics}; spoken: (key, words) of the metric in the log."""
+
+    def __init__(self, run: Any, rates: Sequence[float], batches: int, columns: dict[str, str], spoken: tuple[str, str]):
+        self.run = run
+        self.rates = rates
+        self.batches = batches
+        self.columns = columns
+        self.spoken = spoken
+
+    def begin(self, losses: EpochLosses) -> None:
+        """The next interval is counted from here."""
+        self._since, self._before = time.perf_counter(), losses.saved()
+
+    def interval(self, epoch: int, batch: int, losses: EpochLosses) -> None:
+        """A row and a line of what happened since `begin`, or since the interval before."""
+        seconds, before = time.perf_counter() - self._since, self._before
+        batches = max(1, losses.batches - before["batches"])
+        means = {name: (total - earlier) / batches for name, total, earlier in zip(losses.names, losses.sums, before["sums"])}
+        row = {"epoch": epoch, "iteration": epoch * self.batches + batch + 1,
+               "learning_rate": self.rates[epoch * self.batches + batch],
+               **{f"{name}_loss": value for name, value in means.items()}, "total_loss": sum(means.values()),
+               "images_per_second": (losses.images - before["images"]) / seconds,
+               "data_wait_share": (losses.waiting - before["waiting"]) / seconds,
+               "memory_mb": memory_mb()}
+        self.begin(losses)
+        self.run.record("intervals", row)
+        LOGGER.info("epoch %d batch %d: %s, %.1f images/s, %.0f%% of the time waiting for data, %d MB, lr %.3g",
+                    epoch, batch + 1, _spoken(means), row["images_per_second"],
+                    100 * row["data_wait_share"], row["memory_mb"], row["learning_rate"])
+
+    def epoch(self, epoch: int, losses: EpochLosses, metrics: dict[str, Any]) -> None:
+        """A row and a line of an epoch; metrics: of its validation, {} where there was none."""
+        means, iteration = losses.means(), (epoch + 1) * self.batches
+        row = {"epoch": epoch, "iteration": iteration, "learning_rate": self.rates[iteration - 1],
+               **{f"{name}_loss": value for name, value in means.items()},
+               "images_per_second": losses.images / max(losses.seconds, 1e-9), "seconds": losses.seconds,
+               "data_wait_seconds": losses.waiting, "memory_mb": memory_mb(),
+               **{column: metrics.get(key, "") for column, key in self.columns.items()}}
+        self.run.record("metrics", row)
+        key, words = self.spoken
+        validated = f", {words} {metrics[key]:.4f}" if metrics else ""
+        LOGGER.info("epoch %d: %s, %.1f images/s, %.1f s (%.1f s waiting for data)%s", epoch, _spoken(means),
+                    row["images_per_second"], losses.seconds, losses.waiting, validated)
+
+
+DETECTION = ({"map": "map"}, ("map", "validation mAP"))
+
+
 class Engine:
-    """A run's way through its epochs.
+    """Takes a run through its epochs.
 
     rates: learning rate of every iteration. validate(should_stop) -> {"map": fraction, further metrics} or None where
-    it was stopped. position: the meta of the checkpoint to go on from, or {}. export_name: GluonCV's name of the
-    network, for the files of --save-prefix."""
+    it was stopped. position: the meta of the checkpoint to go on from, or {}. recorded: see Recorder."""
 
-    def __init__(self, run, options, network, step, sampler, loader, rates, loss_names, validate, position, export_name):
-        self.run = run
+    def __init__(self, run: Any, options: Any, network: Any, step: Any, sampler: Any, loader: Any, rates: Sequence[float],
+                 loss_names: Sequence[str], validate: Callable[..., dict | None], position: dict[str, Any],
+                 recorded: tuple = DETECTION):
         self.options = options
-        self.network = network
         self.step = step
         self.sampler = sampler
         self.loader = loader
         self.rates = rates
         self.loss_names = loss_names
         self.validate = validate
-        self.export_name = export_name
-        self.epoch = position.get("epoch", options.start_epoch)
+        self.saver = Saver(run, options, network, step.trainer)
+        self.recorder = Recorder(run, rates, sampler.batches, *recorded)
+        self.folder = run.folder
+        self.epoch = position.get("epoch", getattr(options, "start_epoch", 0))
         self.batch = position.get("batch", 0)
         self.losses = EpochLosses(loss_names, position.get("losses"))
         self.best = position.get("best", {"map": -1.0, "epoch": None})
         self.last = position.get("last", {})
         self.skipped = set(position.get("skipped", ()))
-        self._began = time.perf_counter()
 
     @property
-    def iteration(self):
+    def iteration(self) -> int:
         """Updates made since the start of the run."""
         return self.epoch * self.sampler.batches + self.batch
 
-    def run_epochs(self):
+    @property
+    def is_finished(self) -> bool:
+        """Whether no epoch is left."""
+        return self.epoch >= self.options.epochs
+
+    def run_epochs(self) -> dict[str, Any]:
         """Train to the last epoch. Returns the last validation's metrics. Raises Stopped when asked to stop."""
         total = self.options.epochs * self.sampler.batches
         with StopRequest() as stop, tqdm(total=total, initial=self.iteration, unit="batch", file=sys.stderr,
                                          mininterval=0.5 if sys.stderr.isatty() else 15, dynamic_ncols=True) as bar:
             self.stop, self.bar = stop, bar
-            while self.epoch < self.options.epochs:
+            while not self.is_finished:
                 self._train()
                 if self.batch == self.sampler.batches:
                     self._finish_epoch()
                 self._save()
-                if self.stop and self.epoch < self.options.epochs:
+                if self.stop and not self.is_finished:
                     self._leave()
         return self.last
 
     def _train(self):
         self.bar.set_description(f"epoch {self.epoch}/{self.options.epochs}")
         self._saved_at = time.perf_counter()
-        self._interval = (time.perf_counter(), self.losses.saved())
+        self.recorder.begin(self.losses)
         first_of_epoch = self.epoch * self.sampler.batches
         self.sampler.start(self.epoch, self.batch)
         self.batch = train_epoch(self.loader, self.step, self.losses, self.epoch, self.batch,
@@ -105,26 +194,8 @@ class Engine:
         self.bar.set_postfix(loss=f"{self.losses.means()['total']:.2f}", best=f"{max(self.best['map'], 0):.3f}",
                              refresh=False)
         if self.options.log_interval and (batch + 1) % self.options.log_interval == 0:
-            self._log_interval(batch)
+            self.recorder.interval(self.epoch, batch, self.losses)
         return bool(self.stop) or time.perf_counter() - self._saved_at > SAVE_SECONDS
-
-    def _log_interval(self, batch):
-        since, before = self._interval
-        now, losses = time.perf_counter(), self.losses
-        batches = max(1, losses.batches - before["batches"])
-        means = {name: (total - earlier) / batches
-                 for name, total, earlier in zip(self.loss_names, losses.sums, before["sums"])}
-        row = {"epoch": self.epoch, "iteration": self.epoch * self.sampler.batches + batch + 1,
-               "learning_rate": self.rates[self.epoch * self.sampler.batches + batch],
-               **{f"{name}_loss": value for name, value in means.items()}, "total_loss": sum(means.values()),
-               "images_per_second": (losses.images - before["images"]) / (now - since),
-               "data_wait_share": (losses.waiting - before["waiting"]) / (now - since),
-               "memory_mb": memory_mb()}
-        self._interval = (now, losses.saved())
-        self.run.record("intervals", row)
-        LOGGER.info("epoch %d batch %d: %s, %.1f images/s, %.0f%% of the time waiting for data, %d MB, lr %.3g",
-                    self.epoch, batch + 1, _spoken(means), row["images_per_second"],
-                    100 * row["data_wait_share"], row["memory_mb"], row["learning_rate"])
 
     def _on_broken(self, messages):
         for message in messages:
@@ -141,51 +212,26 @@ class Engine:
             if metrics is None:
                 return
             self.last = metrics
-        self._log_epoch(metrics)
+        self.recorder.epoch(self.epoch, self.losses, metrics)
         if metrics.get("map", -1) > self.best["map"]:
             self.best = {"map": metrics["map"], "epoch": self.epoch}
-            save_weights(self.network, self.run.path("best.params"))
-            self._export("best")
-        if self.options.save_interval and (self.epoch + 1) % self.options.save_interval == 0:
-            save_weights(self.network, self.run.path(f"epoch-{self.epoch:04d}.params"))
-            self._export(f"{self.epoch:04d}_{metrics.get('map', 0):.4f}")
+            self.saver.best()
+        self.saver.after_epoch(self.epoch, metrics.get("map", 0))
         self.epoch, self.batch = self.epoch + 1, 0
         self.losses = EpochLosses(self.loss_names)
 
-    def _export(self, ending):
-        """Files under GluonCV's names, for those who asked with --save-prefix."""
-        if self.options.save_prefix:
-            save_weights(self.network, f"{self.options.save_prefix}{self.export_name}_{ending}.params")
-
-    def _log_epoch(self, metrics):
-        losses, means = self.losses, self.losses.means()
-        seconds = max(losses.seconds, 1e-9)
-        row = {"epoch": self.epoch, "iteration": (self.epoch + 1) * self.sampler.batches,
-               "learning_rate": self.rates[(self.epoch + 1) * self.sampler.batches - 1],
-               **{f"{name}_loss": value for name, value in means.items()},
-               "images_per_second": losses.images / seconds, "seconds": losses.seconds,
-               "data_wait_seconds": losses.waiting, "memory_mb": memory_mb(),
-               "map": metrics.get("map", "")}
-        self.run.record("metrics", row)
-        validated = f", validation mAP {metrics['map']:.4f}" if metrics else ""
-        LOGGER.info("epoch %d: %s, %.1f images/s, %.1f s (%.1f s waiting for data)%s",
-                    self.epoch, _spoken(means), row["images_per_second"], losses.seconds, losses.waiting, validated)
-
     def _save(self):
-        meta = {"epoch": self.epoch, "batch": self.batch, "losses": self.losses.saved(), "best": self.best,
-                "last": self.last, "skipped": sorted(self.skipped)}
-        save_weights(self.network, self.run.path("last.params"))
-        save_checkpoint(checkpoint_path(self.run.checkpoints, self.iteration), self.network, self.step.trainer, meta)
-        keep_newest(self.run.checkpoints, self.options.keep)
+        self.saver.save(self.iteration, {"epoch": self.epoch, "batch": self.batch, "losses": self.losses.saved(),
+                                         "best": self.best, "last": self.last, "skipped": sorted(self.skipped)})
 
     def _leave(self):
         self.bar.close()
         LOGGER.info("stopped and saved at epoch %d, batch %d. To go on:  python %s --resume %s",
-                    self.epoch, self.batch, sys.argv[0], self.run.folder)
+                    self.epoch, self.batch, sys.argv[0], self.folder)
         raise Stopped(128 + self.stop.signal)
 
 
-def memory_mb():
+def memory_mb() -> int:
     """The largest memory that this process has held, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 

@@ -4,16 +4,16 @@ The less data there is, and the more it is like what the weights were trained on
 learning: little data and similar: the top layer; more data, or data of another kind: more layers)."""
 from __future__ import annotations
 
+from typing import Any
+
 from gluon_bof.backend import gluon
 from gluon_bof.errors import UserError
-from gluon_bof.weights.load import HEADS, structured_parameters
-
-WAYS = ("none", "stem", "backbone", "all-but-head")
-STEM_OF_RESNETS = ("conv1.", "bn1.", "layer1.")
-HALVINGS_OF_THE_STEM = 2  # it ends where features have a quarter of the image's sides, as ResNets' first stage does
+from gluon_bof.models.heads import rows_of
+from gluon_bof.options.training import FREEZE
+from gluon_bof.weights.load import structured_parameters
 
 
-def freeze(network, how):
+def freeze(network: Any, how: str) -> list[str]:
     """Let a part of an initialised detector stay as it is, on top of what does not learn already; before a graph is made
     of it and after Faster R-CNN's `freeze_the_rest`. Returns the structured names of what stays, sorted.
 
@@ -21,8 +21,8 @@ def freeze(network, how):
     ImageNet and see the whole image (of a Faster R-CNN without a pyramid not layer4, which sees regions); "all-but-head":
     everything but the layers that predict classes and final boxes; "none". Frozen normalisation uses its running statistics
     and does not move them. Raises UserError for another word."""
-    if how not in WAYS:
-        raise UserError(f"--freeze {how} is no way to freeze", remedy=f"choose one of {', '.join(WAYS)}")
+    if how not in FREEZE:
+        raise UserError(f"--freeze {how} is no way to freeze", remedy=f"choose one of {', '.join(FREEZE)}")
     parameters = structured_parameters(network)
     staying = {id(parameter) for parameter in _staying(network, parameters, how)}
     names = sorted(name for name, parameter in parameters.items()
@@ -34,31 +34,13 @@ def freeze(network, how):
 
 
 def _staying(network, parameters, how):
-    of_backbone = network.backbone_parameters()
     if how == "stem":
-        begins = STEM_OF_RESNETS
-        if hasattr(network, "stages"):
-            begins = tuple(f"features.{place}." for place in range(_stem_length(network.stages[0])))
-        return [parameter for name, parameter in of_backbone.items() if name.startswith(begins)]
+        return network.stem_parameters()
     if how == "backbone":
-        of_regions = getattr(network, "top_features", None)
-        learning = {id(parameter) for parameter in of_regions.collect_params().values()} if of_regions else set()
-        return [parameter for parameter in of_backbone.values() if id(parameter) not in learning]
+        return network.image_parameters()
     if how == "all-but-head":
-        return [parameter for name, parameter in parameters.items()
-                if not any(pattern.fullmatch(name) for pattern, _ in HEADS)]
+        return [parameter for name, parameter in parameters.items() if rows_of(network.HEAD_ROWS, name) is None]
     return []
-
-
-def _stem_length(stage):
-    """Layers of a network's first stage before the one that makes its features smaller than a quarter."""
-    halvings = 0
-    for place, layer in enumerate(stage):
-        halvings += sum(block._kwargs["stride"] == (2, 2) for block in _blocks(layer)
-                        if isinstance(block, gluon.nn.Conv2D))
-        if halvings > HALVINGS_OF_THE_STEM:
-            return place
-    return len(stage)
 
 
 def _use_running_statistics(network, names):

@@ -1,15 +1,15 @@
 """What a training starts from: a pretrained base or another detector's weights; and what of it learns."""
 from __future__ import annotations
 
-from gluon_bof.data.sets import class_names
-from gluon_bof.errors import UserError
-from gluon_bof.runs.folder import LOGGER
+from typing import Any
+
+from gluon_bof.errors import LOGGER, UserError
 from gluon_bof.training.freezing import freeze
-from gluon_bof.weights.load import load_backbone, transfer
-from gluon_bof.weights.resolve import backbone_weights, find
+from gluon_bof.weights.load import Transferred, load_backbone, transfer
+from gluon_bof.weights.resolve import backbone_weights, resolve
 
 
-def initialise_weights(network, options, checkpoint=None):
+def initialise_weights(network: Any, options: Any, checkpoint: str | None = None) -> None:
     """Fill an initialised network with what the options let it start from, and freeze what they say.
 
     checkpoint: of a run that goes on. Raises UserError where the start cannot be had or does not fit."""
@@ -22,13 +22,14 @@ def initialise_weights(network, options, checkpoint=None):
     freeze(network, options.freeze)
 
 
-def transfer_from(network, options):
+def transfer_from(network: Any, options: Any) -> Transferred:
     """Take over what an initialised network shares with the detector of --transfer. Returns what was kept, to be printed.
 
-    Where the detector's class names are not known, all classes re-initialised. Raises UserError for another network."""
-    source, path, _ = find(options.transfer)
-    if not source.classes:
-        return transfer(network, path)
-    if source.network != options.network:
-        raise UserError(f"its network is {source.network}, not {options.network}", path, f"give --network {source.network}")
-    return transfer(network, path, class_names(source.classes))
+    Where the detector's class names are not known, all classes are re-initialised. Raises UserError for another network."""
+    source = resolve(options.transfer)
+    if source.classes is None:
+        return transfer(network, source.path)
+    if source.options.network != options.network:
+        raise UserError(f"its network is {source.options.network}, not {options.network}", source.path,
+                        f"give --network {source.options.network}")
+    return transfer(network, source.path, source.classes)

@@ -1,12 +1,14 @@
 """MXNet's optimizers by their flags, the trainer that joins devices, mixed precision; which parameters weight decay spares."""
 from __future__ import annotations
 
+from typing import Any, Sequence
+
 from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import CountedFromOne
 
 
-def build_optimizer(options, schedule):
+def build_optimizer(options: Any, schedule: Any) -> Any:
     """mx.optimizer of options.optimizer that follows the schedule from its first value on."""
     own = {
         "sgd": {"momentum": options.momentum},
@@ -19,28 +21,24 @@ def build_optimizer(options, schedule):
                                lr_scheduler=CountedFromOne(schedule), **own)
 
 
-def exempt_from_decay(network):
-    """No weight decay on biases and on batch normalisation's beta and gamma."""
+def exempt_from_decay(network: Any) -> None:
+    """No weight decay on biases and on batch normalisation's beta and gamma (--no-wd)."""
     for parameter in network.collect_params(".*beta|.*gamma|.*bias").values():
         parameter.wd_mult = 0.0
 
 
-def build_trainer(parameters, optimizer, devices, amp=False, horovod=None, kvstore="device"):
+def build_trainer(parameters: Any, optimizer: Any, devices: Sequence[Any], amp: bool = False, kvstore: str = "device") -> Any:
     """gluon.Trainer whose optimizer states stay in this process, so that a checkpoint can hold them."""
-    if horovod is not None:
-        return horovod.DistributedTrainer(parameters, optimizer)
     if kvstore == "nccl" and devices[0].device_type == "cpu":
         kvstore = "device"
-    # one device has nothing to sum, unless other machines have
-    joined = len(devices) > 1 or kvstore.startswith("dist")
-    trainer = gluon.Trainer(parameters, optimizer, kvstore=kvstore if joined else None,
-                            update_on_kvstore=False)
+    # one device has nothing to sum
+    trainer = gluon.Trainer(parameters, optimizer, kvstore=kvstore if len(devices) > 1 else None, update_on_kvstore=False)
     if amp:
         mx.contrib.amp.init_trainer(trainer)
     return trainer
 
 
-def start_amp(devices):
+def start_amp(devices: Sequence[Any]) -> None:
     """Switch MXNet to fp16 where it may; before the network is built. Raises UserError on the CPU."""
     if devices[0].device_type == "cpu":
         raise UserError("--amp needs a GPU: MXNet 1.9.1 has no fp16 matrix products on the CPU",

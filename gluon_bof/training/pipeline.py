@@ -1,50 +1,32 @@
-"""What both training scripts do the same way: a run opened or made, the sets, the sampler, the outcome. No MXNet in here:
-a run's folder comes before MXNet, so that a run killed while it starts can be resumed."""
+"""What every training script does the same way: devices, sets, sampler, a start or a continuation, the loop, the outcome."""
 from __future__ import annotations
 
-import dataclasses
-import json
-import os
+from typing import Any, Iterable, Sequence
 
+from gluon_bof.backend import mx
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import class_names, open_set
-from gluon_bof.errors import UserError
+from gluon_bof.devices import contexts, return_large_arrays
+from gluon_bof.errors import LOGGER
 from gluon_bof.freebies.mixup import MixRatio
-from gluon_bof.runs.folder import LOGGER, create_run, find_run, reopen_run
-
-WORDS = ("", "auto", "yes", "no")
-PLACES = ("resume", "transfer", "pretrained_base")  # files and folders that a run may need again, from elsewhere
-
-
-def run_training(options, given, train):
-    """Train in a new run, or in the one that --resume names; the outcome is printed as one JSON line and returned.
-
-    train(options, run, checkpoint) -> the outcome."""
-    options = dataclasses.replace(options, **{name: os.path.abspath(place) for name, place in vars(options).items()
-                                              if name in PLACES and place not in WORDS and os.path.exists(place)})
-    run = checkpoint = None
-    if options.resume and not options.resume.endswith(".params"):
-        folder, checkpoint = find_run(options.resume, options)
-        if folder:
-            run, options, checkpoint = reopen_run(folder, checkpoint, options, given)
-        else:  # auto found none
-            options = dataclasses.replace(options, resume="")
-    if run is None:
-        run = create_run(options)
-    run.start_logging(options.tensorboard)
-    try:
-        outcome = train(options, run, checkpoint)
-    except UserError:
-        run.discard_if_unused()
-        raise
-    finally:
-        run.close()
-    print(json.dumps(outcome), flush=True)
-    return outcome
+from gluon_bof.runs.folder import Run
+from gluon_bof.training.checkpoint import load_checkpoint
+from gluon_bof.training.optimizer import start_amp
+from gluon_bof.visualization.run_pages import draw_detections, draw_run, draw_training_batch
+from gluon_bof.weights.load import load_weights
 
 
-def open_sets(options):
-    """(training set, validation set); what was skipped in them is counted and named in the log."""
+def start_devices(options: Any, run: Run) -> list:
+    """The contexts to train on. Raises UserError where they are not there, or --amp cannot be."""
+    devices = contexts(options.gpus)
+    LOGGER.info("run %s on %s", run.folder, ", ".join(map(str, devices)))
+    if options.amp:
+        start_amp(devices)
+    return devices
+
+
+def open_sets(options: Any, run: Run) -> list:
+    """[training set, validation set]; what was skipped in them is counted and named in the log, the classes kept in the run."""
     classes = class_names(options.classes) if options.classes else None
     sets = []
     for role, split in (("train", options.train_split), ("val", options.val_split)):
@@ -56,21 +38,55 @@ def open_sets(options):
                     ", ".join(found.classes[:20]), len(found.faults))
         sets.append(found)
         classes = found.classes
+    run.write_classes(classes)
     return sets
 
 
-def build_sampler(options, images, size_interval, horovod, aspects=None):
-    """The sampler: order, mixup, sizes of the images."""
+def build_sampler(options: Any, images: int, size_interval: int = 1, aspects: Iterable[float] | None = None) -> BatchSampler:
+    """The sampler of so many images: order, mixup, sizes of the images. aspects: see BatchSampler."""
     mix = MixRatio(options.mixup_alpha, options.mixup_beta, options.mixup == "even") if options.mixup else None
-    shard = (horovod.rank(), horovod.size()) if horovod else (0, 1)
     return BatchSampler(images, options.batch_size, options.seed, options.training_sizes(), size_interval, mix,
-                      options.epochs - options.no_mixup_epochs,
-                      options.num_samples if options.num_samples > 0 else None, shard, aspects)
+                        options.epochs - options.no_mixup_epochs,
+                        options.num_samples if options.num_samples > 0 else None, aspects=aspects)
 
 
-def outcome_of(run, options, fit, metrics, sets, images):
-    """What a script prints at its end: {"run": folder, "map": of the last validation, …}."""
-    return {"run": run.folder, "map": metrics["map"], "metric": metrics["metric"], "best_map": fit.best["map"],
-            "epochs": options.epochs, "iterations": fit.iteration, "seed": options.seed,
-            "skipped": len(fit.skipped) + sum(len(found.faults) for found in sets),
-            "per_class": metrics["per_class"], "weights": run.path("last.params"), "images": images}
+def restore(options: Any, checkpoint: str | None, network: Any, trainer: Any) -> dict:
+    """Fill network and trainer from the checkpoint, or the network from --resume FILE.params. Returns where the run stands, {} at
+    its start."""
+    if checkpoint:
+        position = load_checkpoint(checkpoint, network, trainer)
+        LOGGER.info("going on from %s", checkpoint)
+        return position
+    if options.resume.endswith(".params"):
+        load_weights(network, options.resume, options.allow_partial)
+    return {}
+
+
+def take_memory(step: Any, batches: Iterable[tuple], detector: Any) -> None:
+    """Take the memory that training and validation will need now, with the largest batches that can come: where it does not
+    suffice, that shows at once and not after hours."""
+    return_large_arrays()
+    for arrays in batches:
+        step.warm_up(*arrays)
+    detector.warm_up()
+
+
+def fit(engine: Any, run: Run, images: Any, sets: Sequence[Any], validation: Any, detector: Any) -> dict:
+    """Run the engine's epochs and draw the run's pages. images: the training images, `images[spec]`. Returns the outcome,
+    {"run": folder, "map": of the last validation, …}."""
+    training_set, validation_set = sets
+    run.forget_after(engine.iteration)
+    draw_training_batch(run, images, engine.sampler, training_set.classes)
+    metrics = engine.run_epochs()
+    if validation.detections is None:  # a finished run was resumed: there was nothing left to validate
+        validation(detector)
+    draw_detections(run, validation_set, validation.detections)
+    return {"run": run.folder, "map": metrics["map"], "metric": metrics["metric"], "best_map": engine.best["map"],
+            "epochs": engine.options.epochs, "iterations": engine.iteration, "seed": engine.options.seed,
+            "skipped": len(engine.skipped) + sum(len(found.faults) for found in sets),
+            "per_class": metrics["per_class"], "weights": run.last_weights, "images": draw_run(run)}
+
+
+def seed(value: int) -> None:
+    """Seed MXNet's own random numbers, which initial weights are drawn from."""
+    mx.random.seed(value)

@@ -2,21 +2,21 @@
 weights fit."""
 from __future__ import annotations
 
-import functools
+import importlib
 from typing import NamedTuple
 
 import numpy as np
 
-from gluon_bof.backend import gluon, mx
-from gluon_bof.errors import UserError
+from gluon_bof.backend import gluon
+from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.freebies.augmentation import MEAN, STD
-from gluon_bof.models.build import export_name
-from gluon_bof.models.faster_rcnn.network import BACKBONES, build_faster_rcnn
-from gluon_bof.models.yolo3.network import ANCHORS, NETWORKS, build_yolo3
-from gluon_bof.options.faster_rcnn import FasterRcnnOptions, resolve
+from gluon_bof.models.build import with_inferred_shapes
+from gluon_bof.models.faster_rcnn.network import BACKBONES, resnet_parameters
+from gluon_bof.models.yolo3.network import ANCHORS, build_yolo3
+from gluon_bof.options import families
 from gluon_bof.weights.formats import darknet as darknet_format
 from gluon_bof.weights.formats import safetensors as safetensors_format
-from gluon_bof.weights.formats.darknet import DARKNET, MAX_CLASSES, Convolution
+from gluon_bof.weights.formats.darknet import DARKNET, Convolution
 from gluon_bof.weights.formats.safetensors import FLOAT_TYPES, REDOWNLOAD_REMEDY, is_safetensors
 from gluon_bof.weights.load import structured, structured_parameters
 from gluon_bof.weights.zoo import CLASSES
@@ -28,12 +28,10 @@ SPELLINGS = {"motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch"
 RESNETS = tuple(name for name in BACKBONES if name.startswith("resnet"))
 TARGETS = tuple(f"{YOLO3}_{which}" for which in (*CLASSES, "custom")) + (DARKNET,) + RESNETS
 MIN_ARRAYS = 100  # a ResNet-18 without its head has so many, every other network here more
-MAX_CONVOLUTIONS = 16  # in a box head
 HEADS = ("fc.", "output.")  # of classifiers
 OF_TORCH = {"gamma": "weight", "beta": "bias"}  # their names of what normalisation learns
 EPSILON = 1e-5  # what normalisation adds to the variance here, in GluonCV, in PyTorch and in Darknet on GPUs
 MAX_LISTED = 2  # names that an error lists
-ANY_IMAGE = (1, 3, 64, 64)
 
 
 class Imported(NamedTuple):
@@ -91,8 +89,8 @@ def _check_values(arrays, path):
 # Darknet
 
 def darknet_network(target, names, anchors=ANCHORS):
-    """(our YOLOv3 of these classes, settled; [Convolution] in the order of a .weights file: all, or of the backbone only
-    where that is the target)."""
+    """(our YOLOv3 of these classes, every shape known; [Convolution] in the order of a .weights file: all, or of the
+    backbone only where that is the target)."""
     network = with_inferred_shapes(build_yolo3(DARKNET, names or ("object",), anchors=anchors))
     if target == DARKNET:
         return network, _convolutions(network.backbone_parameters())
@@ -212,12 +210,6 @@ def torch_name(name):
     return f"{stem}.{OF_TORCH.get(part, part)}"
 
 
-@functools.lru_cache(maxsize=None)
-def resnet_parameters(name):
-    """{name: Parameter} of a whole classifier, shapes settled."""
-    return structured_parameters(with_inferred_shapes(BACKBONES[name][0](pretrained=False)))
-
-
 def fitting_resnet(entries):
     """Which of RESNETS has the names and shapes of these {torch name: Entry}, but for the head; None: none.
 
@@ -256,16 +248,10 @@ def _misfits(entries, parameters):
                                        if name in found and found[name].shape != wanted[name]]),
              (f"none of {', '.join(FLOAT_TYPES)} are",
               [f"{name} {entry.kind}" for name, entry in found.items() if entry.kind not in FLOAT_TYPES]))
-    return "; ".join(f"{what} {_some(names)}" for what, names in lists if names)
+    return "; ".join(f"{what} {abbreviate(names, MAX_LISTED)}" for what, names in lists if names)
 
 
 # which network weights fit
-
-def with_inferred_shapes(network):
-    """The network, not initialised, every parameter's shape known."""
-    network.infer_shape(mx.nd.zeros(ANY_IMAGE))
-    return network
-
 
 def fitting_network(shapes):
     """Fit of {name: shape} as our .params files have them, or None."""
@@ -280,47 +266,6 @@ def fitting_network(shapes):
 
 def _candidates(shapes):
     """(name, number of classes or None, {name: Parameter}) of the networks that the names may belong to."""
-    if "yolo_outputs.0.prediction.bias" in shapes:
-        classes = _class_number(shapes["yolo_outputs.0.prediction.bias"], 3, 5)
-        for name in NETWORKS if classes else ():
-            yield f"yolo3_{name}", classes, structured_parameters(with_inferred_shapes(build_yolo3(name, _numbered(classes))))
-    elif "class_predictor.bias" in shapes:
-        classes = _class_number(shapes["class_predictor.bias"], 1, 1)
-        for options in _rcnn_candidates(shapes) if classes else ():
-            network = with_inferred_shapes(build_faster_rcnn(options, _numbered(classes), [mx.cpu()]))
-            yield export_name(options)[:-len(options.dataset) - 1], classes, structured_parameters(network)
-    else:
-        yield from _backbones()
-
-
-@functools.lru_cache(maxsize=None)
-def _backbones():
-    """[(name, None, {name in the file of a classifier: Parameter})] without heads."""
-    found = [(name, None, with_inferred_shapes(build_yolo3(name, ("object",))).backbone_parameters()) for name in NETWORKS]
-    return found + [(name, None, {key: parameter for key, parameter in resnet_parameters(name).items()
-                                  if not key.startswith(HEADS)}) for name in BACKBONES]
-
-
-def _rcnn_candidates(shapes):
-    """Options of the Faster R-CNNs that have so many convolutions in the box head."""
-    pyramid = "rpn.rpn_head.score.bias" in shapes
-    learns = any("syncbatchnorm" in name for name in shapes)
-    convolutions = sum(name.startswith("box_features.") and len(shape) == 4 for name, shape in shapes.items())
-    custom = pyramid and "box_features.0.weight" not in shapes  # GluonCV's custom model pools there
-    for name in BACKBONES if convolutions <= MAX_CONVOLUTIONS else ():
-        yield resolve(FasterRcnnOptions(network=name, use_fpn=pyramid, norm_layer="syncbn" if learns else None,
-                                        pretrained_base="no", custom_model=custom, num_box_head_conv=convolutions))
-
-
-def _class_number(shape, anchors, more):
-    """K of predictions of the shape (anchors * (more + K),); 0 where there is none."""
-    number = shape[0] // anchors - more if len(shape) == 1 and shape[0] % anchors == 0 else 0
-    return number if 0 < number <= MAX_CLASSES else 0
-
-
-def _numbered(classes):
-    return [str(index) for index in range(classes)]
-
-
-def _some(names):
-    return ", ".join(names[:MAX_LISTED]) + (f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else "")
+    packages = [importlib.import_module(family.model) for family in families.detectors()]
+    found = [match for package in packages for match in package.matches(shapes)]
+    return found or [(name, None, parameters) for package in packages for name, parameters in package.backbones()]

@@ -50,7 +50,7 @@ def address(stem):
     return URL.format(repo_url=(os.environ.get("MXNET_GLUON_REPO") or SERVER).rstrip("/") + "/", file_name=stem)
 
 
-def _fetch(name, timeout, pause, otherwise):
+def fetch_file(name, timeout, pause, otherwise):
     folder, sha1 = cache_folder(), CHECKSUMS[name]
     stem = f"{name}-{sha1[:8]}"
     path = os.path.join(folder, f"{stem}.params")

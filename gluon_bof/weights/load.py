@@ -1,31 +1,16 @@
 """Weights in and out: GluonCV's names, strict and partial loading, heads for other classes, whole files."""
 from __future__ import annotations
 
-import hashlib
-import re
 from typing import NamedTuple
 
 from gluon_bof.backend import gluon, mx
-from gluon_bof.errors import UserError, warn
-from gluon_bof.files import write_atomically
+from gluon_bof.errors import UserError, abbreviate, warn
+from gluon_bof.files import sha256_of, write_atomically
+from gluon_bof.models.heads import classes_by_rows, rows_of
 from gluon_bof.weights.formats import params as params_format
 
 IGNORED_PREFIX = "_target_generator."  # constants of training that GluonCV's Faster R-CNN script saves too
 MAX_LISTED = 5  # names that an error lists
-
-
-class Rows(NamedTuple):
-    """How an output layer's rows lie: `groups` times `common` rows that belong to no class, then `each` of every class."""
-
-    groups: int
-    common: int
-    each: int
-
-
-# YOLOv3: of three anchors box and objectness, then classes. Faster R-CNN: background, then classes; four sides of each class
-HEADS = ((re.compile(r"yolo_outputs\.\d+\.prediction\.(weight|bias)"), Rows(3, 5, 1)),
-         (re.compile(r"class_predictor\.(weight|bias)"), Rows(1, 1, 1)),
-         (re.compile(r"box_predictor\.(weight|bias)"), Rows(1, 0, 4)))
 
 
 class Loaded(NamedTuple):
@@ -82,7 +67,7 @@ def load_weights(network, path, allow_partial=False):
         warn(f"{path}: {load_partially(network, path)}")
     else:
         set_weights(network, _read_structured(path), path)
-    return checksum(path)
+    return sha256_of(path)
 
 
 def _read_structured(path):
@@ -152,11 +137,11 @@ def transfer(network, path, old_classes=None):
     constants = parameters.keys() - _without_constants(parameters).keys()
     arrays = {name: array for name, array in arrays.items() if name not in constants}
     parameters = {name: parameter for name, parameter in parameters.items() if name not in constants}
-    count = _count_of_classes(arrays, path) if old_classes is None else len(old_classes)
+    count = _count_of_classes(network, arrays, path) if old_classes is None else len(old_classes)
     old_classes, classes = list(old_classes or ()), list(network.classes)
     places = {new: old_classes.index(name) for new, name in enumerate(classes) if name in old_classes}
     for name, parameter in parameters.items():
-        rows = next((rows for pattern, rows in HEADS if pattern.fullmatch(name)), None)
+        rows = rows_of(network.HEAD_ROWS, name)
         if rows and name in arrays:
             _require_rows(rows, name, arrays[name], parameter, count, path)
             arrays[name] = _moved(rows, arrays[name], parameter, places)
@@ -166,13 +151,12 @@ def transfer(network, path, old_classes=None):
                        [name for name in old_classes if name not in classes])
 
 
-def _count_of_classes(arrays, path):
+def _count_of_classes(network, arrays, path):
     """How many classes a detector's file predicts, by the length of its last layer's biases. Raises UserError."""
-    for name, array in arrays.items():
-        rows = next((rows for pattern, rows in HEADS if pattern.fullmatch(name) and name.endswith("bias")), None)
-        if rows:
-            return (len(array) // rows.groups - rows.common) // rows.each
-    raise UserError("it is no YOLOv3 and no Faster R-CNN", path, "a backbone's weights go to --pretrained-base")
+    count = classes_by_rows({name: array.shape for name, array in arrays.items()}, network.HEAD_ROWS)
+    if not count:
+        raise UserError("it holds no head of a detector of this family", path, "a backbone's weights go to --pretrained-base")
+    return count
 
 
 def _without_constants(parameters):
@@ -198,10 +182,7 @@ def _moved(rows, old, parameter, places):
 
 
 def _listed(what, names):
-    if not names:
-        return ""
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return f"{what}: {', '.join(names[:MAX_LISTED])}{more}"
+    return f"{what}: {abbreviate(names, MAX_LISTED)}" if names else ""
 
 
 def weights_of(network):
@@ -218,15 +199,6 @@ def on_device(network):
 def save_weights(network, path):
     """Write a .params file that GluonCV loads too, atomically."""
     write_atomically(path, params_format.pieces(on_device(network)))
-
-
-def checksum(path):
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load_backbone(network, path):

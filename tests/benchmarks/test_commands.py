@@ -86,7 +86,7 @@ def test_the_embedded_images_are_as_large_and_as_hard_to_decode_as_photographs(t
     assert 3 < np.mean(bits) < 6
 
 
-def test_a_image_that_is_no_jpeg_becomes_one(tmp_path):
+def test_an_image_that_is_no_jpeg_becomes_one(tmp_path):
     root = write_voc_set(tmp_path, images=1, validation=1)
     path = root / "VOC2007" / "JPEGImages" / "000000.jpg"
     before = read_image(str(path))

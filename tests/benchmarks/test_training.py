@@ -11,7 +11,7 @@ from tests.scripts import ROOT
 
 def last_line(name, *words):
     finished = subprocess.run([sys.executable, "-W", "ignore", str(ROOT / "benchmarks" / name), "--rounds", "1", "--count", "4",
-                               *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+                               *words], capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
     result = json.loads(finished.stdout.splitlines()[-1])
     for value in result.values():

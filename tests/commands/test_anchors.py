@@ -8,7 +8,7 @@ from PIL import Image
 from gluon_bof.commands.anchors import main
 from gluon_bof.data.anchors import box_sizes, default_anchors, mean_best_iou, read_anchors
 from gluon_bof.data.sets import open_set
-from tests.data import test_coco, test_voc
+from tests.data import coco_files, voc_files
 from tests.tiny_sets import write_voc_set
 
 
@@ -35,7 +35,7 @@ def refused(capsys, *words):
     return line
 
 
-def test_what_it_says_is_what_it_writes(tiny, tmp_path, capsys):
+def test_the_command_says_what_it_writes(tiny, tmp_path, capsys):
     out = str(tmp_path / "anchors.json")
     told, text = run(capsys, tiny, "--out", out, "--data-shape", "320")
     sizes = box_sizes(open_set(tiny, None, "train").records, 320)
@@ -53,7 +53,7 @@ def test_what_it_says_is_what_it_writes(tiny, tmp_path, capsys):
         assert f"{width:.1f} x {height:5.1f}" in row
 
 
-def test_the_same_again_unless_the_seed_is_another(tiny, tmp_path, capsys):
+def test_anchors_are_the_same_again_unless_the_seed_is_another(tiny, tmp_path, capsys):
     one, same, other = (run(capsys, tiny, "--out", str(tmp_path / "a.json"), "--starts", "1", "--seed", seed)[0]["anchors"]
                         for seed in ("1", "1", "2"))
     assert one == same != other
@@ -78,17 +78,17 @@ def test_the_plot_opens(tiny, tmp_path, capsys):
     assert len(colours) > 100
 
 
-def test_faulty_boxes_stop_it_or_are_left_out(tmp_path, capsys):
+def test_faulty_boxes_stop_the_command_or_are_left_out(tmp_path, capsys):
     good = [("dog", 2 + number, 2, 20 + 3 * number, 40 + number) for number in range(12)]
-    annotations = {"a": test_voc.xml(*good), "b": test_voc.xml(("dog", 30, 30, 30, 20))}
-    test_voc.write_set(tmp_path / "set", annotations, {"trainval": "ab"})
+    annotations = {"a": voc_files.xml(*good), "b": voc_files.xml(("dog", 30, 30, 30, 20))}
+    voc_files.write_set(tmp_path / "set", annotations, {"trainval": "ab"})
     words = (str(tmp_path / "set"), "--out", str(tmp_path / "a.json"))
     assert "b.xml" in refused(capsys, *words)
     told, _ = run(capsys, *words, "--on-bad-sample", "skip")
     assert told["boxes"] == 12
 
 
-def test_what_cannot_be_is_refused_on_one_line(tiny, tmp_path, capsys):
+def test_bad_arguments_are_refused_on_one_line(tiny, tmp_path, capsys):
     out = ("--out", str(tmp_path / "a.json"))
     assert "no data set" in refused(capsys, str(tmp_path / "missing"), *out)
     assert "gone" in refused(capsys, "voc", "--dataset-root", str(tmp_path / "gone"), *out)
@@ -98,9 +98,9 @@ def test_what_cannot_be_is_refused_on_one_line(tiny, tmp_path, capsys):
     assert "--starts" in refused(capsys, tiny, "--starts", "0", *out)
     assert "--seed" in refused(capsys, tiny, "--seed", "-1", *out)
     assert "--data-shape" in refused(capsys, tiny, "--data-shape", "many", *out)
-    assert "DATASET" in refused(capsys) and "see python -m gluon_bof anchors --help" in refused(capsys, "--colour")
+    assert "DATASET" in refused(capsys) and "see gluon-bof anchors --help" in refused(capsys, "--colour")
     assert "no-such-split" in refused(capsys, tiny, "--split", "no-such-split", *out)
     assert "cannot be written" in refused(capsys, tiny, "--out", str(tmp_path / "nowhere" / "a.json"))
-    test_coco.write_set(tmp_path / "coco")
+    coco_files.write_set(tmp_path / "coco")
     assert "too few for 9 anchors" in refused(capsys, str(tmp_path / "coco"), *out)
     assert [path.name for path in tmp_path.iterdir()] == ["coco"]

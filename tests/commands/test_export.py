@@ -11,8 +11,9 @@ import pytest
 from gluon_bof.backend import gluon, mx
 from gluon_bof.commands import export as export_command
 from gluon_bof.inference.export import SCORE_TOLERANCE, match_rows
+from gluon_bof.options.flags import as_dict
 from gluon_bof.weights.load import save_weights
-from tests.inference.test_export import CLASSES, SIZE, images, rcnn_detector, seen, yolo3_detector
+from tests.inference.lively_detectors import CLASSES, SIZE, images, rcnn_detector, seen, yolo3_detector
 from tests.models.faster_rcnn import oracle
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -96,12 +97,12 @@ def test_faster_rcnn_of_a_run(tmp_path, capsys):
     run_folder.mkdir()
     save_weights(detector.network, str(run_folder / "best.params"))
     (run_folder / "classes.txt").write_text("\n".join(CLASSES))
-    (run_folder / "config.json").write_text(json.dumps({"options": vars(oracle.small_options("pyramid"))}))
+    (run_folder / "config.json").write_text(json.dumps({"options": as_dict(oracle.small_options("pyramid"))}))
     told = run(capsys, str(run_folder), "--to", str(tmp_path / "a.onnx"))
     assert told["size"] == [96, 128] and told["detections"] > 40
 
 
-def test_what_cannot_be_is_refused_on_one_line(yolo3, tmp_path, capsys, monkeypatch):
+def test_bad_arguments_are_refused_on_one_line(yolo3, tmp_path, capsys, monkeypatch):
     words = (yolo3[1], *KNOWN, "--to", str(tmp_path / "a.onnx"))
     assert "multiples of 32" in refused(capsys, *words, "--size", "96,100")
     assert "multiple of 32" in refused(capsys, *words, "--short", "100")
@@ -131,7 +132,7 @@ def test_a_full_disk_leaves_what_was_there(kind, yolo3, tmp_path):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20,) * 2); "
     start = limit + "from gluon_bof.commands.export import main; main()"
     ended = subprocess.run([sys.executable, "-c", start, yolo3[1], *KNOWN, "--to", str(tmp_path / "a"), "--format", kind,
-                            "--short", "64"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+                            "--short", "64"], capture_output=True, text=True)
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
     assert ended.returncode == 2 and "Traceback" not in ended.stderr and not ended.stdout
     assert line.startswith(f"error: {tmp_path / 'a'}: cannot be written (File too large)")

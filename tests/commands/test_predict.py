@@ -228,7 +228,7 @@ def test_a_video(ending, codec, run, tmp_path, capsys):
         assert np.abs(image - wanted).mean() < 25 < np.abs(image - wanted[:, :, ::-1]).mean()  # colours in their order
 
 
-def test_half_a_video_is_taken_as_far_as_it_goes(run, tmp_path, capsys):
+def test_half_a_video_is_taken_as_far_as_it_can_be_read(run, tmp_path, capsys):
     path = tmp_path / "v.avi"
     write_video(path, 12, 10, "MJPG")
     path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
@@ -237,7 +237,7 @@ def test_half_a_video_is_taken_as_far_as_it_goes(run, tmp_path, capsys):
     assert f"warning: {path}: {told['images']} of the" in text
 
 
-def test_broken_files_stop_it_or_are_named_and_passed_over(run, images, tmp_path, capsys):
+def test_broken_files_stop_the_command_or_are_named_and_passed_over(run, images, tmp_path, capsys):
     out = tmp_path / "out"
     broken = [images / "ab.jpg", images / "clip.mp4"]
     broken[0].write_bytes((images / "a.jpg").read_bytes()[:-200])
@@ -262,7 +262,7 @@ def test_a_name_that_is_no_utf8_is_written_by_escapes(run, images, tmp_path, cap
     assert r"Stra\udcdfe.png" in table_of(out)[0]["file_name"] and os.path.exists(out / os.path.basename(strange))
 
 
-def test_what_cannot_be_is_refused_on_one_line(run, images, tmp_path, capsys):
+def test_bad_arguments_are_refused_on_one_line(run, images, tmp_path, capsys):
     image, out = images / "a.jpg", ("--out", tmp_path / "out")
     assert "--score 1.5 is outside [0, 1]" in refused(capsys, run, image, *out, "--score", "1.5")
     assert "--score nan" in refused(capsys, run, image, *out, "--score", "nan")
@@ -272,7 +272,7 @@ def test_what_cannot_be_is_refused_on_one_line(run, images, tmp_path, capsys):
     assert "no image lies in this folder" in refused(capsys, run, tmp_path / "empty", *out)
     assert "*.gif: the pattern matches no image" in refused(capsys, run, images / "*.gif", *out)
     assert "--out" in refused(capsys, run, image) and "IMAGES" in refused(capsys, run, *out)
-    assert "see python -m gluon_bof predict --help" in refused(capsys, run, image, *out, "--colour")
+    assert "see gluon-bof predict --help" in refused(capsys, run, image, *out, "--colour")
     assert not (tmp_path / "out").exists()
     assert "--short 1056" in refused(capsys, run, image, *out, "--short", "1056")
     assert "--short 100" in refused(capsys, run, image, *out, "--short", "100")
@@ -298,7 +298,7 @@ def test_a_place_that_cannot_be_written_is_named(name, run, images, tmp_path, ca
 def test_as_a_process_it_says_one_line_whatever_the_libraries_have_to_say(run, tmp_path):
     (tmp_path / "clip.mp4").write_text("no video")  # on which FFmpeg has a word of its own
     answer = subprocess.run([sys.executable, "-m", "gluon_bof", "predict", run, str(tmp_path / "clip.mp4"), "--out",
-                             str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+                             str(tmp_path / "out")], capture_output=True, text=True)
     assert answer.returncode == 2 and not answer.stdout
     (line,) = answer.stderr.splitlines()
     assert line.startswith(f"error: {tmp_path / 'clip.mp4'}: no frame of the video can be read")

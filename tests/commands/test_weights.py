@@ -116,9 +116,9 @@ def small_network():
 def test_show_tells_what_a_run_and_a_checkpoint_are(small_network, tmp_path, capsys):
     run_of = create_run(Yolo3Options(network="mobilenet0.25", dataset="voc", runs=str(tmp_path)))
     run_of.write_classes(("a", "b"))
-    save_weights(small_network, run_of.path("best.params"))
+    save_weights(small_network, run_of.best_weights)
     told, text = run(capsys, "show", run_of.folder)
-    assert told["file"] == run_of.path("best.params") and told["classes"] == ["a", "b"] and "classes: a, b" in text
+    assert told["file"] == run_of.best_weights and told["classes"] == ["a", "b"] and "classes: a, b" in text
     assert (told["network"], told["number_of_classes"]) == ("yolo3_mobilenet0.25", 2)
     assert told["trained_as"] == "yolo3_mobilenet0.25_voc"
     assert "last.params" in refused(capsys, "show", run_of.folder, "--last")

@@ -76,7 +76,7 @@ def test_nine_different_boxes_are_the_anchors():
     np.testing.assert_array_equal(fit_anchors(CENTRES[rng.permutation(np.repeat(np.arange(COUNT), 3))]), CENTRES)
 
 
-def test_they_are_never_worse_than_what_they_start_from():
+def test_fitted_anchors_are_never_worse_than_what_they_start_from():
     """Even where the start cannot be improved on: k-means' centres raise no mean IoU there."""
     for sizes in (scattered(), default_anchors().repeat(5, axis=0), np.vstack([default_anchors() * 3, default_anchors()])):
         first = default_anchors()
@@ -84,7 +84,7 @@ def test_they_are_never_worse_than_what_they_start_from():
     np.testing.assert_array_equal(fit_anchors(default_anchors(), starts=1, first=default_anchors()), default_anchors())
 
 
-def test_they_are_better_than_the_default_ones_and_sorted():
+def test_fitted_anchors_are_better_than_the_default_ones_and_sorted():
     anchors = fit_anchors(scattered(), first=default_anchors())
     assert mean_best_iou(scattered(), anchors) > mean_best_iou(scattered(), default_anchors()) + 0.01
     assert anchors.shape == (COUNT, 2) and (np.diff(anchors.prod(axis=1)) >= 0).all()

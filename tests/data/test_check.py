@@ -7,15 +7,16 @@ import pytest
 
 from gluon_bof.commands.check import main
 from gluon_bof.data.check import check_set, format_report
-from tests.data import test_coco, test_voc
+from tests.data import coco_files, voc_files
+from tests.tiny_sets import BCCD
 
 
 def write_faulty(root):
     """A VOC set with one fault of each of five kinds, a negative, a pair of equal images."""
-    xml, dog = test_voc.xml, test_voc.DOG
+    xml, dog = voc_files.xml, voc_files.DOG
     annotations = {"a": xml(dog, ("cat", 5, 5, 5, 9)), "b": xml(), "c": xml(("cat", 2, 2, 99, 79, 1)), "d": xml(dog),
                    "e": xml(dog, size=(3, 3)), "f": "<annotation>", "g": xml(("dog", 50, 5, 200, 60)), "h": xml(dog)}
-    test_voc.write_set(root, annotations, {"trainval": "abcdef", "test": "gh"})
+    voc_files.write_set(root, annotations, {"trainval": "abcdef", "test": "gh"})
     for name in "acdeg":
         path = root / "JPEGImages" / f"{name}.jpg"
         path.write_bytes(noise_jpeg(ord(name)))
@@ -26,7 +27,7 @@ def write_faulty(root):
 
 def noise_jpeg(seed):
     """A JPEG unlike that of any other seed."""
-    noise = np.random.default_rng(seed).integers(0, 256, (test_voc.HEIGHT, test_voc.WIDTH, 3)).astype(np.uint8)
+    noise = np.random.default_rng(seed).integers(0, 256, (voc_files.HEIGHT, voc_files.WIDTH, 3)).astype(np.uint8)
     return cv2.imencode(".jpg", noise)[1].tobytes()
 
 
@@ -47,7 +48,7 @@ def test_the_command_ends_with_one_json_object(tmp_path, capsys):
     said = capsys.readouterr()
     summary = json.loads(said.out.strip().splitlines()[-1])
     assert summary["faults"] == 5 and summary["boxes"] == 5 and "malformed annotation" in said.err
-    test_voc.write_set(tmp_path / "good", test_voc.FIVE, {"trainval": "abc", "test": "de"})
+    voc_files.write_set(tmp_path / "good", voc_files.FIVE, {"trainval": "abc", "test": "de"})
     assert main([str(tmp_path / "good")]) == 0
     assert "no faults" in capsys.readouterr().err
     assert main([str(tmp_path / "good"), "--split", "test"]) == 0
@@ -55,15 +56,15 @@ def test_the_command_ends_with_one_json_object(tmp_path, capsys):
 
 
 def test_coco_is_decoded_and_its_sizes_are_checked(tmp_path):
-    test_coco.write_set(tmp_path, test_coco.changed("images", 0, width=90))
-    test_coco.write_set(tmp_path, role="val")
+    coco_files.write_set(tmp_path, coco_files.changed("images", 0, width=90))
+    coco_files.write_set(tmp_path, role="val")
     report = check_set("coco", str(tmp_path), progress=False)
     assert [fault.kind for fault in report.faults] == ["wrong size"] and report.crowd == 2
     assert report.sizes == {"small": 2, "medium": 4, "large": 0}
 
 
 def test_a_missing_part_is_a_fault(tmp_path):
-    test_voc.write_set(tmp_path, test_voc.FIVE, {"train": "abc"})
+    voc_files.write_set(tmp_path, voc_files.FIVE, {"train": "abc"})
     report = check_set(str(tmp_path), progress=False)
     assert [fault.kind for fault in report.faults] == ["unreadable part"] and report.images == {"train": 3}
 
@@ -80,9 +81,9 @@ def test_refusals_are_one_line_and_status_2(capsys, arguments, part):
     assert part.lower() in said.err.lower() and len(said.err.strip().splitlines()) == 1
 
 
-@pytest.mark.skipif(not test_voc.BCCD.is_dir(), reason="the BCCD set does not lie beside the checkout")
+@pytest.mark.skipif(not BCCD.is_dir(), reason="the BCCD set does not lie beside the checkout")
 def test_bccd():
-    report = check_set("voc", str(test_voc.BCCD), progress=False)
+    report = check_set("voc", str(BCCD), progress=False)
     assert report.images == {"train": 292, "val": 72} and report.boxes == 4888 - 2
     assert report.boxes_per_class == {"Platelets": 361, "RBC": 4153, "WBC": 372}
     assert sorted(fault.path[-20:] for fault in report.faults) == ["BloodImage_00338.xml", "BloodImage_00343.xml"]

@@ -1,5 +1,4 @@
 """COCO's layout, the standard one and anybody's own, against pycocotools and GluonCV, and against malformed JSON."""
-import copy
 import json
 import time
 
@@ -10,39 +9,7 @@ from pycocotools.coco import COCO
 
 from gluon_bof.data.coco import category_ids, is_coco, load_coco
 from gluon_bof.errors import UserError
-
-WIDTH, HEIGHT = 100, 80
-CONTENT = {
-    "images": [{"id": 7, "file_name": "b.jpg", "width": WIDTH, "height": HEIGHT},
-               {"id": 3, "file_name": "a.jpg", "width": WIDTH, "height": HEIGHT},
-               {"id": 9, "file_name": "c.jpg", "width": WIDTH, "height": HEIGHT}],
-    "annotations": [{"id": 1, "image_id": 7, "category_id": 5, "bbox": [10.5, 20, 30, 40.25], "area": 1207.5,
-                     "iscrowd": 0},
-                    {"id": 2, "image_id": 3, "category_id": 2, "bbox": [0, 0, 100, 80], "area": 8000, "iscrowd": 1},
-                    {"id": 3, "image_id": 7, "category_id": 2, "bbox": [1, 2, 3, 4], "area": 12, "iscrowd": 0}],
-    "categories": [{"id": 5, "name": "dog"}, {"id": 2, "name": "Zebra"}],
-}
-
-
-def content(**changes):
-    return {**copy.deepcopy(CONTENT), **changes}
-
-
-def write_json(path, value=None):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content() if value is None else value))
-    return path
-
-
-def write_images(folder, names=("a.jpg", "b.jpg", "c.jpg")):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        cv2.imwrite(str(folder / name), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-
-
-def write_set(root, value=None, role="train"):
-    write_images(root / f"{role}2017")
-    return write_json(root / "annotations" / f"instances_{role}2017.json", value)
+from tests.data.coco_files import CONTENT, HEIGHT, WIDTH, changed, content, without, write_images, write_json, write_set
 
 
 def test_boxes_equal_pycocotools(tmp_path):
@@ -162,18 +129,6 @@ def test_without_sizes_the_header_tells(tmp_path):
     assert {(record.width, record.height) for record in load_coco(str(tmp_path), "train").records} == {(WIDTH, HEIGHT)}
 
 
-def changed(key, index, **changes):
-    """CONTENT with one entry changed; a change to None takes the key away."""
-    value = content()
-    entry = dict(value[key][index], **changes)
-    value[key][index] = {name: item for name, item in entry.items() if item is not None}
-    return value
-
-
-def without(key):
-    return {name: item for name, item in content().items() if name != key}
-
-
 NAN_BOX = json.dumps(changed("annotations", 0, bbox=[1, 2, 3, "here"])).replace('"here"', "NaN")
 WHOLE_FILE = {  # nothing can be skipped here
     "empty": "", "text": "no JSON", "cut short": json.dumps(content())[:-40], "single quotes": "{'images': []}",
@@ -276,7 +231,7 @@ def test_roots_that_cannot_be_read(tmp_path):
         write_json(tmp_path / "two" / "annotations" / f"{name}.json")
     assert "a_train.json" in raised(str(tmp_path / "two"), "train")
     write_json(tmp_path / "bare" / "train.json")
-    assert "no usable image" in raised(str(tmp_path / "bare"), "train", on_bad_sample="skip")
+    assert "none of its 3 images can be used" in raised(str(tmp_path / "bare"), "train", on_bad_sample="skip")
 
 
 def test_ten_thousand_images_load_in_seconds(tmp_path):

@@ -96,7 +96,7 @@ def test_a_broken_image_stops_training_by_name(with_a_broken_image, workers):
 
 
 @pytest.mark.parametrize("workers", (0, 2))
-def test_or_is_left_out_and_named(with_a_broken_image, workers):
+def test_a_broken_image_that_may_be_skipped_is_left_out_and_named(with_a_broken_image, workers):
     records, path = with_a_broken_image
     found = batches(records, workers, on_bad_sample="skip")
     assert bits(found) == bits(batches(records, 0, on_bad_sample="skip"))
@@ -133,7 +133,7 @@ def test_workers_die_with_a_killed_trainer(tmp_path):
     write_voc_set(tmp_path, images=8)
     code = textwrap.dedent(f"""
         import multiprocessing, os, signal
-        from gluon_bof.data.draws import BatchSampler
+        from gluon_bof.data.sampler import BatchSampler
         from gluon_bof.data.loader import TrainingImages, training_loader
         from gluon_bof.data.voc import load_voc
         records = load_voc({str(tmp_path)!r}, "train").records
@@ -142,7 +142,7 @@ def test_workers_die_with_a_killed_trainer(tmp_path):
         print(*[child.pid for child in multiprocessing.active_children()], flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     """)
-    told = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, universal_newlines=True)
+    told = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     workers = [int(word) for word in told.stdout.split()]
     assert len(workers) == 2
     deadline = time.time() + 10

@@ -3,17 +3,17 @@ import pytest
 
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.errors import UserError
-from tests.data import test_coco, test_voc
+from tests.data import coco_files, voc_files
 
 
 def write_voc(folder):
-    return test_voc.write_set(folder, test_voc.FIVE, {"trainval": "abc", "test": "de"})
+    return voc_files.write_set(folder, voc_files.FIVE, {"trainval": "abc", "test": "de"})
 
 
 def test_named_sets_and_folders(tmp_path):
     voc, coco = tmp_path / "one", tmp_path / "two"
     write_voc(voc)
-    test_coco.write_set(coco)
+    coco_files.write_set(coco)
     for dataset, root in (("voc", str(voc)), (str(voc), None)):
         assert len(open_set(dataset, root, "train")) == 3 and len(open_set(dataset, root, "val")) == 2
         assert len(open_set(dataset, root, "val", split="trainval,test")) == 5

@@ -17,7 +17,7 @@ from gluon_bof.errors import UserError
 FEW = {"trainval": 6, "test": 3}
 
 
-def test_a_image_is_a_pure_function_of_its_place():
+def test_an_image_is_a_pure_function_of_its_place():
     first, objects = shapes.draw_image(0, 5)
     shapes.draw_image(1, 2)
     again, same = shapes.draw_image(0, 5)
@@ -49,7 +49,7 @@ def test_boxes_are_tight(label):
     assert (left, top, right, bottom) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
 
 
-def test_it_is_written_once_and_read_by_the_real_reader(tmp_path):
+def test_the_embedded_set_is_written_once_and_read_by_the_real_reader(tmp_path):
     folder = shapes.ensure_drawn(tmp_path, FEW)
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert shapes.ensure_drawn(tmp_path, FEW) == folder

@@ -1,44 +1,14 @@
 """VOC's layout, the standard one and anybody's own, against GluonCV and against faults of many kinds."""
 import os
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.voc import VOC_CLASSES, declared_size, is_voc, load_voc
 from gluon_bof.errors import UserError
-
-BCCD = Path(__file__).resolve().parents[3] / "shared" / "data" / "bccd"
-WIDTH, HEIGHT = 100, 80
-
-
-def xml(*objects, size=(WIDTH, HEIGHT), filename="other.jpg"):
-    """An annotation; an object is (name, xmin, ymin, xmax, ymax) and perhaps its difficult flag, or raw XML."""
-    parts = [item if isinstance(item, str) else
-             f"<object><name>{item[0]}</name><difficult>{(item + (0,))[5]}</difficult><bndbox><xmin>{item[1]}</xmin>"
-             f"<ymin>{item[2]}</ymin><xmax>{item[3]}</xmax><ymax>{item[4]}</ymax></bndbox></object>"
-             for item in objects]
-    return (f"<annotation><filename>{filename}</filename><size><width>{size[0]}</width><height>{size[1]}</height>"
-            f"<depth>3</depth></size>{''.join(parts)}</annotation>")
-
-
-DOG = ("dog", 10, 20, 50, 60)
-
-
-def write_set(folder, annotations, splits=None, ending=".jpg", images="JPEGImages"):
-    """A folder of VOC's layout: annotations {id: XML}, splits {name: lines}."""
-    for part in ("Annotations", images):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    for image_id, text in annotations.items():
-        (folder / "Annotations" / f"{image_id}.xml").write_text(text)
-        cv2.imwrite(str(folder / images / (image_id + ending)), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-    for name, lines in (splits or {}).items():
-        main = folder / "ImageSets" / "Main"
-        main.mkdir(parents=True, exist_ok=True)
-        (main / f"{name}.txt").write_text("\n".join(lines) + "\n")
-    return folder
+from tests.data.voc_files import DOG, FIVE, HEIGHT, WIDTH, write_set, xml
+from tests.tiny_sets import BCCD
 
 
 def ids(found):
@@ -109,7 +79,7 @@ def test_classes_come_from_all_annotations_with_their_case(tmp_path):
     assert [record.classes.tolist() for record in given.records] == [[2], [0]]
 
 
-def test_a_image_without_objects_is_a_negative(tmp_path):
+def test_an_image_without_objects_is_a_negative(tmp_path):
     write_set(tmp_path, {"a": xml(DOG), "b": xml()}, {"train": ["a", "b"]})
     record = load_voc(str(tmp_path), "train").records[1]
     assert record.boxes.shape == (0, 4) and record.truth().shape == (0, 6)
@@ -121,7 +91,6 @@ def test_a_changed_annotation_is_read_again(tmp_path):
     assert load_voc(str(tmp_path), "train").classes == ("hamster",)
 
 
-FIVE = {name: xml(DOG) for name in "abcde"}
 LAYOUTS = [  # split files, training ids, validation ids
     ({"trainval": "abc", "train": "ab", "val": "c", "test": "de"}, "abc", "de"),
     ({"train": "ab", "test": "de"}, "ab", "de"),
@@ -282,7 +251,7 @@ def broken_roots(tmp_path):
             "empty split": (empty_split, "train.txt", {}), "binary split": (binary, "train.txt", {}),
             "no class": (nameless, "--classes", {}), "class twice": (plain, "twice", {"classes": ("dog", "dog")}),
             "no classes": (plain, "empty", {"classes": ()}), "no image folder": (no_folder, "JPEGImages", {}),
-            "nothing left": (no_images, "no usable image", {"on_bad_sample": "skip"})}
+            "nothing left": (no_images, "none of its 2 images can be used", {"on_bad_sample": "skip"})}
 
 
 @pytest.mark.parametrize("case", ["missing root", "a file", "nothing in it", "no XML", "no split to validate on",

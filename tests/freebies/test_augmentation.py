@@ -142,7 +142,7 @@ def test_boxes_follow_the_image():
     assert found > 50
 
 
-def test_without_augmentation_a_image_is_only_resized():
+def test_without_augmentation_an_image_is_only_resized():
     rng = np.random.default_rng(0)
     view = Augmentation.none().draw(rng, (100, 200, 3), np.zeros((0, 6), np.float32), (64, 64))
     assert (view.offset, view.window, view.flip, view.colour) == ((0, 0), (0, 0, 200, 100), False, None)

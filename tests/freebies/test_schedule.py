@@ -78,7 +78,7 @@ def test_periodic_decay_is_gluoncvs():
     assert step_epochs([160, 180], 0, 200) == [160, 180]
 
 
-def test_what_cannot_be_scheduled_is_refused():
+def test_schedules_that_cannot_be_are_refused():
     with pytest.raises(UserError, match="lr-mode"):
         build_schedule("linear", 1, 10)
     with pytest.raises(UserError, match="warm-up"):

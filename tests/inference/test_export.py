@@ -3,84 +3,17 @@ import json
 import os
 import sys
 
-import cv2
 import numpy as np
 import pytest
 
 from gluon_bof.backend import gluon, mx
-from gluon_bof.data.images import read_image
-from gluon_bof.data.shapes import draw_image
 from gluon_bof.errors import UserError
-from gluon_bof.freebies.augmentation import render, whole_view
 from gluon_bof.inference import onnx_operators
-from gluon_bof.inference.detector import Detector
 from gluon_bof.inference.export import BOX_TOLERANCE, SCORE_TOLERANCE, export_mxnet, export_onnx, input_size, match_rows
-from gluon_bof.models.build import build_network
-from gluon_bof.models.preprocess import Normalise
-from gluon_bof.options.yolo3 import Yolo3Options
-from tests.models.faster_rcnn import oracle
-from tests.tiny_sets import BCCD
+from tests.inference.lively_detectors import CLASSES, SIZE, images, rcnn_detector, seen, yolo3_detector
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
-CLASSES = ("circle", "cross", "ring")
-SIZE = (96, 128)
-
-
-def images():
-    """Three drawn images, and three of a microscope where they lie on this machine."""
-    photographs = sorted((BCCD / "VOC2007" / "JPEGImages").glob("*.jpg"))[:3]
-    return [draw_image(1, number)[0] for number in range(3)] + [read_image(str(path)) for path in photographs]
-
-
-def seen(image, size=SIZE):
-    return render(image, whole_view(image.shape, size[::-1], cv2.INTER_LINEAR))
-
-
-def enlivened(network):
-    """The network with weights that neither drown nor blow up what they see, so that scores differ from place to place."""
-    rng = np.random.default_rng(5)
-    for name, parameter in sorted(network.collect_params().items()):
-        shape = parameter.shape
-        if name.endswith("weight"):
-            gain = 0.05 if "dense" in name or "rpn" in name else 1 if "yolooutput" in name else 2
-            parameter.set_data(mx.nd.array(rng.normal(0, np.sqrt(gain / np.prod(shape[1:])), shape)))
-        elif name.endswith(("gamma", "var")):
-            parameter.set_data(mx.nd.array(rng.uniform(0.8, 1.2, shape)))
-        elif name.endswith(("beta", "mean")):
-            parameter.set_data(mx.nd.array(rng.normal(0, 0.1, shape)))
-    mx.nd.waitall()
-    return network
-
-
-def normalised_by_what_it_sees(network):
-    """The network whose every BatchNorm holds the mean and variance of what `images` bring it (without, all places of a
-    deep one look alike but for rounding) and lifts most of it above 0 (without, its layers enlarge each rounding)."""
-    def measure(layer, inputs):
-        values = inputs[0].asnumpy()
-        layer.beta.set_data(layer.beta.data() + 1.5)
-        layer.running_mean.set_data(mx.nd.array(values.mean(axis=(0, 2, 3))))
-        layer.running_var.set_data(mx.nd.array(values.var(axis=(0, 2, 3))))
-
-    hooks = []
-    network.apply(lambda layer: hooks.append(layer.register_forward_pre_hook(measure))
-                  if isinstance(layer, gluon.nn.BatchNorm) else None)
-    network(Normalise()(mx.nd.array(np.stack([seen(image) for image in images()]), dtype=np.uint8)))
-    mx.nd.waitall()
-    for hook in hooks:
-        hook.detach()
-    return network
-
-
-def yolo3_detector(network, classes=CLASSES):
-    options = Yolo3Options(network=network, data_shape=96, pretrained_base="no")
-    built = enlivened(build_network(options, classes, [mx.cpu()]))
-    return Detector(normalised_by_what_it_sees(built), options, mx.cpu())
-
-
-def rcnn_detector(kind, *more):
-    options = oracle.small_options(kind, *more)
-    return Detector(enlivened(build_network(options, CLASSES, [mx.cpu()])), options, mx.cpu())
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +137,7 @@ def test_an_export_that_nothing_tells_of_is_refused(tmp_path):
     detector = yolo3_detector("mobilenet0.25")
     for output in detector.network.yolo_outputs:
         output.prediction.bias.set_data(mx.nd.full(output.prediction.bias.shape, -9))  # no score above the least
-    with pytest.raises(UserError, match="nothing is detected.*--check"):
+    with pytest.raises(UserError, match="nothing is detected.*--verify-on"):
         export_onnx(detector, str(tmp_path / "a.onnx"), SIZE)
     assert not os.listdir(tmp_path)
 

@@ -93,7 +93,7 @@ def test_a_score_leaves_out_what_is_below_it(model, voc):
     assert none.boxes.shape == (0, 4) and none.names == []
 
 
-def test_they_are_those_of_evaluate(run, model, voc, tmp_path, capsys):
+def test_predictions_are_those_of_evaluate(run, model, voc, tmp_path, capsys):
     saved = tmp_path / "saved.json"
     evaluate([run, "--dataset", voc[0], "--num-workers", "0", "--batch-size", "3", "--save-json", str(saved)])
     assert json.loads(capsys.readouterr().out)["images"] == 5
@@ -115,7 +115,7 @@ def test_other_arrays_are_refused(model, bad):
         model.predict(bad)
 
 
-def test_what_is_neither_path_nor_array_is_the_programs_error(model):
+def test_an_image_that_is_neither_path_nor_array_is_the_programs_error(model):
     for bad in (None, 0, 1.5):  # 0 is no file: to read it would wait for the keyboard
         with pytest.raises(TypeError):
             model.predict(bad)
@@ -223,12 +223,12 @@ def test_another_size_and_overlap_change_what_is_found(run, model, voc):
 
 
 @pytest.mark.parametrize("options, said", [
-    ({"short": 1056}, "--short 1056 is not a multiple of 32 up to 1024"), ({"short": 100}, "--short 100 is not a multiple of 32"),
-    ({"short": 0}, "--short 0"), ({"short": -32}, "--short -32"), ({"nms": 0}, "--nms 0"), ({"nms": 1.5}, "--nms 1.5"),
-    ({"nms": float("nan")}, "--nms nan"), ({"device": "gpu:99"}, "GPU 99 was asked for"), ({"device": "tpu"}, "--device 'tpu'"),
-    ({"device": ""}, "--device ''"), ({"classes": "one"}, "the weights do not fit"), ({"classes": "a,a"}, "twice"),
-    ({"network": "mobilenet0.25"}, "the weights do not fit"), ({"colour": "red"}, "YOLOv3 has no --colour")])
-def test_what_cannot_be_is_refused(run, options, said):
+    ({"short": 1056}, "short 1056 is not a multiple of 32 up to 1024"), ({"short": 100}, "short 100 is not a multiple of 32"),
+    ({"short": 0}, "short 0"), ({"short": -32}, "short -32"), ({"nms": 0}, "nms 0"), ({"nms": 1.5}, "nms 1.5"),
+    ({"nms": float("nan")}, "nms nan"), ({"device": "gpu:99"}, "GPU 99 was asked for"), ({"device": "tpu"}, "device 'tpu'"),
+    ({"device": ""}, "device ''"), ({"classes": "one"}, "the weights do not fit"), ({"classes": "a,a"}, "twice"),
+    ({"network": "mobilenet0.25"}, "the weights do not fit"), ({"colour": "red"}, "YOLOv3 has no colour")])
+def test_options_that_cannot_be_are_refused(run, options, said):
     with pytest.raises(UserError) as caught:
         gluon_bof.load(run, **options)
     assert said in str(caught.value) and caught.value.remedy
@@ -237,19 +237,19 @@ def test_what_cannot_be_is_refused(run, options, said):
 @pytest.mark.skipif(mx.context.num_gpus() > 0, reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_refused(run):
     for device in ("gpu", "gpu:0", "gpu1"):
-        with pytest.raises(UserError, match="GPU . was asked for, but MXNet sees 0; --device cpu always works"):
+        with pytest.raises(UserError, match="GPU . was asked for, but MXNet sees 0; device cpu always works"):
             gluon_bof.load(run, device=device)
 
 
 def test_weights_that_are_not_there_are_named_before_anything_else(run, alone, tmp_path):
     for missing in (tmp_path / "none.params", tmp_path / "none"):
-        with pytest.raises(UserError, match="no such weights") as caught:
+        with pytest.raises(UserError, match="there are no such weights") as caught:
             gluon_bof.load(missing)
         assert caught.value.path == str(missing)
     begun = tmp_path / "begun"
     shutil.copytree(run, begun)
     (begun / "best.params").unlink()
-    with pytest.raises(UserError, match="best.params: no such weights"):
+    with pytest.raises(UserError, match="best.params: there are no such weights"):
         gluon_bof.load(begun)
     with pytest.raises(UserError, match="not a run's folder"):
         gluon_bof.load(tmp_path)

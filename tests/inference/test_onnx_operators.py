@@ -87,13 +87,13 @@ def test_reshape(codes):
     np.testing.assert_array_equal(found, wanted)
 
 
-def test_topk():
+@pytest.mark.parametrize("ascending", (False, True))
+def test_topk(ascending):
     x = np.random.default_rng(0).permutation(60).reshape(3, 20).astype(np.float32)
-    for ascending in (False, True):
-        wanted, found = both(lambda F, x: F.topk(x, axis=1, k=7, ret_typ="both", is_ascend=ascending, dtype="float64"), x)
-        assert wanted[1].dtype == found[1].dtype == np.float64
-        for ours, theirs in zip(found, wanted):
-            np.testing.assert_array_equal(ours, theirs)
+    wanted, found = both(lambda F, x: F.topk(x, axis=1, k=7, ret_typ="both", is_ascend=ascending, dtype="float64"), x)
+    assert wanted[1].dtype == found[1].dtype == np.float64
+    for ours, theirs in zip(found, wanted):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_roi_align():
@@ -107,7 +107,7 @@ def test_roi_align():
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_a_image_is_normalised():
+def test_an_image_is_normalised():
     image = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3)).astype(np.uint8)
     (wanted,), (found,) = both(lambda F, x: [F.image.normalize(F.image.to_tensor(x), mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.3))],
                                image)
@@ -118,6 +118,6 @@ def test_a_image_is_normalised():
 @pytest.mark.parametrize("operator", (
     lambda F, x: [F.topk(x, k=2, ret_typ="value")],
     lambda F, x: [F.contrib.box_nms(F.reshape(x, (1, 5, 6)), in_format="center")]))
-def test_what_is_not_translated_is_refused(operator):
+def test_operators_that_are_not_translated_are_refused(operator):
     with pytest.raises(NotImplementedError, match="is translated"):
         both(operator, np.ones((5, 6), np.float32))

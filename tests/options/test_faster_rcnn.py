@@ -4,8 +4,7 @@ import json
 import pytest
 
 import train_faster_rcnn
-from gluon_bof.options.faster_rcnn import FasterRcnnOptions, check_faster_rcnn, resolve
-from gluon_bof.options.flags import parse
+from tests.command_lines import faster_rcnn_options
 
 VOC = dict(epochs=20, lr=0.001, lr_decay_epoch="14,20", lr_warmup=-1, wd=5e-4, lr_decay=0.1, momentum=0.9,
            batch_size=1, num_workers=4, log_interval=100, save_interval=1, val_interval=1, seed=233, mixup=False,
@@ -39,10 +38,6 @@ PUBLISHED = {
 }
 
 
-def resolved(text):
-    return resolve(parse(FasterRcnnOptions, FasterRcnnOptions(), text.split(), "")[0])
-
-
 @pytest.mark.parametrize("words", PUBLISHED)
 def test_published_command_lines_resolve_to_gluoncvs_values(words, capsys):
     train_faster_rcnn.main(words.split() + ["--dry-run"])
@@ -60,22 +55,23 @@ def test_without_a_data_set_the_embedded_job_runs_with_every_freebie(capsys):
 
 
 def test_the_word_custom_model_has_gluoncvs_defaults_and_takes_flags_before_and_after_it():
-    found = resolved("--dataset voc --network resnet18_v1b --norm-layer syncbn --rpn-channel 128 custom-model "
-                     "--num-fpn-filters 64 --num_box_head_dense_filters 512 --no-pretrained-base --image-short 640,800")
+    found = faster_rcnn_options("--dataset voc --network resnet18_v1b --norm-layer syncbn --rpn-channel 128 custom-model",
+                                "--num-fpn-filters 64 --num_box_head_dense_filters 512 --no-pretrained-base",
+                                "--image-short 640,800")
     expected = dict(custom_model=True, use_fpn=True, num_fpn_filters=64, num_box_head_dense_filters=512, rpn_channel=128,
-                    num_box_head_conv=4, num_box_head_conv_filters=256, image_short="640,800", image_max_size=1333,
-                    nms_thresh=0.5, nms_topk=-1, post_nms=-1, roi_mode="align", roi_size="7,7", strides="4,8,16,32,64",
-                    clip=4.14, anchor_base_size=16, anchor_aspect_ratio="0.5,1,2", anchor_scales="2,4,8,16,32",
-                    anchor_alloc_size="384,384", rpn_nms_thresh=0.7, rpn_train_pre_nms=12000, rpn_train_post_nms=2000,
+                    num_box_head_conv=4, num_box_head_conv_filters=256, image_short=(640, 800), image_max_size=1333,
+                    nms_thresh=0.5, nms_topk=-1, post_nms=-1, roi_mode="align", roi_size=(7, 7), strides=(4, 8, 16, 32, 64),
+                    clip=4.14, anchor_base_size=16, anchor_aspect_ratio=(0.5, 1, 2), anchor_scales=(2, 4, 8, 16, 32),
+                    anchor_alloc_size=(384, 384), rpn_nms_thresh=0.7, rpn_train_pre_nms=12000, rpn_train_post_nms=2000,
                     rpn_test_pre_nms=6000, rpn_test_post_nms=1000, rpn_min_size=1, rcnn_num_samples=512,
                     rcnn_pos_iou_thresh=0.5, rcnn_pos_ratio=0.25, max_num_gt=100, pretrained_base="no")
     assert {name: getattr(found, name) for name in expected} == expected
-    check_faster_rcnn(found)
+    found.check()
 
 
 def test_a_resolved_configuration_stays_as_it_is():
-    options = resolved("--dataset coco --use-fpn --norm-layer syncbn")
-    assert resolve(options) == options
+    options = faster_rcnn_options("--dataset coco --use-fpn --norm-layer syncbn")
+    assert options.resolved() == options
 
 
 @pytest.mark.parametrize("words, named", [
@@ -89,7 +85,7 @@ def test_a_resolved_configuration_stays_as_it_is():
     ("--norm-layer gn", "--norm-layer"), ("--lr nan", "--lr"), ("--epochs 0", "--epochs"), ("--nonsense", "--nonsense"),
     ("--lr-decay-epoch a,b", "--lr-decay-epoch"), ("--label-smooth-eps 1", "--label-smooth-eps"),
     ("custom-model --nonsense", "--nonsense"), ("something", "custom-model")])
-def test_what_cannot_work_is_refused_by_name(words, named, capsys):
+def test_options_that_cannot_work_are_refused_by_name(words, named, capsys):
     with pytest.raises(SystemExit) as stopped:
         train_faster_rcnn.main(f"--dataset voc {words} --dry-run".split())
     message = capsys.readouterr().err

@@ -113,7 +113,7 @@ def test_help_and_dry_run_answer_at_once_and_without_mxnet():
     ("--on-bad-sample ignore", "--on-bad-sample"), ("--metric map", "--metric"), ("--name ../x", "--name"),
     ("--start-epoch 99", "--start-epoch"), ("--save-interval -1", "--save-interval"), ("extra", "extra"),
 ))
-def test_what_cannot_work_is_refused_by_name(words, named, capsys):
+def test_options_that_cannot_work_are_refused_by_name(words, named, capsys):
     assert named in refusal(words, capsys)
 
 

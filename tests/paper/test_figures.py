@@ -17,10 +17,9 @@ from PIL import Image
 
 from gluon_bof.backend import mx
 from gluon_bof.commands import figure as figures
-from gluon_bof.commands.evaluate import read_arguments
 from gluon_bof.data.images import read_image
 from gluon_bof.errors import UserError
-from gluon_bof.evaluation.evaluate import evaluate
+from gluon_bof.evaluation.validation import evaluate
 from gluon_bof.freebies.mixup import blend_images
 from gluon_bof.models.build import build_network
 from gluon_bof.options.recipes import TABLES
@@ -32,6 +31,7 @@ from gluon_bof.paper.figures.mixup import blend_resized
 from gluon_bof.paper.figures.ratios import sampled_ratios
 from gluon_bof.runs.folder import create_run
 from gluon_bof.weights.load import save_weights
+from gluon_bof.weights.resolve import resolve
 from tests.scripts import ROOT
 from tests.tiny_sets import CLASSES, write_voc_set
 
@@ -40,8 +40,7 @@ COMMAND = [sys.executable, "-m", "gluon_bof", "figure"]
 
 def answer_of(*words):
     """What the command, as a process, printed last, and its table."""
-    process = subprocess.run([*COMMAND, *map(str, words)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             universal_newlines=True)
+    process = subprocess.run([*COMMAND, *map(str, words)], cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     return checked(json.loads(process.stdout.splitlines()[-1]))
 
@@ -173,7 +172,7 @@ def test_figure_6_is_the_closed_form_and_the_runs_own_numbers(tmp_path):
 
 def test_figure_6_has_the_papers_settings():
     given, module = figures.read_request(["6"])
-    assert (given.epochs, given.warmup_epochs, given.lr_decay_epoch, given.batches) == (200, 4, "160,180", 258)
+    assert (given.epochs, given.warmup_epochs, given.lr_decay_epoch, given.batches) == (200, 4, (160, 180), 258)
     assert module is figure_schedules and figure_schedules.RECIPE.batch_size == 64
     rates = figure_schedules.schedule_of("cosine", given)
     assert len(rates) == 51600 and rates[26316] == pytest.approx(closed_form("cosine", 26316, 0.001, 258, 200, 4, ()), rel=1e-6)
@@ -189,10 +188,10 @@ def run(tmp_path_factory):
     made = create_run(options)
     made.write_classes(CLASSES)
     network = build_network(options, CLASSES, [mx.cpu()])
-    for seed, name in enumerate(("best.params", "last.params")):
+    for seed, path in enumerate((made.best_weights, made.last_weights)):
         mx.random.seed(seed)
         network.initialize(mx.init.Xavier(magnitude=12), force_reinit=True)  # large enough for scores to follow the image
-        save_weights(network, made.path(name))
+        save_weights(network, path)
     made.close()
     return SimpleNamespace(folder=made.folder, image=str(dataset / "VOC2007" / "JPEGImages" / "000000.jpg"))
 
@@ -200,7 +199,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def evaluations(run):
     """What evaluation says of the run's two weights, and the files that hold it."""
-    found = [evaluate(*read_arguments([os.path.join(run.folder, name)])) for name in ("best.params", "last.params")]
+    found = [evaluate(resolve(os.path.join(run.folder, name))) for name in ("best.params", "last.params")]
     for number, result in enumerate(found):
         with open(os.path.join(run.folder, f"{number}.json"), "w") as file:
             file.write(f"{json.dumps(result)}\n")
@@ -220,13 +219,13 @@ def test_figure_1_draws_the_papers_ap_only_beside_its_metric(tmp_path):
     table = tmp_path / "points.csv"
     table.write_text("name,map,throughput,series,metric\na,0.36,90,x,coco\nb,0.38,60,x,coco\n")
     rows = drawn(1, "--points", table, "--paper").rows
-    assert [(row[0], row[2]) for row in rows[2:]] == [(row.name, row.number / 100) for row in TABLES[4].rows]
+    assert [(row[0], row[2]) for row in rows[2:]] == [(row.name, row.paper_value / 100) for row in TABLES[4].rows]
     table.write_text("name,map,throughput\na,0.36,90\n")
     with pytest.raises(UserError, match="--paper draws COCO's AP"):
         drawn(1, "--points", table, "--paper")
 
 
-def test_figure_5_slides_through_a_image_for_two_weights(run, tmp_path, capsys):
+def test_figure_5_slides_through_an_image_for_two_weights(run, tmp_path, capsys):
     weights = [os.path.join(run.folder, name) for name in ("best.params", "last.params")]
     answer, rows = called(capsys, 5, "--weights", *weights, "--image", run.image, "--objects", "red,10,10,50,50",
                           "blue,60,40,100,80", "--patch", run.image, "--box", "0,0,40,30", "--step", 30, "--threshold", 0.01,
@@ -329,7 +328,7 @@ def test_labels_in_a_crowd_keep_apart():
     (["8", "--weights", "no.json", "no.json"], "no.json: not the output"),
     (["8", "--weights", "a"], "expected 2 arguments"), (["7", "--weights", "no-run", "--speed", "9"], "unrecognized"),
 ])
-def test_what_cannot_be_meant_is_refused(words, message, tmp_path, capsys, monkeypatch):
+def test_arguments_that_cannot_be_meant_are_refused(words, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
         figures.main(words)

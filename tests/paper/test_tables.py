@@ -15,13 +15,12 @@ import pytest
 import train_faster_rcnn
 import train_yolo3
 from gluon_bof.commands import pretrain
-from gluon_bof.commands.evaluate import read_arguments
+from gluon_bof.commands.evaluate import build_parser
 from gluon_bof.commands.table import commands_of, read_request
 from gluon_bof.errors import UserError
-from gluon_bof.options.classifier import PretrainOptions
-from gluon_bof.options.faster_rcnn import FasterRcnnOptions, resolve
-from gluon_bof.options.flags import parse
-from gluon_bof.options.recipes import EMBEDDED_FASTER_RCNN, EMBEDDED_YOLO3, TABLES
+from gluon_bof.options.classifier import ClassifierOptions
+from gluon_bof.options.flags import as_dict, parse
+from gluon_bof.options.recipes import RECIPES, TABLES
 from gluon_bof.paper.tables import Request, chosen_rows, chosen_seeds, plan
 from tests.scripts import ROOT
 from tests.tiny_sets import write_voc_set
@@ -43,52 +42,74 @@ def identity(request):
     return f"{request.table.number}-{request.scale}-{request.jobs}"
 
 
+def row_options(request, job, place):
+    """What the job of this place should train with: the row's options, and what the table sets itself."""
+    setup = job.row.small if request.is_small else job.row.paper
+    size = "@small" if request.is_small else ""
+    own = dict(seed=job.seed, runs=request.runs, name=f"{request.stem}-{job.row.key}-seed-{job.seed}",
+               recipe=f"table-{request.table.number}/{job.row.key}{size}")
+    own.update(dict(dataset=request.dataset) if request.is_small else dict(dataset_root=request.dataset_root))
+    if request.jobs == 2:
+        own["gpus"] = ("0,1", "2,3")[place % 2]
+    pretraining = None
+    if setup.pretraining:
+        phase = "backbone-mixup" if setup.pretraining.mixup else "backbone-plain"
+        of_backbone = dict(own, name=f"{request.stem}-{phase}-seed-{job.seed}",
+                           recipe=f"table-{request.table.number}/{phase}{size}")
+        of_backbone.pop("dataset_root", None)
+        pretraining = dataclasses.replace(setup.pretraining, **of_backbone)
+        own["pretrained_base"] = f"{request.runs}/{pretraining.name}/last.params"
+    return dataclasses.replace(setup.options, **own).resolved(), pretraining
+
+
 @pytest.mark.parametrize("request_", list(requests()), ids=identity)
 def test_every_command_parses_back_to_the_rows_options(request_, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)  # where the scripts have their short names
-    for work in plan(request_):
-        *pretraining, training = work.commands()[:-len(work.evaluations)]
+    for place, job in enumerate(plan(request_)):
+        options, of_backbone = row_options(request_, job, place)
+        *pretraining, training = job.commands()[:-len(job.evaluations)]
+        assert bool(pretraining) == bool(of_backbone) and job.training.options == options
         words = shlex.split(shlex.join(training))
-        script, embedded = {"train_yolo3.py": (train_yolo3, EMBEDDED_YOLO3),
-                            "train_faster_rcnn.py": (train_faster_rcnn, EMBEDDED_FASTER_RCNN)}[words[1]]
-        assert parse(type(work.options), embedded, words[2:], "")[0] == work.options
+        script, family = {"train_yolo3.py": (train_yolo3, "yolo3"),
+                          "train_faster_rcnn.py": (train_faster_rcnn, "faster_rcnn")}[words[1]]
+        assert parse(type(options), words[2:], "", RECIPES.of_family(family)).options.resolved() == options
         script.main([*words[2:], "--dry-run"])
-        whole = resolve(work.options) if isinstance(work.options, FasterRcnnOptions) else work.options
-        assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(dataclasses.asdict(whole)))
+        assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(as_dict(options)))
         for words in pretraining:
             assert words[1:4] == ["-m", "gluon_bof", "pretrain"]
-            assert parse(PretrainOptions, PretrainOptions(), words[4:], "")[0] == work.pretraining
+            assert parse(ClassifierOptions, words[4:], "", RECIPES.of_family("classifier")).options == of_backbone
             pretrain.main([*words[4:], "--dry-run"])
-            assert json.loads(capsys.readouterr().out)["name"] == work.pretraining.name
-            assert work.options.pretrained_base == f"{work.pretraining.runs}/{work.pretraining.name}/last.params"
-        for found in work.evaluations:
-            assert found.words[1:5] == ("-m", "gluon_bof", "evaluate", work.folder)
-            arguments, weights = read_arguments(list(found.words[4:]))
-            assert weights == work.folder and (found.size is None or arguments.options.data_shape == found.size)
+            assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(as_dict(of_backbone)))
+        for found in job.evaluations:
+            assert found.words[1:5] == ("-m", "gluon_bof", "evaluate", job.run.folder)
+            arguments = build_parser().parse_args(found.words[4:])
+            assert arguments.weights == job.run.folder and arguments.last
+            assert found.size is None or arguments.data_shape == found.size
 
 
 def test_a_plan_begins_with_the_backbones_and_names_each_once():
     for number in (5, 6):
         request = Request(TABLES[number], "paper", tuple(row.key for row in TABLES[number].rows))
         words = [words for words, _ in commands_of(request, plan(request))]
-        assert [command[3] for command in words[:2]] == ["pretrain", "pretrain"] and "--mixup" in words[1]
+        assert [command[3] for command in words[:2]] == ["pretrain", "pretrain"]
+        assert [command[5] for command in words[:2]] == [f"table-{number}/backbone-plain", f"table-{number}/backbone-mixup"]
         assert not any("pretrain" in command for command in words[2:])
 
 
 def test_printed_commands_run_as_printed(tmp_path):
     words = [*TABLE, "2", "--scale", "small", "--rows", "mixup", "--dataset", str(tmp_path / "a set"), "--dry-run"]
-    answer = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, universal_newlines=True, check=True)
+    answer = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     training, evaluation = answer.stdout.splitlines()
     told = subprocess.run(training + " --dry-run", shell=True, cwd=ROOT, stdout=subprocess.PIPE, check=True)
     assert json.loads(told.stdout)["mixup"] is True and "OMP_NUM_THREADS=1 " in training
     assert "evaluate 'runs/table-2-small-a set-mixup-seed-0' --last" in evaluation
 
 
-def test_gpus_are_dealt_out_to_jobs():
+def test_gpus_are_split_evenly_among_jobs():
     keys = tuple(row.key for row in TABLES[2].rows)
-    works = plan(Request(TABLES[2], "paper", keys, gpus="0,1,2,3", jobs=2))
-    assert [work.options.gpus for work in works[:3]] == ["0,1", "2,3", "0,1"]
-    with pytest.raises(UserError, match="dealt out"):
+    jobs = plan(Request(TABLES[2], "paper", keys, gpus="0,1,2,3", jobs=2))
+    assert [job.training.options.gpus for job in jobs[:3]] == ["0,1", "2,3", "0,1"]
+    with pytest.raises(UserError, match="split evenly"):
         plan(Request(TABLES[2], "paper", keys, gpus="0,1,2", jobs=2))
 
 
@@ -97,15 +118,15 @@ def test_gpus_are_dealt_out_to_jobs():
     (["2", "--seeds", "0,0"], "twice"), (["2", "--jobs", "0"], "below 1"), (["2", "--dataset", "x"], "does nothing"),
     (["2", "--scale", "small", "--dataset-root", "x"], "does nothing"), (["2", "--speed", "9"], "unrecognized"),
 ])
-def test_what_cannot_be_meant_is_refused(words, message):
+def test_arguments_that_cannot_be_meant_are_refused(words, message):
     with pytest.raises(UserError, match=message):
         read_request(words)
 
 
 def test_flags_after_the_bars_reach_the_trainings_and_the_tables_own_are_refused():
     request, _ = read_request(["5", "--scale", "small", "--dataset", "/data/set", "--", "--epochs", "30", "--", "--epochs", "2"])
-    work = plan(request)[0]
-    assert (work.options.epochs, work.pretraining.epochs) == (30, 2)
+    job = plan(request)[0]
+    assert (job.training.options.epochs, job.pretraining.options.epochs) == (30, 2)
     with pytest.raises(UserError, match="--seed after --"):
         plan(read_request(["2", "--scale", "small", "--dataset", "x", "--", "--seed", "3"])[0])
     assert chosen_rows(TABLES[2], "1, mixup") == ("no-augmentation", "mixup") and chosen_seeds("2,0") == (2, 0)
@@ -118,7 +139,7 @@ def harness(folder, *words):
 
 
 def finished(words):
-    answer = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    answer = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     return json.loads(answer.stdout.splitlines()[-1])
 
@@ -144,7 +165,7 @@ def test_a_rows_number_is_its_runs_evaluation_and_is_not_made_twice(tmp_path):
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
     other = subprocess.run([*harness(tmp_path, "--rows", "baseline"), "--lr", "0.1"], cwd=ROOT, stderr=subprocess.PIPE,
-                           universal_newlines=True)
+                           text=True)
     assert other.returncode == 2 and "--lr 0.003 and not 0.1" in other.stderr and "Traceback" not in other.stderr
 
 

@@ -1,6 +1,7 @@
 """Checkpoints: everything comes back, damage is named, nothing saved is lost."""
 import os
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import build_schedule
 from gluon_bof.options.training import OPTIMIZERS
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.runs.folder import checkpoint_path, checkpoints, keep_newest
+from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint, save_checkpoint
 from gluon_bof.training.optimizer import build_optimizer
 from gluon_bof.weights.formats.checkpoint import read_checkpoint
@@ -44,14 +45,14 @@ def bits(network):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_resumed_run_has_the_bits_of_one_never_interrupted(optimizer, tmp_path):
+def test_a_resumed_run_has_the_bits_of_one_never_interrupted(optimizer, run):
     whole = small_network(1)
     train(whole, trainer_of(whole, optimizer), 0, 12)
 
     cut = small_network(1)
     trainer = trainer_of(cut, optimizer)
     train(cut, trainer, 0, 7)
-    path = checkpoint_path(str(tmp_path), 7)
+    path = run.checkpoint(7)
     save_checkpoint(path, cut, trainer, {"epoch": 7})
     resumed = small_network(99)
     trainer = trainer_of(resumed, optimizer)
@@ -72,13 +73,20 @@ def test_without_the_optimizers_state_the_bits_differ(tmp_path):
 
 
 @pytest.fixture
-def two_checkpoints(tmp_path):
+def run(tmp_path):
+    opened = Run(str(tmp_path))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def two_checkpoints(run):
     network = small_network(1)
     trainer = trainer_of(network, "sgd")
     for iteration in (1, 2):
         train(network, trainer, iteration, iteration + 1)
-        save_checkpoint(checkpoint_path(str(tmp_path), iteration), network, trainer, {"epoch": iteration})
-    return checkpoints(str(tmp_path))
+        save_checkpoint(run.checkpoint(iteration), network, trainer, {"epoch": iteration})
+    return run.checkpoint_paths()
 
 
 @pytest.mark.parametrize("damage", ("cut", "bit", "header", "empty", "foreign"))
@@ -106,10 +114,10 @@ def test_every_single_flipped_byte_is_noticed(two_checkpoints):
             read_checkpoint(path)
 
 
-def test_the_newest_are_kept_and_unfinished_writes_removed(two_checkpoints, tmp_path):
-    (tmp_path / "iteration-000000003.ckpt.77.part").write_bytes(b"half")
-    keep_newest(str(tmp_path), 1)
-    assert os.listdir(tmp_path) == [os.path.basename(two_checkpoints[1])]
+def test_the_newest_are_kept_and_unfinished_writes_removed(two_checkpoints, run):
+    Path(run.checkpoint(3) + ".77.part").write_bytes(b"half")
+    run.keep_newest(1)
+    assert os.listdir(run.checkpoints) == [os.path.basename(two_checkpoints[1])]
 
 
 def test_a_full_disk_is_one_error_and_the_checkpoint_before_stays(two_checkpoints):

@@ -14,8 +14,9 @@ from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
 from gluon_bof.models.yolo3.loss import TrainingGraph, YOLOv3Loss
 from gluon_bof.models.yolo3.network import build_yolo3
 from gluon_bof.models.yolo3.targets import grid_on
+from gluon_bof.options.training import FREEZE
 from gluon_bof.training.checkpoint import load_checkpoint, save_checkpoint
-from gluon_bof.training.freezing import WAYS, freeze
+from gluon_bof.training.freezing import freeze
 from gluon_bof.training.loop import Step
 from gluon_bof.training.optimizer import build_trainer
 from gluon_bof.weights.load import structured_parameters, weights_of
@@ -70,7 +71,7 @@ def faster_rcnn(kind, how):
     freeze(network, how)
     graph = FasterRCNNGraph(network, FasterRCNNLoss(len(oracle.CLASSES)))
     graph.hybridize()
-    trainer = build_trainer(network.collect_train_params(),
+    trainer = build_trainer(network.trained_parameters(),
                             mx.optimizer.create("sgd", learning_rate=0.01, momentum=0.9, wd=0.01), [mx.cpu()])
     rng, sizes = np.random.default_rng(5), [(96, 128), (90, 121)]
     _, truth = oracle.draw_batch(rng, sizes, (96, 128), [3, 5])
@@ -98,14 +99,14 @@ def expected(network, kind, how):
     return {name for name in names if not re.fullmatch(STAY[kind].get(how, "nothing"), name)}
 
 
-@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("how", FREEZE)
 def test_exactly_the_right_layers_of_yolo3_learn(how):
     network, _, step = yolo3(how)
     assert changed(network, step) == expected(network, "yolo3", how)
 
 
 @pytest.mark.parametrize("kind", oracle.KINDS)
-@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("how", FREEZE)
 def test_exactly_the_right_layers_of_faster_rcnn_learn(kind, how):
     network, _, step = faster_rcnn(kind, how)
     assert changed(network, step) == expected(network, kind, how)
@@ -113,7 +114,7 @@ def test_exactly_the_right_layers_of_faster_rcnn_learn(kind, how):
 
 def test_more_is_frozen_from_way_to_way_and_named():
     sizes = []
-    for how in WAYS:
+    for how in FREEZE:
         names = freeze(yolo3("none")[0], how)
         assert names == sorted(names) and not any("anchors" in name for name in names)
         sizes.append(len(names))

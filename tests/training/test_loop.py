@@ -1,17 +1,11 @@
 """Steps over one and several devices, and the losses of an epoch."""
-import os
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gluon_bof.backend import gluon, mx
-from gluon_bof.devices import contexts, parse_cards, refuse_too_new
 from gluon_bof.errors import UserError
-from gluon_bof.freebies.sync_batch_norm import norm_layer
 from gluon_bof.training.loop import EpochLosses, Step, train_epoch
 from gluon_bof.training.optimizer import build_trainer
 
@@ -48,48 +42,6 @@ def test_two_devices_do_what_one_does():
     one, two = steps_on([mx.cpu(0)]), steps_on([mx.cpu(0), mx.cpu(1)])
     np.testing.assert_allclose(one[0], two[0], rtol=1e-5)
     np.testing.assert_allclose(one[1], two[1], rtol=1e-5)
-
-
-def test_synchronised_normalisation_over_two_devices_is_that_of_the_whole_batch():
-    """In a process of its own, because MXNet reads its number of threads when it starts."""
-    code = textwrap.dedent("""
-        import numpy as np
-        from gluon_bof.backend import autograd, gluon, mx
-        from gluon_bof.models.norm import norm_layer
-        devices = [mx.cpu(0), mx.cpu(1)]
-        layer, arguments = norm_layer(True, devices)
-        assert layer is gluon.contrib.nn.SyncBatchNorm
-        synchronised, whole = layer(in_channels=3, **arguments), gluon.nn.BatchNorm(in_channels=3)
-        synchronised.initialize(ctx=devices)
-        whole.initialize()
-        x = mx.nd.array(np.random.default_rng(0).normal(2, 3, (8, 3, 4, 4)))
-        with autograd.record():
-            expected = whole(x).asnumpy()
-            parts = [synchronised(part) for part in gluon.utils.split_and_load(x, devices)]
-            found = np.concatenate([part.asnumpy() for part in parts])
-        np.testing.assert_allclose(found, expected, atol=1e-5)
-    """)
-    environment = dict(os.environ, MXNET_CPU_WORKER_NTHREADS="4", PYTHONPATH=str(ROOT))
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60, env=environment)
-
-
-def test_synchronised_normalisation_that_would_hang_is_refused(monkeypatch):
-    monkeypatch.delenv("MXNET_CPU_WORKER_NTHREADS", raising=False)
-    with pytest.raises(UserError, match="MXNET_CPU_WORKER_NTHREADS"):
-        norm_layer(True, [mx.cpu(0), mx.cpu(1)])
-    assert norm_layer(True, [mx.cpu(0)])[0] is norm_layer(False, [mx.cpu(0)])[0] is gluon.nn.BatchNorm
-
-
-def test_a_missing_gpu_and_one_too_new_are_refused_by_name():
-    assert contexts("") == [mx.cpu(0)]
-    for gpus in ("99", "0,0", "x"):
-        with pytest.raises(UserError):
-            contexts(gpus)
-    cards = parse_cards("NVIDIA GeForce RTX 4090, 8.9\nNVIDIA H100 PCIe, 9.0\nnonsense\n")
-    assert cards == [("NVIDIA GeForce RTX 4090", 8.9), ("NVIDIA H100 PCIe", 9.0)]
-    refuse_too_new(cards[:1])
-    with pytest.raises(UserError, match="H100"):
-        refuse_too_new(cards)
 
 
 def batches_of(values):

@@ -8,9 +8,10 @@ from gluon_bof.backend import gluoncv, mx
 from gluon_bof.data.voc import VOC_CLASSES
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import MEAN, STD
+from gluon_bof.models.build import with_inferred_shapes
 from gluon_bof.models.faster_rcnn.network import BACKBONES, build_faster_rcnn
 from gluon_bof.models.yolo3.network import build_yolo3
-from gluon_bof.options.faster_rcnn import FasterRcnnOptions, resolve
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.weights import convert
 from gluon_bof.weights.formats.darknet import Convolution
 from gluon_bof.weights.formats.params import dumps
@@ -199,7 +200,7 @@ def refusal(path, target, *given):
     return str(caught.value)
 
 
-def test_what_does_not_fit_is_refused(tmp_path):
+def test_a_file_that_does_not_fit_is_refused(tmp_path):
     path = tmp_path / "some.weights"
     layers = yolov3(3)[1]
     for extra in (1, 4, -1, -4):
@@ -264,7 +265,7 @@ def test_a_resnet_becomes_a_faster_rcnn_s_backbone(tmp_path):
 
 
 def rcnn_options(network, **more):
-    return resolve(FasterRcnnOptions(network=network, pretrained_base="no", **more))
+    return FasterRcnnOptions(network=network, pretrained_base="no", **more).resolved()
 
 
 def test_resnets_that_are_others_are_refused(tmp_path):
@@ -294,7 +295,7 @@ def shapes_of(network):
 
 @pytest.mark.parametrize("name", ("darknet53", "mobilenet0.25"))
 def test_yolo3_s_weights_tell_their_network(name):
-    shapes = shapes_of(convert.with_inferred_shapes(build_yolo3(name, CLASSES)))
+    shapes = shapes_of(with_inferred_shapes(build_yolo3(name, CLASSES)))
     assert convert.fitting_network(shapes) == (f"yolo3_{name}", 3, ())
     del shapes["stages.0.0.0.weight" if name == "darknet53" else "stages.0.0.weight"]
     assert convert.fitting_network(shapes) is None
@@ -302,7 +303,7 @@ def test_yolo3_s_weights_tell_their_network(name):
 
 @pytest.mark.parametrize("more", ({}, {"use_fpn": True, "norm_layer": "syncbn"}))
 def test_faster_rcnn_s_weights_tell_their_network(more):
-    shapes = shapes_of(convert.with_inferred_shapes(build_faster_rcnn(rcnn_options("resnet18_v1b", **more), CLASSES, [mx.cpu()])))
+    shapes = shapes_of(with_inferred_shapes(build_faster_rcnn(rcnn_options("resnet18_v1b", **more), CLASSES, [mx.cpu()])))
     fit = convert.fitting_network(shapes)
     assert fit == ("faster_rcnn" + "_fpn" * ("use_fpn" in more) + "_syncbn" * ("norm_layer" in more) + "_resnet18_v1b", 3, ())
     shapes["class_predictor.weight"] = (4, 77)
@@ -319,7 +320,7 @@ def test_backbones_tell_themselves():
 
 @pytest.mark.parametrize("name", ("yolo_outputs.0.prediction.bias", "class_predictor.bias", "box_features.0.weight"))
 def test_wild_shapes_fit_nothing_and_harm_nothing(name):
-    shapes = shapes_of(convert.with_inferred_shapes(build_yolo3("mobilenet0.25", CLASSES)))
+    shapes = shapes_of(with_inferred_shapes(build_yolo3("mobilenet0.25", CLASSES)))
     if name != "yolo_outputs.0.prediction.bias":
         shapes = {f"box_features.{number}.weight": (1, 1, 1, 1) for number in range(10_000)}
         shapes["class_predictor.bias"] = (4,)

@@ -5,6 +5,9 @@ import numpy as np
 
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 EPSILON = 1e-5
+# by whether it is deep: (convolution, filters, channels, size, the normalisation that follows)
+STEMS = {False: (("conv1", 64, 3, 7, "bn1"),),
+         True: (("conv1.0", 32, 3, 3, "conv1.1"), ("conv1.3", 32, 32, 3, "conv1.4"), ("conv1.6", 64, 32, 3, "bn1"))}
 
 
 def random_state(depth, deep=False, classes=1000, seed=0):
@@ -21,14 +24,9 @@ def random_state(depth, deep=False, classes=1000, seed=0):
             state[f"{name}.{part}"] = rng.uniform(low, high, count).astype(np.float32)
         state[f"{name}.num_batches_tracked"] = np.array(7, np.int64)
 
-    if deep:
-        for place, (filters, channels) in zip((0, 3, 6), ((32, 3), (32, 32), (64, 32))):
-            convolution(f"conv1.{place}", filters, channels, 3)
-            if place < 6:
-                normalisation(f"conv1.{place + 1}", filters)
-    else:
-        convolution("conv1", 64, 3, 7)
-    normalisation("bn1", 64)
+    for name, filters, channels, size, norm in STEMS[deep]:
+        convolution(name, filters, channels, size)
+        normalisation(norm, filters)
     channels = 64
     for stage, blocks in enumerate(BLOCKS[depth]):
         width = 64 << stage

@@ -3,14 +3,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from gluon_bof.options.flags import numbers
-
 
 def anchor_grid(options):
     """The AnchorGrid of the network that resolved FasterRcnnOptions describe."""
-    return AnchorGrid(numbers(options.strides, "--strides", int), options.anchor_base_size,
-                      numbers(options.anchor_scales, "--anchor-scales"),
-                      numbers(options.anchor_aspect_ratio, "--anchor-aspect-ratio"))
+    return AnchorGrid(options.strides, options.anchor_base_size, options.anchor_scales, options.anchor_aspect_ratio)
 
 
 class AnchorGrid:

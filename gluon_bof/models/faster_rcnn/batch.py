@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from gluon_bof.boxes import TRUTH_COLUMNS
 from gluon_bof.data.loader import TrainingImages, pad_truths
+from gluon_bof.data.sampler import SampleSpec
 from gluon_bof.data.shared_memory import stack_to_shared, to_shared
 from gluon_bof.models.faster_rcnn.targets import anchor_targets
 from gluon_bof.rng import Purpose, generator
@@ -41,3 +43,18 @@ class RegionBatch:
                          for spec in specs])
         small = [to_shared(array, self.shared) for array in (padded, sizes, anchors, keys)]
         return (canvas, *small, [name for names in broken for name in names])
+
+
+def largest_batches(dataset, batchify, options):
+    """The arrays of batches as large as can come, of black images without boxes, lying and standing.
+
+    dataset: KeyedImages; batchify: a RegionBatch; options: FasterRcnnOptions."""
+    most = sum(sorted(len(record.boxes) for record in dataset.records)[-2 if options.mixup else -1:])
+    truths = pad_truths([np.full((most, TRUTH_COLUMNS), -1)] * options.batch_size)
+    keys = np.zeros((options.batch_size, batchify.proposals + truths.shape[1]), np.float32)
+    short, longest = options.shorts()[1], options.image_max_size
+    for shape in ((short, longest), (longest, short)):
+        specs = [SampleSpec(0, -1, 1.0, short, (options.seed, 0, 0, position)) for position in range(options.batch_size)]
+        empty = np.zeros((*shape, 3), np.uint8), np.zeros((0, TRUTH_COLUMNS), np.float32), []
+        canvas, _, sizes, anchors, _, _ = batchify([(*empty, spec) for spec in specs])
+        yield canvas, to_shared(truths, False), sizes, anchors, to_shared(keys, False)

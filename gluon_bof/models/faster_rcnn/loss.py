@@ -6,7 +6,7 @@ of the device's batch, over the number of sampled anchors or regions of all of t
 from __future__ import annotations
 
 from gluon_bof.backend import autograd, gluon
-from gluon_bof.freebies.label_smoothing import Smoothing
+from gluon_bof.freebies.label_smoothing import UNSMOOTHED
 from gluon_bof.models.faster_rcnn.targets import ANCHOR_COLUMNS, ANCHOR_NUMBER, BOX, LABEL, WEIGHT
 from gluon_bof.models.gather import batched_gather
 from gluon_bof.models.preprocess import Normalise
@@ -30,7 +30,7 @@ class FasterRCNNLoss(gluon.HybridBlock):
     """(what a FasterRCNN returns while it trains, sampled anchors (B, R, 7)) -> RPN class, RPN box, head class and head
     box loss, (B,) each. smoothing: of the head's softmax, over the classes and background."""
 
-    def __init__(self, class_count, smoothing=Smoothing(), rpn_rho=1 / 9, head_rho=1.0, **kwargs):
+    def __init__(self, class_count, smoothing=UNSMOOTHED, rpn_rho=1 / 9, head_rho=1.0, **kwargs):
         super().__init__(**kwargs)
         self._outputs = class_count + 1
         self._smoothing = smoothing

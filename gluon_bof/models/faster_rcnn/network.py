@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import warnings
-from functools import partial
+from functools import lru_cache, partial
 
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.freebies.sync_batch_norm import AliasedBatchNorm, norm_layer
 from gluon_bof.models.faster_rcnn.targets import RegionSampler, RegionTargets
 from gluon_bof.models.gather import batched_gather
-from gluon_bof.options.flags import numbers
+from gluon_bof.models.heads import Rows
 
 from gluoncv.model_zoo import resnest, resnetv1b
 from gluoncv.model_zoo.rcnn.faster_rcnn.faster_rcnn import FasterRCNN as GluonCVFasterRCNN
@@ -26,6 +26,7 @@ BACKBONES = {
     "resnest101": (resnest.resnest101, (11, 15, 91, 11)),
     "resnest269": (resnest.resnest269, (11, 119, 191, 31)),
 }
+STEM = ("conv1.", "bn1.", "layer1.")
 STEM_AND_STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3")
 # what learns while normalisation is frozen: everything but it, the stem and the first stage
 LEARNS_WHILE_FROZEN = (".*dense", ".*rpn", ".*down(2|3|4)_conv", ".*layers(2|3|4)_conv")
@@ -58,6 +59,9 @@ class FasterRCNN(GluonCVFasterRCNN):
 
     anchor logits (B, N), anchor boxes (B, N, 4); class logits (B, S, K + 1), class targets (B, S), their weights (B, S);
     box predictions (B, Q, 4) of the matched class, box targets (B, Q, 4), their weights (B, Q)."""
+
+    # background, then classes; four sides of each class
+    HEAD_ROWS = ((r"class_predictor\.(weight|bias)", Rows(1, 1, 1)), (r"box_predictor\.(weight|bias)", Rows(1, 0, 4)))
 
     def __init__(self, *arguments, samples, positive_iou, positive_share, **keywords):
         super().__init__(*arguments, num_sample=samples, pos_iou_thresh=positive_iou, pos_ratio=positive_share,
@@ -144,6 +148,28 @@ class FasterRCNN(GluonCVFasterRCNN):
         """{name in the file of a classifier on this backbone: Parameter}."""
         return self.of_backbone
 
+    def stem_parameters(self):
+        """[Parameter] of the first layers, up to a quarter of the image's sides."""
+        return [parameter for name, parameter in self.of_backbone.items() if name.startswith(STEM)]
+
+    def image_parameters(self):
+        """[Parameter] of the backbone's layers that see the whole image; without a pyramid the fourth stage sees regions."""
+        of_regions = self.top_features.collect_params().values() if self.top_features is not None else ()
+        seeing_regions = {id(parameter) for parameter in of_regions}
+        return [parameter for parameter in self.of_backbone.values() if id(parameter) not in seeing_regions]
+
+    def trained_parameters(self):
+        """ParameterDict of what learns."""
+        return self.collect_train_params()
+
+
+@lru_cache(maxsize=None)
+def resnet_parameters(name):
+    """{name: Parameter} of a whole classifier of BACKBONES, shapes inferred."""
+    network = BACKBONES[name][0](pretrained=False)
+    network.infer_shape(mx.nd.zeros((1, 3, 64, 64)))
+    return network._collect_params_with_prefix()
+
 
 def build_faster_rcnn(options, classes, devices):
     """The network of resolved FasterRcnnOptions for these class names, not yet initialised."""
@@ -156,17 +182,14 @@ def build_faster_rcnn(options, classes, devices):
         features, top, head = _pyramid(options, base, layer, arguments, devices), None, _box_head(options, layer, arguments)
     else:
         features, top, head = _single_level(base)
-    strides = numbers(options.strides, "--strides", int)
-    scales = numbers(options.anchor_scales, "--anchor-scales")
-    ratios = numbers(options.anchor_aspect_ratio, "--anchor-aspect-ratio")
     network = FasterRCNN(
         features, top, list(classes), box_features=head, short=options.shorts()[1], max_size=options.image_max_size,
         min_stage=2 if options.use_fpn else 4, max_stage=6 if options.use_fpn else 4,
         train_patterns="(?!.*moving)" if learns else "|".join(LEARNS_WHILE_FROZEN + (("P",) if options.use_fpn else ())),
         nms_thresh=options.nms_thresh, nms_topk=options.nms_topk, post_nms=options.post_nms, roi_mode=options.roi_mode,
-        roi_size=numbers(options.roi_size, "--roi-size", int), strides=strides if options.use_fpn else strides[0],
-        clip=options.clip or None, rpn_channel=options.rpn_channel, base_size=options.anchor_base_size, scales=scales,
-        ratios=ratios, alloc_size=numbers(options.anchor_alloc_size, "--anchor-alloc-size", int),
+        roi_size=options.roi_size, strides=options.strides if options.use_fpn else options.strides[0],
+        clip=options.clip or None, rpn_channel=options.rpn_channel, base_size=options.anchor_base_size,
+        scales=options.anchor_scales, ratios=options.anchor_aspect_ratio, alloc_size=options.anchor_alloc_size,
         rpn_nms_thresh=options.rpn_nms_thresh, rpn_train_pre_nms=options.rpn_train_pre_nms,
         rpn_train_post_nms=options.rpn_train_post_nms, rpn_test_pre_nms=options.rpn_test_pre_nms,
         rpn_test_post_nms=options.rpn_test_post_nms, rpn_min_size=options.rpn_min_size,

@@ -28,7 +28,10 @@ class AnchorRules(NamedTuple):
     positive_share: float = 0.5
 
 
-def anchor_targets(grid, truth, image_size, canvas_size, rng, background_weight=1.0, rules=AnchorRules()):
+RULES = AnchorRules()
+
+
+def anchor_targets(grid, truth, image_size, canvas_size, rng, background_weight=1.0, rules=RULES):
     """Sampled anchors of one image, (rules.samples, 7) float32; unused rows are -1.
 
     grid: AnchorGrid. truth: (M, 6). image_size, canvas_size: (height, width) of the image and of the batch's padded

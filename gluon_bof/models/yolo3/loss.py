@@ -5,7 +5,7 @@ Equal to GluonCV's YOLOV3TargetMerger and YOLOV3Loss; box and class losses are c
 from __future__ import annotations
 
 from gluon_bof.backend import autograd, gluon
-from gluon_bof.freebies.label_smoothing import Smoothing
+from gluon_bof.freebies.label_smoothing import UNSMOOTHED
 from gluon_bof.models.preprocess import Normalise
 from gluon_bof.models.yolo3.targets import BoxTargets
 
@@ -22,7 +22,7 @@ class YOLOv3Loss(gluon.HybridBlock):
     """(predictions (B, N, 5 + K), truth (B, M, 6), Grid.anchors, Grid.cells) -> objectness, centre, scale and class
     loss, (B,) each: sums over an image's predictions, each box weighing its mix weight."""
 
-    def __init__(self, class_count, smoothing=Smoothing(), ignore_iou=IGNORE_IOU, **kwargs):
+    def __init__(self, class_count, smoothing=UNSMOOTHED, ignore_iou=IGNORE_IOU, **kwargs):
         super().__init__(**kwargs)
         self._class_count = class_count
         self._smoothing = smoothing

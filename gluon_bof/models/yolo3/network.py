@@ -8,11 +8,13 @@ from gluon_bof.data.anchors import DEFAULT as ANCHORS
 from gluon_bof.data.anchors import STRIDES
 from gluon_bof.errors import UserError
 from gluon_bof.models.gather import batched_gather
+from gluon_bof.models.heads import Rows
 
 from gluoncv.model_zoo.mobilenet import get_mobilenet
 from gluoncv.model_zoo.yolo.darknet import darknet53
 from gluoncv.model_zoo.yolo.yolo3 import YOLOV3, YOLOOutputV3
 
+STEM_HALVINGS = 2  # the stem ends where features have a quarter of the image's sides, as ResNets' first stage does
 MIN_SCORE = 0.01  # below which nothing counts as detected, as in GluonCV
 # name: (features' builder, where the stages end, channels of the three heads)
 NETWORKS = {
@@ -44,6 +46,9 @@ class YOLOv3(YOLOV3):
     """GluonCV's network and parameter names. In training mode it returns raw predictions (B, N, 5 + classes):
     centre x, y, scale x, y, objectness and class logits, coarsest feature map first; else detections."""
 
+    # of three anchors box and objectness, then classes
+    HEAD_ROWS = ((r"yolo_outputs\.\d+\.prediction\.(weight|bias)", Rows(3, 5, 1)),)
+
     def __init__(self, *arguments, **keywords):
         super().__init__(*arguments, **keywords)
         for output in self.yolo_outputs:
@@ -55,9 +60,16 @@ class YOLOv3(YOLOV3):
             raw = [F.reshape(output.prediction(tip), (0, len(ANCHORS[0]) // 2, 5 + len(self.classes), -1))
                    for output, tip in zip(self.yolo_outputs, tips)]
             return F.concat(*[F.reshape(F.transpose(level, axes=(0, 3, 1, 2)), (0, -3, 0)) for level in raw], dim=1)
+        return self._detections(F, *self._candidates(F, tips))
+
+    def candidates(self, F, x):
+        """Boxes (B, N, 4) in pixels and scores (B, N, K) of all predictions for x (B, 3, H, W), before any is suppressed."""
+        return self._candidates(F, self._tips(F, x))
+
+    def _candidates(self, F, tips):
         boxes, scores = (F.concat(*parts, dim=1) for parts in zip(*[output(tip) for output, tip
                                                                     in zip(self.yolo_outputs, tips)]))
-        return self._detections(F, boxes, scores)
+        return boxes, scores
 
     def _tips(self, F, x):
         """What the three heads predict from, coarsest first."""
@@ -101,6 +113,36 @@ class YOLOv3(YOLOV3):
                 found[f"features.{first + int(layer)}.{rest}"] = parameter
             first += len(stage)
         return found
+
+    def stem_parameters(self):
+        """[Parameter] of the first layers, up to a quarter of the image's sides."""
+        begins = tuple(f"features.{place}." for place in range(_stem_length(self.stages[0])))
+        return [parameter for name, parameter in self.backbone_parameters().items() if name.startswith(begins)]
+
+    def image_parameters(self):
+        """[Parameter] of the backbone's layers that see the whole image: all."""
+        return list(self.backbone_parameters().values())
+
+    def trained_parameters(self):
+        """ParameterDict of what learns: everything."""
+        return self.collect_params()
+
+
+def _stem_length(stage):
+    """Layers of a network's first stage before the one that makes its features smaller than a quarter."""
+    halvings = 0
+    for place, layer in enumerate(stage):
+        halvings += sum(block._kwargs["stride"] == (2, 2) for block in _blocks(layer)
+                        if isinstance(block, gluon.nn.Conv2D))
+        if halvings > STEM_HALVINGS:
+            return place
+    return len(stage)
+
+
+def _blocks(block):
+    yield block
+    for child in block._children.values():
+        yield from _blocks(child)
 
 
 def _doubled(F, x):

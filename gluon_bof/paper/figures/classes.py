@@ -1,30 +1,34 @@
 """Figures 8 and 9: AP of every class without and with the freebies, gains red and losses blue (paper, section 4)."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 import json
 import math
 import os
 
 import numpy as np
 
-from gluon_bof.commands.evaluate import read_arguments
+from gluon_bof.weights.resolve import resolve
+from gluon_bof.paper.figures.request import FigureOptions, many
+from gluon_bof.options.families import by_name, family_of
+from gluon_bof.evaluation.validation import evaluate
 from gluon_bof.errors import UserError
-from gluon_bof.evaluation.evaluate import evaluate
 from gluon_bof.paper.figures.page import Drawn, new_figure, shorten, SMALL
-from gluon_bof.paper.figures.weights import kind_of, names_of
+from gluon_bof.paper.figures.weights import names_of
 
 GAIN, LOSS = "#D62728", "#1F77B4"  # the paper's caption: gains red, losses blue
 KEPT = "#C8C8C8"
-KINDS = {8: "YOLOv3", 9: "Faster R-CNN"}
+FAMILY_OF = {8: "yolo3", 9: "faster_rcnn"}  # the paper's
 CLASSES_A_COLUMN = 40
 METRICS = {"coco": "AP@[.5:.95]", "voc07": "AP@0.5, 11 points", "voc": "AP@0.5"}
 
 
-def add_flags(parser):
-    """Flags of Figures 8 and 9."""
-    parser.add_argument("--weights", nargs=2, required=True, metavar=("BEFORE", "AFTER"),
-                        help="runs' folders or .params files, which are evaluated; or .json files that hold what "
-                             "python -m gluon_bof evaluate printed")
+@dataclass(frozen=True)
+class Options(FigureOptions):
+    """Options of Figures 8 and 9."""
+
+    weights: tuple = many("runs' folders or .params files, which are evaluated; or .json files that hold what "
+                          "gluon-bof evaluate printed", ("BEFORE", "AFTER"), 2, required=True)
 
 
 def draw(given):
@@ -41,7 +45,7 @@ def draw(given):
     highest = max(max(old, new) for _, old, new, _ in known)
     for number, axis in enumerate(figure.subplots(1, columns, squeeze=False)[0]):
         _draw_column(axis, known[number * lines:(number + 1) * lines], lines, highest, 22 if columns == 1 else 14)
-    figure.suptitle(f"{KINDS[given.figure]}, {os.path.basename(os.path.abspath(before['dataset']))}: "
+    figure.suptitle(f"{by_name(FAMILY_OF[given.figure]).title}, {os.path.basename(os.path.abspath(before['dataset']))}: "
                     f"mAP {before['map']:.3f} → {after['map']:.3f} ({after['map'] - before['map']:+.3f})\n"
                     f"{shorten(names[0], 40)} → {shorten(names[1], 40)}", fontsize=9)
     figure.supxlabel(f"{METRICS.get(before['metric'], before['metric'])}; gains red, losses blue", fontsize=9)
@@ -73,11 +77,13 @@ def evaluation_of(weights, given):
     """What `evaluate` says of these weights, or said in a .json file. Raises UserError."""
     if weights.endswith(".json"):
         return read_evaluation(weights)
-    arguments, path = read_arguments([weights, *given.evaluation])
-    if kind_of(arguments.options) != KINDS[given.figure]:
-        other = next(number for number, kind in KINDS.items() if kind == kind_of(arguments.options))
-        raise UserError(f"the network is a {kind_of(arguments.options)}", weights, f"draw figure {other}")
-    return evaluate(arguments, path)
+    resolved = resolve(weights, given.evaluation, given.last)
+    family = family_of(resolved.options)
+    if family.name != FAMILY_OF[given.figure]:
+        others = [number for number, name in FAMILY_OF.items() if name == family.name]
+        raise UserError(f"the network is a {family.title}", weights, f"draw figure {others[0]}" if others else
+                        f"give a {by_name(FAMILY_OF[given.figure]).title}")
+    return evaluate(resolved)
 
 
 def read_evaluation(path):
@@ -92,7 +98,7 @@ def read_evaluation(path):
             raise ValueError("values of a wrong kind")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise UserError(f"not the output of an evaluation ({getattr(error, 'strerror', None) or error})", path,
-                        "write it with python -m gluon_bof evaluate WEIGHTS > FILE.json") from None
+                        "write it with gluon-bof evaluate WEIGHTS > FILE.json") from None
     return found
 
 

@@ -1,6 +1,7 @@
 """Figure 7: detections drawn on images."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 import math
 import os
 import sys
@@ -8,20 +9,25 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
+from gluon_bof.paper.figures.request import FigureOptions, many
+from gluon_bof.evaluation.validation import validation_set
+from gluon_bof.options.flags import flag
 from gluon_bof.data.images import read_image
 from gluon_bof.errors import UserError
 from gluon_bof.paper.figures.page import COLOURS, draw_box, Drawn, label_boxes, new_figure, fit_labels, shorten, show_image, WIDTH
-from gluon_bof.paper.figures.weights import open_weights, validation_set
+from gluon_bof.paper.figures.weights import open_weights
 
 COLUMNS = 3
 
 
-def add_flags(parser):
-    """Flags of Figure 7."""
-    parser.add_argument("--weights", required=True, help="a run's folder or a .params file")
-    parser.add_argument("--images", nargs="+", default=[], metavar="FILE", help="[of the set that the run validates on]")
-    parser.add_argument("--count", type=int, default=6, help="without --images: how many, evenly spread over the set [6]")
-    parser.add_argument("--threshold", type=float, default=0.5, help="least score of what is drawn [0.5]")
+@dataclass(frozen=True)
+class Options(FigureOptions):
+    """Options of Figure 7."""
+
+    weights: str = flag("", "a run's folder or a .params file", required=True)
+    images: tuple = many("image files [of the set that the run validates on]", "FILE", old="--pictures")
+    count: int = flag(6, "without --images: how many, evenly spread over the set")
+    threshold: float = flag(0.5, "least score of what is drawn")
 
 
 def draw(given):
@@ -30,7 +36,7 @@ def draw(given):
         raise UserError(f"--count {given.count} is below 1", remedy="give 1 or more")
     if not 0 <= given.threshold <= 1:
         raise UserError(f"--threshold {given.threshold} is outside [0, 1]", remedy="0.5 is usual")
-    detector, options = open_weights(given.weights, given.evaluation)
+    detector, options = open_weights(given.weights, given)
     paths = given.images or spread([record.path for record in validation_set(options).records], given.count)
     images = [read_image(path) for path in paths]
     found = [detector.detect([image])[0] for image in

@@ -1,6 +1,7 @@
 """Figure 5: the elephant in the room, for one or two weights (paper, section 3.1)."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 import math
 import sys
 from typing import NamedTuple
@@ -9,31 +10,35 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from gluon_bof.paper.figures.request import FigureOptions, many
+from gluon_bof.options.families import family_of
+from gluon_bof.options.flags import flag
 from gluon_bof.data.images import read_image
 from gluon_bof.errors import UserError
 from gluon_bof.paper.elephant import ANY_CLASS, paste, Slide, slide
 from gluon_bof.paper.figures.page import (draw_box, Drawn, GREEN, label_boxes, new_figure, ORANGE, RED, fit_labels, shorten,
                                           show_image, WIDTH)
 from gluon_bof.paper.figures.scenes import embedded_scene, given_scene, read_box, Scene
-from gluon_bof.paper.figures.weights import kind_of, names_of, open_weights
+from gluon_bof.paper.figures.weights import names_of, open_weights
 
 EMBEDDED_IMAGE, EMBEDDED_PATCH = 2, (14, 0)  # an image without triangles, and a triangle
 HIDDEN = "#888888"
 
 
-def add_flags(parser):
-    """Flags of Figure 5."""
-    parser.add_argument("--weights", nargs="+", required=True, metavar="WEIGHTS",
-                        help="one or two runs' folders or .params files, such as without and with mixup")
-    parser.add_argument("--image", help="file of the room [one of the embedded set]")
-    parser.add_argument("--objects", nargs="+", default=[], metavar="LABEL,XMIN,YMIN,XMAX,YMAX",
-                        help="what is in the room, in pixels [what each detector finds there without the elephant]")
-    parser.add_argument("--patch", help="file of the elephant; transparent pixels are not pasted [one of the embedded set]")
-    parser.add_argument("--box", help="XMIN,YMIN,XMAX,YMAX of the elephant in its file [all of it]")
-    parser.add_argument("--label", help="the elephant's class [any]")
-    parser.add_argument("--scale", type=float, default=1.0, help="the elephant is resized by this factor [1]")
-    parser.add_argument("--step", type=int, help="most pixels between places [a twentieth of the image's longer side]")
-    parser.add_argument("--threshold", type=float, default=0.5, help="score from which on a detection counts [0.5]")
+@dataclass(frozen=True)
+class Options(FigureOptions):
+    """Options of Figure 5."""
+
+    weights: tuple = many("one or two runs' folders or .params files, such as without and with mixup", "WEIGHTS", required=True)
+    image: str = flag("", "file of the room [one of the embedded set]", old="--picture")
+    objects: tuple = many("what is in the room, in pixels [what each detector finds there without the elephant]",
+                          "LABEL,XMIN,YMIN,XMAX,YMAX")
+    patch: str = flag("", "file of the elephant; transparent pixels are not pasted [one of the embedded set]")
+    box: str = flag("", "XMIN,YMIN,XMAX,YMAX of the elephant in its file [all of it]")
+    label: str = flag("", "the elephant's class [any]")
+    scale: float = flag(1.0, "the elephant is resized by this factor")
+    step: int = flag(None, "most pixels between places [a twentieth of the image's longer side]", kind=int)
+    threshold: float = flag(0.5, "score from which on a detection counts")
 
 
 def draw(given):
@@ -43,7 +48,7 @@ def draw(given):
     patch, mask, label = _patch(given)
     if any(a < b for a, b in zip(room.image.shape[:2], patch.shape[:2])):
         raise UserError(f"the elephant of {patch.shape[1]} x {patch.shape[0]} pixels does not fit into the image of "
-                        f"{room.image.shape[1]} x {room.image.shape[0]}", given.patch, "give --scale or another --box")
+                        f"{room.image.shape[1]} x {room.image.shape[0]}", given.patch or None, "give --scale or another --box")
     trials = [_try(name, weights, given, room, patch, mask, label)
               for name, weights in zip(names_of(given.weights), given.weights)]
     # the place at which all together find least, so that each is seen in the same image
@@ -76,15 +81,15 @@ def _check(given):
         raise UserError(f"--step {given.step} is below 1", remedy="give pixels")
     if not (math.isfinite(given.scale) and given.scale > 0):
         raise UserError(f"--scale {given.scale} is not above 0", remedy="1 leaves the elephant's size")
-    for flag, needed in (("objects", "image"), ("box", "patch")):
-        if getattr(given, flag) and not getattr(given, needed):
-            raise UserError(f"--{flag} belongs to --{needed}", remedy=f"give --{needed}, too")
+    for name, needed in (("objects", "image"), ("box", "patch")):
+        if getattr(given, name) and not getattr(given, needed):
+            raise UserError(f"--{name} belongs to --{needed}", remedy=f"give --{needed}, too")
 
 
 def _patch(given):
     """(pixels (h, w, 3), mask (h, w) bool or None, label or None) of the elephant."""
     if given.patch:
-        image, mask, label = read_image(given.patch), _opaque(given.patch), given.label
+        image, mask, label = read_image(given.patch), _opaque(given.patch), given.label or None
         box = read_box(given.box, image, given.patch) if given.box else (0, 0, image.shape[1], image.shape[0])
     else:
         scene, number = embedded_scene(EMBEDDED_PATCH[0]), EMBEDDED_PATCH[1]
@@ -110,7 +115,7 @@ def _opaque(path):
 
 def _try(name, weights, given, room, patch, mask, label):
     """One detector's Slide."""
-    detector, options = open_weights(weights, given.evaluation)
+    detector, options = open_weights(weights, given)
     for wanted in {*room.labels, *([label] if label else [])}:
         if wanted not in detector.classes:
             raise UserError(f"{wanted!r} is not among the classes of these weights ({', '.join(detector.classes[:20])})", weights,
@@ -122,7 +127,7 @@ def _try(name, weights, given, room, patch, mask, label):
                  detector.classes.index(label) if label else ANY_CLASS, mask, given.step, given.threshold,
                  lambda chunks: tqdm(chunks, desc=f"sliding, {name}", leave=False, file=sys.stderr,
                                      disable=not sys.stderr.isatty()))
-    return _Trial(name, weights, kind_of(options), room, slid)
+    return _Trial(name, weights, family_of(options).title, room, slid)
 
 
 def _found_in(detector, room, threshold, weights):

@@ -1,40 +1,44 @@
 """Figures 2 and 3: mixup of classification, and geometry-preserved mixup of detection (paper, section 3.1)."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 import math
 import os
 
 import numpy as np
 
+from gluon_bof.paper.figures.request import FigureOptions, many
+from gluon_bof.options.flags import NUMBERS, flag
 from gluon_bof.boxes import area, TRUTH_COLUMNS
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import render, whole_view
 from gluon_bof.freebies.mixup import blend_images, merge_truths, WEIGHT
 from gluon_bof.paper.figures.page import (BLUE, draw_box, Drawn, label_boxes, new_figure, ORANGE, fit_labels, shorten, show_image,
                                           WIDTH)
-from gluon_bof.paper.figures.scenes import embedded_scene, given_scene, numbers_of
+from gluon_bof.paper.figures.scenes import embedded_scene, given_scene, require_within
 
-DEFAULT_RATIOS = "0.1,0.3,0.5"  # the first is the paper's "typical mixup ratio at 0.1 : 0.9"
+DEFAULT_RATIOS = (0.1, 0.3, 0.5)  # the first is the paper's "typical mixup ratio at 0.1 : 0.9"
 MAX_RATIOS = 4  # beside each other, with labels that can be read
 CLASSIFIED_SIDE = 224  # pixels, as ImageNet's classifiers see them
 EMBEDDED_PAIR = 0, 46  # one tall, one wide
 OF_A, OF_B = ORANGE, BLUE
 
 
-def add_flags(parser):
-    """Flags of Figures 2 and 3."""
-    parser.add_argument("--images", nargs=2, metavar=("A", "B"), help="two image files [two of the embedded set]")
-    parser.add_argument("--ratios", default=DEFAULT_RATIOS, help=f"weights of A, comma-separated [{DEFAULT_RATIOS}]")
-    parser.add_argument("--labels", nargs=2, metavar=("A", "B"), help="what they are classified as [their largest object, or "
-                                                                      "else their file's name]")
-    for name in "ab":
-        parser.add_argument(f"--boxes-{name}", nargs="+", default=[], metavar="LABEL,XMIN,YMIN,XMAX,YMAX",
-                            help=f"objects in {name.upper()}, in pixels")
+@dataclass(frozen=True)
+class Options(FigureOptions):
+    """Options of Figures 2 and 3."""
+
+    images: tuple = many("two image files [two of the embedded set]", ("A", "B"), 2, old="--pictures")
+    ratios: tuple = flag(DEFAULT_RATIOS, "weights of A, comma-separated", kind=NUMBERS)
+    labels: tuple = many("what they are classified as [their largest object, or else their file's name]", ("A", "B"), 2)
+    boxes_a: tuple = many("objects in A, in pixels", "LABEL,XMIN,YMIN,XMAX,YMAX")
+    boxes_b: tuple = many("objects in B, in pixels", "LABEL,XMIN,YMIN,XMAX,YMAX")
 
 
 def draw(given):
     """Figure 2 or 3 -> Drawn."""
-    ratios = numbers_of(given.ratios, "--ratios", 0, 1)
+    ratios = list(given.ratios)
+    require_within(ratios, "--ratios", 0, 1)
     if len(ratios) > MAX_RATIOS:
         raise UserError(f"--ratios holds {len(ratios)} numbers", remedy=f"give at most {MAX_RATIOS}")
     if given.images:

@@ -84,12 +84,12 @@ def draw_box(axis, box, colour, **how):
 
 
 def label_boxes(axis, boxes, texts, colours):
-    """A label at each box of a settled figure, most important box first; one that finds no free place is left out."""
+    """A label at each box of a figure that is laid out, most important box first; one that finds no free place is left out."""
     place_labels(axis, texts, colours, [_around_box(axis, box) for box in boxes])
 
 
 def label_points(axis, points, texts, lines=(), hlines=()):
-    """A label beside each (x, y) of a settled figure that touches no other label, point or line, if there is a free place.
+    """A label beside each (x, y) of a laid-out figure that touches no other label, point or line, if there is a free place.
 
     lines: further [(x, y), …] that are drawn; across: [(y, text)] of lines from side to side, whose labels stand on them."""
     transform, (left, _, right, _) = axis.transData.transform, axis.get_window_extent().extents
@@ -110,7 +110,7 @@ def label_points(axis, points, texts, lines=(), hlines=()):
 def place_labels(axis, texts, colours, places, taken=(), filled=True):
     """Write each text at the first of its places where it stays within the axis and touches nothing that is taken.
 
-    places: [[(x, y, how it lies horizontally, vertically)]] in pixels of the settled figure."""
+    places: [[(x, y, how it lies horizontally, vertically)]] in pixels of the laid-out figure."""
     renderer = axis.figure.canvas.get_renderer()
     limits = axis.get_window_extent(renderer).extents
     taken = list(taken)

@@ -1,15 +1,18 @@
 """Figure 4: densities of the distributions that mix ratios are drawn from, and what our sampler draws (section 3.1)."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 import math
 
 import numpy as np
 
+from gluon_bof.paper.figures.request import FigureOptions, many
+from gluon_bof.options.flags import NUMBERS, flag
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.mixup import MixRatio
 from gluon_bof.paper.figures.page import BLUE, COLOURS, Drawn, GREEN, new_figure, ORANGE
-from gluon_bof.paper.figures.scenes import numbers_of
+from gluon_bof.paper.figures.scenes import require_within
 
 OF_THE_PAPER = ("0.2,0.2", "1.0,1.0", "1.5,1.5")  # classification's, and those of Table 1
 OF_CLASSIFICATION = (0.2, 0.2)
@@ -18,18 +21,18 @@ POINTS, BINS = 200, 50
 HIGHEST = 4  # where the drawing ends: Beta(0.2, 0.2) grows without bound at 0 and 1
 
 
-def add_flags(parser):
-    """Flags of Figure 4."""
-    parser.add_argument("--betas", nargs="+", default=OF_THE_PAPER, metavar="ALPHA,BETA",
-                        help=f"distributions [{' '.join(OF_THE_PAPER)}]")
-    parser.add_argument("--samples", type=int, default=20000, help="ratios that the sampler draws of each for its "
-                                                                   "histogram; 0: none [20000]")
-    parser.add_argument("--seed", type=int, default=0, help="of the sampler [0]")
+@dataclass(frozen=True)
+class Options(FigureOptions):
+    """Options of Figure 4."""
+
+    betas: tuple = many(f"distributions [{' '.join(OF_THE_PAPER)}]", "ALPHA,BETA")
+    samples: int = flag(20000, "ratios that the sampler draws of each for its histogram; 0: none")
+    seed: int = flag(0, "of the sampler")
 
 
 def draw(given):
     """Figure 4 -> Drawn; a row for each x at the middle of a 200th of [0, 1]."""
-    pairs = [_pair(text) for text in given.betas]
+    pairs = [_pair(text) for text in given.betas or OF_THE_PAPER]
     if given.samples < 0 or given.seed < 0:
         raise UserError("--samples and --seed are not below 0", remedy="give another number")
     figure = new_figure(3.8)
@@ -69,7 +72,11 @@ def sampled_ratios(alpha, beta, count, seed=0):
 
 
 def _pair(text):
-    values = numbers_of(text, "--betas", 1e-3, 1e3)
+    try:
+        values = NUMBERS.parse(text)
+    except ValueError:
+        values = ()
+    require_within(values, "--betas", 1e-3, 1e3)
     if len(values) != 2:
         raise UserError(f"--betas {text!r} is not a pair", remedy="write ALPHA,BETA, for example 1.5,1.5")
     return tuple(values)

@@ -28,7 +28,7 @@ def given_scene(path, objects):
 
 
 def embedded_scene(number):
-    """An image of the embedded validation set, without its difficult objects; drawn anew, so that no set is needed."""
+    """An image of the embedded validation set, without its difficult objects; drawn again, so that no set is needed."""
     from gluon_bof.data.shapes import draw_image, SPLITS
 
     image, objects = draw_image(list(SPLITS).index("test"), number)
@@ -58,13 +58,10 @@ def read_box(text, image, path):
     return box
 
 
-def numbers_of(text, flag, least, most):
-    """The numbers of "0.1,0.5". Raises UserError for others, and outside [least, most]."""
-    try:
-        values = [finite_number(word) for word in text.split(",")]
-    except ValueError:
-        raise UserError(f"{flag} {text!r} is not a list of numbers", remedy=f"write for example {flag} 0.1,0.5") from None
+def require_within(values, flag, least, most):
+    """Raise UserError for values outside [least, most], and for none."""
+    if not values:
+        raise UserError(f"{flag} is not a list of numbers", remedy=f"write for example {flag} 0.1,0.5")
     wrong = [value for value in values if not least <= value <= most]
     if wrong:
         raise UserError(f"{flag} {wrong[0]:g} is outside [{least:g}, {most:g}]", remedy="give another number")
-    return values

@@ -1,12 +1,14 @@
 """Figure 6: step and cosine schedule with warm-up as YOLOv3 follows them, and validation mAP of runs (section 3.4)."""
 from __future__ import annotations
 
-import csv
+from dataclasses import dataclass
 import os
 
+from gluon_bof.runs.folder import RunFolder
+from gluon_bof.paper.figures.request import FigureOptions, many
+from gluon_bof.options.flags import INTEGERS, flag
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import rates_of
-from gluon_bof.options.flags import integers
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.paper.figures.page import BLUE, COLOURS, Drawn, new_figure, ORANGE, shorten
 from gluon_bof.runs.config import read_config
@@ -16,17 +18,17 @@ IMAGES = 5011 + 11540  # of Pascal VOC 2007 and 2012 trainval
 MODES = {"step": BLUE, "cosine": ORANGE}
 
 
-def add_flags(parser):
-    """Flags of Figure 6."""
-    parser.add_argument("--runs", nargs="+", default=[], metavar="RUN", help="runs whose validation mAP is compared [none]")
-    parser.add_argument("--epochs", type=int, default=RECIPE.epochs, help=f"[{RECIPE.epochs}]")
-    parser.add_argument("--batches", type=int, default=IMAGES // RECIPE.batch_size,
-                        help=f"iterations an epoch [{IMAGES // RECIPE.batch_size}: {IMAGES} images in batches of "
-                             f"{RECIPE.batch_size}]")
-    parser.add_argument("--lr", type=float, default=RECIPE.lr, help=f"[{RECIPE.lr}]")
-    parser.add_argument("--warmup-epochs", type=int, default=RECIPE.warmup_epochs, help=f"[{RECIPE.warmup_epochs}]")
-    parser.add_argument("--lr-decay-epoch", default=RECIPE.lr_decay_epoch, help=f"[{RECIPE.lr_decay_epoch}]")
-    parser.add_argument("--every", type=int, default=20, help="iterations between rows of the table [20]")
+@dataclass(frozen=True)
+class Options(FigureOptions):
+    """Options of Figure 6."""
+
+    runs: tuple = many("runs whose validation mAP is compared [none]", "RUN")
+    epochs: int = flag(RECIPE.epochs, "epochs")
+    batches: int = flag(IMAGES // RECIPE.batch_size, f"iterations an epoch; of {IMAGES} images in batches of {RECIPE.batch_size}")
+    lr: float = flag(RECIPE.lr, "learning rate")
+    warmup_epochs: int = flag(RECIPE.warmup_epochs, "warm-up epochs")
+    lr_decay_epoch: tuple = flag(RECIPE.lr_decay_epoch, "epochs of the step schedule's decays", kind=INTEGERS)
+    every: int = flag(20, "iterations between rows of the table")
 
 
 def draw(given):
@@ -61,20 +63,17 @@ def schedule_of(mode, given):
     batches = given.batches
     return rates_of(given.epochs * batches, mode=mode, base_lr=given.lr, warmup=given.warmup_epochs * batches,
                     warmup_lr=RECIPE.warmup_lr, factor=RECIPE.lr_decay,
-                    steps=[epoch * batches for epoch in integers(given.lr_decay_epoch, "--lr-decay-epoch")])
+                    steps=[epoch * batches for epoch in given.lr_decay_epoch])
 
 
 def validation_curve(folder):
     """(folder, its schedule's name, [(iteration, epochs done)], [mAP]) of a run. Raises UserError where it has none."""
     mode = read_config(folder)["options"].get("lr_mode", "")
-    path = os.path.join(folder, "metrics.csv")
+    path = RunFolder(folder).table("metrics")
     try:
-        with open(path, newline="") as file:
-            lines = [line for line in csv.DictReader(file) if line.get("map")]
+        lines = [line for line in RunFolder(folder).rows("metrics") if line.get("map")]
         places = [(int(line["iteration"]), int(line["epoch"]) + 1) for line in lines]
         values = [float(line["map"]) for line in lines]
-    except FileNotFoundError:
-        lines = []
     except (KeyError, ValueError) as error:
         raise UserError(f"not a run's table of epochs ({error})", path, "give a folder under runs/") from None
     if not lines:

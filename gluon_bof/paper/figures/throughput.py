@@ -3,21 +3,24 @@
 The paper's text has no number of its Figure 1. What it has is Table 4's AP, which --paper draws as lines."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 import csv
 import statistics
 import sys
 import time
 from typing import NamedTuple
 
-from gluon_bof.commands.evaluate import read_arguments
+from gluon_bof.weights.resolve import resolve
+from gluon_bof.paper.figures.request import FigureOptions, many
+from gluon_bof.options.flags import INTEGERS, flag
+from gluon_bof.inference.detector import open_detector
+from gluon_bof.evaluation.validation import evaluate, validation_set
 from gluon_bof.data.images import finite_number, read_image
 from gluon_bof.errors import UserError
-from gluon_bof.evaluation.evaluate import evaluate
-from gluon_bof.options.flags import integers
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.paper.figures.classes import METRICS
 from gluon_bof.paper.figures.page import COLOURS, Drawn, GREY, label_points, new_figure, fit_labels
-from gluon_bof.paper.figures.weights import kind_of, names_of, open_weights, validation_set
+from gluon_bof.paper.figures.weights import names_of
 
 ROUNDS = 5
 MIN_SECONDS = 1.0  # of a measurement
@@ -36,14 +39,15 @@ class Point(NamedTuple):
     source: str
 
 
-def add_flags(parser):
-    """Flags of Figure 1."""
-    parser.add_argument("--runs", nargs="+", default=[], metavar="WEIGHTS",
-                        help="runs' folders or .params files: each is evaluated, and measured on this machine")
-    parser.add_argument("--sizes", default="", help="YOLOv3: the sides in pixels at which it is evaluated [the run's own]")
-    parser.add_argument("--points", metavar="CSV", help="further points: name, map (a fraction), throughput (images a second), "
-                                                        "and if wanted series and metric (coco, voc07 or voc)")
-    parser.add_argument("--paper", action="store_true", help="also draw Table 4's AP, of which the paper tells no throughput")
+@dataclass(frozen=True)
+class Options(FigureOptions):
+    """Options of Figure 1."""
+
+    runs: tuple = many("runs' folders or .params files: each is evaluated, and measured on this machine", "WEIGHTS")
+    sizes: tuple = flag((), "the test sizes in pixels at which runs are evaluated [each run's own]", kind=INTEGERS)
+    points: str = flag("", "further points: name, map (a fraction), throughput (images a second), and if wanted series and "
+                           "metric (coco, voc07 or voc)", metavar="CSV")
+    paper: bool = flag(False, "also draw Table 4's AP, of which the paper tells no throughput")
 
 
 def draw(given):
@@ -65,16 +69,16 @@ def draw(given):
         if name:
             lines.append([_place(point) for point in own])
     for row in papers:
-        axis.axhline(row.number / 100, color=GREY, linewidth=0.9, linestyle="--" if row.key.endswith("orig") else "-")
+        axis.axhline(row.paper_value / 100, color=GREY, linewidth=0.9, linestyle="--" if row.key.endswith("orig") else "-")
     axis.margins(x=0.12, y=0.12)
     axis.set(xlabel="images a second", ylabel=f"mean AP ({METRICS[metric]})" if metric else "mean AP")
     if any(series):
         figure.legend(loc="outside upper center", ncols=4)
     fit_labels(figure)
     label_points(axis, [_place(point) for point in points], [point.name for point in points], lines,
-                 [(row.number / 100, f"{row.name} (the paper, Table 4)") for row in papers])
+                 [(row.paper_value / 100, f"{row.name} (the paper, Table 4)") for row in papers])
     rows = [(point.name, point.series, point.accuracy, point.throughput, point.metric, point.source) for point in points]
-    rows += [(row.name, "", row.number / 100, "", PAPER_METRIC, "the paper, Table 4") for row in papers]
+    rows += [(row.name, "", row.paper_value / 100, "", PAPER_METRIC, "the paper, Table 4") for row in papers]
     return Drawn(figure, ("name", "series", "map", "throughput", "metric", "source"), rows,
                  {"points": [{"name": point.name, "map": point.accuracy, "throughput": point.throughput} for point in points]})
 
@@ -126,16 +130,14 @@ def read_points(path):
 
 def measured_points(given):
     """[Point] of runs, evaluated on their validation sets; throughput is measured image by image, in turn."""
-    sizes = integers(given.sizes, "--sizes")
-    if any(size < 32 or size % 32 for size in sizes):
-        raise UserError(f"--sizes {given.sizes}: not all are multiples of 32", remedy="for example 320,416,608")
     trials = []
     for name, weights in zip(names_of(given.runs), given.runs):
-        options = read_arguments([weights, *given.evaluation])[0].options
-        for size in sizes if sizes and kind_of(options) == "YOLOv3" else [None]:
-            flags = [*given.evaluation, *(["--data-shape", str(size)] if size else [])]
-            found = evaluate(*read_arguments([weights, *flags]))
-            trials.append((f"{name} {size}" if size else name, name if size else "", found, *open_weights(weights, flags)))
+        resolved = resolve(weights, given.evaluation, given.last)
+        for size in given.sizes or [None]:
+            at_size = resolved._replace(options=resolved.options.at_size(size)) if size else resolved
+            found = evaluate(at_size)
+            trials.append((f"{name} {size}" if size else name, name if size else "", found, open_detector(at_size),
+                           at_size.options))
     speeds = throughputs([(detector, _some_images(options)) for *_, detector, options in trials])
     return [Point(name, found["map"], speed, series, found["metric"], f"{found['weights']} on {found['dataset']}, measured on "
                                                                      f"{detector.device}")
@@ -146,7 +148,7 @@ def throughputs(sides):
     """Images a second of each (detector, images): the median of rounds in which all are measured in turn, so that what
     else the machine does meets them alike."""
     for detector, images in sides:
-        detector.detect(images)  # settles every shape
+        detector.detect(images)  # every shape is known from here on
     rounds = []
     for number in range(ROUNDS):
         print(f"measuring throughput, round {number + 1} of {ROUNDS}", file=sys.stderr)

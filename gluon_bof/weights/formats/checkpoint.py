@@ -6,18 +6,33 @@ It is a line of JSON (format, checksum, and `meta`: where the run stands) and an
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
+from typing import Any, Iterable, Mapping
+
+import numpy as np
 
 from gluon_bof.errors import UserError
+from gluon_bof.files import write_atomically
 from gluon_bof.runs.folder import checkpoints
-from gluon_bof.weights.formats import params as params_format
+from gluon_bof.weights.formats import params
 
 FORMAT = "gluon_bof checkpoint 1"
+MAGIC = b'{"format": "gluon_bof checkpoint'  # how a checkpoint of any version begins
+WEIGHT_PREFIX = "weight/"
 MAX_HEADER = 1 << 26  # bytes; a foreign file may hold no line's end
 
 
-def read_checkpoint(path):
+def write_checkpoint(path: str, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    """Write {name: MXNet or numpy array} and `meta` (JSON values). Raises UserError; what was there before stays."""
+    # the arrays are copied twice, for the checksum that stands before them and for the file, so that never more than one
+    # copy of one of them is in memory
+    header = {"format": FORMAT, "sha256": _digest(meta, params.pieces(arrays)), "meta": meta}
+    write_atomically(path, itertools.chain([json.dumps(header).encode() + b"\n"], params.pieces(arrays)))
+
+
+def read_checkpoint(path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(meta, {name: array}) of a checkpoint. Raises UserError for one that is torn or no checkpoint."""
     try:
         with open(path, "rb") as file:
@@ -30,14 +45,18 @@ def read_checkpoint(path):
             raise ValueError("unknown format")
         if header["sha256"] != _digest(header["meta"], [payload]):
             raise ValueError("the checksum does not fit")
-        return header["meta"], params_format.loads(payload)
+        return header["meta"], params.loads(payload)
     except (ValueError, KeyError, TypeError, RecursionError) as error:  # the last: JSON that is nested without end
         raise UserError(f"this checkpoint is damaged ({error})", path, _one_before(path)) from None
 
 
+def weights_in(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{name: array} of the network among a checkpoint's arrays."""
+    return {name[len(WEIGHT_PREFIX):]: array for name, array in arrays.items() if name.startswith(WEIGHT_PREFIX)}
+
+
 def _one_before(path):
-    folder = os.path.dirname(path)
-    for older in reversed([other for other in checkpoints(folder) if other < path]):
+    for older in reversed([other for other in checkpoints(os.path.dirname(path)) if other < path]):
         try:
             read_checkpoint(older)
         except UserError:
@@ -46,7 +65,7 @@ def _one_before(path):
     return "none before it is whole; start again without --resume"
 
 
-def _digest(meta, payload):
+def _digest(meta: Mapping[str, Any], payload: Iterable[bytes]) -> str:
     digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
     for piece in payload:
         digest.update(piece)

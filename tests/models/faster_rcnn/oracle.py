@@ -8,9 +8,8 @@ from gluon_bof.models.faster_rcnn import network as network_module
 from gluon_bof.models.faster_rcnn.loss import FasterRCNNLoss
 from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
 from gluon_bof.models.faster_rcnn.targets import anchor_targets
-from gluon_bof.options.faster_rcnn import FasterRcnnOptions, check_faster_rcnn, resolve
-from gluon_bof.options.flags import parse
 from gluon_bof.weights.load import set_weights, weights_of
+from tests.command_lines import faster_rcnn_options
 
 from gluoncv.model_zoo.rcnn.faster_rcnn.data_parallel import ForwardBackwardTask
 from gluoncv.model_zoo.rcnn.rpn.rpn_target import RPNTargetGenerator
@@ -28,9 +27,8 @@ KINDS = {"single level": SMALL.format(scales="1,2,4", more="--roi-size 4,4"),
 
 def small_options(kind, *more):
     """Resolved options of a small network."""
-    options, _, _ = parse(FasterRcnnOptions, FasterRcnnOptions(), KINDS[kind].split() + list(more), "")
-    options = resolve(options)
-    check_faster_rcnn(options)
+    options = faster_rcnn_options(KINDS[kind], *more)
+    options.check()
     return options
 
 

@@ -86,13 +86,13 @@ def test_a_padded_canvas_numbers_the_same_anchors(levels):
                                     for where, rows in ((size, tight), (canvas, padded))))
 
 
-def test_a_image_without_boxes_gives_background_only():
+def test_an_image_without_boxes_gives_background_only():
     grid = AnchorGrid((16,), 16, (2, 4), RATIOS)
     rows = anchor_targets(grid, np.zeros((0, 6), np.float32), (300, 300), (300, 300), np.random.RandomState(0))
     assert (rows[:, 0] >= 0).all() and (rows[:, 1] == 0).all() and (rows[:, 2] == 1).all()
 
 
-def test_a_image_that_holds_no_anchor_gives_none():
+def test_an_image_that_holds_no_anchor_gives_none():
     grid = AnchorGrid((16,), 16, (32,), RATIOS)
     truth = random_truth(np.random.default_rng(0), 60, 60, 2)
     assert (anchor_targets(grid, truth, (60, 60), (60, 60), np.random.RandomState(0)) == -1).all()
@@ -156,5 +156,8 @@ def test_regions_and_their_targets_are_gluoncvs(batch, spread, hybrid):
             np.testing.assert_allclose(our_box[b, q], box[b, q, held], rtol=1e-5, atol=1e-5)
     matches = found[2].asnumpy().astype(int)
     for b, s in np.ndindex(*our_label.shape):
-        expected_weight = {True: truth[b, matches[b, s], 5]}.get(our_label[b, s] > 0, 0.5 * (our_label[b, s] == 0))
+        if our_label[b, s] > 0:
+            expected_weight = truth[b, matches[b, s], 5]
+        else:
+            expected_weight = 0.5 if our_label[b, s] == 0 else 0
         assert weight[b, s] == np.float32(expected_weight)

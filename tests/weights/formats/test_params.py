@@ -58,6 +58,6 @@ def test_foreign_files_are_refused(data):
         params_format.loads(data)
 
 
-def test_what_follows_the_end_is_refused():
+def test_bytes_after_the_end_are_refused():
     with pytest.raises(ValueError, match="follow"):
         params_format.loads(params_format.dumps(some_arrays()) + b"x")

@@ -70,7 +70,7 @@ def test_files_are_told_apart(tmp_path):
             told("model", data)
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_a_path_that_is_no_file_is_refused(tmp_path):
     with pytest.raises(UserError, match="no file of weights"):
         safetensors_format.beginning(tmp_path, 9)
     with pytest.raises(UserError, match="No such file"):

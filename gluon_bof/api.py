@@ -1,0 +1,57 @@
+"""The package as people import it: load, train, evaluate, open_dataset, recipes. Errors speak of arguments here, not of flags."""
+from __future__ import annotations
+
+import os
+from typing import Any, Sequence
+
+from gluon_bof.boxes import DetectionSet
+from gluon_bof.data import sets
+from gluon_bof.errors import in_python
+from gluon_bof.inference.model import load
+from gluon_bof.options import families
+from gluon_bof.options.flags import from_dict
+from gluon_bof.options.recipes import RECIPES as recipes
+from gluon_bof.training.entry import ready, run_training, train_of
+
+__all__ = ["evaluate", "load", "open_dataset", "recipes", "train"]
+
+
+@in_python()
+def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> dict[str, Any]:
+    """Train a detector ("yolo3" or "faster_rcnn"), as the family's script does. Returns its outcome: {"run": folder,
+    "map": fraction, "weights": path, …}.
+
+    recipe: a name in `recipes`; without it the options stand on the recipe "embedded" where no dataset is given, else on
+    GluonCV's defaults. options: the flags' names with underscores, such as dataset, epochs, mixup ("beta" or "even"),
+    label_smooth_eps, lr_mode; lists are tuples. Raises UserError."""
+    chosen = families.by_name(family)
+    own = recipes.of_family(family)
+    name = recipe or ("" if options.get("dataset") else "embedded")
+    if name and name not in own:
+        name = recipes[name].name  # an unknown one is refused here
+    base = own[name].options if name else chosen.options()
+    values = {field: getattr(base, field) for field in chosen.options.__dataclass_fields__}
+    given = from_dict(chosen.options, {**values, "recipe": name, **options}, f"gluon_bof.train({family!r})")
+    return run_training(ready(given), set(options), train_of(family))
+
+
+@in_python()
+def evaluate(weights: Any, last: bool = False, save: Any = "", **options: Any) -> dict[str, Any]:
+    """Score weights on a data set: {"map": fraction, "metric", "per_class": {class: AP}, …}.
+
+    weights, options: as `load` takes them; options may also be dataset, dataset_root, val_split, metric ("voc07", "voc", "coco"),
+    data_shape, num_workers, gpus: what of a run's configuration is to be another. save: file for the detections, in COCO's result
+    format. Raises UserError."""
+    from gluon_bof.evaluation.validation import evaluate as score_weights
+    from gluon_bof.weights.resolve import resolve
+    return score_weights(resolve(os.fspath(weights), options, last), os.fspath(save))
+
+
+@in_python()
+def open_dataset(dataset: Any, role: str = "train", root: Any = None, classes: Sequence[str] | None = None,
+                 on_bad_sample: str = "error", split: str | None = None) -> DetectionSet:
+    """Read one part, "train" or "val", of "shapes", "voc", "coco" or a folder -> DetectionSet of records with boxes.
+
+    root: where a named set lies; classes: names in the order of their ids; on_bad_sample: "error" or "skip"; split: another part
+    than the role's. Raises UserError."""
+    return sets.open_set(os.fspath(dataset), None if root is None else os.fspath(root), role, classes, on_bad_sample, split)

@@ -1,0 +1,59 @@
+"""A set that detectors are scored on: its loader, one call that detects and scores, and weights on it."""
+from __future__ import annotations
+
+import time
+from typing import Any, Callable
+
+from gluon_bof.boxes import DetectionSet
+from gluon_bof.data.loader import ValidationImages, validation_loader
+from gluon_bof.data.sets import class_names, open_set
+from gluon_bof.evaluation.coco import save_detections
+from gluon_bof.evaluation.detect import detect
+from gluon_bof.evaluation.score import score
+from gluon_bof.inference.detector import load_detector
+from gluon_bof.models.build import models_of
+from gluon_bof.weights.resolve import Resolved
+
+
+class Validation:
+    """`validation(detector)` -> {"map": fraction, "metric": …, "per_class": …}; `detections` are those of the last call.
+
+    Made before the network is, so that the data workers carry none of it. options: of the detectors that it scores."""
+
+    def __init__(self, options: Any, detection_set: DetectionSet):
+        models = models_of(options)
+        self.set = detection_set
+        self.metric = options.metric
+        self.detections = None
+        self.loader = validation_loader(ValidationImages(detection_set.records, models.eval_transform(options)),
+                                        models.inference_batch(options), options.num_workers)
+
+    def __call__(self, detector: Any, should_stop: Callable[[], bool] = lambda: False,
+                 progress: str = "validating") -> dict | None:
+        """The metrics, or None where should_stop said so."""
+        self.detections = detect(detector.graph, self.loader, self.set.records, detector.device, should_stop, progress)
+        return None if self.detections is None else score(self.detections, self.set, self.metric)
+
+
+def validation_set(options: Any) -> DetectionSet:
+    """The DetectionSet that these options validate on. Raises UserError as `open_set` does."""
+    return open_set(options.dataset, options.dataset_root or None, "val",
+                    class_names(options.classes) if options.classes else None, options.on_bad_sample, options.val_split or None)
+
+
+def evaluate(resolved: Resolved, save: str = "") -> dict[str, Any]:
+    """{"run", "weights", "map", "metric", "per_class", …} of what `weights.resolve` found, on its options' validation set.
+
+    save: where to write the detections in COCO's result format, "" for nowhere. Raises UserError."""
+    options = resolved.options
+    found_set = validation_set(options)
+    validation = Validation(options, found_set)
+    detector, digest = load_detector(options, found_set.classes, resolved.path)
+    began = time.perf_counter()
+    result = validation(detector, progress="evaluating")
+    seconds = time.perf_counter() - began
+    if save:
+        save_detections(save, validation.detections, found_set)
+    return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset,
+            "images": len(found_set), "images_per_second": len(found_set) / seconds,
+            "skipped": len(found_set.faults), **result}

@@ -1,0 +1,67 @@
+"""What the package asks of YOLOv3 as a family; see models.build."""
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Iterator, Mapping, Sequence
+
+from gluon_bof.backend import gluon
+from gluon_bof.data.transforms import EvalTransform, square
+from gluon_bof.freebies.sync_batch_norm import norm_layer
+from gluon_bof.models.build import ExportForm, with_inferred_shapes
+from gluon_bof.models.heads import classes_by_rows
+from gluon_bof.models.preprocess import Normalise
+from gluon_bof.models.yolo3.network import ANCHORS, NETWORKS, YOLOv3, build_yolo3
+from gluon_bof.options.yolo3 import MAX_SIDE, STRIDE, Yolo3Options
+
+
+def build(options: Yolo3Options, classes: Sequence[str], devices: Sequence[Any]) -> YOLOv3:
+    """The network of these options for these class names, not yet initialised."""
+    return build_yolo3(options.network, classes, norm_layer(options.syncbn, devices), options.anchor_rows() or ANCHORS)
+
+
+def eval_transform(options: Yolo3Options) -> EvalTransform:
+    """Validation's images are squares of --data-shape."""
+    return EvalTransform(square, options.data_shape)
+
+
+def inference_batch(options: Yolo3Options) -> int:
+    """Images a batch in inference: as many as in training."""
+    return options.batch_size
+
+
+class CandidateGraph(gluon.HybridBlock):
+    """(images (B, H, W, 3) uint8) -> what is suppressed: boxes (B, N, 4) in input pixels, scores (B, N, K)."""
+
+    def __init__(self, network, **keywords):
+        super().__init__(**keywords)
+        self.normalise = Normalise()
+        self.network = network
+
+    def hybrid_forward(self, F, images):
+        return self.network.candidates(F, self.normalise(images))
+
+
+def _candidates(network, data):
+    return CandidateGraph(network)(data), ["boxes", "scores"]
+
+
+def export_form(options: Yolo3Options) -> ExportForm:
+    """Squares and other multiples of 32, any number of images."""
+    return ExportForm(MAX_SIDE, STRIDE, True, _candidates, {"boxes": "xmin, ymin, xmax, ymax in pixels of the input",
+                                                            "scores": "of each class, in 0..1"})
+
+
+def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:
+    """(name, number of classes, {name: Parameter}) of the networks that have weights of these shapes, perhaps."""
+    if "yolo_outputs.0.prediction.bias" not in shapes:
+        return
+    classes = classes_by_rows(shapes, YOLOv3.HEAD_ROWS)
+    for name in NETWORKS if classes else ():
+        network = with_inferred_shapes(build_yolo3(name, [str(index) for index in range(classes)]))
+        yield f"yolo3_{name}", classes, network._collect_params_with_prefix()
+
+
+@lru_cache(maxsize=None)
+def backbones() -> list[tuple[str, dict]]:
+    """[(name, {name in a classifier's file: Parameter})]."""
+    return [(name, with_inferred_shapes(build_yolo3(name, ("object",))).backbone_parameters()) for name in NETWORKS]

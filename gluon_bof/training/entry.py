@@ -1,0 +1,85 @@
+"""From a command line, or from Python, to a run that is trained: options are read and checked, a run is opened or made.
+
+Neither MXNet nor NumPy is imported here: --help and --dry-run answer at once, and a run's folder comes before MXNet, so that a
+run killed while it starts can be resumed."""
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import os
+from typing import Any, Callable, Sequence
+
+from gluon_bof.errors import UserError, user_facing
+from gluon_bof.options import families
+from gluon_bof.options.flags import parse, to_json
+from gluon_bof.options.recipes import RECIPES
+from gluon_bof.runs.folder import Run, continued_options, create_run, find_run, reopen_run
+
+WORDS = ("", "auto", "yes", "no")
+PLACES = ("resume", "transfer", "pretrained_base")  # files and folders that a run may need again, from elsewhere
+Train = Callable[[Any, Run, "str | None"], dict]
+
+
+@user_facing
+def run_script(family: str, argv: Sequence[str] | None, description: str, train: Train | None = None,
+               prog: str | None = None) -> dict | None:
+    """A training script: train as the flags say; the last line on standard output is one JSON object, which is returned.
+
+    train: the family's, where the caller is its script."""
+    options_class = families.by_name(family).options
+    options, given, dry_run = parse(options_class, argv, description, RECIPES.of_family(family), prog)
+    options = ready(options)
+    if dry_run:
+        print(to_json(shown_options(options, given)))
+        return None
+    outcome = run_training(options, given, train or train_of(family))
+    print(json.dumps(outcome), flush=True)
+    return outcome
+
+
+def train_of(family: str) -> Train:
+    """The function train(options, run, checkpoint) of a family's script."""
+    return importlib.import_module(families.by_name(family).script).train
+
+
+def ready(options: Any) -> Any:
+    """The options with everything filled in that depends on others or on files, checked. Raises UserError."""
+    options = options.resolved()
+    module, _, function = families.family_of(options).prepare.partition(":")
+    if module:
+        options = getattr(importlib.import_module(module), function)(options)
+    options.check()
+    return options
+
+
+def shown_options(options: Any, given: set) -> Any:
+    """What --dry-run prints: the options, or those of the run that --resume names."""
+    if options.resume and not options.resume.endswith(".params"):
+        folder, _ = find_run(options.resume, options)
+        if folder:
+            return continued_options(folder, options, given)
+    return options
+
+
+def run_training(options: Any, given: set, train: Train) -> dict:
+    """Train in a new run, or in the one that --resume names. Returns the outcome. given: names of the options that were given."""
+    options = dataclasses.replace(options, **{name: os.path.abspath(place) for name, place in vars(options).items()
+                                              if name in PLACES and place not in WORDS and os.path.exists(place)})
+    run = checkpoint = None
+    if options.resume and not options.resume.endswith(".params"):
+        folder, checkpoint = find_run(options.resume, options)
+        if folder:
+            run, options, checkpoint = reopen_run(folder, checkpoint, options, given)
+        else:  # auto found none
+            options = dataclasses.replace(options, resume="")
+    if run is None:
+        run = create_run(options)
+    run.start_logging(options.tensorboard)
+    try:
+        return train(options, run, checkpoint)
+    except UserError:
+        run.discard_if_unused()
+        raise
+    finally:
+        run.close()

@@ -1,0 +1,111 @@
+"""Images of classes: what is read as MXNet reads it, views, colours and mixed labels."""
+
+import numpy as np
+import pytest
+
+from gluon_bof.backend import mx
+from gluon_bof.data.classification import (
+    ClassImages,
+    centre_view,
+    draw_colour,
+    draw_view,
+    open_classes,
+    read_record,
+    read_sample,
+)
+from gluon_bof.data.sampler import BatchSampler
+from gluon_bof.errors import UserError
+from gluon_bof.freebies.mixup import MixRatio
+from gluon_bof.rng import generator
+from tests.tiny_sets import write_class_folders, write_voc_set
+
+
+def write_records(root, role, images, labels):
+    """RecordIO as MXNet itself writes it."""
+    writer = mx.recordio.MXIndexedRecordIO(str(root / f"{role}.idx"), str(root / f"{role}.rec"), "w")
+    for number, (image, label) in enumerate(zip(images, labels)):
+        header = mx.recordio.IRHeader(0, label, number, 0)
+        writer.write_idx(number, mx.recordio.pack_img(header, image[:, :, ::-1], img_fmt=".png"))
+    writer.close()
+
+
+def test_records_are_read_as_mxnet_reads_them(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (20 + n, 30, 3)).astype(np.uint8) for n in range(5)]
+    for role in ("train", "val"):
+        write_records(tmp_path, role, images, [3, 0, 1, 2, 1])
+    training, validation = open_classes(str(tmp_path))
+    assert len(training.classes) == 4 and len(validation) == 5
+    reader = mx.recordio.MXIndexedRecordIO(str(tmp_path / "train.idx"), str(tmp_path / "train.rec"), "r")
+    for number, sample in enumerate(training.samples):
+        header, image = mx.recordio.unpack_img(reader.read_idx(number))
+        assert sample.class_id == header.label
+        np.testing.assert_array_equal(read_sample(sample), image[:, :, ::-1])
+        np.testing.assert_array_equal(read_sample(sample), images[number])
+
+
+def test_a_record_that_holds_the_magic_number_is_put_together_again(tmp_path):
+    magic = (0xced7230a).to_bytes(4, "little")
+    payload = b"abcd" + magic + b"efgh" + magic * 2 + b"xyz"
+    writer = mx.recordio.MXIndexedRecordIO(str(tmp_path / "train.idx"), str(tmp_path / "train.rec"), "w")
+    writer.write_idx(0, mx.recordio.pack(mx.recordio.IRHeader(0, 1.0, 0, 0), payload))
+    writer.write_idx(1, mx.recordio.pack(mx.recordio.IRHeader(0, [2.0, 5.0], 1, 0), b"next"))
+    writer.close()
+    places = [int(line.split("\t")[1]) for line in (tmp_path / "train.idx").read_text().splitlines()]
+    assert [read_record(str(tmp_path / "train.rec"), place) for place in places] == [payload, b"next"]
+    with pytest.raises(UserError, match="no whole record begins at byte 4"):
+        read_record(str(tmp_path / "train.rec"), 4)
+
+
+def test_objects_of_a_detection_set_become_images_of_their_class(tmp_path):
+    training, validation = open_classes(str(write_voc_set(tmp_path / "set", images=6, validation=3)))
+    assert training.classes == ("blue", "green", "red") == validation.classes
+    for sample in training.samples:
+        image = read_sample(sample)
+        assert image.shape[0] == sample.window[3] and image.shape[1] == sample.window[2]
+        middle = image[image.shape[0] // 3:-image.shape[0] // 3, image.shape[1] // 3:-image.shape[1] // 3]
+        assert ("red", "green", "blue").index(training.classes[sample.class_id]) == middle.mean(axis=(0, 1)).argmax()
+
+
+@pytest.mark.parametrize("prepare, message", [
+    (lambda root: None, "does not exist"),
+    (lambda root: (root / "set" / "train").mkdir(parents=True), "no folder of a class"),
+    (lambda root: ((root / "set").mkdir(), (root / "set" / "train.rec").write_bytes(b"")), "train.idx"),
+    (lambda root: ((root / "set").mkdir(), (root / "set" / "train.rec").write_bytes(b"x" * 99),
+                   (root / "set" / "train.idx").write_text("0\t0\n")), "no record begins"),
+])
+def test_a_set_that_cannot_be_read_is_named(tmp_path, prepare, message):
+    prepare(tmp_path)
+    with pytest.raises(UserError, match=message):
+        open_classes(str(tmp_path / "set"))
+
+
+def test_views_stay_inside_and_are_a_function_of_the_draw(tmp_path):
+    image = np.random.default_rng(1).integers(0, 256, (60, 90, 3)).astype(np.uint8)
+    shares = []
+    for number in range(300):
+        view = draw_view(generator(4, 0, 0, 0, number), image, 32, 0.08)
+        left, top, width, height = view.window
+        assert left >= 0 and top >= 0 and left + width <= 90 and top + height <= 60
+        assert width / height < 1.5 * 4 / 3
+        shares.append(width * height / image[..., 0].size)
+    assert min(shares) < 0.15 and max(shares) > 0.8
+    assert centre_view((60, 90, 3), 32).window == (19, 4, 52, 52)
+    training, _ = open_classes(str(write_class_folders(tmp_path / "set", np.random.default_rng(0))))
+    images = ClassImages(training.samples, 32)
+    sampler = BatchSampler(len(training), 4, 0, (32,), mix=MixRatio(0.2, 0.2), mix_until=1)
+    for spec in sampler.draw_batch(0, 0):
+        first, second = images[spec], images[spec]
+        np.testing.assert_array_equal(first[0], second[0])
+        assert first[0].shape == (32, 32, 3) and first[0].dtype == np.uint8
+        assert first[1].tolist() == pytest.approx([training.samples[spec.index].class_id,
+                                                   training.samples[spec.partner].class_id, spec.ratio], rel=1e-6)
+
+
+def test_colours_keep_their_mean_on_average_and_jitter_as_far_as_gluoncvs():
+    image = np.full((8, 8, 3), (90, 120, 150), np.uint8)
+    maps = np.stack([draw_colour(generator(4, 0, 0, 0, number), image) for number in range(2000)])
+    seen = maps[:, :, :3] @ (90, 120, 150) + maps[:, :, 3]
+    np.testing.assert_allclose(seen.mean(axis=0), (90, 120, 150), atol=4)
+    grey = maps[:, :, :3] @ (100, 100, 100) + maps[:, :, 3]  # of grey, brightness and lighting are all that is left, nearly
+    assert 18 < grey.mean(axis=1).std() < 30  # 100 times the deviation of U(0.6, 1.4) is 23

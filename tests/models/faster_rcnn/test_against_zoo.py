@@ -1,0 +1,70 @@
+"""Our networks against those that GluonCV's model zoo builds by itself, with its own arguments: names, shapes and detections.
+
+Where tests.models.faster_rcnn.oracle swaps a class under our builder, nothing of ours takes part in making theirs here."""
+import numpy as np
+import pytest
+
+from gluon_bof.backend import mx
+from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+from gluon_bof.weights.load import set_weights, structured_parameters, weights_of
+from tests.models.faster_rcnn import oracle
+
+from gluoncv.model_zoo import get_model
+
+KINDS = {"faster_rcnn_resnet50_v1b_voc": (FasterRcnnOptions(dataset="voc"), (96, 128)),
+         "faster_rcnn_fpn_resnet50_v1b_coco": (FasterRcnnOptions(dataset="coco", use_fpn=True, image_max_size=1333), (128, 192))}
+PROPOSALS = 12  # in place of 300 and 1000, so that two heads of ResNet-50 take a second
+
+
+def settled(network, size):
+    """The network with weights that let scores differ from place to place."""
+    rng = np.random.default_rng(3)
+    network.initialize()
+    network(mx.nd.zeros((1, 3, *size)))
+    mx.nd.waitall()
+    for name, parameter in structured_parameters(network).items():
+        shape = parameter.shape
+        if name.startswith("rpn.anchor_generator"):
+            continue
+        if name.endswith("weight"):
+            gain = 0.05 if name.startswith(("rpn.", "class_predictor", "box_predictor")) else 1.5
+            parameter.set_data(mx.nd.array(rng.normal(0, np.sqrt(gain / np.prod(shape[1:])), shape)))
+        elif name.endswith(("gamma", "var")):
+            parameter.set_data(mx.nd.array(rng.uniform(0.8, 1.2, shape)))
+        else:
+            parameter.set_data(mx.nd.array(rng.normal(0, 0.1, shape)))
+    mx.nd.waitall()
+    return network
+
+
+def few_proposals(network):
+    network._rpn_test_post_nms = network.rpn._test_post_nms = PROPOSALS
+    return network
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_with_the_zoos_weights_our_network_finds_what_the_zoos_finds(name):
+    options, size = KINDS[name]
+    options = options.resolved()
+    assert options.gluoncv_name() == name
+    official = few_proposals(get_model(name, pretrained_base=False))
+    ours = few_proposals(build_faster_rcnn(options, official.classes, [mx.cpu()]))
+    with oracle.roi_align_of_the_gpu():
+        settled(official, size)
+    ours.initialize()
+    ours(mx.nd.zeros((1, 3, *size)))
+    mx.nd.waitall()
+    wanted = {key: (parameter.shape, parameter.dtype) for key, parameter in structured_parameters(official).items()}
+    assert {key: (parameter.shape, parameter.dtype) for key, parameter in structured_parameters(ours).items()} == wanted
+    set_weights(ours, weights_of(official), name)
+    mx.nd.waitall()
+
+    x = mx.nd.array(np.random.default_rng(0).normal(size=(1, 3, *size)))
+    with oracle.roi_align_of_the_gpu():
+        expected = [output.asnumpy() for output in official(x)]
+    found = [output.asnumpy() for output in ours(x)]
+    assert (expected[0] >= 0).sum() > PROPOSALS and len(np.unique(expected[1])) > PROPOSALS
+    for mine, theirs in zip(found, expected):
+        assert mine.shape == theirs.shape
+        np.testing.assert_array_equal(mine, theirs)

@@ -1,0 +1,60 @@
+"""The contracts of tests/contracts.py for every detector family of the package."""
+import pytest
+
+pytest.register_assert_rewrite("tests.contracts")
+
+from gluon_bof.backend import gluon  # noqa: E402
+from gluon_bof.options import families  # noqa: E402
+from tests.contracts import Case, Contracts, folder_of_a_run, initialised  # noqa: E402,F401
+
+from gluoncv.model_zoo import get_model  # noqa: E402
+from gluoncv.model_zoo.rcnn.faster_rcnn import get_faster_rcnn  # noqa: E402
+from gluoncv.model_zoo.rcnn.rcnn import custom_rcnn_fpn  # noqa: E402
+
+TINY = "--dataset voc --pretrained-base no -j 0 --log-interval 1 --gpus= --seed 3 --epochs 2 --batch-size 2 --save-interval 0 "
+YOLO3 = TINY + "--network mobilenet0.25 --data-shape 64 --no-random-shape --lr 0.01"
+FASTER_RCNN = TINY + (
+    "--network resnet18_v1b --use-fpn --image-short 64 --image-max-size 96 --rpn-channel 16 --num-fpn-filters 16 "
+    "--rpn-min-size 2 --num-box-head-dense-filters 32 --anchor-scales 1,1.5,2,3,4 --anchor-alloc-size 32,32 --rpn-train-pre-nms 100 "
+    "--lr 0.01 --rpn-train-post-nms 50 --rpn-test-pre-nms 50 --rpn-test-post-nms 20 --rcnn-num-samples 32")
+
+
+def gluoncvs_yolo3(classes):
+    """GluonCV's YOLOv3 of these classes."""
+    return initialised(get_model("yolo3_mobilenet0.25_custom", classes=list(classes), pretrained_base=False))
+
+
+def gluoncvs_faster_rcnn(classes):
+    """GluonCV's network with the sizes of FASTER_RCNN: its pyramid on ResNet-18, and a head of two dense layers, which only its
+    larger pyramids have."""
+    features, top_features, _ = custom_rcnn_fpn(False, "resnet18_v1b", norm_kwargs={}, num_fpn_filters=16)
+    head = gluon.nn.HybridSequential()
+    for _ in range(2):
+        head.add(gluon.nn.Dense(32), gluon.nn.Activation("relu"))
+    return initialised(get_faster_rcnn(
+        "fpn_resnet18_v1b", "voc", features=features, top_features=top_features, box_features=head, classes=list(classes),
+        short=64, max_size=96, min_stage=2, max_stage=6, nms_thresh=0.3, nms_topk=400, post_nms=100, roi_mode="align",
+        roi_size=(7, 7), strides=(4, 8, 16, 32, 64), clip=None, rpn_channel=16, base_size=16, scales=(1, 1.5, 2, 3, 4),
+        ratios=(0.5, 1, 2), alloc_size=(32, 32), rpn_nms_thresh=0.7, rpn_train_pre_nms=100, rpn_train_post_nms=50,
+        rpn_test_pre_nms=50, rpn_test_post_nms=20, rpn_min_size=2, num_sample=32, pos_iou_thresh=0.5, pos_ratio=0.25,
+        max_num_gt=100, per_device_batch_size=1))
+
+
+CASES = {"yolo3": (YOLO3, gluoncvs_yolo3, ("objectness", "centre", "scale", "class")),
+         "faster_rcnn": (FASTER_RCNN, gluoncvs_faster_rcnn, ("rpn_class", "rpn_box", "head_class", "head_box"))}
+
+
+@pytest.mark.parametrize("family", families.detectors(), ids=lambda family: family.name)
+def test_every_family_has_a_case_here(family):
+    assert family.name in CASES, f"give {family.name} a tiny case, so that the contracts are run for it"
+
+
+@pytest.fixture(scope="module", params=sorted(CASES))
+def case(request):
+    """A Case of each family."""
+    words, theirs, loss_names = CASES[request.param]
+    return Case(families.by_name(request.param), tuple(words.split()), theirs, loss_names)
+
+
+class TestFamilies(Contracts):
+    """Everything that the base class asks."""

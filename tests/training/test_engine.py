@@ -1,0 +1,258 @@
+"""The engine with a tiny network: what it writes, when it validates, and that it stops and goes on to the bit."""
+import csv
+import logging
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from gluon_bof.backend import gluon, mx
+from gluon_bof.data.sampler import BatchSampler
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.runs.folder import Run
+from gluon_bof.training.checkpoint import load_checkpoint
+from gluon_bof.training.engine import Engine, Recorder, Saver, Stopped, StopRequest
+from gluon_bof.training.loop import EpochLosses, Step
+from gluon_bof.training.optimizer import build_trainer
+from gluon_bof.weights.formats.checkpoint import read_checkpoint
+from gluon_bof.weights.load import read_weights, weights_of
+
+LOSSES = ("first", "second")
+OPTIONS = Yolo3Options(epochs=4, keep=2, log_interval=2, save_interval=2, val_interval=2, start_epoch=0)
+BATCHES = 3  # an epoch, of two images
+RATES = [0.1 / (1 + iteration) for iteration in range(4 * BATCHES)]
+
+
+class TwoLosses(gluon.HybridBlock):
+    """A linear model and the square and the size of its error, of each image."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def hybrid_forward(self, F, images, truth):
+        error = self.network(images) - truth
+        return F.sum(error ** 2, axis=1), F.sum(F.abs(error), axis=1)
+
+
+class Loader:
+    """Batches of numbers that depend on the image alone; `broken` names an image of the second batch."""
+
+    def __init__(self, sampler, broken=()):
+        self.sampler = sampler
+        self.broken = broken
+
+    def __iter__(self):
+        for number, batch in enumerate(self.sampler):
+            rows = np.array([np.random.default_rng(spec.index).normal(size=6) for spec in batch])
+            yield mx.nd.array(rows[:, :4]), mx.nd.array(rows[:, 4:]), list(self.broken) if number == 1 else []
+
+
+class Scores:
+    """A validation: a rising mAP by the number of calls, and what it is told to do meanwhile."""
+
+    def __init__(self, values=(0.2, 0.1, 0.4, 0.3), meanwhile=lambda call: None):
+        self.values = values
+        self.meanwhile = meanwhile
+        self.calls = 0
+
+    def __call__(self, should_stop):
+        self.calls += 1
+        self.meanwhile(self.calls)
+        return None if should_stop() else {"map": self.values[self.calls - 1], "metric": "voc07"}
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Function that opens runs, which are closed at the end."""
+    runs = []
+
+    def open_run(name):
+        runs.append(Run(str(tmp_path / name)))
+        return runs[-1]
+
+    yield open_run
+    for run in runs:
+        run.close()
+
+
+def engine_of(run, validate, options=OPTIONS, broken=(), resume=False, after_batch=None):
+    """An engine over a network of its own."""
+    mx.random.seed(5)
+    network = gluon.nn.HybridSequential()
+    network.add(gluon.nn.Dense(2, in_units=4))
+    network.initialize()
+    graph = TwoLosses(network)
+    trainer = build_trainer(network.collect_params(), mx.optimizer.SGD(learning_rate=0.05, momentum=0.9), [mx.cpu()])
+    sampler = BatchSampler(BATCHES * 2, 2, 1, (8,))
+    step = Step(graph, lambda *arrays: arrays, trainer, [mx.cpu()], 2)
+    position = load_checkpoint(run.checkpoint_paths()[-1], network, trainer) if resume else {}
+    return Engine(run, options, network, step, sampler, Loader(sampler, broken), RATES, LOSSES, validate, position)
+
+
+def table(run, name):
+    with open(run.table(name), newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_keeps_the_last_the_best_and_every_so_many_epochs_weights(opened, tmp_path):
+    run = opened("whole")
+    validate = Scores()
+    prefix = str(tmp_path / "saved_")
+    options = Yolo3Options(**{**vars(OPTIONS), "val_interval": 1, "save_prefix": prefix, "dataset": "voc"})
+    engine = engine_of(run, validate, options)
+    after, epoch = {}, engine._finish_epoch
+
+    def finish():
+        after[engine.epoch] = weights_of(engine.saver.network)
+        epoch()
+
+    engine._finish_epoch = finish
+    assert engine.run_epochs() == {"map": 0.3, "metric": "voc07"}
+    assert engine.is_finished and engine.iteration == 4 * BATCHES and engine.best == {"map": 0.4, "epoch": 2}
+    for path, number in ((run.last_weights, 3), (run.best_weights, 2), (run.epoch_weights(1), 1), (run.epoch_weights(3), 3)):
+        for name, values in read_weights(path).items():
+            np.testing.assert_array_equal(values, after[number][name], err_msg=path)
+    assert not os.path.exists(run.epoch_weights(0)) and not os.path.exists(run.epoch_weights(2))
+    assert [os.path.basename(path) for path in run.checkpoint_paths()] == ["iteration-000000009.ckpt", "iteration-000000012.ckpt"]
+    names = sorted(path.name for path in tmp_path.glob("saved_*"))
+    assert names == [f"saved_yolo3_darknet53_voc_{ending}.params" for ending in ("0001_0.1000", "0003_0.3000", "best")]
+
+
+def test_validation_comes_every_so_many_epochs_and_after_the_last(opened):
+    for epochs, interval, wanted in ((4, 2, [1, 3]), (3, 2, [1, 2]), (3, 9, [2])):
+        run = opened(f"{epochs}-{interval}")
+        validate = Scores()
+        engine_of(run, validate, Yolo3Options(**{**vars(OPTIONS), "epochs": epochs, "val_interval": interval})).run_epochs()
+        assert [int(row["epoch"]) for row in table(run, "metrics") if row["map"]] == wanted
+        assert validate.calls == len(wanted)
+
+
+def test_rows_hold_the_means_of_the_losses_and_the_rates(opened):
+    run = opened("whole")
+    engine = engine_of(run, Scores())
+    values, step = [], engine.step
+
+    class Heard:
+        trainer = step.trainer
+
+        def __call__(self, *arrays):
+            values.append(step(*arrays))
+            return values[-1]
+
+    engine.step = Heard()
+    engine.run_epochs()
+    losses = np.array([value.asnumpy() for value in values]).reshape(4, BATCHES, 2)
+    for epoch, row in enumerate(table(run, "metrics")):
+        means = [float(row[f"{name}_loss"]) for name in (*LOSSES, "total")]
+        np.testing.assert_allclose(means, [*losses[epoch].mean(axis=0), losses[epoch].mean(axis=0).sum()], rtol=1e-6)
+        assert int(row["iteration"]) == (epoch + 1) * BATCHES
+        assert float(row["learning_rate"]) == RATES[(epoch + 1) * BATCHES - 1]
+    rows = table(run, "intervals")
+    assert [(int(row["epoch"]), int(row["iteration"])) for row in rows] == [(epoch, epoch * BATCHES + 2) for epoch in range(4)]
+    for epoch, row in enumerate(rows):
+        np.testing.assert_allclose([float(row[f"{name}_loss"]) for name in LOSSES], losses[epoch, :2].mean(axis=0), rtol=1e-6)
+        assert float(row["learning_rate"]) == RATES[epoch * BATCHES + 1] and float(row["images_per_second"]) > 0
+        assert 0 <= float(row["data_wait_share"]) <= 1
+
+
+def test_an_interval_counts_from_the_one_before(opened):
+    run = opened("rows")
+    recorder = Recorder(run, RATES, BATCHES, {"map": "map"}, ("map", "mAP"))
+    losses = EpochLosses(LOSSES)
+    recorder.begin(losses)
+    for batch, value in enumerate((1, 3, 10, 20)):
+        losses.add((value, 2 * value))
+        losses.images += 2
+        if batch % 2:
+            recorder.interval(0, batch, losses)
+    assert [float(row["first_loss"]) for row in table(run, "intervals")] == [2, 15]
+    assert [float(row["total_loss"]) for row in table(run, "intervals")] == [6, 45]
+
+
+@pytest.mark.parametrize("number, status", ((signal.SIGTERM, 143), (signal.SIGINT, 130)))
+def test_asked_to_stop_within_an_epoch_it_saves_there_and_goes_on_to_the_bit(opened, number, status, caplog):
+    whole = opened("whole")
+    engine_of(whole, Scores()).run_epochs()
+    run = opened("stopped")
+    engine = engine_of(run, Scores())
+    after_batch = engine._after_batch
+
+    def ask(batch):
+        if engine.epoch == 2 and batch == 0:
+            os.kill(os.getpid(), number)
+        return after_batch(batch)
+
+    engine._after_batch = ask
+    before = signal.getsignal(number)
+    with caplog.at_level(logging.INFO, "gluon_bof"), pytest.raises(Stopped) as stopped:
+        engine.run_epochs()
+    assert stopped.value.code == status and signal.getsignal(number) is before
+    assert f"--resume {run.folder}" in caplog.text
+    meta, _ = read_checkpoint(run.checkpoint_paths()[-1])
+    # what was in flight is finished first, so that nothing of it is lost
+    assert (meta["epoch"], meta["batch"]) == (engine.epoch, engine.batch) and meta["losses"]["batches"] == meta["batch"]
+
+    resumed = engine_of(run, Scores((0.1, 0.4)), resume=True)
+    resumed.run_epochs()
+    assert open(run.last_weights, "rb").read() == open(whole.last_weights, "rb").read()
+    ours, theirs = ([{column: row[column] for column in ("epoch", "iteration", "first_loss", "second_loss")}
+                     for row in table(place, "metrics")] for place in (run, whole))
+    assert ours == theirs
+
+
+def test_stopped_while_it_validates_it_validates_again(opened):
+    run = opened("stopped")
+    with pytest.raises(Stopped):
+        engine_of(run, Scores(meanwhile=lambda call: os.kill(os.getpid(), signal.SIGTERM))).run_epochs()
+    meta, _ = read_checkpoint(run.checkpoint_paths()[-1])
+    assert (meta["epoch"], meta["batch"]) == (1, BATCHES)
+    validate = Scores()
+    engine_of(run, validate, resume=True).run_epochs()
+    assert validate.calls == 2 and [row["epoch"] for row in table(run, "metrics")] == ["0", "1", "2", "3"]
+
+
+def test_a_stop_in_the_last_batches_still_ends_the_run(opened):
+    run = opened("last")
+    validate = Scores(meanwhile=lambda call: call == 2 and os.kill(os.getpid(), signal.SIGTERM))
+    engine = engine_of(run, validate)
+    with pytest.raises(Stopped):
+        engine.run_epochs()
+    finished = engine_of(run, Scores((0.9,)), resume=True)
+    assert finished.run_epochs()["map"] == 0.9 and finished.is_finished
+
+
+def test_a_second_request_is_the_systems():
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_skipped_image_is_named_once_and_remembered(opened, caplog):
+    run = opened("skipped")
+    with caplog.at_level(logging.WARNING, "gluon_bof"):
+        engine_of(run, Scores(), broken=("a.jpg: torn",)).run_epochs()
+    assert caplog.text.count("a.jpg: torn (1 so far)") == 1
+    meta, _ = read_checkpoint(run.checkpoint_paths()[-1])
+    assert meta["skipped"] == ["a.jpg: torn"]
+
+
+def test_weights_alone_begin_at_the_epoch_that_is_given(opened):
+    run = opened("late")
+    engine = engine_of(run, Scores(), Yolo3Options(**{**vars(OPTIONS), "start_epoch": 3}))
+    assert engine.iteration == 3 * BATCHES
+    engine.run_epochs()
+    assert [row["epoch"] for row in table(run, "metrics")] == ["3"]
+
+
+def test_the_saver_keeps_as_many_checkpoints_as_it_is_told(opened):
+    run = opened("kept")
+    engine = engine_of(run, Scores())
+    saver = Saver(run, OPTIONS, engine.saver.network, engine.saver.trainer)
+    for iteration in (3, 6, 9):
+        saver.save(iteration, {"epoch": iteration})
+    assert run.checkpoint_paths() == [run.checkpoint(6), run.checkpoint(9)]
+    assert [read_checkpoint(path)[0]["epoch"] for path in run.checkpoint_paths()] == [6, 9]
