@@ -278,7 +278,7 @@ def test_bad_arguments_are_refused_on_one_line(run, images, tmp_path, capsys):
     assert "--short 100" in refused(capsys, run, image, *out, "--short", "100")
     assert "--nms 0.0" in refused(capsys, run, image, *out, "--nms", "0")
     assert "GPU 99 was asked for" in refused(capsys, run, image, *out, "--device", "gpu:99")
-    assert "none.params: no such weights" in refused(capsys, tmp_path / "none.params", image, *out)
+    assert "none.params: there are no such weights" in refused(capsys, tmp_path / "none.params", image, *out)
     assert "notes.txt: not an image" in refused(capsys, run, images / "notes.txt", *out)
     assert not [path for path in (tmp_path / "out").iterdir() if not path.name.startswith(("detections.", "images."))]
 
