@@ -64,7 +64,7 @@ def voc_folder(images, count, validation=1):
 
 def _write_enlarged(record, path, seed):
     """Write the image enlarged and with a photograph's grain -> (scale, (height, width))."""
-    image = cv2.cvtColor(read_image(record.path), cv2.COLOR_RGB2BGR)
+    image = cv2.cvtColor(read_image(record.path, record.orientation), cv2.COLOR_RGB2BGR)
     image = cv2.resize(image, None, fx=ENLARGEMENT, fy=ENLARGEMENT, interpolation=cv2.INTER_CUBIC)
     grain = np.random.default_rng(seed).normal(0, GRAIN, image.shape)
     _write_jpeg(path, (image + grain).clip(0, 255).astype(np.uint8))
@@ -73,7 +73,7 @@ def _write_enlarged(record, path, seed):
 
 def _copy(record, path, _):
     """Write the image's own file, if it is a JPEG that nobody turns by its EXIF header -> (scale, (height, width))."""
-    image = cv2.cvtColor(read_image(record.path), cv2.COLOR_RGB2BGR)
+    image = cv2.cvtColor(read_image(record.path, record.orientation), cv2.COLOR_RGB2BGR)
     with open(record.path, "rb") as file:
         data = file.read()
     if data[:2] == b"\xff\xd8" and np.array_equal(cv2.imread(record.path), image):

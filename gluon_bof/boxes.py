@@ -20,7 +20,8 @@ TRUTH_COLUMNS = 6
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One image and its ground truth, as a reader found it. `source` is the file that holds the annotation."""
+    """One image and its ground truth, as a reader found it. `source` is the file that holds the annotation; width, height
+    and boxes are those of the image turned by `orientation`."""
 
     path: str
     source: str
@@ -31,6 +32,7 @@ class Record:
     classes: np.ndarray
     difficult: np.ndarray
     crowd: np.ndarray
+    orientation: int = 1  # what the stored image is turned by: EXIF's values, 1 is not at all; see data.images
 
     def truth(self):
         """Ground truth to train on, (M, 6) float32 with mix weight 1; crowds are left out."""
@@ -49,18 +51,53 @@ class Fault(NamedTuple):
     message: str
 
 
+class Origin(NamedTuple):
+    """Whether a set's pixels count from 0 or 1, and what speaks for it: of so many files, those with a box that begins at 0
+    (left or top), and those of which the foremost begins at 1."""
+
+    value: int
+    from_zero: int
+    from_one: int
+    files: int
+
+    def __str__(self):
+        return (f"pixels count from {self.value}: of {self.files} files, {self.from_zero} have a box that begins at 0 and "
+                f"{self.from_one} one that begins at 1")
+
+
 @dataclass
 class DetectionSet:
-    """Images with boxes of named classes. `faults` are those that were skipped while reading."""
+    """Images with boxes of named classes. `faults` are those that were skipped while reading; `remarks` are told, but nothing
+    is left out for them; `unannotated` are paths of images without an annotation file."""
 
     name: str
     classes: tuple
     records: list
     faults: list = field(default_factory=list)
     annotation_file: str | None = None  # COCO's JSON, for pycocotools
+    remarks: list = field(default_factory=list)
+    unannotated: list = field(default_factory=list)
+    negatives_of_unannotated: bool = False  # whether those are among the records
+    origin: Origin | None = None  # of VOC's layout
 
     def __len__(self):
         return len(self.records)
+
+    @property
+    def turned(self):
+        """Number of images that are turned because their EXIF tag says so."""
+        return sum(record.orientation != 1 for record in self.records)
+
+    def notes(self):
+        """What is to know of the set, as sentences."""
+        notes = [str(self.origin)] if self.origin else []
+        if self.turned:
+            notes.append(f"{self.turned} images are turned upright, as their EXIF orientation says")
+        if self.unannotated:
+            what = "trained on as negatives" if self.negatives_of_unannotated else \
+                "left out; with --unannotated negative they are negatives"
+            notes.append(f"{len(self.unannotated)} images have no annotation file: {what}")
+        return notes
 
 
 class Detections(NamedTuple):

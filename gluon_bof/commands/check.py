@@ -37,6 +37,7 @@ def build_parser() -> Parser:
 def _summary(report):
     whole = asdict(report)
     counts = whole.pop("boxes_per_image")
-    return dict(whole, boxes=report.boxes, most_boxes_in_an_image=max(counts),
+    whole["unannotated"] = len(report.unannotated)
+    return dict(whole, boxes=report.boxes, in_both_parts=len(report.in_both_parts), most_boxes_in_an_image=max(counts),
                 duplicates=sum(len(group) - 1 for group in report.duplicates),
                 faults=len(report.faults), faults_by_kind=dict(Counter(fault.kind for fault in report.faults)))

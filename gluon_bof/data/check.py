@@ -1,8 +1,12 @@
 """Reads a whole set, decodes every image, and reports what is in it and what is wrong."""
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import re
 import sys
+import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,14 +15,16 @@ import numpy as np
 from tqdm import tqdm
 
 from gluon_bof.boxes import Fault, area
+from gluon_bof.data.faults import require_boxes
 from gluon_bof.data.images import read_image
 from gluon_bof.data.sets import open_set
-from gluon_bof.data.voc import declared_size
 from gluon_bof.errors import UserError
 
 ROLES = ("train", "val")
 SMALL, MEDIUM = 32 ** 2, 96 ** 2  # COCO's bounds, in square pixels
 DECODING_THREADS = 4  # OpenCV lets go of Python's lock, and disks answer better in parallel
+# what libjpeg says of pixels that it made up; bytes too many ("extraneous") harm none
+LOST_PIXELS = re.compile(rb"(?:Corrupt JPEG data: (?!\d+ extraneous)|Premature end of JPEG|Inconsistent progression)[^\n]*")
 
 
 @dataclass
@@ -36,7 +42,12 @@ class Report:
     crowd: int = 0
     smallest_image: tuple | None = None  # width, height
     largest_image: tuple | None = None
+    turned: int = 0  # images that are turned upright because their EXIF tag says so
+    unannotated: list = field(default_factory=list)  # paths of images without an annotation file
+    origin: dict | None = None  # of VOC's layout: whether pixels count from 0 or 1, and what speaks for it
     duplicates: list = field(default_factory=list)  # groups of paths whose files hold the same bytes
+    in_both_parts: list = field(default_factory=list)  # pairs of paths of the same bytes, one of each part
+    notes: list = field(default_factory=list)  # what is to know, as sentences
     faults: list = field(default_factory=list)
 
     @property
@@ -54,7 +65,7 @@ def check_set(dataset, root=None, classes=None, split=None, progress=True):
     sets, errors = {}, []
     for part in (split,) if split else ROLES:
         try:
-            sets[part] = open_set(dataset, root, "train" if split else part, classes, "skip", split)
+            sets[part] = open_set(dataset, root, "train" if split else part, classes, "list", split)
             classes = sets[part].classes
         except UserError as error:
             errors.append(error)
@@ -64,12 +75,37 @@ def check_set(dataset, root=None, classes=None, split=None, progress=True):
     report.faults = [Fault(str(error.path or dataset), "unreadable part", error.problem) for error in errors]
     for part, found in sets.items():
         report.images[part] = len(found)
-        report.faults += found.faults
+        report.faults += found.faults + found.remarks
+        report.turned += found.turned
+        report.unannotated += found.unannotated
+        report.origin = found.origin._asdict() if found.origin else None
+        report.notes += [note if note == str(found.origin) else f"{part}: {note}" for note in found.notes()]
+    report.notes = list(dict.fromkeys(report.notes))
     records = [record for found in sets.values() for record in found.records]
     _count_boxes(report, records)
-    _decode_all(report, records, progress)
+    paths_of = _decode_all(report, records, progress)
+    _compare_parts(report, sets, paths_of)
     report.faults = list(dict.fromkeys(report.faults))
     return report
+
+
+def _compare_parts(report, sets, paths_of):
+    """No box to train on; images that train and validate. paths_of: {digest: paths}."""
+    if "train" in sets:
+        try:
+            require_boxes(sets["train"].records, report.dataset)
+        except UserError as error:
+            report.faults.append(Fault(report.dataset, "no box", error.problem))
+    if set(sets) != set(ROLES):
+        return
+    source_of, validating = ({os.path.realpath(record.path): record for record in sets[part].records} for part in ROLES)
+    report.faults += [Fault(record.source, "in both parts", f"{record.path} trains and validates")
+                      for place, record in validating.items() if place in source_of]
+    for paths in paths_of.values():
+        places = {os.path.realpath(path): path for path in paths}
+        trains = [path for place, path in places.items() if place in source_of and place not in validating]
+        validates = [path for place, path in places.items() if place in validating and place not in source_of]
+        report.in_both_parts += [(trains[0], path) for path in validates if trains]
 
 
 def format_report(report):
@@ -91,6 +127,10 @@ def format_report(report):
         lines.append("  from {} x {} to {} x {} pixels".format(*report.smallest_image, *report.largest_image))
     lines.append(f"  with the same bytes as another: {sum(len(group) - 1 for group in report.duplicates)}")
     lines += [f"    {' = '.join(group)}" for group in report.duplicates]
+    if report.in_both_parts:
+        lines.append(f"  that validate and have the same bytes as one that trains: {len(report.in_both_parts)}")
+        lines += [f"    {' = '.join(pair)}" for pair in report.in_both_parts]
+    lines += [f"  {note}" for note in report.notes]
     return "\n".join(lines + _fault_lines(report.faults))
 
 
@@ -110,35 +150,81 @@ def _count_boxes(report, records):
 
 
 def _decode_all(report, records, progress):
-    """Faults of images that only decoding finds, the range of sizes, and files with the same bytes."""
-    paths_of = {}
-    seen_sizes = []
-    with ThreadPoolExecutor(DECODING_THREADS) as pool:
-        looked_at = tqdm(pool.map(_look_at, records), total=len(records), desc="decoding", unit="image",
-                         disable=not progress, file=sys.stderr)
-        for record, (size, digest, faults) in zip(records, looked_at):
+    """Faults of images that only decoding finds, the range of sizes, and files with the same bytes. Returns {digest: paths}."""
+    paths_of, seen_sizes, suspects = {}, [], []
+    with _heard() as said, ThreadPoolExecutor(DECODING_THREADS) as pool:
+        looked_at = tqdm(pool.map(lambda record: _look_at(record, said), records), total=len(records), desc="decoding",
+                         unit="image", disable=not progress, file=said.aloud)
+        for (size, digest, faults, is_suspect), record in zip(looked_at, records):
             report.faults += faults
+            if is_suspect:
+                suspects.append(record)
             if size:
                 seen_sizes.append(size)
                 paths_of.setdefault(digest, {})[record.path] = None
+        report.faults += [fault for record in suspects for fault in _damage(record, said)]
     if seen_sizes:
         report.smallest_image = min(seen_sizes, key=lambda size: size[0] * size[1])
         report.largest_image = max(seen_sizes, key=lambda size: size[0] * size[1])
     report.duplicates = [tuple(paths) for paths in paths_of.values() if len(paths) > 1]
+    return paths_of
 
 
-def _look_at(record):
-    """((width, height) or None, digest of the file or None, faults) of one image."""
+class _Heard:
+    """What decoders say on standard error, which names no file. aloud: the real standard error."""
+
+    def __init__(self, file, aloud):
+        self.file = file
+        self.aloud = aloud
+
+    def length(self):
+        """Bytes that were said so far."""
+        return os.fstat(self.file.fileno()).st_size
+
+    def since(self, start):
+        """What was said after so many bytes."""
+        return os.pread(self.file.fileno(), self.length() - start, start)
+
+
+@contextlib.contextmanager
+def _heard():
+    """A _Heard, while standard error's descriptor goes to a file."""
+    if sys.stderr:
+        sys.stderr.flush()
     try:
-        height, width = read_image(record.path).shape[:2]
+        kept = os.dup(2)
+    except OSError:  # closed by whoever started us
+        kept = os.open(os.devnull, os.O_WRONLY)
+    with tempfile.TemporaryFile("a+b") as file, os.fdopen(kept, "w", errors="backslashreplace") as aloud:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield _Heard(file, aloud)
+        finally:
+            os.dup2(kept, 2)
+
+
+def _look_at(record, said):
+    """((width, height) or None, digest of the file or None, faults, whether a decoder may have complained of it)."""
+    before = said.length()
+    try:
+        height, width = read_image(record.path, record.orientation).shape[:2]
     except UserError as error:
-        return None, None, [Fault(record.path, "broken image", error.problem)]
+        return None, None, [Fault(record.path, "broken image", error.problem)], False
     with open(record.path, "rb") as file:
         digest = hashlib.blake2b(file.read(), digest_size=16).digest()
-    stated = declared_size(record.source) if record.source.lower().endswith(".xml") else None
-    faults = [Fault(record.source, "wrong size", f"says {one[0]} x {one[1]}, but {record.path} has {width} x {height}")
-              for one in {stated or (width, height), (record.width, record.height)} if tuple(one) != (width, height)]
-    return (width, height), digest, faults
+    faults = []
+    if (width, height) != (record.width, record.height):
+        faults = [Fault(record.source, "wrong size", f"{record.path} says {record.width} x {record.height} in its header, is "
+                                                     f"{width} x {height}")]
+    return (width, height), digest, faults, said.length() > before  # of this image, or of one that was decoded meanwhile
+
+
+def _damage(record, said):
+    """Faults of an image that is decoded again, now alone."""
+    before = said.length()
+    read_image(record.path)
+    lost = LOST_PIXELS.search(said.since(before))
+    return [Fault(record.path, "damaged image", f"pixels are lost: {lost.group().decode(errors='replace')}")] if lost else []
 
 
 def _fault_lines(faults):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from gluon_bof.data.images import ENDINGS, read_image
+from gluon_bof.data.images import ENDINGS, decode_image, read_image
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import GREY, View, best_interpolation, render
@@ -36,12 +36,14 @@ HEADER = struct.Struct("<IfQQ")  # number of labels if above 0, label, id, secon
 
 
 class Sample(NamedTuple):
-    """One image: a file's path, or a place in a RecordIO file; the part of it, or None; its class."""
+    """One image: a file's path, or a place in a RecordIO file; the part of it, or None; its class; what it is turned by
+    (None: as its own EXIF tag says)."""
 
     path: str
     class_id: int
     place: int = -1  # byte at which a record begins
     window: tuple | None = None  # left, top, width, height
+    orientation: int | None = None
 
 
 @dataclass
@@ -103,7 +105,7 @@ def _from_objects(dataset):
                                      record.classes[~(record.crowd | record.difficult)]):
                 window = _window_around(box, record.width, record.height)
                 if min(window[2:]) >= SHORTEST_SIDE:
-                    samples.append(Sample(record.path, int(class_id), window=window))
+                    samples.append(Sample(record.path, int(class_id), window=window, orientation=record.orientation))
         sets.append(_not_empty(ClassificationSet(found.name, found.classes, samples), dataset, role))
     return tuple(sets)
 
@@ -174,12 +176,12 @@ def read_record(path, place):
 def read_sample(sample):
     """The sample's image, (H, W, 3) uint8. Raises UserError as `read_image` does."""
     if sample.place >= 0:
-        image = cv2.imdecode(np.frombuffer(read_record(sample.path, sample.place), np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise UserError(f"the record at byte {sample.place} holds no image that can be decoded", sample.path,
-                            "make the file again with MXNet's im2rec.py")
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    image = read_image(sample.path)
+        try:
+            return decode_image(read_record(sample.path, sample.place), sample.orientation)
+        except ValueError as error:
+            raise UserError(f"the record at byte {sample.place} holds no image that can be decoded ({error})", sample.path,
+                            "make the file again with MXNet's im2rec.py") from None
+    image = read_image(sample.path, sample.orientation)
     if sample.window:
         left, top, width, height = sample.window
         image = image[top:top + height, left:left + width]

@@ -7,19 +7,34 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from typing import NamedTuple
 
 import numpy as np
 
 from gluon_bof.boxes import DetectionSet, Fault, Record
-from gluon_bof.data.faults import FaultPolicy, fit_box
-from gluon_bof.data.images import finite_number, image_size, unique_names
+from gluon_bof.data.faults import (
+    FaultPolicy,
+    fit_box,
+    is_normalised,
+    larger_frame,
+    remark_repeated_boxes,
+    remark_repeated_files,
+    report_normalised,
+    report_wrong_size,
+)
+from gluon_bof.data.headers import read_headers
+from gluon_bof.data.images import AS_STORED, check_header, finite_number, settle, stated_size, unique_names
 from gluon_bof.errors import UserError
 
 TRAIN2017_IMAGES = 118287
+MOST_NAMES = 40  # of images that have one id, in one line
 
 _KEYS = ("images", "annotations", "categories")
 _OTHER_TASKS = ("captions_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")  # lie beside COCO's instances
 _LAYOUT = "a COCO set has annotations/*train*.json and *val*.json, train.json or train/_annotations.coco.json"
+_ROLE_WORDS = {"train": ("train", "training", "trainset"), "val": ("val", "valid", "validation", "validate", "valset"),
+               "test": ("test", "testing", "testset", "testdev")}
 _category_ids = {}  # JSON file -> {class name: category id}, of the sets that were loaded
 
 
@@ -29,8 +44,9 @@ def load_coco(root_or_json, role, classes=None, on_bad_sample="error", split=Non
     root_or_json: the set's folder, or the JSON itself. role: "train" or "val". split: the JSON's name, with or
     without .json, instead of the role's. classes: names in the order of their ids; default: the JSON's categories in
     the order of theirs. skip_empty: leave out images without a box to train on. Boxes are x, y, x + w, y + h cut to
-    the image; boxes with `ignore` and those whose `area` is 0 are left out, as in GluonCV. on_bad_sample: "error"
-    raises at the first fault, "skip" drops the box or the image and lists it in `faults`.
+    the image; boxes with `ignore` are left out, as in GluonCV. `area` counts for nothing here: a box is a box, whatever
+    its exporter thought of the outline. on_bad_sample: "error" raises at the first fault, "skip" drops the box or the
+    image and lists it in `faults`.
     Raises UserError for a missing root or JSON, an empty one, and faults."""
     if role not in ("train", "val"):
         raise ValueError(f"role is train or val, not {role!r}")
@@ -46,19 +62,22 @@ def load_coco(root_or_json, role, classes=None, on_bad_sample="error", split=Non
                         "fix --classes")
     if len(content["images"]) == TRAIN2017_IMAGES:
         faults = _TolerantOfBoxes(on_bad_sample)
-    finder = _ImageFinder(root_or_json, path)
-    images = _images(content["images"], finder, path, faults)
-    dropped = {entry["id"] for entry in content["images"] if _is_entry(entry) and entry["id"] not in images}
+    images, dropped = _images(content["images"], _ImageFinder(root_or_json, path), path, faults)
     class_of = {categories[class_name]: index for index, class_name in enumerate(names) if class_name in categories}
     boxes = _boxes(content["annotations"], images, dropped, class_of, set(categories.values()), path, faults)
     records = [_record(images[image_id], boxes.get(image_id, ()), path) for image_id in sorted(images, key=_id_order)]
     if skip_empty:
-        records = [record for record in records if (~record.crowd).any()]
+        records = without_empty(records)
     if not records:
         first = f"; the first: {faults.faults[0].path}: {faults.faults[0].message}" if faults.faults else ""
         raise UserError(f"none of its {len(content['images'])} images can be used{first}", path, "fix the data set")
     _category_ids[path] = categories
-    return DetectionSet(name, names, records, faults.faults, path)
+    return DetectionSet(name, names, records, faults.faults, path, faults.remarks)
+
+
+def without_empty(records):
+    """The records that have a box to train on."""
+    return [record for record in records if (~record.crowd).any()]
 
 
 def category_ids(detection_set):
@@ -67,13 +86,15 @@ def category_ids(detection_set):
     if path not in _category_ids:
         _category_ids[path] = _categories(_read_json(path)["categories"], path)
     known = _category_ids[path]
-    free = max(known.values()) + 1
+    free = max([number for number in known.values() if isinstance(number, int)], default=0) + 1
     return [known.get(name, free + number) for number, name in enumerate(detection_set.classes)]
 
 
-def is_coco(root):
-    """Whether a folder has COCO's layout."""
-    return any(_candidates(os.path.expanduser(root), role) for role in ("train", "val"))
+def is_coco(root, *splits):
+    """Whether a folder has COCO's layout: JSON of a role's or of these splits' names, or any in annotations/."""
+    root = os.path.expanduser(root)
+    return any(_candidates(root, role) for role in ("train", "val")) or bool(_json_files(os.path.join(root, "annotations"))) \
+        or any(_named(root, split) for split in splits)
 
 
 class _TolerantOfBoxes(FaultPolicy):
@@ -96,7 +117,7 @@ def _annotation_file(root, role, split):
     if not found:
         wanted = f"no annotations of split {split!r}" if split else f"no annotations for {role}"
         raise UserError(f"{wanted} (found: {_some([os.path.relpath(path, root) for path in _all_json(root)])})", root,
-                        _LAYOUT)
+                        f"{_LAYOUT}, or any that is named: --split, in training --train-split and --val-split")
     if len(found) > 1:
         raise UserError(f"several files may be meant for {split or role}: "
                         f"{_some([os.path.relpath(path, root) for path in found])}", root,
@@ -109,19 +130,30 @@ def _candidates(root, role):
     official = os.path.join(root, "annotations", f"instances_{role}2017.json")
     if os.path.isfile(official):
         return [official]
-    # what is called "test" validates only where nothing is called "val"
-    for wanted in (("train",),) if role == "train" else (("val",), ("test",)):
-        unwanted = {"train", "val", "test"} - set(wanted)
-        for folder in ("annotations", ""):
-            found = [path for path in _json_files(os.path.join(root, folder))
-                     if any(word in _stem(path) for word in wanted)
-                     and not any(word in _stem(path) for word in unwanted)]
-            if found:
-                return found
-        for folder in _folders(root):
-            if any(os.path.basename(folder).lower().startswith(word) for word in wanted) and _json_files(folder):
-                return _json_files(folder)
+    for roles_in in (_roles_of_words, _roles_of_letters):
+        # what is called "test" validates only where nothing is called "val"
+        for wanted in ("train",) if role == "train" else ("val", "test"):
+            for folder in ("annotations", ""):
+                found = [path for path in _json_files(os.path.join(root, folder)) if roles_in(_stem(path)) == {wanted}]
+                if found:
+                    return found
+            for folder in _folders(root):
+                name = os.path.basename(folder).lower()
+                if (name.startswith(wanted) or roles_in(name) == {wanted}) and _json_files(folder):
+                    return _json_files(folder)
     return []
+
+
+def _roles_of_words(name):
+    """The roles that are whole words of a name: none in "latest" and "oval", both in "trainval"."""
+    words = re.findall("[a-z]+", name)
+    roles = {role for role, meant in _ROLE_WORDS.items() if any(word in meant for word in words)}
+    return roles | ({"train", "val"} if "trainval" in words else set())
+
+
+def _roles_of_letters(name):
+    """The roles whose letters a name holds anywhere, as in "mytrain" and "minival"."""
+    return {role for role in _ROLE_WORDS if role in name}
 
 
 def _named(root, split):
@@ -156,13 +188,12 @@ def _some(names):
 def _read_json(path):
     """The JSON's content, its three lists checked to be lists."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            content = json.load(file)
+        content = load_json(path)
     except json.JSONDecodeError as error:
         raise UserError(f"not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}", path,
                         "fix or export the file again") from None
     except (ValueError, RecursionError) as error:
-        reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
+        reason = "not UTF-8 text, save it as UTF-8" if isinstance(error, UnicodeDecodeError) else error
         raise UserError(f"not valid JSON: {reason}", path, "fix or export the file again") from None
     if not isinstance(content, dict):
         raise UserError(f"holds a JSON {type(content).__name__} where COCO's layout has an object", path, _LAYOUT)
@@ -177,14 +208,24 @@ def _read_json(path):
     return content
 
 
+def load_json(path):
+    """What a JSON file holds, in UTF-8, UTF-16 or UTF-32, with or without a byte order mark. Raises OSError, ValueError and
+    RecursionError."""
+    with open(path, "rb") as file:
+        data = file.read()
+    text = data.decode(json.detect_encoding(data))
+    del data  # of COCO's own, half a gigabyte
+    return json.loads(text)
+
+
 def _categories(entries, path):
-    """{class name: category id} in the order of the ids."""
+    """{class name: category id} in the order of the ids; white space in a name is joined, as in VOC's."""
     pairs = []
     for entry in entries:
-        if not isinstance(entry, dict) or not _is_id(entry.get("id")) or not isinstance(entry.get("name"), str) \
+        if not isinstance(entry, dict) or as_id(entry.get("id")) is None or not isinstance(entry.get("name"), str) \
                 or not entry["name"].strip():
             raise UserError(f"category {_brief(entry)} has no id or no name", path, "fix 'categories'")
-        pairs.append((entry["id"], entry["name"].strip()))
+        pairs.append((as_id(entry["id"]), " ".join(entry["name"].split())))
     for place, what in ((0, "id"), (1, "name")):
         values = [pair[place] for pair in pairs]
         if len(set(values)) < len(values):
@@ -193,16 +234,15 @@ def _categories(entries, path):
     return {name: category_id for category_id, name in sorted(pairs, key=lambda pair: _id_order(pair[0]))}
 
 
-def _is_id(value):
-    return isinstance(value, (int, str)) and not isinstance(value, bool)
+def as_id(value):
+    """An id of the JSON, a whole number or text; 1.0 is 1. None for anything else."""
+    if type(value) in (int, str):  # not bool
+        return value
+    return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
 def _id_order(value):
     return isinstance(value, str), value
-
-
-def _is_entry(entry):
-    return isinstance(entry, dict) and _is_id(entry.get("id"))
 
 
 def _brief(entry):
@@ -222,8 +262,11 @@ class _ImageFinder:
         stem = _stem(json_path)
         splits = [stem, stem.rsplit("_", 1)[-1]]
         splits += [word for word in ("train", "valid", "val", "test") if word in stem]
-        folders = [beside, root] + [os.path.join(root, split) for split in splits]
-        folders += [os.path.join(root, "images")] + [os.path.join(root, "images", split) for split in splits]
+        # the split's own folders come first: another part may have an image of the same name
+        folders = [beside] if os.path.normpath(beside) != os.path.normpath(root) else []
+        folders += [os.path.join(root, *place, split) for place in ((), ("images",)) for split in splits]
+        folders += [root, os.path.join(root, "images")]
+        self.beside = beside
         self.root = root
         self.folders = list(dict.fromkeys(folders))
         self._names = {}
@@ -252,87 +295,158 @@ class _ImageFinder:
         return name in self._names[folder]
 
 
+class _Image(NamedTuple):
+    """An image of the JSON that can be used; frame: (width, height) that its boxes are fitted into."""
+
+    image_id: object
+    path: str
+    width: int
+    height: int
+    orientation: int
+    frame: tuple
+
+
 def _images(entries, finder, path, faults):
-    """{image id: (id, path, width, height)} of the images that are there."""
-    images = {}
-    for entry in entries:
-        if not _is_entry(entry) or not isinstance(entry.get("file_name"), str) or not entry["file_name"].strip():
-            faults.report(path, "malformed annotation", f"image {_brief(entry)} has no id or no file_name")
-            continue
-        if entry["id"] in images:
-            faults.report(path, "duplicate id", f"two images have the id {entry['id']!r}")
-            continue
-        file_name = entry["file_name"].strip().replace("\\", "/")
+    """({image id: _Image} of those that can be used, ids of those that cannot)."""
+    named = _named_images(entries, path, faults)
+    found = []
+    for image_id, file_name, entry in _unique_images(named, path, faults):
         image_path = finder.find(file_name, entry.get("coco_url"))
         if image_path is None:
-            faults.report(os.path.join(finder.folders[0], file_name), "missing image",
+            faults.report(os.path.join(finder.beside, file_name), "missing image",
                        f"the image does not exist, nor elsewhere below {finder.root}; it is listed in {path}")
-            continue
-        try:
-            width, height = _stated_size(entry) or image_size(image_path)
-        except UserError as error:
-            faults.report(image_path, "broken image", error.problem)
-            continue
-        images[entry["id"]] = (entry["id"], image_path, width, height)
-    return images
+        else:
+            found.append((image_id, image_path, stated_size(entry.get("width"), entry.get("height"))))
+    headers = read_headers([image_path for _, image_path, _ in found])
+    images = {}
+    for (image_id, image_path, stated), header in zip(found, headers):
+        image = _settled_image(image_id, image_path, stated, header, path, faults)
+        if image:
+            images[image_id] = image
+    remark_repeated_files(faults, path, [(f"id {image.image_id!r}", image.path) for image in images.values()])
+    return images, {image_id for image_id, _, _ in named if image_id not in images}
 
 
-def _stated_size(entry):
-    """(width, height) of the JSON if they are positive whole numbers, else None."""
-    size = entry.get("width"), entry.get("height")
-    return size if all(type(side) is int and side > 0 for side in size) else None
+def _named_images(entries, path, faults):
+    """[(id, file name, entry)] of the entries that have both."""
+    named = []
+    for entry in entries:
+        image_id = as_id(entry.get("id")) if isinstance(entry, dict) else None
+        file_name = entry.get("file_name") if image_id is not None else None
+        if not isinstance(file_name, str) or not file_name.strip():
+            faults.report(path, "malformed annotation", f"image {_brief(entry)} has no id (a whole number or text) or no "
+                                                        "file_name")
+        else:
+            named.append((image_id, file_name.strip().replace("\\", "/"), entry))
+    return named
+
+
+def _unique_images(named, path, faults):
+    """Those whose id is theirs alone: of an id that several have, nobody knows whose boxes are whose."""
+    names_of = {}
+    for image_id, file_name, _ in named:
+        names_of.setdefault(image_id, []).append(file_name)
+    for image_id, names in names_of.items():
+        if len(names) > 1:
+            faults.report(path, "duplicate id", f"{len(names)} images have the id {image_id!r}, so that none of them can be "
+                                                f"used: {', '.join(names[:MOST_NAMES])}"
+                                                + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""))
+    return [place for place in named if len(names_of[place[0]]) == 1]
+
+
+def _settled_image(image_id, image_path, stated, header, path, faults):
+    """_Image, or None if a fault takes it."""
+    try:
+        header = check_header(header, image_path)
+    except UserError as error:
+        faults.report(image_path, "broken image", error.problem)
+        return None
+    try:
+        orientation, size = settle(header, stated)
+        return _Image(image_id, image_path, *size, orientation, size)
+    except ValueError as error:
+        report_wrong_size(faults, path, image_path, error)
+        frame = larger_frame(header.size, stated)
+        return _Image(image_id, image_path, *header.size, AS_STORED, frame) if faults.keeps_images else None
 
 
 def _boxes(entries, images, dropped, class_of, known_categories, path, faults):
-    """{image id: [(corners, class, crowd), ...]} of the boxes that are worth keeping."""
-    boxes = {}
-    seen = set()
-    for entry in entries:
-        problem = _entry_problem(entry, seen, images, dropped, known_categories)
+    """{image id: [(corners, class, crowd), ...]} of the boxes that are worth keeping; images all of whose boxes lie in 0..1
+    are taken out of `images`."""
+    boxes, normalised = {}, {}
+    _report_ids(entries, path, faults)
+    for number, entry in enumerate(entries):
+        problem = _entry_problem(entry, number, images, dropped, known_categories)
         if problem:
             faults.report(path, *problem)
             continue
-        seen.add(entry["id"])
-        if entry["image_id"] in dropped or entry.get("ignore", 0) == 1:
+        image_id, category_id = as_id(entry["image_id"]), as_id(entry["category_id"])
+        if image_id in dropped:
             continue
-        who = f"annotation {entry['id']!r} (image {entry['image_id']!r})"
-        if entry["category_id"] not in class_of:
-            faults.report(path, "unknown class", f"{who}: category {entry['category_id']!r} is not among the "
+        who = f"{_who(entry, number)} (image {image_id!r})"
+        if category_id not in class_of:
+            faults.report(path, "unknown class", f"{who}: category {category_id!r} is not among the "
                                               f"{len(class_of)} classes given")
             continue
         try:
-            corners, crowd = _read_box(entry)
+            corners, crowd = read_box(entry)
+            ignored = read_flag(entry, "ignore")
         except ValueError as error:
             faults.report(path, "malformed annotation", f"{who}: {error}")
             continue
-        if corners is None:
+        if ignored:
             continue
-        corners, fault = fit_box(corners, *images[entry["image_id"]][2:], who)
+        frame = images[image_id].frame
+        if is_normalised(corners, *frame):
+            normalised[image_id] = normalised.get(image_id, 0) + 1
+            continue
+        corners, fault = fit_box(corners, *frame, who)
         if fault:
             faults.report(path, *fault)
         if corners is not None:
-            boxes.setdefault(entry["image_id"], []).append((corners, class_of[entry["category_id"]], crowd))
+            boxes.setdefault(image_id, []).append((corners, class_of[category_id], crowd))
+    for image_id, count in normalised.items():
+        whole = count + len(boxes.get(image_id, ()))
+        report_normalised(faults, path, count, whole, f" of image {image_id!r} ({os.path.basename(images[image_id].path)})")
+        if count == whole and not faults.keeps_images:
+            del images[image_id]
+    for image_id, of_image in boxes.items():
+        remark_repeated_boxes(faults, path, of_image, f" of image {image_id!r} ({os.path.basename(images[image_id].path)})")
     return boxes
 
 
-def _entry_problem(entry, seen, images, dropped, known_categories):
+def _report_ids(entries, path, faults):
+    """Annotations' ids are not needed; those that repeat or lack are told once."""
+    ids = [as_id(entry.get("id")) for entry in entries if isinstance(entry, dict)]
+    lacking = ids.count(None)
+    repeated = len(ids) - lacking - len(set(ids) - {None})
+    if lacking or repeated:
+        told = " and ".join(part for count, part in ((lacking, f"{lacking} annotations have no id"),
+                                                     (repeated, f"{repeated} have one that is there already")) if count)
+        faults.report(path, "duplicate id", f"of {len(ids)} annotations {told}; ids are not needed, no box is left out")
+
+
+def _entry_problem(entry, number, images, dropped, known_categories):
     """(kind, message) of what is wrong with an annotation's keys, or None."""
     if not isinstance(entry, dict):
         return "malformed annotation", f"annotation {_brief(entry)} is not an object"
-    for key in ("id", "image_id", "category_id"):
-        if not _is_id(entry.get(key)):
-            return "malformed annotation", f"annotation {_brief(entry)} wants {key!r}"
-    if entry["id"] in seen:
-        return "duplicate id", f"two annotations have the id {entry['id']!r}"
-    if entry["image_id"] not in images and entry["image_id"] not in dropped:
-        return "unknown image", f"annotation {entry['id']!r}: no image has the id {entry['image_id']!r}"
-    if entry["category_id"] not in known_categories:
-        return "unknown class", f"annotation {entry['id']!r}: no category has the id {entry['category_id']!r}"
+    for key in ("image_id", "category_id"):
+        if as_id(entry.get(key)) is None:
+            return "malformed annotation", f"annotation {_brief(entry)} wants {key!r}, a whole number or text"
+    image_id, category_id = as_id(entry["image_id"]), as_id(entry["category_id"])
+    if image_id not in images and image_id not in dropped:
+        return "unknown image", f"{_who(entry, number)}: no image has the id {image_id!r}"
+    if category_id not in known_categories:
+        return "unknown class", f"{_who(entry, number)}: no category has the id {category_id!r}"
     return None
 
 
-def _read_box(entry):
-    """(corners or None if the stated area is 0, crowd) of an annotation. Raises ValueError saying what is wrong."""
+def _who(entry, number):
+    return f"annotation {entry['id']!r}" if as_id(entry.get("id")) is not None else f"annotation number {number + 1}"
+
+
+def read_box(entry):
+    """(corners, crowd) of an annotation. Raises ValueError saying what is wrong."""
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
         raise ValueError(f"'bbox' is {_brief(box)}, not [x, y, width, height]")
@@ -344,14 +458,32 @@ def _read_box(entry):
         raise ValueError(f"'bbox' {_brief(box)}: {error}") from None
     if width < 0 or height < 0:
         raise ValueError(f"'bbox' {_brief(box)} has a negative width or height")
-    area = entry.get("area")
-    if width > 0 and height > 0 and isinstance(area, (int, float)) and not area > 0:
-        return None, False
-    return (x, y, x + width, y + height), bool(entry.get("iscrowd", 0))
+    return (x, y, x + width, y + height), read_flag(entry, "iscrowd")
+
+
+def read_area(entry):
+    """The stated area of an outline, in square pixels; that of the box where it cannot be right. The box has to be sound."""
+    try:
+        area = finite_number(entry.get("area"))
+    except ValueError:
+        area = 0.0
+    return area if area > 0 else float(entry["bbox"][2]) * float(entry["bbox"][3])
+
+
+def read_flag(entry, key):
+    """A flag of an annotation: a truth value, a number, or the text of either; False if it lacks. Raises ValueError."""
+    value = entry.get(key)
+    if value is None or value == "":
+        return False
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return value.strip().lower() == "true"
+    try:
+        return value if isinstance(value, bool) else finite_number(value) != 0
+    except ValueError:
+        raise ValueError(f"{key!r} is {_brief(value)}, neither 0 nor 1") from None
 
 
 def _record(image, boxes, path):
-    image_id, image_path, width, height = image
     corners, classes, crowd = zip(*boxes) if boxes else ((), (), ())
-    return Record(image_path, path, image_id, width, height, np.array(corners, np.float32).reshape(-1, 4),
-                  np.array(classes, np.int64), np.zeros(len(boxes), bool), np.array(crowd, bool))
+    return Record(image.path, path, image.image_id, image.width, image.height, np.array(corners, np.float32).reshape(-1, 4),
+                  np.array(classes, np.int64), np.zeros(len(boxes), bool), np.array(crowd, bool), image.orientation)

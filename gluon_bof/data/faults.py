@@ -1,27 +1,82 @@
 """What to do about something wrong in a data set: stop, or leave it out and remember."""
 from __future__ import annotations
 
+import os
+
 from gluon_bof.boxes import Fault
 from gluon_bof.errors import UserError
 
 SLACK = 1.0  # pixels by which a box may reach over the edge: sets differ in where they count from
+TINY = 8  # pixels; the boxes of smaller images may well lie in 0..1
 REMEDY = "fix it, leave it out with --on-bad-sample skip, or list all faults with: python -m gluon_bof check"
 
 
 class FaultPolicy:
-    """on_bad_sample "error": the first fault raises UserError; "skip": faults are collected."""
+    """on_bad_sample "error": the first fault raises UserError; "skip": faults are collected, and what they are about is left
+    out; "list": they are collected, and images that could be read stay, to be looked at."""
 
     def __init__(self, on_bad_sample):
-        if on_bad_sample not in ("error", "skip"):
+        if on_bad_sample not in ("error", "skip", "list"):
             raise ValueError(f"on_bad_sample is {on_bad_sample!r}, neither error nor skip")
-        self.skip = on_bad_sample == "skip"
+        self.skip = on_bad_sample != "error"
+        self.keeps_images = on_bad_sample == "list"
         self.faults = []
+        self.remarks = []
 
     def report(self, path, kind, message):
         """One fault. Raises UserError unless faults are skipped."""
         if not self.skip:
             raise UserError(f"{kind}: {message}", path, REMEDY)
         self.faults.append(Fault(str(path), kind, message))
+
+    def remark(self, path, kind, message):
+        """Something that is told and stops nobody."""
+        self.remarks.append(Fault(str(path), kind, message))
+
+
+def report_wrong_size(faults, path, image_path, size_error):
+    """An image that is not of the size that `path` states, in the same words everywhere."""
+    faults.report(path, "wrong size", f"{size_error}: {image_path}")
+
+
+def larger_frame(size, stated):
+    """(width, height) that boxes fit into, if one of the two sizes is right."""
+    return tuple(map(max, size, stated))
+
+
+def is_normalised(box, width, height):
+    """Whether corners (from 0, or from 1) lie in 0..1, where no box in pixels lies but in the tiniest image."""
+    return max(width, height) > TINY and 0 <= min(box) and max(box) <= 1 and box[0] < box[2] and box[1] < box[3]
+
+
+def report_normalised(faults, path, count, total, where):
+    """The boxes of one image that lie in 0..1."""
+    faults.report(path, "normalised", f"{count} of {total} boxes{where} lie in 0..1: they are to be in pixels")
+
+
+def remark_repeated_boxes(faults, path, boxes, where=""):
+    """boxes: [(corners, class, …)] of one image; the same one twice is told once an image."""
+    repeated = len(boxes) - len(set(boxes))
+    if repeated:
+        faults.remark(path, "duplicate box", f"{repeated} of {len(boxes)} boxes{where} are there already")
+
+
+def remark_repeated_files(faults, path, named):
+    """named: [(name of an entry, path of its image)]; a file that several have is told once."""
+    entries = {}
+    for name, image_path in named:
+        entries.setdefault(os.path.normpath(image_path), []).append(name)
+    for image_path, names in entries.items():
+        if len(names) > 1:
+            faults.remark(path, "same file twice", f"{image_path} is the image of {len(names)} entries: "
+                          f"{', '.join(map(str, names[:4]))}{', ...' if len(names) > 4 else ''}")
+
+
+def require_boxes(records, where):
+    """Raise UserError where there is no box to train on."""
+    if not any((~record.crowd).any() for record in records):
+        raise UserError(f"none of the {len(records)} images to train on has a box to train on (crowds are not)", where,
+                        "annotate the set, or choose another split")
 
 
 def fit_box(box, width, height, name):

@@ -1,49 +1,174 @@
-"""Reading images, and the small checks of names and numbers that the readers of sets share."""
+"""Reading images, turned as their records say, and the small checks of names and numbers that the readers of sets share.
+
+The one rule of orientation: an image is turned upright, as its EXIF tag says, where the annotation states the upright size, and
+where it states none or the tag leaves the size as it is. Where the annotation states the stored size, the image stays as it is
+stored; any other size is a fault. `settle` decides it once, at load; a record carries the decision to whoever reads the image.
+Images without annotations are turned upright.
+"""
 from __future__ import annotations
 
+import io
 import math
 
 import cv2
 import numpy as np
 
+from gluon_bof.data.headers import MAX_PIXELS, ORIENTATION, read_header, scan
 from gluon_bof.errors import UserError
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+AS_STORED = 1
+# what turns the stored image upright, for each value of EXIF's tag
+TURNS = {2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
+         5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1),
+         7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: np.rot90(a, 1)}
 
-_COLOUR_AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION  # boxes are in stored pixels
+_UNDONE_BY = {6: 8, 8: 6}  # the others undo themselves
+_COLOUR_AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _IMAGE_REMEDY = "replace the image, or start with --on-bad-sample skip"
+_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of them
 
 
-def read_image(path):
-    """Decode an image as it is stored: (H, W, 3) uint8, RGB; grey and CMYK ones too.
+def read_image(path, orientation=AS_STORED):
+    """Decode an image: (H, W, 3) uint8, RGB; grey, CMYK, palette, transparent and 16-bit ones too.
 
-    Raises UserError if the file is missing, empty, not an image or cut short."""
+    orientation: what to turn it by, EXIF's 1 to 8, as a record says; None: as the file itself says.
+    Raises UserError if the file is missing, empty, not an image, cut short, too large, or of floating-point pixels."""
     data = _read_bytes(path)
+    try:
+        return decode_image(data, orientation)
+    except ValueError as error:
+        raise UserError(str(error), path, _IMAGE_REMEDY) from None
+
+
+def read_upright(path):
+    """An image file as people see it: `read_image`, turned as the file's EXIF orientation says."""
+    return read_image(path, None)
+
+
+def decode_image(data, orientation=AS_STORED):
+    """The same of a file's bytes. Raises ValueError saying what is wrong with them."""
     if _is_cut_short(data):
-        raise UserError("the image is cut short", path, _IMAGE_REMEDY)
+        raise ValueError("the image is cut short")
+    header = _scanned(data)
+    if header and header.problem:
+        raise ValueError(header.problem)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _COLOUR_AS_STORED)
     except cv2.error:
         image = None
     if image is None:
-        raise UserError("not an image that can be decoded", path, _IMAGE_REMEDY)
-    return image
+        raise ValueError("not an image that can be decoded")
+    if header is None:
+        return image if orientation is None else turned(image, orientation)
+    wanted = header.orientation if orientation is None else orientation
+    if header.turns_itself:
+        if wanted == header.orientation:
+            return image
+        image = turned(image, _UNDONE_BY.get(header.orientation, header.orientation))
+    return turned(image, wanted)
+
+
+def _scanned(data):
+    try:
+        return scan(io.BytesIO(data))
+    except ValueError:  # OpenCV may know better
+        return None
+
+
+def turned(image, orientation):
+    """An image (H, W, ...), turned by an EXIF orientation, 1 to 8."""
+    turn = TURNS.get(orientation)
+    return np.ascontiguousarray(turn(image)) if turn else image
+
+
+def image_header(path):
+    """Header of an image file, pixels not decoded. Raises UserError for a file that cannot be trained on."""
+    try:
+        return check_header(read_header(path), path)
+    except (OSError, ValueError) as error:
+        return check_header(error, path)
+
+
+def check_header(header, path):
+    """A Header, or the exception that reading it raised -> the Header. Raises UserError."""
+    if isinstance(header, FileNotFoundError):
+        raise UserError("the image does not exist", path, _IMAGE_REMEDY)
+    if isinstance(header, Exception):
+        raise UserError("not an image: its header cannot be read", path, _IMAGE_REMEDY)
+    if min(header.size) < 1:
+        raise UserError("the image has no pixels", path, _IMAGE_REMEDY)
+    if header.problem:
+        raise UserError(header.problem, path, _IMAGE_REMEDY)
+    return header
 
 
 def image_size(path):
-    """(width, height) in stored pixels, from the header alone. Raises UserError as `read_image` does."""
-    from PIL import Image
+    """(width, height) in stored pixels, from the header alone. Raises UserError as `image_header` does."""
+    return image_header(path).size
 
+
+def stated_size(width, height):
+    """(width, height) that an annotation states, as numbers or text; None unless both are finite and above 0."""
     try:
-        with Image.open(path) as image:
-            size = image.size
-    except FileNotFoundError:
-        raise UserError("the image does not exist", path, _IMAGE_REMEDY) from None
-    except Exception:  # on junk, Pillow's parsers raise whatever came up, from SyntaxError to struct.error
-        raise UserError("not an image: its header cannot be read", path, _IMAGE_REMEDY) from None
-    if min(size) < 1:
-        raise UserError("the image has no pixels", path, _IMAGE_REMEDY)
-    return size
+        sides = tuple(map(finite_number, (width, height)))
+    except ValueError:
+        return None
+    return tuple(int(side) if side == int(side) else side for side in sides) if min(sides) > 0 else None
+
+
+def settle(header, stated):
+    """(orientation to turn by, (width, height) of the image so turned) by the rule above.
+
+    stated: (width, height), or None. Raises ValueError where the stated size is neither the upright nor the stored one."""
+    if stated is None or stated == header.upright_size:
+        return header.orientation, header.upright_size
+    if stated == header.size:
+        return AS_STORED, header.size
+    is_turned = "" if header.upright_size == header.size else " ({} x {} when turned upright)".format(*header.upright_size)
+    raise ValueError("stated {} x {}, is {} x {}".format(*stated, *header.size) + is_turned)
+
+
+def from_pillow(image):
+    """(H, W, 3) uint8 RGB of one of Pillow's images: the pixels that `read_upright` gives of its file.
+
+    Raises UserError for one that is cut short, or whose pixels have no fixed range."""
+    from PIL import ImageFile
+
+    path = getattr(image, "filename", None) or None
+    if image.width * image.height > MAX_PIXELS:
+        raise UserError(f"it has too many pixels: {image.width * image.height}, at most {MAX_PIXELS}", path, "make it smaller")
+    lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False  # GluonCV switches it on
+    try:
+        image.load()  # Pillow itself turns a TIFF here, and forgets its tag
+        orientation = image.getexif().get(ORIENTATION, AS_STORED)
+    except Exception as error:  # on damage, Pillow's decoders raise whatever came up
+        raise UserError(f"the image cannot be read ({error})", path, _IMAGE_REMEDY) from None
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+    return np.ascontiguousarray(turned(_pillow_pixels(image, path), orientation))
+
+
+def _pillow_pixels(image, path):
+    if image.mode in _SIXTEEN_BITS or (image.mode == "I" and image.format == "PNG"):
+        high = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
+        return high[:, :, None].repeat(3, axis=2)
+    if image.mode == "CMYK":
+        return _rgb_of_cmyk(np.asarray(image).astype(np.int32), image.format == "TIFF")
+    try:
+        if image.mode in ("F", "I"):
+            raise ValueError
+        return np.asarray(image.convert("RGB"))
+    except ValueError:
+        raise UserError(f"an image of Pillow's mode {image.mode} has no fixed range of values", path,
+                        "convert it to RGB with 8 bits") from None
+
+
+def _rgb_of_cmyk(inks, is_tiff):
+    """As OpenCV rounds it, for JPEG and for TIFF."""
+    light = 255 - inks[:, :, 3:]
+    rgb = light * (255 - inks[:, :, :3]) // 255 if is_tiff else light - (inks[:, :, :3] * light >> 8)
+    return rgb.astype(np.uint8)
 
 
 def _read_bytes(path):

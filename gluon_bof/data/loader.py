@@ -57,7 +57,7 @@ class TrainingImages(gluon.data.Dataset):
         for step in range(len(self.records)):
             record = self.records[(index + step) % len(self.records)]
             try:
-                return read_image(record.path), record.truth()
+                return read_image(record.path, record.orientation), record.truth()
             except UserError as error:
                 if self.on_bad_sample == "error":
                     raise
@@ -77,7 +77,7 @@ class ValidationImages(gluon.data.Dataset):
 
     def __getitem__(self, index):
         init_worker()
-        image = read_image(self.records[index].path)
+        image = read_image(self.records[index].path, self.records[index].orientation)
         return render(image, self.view(image.shape)), index
 
 

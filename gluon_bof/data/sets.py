@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from gluon_bof.data.coco import is_coco, load_coco
+from gluon_bof.data.coco import is_coco, load_coco, without_empty
 from gluon_bof.data.images import unique_names
 from gluon_bof.data.voc import is_voc, load_voc
 from gluon_bof.errors import UserError
@@ -13,17 +13,25 @@ DEFAULT_ROOTS = {"voc": os.path.join("~", ".mxnet", "datasets", "voc"),
                  "coco": os.path.join("~", ".mxnet", "datasets", "coco")}
 
 
-def open_set(dataset, root, role, classes=None, on_bad_sample="error", split=None):
+def open_set(dataset, root, role, classes=None, on_bad_sample="error", split=None, unannotated="skip", skip_empty=False):
     """Read one part of a set -> DetectionSet.
 
     dataset: "shapes" (made here), "voc" or "coco", or a folder, whose layout is then recognised by what lies in it.
-    root: folder of a named set; None: GluonCV's place for it. role: "train" or "val"; classes, on_bad_sample and
-    split as in `load_voc` and `load_coco`. Raises UserError for an unknown or missing set, and as the readers do."""
+    root: folder of a named set; None: GluonCV's place for it. role: "train" or "val"; classes, on_bad_sample, split and
+    unannotated as in `load_voc` and `load_coco`. skip_empty: leave out images without a box to train on. Raises UserError
+    for an unknown or missing set, and as the readers do."""
     if dataset == "shapes":
         return _open_shapes(root, role, classes, split)
-    layout, folder = _place(dataset, root)
-    read = {"voc": load_voc, "coco": load_coco}[layout]
-    return read(folder, role, classes=classes, on_bad_sample=on_bad_sample, split=split)
+    layout, folder = _place(dataset, root, split)
+    if layout == "voc":
+        found = load_voc(folder, role, classes=classes, on_bad_sample=on_bad_sample, split=split, unannotated=unannotated)
+    else:
+        found = load_coco(folder, role, classes=classes, on_bad_sample=on_bad_sample, split=split)
+    if skip_empty:
+        found.records = without_empty(found.records)
+        if not found.records:
+            raise UserError("no image has a box to train on", folder, "leave --skip-empty out, or annotate the set")
+    return found
 
 
 def class_names(text):
@@ -36,7 +44,7 @@ def class_names(text):
             raise UserError("the file names no class", text, "write one class name a line")
     else:
         names = text.split(",")
-    return unique_names([name.strip() for name in names if name.strip()])
+    return unique_names([" ".join(name.split()) for name in names if name.strip()])
 
 
 def _lines(path):
@@ -50,7 +58,7 @@ def _lines(path):
         raise UserError("not a text file of class names", path, "write one class name a line, in UTF-8") from None
 
 
-def _place(dataset, root):
+def _place(dataset, root, split=None):
     """(layout, folder) of a set. Raises UserError if there is no such set or folder."""
     if dataset in DEFAULT_ROOTS:
         folder = os.path.expanduser(root or DEFAULT_ROOTS[dataset])
@@ -65,7 +73,7 @@ def _place(dataset, root):
                                                            f"COCO's layout")
     if is_voc(folder):
         return "voc", folder
-    if is_coco(folder):
+    if is_coco(folder, *(split or "").split(",")):
         return "coco", folder
     raise UserError("neither of VOC's layout (Annotations/*.xml) nor of COCO's (annotations/*train*.json)", folder,
                     "point at the folder that holds the annotations")

@@ -6,22 +6,38 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import xml.etree.ElementTree as ElementTree
 from typing import NamedTuple
 
 import numpy as np
 
-from gluon_bof.boxes import DetectionSet, Record
-from gluon_bof.data.faults import FaultPolicy, fit_box
-from gluon_bof.data.images import ENDINGS, finite_number, image_size, unique_names
+from gluon_bof.boxes import DetectionSet, Origin, Record
+from gluon_bof.data.faults import (
+    TINY,
+    FaultPolicy,
+    fit_box,
+    is_normalised,
+    larger_frame,
+    remark_repeated_boxes,
+    remark_repeated_files,
+    report_normalised,
+    report_wrong_size,
+)
+from gluon_bof.data.headers import read_headers
+from gluon_bof.data.images import AS_STORED, ENDINGS, check_header, finite_number, settle, stated_size, unique_names
 from gluon_bof.errors import UserError
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
                "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
 HELD_OUT_EVERY = 5  # without split files, every fifth image validates
 
+UNANNOTATED = ("skip", "negative")
+
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _LAYOUT = "a VOC set has Annotations/*.xml and JPEGImages/, in the folder itself or in VOC2007, VOC2012, ... below it"
+_ENCODING = re.compile(rb"""^(?:\xef\xbb\xbf)?<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
+_SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "euc-cn": "gb18030", "shift_jis": "cp932", "euc-kr": "cp949"}
 _log = logging.getLogger("gluon_bof")
 _parsed = {}  # annotation file -> (its size and time, Annotation): the training and validation sets share one pass
 
@@ -55,6 +71,7 @@ class Folder:
         self.image_folder = parts.get("jpegimages") or parts.get("images")
         self.annotations = _files(self.annotation_folder, (".xml",))
         self.images = _files(self.image_folder, ENDINGS)
+        self.image_names = _names(self.image_folder)
         main = os.path.join(parts["imagesets"], "Main") if "imagesets" in parts else None
         self.splits = _files(main, (".txt",)) or _files(parts.get("imagesets"), (".txt",))
 
@@ -63,24 +80,36 @@ class Folder:
         return self.annotations.get(image_id) or os.path.join(self.annotation_folder, image_id + ".xml")
 
     def image_path(self, image_id, filename):
-        """Where the image is, found by its id, else by the annotation's <filename>; None if there is none."""
-        if image_id in self.images:
-            return self.images[image_id]
-        stem = os.path.splitext((filename or "").replace("\\", "/").rsplit("/", 1)[-1])[0]
-        return self.images.get(stem)
+        """Where the image is: the file that the annotation's <filename> names, else the one of the annotation's own name;
+        None if there is none. A name that belongs to another annotation was left behind by copying, and counts last."""
+        named = (filename or "").strip().replace("\\", "/")
+        last = named.rsplit("/", 1)[-1]
+        stem = os.path.splitext(last)[0]
+        if stem == image_id or stem not in self.annotations:
+            deep = os.path.join(self.image_folder, named)
+            if "/" in named and not named.startswith("/") and ".." not in named.split("/") and os.path.isfile(deep):
+                return deep
+            if last in self.image_names:
+                return self.image_names[last]
+        return self.images.get(image_id) or self.images.get(stem)
+
+    def unread_image(self, image_id):
+        """Name of a file that would be the image, if its ending were one of those that are read; None if there is none."""
+        return next((name for name in self.image_names if os.path.splitext(name)[0] == image_id), None)
 
 
-def load_voc(root, role, classes=None, on_bad_sample="error", split=None, name="voc", origin=None):
+def load_voc(root, role, classes=None, on_bad_sample="error", split=None, name="voc", origin=None, unannotated="skip"):
     """Read one part of a VOC-layout set -> DetectionSet.
 
     role: "train" (trainval of every year folder; train if there is no test part) or "val" (test, else val). Without
     split files every fifth image validates. split: comma-separated names of split files instead of the role's.
     classes: names in the order of their ids; default: those of all annotations of the root, sorted. origin: whether
-    pixels count from 0 or 1; default: 0 if any box of the root begins before 1. on_bad_sample: "error" raises at the
-    first fault, "skip" drops the box or the image and lists it in `faults`.
+    pixels count from 0 or 1; default: what the set's boxes say, see `_origin`. on_bad_sample: "error" raises at the
+    first fault, "skip" drops the box or the image and lists it in `faults`. unannotated: images without an annotation
+    file are left out ("skip") or are images without boxes ("negative").
     Raises UserError for a missing root or split, an empty one, and faults."""
-    if role not in ("train", "val"):
-        raise ValueError(f"role is train or val, not {role!r}")
+    if role not in ("train", "val") or unannotated not in UNANNOTATED:
+        raise ValueError(f"role is train or val, not {role!r}; unannotated is skip or negative, not {unannotated!r}")
     faults = FaultPolicy(on_bad_sample)
     names = unique_names(classes) if classes is not None else None
     folders = _open_folders(os.path.expanduser(root))
@@ -91,14 +120,19 @@ def load_voc(root, role, classes=None, on_bad_sample="error", split=None, name="
         if not found_names:
             raise UserError("no annotation names an object", root, "annotate it, or give --classes")
         names = found_names
-    origin = found_origin if origin is None else origin
+    if origin is not None:
+        found_origin = found_origin._replace(value=origin)
+    negatives = _without_annotation(members, role, split, unannotated)
+    if unannotated == "negative":
+        known = set(members)
+        members += [place for place in negatives if place not in known]
     class_ids = {class_name: index for index, class_name in enumerate(names)}
-    records = [record for folder, image_id in members
-               for record in [_read_record(folder, image_id, class_ids, origin, faults)] if record is not None]
+    records = _read_records(members, class_ids, found_origin.value, faults, unannotated)
     if not records:
         first = f"; the first: {faults.faults[0].path}: {faults.faults[0].message}" if faults.faults else ""
         raise UserError(f"none of its {len(members)} images can be used{first}", root, "fix the data set")
-    return DetectionSet(name, names, records, faults.faults)
+    return DetectionSet(name, names, records, faults.faults, None, faults.remarks,
+                        [folder.images[image_id] for folder, image_id in negatives], unannotated == "negative", found_origin)
 
 
 def is_voc(root):
@@ -150,11 +184,35 @@ def _files(folder, endings):
     if folder is None or not os.path.isdir(folder):
         return {}
     found = {}
-    for entry in os.scandir(folder):
-        stem, ending = os.path.splitext(entry.name)
-        if ending.lower() in endings and not entry.name.startswith("."):
-            found.setdefault(stem, []).append((endings.index(ending.lower()), entry.path))
+    for name, path in _names(folder).items():
+        stem, ending = os.path.splitext(name)
+        if ending.lower() in endings:
+            found.setdefault(stem, []).append((endings.index(ending.lower()), path))
     return {stem: min(paths)[1] for stem, paths in sorted(found.items())}
+
+
+def _names(folder):
+    """{name: path} of what lies in a folder and is not hidden."""
+    if folder is None or not os.path.isdir(folder):
+        return {}
+    return {entry.name: entry.path for entry in os.scandir(folder) if not entry.name.startswith(".")}
+
+
+def _without_annotation(members, role, split, unannotated):
+    """[(folder, image id)] of a part's images that no annotation is about. Without split files they are shared out as the
+    annotated ones are; where a split lists them, and they are not wanted, each is a fault of its own."""
+    folders = list(dict.fromkeys(folder for folder, _ in members))
+    found = []
+    for folder in folders:
+        if folder.splits or split:
+            listed = [image_id for other, image_id in members if other is folder]
+            found += [(folder, image_id) for image_id in listed if unannotated == "negative" and
+                      image_id not in folder.annotations and image_id in folder.images]
+        elif len(folder.images) > len(folder.annotations) or any(stem not in folder.annotations for stem in folder.images):
+            used = {folder.image_path(image_id, _annotation(path).filename) for image_id, path in folder.annotations.items()}
+            spare = [stem for stem, path in folder.images.items() if stem not in folder.annotations and path not in used]
+            found += [(folder, stem) for stem in _share(spare, role)]
+    return found
 
 
 def _members(folders, role, split):
@@ -235,7 +293,12 @@ def _role_ids(folder, role, tested):
 def _held_out(folder, role):
     _log.warning("%s has no ImageSets/Main: every %dth image validates, the others train",
                  folder.path, HELD_OUT_EVERY)
-    return [image_id for index, image_id in enumerate(sorted(folder.annotations))
+    return _share(folder.annotations, role)
+
+
+def _share(names, role):
+    """Every fifth name for validation, the others for training."""
+    return [name for index, name in enumerate(sorted(names))
             if (index % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == (role == "val")]
 
 
@@ -247,35 +310,53 @@ def _split_ids(folder, name):
             lines = [line.strip() for line in file]
     except UnicodeDecodeError:
         raise UserError("the split is not UTF-8 text", path, "list its images, one name a line") from None
-    return [image_id for line in lines if line for image_id in _line_ids(line, folder.annotations)]
+    return [image_id for line in lines if line for image_id in _line_ids(line, folder)]
 
 
-def _line_ids(line, annotations):
-    if line in annotations:
+def _line_ids(line, folder):
+    if line in folder.annotations:
         return [line]
-    stem, ending = os.path.splitext(line)
-    if ending.lower() in ENDINGS and stem in annotations:
-        return [stem]
-    image_id, _, flag = line.rpartition(" ")
-    if flag in ("-1", "0", "1") and image_id.strip():
-        return [] if flag == "-1" else [image_id.strip()]
-    return [line]
+    words = line.rsplit(None, 1)  # by a space or a tab
+    flag = words[1] if len(words) == 2 and words[1] in ("-1", "0", "1") else ""
+    if flag and _id_of(line, folder) == line:
+        return [] if flag == "-1" else [_id_of(words[0], folder)]
+    return [_id_of(line, folder)]
+
+
+def _id_of(name, folder):
+    """The name without the ending of an image, where that is an image's id."""
+    stem, ending = os.path.splitext(name)
+    known = ending.lower() in ENDINGS and (stem in folder.annotations or stem in folder.images)
+    return stem if known and name not in folder.annotations else name
 
 
 def _survey(folders):
-    """(class names sorted, origin) of all annotations, whatever split they are in."""
+    """(class names sorted, Origin) of all annotations, whatever split they are in."""
     names = set()
-    from_zero = False
+    firsts = []  # of each file, where its foremost box begins
     for folder in folders:
         for path in folder.annotations.values():
-            for item in _annotation(path).objects:
-                if item.problem is None:
-                    names.add(item.name)
-                    from_zero = from_zero or 0 <= min(item.corners[:2]) < 1
-    # VOC itself counts from 1; a stray 0 among its 40,000 boxes must not move all the others
+            annotation = _annotation(path)
+            sound = [item for item in annotation.objects if item.problem is None]
+            names.update(item.name for item in sound)
+            frame = annotation.size or (TINY + 1, TINY + 1)
+            begins = [min(item.corners[:2]) for item in sound if not is_normalised(item.corners, *frame)]
+            firsts.append(min((begin for begin in begins if begin >= 0), default=None))
+    # VOC itself counts from 1; stray zeros among its 40,000 boxes must not move all the others
     standard = tuple(sorted(names)) == VOC_CLASSES and all(
         os.path.basename(folder.path) in ("VOC2007", "VOC2012") for folder in folders)
-    return tuple(sorted(names)), 0 if from_zero and not standard else 1
+    return tuple(sorted(names)), _origin(firsts, standard)
+
+
+def _origin(firsts, standard):
+    """Origin of a set from where each of its files' foremost box begins (None: it says nothing).
+
+    A box at an image's edge begins at 0 in a set that counts from 0 and at 1 in VOC's own way, so those two are counted
+    against each other. One file alone moves no set of three or more."""
+    spoken = [first for first in firsts if first is not None]
+    zero, one = sum(first < 1 for first in spoken), sum(1 <= first < 2 for first in spoken)
+    from_zero = zero > one and (zero > 1 or len(firsts) <= 2) and not standard
+    return Origin(0 if from_zero else 1, zero, one, len(firsts))
 
 
 def _annotation(path):
@@ -301,22 +382,49 @@ def _parse(path):
         return Annotation(None, None, (), f"not well-formed XML ({error})" if data.strip() else "an empty file")
     if root.tag != "annotation":
         return Annotation(None, None, (), f"its outermost element is <{root.tag}>, not <annotation>")
-    return Annotation(root.findtext("filename"), _size(root), tuple(map(_object, root.findall("object"))))
+    objects = tuple(map(_object, root.findall("object")))
+    elsewhere = sum(1 for _ in root.iter("object")) - len(objects)
+    if elsewhere:
+        objects += (Object("", (), False, f"{elsewhere} <object> do not stand directly in <annotation>"),)
+    size = stated_size(root.findtext("size/width"), root.findtext("size/height"))
+    return Annotation(root.findtext("filename"), size, objects)
 
 
 def _element(data):
-    plain = data.replace(b"\0", b"")  # UTF-16 must not hide a declaration
+    _refuse_entities(data.replace(b"\0", b""))  # UTF-16 must not hide a declaration
+    try:
+        return ElementTree.fromstring(data)
+    except (ValueError, LookupError):  # an encoding that XML's parser does not know: GB2312, Shift-JIS, Big5, …
+        declared = _ENCODING.match(data)
+        if declared is None:
+            raise
+        return _decoded_element(data[declared.end():], declared.group(1).decode())
+    except ElementTree.ParseError as error:
+        if _ENCODING.match(data) is None and not data.startswith((b"\xff\xfe", b"\xfe\xff")) and not _is_utf8(data):
+            raise ValueError(f"{error}; it is not UTF-8 and declares no encoding: save it as UTF-8") from None
+        raise
+
+
+def _decoded_element(data, encoding):
+    try:
+        text = data.decode(_SUPERSETS.get(encoding.lower(), encoding))
+        _refuse_entities(text.encode("utf-8", "surrogatepass"))
+        return ElementTree.fromstring(text)
+    except (ValueError, LookupError):
+        raise ValueError(f"encoding {encoding}: save it as UTF-8") from None
+
+
+def _refuse_entities(plain):
     if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
         raise ValueError("it declares a document type or entities, which no annotation needs")
-    return ElementTree.fromstring(data)
 
 
-def _size(root):
+def _is_utf8(data):
     try:
-        size = tuple(int(finite_number(root.findtext("size/" + side))) for side in ("width", "height"))
-    except ValueError:
-        return None
-    return size if min(size) > 0 else None
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _object(element):
@@ -326,6 +434,9 @@ def _object(element):
     box = element.find("bndbox")
     if box is None:
         return Object(name, (), False, f"an object ({name}) has no <bndbox>")
+    for part in ("name", "bndbox"):
+        if len(element.findall(part)) > 1:
+            return Object(name, (), False, f"an object ({name}) has {len(element.findall(part))} <{part}>")
     corners = []
     for corner in _CORNERS:
         text = box.findtext(corner)
@@ -346,31 +457,93 @@ def _is_set(text):
         return (text or "").strip().lower() == "true"
 
 
-def _read_record(folder, image_id, class_ids, origin, faults):
-    """Record of one image, or None if a fault takes the whole image."""
+class _Place(NamedTuple):
+    """Where a member's annotation and image are; path: None if there is no image."""
+
+    folder: Folder
+    image_id: str
+    source: str
+    annotation: Annotation | None  # None: there is none, and none is needed
+    path: str | None
+
+
+def _read_records(members, class_ids, origin, faults, unannotated):
+    """Records of the (folder, image id) that can be used."""
+    places = [_place(folder, image_id, unannotated) for folder, image_id in members]
+    paths = list(dict.fromkeys(place.path for place in places if place.path))
+    headers = dict(zip(paths, read_headers(paths)))
+    records = [record for place in places for record in [_read_record(place, headers, class_ids, origin, faults)] if record]
+    if records:
+        remark_repeated_files(faults, members[0][0].annotation_folder, [(record.image_id, record.path) for record in records])
+    return records
+
+
+def _place(folder, image_id, unannotated):
     source = folder.annotation_path(image_id)
     if image_id not in folder.annotations:
-        faults.report(source, "missing annotation", f"the annotation of image {image_id!r} does not exist")
-        return None
+        path = folder.images.get(image_id) if unannotated == "negative" else None
+        nothing = Annotation(None, None, ()) if path else None
+        return _Place(folder, image_id, path or source, nothing, path)
     annotation = _annotation(source)
+    return _Place(folder, image_id, source, annotation, folder.image_path(image_id, annotation.filename))
+
+
+def _read_record(place, headers, class_ids, origin, faults):
+    """Record of one image, or None if a fault takes the whole image."""
+    source, annotation = place.source, place.annotation
+    if annotation is None:
+        spare = ", though its image does; with --unannotated negative it is a negative"
+        faults.report(source, "missing annotation", f"the annotation of image {place.image_id!r} does not exist"
+                      f"{spare if place.image_id in place.folder.images else ''}")
+        return None
     if annotation.problem:
         faults.report(source, "malformed annotation", annotation.problem)
         return None
-    path = folder.image_path(image_id, annotation.filename)
-    if path is None:
-        faults.report(os.path.join(folder.image_folder, image_id + ENDINGS[0]), "missing image",
-                   f"the image of {os.path.basename(source)} does not exist (nor with another ending)")
+    if place.path is None:
+        _report_missing(place, faults)
         return None
     try:
-        width, height = image_size(path)
+        header = check_header(headers[place.path], place.path)
     except UserError as error:
-        faults.report(path, "broken image", error.problem)
+        faults.report(place.path, "broken image", error.problem)
         return None
-    rows = [(corners, class_ids[item.name], item.difficult) for item in annotation.objects
-            for corners in [_corners(item, class_ids, origin, width, height, source, faults)] if corners is not None]
+    try:
+        orientation, (width, height) = settle(header, annotation.size)
+        frame = width, height
+    except ValueError as error:
+        report_wrong_size(faults, source, place.path, error)
+        if not faults.keeps_images:
+            return None
+        orientation, (width, height), frame = AS_STORED, header.size, larger_frame(header.size, annotation.size)
+    rows = _rows(annotation, class_ids, origin, frame, source, faults)
+    if rows is None:
+        return None
     corners, classes, difficult = zip(*rows) if rows else ((), (), ())
-    return Record(path, source, image_id, width, height, np.array(corners, np.float32).reshape(-1, 4),
-                  np.array(classes, np.int64), np.array(difficult, bool), np.zeros(len(rows), bool))
+    return Record(place.path, source, place.image_id, width, height, np.array(corners, np.float32).reshape(-1, 4),
+                  np.array(classes, np.int64), np.array(difficult, bool), np.zeros(len(rows), bool), orientation)
+
+
+def _report_missing(place, faults):
+    folder, unread = place.folder, place.folder.unread_image(place.image_id)
+    if unread:
+        what = f"{unread} is there, but the ending {os.path.splitext(unread)[1]} is not read ({' '.join(ENDINGS)} are)"
+    else:
+        what = f"the image of {os.path.basename(place.source)} does not exist (nor with another ending)"
+    faults.report(os.path.join(folder.image_folder, unread or place.image_id + ENDINGS[0]), "missing image", what)
+
+
+def _rows(annotation, class_ids, origin, frame, source, faults):
+    """[(corners, class, difficult)] of one annotation; None where all of its boxes lie in 0..1."""
+    sound = [item for item in annotation.objects if item.problem is None]
+    normalised = [item for item in sound if is_normalised(item.corners, *frame)]
+    if normalised:
+        report_normalised(faults, source, len(normalised), len(sound), "")
+        if len(normalised) == len(sound) and not faults.keeps_images:
+            return None
+    rows = [(corners, class_ids[item.name], item.difficult) for item in annotation.objects if item not in normalised
+            for corners in [_corners(item, class_ids, origin, *frame, source, faults)] if corners is not None]
+    remark_repeated_boxes(faults, source, rows)
+    return rows
 
 
 def _corners(item, class_ids, origin, width, height, source, faults):

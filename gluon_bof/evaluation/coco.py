@@ -9,8 +9,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from gluon_bof.data.coco import category_ids
-from gluon_bof.data.images import finite_number
+from gluon_bof.data.coco import as_id, category_ids, load_json, read_area, read_box
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 
@@ -100,24 +99,18 @@ def _from_json(detection_set):
     annotations = []
     for entry in _read_annotations(detection_set.annotation_file):
         try:
-            number, index = numbers[entry["image_id"]], classes[entry["category_id"]]
-            x, y, width, height = map(finite_number, entry["bbox"])
+            number, index = numbers[as_id(entry["image_id"])], classes[as_id(entry["category_id"])]
+            _, crowd = read_box(entry)
         except (KeyError, TypeError, ValueError):  # of another image or class, or malformed
             continue
-        if width < 0 or height < 0:
-            continue
-        area = entry.get("area")
-        if not isinstance(area, (int, float)):
-            area = width * height
-        annotations.append({"image_id": number, "category_id": index, "bbox": [x, y, width, height], "area": area,
-                            "iscrowd": int(bool(entry.get("iscrowd", 0)))})
+        annotations.append({"image_id": number, "category_id": index, "bbox": [float(side) for side in entry["bbox"]],
+                            "area": read_area(entry), "iscrowd": int(crowd)})
     return annotations
 
 
 def _read_annotations(path):
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            return json.load(file)["annotations"]
+        return load_json(path)["annotations"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"the annotations cannot be read any more ({reason})", path, "put the file back") from None

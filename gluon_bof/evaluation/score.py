@@ -6,7 +6,8 @@ from gluon_bof.evaluation.voc import mean_ap, voc_average_precision
 
 
 def score(detections, detection_set, metric="auto"):
-    """{"map": fraction, "metric": name, "per_class": {class: AP or None}} and for COCO its twelve numbers.
+    """{"map": fraction, "metric": name, "per_class": {class: AP or None}} and for COCO its twelve numbers. The mean is None,
+    as a class's number is, where no box is there to be found: none at all, or only difficult ones and crowds.
 
     metric: voc07 (11-point mAP@0.5), voc (all points), coco (AP@[.5:.95]), auto (coco for the set of that name)."""
     if metric == "auto":
@@ -14,12 +15,13 @@ def score(detections, detection_set, metric="auto"):
     if metric == "coco":
         numbers = coco_average_precision(detections, detection_set)
         per_class = numbers.pop("per_class")
-        return {"map": _fraction(numbers["AP"]) or 0.0, "metric": metric,
+        return {"map": _fraction(numbers["AP"]), "metric": metric,
                 "per_class": _named(detection_set.classes, per_class),
                 "coco": {name: _fraction(value) for name, value in numbers.items()}}
     ap = voc_average_precision(detections, detection_set.records, len(detection_set.classes),
                                eleven_point=metric == "voc07")
-    return {"map": mean_ap(ap), "metric": metric, "per_class": _named(detection_set.classes, ap)}
+    known = any(value == value for value in ap)
+    return {"map": mean_ap(ap) if known else None, "metric": metric, "per_class": _named(detection_set.classes, ap)}
 
 
 def _named(classes, values):

@@ -47,7 +47,7 @@ def mean_ap(ap):
 def per_class_table(ap, classes):
     """The classes' AP as aligned lines of plain text, "-" where there is none; mAP comes last."""
     rows = [(name, "-" if np.isnan(value) else f"{value:.4f}") for name, value in zip(classes, ap)]
-    rows.append(("mAP", f"{mean_ap(ap):.4f}"))
+    rows.append(("mAP", "-" if np.isnan(np.asarray(ap, np.float64)).all() else f"{mean_ap(ap):.4f}"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value:>6}" for name, value in rows)
 

@@ -4,23 +4,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gluon_bof.data.images import read_image
+from gluon_bof.data.images import from_pillow, read_upright
 from gluon_bof.data.sets import unique_names
 from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError, in_python
 from gluon_bof.inference.detector import Detector, load_detector
 from gluon_bof.weights.resolve import resolve
-
-ORIENTATION = 0x0112  # the EXIF tag
-# what turns the stored image upright, for each value of the tag
-TURNS = {2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-         5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1),
-         7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: np.rot90(a, 1)}
 
 
 class Prediction(NamedTuple):
@@ -43,15 +36,15 @@ class Model:
     @in_python()
     def predict(self, images: Any, score: float = 0.0) -> Any:
         """Prediction of an image, or a list of them for a list. An image is a path, an array (H, W, 3) uint8 RGB of any
-        size, or one of Pillow's; a file that says which side is up (EXIF) is turned first, and boxes are in the pixels of the
-        upright image.
+        size, or one of Pillow's; a file or an image of Pillow's that says which side is up (EXIF) is turned first, and boxes
+        are in the pixels of the upright image.
 
         score: detections below it are left out; by default there are all that `evaluate` counts. Raises UserError for a
-        file that is no whole image and for an array of another kind."""
+        file that is no whole image, for pixels without a fixed range (floats), and for an array of another kind."""
         if isinstance(images, (list, tuple)):
             return [self.predict(image, score) for image in images]
         if hasattr(images, "convert"):
-            images = np.asarray(images.convert("RGB"))
+            images = from_pillow(images)
         image = validate_image(images) if isinstance(images, np.ndarray) else read_upright(os.fspath(images))
         found = self.detector.detect([image])[0]
         kept = found.scores >= score
@@ -126,25 +119,6 @@ def _gpus(device):
     return gpus
 
 
-def read_upright(path):
-    """An image file as people see it: (H, W, 3) uint8 RGB, turned as its EXIF orientation says; grey, CMYK, 16-bit, palette
-    and transparent ones too. Raises UserError as `read_image` does."""
-    image = read_image(path)
-    turn = TURNS.get(_orientation(path))
-    return np.ascontiguousarray(turn(image)) if turn else image
-
-
-def _orientation(path):
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of very large images, of which only the header is read
-            with Image.open(path) as header:
-                # OpenCV turns TIFFs by itself
-                return 1 if header.format == "TIFF" else header.getexif().get(ORIENTATION, 1)
-    except Exception:  # on a damaged header Pillow raises whatever came up; the pixels have been read all the same
-        return 1
 
 
 def validate_image(image):

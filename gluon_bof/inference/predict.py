@@ -46,7 +46,7 @@ def predict_image(model, source, score, found):
     """Read, detect, draw, remember."""
     from PIL import Image
 
-    from gluon_bof.inference.model import read_upright
+    from gluon_bof.data.images import read_upright
     from gluon_bof.visualization.draw import draw_detections
 
     image = read_upright(source.path)

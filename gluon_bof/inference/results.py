@@ -16,23 +16,29 @@ CODECS = ((".mp4", "mp4v"), (".avi", "MJPG"))  # the second where this OpenCV ca
 
 
 class VideoFile:
-    """A video that appears whole, by `keep`, or not at all."""
+    """A video that appears whole, by `keep`, or not at all. Codecs want even sides: an odd one gets its last row or column
+    twice."""
 
     def __init__(self, path, rate, shape):
         import cv2
 
         stem = os.path.splitext(path)[0]
+        self.margin = shape[0] % 2, shape[1] % 2
+        size = shape[1] + self.margin[1], shape[0] + self.margin[0]
         for ending, codec in CODECS:
             self.path = stem + ending
             self.unfinished = f"{stem}.{os.getpid()}.part{ending}"
-            self.writer = cv2.VideoWriter(self.unfinished, cv2.VideoWriter_fourcc(*codec), rate, (shape[1], shape[0]))
+            self.writer = cv2.VideoWriter(self.unfinished, cv2.VideoWriter_fourcc(*codec), rate, size)
             if self.writer.isOpened():
                 return
         raise UserError("the video cannot be written", self.path, "choose another --out, with room")
 
     def write(self, image):
         """One frame (H, W, 3) uint8 RGB."""
-        self.writer.write(image[:, :, ::-1].copy())
+        import cv2
+
+        down, right = self.margin
+        self.writer.write(cv2.copyMakeBorder(image[:, :, ::-1], 0, down, 0, right, cv2.BORDER_REPLICATE))
 
     def keep(self):
         """Give the file its name."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.errors import UserError
 
-IMAGES = ENDINGS + (".tif", ".tiff", ".webp")
+IMAGES = ENDINGS
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 DRAWN_AS = {".jpg": ".jpg", ".jpeg": ".jpeg", ".png": ".png"}  # any other image is drawn into a .png
 

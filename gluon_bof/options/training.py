@@ -109,6 +109,10 @@ class DetectionOptions(TrainingOptions):
                             "annotations", "data", evaluates=True)
     on_bad_sample: str = flag("error", "what to do about broken images and faulty boxes: stop, or leave them out, "
                                        "count and name them", "data", choices=("error", "skip"), evaluates=True)
+    unannotated: str = flag("skip", "images without an annotation file (VOC's layout): leave them out, or train on them as "
+                                    "negatives", "data", choices=("skip", "negative"), evaluates=True)
+    skip_empty: bool = flag(False, "do not train on images without a box, as GluonCV on COCO; default: they are negatives",
+                            "data")
     train_split: str = flag("", "split(s) to train on, comma-separated; default: trainval", "data")
     val_split: str = flag("", "split(s) to validate on, comma-separated; default: test", "data", evaluates=True)
     mixup_loss: str = flag("weighted", "weigh each box by its image's mix ratio, or all by 1; global (Faster R-CNN, with "

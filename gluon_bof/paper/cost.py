@@ -41,7 +41,8 @@ class _Side:
         options = {} if job.training.options.gpus is None else {"gpus": job.training.options.gpus}
         found = resolve(job.run.last_weights, options)
         self.detector = open_detector(found)
-        self.images = [read_image(record.path) for record in validation_set(found.options).records[:count]]
+        self.images = [read_image(record.path, record.orientation)
+                       for record in validation_set(found.options).records[:count]]
         self.detector.detect(self.images)  # every shape is known from here on
         self.graph = exported_graph(self.detector)
 

@@ -16,7 +16,7 @@ import shutil
 import sys
 from typing import Any, Iterable
 
-from gluon_bof.errors import LOGGER, UserError, early_warnings
+from gluon_bof.errors import LOGGER, UserError, early_warnings, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.options.flags import as_dict, flag_name
 from gluon_bof.runs.config import CONFIG, read_options, write_classes, write_config
@@ -119,9 +119,9 @@ class Run(RunFolder):
         """Log lines go to standard error and log.txt, warnings of before the run too; metrics to TensorBoard if asked for."""
         LOGGER.setLevel(logging.INFO)
         LOGGER.propagate = False
-        to_file = logging.FileHandler(self.log, encoding="utf-8")
+        to_file = _LogFile(self.log, encoding="utf-8")
         for handler in (_AboveProgressBar(), to_file):
-            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+            handler.setFormatter(_Escaping("%(asctime)s %(message)s", "%H:%M:%S"))
             LOGGER.addHandler(handler)
         for record in early_warnings():
             to_file.handle(record)
@@ -179,6 +179,24 @@ class Run(RunFolder):
         for name in os.listdir(self.checkpoints):
             if name.endswith(".part"):
                 os.unlink(os.path.join(self.checkpoints, name))
+
+
+class _Escaping(logging.Formatter):
+    """Bytes of a file's name that are no UTF-8 become escapes."""
+
+    def format(self, record):
+        return super().format(record).encode("utf-8", "backslashreplace").decode()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that cannot be written, on a full disk, says so once; its lines still go to standard error."""
+
+    has_failed = False
+
+    def handleError(self, record):
+        if not self.has_failed:
+            self.has_failed = True  # before the warning, which comes here too
+            warn(f"{self.baseFilename}: the log cannot be written ({sys.exc_info()[1]})")
 
 
 class _AboveProgressBar(logging.Handler):

@@ -118,10 +118,10 @@ class Recorder:
                **{f"{name}_loss": value for name, value in means.items()},
                "images_per_second": losses.images / max(losses.seconds, 1e-9), "seconds": losses.seconds,
                "data_wait_seconds": losses.waiting, "memory_mb": memory_mb(),
-               **{column: metrics.get(key, "") for column, key in self.columns.items()}}
+               **{column: "" if metrics.get(key) is None else metrics[key] for column, key in self.columns.items()}}
         self.run.record("metrics", row)
         key, words = self.spoken
-        validated = f", {words} {metrics[key]:.4f}" if metrics else ""
+        validated = f", {words} {'-' if metrics[key] is None else format(metrics[key], '.4f')}" if metrics else ""
         LOGGER.info("epoch %d: %s, %.1f images/s, %.1f s (%.1f s waiting for data)%s", epoch, _spoken(means),
                     row["images_per_second"], losses.seconds, losses.waiting, validated)
 
@@ -213,12 +213,16 @@ class Engine:
                 return
             self.last = metrics
         self.recorder.epoch(self.epoch, self.losses, metrics)
-        if metrics.get("map", -1) > self.best["map"]:
-            self.best = {"map": metrics["map"], "epoch": self.epoch}
+        if metrics and self._is_best(metrics["map"]):
+            self.best = {"map": -1.0 if metrics["map"] is None else metrics["map"], "epoch": self.epoch}
             self.saver.best()
-        self.saver.after_epoch(self.epoch, metrics.get("map", 0))
+        self.saver.after_epoch(self.epoch, metrics.get("map") or 0)
         self.epoch, self.batch = self.epoch + 1, 0
         self.losses = EpochLosses(self.loss_names)
+
+    def _is_best(self, score):
+        """None: there was nothing to be found; then the newest is the best."""
+        return self.best["map"] < 0 if score is None else score > self.best["map"]
 
     def _save(self):
         self.saver.save(self.iteration, {"epoch": self.epoch, "batch": self.batch, "losses": self.losses.saved(),

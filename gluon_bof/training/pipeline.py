@@ -4,6 +4,8 @@ from __future__ import annotations
 from typing import Any, Iterable, Sequence
 
 from gluon_bof.backend import mx
+from gluon_bof.boxes import DetectionSet
+from gluon_bof.data.faults import require_boxes
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.devices import contexts, return_large_arrays
@@ -14,6 +16,8 @@ from gluon_bof.training.checkpoint import load_checkpoint
 from gluon_bof.training.optimizer import start_amp
 from gluon_bof.visualization.run_pages import draw_detections, draw_run, draw_training_batch
 from gluon_bof.weights.load import load_weights
+
+MOST_REMARKS = 10
 
 
 def start_devices(options: Any, run: Run) -> list:
@@ -31,15 +35,31 @@ def open_sets(options: Any, run: Run) -> list:
     sets = []
     for role, split in (("train", options.train_split), ("val", options.val_split)):
         found = open_set(options.dataset, options.dataset_root or None, role, classes, options.on_bad_sample,
-                         split or None)
-        for fault in found.faults:
-            LOGGER.warning("skipped: %s: %s", fault.path, fault.message)
+                         split or None, options.unannotated, options.skip_empty and role == "train")
+        if role == "train":
+            require_boxes(found.records, options.dataset_root or options.dataset)
+        log_faults(found, sets)
         LOGGER.info("%s: %d images, %d classes (%s), %d faults skipped", role, len(found), len(found.classes),
                     ", ".join(found.classes[:20]), len(found.faults))
         sets.append(found)
         classes = found.classes
     run.write_classes(classes)
     return sets
+
+
+def log_faults(found: DetectionSet, others: Iterable[DetectionSet] = ()) -> None:
+    """What was left out of a set, what else was found in it (the first of it; `check` lists all), and what is to know that
+    the other sets have not said."""
+    said = {note for other in others for note in other.notes() if note == str(other.origin)}
+    for fault in found.faults:
+        LOGGER.warning("skipped: %s: %s", fault.path, fault.message)
+    for remark in found.remarks[:MOST_REMARKS]:
+        LOGGER.warning("%s: %s: %s", remark.kind, remark.path, remark.message)
+    if len(found.remarks) > MOST_REMARKS:
+        LOGGER.warning("%d such warnings in all", len(found.remarks))
+    for note in found.notes():
+        if note not in said:
+            LOGGER.info("%s", note)
 
 
 def build_sampler(options: Any, images: int, size_interval: int = 1, aspects: Iterable[float] | None = None) -> BatchSampler:
@@ -81,7 +101,8 @@ def fit(engine: Any, run: Run, images: Any, sets: Sequence[Any], validation: Any
     if validation.detections is None:  # a finished run was resumed: there was nothing left to validate
         validation(detector)
     draw_detections(run, validation_set, validation.detections)
-    return {"run": run.folder, "map": metrics["map"], "metric": metrics["metric"], "best_map": engine.best["map"],
+    best = engine.best["map"] if engine.best["map"] >= 0 else None  # None: there was nothing to be found
+    return {"run": run.folder, "map": metrics["map"], "metric": metrics["metric"], "best_map": best,
             "epochs": engine.options.epochs, "iterations": engine.iteration, "seed": engine.options.seed,
             "skipped": len(engine.skipped) + sum(len(found.faults) for found in sets),
             "per_class": metrics["per_class"], "weights": run.last_weights, "images": draw_run(run)}

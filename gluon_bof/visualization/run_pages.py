@@ -75,7 +75,7 @@ def draw_detections(run, detection_set, detections, most=12, least_score=0.3):
     figure, axes = _page(2 * len(chosen), columns=6)
     for place, index in enumerate(chosen):
         record, found = detection_set.records[index], detections[index]
-        image = read_image(record.path)
+        image = read_image(record.path, record.orientation)
         for axis, title in zip(axes[2 * place:2 * place + 2], ("truth", "found")):
             axis.imshow(image)
             axis.set_title(f"{record.image_id}: {title}"[-40:], fontsize=7)

@@ -210,6 +210,12 @@ def torch_name(name):
     return f"{stem}.{OF_TORCH.get(part, part)}"
 
 
+def unprefixed(entries):
+    """({name: Entry}, {name: its name in the file}) of {torch name: Entry}, without prefixes of wrapped networks."""
+    whole_names = safetensors_format.without_prefix(entries, HEADS)
+    return {name: entries[whole] for name, whole in whole_names.items()}, whole_names
+
+
 def fitting_resnet(entries):
     """Which of RESNETS has the names and shapes of these {torch name: Entry}, but for the head; None: none.
 
@@ -220,7 +226,7 @@ def fitting_resnet(entries):
 
 
 def _import_resnet(path, target):
-    entries = safetensors_format.read_header(path)
+    entries, whole_names = unprefixed(safetensors_format.read_header(path))
     if target not in RESNETS:
         raise UserError(f"safetensors are imported into {', '.join(RESNETS)} only", path, "give one of them as --to")
     parameters = resnet_parameters(target)
@@ -232,8 +238,8 @@ def _import_resnet(path, target):
     # a head of other classes is left out
     names = {name: torch_name(name) for name, parameter in parameters.items()
              if torch_name(name) in entries and entries[torch_name(name)].shape == parameter.shape}
-    arrays = safetensors_format.read_arrays(path, names.values())
-    return Imported({name: arrays[other] for name, other in names.items()}, target, (),
+    arrays = safetensors_format.read_arrays(path, [whole_names[other] for other in names.values()])
+    return Imported({name: arrays[whole_names[other]] for name, other in names.items()}, target, (),
                     f"safetensors of {len(entries)} arrays")
 
 

@@ -44,8 +44,8 @@ def _params_contents(path):
 def _safetensors_contents(path):
     with _whole("safetensors", path):
         entries = safetensors_format.read_header(path)
-    from gluon_bof.weights.convert import Match, fitting_resnet
-    name = fitting_resnet(entries)
+    from gluon_bof.weights.convert import Match, fitting_resnet, unprefixed
+    name = fitting_resnet(unprefixed(entries)[0])
     return WeightsSummary("safetensors", [(key, entry.shape, entry.kind) for key, entry in entries.items()],
                     Match(name, None, ()) if name else None)
 

@@ -136,10 +136,15 @@ def test_the_filename_in_the_xml_finds_a_renamed_image(tmp_path):
     assert load_voc(str(tmp_path), "train").records[0].path.endswith("renamed.jpg")
 
 
-def test_the_real_size_counts(tmp_path):
-    write_set(tmp_path, {"a": xml(DOG, size=(7, 9))}, {"train": ["a"]})
-    record = load_voc(str(tmp_path), "train").records[0]
-    assert (record.width, record.height) == (WIDTH, HEIGHT) and declared_size(record.source) == (7, 9)
+def test_another_size_than_the_stated_one_is_a_fault_and_without_one_the_real_size_counts(tmp_path):
+    write_set(tmp_path, {"a": xml(DOG, size=(7, 9)), "b": xml(DOG, size=(0, 0))}, {"train": ["a", "b"]})
+    with pytest.raises(UserError, match="a.xml: wrong size: stated 7 x 9, is 100 x 80"):
+        load_voc(str(tmp_path), "train")
+    found = load_voc(str(tmp_path), "train", on_bad_sample="skip")
+    record = found.records[0]
+    assert ids(found) == ["b"] and [fault.kind for fault in found.faults] == ["wrong size"]
+    assert (record.width, record.height) == (WIDTH, HEIGHT) and declared_size(record.source) is None
+    assert declared_size(str(tmp_path / "Annotations" / "a.xml")) == (7, 9)
 
 
 def test_difficult_flags_of_all_kinds(tmp_path):

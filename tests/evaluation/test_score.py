@@ -27,3 +27,16 @@ def test_auto_is_cocos_for_coco_and_vocs_for_others():
     everything = Detections(BOXES, np.array([0, 1]), np.array([0.9, 0.8], np.float32))
     assert score([everything], one_image("coco"))["metric"] == "coco"
     assert score([everything], one_image("voc"))["metric"] == "voc07"
+
+
+@pytest.mark.parametrize("metric", ("voc07", "voc", "coco"))
+@pytest.mark.parametrize("kind", ("difficult", "crowd", "nothing"))
+def test_the_mean_of_nothing_is_null_and_not_0(metric, kind):
+    flags = {name: np.full(2, name == kind) for name in ("difficult", "crowd")}
+    record = Record("", "", 1, 200, 200, BOXES, np.array([0, 1]), **flags)
+    if kind == "nothing":
+        record = Record("", "", 1, 200, 200, np.zeros((0, 4), np.float32), np.zeros(0, int), np.zeros(0, bool), np.zeros(0, bool))
+    found_set = DetectionSet("own", ("cat", "dog", "cow"), [record])
+    everything = Detections(BOXES, np.array([0, 1]), np.array([0.9, 0.8], np.float32))
+    found = score([everything], found_set, metric)
+    assert found["map"] is None and set(found["per_class"].values()) == {None}

@@ -18,6 +18,7 @@ from gluon_bof.weights.formats.params import dumps
 from gluon_bof.weights.load import load_backbone, set_weights, structured_parameters
 from tests.weights import torch_resnets
 from tests.weights.darknet_files import BACKBONE_LAYERS, COCO_NAMES, HEADERS, VOC_NAMES, write_weights, write_zeros, yolov3
+from tests.weights.formats.test_safetensors import raw
 
 CLASSES = ("a", "b", "c")
 HEIGHT, WIDTH = 96, 128
@@ -327,3 +328,25 @@ def test_wild_shapes_fit_nothing_and_harm_nothing(name):
     for shape in ((), (0,), (1,), (7,), (1 << 60,), (3 << 60, 2), (3, 3)):
         fit = convert.fitting_network({**shapes, name: shape})
         assert fit is None or fit.differing
+
+
+def bfloat16_bytes(array):
+    return (np.ascontiguousarray(array, np.float32).view(np.uint32) >> 16).astype("<u2").tobytes()
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model.backbone."])
+def test_resnets_of_wrapped_networks_and_in_bfloat16_are_read(tmp_path, prefix):
+    state = torch_resnets.random_state(18)
+    save_file(state, tmp_path / "plain.safetensors")
+    plain = convert.import_weights(tmp_path / "plain.safetensors", "resnet18_v1b").arrays
+    header, data = {}, b""
+    for name, array in state.items():
+        if array.dtype == np.float32:
+            place = [len(data), len(data) + 2 * array.size]
+            header[prefix + name] = {"dtype": "BF16", "shape": array.shape, "data_offsets": place}
+            data += bfloat16_bytes(array)
+    (tmp_path / "wrapped.safetensors").write_bytes(raw(header, data))
+    wrapped = convert.import_weights(tmp_path / "wrapped.safetensors", "resnet18_v1b").arrays
+    assert wrapped.keys() == plain.keys()
+    for name, array in plain.items():
+        np.testing.assert_array_equal(wrapped[name].view(np.uint32), array.view(np.uint32) & 0xFFFF0000)

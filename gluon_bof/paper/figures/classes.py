@@ -1,20 +1,20 @@
 """Figures 8 and 9: AP of every class without and with the freebies, gains red and losses blue (paper, section 4)."""
 from __future__ import annotations
 
-from dataclasses import dataclass
 import json
 import math
 import os
+from dataclasses import dataclass
 
 import numpy as np
 
-from gluon_bof.weights.resolve import resolve
-from gluon_bof.paper.figures.request import FigureOptions, many
-from gluon_bof.options.families import by_name, family_of
-from gluon_bof.evaluation.validation import evaluate
 from gluon_bof.errors import UserError
-from gluon_bof.paper.figures.page import Drawn, new_figure, shorten, SMALL
+from gluon_bof.evaluation.validation import evaluate
+from gluon_bof.options.families import by_name, family_of
+from gluon_bof.paper.figures.page import SMALL, Drawn, new_figure, shorten
+from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import names_of
+from gluon_bof.weights.resolve import resolve
 
 GAIN, LOSS = "#D62728", "#1F77B4"  # the paper's caption: gains red, losses blue
 KEPT = "#C8C8C8"

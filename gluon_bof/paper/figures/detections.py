@@ -1,20 +1,20 @@
 """Figure 7: detections drawn on images."""
 from __future__ import annotations
 
-from dataclasses import dataclass
 import math
 import os
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
 
-from gluon_bof.paper.figures.request import FigureOptions, many
+from gluon_bof.data.images import read_image, read_upright
+from gluon_bof.errors import UserError
 from gluon_bof.evaluation.validation import validation_set
 from gluon_bof.options.flags import flag
-from gluon_bof.data.images import read_image
-from gluon_bof.errors import UserError
-from gluon_bof.paper.figures.page import COLOURS, draw_box, Drawn, label_boxes, new_figure, fit_labels, shorten, show_image, WIDTH
+from gluon_bof.paper.figures.page import COLOURS, WIDTH, Drawn, draw_box, fit_labels, label_boxes, new_figure, shorten, show_image
+from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import open_weights
 
 COLUMNS = 3
@@ -37,8 +37,9 @@ def draw(given):
     if not 0 <= given.threshold <= 1:
         raise UserError(f"--threshold {given.threshold} is outside [0, 1]", remedy="0.5 is usual")
     detector, options = open_weights(given.weights, given)
-    paths = given.images or spread([record.path for record in validation_set(options).records], given.count)
-    images = [read_image(path) for path in paths]
+    records = [] if given.images else spread(validation_set(options).records, given.count)
+    paths = given.images or [record.path for record in records]
+    images = [read_upright(path) for path in given.images] or [read_image(one.path, one.orientation) for one in records]
     found = [detector.detect([image])[0] for image in
              tqdm(images, desc="detecting", leave=False, file=sys.stderr, disable=not sys.stderr.isatty())]
     names = [os.path.basename(path) for path in paths]

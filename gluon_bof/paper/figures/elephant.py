@@ -1,24 +1,35 @@
 """Figure 5: the elephant in the room, for one or two weights (paper, section 3.1)."""
 from __future__ import annotations
 
-from dataclasses import dataclass
 import math
 import sys
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from gluon_bof.paper.figures.request import FigureOptions, many
-from gluon_bof.options.families import family_of
-from gluon_bof.options.flags import flag
 from gluon_bof.data.images import read_image
 from gluon_bof.errors import UserError
-from gluon_bof.paper.elephant import ANY_CLASS, paste, Slide, slide
-from gluon_bof.paper.figures.page import (draw_box, Drawn, GREEN, label_boxes, new_figure, ORANGE, RED, fit_labels, shorten,
-                                          show_image, WIDTH)
-from gluon_bof.paper.figures.scenes import embedded_scene, given_scene, read_box, Scene
+from gluon_bof.options.families import family_of
+from gluon_bof.options.flags import flag
+from gluon_bof.paper.elephant import ANY_CLASS, Slide, paste, slide
+from gluon_bof.paper.figures.page import (
+    GREEN,
+    ORANGE,
+    RED,
+    WIDTH,
+    Drawn,
+    draw_box,
+    fit_labels,
+    label_boxes,
+    new_figure,
+    shorten,
+    show_image,
+)
+from gluon_bof.paper.figures.request import FigureOptions, many
+from gluon_bof.paper.figures.scenes import Scene, embedded_scene, given_scene, read_box
 from gluon_bof.paper.figures.weights import names_of, open_weights
 
 EMBEDDED_IMAGE, EMBEDDED_PATCH = 2, (14, 0)  # an image without triangles, and a triangle

@@ -1,20 +1,30 @@
 """Figures 2 and 3: mixup of classification, and geometry-preserved mixup of detection (paper, section 3.1)."""
 from __future__ import annotations
 
-from dataclasses import dataclass
 import math
 import os
+from dataclasses import dataclass
 
 import numpy as np
 
-from gluon_bof.paper.figures.request import FigureOptions, many
-from gluon_bof.options.flags import NUMBERS, flag
-from gluon_bof.boxes import area, TRUTH_COLUMNS
+from gluon_bof.boxes import TRUTH_COLUMNS, area
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import render, whole_view
-from gluon_bof.freebies.mixup import blend_images, merge_truths, WEIGHT
-from gluon_bof.paper.figures.page import (BLUE, draw_box, Drawn, label_boxes, new_figure, ORANGE, fit_labels, shorten, show_image,
-                                          WIDTH)
+from gluon_bof.freebies.mixup import WEIGHT, blend_images, merge_truths
+from gluon_bof.options.flags import NUMBERS, flag
+from gluon_bof.paper.figures.page import (
+    BLUE,
+    ORANGE,
+    WIDTH,
+    Drawn,
+    draw_box,
+    fit_labels,
+    label_boxes,
+    new_figure,
+    shorten,
+    show_image,
+)
+from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.scenes import embedded_scene, given_scene, require_within
 
 DEFAULT_RATIOS = (0.1, 0.3, 0.5)  # the first is the paper's "typical mixup ratio at 0.1 : 0.9"

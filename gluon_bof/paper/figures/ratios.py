@@ -1,17 +1,17 @@
 """Figure 4: densities of the distributions that mix ratios are drawn from, and what our sampler draws (section 3.1)."""
 from __future__ import annotations
 
-from dataclasses import dataclass
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from gluon_bof.paper.figures.request import FigureOptions, many
-from gluon_bof.options.flags import NUMBERS, flag
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.mixup import MixRatio
-from gluon_bof.paper.figures.page import BLUE, COLOURS, Drawn, GREEN, new_figure, ORANGE
+from gluon_bof.options.flags import NUMBERS, flag
+from gluon_bof.paper.figures.page import BLUE, COLOURS, GREEN, ORANGE, Drawn, new_figure
+from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.scenes import require_within
 
 OF_THE_PAPER = ("0.2,0.2", "1.0,1.0", "1.5,1.5")  # classification's, and those of Table 1

@@ -29,7 +29,7 @@ def given_scene(path, objects):
 
 def embedded_scene(number):
     """An image of the embedded validation set, without its difficult objects; drawn again, so that no set is needed."""
-    from gluon_bof.data.shapes import draw_image, SPLITS
+    from gluon_bof.data.shapes import SPLITS, draw_image
 
     image, objects = draw_image(list(SPLITS).index("test"), number)
     kept = [(label, box) for label, box, difficult in objects if not difficult]

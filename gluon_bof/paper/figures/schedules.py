@@ -1,17 +1,17 @@
 """Figure 6: step and cosine schedule with warm-up as YOLOv3 follows them, and validation mAP of runs (section 3.4)."""
 from __future__ import annotations
 
-from dataclasses import dataclass
 import os
+from dataclasses import dataclass
 
-from gluon_bof.runs.folder import RunFolder
-from gluon_bof.paper.figures.request import FigureOptions, many
-from gluon_bof.options.flags import INTEGERS, flag
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import rates_of
+from gluon_bof.options.flags import INTEGERS, flag
 from gluon_bof.options.recipes import TABLES
-from gluon_bof.paper.figures.page import BLUE, COLOURS, Drawn, new_figure, ORANGE, shorten
+from gluon_bof.paper.figures.page import BLUE, COLOURS, ORANGE, Drawn, new_figure, shorten
+from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.runs.config import read_config
+from gluon_bof.runs.folder import RunFolder
 
 RECIPE = TABLES[2].row("cosine").paper.options  # "YOLOv3 training on Pascal VOC … batch size 64"
 IMAGES = 5011 + 11540  # of Pascal VOC 2007 and 2012 trainval

@@ -3,24 +3,24 @@
 The paper's text has no number of its Figure 1. What it has is Table 4's AP, which --paper draws as lines."""
 from __future__ import annotations
 
-from dataclasses import dataclass
 import csv
 import statistics
 import sys
 import time
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from gluon_bof.weights.resolve import resolve
-from gluon_bof.paper.figures.request import FigureOptions, many
-from gluon_bof.options.flags import INTEGERS, flag
-from gluon_bof.inference.detector import open_detector
-from gluon_bof.evaluation.validation import evaluate, validation_set
 from gluon_bof.data.images import finite_number, read_image
 from gluon_bof.errors import UserError
+from gluon_bof.evaluation.validation import evaluate, validation_set
+from gluon_bof.inference.detector import open_detector
+from gluon_bof.options.flags import INTEGERS, flag
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.paper.figures.classes import METRICS
-from gluon_bof.paper.figures.page import COLOURS, Drawn, GREY, label_points, new_figure, fit_labels
+from gluon_bof.paper.figures.page import COLOURS, GREY, Drawn, fit_labels, label_points, new_figure
+from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import names_of
+from gluon_bof.weights.resolve import resolve
 
 ROUNDS = 5
 MIN_SECONDS = 1.0  # of a measurement
@@ -165,4 +165,4 @@ def _images_per_second(detector, images):
 
 
 def _some_images(options):
-    return [read_image(record.path) for record in validation_set(options).records[:IMAGES]]
+    return [read_image(record.path, record.orientation) for record in validation_set(options).records[:IMAGES]]

@@ -2,6 +2,7 @@
 the files of other programs are told apart. No MXNet in here."""
 from __future__ import annotations
 
+import json
 import os
 import stat
 from typing import NamedTuple
@@ -12,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from gluon_bof.errors import UserError
 from gluon_bof.weights.formats.params import LIST_MAGIC
 
-FLOAT_TYPES = ("F64", "F32", "F16")  # types that NumPy reads; it knows no BF16
+FLOAT_TYPES = ("F64", "F32", "F16", "BF16")
+PREFIXES = ("module.", "backbone.", "model.")  # of wrapped networks: DataParallel's, detectors', training frameworks'
 MAX_BYTES = 8 << 30  # no network here has a tenth of it, and some files are read whole
 FOREIGN_MAGIC = {b"PK\3\4": "a zip archive, as PyTorch and NumPy write them, and is not read",
           b"\x80": "a pickle, which can run code, and is not read",
@@ -68,8 +70,43 @@ def read_header(path):
 
 def read_arrays(path, names):
     """{name: float32 array} of entries of a type in FLOAT_TYPES. Raises ValueError as `read_header`."""
+    entries = read_header(path)
+    halves = [name for name in names if entries[name].kind == "BF16"]
     try:
         with safe_open(path, "numpy") as file:
-            return {name: file.get_tensor(name).astype(np.float32) for name in names}
+            arrays = {name: file.get_tensor(name).astype(np.float32) for name in names if name not in halves}
     except SafetensorError as error:
         raise ValueError(str(error)) from None
+    return {**arrays, **_read_bfloat16(path, {name: entries[name].shape for name in halves})}
+
+
+def _read_bfloat16(path, shapes):
+    """{name: float32 array}; NumPy knows no BF16, whose bits are the upper half of a float32's. The header has been checked."""
+    if not shapes:
+        return {}
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        arrays = {}
+        for name, shape in shapes.items():
+            start, end = header[name]["data_offsets"]
+            file.seek(8 + length + start)
+            bits = np.frombuffer(file.read(end - start), "<u2").astype(np.uint32) << 16
+            arrays[name] = bits.view(np.float32).reshape(shape)
+    return arrays
+
+
+def without_prefix(names, may_lack=()):
+    """{name without what all names begin with of PREFIXES, one after the other: name}; names that begin with `may_lack`, as a
+    classifier's head, need not begin so."""
+    found = {name: name for name in names}
+    for _ in range(len(PREFIXES)):
+        prefix = next((prefix for prefix in PREFIXES if any(name.startswith(prefix) for name in found) and
+                       all(name.startswith((prefix, *may_lack)) for name in found)), None)
+        if prefix is None:
+            break
+        shorter = {name[len(prefix):] if name.startswith(prefix) else name: whole for name, whole in found.items()}
+        if len(shorter) < len(found):  # two would have one name
+            break
+        found = shorter
+    return found

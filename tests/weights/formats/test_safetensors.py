@@ -79,3 +79,29 @@ def test_a_path_that_is_no_file_is_refused(tmp_path):
         file.truncate(1 << 40)  # takes no room on the disk
     with pytest.raises(UserError, match="more than any network"):
         safetensors_format.beginning(tmp_path / "huge", 9)
+
+
+def test_bfloat16_is_read(tmp_path):
+    wanted = np.array([[1.0, -2.5], [3.140625, 1e-30]], np.float32)
+    bits = wanted.view(np.uint32)
+    assert (bits[0] & 0xFFFF == 0).all(), "the first row fits"
+    data = (bits >> 16).astype("<u2").tobytes() + np.float32(7).tobytes()
+    (tmp_path / "a.safetensors").write_bytes(raw({"half": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]},
+                                                  "whole": {"dtype": "F32", "shape": [], "data_offsets": [8, 12]}}, data))
+    read = safetensors_format.read_arrays(tmp_path / "a.safetensors", ["half", "whole"])
+    assert read["half"].dtype == np.float32 and read["half"].shape == (2, 2) and read["whole"] == 7
+    np.testing.assert_array_equal(read["half"], (bits & 0xFFFF0000).view(np.float32))
+    np.testing.assert_allclose(read["half"], wanted, rtol=2 ** -7)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "model.", "module.model.", "model.backbone."])
+def test_prefixes_of_wrapped_networks_are_left_out(prefix):
+    names = ["conv1.weight", "layer1.0.bn1.running_var"]
+    assert safetensors_format.without_prefix([prefix + name for name in names]) == {name: prefix + name for name in names}
+    with_head = [prefix + name for name in names] + ["fc.weight"]
+    assert safetensors_format.without_prefix(with_head, ("fc.",))["conv1.weight"] == prefix + "conv1.weight"
+
+
+def test_a_prefix_that_only_some_names_have_stays():
+    names = ["model.conv1.weight", "rpn.weight"]
+    assert safetensors_format.without_prefix(names) == {name: name for name in names}

@@ -1,0 +1,101 @@
+"""One image as a path, as Pillow's and as an array: the same pixels, turned alike, or refused; and videos whole."""
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from gluon_bof.data.images import from_pillow, read_upright
+from gluon_bof.errors import UserError
+from gluon_bof.inference.results import VideoFile
+from tests.data.test_headers import exif_of, write
+from tests.data.test_images import gradient
+
+MODES = [("L", "png"), ("LA", "png"), ("1", "png"), ("P", "png"), ("RGBA", "png"), ("I;16", "png"), ("RGB", "png"), ("L", "tif"),
+         ("CMYK", "tif"), ("I;16", "tif"), ("RGBA", "tif"), ("P", "bmp"), ("RGB", "bmp"), ("RGB", "webp"), ("RGBA", "webp"),
+         ("L", "jpg"), ("RGB", "jpg"), ("CMYK", "jpg")]
+
+
+def save(path, mode, **options):
+    """An image of that mode of Pillow's."""
+    deep = gradient()[:, :, 0].astype(np.uint16) * 256 + 77
+    image = Image.fromarray(deep) if mode == "I;16" else Image.fromarray(gradient()).convert(mode)
+    image.save(path, **options, **({"lossless": True} if str(path).endswith("webp") else {}))
+
+
+@pytest.mark.parametrize("mode, ending", MODES)
+def test_a_path_and_pillows_image_have_the_same_pixels(tmp_path, mode, ending):
+    path = tmp_path / f"a.{ending}"
+    save(path, mode)
+    with Image.open(path) as image:
+        pillows = from_pillow(image)
+    assert pillows.dtype == np.uint8 and pillows.flags.c_contiguous
+    # two builds of libjpeg may round in their own ways
+    np.testing.assert_allclose(pillows.astype(int), read_upright(path), atol=2 if ending == "jpg" else 0)
+
+
+def test_sixteen_bits_of_three_channels_too(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), gradient().astype(np.uint16)[:, :, ::-1] * 256 + 200)
+    with Image.open(tmp_path / "a.png") as image:
+        np.testing.assert_array_equal(from_pillow(image), read_upright(tmp_path / "a.png"))
+        np.testing.assert_array_equal(from_pillow(image), gradient())
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_they_are_turned_alike(tmp_path, ending, orientation):
+    path = write(tmp_path / f"a.{ending}", orientation)
+    with Image.open(path) as image:
+        np.testing.assert_allclose(from_pillow(image).astype(int), read_upright(path), atol=2 if ending == "jpg" else 0)
+        np.testing.assert_allclose(from_pillow(ImageOps.exif_transpose(image)).astype(int), read_upright(path),
+                                   atol=2 if ending == "jpg" else 0)  # what was turned already is not turned again
+
+
+@pytest.mark.parametrize("values", [np.float32, np.int32])
+def test_pixels_without_a_fixed_range_are_refused_both_ways(tmp_path, values):
+    image = Image.fromarray(gradient()[:, :, 0].astype(values))
+    image.save(tmp_path / "a.tif")
+    for read in (lambda: from_pillow(image), lambda: from_pillow(Image.open(tmp_path / "a.tif")),
+                 lambda: read_upright(tmp_path / "a.tif")):
+        with pytest.raises(UserError, match="no fixed range"):
+            read()
+
+
+def test_half_an_image_of_pillows_is_named(tmp_path):
+    path = write(tmp_path / "a.jpg")
+    data = open(path, "rb").read()
+    open(path, "wb").write(data[:len(data) // 2])
+    with pytest.raises(UserError, match="a.jpg: the image cannot be read"), Image.open(path) as image:
+        from_pillow(image)
+
+
+@pytest.mark.parametrize("shape", [(65, 97), (64, 97), (65, 96), (64, 96)])
+def test_a_video_with_an_odd_side_is_written_whole(tmp_path, shape):
+    frame = np.zeros((*shape, 3), np.uint8)
+    frame[-8:, -8:] = 255  # in the corner that was cut off
+    video = VideoFile(str(tmp_path / "a.mp4"), 10, shape)
+    for _ in range(3):
+        video.write(frame)
+    video.keep()
+    read = cv2.VideoCapture(video.path)
+    ok, seen = read.read()
+    read.release()
+    assert ok and seen.shape[:2] == (shape[0] + shape[0] % 2, shape[1] + shape[1] % 2)
+    assert seen[shape[0] - 4:, shape[1] - 4:].min() > 180 and seen[:40, :60].max() < 60
+
+
+def test_the_model_takes_all_three():
+    """The shipped detector, on a 16-bit grey image and a turned one: the three ways find the same boxes."""
+    import io
+
+    from gluon_bof.data.shapes import draw_image
+    from gluon_bof.inference.model import load
+
+    model = load("shapes", device="cpu")
+    image = draw_image(1, 3)[0]
+    for stored, exif in ((Image.fromarray(image[:, :, 1].astype(np.uint16) * 256), None), (Image.fromarray(image), exif_of(6))):
+        file = io.BytesIO()
+        stored.save(file, format="PNG", **({"exif": exif} if exif else {}))
+        opened = Image.open(file)
+        found = [model.predict(opened, 0.1), model.predict(from_pillow(opened), 0.1)]
+        for one, other in zip(*found):
+            np.testing.assert_array_equal(one, other)

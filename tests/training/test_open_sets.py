@@ -1,0 +1,59 @@
+"""What training says of its sets and refuses in them: negatives, empty images, nothing to train on."""
+import logging
+import tempfile
+
+import pytest
+
+from gluon_bof.errors import UserError
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.runs.folder import Run
+from gluon_bof.training.pipeline import open_sets
+from tests.data import coco_files, test_real_sets, voc_files
+
+
+def opened(caplog, folder, **options):
+    caplog.clear()
+    run = Run(tempfile.mkdtemp(dir=folder.parent))
+    with caplog.at_level(logging.INFO, "gluon_bof"):
+        sets = open_sets(Yolo3Options(dataset=str(folder), **options), run)
+    run.close()
+    return sets, caplog.text
+
+
+def test_unannotated_images_are_counted_or_trained_on(tmp_path, caplog):
+    folder = test_real_sets.unannotated(tmp_path)
+    (training, validation), said = opened(caplog, folder)
+    assert len(training) == 4 and len(validation) == 1 and "3 images have no annotation file: left out" in said
+    (training, validation), said = opened(caplog, folder, unannotated="negative")
+    assert len(training) == 7 and len(validation) == 1 and "3 images have no annotation file: trained on as negatives" in said
+
+
+def test_skip_empty_leaves_validation_as_it_is(tmp_path, caplog):
+    for role in ("train", "val"):
+        coco_files.write_set(tmp_path, role=role)
+    assert [len(part) for part in opened(caplog, tmp_path)[0]] == [3, 3]
+    assert [len(part) for part in opened(caplog, tmp_path, skip_empty=True)[0]] == [1, 3]
+
+
+def test_a_set_without_a_box_to_train_on_is_refused(tmp_path, caplog):
+    voc_files.write_set(tmp_path, {"a": voc_files.xml(), "b": voc_files.xml(voc_files.DOG)}, {"train": "a", "val": "b"})
+    with pytest.raises(UserError, match="has a box to train on") as caught:
+        opened(caplog, tmp_path)
+    assert caught.value.remedy and str(tmp_path) in str(caught.value)
+
+
+def test_repeats_are_told_and_a_flood_of_them_is_counted(tmp_path, caplog):
+    twice = voc_files.xml(voc_files.DOG, voc_files.DOG)
+    names = [f"{number:02}" for number in range(15)]
+    voc_files.write_set(tmp_path, dict.fromkeys(names, twice), {"train": names[:13], "val": names[13:]})
+    said = opened(caplog, tmp_path)[1]
+    assert said.count("duplicate box: ") == 10 + 2 and "13 such warnings in all" in said
+
+
+def test_recipes_of_cocos_tables_skip_empty_images_and_no_others_do():
+    from gluon_bof.options.recipes import EMBEDDED_FASTER_RCNN, EMBEDDED_YOLO3, TABLES
+
+    for number, table in TABLES.items():
+        for row in table.rows:
+            assert row.paper.options.skip_empty == (number >= 4) and not row.small.options.skip_empty, row.key
+    assert not Yolo3Options().skip_empty and not EMBEDDED_YOLO3.skip_empty and not EMBEDDED_FASTER_RCNN.skip_empty
