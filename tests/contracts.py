@@ -13,13 +13,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
 import pytest
 
-from gluon_bof.backend import gluon, mx
+from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.errors import UserError
 from gluon_bof.inference.detector import Detector
 from gluon_bof.inference.model import load
@@ -31,15 +32,16 @@ from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.training import FREEZE
 from gluon_bof.runs.config import read_config, read_options
 from gluon_bof.runs.folder import RunFolder
-from gluon_bof.training import pipeline
 from gluon_bof.training.freezing import freeze
 from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.load import load_backbone, load_weights, save_weights, structured_parameters, transfer, weights_of
 from gluon_bof.weights.resolve import resolve
-from tests.scripts import PIPES, wait_for
+from tests.pages import without_pages
+from tests.scripts import PIPES
 from tests.tiny_sets import CLASSES, write_voc_set
 
 ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
 OTHERS = ("red", "violet", "blue")  # two of CLASSES in another order, and a new one
 SIZES = ((96, 120), (50, 200), (130, 64))  # height, width of images
 STATISTICS = re.compile(r"(running|moving)_(mean|var)$")
@@ -119,6 +121,22 @@ def lively(network, seed=5):
     return network
 
 
+def normalisations(network):
+    """{structured name of its running mean: layer} of every BatchNorm that is a layer; a pyramid's are nodes of its symbol."""
+    names = {id(parameter): name for name, parameter in structured_parameters(network).items()}
+    layers = []
+    network.apply(lambda layer: layers.append(layer) if isinstance(layer, gluon.nn.BatchNorm) else None)
+    return {names[id(layer.running_mean)]: layer for layer in layers}
+
+
+def uses_running_statistics(layer):
+    """Whether a BatchNorm does in training what it does in inference."""
+    x = mx.nd.random.normal(3, 2, (2, layer.running_mean.shape[0], 4, 4))
+    with autograd.train_mode():
+        training = layer(x).asnumpy()
+    return np.allclose(training, layer(x).asnumpy(), atol=1e-3)
+
+
 def differing(before, after):
     """Names whose bits are others."""
     assert before.keys() == after.keys()
@@ -141,13 +159,44 @@ def folder_of_a_run(case, tmp_path_factory):
     return unfinished._replace(outcome=trained(case, unfinished.words(case, "whole")))
 
 
-def without_pages(monkeypatch):
-    """Let the scripts draw no pages of their runs, which take as long as all the rest."""
-    monkeypatch.setattr(pipeline, "fit", lambda engine, *_: dict(engine.run_epochs(), iterations=engine.iteration))
+@pytest.fixture(scope="module", name="source")
+def lively_network(case):
+    """A network whose weights are nobody's start; tests leave it as it is."""
+    return lively(case.network())
+
+
+class Start(NamedTuple):
+    """What a training starts from: {name: array}, names of what learns, {--freeze: names of what then stays}."""
+
+    weights: dict
+    learning: set
+    staying: dict
+
+
+@pytest.fixture(scope="module", name="start")
+def start_of_the_run(case):
+    """The start of the case's command line, by the seed that it gives."""
+    network = case.network(seed=case.options().seed)
+    weights = weights_of(network)
+    learning = {name for name, parameter in structured_parameters(network).items() if parameter.grad_req != "null"}
+    return Start(weights, learning, {how: set(freeze(network, how)) for how in FREEZE})
+
+
+def killed_after_a_checkpoint(words, folder, run):
+    """Run a training as a process and end it by SIGKILL after its first checkpoint."""
+    process = subprocess.Popen(words, cwd=folder, env=ENVIRONMENT, **PIPES)
+    deadline = time.time() + 120
+    while not run.checkpoint_paths():
+        assert process.poll() is None, process.stderr.read()
+        assert time.time() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert len(run.rows("metrics")) < 2, "it was not killed in time"
 
 
 class Contracts:
-    """The module of a subclass imports the fixture `folder_of_a_run` and has one named `case`, of module scope."""
+    """The module of a subclass imports the fixtures of this one and has one named `case`, of module scope."""
 
     # options
 
@@ -214,9 +263,10 @@ class Contracts:
             shape[::-1] for shape in models.eval_transform(options).largest_shapes()] or max(view.size) > 0
         assert list(models.matches({"something.weight": (2, 2)})) == []
 
-    def test_every_seed_has_its_own_start_and_always_the_same(self, case):
-        first, again, other = (weights_of(case.network(seed=seed)) for seed in (7, 7, 8))
-        assert not differing(first, again) and differing(first, other)
+    def test_every_seed_has_its_own_start_and_always_the_same(self, case, start):
+        seed = case.options().seed
+        assert not differing(start.weights, weights_of(case.network(seed=seed)))
+        assert differing(start.weights, weights_of(case.network(seed=seed + 1)))
 
     # training
 
@@ -240,46 +290,43 @@ class Contracts:
         assert found.path == folder.whole.best_weights
 
     @pytest.mark.parametrize("how", FREEZE)
-    def test_one_step_changes_exactly_what_learns(self, case, folder, how, monkeypatch):
+    def test_one_step_changes_exactly_what_learns(self, case, folder, start, how, monkeypatch):
         without_pages(monkeypatch)
         words = ["--epochs", "1", "--num-samples", str(case.options().batch_size), "--freeze", how]
         outcome = trained(case, folder.words(case, f"step-{how}", *words))
         assert outcome["iterations"] == 1
-        network = case.network(seed=case.options().seed, freeze=how)
-        before = weights_of(network)
         after = params_format.loads(Path(folder.path / "runs" / f"step-{how}" / "last.params").read_bytes())
-        staying = set(freeze(network, how))
-        parameters = structured_parameters(network)
-        learning = {name for name, parameter in parameters.items() if parameter.grad_req != "null"}
+        learning = start.learning - start.staying[how]
         # normalisation that learns moves its statistics, too
-        moving = {name for name in parameters if STATISTICS.search(name) and STATISTICS.sub("gamma", name) in learning}
-        assert differing(before, after) == learning | moving
-        assert not staying & (learning | moving)
+        moving = {name for name in after if STATISTICS.search(name) and STATISTICS.sub("gamma", name) in learning}
+        assert learning and differing(start.weights, after) == learning | moving
+        assert not start.staying[how] & moving
 
     def test_more_is_frozen_from_way_to_way_and_the_head_always_learns(self, case):
-        frozen = []
+        network, frozen = case.network(), []
+        learns = {name for name, parameter in structured_parameters(network).items() if parameter.grad_req != "null"}
         for how in FREEZE:
-            network = case.network()
             frozen.append(set(freeze(network, how)))
-            assert all(parameters.grad_req == "write" for name, parameters in structured_parameters(network).items()
-                       if rows_of(network.HEAD_ROWS, name))
+            for name, parameter in structured_parameters(network).items():
+                if rows_of(network.HEAD_ROWS, name):
+                    assert parameter.grad_req == "write", name
+                elif name in frozen[-1]:
+                    assert parameter.grad_req == "null", name
+            for name, layer in normalisations(network).items():
+                stays = name in frozen[-1] or STATISTICS.sub("gamma", name) not in learns
+                assert uses_running_statistics(layer) == stays, f"{name}, --freeze {how}"
         assert not frozen[0] and frozen[1] and all(fewer <= more for fewer, more in zip(frozen, frozen[1:]))
 
-    def test_killed_it_goes_on_to_the_bit(self, case, folder):
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    def test_killed_it_goes_on_to_the_bit(self, case, folder, monkeypatch):
         words = [sys.executable, "-W", "ignore", "-m", case.family.script, *folder.words(case, "killed")]
         run = RunFolder(str(folder.path / "runs" / "killed"))
-        process = subprocess.Popen(words, cwd=folder.path, env=environment, **PIPES)
-        wait_for(process, run.checkpoint_paths)
-        process.kill()
-        process.communicate()
-        assert not os.path.exists(run.table("metrics")) or len(run.rows("metrics")) < 2, "it was not killed in time"
-        words = [sys.executable, "-W", "ignore", "-m", case.family.script, "--resume", run.folder]
-        resumed = subprocess.run(words, cwd=folder.path, env=environment, **PIPES)
-        assert resumed.returncode == 0, resumed.stderr
-        assert "going on from" in resumed.stderr
+        killed_after_a_checkpoint(words, folder.path, run)
+        without_pages(monkeypatch)
+        outcome = trained(case, ["--resume", run.folder])
+        with open(run.log, encoding="utf-8") as log:
+            assert "going on from" in log.read()
         assert Path(run.last_weights).read_bytes() == Path(folder.whole.last_weights).read_bytes()
-        assert json.loads(resumed.stdout.splitlines()[-1])["map"] == folder.outcome["map"]
+        assert outcome["map"] == folder.outcome["map"]
         assert [row["iteration"] for row in run.rows("metrics")] == [row["iteration"] for row in folder.whole.rows("metrics")]
 
     # inference
@@ -302,11 +349,10 @@ class Contracts:
         sure = model.predict(images()[0], score=float(predictions[0].scores[0]))
         assert isinstance(sure, type(predictions[0])) and 1 <= len(sure.scores) <= len(predictions[0].scores)
 
-    def test_it_exports_to_onnx_that_finds_the_same(self, case, tmp_path):
+    def test_it_exports_to_onnx_that_finds_the_same(self, case, source, tmp_path):
         onnxruntime = pytest.importorskip("onnxruntime")
         pytest.importorskip("onnx")
-        options = case.options()
-        detector = Detector(lively(build_network(options, CLASSES, [mx.cpu()])), options, mx.cpu())
+        detector = Detector(source, case.options(), mx.cpu())
         path = str(tmp_path / "a.onnx")
         from gluon_bof.inference.export import BOX_TOLERANCE, SCORE_TOLERANCE, export_onnx, input_size, match_rows
         check = export_onnx(detector, path)
@@ -321,9 +367,8 @@ class Contracts:
                                                    for arrays in (wanted, found)), max(height, width))
         assert rows > 1 and unmatched <= 1 and score < SCORE_TOLERANCE and box < BOX_TOLERANCE
 
-    def test_it_exports_to_mxnets_files_that_give_the_same_bits(self, case, tmp_path):
-        options = case.options()
-        detector = Detector(lively(build_network(options, CLASSES, [mx.cpu()])), options, mx.cpu())
+    def test_it_exports_to_mxnets_files_that_give_the_same_bits(self, case, source, tmp_path):
+        detector = Detector(source, case.options(), mx.cpu())
         prefix = str(tmp_path / "a")
         from gluon_bof.inference.export import export_mxnet, input_size
         check = export_mxnet(detector, prefix)
@@ -336,21 +381,20 @@ class Contracts:
 
     # weights
 
-    def test_weights_are_saved_as_gluoncv_loads_them(self, case, tmp_path):
-        ours, theirs = lively(case.network()), case.theirs(CLASSES)
+    def test_weights_are_saved_as_gluoncv_loads_them(self, case, source, tmp_path):
+        theirs = case.theirs(CLASSES)
         path = str(tmp_path / "a.params")
-        save_weights(ours, path)
+        save_weights(source, path)
         theirs.load_parameters(path)  # strict: a name that is missing or foreign is an error
-        assert not differing(weights_of(ours), weights_of(theirs))
+        assert not differing(weights_of(source), weights_of(theirs))
         theirs.save_parameters(path)
         again = case.network(seed=8)
         load_weights(again, path)
-        assert not differing(weights_of(ours), weights_of(again))
+        assert not differing(weights_of(source), weights_of(again))
 
     @pytest.mark.parametrize("damage", ("missing", "foreign", "of another shape"))
-    def test_weights_that_do_not_fit_are_refused_by_name(self, case, damage, tmp_path):
-        network = case.network()
-        before = weights_of(network)
+    def test_weights_that_do_not_fit_are_refused_by_name(self, source, damage, tmp_path):
+        before = weights_of(source)
         name = next(iter(before))
         arrays = {key: array + 1 for key, array in before.items()}
         if damage == "missing":
@@ -363,13 +407,12 @@ class Contracts:
         path = tmp_path / "damaged.params"
         path.write_bytes(params_format.dumps(arrays))
         with pytest.raises(UserError, match=f"{damage}: {re.escape(name)}") as refusal:
-            load_weights(network, str(path))
+            load_weights(source, str(path))
         assert str(path) in str(refusal.value)
-        assert not differing(before, weights_of(network))
+        assert not differing(before, weights_of(source))
 
-    def test_weights_alone_can_be_started_from(self, case, folder, tmp_path, monkeypatch):
+    def test_weights_alone_can_be_started_from(self, case, folder, source, tmp_path, monkeypatch):
         without_pages(monkeypatch)
-        source = lively(case.network())
         path = str(tmp_path / "start.params")
         save_weights(source, path)
         # steps so small that they move no bit
@@ -378,8 +421,8 @@ class Contracts:
         assert all(STATISTICS.search(name) for name in differing(weights_of(source), found))
         assert [row["epoch"] for row in RunFolder(str(folder.path / "runs" / "warm")).rows("metrics")] == ["1"]
 
-    def test_a_classifiers_file_fills_the_backbone_and_nothing_else(self, case, tmp_path):
-        source, network = lively(case.network()), case.network(seed=8)
+    def test_a_classifiers_file_fills_the_backbone_and_nothing_else(self, case, source, tmp_path):
+        network = case.network(seed=8)
         arrays = {name: parameter.data().asnumpy() for name, parameter in source.backbone_parameters().items()}
         path = tmp_path / "backbone.params"
         path.write_bytes(params_format.dumps({**arrays, "output.weight": np.zeros((3, 3), np.float32)}))

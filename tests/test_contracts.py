@@ -5,7 +5,14 @@ pytest.register_assert_rewrite("tests.contracts")
 
 from gluon_bof.backend import gluon  # noqa: E402
 from gluon_bof.options import families  # noqa: E402
-from tests.contracts import Case, Contracts, folder_of_a_run, initialised  # noqa: E402,F401
+from tests.contracts import (  # noqa: E402,F401
+    Case,
+    Contracts,
+    folder_of_a_run,
+    initialised,
+    lively_network,
+    start_of_the_run,
+)
 
 from gluoncv.model_zoo import get_model  # noqa: E402
 from gluoncv.model_zoo.rcnn.faster_rcnn import get_faster_rcnn  # noqa: E402
@@ -15,8 +22,8 @@ TINY = "--dataset voc --pretrained-base no -j 0 --log-interval 1 --gpus= --seed 
 YOLO3 = TINY + "--network mobilenet0.25 --data-shape 64 --no-random-shape --lr 0.01"
 FASTER_RCNN = TINY + (
     "--network resnet18_v1b --use-fpn --image-short 64 --image-max-size 96 --rpn-channel 16 --num-fpn-filters 16 "
-    "--rpn-min-size 2 --num-box-head-dense-filters 32 --anchor-scales 1,1.5,2,3,4 --anchor-alloc-size 32,32 --rpn-train-pre-nms 100 "
-    "--lr 0.01 --rpn-train-post-nms 50 --rpn-test-pre-nms 50 --rpn-test-post-nms 20 --rcnn-num-samples 32")
+    "--rpn-min-size 2 --num-box-head-dense-filters 32 --anchor-scales 1,1.5,2,3,4 --anchor-alloc-size 32,32 --lr 0.01 "
+    "--rpn-train-pre-nms 100 --rpn-train-post-nms 50 --rpn-test-pre-nms 50 --rpn-test-post-nms 20 --rcnn-num-samples 32")
 
 
 def gluoncvs_yolo3(classes):

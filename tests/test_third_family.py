@@ -9,7 +9,14 @@ pytest.register_assert_rewrite("tests.contracts")
 from gluon_bof.commands import predict, weights  # noqa: E402
 from gluon_bof.commands import train as train_command  # noqa: E402
 from gluon_bof.options import families  # noqa: E402
-from tests.contracts import Case, Contracts, folder_of_a_run, initialised  # noqa: E402,F401
+from tests.contracts import (  # noqa: E402,F401
+    Case,
+    Contracts,
+    folder_of_a_run,
+    initialised,
+    lively_network,
+    start_of_the_run,
+)
 from tests.third_family import FAMILY  # noqa: E402
 from tests.third_family.model import Cells  # noqa: E402
 

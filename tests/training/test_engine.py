@@ -248,6 +248,12 @@ def test_weights_alone_begin_at_the_epoch_that_is_given(opened):
     assert [row["epoch"] for row in table(run, "metrics")] == ["3"]
 
 
+def test_losses_in_the_checkpoints_of_version_0_1_are_taken_up():
+    losses = EpochLosses(LOSSES, {"batches": 2, "pictures": 4, "seconds": 1.5, "waiting": 0.5, "sums": [3.0, 5.0]})
+    assert losses.images == 4 and losses.means() == {"first": 1.5, "second": 2.5, "total": 4.0}
+    assert losses.saved() == {"batches": 2, "images": 4, "seconds": 1.5, "waiting": 0.5, "sums": [3.0, 5.0]}
+
+
 def test_the_saver_keeps_as_many_checkpoints_as_it_is_told(opened):
     run = opened("kept")
     engine = engine_of(run, Scores())

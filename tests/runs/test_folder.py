@@ -1,0 +1,176 @@
+"""A run's folder: what lies in it under which name, who may write it, what is in its log, and how it is found again."""
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+
+from gluon_bof.errors import LOGGER, UserError, user_facing, warn
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.runs.config import read_options
+from gluon_bof.runs.folder import Run, RunFolder, continued_options, create_run, find_run, reopen_run
+
+HOLDER = "import sys\nfrom gluon_bof.runs.folder import Run\nrun = Run(sys.argv[1])\n" \
+         "print('held', flush=True)\nsys.stdin.read()\n"
+
+
+@pytest.fixture
+def options(tmp_path):
+    return Yolo3Options(runs=str(tmp_path / "runs"), dataset="voc", network="mobilenet0.25")
+
+
+@pytest.fixture
+def run(tmp_path):
+    opened = Run(str(tmp_path / "run"))
+    yield opened
+    opened.close()
+
+
+def created(options):
+    """The folder of a new run that was closed again."""
+    run = create_run(options)
+    run.close()
+    return run.folder
+
+
+# tables
+
+def test_rows_are_appended_and_those_after_an_iteration_forgotten(run):
+    for iteration in (3, 6, 9):
+        run.record("metrics", {"epoch": iteration // 3 - 1, "iteration": iteration, "map": iteration / 10})
+    run.record("intervals", {"iteration": 4, "loss": "1"})
+    run.forget_after(6)
+    assert [row["iteration"] for row in run.rows("metrics")] == ["3", "6"]
+    assert run.rows("metrics")[1] == {"epoch": "1", "iteration": "6", "map": "0.6"}
+    run.record("metrics", {"epoch": 2, "iteration": 9, "map": 0.5})
+    assert [row["map"] for row in run.rows("metrics")] == ["0.3", "0.6", "0.5"]
+    run.forget_after(0)
+    assert run.rows("metrics") == run.rows("intervals") == [] and run.rows("nothing") == []
+
+
+def test_a_row_that_a_kill_tore_is_forgotten_too(run):
+    run.record("metrics", {"iteration": 3, "map": 0.1})
+    with open(run.table("metrics"), "a") as file:
+        file.write("6")  # no second column
+    run.forget_after(9)
+    assert [row["iteration"] for row in run.rows("metrics")] == ["3"]
+
+
+def test_the_columns_of_version_0_1_have_their_names_of_today(run):
+    with open(run.table("metrics"), "w", newline="") as file:
+        file.write("epoch,iteration,pictures_per_second,map\r\n0,6,25.9,\r\n1,12,20.5,0.5\r\n")
+    assert [row["images_per_second"] for row in run.rows("metrics")] == ["25.9", "20.5"]
+    run.forget_after(6)
+    run.record("metrics", {"epoch": 1, "iteration": 12, "images_per_second": 30, "map": 0.25})
+    assert run.rows("metrics") == [{"epoch": "0", "iteration": "6", "images_per_second": "25.9", "map": ""},
+                                   {"epoch": "1", "iteration": "12", "images_per_second": "30", "map": "0.25"}]
+
+
+# who may write
+
+def test_a_run_that_another_process_trains_is_refused(tmp_path):
+    folder = str(tmp_path / "run")
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match="another process is training in this run"):
+        Run(folder)
+    holder.communicate("")
+    Run(folder).close()
+
+
+def test_a_run_that_made_nothing_frees_its_name_and_one_that_did_stays(options):
+    run = create_run(options)
+    run.discard_if_unused()
+    run.close()
+    assert not os.path.exists(run.folder)
+    run = create_run(options)
+    with open(os.path.join(run.images, "a.png"), "w"):
+        pass
+    run.discard_if_unused()
+    run.close()
+    assert os.path.exists(run.folder)
+
+
+def test_new_runs_are_numbered_and_a_name_that_is_taken_is_refused(options, tmp_path):
+    assert [os.path.basename(created(options)) for _ in range(2)] == ["mobilenet0.25_voc-001", "mobilenet0.25_voc-002"]
+    named = Yolo3Options(**{**vars(options), "name": "mine"})
+    assert created(named) == os.path.join(options.runs, "mine")
+    with pytest.raises(UserError, match="a run of this name is there already.*--resume"):
+        create_run(named)
+    with pytest.raises(UserError, match="cannot be made.*--runs"):
+        create_run(Yolo3Options(runs=os.devnull))
+
+
+# log
+
+def test_warnings_of_before_the_run_reach_its_log(options, capsys):
+    @user_facing
+    def main():
+        warn("something before the run")
+        run = create_run(options)
+        run.start_logging()
+        try:
+            warn("something within it")
+            LOGGER.info("a line")
+        finally:
+            run.close()
+        return run
+
+    with open(main().log, encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == ["something before the run", "something within it", "a line"]
+    said = capsys.readouterr().err
+    assert said.count("something before the run") == 1 and "warning: something before the run" in said
+    assert not LOGGER.handlers
+
+
+def test_a_closed_run_logs_no_more(options):
+    run = create_run(options)
+    run.start_logging()
+    run.close()
+    LOGGER.log(logging.WARNING, "too late")
+    with open(run.log, encoding="utf-8") as file:
+        assert file.read() == ""
+
+
+# found again
+
+def test_auto_means_the_newest_run_or_that_of_the_name(options):
+    auto = Yolo3Options(**{**vars(options), "resume": "auto"})
+    assert find_run("auto", auto) == (None, None)
+    old, new = (created(Yolo3Options(**{**vars(options), "name": name})) for name in ("old", "new"))
+    os.utime(RunFolder(old).config, (1, 1))
+    os.mkdir(os.path.join(options.runs, "no run"))
+    assert find_run("auto", auto) == (new, None)
+    assert find_run("auto", Yolo3Options(**{**vars(auto), "name": "old"})) == (old, None)
+
+
+def test_a_checkpoint_means_its_run_and_itself(options):
+    folder = created(options)
+    path = RunFolder(folder).checkpoint(12)
+    with pytest.raises(UserError, match="no such checkpoint"):
+        find_run(path, options)
+    for iteration in (12, 120):
+        with open(RunFolder(folder).checkpoint(iteration), "w"):
+            pass
+    assert find_run(path, options) == (os.path.abspath(folder), path)
+    run, _, checkpoint = reopen_run(folder, None, options, set())
+    run.close()
+    assert checkpoint == RunFolder(folder).checkpoint(120)  # the newest, where none was named
+    run, _, checkpoint = reopen_run(folder, path, options, set())
+    run.close()
+    assert checkpoint == path
+
+
+def test_a_run_goes_on_with_its_own_options_and_those_that_change_no_bit(options):
+    folder = created(Yolo3Options(**{**vars(options), "epochs": 7, "keep": 3, "resume": "start.params"}))
+    given = Yolo3Options(runs="elsewhere", resume=folder, epochs=200, keep=9, num_workers=0, log_interval=5)
+    continued = continued_options(folder, given, {"resume", "runs", "keep", "num_workers", "log_interval"})
+    assert continued == Yolo3Options(**{**vars(read_options(folder)), "keep": 9, "num_workers": 0, "log_interval": 5})
+    assert continued.epochs == 7 and continued.resume == "start.params"
+    with pytest.raises(UserError, match="--epochs 200 differs from the run's 7"):
+        continued_options(folder, given, {"epochs"})
+    with pytest.raises(UserError, match="another script trains this run"):
+        continued_options(folder, FasterRcnnOptions(resume=folder), {"resume"})

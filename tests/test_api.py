@@ -1,0 +1,95 @@
+"""The package from Python: public names, one small training scored and loaded again, and errors that speak of arguments."""
+import inspect
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import gluon_bof
+from tests.pages import without_pages
+from tests.tiny_sets import CLASSES, write_voc_set
+
+SMALL = dict(dataset="voc", network="mobilenet0.25-slim", data_shape=64, no_random_shape=True, batch_size=2, epochs=1, lr=0.01,
+             pretrained_base="no", num_workers=0, gpus="", seed=3, mixup="even", no_mixup_epochs=0, lr_decay_epoch=(1,))
+ROOMS = ("boxes", "data", "evaluation", "freebies", "inference", "models", "options", "runs", "training", "weights")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a set and a run that was trained from Python."""
+    path = tmp_path_factory.mktemp("api")
+    write_voc_set(path / "set", images=4, validation=2)
+    with pytest.MonkeyPatch.context() as patch:
+        without_pages(patch)
+        outcome = gluon_bof.train("yolo3", dataset_root=str(path / "set"), runs=str(path / "runs"), name="one", **SMALL)
+    (path / "outcome.json").write_text(json.dumps(outcome))
+    return path
+
+
+def test_what_is_trained_from_python_has_the_arguments_as_options(place):
+    options = gluon_bof.runs.read_options(str(place / "runs" / "one"))
+    assert {name: getattr(options, name) for name in SMALL} == SMALL
+    assert options.save_interval == 10  # GluonCV's default, for no recipe was asked for
+
+
+def test_it_is_scored_and_loaded(place):
+    run = str(place / "runs" / "one")
+    told = json.loads((place / "outcome.json").read_text())
+    found = gluon_bof.evaluate(run, last=True, num_workers=0)
+    assert found["map"] == told["map"] and found["run"] == run and set(found["per_class"]) == set(CLASSES)
+    assert gluon_bof.evaluate(place / "runs" / "one", data_shape=96, num_workers=0)["images"] == 2
+    model = gluon_bof.load(run, last=True)
+    assert model.classes == CLASSES
+    found = model.predict(np.zeros((40, 60, 3), np.uint8))
+    assert found.boxes.shape == (len(found.scores), 4)
+
+
+def test_a_set_is_opened_by_its_role(place):
+    root = str(place / "set")
+    training, validation = (gluon_bof.open_dataset("voc", role, root=root) for role in ("train", "val"))
+    assert (len(training), len(validation)) == (4, 2) and training.classes == CLASSES
+    with pytest.raises(gluon_bof.UserError, match="'green' is not among the 1 classes given"):
+        gluon_bof.open_dataset("voc", root=root, classes=["cat"])
+
+
+def test_recipes_are_known_by_name_and_others_refused():
+    assert gluon_bof.recipes["faster_rcnn/embedded"].family == "faster_rcnn"
+    assert gluon_bof.recipes["table-2/mixup"].options.mixup == "beta"
+    with pytest.raises(gluon_bof.UserError, match="no recipe 'nothing'"):
+        gluon_bof.recipes["nothing"]
+
+
+@pytest.mark.parametrize("arguments, told", (
+    (dict(family="ssd"), "unknown family 'ssd'"),
+    (dict(no_such_thing=3), "unknown fields: no_such_thing"),
+    (dict(epochs="many"), "epochs cannot be 'many'"),
+    (dict(lr=-1.0), "lr -1.0 must be above 0"),
+    (dict(label_smooth_eps=1.5), r"label_smooth_eps 1.5 is outside"),
+    (dict(no_random_shape=True, data_shape=65), "data_shape 65 is not a multiple of 32"),
+    (dict(horovod=True), "horovod would train wrongly in this version.*gpus"),
+    (dict(recipe="nothing"), "no recipe 'nothing'")))
+def test_errors_speak_of_arguments_and_make_no_run(arguments, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(gluon_bof.UserError, match=told) as refusal:
+        gluon_bof.train(**{"dataset": "voc", **arguments})
+    assert "--" not in str(refusal.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_public_name_is_there_and_documented():
+    for room in (gluon_bof, *(getattr(gluon_bof, name) for name in ROOMS if name != "boxes")):
+        assert room.__all__ == sorted(room.__all__) and set(room.__all__) <= set(dir(room)), room.__name__
+        for name in room.__all__:
+            found = getattr(room, name)
+            assert not (inspect.isfunction(found) or inspect.isclass(found)) or found.__doc__, f"{room.__name__}.{name}"
+        with pytest.raises(AttributeError, match="no_such_name"):
+            room.no_such_name  # noqa: B018
+
+
+def test_the_package_starts_without_mxnet_and_its_names_come_when_they_are_used():
+    program = "import sys, gluon_bof, gluon_bof.options, gluon_bof.freebies\nassert gluon_bof.__version__\n" \
+              "print('mxnet' in sys.modules)\ngluon_bof.load\nprint('mxnet' in sys.modules)"
+    said = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["False", "True"]
