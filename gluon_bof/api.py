@@ -26,7 +26,7 @@ def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> d
     label_smooth_eps, lr_mode; lists are tuples. Raises UserError."""
     chosen = families.by_name(family)
     own = recipes.of_family(family)
-    name = recipe or ("" if options.get("dataset") else "embedded")
+    name = recipe or ("" if options.get("dataset") or "embedded" not in own else "embedded")
     if name and name not in own:
         name = recipes[name].name  # an unknown one is refused here
     base = own[name].options if name else chosen.options()

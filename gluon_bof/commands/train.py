@@ -9,6 +9,7 @@ from gluon_bof.options import families
 from gluon_bof.options.flags import Parser, add_subparsers
 from gluon_bof.options.flags import build_parser as options_parser
 from gluon_bof.options.recipes import RECIPES
+from gluon_bof.training.entry import run_script
 
 
 @user_facing
@@ -22,7 +23,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if argv[0] not in names:
         raise UserError(f"unknown family {argv[0]!r}", remedy=f"choose one of {', '.join(names)}")
-    importlib.import_module(families.by_name(argv[0]).script).main(list(argv[1:]))
+    script = importlib.import_module(families.by_name(argv[0]).script)
+    run_script(argv[0], list(argv[1:]), script.__doc__, script.train, f"gluon-bof train {argv[0]}")
     return 0
 
 

@@ -1,7 +1,7 @@
 """Augmentations of section 3.3: colour, expansion, constrained crop, flip, resize with random interpolation.
 
 First everything is drawn (`Augmentation.draw` -> `View`), then the image is rendered (`render`) and the boxes follow
-(`follow`): two pure functions of what was drawn. The distributions are those of GluonCV's YOLOv3 transform.
+(`transform_boxes`): two pure functions of what was drawn. The distributions are those of GluonCV's YOLOv3 transform.
 """
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD, render, whole_view
 from gluon_bof.inference.onnx_operators import OPSET, translations
-from gluon_bof.models.build import models_of
+from gluon_bof.models.build import CANDIDATES, ROWS, models_of
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.options.families import family_of
 from gluon_bof.weights.formats import params as params_format
@@ -73,10 +73,10 @@ def _form(detector):
     return models_of(detector.options).export_form(detector.options)
 
 
-def export_onnx(detector, path, size=None, post=True, images=()):
+def export_onnx(detector, path, size=None, nms=True, images=()):
     """Write an ONNX file (opset 16) for images of one size and compare it with MXNet in onnxruntime. Returns Check.
 
-    The input is raw images (B, H, W, 3) uint8 RGB, normalised inside: any B for YOLOv3, one for Faster R-CNN. post: outputs
+    The input is raw images (B, H, W, 3) uint8 RGB, normalised inside: any B for YOLOv3, one for Faster R-CNN. nms: outputs
     are ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in input pixels, -1 where there is none; else YOLOv3's boxes (B, N, 4)
     and scores (B, N, K), or Faster R-CNN's rows (K, P, 6) of id, score and box, both before the last suppression.
     images: (H, W, 3) uint8 ones to check with besides some that are drawn.
@@ -84,32 +84,32 @@ def export_onnx(detector, path, size=None, post=True, images=()):
     nothing to compare, and where the file cannot be written."""
     onnx, onnxruntime = onnx_packages()
     size = input_size(detector, size)
-    symbol, names = _symbol(detector, post)
+    symbol, names = _symbol(detector, nms)
     model = _onnx_model(detector, symbol, names, size)
     onnx.helper.set_model_props(model, {key: value if isinstance(value, str) else json.dumps(value)
-                                        for key, value in description(detector, size, post).items()})
+                                        for key, value in description(detector, size, nms).items()})
     data = model.SerializeToString()
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 3
     session = onnxruntime.InferenceSession(data, quiet, providers=["CPUExecutionProvider"])
-    check = _compare(detector, symbol, lambda seen: session.run(names, {INPUT: seen}), size, post, images,
+    check = _compare(detector, symbol, names, lambda seen: session.run(names, {INPUT: seen}), size, nms, images,
                      batches=(1, 2) if _form(detector).any_batch else (1,))
     _refuse_disagreement(check, path, "onnxruntime")
     write_atomically(path, data)
     return check
 
 
-def export_mxnet(detector, prefix, size=None, post=True, images=()):
+def export_mxnet(detector, prefix, size=None, nms=True, images=()):
     """Write PREFIX-symbol.json, PREFIX-0000.params and the description PREFIX.json, as MXNet's `SymbolBlock.imports` and
     `model.load_checkpoint` read them; input and outputs as `export_onnx`'s, at any size. Returns Check, whose differences
     are 0 or the two disagree. Raises UserError as `export_onnx` does; all three files appear, or none."""
     size = input_size(detector, size)
-    symbol, _ = _symbol(detector, post)
+    symbol, names = _symbol(detector, nms)
     states = set(symbol.list_auxiliary_states())
     parameters = params_format.pieces({("aux:" if name in states else "arg:") + name: value
                                        for name, value in _values(detector, symbol).items()})
     files = {"-0000.params": parameters, "-symbol.json": symbol.tojson().encode(),
-             ".json": json.dumps(description(detector, size, post), indent=2).encode()}
+             ".json": json.dumps(description(detector, size, nms), indent=2).encode()}
     try:
         with tempfile.TemporaryDirectory(dir=os.path.dirname(prefix) or ".") as folder:
             staged = os.path.join(folder, "staged")
@@ -118,7 +118,8 @@ def export_mxnet(detector, prefix, size=None, post=True, images=()):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the input's type, which whoever calls it brings
                 block = gluon.SymbolBlock.imports(f"{staged}-symbol.json", [INPUT], f"{staged}-0000.params", detector.device)
-            check = _compare(detector, symbol, lambda seen: _arrays(block(_on_device(detector, seen))), size, post, images)
+            check = _compare(detector, symbol, names, lambda seen: _arrays(block(_on_device(detector, seen))), size, nms,
+                             images)
             _refuse_disagreement(check, prefix, "MXNet from these files", exactly=True)
             for ending in files:
                 os.replace(staged + ending, prefix + ending)
@@ -129,7 +130,7 @@ def export_mxnet(detector, prefix, size=None, post=True, images=()):
     return check
 
 
-def description(detector, size, post):
+def description(detector, size, nms):
     """What a program has to know to feed the exported network and read its answer: a dict of JSON's types."""
     transform = detector.transform
     fit = "the whole image is stretched to the input's size" if transform.fit is square else \
@@ -146,7 +147,7 @@ def description(detector, size, post):
             "resize": {"fit": fit, "interpolation": INTERPOLATIONS[detector.transform.interpolation]},
             "mean": list(MEAN), "std": list(STD),
             "preprocessing": "inside the graph: (image / 255 - mean) / std, then NCHW float32",
-            "post_processing": "suppression within each class, inside the graph" if post else "none",
+            "post_processing": "suppression within each class, inside the graph" if nms else "none",
             "nms_threshold": detector.network.nms_thresh, "outputs": outputs}
 
 
@@ -162,7 +163,7 @@ def onnx_packages():
     return onnx, onnxruntime
 
 
-def _symbol(detector, post):
+def _symbol(detector, nms):
     """(graph from INPUT to the outputs, every node with a name of its own; the outputs' names)."""
     data = mx.sym.Variable(INPUT)
     if post:
@@ -229,7 +230,10 @@ def _onnx_model(detector, symbol, names, size):
             entry.type.tensor_type.shape.dim[0].dim_param = "images"
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
                               producer_name="gluon_bof", producer_version=__version__)
-    onnx.checker.check_model(model)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise UserError(f"MXNet writes this network as ONNX that is not valid ({error})", remedy=IN_ITS_PLACE) from None
     return model
 
 
@@ -253,12 +257,12 @@ def _tidy(graph):
         node.name = f"{number}_{node.op_type}"
 
 
-def _compare(detector, symbol, run, size, post, images, batches=(1,)):
+def _compare(detector, symbol, names, run, size, nms, images, batches=(1,)):
     """Check of run(seen (B, H, W, 3) uint8) -> arrays, B going round `batches`, against the detector's own graph, which sees a
     image at a time."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ours = detector.graph if post else \
+        ours = detector.graph if nms else \
             gluon.SymbolBlock(symbol, mx.sym.Variable(INPUT), params=detector.network.collect_params())
     seen = [render(image, whole_view(image.shape, size[::-1], detector.transform.interpolation))
             for image in (*images, *(draw_image(0, number)[0] for number in range(TRIALS)))]
@@ -271,7 +275,7 @@ def _compare(detector, symbol, run, size, post, images, batches=(1,)):
         for number, image in enumerate(batch):
             wanted = _arrays(ours(_on_device(detector, image[None])))
             of_one = [array[number:number + 1] for array in found] if max(batches) > 1 else found
-            checks.append(_differences(wanted, of_one, max(size)))
+            checks.append(_differences(wanted, of_one, tuple(names), max(size)))
     numbers, scores, boxes, unmatched = zip(*checks)
     return Check(len(checks), sum(numbers), float(max(scores)), float(max(boxes)), sum(unmatched))
 
@@ -284,14 +288,17 @@ def _arrays(outputs):
     return [output.asnumpy() for output in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
 
 
-def _differences(wanted, found, reach):
-    """(rows, largest difference of scores, of boxes, rows without a partner) of two networks' outputs for one image."""
-    if len(wanted) == 2:  # YOLOv3's candidates, whose order is that of the cells
+def _differences(wanted, found, names, reach):
+    """(rows, largest difference of scores, of boxes, rows without a partner) of two networks' outputs for one image, which have
+    one of the layouts that `models.build` names."""
+    if names == CANDIDATES:  # in the order of the cells
         (boxes, scores), (other_boxes, other_scores) = wanted, found
         return boxes.shape[1], np.abs(scores - other_scores).max(), _apart(boxes, other_boxes, reach).max(), 0
-    if len(wanted) == 1:  # Faster R-CNN's rows, a set for each class
+    if names == ROWS:  # a set for each class
         return match_rows(*(array.reshape(-1, array.shape[-1]) for array in (*wanted, *found)), reach)
-    return match_rows(*(np.concatenate([array[0] for array in arrays], axis=1) for arrays in (wanted, found)), reach)
+    if names == DETECTIONS:
+        return match_rows(*(np.concatenate([array[0] for array in arrays], axis=1) for arrays in (wanted, found)), reach)
+    raise ValueError(f"outputs {names} have no known layout")
 
 
 def _apart(boxes, others, reach):

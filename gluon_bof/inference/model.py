@@ -52,12 +52,13 @@ class Model:
                           found.scores[kept])
 
     @in_python()
-    def export(self, path: Any, format: str = "onnx", size: tuple[int, int] | None = None, post: bool = True,
+    def export(self, path: Any, format: str = "onnx", size: tuple[int, int] | None = None, nms: bool = True,
                images: Any = ()) -> Any:
-        """Write the network for other programs and compare it with MXNet. Returns models.export.Check.
+        """Write the network for other programs and compare it with MXNet. Returns inference.export.Check.
 
         format: "onnx", a file at `path`; or "mxnet", the files path-symbol.json, path-0000.params and path.json.
-        size: (height, width) of the input. post: with suppression. Raises UserError as `models.export` says."""
+        size: (height, width) of the input. nms: with the last suppression of overlapping boxes. images: paths or arrays to compare
+        on, besides drawn ones. Raises UserError as `export_onnx` and `export_mxnet` do."""
         from gluon_bof.inference.export import export_mxnet, export_onnx
 
         write = {"onnx": export_onnx, "mxnet": export_mxnet}.get(format)
@@ -66,7 +67,7 @@ class Model:
         path = os.fspath(path)
         if not os.path.basename(path) or os.path.isdir(path):
             raise UserError("no file can be written there", path or repr(path), "give a file's path")
-        return write(self.detector, path, size, post, images)
+        return write(self.detector, path, size, nms, images)
 
 
 @in_python()

@@ -17,6 +17,7 @@ and its network, beside detections in inference, has
     stem_parameters()                 [Parameter] of the first layers, up to a quarter of the image's sides
     image_parameters()                [Parameter] of the backbone's layers that see the whole image
     trained_parameters()              ParameterDict of what learns
+    classes, set_nms(nms_thresh, nms_topk, post_nms) and those three as attributes, as GluonCV's networks have them
 """
 from __future__ import annotations
 
@@ -30,11 +31,14 @@ from gluon_bof.options.families import family_of
 
 DUMMY_INPUT_SHAPE = (1, 3, 64, 64)  # an image that is large enough to infer every parameter's shape
 
+# layouts of what is found before the last suppression: boxes (B, N, 4) and scores (B, N, K); or rows (…, 6) of id, score, box
+CANDIDATES, ROWS = ("boxes", "scores"), ("rows",)
+
 
 class ExportForm(NamedTuple):
     """How a network is exported. max_side, multiple: of the input's sides, in pixels; any_batch: whether it takes any number of
     images, else one; candidates(network, data) -> (symbols before the last suppression, their names), of an input symbol; texts:
-    {name: what it holds} of those."""
+    {name: what it holds} of those. Their names are CANDIDATES, in an order that is always the same, or ROWS, a set."""
 
     max_side: int
     multiple: int

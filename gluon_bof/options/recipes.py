@@ -10,6 +10,7 @@ from typing import Any, Iterable, Iterator, Mapping, NamedTuple
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
+from gluon_bof.options.families import family_of
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.flags import EMBEDDED
 from gluon_bof.options.yolo3 import Yolo3Options
@@ -324,9 +325,8 @@ _OWN = [
 def row_recipe(table: Table, row: Row, small: bool) -> Recipe:
     """The recipe of a table's row, at the paper's scale or at the small one."""
     setup = row.small if small else row.paper
-    family = {Yolo3Options: "yolo3", FasterRcnnOptions: "faster_rcnn"}[type(setup.options)]
     expected = None if small else round(row.paper_value / 100, 6)
-    return Recipe(f"table-{table.number}/{row.key}{SMALL if small else ''}", family, setup.options,
+    return Recipe(f"table-{table.number}/{row.key}{SMALL if small else ''}", family_of(setup.options).name, setup.options,
                   f"the paper, Table {table.number}: {row.name}" + (", at small scale" if small else ""),
                   "voc07" if table.metric == VOC_METRIC else "coco", expected, None if small else TOLERANCE, None,
                   setup.pretraining, setup.sizes)

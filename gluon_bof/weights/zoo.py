@@ -13,7 +13,7 @@ from gluon_bof.data.voc import VOC_CLASSES
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of
 from gluon_bof.options import families
-from gluon_bof.weights.download import PAUSE, TIMEOUT, fetch_file
+from gluon_bof.weights.fetch import PAUSE, TIMEOUT, fetch_file
 
 from gluoncv.model_zoo.model_store import _model_sha1 as CHECKSUMS
 

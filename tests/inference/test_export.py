@@ -53,7 +53,7 @@ def test_onnx_of_yolo3_finds_what_mxnet_finds(yolo3, tmp_path):
 
 def test_onnx_of_yolo3_without_suppression(yolo3, tmp_path):
     path = str(tmp_path / "a.onnx")
-    export_onnx(yolo3, path, SIZE, post=False)
+    export_onnx(yolo3, path, SIZE, nms=False)
     batch = np.stack([seen(image) for image in images()])
     boxes, scores = opened(path).run(["boxes", "scores"], {"image": batch})
     cells = SIZE[0] * SIZE[1] * (1 / 64 + 1 / 256 + 1 / 1024) * 3
@@ -77,7 +77,7 @@ def test_onnx_of_faster_rcnn_finds_what_mxnet_finds(kind, more, tmp_path):
 
 def test_onnx_of_faster_rcnn_without_suppression(rcnn, tmp_path):
     path = str(tmp_path / "a.onnx")
-    export_onnx(rcnn, path, SIZE, post=False)
+    export_onnx(rcnn, path, SIZE, nms=False)
     batch = seen(images()[0])[None]
     (rows,) = opened(path).run(["rows"], {"image": batch})
     network = rcnn.network

@@ -9,6 +9,7 @@ import pytest
 from gluon_bof.errors import LOGGER
 from gluon_bof.runs.folder import Run
 
+
 @pytest.fixture
 def run(tmp_path):
     run = Run(str(tmp_path / "run"))
