@@ -376,26 +376,10 @@ def _boxes(entries, images, dropped, class_of, known_categories, path, faults):
     boxes, normalised = {}, {}
     _report_ids(entries, path, faults)
     for number, entry in enumerate(entries):
-        problem = _entry_problem(entry, number, images, dropped, known_categories)
-        if problem:
-            faults.report(path, *problem)
+        read = _read_entry(entry, number, images, dropped, class_of, known_categories, path, faults)
+        if read is None:
             continue
-        image_id, category_id = as_id(entry["image_id"]), as_id(entry["category_id"])
-        if image_id in dropped:
-            continue
-        who = f"{_who(entry, number)} (image {image_id!r})"
-        if category_id not in class_of:
-            faults.report(path, "unknown class", f"{who}: category {category_id!r} is not among the "
-                                              f"{len(class_of)} classes given")
-            continue
-        try:
-            corners, crowd = read_box(entry)
-            ignored = read_flag(entry, "ignore")
-        except ValueError as error:
-            faults.report(path, "malformed annotation", f"{who}: {error}")
-            continue
-        if ignored:
-            continue
+        image_id, corners, class_id, crowd, who = read
         frame = images[image_id].frame
         if is_normalised(corners, *frame):
             normalised[image_id] = normalised.get(image_id, 0) + 1
@@ -404,7 +388,7 @@ def _boxes(entries, images, dropped, class_of, known_categories, path, faults):
         if fault:
             faults.report(path, *fault)
         if corners is not None:
-            boxes.setdefault(image_id, []).append((corners, class_of[category_id], crowd))
+            boxes.setdefault(image_id, []).append((corners, class_id, crowd))
     for image_id, count in normalised.items():
         whole = count + len(boxes.get(image_id, ()))
         report_normalised(faults, path, count, whole, f" of image {image_id!r} ({os.path.basename(images[image_id].path)})")
@@ -413,6 +397,29 @@ def _boxes(entries, images, dropped, class_of, known_categories, path, faults):
     for image_id, of_image in boxes.items():
         remark_repeated_boxes(faults, path, of_image, f" of image {image_id!r} ({os.path.basename(images[image_id].path)})")
     return boxes
+
+
+def _read_entry(entry, number, images, dropped, class_of, known_categories, path, faults):
+    """(image id, corners as they are written, class, crowd, words that name it) of an annotation; None of one that is faulty,
+    to be ignored, or of an image that was left out."""
+    problem = _entry_problem(entry, number, images, dropped, known_categories)
+    if problem:
+        faults.report(path, *problem)
+        return None
+    image_id, category_id = as_id(entry["image_id"]), as_id(entry["category_id"])
+    if image_id in dropped:
+        return None
+    who = f"{_who(entry, number)} (image {image_id!r})"
+    if category_id not in class_of:
+        faults.report(path, "unknown class", f"{who}: category {category_id!r} is not among the {len(class_of)} classes given")
+        return None
+    try:
+        corners, crowd = read_box(entry)
+        ignored = read_flag(entry, "ignore")
+    except ValueError as error:
+        faults.report(path, "malformed annotation", f"{who}: {error}")
+        return None
+    return None if ignored else (image_id, corners, class_of[category_id], crowd, who)
 
 
 def _report_ids(entries, path, faults):

@@ -135,7 +135,7 @@ def description(detector, size, nms):
     transform = detector.transform
     fit = "the whole image is stretched to the input's size" if transform.fit is square else \
         f"short side {transform.size}, long side at most {transform.fit.longest}; another size stretches the image"
-    if post:
+    if nms:
         outputs = {"ids": "class of each detection, -1 where there is none", "scores": "in 0..1",
                    "boxes": "xmin, ymin, xmax, ymax in pixels of the input; they may reach beyond it"}
     else:
@@ -166,7 +166,7 @@ def onnx_packages():
 def _symbol(detector, nms):
     """(graph from INPUT to the outputs, every node with a name of its own; the outputs' names)."""
     data = mx.sym.Variable(INPUT)
-    if post:
+    if nms:
         outputs, names = InferenceGraph(detector.network)(data), list(DETECTIONS)
     else:
         outputs, names = _form(detector).candidates(detector.network, data)

@@ -57,8 +57,8 @@ class Model:
         """Write the network for other programs and compare it with MXNet. Returns inference.export.Check.
 
         format: "onnx", a file at `path`; or "mxnet", the files path-symbol.json, path-0000.params and path.json.
-        size: (height, width) of the input. nms: with the last suppression of overlapping boxes. images: paths or arrays to compare
-        on, besides drawn ones. Raises UserError as `export_onnx` and `export_mxnet` do."""
+        size: (height, width) of the input. nms: with the last suppression of overlapping boxes. images: arrays to
+        compare on, besides drawn ones. Raises UserError as `export_onnx` and `export_mxnet` do."""
         from gluon_bof.inference.export import export_mxnet, export_onnx
 
         write = {"onnx": export_onnx, "mxnet": export_mxnet}.get(format)
