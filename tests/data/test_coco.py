@@ -239,17 +239,17 @@ def test_roots_that_cannot_be_read(tmp_path):
     assert "none of its 3 images can be used" in raised(str(tmp_path / "bare"), "train", on_bad_sample="skip")
 
 
-def test_ten_thousand_images_load_in_seconds(tmp_path):
+def test_ten_thousand_images_take_no_minutes(tmp_path):
     images = [{"id": number, "file_name": f"{number % 3}.jpg", "width": WIDTH, "height": HEIGHT}
               for number in range(10000)]
     annotations = [{"id": number, "image_id": number // 7, "category_id": 5, "bbox": [1.5, 2, 30, 40], "area": 12}
                    for number in range(70000)]
     write_set(tmp_path, content(images=images, annotations=annotations))
     write_images(tmp_path / "train2017", ["0.jpg", "1.jpg", "2.jpg"])
-    began = time.perf_counter()
+    began = time.process_time()
     found = load_coco(str(tmp_path), "train")
     assert sum(len(record.boxes) for record in found.records) == 70000
-    assert time.perf_counter() - began < 10  # 0.6 s on an idle machine
+    assert time.process_time() - began < 30  # about 1 s of CPU time; what is quadratic in the boxes takes minutes
 
 
 def test_a_validation_part_may_lack_a_class_that_was_trained_on(tmp_path):
