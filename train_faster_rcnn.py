@@ -49,13 +49,12 @@ def train(options, run, checkpoint=None):
         graph.hybridize(static_alloc=options.static_alloc)
 
     # trainer
-    schedule = learning_rate(options, sampler.batches)
-    optimizer = training.build_optimizer(options, freebies.build_schedule(**schedule))
+    optimizer = training.build_optimizer(options, freebies.build_schedule(**learning_rate(options, sampler.batches)))
     trainer = training.build_trainer(network.trained_parameters(), optimizer, devices, options.amp, options.kv_store)
     step = training.Step(graph, lambda *arrays: arrays, trainer, devices, options.batch_size, options.amp)
 
     # loop
-    engine = training.Engine(run, options, network, step, sampler, loader, freebies.rates_of(**schedule), LOSSES,
+    engine = training.Engine(run, options, network, step, sampler, loader, LOSSES,
                              partial(validation, detector), training.restore(options, checkpoint, network, trainer))
     if not engine.is_finished:
         training.take_memory(step, models.faster_rcnn.largest_batches(images, batchify(False), options), detector)

@@ -42,8 +42,7 @@ def train(options, run, checkpoint=None):
     graph.hybridize(static_alloc=True)
 
     # trainer
-    schedule = learning_rate(options, sampler.batches)
-    optimizer = training.build_optimizer(options, freebies.build_schedule(**schedule))
+    optimizer = training.build_optimizer(options, freebies.build_schedule(**learning_rate(options, sampler.batches)))
     if options.no_wd:
         training.exempt_from_decay(network)
     trainer = training.build_trainer(network.trained_parameters(), optimizer, devices, options.amp, options.kv_store)
@@ -53,7 +52,7 @@ def train(options, run, checkpoint=None):
         trainer, devices, options.batch_size, options.amp)
 
     # loop
-    engine = training.Engine(run, options, network, step, sampler, loader, freebies.rates_of(**schedule), LOSSES,
+    engine = training.Engine(run, options, network, step, sampler, loader, LOSSES,
                              partial(validation, detector), training.restore(options, checkpoint, network, trainer))
     if not engine.is_finished:
         sizes = sorted(options.training_sizes(), reverse=True)

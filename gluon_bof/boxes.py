@@ -2,6 +2,8 @@
 
 image     (H, W, 3) uint8, RGB.
 boxes       (M, 4) float32: xmin, ymin, xmax, ymax in pixels that count from 0; corner format unless a name says otherwise.
+            A reader takes xmax and ymax as its format has them: COCO's are edges (x + width), VOC's the last pixel's number.
+            What a detector finds ends as what it was trained on; see `BoxEnds`.
 classes     (M,) int64: index into the set's class names.
 difficult   (M,) bool: trained on, neither hit nor miss in VOC's metric.
 crowd       (M,) bool: COCO's iscrowd; never trained on, ignored in evaluation.
@@ -11,6 +13,7 @@ scores      (D,) float32 in [0, 1].
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
@@ -98,6 +101,20 @@ class DetectionSet:
                 "left out; with --unannotated negative they are negatives"
             notes.append(f"{len(self.unannotated)} images have no annotation file: {what}")
         return notes
+
+
+class BoxEnds(Enum):
+    """Where a detector ends the boxes of COCO's format: at their EDGE, x + width, as our reader does; or at the number of their
+    LAST_PIXEL, x + width - 1, as GluonCV's does and so all weights that it publishes."""
+
+    EDGE = "edge"
+    LAST_PIXEL = "last pixel"
+
+    def as_edges(self, found: Detections) -> Detections:
+        """The detections with boxes that end at their edges, as those of COCO's format do."""
+        if self is BoxEnds.EDGE:
+            return found
+        return found._replace(boxes=found.boxes + np.array((0, 0, 1, 1), found.boxes.dtype))
 
 
 class Detections(NamedTuple):

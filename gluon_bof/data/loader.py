@@ -4,15 +4,17 @@ Workers use numpy and cv2 only, on one thread; all that is random comes from the
 """
 from __future__ import annotations
 
+import gc
+
 import cv2
 import numpy as np
 
-from gluon_bof.backend import gluon
+from gluon_bof.backend import gluon, mx
 from gluon_bof.boxes import TRUTH_COLUMNS
 from gluon_bof.data.images import read_image
 from gluon_bof.data.shared_memory import stack_to_shared, to_shared
 from gluon_bof.data.transforms import square
-from gluon_bof.data.workers import init_worker
+from gluon_bof.data.workers import Workers, init_worker
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import Augmentation, render, transform_boxes
 from gluon_bof.freebies.mixup import blend_images, merge_truths, mixed_shape
@@ -114,23 +116,60 @@ class ValidationBatch:
         return stack_to_shared(images, self.shared), list(indices)
 
 
+class Loader:
+    """The batches of a data set, in order, computed by `workers` processes or, if that is 0, by this one.
+
+    batches: lists of what the data set is asked for, iterated anew in each pass; they may differ from pass to pass. One pass at a
+    time. GluonCV's and Gluon's loaders do not watch their workers: one that dies is waited for, and at the end hung on."""
+
+    def __init__(self, dataset, batches, batchify, workers, pin=False):
+        self.batches = batches
+        self.pin = pin
+        self.compute = _Batches(dataset, batchify)
+        cv2.setNumThreads(0)  # OpenCV's own thread pool does not survive a fork
+        self.workers = None
+        if workers > 0:
+            mx.nd.waitall()  # nor does work that MXNet has begun
+            gc.collect()
+            mx.nd.waitall()
+            self.workers = Workers(workers, self.compute)
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __iter__(self):
+        computed = self.workers.results(self.batches) if self.workers else map(self.compute, self.batches)
+        for batch in computed:
+            yield tuple(map(_pinned, batch)) if self.pin else batch
+
+
+class _Batches:
+    """What a worker does: keys of a data set -> a batch."""
+
+    def __init__(self, dataset, batchify):
+        self.dataset = dataset
+        self.batchify = batchify
+
+    def __call__(self, keys):
+        return self.batchify([self.dataset[key] for key in keys])
+
+
+def _pinned(part):
+    """An array in memory that a GPU copies from by itself; what is no array stays."""
+    return part.as_in_context(mx.Context("cpu_pinned", 0)) if isinstance(part, mx.nd.NDArray) else part
+
+
 def training_loader(dataset, sampler, workers, pin=False, batchify=TrainingBatch):
-    """The stock DataLoader over a BatchSampler; call `sampler.start(epoch, batch)` before each pass.
+    """The Loader over a BatchSampler; call `sampler.start(epoch, batch)` before each pass.
 
     batchify(shared) -> a function from samples to (arrays…, names of broken images)."""
-    return _loader(dataset, workers, batch_sampler=sampler, batchify_fn=batchify(workers > 0), pin_memory=pin)
+    return Loader(dataset, sampler, batchify(workers > 0), workers, pin)
 
 
 def validation_loader(dataset, batch_size, workers):
     """Every image once, in order; the last batch may be smaller."""
-    return _loader(dataset, workers, batch_size=batch_size, last_batch="keep",
-                   batchify_fn=ValidationBatch(workers > 0))
-
-
-def _loader(dataset, workers, **options):
-    # OpenCV's own thread pool does not survive a fork
-    cv2.setNumThreads(0)
-    return gluon.data.DataLoader(dataset, num_workers=workers, **options)
+    batches = [list(range(first, min(first + batch_size, len(dataset)))) for first in range(0, len(dataset), batch_size)]
+    return Loader(dataset, batches, ValidationBatch(workers > 0), workers)
 
 
 def largest_batch(records, images, side, mixed):

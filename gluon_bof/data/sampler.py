@@ -22,27 +22,38 @@ class SampleSpec(NamedTuple):
     key: tuple  # (seed, epoch, batch, position), the key of the worker's own generator
 
 
-def aspect_ratio_buckets(order, keys, batch_size, rng, batches=32):
-    """The order with items of like keys next to each other, in shuffled batches: the items of every `batches` batches are
-    sorted by key and their batches shuffled, so that every item stays near its place."""
+WINDOW = 32  # batches whose images are brought together by aspect ratio, so that each stays near its place
+
+
+def aspect_ratio_buckets(order, keys, batch_size, rng):
+    """The order, some whole batches of items, with items of like keys in the same batches: windows of about WINDOW batches are
+    sorted by key, and the batches of each shuffled. keys: of the items in their order."""
+    batches = order.reshape(-1, batch_size)
     grouped = []
-    for begin in range(0, len(order), batches * batch_size):
-        bucket = order[begin:begin + batches * batch_size]
-        bucket = bucket[np.argsort(keys[begin:begin + batches * batch_size], kind="stable")]
-        parts = [bucket[i:i + batch_size] for i in range(0, len(bucket), batch_size)]
-        grouped += [parts[i] for i in rng.permutation(len(parts))]
-    return np.concatenate(grouped)
+    for begin, end in _windows(len(batches)):
+        by_key = np.argsort(keys[begin * batch_size:end * batch_size], kind="stable")
+        window = batches[begin:end].ravel()[by_key].reshape(-1, batch_size)
+        grouped.append(window[rng.permutation(len(window))])
+    return np.concatenate(grouped).ravel()
+
+
+def _windows(batches):
+    """[(first, end)] that share so many batches out evenly: a short one left over would mix what is unlike."""
+    bounds = np.linspace(0, batches, max(1, round(batches / WINDOW)) + 1).round().astype(int)
+    return zip(bounds[:-1], bounds[1:])
 
 
 class BatchSampler:
-    """Batch sampler for `gluon.data.DataLoader`: lists of SampleSpec, of one epoch.
+    """The batches of a Loader: lists of SampleSpec, of one epoch.
 
     The images form one endless stream of shuffled rounds and an epoch is `images // batch_size` batches of it (at
     least one), so no image is dropped, none is seen much more often, and the run is as long as its schedule.
 
     sizes: sides in pixels, one per batch, redrawn every `size_interval` batches. mix: MixRatio or None; applied in
     epochs before `mix_until`. shard: (rank, ranks), every process draws the same batch and takes its own part of it.
-    aspects: width over height of each image, to bring alike ones together where batches are padded; or None."""
+    aspects: width over height of each image, to bring alike ones together where batches are padded; or None. An epoch has the
+    same images with it, in another order: rounds may begin within a batch, so batches are made of what the epoch has of the
+    stream, not of a round."""
 
     def __init__(self, images, batch_size, seed, sizes, size_interval=10, mix=None, mix_until=0,
                  epoch_images=None, shard=(0, 1), aspects=None):
@@ -56,7 +67,7 @@ class BatchSampler:
         self.mix_until = mix_until
         self.shard = shard
         self.batches = max(1, (epoch_images or images) // batch_size)
-        self._round = (None, None)
+        self._round = self._grouped = (None, None)
         self.start(0)
 
     def start(self, epoch, batch=0):
@@ -85,7 +96,8 @@ class BatchSampler:
         return int(self.sizes[rng.integers(len(self.sizes))])
 
     def _draw(self, epoch, batch, position, iteration, size):
-        index = self._image_at(iteration * self.batch_size + position)
+        index = self._image_at(iteration * self.batch_size + position) if self.aspects is None else \
+            self._grouped_epoch(epoch)[batch * self.batch_size + position]
         partner, ratio = -1, 1.0
         if self.mix is not None and epoch < self.mix_until:
             rng = generator(Purpose.MIXUP, self.seed, epoch, batch, position)
@@ -98,9 +110,15 @@ class BatchSampler:
     def _image_at(self, stream_position):
         number, place = divmod(stream_position, self.images)
         if self._round[0] != number:
-            order = generator(Purpose.ORDER, self.seed, number).permutation(self.images)
-            if self.aspects is not None:
-                order = aspect_ratio_buckets(order, self.aspects[order], self.batch_size,
-                                    generator(Purpose.GROUPS, self.seed, number))
-            self._round = (number, order)
+            self._round = (number, generator(Purpose.ORDER, self.seed, number).permutation(self.images))
         return int(self._round[1][place])
+
+    def _grouped_epoch(self, epoch):
+        """The images of an epoch, in order, those of like aspect ratio in the same batches."""
+        if self._grouped[0] != epoch:
+            length = self.batches * self.batch_size
+            order = np.array([self._image_at(place) for place in range(epoch * length, (epoch + 1) * length)])
+            order = aspect_ratio_buckets(order, self.aspects[order], self.batch_size,
+                                         generator(Purpose.GROUPS, self.seed, epoch))
+            self._grouped = (epoch, order.tolist())
+        return self._grouped[1]

@@ -2,21 +2,40 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
 import numpy as np
 
 from gluon_bof.backend import mx
+from gluon_bof.data.workers import FULL, SHARED_MEMORY, WorkerLost, shared_memory_room
 from gluon_bof.freebies.augmentation import FILL
 
 
 def shared_buffer(shape, dtype, shared):
-    """(MXNet's array, the numpy array of its memory): in memory that other processes see where it is `shared`."""
-    target = mx.nd.empty(shape, ctx=mx.Context("cpu_shared" if shared else "cpu", 0), dtype=dtype)
+    """(MXNet's array, the numpy array of its memory): in memory that other processes see where it is `shared`. Raises
+    WorkerLost where there is no room for it."""
+    target = _reserved(shape, dtype) if shared else mx.nd.empty(shape, ctx=mx.cpu(), dtype=dtype)
     address = ctypes.c_void_p()
     mx.base.check_call(mx.base._LIB.MXNDArrayGetData(target.handle, ctypes.byref(address)))
     count = int(np.prod(shape))
     memory = (ctypes.c_byte * (count * np.dtype(dtype).itemsize)).from_address(address.value)
     return target, np.frombuffer(memory, dtype, count).reshape(shape)
+
+
+def _reserved(shape, dtype):
+    """MXNet's array in shared memory that is really there: MXNet only says how long its file is, and whoever then writes where
+    there is no room is ended by SIGBUS."""
+    try:
+        target = mx.nd.empty(shape, ctx=mx.Context("cpu_shared", 0), dtype=dtype)
+        if hasattr(os, "posix_fallocate"):
+            _, file, _, _ = target._to_shared_mem()
+            os.posix_fallocate(file, 0, os.fstat(file).st_size)
+    except (OSError, mx.base.MXNetError) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
+        wanted = np.prod(shape) * np.dtype(dtype).itemsize / 1e6
+        raise WorkerLost(f"a data worker finds no room for {wanted:.3g} MB of a batch in shared memory ({reason}; "
+                         f"{shared_memory_room()})", SHARED_MEMORY, FULL) from None
+    return target
 
 
 def to_shared(array, shared):

@@ -1,19 +1,41 @@
-"""What a process that works for another one does first. No MXNet in here."""
+"""Processes that work for this one: how they begin, are given work, are watched, and end. No MXNet in here.
+
+A pool of the standard library lets its workers share one queue and one lock: a worker that is killed takes the lock along, and
+then nothing comes any more and the pool's end hangs. Here each has a pipe of its own."""
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
 import signal
 import sys
+import time
+import weakref
+from multiprocessing import connection, util
+from multiprocessing.pool import ExceptionWithTraceback
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, NoReturn
 
 import cv2
 
+from gluon_bof.errors import UserError
+
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+FATAL = (signal.SIGBUS, signal.SIGSEGV, signal.SIGFPE)
+AHEAD = 2  # tasks that a worker has at most, the one that it computes among them
+PATIENCE = 120  # seconds that a result may take
+TO_END = 5  # seconds that a process may take to be gone
+SHARED_MEMORY = "/dev/shm"
+FULL = f"make it larger (docker run --shm-size 2g, or mount -o remount,size=2g {SHARED_MEMORY}), or give a smaller -j or " \
+       "--batch-size; -j 0 needs none of it"
+FEWER = "give a smaller -j or --batch-size; a training has saved what it had, for --resume"
+
 _initialised_process = None
+_crews = weakref.WeakSet()  # every Workers of this process
 
 
-def init_worker():
+def init_worker() -> None:
     """Once per process: one thread for OpenCV, whose own do not survive a fork, and a worker dies with whom it works for, also
     when that is killed."""
     global _initialised_process
@@ -25,7 +47,187 @@ def init_worker():
         end_with_parent(signal.SIGKILL)
 
 
-def end_with_parent(asked):
+def end_with_parent(asked: int) -> None:
     """Have this process get the signal `asked` when its parent ends. Does nothing where the system is not Linux."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, asked)
+
+
+class WorkerLost(UserError):
+    """A data worker died, is stuck, or cannot go on: no fault of the data's."""
+
+
+class _Worker(NamedTuple):
+    process: Any
+    pipe: Any
+    tickets: list  # of the tasks that it has and has not answered
+
+
+class Workers:
+    """`count` processes that compute(task) side by side.
+
+    They ignore what asks their parent to stop, and end with it, whatever ends it. A worker that dies is told as soon as any of
+    this process's Workers waits for a result: a training should not find out at its next validation."""
+
+    def __init__(self, count: int, compute: Callable[[Any], Any]):
+        util.get_temp_dir()  # the workers' sockets go there too, and this process removes it
+        with _held_back(STOPPING):
+            self._crew = [_start(compute) for _ in range(count)]
+        self._ticket = self._first = 0
+        self._done = {}
+        self._loss = None  # what ended them early
+        # before multiprocessing asks, by a signal that they ignore, whoever is left at exit
+        self._end = util.Finalize(self, _kill, ([worker.process for worker in self._crew],), exitpriority=20)
+        _crews.add(self)
+
+    def results(self, tasks: Iterable[Any]) -> Iterator[Any]:
+        """compute(task) of each, in their order, a few computed ahead. What a pass that was left early had asked for is
+        forgotten when the next begins. Raises what compute raises, and WorkerLost."""
+        tasks = iter(tasks)
+        mine = self._first = wanted = self._ticket
+        self._done = {}
+        while True:
+            if self._loss:
+                raise self._loss
+            if self._first != mine:
+                raise RuntimeError("another pass over these workers has begun")
+            self._receive(0)
+            self._hand_out(tasks, wanted)
+            if wanted == self._ticket:
+                return
+            while wanted not in self._done:
+                self._receive(PATIENCE)
+            fine, result = self._done.pop(wanted)
+            wanted += 1
+            if not fine:
+                raise result
+            yield result
+
+    def _hand_out(self, tasks, wanted):
+        """Give tasks to those who have least to do."""
+        while self._ticket - wanted < AHEAD * len(self._crew):
+            try:
+                task = next(tasks)
+            except StopIteration:
+                return
+            worker = min(self._crew, key=lambda one: len(one.tickets))
+            try:
+                worker.pipe.send((self._ticket, task))
+            except OSError as error:
+                self._lost(self, worker, error)
+            worker.tickets.append(self._ticket)
+            self._ticket += 1
+
+    def _receive(self, seconds):
+        """Take what has come, and wait so long for the first of it."""
+        by_pipe = {worker.pipe: worker for worker in self._crew}
+        by_sentinel = {worker.process.sentinel: (workers, worker) for workers in _crews for worker in workers._crew}
+        ready = connection.wait([*by_pipe, *by_sentinel], seconds)
+        if seconds and not ready:
+            self._give_up(WorkerLost(f"no data came for {seconds} s: a data worker is stuck", None,
+                                     f"look for a disk or network that does not answer; {FEWER}"))
+        for one in ready:
+            if one in by_sentinel:
+                self._lost(*by_sentinel[one])
+        for one in ready:
+            worker = by_pipe[one]
+            try:
+                ticket, fine, result = one.recv()  # arrays are taken over here, from a worker that must be alive
+            except (EOFError, OSError) as error:
+                self._lost(self, worker, error)
+            worker.tickets.remove(ticket)
+            if ticket >= self._first:
+                self._done[ticket] = fine, result
+
+    def _lost(self, owner, worker, error=None) -> NoReturn:
+        worker.process.join(TO_END)
+        if worker.process.exitcode is None and error:
+            raise error  # the worker lives: what failed is this process's
+        loss = _loss(worker.process.exitcode or 0)
+        if owner is not self:
+            owner._close(loss)
+        self._give_up(loss)
+
+    def _give_up(self, loss) -> NoReturn:
+        self._close(loss)
+        raise loss from None
+
+    def _close(self, loss):
+        self._loss = loss
+        _crews.discard(self)
+        self._end()
+
+
+def _start(compute):
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=_work, args=(compute, theirs), daemon=True)
+    process.start()
+    theirs.close()  # so that its end shows here
+    return _Worker(process, ours, [])
+
+
+def _work(compute, pipe):
+    """A worker's life."""
+    for asked in STOPPING:  # the whole process group hears them; a worker's parent saves first, and then ends it
+        signal.signal(asked, signal.SIG_IGN)
+    for fatal in FATAL:  # MXNet's handlers print pages and hide by what the process ended
+        signal.signal(fatal, signal.SIG_DFL)
+    init_worker()
+    if os.getppid() != multiprocessing.parent_process().pid:  # it ended before this one could ask to be told
+        return
+    while True:
+        try:
+            ticket, task = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = ticket, True, compute(task)
+        except MemoryError:
+            answer = ticket, False, WorkerLost("the memory does not suffice for a data worker", None, FEWER)
+        except Exception as error:
+            answer = ticket, False, ExceptionWithTraceback(error, error.__traceback__)
+        try:
+            pipe.send(answer)
+        except BrokenPipeError:
+            return
+        except Exception as error:  # what cannot be pickled
+            pipe.send((ticket, False, RuntimeError(f"a data worker's answer cannot be sent: {error!r} of {answer[2]!r}")))
+        del answer
+
+
+def _loss(status):
+    """The WorkerLost of an exit status as Process has it."""
+    if status == -signal.SIGBUS:
+        return WorkerLost(f"a data worker ended by SIGBUS: it is full ({shared_memory_room()})", SHARED_MEMORY, FULL)
+    if status == -signal.SIGKILL:
+        return WorkerLost("a data worker was killed (SIGKILL), as the system does when memory runs out", None, FEWER)
+    how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+    return WorkerLost(f"a data worker ended {how}", None, FEWER)
+
+
+def shared_memory_room() -> str:
+    """What a message says of /dev/shm: how much of it is free."""
+    try:
+        room = os.statvfs(SHARED_MEMORY)
+    except OSError as error:
+        return error.strerror
+    free, size = (blocks * room.f_frsize / 1e6 for blocks in (room.f_bavail, room.f_blocks))
+    return f"{free:.3g} MB free of {size:.3g} MB"
+
+
+def _kill(processes):
+    for process in processes:
+        process.kill()
+    until = time.monotonic() + TO_END
+    for process in processes:
+        process.join(max(0, until - time.monotonic()))
+
+
+@contextlib.contextmanager
+def _held_back(signals):
+    """Signals that come meanwhile are heard afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable
 
-from gluon_bof.boxes import DetectionSet
+from gluon_bof.boxes import BoxEnds, DetectionSet
 from gluon_bof.data.loader import ValidationImages, validation_loader
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.evaluation.coco import save_detections
@@ -18,12 +18,14 @@ from gluon_bof.weights.resolve import Resolved
 class Validation:
     """`validation(detector)` -> {"map": fraction, "metric": …, "per_class": …}; `detections` are those of the last call.
 
-    Made before the network is, so that the data workers carry none of it. options: of the detectors that it scores."""
+    Made before the network is, so that the data workers carry none of it. options: of the detectors that it scores; box_ends: how
+    the boxes ended that these were trained on. What is scored on boxes of COCO's format ends as they do."""
 
-    def __init__(self, options: Any, detection_set: DetectionSet):
+    def __init__(self, options: Any, detection_set: DetectionSet, box_ends: BoxEnds = BoxEnds.EDGE):
         models = models_of(options)
         self.set = detection_set
         self.metric = options.metric
+        self.ends = box_ends if detection_set.annotation_file else BoxEnds.EDGE
         self.detections = None
         self.loader = validation_loader(ValidationImages(detection_set.records, models.eval_transform(options)),
                                         models.inference_batch(options), options.num_workers)
@@ -32,7 +34,7 @@ class Validation:
                  progress: str = "validating") -> dict | None:
         """The metrics, or None where should_stop said so."""
         self.detections = detect(detector.graph, self.loader, self.set.records, detector.device, should_stop, progress)
-        return None if self.detections is None else score(self.detections, self.set, self.metric)
+        return None if self.detections is None else score(list(map(self.ends.as_edges, self.detections)), self.set, self.metric)
 
 
 def validation_set(options: Any) -> DetectionSet:
@@ -48,13 +50,13 @@ def evaluate(resolved: Resolved, save: str = "") -> dict[str, Any]:
     save: where to write the detections in COCO's result format, "" for nowhere. Raises UserError."""
     options = resolved.options
     found_set = validation_set(options)
-    validation = Validation(options, found_set)
+    validation = Validation(options, found_set, resolved.box_ends)
     detector, digest = load_detector(options, found_set.classes, resolved.path)
     began = time.perf_counter()
     result = validation(detector, progress="evaluating")
     seconds = time.perf_counter() - began
     if save:
-        save_detections(save, validation.detections, found_set)
+        save_detections(save, list(map(resolved.box_ends.as_edges, validation.detections)), found_set)
     return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset,
             "images": len(found_set), "images_per_second": len(found_set) / seconds,
             "skipped": len(found_set.faults), **result}

@@ -49,12 +49,14 @@ class Detector:
 
 def unpack(ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray, seen: Sequence[int], shape: Sequence[int]) -> Detections:
     """Detections, best score first, in the pixels of an image of this shape (H, W, …), of one image's outputs (D, 1),
-    (D, 1), (D, 4) in the pixels of what the network has seen, (H, W, …)."""
+    (D, 1), (D, 4) in the pixels of what the network has seen, (H, W, …). Those that lie outside it are left out."""
     kept = np.flatnonzero(ids[:, 0] >= 0)
     kept = kept[np.argsort(-scores[kept, 0], kind="stable")]
     limits = np.array([shape[1], shape[0]] * 2, np.float32)
     scale = limits / np.array([seen[1], seen[0]] * 2, np.float32)
-    return Detections(np.clip(boxes[kept] * scale, 0, limits), ids[kept, 0].astype(np.int64), scores[kept, 0])
+    boxes = np.clip(boxes[kept] * scale, 0, limits)
+    visible = ~(boxes[:, :2] >= boxes[:, 2:]).any(axis=1)
+    return Detections(boxes[visible], ids[kept[visible], 0].astype(np.int64), scores[kept[visible], 0])
 
 
 def load_detector(options: Any, classes: Sequence[str], weights: str) -> tuple[Detector, str]:

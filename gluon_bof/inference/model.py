@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gluon_bof.boxes import BoxEnds
 from gluon_bof.data.images import from_pillow, read_upright
 from gluon_bof.data.sets import unique_names
 from gluon_bof.devices import contexts
@@ -27,11 +28,12 @@ class Prediction(NamedTuple):
 
 
 class Model:
-    """A trained detector: `classes`, `predict`, `export`. Made by `load`."""
+    """A trained detector: `classes`, `predict`, `export`; `box_ends`: where the boxes that it finds end. Made by `load`."""
 
-    def __init__(self, detector: Detector):
+    def __init__(self, detector: Detector, box_ends: BoxEnds = BoxEnds.EDGE):
         self.detector = detector
         self.classes = detector.classes
+        self.box_ends = box_ends
 
     @in_python()
     def predict(self, images: Any, score: float = 0.0) -> Any:
@@ -104,7 +106,7 @@ def open_model(weights: Any, device: str | None = None, short: int | None = None
     if nms is not None:
         network = detector.network
         network.set_nms(nms_thresh=nms, nms_topk=network.nms_topk, post_nms=network.post_nms)
-    return Model(detector)
+    return Model(detector, found.box_ends)
 
 
 def _gpus(device):

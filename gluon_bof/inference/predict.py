@@ -19,7 +19,7 @@ USUAL_RATE = 25.0  # frames a second of a video that does not say
 def predict_all(model, sources, out, score=0.3, skip_broken=False):
     """Draw and write everything into the folder `out`. Returns the summary, a dict for JSON; what was found until an error or
     Ctrl-C is written too. score: least one of what is drawn and written. skip_broken: name broken images and go on, else stop."""
-    found = DetectionWriter(model)
+    found = DetectionWriter(model, model.box_ends)
     skipped, began = [], time.perf_counter()
     try:
         for source in tqdm(sources, desc="predicting", unit="file", leave=False, file=sys.stderr,

@@ -6,6 +6,7 @@ import io
 import json
 import os
 
+from gluon_bof.boxes import BoxEnds
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 
@@ -54,14 +55,16 @@ class VideoFile:
 
 class DetectionWriter:
     """The rows of detections.json and detections.csv, and the images and categories that they mean, for images.json.
-    Categories have COCO's numbers where the classes are COCO's, else numbers from 1, in the order of the model's classes."""
+    Categories have COCO's numbers where the classes are COCO's, else numbers from 1, in the order of the model's classes.
+    box_ends: of the boxes that come."""
 
-    def __init__(self, model):
+    def __init__(self, model, box_ends=BoxEnds.EDGE):
         from gluon_bof.weights.zoo import CLASSES
 
         of_coco = sorted(model.classes) == sorted(CLASSES["coco"])
         names, ids = (CLASSES["coco"], COCO_IDS) if of_coco else (model.classes, range(1, len(model.classes) + 1))
         self.categories = dict(zip(names, ids))
+        self.ends = box_ends
         self.images = []
         self.rows = []
 
@@ -70,8 +73,8 @@ class DetectionWriter:
         place = {} if frame is None else {"frame": frame, "seconds": round(seconds, 3)}
         image_id = len(self.images) + 1
         self.images.append({"id": image_id, "file_name": path, "width": shape[1], "height": shape[0], **place})
-        for (left, top, right, bottom), name, score in zip(prediction.boxes.tolist(), prediction.names,
-                                                           prediction.scores.tolist()):
+        boxes = self.ends.as_edges(prediction).boxes.tolist()
+        for (left, top, right, bottom), name, score in zip(boxes, prediction.names, prediction.scores.tolist()):
             bbox = [round(side, 3) for side in (left, top, right - left, bottom - top)]
             self.rows.append({"image_id": image_id, "file_name": path, "category_id": self.categories[name],
                               "category_name": name, "bbox": bbox, "score": round(score, 6), **place})

@@ -6,13 +6,16 @@ import os
 import platform
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gluon_bof.compat import installed_version
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, from_dict
+
+if TYPE_CHECKING:
+    from gluon_bof.boxes import BoxEnds
 
 CONFIG = "config.json"
 CLASSES = "classes.txt"
@@ -48,6 +51,18 @@ def read_config(folder: str) -> dict[str, Any]:
     return dict(config, family=family.name)
 
 
+def box_ends(folder: str) -> BoxEnds:
+    """How the boxes end that the run in this folder trained on. Raises UserError for a word that means none."""
+    from gluon_bof.boxes import BoxEnds  # with NumPy, which --help and --dry-run need not wait for
+
+    word = read_config(folder).get("box_ends", BoxEnds.EDGE.value)
+    try:
+        return BoxEnds(word)
+    except ValueError:
+        raise UserError(f"box_ends cannot be {word!r}", os.path.join(folder, CONFIG),
+                        f"write {' or '.join(ends.value for ends in BoxEnds)}") from None
+
+
 def read_options(folder: str, **changes: Any) -> Any:
     """The options of the run in this folder, with changes to what its configuration says, as JSON has them.
 
@@ -60,8 +75,11 @@ def read_options(folder: str, **changes: Any) -> Any:
 
 def write_config(folder: str, options: Any) -> None:
     """Write the configuration of a new run: its family, its options, the command, what it runs on."""
-    config = {"family": families.family_of(options).name, "options": as_dict(options), "command": sys.argv,
-              "environment": _environment()}
+    from gluon_bof.boxes import BoxEnds
+
+    # whatever it starts from, what it trains on ends as our readers have it
+    config = {"family": families.family_of(options).name, "options": as_dict(options), "box_ends": BoxEnds.EDGE.value,
+              "command": sys.argv, "environment": _environment()}
     write_atomically(os.path.join(folder, CONFIG), json.dumps(config, indent=2).encode())
 
 

@@ -24,7 +24,8 @@ from gluon_bof.runs.config import CONFIG, read_options, write_classes, write_con
 CHECKPOINT = re.compile(r"iteration-(\d{9})\.ckpt")
 TABLES = ("metrics", "intervals")
 OLD_COLUMNS = {"pictures_per_second": "images_per_second"}  # of version 0.1
-# what may differ between a run and its continuation without changing a bit of its result
+# what may differ between a run and its continuation without changing a bit of its result; another number of devices does, and
+# is warned of
 MAY_CHANGE = {"resume", "gpus", "num_workers", "log_interval", "keep", "tensorboard"}
 
 
@@ -94,7 +95,10 @@ class RunFolder:
 
 
 class Run(RunFolder):
-    """A run that is being trained. Only one process may hold it."""
+    """A run that is being trained. Only one process may hold it. devices_told: whether the flags state on how many devices, so
+    that a change has been warned of."""
+
+    devices_told = False
 
     def __init__(self, folder: str):
         super().__init__(folder)
@@ -267,13 +271,28 @@ def continued_options(folder: str, options: Any, given: set) -> Any:
         if name not in ("name", "runs") and asked[name] != kept[name]:
             raise UserError(f"{flag_name(name)} {asked[name]} differs from the run's {kept[name]}", folder,
                             "a resumed run keeps its configuration: leave it out")
+    devices_differ(stated_devices(saved.gpus), stated_devices(options.gpus) if "gpus" in given else None)
     # a run that began from a .params file still does, should it have been stopped before its first checkpoint
     return dataclasses.replace(saved, **{name: getattr(options, name) for name in given & MAY_CHANGE - {"resume"}})
 
 
+def stated_devices(gpus: str | None) -> int | None:
+    """How many devices --gpus states; None where it takes those that are there."""
+    return None if gpus is None else max(1, len([word for word in gpus.split(",") if word.strip()]))
+
+
+def devices_differ(before: int | None, now: int | None) -> None:
+    """Warn where a run goes on with another number of devices; None is one that nobody knows."""
+    if None not in (before, now) and before != now:
+        warn(f"the run was trained on {before} {'device' if before == 1 else 'devices'} and goes on with {now}: batch "
+             "normalisation and Faster R-CNN's losses count each device's images alone, so the result is another one")
+
+
 def reopen_run(folder: str, checkpoint: str | None, options: Any, given: set) -> tuple[Run, Any, str | None]:
     """(run, its options, the checkpoint to go on from or None) of a run that stopped; see `continued_options`."""
+    before = stated_devices(read_options(folder).gpus)
     options = continued_options(folder, options, given)
     run = Run(folder)
+    run.devices_told = None not in (before, stated_devices(options.gpus))
     newest = run.checkpoint_paths()[-1:]
     return run, options, checkpoint or (newest[0] if newest else None)

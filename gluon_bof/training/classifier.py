@@ -14,7 +14,7 @@ from gluon_bof.data.loader import training_loader, validation_loader
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.data.workers import init_worker
 from gluon_bof.errors import LOGGER
-from gluon_bof.freebies.schedule import build_schedule, rates_of
+from gluon_bof.freebies.schedule import build_schedule
 from gluon_bof.models.classifier import TrainingGraph, build_classifier
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.training import pipeline
@@ -100,7 +100,7 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
 
     # loop
     labels = [sample.class_id for sample in validation_set.samples]
-    engine = Engine(run, options, network, step, sampler, loader, rates_of(**schedule), ("cross_entropy",),
+    engine = Engine(run, options, network, step, sampler, loader, ("cross_entropy",),
                     partial(accuracy, scoring, validation, labels, devices[0], TOP_K),
                     pipeline.restore(options, checkpoint, network, trainer), RECORDED)
     run.forget_after(engine.iteration)

@@ -9,12 +9,15 @@ from typing import Any, Callable, Sequence
 
 from tqdm import tqdm
 
+from gluon_bof.data.workers import WorkerLost
 from gluon_bof.errors import LOGGER
+from gluon_bof.runs.folder import devices_differ
 from gluon_bof.training.checkpoint import save_checkpoint
 from gluon_bof.training.loop import EpochLosses, train_epoch
 from gluon_bof.weights.load import save_weights
 
 SAVE_SECONDS = 900  # within long epochs, so that a kill never costs more
+ECHO_SECONDS = 0.3  # `timeout` and others signal a process, and then its group with it: that is one request
 
 
 class Stopped(SystemExit):
@@ -22,7 +25,7 @@ class Stopped(SystemExit):
 
 
 class StopRequest:
-    """While active, Ctrl-C and SIGTERM ask to stop; a second one stops at once."""
+    """While active, Ctrl-C and SIGTERM ask to stop; a second one stops at once, but for the first one's echo."""
 
     def __init__(self):
         self.signal = None
@@ -37,6 +40,9 @@ class StopRequest:
 
     def _ask(self, number, _frame):
         self.signal = number
+        for asked in self._before:
+            signal.signal(asked, signal.SIG_IGN)
+        time.sleep(ECHO_SECONDS)
         for asked, handler in self._before.items():
             signal.signal(asked, handler)
 
@@ -83,9 +89,8 @@ class Recorder:
 
     columns: {column of an epoch's row: key of the validation's metrics}; spoken: (key, words) of the metric in the log."""
 
-    def __init__(self, run: Any, rates: Sequence[float], batches: int, columns: dict[str, str], spoken: tuple[str, str]):
+    def __init__(self, run: Any, batches: int, columns: dict[str, str], spoken: tuple[str, str]):
         self.run = run
-        self.rates = rates
         self.batches = batches
         self.columns = columns
         self.spoken = spoken
@@ -100,7 +105,7 @@ class Recorder:
         batches = max(1, losses.batches - before["batches"])
         means = {name: (total - earlier) / batches for name, total, earlier in zip(losses.names, losses.sums, before["sums"])}
         row = {"epoch": epoch, "iteration": epoch * self.batches + batch + 1,
-               "learning_rate": self.rates[epoch * self.batches + batch],
+               "learning_rate": losses.learning_rate,
                **{f"{name}_loss": value for name, value in means.items()}, "total_loss": sum(means.values()),
                "images_per_second": (losses.images - before["images"]) / seconds,
                "data_wait_share": (losses.waiting - before["waiting"]) / seconds,
@@ -114,7 +119,7 @@ class Recorder:
     def epoch(self, epoch: int, losses: EpochLosses, metrics: dict[str, Any]) -> None:
         """A row and a line of an epoch; metrics: of its validation, {} where there was none."""
         means, iteration = losses.means(), (epoch + 1) * self.batches
-        row = {"epoch": epoch, "iteration": iteration, "learning_rate": self.rates[iteration - 1],
+        row = {"epoch": epoch, "iteration": iteration, "learning_rate": losses.learning_rate,
                **{f"{name}_loss": value for name, value in means.items()},
                "images_per_second": losses.images / max(losses.seconds, 1e-9), "seconds": losses.seconds,
                "data_wait_seconds": losses.waiting, "memory_mb": memory_mb(),
@@ -132,28 +137,34 @@ DETECTION = ({"map": "map"}, ("map", "validation mAP"))
 class Engine:
     """Takes a run through its epochs.
 
-    rates: learning rate of every iteration. validate(should_stop) -> {"map": fraction, further metrics} or None where
+    validate(should_stop) -> {"map": fraction, further metrics} or None where
     it was stopped. position: the meta of the checkpoint to go on from, or {}. recorded: see Recorder."""
 
-    def __init__(self, run: Any, options: Any, network: Any, step: Any, sampler: Any, loader: Any, rates: Sequence[float],
+    def __init__(self, run: Any, options: Any, network: Any, step: Any, sampler: Any, loader: Any,
                  loss_names: Sequence[str], validate: Callable[..., dict | None], position: dict[str, Any],
                  recorded: tuple = DETECTION):
         self.options = options
         self.step = step
         self.sampler = sampler
         self.loader = loader
-        self.rates = rates
         self.loss_names = loss_names
         self.validate = validate
         self.saver = Saver(run, options, network, step.trainer)
-        self.recorder = Recorder(run, rates, sampler.batches, *recorded)
+        self.recorder = Recorder(run, sampler.batches, *recorded)
         self.folder = run.folder
-        self.epoch = position.get("epoch", getattr(options, "start_epoch", 0))
+        begin = getattr(options, "start_epoch", 0)
+        step.trainer.optimizer.lr_scheduler.first = begin * sampler.batches
+        self.epoch = position.get("epoch", begin)
         self.batch = position.get("batch", 0)
         self.losses = EpochLosses(loss_names, position.get("losses"))
+        if self.losses.learning_rate is None:  # version 0.1 did not keep it
+            self.losses.learning_rate = step.trainer.learning_rate
         self.best = position.get("best", {"map": -1.0, "epoch": None})
         self.last = position.get("last", {})
         self.skipped = set(position.get("skipped", ()))
+        self.lost = None  # what a data worker ended by: all that is trained is saved before it is told
+        if not run.devices_told:
+            devices_differ(position.get("devices"), len(step.devices))
 
     @property
     def iteration(self) -> int:
@@ -166,7 +177,8 @@ class Engine:
         return self.epoch >= self.options.epochs
 
     def run_epochs(self) -> dict[str, Any]:
-        """Train to the last epoch. Returns the last validation's metrics. Raises Stopped when asked to stop."""
+        """Train to the last epoch. Returns the last validation's metrics. Raises Stopped when asked to stop, and
+        WorkerLost; both after everything is saved."""
         total = self.options.epochs * self.sampler.batches
         with StopRequest() as stop, tqdm(total=total, initial=self.iteration, unit="batch", file=sys.stderr,
                                          mininterval=0.5 if sys.stderr.isatty() else 15, dynamic_ncols=True) as bar:
@@ -176,6 +188,8 @@ class Engine:
                 if self.batch == self.sampler.batches:
                     self._finish_epoch()
                 self._save()
+                if self.lost:
+                    raise self.lost
                 if self.stop and not self.is_finished:
                     self._leave()
         return self.last
@@ -184,10 +198,15 @@ class Engine:
         self.bar.set_description(f"epoch {self.epoch}/{self.options.epochs}")
         self._saved_at = time.perf_counter()
         self.recorder.begin(self.losses)
-        first_of_epoch = self.epoch * self.sampler.batches
         self.sampler.start(self.epoch, self.batch)
-        self.batch = train_epoch(self.loader, self.step, self.losses, self.epoch, self.batch,
-                                 lambda batch: self.rates[first_of_epoch + batch], self._after_batch, self._on_broken)
+        self.batch = train_epoch(self._batches(), self.step, self.losses, self.epoch, self.batch,
+                                 lambda batch: self.step.trainer.learning_rate, self._after_batch, self._on_broken)
+
+    def _batches(self):
+        try:
+            yield from self.loader
+        except WorkerLost as lost:
+            self.lost = lost
 
     def _after_batch(self, batch):
         self.bar.update(1)
@@ -208,7 +227,10 @@ class Engine:
         is_last = self.epoch + 1 == self.options.epochs
         metrics = {}
         if is_last or (self.epoch + 1) % self.options.val_interval == 0:
-            metrics = self.validate(lambda: bool(self.stop))
+            try:
+                metrics = self.validate(lambda: bool(self.stop))
+            except WorkerLost as lost:
+                metrics, self.lost = None, lost
             if metrics is None:
                 return
             self.last = metrics
@@ -226,7 +248,8 @@ class Engine:
 
     def _save(self):
         self.saver.save(self.iteration, {"epoch": self.epoch, "batch": self.batch, "losses": self.losses.saved(),
-                                         "best": self.best, "last": self.last, "skipped": sorted(self.skipped)})
+                                         "best": self.best, "last": self.last, "skipped": sorted(self.skipped),
+                                         "devices": len(self.step.devices)})
 
     def _leave(self):
         self.bar.close()

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import time
 from collections import deque
 
@@ -69,6 +68,7 @@ class EpochLosses:
         self.images = 0
         self.seconds = 0.0
         self.waiting = 0.0
+        self.learning_rate = None  # of the last of the batches
         self.sums = [0.0] * len(names)
         if saved:
             vars(self).update({"images" if key == "pictures" else key: value for key, value in saved.items()})  # its name in 0.1
@@ -92,22 +92,23 @@ class EpochLosses:
 def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_batch, on_broken):
     """Train on what the loader gives; losses (EpochLosses) grows.
 
-    learning_rate(batch) names a batch's rate; after_batch(batch) is called when a batch's losses are in and returns
-    True to stop early; on_broken(names) hears of images that were skipped.
+    learning_rate(batch) -> the rate of the batch that was stepped just now; after_batch(batch) is called when a batch's losses
+    are in and returns True to stop early; on_broken(names) hears of images that were skipped.
     Returns the number of the batch to go on with. Raises UserError at a loss that is not finite."""
     in_flight = deque()
     batch = first_batch
     stop = False
 
     def flush_one():
-        number, count, value = in_flight.popleft()
+        number, count, rate, value = in_flight.popleft()
         values = value.asnumpy()
         if not np.isfinite(values).all():
             bad = ", ".join(f"{name} loss became {v}" for name, v in zip(losses.names, values) if not math.isfinite(v))
-            raise UserError(f"{bad} at epoch {epoch}, batch {number}, learning rate {learning_rate(number):.3g}",
+            raise UserError(f"{bad} at epoch {epoch}, batch {number}, learning rate {rate:.3g}",
                             remedy="the last checkpoint is kept; lower --lr or lengthen --warmup-epochs")
         losses.add(values)
         losses.images += count
+        losses.learning_rate = rate
         return after_batch(number)
 
     batches = iter(loader)
@@ -118,13 +119,11 @@ def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_b
             *arrays, broken = next(batches)
         except StopIteration:
             break
-        except multiprocessing.TimeoutError:
-            raise UserError(f"no data came for two minutes at epoch {epoch}, batch {batch}: a data worker died or is stuck",
-                            remedy="the last checkpoint is kept; go on with --resume and a smaller -j") from None
         losses.waiting += time.perf_counter() - waiting
         if broken:
             on_broken(broken)
-        in_flight.append((batch, arrays[0].shape[0], step(*arrays)))
+        value = step(*arrays)
+        in_flight.append((batch, arrays[0].shape[0], learning_rate(batch), value))
         batch += 1
         if len(in_flight) > STEPS_IN_FLIGHT:
             stop = flush_one()

@@ -4,14 +4,15 @@ from __future__ import annotations
 import os
 from typing import Any, Mapping, NamedTuple
 
+from gluon_bof.boxes import BoxEnds
 from gluon_bof.data.sets import class_names
 from gluon_bof.errors import UserError
 from gluon_bof.options import families
 from gluon_bof.options.flags import from_dict
-from gluon_bof.runs.config import CLASSES, is_run, read_config, read_options
+from gluon_bof.runs.config import CLASSES, box_ends, is_run, read_config, read_options
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.weights.zoo import CLASSES as CLASSES_OF
-from gluon_bof.weights.zoo import download, download_backbone, is_name, options_of, parse_name
+from gluon_bof.weights.zoo import download, download_backbone, is_name, is_published, options_of, parse_name
 
 
 class Resolved(NamedTuple):
@@ -27,6 +28,13 @@ class Resolved(NamedTuple):
         """The class names in the order of the network's outputs; None where nothing tells them. Raises UserError where the file
         that does is damaged."""
         return class_names(self.options.classes) if self.options.classes else CLASSES_OF.get(self.options.dataset)
+
+    @property
+    def box_ends(self) -> BoxEnds:
+        """How the boxes end that these weights were trained on: a run says it, and GluonCV's published files are known."""
+        if self.run:
+            return box_ends(self.run)
+        return BoxEnds.LAST_PIXEL if is_published(self.path) else BoxEnds.EDGE
 
     def require(self) -> tuple[str, ...]:
         """The class names, of a file that is there. Raises UserError where either is missing."""

@@ -3,6 +3,7 @@
 Files have GluonCV's names, checksums and cache folder, so that both share what either has downloaded."""
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -65,6 +66,17 @@ def _titles():
 
 def _choice():
     return f"with weights there are {', '.join([SHIPPED_NAME] + published())}"
+
+
+def is_published(path: str) -> bool:
+    """Whether a file is, by its content, one of the detectors that GluonCV publishes."""
+    if not os.path.isfile(path) or not path.endswith(".params"):
+        return False
+    digest = hashlib.sha1()
+    with open(path, "rb") as file:
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest() in {CHECKSUMS[name] for name in published()}
 
 
 def download(name, timeout=TIMEOUT, pause=PAUSE):

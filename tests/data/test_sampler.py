@@ -90,3 +90,52 @@ def test_no_two_samples_share_a_stream():
     assert len(set(values)) == len(values) == 256
     uniform = np.concatenate([np.frombuffer(value) for value in values])
     assert stats.kstest(uniform, "uniform").pvalue > 1e-3
+
+
+SHAPES, SHARES = np.array([(500, 375), (375, 500), (500, 333), (333, 500), (500, 400), (500, 500)]), (.55, .2, .12, .06, .05, .02)
+
+
+def like_voc(images):
+    """(N, 2) widths and heights as VOC has them."""
+    rng = np.random.default_rng(0)
+    return SHAPES[rng.choice(len(SHAPES), images, p=SHARES)] + rng.integers(-8, 1, (images, 2))
+
+
+@pytest.mark.parametrize("batch_size", (2, 4, 8))
+def test_alike_images_share_batches_in_every_epoch(batch_size):
+    shapes = like_voc(2003)
+    resized = shapes * (600 / shapes.min(axis=1, keepdims=True))
+    sampler = BatchSampler(2003, batch_size, 5, (600,), aspects=shapes[:, 0] / shapes[:, 1])
+    for epoch in range(6):
+        batches = [resized[[spec.index for spec in batch]] for batch in epoch_of(sampler, epoch)]
+        padded = sum(len(batch) * batch.max(axis=0).prod() for batch in batches)
+        assert padded / sum(batch.prod(axis=1).sum() for batch in batches) < 1.02
+
+
+@pytest.mark.parametrize("images, batch_size, epoch_images",
+                         ((50, 4, None), (37, 8, None), (3, 7, None), (90, 4, 200), (90, 4, 30)))
+def test_grouping_changes_the_order_and_not_what_an_epoch_has(images, batch_size, epoch_images):
+    aspects = np.random.default_rng(1).uniform(0.5, 2, images)
+    grouped = BatchSampler(images, batch_size, 2, (600,), epoch_images=epoch_images, aspects=aspects)
+    plain = BatchSampler(images, batch_size, 2, (600,), epoch_images=epoch_images)
+    seen = Counter()
+    for epoch in range(9):
+        ours, theirs = ([spec.index for batch in epoch_of(sampler, epoch) for spec in batch] for sampler in (grouped, plain))
+        assert sorted(ours) == sorted(theirs)
+        seen.update(ours)
+    assert max(seen.values()) - min(seen.get(image, 0) for image in range(images)) <= 1
+
+
+def test_a_grouped_epoch_is_the_same_whenever_and_from_wherever_it_is_drawn():
+    aspects = np.random.default_rng(1).uniform(0.5, 2, 61)
+    whole = epoch_of(BatchSampler(61, 4, 3, (600,), aspects=aspects), 5)
+    sampler = BatchSampler(61, 4, 3, (600,), aspects=aspects)
+    epoch_of(sampler, 2)
+    assert epoch_of(sampler, 5, batch=7) == whole[7:]
+    parts = [epoch_of(BatchSampler(61, 4, 3, (600,), aspects=aspects, shard=(rank, 2)), 5) for rank in (0, 1)]
+    assert [sorted(a + b) for a, b in zip(*parts)] == [sorted(batch) for batch in whole]
+
+
+def test_batches_of_one_are_not_grouped():
+    aspects = np.random.default_rng(1).uniform(0.5, 2, 20)
+    assert epoch_of(BatchSampler(20, 1, 3, (600,), aspects=aspects), 2) == epoch_of(BatchSampler(20, 1, 3, (600,)), 2)

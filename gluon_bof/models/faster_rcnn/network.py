@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.freebies.sync_batch_norm import AliasedBatchNorm, norm_layer
-from gluon_bof.models.faster_rcnn.targets import RegionSampler, RegionTargets
+from gluon_bof.models.faster_rcnn.targets import RegionSampler, RegionTargets, box_area
 from gluon_bof.models.gather import batched_gather
 from gluon_bof.models.heads import Rows
 
@@ -36,6 +36,7 @@ PYRAMID_NORMS = {"P5_conv_lat": "P5_lat_bn", "P6_conv1": "P6_pre_bn",
                  **{f"P{level}_conv1": f"P{level}_bn" for level in (5, 4, 3, 2)}}
 
 
+MIN_SCORE = 1e-4  # below which nothing counts as detected, as in GluonCV
 OFF_IMAGE = -1e5  # pixels; ROIAlign gives 0 outside the image
 
 
@@ -54,7 +55,8 @@ class PaddedProposals(RPNProposal):
 
 
 class FasterRCNN(GluonCVFasterRCNN):
-    """GluonCV's network, parameter names and inference. Training takes (x (B, 3, H, W), truth (B, M, 6), keys (B, P + M),
+    """GluonCV's network and parameter names. Inference takes x (1, 3, H, W) and returns class ids (1, D, 1), scores (1, D, 1) and
+    boxes (1, D, 4), -1 where suppression left none. Training takes (x (B, 3, H, W), truth (B, M, 6), keys (B, P + M),
     background_weight (B, 1)), any B, and returns raw predictions and what they should be:
 
     anchor logits (B, N), anchor boxes (B, N, 4); class logits (B, S, K + 1), class targets (B, S), their weights (B, S);
@@ -75,9 +77,8 @@ class FasterRCNN(GluonCVFasterRCNN):
 
     def hybrid_forward(self, F, x, truth=None, keys=None, background_weight=None):
         if not autograd.is_training():
-            return super().hybrid_forward(F, x)
-        features = self.features(x)
-        features = list(features) if isinstance(features, (list, tuple)) else [features]
+            return self._detections(F, x)
+        features = self._all_features(x)
         scores, proposals, anchor_logits, anchor_boxes, _ = self.rpn(F.zeros_like(x), *features)
         proposals, scores = F.stop_gradient(proposals), F.stop_gradient(scores)
         regions, samples, matches = self.region_sampler(
@@ -85,7 +86,7 @@ class FasterRCNN(GluonCVFasterRCNN):
         label, weight, index, class_id, box_target, box_weight = self.region_targets(
             regions, samples, matches, truth, background_weight)
 
-        described = self._describe(F, features, regions)
+        described = self._describe(F, features, _rois(F, regions))
         classes = F.reshape(self.class_predictor(described), (-4, -1, self._num_sample, 0))
         of_objects = batched_gather(F, F.reshape(described, (-4, -1, self._num_sample, 0)), index)
         boxes = F.reshape(self.box_predictor(F.reshape(of_objects, (-3, 0))),
@@ -96,11 +97,34 @@ class FasterRCNN(GluonCVFasterRCNN):
         boxes = F.sum(F.broadcast_mul(boxes, one_hot), axis=2)
         return (F.squeeze(anchor_logits, axis=2), anchor_boxes, classes, label, weight, boxes, box_target, box_weight)
 
-    def _describe(self, F, features, regions):
-        """(B * S, D) the head's features of regions (B, S, 4)."""
-        image = F.broadcast_like(F.reshape(F.contrib.arange_like(regions, axis=0), (-1, 1)),
-                                   F.slice_axis(regions, axis=2, begin=0, end=1), lhs_axes=1, rhs_axes=1)
-        rois = F.stop_gradient(F.concat(F.reshape(image, (-1, 1)), F.reshape(regions, (-3, 0)), dim=1))
+    def _detections(self, F, x):
+        """GluonCV's inference, without the detections that it makes of what fills up the proposals: a box of no area overlaps
+        no other, so that suppression would leave each of them."""
+        features = self._all_features(x)
+        _, proposals = self.rpn(F.zeros_like(x), *features)
+        regions = F.reshape(proposals, (-3, 0))
+        of_first = F.zeros_like(F.slice_axis(regions, axis=1, begin=0, end=1))
+        described = self._describe(F, features, F.stop_gradient(F.concat(of_first, regions, dim=1)))
+        logits = F.expand_dims(self.class_predictor(described), axis=0)
+        # (1, P, K) -> (K, P, 1): each class is suppressed by itself
+        ids, scores = (F.transpose(of_all, axes=(2, 1, 0)) for of_all in self.cls_decoder(F.softmax(logits, axis=-1)))
+        boxes = F.transpose(F.reshape(self.box_predictor(described), (0, self.num_class, 4)), axes=(1, 0, 2))
+        boxes = self.box_decoder(boxes, proposals)
+        has_area = F.expand_dims(box_area(F, boxes), axis=2) > 0
+        ids = F.where(has_area, ids, -F.ones_like(ids))
+        scores = F.where(has_area, scores, F.zeros_like(scores))
+        found = F.contrib.box_nms(F.concat(ids, scores, boxes, dim=2), overlap_thresh=self.nms_thresh, valid_thresh=MIN_SCORE,
+                                  topk=self.nms_topk, id_index=0, score_index=1, coord_start=2, force_suppress=False)
+        found = F.expand_dims(F.reshape(found, (-3, 0)), axis=0)
+        return tuple(F.slice_axis(found, axis=2, begin=begin, end=end) for begin, end in ((0, 1), (1, 2), (2, 6)))
+
+    def _all_features(self, x):
+        """[features of each level], finest first."""
+        features = self.features(x)
+        return list(features) if isinstance(features, (list, tuple)) else [features]
+
+    def _describe(self, F, features, rois):
+        """(R, D) the head's features of rois (R, 5): image number and corners."""
         if self.num_stages > 1:
             cut = self._pyramid_roi_feats(F, features, rois, self._roi_size, self._strides, roi_mode=self._roi_mode)
         else:
@@ -161,6 +185,13 @@ class FasterRCNN(GluonCVFasterRCNN):
     def trained_parameters(self):
         """ParameterDict of what learns."""
         return self.collect_train_params()
+
+
+def _rois(F, regions):
+    """(B * S, 5) image number and corners of regions (B, S, 4)."""
+    image = F.broadcast_like(F.reshape(F.contrib.arange_like(regions, axis=0), (-1, 1)),
+                             F.slice_axis(regions, axis=2, begin=0, end=1), lhs_axes=1, rhs_axes=1)
+    return F.stop_gradient(F.concat(F.reshape(image, (-1, 1)), F.reshape(regions, (-3, 0)), dim=1))
 
 
 @lru_cache(maxsize=None)

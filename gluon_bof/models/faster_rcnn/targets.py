@@ -108,7 +108,7 @@ def _label(best, overlap, rules):
     """(N,) int8: 1 object, -1 background, 0 neither."""
     labels = np.zeros(len(best), np.int8)
     if len(overlap) and (best >= 0).any():
-        # the best anchors of each box, however little they overlap it
+        # the best anchors of each box; but as in GluonCV, those below the limit of background are background all the same
         labels[((overlap + EPS) > overlap.max(axis=1, keepdims=True)).any(axis=0)] = 1
     labels[best >= rules.positive_iou] = 1
     labels[(best >= 0) & (best < rules.negative_iou)] = -1

@@ -1,0 +1,142 @@
+"""Data workers as real processes that real signals reach: what they compute, and how they end."""
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from gluon_bof.data.loader import ValidationImages, validation_loader
+from gluon_bof.data.transforms import EvalTransform, square
+from gluon_bof.data.voc import load_voc
+from gluon_bof.data.workers import WorkerLost, Workers
+from gluon_bof.errors import UserError
+from tests.tiny_sets import write_voc_set
+
+PROMPT = 10  # seconds within which a lost worker is told
+
+
+def described(task):
+    """What a task asks of a worker: (what, number)."""
+    what, number = task
+    if what == "square":
+        return number ** 2
+    if what == "process":
+        return os.getpid()
+    if what == "sleep":
+        time.sleep(number)
+    if what == "signal":
+        os.kill(os.getpid(), number)
+    if what == "exit":
+        os._exit(number)
+    if what == "refuse":
+        raise UserError("no such thing", "a file", "a remedy")
+    if what == "fail":
+        raise KeyError("a bug")
+    if what == "remember":
+        return lambda: None  # which cannot be pickled
+    if what == "fill":
+        return np.zeros(number, np.uint8)
+    return what
+
+
+def pids(workers, count):
+    """The processes, all of which have answered."""
+    return set(workers.results([("process", 0)] * 40 * count))
+
+
+@pytest.mark.parametrize("count", (1, 2, 5))
+def test_results_come_in_the_order_of_the_tasks(count):
+    workers = Workers(count, described)
+    tasks = [("square", number) for number in range(50)]
+    for _ in range(2):
+        assert list(workers.results(tasks)) == [number ** 2 for number in range(50)]
+
+
+def test_slow_and_large_results_do_not_change_the_order():
+    workers = Workers(3, described)
+    tasks = [("sleep", 0.2), ("square", 3), ("fill", 3_000_000), ("square", 4), ("sleep", 0.05), ("square", 5)]
+    found = list(workers.results(tasks))
+    assert (found[0], found[1], len(found[2]), *found[3:]) == ("sleep", 9, 3_000_000, 16, "sleep", 25)
+
+
+def test_a_pass_that_was_left_leaves_nothing_to_the_next():
+    workers = Workers(2, described)
+    left = workers.results([("square", number) for number in range(10)])
+    assert next(left) == 0
+    assert list(workers.results([("square", number) for number in range(20, 25)])) == [400, 441, 484, 529, 576]
+    with pytest.raises(RuntimeError, match="another pass"):
+        next(left)
+
+
+def test_no_more_is_computed_ahead_than_is_allowed():
+    asked = []
+    workers = Workers(2, described)
+    results = workers.results(asked.append(number) or ("square", number) for number in range(100))
+    next(results)
+    assert len(asked) <= 4
+
+
+def test_what_a_worker_raises_comes_back_in_its_turn():
+    workers = Workers(2, described)
+    results = workers.results([("square", 2), ("refuse", 0), ("square", 3)])
+    assert next(results) == 4
+    with pytest.raises(UserError, match="a file: no such thing; a remedy"):
+        next(results)
+    with pytest.raises(KeyError) as failure:
+        list(workers.results([("fail", 0)]))
+    assert 'raise KeyError("a bug")' in str(failure.value.__cause__)  # where it was raised
+    with pytest.raises(RuntimeError, match="cannot be sent"):
+        list(workers.results([("remember", 0)]))
+
+
+@pytest.mark.parametrize("task, words", [
+    (("signal", signal.SIGKILL), "killed.*memory runs out; give a smaller -j"), (("signal", signal.SIGSEGV), "by SIGSEGV"),
+    (("signal", signal.SIGBUS), "/dev/shm: .*full.*MB free of.*; make it larger"), (("exit", 3), "with status 3")])
+def test_a_worker_that_dies_at_work_is_told_by_its_cause(task, words):
+    workers = Workers(2, described)
+    began = time.monotonic()
+    with pytest.raises(WorkerLost, match=words) as refusal:
+        list(workers.results([("square", 1)] * 5 + [task] + [("square", 1)] * 5))
+    assert time.monotonic() - began < PROMPT and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("which", ("own", "of another"))
+def test_a_worker_that_dies_idle_is_told_by_whoever_waits_next(which):
+    workers, others = Workers(2, described), Workers(2, described)
+    victim = pids(workers if which == "own" else others, 2).pop()
+    results = workers.results([("sleep", 0.05)] * 100)
+    next(results)
+    os.kill(victim, signal.SIGKILL)
+    began = time.monotonic()
+    with pytest.raises(WorkerLost, match="killed"):
+        list(results)
+    assert time.monotonic() - began < 2
+
+
+def test_workers_ignore_what_stops_their_parent_and_end_with_their_owner():
+    workers = Workers(2, described)
+    crew = pids(workers, 2)
+    assert len(crew) == 2
+    for process in crew:
+        for asked in (signal.SIGINT, signal.SIGTERM):
+            os.kill(process, asked)
+    assert list(workers.results([("square", 7)] * 8)) == [49] * 8
+    busy = workers.results([("square", 1)] + [("sleep", 30)] * 4)
+    next(busy)
+    began = time.monotonic()
+    del busy, workers
+    assert not crew & {child.pid for child in multiprocessing.active_children()}
+    assert time.monotonic() - began < 2
+
+
+def test_a_loader_whose_worker_is_killed_says_so(tmp_path):
+    records = load_voc(str(write_voc_set(tmp_path, images=12)), "train").records
+    before = {child.pid for child in multiprocessing.active_children()}
+    loader = validation_loader(ValidationImages(records, EvalTransform(square, 64)), 1, 2)
+    batches = iter(loader)
+    next(batches)
+    os.kill(({child.pid for child in multiprocessing.active_children()} - before).pop(), signal.SIGKILL)
+    with pytest.raises(UserError, match="a data worker was killed"):
+        list(batches)
