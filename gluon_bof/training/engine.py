@@ -1,7 +1,9 @@
 """The epochs of a run: train, validate, log, save, and stop cleanly when asked to."""
 from __future__ import annotations
 
+import os
 import resource
+import shlex
 import signal
 import sys
 import time
@@ -11,6 +13,7 @@ from tqdm import tqdm
 
 from gluon_bof.data.workers import WorkerLost
 from gluon_bof.errors import LOGGER
+from gluon_bof.options.families import family_of
 from gluon_bof.runs.folder import devices_differ
 from gluon_bof.training.checkpoint import save_checkpoint
 from gluon_bof.training.loop import EpochLosses, train_epoch
@@ -253,9 +256,19 @@ class Engine:
 
     def _leave(self):
         self.bar.close()
-        LOGGER.info("stopped and saved at epoch %d, batch %d. To go on:  python %s --resume %s",
-                    self.epoch, self.batch, sys.argv[0], self.folder)
+        LOGGER.info("stopped and saved at epoch %d, batch %d. To go on:  %s", self.epoch, self.batch,
+                    resume_command(self.options, self.folder))
         raise Stopped(128 + self.stop.signal)
+
+
+def resume_command(options: Any, folder: str) -> str:
+    """The command that goes on with a run: its family's script where that was started, else the installed command."""
+    family = family_of(options)
+    if os.path.basename(sys.argv[0]) == f"{family.script}.py":
+        command = f"python {shlex.quote(sys.argv[0])}"
+    else:
+        command = f"gluon-bof {f'train {family.name}' if family.detects else 'pretrain'}"
+    return f"{command} --resume {shlex.quote(folder)}"
 
 
 def memory_mb() -> int:

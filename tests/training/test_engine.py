@@ -3,16 +3,20 @@ import csv
 import logging
 import os
 import signal
+import sys
 
 import numpy as np
 import pytest
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.data.sampler import BatchSampler
+from gluon_bof.freebies.schedule import CountedFromOne, build_schedule, rates_of
+from gluon_bof.options.classifier import ClassifierOptions
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint
-from gluon_bof.training.engine import Engine, Recorder, Saver, Stopped, StopRequest
+from gluon_bof.training.engine import Engine, Recorder, Saver, Stopped, StopRequest, resume_command
 from gluon_bof.training.loop import EpochLosses, Step
 from gluon_bof.training.optimizer import build_trainer
 from gluon_bof.weights.formats.checkpoint import read_checkpoint
@@ -21,7 +25,8 @@ from gluon_bof.weights.load import read_weights, weights_of
 LOSSES = ("first", "second")
 OPTIONS = Yolo3Options(epochs=4, keep=2, log_interval=2, save_interval=2, val_interval=2, start_epoch=0)
 BATCHES = 3  # an epoch, of two images
-RATES = [0.1 / (1 + iteration) for iteration in range(4 * BATCHES)]
+SCHEDULE = dict(mode="cosine", base_lr=0.05, iterations=4 * BATCHES)
+RATES = rates_of(**SCHEDULE)
 
 
 class TwoLosses(gluon.HybridBlock):
@@ -84,11 +89,12 @@ def engine_of(run, validate, options=OPTIONS, broken=(), resume=False, after_bat
     network.add(gluon.nn.Dense(2, in_units=4))
     network.initialize()
     graph = TwoLosses(network)
-    trainer = build_trainer(network.collect_params(), mx.optimizer.SGD(learning_rate=0.05, momentum=0.9), [mx.cpu()])
+    optimizer = mx.optimizer.SGD(momentum=0.9, lr_scheduler=CountedFromOne(build_schedule(**SCHEDULE)))
+    trainer = build_trainer(network.collect_params(), optimizer, [mx.cpu()])
     sampler = BatchSampler(BATCHES * 2, 2, 1, (8,))
     step = Step(graph, lambda *arrays: arrays, trainer, [mx.cpu()], 2)
     position = load_checkpoint(run.checkpoint_paths()[-1], network, trainer) if resume else {}
-    return Engine(run, options, network, step, sampler, Loader(sampler, broken), RATES, LOSSES, validate, position)
+    return Engine(run, options, network, step, sampler, Loader(sampler, broken), LOSSES, validate, position)
 
 
 def table(run, name):
@@ -135,7 +141,7 @@ def test_rows_hold_the_means_of_the_losses_and_the_rates(opened):
     values, step = [], engine.step
 
     class Heard:
-        trainer = step.trainer
+        trainer, devices = step.trainer, step.devices
 
         def __call__(self, *arrays):
             values.append(step(*arrays))
@@ -159,7 +165,7 @@ def test_rows_hold_the_means_of_the_losses_and_the_rates(opened):
 
 def test_an_interval_counts_from_the_one_before(opened):
     run = opened("rows")
-    recorder = Recorder(run, RATES, BATCHES, {"map": "map"}, ("map", "mAP"))
+    recorder = Recorder(run, BATCHES, {"map": "map"}, ("map", "mAP"))
     losses = EpochLosses(LOSSES)
     recorder.begin(losses)
     for batch, value in enumerate((1, 3, 10, 20)):
@@ -248,10 +254,23 @@ def test_weights_alone_begin_at_the_epoch_that_is_given(opened):
     assert [row["epoch"] for row in table(run, "metrics")] == ["3"]
 
 
+def test_the_command_to_go_on_with_is_the_one_that_was_started(monkeypatch):
+    for program, options, command in (("train_yolo3.py", Yolo3Options(), "python train_yolo3.py"),
+                                      ("/some where/train_faster_rcnn.py", FasterRcnnOptions(),
+                                       "python '/some where/train_faster_rcnn.py'"),
+                                      ("/bin/gluon-bof", Yolo3Options(), "gluon-bof train yolo3"),
+                                      ("/x/gluon_bof/__main__.py", FasterRcnnOptions(), "gluon-bof train faster_rcnn"),
+                                      ("/bin/gluon-bof", ClassifierOptions(), "gluon-bof pretrain"),
+                                      ("-c", Yolo3Options(), "gluon-bof train yolo3")):
+        monkeypatch.setattr(sys, "argv", [program])
+        assert resume_command(options, "runs/it is") == f"{command} --resume 'runs/it is'"
+
+
 def test_losses_in_the_checkpoints_of_version_0_1_are_taken_up():
     losses = EpochLosses(LOSSES, {"batches": 2, "pictures": 4, "seconds": 1.5, "waiting": 0.5, "sums": [3.0, 5.0]})
     assert losses.images == 4 and losses.means() == {"first": 1.5, "second": 2.5, "total": 4.0}
-    assert losses.saved() == {"batches": 2, "images": 4, "seconds": 1.5, "waiting": 0.5, "sums": [3.0, 5.0]}
+    assert losses.saved() == {"batches": 2, "images": 4, "seconds": 1.5, "waiting": 0.5, "sums": [3.0, 5.0],
+                              "learning_rate": None}
 
 
 def test_the_saver_keeps_as_many_checkpoints_as_it_is_told(opened):
