@@ -28,8 +28,9 @@ FLOOR_OF["__init__"] = -1  # everybody may import the package itself
 # rooms, or single modules of a room, that start without MXNet: --help, --dry-run and data workers do
 WITHOUT_MXNET = ("gluon_bof.errors", "gluon_bof.boxes", "gluon_bof.rng", "gluon_bof.files", "gluon_bof.options", "gluon_bof.runs",
                  "gluon_bof.weights.formats", "gluon_bof.data", "gluon_bof.commands", "gluon_bof.visualization",
-                 "gluon_bof.paper.jobs", "gluon_bof.paper.tables")
-BATCHES = ("gluon_bof.data.loader", "gluon_bof.data.shared_memory")  # make MXNet's arrays, and are data's only users of it
+                 "gluon_bof.paper.jobs", "gluon_bof.paper.tables", "gluon_bof.studies")
+# the only users of MXNet in these rooms: make batches of its arrays, and train networks for a figure
+WITH_MXNET = ("gluon_bof.data.loader", "gluon_bof.data.shared_memory", "gluon_bof.studies.capacity.group_pair")
 
 
 def room_of(name):
@@ -100,7 +101,7 @@ def test_imports_point_one_way():
 
 @pytest.mark.parametrize("room", WITHOUT_MXNET)
 def test_a_room_without_mxnet_starts_without_it(room):
-    names = [name for name in MODULES if is_within(name, room) and name not in BATCHES]
+    names = [name for name in MODULES if is_within(name, room) and name not in WITH_MXNET]
     assert names
     program = f"import sys, importlib\nfor name in {names!r}:\n    importlib.import_module(name)\n" \
               "print(*[name for name in sys.modules if name.split('.')[0] in ('mxnet', 'gluoncv')])"
@@ -121,6 +122,8 @@ def test_a_room_without_mxnet_starts_without_it(room):
     ("gluon_bof.evaluation.score", "import argparse"),
     ("gluon_bof.models.yolo3.network", "from gluoncv import nn\nfrom gluon_bof.backend import mx"),
     ("gluon_bof.paper.tables", "from train_yolo3 import main"),
+    ("gluon_bof.studies.capacity.report", "from gluon_bof.commands.capacity import table"),
+    ("gluon_bof.evaluation.score", "from gluon_bof.studies.capacity import analyze"),
     ("gluon_bof.models.build", "from . import weights"),
 ])
 def test_a_wrong_import_is_caught(module, source):

@@ -22,6 +22,7 @@ from gluon_bof.options.flags import as_dict, flag_name
 from gluon_bof.runs.config import CONFIG, read_options, write_classes, write_config
 
 CHECKPOINT = re.compile(r"iteration-(\d{9})\.ckpt")
+EPOCH_WEIGHTS = re.compile(r"epoch-(\d{4,})\.params")
 TABLES = ("metrics", "intervals")
 OLD_COLUMNS = {"pictures_per_second": "images_per_second"}  # of version 0.1
 # what may differ between a run and its continuation without changing a bit of its result; another number of devices does, and
@@ -214,6 +215,12 @@ def checkpoints(folder: str) -> list[str]:
     if not os.path.isdir(folder):
         return []
     return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if CHECKPOINT.fullmatch(name)]
+
+
+def epoch_of(path: str) -> int | None:
+    """The epoch after which these weights were kept for good, by the name of their file; None for other files."""
+    match = EPOCH_WEIGHTS.fullmatch(os.path.basename(path))
+    return int(match[1]) if match else None
 
 
 def create_run(options: Any) -> Run:

@@ -1,0 +1,12 @@
+"""The capacity of a network's weights: power laws fitted to the spectra of its layers, alpha-hat = sum of alpha log10 lambda_max
+("Universality and Capacity Metrics in Deep Neural Networks", Martin and Mahoney), without any data. NumPy and SciPy only."""
+from gluon_bof._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, {
+    "report": ("Report", "analyze"),
+    "fit": ("PowerLaw", "fit_power_law"),
+    "spectrum": ("esd",),
+    "correlation": ("Correlation", "Model", "correlate"),
+    "paths": ("log_path_norm",),
+    "conventions": ("CONVENTIONS", "Convention"),
+})

@@ -1,0 +1,165 @@
+"""Weights of any kind as {name: numpy array}: the one place where this study opens files. MXNet is needed for Gluon blocks
+only, and to find a published model by its name."""
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from gluon_bof.errors import UserError
+from gluon_bof.options import families
+from gluon_bof.runs.config import is_run
+from gluon_bof.runs.folder import RunFolder
+from gluon_bof.weights.formats import checkpoint as checkpoint_format
+from gluon_bof.weights.formats import darknet as darknet_format
+from gluon_bof.weights.formats import params as params_format
+from gluon_bof.weights.formats import safetensors as safetensors_format
+from gluon_bof.weights.formats.darknet import DARKNET, YOLO3, Convolution
+from gluon_bof.weights.formats.safetensors import REDOWNLOAD_REMEDY, beginning
+
+# ONNX operators with weights, and which of their inputs these are
+WITH_WEIGHTS = {"Conv": (1,), "ConvTranspose": (1,), "Gemm": (1,), "MatMul": (0, 1)}
+STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))  # of Darknet-53: channels and residual blocks
+LEVELS = (512, 256, 128)  # channels of YOLOv3's three heads
+
+
+def read_arrays(source: Any, last: bool = False) -> dict[str, np.ndarray]:
+    """{name: array} of a run's folder (its best weights, or the last), a .params, .safetensors, .weights (Darknet-53 and
+    YOLOv3), .onnx or .ckpt file, "shapes" or GluonCV's name of a published model or backbone, a Gluon block, or a dictionary of
+    arrays.
+
+    Raises UserError for what cannot be read."""
+    if hasattr(source, "_collect_params_with_prefix"):
+        return _of_block(source)
+    if isinstance(source, dict):
+        return {str(name): np.asarray(array) for name, array in source.items()}
+    path = file_of(os.fspath(source), last)
+    try:
+        return _reader_of(path)(path)
+    except ValueError as error:
+        raise UserError(f"no whole file of weights: {error}", path, REDOWNLOAD_REMEDY) from None
+
+
+def file_of(weights: str, last: bool = False) -> str:
+    """The path of the file that a run's folder, a file's path or a model's name stands for."""
+    if os.path.isdir(weights):
+        if not is_run(weights):
+            raise UserError("this is not a run's folder: it holds no config.json", weights,
+                            "give a folder under runs/ or a file of weights")
+        return RunFolder(weights).last_weights if last else RunFolder(weights).best_weights
+    if not os.path.exists(weights) and not os.path.splitext(weights)[1]:
+        from gluon_bof.weights.zoo import download, download_backbone, is_name
+        if is_name(weights):
+            return download_backbone(weights) if weights in families.networks() else download(weights)
+    return weights
+
+
+def _reader_of(path):
+    start = beginning(path, len(checkpoint_format.MAGIC))
+    ending = os.path.splitext(path)[1].lower()
+    if ending == ".onnx":
+        return _read_onnx
+    if start == checkpoint_format.MAGIC:
+        return _read_checkpoint
+    if ending == ".params" or start.startswith(params_format.LIST_MAGIC.to_bytes(8, "little")):
+        return _read_params
+    return _read_safetensors if safetensors_format.is_safetensors(path) else _read_darknet
+
+
+def _of_block(block):
+    from gluon_bof.weights.load import weights_of
+    try:
+        return weights_of(block)
+    except RuntimeError as error:
+        raise UserError(f"the network has no weights yet ({str(error).splitlines()[0]})",
+                        remedy="initialise it and pass one batch through it") from None
+
+
+def _read_params(path):
+    with open(path, "rb") as file:
+        arrays = params_format.loads(file.read())
+    # files of `mx.model.save_checkpoint` and of `export` say what each array is
+    return {name.split(":", 1)[1] if name.startswith(("arg:", "aux:")) else name: array for name, array in arrays.items()}
+
+
+def _read_checkpoint(path):
+    return checkpoint_format.weights_in(checkpoint_format.read_checkpoint(path)[1])
+
+
+def _read_safetensors(path):
+    entries = safetensors_format.read_header(path)
+    return safetensors_format.read_arrays(path, [name for name, entry in entries.items()
+                                                 if entry.kind in safetensors_format.FLOAT_TYPES])
+
+
+def _read_onnx(path):
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError:
+        raise UserError("reading .onnx needs the package onnx", path, "pip install 'gluon_bof[export]'") from None
+    try:
+        graph = onnx.load(path).graph
+    except Exception as error:  # protobuf's own class, which differs between its versions
+        raise UserError(f"no whole ONNX file ({type(error).__name__})", path, REDOWNLOAD_REMEDY) from None
+    values = {entry.name: entry for entry in graph.initializer}
+    # an initialiser may pass through an Identity first
+    behind = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
+    arrays = {}
+    for node in graph.node:
+        for place in WITH_WEIGHTS.get(node.op_type, ()):
+            name = behind.get(node.input[place], node.input[place])
+            if name in values:
+                arrays[name] = numpy_helper.to_array(values[name])
+    return arrays
+
+
+# Darknet: a file has neither names nor shapes, so they are known from the network that its size tells
+
+def _read_darknet(path):
+    with open(path, "rb") as file:
+        header = darknet_format.read_header(file)
+        values = darknet_format.read_values(file, header)
+    if header.network not in (DARKNET, YOLO3):
+        raise UserError(f"the layers of {header.network} are not known here", path,
+                        "give darknet53 or yolov3, or weights in another format")
+    if header.network == YOLO3:
+        return darknet_format.unpack(values, darknet_layers(header.classes))
+    outputs = (header.classes, STAGES[-1][0], 1, 1)
+    return darknet_format.unpack(values, darknet_layers() + ([Convolution("output.weight", outputs, None, "output.bias")]
+                                                             if header.classes else []))
+
+
+def darknet_layers(classes: int | None = None) -> list[Convolution]:
+    """The convolutions of Darknet-53 or, with a number of classes, of YOLOv3, in the order of a .weights file and under
+    the names that GluonCV's YOLOv3 gives them."""
+    layers, inputs = [_convolution("stages.0.0", (32, 3, 3))], 32
+    places = [("stages.0", 1), ("stages.0", 2 + 1), ("stages.0", 2 + 1 + 3), ("stages.1", 0), ("stages.2", 0)]
+    for (channels, blocks), (stage, first) in zip(STAGES, places):
+        layers.append(_convolution(f"{stage}.{first}", (channels, inputs, 3)))
+        for block in range(first + 1, first + 1 + blocks):
+            layers.append(_convolution(f"{stage}.{block}.body.0", (channels // 2, channels, 1)))
+            layers.append(_convolution(f"{stage}.{block}.body.1", (channels, channels // 2, 3)))
+        inputs = channels
+    return layers if classes is None else layers + _heads(classes)
+
+
+def _heads(classes):
+    layers, inputs = [], STAGES[-1][0]
+    for level, channels in enumerate(LEVELS):
+        for place, (outputs, side) in enumerate(((channels, 1), (2 * channels, 3)) * 2 + ((channels, 1),)):
+            layers.append(_convolution(f"yolo_blocks.{level}.body.{place}", (outputs, inputs, side)))
+            inputs = outputs
+        layers.append(_convolution(f"yolo_blocks.{level}.tip", (2 * channels, channels, 3)))
+        name = f"yolo_outputs.{level}.prediction"
+        layers.append(Convolution(f"{name}.weight", (3 * (5 + classes), 2 * channels, 1, 1), None, f"{name}.bias"))
+        if level + 1 < len(LEVELS):
+            layers.append(_convolution(f"transitions.{level}", (channels // 2, channels, 1)))
+            inputs = channels // 2 + channels
+    return layers
+
+
+def _convolution(name, sizes):
+    outputs, inputs, side = sizes
+    return Convolution(f"{name}.0.weight", (outputs, inputs, side, side), f"{name}.1", None)

@@ -1,0 +1,73 @@
+"""Weights of runs beside their scores: a run's checkpoints over its epochs, and several runs' best weights."""
+from __future__ import annotations
+
+import os
+from typing import NamedTuple, Sequence
+
+from gluon_bof.errors import UserError
+from gluon_bof.runs.config import is_run, read_config
+from gluon_bof.runs.folder import RunFolder, epoch_of
+from gluon_bof.studies.capacity.conventions import DEFAULT, Convention
+from gluon_bof.studies.capacity.correlation import Model
+from gluon_bof.studies.capacity.report import Report, analyze
+
+SCORES = ("map", "accuracy")  # columns of a run's metrics, a detector's and a classifier's
+
+
+class Checkpoint(NamedTuple):
+    """Weights of one epoch, its report, and the score on the validation set; score: None where there was no validation."""
+
+    path: str
+    epoch: int
+    score: float | None
+    report: Report
+
+
+def over_epochs(paths: Sequence[str], convention: str | Convention = DEFAULT, null: bool = False,
+                seed: int = 0) -> dict[str, list[Checkpoint]]:
+    """{run's name: its Checkpoints by epoch} of parameter files of one run or several. Raises UserError for a file whose name
+    tells no epoch."""
+    foreign = [path for path in paths if epoch_of(path) is None]
+    if foreign:
+        raise UserError("this is no checkpoint of a run", str(foreign[0]), "give runs/NAME/epoch-*.params")
+    runs = {}
+    for path in sorted(paths, key=lambda path: (os.path.dirname(os.path.abspath(path)), epoch_of(path))):
+        folder = os.path.dirname(os.path.abspath(path))
+        runs.setdefault(folder, []).append(Checkpoint(path, epoch_of(path), scores_of(folder).get(epoch_of(path)),
+                                                      analyze(path, convention, null, seed)))
+    names = [os.path.basename(folder) for folder in runs]
+    return {name if names.count(name) == 1 else folder: found for name, (folder, found) in zip(names, runs.items())}
+
+
+def scores_of(folder: str) -> dict[int, float]:
+    """{epoch: score} of a run's metrics: mAP, or a classifier's accuracy, of the epochs that were validated."""
+    found = {}
+    for row in RunFolder(folder).rows("metrics"):
+        score = next((row[name] for name in SCORES if row.get(name)), "")
+        try:
+            found[int(row["epoch"])] = float(score)
+        except (KeyError, TypeError, ValueError):
+            continue  # an epoch without validation, or a line that a killed run left half
+    return found
+
+
+def models_of(folders: Sequence[str], convention: str | Convention = DEFAULT, null: bool = False, seed: int = 0,
+              last: bool = False) -> list[Model]:
+    """Runs as `correlate` takes them: of each its network as the architecture, its best score (with last, its last), and the
+    summary of the weights that go with it.
+
+    Raises UserError for a folder that is no run's or that was never validated, before any weights are looked at."""
+    found = [(folder, *_told_by(folder, last)) for folder in folders]
+    return [Model(os.path.basename(os.path.normpath(folder)), network, score,
+                  analyze(folder, convention, null, seed, last).summary) for folder, network, score in found]
+
+
+def _told_by(folder, last):
+    """(network, score) of a run."""
+    if not is_run(folder):
+        raise UserError("this is not a run's folder", folder, "give folders under runs/")
+    scores = scores_of(folder)
+    if not scores:
+        raise UserError("this run has no score", folder, "let it validate once, or leave it out")
+    network = str(read_config(folder)["options"].get("network", "unknown"))
+    return network, scores[max(scores)] if last else max(scores.values())

@@ -1,0 +1,112 @@
+"""Figure 4 of the paper in kind: a ResNet-20, and the same one trained on with group regularisation of some layers.
+
+The paper's pair comes from CIFAR-10 and distiller; this one from the objects of the embedded set at 32x32, trained in minutes.
+A whole kernel is one group ("4D"): after each update a chosen layer's weights are shrunk towards 0 by a constant length, which
+is the proximal step of lambda sqrt(size) |W|_F, and what has lost most of its norm is set to 0 and stays there, so that the
+residual connection does without the layer. (Left to itself it never ends there: behind a layer that normalises, gradients
+grow as 1 / |W|, and the last steps before 0 threw the weights to norms of a thousand times those before.)"""
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+
+from gluon_bof.backend import gluon, mx
+from gluon_bof.data.classification import ClassImages, open_classes
+from gluon_bof.errors import warn
+from gluon_bof.files import write_atomically
+from gluon_bof.freebies.augmentation import MEAN, STD
+from gluon_bof.weights.load import save_weights, structured_parameters
+
+from gluoncv.model_zoo import get_model
+
+NETWORK, SIZE, BATCH = "cifar_resnet20_v1", 32, 64
+MOMENTUM, DECAY = 0.9, 1e-4
+GROUPS = ("features.3.1.body.0.weight", "features.3.1.body.3.weight", "features.3.2.body.0.weight",
+          "features.4.1.body.0.weight", "features.4.2.body.0.weight")  # five layers, as many as the paper's lost
+REMOVED = 0.2  # share of its first norm below which a group is set to 0
+PLAIN, REGULARISED, ABOUT = "plain.params", "regularised.params", "pair.json"
+
+
+def train_pair(folder: str, seed: int = 0, epochs: int = 6, more_epochs: int = 1, rate: float = 0.05,
+               strength: float = 0.5) -> dict:
+    """Train both networks and leave plain.params, regularised.params and pair.json in a folder; a plain.params that lies
+    there already is taken as it is.
+
+    epochs: of the plain one, cosine from `rate`; more_epochs: of the other one, on top of those, from a fifth of it;
+    strength: of the shrinking, in units of sqrt(size) per unit of the learning rate. Returns {"plain": accuracy, …}."""
+    os.makedirs(folder, exist_ok=True)
+    mx.random.seed(seed)
+    np.random.seed(seed)  # what MXNet's initialisers draw from
+    train, test = (_arrays(found) for found in open_classes("shapes"))
+    network = get_model(NETWORK, classes=int(train[1].max()) + 1)
+    network.initialize(mx.init.MSRAPrelu())
+    network.hybridize()
+    about = {"network": NETWORK, "seed": seed, "epochs": epochs, "more_epochs": more_epochs, "rate": rate,
+             "strength": strength, "groups": list(GROUPS), "training_objects": len(train[1]), "test_objects": len(test[1])}
+    for name, count, first_rate, shrink in ((PLAIN, epochs, rate, 0.0), (REGULARISED, more_epochs, rate / 5, strength)):
+        if name == PLAIN and os.path.exists(os.path.join(folder, PLAIN)):
+            network.load_parameters(os.path.join(folder, PLAIN))
+        else:
+            # drawn from the seed again, so that it does not matter whether the plain one was there already
+            rng = np.random.Generator(np.random.Philox(seed))
+            _train(network, train, rng, count, first_rate, shrink)
+        about[name.split(".")[0]] = _accuracy(network, test)
+        warn(f"{name}: accuracy {about[name.split('.')[0]]:.4f} on {len(test[1])} objects")
+        save_weights(network, os.path.join(folder, name))
+    write_atomically(os.path.join(folder, ABOUT), json.dumps(about, indent=2).encode())
+    return about
+
+
+def _arrays(found):
+    """((n, 3, S, S) float32 normalised, (n,) class ids) of a ClassificationSet."""
+    images = ClassImages(found.samples, SIZE)
+    pixels = np.stack([images[index][0] for index in range(len(images))])
+    normal = (pixels.astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)
+    return normal.transpose(0, 3, 1, 2), np.array([sample.class_id for sample in found.samples])
+
+
+def _train(network, data, rng, epochs, rate, strength):
+    images, classes = data
+    batches = len(classes) // BATCH
+    schedule = mx.lr_scheduler.CosineScheduler(epochs * batches, rate, 0)
+    trainer = gluon.Trainer(network.collect_params(), "sgd", {"momentum": MOMENTUM, "wd": DECAY, "lr_scheduler": schedule,
+                                                              "learning_rate": rate})
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    groups = [structured_parameters(network)[name] for name in GROUPS] if strength else []
+    least = [REMOVED * _norm(group) for group in groups]
+    for _ in range(epochs):
+        order = rng.permutation(len(classes))[:batches * BATCH].reshape(batches, BATCH)
+        for chosen in order:
+            batch = images[chosen]
+            flipped = rng.random(BATCH) < 0.5
+            batch[flipped] = batch[flipped, :, :, ::-1]
+            with mx.autograd.record():
+                losses = loss(network(mx.nd.array(batch)), mx.nd.array(classes[chosen]))
+            losses.backward()
+            trainer.step(BATCH)
+            for place, group in enumerate(groups):
+                if not _shrink(group, trainer.learning_rate * strength, least[place]):
+                    least[place] = float("inf")  # and so it stays
+
+
+def _norm(parameter):
+    return float(parameter.data().norm().asscalar())
+
+
+def _shrink(parameter, length, least):
+    """Take a length, times sqrt(size), off the Frobenius norm of a layer's weights; what is then shorter than `least` becomes 0.
+    Returns the share that was kept."""
+    weight, norm = parameter.data(), _norm(parameter)
+    left = norm - length * weight.size ** 0.5
+    keep = left / norm if norm and left > least else 0.0
+    parameter.set_data(weight * keep)
+    return keep
+
+
+def _accuracy(network, data):
+    images, classes = data
+    found = np.concatenate([network(mx.nd.array(images[at:at + 256])).asnumpy().argmax(axis=1)
+                            for at in range(0, len(classes), 256)])
+    return float((found == classes).mean())

@@ -1,0 +1,226 @@
+"""The study's figures as PNGs. matplotlib is imported when one is drawn."""
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+
+from gluon_bof.errors import UserError
+from gluon_bof.studies.capacity.arrays import read_arrays
+from gluon_bof.studies.capacity.fit import fit_power_law
+from gluon_bof.studies.capacity.layers import layers_of
+from gluon_bof.studies.capacity.spectrum import shuffled, spectra
+
+OURS, NULL, FIT, OTHER = "#1f5fa8", "#9a9a9a", "#c2410c", "#2e7d32"
+OF_BLOCK = {"backbone": OURS, "neck": OTHER, "heads": FIT, "other": "#6a4c93"}
+BINS = 40
+WIDE, PANEL = (9, 4.2), (5.2, 4)
+
+
+def _figure(count=1, size=WIDE):
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, count, figsize=size, squeeze=False)
+    for axis in axes[0]:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes[0]
+
+
+def _legend_beside(axis):
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _save(figure, path):
+    import matplotlib.pyplot as plt
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    return path
+
+
+def draw_report(report: Any, source: Any, folder: str, layer: str = "", seed: int = 0, last: bool = False) -> list[str]:
+    """The four figures of one network: spectrum.png, alpha_by_depth.png, alpha_histogram.png, lambda_by_layer.png.
+
+    source: what the report was made of; layer: whose spectrum, by name; default: the one with the longest tail.
+    Returns the paths."""
+    return [draw_spectrum(report, source, os.path.join(folder, "spectrum.png"), layer, seed, last),
+            draw_by_depth(report, os.path.join(folder, "alpha_by_depth.png")),
+            draw_histogram(report, os.path.join(folder, "alpha_histogram.png")),
+            draw_lambda(report, os.path.join(folder, "lambda_by_layer.png"))]
+
+
+def draw_spectrum(report: Any, source: Any, path: str, layer: str = "", seed: int = 0, last: bool = False) -> str:
+    """The density of a layer's eigenvalues in log-log with its fit, beside that of the same entries shuffled.
+
+    Raises UserError where the layer that is named is none, or has no fit."""
+    convention = report.convention
+    row = _row_to_draw(report, layer)
+    found = [one for one in layers_of(read_arrays(source, last)) if row and one.name == row["name"]]
+    figure, (axis,) = _figure(size=(6.4, 4.6))
+    if found:
+        place = row["slice"] or 0
+        for array, colour, label in ((shuffled(found[0].array, seed), NULL, "entries shuffled"),
+                                     (found[0].array, OURS, "the layer")):
+            values = spectra(array, convention)[place]
+            values = values[values > values[-1] * 1e-9]
+            edges = np.geomspace(values[0], values[-1] * (1 + 1e-9), BINS + 1)
+            density = np.histogram(values, edges, density=True)[0]
+            centres = np.sqrt(edges[1:] * edges[:-1])
+            axis.plot(centres[density > 0], density[density > 0], "o", ms=4, color=colour, label=label)
+        fitted = values[values > convention.floor]
+        _draw_law(axis, values, fit_power_law(fitted, convention.method_for(len(fitted))))
+        axis.set(xscale="log", yscale="log", title=f"{row['name']}  ({row['kind']} {row['N']} x {row['M']}, {convention.name})")
+        axis.legend(frameon=False)
+    axis.set(xlabel="eigenvalue", ylabel="density")
+    return _save(figure, path)
+
+
+def _row_to_draw(report, layer):
+    """The first row of the layer of that name, or without a name the row of the longest tail; None where no row has a tail."""
+    fitted = [row for row in report.details if np.isfinite(row["alpha"])]
+    if not layer:
+        return max(fitted, key=lambda row: row["tail"], default=None)
+    row = next((row for row in report.details if row["name"] == layer), None)
+    if row is None:
+        raise UserError(f"no layer is named {layer}", remedy="the table names them")
+    if not np.isfinite(row["alpha"]):
+        raise UserError(f"the layer {layer} has no fit to draw ({row['warning']})", remedy="name another layer")
+    return row
+
+
+def _draw_law(axis, values, fit):
+    if not fit.found:
+        return
+    tail = np.geomspace(fit.xmin, values[-1], 50)
+    share = np.count_nonzero(values >= fit.xmin) / len(values)
+    axis.plot(tail, share * (fit.alpha - 1) / fit.xmin * (tail / fit.xmin) ** -fit.alpha, color=FIT,
+              label=f"power law, alpha {fit.alpha:.2f}, D {fit.D:.3f}, tail {fit.n_tail} of {fit.n}")
+    axis.axvline(fit.xmin, color=FIT, lw=0.8, ls=":")
+
+
+def draw_by_depth(report: Any, path: str) -> str:
+    """alpha of every row by the depth of its layer, coloured by block; hollow where a warning stands, grey the null's."""
+    figure, (axis,) = _figure()
+    has_null = any("null_alpha" in row for row in report.details)
+    if has_null:
+        axis.plot(report.column("depth"), report.column("null_alpha"), "x", color=NULL, ms=5, label="entries shuffled")
+    for block, colour in OF_BLOCK.items():
+        for doubtful in (False, True):
+            rows = [row for row in report.details if row["block"] == block and bool(row["warning"]) == doubtful
+                    and np.isfinite(row["alpha"])]
+            if rows:
+                axis.plot([row["depth"] for row in rows], [row["alpha"] for row in rows], "o", ms=5, color=colour,
+                          mfc="none" if doubtful else colour, label=f"{block}{', with a warning' if doubtful else ''}")
+    axis.axhspan(2, 6, color=OURS, alpha=0.06, lw=0)
+    axis.set(xlabel="layer", ylabel="alpha", yscale="log", title=f"alpha by depth ({report.convention.name}); shaded: 2 to 6")
+    limits = axis.get_ylim()
+    axis.set_yticks([tick for tick in (1, 2, 3, 4, 6, 10, 20, 40, 100) if limits[0] <= tick <= limits[1]], minor=False)
+    axis.set_yticks([], minor=True)
+    axis.yaxis.set_major_formatter("{x:g}")
+    _legend_beside(axis)
+    return _save(figure, path)
+
+
+def draw_histogram(report: Any, path: str) -> str:
+    """How many rows have which alpha, beside the null's where there is one."""
+    figure, (axis,) = _figure(size=(6.4, 4.2))
+    sides = [("the network", report.column("alpha"), OURS)]
+    if any("null_alpha" in row for row in report.details):
+        sides.append(("entries shuffled", report.column("null_alpha"), NULL))
+    sides = [(label, values[np.isfinite(values)], colour) for label, values, colour in sides]
+    everything = np.concatenate([values for _, values, _ in sides])
+    if len(everything):
+        edges = np.linspace(everything.min(), np.percentile(everything, 97) + 1e-9, 25)
+        for label, values, colour in sides:
+            beyond = np.count_nonzero(values > edges[-1])
+            axis.hist(values, edges, color=colour, alpha=0.6, label=f"{label}{f' ({beyond} further right)' if beyond else ''}")
+        axis.legend(frameon=False)
+    axis.set(xlabel="alpha", ylabel="rows", title=f"alpha ({report.convention.name})")
+    return _save(figure, path)
+
+
+def draw_lambda(report: Any, path: str) -> str:
+    """The largest eigenvalue of every row by layer, coloured by block."""
+    figure, (axis,) = _figure()
+    for block, colour in OF_BLOCK.items():
+        rows = [row for row in report.details if row["block"] == block and row["lambda_max"] > 0]
+        if rows:
+            axis.plot([row["depth"] for row in rows], [row["lambda_max"] for row in rows], "o", ms=5, color=colour, label=block)
+    axis.set(xlabel="layer", ylabel="largest eigenvalue", yscale="log", title=f"lambda_max by layer ({report.convention.name})")
+    _legend_beside(axis)
+    return _save(figure, path)
+
+
+def draw_epochs(checkpoints: Mapping[str, Sequence[Any]], path: str, title: str = "") -> str:
+    """alpha, log lambda_max and alpha-hat against the epoch with mAP, and alpha-hat against mAP. One line a run:
+    checkpoints: {name: [Checkpoint]}."""
+    figure, axes = _figure(3, (13, 4))
+    for colour, (name, found) in zip((OURS, FIT, OTHER, "#6a4c93"), checkpoints.items()):
+        epochs = [one.epoch for one in found]
+        hats = [one.report.summary["alpha_hat"] for one in found]
+        axes[0].plot(epochs, [one.report.summary["alpha"] for one in found], "o-", ms=4, color=colour, label=name)
+        axes[1].plot(epochs, hats, "o-", ms=4, color=colour, label=name)
+        if "null_alpha" in found[0].report.summary:
+            axes[0].plot(epochs, [one.report.summary["null_alpha"] for one in found], "x--", ms=4, lw=0.8, color=colour,
+                         alpha=0.5, label=f"{name}, entries shuffled")
+            axes[1].plot(epochs, [one.report.summary["null_alpha_weighted"] for one in found], "x--", ms=4, lw=0.8,
+                         color=colour, alpha=0.5, label=f"{name}, entries shuffled")
+        scored = [(one.score, hat, one.epoch) for one, hat in zip(found, hats) if one.score is not None]
+        axes[2].plot([hat for _, hat, _ in scored], [score for score, _, _ in scored], "o-", ms=4, lw=0.7, color=colour,
+                     label=name)
+        for score, hat, epoch in scored[::max(1, len(scored) - 1)]:
+            axes[2].annotate(f"epoch {epoch}", (hat, score), fontsize=8, xytext=(5, -8), textcoords="offset points", color=colour)
+    axes[0].set(xlabel="epoch", ylabel="mean alpha")
+    axes[1].set(xlabel="epoch", ylabel="alpha-hat")
+    axes[2].set(xlabel="alpha-hat", ylabel="validation score")
+    for axis in axes[:2]:
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    axes[0].legend(frameon=False, fontsize=8)
+    figure.suptitle(title)
+    return _save(figure, path)
+
+
+def draw_models(models: Sequence[Any], path: str, title: str = "") -> str:
+    """alpha, log lambda_max and alpha-hat of models against their scores, coloured by architecture. models: correlation.Model."""
+    figure, axes = _figure(3, (13, 4))
+    names = list(dict.fromkeys(model.architecture for model in models))
+    for axis, (metric, label) in zip(axes, (("alpha", "mean alpha"), ("log_spectral_norm", "mean log10 lambda_max"),
+                                            ("alpha_hat", "alpha-hat"))):
+        for place, name in enumerate(names):
+            of_it = [model for model in models if model.architecture == name]
+            axis.plot([model.metrics[metric] for model in of_it], [model.accuracy for model in of_it], "o", ms=5,
+                      color=f"C{place % 10}", label=name)
+        axis.set(xlabel=label, ylabel="validation score")
+    axes[0].legend(frameon=False, fontsize=8)
+    figure.suptitle(title)
+    return _save(figure, path)
+
+
+def draw_pair(reports: Mapping[str, Any], path: str, marked: Sequence[str] = (), title: str = "") -> str:
+    """Figure 4 in kind: lambda_max and alpha by layer of several networks of one shape. reports: {name: Report}; marked: names
+    of the layers that were regularised."""
+    figure, axes = _figure(2, (13, 5.2))
+    names = [row["name"] for row in next(iter(reports.values())).details]
+    width = 0.8 / len(reports)
+    for place, (colour, (name, report)) in enumerate(zip((OURS, FIT, OTHER), reports.items())):
+        at = np.arange(len(report.details)) + (place - (len(reports) - 1) / 2) * width
+        for axis, column in zip(axes, ("lambda_max", "alpha")):
+            axis.bar(at, np.nan_to_num(report.column(column)), width, color=colour, label=name)
+    for axis, label in zip(axes, ("lambda_max", "alpha")):
+        axis.set_xticks(np.arange(len(names)))
+        axis.set_xticklabels([f"{short_name(name)}{' *' if name in marked else ''}" for name in names], rotation=90, fontsize=8)
+        axis.set(ylabel=label)
+    axes[0].set_ylim(top=1.25 * axes[0].get_ylim()[1])  # room for the legend
+    axes[0].legend(frameon=False, loc="upper left")
+    figure.suptitle(title)
+    return _save(figure, path)
+
+
+def short_name(name: str) -> str:
+    """A layer's name without what all layers' names hold."""
+    return re.sub(r"^features\.|\bbody\.", "", name)

@@ -1,0 +1,148 @@
+"""Spectra against singular values, and conventions against formulas that are written out once more."""
+import numpy as np
+import pytest
+
+from gluon_bof.errors import UserError
+from gluon_bof.studies.capacity import analyze, esd, fit_power_law
+from gluon_bof.studies.capacity.lapack import eigenvalues_of_one, one_blas_thread
+from gluon_bof.studies.capacity.spectrum import shuffled
+
+RNG = np.random.default_rng(0)
+KERNEL = RNG.standard_t(5, (24, 40, 3, 3)) * 0.1
+
+
+def squared_singular_values(matrix):
+    return np.linalg.svd(matrix, compute_uv=False) ** 2
+
+
+def of_slices(kernel):
+    return [np.sort(squared_singular_values(kernel[:, :, row, column])) for row in range(3) for column in range(3)]
+
+
+def hill_of_the_upper_half(values):
+    upper = np.sort(values)[len(values) // 2:]
+    return 1 + len(upper) / np.log(upper / upper[0]).sum()
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (7, 7), (130, 90), (90, 130)])
+def test_dense_spectrum_is_the_squared_singular_values(shape):
+    matrix = RNG.normal(size=shape)
+    assert esd(matrix) == pytest.approx(np.sort(squared_singular_values(matrix)), rel=1e-10)
+
+
+def test_pooled_convolution_is_all_slices_times_a_half():
+    assert esd(KERNEL) == pytest.approx(0.5 * np.sort(np.concatenate(of_slices(KERNEL))), rel=1e-10)
+
+
+def test_paper_divides_by_the_larger_side_and_sums_over_slices():
+    report = analyze({"a.weight": KERNEL}, "paper")
+    spectra = [values / 40 for values in of_slices(KERNEL)]
+    fits = [fit_power_law(values) for values in spectra]
+    assert report.column("alpha") == pytest.approx([fit.alpha for fit in fits], rel=1e-10)
+    assert report.column("lambda_max") == pytest.approx([values[-1] for values in spectra], rel=1e-12)
+    wanted = sum(fit.alpha * np.log10(values[-1]) for fit, values in zip(fits, spectra))
+    assert report.summary["alpha_hat"] == pytest.approx(wanted, rel=1e-10)
+
+
+def test_slices_of_2019_are_large_enough_and_cut_at_the_largest():
+    kernel = RNG.standard_t(3, (60, 52, 1, 2))
+    report = analyze({"a.weight": kernel, "small.weight": KERNEL}, "htsr-2019")
+    large = [row for row in report.details if row["name"] == "a"]
+    for row in large:
+        wanted = fit_power_law(squared_singular_values(kernel[:, :, 0, row["slice"]]), "mle-xmax")
+        assert (row["alpha"], row["D"]) == (pytest.approx(wanted.alpha, rel=1e-10), pytest.approx(wanted.D, rel=1e-9))
+    assert len(large) == 2
+    small, = (row for row in report.details if row["name"] == "small")
+    assert np.isnan(small["alpha"]) and small["warning"] == "M = 24 is below 50"
+
+
+@pytest.mark.filterwarnings("ignore:Standard error:DeprecationWarning")
+def test_cut_law_is_that_of_powerlaw_where_it_does_not_search_alpha_by_numbers():
+    powerlaw = pytest.importorskip("powerlaw")
+    values = np.sort((1 - np.random.default_rng(0).random(200)) ** (-1 / 1.5))
+    wanted = powerlaw.Fit(values, xmax=values[-1], parameter_ranges={"alpha": [1, None]}, verbose=0)
+    found = fit_power_law(values, "mle-xmax")
+    assert (found.alpha, found.xmin) == (pytest.approx(wanted.alpha, rel=1e-9), wanted.xmin)
+    assert found.D == pytest.approx(wanted.D, abs=1e-9)
+
+
+def test_hill_is_hills_estimator_above_the_median_of_the_pooled_spectrum():
+    pooled = 0.5 * np.concatenate(of_slices(KERNEL))
+    row, = analyze({"a.weight": KERNEL}, "hill").details
+    assert row["alpha"] == pytest.approx(hill_of_the_upper_half(pooled), rel=1e-10)
+    assert (row["tail"], row["method"]) == (len(pooled) - len(pooled) // 2, "median")
+
+
+def test_farms_is_the_mean_over_square_windows():
+    kernel = RNG.normal(size=(16, 50, 3, 3))
+    windows = [kernel[:, start:start + 16] for start in (0, 16, 32)]
+    spectra = [0.5 * np.concatenate(of_slices(window)) for window in windows]
+    row, = analyze({"a.weight": kernel}, "farms").details
+    assert row["alpha"] == pytest.approx(np.mean([hill_of_the_upper_half(values) for values in spectra]), rel=1e-10)
+    assert row["lambda_max"] == pytest.approx(np.mean([values.max() for values in spectra]), rel=1e-12)
+    assert row["Q"] == 1
+
+
+def test_farms_takes_away_the_bias_of_the_aspect_ratio():
+    """Gaussian entries: nothing learned, so that only the shape can make a difference."""
+    noise = {f"{ratio}.weight": RNG.normal(size=(64 * ratio, 64)) for ratio in (1, 4, 16)}
+    spread = {name: np.ptp(analyze(noise, name).column("alpha")) for name in ("hill", "farms")}
+    assert spread["hill"] > 3
+    assert spread["farms"] < 0.1 * spread["hill"]
+
+
+def test_scaling_moves_alpha_hat_by_alpha_times_the_log():
+    matrix, factor = RNG.standard_t(3, (120, 80)), 3.5
+    (one,), (other,) = (analyze({"a.weight": weight}).details for weight in (matrix, factor * matrix))
+    assert other["alpha"] == pytest.approx(one["alpha"], rel=1e-10)
+    assert other["alpha_weighted"] - one["alpha_weighted"] == pytest.approx(one["alpha"] * np.log10(factor ** 2), rel=1e-9)
+
+
+def test_a_matrix_with_a_power_laws_spectrum_gives_the_closed_form():
+    count, alpha = 500, 2.7
+    values = 3.3 * (1 - np.arange(count) / count) ** (-1 / (alpha - 1))
+    rng = np.random.default_rng(1)
+    left, right = (np.linalg.qr(rng.normal(size=shape))[0] for shape in ((900, count), (count, count)))
+    row, = analyze({"a.weight": left * np.sqrt(values) @ right}).details
+    wanted = 1 + (alpha - 1) * count / (count * np.log(count) - np.log(np.arange(1, count + 1)).sum())
+    assert row["alpha"] == pytest.approx(wanted, rel=1e-9)
+    assert row["tail"] == count
+
+
+@pytest.mark.parametrize("side, tolerance", [(512, 0.1), pytest.param(2048, 0.05, marks=pytest.mark.slow)])
+def test_heavy_tailed_entries_give_the_exponent_of_random_matrix_theory(side, tolerance):
+    """Pareto entries of tail index mu = 1 give eigenvalues of index mu / 2, that is alpha = 1.5."""
+    entries = 1 / (1 - np.random.default_rng(2).random((side, side)))
+    signs = np.random.default_rng(3).choice((-1, 1), entries.shape)
+    assert abs(fit_power_law(esd(entries * signs)).alpha - 1.5) < tolerance
+    assert abs(fit_power_law(esd(entries)).alpha - 1.5) < tolerance
+
+
+def test_identity_has_its_side_as_stable_rank():
+    row, = analyze({"a.weight": np.eye(30)}).details
+    assert (row["stable_rank"], row["matrix_rank"]) == (30, 30)
+    assert row["entropy"] == pytest.approx(1, abs=1e-7)
+    assert row["warning"] == "no spread to fit"
+
+
+def test_shuffling_keeps_the_entries_and_is_repeatable():
+    one, again, other = shuffled(KERNEL, 1), shuffled(KERNEL, 1), shuffled(KERNEL, 2)
+    assert np.array_equal(one, again) and not np.array_equal(one, other)
+    assert np.array_equal(np.sort(one, axis=None), np.sort(KERNEL, axis=None))
+
+
+def test_lapack_through_scipys_table_is_numpys():
+    matrix = RNG.normal(size=(150, 90))
+    gram = matrix @ matrix.T
+    with one_blas_thread():
+        found = eigenvalues_of_one(gram)
+    assert found == pytest.approx(np.linalg.eigvalsh(gram), abs=1e-11 * found[-1])
+
+
+def test_what_is_no_layer_is_refused():
+    with pytest.raises(UserError, match="no layer's"):
+        esd(np.zeros((2, 2, 2, 2, 2)))
+    with pytest.raises(UserError, match="not finite"):
+        esd([[1.0, np.inf], [0.0, 1.0]])
+    with pytest.raises(UserError, match="unknown convention"):
+        esd(np.eye(3), "weightwatcher")
