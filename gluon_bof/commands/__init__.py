@@ -9,6 +9,7 @@ COMMANDS = {
     "predict": "draw and write down what a network finds in images and videos",
     "export": "write a network as ONNX, or as MXNet's symbol and parameters",
     "weights": "import other programs' weights, or show what a file holds",
+    "capacity": "fit power laws to a network's weights: their capacity, without any data",
     "pretrain": "train a backbone as a classifier, for --pretrained-base",
     "table": "train, evaluate and write down a table of the paper",
     "figure": "draw a figure of the paper, 1 to 9",

@@ -1,0 +1,224 @@
+"""gluon-bof capacity WEIGHTS…: power laws of a network's weights, alpha-hat = sum of alpha log10 lambda_max, from no data."""
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import sys
+from typing import Any, Mapping, Sequence
+
+from gluon_bof.errors import UserError, printable, user_facing
+from gluon_bof.files import write_atomically
+from gluon_bof.options.flags import Parser
+
+SHOWN = ("alpha", "xmin", "D", "lambda_max", "alpha_weighted", "stable_rank")  # columns of the table, beside the first ones
+LONGEST_NAME = 44
+
+
+@user_facing
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command: tables go to standard error, the last line on standard output is one JSON object."""
+    given = build_parser().parse_args(argv)
+    if given.seed < 0:
+        raise UserError(f"--seed {given.seed} is below 0", remedy="leave it out")
+    if given.figure_4:
+        outcome = _figure_4(given)
+    elif not given.weights:
+        raise UserError("no WEIGHTS are given", remedy="give a run's folder or a file of weights; --help tells which")
+    elif given.correlate:
+        outcome = _correlate(given)
+    elif _are_epochs(given.weights):
+        outcome = _epochs(given)
+    else:
+        outcome = [_one(path, given, len(given.weights) > 1) for path in given.weights]
+        outcome = outcome[0] if len(outcome) == 1 else {"networks": outcome}
+    print(json.dumps(_plain(outcome), allow_nan=False), flush=True)
+    return 0
+
+
+def build_parser() -> Parser:
+    """The command's parser."""
+    from gluon_bof.studies.capacity.conventions import CONVENTIONS, DEFAULT
+    parser = Parser("gluon-bof capacity", description=__doc__.split(": ", 1)[1])
+    parser.add_argument("weights", nargs="*", metavar="WEIGHTS", help="runs' folders (their best weights), .params, "
+                        ".safetensors, .weights, .onnx or .ckpt files, shapes (the package's own), GluonCV's names; "
+                        "several epochs of runs, runs/NAME/epoch-*.params, are set against epoch and mAP")
+    parser.add_argument("--convention", default=DEFAULT, choices=tuple(CONVENTIONS), help=f"what an alpha is [{DEFAULT}]: "
+                        + "; ".join(f"{found.name}: {found.about}" for found in CONVENTIONS.values()))
+    parser.add_argument("--null", action="store_true", help="also fit every layer's entries in a random order")
+    parser.add_argument("--seed", type=int, default=0, help="of that order and of permutation tests [0]")
+    parser.add_argument("--last", action="store_true", help="of a run: its last weights, not its best")
+    parser.add_argument("--csv", action="store_true", help="write the table into --out as CSV")
+    parser.add_argument("--plot", action="store_true", help="write figures into --out as PNG")
+    parser.add_argument("--layer", default="", metavar="NAME", help="whose spectrum --plot draws; default: the longest tail's")
+    parser.add_argument("--out", default="capacity", metavar="FOLDER", help="where files go [capacity]")
+    parser.add_argument("--correlate", action="store_true", help="WEIGHTS are runs: alpha, log lambda_max and alpha-hat against "
+                                                                 "their best score, by network and over all")
+    parser.add_argument("--figure-4", action="store_true", help="train a ResNet-20 on the embedded set's objects, with and "
+                        "without group regularisation (some minutes; kept in --out), and draw the paper's Figure 4 of the pair")
+    return parser
+
+
+def _are_epochs(paths):
+    from gluon_bof.runs.folder import epoch_of
+    return len(paths) > 1 and all(epoch_of(path) is not None for path in paths)
+
+
+def _one(path, given, several):
+    """Table and files of one network."""
+    from gluon_bof.studies.capacity import analyze
+    report = analyze(path, given.convention, given.null, given.seed, given.last)
+    say(f"{path}: {report.convention.name} ({report.convention.about})\n{table(report)}\n{summary_text(report)}")
+    folder = os.path.join(given.out, _stem(path)) if several else given.out
+    files = [_write_text(folder, "layers.csv", report.csv())] if given.csv else []
+    if given.plot:
+        from gluon_bof.studies.capacity.plots import draw_report
+        files += draw_report(report, path, folder, given.layer, given.seed, given.last)
+    return {"weights": str(path), "convention": report.convention.name, **report.summary, "blocks": report.blocks, "files": files}
+
+
+def _write_text(folder, name, text):
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, name)
+    write_atomically(path, text.encode())
+    return path
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of the same keys as CSV; what is missing or no number is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_plain(list(rows)))
+    return text.getvalue()
+
+
+def _stem(path):
+    """A name for the files of one of several networks."""
+    parts = os.path.normpath(path).split(os.sep)[-2:]
+    return "-".join(os.path.splitext(part)[0] for part in parts)
+
+
+def _epochs(given):
+    """Checkpoints of one run or several, each run a group of its own in the correlations."""
+    from gluon_bof.studies.capacity.checkpoints import over_epochs
+    from gluon_bof.studies.capacity.correlation import Model, correlate
+    runs = over_epochs(given.weights, given.convention, given.null, given.seed)
+    for name, found in runs.items():
+        say(f"{name}\n{epochs_text(found)}")
+    models = [Model(str(one.epoch), name, one.score, one.report.summary) for name, found in runs.items() for one in found
+              if one.score is not None]
+    rows = correlate(models, _metrics(given), given.seed) if models else []
+    say(correlation_text(rows))
+    answer = {name: [{"epoch": one.epoch, "score": one.score, **one.report.summary} for one in found]
+              for name, found in runs.items()}
+    files = [_write_text(given.out, "epochs.csv", csv_text([{"run": name, **row} for name, found in answer.items()
+                                                            for row in found]))] if given.csv else []
+    if given.plot:
+        from gluon_bof.studies.capacity.plots import draw_epochs
+        files.append(draw_epochs(runs, os.path.join(given.out, "epochs.png"), f"checkpoints over epochs ({given.convention})"))
+    return {"runs": answer, "correlations": [row._asdict() for row in rows], "files": files}
+
+
+def _metrics(given):
+    from gluon_bof.studies.capacity.correlation import METRICS, NORMS
+    return METRICS + (("null_alpha", "null_alpha_weighted") if given.null else ()) + NORMS
+
+
+def _correlate(given):
+    """Runs' weights against their scores, by network."""
+    from gluon_bof.studies.capacity.checkpoints import models_of
+    from gluon_bof.studies.capacity.correlation import correlate
+    models = models_of(given.weights, given.convention, given.null, given.seed, given.last)
+    say("\n".join(f"{model.name}: {model.architecture}, score {model.accuracy:.4f}, "
+                  f"alpha {_number(model.metrics['alpha']).strip()}, alpha-hat {_number(model.metrics['alpha_hat']).strip()}"
+                  for model in models))
+    rows = correlate(models, _metrics(given), given.seed)
+    say(correlation_text(rows))
+    answer = [{"name": model.name, "architecture": model.architecture, "score": model.accuracy, **model.metrics}
+              for model in models]
+    files = [_write_text(given.out, "models.csv", csv_text(answer))] if given.csv else []
+    if given.plot:
+        from gluon_bof.studies.capacity.plots import draw_models
+        files.append(draw_models(models, os.path.join(given.out, "models.png"), f"runs ({given.convention})"))
+    return {"models": answer, "correlations": [row._asdict() for row in rows], "files": files}
+
+
+def _figure_4(given):
+    """The pair of the paper's Figure 4, trained if it is not there yet."""
+    from gluon_bof.studies.capacity import analyze
+    from gluon_bof.studies.capacity.group_pair import ABOUT, PLAIN, REGULARISED, train_pair
+    from gluon_bof.studies.capacity.plots import draw_pair
+    paths = [os.path.join(given.out, name) for name in (PLAIN, REGULARISED)]
+    if not all(os.path.exists(path) for path in paths + [os.path.join(given.out, ABOUT)]):
+        train_pair(given.out, given.seed)
+    with open(os.path.join(given.out, ABOUT)) as file:
+        about = json.load(file)
+    reports = {f"{os.path.splitext(os.path.basename(path))[0]}, accuracy "
+               f"{about[os.path.splitext(os.path.basename(path))[0]]:.3f}": analyze(path, given.convention) for path in paths}
+    for name, report in reports.items():
+        say(f"{name}\n{table(report)}\n{summary_text(report)}")
+    marked = [name.rsplit(".", 1)[0] for name in about["groups"]]
+    drawn = draw_pair(reports, os.path.join(given.out, "figure-4.png"), marked,
+                      f"ResNet-20 ({given.convention}); * the regularised layers")
+    return {**about, "files": [drawn], "summaries": {name: report.summary for name, report in reports.items()}}
+
+
+def table(report: Any) -> str:
+    """The rows of a report as text."""
+    lines = [f"{'layer':{LONGEST_NAME}} {'block':9} {'N':>5} {'M':>5} {'Q':>5} {'n':>5} {'tail':>5} "
+             + " ".join(f"{name:>14}" for name in SHOWN) + "  estimator"]
+    for row in report.details:
+        name = row["name"] if row["slice"] is None else f"{row['name']} [{row['slice']}]"
+        null = f", null alpha {_number(row['null_alpha']).strip()}" if "null_alpha" in row else ""
+        lines.append(f"{name[-LONGEST_NAME:]:{LONGEST_NAME}} {row['block']:9} {row['N']:5} {row['M']:5} {row['Q']:5.2f} "
+                     f"{row['eigenvalues']:5} {row['tail']:5} " + " ".join(f"{_number(row[name]):>14}" for name in SHOWN)
+                     + f"  {row['method']}{null}{'; ' + row['warning'] if row['warning'] else ''}")
+    return "\n".join(lines)
+
+
+def summary_text(report: Any) -> str:
+    """The summary and the blocks of a report as text."""
+    lines = []
+    for name, summary in {"the network": report.summary, **report.blocks}.items():
+        null = f", null {_number(summary['null_alpha']).strip()}" if "null_alpha" in summary else ""
+        lines.append(f"{name}: {summary['fitted']} of {summary['rows']} rows fitted, {summary['doubtful']} with a warning; mean "
+                     f"alpha {_number(summary['alpha']).strip()}{null}, mean log10 lambda_max "
+                     f"{_number(summary['log_spectral_norm']).strip()}, alpha-hat {_number(summary['alpha_hat']).strip()} "
+                     f"({report.convention.total} over rows)")
+    return "\n".join(lines)
+
+
+def epochs_text(checkpoints: Sequence[Any]) -> str:
+    """The summaries of a run's checkpoints as text."""
+    columns = ("alpha", "log_spectral_norm", "alpha_hat") + (
+        ("null_alpha", "null_alpha_weighted") if "null_alpha" in checkpoints[0].report.summary else ())
+    lines = ["epoch     score " + " ".join(f"{name:>19}" for name in columns)]
+    return "\n".join(lines + [f"{one.epoch:5}  {_number(one.score)} " + " ".join(
+        f"{_number(one.report.summary[name]):>19}" for name in columns) for one in checkpoints])
+
+
+def correlation_text(rows: Sequence[Any]) -> str:
+    """Correlations as text."""
+    return "\n".join(f"{row.metric:20} {row.group:24} Pearson {_number(row.pearson)}, Kendall {_number(row.kendall)}, "
+                     f"p {_number(row.p)}, {row.models} models" for row in rows) or "no scores to correlate with"
+
+
+def _number(value):
+    return f"{value:8.4g}" if value is not None and math.isfinite(value) else f"{'–':>8}"
+
+
+def _plain(value):
+    """The same with null for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def say(text: str) -> None:
+    """Words for people."""
+    print("\n".join(map(printable, text.split("\n"))), file=sys.stderr)

@@ -1,0 +1,124 @@
+"""The same layers, whatever kind of file or network they come from."""
+import json
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from gluon_bof.errors import UserError
+from gluon_bof.studies.capacity import analyze
+from gluon_bof.studies.capacity.arrays import darknet_layers, file_of, read_arrays
+from gluon_bof.weights.formats import params as params_format
+from gluon_bof.weights.formats.checkpoint import write_checkpoint
+from tests.tiny_networks import write_run
+from tests.weights.darknet_files import write_zeros, yolov3
+
+RNG = np.random.default_rng(0)
+ARRAYS = {"a.weight": RNG.normal(size=(20, 12, 3, 3)).astype(np.float32), "a.bias": np.zeros(20, np.float32),
+          "b.weight": RNG.normal(size=(15, 20)).astype(np.float32)}
+
+
+def alphas(source):
+    return analyze(source).column("alpha")
+
+
+def test_params_and_safetensors_give_what_the_dictionary_gives(tmp_path):
+    from safetensors.numpy import save_file
+    (tmp_path / "net.params").write_bytes(params_format.dumps(ARRAYS))
+    (tmp_path / "exported.params").write_bytes(params_format.dumps({f"arg:{name}": array for name, array in ARRAYS.items()}))
+    save_file(ARRAYS, str(tmp_path / "net.safetensors"))
+    for name in ("net.params", "exported.params", "net.safetensors"):
+        assert np.array_equal(np.sort(alphas(str(tmp_path / name))), np.sort(alphas(ARRAYS))), name
+
+
+def test_onnx_gives_the_weights_of_its_operators_and_no_other_initialiser(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    from onnx import helper, numpy_helper
+    table = RNG.normal(size=(30, 30)).astype(np.float32)
+    nodes = [helper.make_node("Identity", ["a.weight"], ["copy"]), helper.make_node("Conv", ["x", "copy", "a.bias"], ["y"]),
+             helper.make_node("Gemm", ["y", "b.weight"], ["z"], transB=1), helper.make_node("Add", ["z", "table"], ["out"])]
+    value = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("x", "out")]
+    graph = helper.make_graph(nodes, "net", value[:1], value[1:], [numpy_helper.from_array(array, name) for name, array in
+                                                                   {**ARRAYS, "table": table}.items()])
+    onnx.save(helper.make_model(graph), str(tmp_path / "net.onnx"))
+    assert sorted(read_arrays(str(tmp_path / "net.onnx"))) == ["a.weight", "b.weight"]
+    assert np.array_equal(alphas(str(tmp_path / "net.onnx")), alphas(ARRAYS))
+
+
+@pytest.mark.parametrize("classes", [None, 1, 20, 80])
+def test_darknet_layers_are_those_of_the_network_itself(classes):
+    from gluon_bof.weights import convert
+    wanted = convert.darknet_network("darknet53" if classes is None else "yolo3_darknet53_custom", [""] * (classes or 0))[1]
+    found = darknet_layers(classes)
+    assert [layer.shape for layer in found] == [layer.shape for layer in wanted]
+    if classes is not None:
+        assert found == wanted
+
+
+def test_a_darknet_file_is_taken_apart_by_its_size(tmp_path):
+    write_zeros(str(tmp_path / "net.weights"), yolov3(2)[1], struct.pack("<iiiQ", 0, 2, 0, 0))
+    arrays = read_arrays(str(tmp_path / "net.weights"))
+    assert arrays["yolo_outputs.2.prediction.weight"].shape == (21, 256, 1, 1)
+    assert len([name for name in arrays if name.endswith(".weight")]) == 75
+
+
+def test_a_gluon_block_and_its_saved_file_give_the_same(tmp_path):
+    from gluon_bof.backend import gluon, mx
+    block = gluon.nn.HybridSequential()
+    block.add(gluon.nn.Conv2D(16, 3, in_channels=8), gluon.nn.Dense(12, in_units=30))
+    with pytest.raises(UserError, match="no weights yet"):
+        analyze(block)
+    block.initialize(mx.init.Xavier())
+    block.save_parameters(str(tmp_path / "net.params"))
+    report = analyze(block)
+    assert [row["name"] for row in report.details] == ["0", "1"]
+    assert np.array_equal(report.column("alpha"), alphas(str(tmp_path / "net.params")))
+
+
+def test_a_runs_folder_is_its_best_weights_by_block(tmp_path):
+    folder = write_run(tmp_path / "run")
+    report = analyze(folder)
+    assert np.array_equal(report.column("depth"), analyze(f"{folder}/best.params").column("depth"))
+    assert set(report.blocks) == {"backbone", "neck", "heads"}
+    assert sum(summary["rows"] for summary in report.blocks.values()) == report.summary["rows"]
+
+
+def test_a_checkpoint_is_the_weights_in_it(tmp_path):
+    path = str(tmp_path / "iteration-000000001.ckpt")
+    states = {"state/0/0": RNG.normal(size=(40, 40)).astype(np.float32)}
+    write_checkpoint(path, {**{f"weight/{name}": array for name, array in ARRAYS.items()}, **states}, {"epoch": 0})
+    assert np.array_equal(alphas(path), alphas(ARRAYS))
+
+
+def test_a_name_is_the_weights_that_are_published_under_it():
+    from gluon_bof.weights import zoo
+    assert file_of("shapes") == zoo.shipped()[0]
+    with pytest.raises(UserError, match="can be had here"):
+        file_of("yolo3_darknet54_coco")
+
+
+def test_files_are_read_without_mxnet(tmp_path):
+    (tmp_path / "net.params").write_bytes(params_format.dumps(ARRAYS))
+    program = (f"import sys, json; from gluon_bof.commands.capacity import main; main([{str(tmp_path / 'net.params')!r}]); "
+               "assert 'mxnet' not in sys.modules")
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout.splitlines()[-1])["layers"] == 2
+
+
+@pytest.mark.parametrize("name, content, told", [("cut.params", params_format.dumps(ARRAYS)[:300], "no whole file"),
+                                                 ("bad.onnx", b"nothing of the kind", "ONNX|no layer"),
+                                                 ("bad.safetensors", b"nothing of the kind", "no whole file"),
+                                                 ("bad.weights", b"\0" * 99, "no whole file")])
+def test_damaged_files_are_refused_in_a_line(tmp_path, name, content, told):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=told):
+        analyze(str(tmp_path / name))
+
+
+def test_missing_files_and_foreign_folders_are_refused(tmp_path):
+    for path in (tmp_path, tmp_path / "none.params"):
+        with pytest.raises(UserError):
+            analyze(str(path))

@@ -1,0 +1,130 @@
+"""gluon-bof capacity through its main(argv)."""
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gluon_bof.commands.capacity import main
+from gluon_bof.runs.folder import RunFolder
+from gluon_bof.weights.formats import params as params_format
+
+RNG = np.random.default_rng(0)
+NAMES = ("stages.0.0.weight", "yolo_blocks.0.body.0.0.weight", "yolo_outputs.0.prediction.weight")
+
+
+def write_weights(path, strength=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for name in NAMES:
+        learned = rng.normal(size=(60, 4)) @ rng.normal(size=(4, 40))
+        arrays[name] = (rng.normal(size=(60, 40)) + strength * learned).astype(np.float32)
+    path.write_bytes(params_format.dumps(arrays))
+    return str(path)
+
+
+def write_run(folder, network, scores):
+    """A run whose checkpoints get further from noise."""
+    folder.mkdir()
+    run = RunFolder(str(folder))
+    Path(run.config).write_text(json.dumps({"options": {"network": network}}))
+    lines = ["epoch,iteration,map"] + [f"{epoch},{epoch},{score}" for epoch, score in enumerate(scores)]
+    Path(run.table("metrics")).write_text("\n".join(lines) + "\n")
+    paths = [write_weights(Path(run.epoch_weights(epoch)), 0.3 * epoch) for epoch in range(len(scores))]
+    write_weights(Path(run.best_weights), 0.3 * (len(scores) - 1))
+    write_weights(Path(run.last_weights), 0.3)
+    return str(folder), paths
+
+
+def run(capsys, *words):
+    assert main([str(word) for word in words]) == 0
+    captured = capsys.readouterr()
+    return json.loads(captured.out.splitlines()[-1]), captured.err
+
+
+def test_one_network_gives_a_table_a_summary_and_files(tmp_path, capsys):
+    answer, told = run(capsys, write_weights(tmp_path / "a.params", 1.0), "--csv", "--plot", "--null", "--out", tmp_path / "out")
+    assert answer["layers"] == 3 and set(answer["blocks"]) == {"backbone", "neck", "heads"}
+    assert all(os.path.getsize(path) > 500 for path in answer["files"])
+    assert sorted(map(os.path.basename, answer["files"])) == ["alpha_by_depth.png", "alpha_histogram.png", "lambda_by_layer.png",
+                                                              "layers.csv", "spectrum.png"]
+    rows = list(csv.DictReader(open(tmp_path / "out" / "layers.csv")))
+    assert np.mean([float(row["alpha"]) for row in rows]) == pytest.approx(answer["alpha"])
+    assert "null alpha" in told and "yolo_blocks.0.body.0.0" in told
+
+
+@pytest.mark.parametrize("convention", ["ww-slices", "paper", "htsr-2019", "hill", "farms"])
+def test_every_convention_goes_through(tmp_path, capsys, convention):
+    answer, _ = run(capsys, write_weights(tmp_path / "a.params", 1.0), "--convention", convention)
+    assert answer["convention"] == convention
+
+
+def test_checkpoints_are_set_against_epochs_and_scores(tmp_path, capsys):
+    _, paths = write_run(tmp_path / "one", "net", ["0.1", "", "0.3", "0.35", "0.5"])
+    answer, _ = run(capsys, *reversed(paths), "--plot", "--csv", "--out", tmp_path / "out")
+    assert [row["score"] for row in answer["runs"]["one"]] == [0.1, None, 0.3, 0.35, 0.5]
+    scale, = (row for row in answer["correlations"] if row["metric"] == "log_spectral_norm")
+    assert scale["models"] == 4 and scale["pearson"] > 0.9
+    table, drawn = answer["files"]
+    assert os.path.getsize(drawn) > 500
+    rows = list(csv.DictReader(open(table)))
+    assert [row["score"] for row in rows] == ["0.1", "", "0.3", "0.35", "0.5"]
+    assert [float(row["alpha"]) for row in rows] == [row["alpha"] for row in answer["runs"]["one"]]
+
+
+def test_runs_are_correlated_by_network(tmp_path, capsys):
+    folders = [write_run(tmp_path / f"{network}{place}", network, [0.1 * place + 0.1] * (place + 1))[0]
+               for network in ("small", "large") for place in range(3)]
+    answer, told = run(capsys, "--correlate", *folders, "--csv", "--plot", "--out", tmp_path / "out")
+    assert {row["group"] for row in answer["correlations"]} == {"small", "large", "all", "within architectures"}
+    assert {row["models"] for row in answer["correlations"]} == {3, 6}
+    assert "within architectures" in told
+    # shape, scale and both, and the norms that they are compared with
+    assert {"alpha", "log_spectral_norm", "alpha_hat", "log_norm", "log_alpha_norm", "log_l1_bound", "stable_rank",
+            "log_stable_rank"} == {row["metric"] for row in answer["correlations"]}
+    assert sorted(map(os.path.basename, answer["files"])) == ["models.csv", "models.png"]
+    assert [float(row["alpha_hat"]) for row in csv.DictReader(open(tmp_path / "out" / "models.csv"))] == [
+        model["alpha_hat"] for model in answer["models"]]
+
+
+def test_a_runs_last_weights_go_with_its_last_score(tmp_path, capsys):
+    folder, _ = write_run(tmp_path / "one", "net", ["0.1", "0.6", "0.4"])
+    best, last = (run(capsys, "--correlate", folder, *words)[0]["models"][0] for words in ((), ("--last",)))
+    assert (best["score"], last["score"]) == (0.6, 0.4)
+    assert last["log_spectral_norm"] < best["log_spectral_norm"]
+
+
+def test_a_run_without_a_score_is_named_before_any_weights_are_read(tmp_path, capsys):
+    folder, _ = write_run(tmp_path / "one", "net", ["0.1"])
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "config.json").write_text('{"options": {"network": "net"}}')
+    Path(RunFolder(folder).best_weights).unlink()
+    with pytest.raises(SystemExit):
+        main(["--correlate", folder, str(tmp_path / "two")])
+    assert "two: this run has no score" in capsys.readouterr().err
+
+
+def test_a_layer_that_cannot_be_drawn_is_refused(tmp_path, capsys):
+    path = write_weights(tmp_path / "a.params")
+    with pytest.raises(SystemExit):
+        main([path, "--plot", "--layer", "head", "--out", str(tmp_path / "out")])
+    assert "no layer is named head" in capsys.readouterr().err
+
+
+def test_a_network_of_zeros_is_answered_with_null(tmp_path, capsys):
+    (tmp_path / "zero.params").write_bytes(params_format.dumps({"a.weight": np.zeros((9, 9), np.float32)}))
+    answer, told = run(capsys, tmp_path / "zero.params", "--plot", "--null", "--out", tmp_path / "out")
+    assert answer["alpha"] is None and "all weights are 0" in told
+
+
+@pytest.mark.parametrize("words, told", [((), "no WEIGHTS"), (("none.params",), "none.params"),
+                                         (("x", "--convention", "mine"), "mine"), (("--correlate", "."), "not a run"),
+                                         (("--correlate",), "no WEIGHTS"), (("x", "--seed", "-1"), "--seed -1")])
+def test_mistakes_end_in_one_line_with_status_2(capsys, words, told):
+    with pytest.raises(SystemExit) as end:
+        main(list(words))
+    assert end.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and told in lines[0]
