@@ -41,7 +41,7 @@ def train(options, run, checkpoint=None):
     step = training.Step(graph, lambda *arrays: arrays, trainer, devices, options.batch_size, options.amp)
 
     # loop
-    engine = training.Engine(run, options, network, step, sampler, loader, freebies.rates_of(**schedule), LOSSES,
+    engine = training.Engine(run, options, network, step, sampler, loader, LOSSES,
                              partial(validation, detector), training.restore(options, checkpoint, network, trainer))
     return training.fit(engine, run, images, sets, validation, detector)
 

@@ -1,5 +1,6 @@
 """What training says of its sets and refuses in them: negatives, empty images, nothing to train on."""
 import logging
+import os
 import tempfile
 
 import pytest
@@ -13,7 +14,7 @@ from tests.data import coco_files, test_real_sets, voc_files
 
 def opened(caplog, folder, **options):
     caplog.clear()
-    run = Run(tempfile.mkdtemp(dir=folder.parent))
+    run = Run(tempfile.mkdtemp(dir=os.path.dirname(folder)))
     with caplog.at_level(logging.INFO, "gluon_bof"):
         sets = open_sets(Yolo3Options(dataset=str(folder), **options), run)
     run.close()
