@@ -27,7 +27,8 @@ def train(options, run, checkpoint=None):
     devices = training.start_devices(options, run)
     sets = training_set, validation_set = training.open_sets(options, run)
     sampler = training.build_sampler(options, len(training_set),
-                                     aspects=[record.width / record.height for record in training_set.records])
+                                     aspects=[record.width / record.height for record in training_set.records],
+                                     repeats=data.repeats_of(options, training_set))
     images = models.faster_rcnn.KeyedImages(training_set.records, augmentation(options), options.mixup_loss != "unweighted",
                                             options.on_bad_sample, data.ShortSide(options.image_max_size))
     batchify = partial(models.faster_rcnn.RegionBatch, grid=models.faster_rcnn.anchor_grid(options),

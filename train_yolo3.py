@@ -26,7 +26,8 @@ def train(options, run, checkpoint=None):
     # data: the workers start before the network exists, so that they carry none of it
     devices = training.start_devices(options, run)
     sets = training_set, validation_set = training.open_sets(options, run)
-    sampler = training.build_sampler(options, len(training_set), options.random_shape_interval)
+    sampler = training.build_sampler(options, len(training_set), options.random_shape_interval,
+                                     repeats=data.repeats_of(options, training_set))
     images = data.TrainingImages(training_set.records, augmentation(options), options.mixup_loss == "weighted",
                                  options.on_bad_sample)
     loader = data.training_loader(images, sampler, options.num_workers, pin=devices[0].device_type == "gpu")

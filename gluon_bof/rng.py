@@ -16,6 +16,7 @@ class Purpose(IntEnum):
     ANCHORS = 5
     REGIONS = 6
     GROUPS = 7
+    REPEATS = 8
 
 
 def generator(purpose, seed, *place):

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gluon_bof.boxes import Fault, area
+from gluon_bof.data.balance import advice, image_shares
 from gluon_bof.data.faults import require_boxes
 from gluon_bof.data.images import read_image
 from gluon_bof.data.sets import open_set
@@ -35,6 +36,8 @@ class Report:
     classes: tuple = ()
     images: dict = field(default_factory=dict)  # part -> number
     boxes_per_class: dict = field(default_factory=dict)
+    images_per_class: dict = field(default_factory=dict)
+    advice: str | None = None  # where some class is rare
     sizes: dict = field(default_factory=lambda: {"small": 0, "medium": 0, "large": 0})
     boxes_per_image: list = field(default_factory=list)
     negatives: int = 0  # images without a box
@@ -62,16 +65,8 @@ def check_set(dataset, root=None, classes=None, split=None, progress=True):
     split: name of the split to read; default: the training and the validation part. A part that cannot be read is a
     fault; raises UserError if none can."""
     report = Report(dataset)
-    sets, errors = {}, []
-    for part in (split,) if split else ROLES:
-        try:
-            sets[part] = open_set(dataset, root, "train" if split else part, classes, "list", split)
-            classes = sets[part].classes
-        except UserError as error:
-            errors.append(error)
-    if not sets:
-        raise errors[0]
-    report.classes = classes
+    sets, errors = open_parts(dataset, root, classes, split)
+    report.classes = next(iter(sets.values())).classes
     report.faults = [Fault(str(error.path or dataset), "unreadable part", error.problem) for error in errors]
     for part, found in sets.items():
         report.images[part] = len(found)
@@ -87,6 +82,21 @@ def check_set(dataset, root=None, classes=None, split=None, progress=True):
     _compare_parts(report, sets, paths_of)
     report.faults = list(dict.fromkeys(report.faults))
     return report
+
+
+def open_parts(dataset, root=None, classes=None, split=None):
+    """({part: DetectionSet}, [UserError of a part that cannot be read]), faulty samples listed. Raises UserError if there is no
+    part at all."""
+    sets, errors = {}, []
+    for part in (split,) if split else ROLES:
+        try:
+            sets[part] = open_set(dataset, root, "train" if split else part, classes, "list", split)
+            classes = sets[part].classes
+        except UserError as error:
+            errors.append(error)
+    if not sets:
+        raise errors[0]
+    return sets, errors
 
 
 def _compare_parts(report, sets, paths_of):
@@ -116,8 +126,9 @@ def format_report(report):
                                                report.images.items()) + f", {report.boxes} boxes of "
              f"{len(report.classes)} classes", "", "boxes per class"]
     width = max(map(len, report.classes))
-    lines += [f"  {name:{width}} {number:8} {100 * number / total:6.1f} %"
+    lines += [f"  {name:{width}} {number:8} {100 * number / total:6.1f} %, in {report.images_per_class[name]} images"
               for name, number in report.boxes_per_class.items()]
+    lines += [f"  {report.advice}"] if report.advice else []
     lines += ["box sizes (COCO's: up to 32 x 32, up to 96 x 96, larger)",
               "  " + ", ".join(f"{number} {size}" for size, number in report.sizes.items()),
               "images",
@@ -145,6 +156,9 @@ def _count_boxes(report, records):
         report.difficult += int(record.difficult.sum())
         report.crowd += int(record.crowd.sum())
     report.boxes_per_class = {name: int(count) for name, count in zip(report.classes, counts)}
+    shares = image_shares(records, len(report.classes))
+    report.images_per_class = {name: round(share * len(records)) for name, share in zip(report.classes, shares)}
+    report.advice = advice(shares, report.classes)
     report.boxes_per_image = [len(record.boxes) for record in records]
     report.negatives = report.boxes_per_image.count(0)
 

@@ -43,6 +43,16 @@ def _windows(batches):
     return zip(bounds[:-1], bounds[1:])
 
 
+def repeated(order, repeats, length, rng):
+    """(length,) the order's images, each floor or ceil of its repeats times and on average exactly so often, shuffled anew.
+
+    order: (N,) places in `repeats`; length: of their sum, to the nearest whole number."""
+    ends = np.cumsum(repeats[order])
+    steps = np.floor(ends * (length / ends[-1]) + rng.random())
+    steps[-1] = length  # whatever rounding did
+    return rng.permutation(np.repeat(order, np.diff(steps, prepend=0).astype(int)))
+
+
 class BatchSampler:
     """The batches of a Loader: lists of SampleSpec, of one epoch.
 
@@ -53,10 +63,11 @@ class BatchSampler:
     epochs before `mix_until`. shard: (rank, ranks), every process draws the same batch and takes its own part of it.
     aspects: width over height of each image, to bring alike ones together where batches are padded; or None. An epoch has the
     same images with it, in another order: rounds may begin within a batch, so batches are made of what the epoch has of the
-    stream, not of a round."""
+    stream, not of a round. repeats: how often each image is in a round, on average, at least 1 (see `balance`); or None, once. An
+    epoch is as long with them."""
 
     def __init__(self, images, batch_size, seed, sizes, size_interval=10, mix=None, mix_until=0,
-                 epoch_images=None, shard=(0, 1), aspects=None):
+                 epoch_images=None, shard=(0, 1), aspects=None, repeats=None):
         self.aspects = None if aspects is None or batch_size == 1 else np.asarray(aspects)
         self.images = images
         self.batch_size = batch_size
@@ -67,6 +78,9 @@ class BatchSampler:
         self.mix_until = mix_until
         self.shard = shard
         self.batches = max(1, (epoch_images or images) // batch_size)
+        self.repeats = None if repeats is None or np.all(np.equal(repeats, 1)) else np.asarray(repeats, np.float64)
+        self.round_length = images if self.repeats is None else int(round(self.repeats.sum()))
+        self._ends = None if self.repeats is None else np.cumsum(self.repeats)
         self._round = self._grouped = (None, None)
         self.start(0)
 
@@ -102,15 +116,32 @@ class BatchSampler:
         if self.mix is not None and epoch < self.mix_until:
             rng = generator(Purpose.MIXUP, self.seed, epoch, batch, position)
             ratio = self.mix.draw(rng)
-            other = int(rng.integers(self.images - 1))
+            partner_of = self._partner if self.repeats is None else self._repeated_partner
+            other = partner_of(rng, index)
             if ratio < 1:
-                partner = other + (other >= index)
+                partner = other
         return SampleSpec(index, partner, ratio, size, (self.seed, epoch, batch, position))
 
+    def _partner(self, rng, index):
+        other = int(rng.integers(self.images - 1))
+        return other + (other >= index)
+
+    def _repeated_partner(self, rng, index):
+        """Any other image, each as often as it is repeated."""
+        own = self.repeats[index]
+        place = rng.random() * (self._ends[-1] - own)
+        if place >= self._ends[index] - own:
+            place += own
+        other = int(np.searchsorted(self._ends[:-1], place, side="right"))
+        return other if other != index else (index + 1) % self.images  # by rounding alone
+
     def _image_at(self, stream_position):
-        number, place = divmod(stream_position, self.images)
+        number, place = divmod(stream_position, self.round_length)
         if self._round[0] != number:
-            self._round = (number, generator(Purpose.ORDER, self.seed, number).permutation(self.images))
+            order = generator(Purpose.ORDER, self.seed, number).permutation(self.images)
+            if self.repeats is not None:
+                order = repeated(order, self.repeats, self.round_length, generator(Purpose.REPEATS, self.seed, number))
+            self._round = (number, order)
         return int(self._round[1][place])
 
     def _grouped_epoch(self, epoch):

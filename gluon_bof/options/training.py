@@ -130,6 +130,10 @@ class DetectionOptions(TrainingOptions):
     allow_partial: bool = flag(False, "with --resume FILE.params: load what fits by name and shape, and say what does not")
     metric: str = flag("auto", "voc07 (11-point mAP@0.5), voc (all points), coco (AP@[.5:.95]); auto: coco for COCO, "
                                "else voc07", choices=METRICS, evaluates=True)
+    balance: str = flag("none", "repeat: show images of rare classes more often, by LVIS's repeat factors", "data",
+                        choices=("none", "repeat"))
+    balance_threshold: float = flag(0.001, "a class in a smaller share of the images than this is rare (--balance repeat)",
+                                    "data")
     save_prefix: str = flag("", "also save parameters as <prefix><network>_<dataset>_best.params and so on, as GluonCV "
                                 "does; default: only in the run folder")
     kv_store: str = flag("device", "how gradients of several GPUs are summed: nccl, device, local")
@@ -144,6 +148,9 @@ class DetectionOptions(TrainingOptions):
         if self.start_epoch >= self.epochs:
             raise UserError(f"--start-epoch {self.start_epoch} is not before --epochs {self.epochs}",
                             remedy="start earlier or train longer")
+        if not 0 < self.balance_threshold <= 1:
+            raise UserError(f"--balance-threshold {self.balance_threshold} is outside (0, 1]",
+                            remedy="give a share of images; LVIS's is 0.001")
         if self.transfer and (self.pretrained_base not in ("yes", "no") or self.resume.endswith(".params")):
             other = "--resume" if self.resume else "--pretrained-base"
             raise UserError(f"--transfer and {other} {self.resume or self.pretrained_base} are two starts", remedy="give one")

@@ -62,12 +62,13 @@ def log_faults(found: DetectionSet, others: Iterable[DetectionSet] = ()) -> None
             LOGGER.info("%s", note)
 
 
-def build_sampler(options: Any, images: int, size_interval: int = 1, aspects: Iterable[float] | None = None) -> BatchSampler:
-    """The sampler of so many images: order, mixup, sizes of the images. aspects: see BatchSampler."""
+def build_sampler(options: Any, images: int, size_interval: int = 1, aspects: Iterable[float] | None = None,
+                  repeats: Iterable[float] | None = None) -> BatchSampler:
+    """The sampler of so many images: order, mixup, sizes of the images. aspects, repeats: see BatchSampler."""
     mix = MixRatio(options.mixup_alpha, options.mixup_beta, options.mixup == "even") if options.mixup else None
     return BatchSampler(images, options.batch_size, options.seed, options.training_sizes(), size_interval, mix,
                         options.epochs - options.no_mixup_epochs,
-                        options.num_samples if options.num_samples > 0 else None, aspects=aspects)
+                        options.num_samples if options.num_samples > 0 else None, aspects=aspects, repeats=repeats)
 
 
 def restore(options: Any, checkpoint: str | None, network: Any, trainer: Any) -> dict:

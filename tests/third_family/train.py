@@ -19,7 +19,7 @@ def train(options, run, checkpoint=None):
     # data: the workers start before the network exists, so that they carry none of it
     devices = training.start_devices(options, run)
     sets = training_set, validation_set = training.open_sets(options, run)
-    sampler = training.build_sampler(options, len(training_set))
+    sampler = training.build_sampler(options, len(training_set), repeats=data.repeats_of(options, training_set))
     augmentation = freebies.Augmentation.none() if options.no_augment else freebies.Augmentation()
     images = data.TrainingImages(training_set.records, augmentation, options.mixup_loss == "weighted", options.on_bad_sample)
     smoothing = freebies.equation_3(options.label_smooth_eps, len(training_set.classes))

@@ -1,0 +1,65 @@
+"""Classes that few images show: how often each image is to be seen, and what to advise.
+
+Repeat-factor sampling (Gupta et al., "LVIS: A Dataset for Large Vocabulary Instance Segmentation", CVPR 2019): a class in the
+share f of the images has the factor max(1, sqrt(t / f)) with a threshold t, an image the largest factor of its classes."""
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import numpy as np
+
+from gluon_bof.boxes import DetectionSet, Record
+from gluon_bof.errors import warn
+
+IMBALANCED = 3  # a class in so many times fewer images than the middle one is worth a word
+
+
+def repeat_factors(records: Sequence[Record], class_count: int, threshold: float) -> np.ndarray:
+    """(N,) float64, at least 1: how often each image is seen in a round. Crowds do not count, an image without a box has 1."""
+    class_factors = factors_of_shares(image_shares(records, class_count), threshold)
+    return np.array([max([1.0, *class_factors[record.classes[~record.crowd]]]) for record in records])
+
+
+def factors_of_shares(shares: Sequence[float], threshold: float) -> np.ndarray:
+    """(C,) max(1, sqrt(threshold / share)); 1 for a class that no image shows."""
+    shares = np.asarray(shares, np.float64)
+    return np.where(shares > 0, np.maximum(1.0, np.sqrt(threshold / np.where(shares > 0, shares, 1.0))), 1.0)
+
+
+def image_shares(records: Sequence[Record], class_count: int) -> np.ndarray:
+    """(C,) share of the images that show each class, in [0, 1]."""
+    counts = np.zeros(class_count)
+    for record in records:
+        counts[np.unique(record.classes[~record.crowd])] += 1
+    return counts / max(len(records), 1)
+
+
+def repeats_of(options: Any, detection_set: DetectionSet) -> np.ndarray | None:
+    """What --balance asks for: repeat factors of the set's images, or None. Warns where they change nothing."""
+    if options.balance == "none":
+        return None
+    shares = image_shares(detection_set.records, len(detection_set.classes))
+    if (factors_of_shares(shares, options.balance_threshold) == 1).all():
+        warn(f"--balance repeat changes nothing: every class is in more than {100 * options.balance_threshold:g} % of the "
+             f"images; --balance-threshold {advised_threshold(shares):.2g} would repeat those below the middle one")
+    return repeat_factors(detection_set.records, len(detection_set.classes), options.balance_threshold)
+
+
+def advised_threshold(shares: Sequence[float]) -> float:
+    """The share of images of the middle class: rarer ones are repeated up to it by its square root."""
+    known = np.asarray(shares)[np.asarray(shares) > 0]
+    return float(np.median(known)) if known.size else 0.0
+
+
+def advice(shares: Sequence[float], classes: Sequence[str]) -> str | None:
+    """A sentence for people about the rarest class, with the flags that mend it; None where classes are about as frequent."""
+    shares = np.asarray(shares, np.float64)
+    middle = advised_threshold(shares)
+    rare = [(share, name) for share, name in zip(shares, classes) if 0 < share * IMBALANCED <= middle]
+    if not rare:
+        return None
+    share, name = min(rare)
+    factor = factors_of_shares([share], middle)[0]
+    others = f" and {len(rare) - 1} more" if len(rare) > 1 else ""
+    return (f"rare: {name} is in {100 * share:.1f} % of the images{others}, the middle class in {100 * middle:.0f} %; train with "
+            f"--balance repeat --balance-threshold {middle:.2g} to show its images {factor:.1f} times as often")
