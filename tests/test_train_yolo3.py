@@ -109,10 +109,12 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(folder, number):
 
 
 def test_a_finished_run_resumed_says_its_outcome_again(folder):
-    again = run(folder, "--resume", "runs/whole")
+    again = run(folder, "--resume", "runs/whole", "--report")
     assert again.returncode == 0, again.stderr
     outcome, before = json.loads(again.stdout.splitlines()[-1]), json.loads((folder / "outcome.json").read_text())
     assert outcome["map"] == before["map"]
+    reported = json.loads((folder / "runs/whole/report.json").read_text())
+    assert reported["map"] == before["map"] and len(reported["training"]) == before["epochs"]
 
 
 def test_a_resumed_run_keeps_its_configuration(folder):

@@ -6,6 +6,7 @@ COMMANDS = {
     "anchors": "fit YOLOv3's anchors to a data set's boxes",
     "train": "train a detector: train yolo3 …, train faster_rcnn …",
     "evaluate": "score weights on a data set",
+    "report": "set runs side by side on a page",
     "predict": "draw and write down what a network finds in images and videos",
     "export": "write a network as ONNX, or as MXNet's symbol and parameters",
     "weights": "import other programs' weights, or show what a file holds",

@@ -6,7 +6,15 @@ import math
 import sys
 from typing import Any, Sequence
 
-from gluon_bof.commands.flags import add_fields, add_weights, evaluation_fields, given_options, new_parser, refuse_unwritable
+from gluon_bof.commands.flags import (
+    add_fields,
+    add_weights,
+    evaluation_fields,
+    given_options,
+    new_parser,
+    refuse_no_page,
+    refuse_unwritable,
+)
 from gluon_bof.errors import user_facing
 from gluon_bof.options.flags import Parser, at_least
 
@@ -17,9 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     if arguments.save_json:
         refuse_unwritable(arguments.save_json)
+    if arguments.report:
+        refuse_no_page(arguments.report)
     from gluon_bof.evaluation.validation import evaluate
     from gluon_bof.evaluation.voc import per_class_table
-    outcome = evaluate(resolved(arguments), arguments.save_json)
+    outcome = evaluate(resolved(arguments), arguments.save_json, arguments.report)
     values = [math.nan if ap is None else ap for ap in outcome["per_class"].values()]
     print(per_class_table(values, list(outcome["per_class"])), file=sys.stderr)
     print(json.dumps(outcome), flush=True)
@@ -31,6 +41,8 @@ def build_parser(everything: bool = False) -> Parser:
     parser = new_parser("evaluate", __doc__.split(": ", 1)[1], build_parser)
     add_weights(parser)
     parser.add_argument("--save-json", default="", metavar="FILE", help="write the detections there, in COCO's result format")
+    parser.add_argument("--report", default="", metavar="FILE.html", help="write a page there that says why: errors, curves, the "
+                                                                          "worst images; its numbers go into FILE.json")
     add_fields(parser, evaluation_fields(), everything, {"network": "of a .params file outside a run: its network"})
     return parser
 

@@ -10,6 +10,7 @@ from gluon_bof.options import families
 from gluon_bof.options.flags import Parser, add_flag, add_help_all
 from gluon_bof.options.training import DetectionOptions
 
+PAGES = (".html", ".htm")
 WEIGHTS = ("a run's folder (its best weights), a .params file of ours or GluonCV's, shapes (the package's own), or GluonCV's "
            "name of a pretrained model")
 # help in the place of the options': nothing of it need be given for a run's weights
@@ -69,3 +70,10 @@ def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder t
     """Raise UserError where no file can be written at that path, before the work that would be lost."""
     if os.path.isdir(path) or not os.path.isdir(os.path.dirname(os.path.abspath(path))):
         raise UserError("no file can be written there", path, remedy)
+
+
+def refuse_no_page(path: str) -> None:
+    """Raise UserError where no page can be written at that path; its numbers go into a .json beside it."""
+    if os.path.splitext(path)[1].lower() not in PAGES:
+        raise UserError("a page's name ends in .html", path, "for example report.html")
+    refuse_unwritable(path)

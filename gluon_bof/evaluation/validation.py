@@ -4,7 +4,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable
 
-from gluon_bof.boxes import BoxEnds, DetectionSet
+from gluon_bof.boxes import BoxEnds, Detections, DetectionSet
 from gluon_bof.data.loader import ValidationImages, validation_loader
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.evaluation.coco import save_detections
@@ -34,7 +34,17 @@ class Validation:
                  progress: str = "validating") -> dict | None:
         """The metrics, or None where should_stop said so."""
         self.detections = detect(detector.graph, self.loader, self.set.records, detector.device, should_stop, progress)
-        return None if self.detections is None else score(list(map(self.ends.as_edges, self.detections)), self.set, self.metric)
+        return None if self.detections is None else score(self.scored(), self.set, self.metric)
+
+    def scored(self) -> list[Detections]:
+        """The detections of the last call with boxes that end as those of the ground truth."""
+        return [self.ends.as_edges(found) for found in self.detections]
+
+    def report(self, run: str) -> None:
+        """Write the page, and its numbers, of the detections of the last call into a run's folder. Raises UserError."""
+        from gluon_bof.evaluation.report import report_run  # which brings matplotlib
+
+        report_run(run, self.scored(), self.set, self.metric)
 
 
 def validation_set(options: Any) -> DetectionSet:
@@ -44,10 +54,11 @@ def validation_set(options: Any) -> DetectionSet:
                     options.unannotated)
 
 
-def evaluate(resolved: Resolved, save: str = "") -> dict[str, Any]:
+def evaluate(resolved: Resolved, save: str = "", report: str = "") -> dict[str, Any]:
     """{"run", "weights", "map", "metric", "per_class", …} of what `weights.resolve` found, on its options' validation set.
 
-    save: where to write the detections in COCO's result format, "" for nowhere. Raises UserError."""
+    save: where to write the detections in COCO's result format, "" for nowhere. report: where to write the page
+    that says why, and its numbers as JSON beside it. Raises UserError."""
     options = resolved.options
     found_set = validation_set(options)
     validation = Validation(options, found_set, resolved.box_ends)
@@ -57,6 +68,10 @@ def evaluate(resolved: Resolved, save: str = "") -> dict[str, Any]:
     seconds = time.perf_counter() - began
     if save:
         save_detections(save, list(map(resolved.box_ends.as_edges, validation.detections)), found_set)
+    if report:
+        from gluon_bof.evaluation.report import write_report
+        write_report(report, validation.scored(), found_set, options.metric,
+                     {"weights": resolved.path, "SHA-256": digest, "data set": options.dataset}, resolved.run)
     return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset,
             "images": len(found_set), "images_per_second": len(found_set) / seconds,
-            "skipped": len(found_set.faults), **result}
+            "skipped": len(found_set.faults), **({"report": report} if report else {}), **result}

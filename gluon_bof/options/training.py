@@ -134,6 +134,8 @@ class DetectionOptions(TrainingOptions):
                         choices=("none", "repeat"))
     balance_threshold: float = flag(0.001, "a class in a smaller share of the images than this is rare (--balance repeat)",
                                     "data")
+    report: bool = flag(False, "at the end write a page into the run's folder that says why the AP is what it is: errors, "
+                               "curves, the worst images")
     save_prefix: str = flag("", "also save parameters as <prefix><network>_<dataset>_best.params and so on, as GluonCV "
                                 "does; default: only in the run folder")
     kv_store: str = flag("device", "how gradients of several GPUs are summed: nccl, device, local")

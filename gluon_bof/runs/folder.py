@@ -1,7 +1,7 @@
 """A run's folder: what lies in it under which name, a run that writes it, and finding one again.
 
 runs/NAME/  config.json  classes.txt  log.txt  metrics.csv (a row an epoch)  intervals.csv (a row a log interval)
-            checkpoints/  last.params  best.params  epoch-0009.params  images/
+            checkpoints/  last.params  best.params  epoch-0009.params  images/  report.html  report.json
 """
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TABLES = ("metrics", "intervals")
 OLD_COLUMNS = {"pictures_per_second": "images_per_second"}  # of version 0.1
 # what may differ between a run and its continuation without changing a bit of its result; another number of devices does, and
 # is warned of
-MAY_CHANGE = {"resume", "gpus", "num_workers", "log_interval", "keep", "tensorboard"}
+MAY_CHANGE = {"resume", "gpus", "num_workers", "log_interval", "keep", "tensorboard", "report"}
 
 
 class RunFolder:
@@ -41,6 +41,8 @@ class RunFolder:
         self.last_weights = os.path.join(folder, "last.params")
         self.best_weights = os.path.join(folder, "best.params")
         self.events = os.path.join(folder, "events")
+        self.report = os.path.join(folder, "report.html")
+        self.report_numbers = os.path.join(folder, "report.json")
         self.lock = os.path.join(folder, "lock")
         self.config = os.path.join(folder, CONFIG)
 

@@ -102,6 +102,8 @@ def fit(engine: Any, run: Run, images: Any, sets: Sequence[Any], validation: Any
     if validation.detections is None:  # a finished run was resumed: there was nothing left to validate
         validation(detector)
     draw_detections(run, validation_set, validation.detections)
+    if engine.options.report:
+        validation.report(run.folder)
     best = engine.best["map"] if engine.best["map"] >= 0 else None  # None: there was nothing to be found
     return {"run": run.folder, "map": metrics["map"], "metric": metrics["metric"], "best_map": best,
             "epochs": engine.options.epochs, "iterations": engine.iteration, "seed": engine.options.seed,

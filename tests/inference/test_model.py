@@ -95,8 +95,10 @@ def test_a_score_leaves_out_what_is_below_it(model, voc):
 
 def test_predictions_are_those_of_evaluate(run, model, voc, tmp_path, capsys):
     saved = tmp_path / "saved.json"
-    evaluate([run, "--dataset", voc[0], "--num-workers", "0", "--batch-size", "3", "--save-json", str(saved)])
-    assert json.loads(capsys.readouterr().out)["images"] == 5
+    evaluate([run, "--dataset", voc[0], "--num-workers", "0", "--batch-size", "3", "--save-json", str(saved),
+              "--report", str(tmp_path / "why.html")])
+    outcome = json.loads(capsys.readouterr().out)
+    assert outcome["images"] == 5 and json.loads((tmp_path / "why.json").read_text())["map"] == outcome["map"]
     rows = json.loads(saved.read_text())
     for path, found in zip(voc[1], model.predict(voc[1])):
         mine = [row for row in rows if row["image_id"] == os.path.splitext(os.path.basename(path))[0]]

@@ -1,0 +1,73 @@
+"""Runs side by side: what they were told, how they learned, what their reports say."""
+from __future__ import annotations
+
+import json
+import os
+from typing import Sequence
+
+from gluon_bof.errors import UserError
+from gluon_bof.evaluation import plots
+from gluon_bof.evaluation.page import png_of, write_page
+from gluon_bof.evaluation.report import training_rows
+from gluon_bof.options.flags import as_dict
+from gluon_bof.runs.config import read_options
+from gluon_bof.runs.folder import MAY_CHANGE, RunFolder
+
+OF_THE_PLACE = MAY_CHANGE | {"name", "runs"}  # options that say nothing of how a run learns
+
+
+def compare_runs(path: str, folders: Sequence[str]) -> dict:
+    """Write a page of runs' folders side by side, and its numbers beside it -> the numbers:
+
+    runs (a dict each: name, folder, epochs, last, best, at_epoch, and what its report.json holds or None), options
+    ({option: [value in each run]}, where they differ). Raises UserError for a folder that is no run's."""
+    names = _names(folders)
+    options = _differing([as_dict(read_options(folder)) for folder in folders])
+    tables = {name: training_rows(folder) for name, folder in zip(names, folders)}
+    runs = [dict(_learned(tables[name]), name=name, folder=folder, report=_report(folder))
+            for name, folder in zip(names, folders)]
+    numbers = {"runs": runs, "options": options, "training": tables}
+    figures = [(title, png_of(figure)) for title, figure in plots.training_figures(tables)]
+    write_page(path, "runs.html.j2", numbers, training=figures, kinds=plots.TEXT, classes=_classes(runs),
+               reported=any(run["report"] for run in runs))
+    return numbers
+
+
+def _names(folders):
+    """A short name of each folder that no other has."""
+    short = [os.path.basename(os.path.abspath(folder)) for folder in folders]
+    return short if len(set(short)) == len(short) else [os.path.normpath(folder) for folder in folders]
+
+
+def _learned(rows):
+    """How far a run came: epochs, mAP of the last validation and the best one, and the best one's epoch."""
+    validated = [(float(row["map"]), row["epoch"]) for row in rows if isinstance(row.get("map"), float)]
+    best = max(validated, key=lambda pair: pair[0], default=(None, None))
+    return {"epochs": len(rows), "last": validated[-1][0] if validated else None, "best": best[0],
+            "at_epoch": None if best[1] is None else int(best[1])}
+
+
+def _differing(options):
+    names = sorted(set().union(*options) - OF_THE_PLACE)
+    columns = {name: [one.get(name) for one in options] for name in names}
+    return {name: values for name, values in columns.items() if any(value != values[0] for value in values)}
+
+
+def _report(folder):
+    """What a run's report says, without its curves; None where it has none. Raises UserError for one that is damaged."""
+    path = RunFolder(folder).report_numbers
+    try:
+        with open(path, encoding="utf-8") as file:
+            numbers = json.load(file)
+        return {"map": numbers["map"], "best": numbers["best"], "errors": numbers["errors"],
+                "ece": numbers["calibration"]["error"], "sizes": {size: row["ap"] for size, row in numbers["sizes"].items()},
+                "classes": {row["name"]: row["ap"] for row in numbers["classes"]}}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"the run's report cannot be read ({error})", path, "write it again, or remove it") from None
+
+
+def _classes(runs):
+    """Names of the classes of all reports, in the order of the first that has them."""
+    return list(dict.fromkeys(name for run in runs if run["report"] for name in run["report"]["classes"]))

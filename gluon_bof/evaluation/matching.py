@@ -1,0 +1,133 @@
+"""Which detection found which ground truth, image by image: what all parts of a report count from.
+
+Best score first, a detection claims the box of its class that it overlaps most among those that nobody has claimed, from the
+IoU threshold on, as COCO and TIDE do. (VOC's metric, in `voc.py`, has other rules: a pixel more, and no second choice.)
+A detection is excused, neither hit nor miss, where it covers a difficult box or lies in a crowd of its class."""
+from __future__ import annotations
+
+from typing import NamedTuple, Sequence
+
+import numpy as np
+
+from gluon_bof.boxes import Detections, Record, area, iou
+
+EVERY_SIZE = (0.0, np.inf)  # square pixels
+POINTS = np.arange(101) / 100  # of recall, COCO's
+
+
+class ImageMatch(NamedTuple):
+    """One image's detections, best score first, against those of its boxes that count.
+
+    rows (D,): places in the image's Detections; truths (G,): places in its Record; overlap (D, G) IoU in [0, 1];
+    same (D, G) bool: of one class; claimed (D,): the column that a detection claims, or -1; excused (D,) bool."""
+
+    rows: np.ndarray
+    truths: np.ndarray
+    overlap: np.ndarray
+    same: np.ndarray
+    claimed: np.ndarray
+    excused: np.ndarray
+
+
+class Matches(NamedTuple):
+    """The detections of a whole set that are hit or miss, best score first, and how many boxes there are to find.
+
+    classes (N,) int64, scores (N,) float64, hits (N,) bool, positives (C,) int64."""
+
+    classes: np.ndarray
+    scores: np.ndarray
+    hits: np.ndarray
+    positives: np.ndarray
+
+    def of_class(self, index: int) -> tuple[np.ndarray, np.ndarray, int]:
+        """(scores, hits, number of boxes) of a class."""
+        mine = self.classes == index
+        return self.scores[mine], self.hits[mine], int(self.positives[index])
+
+
+def match_image(found: Detections, record: Record, threshold: float = 0.5, most: int | None = None,
+                sizes: tuple[float, float] = EVERY_SIZE) -> ImageMatch:
+    """ImageMatch of Detections and a Record.
+
+    most: detections of an image that count. sizes: smallest and largest area in square pixels of boxes that count; a
+    detection is excused where it claims one of another size, or nothing and is of another size itself (COCO's rule)."""
+    rows = np.argsort(-np.asarray(found.scores, np.float64), kind="stable")[:most]
+    boxes = np.asarray(found.boxes, np.float64).reshape(-1, 4)[rows]
+    truths = np.asarray(record.boxes, np.float64).reshape(-1, 4)
+    same = np.asarray(found.classes)[rows][:, None] == record.classes
+    overlap = np.nan_to_num(iou(boxes, truths))  # a box that is not a number is a miss
+    fits = _within(area(truths), sizes)
+    counted = ~(record.difficult | record.crowd) & fits
+    claimed = claim(np.where(same & counted, overlap, 0), threshold)
+    excused = (same & record.difficult & (overlap >= threshold)).any(axis=1)
+    excused |= (same & record.crowd & (_inside(boxes, truths) >= threshold)).any(axis=1)
+    if not fits.all():
+        of_other_size = same & ~fits & ~record.crowd & (claimed < 0)[:, None]
+        excused |= claim(np.where(of_other_size, overlap, 0), threshold) >= 0
+    excused |= ~_within(area(boxes), sizes)
+    kept = np.flatnonzero(counted)
+    columns = np.append(np.cumsum(counted) - 1, -1)[claimed]
+    return ImageMatch(rows, kept, overlap[:, kept], same[:, kept], columns, excused & (claimed < 0))
+
+
+def claim(overlap: np.ndarray, threshold: float) -> np.ndarray:
+    """(D,) the column that each row of (D, G) overlaps claims, in turn the largest that is left, from the threshold on; or -1."""
+    claimed = np.full(len(overlap), -1)
+    if not overlap.size:
+        return claimed
+    left = overlap.copy()
+    for row in np.flatnonzero(overlap.max(axis=1) >= threshold):
+        best = left[row].argmax()
+        if left[row, best] >= threshold:
+            claimed[row] = best
+            left[:, best] = -1
+    return claimed
+
+
+def match_set(detections: Sequence[Detections], records: Sequence[Record], class_count: int, threshold: float = 0.5,
+              sizes: tuple[float, float] = EVERY_SIZE) -> Matches:
+    """Matches of [Detections] and [Record], one of each an image. Raises ValueError if they differ in number."""
+    check_lengths(detections, records)
+    columns = [(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool))]
+    positives = np.zeros(class_count, np.int64)
+    for found, record in zip(detections, records):
+        match = match_image(found, record, threshold, sizes=sizes)
+        np.add.at(positives, record.classes[match.truths], 1)
+        rows = match.rows[~match.excused]
+        columns.append((np.asarray(found.classes)[rows], np.asarray(found.scores, np.float64)[rows],
+                        match.claimed[~match.excused] >= 0))
+    classes, scores, hits = (np.concatenate(parts) for parts in zip(*columns))
+    order = np.argsort(-scores, kind="stable")
+    return Matches(classes[order], scores[order], hits[order], positives)
+
+
+def check_lengths(detections: Sequence[Detections], records: Sequence[Record]) -> None:
+    """Raise ValueError where detections and records are not of the same images."""
+    if len(detections) != len(records):
+        raise ValueError(f"{len(detections)} images of detections for {len(records)} records")
+
+
+def average_precision(hits: np.ndarray, positives: int) -> float:
+    """COCO's, in [0, 1]: the mean of `precision_at_recall`; NaN without boxes to find."""
+    return float(precision_at_recall(hits, positives).mean()) if positives else np.nan
+
+
+def precision_at_recall(hits: np.ndarray, positives: int) -> np.ndarray:
+    """(101,) the highest precision at each hundredth of recall or beyond it.
+
+    hits: (N,) bool, best score first; positives: boxes to find, at least 1."""
+    found = np.cumsum(hits)
+    precision = found / np.arange(1, len(hits) + 1)
+    ceiling = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)
+    return ceiling[np.searchsorted(found / positives, POINTS)]
+
+
+def _within(areas, sizes):
+    return (sizes[0] <= areas) & (areas <= sizes[1])
+
+
+def _inside(boxes, regions):
+    """(D, G) share of each box that lies in each region, in [0, 1]."""
+    sides = np.minimum(boxes[:, None, 2:], regions[:, 2:]) - np.maximum(boxes[:, None, :2], regions[:, :2])
+    shared = np.maximum(sides, 0).prod(axis=2)
+    return np.nan_to_num(shared / np.maximum(area(boxes), 1e-12)[:, None])

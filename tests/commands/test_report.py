@@ -1,0 +1,73 @@
+"""gluon-bof report: runs side by side."""
+import json
+
+import pytest
+
+from gluon_bof.boxes import DetectionSet
+from gluon_bof.commands.report import main
+from gluon_bof.evaluation.report import report_run
+from tests.evaluation.browser import look_at
+from tests.evaluation.drawn_detections import draw
+
+
+def write_run(folder, seed, maps, report=True, **options):
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"options": {"lr": 0.01, "seed": seed, "name": folder.name, **options}}))
+    rows = [f"{epoch},{epoch + 1},0.01,{2 - value},{'' if value is None else value}" for epoch, value in enumerate(maps)]
+    (folder / "metrics.csv").write_text("\n".join(["epoch,iteration,learning_rate,total_loss,map", *rows]) + "\n")
+    if report:
+        detections, records = draw(seed, 5)
+        report_run(str(folder), detections, DetectionSet("own", tuple("abcd"), records))
+    return str(folder)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [write_run(tmp_path / "one", 1, (0.1, 0.6, 0.5)), write_run(tmp_path / "two", 2, (0.2, 0.3), mixup=True),
+            write_run(tmp_path / "bare", 2, (0.4,), report=False)]
+
+
+def test_runs_are_set_side_by_side(runs, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert main([*runs, "--out", str(page)]) == 0
+    outcome = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [(run["epochs"], run["last"], run["best"], run["at_epoch"]) for run in outcome["runs"]] == [
+        (3, 0.5, 0.6, 1), (2, 0.3, 0.3, 1), (1, 0.4, 0.4, 0)]
+    numbers = json.loads((tmp_path / "page.json").read_text())
+    assert numbers["options"] == {"seed": [1, 2, 2], "mixup": [False, True, False]}
+    own = json.loads((tmp_path / "one" / "report.json").read_text())
+    assert numbers["runs"][0]["report"]["map"] == own["map"] and numbers["runs"][2]["report"] is None
+    html = page.read_text(encoding="utf-8")
+    assert f"<td>mAP, %</td><td>{100 * own['map']:.1f}</td>" in html
+    seen = look_at(page, 390, tmp_path)
+    assert {"outcomes", "options", "training", "training-1", "training-3", "reports"} <= set(seen["parts"])
+    assert seen["needs"] <= 390 and seen["over"] == [] and seen["images"] == 3
+
+
+def test_a_single_run_without_a_report_has_its_curves(runs, tmp_path):
+    main([runs[2], "--out", str(tmp_path / "page.html")])
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert 'id="training-1"' in html and 'id="reports"' not in html and "The same." in html
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path):
+    two = [write_run(tmp_path / place / "same", 0, (0.1,), report=False) for place in "ab"]
+    main([*two, "--out", str(tmp_path / "page.html")])
+    names = [run["name"] for run in json.loads((tmp_path / "page.json").read_text())["runs"]]
+    assert names == two
+
+
+@pytest.mark.parametrize("fault", ("no run", "damaged report", "no page"))
+def test_what_cannot_be_read_or_written_is_one_line(runs, tmp_path, capsys, fault):
+    words = [runs[0], "--out", str(tmp_path / "page.html")]
+    if fault == "no run":
+        words[0] = str(tmp_path)
+    elif fault == "no page":
+        words[2] = str(tmp_path / "page.txt")
+    else:
+        (tmp_path / "one" / "report.json").write_text('{"map": 0.5}')
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    said = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and len(said) == 1 and said[0].startswith("error: ")
+    assert not (tmp_path / "page.html").exists()

@@ -1,0 +1,146 @@
+"""The page that says why: its numbers, its parts, and that it can be read."""
+import json
+import re
+
+import numpy as np
+import pytest
+
+from gluon_bof.boxes import Detections, DetectionSet
+from gluon_bof.data.voc import load_voc
+from gluon_bof.evaluation.gallery import draw_thumbnail
+from gluon_bof.evaluation.page import plain
+from gluon_bof.evaluation.report import gather, report_run, training_rows, write_report
+from tests.evaluation.browser import look_at
+from tests.evaluation.drawn_detections import draw, found_of
+from tests.tiny_sets import write_voc_set
+
+PARTS = {"classes", "errors", "errors-figure", "curves", "precision-recall", "f1", "best-f1", "confusion", "confusion-figure",
+         "calibration", "reliability", "worst", "false-positives", "missed", "loose", "training", "training-1", "training-2",
+         "training-3"}
+CLASSES = ("blue", "green", "red")
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """(folder of a run with its report, the numbers): the tiny set, its own boxes shifted, mistaken, doubled and dropped."""
+    folder = tmp_path_factory.mktemp("report")
+    found_set = load_voc(str(write_voc_set(folder / "set", 2, 12)), "val", classes=CLASSES)
+    rng = np.random.default_rng(0)
+    run = folder / "run"
+    run.mkdir()
+    rows = [f"{epoch},{10 * epoch},0.01,{3 - epoch},{2 - epoch / 2},{'' if epoch == 1 else epoch / 4}" for epoch in range(3)]
+    (run / "metrics.csv").write_text("\n".join(["epoch,iteration,learning_rate,a_loss,b_loss,map", *rows]) + "\n")
+    report_run(str(run), [_spoilt(record, rng) for record in found_set.records], found_set)
+    return run, json.loads((run / "report.json").read_text())
+
+
+def _spoilt(record, rng):
+    boxes, classes, scores = [(0, 0, 15, 15)], [0], [rng.uniform(0.1, 0.9)]
+    for box, label in zip(record.boxes, record.classes):
+        if rng.random() < 0.8:
+            boxes.append(box + rng.normal(0, 3, 4))
+            classes.append(label if rng.random() < 0.8 else (label + 1) % 3)
+            scores.append(rng.uniform(0.3, 1))
+    return found_of(boxes, classes, scores)
+
+
+def test_every_part_is_seen_at_a_laptops_and_a_phones_width(reported, tmp_path):
+    for width in (1280, 390):
+        seen = look_at(reported[0] / "report.html", width, tmp_path)
+        assert PARTS <= set(seen["parts"])
+        assert seen["needs"] <= seen["width"] <= width and seen["over"] == []
+        assert seen["images"] >= 10 and seen["broken"] == seen["shapes"] == 0
+
+
+def test_the_page_is_one_small_file_that_asks_nobody_for_anything(reported):
+    html = (reported[0] / "report.html").read_text(encoding="utf-8")
+    assert len(html) < 2e6
+    addresses = re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\')\s>]{1,30})', html)
+    assert addresses and all(address.startswith("data:image/") for address in addresses)
+    assert "<script" not in html and "http" not in re.sub(r'src="data:[^"]*"', "", html)
+    assert any(address.startswith("data:image/png") for address in addresses)
+
+
+def test_the_json_says_what_the_page_shows(reported):
+    html, numbers = (reported[0] / "report.html").read_text(encoding="utf-8"), reported[1]
+    assert f"<b>{100 * numbers['map']:.1f}</b>" in html and f"<b>{numbers['boxes']}</b>" in html
+    for row in numbers["classes"]:
+        assert f"<td>{row['name']}</td><td>{row['boxes']}</td><td>{100 * row['ap']:.1f}</td>" in html
+    matrix = np.array(numbers["confusion"]["matrix"])
+    assert matrix[:3].sum() == numbers["boxes"] == sum(row["boxes"] for row in numbers["classes"])
+    assert sum(numbers["calibration"]["counts"]) == numbers["detections"]
+    assert set(numbers["errors"]["gains"]) == {"classification", "localisation", "both", "duplicate", "background", "missed"}
+    assert [row["map"] for row in numbers["training"]] == [0, None, 0.5]
+    assert all(len(numbers["worst"][name]) for name in ("false_positives", "missed", "loose"))
+    scores = [entry["score"] for entry in numbers["worst"]["false_positives"]]
+    areas = [entry["area"] for entry in numbers["worst"]["missed"]]
+    overlaps = [entry["overlap"] for entry in numbers["worst"]["loose"]]
+    assert scores == sorted(scores, reverse=True) and areas == sorted(areas, reverse=True) and overlaps == sorted(overlaps)
+
+
+def test_a_detector_that_finds_nothing_and_a_class_without_boxes_have_a_page_too(tmp_path):
+    found_set = load_voc(str(write_voc_set(tmp_path / "set", 2, 3)), "val", classes=CLASSES)
+    found_set = DetectionSet("own", ("blue", "green", "red", "<i>$x_1$"), found_set.records)
+    nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    numbers = write_report(str(tmp_path / "r.html"), [nothing] * 3, found_set, "coco")
+    assert numbers["map"] == 0 and numbers["best"]["score"] is None
+    html = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<i>$x" not in html and "&lt;i&gt;$x_1$" in html and "There are none." in html and "Training" not in html
+    assert json.loads((tmp_path / "r.json").read_text())["classes"][3]["ap"] is None
+
+
+def test_a_set_without_a_box_to_find_has_a_page_without_a_mean(tmp_path):
+    found_set = load_voc(str(write_voc_set(tmp_path / "set", 2, 3)), "val", classes=CLASSES)
+    for record in found_set.records:
+        record.difficult[:] = True
+    wrong = [found_of([(0, 0, 10, 10)], [0], [0.9])] * 3
+    for metric in ("voc07", "coco"):
+        numbers = write_report(str(tmp_path / "r.html"), wrong, found_set, metric)
+        assert numbers["map"] is None and numbers["boxes"] == 0 and numbers["best"]["score"] is None
+        assert "<b>–</b>" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_many_classes_fit(tmp_path):
+    found_set = load_voc(str(write_voc_set(tmp_path / "set", 2, 6)), "val", classes=CLASSES)
+    many = DetectionSet("own", CLASSES + tuple(f"a class with a long name {number}" for number in range(77)), found_set.records)
+    exact = [found_of(record.boxes, record.classes, np.linspace(0.9, 0.5, len(record.boxes))) for record in many.records]
+    numbers = write_report(str(tmp_path / "r.html"), exact, many)
+    assert numbers["map"] == pytest.approx(1) and (tmp_path / "r.html").stat().st_size < 2e6
+    seen = look_at(tmp_path / "r.html", 390, tmp_path)
+    assert seen["needs"] <= 390 and seen["over"] == []
+
+
+def test_an_image_that_has_gone_leaves_the_page_whole(tmp_path):
+    found_set = load_voc(str(write_voc_set(tmp_path / "set", 2, 3)), "val", classes=CLASSES)
+    for path in (tmp_path / "set").rglob("*.jpg"):
+        path.write_bytes(b"")
+    wrong = [found_of([(0, 0, 10, 10)], [0], [0.9])] * 3
+    write_report(str(tmp_path / "r.html"), wrong, found_set)
+    assert "this image cannot be read" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_thumbnail_shows_the_boxes_where_they_are():
+    image = np.zeros((1000, 2000, 3), np.uint8)
+    image[400:440, 1500:1540] = 255
+    thumbnail = draw_thumbnail(image, (1500, 400, 1540, 440), None)
+    assert max(thumbnail.shape[:2]) == 360
+    white = np.argwhere((thumbnail == 255).all(axis=2))
+    middle = (white.min(axis=0) + white.max(axis=0)) / 2
+    assert np.abs(middle - np.array(thumbnail.shape[:2]) / 2).max() < 3  # the object is in the middle of its surroundings
+    edge = draw_thumbnail(image, None, (0, 0, 2000, 1000))
+    assert edge.shape[:2] == (180, 360)
+
+
+def test_numbers_are_jsons_kinds():
+    assert plain({"a": np.float32(0.5), "b": [np.nan, np.int64(3)], "c": np.array([np.inf, 1])}) == {
+        "a": 0.5, "b": [None, 3], "c": [None, 1]}
+
+
+def test_a_run_without_a_table_has_no_curves(tmp_path):
+    assert training_rows(str(tmp_path)) == []
+
+
+def test_the_numbers_need_no_image_file():
+    detections, records = draw(3, 10)
+    numbers = plain(gather(detections, DetectionSet("own", tuple("abcd"), records), "coco")[0])
+    assert numbers["coco"]["AP50"] >= numbers["map"] and numbers["images"] == 10
