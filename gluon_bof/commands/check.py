@@ -7,20 +7,33 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Sequence
 
+from gluon_bof.commands.flags import refuse_no_page
 from gluon_bof.data.check import check_set, format_report
 from gluon_bof.data.sets import class_names
-from gluon_bof.errors import user_facing
-from gluon_bof.options.flags import Parser
+from gluon_bof.errors import UserError, user_facing
+from gluon_bof.options.flags import Parser, at_least
 
 
 @user_facing
 def main(argv: Sequence[str] | None = None) -> int:
     """The command: report on stderr, one JSON object as last line of stdout. Returns 0, or 1 if there are faults."""
     arguments = build_parser().parse_args(argv)
+    at_least(arguments, "num_workers", 0)
+    if arguments.report and not arguments.weights:
+        raise UserError("--report shows what a trained network doubts", remedy="name the network: --with WEIGHTS")
+    if arguments.report:
+        refuse_no_page(arguments.report)
+    weights = _resolved(arguments.weights) if arguments.weights else None
     classes = class_names(arguments.classes) if arguments.classes else None
-    report = check_set(arguments.dataset, arguments.dataset_root, classes, arguments.split)
+    place = (arguments.dataset, arguments.dataset_root, classes, arguments.split)
+    report = check_set(*place)
     print(format_report(report), file=sys.stderr)
-    print(json.dumps(_summary(report)))
+    outcome = _summary(report)
+    if weights:
+        from gluon_bof.evaluation.doubts import doubt_set
+        outcome["suspects"], text = doubt_set(weights, place, report.faults, arguments.report, arguments.num_workers)
+        print(text, file=sys.stderr)
+    print(json.dumps(outcome))
     return 1 if report.faults else 0
 
 
@@ -31,7 +44,19 @@ def build_parser() -> Parser:
     parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
     parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line")
     parser.add_argument("--split", default=None, help="read this split; default: the training and validation parts")
+    parser.add_argument("--with", dest="weights", default=None, metavar="WEIGHTS",
+                        help="also list the labels that this trained network doubts: a run's folder, a .params file, or a name")
+    parser.add_argument("--report", default=None, metavar="FILE.html", help="show them on a page (with --with)")
+    parser.add_argument("--num-workers", "-j", type=int, default=0, help="data workers of --with [0]")
     return parser
+
+
+def _resolved(weights):
+    """What --with means, before the set is read."""
+    from gluon_bof.weights.resolve import resolve
+    found = resolve(weights)
+    found.require_file()
+    return found
 
 
 def _summary(report):

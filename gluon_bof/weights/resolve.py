@@ -36,10 +36,14 @@ class Resolved(NamedTuple):
             return box_ends(self.run)
         return BoxEnds.LAST_PIXEL if is_published(self.path) else BoxEnds.EDGE
 
-    def require(self) -> tuple[str, ...]:
-        """The class names, of a file that is there. Raises UserError where either is missing."""
+    def require_file(self) -> None:
+        """Raise UserError where the file is missing."""
         if not os.path.isfile(self.path):
             raise UserError("there are no such weights", self.path, "check the path")
+
+    def require(self) -> tuple[str, ...]:
+        """The class names, of a file that is there. Raises UserError where either is missing."""
+        self.require_file()
         if self.classes is None:
             raise UserError("the class names of these weights are not known", self.path,
                             "give them: --classes cat,dog or a file of one a line, or --dataset voc or coco")

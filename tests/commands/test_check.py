@@ -1,0 +1,54 @@
+"""gluon-bof check --with WEIGHTS. (Without, see tests/data/test_check.py.)"""
+import json
+
+import pytest
+
+from gluon_bof.commands.check import main
+from tests.evaluation.browser import look_at
+from tests.tiny_networks import write_run
+from tests.tiny_sets import write_voc_set
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_doubtful_labels_are_listed_and_shown(run, tmp_path, capsys):
+    folder, page = write_voc_set(tmp_path / "set", 4, 3), tmp_path / "page.html"
+    assert main([str(folder), "--with", run, "--report", str(page)]) == 0
+    said = capsys.readouterr()
+    outcome, numbers = json.loads(said.out.splitlines()[-1]), json.loads((tmp_path / "page.json").read_text())
+    assert outcome["faults"] == 0 and outcome["suspects"]["count"] == len(numbers["suspects"]) > 3
+    assert sum(outcome["suspects"]["by_kind"].values()) == outcome["suspects"]["count"]
+    doubts = [one["suspicion"] for one in numbers["suspects"]]
+    assert doubts == sorted(doubts, reverse=True) and numbers["images"] == 7
+    first = outcome["suspects"]["first"][0]
+    assert first["path"] in said.err and f"{first['suspicion']:.2f}" in said.err
+    seen = look_at(page, 390, tmp_path)
+    assert {"missing", "class", "place", "list"} <= set(seen["parts"])
+    assert seen["needs"] <= 390 and seen["over"] == [] and seen["images"] > 3 and seen["broken"] == 0
+
+
+def test_broken_images_are_left_out(run, tmp_path, capsys):
+    folder = write_voc_set(tmp_path / "set", 3, 2)
+    (folder / "VOC2007/JPEGImages/000001.jpg").write_bytes(b"no image")
+    assert main([str(folder), "--with", run]) == 1
+    outcome = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert outcome["faults_by_kind"] == {"broken image": 1}
+    assert not any("000001.jpg" in one["path"] for one in outcome["suspects"]["first"])
+
+
+@pytest.mark.parametrize("words, problem", [
+    (("--report", "page.html"), "name the network: --with WEIGHTS"),
+    (("--with", "RUN", "--report", "page.txt"), "a page's name ends in .html"),
+    (("--with", "RUN", "--report", "nowhere/page.html"), "no file can be written there"),
+    (("--with", "RUN", "-j", "-1"), "--num-workers -1 is below 0"),
+    (("--with", "shapes"), "the network knows no blue, green, red"),
+    (("--with", "nowhere.params"), "no such weights")])
+def test_what_cannot_be_done_is_one_line(run, tmp_path, capsys, words, problem):
+    folder = write_voc_set(tmp_path / "set", 2, 1)
+    with pytest.raises(SystemExit) as ended:
+        main([str(folder), *(run if word == "RUN" else word for word in words)])
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert ended.value.code == 2 and len(errors) == 1 and problem in errors[0]
