@@ -18,7 +18,7 @@ LARGEST = 10_000  # pixels; no image that is trained on is so large
 MAX_FILE = 1 << 20  # bytes
 MAX_SEARCHED = 20_000  # boxes that k-means looks at: a sample of the largest sets'
 MAX_ROUNDS = 300
-REMEDY = "write it with python -m gluon_bof anchors DATASET, or nine pairs like [[10, 13], [16, 30], …]"
+REMEDY = "write it with gluon-bof anchors DATASET, or nine pairs like [[10, 13], [16, 30], …]"
 
 
 class Quality(NamedTuple):

@@ -8,7 +8,7 @@ from gluon_bof.errors import UserError
 
 SLACK = 1.0  # pixels by which a box may reach over the edge: sets differ in where they count from
 TINY = 8  # pixels; the boxes of smaller images may well lie in 0..1
-REMEDY = "fix it, leave it out with --on-bad-sample skip, or list all faults with: python -m gluon_bof check"
+REMEDY = "fix it, leave it out with --on-bad-sample skip, or list all faults with: gluon-bof check"
 
 
 class FaultPolicy:
