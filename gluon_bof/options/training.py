@@ -59,6 +59,7 @@ class TrainingOptions:
     amp: bool = flag(False, "mixed precision (GPU)", "schedule")
     log_interval: int = flag(100, "batches between two log lines")
     val_interval: int = flag(1, "epochs between two validations")
+    early_stop: int = flag(0, "stop after so many validations in a row without a better score; 0: train all epochs")
     seed: int = flag(233, "seed of everything random")
     name: str = flag("", "name of the run's folder; default: network, dataset and a number")
     runs: str = flag("runs", "folder that holds the runs")
@@ -72,7 +73,8 @@ class TrainingOptions:
     def check(self) -> None:
         """Refuse, by name, values and combinations that cannot work; warn of those that do nothing. Raises UserError."""
         for name, least in (("batch_size", 1), ("epochs", 1), ("num_workers", 0), ("seed", 0), ("val_interval", 1),
-                            ("keep", 1), ("no_mixup_epochs", 0), ("log_interval", 0), ("save_interval", 0)):
+                            ("keep", 1), ("no_mixup_epochs", 0), ("log_interval", 0), ("save_interval", 0),
+                            ("early_stop", 0)):
             at_least(self, name, least)
         for name in ("lr", "lr_decay", "mixup_alpha", "mixup_beta", "epsilon"):
             positive(self, name)

@@ -106,5 +106,6 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
     run.forget_after(engine.iteration)
     last = engine.run_epochs()
     return {"run": run.folder, "accuracy": last["accuracy"], "top5": last["top5"], "best_accuracy": engine.best["map"],
-            "epochs": options.epochs, "iterations": engine.iteration, "seed": options.seed, "mixup": bool(options.mixup),
+            "epochs": engine.epoch, "stopped_early": engine.stopped_early, "iterations": engine.iteration, "seed": options.seed,
+            "mixup": bool(options.mixup),
             "weights": run.last_weights}

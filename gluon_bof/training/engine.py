@@ -164,6 +164,8 @@ class Engine:
             self.losses.learning_rate = step.trainer.learning_rate
         self.best = position.get("best", {"map": -1.0, "epoch": None})
         self.last = position.get("last", {})
+        self.waited = position.get("waited", 0)  # validations since the best one
+        self.stopped_early = position.get("stopped_early", False)
         self.skipped = set(position.get("skipped", ()))
         self.lost = None  # what a data worker ended by: all that is trained is saved before it is told
         if not run.devices_told:
@@ -176,8 +178,8 @@ class Engine:
 
     @property
     def is_finished(self) -> bool:
-        """Whether no epoch is left."""
-        return self.epoch >= self.options.epochs
+        """Whether no epoch is left, or --early-stop left them."""
+        return self.stopped_early or self.epoch >= self.options.epochs
 
     def run_epochs(self) -> dict[str, Any]:
         """Train to the last epoch. Returns the last validation's metrics. Raises Stopped when asked to stop, and
@@ -238,12 +240,23 @@ class Engine:
                 return
             self.last = metrics
         self.recorder.epoch(self.epoch, self.losses, metrics)
-        if metrics and self._is_best(metrics["map"]):
-            self.best = {"map": -1.0 if metrics["map"] is None else metrics["map"], "epoch": self.epoch}
-            self.saver.best()
+        if metrics:
+            self._judge(metrics["map"])
         self.saver.after_epoch(self.epoch, metrics.get("map") or 0)
         self.epoch, self.batch = self.epoch + 1, 0
         self.losses = EpochLosses(self.loss_names)
+        if 0 < self.options.early_stop <= self.waited and self.epoch < self.options.epochs:
+            self.stopped_early = True
+            LOGGER.info("stopped early after epoch %d: %d validations without a better one than that of epoch %s",
+                        self.epoch - 1, self.waited, self.best["epoch"])
+
+    def _judge(self, score):
+        """Keep the best so far, and count the validations since."""
+        self.waited += 1
+        if self._is_best(score):
+            self.waited = 0
+            self.best = {"map": -1.0 if score is None else score, "epoch": self.epoch}
+            self.saver.best()
 
     def _is_best(self, score):
         """None: there was nothing to be found; then the newest is the best."""
@@ -252,6 +265,7 @@ class Engine:
     def _save(self):
         self.saver.save(self.iteration, {"epoch": self.epoch, "batch": self.batch, "losses": self.losses.saved(),
                                          "best": self.best, "last": self.last, "skipped": sorted(self.skipped),
+                                         "waited": self.waited, "stopped_early": self.stopped_early,
                                          "devices": len(self.step.devices)})
 
     def _leave(self):

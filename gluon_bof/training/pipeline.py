@@ -106,7 +106,8 @@ def fit(engine: Any, run: Run, images: Any, sets: Sequence[Any], validation: Any
         validation.report(run.folder)
     best = engine.best["map"] if engine.best["map"] >= 0 else None  # None: there was nothing to be found
     return {"run": run.folder, "map": metrics["map"], "metric": metrics["metric"], "best_map": best,
-            "epochs": engine.options.epochs, "iterations": engine.iteration, "seed": engine.options.seed,
+            "epochs": engine.epoch, "stopped_early": engine.stopped_early, "iterations": engine.iteration,
+            "seed": engine.options.seed,
             "skipped": len(engine.skipped) + sum(len(found.faults) for found in sets),
             "per_class": metrics["per_class"], "weights": run.last_weights, "images": draw_run(run)}
 
