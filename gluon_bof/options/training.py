@@ -56,6 +56,8 @@ class TrainingOptions:
     beta2: float = flag(0.999, "adam: decay of the second moment", "schedule")
     rho: float = flag(0.9, "rmsprop: decay of the squared gradient", "schedule")
     epsilon: float = flag(1e-8, "adam, adagrad, rmsprop: what keeps the divisor from 0", "schedule")
+    ema: float = flag(0.0, "average the weights with this decay an update, for example 0.998: the average is validated and "
+                           "saved as best and last, the weights themselves learn on; 0: off", "schedule")
     amp: bool = flag(False, "mixed precision (GPU)", "schedule")
     log_interval: int = flag(100, "batches between two log lines")
     val_interval: int = flag(1, "epochs between two validations")
@@ -80,9 +82,7 @@ class TrainingOptions:
             positive(self, name)
         for name in ("wd", "momentum", "beta1", "beta2", "rho"):
             not_negative(self, name)
-        for name in ("momentum", "beta1", "beta2", "rho"):
-            if getattr(self, name) >= 1:
-                raise UserError(f"{flag_name(name)} {getattr(self, name)} must be below 1", remedy="0.9 is usual")
+        self._check_decays()
         if self.lr_decay > 1:
             raise UserError(f"--lr-decay {self.lr_decay} would raise the learning rate", remedy="0.1 is usual")
         if not 0 <= self.label_smooth_eps < 1:
@@ -91,6 +91,13 @@ class TrainingOptions:
             raise UserError(f"--name {self.name!r} is no plain folder name", remedy="choose the place with --runs")
         if self.mixup and self.no_mixup_epochs >= self.epochs:
             warn(f"--mixup does nothing: --no-mixup-epochs {self.no_mixup_epochs} covers all {self.epochs} epochs")
+
+    def _check_decays(self):
+        for name in ("momentum", "beta1", "beta2", "rho"):
+            if getattr(self, name) >= 1:
+                raise UserError(f"{flag_name(name)} {getattr(self, name)} must be below 1", remedy="0.9 is usual")
+        if not 0 <= self.ema < 1:
+            raise UserError(f"--ema {self.ema} is outside [0, 1)", remedy="0.998 is usual, for short runs less")
 
     def check_epoch_warmup(self) -> None:
         """The same for a warm-up that is counted in epochs."""

@@ -4,23 +4,27 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from gluon_bof.backend import mx
-from gluon_bof.weights.formats.checkpoint import WEIGHT_PREFIX, read_checkpoint, weights_in, write_checkpoint
+from gluon_bof.weights.formats.checkpoint import AVERAGE_PREFIX, WEIGHT_PREFIX, read_checkpoint, weights_in, write_checkpoint
 from gluon_bof.weights.load import on_device, set_weights
 
 
-def save_checkpoint(path: str, network: Any, trainer: Any, meta: Mapping[str, Any]) -> None:
-    """Write network, optimizer and `meta` (JSON values). Raises UserError; checkpoints already there are kept."""
+def save_checkpoint(path: str, network: Any, trainer: Any, meta: Mapping[str, Any],
+                    averages: Mapping[str, Any] | None = None) -> None:
+    """Write network, optimizer, `meta` (JSON values) and averages of the weights, {name: array}, where there are any. Raises
+    UserError; checkpoints already there are kept."""
     arrays = {f"{WEIGHT_PREFIX}{name}": array for name, array in on_device(network).items()}
     states, counters = _optimizer_state(trainer)
+    arrays.update({f"{AVERAGE_PREFIX}{name}": array for name, array in (averages or {}).items()})
     write_checkpoint(path, {**arrays, **states}, dict(meta, optimizer=counters))
 
 
 def load_checkpoint(path: str, network: Any, trainer: Any) -> dict[str, Any]:
-    """Put a checkpoint's weights and optimizer states back. Returns its meta."""
+    """Put a checkpoint's weights and optimizer states back. Returns its meta, with "averages", {name: array}, if it has any."""
     meta, arrays = read_checkpoint(path)
     set_weights(network, weights_in(arrays), path)
     _restore_optimizer(trainer, arrays, meta["optimizer"])
-    return meta
+    averages = weights_in(arrays, AVERAGE_PREFIX)
+    return {**meta, "averages": averages} if averages else meta
 
 
 # Gluon's own way to save a trainer is a pickle of it, so these three reach for its updaters; they are local to this

@@ -1,6 +1,7 @@
 """The epochs of a run: train, validate, log, save, and stop cleanly when asked to."""
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shlex
@@ -16,6 +17,7 @@ from gluon_bof.errors import LOGGER
 from gluon_bof.options.families import family_of
 from gluon_bof.runs.folder import devices_differ
 from gluon_bof.training.checkpoint import save_checkpoint
+from gluon_bof.training.ema import Averages
 from gluon_bof.training.loop import EpochLosses, train_epoch
 from gluon_bof.weights.load import save_weights
 
@@ -54,37 +56,49 @@ class StopRequest:
 
 
 class Saver:
-    """Writes what a run keeps of its network: checkpoints, the last and the best weights, those of some epochs."""
+    """Writes what a run keeps of its network: checkpoints, the last and the best weights, those of some epochs.
 
-    def __init__(self, run: Any, options: Any, network: Any, trainer: Any):
+    averages: Averages, which the files of weights then hold; a checkpoint holds the weights themselves and them."""
+
+    def __init__(self, run: Any, options: Any, network: Any, trainer: Any, averages: Averages | None = None):
         self.run = run
         self.keep = options.keep
         self.save_interval = options.save_interval
         self.prefix = getattr(options, "save_prefix", "") and f"{options.save_prefix}{options.gluoncv_name()}"
         self.network = network
         self.trainer = trainer
+        self.averages = averages
+
+    def averaged(self) -> Any:
+        """A context in which the network has what is validated and saved: the averages, if there are any."""
+        return self.averages.in_place() if self.averages else contextlib.nullcontext()
 
     def save(self, iteration: int, meta: dict[str, Any]) -> None:
         """The last weights, and a checkpoint that training goes on from."""
-        save_weights(self.network, self.run.last_weights)
-        save_checkpoint(self.run.checkpoint(iteration), self.network, self.trainer, meta)
+        self._write(self.run.last_weights)
+        save_checkpoint(self.run.checkpoint(iteration), self.network, self.trainer, meta,
+                        self.averages.arrays if self.averages else None)
         self.run.keep_newest(self.keep)
 
     def best(self) -> None:
         """The best weights so far."""
-        save_weights(self.network, self.run.best_weights)
+        self._write(self.run.best_weights)
         self._as_gluoncv("best")
 
     def after_epoch(self, epoch: int, score: float) -> None:
         """Weights that are kept for good, every --save-interval epochs."""
         if self.save_interval and (epoch + 1) % self.save_interval == 0:
-            save_weights(self.network, self.run.epoch_weights(epoch))
+            self._write(self.run.epoch_weights(epoch))
             self._as_gluoncv(f"{epoch:04d}_{score:.4f}")
 
     def _as_gluoncv(self, ending):
         """Files under GluonCV's names, for those who asked with --save-prefix."""
         if self.prefix:
-            save_weights(self.network, f"{self.prefix}_{ending}.params")
+            self._write(f"{self.prefix}_{ending}.params")
+
+    def _write(self, path):
+        with self.averaged():
+            save_weights(self.network, path)
 
 
 class Recorder:
@@ -152,7 +166,6 @@ class Engine:
         self.loader = loader
         self.loss_names = loss_names
         self.validate = validate
-        self.saver = Saver(run, options, network, step.trainer)
         self.recorder = Recorder(run, sampler.batches, *recorded)
         self.folder = run.folder
         begin = getattr(options, "start_epoch", 0)
@@ -168,8 +181,19 @@ class Engine:
         self.stopped_early = position.get("stopped_early", False)
         self.skipped = set(position.get("skipped", ()))
         self.lost = None  # what a data worker ended by: all that is trained is saved before it is told
+        self.saver = Saver(run, options, network, step.trainer, self._averages(network, position))
         if not run.devices_told:
             devices_differ(position.get("devices"), len(step.devices))
+
+    def _averages(self, network, position):
+        """The Averages of --ema, that every update goes into, or None."""
+        if not self.options.ema:
+            return None
+        averages = Averages(network, self.options.ema, position.get("averages"))
+        self.step.after_update = averages.update
+        if not position:
+            averages.warn_of_the_start((self.options.epochs - self.epoch) * self.sampler.batches)
+        return averages
 
     @property
     def iteration(self) -> int:
@@ -233,7 +257,8 @@ class Engine:
         metrics = {}
         if is_last or (self.epoch + 1) % self.options.val_interval == 0:
             try:
-                metrics = self.validate(lambda: bool(self.stop))
+                with self.saver.averaged():
+                    metrics = self.validate(lambda: bool(self.stop))
             except WorkerLost as lost:
                 metrics, self.lost = None, lost
             if metrics is None:

@@ -18,7 +18,8 @@ class Step:
     """Forward, backward and update for one batch over all devices.
 
     graph: HybridBlock that returns the named losses, (B,) each, of the arguments that `arguments(*arrays)` gives for one
-    device's part of a batch's arrays. batch_size: of all processes together, by which gradients are divided."""
+    device's part of a batch's arrays. batch_size: of all processes together, by which gradients are divided.
+    after_update() is called when the weights have been updated."""
 
     def __init__(self, graph, arguments, trainer, devices, batch_size, amp=False):
         self.graph = graph
@@ -27,11 +28,13 @@ class Step:
         self.devices = devices
         self.batch_size = batch_size
         self.amp = amp
+        self.after_update = lambda: None
 
     def __call__(self, *arrays):
         """Returns the losses, (number of losses,), a mean over the batch, not yet computed."""
         losses = self._forward_backward(arrays)
         self.trainer.step(self.batch_size)
+        self.after_update()
         sums = [mx.nd.stack(*[mx.nd.sum(part) for part in loss]).as_in_context(self.devices[0]) for loss in losses]
         return mx.nd.add_n(*sums) / arrays[0].shape[0]
 

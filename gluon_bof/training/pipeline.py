@@ -100,7 +100,8 @@ def fit(engine: Any, run: Run, images: Any, sets: Sequence[Any], validation: Any
     draw_training_batch(run, images, engine.sampler, training_set.classes)
     metrics = engine.run_epochs()
     if validation.detections is None:  # a finished run was resumed: there was nothing left to validate
-        validation(detector)
+        with engine.saver.averaged():
+            validation(detector)
     draw_detections(run, validation_set, validation.detections)
     if engine.options.report:
         validation.report(run.folder)

@@ -82,11 +82,12 @@ def opened(tmp_path):
         run.close()
 
 
-def engine_of(run, validate, options=OPTIONS, broken=(), resume=False, after_batch=None):
-    """An engine over a network of its own."""
+def engine_of(run, validate, options=OPTIONS, broken=(), resume=False, layers=list):
+    """An engine over a network of its own. layers() -> layers below the last one, of four numbers."""
     mx.random.seed(5)
     network = gluon.nn.HybridSequential()
-    network.add(gluon.nn.Dense(2, in_units=4))
+    with network.name_scope():
+        network.add(*layers(), gluon.nn.Dense(2, in_units=4))
     network.initialize()
     graph = TwoLosses(network)
     optimizer = mx.optimizer.SGD(momentum=0.9, lr_scheduler=CountedFromOne(build_schedule(**SCHEDULE)))

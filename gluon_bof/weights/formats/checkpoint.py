@@ -1,7 +1,7 @@
 """A checkpoint: whole state of a run in one file, atomic and with a checksum. Nothing goes through pickle.
 
 It is a line of JSON (format, checksum, and `meta`: where the run stands) and an MXNet parameter list: the weights under
-"weight/", the optimizer's states under "state/<parameter number>/<array number>".
+"weight/", their averages (--ema) under "average/", the optimizer's states under "state/<parameter number>/<array number>".
 """
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from gluon_bof.weights.formats import params
 FORMAT = "gluon_bof checkpoint 1"
 MAGIC = b'{"format": "gluon_bof checkpoint'  # how a checkpoint of any version begins
 WEIGHT_PREFIX = "weight/"
+AVERAGE_PREFIX = "average/"
 MAX_HEADER = 1 << 26  # bytes; a foreign file may hold no line's end
 
 
@@ -50,9 +51,9 @@ def read_checkpoint(path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise UserError(f"this checkpoint is damaged ({error})", path, _one_before(path)) from None
 
 
-def weights_in(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """{name: array} of the network among a checkpoint's arrays."""
-    return {name[len(WEIGHT_PREFIX):]: array for name, array in arrays.items() if name.startswith(WEIGHT_PREFIX)}
+def weights_in(arrays: Mapping[str, np.ndarray], prefix: str = WEIGHT_PREFIX) -> dict[str, np.ndarray]:
+    """{name: array} of the network among a checkpoint's arrays; by AVERAGE_PREFIX of its averages, {} where there are none."""
+    return {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _one_before(path):
