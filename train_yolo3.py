@@ -43,14 +43,14 @@ def train(options, run, checkpoint=None):
     graph.hybridize(static_alloc=True)
 
     # trainer
-    optimizer = training.build_optimizer(options, freebies.build_schedule(**learning_rate(options, sampler.batches)))
+    optimizer = training.build_optimizer(options, freebies.build_schedule(**learning_rate(options, sampler.updates)))
     if options.no_wd:
         training.exempt_from_decay(network)
     trainer = training.build_trainer(network.trained_parameters(), optimizer, devices, options.amp, options.kv_store)
     anchors = options.anchor_rows() or models.yolo3.ANCHORS
     step = training.Step(
         graph, lambda batch, truth: (batch, truth, *models.yolo3.grid_on(batch.context, batch.shape[1], anchors)),
-        trainer, devices, options.batch_size, options.amp)
+        trainer, devices, options.batch_size, options.amp, options.accumulate)
 
     # loop
     engine = training.Engine(run, options, network, step, sampler, loader, LOSSES,
@@ -89,12 +89,12 @@ def class_smoothing(options, class_count):
     return freebies.equation_3(options.label_smooth_eps, class_count)
 
 
-def learning_rate(options, batches):
-    """The schedule's settings, counted in iterations (paper, section 3.4)."""
+def learning_rate(options, updates):
+    """The schedule's settings, counted in iterations, which are updates (paper, section 3.4)."""
     epochs = freebies.step_epochs(options.lr_decay_epoch, options.lr_decay_period, options.epochs)
-    return dict(mode=options.lr_mode, base_lr=options.lr, iterations=options.epochs * batches,
-                warmup=options.warmup_epochs * batches, warmup_lr=options.warmup_lr,
-                steps=[epoch * batches for epoch in epochs], factor=options.lr_decay)
+    return dict(mode=options.lr_mode, base_lr=options.lr, iterations=options.epochs * updates,
+                warmup=options.warmup_epochs * updates, warmup_lr=options.warmup_lr,
+                steps=[epoch * updates for epoch in epochs], factor=options.lr_decay)
 
 
 if __name__ == "__main__":

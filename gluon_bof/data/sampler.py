@@ -19,7 +19,7 @@ class SampleSpec(NamedTuple):
     partner: int
     ratio: float
     size: int
-    key: tuple  # (seed, epoch, batch, position), the key of the worker's own generator
+    key: tuple  # (seed, epoch, update, position), the key of the worker's own generator
 
 
 WINDOW = 32  # batches whose images are brought together by aspect ratio, so that each stays near its place
@@ -64,11 +64,16 @@ class BatchSampler:
     aspects: width over height of each image, to bring alike ones together where batches are padded; or None. An epoch has the
     same images with it, in another order: rounds may begin within a batch, so batches are made of what the epoch has of the
     stream, not of a round. repeats: how often each image is in a round, on average, at least 1 (see `balance`); or None, once. An
-    epoch is as long with them."""
+    epoch is as long with them.
+
+    accumulate: batches that make one update. They are the parts, one after another, of the batch so many times as large that a
+    sampler without it draws, to the bit of each spec; an epoch has whole updates only, `updates` of them."""
 
     def __init__(self, images, batch_size, seed, sizes, size_interval=10, mix=None, mix_until=0,
-                 epoch_images=None, shard=(0, 1), aspects=None, repeats=None):
-        self.aspects = None if aspects is None or batch_size == 1 else np.asarray(aspects)
+                 epoch_images=None, shard=(0, 1), aspects=None, repeats=None, accumulate=1):
+        self.accumulate = accumulate
+        self.update_images = batch_size * accumulate
+        self.aspects = None if aspects is None or self.update_images == 1 else np.asarray(aspects)
         self.images = images
         self.batch_size = batch_size
         self.seed = seed
@@ -77,7 +82,8 @@ class BatchSampler:
         self.mix = mix if images > 1 else None  # an image has no other to mix with
         self.mix_until = mix_until
         self.shard = shard
-        self.batches = max(1, (epoch_images or images) // batch_size)
+        self.updates = max(1, (epoch_images or images) // self.update_images)
+        self.batches = self.updates * accumulate
         self.repeats = None if repeats is None or np.all(np.equal(repeats, 1)) else np.asarray(repeats, np.float64)
         self.round_length = images if self.repeats is None else int(round(self.repeats.sum()))
         self._ends = None if self.repeats is None else np.cumsum(self.repeats)
@@ -98,29 +104,31 @@ class BatchSampler:
 
     def draw_batch(self, epoch, batch):
         """The specs of one batch, in order."""
-        iteration = epoch * self.batches + batch
+        update, part = divmod(batch, self.accumulate)
+        iteration = epoch * self.updates + update
         size = self.size_at(iteration)
         rank, ranks = self.shard
-        return [self._draw(epoch, batch, position, iteration, size)
-                for position in range(rank, self.batch_size, ranks)]
+        first = part * self.batch_size
+        return [self._draw(epoch, update, position, iteration, size)
+                for position in range(first + rank, first + self.batch_size, ranks)]
 
     def size_at(self, iteration):
-        """Training size in pixels of a batch, counted from the start of the run."""
+        """Training size in pixels of an update's batches, counted from the start of the run."""
         rng = generator(Purpose.SIZE, self.seed, iteration // self.size_interval)
         return int(self.sizes[rng.integers(len(self.sizes))])
 
-    def _draw(self, epoch, batch, position, iteration, size):
-        index = self._image_at(iteration * self.batch_size + position) if self.aspects is None else \
-            self._grouped_epoch(epoch)[batch * self.batch_size + position]
+    def _draw(self, epoch, update, position, iteration, size):
+        index = self._image_at(iteration * self.update_images + position) if self.aspects is None else \
+            self._grouped_epoch(epoch)[update * self.update_images + position]
         partner, ratio = -1, 1.0
         if self.mix is not None and epoch < self.mix_until:
-            rng = generator(Purpose.MIXUP, self.seed, epoch, batch, position)
+            rng = generator(Purpose.MIXUP, self.seed, epoch, update, position)
             ratio = self.mix.draw(rng)
             partner_of = self._partner if self.repeats is None else self._repeated_partner
             other = partner_of(rng, index)
             if ratio < 1:
                 partner = other
-        return SampleSpec(index, partner, ratio, size, (self.seed, epoch, batch, position))
+        return SampleSpec(index, partner, ratio, size, (self.seed, epoch, update, position))
 
     def _partner(self, rng, index):
         other = int(rng.integers(self.images - 1))
@@ -147,9 +155,9 @@ class BatchSampler:
     def _grouped_epoch(self, epoch):
         """The images of an epoch, in order, those of like aspect ratio in the same batches."""
         if self._grouped[0] != epoch:
-            length = self.batches * self.batch_size
+            length = self.updates * self.update_images
             order = np.array([self._image_at(place) for place in range(epoch * length, (epoch + 1) * length)])
-            order = aspect_ratio_buckets(order, self.aspects[order], self.batch_size,
+            order = aspect_ratio_buckets(order, self.aspects[order], self.update_images,
                                          generator(Purpose.GROUPS, self.seed, epoch))
             self._grouped = (epoch, order.tolist())
         return self._grouped[1]

@@ -56,6 +56,8 @@ class TrainingOptions:
     beta2: float = flag(0.999, "adam: decay of the second moment", "schedule")
     rho: float = flag(0.9, "rmsprop: decay of the squared gradient", "schedule")
     epsilon: float = flag(1e-8, "adam, adagrad, rmsprop: what keeps the divisor from 0", "schedule")
+    accumulate: int = flag(1, "sum the gradients of so many batches for one update: that of a batch so many times as large, in "
+                              "the memory of one. Schedule, warm-up and iterations count updates", "schedule")
     ema: float = flag(0.0, "average the weights with this decay an update, for example 0.998: the average is validated and "
                            "saved as best and last, the weights themselves learn on; 0: off", "schedule")
     amp: bool = flag(False, "mixed precision (GPU)", "schedule")
@@ -76,7 +78,7 @@ class TrainingOptions:
         """Refuse, by name, values and combinations that cannot work; warn of those that do nothing. Raises UserError."""
         for name, least in (("batch_size", 1), ("epochs", 1), ("num_workers", 0), ("seed", 0), ("val_interval", 1),
                             ("keep", 1), ("no_mixup_epochs", 0), ("log_interval", 0), ("save_interval", 0),
-                            ("early_stop", 0)):
+                            ("early_stop", 0), ("accumulate", 1)):
             at_least(self, name, least)
         for name in ("lr", "lr_decay", "mixup_alpha", "mixup_beta", "epsilon"):
             positive(self, name)

@@ -90,13 +90,13 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
     scoring.hybridize(static_alloc=True)
 
     # trainer
-    schedule = dict(mode=options.lr_mode, base_lr=options.lr, iterations=options.epochs * sampler.batches,
-                    warmup=options.warmup_epochs * sampler.batches, warmup_lr=options.warmup_lr,
-                    steps=[epoch * sampler.batches for epoch in options.lr_decay_epoch], factor=options.lr_decay)
+    schedule = dict(mode=options.lr_mode, base_lr=options.lr, iterations=options.epochs * sampler.updates,
+                    warmup=options.warmup_epochs * sampler.updates, warmup_lr=options.warmup_lr,
+                    steps=[epoch * sampler.updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
     if options.no_wd:
         exempt_from_decay(network)
     trainer = build_trainer(network.collect_params(), build_optimizer(options, build_schedule(**schedule)), devices, options.amp)
-    step = Step(graph, lambda *arrays: arrays, trainer, devices, options.batch_size, options.amp)
+    step = Step(graph, lambda *arrays: arrays, trainer, devices, options.batch_size, options.amp, options.accumulate)
 
     # loop
     labels = [sample.class_id for sample in validation_set.samples]

@@ -102,13 +102,16 @@ class Saver:
 
 
 class Recorder:
-    """Writes the rows and lines of a run: one an interval of batches, one an epoch.
+    """Writes the rows and lines of a run: one an interval of batches, one an epoch. batches: of an epoch, `accumulate` an update;
+    a row's iteration is the update that its last batch is part of.
 
     columns: {column of an epoch's row: key of the validation's metrics}; spoken: (key, words) of the metric in the log."""
 
-    def __init__(self, run: Any, batches: int, columns: dict[str, str], spoken: tuple[str, str]):
+    def __init__(self, run: Any, batches: int, columns: dict[str, str], spoken: tuple[str, str],
+                 accumulate: int = 1):
         self.run = run
         self.batches = batches
+        self.accumulate = accumulate
         self.columns = columns
         self.spoken = spoken
 
@@ -121,7 +124,7 @@ class Recorder:
         seconds, before = time.perf_counter() - self._since, self._before
         batches = max(1, losses.batches - before["batches"])
         means = {name: (total - earlier) / batches for name, total, earlier in zip(losses.names, losses.sums, before["sums"])}
-        row = {"epoch": epoch, "iteration": epoch * self.batches + batch + 1,
+        row = {"epoch": epoch, "iteration": self._iteration(epoch, batch),
                "learning_rate": losses.learning_rate,
                **{f"{name}_loss": value for name, value in means.items()}, "total_loss": sum(means.values()),
                "images_per_second": (losses.images - before["images"]) / seconds,
@@ -135,7 +138,7 @@ class Recorder:
 
     def epoch(self, epoch: int, losses: EpochLosses, metrics: dict[str, Any]) -> None:
         """A row and a line of an epoch; metrics: of its validation, {} where there was none."""
-        means, iteration = losses.means(), (epoch + 1) * self.batches
+        means, iteration = losses.means(), self._iteration(epoch, self.batches - 1)
         row = {"epoch": epoch, "iteration": iteration, "learning_rate": losses.learning_rate,
                **{f"{name}_loss": value for name, value in means.items()},
                "images_per_second": losses.images / max(losses.seconds, 1e-9), "seconds": losses.seconds,
@@ -146,6 +149,9 @@ class Recorder:
         validated = f", {words} {'-' if metrics[key] is None else format(metrics[key], '.4f')}" if metrics else ""
         LOGGER.info("epoch %d: %s, %.1f images/s, %.1f s (%.1f s waiting for data)%s", epoch, _spoken(means),
                     row["images_per_second"], losses.seconds, losses.waiting, validated)
+
+    def _iteration(self, epoch, batch):
+        return (epoch * self.batches + batch) // self.accumulate + 1
 
 
 DETECTION = ({"map": "map"}, ("map", "validation mAP"))
@@ -166,10 +172,10 @@ class Engine:
         self.loader = loader
         self.loss_names = loss_names
         self.validate = validate
-        self.recorder = Recorder(run, sampler.batches, *recorded)
+        self.recorder = Recorder(run, sampler.batches, *recorded, sampler.accumulate)
         self.folder = run.folder
         begin = getattr(options, "start_epoch", 0)
-        step.trainer.optimizer.lr_scheduler.first = begin * sampler.batches
+        step.trainer.optimizer.lr_scheduler.first = begin * sampler.updates
         self.epoch = position.get("epoch", begin)
         self.batch = position.get("batch", 0)
         self.losses = EpochLosses(loss_names, position.get("losses"))
@@ -192,13 +198,13 @@ class Engine:
         averages = Averages(network, self.options.ema, position.get("averages"))
         self.step.after_update = averages.update
         if not position:
-            averages.warn_of_the_start((self.options.epochs - self.epoch) * self.sampler.batches)
+            averages.warn_of_the_start((self.options.epochs - self.epoch) * self.sampler.updates)
         return averages
 
     @property
     def iteration(self) -> int:
         """Updates made since the start of the run."""
-        return self.epoch * self.sampler.batches + self.batch
+        return self.epoch * self.sampler.updates + self.batch // self.sampler.accumulate
 
     @property
     def is_finished(self) -> bool:
@@ -208,8 +214,8 @@ class Engine:
     def run_epochs(self) -> dict[str, Any]:
         """Train to the last epoch. Returns the last validation's metrics. Raises Stopped when asked to stop, and
         WorkerLost; both after everything is saved."""
-        total = self.options.epochs * self.sampler.batches
-        with StopRequest() as stop, tqdm(total=total, initial=self.iteration, unit="batch", file=sys.stderr,
+        total, done = self.options.epochs * self.sampler.batches, self.epoch * self.sampler.batches + self.batch
+        with StopRequest() as stop, tqdm(total=total, initial=done, unit="batch", file=sys.stderr,
                                          mininterval=0.5 if sys.stderr.isatty() else 15, dynamic_ncols=True) as bar:
             self.stop, self.bar = stop, bar
             while not self.is_finished:
@@ -229,11 +235,18 @@ class Engine:
         self.recorder.begin(self.losses)
         self.sampler.start(self.epoch, self.batch)
         self.batch = train_epoch(self._batches(), self.step, self.losses, self.epoch, self.batch,
-                                 lambda batch: self.step.trainer.learning_rate, self._after_batch, self._on_broken)
+                                 lambda batch: self.step.trainer.learning_rate, self._after_batch, self._on_broken,
+                                 self.sampler.accumulate)
 
     def _batches(self):
+        """What the loader gives, by whole updates: where it is lost within one, that is not begun."""
+        update = []
         try:
-            yield from self.loader
+            for batch in self.loader:
+                update.append(batch)
+                if len(update) == self.sampler.accumulate:
+                    yield from update
+                    update = []
         except WorkerLost as lost:
             self.lost = lost
 

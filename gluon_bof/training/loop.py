@@ -15,28 +15,47 @@ STEPS_IN_FLIGHT = 2  # steps in flight; also keeps the host from running ahead o
 
 
 class Step:
-    """Forward, backward and update for one batch over all devices.
+    """Forward and backward for one batch over all devices, and an update after every `accumulate` of them.
 
     graph: HybridBlock that returns the named losses, (B,) each, of the arguments that `arguments(*arrays)` gives for one
-    device's part of a batch's arrays. batch_size: of all processes together, by which gradients are divided.
+    device's part of a batch's arrays. batch_size: of all processes together, by which gradients are divided, and by
+    `accumulate`, so that an update is that of a batch so many times as large.
     after_update() is called when the weights have been updated."""
 
-    def __init__(self, graph, arguments, trainer, devices, batch_size, amp=False):
+    def __init__(self, graph, arguments, trainer, devices, batch_size, amp=False, accumulate=1):
         self.graph = graph
         self.arguments = arguments
         self.trainer = trainer
         self.devices = devices
         self.batch_size = batch_size
         self.amp = amp
+        self.accumulate = accumulate
         self.after_update = lambda: None
+        self._accumulated = 0  # batches since the last update
+        self._summed = []
+        if accumulate > 1:
+            self._summed = [parameter for parameter in trainer._params if parameter.grad_req == "write"]
+        for parameter in self._summed:
+            parameter.grad_req = "add"
 
     def __call__(self, *arrays):
         """Returns the losses, (number of losses,), a mean over the batch, not yet computed."""
         losses = self._forward_backward(arrays)
-        self.trainer.step(self.batch_size)
-        self.after_update()
+        self._accumulated += 1
+        if self._accumulated == self.accumulate:
+            self._update()
         sums = [mx.nd.stack(*[mx.nd.sum(part) for part in loss]).as_in_context(self.devices[0]) for loss in losses]
         return mx.nd.add_n(*sums) / arrays[0].shape[0]
+
+    def _update(self):
+        self.trainer.step(self.batch_size * self.accumulate)
+        self._forget()
+        self.after_update()
+
+    def _forget(self):
+        self._accumulated = 0
+        for parameter in self._summed:
+            parameter.zero_grad()
 
     def warm_up(self, *arrays):
         """Forward and backward of the largest batch of a size to come, without learning anything from it: the memory that
@@ -44,6 +63,7 @@ class Step:
         kept = [(data, data.copy()) for parameter in self.graph.collect_params().values() if parameter.grad_req == "null"
                 for data in parameter.list_data()]
         self._forward_backward(arrays)
+        self._forget()
         mx.nd.waitall()
         for data, before in kept:  # running means and variances
             before.copyto(data)
@@ -92,11 +112,12 @@ class EpochLosses:
         return {key: value for key, value in vars(self).items() if key != "names"}
 
 
-def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_batch, on_broken):
+def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_batch, on_broken, accumulate=1):
     """Train on what the loader gives; losses (EpochLosses) grows.
 
     learning_rate(batch) -> the rate of the batch that was stepped just now; after_batch(batch) is called when a batch's losses
-    are in and returns True to stop early; on_broken(names) hears of images that were skipped.
+    are in and returns True to stop early; on_broken(names) hears of images that were skipped. It stops after whole groups of
+    `accumulate` batches only, counted from the epoch's first, for between them the step has gradients that nobody keeps.
     Returns the number of the batch to go on with. Raises UserError at a loss that is not finite."""
     in_flight = deque()
     batch = first_batch
@@ -116,7 +137,7 @@ def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_b
 
     batches = iter(loader)
     mark = time.perf_counter()
-    while not stop:
+    while not (stop and batch % accumulate == 0):
         waiting = time.perf_counter()
         try:
             *arrays, broken = next(batches)
@@ -129,7 +150,7 @@ def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_b
         in_flight.append((batch, arrays[0].shape[0], learning_rate(batch), value))
         batch += 1
         if len(in_flight) > STEPS_IN_FLIGHT:
-            stop = flush_one()
+            stop = flush_one() or stop
         losses.seconds, mark = losses.seconds + time.perf_counter() - mark, time.perf_counter()
     while in_flight:
         flush_one()

@@ -68,7 +68,8 @@ def build_sampler(options: Any, images: int, size_interval: int = 1, aspects: It
     mix = MixRatio(options.mixup_alpha, options.mixup_beta, options.mixup == "even") if options.mixup else None
     return BatchSampler(images, options.batch_size, options.seed, options.training_sizes(), size_interval, mix,
                         options.epochs - options.no_mixup_epochs,
-                        options.num_samples if options.num_samples > 0 else None, aspects=aspects, repeats=repeats)
+                        options.num_samples if options.num_samples > 0 else None, aspects=aspects, repeats=repeats,
+                        accumulate=options.accumulate)
 
 
 def restore(options: Any, checkpoint: str | None, network: Any, trainer: Any) -> dict:

@@ -92,8 +92,9 @@ def engine_of(run, validate, options=OPTIONS, broken=(), resume=False, layers=li
     graph = TwoLosses(network)
     optimizer = mx.optimizer.SGD(momentum=0.9, lr_scheduler=CountedFromOne(build_schedule(**SCHEDULE)))
     trainer = build_trainer(network.collect_params(), optimizer, [mx.cpu()])
-    sampler = BatchSampler(BATCHES * 2, 2, 1, (8,))
-    step = Step(graph, lambda *arrays: arrays, trainer, [mx.cpu()], 2)
+    size = 2 // options.accumulate
+    sampler = BatchSampler(BATCHES * 2, size, 1, (8,), accumulate=options.accumulate)
+    step = Step(graph, lambda *arrays: arrays, trainer, [mx.cpu()], size, accumulate=options.accumulate)
     position = load_checkpoint(run.checkpoint_paths()[-1], network, trainer) if resume else {}
     return Engine(run, options, network, step, sampler, Loader(sampler, broken), LOSSES, validate, position)
 
