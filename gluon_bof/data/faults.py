@@ -4,9 +4,10 @@ from __future__ import annotations
 import os
 
 from gluon_bof.boxes import Fault
-from gluon_bof.errors import UserError
+from gluon_bof.errors import LOGGER, UserError
 
 SLACK = 1.0  # pixels by which a box may reach over the edge: sets differ in where they count from
+MOST_REMARKS = 10  # that a log repeats
 TINY = 8  # pixels; the boxes of smaller images may well lie in 0..1
 REMEDY = "fix it, leave it out with --on-bad-sample skip, or list all faults with: gluon-bof check"
 
@@ -70,6 +71,21 @@ def remark_repeated_files(faults, path, named):
         if len(names) > 1:
             faults.remark(path, "same file twice", f"{image_path} is the image of {len(names)} entries: "
                           f"{', '.join(map(str, names[:4]))}{', ...' if len(names) > 4 else ''}")
+
+
+def log_faults(found, others=()):
+    """What was left out of a DetectionSet, what else was found in it (the first of it; `check` lists all), and what is to know
+    that the other sets have not said."""
+    said = {note for other in others for note in other.notes() if note == str(other.origin)}
+    for fault in found.faults:
+        LOGGER.warning("skipped: %s: %s", fault.path, fault.message)
+    for remark in found.remarks[:MOST_REMARKS]:
+        LOGGER.warning("%s: %s: %s", remark.kind, remark.path, remark.message)
+    if len(found.remarks) > MOST_REMARKS:
+        LOGGER.warning("%d such warnings in all", len(found.remarks))
+    for note in found.notes():
+        if note not in said:
+            LOGGER.info("%s", note)
 
 
 def require_boxes(records, where):

@@ -156,12 +156,20 @@ def _pillow_pixels(image, path):
     if image.mode == "CMYK":
         return _rgb_of_cmyk(np.asarray(image).astype(np.int32), image.format == "TIFF")
     try:
-        if image.mode in ("F", "I"):
+        if image.mode in ("F", "I", "LAB"):  # Pillow and libtiff turn LAB into other colours
             raise ValueError
+        if image.mode == "RGBA" and image.format == "TIFF":
+            return _darkened(np.asarray(image).astype(np.int32))
         return np.asarray(image.convert("RGB"))
     except ValueError:
-        raise UserError(f"an image of Pillow's mode {image.mode} has no fixed range of values", path,
+        what = "is not read" if image.mode == "LAB" else "has no fixed range of values"
+        raise UserError(f"an image of Pillow's mode {image.mode} {what}", path,
                         "convert it to RGB with 8 bits") from None
+
+
+def _darkened(rgba):
+    """Over black, as libtiff hands transparent pixels to OpenCV."""
+    return ((rgba[:, :, :3] * rgba[:, :, 3:] + 127) // 255).astype(np.uint8)
 
 
 def _rgb_of_cmyk(inks, is_tiff):

@@ -118,7 +118,7 @@ def load_voc(root, role, classes=None, on_bad_sample="error", split=None, name="
     found_names, found_origin = _survey(folders)
     if names is None:
         if not found_names:
-            raise UserError("no annotation names an object", root, "annotate it, or give --classes")
+            raise UserError(f"no annotation names an object{_first_unread(folders)}", root, "annotate it, or give --classes")
         names = found_names
     if origin is not None:
         found_origin = found_origin._replace(value=origin)
@@ -309,7 +309,7 @@ def _split_ids(folder, name):
         with open(path, encoding="utf-8-sig") as file:
             lines = [line.strip() for line in file]
     except UnicodeDecodeError:
-        raise UserError("the split is not UTF-8 text", path, "list its images, one name a line") from None
+        raise UserError("the split is not UTF-8 text", path, "save it as UTF-8, one name a line") from None
     return [image_id for line in lines if line for image_id in _line_ids(line, folder)]
 
 
@@ -346,6 +346,13 @@ def _survey(folders):
     standard = tuple(sorted(names)) == VOC_CLASSES and all(
         os.path.basename(folder.path) in ("VOC2007", "VOC2012") for folder in folders)
     return tuple(sorted(names)), _origin(firsts, standard)
+
+
+def _first_unread(folders):
+    """Why: of annotations none of which can be read, what is wrong with the first."""
+    unread = [(path, problem) for folder in folders for path in folder.annotations.values()
+              for problem in [_annotation(path).problem] if problem]
+    return "; {} of them cannot be read, the first: {}: {}".format(len(unread), *unread[0]) if unread else ""
 
 
 def _origin(firsts, standard):

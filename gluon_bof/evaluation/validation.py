@@ -5,6 +5,7 @@ import time
 from typing import Any, Callable
 
 from gluon_bof.boxes import BoxEnds, Detections, DetectionSet
+from gluon_bof.data.faults import log_faults
 from gluon_bof.data.loader import ValidationImages, validation_loader
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.evaluation.coco import save_detections
@@ -61,6 +62,7 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "") -> dict[str, 
     that says why, and its numbers as JSON beside it. Raises UserError."""
     options = resolved.options
     found_set = validation_set(options)
+    log_faults(found_set)
     validation = Validation(options, found_set, resolved.box_ends)
     detector, digest = load_detector(options, found_set.classes, resolved.path)
     began = time.perf_counter()

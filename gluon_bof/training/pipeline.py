@@ -4,8 +4,7 @@ from __future__ import annotations
 from typing import Any, Iterable, Sequence
 
 from gluon_bof.backend import mx
-from gluon_bof.boxes import DetectionSet
-from gluon_bof.data.faults import require_boxes
+from gluon_bof.data.faults import log_faults, require_boxes
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.devices import contexts, return_large_arrays
@@ -16,8 +15,6 @@ from gluon_bof.training.checkpoint import load_checkpoint
 from gluon_bof.training.optimizer import start_amp
 from gluon_bof.visualization.run_pages import draw_detections, draw_run, draw_training_batch
 from gluon_bof.weights.load import load_weights
-
-MOST_REMARKS = 10
 
 
 def start_devices(options: Any, run: Run) -> list:
@@ -45,21 +42,6 @@ def open_sets(options: Any, run: Run) -> list:
         classes = found.classes
     run.write_classes(classes)
     return sets
-
-
-def log_faults(found: DetectionSet, others: Iterable[DetectionSet] = ()) -> None:
-    """What was left out of a set, what else was found in it (the first of it; `check` lists all), and what is to know that
-    the other sets have not said."""
-    said = {note for other in others for note in other.notes() if note == str(other.origin)}
-    for fault in found.faults:
-        LOGGER.warning("skipped: %s: %s", fault.path, fault.message)
-    for remark in found.remarks[:MOST_REMARKS]:
-        LOGGER.warning("%s: %s: %s", remark.kind, remark.path, remark.message)
-    if len(found.remarks) > MOST_REMARKS:
-        LOGGER.warning("%d such warnings in all", len(found.remarks))
-    for note in found.notes():
-        if note not in said:
-            LOGGER.info("%s", note)
 
 
 def build_sampler(options: Any, images: int, size_interval: int = 1, aspects: Iterable[float] | None = None,

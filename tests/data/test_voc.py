@@ -130,6 +130,29 @@ def test_split_lines_with_flags_and_repeats(tmp_path):
     assert ids(load_voc(str(tmp_path), "train", split="dog_train")) == ["a", "c", "f 1", "d"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_split_files_as_windows_writes_them(tmp_path, encoding, end):
+    write_set(tmp_path, FIVE, {"train": []})
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_bytes(end.join(["a\t1", "b\t-1", "d", ""]).encode(encoding))
+    assert ids(load_voc(str(tmp_path), "train")) == ["a", "d"]
+
+
+def test_a_split_in_utf_16_is_to_be_saved_as_utf_8(tmp_path):
+    write_set(tmp_path, FIVE, {"train": []})
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("a\nb\n", encoding="utf-16")
+    with pytest.raises(UserError, match="train.txt: the split is not UTF-8 text; save it as UTF-8"):
+        load_voc(str(tmp_path), "train")
+
+
+def test_where_no_annotation_can_be_read_the_first_reason_is_told(tmp_path):
+    write_set(tmp_path, FIVE, {"train": "ab"})
+    for path in (tmp_path / "Annotations").iterdir():
+        path.write_bytes(xml(("gar\xe7on", 10, 20, 50, 60)).encode("latin-1"))
+    with pytest.raises(UserError, match="5 of them cannot be read, the first: .*a.xml: .*declares no encoding: save it as UTF-8"):
+        load_voc(str(tmp_path), "train")
+
+
 def test_the_filename_in_the_xml_finds_a_renamed_image(tmp_path):
     write_set(tmp_path, {"a": xml(DOG, filename="C:\\photos\\renamed.jpg")}, {"train": ["a"]})
     os.rename(tmp_path / "JPEGImages" / "a.jpg", tmp_path / "JPEGImages" / "renamed.jpg")

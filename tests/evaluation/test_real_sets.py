@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from gluon_bof import evaluate
 from gluon_bof.data.coco import load_coco
 from gluon_bof.data.images import read_image
 from gluon_bof.data.shapes import CLASSES, draw_image
@@ -98,3 +99,13 @@ def test_images_of_one_id_count_for_nothing(detector, right, tmp_path):
 
     found = scores(detector, write_set(tmp_path / "repeated", 1, repeated))
     assert found == scores(detector, write_set(tmp_path / "without", 1, taken_out)) and found != pytest.approx(right, abs=1e-6)
+
+
+def test_evaluation_names_what_it_left_out_and_what_is_odd(tmp_path, caplog):
+    def change(content):
+        content["images"][1]["id"] = content["images"][0]["id"]
+        content["annotations"].append(dict(content["annotations"][-1]))
+
+    evaluate("shapes", dataset=write_set(tmp_path / "set", change=change), on_bad_sample="skip", num_workers=0)
+    assert "skipped: " in caplog.text and "2 images have the id 1, so that none of them can be used: 1.png, 2.png" in caplog.text
+    assert "duplicate box: " in caplog.text

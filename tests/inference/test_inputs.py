@@ -40,6 +40,18 @@ def test_sixteen_bits_of_three_channels_too(tmp_path):
         np.testing.assert_array_equal(from_pillow(image), gradient())
 
 
+def test_what_is_half_transparent_in_a_tiff_too(tmp_path):
+    alpha = np.arange(gradient()[:, :, :1].size).reshape(gradient()[:, :, :1].shape) % 256
+    Image.fromarray(np.dstack([gradient(), alpha.astype(np.uint8)])).save(tmp_path / "a.tif")
+    with Image.open(tmp_path / "a.tif") as image:
+        np.testing.assert_array_equal(from_pillow(image), read_upright(tmp_path / "a.tif"))
+
+
+def test_lab_is_refused_of_pillow_whose_colours_are_other_ones():
+    with pytest.raises(UserError, match="mode LAB is not read"):
+        from_pillow(Image.new("LAB", (4, 4)))
+
+
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_they_are_turned_alike(tmp_path, ending, orientation):
