@@ -34,11 +34,11 @@ def train(options, run, checkpoint=None):
     graph.hybridize(static_alloc=True)
 
     # trainer
-    schedule = dict(mode=options.lr_mode, base_lr=options.lr, iterations=options.epochs * sampler.batches,
-                    steps=[epoch * sampler.batches for epoch in options.lr_decay_epoch], factor=options.lr_decay)
+    schedule = dict(mode=options.lr_mode, base_lr=options.lr, iterations=options.epochs * sampler.updates,
+                    steps=[epoch * sampler.updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
     optimizer = training.build_optimizer(options, freebies.build_schedule(**schedule))
     trainer = training.build_trainer(network.trained_parameters(), optimizer, devices, options.amp, options.kv_store)
-    step = training.Step(graph, lambda *arrays: arrays, trainer, devices, options.batch_size, options.amp)
+    step = training.Step(graph, lambda *arrays: arrays, trainer, devices, options.batch_size, options.amp, options.accumulate)
 
     # loop
     engine = training.Engine(run, options, network, step, sampler, loader, LOSSES,
