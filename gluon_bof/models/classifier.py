@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.freebies.label_smoothing import equation_3
+from gluon_bof.models.darknet import darknet_mini
 from gluon_bof.models.preprocess import Normalise
 
 from gluoncv.model_zoo import resnetv1b
@@ -16,6 +17,7 @@ BUILDERS = {
     "resnet18_v1b": resnetv1b.resnet18_v1b,
     "mobilenet1.0": lambda **options: get_mobilenet(multiplier=1, **options),
     "mobilenet0.25": lambda **options: get_mobilenet(multiplier=0.25, **options),
+    "darknet-mini": darknet_mini,
 }
 
 

@@ -13,7 +13,7 @@ from gluon_bof.options.training import DetectionOptions, decay_epochs
 MAX_SIDE = 1024  # pixels: GluonCV's YOLOv3 holds 128 cells of 8 pixels a side
 STRIDE = 32  # pixels of the coarsest cell: sides are multiples of it
 ANCHOR_SIDES = 18  # of nine anchors
-NETWORKS = ("darknet53", "mobilenet1.0", "mobilenet0.25", "mobilenet0.25-slim")
+NETWORKS = ("darknet53", "mobilenet1.0", "mobilenet0.25", "mobilenet0.25-slim", "darknet-mini")
 NAME = re.compile(r"yolo3_(.+?)_(voc|coco)(?=$|[-_.])")
 
 
@@ -46,7 +46,8 @@ ANCHORS = Kind(_anchors, lambda value: value if isinstance(value, str) else NUMB
 class Yolo3Options(DetectionOptions):
     """The defaults are those of GluonCV's script but for --dataset and --gpus."""
 
-    network: str = flag("darknet53", "backbone; slim: with narrower heads than GluonCV's, for small sets on CPUs", "first",
+    network: str = flag("darknet53", "backbone; for small sets on CPUs, not GluonCV's: slim, with narrower heads, and mini, "
+                                    "a residual network of 20 convolutions", "first",
                         choices=NETWORKS)
     data_shape: int = flag(416, "side of validation images, and of training images with --no-random-shape; a "
                                 "multiple of 32", "first", evaluates=True)

@@ -7,6 +7,7 @@ from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.data.anchors import DEFAULT as ANCHORS
 from gluon_bof.data.anchors import STRIDES
 from gluon_bof.errors import UserError
+from gluon_bof.models.darknet import darknet_mini, stage_ends
 from gluon_bof.models.gather import batched_gather
 from gluon_bof.models.heads import Rows
 
@@ -23,6 +24,7 @@ NETWORKS = {
     "mobilenet0.25": (lambda **options: get_mobilenet(multiplier=0.25, **options), (33, 69, -2), (256, 128, 128)),
     # not GluonCV's: a quarter of its parameters, for small sets on CPUs and for the weights that the package brings along
     "mobilenet0.25-slim": (lambda **options: get_mobilenet(multiplier=0.25, **options), (33, 69, -2), (128, 64, 64)),
+    "darknet-mini": (darknet_mini, stage_ends(), (64, 64, 32)),
 }
 
 
