@@ -13,6 +13,7 @@ import numpy as np
 
 from gluon_bof.data.images import ENDINGS, decode_image, read_image
 from gluon_bof.data.sets import open_set
+from gluon_bof.data.shapes import load_backbone_shapes
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import GREY, View, best_interpolation, render
 from gluon_bof.freebies.mixup import blend_images
@@ -20,6 +21,7 @@ from gluon_bof.rng import augmentation_rng
 
 IMAGENET_ROOT = os.path.join("~", ".mxnet", "datasets", "imagenet")
 ROLES = ("train", "val")
+DRAWN = ("shapes", "shapes-backbone", "vocmini")
 MARGIN = 0.15  # around an object that is cut out of an image, as a share of its sides
 SHORTEST_SIDE = 12  # pixels; smaller objects are left out
 # GluonCV's ImageNet training: jitter of brightness, contrast and saturation, and AlexNet's lighting
@@ -61,16 +63,16 @@ class ClassificationSet:
 def open_classes(dataset, root=None):
     """(training, validation) ClassificationSet.
 
-    dataset: "shapes", "imagenet" (in `root`, by default GluonCV's place for it), or a folder: of train.rec, train.idx,
-    val.rec and val.idx; of train/CLASS/ and val/CLASS/; or of a detection set. Raises UserError for any other."""
+    dataset: "shapes", "shapes-backbone", "vocmini", "imagenet" (in `root`, by default GluonCV's place for it), or a folder:
+    of train.rec, train.idx, val.rec and val.idx; of train/CLASS/ and val/CLASS/; or of a detection set. Raises UserError for any other."""
     folder = os.path.expanduser((root or IMAGENET_ROOT) if dataset == "imagenet" else dataset)
-    if dataset != "shapes" and not os.path.isdir(folder):
+    if dataset not in DRAWN and not os.path.isdir(folder):
         raise UserError("the folder of the data set does not exist", folder, "give --dataset shapes, a folder, or "
                                                                              "--dataset imagenet with --dataset-root")
     for part in (folder, os.path.join(folder, "rec")):
-        if dataset != "shapes" and os.path.isfile(os.path.join(part, "train.rec")):
+        if dataset not in DRAWN and os.path.isfile(os.path.join(part, "train.rec")):
             return tuple(_from_records(part, role) for role in ROLES)
-    if dataset != "shapes" and os.path.isdir(os.path.join(folder, "train")):
+    if dataset not in DRAWN and os.path.isdir(os.path.join(folder, "train")):
         return _from_folders(folder)
     if dataset == "imagenet":
         raise UserError("there is neither train.rec nor a folder train", folder, "point --dataset-root at ImageNet")
@@ -97,8 +99,8 @@ def _from_objects(dataset):
     """Each box of a detection set is an image of its class; difficult ones, crowds and specks are left out."""
     classes, sets = None, []
     for role in ROLES:
-        found = open_set(dataset, None, role, classes, "skip")
-        classes = None if dataset == "shapes" else found.classes
+        found = _open_drawn(dataset, role) if dataset in DRAWN else open_set(dataset, None, role, classes, "skip")
+        classes = None if dataset in DRAWN else found.classes
         samples = []
         for record in found.records:
             for box, class_id in zip(record.boxes[~(record.crowd | record.difficult)],
@@ -108,6 +110,14 @@ def _from_objects(dataset):
                     samples.append(Sample(record.path, int(class_id), window=window, orientation=record.orientation))
         sets.append(_not_empty(ClassificationSet(found.name, found.classes, samples), dataset, role))
     return tuple(sets)
+
+
+def _open_drawn(dataset, role):
+    """The part of a set drawn here that backbones are pre-trained on."""
+    if dataset == "shapes-backbone":
+        return load_backbone_shapes(role)
+    splits = {"train": "pretrain", "val": "pretrain-val"}
+    return open_set(dataset, None, role, split=splits[role] if dataset == "vocmini" else None)
 
 
 def _window_around(box, width, height):

@@ -8,7 +8,8 @@ from gluon_bof.data.images import unique_names
 from gluon_bof.data.voc import is_voc, load_voc
 from gluon_bof.errors import UserError
 
-NAMES = ("shapes", "voc", "coco")
+NAMES = ("shapes", "vocmini", "voc", "coco")
+DRAWN = ("shapes", "vocmini")
 DEFAULT_ROOTS = {"voc": os.path.join("~", ".mxnet", "datasets", "voc"),
                  "coco": os.path.join("~", ".mxnet", "datasets", "coco")}
 
@@ -16,12 +17,12 @@ DEFAULT_ROOTS = {"voc": os.path.join("~", ".mxnet", "datasets", "voc"),
 def open_set(dataset, root, role, classes=None, on_bad_sample="error", split=None, unannotated="skip", skip_empty=False):
     """Read one part of a set -> DetectionSet.
 
-    dataset: "shapes" (made here), "voc" or "coco", or a folder, whose layout is then recognised by what lies in it.
+    dataset: "shapes" or "vocmini" (made here), "voc" or "coco", or a folder, whose layout is then recognised by what lies in it.
     root: folder of a named set; None: GluonCV's place for it. role: "train" or "val"; classes, on_bad_sample, split and
     unannotated as in `load_voc` and `load_coco`. skip_empty: leave out images without a box to train on. Raises UserError
     for an unknown or missing set, and as the readers do."""
-    if dataset == "shapes":
-        return _open_shapes(root, role, classes, split)
+    if dataset in DRAWN:
+        return _open_drawn(dataset, root, role, classes, split)
     layout, folder = _place(dataset, root, split)
     if layout == "voc":
         found = load_voc(folder, role, classes=classes, on_bad_sample=on_bad_sample, split=split, unannotated=unannotated)
@@ -79,13 +80,13 @@ def _place(dataset, root, split=None):
                     "point at the folder that holds the annotations")
 
 
-def _open_shapes(root, role, classes, split):
-    from gluon_bof.data.shapes import load_shapes  # draws the set when first used
+def _open_drawn(dataset, root, role, classes, split):
+    from gluon_bof.data.shapes import load_shapes  # these draw the set when first used
+    from gluon_bof.data.vocmini import load_vocmini
 
-    if split:
+    if split and dataset == "shapes":
         raise UserError("the data set shapes has no splits to choose from", remedy="leave --split out")
-    shapes = load_shapes(role, root=root)
-    if classes is not None and tuple(classes) != tuple(shapes.classes):
-        raise UserError(f"the classes of the data set shapes are {', '.join(shapes.classes)}",
-                        remedy="leave --classes out")
-    return shapes
+    found = load_vocmini(role, root, split) if dataset == "vocmini" else load_shapes(role, root=root)
+    if classes is not None and tuple(classes) != tuple(found.classes):
+        raise UserError(f"the classes of the data set {dataset} are {', '.join(found.classes)}", remedy="leave --classes out")
+    return found

@@ -23,6 +23,7 @@ from gluon_bof.errors import UserError
 CLASSES = ("circle", "cross", "ring", "triangle")
 VERSION = 1  # a new number wherever a pixel changes, so that an old cache is left alone
 SPLITS = {"trainval": 1000, "test": 250}
+BACKBONE_SPLITS = {"trainval": 4000, "test": 400}  # numbered on from those above
 SEED = 20190211
 FRAMES = ((208, 160), (160, 208), (192, 192), (224, 160), (176, 176), (192, 144))  # width, height
 OVERSAMPLING = 2
@@ -46,10 +47,19 @@ def load_shapes(role, root=None):
     return load_voc(ensure_drawn(root), role, classes=CLASSES, name="shapes")
 
 
-def ensure_drawn(root=None, splits=None):
-    """Path of the drawn set; draws it if it is not there. Two processes may do so at once: the first to end wins."""
+def load_backbone_shapes(role, root=None):
+    """The same of a further draw, which shares no image with the embedded set: for pre-training backbones."""
+    folder = ensure_drawn(root, BACKBONE_SPLITS, "shapes-backbone", first=len(SPLITS))
+    return load_voc(folder, role, classes=CLASSES, name="shapes-backbone")
+
+
+def ensure_drawn(root=None, splits=None, stem="shapes", first=0, draw=None, version=VERSION, heads=None):
+    """Path of the drawn set; draws it if it is not there. Two processes may do so at once: the first to end wins.
+
+    splits: {name: images}, of which `first` is the first one's number; draw(split's number, index) -> as `draw_image`;
+    heads: {further split: so many first images of the first one}."""
     cache = Path(root or cache_folder())
-    folder = cache / f"shapes-v{VERSION}"
+    folder = cache / f"{stem}-v{version}"
     if folder.is_dir():
         return str(folder)
     try:
@@ -59,7 +69,7 @@ def ensure_drawn(root=None, splits=None):
         raise UserError(f"the embedded set cannot be written here ({error.strerror})", str(cache),
                         "set GLUON_BOF_CACHE to a folder that can be written") from None
     try:
-        _write_set(unfinished, splits or SPLITS)
+        _write_set(unfinished, splits or SPLITS, first, draw or draw_image, heads or {})
         os.rename(unfinished, folder)
     except OSError as error:
         if folder.is_dir():  # another process was first
@@ -97,21 +107,23 @@ def _is_alive(process):
     return True
 
 
-def _write_set(root, splits):
+def _write_set(root, splits, first, draw, heads):
     folder = root / "VOC2007"
     for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (folder / name).mkdir(parents=True)
     names = {split: [f"{split}_{index:04d}" for index in range(count)] for split, count in splits.items()}
-    _draw_side_by_side(folder, [(number, index, name) for number, of_split in enumerate(names.values())
-                                for index, name in enumerate(of_split)])
-    for split, of_split in names.items():
+    _draw_side_by_side(folder, [(number, index, name) for number, of_split in enumerate(names.values(), first)
+                                for index, name in enumerate(of_split)], draw)
+    first_names = next(iter(names.values()))
+    for split, of_split in {**names, **{head: first_names[:count] for head, count in heads.items()}}.items():
         (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(of_split) + "\n")
 
 
-def _draw_side_by_side(folder, places):
+def _draw_side_by_side(folder, places, draw):
     """Write the images of these places, (split's number, index, name), with a process for every core."""
     count = os.cpu_count() or 1
-    drawers = [Process(target=_write_images, args=(folder, places[first::count]), daemon=True) for first in range(count)]
+    drawers = [Process(target=_write_images, args=(folder, places[first::count], draw), daemon=True)
+               for first in range(count)]
     for drawer in drawers:
         drawer.start()
     try:
@@ -125,19 +137,19 @@ def _draw_side_by_side(folder, places):
             drawer.join()
 
 
-def _write_images(folder, places):
+def _write_images(folder, places, draw):
     """A drawer's work. Its exit status is the number of the error that stopped it."""
     init_worker()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this hears it too, and removes the folder
     try:
         for place in places:
-            _write_image(folder, *place)
+            _write_image(folder, *place, draw)
     except OSError as error:
         sys.exit(error.errno or errno.EIO)
 
 
-def _write_image(folder, split, index, name):
-    image, objects = draw_image(split, index)
+def _write_image(folder, split, index, name, draw):
+    image, objects = draw(split, index)
     done = cv2.imwrite(str(folder / "JPEGImages" / f"{name}.jpg"), image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     if not done:
         raise OSError(errno.ENOSPC, "an image could not be written", str(folder))
@@ -147,9 +159,10 @@ def _write_image(folder, split, index, name):
 def _annotation(name, shape, objects):
     lines = [f"<annotation>\n  <filename>{name}.jpg</filename>\n  <size><width>{shape[1]}</width>"
              f"<height>{shape[0]}</height><depth>3</depth></size>"]
-    for label, (left, top, right, bottom), difficult in objects:
+    for label, (left, top, right, bottom), difficult, *truncated in objects:
+        truncation = "".join(f"<truncated>{int(value)}</truncated>" for value in truncated)
         # VOC counts from 1 and its last pixel belongs to the box
-        lines.append(f"  <object><name>{label}</name><difficult>{int(difficult)}</difficult><bndbox>"
+        lines.append(f"  <object><name>{label}</name>{truncation}<difficult>{int(difficult)}</difficult><bndbox>"
                      f"<xmin>{left + 1}</xmin><ymin>{top + 1}</ymin><xmax>{right}</xmax><ymax>{bottom}</ymax>"
                      "</bndbox></object>")
     return "\n".join(lines + ["</annotation>\n"])

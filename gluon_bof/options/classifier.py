@@ -8,14 +8,15 @@ from gluon_bof.errors import UserError
 from gluon_bof.options.flags import EMBEDDED, at_least, flag
 from gluon_bof.options.training import MIXUP, OPTIMIZERS, TrainingOptions, decay_epochs
 
-NETWORKS = ("darknet53", "resnet101_v1d", "resnet50_v1b", "resnet18_v1b", "mobilenet1.0", "mobilenet0.25")
+NETWORKS = ("darknet53", "resnet101_v1d", "resnet50_v1b", "resnet18_v1b", "mobilenet1.0", "mobilenet0.25", "darknet-mini")
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierOptions(TrainingOptions):
     """A backbone's training as a classifier. The defaults train on the embedded set in a minute or two."""
 
-    dataset: str = flag(EMBEDDED, "shapes (the embedded set's objects), imagenet, or a folder: train.rec and val.rec with "
+    dataset: str = flag(EMBEDDED, "shapes (the embedded set's objects), shapes-backbone (those of a further draw), "
+                                  "vocmini, imagenet, or a folder: train.rec and val.rec with "
                                   "their .idx, train/CLASS/ and val/CLASS/ with images, or a detection set, whose "
                                   "objects are cut out", "first")
     dataset_root: str = flag("", "where imagenet lies; default ~/.mxnet/datasets/imagenet", "data")

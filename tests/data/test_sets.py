@@ -30,7 +30,7 @@ def test_default_roots_are_gluoncvs(tmp_path, monkeypatch):
         open_set("coco", None, "train")
 
 
-@pytest.mark.parametrize("dataset, root, part", [("imagenet", None, "shapes, voc, coco"), ("", None, "known are"),
+@pytest.mark.parametrize("dataset, root, part", [("imagenet", None, "shapes, vocmini, voc, coco"), ("", None, "known are"),
                                                  ("voc", "gone", "--dataset-root"), ("coco", "gone", "--dataset-root"),
                                                  ("voc", "empty", "layout"), ("coco", "empty", "COCO set"),
                                                  ("empty", None, "neither"), ("gone/voc", None, "no data set")])

@@ -1,0 +1,85 @@
+"""vocmini: a pure function of its place, disjoint draws, classes that share what they should, statistics near VOC 2007's."""
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from gluon_bof.data import vocmini
+from gluon_bof.data.sets import open_set
+from gluon_bof.errors import UserError
+
+CLASSES = range(len(vocmini.NAMES))
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return [vocmini.draw_image(2, index) for index in range(110)]
+
+
+def test_an_image_is_a_pure_function_of_its_place():
+    first, objects = vocmini.draw_image(4, 7)
+    vocmini.draw_image(2, 3)
+    again, same = vocmini.draw_image(4, 7)
+    np.testing.assert_array_equal(first, again)
+    assert objects == same
+    others = [vocmini.draw_image(number, 7)[0] for number, _ in vocmini.SPLITS.values() if number != 4]
+    assert not any(np.array_equal(first, other) for other in others)
+
+
+@pytest.mark.parametrize("feature", (vocmini.outline_of, vocmini.texture_of, vocmini.hue_of))
+def test_every_feature_is_shared_by_pairs_and_none_alone_tells_the_class(feature):
+    assert set(Counter(feature(class_id) for class_id in CLASSES).values()) == {2}
+
+
+def test_no_two_classes_share_all_and_twins_in_outline_or_texture_live_in_different_scenes():
+    assert len(set(vocmini.NAMES)) == 20
+    for one in CLASSES:
+        for other in CLASSES:
+            if one != other and (vocmini.outline_of(one) == vocmini.outline_of(other)
+                                 or vocmini.texture_of(one) == vocmini.texture_of(other)):
+                assert vocmini.scene_of(one) != vocmini.scene_of(other)
+
+
+def test_boxes_lie_inside_and_hold_no_speck(drawn):
+    for image, objects in drawn:
+        for name, (left, top, right, bottom), _, _ in objects:
+            assert name in vocmini.NAMES
+            assert 0 <= left and left + 5 < right <= image.shape[1] and 0 <= top and top + 5 < bottom <= image.shape[0]
+
+
+def test_statistics_are_near_those_of_voc_2007(drawn):
+    counts = [len(objects) for _, objects in drawn]
+    every = [(image.shape, *found) for image, objects in drawn for found in objects]
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) / (shape[0] * shape[1]) for shape, _, box, _, _ in every]
+    assert np.mean(counts) == pytest.approx(3.13, abs=0.5)
+    assert np.mean([found[3] for found in every]) == pytest.approx(0.195, abs=0.06)  # difficult
+    assert np.mean(areas) == pytest.approx(0.241, abs=0.04)
+    assert 0.3 < np.mean([found[4] for found in every]) < 0.6  # truncated
+
+
+def share_at_home(split, images):
+    """How often an object's class is at home in its image's scene, judged by the most common home of the objects in it."""
+    homes = [[vocmini.scene_of(vocmini.NAMES.index(found[0])) for found in vocmini.draw_image(split, index)[1]]
+             for index in range(images)]
+    return np.mean([Counter(of_image).most_common(1)[0][1] / len(of_image) for of_image in homes if len(of_image) > 2])
+
+
+def test_context_tells_of_the_class_but_not_in_the_other_test():
+    assert share_at_home(4, 40) > share_at_home(5, 40) + 0.15
+
+
+def test_splits_are_parts_of_their_own_and_sizes_are_nested(tmp_path, monkeypatch):
+    monkeypatch.setattr(vocmini, "SPLITS", {"train": (2, 6), "test": (4, 3)})
+    monkeypatch.setattr(vocmini, "TRAINING_SIZES", (2, 4))
+    small, large = (open_set("vocmini", tmp_path, "train", split=f"train-{size}") for size in (2, 4))
+    test = open_set("vocmini", tmp_path, "val", split="test")
+    paths = [[record.path for record in found.records] for found in (small, large, test)]
+    assert paths[0] == paths[1][:2] and len(paths[1]) == 4 and len(paths[2]) == 3
+    assert not set(paths[2]) & set(paths[1]) and test.classes == vocmini.NAMES
+    record, (_, objects) = test.records[1], vocmini.draw_image(4, 1)
+    assert record.difficult.tolist() == [found[2] for found in objects]
+
+
+def test_an_unknown_split_is_named():
+    with pytest.raises(UserError, match="'train-3'.*test-other"):
+        open_set("vocmini", None, "train", split="train-3")
