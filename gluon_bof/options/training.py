@@ -130,7 +130,8 @@ class DetectionOptions(TrainingOptions):
                                        "--mixup even): every loss by 0.5, background's too, as GluonCV's --mixup does",
                            "freebies", choices=("weighted", "unweighted", "global"))
     pretrained_base: str = flag("yes", "start from a backbone pre-trained on ImageNet: yes (downloads it), no, a .params "
-                                       "file, or a name of GluonCV's (darknet53, yolo3_darknet53_coco)", "first")
+                                       "file, a name of GluonCV's (darknet53, yolo3_darknet53_coco), or shipped: the "
+                                       "package's own darknet-mini, which saw drawn shapes (shipped-mixup: with mixup)", "first")
     transfer: str = flag("", "start from a trained detector on the same backbone (a run's folder, a .params file, or "
                              "GluonCV's name): keep what both share, classes of the same name too, re-initialise other "
                              "classes", "network")
@@ -164,7 +165,7 @@ class DetectionOptions(TrainingOptions):
         if not 0 < self.balance_threshold <= 1:
             raise UserError(f"--balance-threshold {self.balance_threshold} is outside (0, 1]",
                             remedy="give a share of images; LVIS's is 0.001")
-        if self.transfer and (self.pretrained_base not in ("yes", "no") or self.resume.endswith(".params")):
+        if self.transfer and (self.pretrained_base not in ("yes", "no", "shipped") or self.resume.endswith(".params")):
             other = "--resume" if self.resume else "--pretrained-base"
             raise UserError(f"--transfer and {other} {self.resume or self.pretrained_base} are two starts", remedy="give one")
         if self.freeze != "none" and self.pretrained_base == "no" and not self.transfer and not self.resume:

@@ -16,7 +16,7 @@ from gluon_bof.options.flags import parse, to_json
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.runs.folder import Run, continued_options, create_run, find_run, reopen_run
 
-WORDS = ("", "auto", "yes", "no")
+WORDS = ("", "auto", "yes", "no", "shipped", "shipped-mixup")
 PLACES = ("resume", "transfer", "pretrained_base")  # files and folders that a run may need again, from elsewhere
 Train = Callable[[Any, Run, "str | None"], dict]
 

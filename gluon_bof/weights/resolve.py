@@ -12,7 +12,16 @@ from gluon_bof.options.flags import from_dict
 from gluon_bof.runs.config import CLASSES, box_ends, is_run, read_config, read_options
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.weights.zoo import CLASSES as CLASSES_OF
-from gluon_bof.weights.zoo import download, download_backbone, is_name, is_published, options_of, parse_name
+from gluon_bof.weights.zoo import (
+    BACKBONES,
+    download,
+    download_backbone,
+    is_name,
+    is_published,
+    options_of,
+    parse_name,
+    shipped_backbone,
+)
 
 
 class Resolved(NamedTuple):
@@ -93,8 +102,13 @@ def _of_run(folder, weights, given, last):
 
 
 def backbone_weights(pretrained_base: str, network: str) -> str:
-    """Path of the weights that --pretrained-base means: "yes" (GluonCV's of this network's backbone), the name of a backbone or
-    of a detector on it, or a file's path, which goes before a name. Raises UserError as `download` does."""
+    """Path of the weights that --pretrained-base means: "yes" (GluonCV's of this network's backbone), "shipped" or
+    "shipped-mixup" (the package's own), the name of a backbone or of a detector on it, or a file's path, which goes before a name.
+    Raises UserError as `download` does."""
+    if pretrained_base in BACKBONES:
+        return shipped_backbone(pretrained_base, network)
+    if pretrained_base == "yes" and network == "darknet-mini":
+        raise UserError("nobody has trained darknet-mini on ImageNet", remedy="give --pretrained-base shipped, or no")
     if pretrained_base == "yes":
         return download_backbone(network.split("-")[0])  # a slim one has narrower heads, not another backbone
     if os.path.exists(pretrained_base) or pretrained_base.endswith(".params") or not is_name(pretrained_base):

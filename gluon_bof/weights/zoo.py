@@ -21,6 +21,8 @@ from gluoncv.model_zoo.model_store import _model_sha1 as CHECKSUMS
 SHIPPED_NAME = "shapes"
 # the package's own: .params and .json
 SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shipped", "yolo3_shapes")
+# its backbones, by what --pretrained-base calls them: trained without and with mixup (Tables 5 and 6)
+BACKBONES = {"shipped": "darknet-mini", "shipped-mixup": "darknet-mini-mixup"}
 CLASSES = {"voc": VOC_CLASSES, "coco": tuple(gluoncv.data.COCODetection.CLASSES)}
 
 
@@ -98,6 +100,15 @@ def download_backbone(name, timeout=TIMEOUT, pause=PAUSE):
     if name not in backbones:
         raise UserError(f"no backbone is named {name!r}", remedy=f"choose one of {', '.join(backbones)}")
     return fetch_file(name, timeout, pause, "; or start with --pretrained-base no")
+
+
+def shipped_backbone(name, network):
+    """Path of one of the package's own backbones, a key of BACKBONES, for this network. Raises UserError for another network."""
+    path, about = shipped(os.path.join(os.path.dirname(SHIPPED), BACKBONES[name]))
+    if about["network"] != network:
+        raise UserError(f"--pretrained-base {name} is a {about['network']}, not a {network}",
+                        remedy=f"give --network {about['network']}, or another base")
+    return path
 
 
 def shipped(place=SHIPPED):
