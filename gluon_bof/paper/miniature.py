@@ -1,0 +1,120 @@
+"""The miniature of Table 2 as data: every run of the factorial, and what is read off it (docs/miniature.md has the protocol)."""
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, replace
+from itertools import product
+
+from gluon_bof.options.yolo3 import Yolo3Options
+
+SEEDS = (0, 1, 2)
+SIZES = (96, 128, 192)  # pixels; evaluations are at each, the number of a row is the one at 128
+SPLITS = ("test", "test-other", "train-250")  # the same contexts, other ones, and the images that were trained on
+
+# What all rows share. As in the paper's work: a trained backbone, the test size in the middle of the random shapes, a clean tail
+# of a tenth, epsilon / K of 0.1 / 20
+BASELINE = Yolo3Options(
+    dataset="vocmini", train_split="train-250", val_split="test", network="darknet-mini", pretrained_base="shipped",
+    data_shape=128, no_random_shape=True, random_shapes=(96, 192), batch_size=8, epochs=120, optimizer="adam", lr=0.002,
+    lr_mode="step", lr_decay_epoch=(96, 108), warmup_epochs=2, no_wd=True, no_mixup_epochs=12, objectness_prior=0.01, num_workers=1,
+    gpus="", val_interval=120, save_interval=0, log_interval=0, keep=1)
+PEAK_OF_COSINE = 0.003  # to be chosen on the split tune, as the step schedule's; before the factorial, not after
+FACTORS = {
+    "random-shapes": dict(no_random_shape=False),
+    "cosine": dict(lr_mode="cosine", lr=PEAK_OF_COSINE),
+    "label-smoothing": dict(label_smooth_eps=0.1),
+    "mixup": dict(mixup="beta"),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the factorial, for each seed. on: which of FACTORS are on; None: the row without augmentation."""
+
+    on: tuple | None
+    options: Yolo3Options
+
+    @property
+    def key(self):
+        """A name for files: no-augmentation, baseline, or the factors that are on."""
+        return "no-augmentation" if self.on is None else "+".join(self.on) or "baseline"
+
+
+def cells():
+    """The 17 runs of a seed: no augmentation, then the 16 of the full factorial, the baseline first, the whole bag last."""
+    found = [Cell(None, replace(BASELINE, no_augment=True))]
+    for levels in product((False, True), repeat=len(FACTORS)):
+        on = tuple(name for name, level in zip(FACTORS, levels) if level)
+        changes = {field: value for name in on for field, value in FACTORS[name].items()}
+        found.append(Cell(on, replace(BASELINE, **changes)))
+    return tuple(found)
+
+
+def stacked():
+    """Keys of the paper's rows among the cells: no augmentation, the baseline, then one factor more each."""
+    names = list(FACTORS)
+    return ("no-augmentation", "baseline") + tuple("+".join(names[:count]) for count in range(1, len(names) + 1))
+
+
+def options_of(cell, seed, runs="runs"):
+    """The options of a cell's run with this seed, with a name that no other run has."""
+    return dataclasses.replace(cell.options, seed=seed, runs=runs, name=f"miniature-{cell.key}-seed-{seed}")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A difference in points. half_width: of its 95% interval; by_seed: {seed: the seed's own difference}."""
+
+    mean: float
+    half_width: float
+    by_seed: dict
+
+
+def main_effect(factor, numbers):
+    """Effect of a factor: mean over the eight pairs of cells that differ in it alone, paired within a seed.
+
+    numbers: {(key of a cell, seed): points} of whole seeds. The interval is Student's over the seeds, so it needs two of them.
+    Raises KeyError where a run is missing: no cell may be left out."""
+    pairs = [(replace_on(cell, factor, False), replace_on(cell, factor, True)) for cell in cells()
+             if cell.on is not None and factor not in cell.on]
+    return _over_seeds({seed: sum(numbers[with_it, seed] - numbers[without, seed] for without, with_it in pairs) / len(pairs)
+                        for seed in sorted({seed for _, seed in numbers})})
+
+
+def step_effects(numbers):
+    """{key of a stacked row: Effect against the row before it}, those of the paper's Table 2."""
+    keys = stacked()[1:]
+    seeds = sorted({seed for _, seed in numbers})
+    return {key: _over_seeds({seed: numbers[key, seed] - numbers[before, seed] for seed in seeds})
+            for before, key in zip(keys, keys[1:])}
+
+
+def replace_on(cell, factor, level):
+    """Key of the cell that differs from this one at most in one factor's level."""
+    on = tuple(name for name in FACTORS if (level if name == factor else name in cell.on))
+    return Cell(on, cell.options).key
+
+
+def resolution(spread, seeds, pairs=8):
+    """(half-width of the 95% interval of a main effect, the same of a step between two rows), in points.
+
+    spread: standard deviation of one row over seeds. What the design can tell before any of it is run: a main effect is a mean
+    over eight pairs, a step is one pair."""
+    wide = student(seeds - 1) * spread * math.sqrt(2 / seeds)
+    return wide / math.sqrt(pairs), wide
+
+
+def _over_seeds(by_seed):
+    values = list(by_seed.values())
+    mean = sum(values) / len(values)
+    if len(values) < 2:
+        return Effect(mean, math.inf, by_seed)
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return Effect(mean, student(len(values) - 1) * deviation / math.sqrt(len(values)), by_seed)
+
+
+def student(freedom):
+    """The two-sided 95% quantile of Student's t with so many degrees of freedom."""
+    from scipy.stats import t
+    return float(t.ppf(0.975, freedom))
