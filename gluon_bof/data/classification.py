@@ -105,7 +105,7 @@ def _from_objects(dataset):
         for record in found.records:
             for box, class_id in zip(record.boxes[~(record.crowd | record.difficult)],
                                      record.classes[~(record.crowd | record.difficult)]):
-                window = _window_around(box, record.width, record.height)
+                window = _window_around(box, record.width, record.height, dataset == "vocmini")
                 if min(window[2:]) >= SHORTEST_SIDE:
                     samples.append(Sample(record.path, int(class_id), window=window, orientation=record.orientation))
         sets.append(_not_empty(ClassificationSet(found.name, found.classes, samples), dataset, role))
@@ -120,7 +120,10 @@ def _open_drawn(dataset, role):
     return open_set(dataset, None, role, split=splits[role] if dataset == "vocmini" else None)
 
 
-def _window_around(box, width, height):
+def _window_around(box, width, height, is_square=False):
+    if is_square:  # shows the whole of a long object to a view that is square
+        spare = (box[2:] - box[:2]).max() - (box[2:] - box[:2])
+        box = box + np.concatenate([-spare, spare]) / 2
     margin = MARGIN * np.tile(box[2:] - box[:2], 2) * (-1, -1, 1, 1)
     left, top, right, bottom = np.clip(np.round(box + margin), 0, (width, height) * 2).astype(int).tolist()
     return left, top, right - left, bottom - top

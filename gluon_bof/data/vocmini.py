@@ -31,13 +31,13 @@ MORE_SHARE = 0.74  # of the others with one more, and so on
 SPECK_SHARE = 0.25  # objects that are far away
 HOME_SHARE = 0.85  # objects that stand in a scene of their class
 COMPANION_SHARE = 0.6  # objects with something of their scene beside them
-TYPICAL_SHARE = 0.6  # objects in their class's colour
+TYPICAL_SHARE = 0.75  # objects in their class's colour
 LEAST_INSIDE = 0.6  # of an object, within the frame
 LEAST_VISIBLE = 0.3  # of an object that a later one may cover
 TRUNCATED_BELOW = 0.85  # visible box over whole box; VOC's guidelines: more than 15 to 20% outside the box
 DIFFICULT_VISIBLE = 0.5  # below this visible share an object is difficult
 DIFFICULT_SIDE = 14  # pixels; below this an object is difficult
-CONTRASTS = (16, 64)  # of a texture, in units of 255
+CONTRASTS = (24, 70)  # of a texture, in units of 255
 LEAST_SIDE = 6  # pixels; what is smaller is not drawn
 
 
@@ -125,7 +125,7 @@ def _class_in(rng, scene, is_other):
 
 def _photograph(rng, canvas, size):
     """The canvas as a camera of changing light, focus and noise sees it, uint8."""
-    light = rng.uniform(0.65, 1.2) * rng.uniform(0.9, 1.1, 3)
+    light = rng.uniform(0.75, 1.15) * rng.uniform(0.9, 1.1, 3)
     image = cv2.resize((canvas * light.astype(np.float32)).clip(0, 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
     if rng.random() < 0.4:
         image = cv2.GaussianBlur(image, (5, 5), rng.uniform(0.4, 1.1))
@@ -158,7 +158,7 @@ def _ground(rng, scene, height, width):
     patches = rng.normal(0, 22, (rng.integers(3, 8), rng.integers(3, 8), 1)).astype(np.float32)
     ground += cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
     ground += _scene_pattern(rng, scene, y, x)[..., None] * rng.uniform(10, 24)
-    for _ in range(rng.integers(3, 9)):
+    for _ in range(rng.integers(2, 6)):
         _clutter(rng, ground)
     for _ in range(rng.integers(0, 3)):
         _prop(rng, ground, scene, rng.uniform(0, (width, height)), rng.uniform(20, 70) * OVERSAMPLING / 2)
@@ -263,11 +263,11 @@ def _outline(rng, name, side):
     """Closed contours (points, 2) about the origin, the outer one first, warped as no other object's."""
     contours = [np.array(points, np.float64) for points in _contours(name, rng)]
     flip = rng.choice((-1, 1)) if name in ("crescent", "arrow", "bolt") else 1
-    stretch = np.exp(rng.normal(0, 0.22))
-    shear, turn = rng.normal(0, 0.14), np.deg2rad(rng.normal(0, 13))
+    stretch = np.exp(rng.normal(0, 0.16))
+    shear, turn = rng.normal(0, 0.08), np.deg2rad(rng.normal(0, 10))
     warp = (np.array([(np.cos(turn), -np.sin(turn)), (np.sin(turn), np.cos(turn))])
             @ np.array([(1, shear), (0, 1)]) @ np.diag((flip * np.sqrt(stretch), 1 / np.sqrt(stretch))))
-    taper, waves = rng.normal(0, 0.18), rng.normal(0, 0.02, (2, 3))
+    taper, waves = rng.normal(0, 0.1), rng.normal(0, 0.01, (2, 3))
     phases = rng.uniform(0, 2 * np.pi, (2, 3))
     found = []
     for points in contours:
@@ -345,7 +345,7 @@ def _paint(rng, canvas, mask, class_id, side):
     behind = part.mean()
     colour = _colour(rng, class_id)
     for _ in range(8):
-        if abs(colour.mean() - behind) >= 18:
+        if abs(colour.mean() - behind) >= 25:
             break
         colour = _colour(rng, class_id)
     pattern = _texture(rng, TEXTURES[texture_of(class_id)], height, width, side)
@@ -366,10 +366,10 @@ def _colour(rng, class_id):
 
 
 def _texture(rng, name, height, width, side):
-    """Pattern in [-1, 1], (height, width), of four to seven periods over an object of this side."""
+    """Pattern in [-1, 1], (height, width), of some three or four periods over an object of this side."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     turn = rng.normal(0, 0.18)
-    pace = 2 * np.pi * rng.uniform(3.5, 6) / max(side, 1)
+    pace = 2 * np.pi * rng.uniform(2.8, 4.2) / max(side, 1)
     along = (x * np.cos(turn) + y * np.sin(turn)) * pace + rng.uniform(0, 6)
     across = (y * np.cos(turn) - x * np.sin(turn)) * pace + rng.uniform(0, 6)
     if name == "stripes":

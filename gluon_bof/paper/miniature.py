@@ -3,19 +3,27 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from dataclasses import dataclass, replace
 from itertools import product
 
+from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 
 SEEDS = (0, 1, 2)
 SIZES = (96, 128, 192)  # pixels; evaluations are at each, the number of a row is the one at 128
 SPLITS = ("test", "test-other", "train-250")  # the same contexts, other ones, and the images that were trained on
 
+# The backbone that all rows start from, and its twin with mixup for Tables 5 and 6
+BACKBONE = ClassifierOptions(
+    dataset="vocmini", network="darknet-mini", least_area=0.7, epochs=12, no_wd=True, num_workers=1, gpus="", val_interval=4,
+    name="miniature-backbone")
+BACKBONE_MIXUP = replace(BACKBONE, mixup="beta", name="miniature-backbone-mixup")
+
 # What all rows share. As in the paper's work: a trained backbone, the test size in the middle of the random shapes, a clean tail
 # of a tenth, epsilon / K of 0.1 / 20
 BASELINE = Yolo3Options(
-    dataset="vocmini", train_split="train-250", val_split="test", network="darknet-mini", pretrained_base="shipped",
+    dataset="vocmini", train_split="train-250", val_split="test", network="darknet-mini",
     data_shape=128, no_random_shape=True, random_shapes=(96, 192), batch_size=8, epochs=120, optimizer="adam", lr=0.002,
     lr_mode="step", lr_decay_epoch=(96, 108), warmup_epochs=2, no_wd=True, no_mixup_epochs=12, objectness_prior=0.01, num_workers=1,
     gpus="", val_interval=120, save_interval=0, log_interval=0, keep=1)
@@ -58,8 +66,9 @@ def stacked():
 
 
 def options_of(cell, seed, runs="runs"):
-    """The options of a cell's run with this seed, with a name that no other run has."""
-    return dataclasses.replace(cell.options, seed=seed, runs=runs, name=f"miniature-{cell.key}-seed-{seed}")
+    """The options of a cell's run with this seed, with a name that no other run has; it starts from the run of BACKBONE."""
+    base = os.path.join(runs, BACKBONE.name, "last.params")
+    return dataclasses.replace(cell.options, seed=seed, runs=runs, pretrained_base=base, name=f"miniature-{cell.key}-seed-{seed}")
 
 
 @dataclass(frozen=True)
