@@ -234,8 +234,8 @@ def _prop(rng, ground, scene, place, side):
 # ---- objects -------------------------------------------------------------------------------------------------------
 
 def _place(rng, canvas, placed, class_id, side, is_other):
-    """Draw one object where it fits, if such a place is found; `placed` remembers (class, mask, visible mask, area and box area of the
-    whole silhouette, also of what lies outside the frame)."""
+    """Draw one object where it fits, if such a place is found; `placed` remembers (class, mask, visible mask, area and box area of
+    the whole silhouette, also of what lies outside the frame)."""
     height, width = canvas.shape[:2]
     contours = _outline(rng, OUTLINES[outline_of(class_id)], side)
     for _ in range(20):
@@ -390,5 +390,6 @@ def _texture(rng, name, height, width, side):
         grains = rng.normal(0, 1, (max(2, int(height * pace / 2.2)), max(2, int(width * pace / 2.2)))).astype(np.float32)
         return cv2.resize(grains, (width, height), interpolation=cv2.INTER_LINEAR).clip(-1, 1)
     if name == "hatch":
-        return np.where((np.abs(np.sin(along / 2 + across / 2)) < 0.3) | (np.abs(np.sin(along / 2 - across / 2)) < 0.3), 1.0, -0.3)
+        one, other = (np.abs(np.sin(half)) < 0.3 for half in (along / 2 + across / 2, along / 2 - across / 2))
+        return np.where(one | other, 1.0, -0.3)
     return np.zeros((height, width), np.float32)

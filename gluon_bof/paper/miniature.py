@@ -25,8 +25,8 @@ BACKBONE_MIXUP = replace(BACKBONE, mixup="beta", name="miniature-backbone-mixup"
 BASELINE = Yolo3Options(
     dataset="vocmini", train_split="train-250", val_split="test", network="darknet-mini",
     data_shape=128, no_random_shape=True, random_shapes=(96, 192), batch_size=8, epochs=120, optimizer="adam", lr=0.002,
-    lr_mode="step", lr_decay_epoch=(96, 108), warmup_epochs=2, no_wd=True, no_mixup_epochs=12, objectness_prior=0.01, num_workers=1,
-    gpus="", val_interval=120, save_interval=0, log_interval=0, keep=1)
+    lr_mode="step", lr_decay_epoch=(96, 108), warmup_epochs=2, no_wd=True, no_mixup_epochs=12, objectness_prior=0.01,
+    num_workers=1, gpus="", val_interval=120, save_interval=0, log_interval=0, keep=1)
 PEAK_OF_COSINE = 0.003  # to be chosen on the split tune, as the step schedule's; before the factorial, not after
 FACTORS = {
     "random-shapes": dict(no_random_shape=False),

@@ -11,7 +11,6 @@ from gluon_bof.options import families
 from gluon_bof.options.flags import from_dict
 from gluon_bof.runs.config import CLASSES, box_ends, is_run, read_config, read_options
 from gluon_bof.runs.folder import RunFolder
-from gluon_bof.weights.zoo import CLASSES as CLASSES_OF
 from gluon_bof.weights.zoo import (
     BACKBONES,
     download,
@@ -22,6 +21,7 @@ from gluon_bof.weights.zoo import (
     parse_name,
     shipped_backbone,
 )
+from gluon_bof.weights.zoo import CLASSES as CLASSES_OF
 
 
 class Resolved(NamedTuple):

@@ -1,4 +1,4 @@
-"""The factorial is whole, its rows differ in what their names say, and effects are what a regression on the same numbers gives."""
+"""The factorial is whole, its rows differ in what their names say, and effects are what a regression gives."""
 import dataclasses
 import math
 

@@ -1,4 +1,4 @@
-"""What the package ships: whole files of a few MB that fit the networks they name, made by the commands that stand beside them."""
+"""What the package ships: whole files of a few MB that fit the networks they name, made by commands that stand beside them."""
 import dataclasses
 import json
 import os
