@@ -234,8 +234,8 @@ def _prop(rng, ground, scene, place, side):
 # ---- objects -------------------------------------------------------------------------------------------------------
 
 def _place(rng, canvas, placed, class_id, side, is_other):
-    """Draw one object where it fits, if such a place is found; `placed` remembers (class, mask, visible mask, area and box area of
-    the whole silhouette, also of what lies outside the frame)."""
+    """Draw one object where it fits, if such a place is found; `placed` remembers (class, mask, visible mask, area and box area
+    of the whole silhouette, also of what lies outside the frame)."""
     height, width = canvas.shape[:2]
     contours = _outline(rng, OUTLINES[outline_of(class_id)], side)
     for _ in range(20):

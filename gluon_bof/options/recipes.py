@@ -50,7 +50,8 @@ EMBEDDED_FASTER_RCNN = FasterRcnnOptions(
 # tell the class. Measured on 292 photographs of blood cells, see results/README.md.
 SMALL_SET_YOLO3 = replace(
     EMBEDDED_YOLO3, **FROM_SCRATCH, data_shape=288, random_shapes=(224, 352), epochs=34, no_mixup_epochs=22, no_wd=False,
-    syncbn=False, no_color=True, no_expand=True, on_bad_sample="skip", val_interval=1, log_interval=100, save_interval=10, seed=233)
+    syncbn=False, no_color=True, no_expand=True, on_bad_sample="skip", val_interval=1, log_interval=100, save_interval=10,
+    seed=233)
 SMALL_SET_FASTER_RCNN = replace(
     EMBEDDED_FASTER_RCNN, image_short=(288,), image_max_size=480, epochs=10, no_mixup_epochs=5, lr_warmup=100,
     anchor_scales=(1, 2, 4, 6, 8), anchor_alloc_size=None, rpn_train_pre_nms=1000, rpn_train_post_nms=300,

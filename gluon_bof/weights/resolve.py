@@ -103,8 +103,8 @@ def _of_run(folder, weights, given, last):
 
 def backbone_weights(pretrained_base: str, network: str) -> str:
     """Path of the weights that --pretrained-base means: "yes" (GluonCV's of this network's backbone), "shipped" or
-    "shipped-mixup" (the package's own), the name of a backbone or of a detector on it, or a file's path, which goes before a name.
-    Raises UserError as `download` does."""
+    "shipped-mixup" (the package's own), the name of a backbone or of a detector on it, or a file's path, which goes before a
+    name. Raises UserError as `download` does."""
     if pretrained_base in BACKBONES:
         return shipped_backbone(pretrained_base, network)
     if pretrained_base == "yes" and network == "darknet-mini":
