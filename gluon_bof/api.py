@@ -49,9 +49,12 @@ def evaluate(weights: Any, last: bool = False, save: Any = "", **options: Any) -
 
 @in_python()
 def open_dataset(dataset: Any, role: str = "train", root: Any = None, classes: Sequence[str] | None = None,
-                 on_bad_sample: str = "error", split: str | None = None) -> DetectionSet:
+                 on_bad_sample: str = "error", split: str | None = None, layout: str = "auto",
+                 val_share: float = 0.0) -> DetectionSet:
     """Read one part, "train" or "val", of "shapes", "voc", "coco" or a folder -> DetectionSet of records with boxes.
 
     root: where a named set lies; classes: names in the order of their ids; on_bad_sample: "error" or "skip"; split: another part
-    than the role's. Raises UserError."""
-    return sets.open_set(os.fspath(dataset), None if root is None else os.fspath(root), role, classes, on_bad_sample, split)
+    than the role's; layout: "voc", "coco", "yolo" or "labelme" where a folder may have two; val_share: of the images, what
+    validates where no part does. Raises UserError."""
+    return sets.open_set(os.fspath(dataset), None if root is None else os.fspath(root), role, classes, on_bad_sample, split,
+                         layout=layout, val_share=val_share)

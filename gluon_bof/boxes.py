@@ -82,6 +82,7 @@ class DetectionSet:
     unannotated: list = field(default_factory=list)
     negatives_of_unannotated: bool = False  # whether those are among the records
     origin: Origin | None = None  # of VOC's layout
+    layout: str = ""  # what its folder was taken for, and why
 
     def __len__(self):
         return len(self.records)

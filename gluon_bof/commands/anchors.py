@@ -7,6 +7,7 @@ from typing import Sequence
 
 import numpy as np
 
+from gluon_bof.commands.flags import add_layout
 from gluon_bof.data.anchors import LARGEST, STRIDES, box_sizes, default_anchors, fit_anchors, quality, write_anchors
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.errors import UserError, user_facing
@@ -23,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.starts < 1 or given.seed < 0:
         raise UserError("--starts is at least 1 and --seed at least 0", remedy="leave them out")
     classes = class_names(given.classes) if given.classes else None
-    found = open_set(given.dataset, given.dataset_root, "train", classes, given.on_bad_sample, given.split)
+    found = open_set(given.dataset, given.dataset_root, "train", classes, given.on_bad_sample, given.split,
+                     layout=given.layout, val_share=given.val_share)
     sizes = box_sizes(found.records, given.data_shape)
     anchors = fit_anchors(sizes, given.starts, given.seed, first=default_anchors())
     fitted, default = quality(sizes, anchors), quality(sizes, default_anchors())
@@ -42,11 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> Parser:
     """The command's parser."""
     parser = Parser("gluon-bof anchors", description=__doc__.split(": ", 1)[1])
-    parser.add_argument("dataset", metavar="DATASET", help="shapes, voc, coco, or a folder of VOC's or COCO's layout")
+    parser.add_argument("dataset", metavar="DATASET", help="shapes, voc, coco, or a folder of VOC's, COCO's, YOLO's or LabelMe's "
+                                                              "layout")
     parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
     parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line; "
                                                         "boxes of others are faults")
     parser.add_argument("--split", default=None, help="split(s) whose boxes count; default: those that are trained on")
+    add_layout(parser)
     parser.add_argument("--on-bad-sample", default="error", choices=("error", "skip"),
                         help="what to do about faulty boxes: stop, or leave them out")
     parser.add_argument("--data-shape", type=int, default=416, help="side of the images that will be trained on [416]")

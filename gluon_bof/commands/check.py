@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Sequence
 
-from gluon_bof.commands.flags import refuse_no_page
+from gluon_bof.commands.flags import add_layout, refuse_no_page
 from gluon_bof.data.check import check_set, format_report
 from gluon_bof.data.sets import class_names
 from gluon_bof.errors import UserError, user_facing
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_no_page(arguments.report)
     weights = _resolved(arguments.weights) if arguments.weights else None
     classes = class_names(arguments.classes) if arguments.classes else None
-    place = (arguments.dataset, arguments.dataset_root, classes, arguments.split)
+    place = (arguments.dataset, arguments.dataset_root, classes, arguments.split, arguments.layout, arguments.val_share)
     report = check_set(*place)
     print(format_report(report), file=sys.stderr)
     outcome = _summary(report)
@@ -40,10 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> Parser:
     """The command's parser."""
     parser = Parser("gluon-bof check", description=__doc__.split(": ", 1)[1])
-    parser.add_argument("dataset", metavar="DATASET", help="shapes, voc, coco, or a folder of VOC's or COCO's layout")
+    parser.add_argument("dataset", metavar="DATASET", help="shapes, voc, coco, or a folder of VOC's, COCO's, YOLO's or LabelMe's "
+                                                              "layout")
     parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
     parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line")
     parser.add_argument("--split", default=None, help="read this split; default: the training and validation parts")
+    add_layout(parser)
     parser.add_argument("--with", dest="weights", default=None, metavar="WEIGHTS",
                         help="also list the labels that this trained network doubts: a run's folder, a .params file, or a name")
     parser.add_argument("--report", default=None, metavar="FILE.html", help="show them on a page (with --with)")

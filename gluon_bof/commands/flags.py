@@ -66,6 +66,14 @@ def given_options(arguments: Any, fields: Sequence[dataclasses.Field]) -> dict[s
     return {field.name: getattr(arguments, field.name) for field in fields if hasattr(arguments, field.name)}
 
 
+def add_layout(parser: Parser) -> None:
+    """--layout and --val-share, as training has them."""
+    fields = DetectionOptions.__dataclass_fields__
+    parser.add_argument("--layout", default="auto", choices=fields["layout"].metadata["choices"],
+                        help=fields["layout"].metadata["help"].replace("--dataset", "DATASET"))
+    parser.add_argument("--val-share", default=0.0, type=float, metavar="X", help=fields["val_share"].metadata["help"])
+
+
 def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder that exists") -> None:
     """Raise UserError where no file can be written at that path, before the work that would be lost."""
     if os.path.isdir(path) or not os.path.isdir(os.path.dirname(os.path.abspath(path))):

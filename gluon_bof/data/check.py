@@ -50,6 +50,7 @@ class Report:
     origin: dict | None = None  # of VOC's layout: whether pixels count from 0 or 1, and what speaks for it
     duplicates: list = field(default_factory=list)  # groups of paths whose files hold the same bytes
     in_both_parts: list = field(default_factory=list)  # pairs of paths of the same bytes, one of each part
+    layout: str = ""  # what its folder was taken for, and why
     notes: list = field(default_factory=list)  # what is to know, as sentences
     faults: list = field(default_factory=list)
 
@@ -59,13 +60,13 @@ class Report:
         return sum(self.boxes_per_class.values())
 
 
-def check_set(dataset, root=None, classes=None, split=None, progress=True):
+def check_set(dataset, root=None, classes=None, split=None, layout="auto", val_share=0.0, progress=True):
     """Read a set (as `open_set` names it) and decode all of its images -> Report.
 
     split: name of the split to read; default: the training and the validation part. A part that cannot be read is a
     fault; raises UserError if none can."""
     report = Report(dataset)
-    sets, errors = open_parts(dataset, root, classes, split)
+    sets, errors = open_parts(dataset, root, classes, split, layout, val_share)
     report.classes = next(iter(sets.values())).classes
     report.faults = [Fault(str(error.path or dataset), "unreadable part", error.problem) for error in errors]
     for part, found in sets.items():
@@ -73,6 +74,7 @@ def check_set(dataset, root=None, classes=None, split=None, progress=True):
         report.faults += found.faults + found.remarks
         report.turned += found.turned
         report.unannotated += found.unannotated
+        report.layout = found.layout
         report.origin = found.origin._asdict() if found.origin else None
         report.notes += [note if note == str(found.origin) else f"{part}: {note}" for note in found.notes()]
     report.notes = list(dict.fromkeys(report.notes))
@@ -84,13 +86,14 @@ def check_set(dataset, root=None, classes=None, split=None, progress=True):
     return report
 
 
-def open_parts(dataset, root=None, classes=None, split=None):
+def open_parts(dataset, root=None, classes=None, split=None, layout="auto", val_share=0.0):
     """({part: DetectionSet}, [UserError of a part that cannot be read]), faulty samples listed. Raises UserError if there is no
     part at all."""
     sets, errors = {}, []
     for part in (split,) if split else ROLES:
         try:
-            sets[part] = open_set(dataset, root, "train" if split else part, classes, "list", split)
+            sets[part] = open_set(dataset, root, "train" if split else part, classes, "list", split, layout=layout,
+                                   val_share=val_share)
             classes = sets[part].classes
         except UserError as error:
             errors.append(error)
@@ -124,7 +127,7 @@ def format_report(report):
     total = max(report.boxes, 1)
     lines = [f"{report.dataset}: " + ", ".join(f"{number} images ({part})" for part, number in
                                                report.images.items()) + f", {report.boxes} boxes of "
-             f"{len(report.classes)} classes", "", "boxes per class"]
+             f"{len(report.classes)} classes"] + ([report.layout] if report.layout else []) + ["", "boxes per class"]
     width = max(map(len, report.classes))
     lines += [f"  {name:{width}} {number:8} {100 * number / total:6.1f} %, in {report.images_per_class[name]} images"
               for name, number in report.boxes_per_class.items()]

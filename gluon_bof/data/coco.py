@@ -97,6 +97,23 @@ def is_coco(root, *splits):
         or any(_named(root, split) for split in splits)
 
 
+def coco_roles(root):
+    """Which of train, val and test a folder of COCO's layout has a JSON for."""
+    return tuple(role for role in ("train", "val", "test") if _role_json(root, role))
+
+
+def _role_json(root, role):
+    """A role's own JSON: unlike `_candidates`, what is called "test" is not taken for "val"."""
+    if role != "test":
+        found = _candidates(root, role)
+        return [path for path in found if role == "train" or not _is_called(path, "test") or _is_called(path, "val")]
+    return [path for path in all_json(root) if _is_called(path, "test")]
+
+
+def _is_called(path, role):
+    return any(role in roles_of_words(name.lower()) for name in (_stem(path), os.path.basename(os.path.dirname(path))))
+
+
 class _TolerantOfBoxes(FaultPolicy):
     """COCO's own training set holds two boxes without height: left out and listed, but no reason to stop."""
 
@@ -116,8 +133,9 @@ def _annotation_file(root, role, split):
     found = _named(root, split) if split else _candidates(root, role)
     if not found:
         wanted = f"no annotations of split {split!r}" if split else f"no annotations for {role}"
-        raise UserError(f"{wanted} (found: {_some([os.path.relpath(path, root) for path in _all_json(root)])})", root,
-                        f"{_LAYOUT}, or any that is named: --split, in training --train-split and --val-split")
+        raise UserError(f"{wanted} (found: {_some([os.path.relpath(path, root) for path in all_json(root)])})", root,
+                        f"{_LAYOUT}, or any that is named: --split, in training --train-split and --val-split; "
+                        "--val-share 0.2 shares out the images of one")
     if len(found) > 1:
         raise UserError(f"several files may be meant for {split or role}: "
                         f"{_some([os.path.relpath(path, root) for path in found])}", root,
@@ -130,7 +148,7 @@ def _candidates(root, role):
     official = os.path.join(root, "annotations", f"instances_{role}2017.json")
     if os.path.isfile(official):
         return [official]
-    for roles_in in (_roles_of_words, _roles_of_letters):
+    for roles_in in (roles_of_words, _roles_of_letters):
         # what is called "test" validates only where nothing is called "val"
         for wanted in ("train",) if role == "train" else ("val", "test"):
             for folder in ("annotations", ""):
@@ -144,7 +162,7 @@ def _candidates(root, role):
     return []
 
 
-def _roles_of_words(name):
+def roles_of_words(name):
     """The roles that are whole words of a name: none in "latest" and "oval", both in "trainval"."""
     words = re.findall("[a-z]+", name)
     roles = {role for role, meant in _ROLE_WORDS.items() if any(word in meant for word in words)}
@@ -157,12 +175,13 @@ def _roles_of_letters(name):
 
 
 def _named(root, split):
-    return [path for path in _all_json(root)
+    return [path for path in all_json(root)
             if split in (_stem(path), os.path.basename(path), os.path.basename(os.path.dirname(path)))
             or _stem(path) == f"instances_{split}"]
 
 
-def _all_json(root):
+def all_json(root):
+    """The JSON files of a folder and of those directly in it, but for those of COCO's other tasks."""
     return [path for folder in [root] + _folders(root) for path in _json_files(folder)]
 
 

@@ -3,9 +3,15 @@ from __future__ import annotations
 
 import os
 
-from gluon_bof.data.coco import is_coco, load_coco, without_empty
+from gluon_bof.data.coco import coco_roles, is_coco, load_coco, without_empty
+from gluon_bof.data.faults import FaultPolicy
 from gluon_bof.data.images import unique_names
-from gluon_bof.data.voc import is_voc, load_voc
+from gluon_bof.data.labelme import load_labelme
+from gluon_bof.data.layouts import Layout, recognise, role_of
+from gluon_bof.data.samples import fifth, is_held_out, require_records
+from gluon_bof.data.voc import is_voc, load_voc, voc_splits
+from gluon_bof.data.yolo_txt import load_yolo
+from gluon_bof.data.yolo_txt import parts_of as yolo_parts
 from gluon_bof.errors import UserError
 
 NAMES = ("shapes", "vocmini", "voc", "coco")
@@ -14,25 +20,85 @@ DEFAULT_ROOTS = {"voc": os.path.join("~", ".mxnet", "datasets", "voc"),
                  "coco": os.path.join("~", ".mxnet", "datasets", "coco")}
 
 
-def open_set(dataset, root, role, classes=None, on_bad_sample="error", split=None, unannotated="skip", skip_empty=False):
+def open_set(dataset, root, role, classes=None, on_bad_sample="error", split=None, unannotated="skip", skip_empty=False,
+             layout="auto", val_share=0.0):
     """Read one part of a set -> DetectionSet.
 
-    dataset: "shapes" or "vocmini" (made here), "voc" or "coco", or a folder, whose layout is then recognised by what lies in it.
-    root: folder of a named set; None: GluonCV's place for it. role: "train" or "val"; classes, on_bad_sample, split and
-    unannotated as in `load_voc` and `load_coco`. skip_empty: leave out images without a box to train on. Raises UserError
-    for an unknown or missing set, and as the readers do."""
+    dataset: "shapes" or "vocmini" (made here), "voc" or "coco", or a folder, whose layout is then recognised by what lies in it,
+    or a YAML file of YOLO's. root: folder of a named set; None: GluonCV's place for it. role: "train" or "val"; classes,
+    on_bad_sample, split and unannotated as in `load_voc` and `load_coco`. skip_empty: leave out images without a box to train on.
+    layout: one of `layouts.LAYOUTS` where a folder may have two. val_share: in (0, 1), the share of the images that validate where
+    the set has no part to validate on, chosen by a hash of their bytes; 0: as the layout does without. Raises UserError for an
+    unknown or missing set, and as the readers do."""
+    if not 0 <= val_share < 1:
+        raise UserError(f"--val-share {val_share:g} is outside [0, 1)", remedy="0.2 is usual")
     if dataset in DRAWN:
         return _open_drawn(dataset, root, role, classes, split)
-    layout, folder = _place(dataset, root, split)
-    if layout == "voc":
-        found = load_voc(folder, role, classes=classes, on_bad_sample=on_bad_sample, split=split, unannotated=unannotated)
-    else:
-        found = load_coco(folder, role, classes=classes, on_bad_sample=on_bad_sample, split=split)
+    place = _place(dataset, root, split, layout)
+    shares = bool(val_share) and not split and not _validates(place, classes)
+    found = _read(place, "train" if shares else role, classes, on_bad_sample, split, unannotated, shares)
+    if shares:
+        _share(found, role, val_share, place.folder)
+    found.layout = str(place)
     if skip_empty:
         found.records = without_empty(found.records)
         if not found.records:
-            raise UserError("no image has a box to train on", folder, "leave --skip-empty out, or annotate the set")
+            raise UserError("no image has a box to train on", place.folder, "leave --skip-empty out, or annotate the set")
     return found
+
+
+def split_names(dataset, root=None, layout="auto", classes=None):
+    """(names of the parts that files or folders make, the Layout) of a set; no names where it has none."""
+    place = _place(dataset, root, None, layout)
+    return _splits(place, classes), place
+
+
+def _read(place, role, classes, on_bad_sample, split, unannotated, whole):
+    """One part of a set of a known layout. whole: where no split is told, all images train."""
+    how = dict(classes=classes, on_bad_sample=on_bad_sample, split=split)
+    if place.name == "voc":
+        return load_voc(place.folder, role, unannotated=unannotated, parts=place.parts, whole=whole, **how)
+    if place.name == "yolo":
+        return load_yolo(place, role, whole=whole, **how)
+    if place.name == "labelme":
+        return load_labelme(place, role, whole=whole, unannotated=unannotated, **how)
+    if split or not place.file or (not whole and _is_named_part(place.file)):
+        return load_coco(place.folder, role, **how)
+    found = load_coco(place.file, role, **how)
+    if not whole:
+        found.records = fifth(found.records, role, place.folder)
+        require_records(found.records, 1, place.folder, FaultPolicy("skip"))
+    return found
+
+
+def _is_named_part(path):
+    """Whether a lone JSON is one of the several that CVAT makes, one a subset, and is to be named."""
+    folder, name = os.path.split(path)
+    return os.path.basename(folder).lower() == "annotations" or name.startswith("instances_")
+
+
+def _splits(place, classes):
+    if place.name == "voc":
+        return voc_splits(place.folder, place.parts)
+    if place.name == "coco":
+        return () if place.file else coco_roles(place.folder)
+    if place.name == "yolo":
+        return yolo_parts(place, classes)
+    return tuple(dict.fromkeys(part.split for part in place.parts if part.split))
+
+
+def _validates(place, classes):
+    """Whether a set has a part to validate on."""
+    return any(role_of(name) in ("val", "test") for name in _splits(place, classes))
+
+
+def _share(found, role, val_share, folder):
+    """Keep the images of a role, by the hash of their bytes."""
+    count = len(found.records)
+    found.records = [record for record in found.records if is_held_out(record.path, val_share) == (role == "val")]
+    if not found.records:
+        raise UserError(f"--val-share {val_share:g} leaves none of {count} images to "
+                        f"{'train' if role == 'train' else 'validate'} on", folder, "choose another share")
 
 
 def class_names(text):
@@ -59,25 +125,36 @@ def _lines(path):
         raise UserError("not a text file of class names", path, "write one class name a line, in UTF-8") from None
 
 
-def _place(dataset, root, split=None):
-    """(layout, folder) of a set. Raises UserError if there is no such set or folder."""
+def _place(dataset, root, split=None, layout="auto"):
+    """The Layout of a set. Raises UserError if there is no such set or folder."""
     if dataset in DEFAULT_ROOTS:
         folder = os.path.expanduser(root or DEFAULT_ROOTS[dataset])
         if not os.path.exists(folder):
             advice = f"unpack {'Pascal VOC 2007 and 2012' if dataset == 'voc' else 'COCO 2017'} there, or "
             raise UserError("the folder of the data set does not exist", folder,
                             f"{'' if root else advice}point --dataset-root at the data")
-        return dataset, folder
+        if layout not in ("auto", dataset):
+            raise UserError(f"--dataset {dataset} and --layout {layout} are two layouts", folder,
+                            f"give the folder itself: --dataset {folder}")
+        return _named_place(dataset, folder)
     folder = os.path.expanduser(dataset)
+    if os.path.isfile(folder) and folder.lower().endswith((".yaml", ".yml")) and layout in ("auto", "yolo"):
+        return Layout("yolo", os.path.dirname(os.path.abspath(folder)), "it is a YAML file", file=folder)
     if not os.path.isdir(folder):
-        raise UserError(f"no data set {dataset!r}", remedy=f"known are {', '.join(NAMES)}, and folders of VOC's or "
-                                                           f"COCO's layout")
-    if is_voc(folder):
-        return "voc", folder
-    if is_coco(folder, *(split or "").split(",")):
-        return "coco", folder
-    raise UserError("neither of VOC's layout (Annotations/*.xml) nor of COCO's (annotations/*train*.json)", folder,
-                    "point at the folder that holds the annotations")
+        raise UserError(f"no data set {dataset!r}", remedy=f"known are {', '.join(NAMES)}, and folders of VOC's, COCO's, YOLO's "
+                                                           f"or LabelMe's layout")
+    return recognise(folder, layout, split)
+
+
+def _named_place(name, folder):
+    """--dataset voc or coco says what the folder is; variants of the layout are looked for where it is not the usual one."""
+    told = Layout(name, folder, f"--dataset {name} says so")
+    if not os.path.isdir(folder) or (is_voc(folder) if name == "voc" else is_coco(folder)):
+        return told
+    try:
+        return recognise(folder, name)
+    except UserError:
+        return told  # whose reader says what it wants
 
 
 def _open_drawn(dataset, root, role, classes, split):

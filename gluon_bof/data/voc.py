@@ -61,19 +61,33 @@ class Annotation(NamedTuple):
 
 
 class Folder:
-    """One folder of VOC's layout: its annotations, images and split files by name."""
+    """One folder of VOC's layout: its annotations, images and split files by name. annotations, images: folders of other names
+    that hold them. is_part: whether its splits are the ids of all that it holds, not paths of files."""
 
-    def __init__(self, path):
+    def __init__(self, path, annotations=None, images=None):
         parts = {entry.name.lower(): entry.path for entry in sorted(os.scandir(path), key=lambda entry: entry.name,
                                                                     reverse=True) if entry.is_dir()}
         self.path = path
-        self.annotation_folder = parts.get("annotations")
-        self.image_folder = parts.get("jpegimages") or parts.get("images")
+        self.annotation_folder = annotations or parts.get("annotations")
+        self.image_folder = images or parts.get("jpegimages") or parts.get("images")
         self.annotations = _files(self.annotation_folder, (".xml",))
         self.images = _files(self.image_folder, ENDINGS)
         self.image_names = _names(self.image_folder)
         main = os.path.join(parts["imagesets"], "Main") if "imagesets" in parts else None
         self.splits = _files(main, (".txt",)) or _files(parts.get("imagesets"), (".txt",))
+        self.is_part = False
+
+    @classmethod
+    def of_part(cls, part, shares_annotations):
+        """A folder of other names: part.annotations, part.images, and part.split and part.role, which all of its images are of.
+        shares_annotations: annotations of other parts' images lie in it too."""
+        folder = cls(os.path.commonpath((part.annotations, part.images)), part.annotations, part.images)
+        if shares_annotations:
+            folder.annotations = {stem: path for stem, path in folder.annotations.items() if stem in folder.images}
+        if part.split:
+            folder.splits = {name: tuple(folder.annotations) for name in (part.split, part.role)}
+            folder.is_part = True
+        return folder
 
     def annotation_path(self, image_id):
         """Where the annotation of an image is, or should be."""
@@ -95,10 +109,12 @@ class Folder:
 
     def unread_image(self, image_id):
         """Name of a file that would be the image, if its ending were one of those that are read; None if there is none."""
-        return next((name for name in self.image_names if os.path.splitext(name)[0] == image_id), None)
+        return next((name for name in self.image_names if os.path.splitext(name)[0] == image_id and not name.endswith(".xml")),
+                    None)
 
 
-def load_voc(root, role, classes=None, on_bad_sample="error", split=None, name="voc", origin=None, unannotated="skip"):
+def load_voc(root, role, classes=None, on_bad_sample="error", split=None, name="voc", origin=None, unannotated="skip",
+             parts=(), whole=False):
     """Read one part of a VOC-layout set -> DetectionSet.
 
     role: "train" (trainval of every year folder; train if there is no test part) or "val" (test, else val). Without
@@ -106,23 +122,24 @@ def load_voc(root, role, classes=None, on_bad_sample="error", split=None, name="
     classes: names in the order of their ids; default: those of all annotations of the root, sorted. origin: whether
     pixels count from 0 or 1; default: what the set's boxes say, see `_origin`. on_bad_sample: "error" raises at the
     first fault, "skip" drops the box or the image and lists it in `faults`. unannotated: images without an annotation
-    file are left out ("skip") or are images without boxes ("negative").
+    file are left out ("skip") or are images without boxes ("negative"). parts: `layouts.Part`s, of a set whose folders have
+    other names; whole: without split files all images train. A classes.txt in the root that names all classes gives their order.
     Raises UserError for a missing root or split, an empty one, and faults."""
     if role not in ("train", "val") or unannotated not in UNANNOTATED:
         raise ValueError(f"role is train or val, not {role!r}; unannotated is skip or negative, not {unannotated!r}")
     faults = FaultPolicy(on_bad_sample)
     names = unique_names(classes) if classes is not None else None
-    folders = _open_folders(os.path.expanduser(root))
+    folders = _folders_of_parts(parts) if parts else _open_folders(os.path.expanduser(root))
     # which images belong to the part comes first: a wrong split name should not wait for thousands of annotations
-    members = [(folder, image_id) for folder, image_ids in _members(folders, role, split) for image_id in image_ids]
+    members = [(folder, image_id) for folder, image_ids in _members(folders, role, split, whole) for image_id in image_ids]
     found_names, found_origin = _survey(folders)
     if names is None:
         if not found_names:
             raise UserError(f"no annotation names an object{_first_unread(folders)}", root, "annotate it, or give --classes")
-        names = found_names
+        names = _ordered(found_names, os.path.expanduser(root))
     if origin is not None:
         found_origin = found_origin._replace(value=origin)
-    negatives = _without_annotation(members, role, split, unannotated)
+    negatives = _without_annotation(members, role, split, unannotated, whole)
     if unannotated == "negative":
         known = set(members)
         members += [place for place in negatives if place not in known]
@@ -179,6 +196,27 @@ def _open_folders(root):
     return folders
 
 
+def _folders_of_parts(parts):
+    places = [part.annotations for part in parts]
+    return [Folder.of_part(part, places.count(part.annotations) > 1) for part in parts]
+
+
+def voc_splits(root, parts=()):
+    """Names of a set's splits, such as trainval and test; () if it has none."""
+    folders = _folders_of_parts(parts) if parts else _open_folders(os.path.expanduser(root))
+    return tuple(dict.fromkeys(name for folder in folders for name in folder.splits))
+
+
+def _ordered(names, root):
+    """The class names in the order of the root's classes.txt, where that names them all; else as they are."""
+    try:
+        with open(os.path.join(root, "classes.txt"), encoding="utf-8-sig") as file:
+            listed = tuple(" ".join(line.split()) for line in file if line.strip())
+    except (OSError, UnicodeDecodeError):
+        return names
+    return listed if set(names) <= set(listed) and len(set(listed)) == len(listed) else names
+
+
 def _files(folder, endings):
     """{name without ending: path} of a folder's files; of two endings the one listed first wins."""
     if folder is None or not os.path.isdir(folder):
@@ -198,37 +236,37 @@ def _names(folder):
     return {entry.name: entry.path for entry in os.scandir(folder) if not entry.name.startswith(".")}
 
 
-def _without_annotation(members, role, split, unannotated):
+def _without_annotation(members, role, split, unannotated, whole):
     """[(folder, image id)] of a part's images that no annotation is about. Without split files they are shared out as the
     annotated ones are; where a split lists them, and they are not wanted, each is a fault of its own."""
     folders = list(dict.fromkeys(folder for folder, _ in members))
     found = []
     for folder in folders:
-        if folder.splits or split:
+        if (folder.splits or split) and not folder.is_part:
             listed = [image_id for other, image_id in members if other is folder]
             found += [(folder, image_id) for image_id in listed if unannotated == "negative" and
                       image_id not in folder.annotations and image_id in folder.images]
         elif len(folder.images) > len(folder.annotations) or any(stem not in folder.annotations for stem in folder.images):
             used = {folder.image_path(image_id, _annotation(path).filename) for image_id, path in folder.annotations.items()}
             spare = [stem for stem, path in folder.images.items() if stem not in folder.annotations and path not in used]
-            found += [(folder, stem) for stem in _share(spare, role)]
+            found += [(folder, stem) for stem in (spare if whole or folder.is_part else _share(spare, role))]
     return found
 
 
-def _members(folders, role, split):
+def _members(folders, role, split, whole):
     """[(folder, ids in it)] of a part. Raises UserError if no folder has it, or it is empty."""
     if split:
         parts = [(folder, _split_ids(folder, name)) for name in _split_names(folders, split)
                  for folder in folders if name in folder.splits]
     else:
         tested = [folder for folder in folders if _can_test(folder, folders)]
-        parts = [(folder, _role_ids(folder, role, tested)) for folder in folders]
+        parts = [(folder, _role_ids(folder, role, tested, whole)) for folder in folders]
         parts = [(folder, ids) for folder, ids in parts if ids is not None]
     if not parts:
         wanted = "train on" if role == "train" else "validate on"
         raise UserError(f"no split to {wanted} (found: {_found_splits(folders)})", folders[0].path,
                         "add ImageSets/Main/" + ("trainval.txt or train.txt" if role == "train" else
-                                                 "test.txt or val.txt"))
+                                                 "test.txt or val.txt, or share it out with --val-share 0.2"))
     unique = [(folder, list(dict.fromkeys(ids))) for folder, ids in parts]
     if not any(ids for _, ids in unique):
         raise UserError(f"nothing to {'train' if role == 'train' else 'validate'} on: the split is empty",
@@ -238,7 +276,8 @@ def _members(folders, role, split):
 
 def _where(folder, role, split):
     names = split.split(",") if split else (("trainval", "train") if role == "train" else ("test", "val", "valid"))
-    return next((folder.splits[name.strip()] for name in names if name.strip() in folder.splits), folder.path)
+    return next((folder.splits[name.strip()] for name in names if name.strip() in folder.splits and not folder.is_part),
+                folder.path)
 
 
 def _without_repeats(parts):
@@ -270,14 +309,16 @@ def _can_test(folder, folders):
     """Whether the folder has a test part with annotations: that of VOC2012 was never published."""
     if "test" not in folder.splits:
         return False
+    if folder.is_part and any("val" in other.splits for other in folders):  # train/, valid/ and test/, as in COCO's layout
+        return False
     return len(folders) == 1 or any(image_id in folder.annotations for image_id in _split_ids(folder, "test"))
 
 
-def _role_ids(folder, role, tested):
+def _role_ids(folder, role, tested, whole):
     """Ids of a role in one folder, or None if it has no such part. `tested`: the folders with a test part; if there
     are none, validation takes `val`, and training must keep off it."""
     if not folder.splits:
-        return _held_out(folder, role)
+        return sorted(folder.annotations) if whole else _held_out(folder, role)
     if tested and role == "val":
         return _split_ids(folder, "test") if folder in tested else None
     validation = None if tested else next((name for name in ("val", "valid") if name in folder.splits), None)
@@ -305,6 +346,8 @@ def _share(names, role):
 def _split_ids(folder, name):
     """Image ids of a split file. A line is an id, or an id and a flag (1, 0, and -1: not in the split)."""
     path = folder.splits[name]
+    if folder.is_part:
+        return list(path)
     try:
         with open(path, encoding="utf-8-sig") as file:
             lines = [line.strip() for line in file]

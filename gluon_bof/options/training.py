@@ -29,8 +29,9 @@ MIXUP = Kind(_mixup_mode, _WRITTEN.__getitem__, lambda value: _READ[value])
 class TrainingOptions:
     """What every training takes."""
 
-    dataset: str = flag(EMBEDDED, "shapes (embedded, drawn on first use), voc, coco, or a folder of your own in VOC's or "
-                                  "COCO's layout. GluonCV's default is voc; here the embedded job runs without it", "first",
+    dataset: str = flag(EMBEDDED, "shapes (embedded, drawn on first use), voc, coco, or a folder of your own in VOC's, "
+                                  "COCO's, YOLO's or LabelMe's layout. GluonCV's default is voc; here the embedded job runs "
+                                  "without it", "first",
                         evaluates=True)
     dataset_root: str = flag("", "where the data lies; default ~/.mxnet/datasets/<dataset>", "data", evaluates=True)
     recipe: str = flag("", "start from a named recipe; every other flag stands on top of it. --list-recipes names them; "
@@ -122,6 +123,10 @@ class DetectionOptions(TrainingOptions):
                                        "count and name them", "data", choices=("error", "skip"), evaluates=True)
     unannotated: str = flag("skip", "images without an annotation file (VOC's layout): leave them out, or train on them as "
                                     "negatives", "data", choices=("skip", "negative"), evaluates=True)
+    layout: str = flag("auto", "what the folder of --dataset is to be taken for; auto: what lies in it tells", "data",
+                       choices=("auto", "voc", "coco", "yolo", "labelme"), evaluates=True)
+    val_share: float = flag(0.0, "share of the images that validate, where the set has no part to validate on, by a hash of "
+                                 "their bytes; 0: as the layout does without (every fifth)", "data", evaluates=True)
     skip_empty: bool = flag(False, "do not train on images without a box, as GluonCV on COCO; default: they are negatives",
                             "data")
     train_split: str = flag("", "split(s) to train on, comma-separated; default: trainval", "data")
@@ -159,6 +164,8 @@ class DetectionOptions(TrainingOptions):
         """The same for what a detector starts from, and for what more than one process would train wrongly."""
         super().check()
         at_least(self, "start_epoch", 0)
+        if not 0 <= self.val_share < 1:
+            raise UserError(f"--val-share {self.val_share:g} is outside [0, 1)", remedy="0.2 is usual")
         if self.start_epoch >= self.epochs:
             raise UserError(f"--start-epoch {self.start_epoch} is not before --epochs {self.epochs}",
                             remedy="start earlier or train longer")

@@ -32,9 +32,12 @@ def open_sets(options: Any, run: Run) -> list:
     sets = []
     for role, split in (("train", options.train_split), ("val", options.val_split)):
         found = open_set(options.dataset, options.dataset_root or None, role, classes, options.on_bad_sample,
-                         split or None, options.unannotated, options.skip_empty and role == "train")
+                         split or None, options.unannotated, options.skip_empty and role == "train",
+                         options.layout, options.val_share)
         if role == "train":
             require_boxes(found.records, options.dataset_root or options.dataset)
+            if found.layout:
+                LOGGER.info("%s is %s", options.dataset_root or options.dataset, found.layout)
         log_faults(found, sets)
         LOGGER.info("%s: %d images, %d classes (%s), %d faults skipped", role, len(found), len(found.classes),
                     ", ".join(found.classes[:20]), len(found.faults))

@@ -1,0 +1,177 @@
+"""LabelMe's JSON, one file an image: shapes of labels and points. A rectangle is a box, an outline the box around it."""
+from __future__ import annotations
+
+import math
+import os
+from typing import Any, NamedTuple
+
+from gluon_bof.boxes import DetectionSet
+from gluon_bof.data.coco import load_json, read_flag
+from gluon_bof.data.faults import FaultPolicy
+from gluon_bof.data.images import ENDINGS, finite_number, stated_size
+from gluon_bof.data.layouts import Layout, Part, role_of
+from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records, require_records
+from gluon_bof.errors import UserError, abbreviate
+
+_OUTLINES = {"rectangle": 2, "polygon": 3, "linestrip": 2, "mask": 2, "rotation": 3, "oriented_rectangle": 3}  # least points
+
+
+class _File(NamedTuple):
+    """One JSON: its image (None if there is none), and its content or what is wrong with it."""
+
+    path: str
+    image: str | None
+    content: dict
+    problem: str | None = None
+
+
+def load_labelme(layout: Layout, role: str, classes: Any = None, on_bad_sample: str = "error", split: str | None = None,
+                 whole: bool = False, unannotated: str = "skip") -> DetectionSet:
+    """Read one part of a set of LabelMe's files -> DetectionSet, in the order of the files' names.
+
+    role: "train" or "val" (a folder called val, else test); where no folder tells, every fifth image validates, or with `whole`
+    all train. split: comma-separated names of folders. classes: names in the order of their ids; default: all labels, sorted.
+    unannotated: images without a file are left out ("skip") or are negatives ("negative").
+    Raises UserError for a missing part, for files that are not right, and for other faults."""
+    faults = FaultPolicy(on_bad_sample)
+    files = {part: _read_part(part) for part in layout.parts}
+    found = sorted({name for of_part in files.values() for file in of_part for name in _labels(file)})
+    if not found and not classes:
+        raise UserError("no file names an object", layout.folder, "annotate it, or give --classes")
+    names, numbers = class_numbers(classes, found, role, layout.folder)
+    chosen = _chosen(layout, role, split)
+    members = [file for part in chosen for file in files[part]]
+    spare = [path for part in chosen for path in _spare(part, files)]
+    if not any(part.split for part in layout.parts):
+        members, spare = (items if whole else fifth(items, role, layout.folder) for items in (members, spare))
+    samples = _samples(members, layout.folder, faults)
+    if unannotated == "negative":
+        samples += [Sample(path, path, image_id) for path, image_id in zip(spare, image_ids(spare, layout.folder))]
+    records = read_records(samples, lambda sample, size: _rows(sample, numbers, faults), faults)
+    require_records(records, len(members), layout.folder, faults)
+    return DetectionSet("labelme", names, records, faults.faults, None, faults.remarks, spare, unannotated == "negative")
+
+
+def _chosen(layout, role, split):
+    """The parts of a role or of named splits."""
+    if split:
+        names = [name.strip() for name in split.split(",") if name.strip()]
+        found = [part for name in names for part in layout.parts if name in (part.split, part.role)]
+    elif not any(part.split for part in layout.parts):
+        return layout.parts
+    else:
+        roles = ("train",) if role == "train" else ("val", "test")
+        found = next((parts for wanted in roles for parts in [[part for part in layout.parts if role_of(part.split) == wanted]]
+                      if parts), [])
+    if not found:
+        known = abbreviate(dict.fromkeys(part.split for part in layout.parts if part.split))
+        raise UserError(f"no split {split or 'to ' + ('train on' if role == 'train' else 'validate on')} (found: {known})",
+                        layout.folder, "choose another, or share the images out with --val-share 0.2")
+    return found
+
+
+def _read_part(part: Part) -> list[_File]:
+    names = sorted(name for name in os.listdir(part.annotations) if name.lower().endswith(".json") and not name.startswith("."))
+    images = {}
+    for name in sorted(os.listdir(part.images)):
+        stem, ending = os.path.splitext(name)
+        if ending.lower() in ENDINGS:
+            images.setdefault(stem, os.path.join(part.images, name))
+    files = [_read(os.path.join(part.annotations, name), part.images, images) for name in names]
+    return [file for file in files if file.problem or "shapes" in file.content]
+
+
+def _read(path, folder, images):
+    stem = os.path.splitext(os.path.basename(path))[0]
+    try:
+        content = load_json(path)
+        problem = None if isinstance(content, dict) else f"holds a JSON {type(content).__name__}, not an object"
+    except (OSError, ValueError, RecursionError) as error:
+        content, problem = {}, f"not valid JSON: {error}"
+    if problem:
+        return _File(path, images.get(stem), {}, problem)
+    if "shapes" in content and not isinstance(content["shapes"], list):
+        return _File(path, images.get(stem), content, "'shapes' is not a list")
+    return _File(path, _image_of(path, content.get("imagePath"), stem, folder, images), content)
+
+
+def _image_of(path, named, stem, folder, images):
+    """The image that the file names, else the one of its own name; None if there is none."""
+    named = named.replace("\\", "/") if isinstance(named, str) else ""
+    beside = os.path.normpath(os.path.join(os.path.dirname(path), named))
+    other = os.path.splitext(os.path.basename(named))[0]
+    if stem in images and other != stem:  # left behind by copying
+        return images[stem]
+    for tried in (beside, os.path.join(folder, os.path.basename(named))):
+        if named and os.path.isfile(tried):
+            return tried
+    return images.get(stem) or images.get(other)
+
+
+def _labels(file):
+    shapes = [] if file.problem else file.content["shapes"]
+    return {_label(shape) for shape in shapes if isinstance(shape, dict)} - {""}
+
+
+def _label(shape):
+    value = shape.get("label")
+    return " ".join(value.split()) if isinstance(value, str) else ""
+
+
+def _spare(part, files):
+    """Images of a part that no file is about."""
+    used = {os.path.normpath(file.image) for of_part in files.values() for file in of_part if file.image}
+    paths = [os.path.normpath(os.path.join(part.images, name)) for name in sorted(os.listdir(part.images))
+             if os.path.splitext(name)[1].lower() in ENDINGS and not name.startswith(".")]
+    return [path for path in paths if path not in used]
+
+
+def _samples(files, root, faults):
+    usable = []
+    for file in files:
+        if file.problem:
+            faults.report(file.path, "malformed annotation", file.problem)
+        elif file.image is None:
+            faults.report(file.path, "missing image", f"its image {file.content.get('imagePath')!r} does not exist")
+        else:
+            usable.append(file)
+    return [Sample(file.image, file.path, image_id, stated_size(file.content.get("imageWidth"), file.content.get("imageHeight")),
+                   file.content["shapes"]) for file, image_id in zip(usable, image_ids([file.image for file in usable], root))]
+
+
+def _rows(sample, numbers, faults):
+    rows = []
+    for number, shape in enumerate(sample.labels, 1):
+        try:
+            name = _label(shape) if isinstance(shape, dict) else ""
+            if not name:
+                raise ValueError("has no label")
+            box = _box(shape)
+            difficult = read_flag(shape, "difficult") or read_flag(shape.get("flags") or {}, "difficult")
+        except (ValueError, AttributeError) as error:
+            faults.report(sample.source, "malformed annotation", f"shape {number} {error}")
+            continue
+        if name not in numbers:
+            faults.report(sample.source, "unknown class", f"{name!r} is not among the {len(numbers)} classes given; name it in "
+                                                          "--classes")
+            continue
+        rows.append(Row(box, numbers[name], name, difficult))
+    return rows
+
+
+def _box(shape):
+    """(left, top, right, bottom) around a shape. Raises ValueError."""
+    kind, points = shape.get("shape_type") or "polygon", shape.get("points")
+    try:
+        pairs = [tuple(map(finite_number, point)) for point in points]
+    except (TypeError, ValueError):
+        raise ValueError(f"has points that are not pairs of numbers: {str(points)[:60]}") from None
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"has points that are not pairs of numbers: {str(points)[:60]}")
+    if kind == "circle" and len(pairs) == 2:
+        (x, y), edge = pairs
+        radius = math.dist((x, y), edge)
+        return x - radius, y - radius, x + radius, y + radius
+    if len(pairs) < _OUTLINES.get(kind, len(pairs) + 1):
+        raise ValueError(f"is a {str(kind)[:20]} of {len(pairs)} points, which has no box")
+    return (min(x for x, _ in pairs), min(y for _, y in pairs), max(x for x, _ in pairs), max(y for _, y in pairs))

@@ -1,0 +1,289 @@
+"""Which layout a folder has, and why: VOC's, COCO's, YOLO's or LabelMe's, as the programs leave it that people draw boxes with.
+
+Only names are looked at, and the keys of JSON files; the readers say what is wrong inside."""
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+
+from gluon_bof.data.coco import all_json, coco_roles, is_coco, roles_of_words
+from gluon_bof.data.images import ENDINGS
+from gluon_bof.data.voc import is_voc
+from gluon_bof.errors import UserError, abbreviate
+
+LAYOUTS = ("voc", "coco", "yolo", "labelme")
+SPOKEN = {"voc": "VOC's layout", "coco": "COCO's layout", "yolo": "YOLO's text", "labelme": "LabelMe's JSON"}
+NAME_FILES = ("classes.txt", "obj.names", "predefined_classes.txt")  # of LabelImg and Darknet
+
+_DEPTH = 3  # folders below a set's own that are looked into
+_SNIFFED = 1 << 18  # bytes at either end of a JSON file, whose keys tell what it is
+_WHOLE = 1 << 26  # bytes up to which all of it is looked at, where the ends don't tell
+_MOST_SNIFFED = 20  # files of a folder
+_CONFIG_KEYS = re.compile(r"^(names|train|val|nc)\s*:", re.MULTILINE)
+_COCO_KEYS = [re.compile(rb'"%s"\s*:\s*\[' % key) for key in (b"images", b"annotations", b"categories")]
+_LABELME_KEY = re.compile(rb'"shapes"\s*:\s*\[')
+_NONE = ("neither of VOC's layout (Annotations/*.xml, or XML of its images' names) nor of COCO's (annotations/*train*.json, or "
+         "one JSON), YOLO's (data.yaml, or classes.txt and labels) or LabelMe's (JSON of its images' names)")
+
+
+class Part(NamedTuple):
+    """Folders of annotations and of the images that they are about; split: the part's name, "" if no folder has a split's."""
+
+    annotations: str
+    images: str
+    split: str = ""
+
+    @property
+    def role(self):
+        """train, val, test, or "" where no folder tells."""
+        return role_of(self.split)
+
+
+class Layout(NamedTuple):
+    """What a folder was taken for, and why. parts: of VOC's variants and of LabelMe's; file: the one JSON or YOLO's
+    configuration; certain: False where only a name speaks for it."""
+
+    name: str
+    folder: str
+    why: str
+    parts: tuple = ()
+    file: str | None = None
+    certain: bool = True
+
+    def __str__(self):
+        return f"taken for {SPOKEN[self.name]}: {self.why}"
+
+
+class _Folder(NamedTuple):
+    """Names in one folder: {stem: name} of each kind of file."""
+
+    path: str
+    images: dict
+    xml: dict
+    json: dict
+    txt: dict
+
+
+def recognise(folder: str, wanted: str = "auto", split: str | None = None) -> Layout:
+    """The layout of a folder; wanted: one of LAYOUTS, or auto. split: as --split, may name a JSON.
+
+    Raises UserError if it has none, not the wanted one, or if two are possible: then both are named."""
+    tree = _tree(folder)
+    readings = [found for read in (_voc, _coco, _yolo, _labelme) for found in [read(folder, tree, split)] if found]
+    if wanted != "auto":
+        readings = [found for found in readings if found.name == wanted]
+        if not readings:
+            raise UserError(f"nothing of {SPOKEN[wanted]} in the folder", folder, f"leave --layout {wanted} out, or point at the "
+                                                                                  "folder that holds the annotations")
+    if any(found.certain for found in readings):
+        readings = [found for found in readings if found.certain]
+    if not readings:
+        raise UserError(_NONE, folder, "point at the folder that holds the annotations")
+    if len(readings) > 1:
+        told = " or ".join(f"{SPOKEN[found.name]} ({found.why})" for found in readings)
+        flags = " or ".join(f"--layout {found.name}" for found in readings)
+        raise UserError(f"it may be {told}", folder, f"choose with {flags}")
+    return readings[0]
+
+
+def split_of(path: str, root: str) -> str:
+    """The name of the split that a folder's path below the root tells, in its last telling part; "" if none does."""
+    for name in reversed(os.path.relpath(path, root).split(os.sep)):
+        if len(roles_of_words(name.lower())) == 1:
+            return name
+    return ""
+
+
+def role_of(split: str) -> str:
+    """train, val or test, of a split's name; "" if it is none of them."""
+    roles = roles_of_words(split.lower())
+    return roles.pop() if len(roles) == 1 else ""
+
+
+def _tree(root):
+    """[_Folder] of the root and what lies below it."""
+    found = []
+    waiting = [(root, 0)]
+    while waiting:
+        path, depth = waiting.pop(0)
+        kinds = _Folder(path, {}, {}, {}, {})
+        for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
+            if entry.name.startswith((".", "__MACOSX")):
+                continue
+            stem, ending = os.path.splitext(entry.name)
+            kind = kinds.images if ending.lower() in ENDINGS else getattr(kinds, ending[1:].lower(), None) \
+                if ending.lower() in (".xml", ".json", ".txt") else None
+            if kind is not None:
+                kind[stem] = entry.name
+            elif depth < _DEPTH and entry.is_dir():
+                waiting.append((entry.path, depth + 1))
+        found.append(kinds)
+    return found
+
+
+def _voc(root, tree, split):
+    if is_voc(root):
+        has_xml = any(of_folder.xml for of_folder in tree)
+        return Layout("voc", root, "Annotations/ with XML in it, or in a folder of a year", certain=has_xml)
+    parts = _parts(root, tree, lambda of_folder: of_folder.xml)
+    return Layout("voc", root, _told(parts, root, "XML"), tuple(parts)) if parts else None
+
+
+def _labelme(root, tree, split):
+    parts = _parts(root, tree, lambda of_folder: of_folder.json)
+    parts = [part for part in parts if "labelme" in map(sniff, _some_json(part.annotations))]
+    return Layout("labelme", root, _told(parts, root, "LabelMe's JSON"), tuple(parts)) if parts else None
+
+
+def _some_json(folder):
+    names = sorted(name for name in os.listdir(folder) if name.lower().endswith(".json") and not name.startswith("."))
+    return [os.path.join(folder, name) for name in names[:_MOST_SNIFFED]]
+
+
+def _parts(root, tree, kind):
+    """[Part] of folders that hold annotations of a kind and the images of the same names."""
+    pictured = [of_folder for of_folder in tree if of_folder.images]
+    parts = []
+    for place in tree:
+        stems = set(kind(place))
+        if not stems:
+            continue
+        shared = {other.path: len(stems & set(other.images)) for other in pictured}
+        if shared.get(place.path):
+            parts.append(_part(place.path, place.path, root))
+            continue
+        near = _nearest(place.path, [path for path, count in shared.items() if count], root)
+        parts += _of_images(place.path, near, shared, root)
+    return parts
+
+
+def _of_images(annotations, near, shared, root):
+    """Parts of one folder of annotations: its images lie in one folder, or in one a split."""
+    if len({split_of(path, root) for path in near} - {""}) == len(near) > 1 and not split_of(annotations, root):
+        return [Part(annotations, path, split_of(path, root)) for path in near]
+    return [_part(annotations, max(near, key=lambda path: shared[path]), root)] if near else []
+
+
+def _nearest(annotations, folders, root):
+    """Of several folders with images of the same names, those of the annotations' own split."""
+    own = role_of(split_of(annotations, root))
+    same = [path for path in folders if role_of(split_of(path, root)) == own]
+    return (same if own else same or folders) or [path for path in folders if not split_of(path, root)]
+
+
+def _part(annotations, images, root):
+    return Part(annotations, images, split_of(annotations, root) or split_of(images, root))
+
+
+def _told(parts, root, what):
+    places = []
+    for part in parts:
+        here, there = (os.path.relpath(path, root) for path in (part.annotations, part.images))
+        places.append(f"images and {what} in {here}" if here == there else f"{what} in {here}, images in {there}")
+    return abbreviate(places)
+
+
+def _coco(root, tree, split):
+    kinds = {path: sniff(path) for folder in {os.path.dirname(path) for path in all_json(root)} for path in _some_json(folder)}
+    found = [path for path, kind in kinds.items() if kind == "coco"]
+    if is_coco(root, *(split or "").split(",")):
+        if found or "labelme" not in kinds.values():
+            told = abbreviate(os.path.relpath(path, root) for path in sorted(found or kinds))
+            only = found[0] if len(found) == 1 and not coco_roles(root) else None
+            return Layout("coco", root, f"JSON with COCO's lists in {told}" if found else f"the names of {told}", (), only,
+                          bool(found))
+        return None
+    if found:
+        told = abbreviate(os.path.relpath(path, root) for path in sorted(found))
+        return Layout("coco", root, f"JSON with COCO's lists in {told}", file=found[0] if len(found) == 1 else None)
+    return None
+
+
+def sniff(path: str) -> str:
+    """What a JSON file is by its keys: "coco", "labelme" or ""."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            ends = [file.read(_SNIFFED)]
+            file.seek(max(_SNIFFED, size - _SNIFFED))
+            ends.append(file.read())
+            kind = _kind_of(b"".join(ends))
+            if not kind and 2 * _SNIFFED < size <= _WHOLE:
+                file.seek(0)
+                kind = _kind_of(file.read())
+    except OSError:
+        return ""
+    return kind
+
+
+def _kind_of(data):
+    data = data.replace(b"\0", b"")  # of UTF-16 and UTF-32
+    if sum(bool(key.search(data)) for key in _COCO_KEYS) >= 2:
+        return "coco"
+    return "labelme" if _LABELME_KEY.search(data) else ""
+
+
+def _yolo(root, tree, split):
+    config = yolo_config(root)
+    if config:
+        return Layout("yolo", root, f"{os.path.basename(config)} names the classes and the parts", file=config)
+    labelled = [of_folder for of_folder in tree if of_folder.images and _label_stems(of_folder, tree)]
+    if not labelled:
+        return None
+    places = abbreviate(os.path.relpath(of_folder.path, root) for of_folder in labelled)
+    names = _name_file(tree)
+    if names:
+        return Layout("yolo", root, f"{os.path.relpath(names, root)}, and labels of the names of the images in {places}",
+                      tuple(Part("", of_folder.path, split_of(of_folder.path, root)) for of_folder in labelled), names)
+    beside = [of_folder for of_folder in labelled if labels_folder(of_folder.path) != of_folder.path]
+    if not beside:  # text beside an image may be anything
+        return None
+    return Layout("yolo", root, f"labels/ with text of the names of the images in {places}",
+                  tuple(Part("", of_folder.path, split_of(of_folder.path, root)) for of_folder in beside), certain=False)
+
+
+def yolo_config(root: str) -> str | None:
+    """Path of data.yaml, of another YAML with its keys, or of Darknet's obj.data, in a folder; None if there is none.
+
+    Raises UserError where several may be meant."""
+    names = sorted(entry.name for entry in os.scandir(root) if entry.is_file() and not entry.name.startswith("."))
+    for name in ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml"):
+        if name in names:
+            return os.path.join(root, name)
+    found = [name for name in names if name.lower().endswith((".yaml", ".yml")) and _is_config(os.path.join(root, name))]
+    if len(found) > 1:
+        raise UserError(f"several configurations of YOLO's may be meant: {abbreviate(found)}", root,
+                        "keep one of them, or give its path in the place of the folder")
+    found += ["obj.data"] if "obj.data" in names else []
+    return os.path.join(root, found[0]) if found else None
+
+
+def _is_config(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            keys = set(_CONFIG_KEYS.findall(file.read(1 << 20)))
+    except OSError:
+        return False
+    return "names" in keys and bool(keys & {"train", "val"})
+
+
+def labels_folder(images: str) -> str:
+    """Where the labels of a folder's images are: beside `images`, in `labels`; else in the folder itself."""
+    before, name, after = images.rpartition(os.sep + "images")
+    if name and (not after or after.startswith(os.sep)):
+        other = before + os.sep + "labels" + after
+        if os.path.isdir(other):
+            return other
+    return images
+
+
+def _label_stems(of_folder, tree):
+    place = labels_folder(of_folder.path)
+    labels = next((other.txt for other in tree if other.path == place), {})
+    return {stem for stem in labels if labels[stem] not in NAME_FILES} & set(of_folder.images)
+
+
+def _name_file(tree):
+    return next((os.path.join(of_folder.path, name) for of_folder in tree for name in NAME_FILES
+                 if name in of_folder.txt.values() or os.path.isfile(os.path.join(of_folder.path, name))), None)

@@ -1,0 +1,125 @@
+"""What the readers of one file of labels an image share: from places of images and labels to records, and who validates."""
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from typing import Any, Callable, Iterable, NamedTuple, Sequence
+
+import numpy as np
+
+from gluon_bof.boxes import Record
+from gluon_bof.data.faults import (
+    FaultPolicy,
+    fit_box,
+    larger_frame,
+    remark_repeated_boxes,
+    remark_repeated_files,
+    report_wrong_size,
+)
+from gluon_bof.data.headers import read_headers
+from gluon_bof.data.images import AS_STORED, check_header, settle, unique_names
+from gluon_bof.data.voc import HELD_OUT_EVERY
+from gluon_bof.errors import UserError
+
+_log = logging.getLogger("gluon_bof")
+
+
+class Sample(NamedTuple):
+    """An image, and the file that holds its labels (the image itself, where there is none). stated: (width, height) or None."""
+
+    path: str
+    source: str
+    image_id: str
+    stated: tuple | None = None
+    labels: Any = ()  # what the layout's reader makes rows of
+
+
+class Row(NamedTuple):
+    """A box before it is fitted into its image: corners in pixels from 0."""
+
+    corners: tuple
+    class_id: int
+    name: str
+    difficult: bool = False
+
+
+def read_records(samples: Sequence[Sample], rows_of: Callable[..., Iterable[Row]], faults: FaultPolicy) -> list[Record]:
+    """The records of the samples that can be used. rows_of: (sample, (width, height) of the image turned) -> Rows; it reports
+    what it leaves out. Raises UserError for a fault that is not to be skipped."""
+    paths = list(dict.fromkeys(sample.path for sample in samples))
+    headers = dict(zip(paths, read_headers(paths)))
+    records = [record for sample in samples for record in [_record(sample, headers[sample.path], rows_of, faults)] if record]
+    if records:
+        remark_repeated_files(faults, records[0].source, [(record.image_id, record.path) for record in records])
+    return records
+
+
+def _record(sample, header, rows_of, faults):
+    try:
+        header = check_header(header, sample.path)
+    except UserError as error:
+        faults.report(sample.path, "broken image", error.problem)
+        return None
+    try:
+        orientation, size = settle(header, sample.stated)
+        frame = size
+    except ValueError as error:
+        report_wrong_size(faults, sample.source, sample.path, error)
+        if not faults.keeps_images:
+            return None
+        orientation, size, frame = AS_STORED, header.size, larger_frame(header.size, sample.stated)
+    rows = []
+    for row in rows_of(sample, size):
+        corners, fault = fit_box(row.corners, *frame, row.name)
+        if fault:
+            faults.report(sample.source, *fault)
+        if corners is not None:
+            rows.append((corners, row.class_id, row.difficult))
+    remark_repeated_boxes(faults, sample.source, rows)
+    corners, classes, difficult = zip(*rows) if rows else ((), (), ())
+    return Record(sample.path, sample.source, sample.image_id, *size, np.array(corners, np.float32).reshape(-1, 4),
+                  np.array(classes, np.int64), np.array(difficult, bool), np.zeros(len(rows), bool), orientation)
+
+
+def image_ids(paths: Sequence[str], root: str) -> list[str]:
+    """An id for each image: its name without ending, or its path below the root where several have the name."""
+    stems = [os.path.splitext(os.path.basename(path))[0] for path in paths]
+    repeated = {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else ()
+    return [os.path.relpath(path, root) if stem in repeated else stem for path, stem in zip(paths, stems)]
+
+
+def fifth(items: Sequence[Any], role: str, where: str) -> list[Any]:
+    """Every fifth item validates, the others train: where no split is told, as in VOC's layout."""
+    _log.warning("%s has no splits: every %dth image validates, the others train", where, HELD_OUT_EVERY)
+    return [item for index, item in enumerate(items) if (index % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == (role == "val")]
+
+
+def is_held_out(path: str, share: float) -> bool:
+    """Whether an image validates, by a hash of its bytes: the same bytes always do, wherever they lie. share: in (0, 1)."""
+    digest = hashlib.blake2b(digest_size=8)
+    try:
+        with open(path, "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+    except OSError as error:
+        raise UserError(f"the image cannot be read ({error.strerror})", path, "replace the image") from None
+    return int.from_bytes(digest.digest(), "big") < share * 2.0 ** 64
+
+
+def require_records(records: Sequence[Record], count: int, root: str, faults: FaultPolicy) -> None:
+    """Raise UserError where none of so many images can be used."""
+    if not records:
+        first = f"; the first: {faults.faults[0].path}: {faults.faults[0].message}" if faults.faults else ""
+        raise UserError(f"none of its {count} images can be used{first}", root, "fix the data set")
+
+
+def class_numbers(classes: Sequence[str] | None, found: Sequence[str], role: str, where: str) -> tuple[tuple, dict[str, int]]:
+    """(class names, {name: number}) of a set that names `found`, where `classes` are asked for.
+
+    Raises UserError for one that is not there; what validates may lack some."""
+    names = unique_names(found if classes is None else classes)
+    unknown = [name for name in names if name not in found]
+    if unknown and (role == "train" or len(unknown) == len(names)):
+        raise UserError(f"class {unknown[0]!r} is not among its classes ({', '.join(list(found)[:8])})", where, "fix --classes")
+    return names, {name: number for number, name in enumerate(names)}

@@ -1,0 +1,344 @@
+"""YOLO's text: one .txt an image, a line an object (class id, centre x and y, width and height, as fractions of the image; or
+the class id and the corners of an outline), and data.yaml (Ultralytics, Roboflow, CVAT), obj.data (Darknet) or classes.txt
+(LabelImg), which name the classes.
+
+The fractions are of the image turned upright, as its EXIF tag says. A corner that is a whole number of pixels, but for the digits
+that the text leaves out, is taken for that number: what a tool wrote with six digits comes back as it was drawn."""
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+from gluon_bof.boxes import DetectionSet
+from gluon_bof.data.faults import FaultPolicy
+from gluon_bof.data.images import ENDINGS, finite_number
+from gluon_bof.data.layouts import NAME_FILES, Layout, labels_folder, role_of
+from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records, require_records
+from gluon_bof.errors import UserError, abbreviate
+
+_REMEDY = "YOLO's data.yaml has names: (a list, or a map from ids) and train: and val: (folders, or lists of images)"
+_LEAST_DIGITS = 6  # that tools write behind the point
+_FAR = 2.0  # no fraction reaches so far; pixels do
+_PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+_NO_LABELS = NAME_FILES + ("train.txt", "val.txt", "valid.txt", "test.txt")
+
+
+class Config(NamedTuple):
+    """What names the classes and the parts. path: the file that does; images: {part: its folders, lists and images}; all:
+    folders of a set without parts; values: numbers of a line of a pose, None where lines are boxes or outlines."""
+
+    path: str
+    root: str
+    names: tuple
+    images: dict
+    all: tuple = ()
+    values: int | None = None
+
+
+def load_yolo(layout: Layout, role: str, classes: Any = None, on_bad_sample: str = "error", split: str | None = None,
+              whole: bool = False) -> DetectionSet:
+    """Read one part of a set of YOLO's text -> DetectionSet, folders in the order of the images' paths, lists in their own.
+
+    role: "train" or "val" (val, else test); without parts every fifth image validates, or with `whole` all train. split:
+    comma-separated names of parts. classes: names in the order of their ids; default: all that the set names. An image without
+    a label file is a negative; a label without an image, an id beyond the names and what is no number are faults.
+    Raises UserError for a configuration that cannot be read, a missing part, and faults."""
+    faults = FaultPolicy(on_bad_sample)
+    config = read_config(layout, classes)
+    paths, labels_of = _images(config, role, split, whole, faults)
+    if not paths:
+        raise UserError("no image in the part to " + ("train on" if role == "train" else "validate on"), config.path, _REMEDY)
+    names, numbers = class_numbers(classes, config.names, role, config.path)
+    samples = [Sample(path, label if os.path.isfile(label) else path, image_id, None, label)
+               for path, image_id in zip(paths, image_ids(paths, layout.folder)) for label in [labels_of(path)]]
+    records = read_records(samples, lambda sample, size: _rows(sample, size, config, numbers, faults), faults)
+    require_records(records, len(paths), config.path, faults)
+    return DetectionSet("yolo", names, records, faults.faults, None, faults.remarks)
+
+
+def parts_of(layout: Layout, classes: Any = None) -> tuple[str, ...]:
+    """Names of a set's parts."""
+    return tuple(read_config(layout, classes).images)
+
+
+def read_config(layout: Layout, classes: Any = None) -> Config:
+    """What the layout's file says. Raises UserError for a file that is not right."""
+    if layout.parts:
+        images = {}
+        for part in layout.parts:
+            if part.split:
+                images.setdefault(part.split, []).append(part.images)
+        folders = () if images else tuple(part.images for part in layout.parts)
+        if not layout.file and not classes:
+            raise UserError("nothing names the classes of its labels", layout.folder,
+                            "add classes.txt, one name a line, or give --classes in the order of their ids")
+        names = _listed(layout.file) if layout.file else tuple(classes)
+        return Config(layout.file or layout.folder, layout.folder, names, images, folders)
+    return _darknet(layout.file) if layout.file.endswith(".data") else _ultralytics(layout.file)
+
+
+def _ultralytics(path):
+    content = _read_yaml(path)
+    if not isinstance(content, dict):
+        raise UserError("holds no keys", path, _REMEDY)
+    for key in ("names", "train"):
+        if not content.get(key):
+            raise UserError(f"has no {key!r}", path, _REMEDY)
+    names = _names(content["names"], path)
+    count = content.get("nc")
+    if count is not None and count != len(names):
+        raise UserError(f"nc is {count!r}, but names are {len(names)}", path, "make them agree")
+    folder = os.path.dirname(os.path.abspath(path))
+    base = content.get("path") or folder
+    if not isinstance(base, str):
+        raise UserError(f"path is {base!r}, not text", path, _REMEDY)
+    base = os.path.join(folder, os.path.expanduser(base))
+    base = base if os.path.isdir(base) else folder  # where its author had it
+    images = {part: [_find(value, (base, folder), path) for value in _values(content[key], key, path)]
+              for part, keys in _PARTS.items() for key in [next((key for key in keys if content.get(key)), None)] if key}
+    shape = content.get("kpt_shape")
+    return Config(path, folder, names, images, (), _pose_values(shape, path) if shape else None)
+
+
+def _pose_values(shape, path):
+    try:
+        points, dimensions = map(int, shape)
+    except (TypeError, ValueError):
+        raise UserError(f"kpt_shape is {shape!r}, not two whole numbers", path, _REMEDY) from None
+    return 4 + points * dimensions
+
+
+def _read_yaml(path):
+    import yaml
+
+    try:
+        with open(path, "rb") as file:
+            return yaml.safe_load(file)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise UserError(f"not valid YAML: {getattr(error, 'problem', None) or error}{where}", path, "fix it") from None
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise UserError(f"not valid YAML: {error}", path, "fix it, in UTF-8") from None
+
+
+def _names(value, path):
+    if isinstance(value, dict):
+        if sorted(value, key=str) != sorted(range(len(value)), key=str):
+            raise UserError(f"names has the ids {abbreviate(value)}, not 0 to {len(value) - 1}", path, "number them from 0")
+        value = [value[number] for number in range(len(value))]
+    if not isinstance(value, list) or any(isinstance(name, (dict, list)) or name is None for name in value):
+        raise UserError(f"names is {str(value)[:60]!r}, neither a list nor a map from ids", path, _REMEDY)
+    return _unique([" ".join(str(name).split()) for name in value], path)
+
+
+def _unique(names, path):
+    bad = next((name for number, name in enumerate(names) if not name or name in names[:number]), None)
+    if bad is not None or not names:
+        raise UserError(f"class {bad!r} is named twice" if bad else "a class has no name", path, "name every class once")
+    return tuple(names)
+
+
+def _listed(path):
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return _unique([" ".join(line.split()) for line in file if line.strip()], path)
+    except UnicodeDecodeError:
+        raise UserError("not a text file of class names", path, "write one class name a line, in UTF-8") from None
+
+
+def _values(value, key, path):
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, str) for item in values):
+        raise UserError(f"{key} is {str(value)[:60]!r}, not a folder, a list file or several", path, _REMEDY)
+    return values
+
+
+def _find(value, bases, path):
+    """Where a folder or file of a configuration is: below the bases, perhaps with leading parts that were its author's."""
+    parts = value.replace("\\", "/").split("/")
+    rest = [part for part in parts if part not in ("..", ".")]  # Roboflow writes ../train for train
+    for tried in (os.path.join(*parts) if parts[0] else value, os.path.join("", *rest), os.path.join("", *rest[1:])):
+        for base in bases:
+            if tried and os.path.exists(os.path.join(base, tried)):
+                return os.path.normpath(os.path.join(base, tried))
+    raise UserError(f"{value!r} does not exist, nor below {' or '.join(dict.fromkeys(bases))}", path, "fix its path")
+
+
+def _darknet(path):
+    """obj.data: lines of `key = value`, with classes, names, train and valid."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            pairs = {key.strip(): value.strip() for line in file if "=" in line for key, value in [line.split("=", 1)]}
+    except UnicodeDecodeError:
+        raise UserError("not text", path, "save it as UTF-8") from None
+    folder = os.path.dirname(os.path.abspath(path))
+    for key in ("names", "train"):
+        if not pairs.get(key):
+            raise UserError(f"has no {key!r}", path, "Darknet's obj.data has names = and train = lines")
+    images = {part: [_find(pairs[key], (folder,), path)] for part, keys in _PARTS.items() for key in keys if pairs.get(key)}
+    return Config(path, folder, _listed(_find(pairs["names"], (folder,), path)), images)
+
+
+def _images(config, role, split, whole, faults):
+    """(paths of the images of a part, function from one to its label's path)."""
+    chosen = _chosen(config, role, split)
+    if chosen is None:
+        found = [path for folder in config.all for path in _of_folder(folder, faults)]
+        return (found if whole else fifth(found, role, config.root)), label_path
+    found = [path for place in chosen for path in _of_place(place, config, faults)]
+    return list(dict.fromkeys(found)), label_path
+
+
+def _chosen(config, role, split):
+    """Folders and lists of a part; None where a set has no parts."""
+    if split:
+        names = [name.strip() for name in split.split(",") if name.strip()]
+        missing = [name for name in names if name not in config.images]
+        if missing:
+            raise UserError(f"no split {missing[0]!r} (found: {abbreviate(config.images)})", config.path, "choose another")
+        return [place for name in names for place in config.images[name]]
+    if not config.images:
+        return None
+    of_role = {}
+    for name, places in config.images.items():
+        of_role.setdefault(role_of(name), []).extend(places)
+    found = of_role.get("train") if role == "train" else of_role.get("val") or of_role.get("test")
+    if not found:
+        raise UserError(f"no split to {'train' if role == 'train' else 'validate'} on (found: {abbreviate(config.images)})",
+                        config.path, "name it there, or share the images out with --val-share 0.2")
+    return found
+
+
+def _of_place(place, config, faults):
+    if os.path.isdir(place):
+        return _of_folder(place, faults)
+    if os.path.splitext(place)[1].lower() in ENDINGS:
+        return [place]
+    try:
+        with open(place, encoding="utf-8-sig") as file:
+            lines = [line.strip() for line in file if line.strip()]
+    except UnicodeDecodeError:
+        raise UserError("the list of images is not UTF-8 text", place, "list one path a line") from None
+    found = []
+    for line in lines:
+        try:
+            found.append(_find(line, (os.path.dirname(place), config.root), place))
+        except UserError:
+            faults.report(os.path.join(os.path.dirname(place), line), "missing image", f"the image does not exist; it is listed "
+                                                                                       f"in {place}")
+    return found
+
+
+def _of_folder(folder, faults):
+    """Paths of the images below a folder, in order; labels without an image are faults."""
+    found, labels = [], []
+    other = labels_folder(folder)
+    for path in _files(folder):
+        if os.path.splitext(path)[1].lower() in ENDINGS:
+            found.append(path)
+    labels = [path for path in _files(other) if path.endswith(".txt")]
+    known = {label_path(path) for path in found}
+    for path in labels:
+        name = os.path.basename(path)
+        if path not in known and name not in _NO_LABELS and not name.lower().startswith("readme"):
+            faults.report(path, "missing image", f"the image of the label {name} does not exist (with any ending of "
+                                                 f"{' '.join(ENDINGS)})")
+    return found
+
+
+def _files(folder):
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [os.path.join(place, name) for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def label_path(path: str) -> str:
+    """Where the label of an image is: in labels/ in the place of images/, where there is such a folder, else beside it."""
+    folder, name = os.path.split(path)
+    return os.path.join(labels_folder(folder), os.path.splitext(name)[0] + ".txt")
+
+
+def _rows(sample, size, config, numbers, faults):
+    """Rows of one label file, whose faults are reported line by line."""
+    if sample.source == sample.path:
+        return []
+    rows = []
+    for number, line in enumerate(_lines(sample.source, faults), 1):
+        if not line.strip():
+            continue
+        try:
+            name, box, digits = _object(line.split(), config)
+        except _Unknown as error:
+            faults.report(sample.source, "unknown class", f"line {number}: {error}")
+            continue
+        except ValueError as error:
+            faults.report(sample.source, "malformed annotation", f"line {number}: {error}")
+            continue
+        if name not in numbers:
+            faults.report(sample.source, "unknown class", f"line {number}: {name!r} is not among the {len(numbers)} classes "
+                                                          "given; name it in --classes")
+            continue
+        rows.append(Row(_pixels(box, size, digits), numbers[name], name))
+    return rows
+
+
+def _lines(path, faults):
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read().splitlines()
+    except (OSError, UnicodeDecodeError):
+        faults.report(path, "malformed annotation", "the label is not UTF-8 text")
+        return []
+
+
+class _Unknown(ValueError):
+    """A class id that no name has."""
+
+
+def _object(words, config):
+    """(class name, (left, top, right, bottom) in fractions, digits behind the point) of a line. Raises ValueError."""
+    values = [_number(word) for word in words]
+    if values[0] != int(values[0]):
+        raise ValueError(f"the class id {words[0]!r} is not a whole number")
+    index = int(values[0])
+    if not 0 <= index < len(config.names):
+        raise _Unknown(f"class id {index}, but {os.path.basename(config.path)} names {len(config.names)} (0 to "
+                       f"{len(config.names) - 1})")
+    rest = values[1:]
+    if config.values and len(rest) == config.values:
+        rest = rest[:4]
+    if len(rest) != 4 and (len(rest) < 6 or len(rest) % 2):
+        raise ValueError(f"{len(words)} numbers, where a box has 5 and an outline an odd number from 7 on")
+    if max(map(abs, rest)) > _FAR:
+        raise ValueError(f"{max(rest, key=abs):g} is no fraction of the image's side: numbers are to be in 0..1, not pixels")
+    digits = max(len(word.partition(".")[2].rstrip()) for word in words[1:])
+    return config.names[index], _box(rest), digits
+
+
+def _number(word):
+    try:
+        return finite_number(word)
+    except ValueError:
+        raise ValueError(f"{word[:40]!r} is not a number") from None
+
+
+def _box(values):
+    if len(values) > 4:
+        return min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
+    x, y, width, height = values
+    if width < 0 or height < 0:
+        raise ValueError(f"its width or height is negative: {width:g} x {height:g}")
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def _pixels(box, size, digits):
+    """Corners in pixels; whole ones, where they are within what the digits leave out."""
+    corners = []
+    for fraction, side in zip(box, size * 2):
+        value = fraction * side
+        error = side * 10.0 ** -max(digits, _LEAST_DIGITS) + 1e-9
+        corners.append(float(round(value)) if abs(value - round(value)) <= error else value)
+    return tuple(corners)
