@@ -25,9 +25,9 @@ def doubt_set(resolved: Resolved, place: tuple, faults: Sequence[Fault] = (), pa
               workers: int = 0) -> tuple[dict, str]:
     """({"count", "by_kind", "first": [suspect as a dict], "page"}, text for people) of a set and a trained network.
 
-    resolved: what `weights.resolve` found. place: (dataset, root, classes, split) as `open_parts` takes them. faults: of that
-    set, so that broken images are left out. page: file to write the page into. Raises UserError for weights that do not know
-    the set's classes."""
+    resolved: what `weights.resolve` found. place: the arguments of `open_parts`. faults: of that set, so that
+    broken images are left out. page: file to write the page into. Raises UserError for weights that do not know the set's
+    classes."""
     sets, _ = open_parts(*place)
     broken = {fault.path for fault in faults if fault.kind == BROKEN}
     records = list({record.path: record for found in sets.values() for record in found.records
