@@ -3,6 +3,7 @@
 # command: what it does, in the order of a user's day. Its module has main(argv) -> exit status and build_parser()
 COMMANDS = {
     "check": "read a whole data set and report its faults",
+    "convert": "write a data set in another layout: VOC's, COCO's or YOLO's",
     "anchors": "fit YOLOv3's anchors to a data set's boxes",
     "train": "train a detector: train yolo3 …, train faster_rcnn …",
     "evaluate": "score weights on a data set",
