@@ -102,6 +102,13 @@ def coco_roles(root):
     return tuple(role for role in ("train", "val", "test") if _role_json(root, role))
 
 
+def coco_splits(root):
+    """The names of all JSON files of a folder, as `split` takes them: the file's, or its folder's where several have it."""
+    paths = all_json(root)
+    stems = [_stem(path) for path in paths]
+    return tuple(stem if stems.count(stem) == 1 else os.path.basename(os.path.dirname(path)) for stem, path in zip(stems, paths))
+
+
 def _role_json(root, role):
     """A role's own JSON: unlike `_candidates`, what is called "test" is not taken for "val"."""
     if role != "test":

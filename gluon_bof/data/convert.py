@@ -68,20 +68,21 @@ def convert(dataset: str, out: str, to: str, root: str | None = None, classes: A
 
 def _read_parts(dataset, how, classes):
     """{part's name: DetectionSet}: what trains and what validates, and what neither does under its own name."""
-    splits, place = ((), None) if dataset == "shapes" else split_names(dataset, how["root"], how["layout"], classes)
-    roles = {role for name in splits for role in (("train", "val") if name == "trainval" else (role_of(name),))}
+    roles, splits, place = ((), (), None) if dataset == "shapes" else split_names(dataset, how["root"], how["layout"], classes)
+    has_files = place is not None and place.name == "voc" and not place.parts  # of which several may be of one role
     parts = {}
     if not splits or "train" in roles:
         parts["train"] = open_set(dataset, role="train", classes=classes, **how)
         classes = parts["train"].classes
     if not splits or roles & {"val", "test"} or how["val_share"]:
         # VOC's files: test validates where there is one
-        tests = place and place.name == "voc" and not place.parts and {"val", "test"} <= set(splits)
+        tests = has_files and {"val", "test"} <= set(splits)
         name = "test" if tests and "trainval" not in splits else "val"
         parts[name] = open_set(dataset, role="val", classes=classes, **how)
     seen = {record.path for found in parts.values() for record in found.records}
     for split in splits:
-        if "_" not in split or role_of(split):  # VOC has 80 lists of single classes, such as cat_train
+        # VOC has 80 lists of single classes, such as cat_train; elsewhere a role's parts are all read
+        if "_" not in split if has_files else role_of(split) not in parts:
             seen |= _read_other(dataset, how, split, parts, seen)
     if not parts:
         raise UserError("no split is called train, val or test", dataset, f"found: {', '.join(splits)}")

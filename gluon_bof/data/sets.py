@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from gluon_bof.data.coco import coco_roles, is_coco, load_coco, without_empty
+from gluon_bof.data.coco import coco_roles, coco_splits, is_coco, load_coco, without_empty
 from gluon_bof.data.faults import FaultPolicy
 from gluon_bof.data.images import unique_names
 from gluon_bof.data.labelme import load_labelme
@@ -48,9 +48,12 @@ def open_set(dataset, root, role, classes=None, on_bad_sample="error", split=Non
 
 
 def split_names(dataset, root=None, layout="auto", classes=None):
-    """(names of the parts that files or folders make, the Layout) of a set; no names where it has none."""
+    """(roles that files or folders make, names of the parts as `split` takes them, the Layout) of a set; none where it has
+    none. roles: of train, val and test."""
     place = _place(dataset, root, None, layout)
-    return _splits(place, classes), place
+    roles = _splits(place, classes)
+    names = coco_splits(place.folder) if place.name == "coco" and roles else roles
+    return {role for name in roles for role in (("train", "val") if name == "trainval" else (role_of(name),))}, names, place
 
 
 def _read(place, role, classes, on_bad_sample, split, unannotated, whole):

@@ -1,0 +1,86 @@
+"""LabelMe's JSON: shapes as boxes, and what is wrong in one line."""
+import json
+
+import pytest
+
+from gluon_bof.data.sets import open_set
+from gluon_bof.errors import UserError
+from tests.data import layout_files
+
+
+@pytest.fixture
+def place(tmp_path):
+    layout_files.labelme_beside(str(tmp_path))
+    return tmp_path
+
+
+def change(place, **changes):
+    path = place / "train" / "b.json"
+    content = json.loads(path.read_text())
+    content["shapes"][0].update(changes)
+    path.write_text(json.dumps(content))
+
+
+def opened(place, role="train", **how):
+    return open_set(str(place), None, role, **how)
+
+
+@pytest.mark.parametrize("kind, points, box", [
+    ("rectangle", [[30, 40], [10, 20]], [10, 20, 30, 40]), ("polygon", [[5, 6], [20, 1], [9, 30]], [5, 1, 20, 30]),
+    ("circle", [[50, 40], [53, 44]], [45, 35, 55, 45]), ("rectangle", [[1, 2], [9, 2], [9, 8], [1, 8]], [1, 2, 9, 8])])
+def test_shapes_are_boxes(place, kind, points, box):
+    change(place, shape_type=kind, points=points)
+    assert opened(place).records[1].boxes.tolist() == [box]
+
+
+@pytest.mark.parametrize("changes, part", [
+    ({"points": [[1, "a"], [2, 3]]}, "shape 1 has points that are not pairs of numbers"), ({"points": None}, "not pairs"),
+    ({"points": [[1, 2, 3], [2, 3, 4]]}, "not pairs"), ({"points": [[1, 2]]}, "rectangle of 1 points"),
+    ({"shape_type": "point"}, "a point of 2 points"), ({"label": ""}, "has no label"), ({"label": 3}, "has no label"),
+    ({"points": [[1, 2], [1, 9]]}, "no area"), ({"points": [[150, 2], [190, 9]]}, "outside")])
+def test_a_bad_shape_is_one_line_and_is_left_out_on_request(place, changes, part):
+    change(place, **changes)
+    with pytest.raises(UserError, match=part) as caught:
+        opened(place)
+    assert "b.json" in str(caught.value) and len(str(caught.value).splitlines()) == 1
+    assert len(opened(place, on_bad_sample="skip").faults) == 1
+
+
+@pytest.mark.parametrize("text, part", [("{", "not valid JSON"), ("[]", "holds a JSON list"), ('{"shapes": 3}', "not a list")])
+def test_a_bad_file_is_one_line(place, text, part):
+    (place / "train" / "b.json").write_text(text)
+    with pytest.raises(UserError, match=part) as caught:
+        opened(place)
+    assert "b.json" in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
+def test_a_missing_image_and_a_wrong_size_are_faults(place):
+    (place / "train" / "b.jpg").unlink()
+    with pytest.raises(UserError, match="b.json: missing image"):
+        opened(place)
+    content = json.loads((place / "train" / "a.json").read_text())
+    (place / "train" / "a.json").write_text(json.dumps({**content, "imageWidth": 7}))
+    with pytest.raises(UserError, match="missing image|wrong size"):
+        opened(place)
+    assert sorted(fault.kind for fault in opened(place, on_bad_sample="skip").faults) == ["missing image", "wrong size"]
+
+
+def test_images_without_a_file_are_counted_or_negatives(place):
+    layout_files.put_image(str(place / "train"), "z")
+    assert len(opened(place)) == 4 and len(opened(place).unannotated) == 1
+    assert len(opened(place, unannotated="negative").records[4].boxes) == 0
+
+
+def test_a_difficult_object_is_marked(place):
+    change(place, flags={"difficult": True})
+    assert [record.difficult.tolist() for record in opened(place).records] == [[False, False], [True], [], [False]]
+
+
+def test_a_file_of_another_program_is_no_annotation(place):
+    (place / "train" / "settings.json").write_text('{"colour": 1}')
+    assert len(opened(place)) == 4
+
+
+def test_a_missing_part_is_one_line(place):
+    with pytest.raises(UserError, match="no split gone .found: train, val."):
+        opened(place, split="gone")

@@ -1,0 +1,177 @@
+"""One set as every layout that programs leave gives the same; two readings are named; a share validates where no part does."""
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from gluon_bof.commands.check import main as check
+from gluon_bof.data.check import check_set, format_report
+from gluon_bof.data.layouts import recognise
+from gluon_bof.data.loader import TrainingImages
+from gluon_bof.data.sampler import SampleSpec
+from gluon_bof.data.sets import open_set
+from gluon_bof.errors import UserError
+from tests.data import layout_files
+from tests.data.layout_files import CLASSES, IMAGES, LAYOUTS, names_of
+from tests.tiny_sets import BCCD
+
+CARDS = BCCD.parent / "cards"
+SHARE = ["e", "f"]  # whose `b2sum -l 64`, 0336b3e5452c5a75 and 075197d273437c47, are below half; the others' begin with 9 to d
+WRITERS = [(name, write) for name, writers in LAYOUTS.items() for write in writers]
+
+
+def stems(found):
+    return [os.path.splitext(os.path.basename(record.path))[0] for record in found.records]
+
+
+def assert_is_the_set(found, names):
+    assert found.classes == CLASSES and stems(found) == names and not found.faults
+    for record, name in zip(found.records, names):
+        expected = IMAGES[name][1]
+        assert record.boxes.dtype == np.float32 and record.boxes.tolist() == [list(map(float, box[1:])) for box in expected]
+        assert [CLASSES[number] for number in record.classes] == [box[0] for box in expected]
+        assert (record.width, record.height) == (layout_files.WIDTH, layout_files.HEIGHT)
+        assert not record.difficult.any() and not record.crowd.any()
+
+
+@pytest.mark.parametrize("layout, write", WRITERS, ids=[write.__name__ for _, write in WRITERS])
+def test_every_layout_gives_the_same_boxes_classes_and_parts(tmp_path, layout, write):
+    write(str(tmp_path))
+    assert recognise(str(tmp_path)).name == layout
+    for role in ("train", "val"):
+        assert_is_the_set(open_set(str(tmp_path), None, role), names_of(role))
+
+
+@pytest.mark.parametrize("write", layout_files.ONE_PART, ids=["voc", "labelme", "coco", "label studio", "labelimg"])
+def test_without_parts_every_fifth_image_validates_or_a_share_by_its_bytes(tmp_path, write):
+    write(str(tmp_path))
+    assert_is_the_set(open_set(str(tmp_path), None, "train"), list("abcdf"))
+    assert_is_the_set(open_set(str(tmp_path), None, "val"), ["e"])
+    train, val = (open_set(str(tmp_path), None, role, val_share=0.5) for role in ("train", "val"))
+    assert sorted(stems(train) + stems(val)) == list(IMAGES)
+    assert_is_the_set(val, SHARE)
+
+
+def test_a_json_of_cvats_is_named_or_shared_out(tmp_path):
+    layout_files.cvat_coco(str(tmp_path))
+    assert_is_the_set(open_set(str(tmp_path), None, "train", split="default"), list(IMAGES))
+    assert_is_the_set(open_set(str(tmp_path), None, "val", val_share=0.5), SHARE)
+    with pytest.raises(UserError, match="--val-share"):
+        open_set(str(tmp_path), None, "train")
+
+
+def test_the_same_bytes_never_train_and_validate(tmp_path):
+    layout_files.one_folder(str(tmp_path), ".xml", layout_files.of_voc)
+    for name in IMAGES:
+        for ending in (".jpg", ".xml"):
+            shutil.copyfile(tmp_path / f"{name}{ending}", tmp_path / f"again_{name}{ending}")
+    train, val = (set(stems(open_set(str(tmp_path), None, role, val_share=0.5))) for role in ("train", "val"))
+    assert len(train | val) == 12 and all((f"again_{name}" in val) == (name in val) for name in IMAGES) and train and val
+
+
+def test_a_share_is_taken_only_where_no_part_validates(tmp_path):
+    layout_files.ultralytics(str(tmp_path))
+    assert stems(open_set(str(tmp_path), None, "val", val_share=0.5)) == names_of("val")
+    (tmp_path / "data.yaml").write_text("train: images/train\nnames: [cat, dog]\n")
+    with pytest.raises(UserError, match="--val-share"):
+        open_set(str(tmp_path), None, "val")
+    parts = [stems(open_set(str(tmp_path), None, role, val_share=0.7)) for role in ("train", "val")]
+    assert parts == [["b", "d"], ["a", "c"]]
+    with pytest.raises(UserError, match="leaves none of 4 images to validate on"):
+        open_set(str(tmp_path), None, "val", val_share=0.5)
+
+
+@pytest.mark.parametrize("share", (-0.1, 1, 1.5))
+def test_a_share_outside_its_range_is_one_line(tmp_path, share):
+    with pytest.raises(UserError, match="--val-share"):
+        open_set(str(tmp_path), None, "train", val_share=share)
+
+
+def test_layouts_give_the_same_bits_of_training_images(tmp_path):
+    samples = []
+    for _, write in WRITERS:
+        folder = str(tmp_path / write.__name__)
+        write(folder)
+        records = open_set(folder, None, "train").records
+        images = TrainingImages(records)
+        made = [images[SampleSpec(index, (index + 1) % 4, 0.4, 64, (0, 0, 0, index))] for index in range(4)]
+        samples.append([(np.asarray(image).tobytes(), truth.tobytes()) for image, truth, _ in made])
+    assert all(sample == samples[0] for sample in samples)
+
+
+@pytest.mark.parametrize("writers, flags", [(("voc_beside", "ultralytics"), "--layout voc or --layout yolo"),
+                                            (("voc_standard", "coco_standard"), "--layout voc or --layout coco"),
+                                            (("labelme_beside", "voc_beside"), "--layout voc or --layout labelme")])
+def test_two_readings_are_named_with_the_flag_that_chooses(tmp_path, writers, flags):
+    for writer in writers:
+        getattr(layout_files, writer)(str(tmp_path))
+    with pytest.raises(UserError, match=flags) as caught:
+        open_set(str(tmp_path), None, "train")
+    assert len(str(caught.value).splitlines()) == 1
+    for name in flags.replace("--layout ", "").split(" or "):
+        assert_is_the_set(open_set(str(tmp_path), None, "train", layout=name), names_of("train"))
+
+
+def test_a_layout_that_is_not_there_is_one_line(tmp_path):
+    layout_files.voc_beside(str(tmp_path))
+    with pytest.raises(UserError, match="nothing of YOLO's text.*--layout yolo"):
+        open_set(str(tmp_path), None, "train", layout="yolo")
+    with pytest.raises(UserError, match="two layouts"):
+        open_set("voc", str(tmp_path), "train", layout="yolo")
+    assert len(open_set("voc", str(tmp_path), "train")) == 4  # variants of the layout by its name
+
+
+def test_check_says_what_it_took_the_folder_for_and_why(tmp_path, capsys):
+    layout_files.voc_of_splits(str(tmp_path))
+    report = check_set(str(tmp_path), progress=False)
+    assert report.layout.startswith("taken for VOC's layout: XML in train/annots, images in train/images")
+    assert report.layout in format_report(report)
+    assert check([str(tmp_path), "--layout", "voc", "--val-share", "0.5"]) == 0
+    assert '"layout": "taken for VOC' in capsys.readouterr().out
+
+
+def test_images_without_xml_in_a_split_are_counted_or_negatives(tmp_path):
+    layout_files.voc_beside(str(tmp_path))
+    layout_files.put_image(str(tmp_path / "train"), "z")
+    found = open_set(str(tmp_path), None, "train")
+    assert [os.path.basename(path) for path in found.unannotated] == ["z.jpg"] and len(found) == 4
+    assert stems(open_set(str(tmp_path), None, "train", unannotated="negative")) == names_of("train") + ["z"]
+    assert len(open_set(str(tmp_path), None, "val", unannotated="negative")) == 2
+
+
+def test_xml_without_an_image_is_a_fault(tmp_path):
+    layout_files.voc_beside(str(tmp_path))
+    (tmp_path / "train" / "a.jpg").unlink()
+    with pytest.raises(UserError, match="missing image"):
+        open_set(str(tmp_path), None, "train")
+
+
+def test_a_valid_folder_validates_where_there_is_a_test_folder_too(tmp_path):
+    layout_files.voc_of_splits(str(tmp_path))
+    shutil.copytree(tmp_path / "train", tmp_path / "test")
+    assert stems(open_set(str(tmp_path), None, "val")) == names_of("val")
+    assert stems(open_set(str(tmp_path), None, "val", split="test")) == names_of("train")
+
+
+def test_an_order_of_classes_that_the_root_lists_is_kept(tmp_path):
+    layout_files.voc_standard(str(tmp_path))
+    (tmp_path / "classes.txt").write_text("dog\nowl\ncat\n")
+    assert open_set(str(tmp_path), None, "train").classes == ("dog", "owl", "cat")
+    (tmp_path / "classes.txt").write_text("dog\n")
+    assert open_set(str(tmp_path), None, "train").classes == CLASSES
+
+
+def test_folders_of_nothing_are_one_line(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "notes.json").write_text("{}")
+    with pytest.raises(UserError, match="neither of VOC"):
+        open_set(str(tmp_path), None, "train")
+
+
+@pytest.mark.skipif(not CARDS.is_dir(), reason="the cards do not lie beside the checkout")
+def test_photographs_of_cards_as_their_author_left_them():
+    train, val = (open_set(str(CARDS), None, role) for role in ("train", "val"))
+    assert len(train) == 296 and len(val) == 67
+    assert sum(len(record.boxes) for found in (train, val) for record in found.records) == 670
+    assert train.classes == val.classes == ("ace", "jack", "king", "nine", "queen", "ten")

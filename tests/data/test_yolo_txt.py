@@ -1,0 +1,161 @@
+"""YOLO's text: what names the classes and the parts, and every malformed line or configuration in one line."""
+import cv2
+import numpy as np
+import pytest
+
+from gluon_bof.data.check import check_set
+from gluon_bof.data.sets import open_set
+from gluon_bof.errors import UserError
+from tests.data import layout_files
+from tests.data.layout_files import CLASSES, HEIGHT, WIDTH
+
+CONFIG = "train: images/train\nval: images/val\nnames: [cat, dog]\n"
+
+
+@pytest.fixture
+def place(tmp_path):
+    layout_files.ultralytics(str(tmp_path))
+    (tmp_path / "data.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+def opened(folder, role="train", **how):
+    return open_set(str(folder), None, role, **how)
+
+
+def boxes(found, index=0):
+    return found.records[index].boxes.tolist()
+
+
+@pytest.mark.parametrize("text, part", [
+    ("train: images/train\nval: images/val\n", "has no 'names'"),
+    ("names: [cat, dog]\nval: images/val\n", "has no 'train'"),
+    ("", "holds no keys"), ("- cat\n", "holds no keys"), ("names: [cat\ntrain: x\n", "not valid YAML: .* in line 2"),
+    ("names: \tcat: x: y", "not valid YAML"), (b"names: \xff\xfe\x00", "not valid YAML"),
+    (CONFIG.replace("[cat, dog]", "{0: cat, 2: dog}"), "ids 0, 2, not 0 to 1"),
+    (CONFIG.replace("[cat, dog]", "{zero: cat}"), "ids zero"), (CONFIG.replace("[cat, dog]", "cat"), "neither a list nor a map"),
+    (CONFIG.replace("[cat, dog]", "[cat, cat]"), "named twice"), (CONFIG.replace("[cat, dog]", "[cat, '']"), "no name"),
+    (CONFIG + "nc: 3\n", "nc is 3, but names are 2"), (CONFIG + "path: [1]\n", "path is"),
+    (CONFIG.replace("images/train", "gone"), "'gone' does not exist"), (CONFIG.replace("images/train", "7"), "train is '7'"),
+    (CONFIG + "kpt_shape: [a]\n", "kpt_shape")])
+def test_a_bad_configuration_is_one_line(place, text, part):
+    (place / "data.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=part) as caught:
+        opened(place)
+    assert "data.yaml" in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("line, part", [
+    ("0 a 0.5 0.1 0.1", "line 2: 'a' is not a number"), ("cat 0.5 0.5 0.1 0.1", "line 2: 'cat' is not a number"),
+    ("0 nan 0.5 0.1 0.1", "line 2: 'nan' is not a number"), ("0.5 0.5 0.5 0.1 0.1", "not a whole number"),
+    ("2 0.5 0.5 0.1 0.1", "unknown class: line 2: class id 2, but data.yaml names 2 .0 to 1."),
+    ("-1 0.5 0.5 0.1 0.1", "class id -1"), ("0 0.5 0.5 0.1", "line 2: 4 numbers"), ("0", "1 numbers"),
+    ("0 0.1 0.1 0.2 0.2 0.3", "6 numbers"), ("0 50 40 20 10", "50 is no fraction"), ("0 0.5 0.5 -0.1 0.1", "negative"),
+    ("0 0.5 0.5 0 0.1", "no area"), ("0 1.2 0.5 0.1 0.1", "outside")])
+def test_a_bad_line_is_one_line_and_is_left_out_on_request(place, line, part):
+    label = place / "labels" / "train" / "b.txt"
+    label.write_text(label.read_text() + line + "\n")
+    with pytest.raises(UserError, match=part) as caught:
+        opened(place)
+    assert "b.txt" in str(caught.value) and len(str(caught.value).splitlines()) == 1
+    found = opened(place, on_bad_sample="skip")
+    assert len(found.faults) == 1 and boxes(found, 1) == [[1, 2, 3, 79]]
+
+
+def test_an_image_without_a_label_is_a_negative_and_a_label_without_an_image_a_fault(place):
+    (place / "labels" / "train" / "b.txt").unlink()
+    assert boxes(opened(place), 1) == []
+    (place / "images" / "train" / "a.jpg").unlink()
+    with pytest.raises(UserError, match="missing image: the image of the label a.txt"):
+        opened(place)
+    assert [fault.kind for fault in check_set(str(place), progress=False).faults] == ["missing image"]
+
+
+def test_text_that_is_not_utf_8_is_a_fault(place):
+    (place / "labels" / "train" / "b.txt").write_bytes(b"\xff\xfe0 1")
+    with pytest.raises(UserError, match="b.txt: malformed annotation: the label is not UTF-8"):
+        opened(place)
+
+
+def test_an_image_of_a_list_that_is_gone_is_a_fault(place):
+    (place / "train.txt").write_text("images/train/a.jpg\nimages/train/gone.jpg\n")
+    (place / "data.yaml").write_text(CONFIG.replace("images/train", "train.txt"))
+    with pytest.raises(UserError, match="gone.jpg: missing image"):
+        opened(place)
+    assert len(opened(place, on_bad_sample="skip")) == 1
+
+
+def test_lists_keep_their_order_and_several_places_are_joined(place):
+    (place / "train.txt").write_text("images/train/d.jpg\nimages/train/a.jpg\n")
+    (place / "data.yaml").write_text(CONFIG.replace("images/train", "[train.txt, images/val]"))
+    assert [record.image_id for record in opened(place).records] == ["d", "a", "e", "f"]
+
+
+def test_the_configuration_may_be_named_itself(place):
+    (place / "other.yaml").write_text(CONFIG.replace("images/train", "images/val"))
+    assert len(opened(place / "other.yaml")) == 2 and len(opened(place)) == 4
+
+
+def test_a_part_is_named(place):
+    assert len(opened(place, split="val,train")) == 6
+    with pytest.raises(UserError, match="no split 'gone' .found: train, val."):
+        opened(place, split="gone")
+
+
+def test_numbers_of_many_digits_are_not_rounded(place):
+    (place / "labels" / "train" / "b.txt").write_text("0 0.500033333333 0.5 0.25 0.25\n1 0.5 0.5 0.25 0.25\n")
+    (left, top, right, bottom), other = boxes(opened(place), 1)
+    assert (top, bottom) == (30, 50) and other == [37.5, 30, 62.5, 50]
+    assert left == np.float32(37.5033333333) and right == np.float32(62.5033333333)
+
+
+def test_poses_are_read_as_their_boxes(place):
+    (place / "data.yaml").write_text(CONFIG + "kpt_shape: [2, 3]\n")
+    (place / "labels" / "train" / "b.txt").write_text("0 0.5 0.5 0.5 0.5 0.9 0.9 2 0.1 0.1 2\n")
+    assert boxes(opened(place), 1) == [[25, 20, 75, 60]]
+
+
+def test_fractions_are_of_the_upright_image(place):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (WIDTH, HEIGHT)).save(place / "images" / "train" / "b.jpg", exif=exif)
+    (place / "labels" / "train" / "b.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    record = opened(place).records[1]
+    assert (record.width, record.height, record.orientation) == (HEIGHT, WIDTH, 6)
+    assert boxes(opened(place), 1) == [[20, 25, 60, 75]]
+
+
+def test_classes_are_chosen_and_ordered(place):
+    assert [record.classes.tolist() for record in opened(place, classes=("dog", "cat")).records] == [[0, 1], [1], [], [0]]
+    with pytest.raises(UserError, match="'owl' is not among its classes"):
+        opened(place, classes=("owl",))
+    with pytest.raises(UserError, match="unknown class"):
+        opened(place, classes=("dog",))
+
+
+def test_labels_whose_classes_nothing_names_need_them_given(place):
+    (place / "data.yaml").unlink()
+    with pytest.raises(UserError, match="give --classes"):
+        opened(place)
+    assert opened(place, classes=CLASSES).records[0].classes.tolist() == [1, 0]
+
+
+def test_two_configurations_are_named(place):
+    (place / "data.yaml").rename(place / "a.yaml")
+    (place / "b.yaml").write_text(CONFIG)
+    with pytest.raises(UserError, match="a.yaml, b.yaml"):
+        opened(place)
+
+
+def test_a_broken_image_is_a_fault(place):
+    (place / "images" / "train" / "b.jpg").write_bytes(b"none")
+    with pytest.raises(UserError, match="b.jpg: broken image"):
+        opened(place)
+
+
+def test_images_of_one_name_in_two_folders_have_ids_of_their_own(place):
+    cv2.imwrite(str(place / "images" / "val" / "a.jpg"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    ids = [record.image_id for record in opened(place, split="train,val").records]
+    assert len(set(ids)) == 7
