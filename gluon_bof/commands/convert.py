@@ -6,7 +6,7 @@ import sys
 from typing import Sequence
 
 from gluon_bof.commands.flags import add_layout
-from gluon_bof.data.convert import TARGETS, convert
+from gluon_bof.data.convert import TARGETS, convert_set
 from gluon_bof.data.sets import class_names
 from gluon_bof.errors import user_facing
 from gluon_bof.options.flags import Parser
@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command: what was written and what was not on stderr, one JSON object as last line of stdout."""
     given = build_parser().parse_args(argv)
     classes = class_names(given.classes) if given.classes else None
-    made = convert(given.dataset, given.out, given.to, given.dataset_root, classes, given.on_bad_sample, given.unannotated,
+    made = convert_set(given.dataset, given.out, given.to, given.dataset_root, classes, given.on_bad_sample, given.unannotated,
                    given.layout, given.val_share, given.copy)
     images = ", ".join(f"{number} images ({part})" for part, number in made.images.items())
     print("\n".join([f"{given.out}: {images}, {made.boxes} boxes of {len(made.classes)} classes, read back equal",

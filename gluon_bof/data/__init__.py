@@ -7,6 +7,8 @@ __getattr__, __dir__, __all__ = attach(__name__, {
     "sets": ("open_set", "class_names"),
     "voc": ("VOC_CLASSES", "load_voc"),
     "coco": ("load_coco",),
+    "layouts": ("recognise",),
+    "convert": ("convert_set",),
     "shapes": ("load_shapes",),
     "images": ("read_image", "image_size"),
     "balance": ("repeats_of",),

@@ -38,7 +38,7 @@ class Conversion(NamedTuple):
     difference: float
 
 
-def convert(dataset: str, out: str, to: str, root: str | None = None, classes: Any = None, on_bad_sample: str = "error",
+def convert_set(dataset: str, out: str, to: str, root: str | None = None, classes: Any = None, on_bad_sample: str = "error",
             unannotated: str = "skip", layout: str = "auto", val_share: float = 0.0, copy: bool = False) -> Conversion:
     """Write a set, as `open_set` names and reads it, in the layout `to` (one of TARGETS) into the folder `out`, which appears
     when all of it is written and has been read back equal.

@@ -123,11 +123,20 @@ def _tree(root):
 
 
 def _voc(root, tree, split):
-    if is_voc(root):
+    parts = _parts(root, tree, lambda of_folder: of_folder.xml)
+    if is_voc(root) and not (parts and _is_variant(root, tree, parts)):
         has_xml = any(of_folder.xml for of_folder in tree)
         return Layout("voc", root, "Annotations/ with XML in it, or in a folder of a year", certain=has_xml)
-    parts = _parts(root, tree, lambda of_folder: of_folder.xml)
     return Layout("voc", root, _told(parts, root, "XML"), tuple(parts)) if parts else None
+
+
+def _is_variant(root, tree, parts):
+    """Whether a root with Annotations/ keeps its images or its XML elsewhere than the reader of the usual layout looks."""
+    lying = {os.path.relpath(of_folder.path, root).lower(): of_folder for of_folder in tree}
+    usual = [lying[name] for name in ("jpegimages", "images") if name in lying]
+    if "annotations" not in lying or not lying["annotations"].xml or not usual:
+        return not any(name.startswith("voc") for name in lying)
+    return not usual[0].images and all(part.split for part in parts) and "imagesets" not in lying
 
 
 def _labelme(root, tree, split):
@@ -225,9 +234,9 @@ def _kind_of(data):
 
 
 def _yolo(root, tree, split):
-    config = yolo_config(root)
+    config = yolo_config(root) or _config_inside(root, tree)
     if config:
-        return Layout("yolo", root, f"{os.path.basename(config)} names the classes and the parts", file=config)
+        return Layout("yolo", root, f"{os.path.relpath(config, root)} names the classes and the parts", file=config)
     labelled = [of_folder for of_folder in tree if of_folder.images and _label_stems(of_folder, tree)]
     if not labelled:
         return None
@@ -241,6 +250,13 @@ def _yolo(root, tree, split):
         return None
     return Layout("yolo", root, f"labels/ with text of the names of the images in {places}",
                   tuple(Part("", of_folder.path, split_of(of_folder.path, root)) for of_folder in beside), certain=False)
+
+
+def _config_inside(root, tree):
+    """The one configuration of a folder directly in the root, as of an archive that was unpacked there."""
+    inside = [of_folder.path for of_folder in tree if os.path.normpath(os.path.dirname(of_folder.path)) == os.path.normpath(root)]
+    found = [config for path in inside if path != root for config in [yolo_config(path)] if config]
+    return found[0] if len(found) == 1 else None
 
 
 def yolo_config(root: str) -> str | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gluon_bof.commands.convert import main
-from gluon_bof.data.convert import convert
+from gluon_bof.data.convert import convert_set
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from tests.data import coco_files, layout_files, voc_files
@@ -26,7 +26,7 @@ def same(ours, theirs):
 @pytest.mark.parametrize("write", [write for _, write in WRITERS], ids=[write.__name__ for _, write in WRITERS])
 def test_any_layout_is_written_as_another(tmp_path, write, target):
     write(str(tmp_path / "in"))
-    made = convert(str(tmp_path / "in"), str(tmp_path / "out"), target)
+    made = convert_set(str(tmp_path / "in"), str(tmp_path / "out"), target)
     assert made.images == {"train": 4, "val": 2} and made.boxes == 7 and made.notes == () and made.difference == 0
     for role in ("train", "val"):
         assert_is_the_set(open_set(str(tmp_path / "out"), None, role), names_of(role))
@@ -39,7 +39,7 @@ def test_there_and_back_is_the_identity_of_boxes_between_pixels(tmp_path, way):
                    "d": xml(("owl", 9, 9, 17, 21))}
     voc_files.write_set(tmp_path / "0", annotations, {"train": "dba", "val": "c"})
     for step, target in enumerate(way):
-        convert(str(tmp_path / str(step)), str(tmp_path / str(step + 1)), target)
+        convert_set(str(tmp_path / str(step)), str(tmp_path / str(step + 1)), target)
     for role in ("train", "val"):
         first, last = (open_set(str(tmp_path / str(step)), None, role) for step in (0, len(way)))
         assert same(first, last)
@@ -52,7 +52,7 @@ def test_classes_keep_their_order_and_those_without_a_box_stay(tmp_path):
     for role in ("train", "val"):
         coco_files.write_set(tmp_path / "0", content, role)
     for step, target in enumerate(("voc", "yolo", "coco")):
-        convert(str(tmp_path / str(step)), str(tmp_path / str(step + 1)), target)
+        convert_set(str(tmp_path / str(step)), str(tmp_path / str(step + 1)), target)
         assert open_set(str(tmp_path / str(step + 1)), None, "train").classes == ("Zebra", "dog", "owl: a <bird>")
 
 
@@ -60,13 +60,13 @@ def test_what_a_layout_cannot_say_is_told(tmp_path):
     for role in ("train", "val"):
         coco_files.write_set(tmp_path / "crowd", role=role)
     for target, notes in (("coco", 0), ("voc", 1), ("yolo", 1)):
-        made = convert(str(tmp_path / "crowd"), str(tmp_path / f"crowd-{target}"), target)
+        made = convert_set(str(tmp_path / "crowd"), str(tmp_path / f"crowd-{target}"), target)
         assert sum("2 crowds were left out" in note for note in made.notes) == notes
     assert [record.crowd.tolist() for record in open_set(str(tmp_path / "crowd-coco"), None, "train").records][:1] == [[True]]
     voc_files.write_set(tmp_path / "hard", {"a": voc_files.xml(("dog", 1, 2, 30, 40, 1)), "b": voc_files.xml(voc_files.DOG)},
                         {"train": "a", "val": "b"})
     for target, notes in (("voc", 0), ("coco", 1), ("yolo", 1)):
-        made = convert(str(tmp_path / "hard"), str(tmp_path / f"hard-{target}"), target)
+        made = convert_set(str(tmp_path / "hard"), str(tmp_path / f"hard-{target}"), target)
         assert sum("1 boxes are no longer marked difficult" in note for note in made.notes) == notes
     assert open_set(str(tmp_path / "hard-voc"), None, "train").records[0].difficult.tolist() == [True]
 
@@ -82,7 +82,7 @@ def test_boxes_annotated_on_the_stored_image_are_turned_for_yolo(tmp_path, orien
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(stored).save(tmp_path / "in" / "JPEGImages" / "a.png", exif=exif)
-    made = convert(str(tmp_path / "in"), str(tmp_path / "out"), "yolo")
+    made = convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "yolo")
     assert "1 images were annotated as stored" in made.notes[0]
     upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "in" / "JPEGImages" / "a.png")))
     rows, columns = np.nonzero(upright[:, :, 0])
@@ -97,7 +97,7 @@ def test_a_third_part_is_written_too(tmp_path):
     layout_files.put_image(str(tmp_path / "0" / "images" / "more"), "t")
     (tmp_path / "0" / "test.txt").write_text("images/more/t.jpg\n")
     for step, target in enumerate(("coco", "voc", "yolo")):
-        made = convert(str(tmp_path / str(step)), str(tmp_path / str(step + 1)), target)
+        made = convert_set(str(tmp_path / str(step)), str(tmp_path / str(step + 1)), target)
         assert made.images == {"train": 4, "val": 2, "test": 1}
         assert any("--val-split val" in note for note in made.notes) == (target == "voc")
     for role in ("train", "val"):
@@ -107,7 +107,7 @@ def test_a_third_part_is_written_too(tmp_path):
 def test_names_that_meet_are_told_apart(tmp_path):
     layout_files.labelimg_yolo(str(tmp_path / "in"))
     layout_files.put_image(str(tmp_path / "in" / "val"), "a")
-    made = convert(str(tmp_path / "in"), str(tmp_path / "out"), "voc")
+    made = convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "voc")
     assert made.notes == ("1 images have another name, since one of theirs was there already",)
     assert len(os.listdir(tmp_path / "out" / "JPEGImages")) == 7
 
@@ -115,8 +115,8 @@ def test_names_that_meet_are_told_apart(tmp_path):
 def test_a_set_without_a_validating_part_stays_one_and_a_share_makes_it(tmp_path):
     layout_files.ultralytics(str(tmp_path / "in"))
     (tmp_path / "in" / "data.yaml").write_text("train: [images/train, images/val]\nnames: [cat, dog]\n")
-    assert convert(str(tmp_path / "in"), str(tmp_path / "one"), "coco").images == {"train": 6}
-    assert convert(str(tmp_path / "in"), str(tmp_path / "two"), "voc", val_share=0.5).images == {"train": 4, "val": 2}
+    assert convert_set(str(tmp_path / "in"), str(tmp_path / "one"), "coco").images == {"train": 6}
+    assert convert_set(str(tmp_path / "in"), str(tmp_path / "two"), "voc", val_share=0.5).images == {"train": 4, "val": 2}
     assert_is_the_set(open_set(str(tmp_path / "two"), None, "val"), ["e", "f"])
 
 
@@ -124,7 +124,7 @@ def test_images_are_linked_or_copied(tmp_path):
     layout_files.voc_beside(str(tmp_path / "in"))
     source = (tmp_path / "in" / "train" / "a.jpg").stat()
     for how, copy in (("linked", False), ("copied", True)):
-        convert(str(tmp_path / "in"), str(tmp_path / how), "coco", copy=copy)
+        convert_set(str(tmp_path / "in"), str(tmp_path / how), "coco", copy=copy)
         target = tmp_path / how / "train" / "a.jpg"
         assert (target.stat().st_ino == source.st_ino) != copy
         assert target.read_bytes() == (tmp_path / "in" / "train" / "a.jpg").read_bytes()
@@ -133,18 +133,19 @@ def test_images_are_linked_or_copied(tmp_path):
 def test_a_folder_that_holds_something_is_refused_and_an_empty_one_is_filled(tmp_path):
     layout_files.voc_beside(str(tmp_path / "in"))
     (tmp_path / "out").mkdir()
-    convert(str(tmp_path / "in"), str(tmp_path / "out"), "coco")
+    convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "coco")
     with pytest.raises(UserError, match="there is something already"):
-        convert(str(tmp_path / "in"), str(tmp_path / "out"), "coco")
+        convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "coco")
 
 
 def test_a_fault_leaves_nothing_behind(tmp_path):
     layout_files.voc_beside(str(tmp_path / "in"))
     (tmp_path / "in" / "train" / "a.xml").write_text("<annotation>")
     with pytest.raises(UserError, match="malformed"):
-        convert(str(tmp_path / "in"), str(tmp_path / "out"), "coco")
+        convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "coco")
     assert os.listdir(tmp_path) == ["in"]
-    assert convert(str(tmp_path / "in"), str(tmp_path / "out"), "coco", on_bad_sample="skip").notes == ("1 faults were left out",)
+    made = convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "coco", on_bad_sample="skip")
+    assert made.notes == ("1 faults were left out",)
 
 
 def test_the_command_ends_with_one_json_object(tmp_path, capsys):

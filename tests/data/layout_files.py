@@ -105,6 +105,18 @@ def voc_one_folder_of_xml(root):
     pairs(root, "images/{}", "annots", ".xml", of_voc)
 
 
+def voc_annotations_of_splits(root):
+    pairs(root, "Images/{}", "Annotations/{}", ".xml", of_voc)
+
+
+def voc_annotations_of_split_images(root):
+    pairs(root, "images/{}", "Annotations", ".xml", of_voc)
+
+
+def voc_in_folders_of_splits(root):
+    pairs(root, "{}/JPEGImages", "{}/Annotations", ".xml", of_voc)
+
+
 def roboflow_coco(root):
     for part, folder in (("train", "train"), ("val", "valid")):
         put(os.path.join(root, folder, "_annotations.coco.json"), of_coco(names_of(part)))
@@ -122,6 +134,10 @@ def coco_standard(root):
 def ultralytics(root):
     pairs(root, "images/{}", "labels/{}", ".txt", of_yolo)
     put(os.path.join(root, "data.yaml"), "path: ../elsewhere\ntrain: images/train\nval: images/val\nnames:\n  0: cat\n  1: dog\n")
+
+
+def yolo_unpacked(root):
+    ultralytics(os.path.join(root, "inner"))
 
 
 def yolo_segments(root):
@@ -172,9 +188,11 @@ def labelme_annotations(root):
     pairs(root, "images/{}", "annotations/{}", ".json", of_labelme)
 
 
-LAYOUTS = {"voc": (voc_standard, voc_siblings_with_sets, voc_beside, voc_of_splits, voc_split_inside, voc_one_folder_of_xml),
+LAYOUTS = {"voc": (voc_standard, voc_siblings_with_sets, voc_beside, voc_of_splits, voc_split_inside, voc_one_folder_of_xml,
+                   voc_annotations_of_splits, voc_annotations_of_split_images, voc_in_folders_of_splits),
            "coco": (coco_standard, roboflow_coco),
-           "yolo": (ultralytics, yolo_segments, roboflow_yolo, yolo_lists, yolo_absolute, cvat_darknet, labelimg_yolo),
+           "yolo": (ultralytics, yolo_unpacked, yolo_segments, roboflow_yolo, yolo_lists, yolo_absolute, cvat_darknet,
+                    labelimg_yolo),
            "labelme": (labelme_beside, labelme_apart, labelme_annotations)}
 
 
