@@ -25,7 +25,8 @@ _NO_LABELS = NAME_FILES + ("train.txt", "val.txt", "valid.txt", "test.txt")
 
 class Config(NamedTuple):
     """What names the classes and the parts. path: the file that does; images: {part: its folders, lists and images}; all:
-    folders of a set without parts; values: numbers of a line of a pose, None where lines are boxes or outlines."""
+    folders of a set without parts; values: numbers of a line of a pose, None where lines are boxes or outlines; deep: whether
+    folders are meant with those below them."""
 
     path: str
     root: str
@@ -33,6 +34,7 @@ class Config(NamedTuple):
     images: dict
     all: tuple = ()
     values: int | None = None
+    deep: bool = True
 
 
 def load_yolo(layout: Layout, role: str, classes: Any = None, on_bad_sample: str = "error", split: str | None = None,
@@ -73,7 +75,7 @@ def read_config(layout: Layout, classes: Any = None) -> Config:
             raise UserError("nothing names the classes of its labels", layout.folder,
                             "add classes.txt, one name a line, or give --classes in the order of their ids")
         names = _listed(layout.file) if layout.file else tuple(classes)
-        return Config(layout.file or layout.folder, layout.folder, names, images, folders)
+        return Config(layout.file or layout.folder, layout.folder, names, images, folders, deep=False)
     return _darknet(layout.file) if layout.file.endswith(".data") else _ultralytics(layout.file)
 
 
@@ -94,10 +96,24 @@ def _ultralytics(path):
         raise UserError(f"path is {base!r}, not text", path, _REMEDY)
     base = os.path.join(folder, os.path.expanduser(base))
     base = base if os.path.isdir(base) else folder  # where its author had it
-    images = {part: [_find(value, (base, folder), path) for value in _values(content[key], key, path)]
-              for part, keys in _PARTS.items() for key in [next((key for key in keys if content.get(key)), None)] if key}
+    images = _parts_in(content, (base, folder), path)
     shape = content.get("kpt_shape")
     return Config(path, folder, names, images, (), _pose_values(shape, path) if shape else None)
+
+
+def _parts_in(content, bases, path):
+    """{part: paths of its folders, lists and images}."""
+    images = {}
+    for part, keys in _PARTS.items():
+        key = next((key for key in keys if content.get(key)), None)
+        if key is None:
+            continue
+        try:
+            images[part] = [_find(value, bases, path) for value in _values(content[key], key, path)]
+        except UserError:
+            if part != "test" or "val" not in images:  # Roboflow names one that it has not written
+                raise
+    return images
 
 
 def _pose_values(shape, path):
@@ -184,7 +200,7 @@ def _images(config, role, split, whole, faults):
     """(paths of the images of a part, function from one to its label's path)."""
     chosen = _chosen(config, role, split)
     if chosen is None:
-        found = [path for folder in config.all for path in _of_folder(folder, faults)]
+        found = [path for folder in config.all for path in _of_folder(folder, config.deep, faults)]
         return (found if whole else fifth(found, role, config.root)), label_path
     found = [path for place in chosen for path in _of_place(place, config, faults)]
     return list(dict.fromkeys(found)), label_path
@@ -212,7 +228,7 @@ def _chosen(config, role, split):
 
 def _of_place(place, config, faults):
     if os.path.isdir(place):
-        return _of_folder(place, faults)
+        return _of_folder(place, config.deep, faults)
     if os.path.splitext(place)[1].lower() in ENDINGS:
         return [place]
     try:
@@ -230,14 +246,10 @@ def _of_place(place, config, faults):
     return found
 
 
-def _of_folder(folder, faults):
-    """Paths of the images below a folder, in order; labels without an image are faults."""
-    found, labels = [], []
-    other = labels_folder(folder)
-    for path in _files(folder):
-        if os.path.splitext(path)[1].lower() in ENDINGS:
-            found.append(path)
-    labels = [path for path in _files(other) if path.endswith(".txt")]
+def _of_folder(folder, deep, faults):
+    """Paths of the images in a folder, or also below it, in order; labels without an image are faults."""
+    found = [path for path in _files(folder, deep) if os.path.splitext(path)[1].lower() in ENDINGS]
+    labels = [path for path in _files(labels_folder(folder), deep) if path.endswith(".txt")]
     known = {label_path(path) for path in found}
     for path in labels:
         name = os.path.basename(path)
@@ -247,10 +259,10 @@ def _of_folder(folder, faults):
     return found
 
 
-def _files(folder):
+def _files(folder, deep):
     found = []
     for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if deep and not name.startswith("."))
         found += [os.path.join(place, name) for name in names if not name.startswith(".")]
     return sorted(found)
 

@@ -12,6 +12,10 @@ from gluon_bof.data.loader import TrainingImages
 from gluon_bof.data.sampler import SampleSpec
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
+from gluon_bof.evaluation.validation import validation_set
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.runs.folder import Run
+from gluon_bof.training.pipeline import open_sets
 from tests.data import layout_files
 from tests.data.layout_files import CLASSES, IMAGES, LAYOUTS, names_of
 from tests.tiny_sets import BCCD
@@ -175,3 +179,19 @@ def test_photographs_of_cards_as_their_author_left_them():
     assert len(train) == 296 and len(val) == 67
     assert sum(len(record.boxes) for found in (train, val) for record in found.records) == 670
     assert train.classes == val.classes == ("ace", "jack", "king", "nine", "queen", "ten")
+
+
+def test_training_and_evaluation_are_told_the_layout_and_the_share(tmp_path):
+    for write in ("labelimg_in_one_folder", "cvat_coco"):
+        getattr(layout_files, write)(str(tmp_path / "set"))
+    options = Yolo3Options(dataset=str(tmp_path / "set"), layout="yolo", val_share=0.5)
+    options.check()
+    os.mkdir(tmp_path / "run")
+    run = Run(str(tmp_path / "run"))
+    training, validation = open_sets(options, run)
+    run.close()
+    assert_is_the_set(validation, SHARE)
+    assert_is_the_set(validation_set(options), SHARE)
+    assert stems(training) == list("abcd")
+    with pytest.raises(UserError, match="--layout coco or --layout yolo"):
+        validation_set(Yolo3Options(dataset=str(tmp_path / "set")))
