@@ -147,7 +147,8 @@ def yolo_segments(root):
 
 def roboflow_yolo(root):
     pairs(root, "{}/images", "{}/labels", ".txt", of_yolo, "valid")
-    put(os.path.join(root, "data.yaml"), "train: ../train/images\nval: ../valid/images\ntest: ../test/images\n\nnc: 2\nnames: ['cat', 'dog']\n")
+    put(os.path.join(root, "data.yaml"), "train: ../train/images\nval: ../valid/images\ntest: ../test/images\n\nnc: 2\n"
+        "names: ['cat', 'dog']\n")
     put(os.path.join(root, "README.roboflow.txt"), "exported")
 
 
