@@ -28,8 +28,8 @@ def open_set(dataset, root, role, classes=None, on_bad_sample="error", split=Non
     or a YAML file of YOLO's. root: folder of a named set; None: GluonCV's place for it. role: "train" or "val"; classes,
     on_bad_sample, split and unannotated as in `load_voc` and `load_coco`. skip_empty: leave out images without a box to train on.
     layout: one of `layouts.LAYOUTS` where a folder may have two. val_share: in (0, 1), the share of the images that validate
-    where the set has no part to validate on, chosen by a hash of their bytes; 0: as the layout does without. Raises UserError for an
-    unknown or missing set, and as the readers do."""
+    where the set has no part to validate on, chosen by a hash of their bytes; 0: as the layout does without. Raises UserError for
+    an unknown or missing set, and as the readers do."""
     if not 0 <= val_share < 1:
         raise UserError(f"--val-share {val_share:g} is outside [0, 1)", remedy="0.2 is usual")
     if dataset in DRAWN:
