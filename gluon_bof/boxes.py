@@ -37,7 +37,7 @@ class Record:
     crowd: np.ndarray
     orientation: int = 1  # what the stored image is turned by: EXIF's values, 1 is not at all; see data.images
 
-    def truth(self):
+    def truth(self) -> np.ndarray:
         """Ground truth to train on, (M, 6) float32 with mix weight 1; crowds are left out."""
         keep = ~self.crowd
         rows = np.ones((int(keep.sum()), TRUTH_COLUMNS), np.float32)
@@ -88,11 +88,11 @@ class DetectionSet:
         return len(self.records)
 
     @property
-    def turned(self):
+    def turned(self) -> int:
         """Number of images that are turned because their EXIF tag says so."""
         return sum(record.orientation != 1 for record in self.records)
 
-    def notes(self):
+    def notes(self) -> list[str]:
         """What is to know of the set, as sentences."""
         notes = [str(self.origin)] if self.origin else []
         if self.turned:
@@ -126,12 +126,12 @@ class Detections(NamedTuple):
     scores: np.ndarray
 
 
-def area(boxes):
+def area(boxes: np.ndarray) -> np.ndarray:
     """(M,) areas of (M, 4) corner boxes in square pixels."""
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def iou(a, b):
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(A, B) intersection over union, in [0, 1], of (A, 4) and (B, 4) corner boxes."""
     # column by column: a third of the time of arrays of corners
     width = np.minimum(a[:, 2, None], b[:, 2]) - np.maximum(a[:, 0, None], b[:, 0])
@@ -140,7 +140,7 @@ def iou(a, b):
     return shared / np.maximum(area(a)[:, None] + area(b)[None] - shared, 1e-12)
 
 
-def crop(truth, left, top, width, height):
+def crop(truth: np.ndarray, left: float, top: float, width: float, height: float) -> np.ndarray:
     """Boxes cut to a window and moved to its corner; rows whose centre falls outside it, or without area, go.
 
     truth: (M, 4 or more), the further columns ride along. Returns (K, same columns), K <= M."""
@@ -153,7 +153,7 @@ def crop(truth, left, top, width, height):
     return cut[inside & (cut[:, :2] < cut[:, 2:4]).all(axis=1)]
 
 
-def translate(truth, right, down):
+def translate(truth: np.ndarray, right: float, down: float) -> np.ndarray:
     """Boxes moved by so many pixels."""
     moved = truth.copy()
     moved[:, 0:4:2] += right
@@ -161,7 +161,7 @@ def translate(truth, right, down):
     return moved
 
 
-def resize(truth, scale_x, scale_y):
+def resize(truth: np.ndarray, scale_x: float, scale_y: float) -> np.ndarray:
     """Boxes scaled along x and y."""
     scaled = truth.copy()
     scaled[:, 0:4:2] *= scale_x
@@ -169,7 +169,7 @@ def resize(truth, scale_x, scale_y):
     return scaled
 
 
-def flip(truth, width):
+def flip(truth: np.ndarray, width: float) -> np.ndarray:
     """Boxes mirrored left to right in an image of that width."""
     mirrored = truth.copy()
     mirrored[:, 0] = width - truth[:, 2]

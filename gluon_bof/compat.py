@@ -13,13 +13,13 @@ GPU_BUILD = "mxnet-cu112"
 DRIVER = "libcuda.so.1"
 
 
-def check_versions():
+def check_versions() -> None:
     """Raise ImportError where MXNet 1.9.1 cannot work: Python outside 3.8–3.12, or NumPy 2. Imports neither."""
     check_python(sys.version_info[:2])
     check_numpy(installed_version("numpy"))
 
 
-def check_python(version):
+def check_python(version: "tuple[int, int]") -> None:
     """version: (major, minor). Raises ImportError, in one line, where it is not supported."""
     oldest, newest = PYTHON_VERSIONS
     if not oldest <= tuple(version) <= newest:
@@ -28,19 +28,19 @@ def check_python(version):
                           .format(*oldest, *newest, *version))
 
 
-def check_numpy(version):
+def check_numpy(version: "str | None") -> None:
     """version: NumPy's version as text, or None if it is not installed. Raises ImportError, in one line, for NumPy 2."""
     if version and int(version.split(".")[0]) >= 2:
         raise ImportError("gluon_bof runs on NumPy 1, which MXNet 1.9.1 needs, and NumPy {} is installed; "
                           "fix it with: {} -m pip install {}".format(version, sys.executable, numpy_pin()))
 
 
-def numpy_pin(python=sys.version_info[:2]):
+def numpy_pin(python: "tuple[int, int]" = sys.version_info[:2]) -> str:
     """The NumPy that goes with a Python, as pip takes it."""
     return "numpy==1.26.4" if python >= (3, 12) else "numpy==1.23.5"
 
 
-def installed_version(distribution):
+def installed_version(distribution: str) -> "str | None":
     """Version of an installed distribution as text, or None; the package itself is not imported."""
     from importlib import metadata  # here, because Python 3.7 has no such module and must get its message
 
@@ -50,7 +50,7 @@ def installed_version(distribution):
         return None
 
 
-def prepare_mxnet():
+def prepare_mxnet() -> None:
     """Make `import mxnet` possible. Raises UserError where the GPU's build has no driver, or MXNet is missing."""
     restore_numpy_aliases()
     require_mxnet()
@@ -59,7 +59,7 @@ def prepare_mxnet():
         require_driver()
 
 
-def restore_numpy_aliases():
+def restore_numpy_aliases() -> None:
     """Give NumPy 1.24 and newer the names back that it dropped; older ones have them."""
     import warnings
 
@@ -72,7 +72,7 @@ def restore_numpy_aliases():
         setattr(np, kind.__name__, kind)
 
 
-def require_mxnet():
+def require_mxnet() -> None:
     """Raise UserError where MXNet, or the distutils that it imports, is missing."""
     from importlib.util import find_spec
 
@@ -84,7 +84,7 @@ def require_mxnet():
                             remedy=f"run make test, which installs it, or: pip install '{package}'")
 
 
-def require_driver():
+def require_driver() -> None:
     """Raise UserError where NVIDIA's driver, without which the GPU's build cannot even be imported, is missing."""
     import ctypes
 
@@ -97,7 +97,7 @@ def require_driver():
                         remedy=f"install the driver, or: pip uninstall {GPU_BUILD} && pip install mxnet==1.9.1") from None
 
 
-def cuda_library_folders():
+def cuda_library_folders() -> list:
     """Folders that may hold CUDA's libraries: those of the nvidia-*-cu11 packages, then conda's."""
     from importlib.util import find_spec
     from pathlib import Path
@@ -107,7 +107,7 @@ def cuda_library_folders():
     return [folder for root in roots for folder in sorted(Path(root).glob("*/lib"))] + [Path(sys.prefix, "lib")]
 
 
-def load_cuda_libraries(folders):
+def load_cuda_libraries(folders: list) -> None:
     """Load CUDA_LIBRARIES, in their order, for the whole process; those in no folder are left to the system's linker."""
     import ctypes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+from typing import Iterable, Sequence
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError
@@ -13,7 +14,7 @@ M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 LARGE = 1 << 20  # bytes
 
 
-def contexts(gpus):
+def contexts(gpus: str | None) -> list[mx.Context]:
     """The devices of "0,1" (those GPUs), "" (the CPU) or None (all GPUs that are there, else the CPU).
 
     Raises UserError for a GPU that is missing, named twice, or too new for MXNet 1.9.1."""
@@ -37,7 +38,7 @@ def contexts(gpus):
     return [mx.gpu(number) for number in wanted]
 
 
-def return_large_arrays():
+def return_large_arrays() -> None:
     """Have the host's memory for each large array go back to the system when the array goes.
 
     By default glibc keeps up to 32 MB a block in its heap, which arrays of changing sizes break into ever more pieces.
@@ -47,7 +48,7 @@ def return_large_arrays():
         mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
-def nvidia_cards():
+def nvidia_cards() -> list[tuple[str, float]]:
     """[(name, compute capability)] of the machine's cards, as nvidia-smi tells; [] where it is not there."""
     if not shutil.which("nvidia-smi"):
         return []
@@ -56,7 +57,7 @@ def nvidia_cards():
     return parse_cards(told.stdout)
 
 
-def parse_cards(text):
+def parse_cards(text: str) -> list[tuple[str, float]]:
     """[(name, capability)] from lines "NVIDIA A100, 8.0"; lines of another form are passed over."""
     cards = []
     for line in text.splitlines():
@@ -68,7 +69,7 @@ def parse_cards(text):
     return cards
 
 
-def refuse_too_new(cards):
+def refuse_too_new(cards: Iterable[tuple[str, float]]) -> None:
     """Raise UserError for a card that MXNet 1.9.1's GPU build has no machine code for."""
     for name, capability in cards:
         if capability > NEWEST_CAPABILITY:
@@ -76,7 +77,7 @@ def refuse_too_new(cards):
                             f"(up to {NEWEST_CAPABILITY})", remedy="use an older card, or the CPU: --gpus ''")
 
 
-def split(array, devices):
+def split(array: mx.nd.NDArray, devices: Sequence[mx.Context]) -> list[mx.nd.NDArray]:
     """The batch cut into as many parts as there are devices, each on its own."""
     if len(devices) == 1:
         return [array.as_in_context(devices[0])]

@@ -8,7 +8,7 @@ from typing import Any, Iterable
 from gluon_bof.errors import UserError
 
 
-def write_atomically(path: Any, data: bytes | Iterable[bytes]) -> None:
+def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview]) -> None:
     """Write bytes, or an iterable of them, to a file that appears at once and whole: a reader sees the old one or the new one.
 
     Raises UserError where it cannot be written; what was there before stays."""

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ class Purpose(IntEnum):
     REPEATS = 8
 
 
-def generator(purpose, seed, *place):
+def generator(purpose: Purpose, seed: int, *place: int) -> np.random.Generator:
     """numpy Generator over Philox, keyed by (seed, purpose) and started at `place` (at most three numbers).
 
     The lowest word of the counter is left to the generator, so streams of neighbouring places never meet."""
@@ -28,6 +29,6 @@ def generator(purpose, seed, *place):
     return np.random.Generator(np.random.Philox(counter=counter, key=np.array((seed, purpose), np.uint64)))
 
 
-def augmentation_rng(spec):
+def augmentation_rng(spec: Any) -> np.random.Generator:
     """The generator from which a worker augments the sample of this spec."""
     return generator(Purpose.AUGMENT, *spec.key)

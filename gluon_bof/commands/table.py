@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import threading
-from typing import Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.files import write_atomically
@@ -24,6 +24,9 @@ from gluon_bof.paper.tables import (
     to_csv,
     to_markdown,
 )
+
+if TYPE_CHECKING:
+    from gluon_bof.paper.tables import Job
 
 EPILOG = """Flags after -- go to every training: table 2 --scale small -- --epochs 4. Flags after a second -- go to the
 pre-training of backbones (Tables 5 and 6). What was trained is not trained again, and what was cut off goes on."""
@@ -49,7 +52,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def read_request(argv):
+def read_request(argv: Sequence[str]) -> tuple[Request, Any]:
     """(Request, the other arguments)."""
     words, *after = _parts(argv)
     given = build_parser().parse_args(words)
@@ -116,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def commands_of(request, planned):
+def commands_of(request: Request, planned: Sequence[Job]) -> list[tuple[list[str], dict[str, str]]]:
     """Every command of the rows that were asked for, (words, environment), each once; pre-training comes first."""
     wanted = [job for job in planned if job.row.key in request.rows]
     found = [(job.pretraining.command(), job.environment) for job in wanted if job.pretraining]
@@ -125,13 +128,13 @@ def commands_of(request, planned):
     return [item for place, item in enumerate(found) if item not in found[:place]]
 
 
-def ends(request, planned):
+def ends(request: Request, planned: Sequence[Job]) -> tuple[Job, Job]:
     """The jobs of the table's first and last row, with the first seed."""
     of_seed = [job for job in planned if job.seed == request.seeds[0]]
     return of_seed[0], of_seed[-1]
 
 
-def cost_text(request, planned):
+def cost_text(request: Request, planned: Sequence[Job]) -> str:
     """What an earlier or this --cost found, as a section of the page; "" where there is none."""
     found = ends(request, planned)[1].run.read_result("cost")
     if not found:

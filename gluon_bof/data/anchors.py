@@ -3,12 +3,15 @@ from __future__ import annotations
 
 import json
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
+
+if TYPE_CHECKING:
+    from gluon_bof.boxes import Record
 
 # width, height in pixels, in rows of three: for the stride of 8, of 16 and of 32. YOLOv3's own, fitted to COCO at 416
 DEFAULT = ((10, 13, 16, 30, 33, 23), (30, 61, 62, 45, 59, 119), (116, 90, 156, 198, 373, 326))
@@ -31,7 +34,7 @@ class Quality(NamedTuple):
     mean_iou_of: np.ndarray
 
 
-def box_sizes(records, data_shape):
+def box_sizes(records: Iterable[Record], data_shape: int) -> np.ndarray:
     """(N, 2) float64 widths and heights of the records' boxes (crowds left out), in pixels of images resized to
     data_shape x data_shape, each side by its own ratio, as training and validation resize them."""
     sizes = [(record.boxes[:, 2:] - record.boxes[:, :2])[~record.crowd] * (data_shape / record.width, data_shape / record.height)
@@ -39,18 +42,18 @@ def box_sizes(records, data_shape):
     return np.concatenate(sizes).astype(np.float64) if sizes else np.zeros((0, 2))
 
 
-def size_iou(sizes, anchors):
+def size_iou(sizes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     """(N, A) IoU, in (0, 1], of (N, 2) and (A, 2) widths and heights with a common centre."""
     shared = np.minimum(sizes[:, None, 0], anchors[None, :, 0]) * np.minimum(sizes[:, None, 1], anchors[None, :, 1])
     return shared / (sizes.prod(axis=1)[:, None] + anchors.prod(axis=1)[None] - shared)
 
 
-def mean_best_iou(sizes, anchors):
+def mean_best_iou(sizes: np.ndarray, anchors: np.ndarray) -> float:
     """Mean over the boxes of the IoU with the best anchor: what fitting raises."""
     return float(size_iou(sizes, anchors).max(axis=1).mean())
 
 
-def quality(sizes, anchors):
+def quality(sizes: np.ndarray, anchors: np.ndarray) -> Quality:
     """Quality of (A, 2) anchors for (N, 2) sizes."""
     overlaps = size_iou(sizes, anchors)
     best, nearest = overlaps.max(axis=1), overlaps.argmax(axis=1)
@@ -60,7 +63,7 @@ def quality(sizes, anchors):
     return Quality(float(best.mean()), float((best > 0.5).mean()), counts / len(sizes), mean_iou_of)
 
 
-def fit_anchors(sizes, starts=10, seed=233, first=None):
+def fit_anchors(sizes: np.ndarray, starts: int = 10, seed: int = 233, first: np.ndarray | None = None) -> np.ndarray:
     """(9, 2) anchors for (N, 2) sizes, in hundredths of a pixel, sorted by area: the best of several k-means in which a box
     belongs to the anchor of the highest IoU, and anchors move to the mean or to the median of their boxes.
 
@@ -110,19 +113,19 @@ def _refine(sizes, anchors, centre):
     return best
 
 
-def default_anchors():
+def default_anchors() -> np.ndarray:
     """(9, 2) YOLOv3's own anchors in pixels."""
     return np.array(DEFAULT, np.float64).reshape(COUNT, 2)
 
 
-def write_anchors(path, anchors, data_shape, **more):
+def write_anchors(path: str, anchors: np.ndarray | Sequence[Sequence[float]], data_shape: int, **more: Any) -> None:
     """Write nine (width, height) pairs, in pixels of data_shape x data_shape images, as JSON that `read_anchors` reads."""
     pairs = ",\n".join(f"  {json.dumps(pair)}" for pair in np.asarray(anchors).tolist())
     rest = json.dumps({"data_shape": data_shape, **more}, indent=1, ensure_ascii=False)
     write_atomically(path, f'{{\n "anchors": [\n{pairs}\n ],{rest[1:]}\n'.encode(errors="backslashreplace"))
 
 
-def read_anchors(path):
+def read_anchors(path: str) -> list[list[float]]:
     """[[w, h, w, h, w, h]] * 3 of an anchors file, as networks take them: for the strides of 8, 16 and 32, smallest first.
 
     The file is what `write_anchors` writes, or a bare JSON list of nine pairs. Raises UserError, naming what is wrong:

@@ -10,11 +10,12 @@ import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Iterable
 
 import numpy as np
 from tqdm import tqdm
 
-from gluon_bof.boxes import Fault, area
+from gluon_bof.boxes import DetectionSet, Fault, area
 from gluon_bof.data.balance import advice, image_shares
 from gluon_bof.data.faults import require_boxes
 from gluon_bof.data.images import read_image
@@ -55,12 +56,13 @@ class Report:
     faults: list = field(default_factory=list)
 
     @property
-    def boxes(self):
+    def boxes(self) -> int:
         """Number of boxes."""
         return sum(self.boxes_per_class.values())
 
 
-def check_set(dataset, root=None, classes=None, split=None, layout="auto", val_share=0.0, progress=True):
+def check_set(dataset: str, root: str | None = None, classes: Iterable[str] | None = None, split: str | None = None,
+              layout: str = "auto", val_share: float = 0.0, progress: bool = True) -> Report:
     """Read a set (as `open_set` names it) and decode all of its images -> Report.
 
     split: name of the split to read; default: the training and the validation part. A part that cannot be read is a
@@ -86,7 +88,8 @@ def check_set(dataset, root=None, classes=None, split=None, layout="auto", val_s
     return report
 
 
-def open_parts(dataset, root=None, classes=None, split=None, layout="auto", val_share=0.0):
+def open_parts(dataset: str, root: str | None = None, classes: Iterable[str] | None = None, split: str | None = None,
+               layout: str = "auto", val_share: float = 0.0) -> tuple[dict[str, DetectionSet], list[UserError]]:
     """({part: DetectionSet}, [UserError of a part that cannot be read]), faulty samples listed. Raises UserError if there is no
     part at all."""
     sets, errors = {}, []
@@ -121,7 +124,7 @@ def _compare_parts(report, sets, paths_of):
         report.in_both_parts += [(trains[0], path) for path in validates if trains]
 
 
-def format_report(report):
+def format_report(report: Report) -> str:
     """The report as text for people."""
     counts = report.boxes_per_image
     total = max(report.boxes, 1)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 import cv2
 import numpy as np
@@ -60,7 +60,7 @@ class ClassificationSet:
         return len(self.samples)
 
 
-def open_classes(dataset, root=None):
+def open_classes(dataset: str, root: str | None = None) -> tuple[ClassificationSet, ClassificationSet]:
     """(training, validation) ClassificationSet.
 
     dataset: "shapes", "shapes-backbone", "vocmini", "imagenet" (in `root`, by default GluonCV's place for it), or a folder:
@@ -165,7 +165,7 @@ def _label_at(file, place, path):
     return int(label)
 
 
-def read_record(path, place):
+def read_record(path: str, place: int) -> bytes:
     """The bytes of the image in the record that begins there. Raises UserError where no whole record does."""
     parts = []
     with open(path, "rb") as file:
@@ -187,7 +187,7 @@ def read_record(path, place):
 
 # ---- what a worker makes -------------------------------------------------------------------------------------------
 
-def read_sample(sample):
+def read_sample(sample: Sample) -> np.ndarray:
     """The sample's image, (H, W, 3) uint8. Raises UserError as `read_image` does."""
     if sample.place >= 0:
         try:
@@ -232,14 +232,14 @@ class ClassImages:
         return np.ascontiguousarray(render(image, view))
 
 
-def centre_view(shape, size):
+def centre_view(shape: Sequence[int], size: int) -> View:
     """The middle of an image of this shape (H, W, …): a square of 7/8 of its short side."""
     side = max(1, round(CENTRE_SHARE * min(shape[:2])))
     window = ((shape[1] - side) // 2, (shape[0] - side) // 2, side, side)
     return View((0, 0), window, (size, size), best_interpolation((side, side), (size, size)), False, None)
 
 
-def draw_view(rng, image, size, least_area):
+def draw_view(rng: np.random.Generator, image: np.ndarray, size: int, least_area: float) -> View:
     """A random part of at least that share of the area, at most 4 : 3, flipped half the time, with jittered colours."""
     height, width = image.shape[:2]
     share = rng.uniform(least_area, 1, TRIALS)
@@ -256,7 +256,7 @@ def draw_view(rng, image, size, least_area):
     return View((0, 0), window, (size, size), best_interpolation(window[2:], (size, size)), bool(flip), colour)
 
 
-def draw_colour(rng, image):
+def draw_colour(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """A (3, 4) affine map of RGB in [0, 255]: brightness, contrast and saturation in a random order, then lighting."""
     brightness, contrast, saturation = rng.uniform(1 - JITTER, 1 + JITTER, 3)
     order = rng.permutation(3)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import NamedTuple
+from typing import Any, Iterable, Mapping, NamedTuple
 
 import numpy as np
 
@@ -38,7 +38,8 @@ _ROLE_WORDS = {"train": ("train", "training", "trainset"), "val": ("val", "valid
 _category_ids = {}  # JSON file -> {class name: category id}, of the sets that were loaded
 
 
-def load_coco(root_or_json, role, classes=None, on_bad_sample="error", split=None, name="coco", skip_empty=False):
+def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None, on_bad_sample: str = "error",
+              split: str | None = None, name: str = "coco", skip_empty: bool = False) -> DetectionSet:
     """Read one part of a COCO-layout set -> DetectionSet, in the order of the image ids.
 
     root_or_json: the set's folder, or the JSON itself. role: "train" or "val". split: the JSON's name, with or
@@ -75,12 +76,12 @@ def load_coco(root_or_json, role, classes=None, on_bad_sample="error", split=Non
     return DetectionSet(name, names, records, faults.faults, path, faults.remarks)
 
 
-def without_empty(records):
+def without_empty(records: Iterable[Record]) -> list[Record]:
     """The records that have a box to train on."""
     return [record for record in records if (~record.crowd).any()]
 
 
-def category_ids(detection_set):
+def category_ids(detection_set: DetectionSet) -> list[int | str]:
     """The JSON's category ids, [id of class 0, id of class 1, ...], for COCO's evaluation; free ones for absent classes."""
     path = detection_set.annotation_file
     if path not in _category_ids:
@@ -90,19 +91,19 @@ def category_ids(detection_set):
     return [known.get(name, free + number) for number, name in enumerate(detection_set.classes)]
 
 
-def is_coco(root, *splits):
+def is_coco(root: str, *splits: str) -> bool:
     """Whether a folder has COCO's layout: JSON of a role's or of these splits' names, or any in annotations/."""
     root = os.path.expanduser(root)
     return any(_candidates(root, role) for role in ("train", "val")) or bool(_json_files(os.path.join(root, "annotations"))) \
         or any(_named(root, split) for split in splits)
 
 
-def coco_roles(root):
+def coco_roles(root: str) -> tuple[str, ...]:
     """Which of train, val and test a folder of COCO's layout has a JSON for."""
     return tuple(role for role in ("train", "val", "test") if _role_json(root, role))
 
 
-def coco_splits(root):
+def coco_splits(root: str) -> tuple[str, ...]:
     """The names of all JSON files of a folder, as `split` takes them: the file's, or its folder's where several have it."""
     paths = all_json(root)
     stems = [_stem(path) for path in paths]
@@ -169,7 +170,7 @@ def _candidates(root, role):
     return []
 
 
-def roles_of_words(name):
+def roles_of_words(name: str) -> set[str]:
     """The roles that are whole words of a name: none in "latest" and "oval", both in "trainval"."""
     words = re.findall("[a-z]+", name)
     roles = {role for role, meant in _ROLE_WORDS.items() if any(word in meant for word in words)}
@@ -187,7 +188,7 @@ def _named(root, split):
             or _stem(path) == f"instances_{split}"]
 
 
-def all_json(root):
+def all_json(root: str) -> list[str]:
     """The JSON files of a folder and of those directly in it, but for those of COCO's other tasks."""
     return [path for folder in [root] + _folders(root) for path in _json_files(folder)]
 
@@ -234,7 +235,7 @@ def _read_json(path):
     return content
 
 
-def load_json(path):
+def load_json(path: str) -> Any:
     """What a JSON file holds, in UTF-8, UTF-16 or UTF-32, with or without a byte order mark. Raises OSError, ValueError and
     RecursionError."""
     with open(path, "rb") as file:
@@ -260,7 +261,7 @@ def _categories(entries, path):
     return {name: category_id for category_id, name in sorted(pairs, key=lambda pair: _id_order(pair[0]))}
 
 
-def as_id(value):
+def as_id(value: Any) -> int | str | None:
     """An id of the JSON, a whole number or text; 1.0 is 1. None for anything else."""
     if type(value) in (int, str):  # not bool
         return value
@@ -478,7 +479,7 @@ def _who(entry, number):
     return f"annotation {entry['id']!r}" if as_id(entry.get("id")) is not None else f"annotation number {number + 1}"
 
 
-def read_box(entry):
+def read_box(entry: Mapping[str, Any]) -> tuple[tuple[float, float, float, float], bool]:
     """(corners, crowd) of an annotation. Raises ValueError saying what is wrong."""
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
@@ -494,7 +495,7 @@ def read_box(entry):
     return (x, y, x + width, y + height), read_flag(entry, "iscrowd")
 
 
-def read_area(entry):
+def read_area(entry: Mapping[str, Any]) -> float:
     """The stated area of an outline, in square pixels; that of the box where it cannot be right. The box has to be sound."""
     try:
         area = finite_number(entry.get("area"))
@@ -503,7 +504,7 @@ def read_area(entry):
     return area if area > 0 else float(entry["bbox"][2]) * float(entry["bbox"][3])
 
 
-def read_flag(entry, key):
+def read_flag(entry: Mapping[str, Any], key: str) -> bool:
     """A flag of an annotation: a truth value, a number, or the text of either; False if it lacks. Raises ValueError."""
     value = entry.get(key)
     if value is None or value == "":

@@ -2,9 +2,13 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Iterable, Sequence
 
 from gluon_bof.boxes import Fault
 from gluon_bof.errors import LOGGER, UserError
+
+if TYPE_CHECKING:
+    from gluon_bof.boxes import DetectionSet, Record
 
 SLACK = 1.0  # pixels by which a box may reach over the edge: sets differ in where they count from
 MOST_REMARKS = 10  # that a log repeats
@@ -24,45 +28,45 @@ class FaultPolicy:
         self.faults = []
         self.remarks = []
 
-    def report(self, path, kind, message):
+    def report(self, path: str, kind: str, message: str) -> None:
         """One fault. Raises UserError unless faults are skipped."""
         if not self.skip:
             raise UserError(f"{kind}: {message}", path, REMEDY)
         self.faults.append(Fault(str(path), kind, message))
 
-    def remark(self, path, kind, message):
+    def remark(self, path: str, kind: str, message: str) -> None:
         """Something that is told and stops nobody."""
         self.remarks.append(Fault(str(path), kind, message))
 
 
-def report_wrong_size(faults, path, image_path, size_error):
+def report_wrong_size(faults: FaultPolicy, path: str, image_path: str, size_error: object) -> None:
     """An image that is not of the size that `path` states, in the same words everywhere."""
     faults.report(path, "wrong size", f"{size_error}: {image_path}")
 
 
-def larger_frame(size, stated):
+def larger_frame(size: Sequence[float], stated: Sequence[float]) -> tuple[float, float]:
     """(width, height) that boxes fit into, if one of the two sizes is right."""
     return tuple(map(max, size, stated))
 
 
-def is_normalised(box, width, height):
+def is_normalised(box: Sequence[float], width: float, height: float) -> bool:
     """Whether corners (from 0, or from 1) lie in 0..1, where no box in pixels lies but in the tiniest image."""
     return max(width, height) > TINY and 0 <= min(box) and max(box) <= 1 and box[0] < box[2] and box[1] < box[3]
 
 
-def report_normalised(faults, path, count, total, where):
+def report_normalised(faults: FaultPolicy, path: str, count: int, total: int, where: str) -> None:
     """The boxes of one image that lie in 0..1."""
     faults.report(path, "normalised", f"{count} of {total} boxes{where} lie in 0..1: they are to be in pixels")
 
 
-def remark_repeated_boxes(faults, path, boxes, where=""):
+def remark_repeated_boxes(faults: FaultPolicy, path: str, boxes: Sequence[tuple], where: str = "") -> None:
     """boxes: [(corners, class, …)] of one image; the same one twice is told once an image."""
     repeated = len(boxes) - len(set(boxes))
     if repeated:
         faults.remark(path, "duplicate box", f"{repeated} of {len(boxes)} boxes{where} are there already")
 
 
-def remark_repeated_files(faults, path, named):
+def remark_repeated_files(faults: FaultPolicy, path: str, named: Iterable[tuple[object, str]]) -> None:
     """named: [(name of an entry, path of its image)]; a file that several have is told once."""
     entries = {}
     for name, image_path in named:
@@ -73,7 +77,7 @@ def remark_repeated_files(faults, path, named):
                           f"{', '.join(map(str, names[:4]))}{', ...' if len(names) > 4 else ''}")
 
 
-def log_faults(found, others=()):
+def log_faults(found: DetectionSet, others: Iterable[DetectionSet] = ()) -> None:
     """What was left out of a DetectionSet, what else was found in it (the first of it; `check` lists all), and what is to know
     that the other sets have not said."""
     said = {note for other in others for note in other.notes() if note == str(other.origin)}
@@ -88,14 +92,15 @@ def log_faults(found, others=()):
             LOGGER.info("%s", note)
 
 
-def require_boxes(records, where):
+def require_boxes(records: Sequence[Record], where: str) -> None:
     """Raise UserError where there is no box to train on."""
     if not any((~record.crowd).any() for record in records):
         raise UserError(f"none of the {len(records)} images to train on has a box to train on (crowds are not)", where,
                         "annotate the set, or choose another split")
 
 
-def fit_box(box, width, height, name):
+def fit_box(box: Sequence[float], width: float, height: float,
+            name: str) -> tuple[tuple[float, float, float, float] | None, tuple[str, str] | None]:
     """(box cut to the image or None, fault (kind, message) or None). box: four floats, corners from 0."""
     left, top, right, bottom = box
     text = f"{name} at {left:g}, {top:g}, {right:g}, {bottom:g}"

@@ -7,7 +7,7 @@ import io
 import re
 import struct
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import IO, NamedTuple, Sequence
 
 MAX_PIXELS = 1 << 27  # 400 MB as RGB; two of them are held where images are mixed
 ORIENTATION = 0x0112  # the tag of EXIF and TIFF
@@ -39,23 +39,23 @@ class Header(NamedTuple):
     turns_itself: bool = False
 
     @property
-    def size(self):
+    def size(self) -> tuple[int, int]:
         """(width, height) as stored."""
         return self.width, self.height
 
     @property
-    def upright_size(self):
+    def upright_size(self) -> tuple[int, int]:
         """(width, height) when turned as `orientation` says."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
-def read_header(path):
+def read_header(path: str) -> Header:
     """Header of an image file. Raises OSError, and ValueError where no header can be read."""
     with open(path, "rb", buffering=0) as file:
         return scan(file)
 
 
-def read_headers(paths):
+def read_headers(paths: Sequence[str]) -> list[Header | Exception]:
     """[Header, or the exception that `read_header` raised] of many files, in their order."""
     chunks = [paths[start:start + CHUNK] for start in range(0, len(paths), CHUNK)]
     if len(chunks) < 2:
@@ -72,7 +72,7 @@ def _header_or_error(path):
         return error
 
 
-def scan(file):
+def scan(file: IO[bytes]) -> Header:
     """Header of an open file, or of bytes in a BytesIO. Raises ValueError."""
     start = file.read(16)
     try:
@@ -241,7 +241,7 @@ def _other(file):
         return None
 
 
-def read_tags(file):
+def read_tags(file: IO[bytes]) -> dict[int, tuple]:
     """{tag: values} of the first directory of a TIFF or BigTIFF, of those tags that are of interest here."""
     file.seek(0)
     start = file.read(16)

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import io
 import math
+from typing import TYPE_CHECKING, Any, Iterable
 
 import cv2
 import numpy as np
 
 from gluon_bof.data.headers import MAX_PIXELS, ORIENTATION, read_header, scan
 from gluon_bof.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from gluon_bof.data.headers import Header
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 AS_STORED = 1
@@ -29,7 +35,7 @@ _IMAGE_REMEDY = "replace the image, or start with --on-bad-sample skip"
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of them
 
 
-def read_image(path, orientation=AS_STORED):
+def read_image(path: str, orientation: int | None = AS_STORED) -> np.ndarray:
     """Decode an image: (H, W, 3) uint8, RGB; grey, CMYK, palette, transparent and 16-bit ones too.
 
     orientation: what to turn it by, EXIF's 1 to 8, as a record says; None: as the file itself says.
@@ -41,12 +47,12 @@ def read_image(path, orientation=AS_STORED):
         raise UserError(str(error), path, _IMAGE_REMEDY) from None
 
 
-def read_upright(path):
+def read_upright(path: str) -> np.ndarray:
     """An image file as people see it: `read_image`, turned as the file's EXIF orientation says."""
     return read_image(path, None)
 
 
-def decode_image(data, orientation=AS_STORED):
+def decode_image(data: bytes, orientation: int | None = AS_STORED) -> np.ndarray:
     """The same of a file's bytes. Raises ValueError saying what is wrong with them."""
     if _is_cut_short(data):
         raise ValueError("the image is cut short")
@@ -76,13 +82,13 @@ def _scanned(data):
         return None
 
 
-def turned(image, orientation):
+def turned(image: np.ndarray, orientation: int) -> np.ndarray:
     """An image (H, W, ...), turned by an EXIF orientation, 1 to 8."""
     turn = TURNS.get(orientation)
     return np.ascontiguousarray(turn(image)) if turn else image
 
 
-def image_header(path):
+def image_header(path: str) -> Header:
     """Header of an image file, pixels not decoded. Raises UserError for a file that cannot be trained on."""
     try:
         return check_header(read_header(path), path)
@@ -90,7 +96,7 @@ def image_header(path):
         return check_header(error, path)
 
 
-def check_header(header, path):
+def check_header(header: Header | Exception, path: str) -> Header:
     """A Header, or the exception that reading it raised -> the Header. Raises UserError."""
     if isinstance(header, FileNotFoundError):
         raise UserError("the image does not exist", path, _IMAGE_REMEDY)
@@ -103,12 +109,12 @@ def check_header(header, path):
     return header
 
 
-def image_size(path):
+def image_size(path: str) -> tuple[int, int]:
     """(width, height) in stored pixels, from the header alone. Raises UserError as `image_header` does."""
     return image_header(path).size
 
 
-def stated_size(width, height):
+def stated_size(width: Any, height: Any) -> tuple[float, float] | None:
     """(width, height) that an annotation states, as numbers or text; None unless both are finite and above 0."""
     try:
         sides = tuple(map(finite_number, (width, height)))
@@ -117,7 +123,7 @@ def stated_size(width, height):
     return tuple(int(side) if side == int(side) else side for side in sides) if min(sides) > 0 else None
 
 
-def settle(header, stated):
+def settle(header: Header, stated: tuple[float, float] | None) -> tuple[int, tuple[int, int]]:
     """(orientation to turn by, (width, height) of the image so turned) by the rule above.
 
     stated: (width, height), or None. Raises ValueError where the stated size is neither the upright nor the stored one."""
@@ -129,7 +135,7 @@ def settle(header, stated):
     raise ValueError("stated {} x {}, is {} x {}".format(*stated, *header.size) + is_turned)
 
 
-def from_pillow(image):
+def from_pillow(image: Image.Image) -> np.ndarray:
     """(H, W, 3) uint8 RGB of one of Pillow's images: the pixels that `read_upright` gives of its file.
 
     Raises UserError for one that is cut short, or whose pixels have no fixed range."""
@@ -225,7 +231,7 @@ def _bmp_is_cut_short(data):
     return not compressed and len(data) < pixels_at + row_bytes * height
 
 
-def finite_number(value):
+def finite_number(value: Any) -> float:
     """A number or its text as a float. Raises ValueError for anything else, and for NaN and infinity."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(f"{value!r} is not a number")
@@ -238,7 +244,7 @@ def finite_number(value):
     return number
 
 
-def unique_names(classes):
+def unique_names(classes: Iterable[str]) -> tuple[str, ...]:
     """Class names as a tuple. Raises UserError if there are none, or one is empty or there twice."""
     names = tuple(classes)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):

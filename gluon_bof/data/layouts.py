@@ -35,7 +35,7 @@ class Part(NamedTuple):
     split: str = ""
 
     @property
-    def role(self):
+    def role(self) -> str:
         """train, val, test, or "" where no folder tells."""
         return role_of(self.split)
 

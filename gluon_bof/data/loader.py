@@ -5,6 +5,7 @@ Workers use numpy and cv2 only, on one thread; all that is random comes from the
 from __future__ import annotations
 
 import gc
+from typing import TYPE_CHECKING, Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -19,6 +20,10 @@ from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import Augmentation, render, transform_boxes
 from gluon_bof.freebies.mixup import blend_images, merge_truths, mixed_shape
 from gluon_bof.rng import augmentation_rng
+
+if TYPE_CHECKING:
+    from gluon_bof.boxes import Record
+    from gluon_bof.data.sampler import BatchSampler
 
 MIN_ROWS = 8
 
@@ -83,7 +88,7 @@ class ValidationImages(gluon.data.Dataset):
         return render(image, self.view(image.shape)), index
 
 
-def pad_truths(truths):
+def pad_truths(truths: Sequence[np.ndarray]) -> np.ndarray:
     """(B, M, 6) float32 from a list of (Mi, 6); rows of -1 fill up. M is a power of two, at least 8, so that few
     different shapes reach the network."""
     most = max([MIN_ROWS] + [len(truth) for truth in truths])
@@ -159,20 +164,21 @@ def _pinned(part):
     return part.as_in_context(mx.Context("cpu_pinned", 0)) if isinstance(part, mx.nd.NDArray) else part
 
 
-def training_loader(dataset, sampler, workers, pin=False, batchify=TrainingBatch):
+def training_loader(dataset: gluon.data.Dataset, sampler: BatchSampler, workers: int, pin: bool = False,
+                    batchify: Callable[[bool], Callable[[list], tuple]] = TrainingBatch) -> Loader:
     """The Loader over a BatchSampler; call `sampler.start(epoch, batch)` before each pass.
 
     batchify(shared) -> a function from samples to (arrays…, names of broken images)."""
     return Loader(dataset, sampler, batchify(workers > 0), workers, pin)
 
 
-def validation_loader(dataset, batch_size, workers):
+def validation_loader(dataset: gluon.data.Dataset, batch_size: int, workers: int) -> Loader:
     """Every image once, in order; the last batch may be smaller."""
     batches = [list(range(first, min(first + batch_size, len(dataset)))) for first in range(0, len(dataset), batch_size)]
     return Loader(dataset, batches, ValidationBatch(workers > 0), workers)
 
 
-def largest_batch(records, images, side, mixed):
+def largest_batch(records: Iterable[Record], images: int, side: int, mixed: bool) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
     """The arrays of a batch as large as one of these records can be, (B, side, side, 3) uint8 and (B, M, 6), of black
     images without boxes."""
     most = sorted(len(record.boxes) for record in records)[-2 if mixed else -1:]

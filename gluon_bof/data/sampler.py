@@ -25,7 +25,7 @@ class SampleSpec(NamedTuple):
 WINDOW = 32  # batches whose images are brought together by aspect ratio, so that each stays near its place
 
 
-def aspect_ratio_buckets(order, keys, batch_size, rng):
+def aspect_ratio_buckets(order: np.ndarray, keys: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.ndarray:
     """The order, some whole batches of items, with items of like keys in the same batches: windows of about WINDOW batches are
     sorted by key, and the batches of each shuffled. keys: of the items in their order."""
     batches = order.reshape(-1, batch_size)
@@ -43,7 +43,7 @@ def _windows(batches):
     return zip(bounds[:-1], bounds[1:])
 
 
-def repeated(order, repeats, length, rng):
+def repeated(order: np.ndarray, repeats: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
     """(length,) the order's images, each floor or ceil of its repeats times and on average exactly so often, shuffled anew.
 
     order: (N,) places in `repeats`; length: of their sum, to the nearest whole number."""
@@ -90,7 +90,7 @@ class BatchSampler:
         self._round = self._grouped = (None, None)
         self.start(0)
 
-    def start(self, epoch, batch=0):
+    def start(self, epoch: int, batch: int = 0) -> BatchSampler:
         """The next iteration yields the batches of this epoch from this batch on."""
         self.epoch, self.first = epoch, batch
         return self
@@ -102,7 +102,7 @@ class BatchSampler:
         for batch in range(self.first, self.batches):
             yield self.draw_batch(self.epoch, batch)
 
-    def draw_batch(self, epoch, batch):
+    def draw_batch(self, epoch: int, batch: int) -> list[SampleSpec]:
         """The specs of one batch, in order."""
         update, part = divmod(batch, self.accumulate)
         iteration = epoch * self.updates + update
@@ -112,7 +112,7 @@ class BatchSampler:
         return [self._draw(epoch, update, position, iteration, size)
                 for position in range(first + rank, first + self.batch_size, ranks)]
 
-    def size_at(self, iteration):
+    def size_at(self, iteration: int) -> int:
         """Training size in pixels of an update's batches, counted from the start of the run."""
         rng = generator(Purpose.SIZE, self.seed, iteration // self.size_interval)
         return int(self.sizes[rng.integers(len(self.sizes))])

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Iterable
 
 from gluon_bof.data.coco import coco_roles, coco_splits, is_coco, load_coco, without_empty
 from gluon_bof.data.faults import FaultPolicy
@@ -14,14 +15,18 @@ from gluon_bof.data.yolo_txt import load_yolo
 from gluon_bof.data.yolo_txt import parts_of as yolo_parts
 from gluon_bof.errors import UserError
 
+if TYPE_CHECKING:
+    from gluon_bof.boxes import DetectionSet
+
 NAMES = ("shapes", "vocmini", "voc", "coco")
 DRAWN = ("shapes", "vocmini")
 DEFAULT_ROOTS = {"voc": os.path.join("~", ".mxnet", "datasets", "voc"),
                  "coco": os.path.join("~", ".mxnet", "datasets", "coco")}
 
 
-def open_set(dataset, root, role, classes=None, on_bad_sample="error", split=None, unannotated="skip", skip_empty=False,
-             layout="auto", val_share=0.0):
+def open_set(dataset: str, root: str | None, role: str, classes: Iterable[str] | None = None, on_bad_sample: str = "error",
+             split: str | None = None, unannotated: str = "skip", skip_empty: bool = False, layout: str = "auto",
+             val_share: float = 0.0) -> DetectionSet:
     """Read one part of a set -> DetectionSet.
 
     dataset: "shapes" or "vocmini" (made here), "voc" or "coco", or a folder, whose layout is then recognised by what lies in it,
@@ -47,7 +52,8 @@ def open_set(dataset, root, role, classes=None, on_bad_sample="error", split=Non
     return found
 
 
-def split_names(dataset, root=None, layout="auto", classes=None):
+def split_names(dataset: str, root: str | None = None, layout: str = "auto",
+                classes: Iterable[str] | None = None) -> tuple[set[str], tuple[str, ...], Layout]:
     """(roles that files or folders make, names of the parts as `split` takes them, the Layout) of a set; none where it has
     none. roles: of train, val and test."""
     place = _place(dataset, root, None, layout)
@@ -104,7 +110,7 @@ def _share(found, role, val_share, folder):
                         f"{'train' if role == 'train' else 'validate'} on", folder, "choose another share")
 
 
-def class_names(text):
+def class_names(text: str) -> tuple[str, ...]:
     """Class names from the value of --classes: comma-separated, or a text file with one name a line.
 
     Raises UserError if there are none, one is there twice, or the file cannot be read."""

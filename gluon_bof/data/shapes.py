@@ -12,6 +12,7 @@ import sys
 import tempfile
 from multiprocessing import Process
 from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Mapping
 
 import cv2
 import numpy as np
@@ -19,6 +20,9 @@ import numpy as np
 from gluon_bof.data.voc import load_voc
 from gluon_bof.data.workers import init_worker
 from gluon_bof.errors import UserError
+
+if TYPE_CHECKING:
+    from gluon_bof.boxes import DetectionSet
 
 CLASSES = ("circle", "cross", "ring", "triangle")
 VERSION = 1  # a new number wherever a pixel changes, so that an old cache is left alone
@@ -40,20 +44,22 @@ TEXTURES = tuple(TYPICAL_TEXTURE.values())
 TYPICAL_SHARE = 0.85
 
 
-def load_shapes(role, root=None):
+def load_shapes(role: str, root: str | None = None) -> DetectionSet:
     """The embedded DetectionSet for "train" or "val", drawn on first use.
 
     root: cache folder; by default $GLUON_BOF_CACHE, else the user's cache. Raises UserError where it cannot be written."""
     return load_voc(ensure_drawn(root), role, classes=CLASSES, name="shapes")
 
 
-def load_backbone_shapes(role, root=None):
+def load_backbone_shapes(role: str, root: str | None = None) -> DetectionSet:
     """The same of a further draw, which shares no image with the embedded set: for pre-training backbones."""
     folder = ensure_drawn(root, BACKBONE_SPLITS, "shapes-backbone", first=len(SPLITS))
     return load_voc(folder, role, classes=CLASSES, name="shapes-backbone")
 
 
-def ensure_drawn(root=None, splits=None, stem="shapes", first=0, draw=None, version=VERSION, heads=None):
+def ensure_drawn(root: str | None = None, splits: Mapping[str, int] | None = None, stem: str = "shapes", first: int = 0,
+                 draw: Callable[[int, int], tuple] | None = None, version: int = VERSION,
+                 heads: Mapping[str, int] | None = None) -> str:
     """Path of the drawn set; draws it if it is not there. Two processes may do so at once: the first to end wins.
 
     splits: {name: images}, of which `first` is the first one's number; draw(split's number, index) -> as `draw_image`;
@@ -82,7 +88,7 @@ def ensure_drawn(root=None, splits=None, stem="shapes", first=0, draw=None, vers
     return str(folder)
 
 
-def cache_folder():
+def cache_folder() -> str:
     """Where drawn sets are kept."""
     if os.environ.get("GLUON_BOF_CACHE"):
         return os.environ["GLUON_BOF_CACHE"]
@@ -168,7 +174,7 @@ def _annotation(name, shape, objects):
     return "\n".join(lines + ["</annotation>\n"])
 
 
-def draw_image(split, index):
+def draw_image(split: int, index: int) -> tuple[np.ndarray, list[tuple[str, tuple[int, int, int, int], bool]]]:
     """((H, W, 3) uint8 RGB, [(class name, (left, top, right, bottom), difficult)]), a pure function of its place."""
     rng = np.random.Generator(np.random.Philox(key=np.array((SEED, split), np.uint64),
                                                counter=np.array((0, index, 0, 0), np.uint64)))

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from gluon_bof.data.workers import FULL, SHARED_MEMORY, WorkerLost, shared_memor
 from gluon_bof.freebies.augmentation import FILL
 
 
-def shared_buffer(shape, dtype, shared):
+def shared_buffer(shape: Sequence[int], dtype: Any, shared: bool) -> tuple[mx.nd.NDArray, np.ndarray]:
     """(MXNet's array, the numpy array of its memory): in memory that other processes see where it is `shared`. Raises
     WorkerLost where there is no room for it."""
     target = _reserved(shape, dtype) if shared else mx.nd.empty(shape, ctx=mx.cpu(), dtype=dtype)
@@ -38,14 +39,14 @@ def _reserved(shape, dtype):
     return target
 
 
-def to_shared(array, shared):
+def to_shared(array: np.ndarray, shared: bool) -> mx.nd.NDArray:
     """The numpy array as MXNet's, in memory that other processes see where it is `shared`."""
     target, memory = shared_buffer(array.shape, array.dtype, shared)
     memory[...] = array
     return target
 
 
-def stack_to_shared(images, shared):
+def stack_to_shared(images: Sequence[np.ndarray], shared: bool) -> mx.nd.NDArray:
     """(B, H, W, 3) uint8 of images of several sizes, each in the top left corner of its canvas, in one write."""
     height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
     target, memory = shared_buffer((len(images), height, width, 3), np.uint8, shared)

@@ -1,12 +1,12 @@
 """How large an image is made, in training and in validation: geometry alone, no pixels."""
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 from gluon_bof.freebies.augmentation import whole_view
 
 
-def square(shape, size):
+def square(shape: Sequence[int], size: int) -> tuple[int, int]:
     """(size, size): the aspect ratio goes, as YOLOv3's does in the paper. shape: (H, W, ...) of the image."""
     return size, size
 
@@ -37,7 +37,7 @@ class EvalTransform(NamedTuple):
     def __call__(self, shape):
         return whole_view(shape, self.fit(shape, self.size), self.interpolation)
 
-    def largest_shapes(self):
+    def largest_shapes(self) -> list[tuple[int, int]]:
         """[(H, W)] of the largest images that it makes, lying and standing."""
         longest = getattr(self.fit, "longest", self.size)
         return sorted({(self.size, longest), (longest, self.size)})

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import xml.etree.ElementTree as ElementTree
-from typing import NamedTuple
+from typing import Any, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
@@ -78,7 +78,7 @@ class Folder:
         self.is_part = False
 
     @classmethod
-    def of_part(cls, part, shares_annotations):
+    def of_part(cls, part: Any, shares_annotations: bool) -> Folder:
         """A folder of other names: part.annotations, part.images, and part.split and part.role, which all of its images are of.
         shares_annotations: annotations of other parts' images lie in it too."""
         folder = cls(os.path.commonpath((part.annotations, part.images)), part.annotations, part.images)
@@ -89,11 +89,11 @@ class Folder:
             folder.is_part = True
         return folder
 
-    def annotation_path(self, image_id):
+    def annotation_path(self, image_id: str) -> str:
         """Where the annotation of an image is, or should be."""
         return self.annotations.get(image_id) or os.path.join(self.annotation_folder, image_id + ".xml")
 
-    def image_path(self, image_id, filename):
+    def image_path(self, image_id: str, filename: str | None) -> str | None:
         """Where the image is: the file that the annotation's <filename> names, else the one of the annotation's own name;
         None if there is none. A name that belongs to another annotation was left behind by copying, and counts last."""
         named = (filename or "").strip().replace("\\", "/")
@@ -107,14 +107,15 @@ class Folder:
                 return self.image_names[last]
         return self.images.get(image_id) or self.images.get(stem)
 
-    def unread_image(self, image_id):
+    def unread_image(self, image_id: str) -> str | None:
         """Name of a file that would be the image, if its ending were one of those that are read; None if there is none."""
         return next((name for name in self.image_names if os.path.splitext(name)[0] == image_id and not name.endswith(".xml")),
                     None)
 
 
-def load_voc(root, role, classes=None, on_bad_sample="error", split=None, name="voc", origin=None, unannotated="skip",
-             parts=(), whole=False):
+def load_voc(root: str, role: str, classes: Iterable[str] | None = None, on_bad_sample: str = "error", split: str | None = None,
+             name: str = "voc", origin: int | None = None, unannotated: str = "skip", parts: Sequence[Any] = (),
+             whole: bool = False) -> DetectionSet:
     """Read one part of a VOC-layout set -> DetectionSet.
 
     role: "train" (trainval of every year folder; train if there is no test part) or "val" (test, else val). Without
@@ -152,12 +153,12 @@ def load_voc(root, role, classes=None, on_bad_sample="error", split=None, name="
                         [folder.images[image_id] for folder, image_id in negatives], unannotated == "negative", found_origin)
 
 
-def is_voc(root):
+def is_voc(root: str) -> bool:
     """Whether a folder has VOC's layout."""
     return bool(_folder_paths(os.path.expanduser(root)))
 
 
-def declared_size(annotation_path):
+def declared_size(annotation_path: str) -> tuple[float, float] | None:
     """(width, height) as the annotation states it, which need not be true; None if it doesn't."""
     return _annotation(annotation_path).size
 
@@ -201,7 +202,7 @@ def _folders_of_parts(parts):
     return [Folder.of_part(part, places.count(part.annotations) > 1) for part in parts]
 
 
-def voc_splits(root, parts=()):
+def voc_splits(root: str, parts: Sequence[Any] = ()) -> tuple[str, ...]:
     """Names of a set's splits, such as trainval and test; () if it has none."""
     folders = _folders_of_parts(parts) if parts else _open_folders(os.path.expanduser(root))
     return tuple(dict.fromkeys(name for folder in folders for name in folder.splits))

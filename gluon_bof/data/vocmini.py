@@ -7,6 +7,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.shapes import ensure_drawn
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
@@ -41,12 +42,12 @@ CONTRASTS = (24, 70)  # of a texture, in units of 255
 LEAST_SIDE = 6  # pixels; what is smaller is not drawn
 
 
-def outline_of(class_id):
+def outline_of(class_id: int) -> int:
     """Index into OUTLINES; classes 2k and 2k + 1 share it."""
     return class_id // 2
 
 
-def texture_of(class_id):
+def texture_of(class_id: int) -> int:
     """Index into TEXTURES; classes 2k - 1 and 2k share it."""
     return (class_id + 1) // 2 % len(TEXTURES)
 
@@ -54,17 +55,17 @@ def texture_of(class_id):
 NAMES = tuple(f"{OUTLINES[outline_of(class_id)]}-{TEXTURES[texture_of(class_id)]}" for class_id in range(20))
 
 
-def hue_of(class_id):
+def hue_of(class_id: int) -> int:
     """In OpenCV's half degrees; classes k and k + 10 share it."""
     return 18 * (class_id % 10)
 
 
-def scene_of(class_id):
+def scene_of(class_id: int) -> int:
     """The scene that a class is at home in; classes that share an outline or a texture are at home in different ones."""
     return class_id % SCENES
 
 
-def load_vocmini(role, root=None, split=None):
+def load_vocmini(role: str, root: str | None = None, split: str | None = None) -> DetectionSet:
     """One split as a DetectionSet, drawn on first use.
 
     role: "train" or "val"; split: a key of SPLITS or train-N for N of TRAINING_SIZES; default: DEFAULT_SPLIT of the role. root:
@@ -82,7 +83,7 @@ def load_vocmini(role, root=None, split=None):
 
 # ---- one image -----------------------------------------------------------------------------------------------------
 
-def draw_image(split, index):
+def draw_image(split: int, index: int) -> tuple[np.ndarray, list[tuple]]:
     """((H, W, 3) uint8 RGB, [(class name, (left, top, right, bottom), difficult, truncated)]), a pure function of its place."""
     rng = np.random.Generator(np.random.Philox(key=np.array((SEED, split), np.uint64),
                                                counter=np.array((0, index, 0, 0), np.uint64)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -13,11 +14,14 @@ from gluon_bof.data.coco import as_id, category_ids, load_json, read_area, read_
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 
+if TYPE_CHECKING:
+    from gluon_bof.boxes import Detections, DetectionSet
+
 _NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 _IN_NO_RANGE = -1.0  # an area that is below every range of COCOeval
 
 
-def coco_average_precision(detections, detection_set):
+def coco_average_precision(detections: Sequence[Detections], detection_set: DetectionSet) -> dict[str, Any]:
     """COCOeval's twelve numbers by their names (AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm, ARl) and
     "per_class", [AP of each class]: fractions, NaN where there is no ground truth.
 
@@ -43,7 +47,7 @@ def coco_average_precision(detections, detection_set):
     return result
 
 
-def save_detections(path, detections, detection_set):
+def save_detections(path: str, detections: Sequence[Detections], detection_set: DetectionSet) -> None:
     """Write detections as COCO's result JSON: a list of image_id, category_id, bbox [x, y, width, height], score.
 
     The ids are annotation_file's; without one the records' image_id and the class's number, counted from 1.

@@ -2,13 +2,18 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 
 from tqdm import tqdm
 
 from gluon_bof.inference.detector import unpack
 
+if TYPE_CHECKING:
+    from gluon_bof.boxes import Detections, Record
 
-def detect(graph, loader, records, device, should_stop=lambda: False, progress=None):
+
+def detect(graph: Callable[[Any], Sequence[Any]], loader: Iterable[tuple], records: Sequence[Record], device: Any,
+           should_stop: Callable[[], bool] = lambda: False, progress: str | None = None) -> list[Detections] | None:
     """[Detections] in the order of `records`, or None where should_stop said so.
 
     graph: images (B, H, W, 3) uint8 -> ids, scores, boxes in input pixels. loader: a validation_loader."""

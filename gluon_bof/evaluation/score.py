@@ -1,11 +1,16 @@
 """Detections and ground truth -> one number and a table, by the metric's name."""
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Sequence
+
 from gluon_bof.evaluation.coco import coco_average_precision
 from gluon_bof.evaluation.voc import mean_ap, voc_average_precision
 
+if TYPE_CHECKING:
+    from gluon_bof.boxes import Detections, DetectionSet
 
-def score(detections, detection_set, metric="auto"):
+
+def score(detections: Sequence[Detections], detection_set: DetectionSet, metric: str = "auto") -> dict[str, Any]:
     """{"map": fraction, "metric": name, "per_class": {class: AP or None}} and for COCO its twelve numbers. The mean is None,
     as a class's number is, where no box is there to be found: none at all, or only difficult ones and crowds.
 

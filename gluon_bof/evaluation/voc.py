@@ -8,13 +8,19 @@ the fourth is 0.30000000000000004, which a recall of 3/10 does not reach; the ki
 """
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Sequence
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from gluon_bof.boxes import Detections, Record
 
 _ELEVEN_POINTS = np.arange(0.0, 1.1, 0.1)
 _MISS, _DIFFICULT = -1, -2  # what a detection found that has no ground truth to claim
 
 
-def voc_average_precision(detections, records, class_count, iou_threshold=0.5, eleven_point=True):
+def voc_average_precision(detections: Sequence[Detections], records: Sequence[Record], class_count: int,
+                          iou_threshold: float = 0.5, eleven_point: bool = True) -> np.ndarray:
     """(class_count,) float64 average precision in [0, 1]; NaN for a class without a box that is neither difficult nor
     crowd.
 
@@ -37,14 +43,14 @@ def voc_average_precision(detections, records, class_count, iou_threshold=0.5, e
     return ap
 
 
-def mean_ap(ap):
+def mean_ap(ap: np.ndarray | Sequence[float]) -> float:
     """Mean of the classes that have a number; 0.0 if none has."""
     known = np.asarray(ap, np.float64)
     known = known[~np.isnan(known)]
     return float(known.mean()) if known.size else 0.0
 
 
-def per_class_table(ap, classes):
+def per_class_table(ap: np.ndarray | Sequence[float], classes: Sequence[str]) -> str:
     """The classes' AP as aligned lines of plain text, "-" where there is none; mAP comes last."""
     rows = [(name, "-" if np.isnan(value) else f"{value:.4f}") for name, value in zip(classes, ap)]
     rows.append(("mAP", "-" if np.isnan(np.asarray(ap, np.float64)).all() else f"{mean_ap(ap):.4f}"))

@@ -6,6 +6,7 @@ First everything is drawn (`Augmentation.draw` -> `View`), then the image is ren
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Sequence
 
 import cv2
 import numpy as np
@@ -39,7 +40,7 @@ class View:
     flip: bool
     colour: np.ndarray | None
 
-    def crop_to_visible(self, shape):
+    def crop_to_visible(self, shape: Sequence[int]) -> tuple[tuple[slice, slice], View]:
         """(slices of an image of this shape (H, W, ...) that hold all of it that is seen, the View of that part)."""
         left, top, width, height = self.window
         right, down = self.offset
@@ -60,16 +61,16 @@ class Augmentation:
     interpolation: int | None = None  # OpenCV's number where it is not random; None: the one that suits the resize
 
     @classmethod
-    def none(cls):
+    def none(cls) -> Augmentation:
         """Resizing only: the row "- data augmentation" of Tables 2 and 3."""
         return cls(False, False, False, False, False)
 
     @classmethod
-    def flips_only(cls, flip=True):
+    def flips_only(cls, flip: bool = True) -> Augmentation:
         """Flips and a linear resize: what Faster R-CNN trains with in the paper, and in GluonCV."""
         return cls(False, False, False, flip, False, cv2.INTER_LINEAR)
 
-    def draw(self, rng, shape, truth, size):
+    def draw(self, rng: np.random.Generator, shape: Sequence[int], truth: np.ndarray, size: tuple[int, int]) -> View:
         """Draw a View of an image of this shape (H, W, ...) with these boxes, at `size` = (width, height)."""
         height, width = shape[:2]
         colour = draw_colour(rng) if self.colour else None
@@ -89,14 +90,14 @@ class Augmentation:
         return best_interpolation(old, new) if self.interpolation is None else self.interpolation
 
 
-def whole_view(shape, size, interpolation=None):
+def whole_view(shape: Sequence[int], size: tuple[int, int], interpolation: int | None = None) -> View:
     """A View of a whole image of this shape (H, W, ...) at `size` = (width, height), unchanged otherwise."""
     old = (shape[1], shape[0])
     how = best_interpolation(old, size) if interpolation is None else interpolation
     return View((0, 0), (0, 0) + old, size, how, False, None)
 
 
-def best_interpolation(old, new):
+def best_interpolation(old: Sequence[int], new: Sequence[int]) -> int:
     """OpenCV's number for a resize from (width, height) to (width, height), as GluonCV's automatic choice."""
     if new[0] > old[0] and new[1] > old[1]:
         return cv2.INTER_CUBIC
@@ -105,7 +106,7 @@ def best_interpolation(old, new):
     return cv2.INTER_LINEAR
 
 
-def draw_colour(rng):
+def draw_colour(rng: np.random.Generator) -> np.ndarray:
     """A (3, 4) affine map of RGB in [0, 255]: brightness, then contrast, saturation and hue in one of two orders.
 
     Each is applied with probability 1/2. Hue turns the colour plane by up to 18 half turns, as GluonCV's does."""
@@ -133,7 +134,7 @@ def draw_colour(rng):
     return np.column_stack([linear, linear @ np.full(3, brightness)])
 
 
-def draw_expansion(rng, width, height):
+def draw_expansion(rng: np.random.Generator, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Where the image lies on a canvas up to four times as wide and high: ((right, down), (width, height))."""
     ratio = rng.uniform(1, EXPAND_MAX)
     canvas = int(width * ratio), int(height * ratio)
@@ -141,7 +142,7 @@ def draw_expansion(rng, width, height):
     return offset, canvas
 
 
-def draw_crop(rng, truth, width, height):
+def draw_crop(rng: np.random.Generator, truth: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
     """A window (left, top, width, height) of SSD's kind: one of six demands on the IoU with every box, or the whole.
 
     Each demand has 50 trials; of the windows found one is taken that keeps the centre of at least one box."""
@@ -181,7 +182,7 @@ def _first_satisfying(trials, truth, demands=slice(None)):
 PHASE = 0.005  # pixels that a part of a window may be off by when it is resized alone
 
 
-def render(image, view):
+def render(image: np.ndarray, view: View) -> np.ndarray:
     """The image as the view shows it, (view height, view width, 3) uint8; margins have the fill colour."""
     part, view = view.crop_to_visible(image.shape)
     visible = image[part]
@@ -232,7 +233,7 @@ def _visible_span(begin, end, side, size, interpolation):
     return i, j, round(i * scale), round(j * scale)
 
 
-def transform_boxes(truth, view):
+def transform_boxes(truth: np.ndarray, view: View) -> np.ndarray:
     """The boxes as the view shows them, (K, 6); those whose centre falls outside the window go."""
     seen = boxes.crop(boxes.translate(truth, *view.offset), *view.window)
     seen = boxes.resize(seen, view.size[0] / view.window[2], view.size[1] / view.window[3])
@@ -243,7 +244,8 @@ def transform_boxes(truth, view):
     return seen
 
 
-def augment(image, truth, size, seed=0, augmentation=None):
+def augment(image: np.ndarray, truth: np.ndarray, size: tuple[int, int], seed: int = 0,
+            augmentation: Augmentation | None = None) -> tuple[np.ndarray, np.ndarray]:
     """(image (size[1], size[0], 3) uint8, its boxes (K, 6)): one random view of an image (H, W, 3) uint8 RGB with boxes
     (M, 6), at `size` = (width, height) in pixels; the same for the same seed. augmentation: all of section 3.3 by default."""
     rng = np.random.Generator(np.random.Philox(seed))

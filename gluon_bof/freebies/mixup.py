@@ -4,7 +4,7 @@ Helps where a network can overfit: long training, few images, objects in foreign
 that do not even fit their training images. Flags: --mixup, --mixup-alpha, --mixup-beta, --mixup-loss, --no-mixup-epochs."""
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 WEIGHT = 5  # column of the mix weight in a truth
 
 
-def blend_images(a, b, ratio):
+def blend_images(a: np.ndarray, b: np.ndarray, ratio: float) -> np.ndarray:
     """Blend two images without resizing either, aligned at their top left corner.
 
     a, b: (H, W, 3) uint8; ratio: weight of a, in [0, 1].
@@ -34,12 +34,12 @@ def blend_images(a, b, ratio):
     return canvas
 
 
-def mixed_shape(a, b):
+def mixed_shape(a: Sequence[int], b: Sequence[int]) -> tuple[int, int, int]:
     """(height, width, 3) of the blend of images of these shapes."""
     return max(a[0], b[0]), max(a[1], b[1]), 3
 
 
-def merge_truths(a, b, ratio, weighted=True):
+def merge_truths(a: np.ndarray, b: np.ndarray, ratio: float, weighted: bool = True) -> np.ndarray:
     """All boxes of both images, (Ma + Mb, 6), those of a weighing ratio and those of b 1 - ratio.
 
     weighted=False leaves every weight at 1 (Table 1's row without weighted loss)."""
@@ -57,11 +57,12 @@ class MixRatio(NamedTuple):
     beta: float = 1.5
     even: bool = False
 
-    def draw(self, rng):
+    def draw(self, rng: np.random.Generator) -> float:
         """A ratio in [0, 1]."""
         return 0.5 if self.even else float(rng.beta(self.alpha, self.beta))
 
 
-def mix(image_a, truth_a, image_b, truth_b, ratio, weighted=True):
+def mix(image_a: np.ndarray, truth_a: np.ndarray, image_b: np.ndarray, truth_b: np.ndarray, ratio: float,
+        weighted: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """(image, truth) of two images (H, W, 3) uint8 and their boxes (M, 6), blended by `ratio`, the weight of a in [0, 1]."""
     return blend_images(image_a, image_b, ratio), merge_truths(truth_a, truth_b, ratio, weighted)

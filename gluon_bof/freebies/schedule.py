@@ -6,6 +6,8 @@ peak rate of its own; in short ones a step schedule's longer time at the peak fi
 """
 from __future__ import annotations
 
+from typing import Any, Iterable, Sequence
+
 from gluon_bof.backend import mx
 from gluon_bof.errors import UserError
 
@@ -54,7 +56,8 @@ class _Steps(mx.lr_scheduler.MultiFactorScheduler):
         return super().__call__(iteration + 1)
 
 
-def build_schedule(mode, base_lr, iterations, warmup=0, warmup_lr=0.0, steps=(), factor=0.1, power=2):
+def build_schedule(mode: str, base_lr: float, iterations: int, warmup: int = 0, warmup_lr: float = 0.0, steps: Iterable[int] = (),
+                   factor: float = 0.1, power: float = 2) -> WarmUpThen:
     """The learning rate of a run of so many iterations, `warmup` of them warm-up.
 
     steps: iterations (from the run's start) at which "step" multiplies by `factor`; those within warm-up count at once.
@@ -83,18 +86,18 @@ def _main_schedule(mode, base_lr, iterations, steps, factor, power):
     return mx.lr_scheduler.CosineScheduler(iterations - 1, base_lr=base_lr)
 
 
-def rates_of(iterations, **arguments):
+def rates_of(iterations: int, **arguments: Any) -> list[float]:
     """The learning rate of every iteration of such a schedule, as a list."""
     schedule = build_schedule(iterations=iterations, **arguments)
     return [schedule(iteration) for iteration in range(iterations)]
 
 
-def step_epochs(epochs, period, last):
+def step_epochs(epochs: Sequence[int], period: int, last: int) -> Sequence[int]:
     """Epochs at which the rate decays: every `period` if that is not 0, else those given."""
     return list(range(period, last, period)) if period > 0 else epochs
 
 
-def cosine_with_warmup(base_lr, iterations, warmup=0, warmup_lr=0.0):
+def cosine_with_warmup(base_lr: float, iterations: int, warmup: int = 0, warmup_lr: float = 0.0) -> mx.lr_scheduler.LRScheduler:
     """An mx.lr_scheduler.LRScheduler, for a Trainer's optimizer: a linear ramp of `warmup` iterations from warmup_lr to base_lr,
     then half a cosine to 0 at the last of `iterations`."""
     return CountedFromOne(build_schedule("cosine", base_lr, iterations, warmup, warmup_lr))

@@ -4,12 +4,13 @@ Helps where a device's own batch is small; on one device it is batch normalisati
 from __future__ import annotations
 
 import os
+from typing import Any, Sequence
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError
 
 
-def norm_layer(synchronised, contexts):
+def norm_layer(synchronised: bool, contexts: Sequence[mx.Context]) -> tuple[type, dict[str, Any]]:
     """(layer class, its arguments) for the networks' builders.
 
     SyncBatchNorm only makes sense on several devices; on one it is BatchNorm. On several CPU contexts it needs

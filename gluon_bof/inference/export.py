@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
 
 import cv2
 import numpy as np
@@ -23,6 +23,11 @@ from gluon_bof.models.build import CANDIDATES, ROWS, models_of
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.options.families import family_of
 from gluon_bof.weights.formats import params as params_format
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from gluon_bof.inference.detector import Detector
 
 INPUT = "image"
 DETECTIONS = ("ids", "scores", "boxes")
@@ -50,7 +55,7 @@ class Check(NamedTuple):
     unmatched: int
 
 
-def input_size(detector, size=None):
+def input_size(detector: Detector, size: Sequence[int] | None = None) -> tuple[int, int]:
     """(height, width) that the exported network sees; size: one given, checked, else that of validation.
 
     Raises UserError for a size that the network cannot take."""
@@ -73,7 +78,8 @@ def _form(detector):
     return models_of(detector.options).export_form(detector.options)
 
 
-def export_onnx(detector, path, size=None, nms=True, images=()):
+def export_onnx(detector: Detector, path: str, size: Sequence[int] | None = None, nms: bool = True,
+                images: Sequence[np.ndarray] = ()) -> Check:
     """Write an ONNX file (opset 16) for images of one size and compare it with MXNet in onnxruntime. Returns Check.
 
     The input is raw images (B, H, W, 3) uint8 RGB, normalised inside: any B for YOLOv3, one for Faster R-CNN. nms: outputs
@@ -99,7 +105,8 @@ def export_onnx(detector, path, size=None, nms=True, images=()):
     return check
 
 
-def export_mxnet(detector, prefix, size=None, nms=True, images=()):
+def export_mxnet(detector: Detector, prefix: str, size: Sequence[int] | None = None, nms: bool = True,
+                 images: Sequence[np.ndarray] = ()) -> Check:
     """Write PREFIX-symbol.json, PREFIX-0000.params and the description PREFIX.json, as MXNet's `SymbolBlock.imports` and
     `model.load_checkpoint` read them; input and outputs as `export_onnx`'s, at any size. Returns Check, whose differences
     are 0 or the two disagree. Raises UserError as `export_onnx` does; all three files appear, or none."""
@@ -130,7 +137,7 @@ def export_mxnet(detector, prefix, size=None, nms=True, images=()):
     return check
 
 
-def description(detector, size, nms):
+def description(detector: Detector, size: Sequence[int], nms: bool) -> dict[str, Any]:
     """What a program has to know to feed the exported network and read its answer: a dict of JSON's types."""
     transform = detector.transform
     fit = "the whole image is stretched to the input's size" if transform.fit is square else \
@@ -151,7 +158,7 @@ def description(detector, size, nms):
             "nms_threshold": detector.network.nms_thresh, "outputs": outputs}
 
 
-def onnx_packages():
+def onnx_packages() -> tuple[ModuleType, ModuleType]:
     """(onnx, onnxruntime). Raises UserError where they, or what MXNet needs of them, are not installed."""
     try:
         import onnx
@@ -308,7 +315,7 @@ def _apart(boxes, others, reach):
     return np.abs(boxes - others) / np.maximum(1, furthest / reach)
 
 
-def match_rows(wanted, found, reach):
+def match_rows(wanted: np.ndarray, found: np.ndarray, reach: float) -> tuple[int, float, float, int]:
     """(rows wanted, largest difference of scores, of boxes in pixels, rows without a partner) of (N, 6) rows of id, score,
     box; those with id -1 do not count.
 

@@ -124,7 +124,7 @@ def _gpus(device):
 
 
 
-def validate_image(image):
+def validate_image(image: np.ndarray) -> np.ndarray:
     """The array, if it is an image. Raises UserError."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise UserError(f"an array {image.shape} of {image.dtype} is no image",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ast
 from contextlib import contextmanager
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 OPSET = 16  # the first whose RoiAlign can say where its cells lie
 
 
-def onnx_type(kind):
+def onnx_type(kind: Any) -> int:
     """ONNX's number of a NumPy type."""
     from onnx import helper
 
@@ -30,7 +31,7 @@ class Builder:
         self.nodes = []
         self.made = 0
 
-    def constant(self, values, kind):
+    def constant(self, values: Any, kind: Any) -> str:
         """The name of a constant array."""
         from onnx import numpy_helper
 
@@ -46,19 +47,19 @@ class Builder:
         self.nodes.append(helper.make_node(operator, list(inputs), names, name=names[0], **attributes))
         return names[0] if outputs == 1 else names
 
-    def result(self, operator, *inputs, output="", **attributes):
+    def result(self, operator: str, *inputs: str, output: int | str = "", **attributes: Any) -> None:
         """The node whose output is the MXNet operator's; output: the number of one of several."""
         from onnx import helper
 
         name = f"{self.name}{output}"
         self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
 
-    def columns(self, array, begin, end):
+    def columns(self, array: str, begin: int, end: int) -> str:
         """Part of the last axis."""
         return self("Slice", array, self.constant([begin], np.int64), self.constant([end], np.int64),
                     self.constant([-1], np.int64))
 
-    def reshaped(self, array, shape):
+    def reshaped(self, array: str, shape: Sequence[int]) -> str:
         return self("Reshape", array, self.constant(shape, np.int64))
 
     def _new_name(self):
@@ -166,7 +167,8 @@ TRANSLATIONS = {"_image_to_tensor": _to_tensor, "_image_normalize": _normalize, 
 
 
 @contextmanager
-def translations(registry, shapes, classes):
+def translations(registry: dict[int, dict[str, Callable]], shapes: Mapping[tuple[str, int], Sequence[int]],
+                 classes: int) -> Iterator[None]:
     """Let MXNet's exporter use ours. registry: its {opset: {operator: function}}; shapes: {(node, output): shape};
     classes: how many the network tells apart."""
 

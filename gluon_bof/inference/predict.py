@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import time
+from typing import TYPE_CHECKING, Any, Sequence
 
 from tqdm import tqdm
 
@@ -13,10 +14,15 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.inference.results import DetectionWriter, VideoFile
 
+if TYPE_CHECKING:
+    from gluon_bof.inference.model import Model
+    from gluon_bof.inference.sources import Source
+
 USUAL_RATE = 25.0  # frames a second of a video that does not say
 
 
-def predict_all(model, sources, out, score=0.3, skip_broken=False):
+def predict_all(model: Model, sources: Sequence[Source], out: str, score: float = 0.3,
+                skip_broken: bool = False) -> dict[str, Any]:
     """Draw and write everything into the folder `out`. Returns the summary, a dict for JSON; what was found until an error or
     Ctrl-C is written too. score: least one of what is drawn and written. skip_broken: name broken images and go on, else stop."""
     found = DetectionWriter(model, model.box_ends)
@@ -42,7 +48,7 @@ def predict_all(model, sources, out, score=0.3, skip_broken=False):
             "skipped": skipped, "images_per_second": len(found.images) / seconds, "out": out, **paths}
 
 
-def predict_image(model, source, score, found):
+def predict_image(model: Model, source: Source, score: float, found: DetectionWriter) -> None:
     """Read, detect, draw, remember."""
     from PIL import Image
 
@@ -58,7 +64,7 @@ def predict_image(model, source, score, found):
     found.add(source.path, image.shape, prediction)
 
 
-def predict_video(model, source, score, found):
+def predict_video(model: Model, source: Source, score: float, found: DetectionWriter) -> None:
     """The same for every frame of a video. Raises UserError where none can be read."""
     import cv2
 

@@ -5,10 +5,16 @@ import csv
 import io
 import json
 import os
+from typing import TYPE_CHECKING, Sequence
 
 from gluon_bof.boxes import BoxEnds
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gluon_bof.inference.model import Prediction
 
 COLUMNS = ("image_id", "file_name", "category_id", "category_name", "x", "y", "width", "height", "score", "frame", "seconds")
 # COCO's numbers of its 80 classes, in its order: ten below 90 are not used
@@ -34,19 +40,19 @@ class VideoFile:
                 return
         raise UserError("the video cannot be written", self.path, "choose another --out, with room")
 
-    def write(self, image):
+    def write(self, image: np.ndarray) -> None:
         """One frame (H, W, 3) uint8 RGB."""
         import cv2
 
         down, right = self.margin
         self.writer.write(cv2.copyMakeBorder(image[:, :, ::-1], 0, down, 0, right, cv2.BORDER_REPLICATE))
 
-    def keep(self):
+    def keep(self) -> None:
         """Give the file its name."""
         self.writer.release()
         os.replace(self.unfinished, self.path)
 
-    def discard(self):
+    def discard(self) -> None:
         """Remove what was not kept."""
         self.writer.release()
         if os.path.exists(self.unfinished):
@@ -68,7 +74,8 @@ class DetectionWriter:
         self.images = []
         self.rows = []
 
-    def add(self, path, shape, prediction, frame=None, seconds=None):
+    def add(self, path: str, shape: Sequence[int], prediction: Prediction, frame: int | None = None,
+            seconds: float | None = None) -> None:
         """The detections of one more image of a shape (H, W, 3), or of a video's frame, from 0, at so many seconds."""
         place = {} if frame is None else {"frame": frame, "seconds": round(seconds, 3)}
         image_id = len(self.images) + 1
@@ -79,7 +86,7 @@ class DetectionWriter:
             self.rows.append({"image_id": image_id, "file_name": path, "category_id": self.categories[name],
                               "category_name": name, "bbox": bbox, "score": round(score, 6), **place})
 
-    def save(self, folder):
+    def save(self, folder: str) -> dict[str, str]:
         """Write the three files. Returns {"json": path, "csv": path, "images_json": path}."""
         paths = {kind: os.path.join(folder, f"detections.{kind}") for kind in ("json", "csv")}
         paths["images_json"] = os.path.join(folder, "images.json")

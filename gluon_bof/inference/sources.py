@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import glob
 import os
-from typing import NamedTuple
+from typing import Iterable, NamedTuple
 
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.errors import UserError
@@ -20,12 +20,12 @@ class Source(NamedTuple):
     target: str
 
     @property
-    def is_video(self):
+    def is_video(self) -> bool:
         """Whether its name says so."""
         return _ending(self.path) in VIDEOS
 
 
-def find_sources(words, out):
+def find_sources(words: Iterable[str], out: str) -> list[Source]:
     """[Source] of files, folders (with all below them) and patterns, in this order, each file once.
 
     Images of a folder keep their place below it; where two would be drawn into one file, the second gets a number.

@@ -1,6 +1,8 @@
 """Backbones as classifiers, to be pre-trained (paper, Tables 5 and 6), with mixed and smoothed labels."""
 from __future__ import annotations
 
+from typing import Sequence
+
 from gluon_bof.backend import gluon, mx
 from gluon_bof.freebies.label_smoothing import equation_3
 from gluon_bof.models.darknet import darknet_mini
@@ -21,7 +23,8 @@ BUILDERS = {
 }
 
 
-def build_classifier(name, class_count, devices, size, last_gamma=False):
+def build_classifier(name: str, class_count: int, devices: Sequence[mx.Context], size: int,
+                     last_gamma: bool = False) -> gluon.HybridBlock:
     """GluonCV's initialised classifier of that name, on its devices; images are (B, 3, size, size).
 
     last_gamma: of a ResNet, every block starts as the identity. Its file of weights is a detector's --pretrained-base."""

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from types import MappingProxyType
-from typing import Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, NoReturn, Sequence
 
 from gluon_bof.errors import UserError
 
@@ -28,7 +28,7 @@ class NotAValue(argparse.ArgumentTypeError, ValueError):
 class Parser(argparse.ArgumentParser):
     """argparse's parser, whose errors are the user's."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise UserError(message, remedy=f"see {os.path.basename(self.prog)} --help")
 
 

@@ -95,7 +95,7 @@ class Table:
     sources: dict
     small_note: str = ""
 
-    def row(self, key):
+    def row(self, key: str) -> Row:
         """The row of that key."""
         return next(row for row in self.rows if row.key == key)
 
@@ -103,7 +103,7 @@ class Table:
 VOC_METRIC, COCO_METRIC = "mAP@0.5", "AP@[.5:.95]"
 
 
-def cumulative(baseline_key, paper, small, *steps):
+def cumulative(baseline_key: str, paper: Setup, small: Setup, *steps: tuple[str, str, float, dict[str, Any]]) -> tuple[Row, ...]:
     """Rows of which each is the one before it with the named fields replaced, at both scales.
 
     steps: (key, the paper's name, its number, {field: value})."""
@@ -114,7 +114,7 @@ def cumulative(baseline_key, paper, small, *steps):
     return tuple(rows)
 
 
-def replaced(scale, changes):
+def replaced(scale: Setup, changes: Mapping[str, Any]) -> Setup:
     """The same work with fields of the detector's options replaced."""
     return replace(scale, options=replace(scale.options, **changes))
 

@@ -7,11 +7,16 @@ import statistics
 import tempfile
 import time
 from collections import Counter
+from typing import TYPE_CHECKING, Any, Mapping
 
 from gluon_bof.data.images import read_image
 from gluon_bof.evaluation.validation import validation_set
 from gluon_bof.inference.detector import open_detector
 from gluon_bof.weights.resolve import resolve
+
+if TYPE_CHECKING:
+    from gluon_bof.inference.detector import Detector
+    from gluon_bof.paper.tables import Job
 
 COST = "cost"  # result in a run's folder
 ROUNDS = 7
@@ -19,7 +24,7 @@ MIN_SECONDS = 1.0  # of a measurement
 OF_TRAINING = ("__init__", "__lr_mult__", "__wd_mult__")  # an input's attributes that inference does not have
 
 
-def compare_runs(first, last, images=16):
+def compare_runs(first: Job, last: Job, images: int = 16) -> None:
     """Export both runs' inference graphs, count their operators, measure them in turn on the last run's validation
     images, and keep what was found in the last run's folder as its result COST."""
     sides = {job.row.name: _Side(job, images) for job in (first, last)}
@@ -54,7 +59,7 @@ class _Side:
         return done / (time.perf_counter() - began)
 
 
-def exported_graph(detector):
+def exported_graph(detector: Detector) -> list[dict[str, Any]]:
     """The nodes of the detector's exported graph in order, {"op", "attrs", "inputs"}, without what is no computation: names,
     which MXNet makes up for every network, and how inputs are trained. It must have detected something before."""
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +71,7 @@ def exported_graph(detector):
             for node in nodes]
 
 
-def describe(found):
+def describe(found: Mapping[str, Any]) -> str:
     """What compare_runs found, as a section of the table's page."""
     a, b = found["rows"]
     counts = [sum(count for op, count in operators.items() if op != "input") for operators in found["operators"]]

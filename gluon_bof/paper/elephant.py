@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable, Iterable, Sequence
 
 import numpy as np
 
 from gluon_bof.boxes import area, iou
+
+if TYPE_CHECKING:
+    from gluon_bof.boxes import Detections
 
 ANY_CLASS = -1
 MIN_IOU = 0.5  # of a detection with what it finds
@@ -33,36 +37,36 @@ class Slide:
     threshold: float
 
     @property
-    def hidden(self):
+    def hidden(self) -> np.ndarray:
         """(Y, X, M) bool: objects that lie mostly under the patch, which nobody is asked to find."""
         return self.covered >= HIDDEN_FROM
 
     @property
-    def visible(self):
+    def visible(self) -> np.ndarray:
         """(Y, X) number of other objects that are not hidden."""
         return (~self.hidden).sum(axis=2)
 
     @property
-    def found(self):
+    def found(self) -> np.ndarray:
         """(Y, X) number of other objects that are found and not hidden."""
         return ((self.scores >= self.threshold) & ~self.hidden).sum(axis=2)
 
     @property
-    def recall(self):
+    def recall(self) -> np.ndarray:
         """(Y, X) share of the visible objects that are found; NaN where all are hidden."""
         return _ratio(self.found, self.visible)
 
     @property
-    def score_change(self):
+    def score_change(self) -> np.ndarray:
         """(Y, X) mean of the visible objects' score minus that without the patch; NaN where all are hidden."""
         return _ratio(np.where(self.hidden, 0, self.scores - self.clean_scores).sum(axis=2), self.visible)
 
     @property
-    def patch_found(self):
+    def patch_found(self) -> np.ndarray:
         """(Y, X) bool."""
         return self.patch_scores >= self.threshold
 
-    def summary(self):
+    def summary(self) -> dict[str, float | None]:
         """Means over all places: recall of the others, of those among them that the patch does not touch, of the patch; the
         change of scores; and the recall without the patch. None for a mean of nothing."""
         return {"recall": _mean(self.recall), "recall_untouched": _mean((self.scores >= self.threshold)[self.covered == 0]),
@@ -70,8 +74,9 @@ class Slide:
                 "patch_recall": _mean(self.patch_found), "score_change": _mean(self.score_change)}
 
 
-def slide(detect, image, patch, boxes, classes, patch_class=ANY_CLASS, mask=None, step=None, threshold=0.5,
-          progress=lambda places: places):
+def slide(detect: Callable[[list[np.ndarray]], Sequence[Detections]], image: np.ndarray, patch: np.ndarray, boxes: np.ndarray,
+          classes: np.ndarray, patch_class: int = ANY_CLASS, mask: np.ndarray | None = None, step: float | None = None,
+          threshold: float = 0.5, progress: Callable[[range], Iterable[int]] = lambda places: places) -> Slide:
     """Paste the patch at every place of a grid, detect, and see what is found -> Slide.
 
     detect([images]) -> [Detections]. image (H, W, 3), patch (h, w, 3) uint8; mask (h, w) bool: which of the patch's
@@ -95,7 +100,7 @@ def slide(detect, image, patch, boxes, classes, patch_class=ANY_CLASS, mask=None
                  threshold)
 
 
-def places(shape, patch_shape, step):
+def places(shape: Sequence[int], patch_shape: Sequence[int], step: float) -> tuple[np.ndarray, np.ndarray]:
     """(lefts, tops) of evenly spaced places at which a patch (h, w, …) lies wholly in an image (H, W, …), the edges among
     them, at most `step` pixels apart. Raises ValueError if the patch is larger than the image."""
     found = []
@@ -107,12 +112,12 @@ def places(shape, patch_shape, step):
     return tuple(found)
 
 
-def default_step(shape):
+def default_step(shape: Sequence[int]) -> int:
     """A twentieth of the longer side, in pixels."""
     return max(1, round(max(shape[:2]) / 20))
 
 
-def paste(image, patch, left, top, mask=None):
+def paste(image: np.ndarray, patch: np.ndarray, left: int, top: int, mask: np.ndarray | None = None) -> np.ndarray:
     """A copy of the image with the patch's pixels, those of its mask (h, w) bool, at this corner."""
     copy = image.copy()
     window = copy[top:top + patch.shape[0], left:left + patch.shape[1]]
@@ -120,13 +125,13 @@ def paste(image, patch, left, top, mask=None):
     return copy
 
 
-def covered_share(boxes, patch_box):
+def covered_share(boxes: np.ndarray, patch_box: np.ndarray) -> np.ndarray:
     """(M,) share of the area of each box (M, 4) that lies under the patch's box (4,)."""
     sides = np.minimum(boxes[:, 2:], patch_box[2:]) - np.maximum(boxes[:, :2], patch_box[:2])
     return np.maximum(sides, 0).prod(axis=1) / area(boxes)
 
 
-def scores_of(found, boxes, classes):
+def scores_of(found: Detections, boxes: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """(M,) score of the detection that finds each object (M, 4), (M,), 0 where none does.
 
     Best score first, a detection finds the free object of its class that it overlaps most, with an IoU of 0.5 or more."""

@@ -6,6 +6,7 @@ import math
 import os
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Mapping
 
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.yolo3 import Yolo3Options
@@ -44,12 +45,12 @@ class Cell:
     options: Yolo3Options
 
     @property
-    def key(self):
+    def key(self) -> str:
         """A name for files: no-augmentation, baseline, or the factors that are on."""
         return "no-augmentation" if self.on is None else "+".join(self.on) or "baseline"
 
 
-def cells():
+def cells() -> list[Cell]:
     """The 17 runs of a seed: no augmentation, then the 16 of the full factorial, the baseline first, the whole bag last."""
     found = [Cell(None, replace(BASELINE, no_augment=True))]
     for levels in product((False, True), repeat=len(FACTORS)):
@@ -59,13 +60,13 @@ def cells():
     return tuple(found)
 
 
-def stacked():
+def stacked() -> tuple[str, ...]:
     """Keys of the paper's rows among the cells: no augmentation, the baseline, then one factor more each."""
     names = list(FACTORS)
     return ("no-augmentation", "baseline") + tuple("+".join(names[:count]) for count in range(1, len(names) + 1))
 
 
-def options_of(cell, seed, runs="runs"):
+def options_of(cell: Cell, seed: int, runs: str = "runs") -> Yolo3Options:
     """The options of a cell's run with this seed, with a name that no other run has; it starts from the run of BACKBONE."""
     base = os.path.join(runs, BACKBONE.name, "last.params")
     return dataclasses.replace(cell.options, seed=seed, runs=runs, pretrained_base=base, name=f"miniature-{cell.key}-seed-{seed}")
@@ -80,7 +81,7 @@ class Effect:
     by_seed: dict
 
 
-def main_effect(factor, numbers):
+def main_effect(factor: str, numbers: Mapping[tuple[str, int], float]) -> Effect:
     """Effect of a factor: mean over the eight pairs of cells that differ in it alone, paired within a seed.
 
     numbers: {(key of a cell, seed): points} of whole seeds. The interval is Student's over the seeds, so it needs two of them.
@@ -91,7 +92,7 @@ def main_effect(factor, numbers):
                         for seed in sorted({seed for _, seed in numbers})})
 
 
-def step_effects(numbers):
+def step_effects(numbers: Mapping[tuple[str, int], float]) -> dict[str, Effect]:
     """{key of a stacked row: Effect against the row before it}, those of the paper's Table 2."""
     keys = stacked()[1:]
     seeds = sorted({seed for _, seed in numbers})
@@ -99,13 +100,13 @@ def step_effects(numbers):
             for before, key in zip(keys, keys[1:])}
 
 
-def replace_on(cell, factor, level):
+def replace_on(cell: Cell, factor: str, level: bool) -> str:
     """Key of the cell that differs from this one at most in one factor's level."""
     on = tuple(name for name in FACTORS if (level if name == factor else name in cell.on))
     return Cell(on, cell.options).key
 
 
-def resolution(spread, seeds, pairs=8):
+def resolution(spread: float, seeds: int, pairs: int = 8) -> tuple[float, float]:
     """(half-width of the 95% interval of a main effect, the same of a step between two rows), in points.
 
     spread: standard deviation of one row over seeds. What the design can tell before any of it is run: a main effect is a mean
@@ -123,7 +124,7 @@ def _over_seeds(by_seed):
     return Effect(mean, student(len(values) - 1) * deviation / math.sqrt(len(values)), by_seed)
 
 
-def student(freedom):
+def student(freedom: int) -> float:
     """The two-sided 95% quantile of Student's t with so many degrees of freedom."""
     from scipy.stats import t
     return float(t.ppf(0.975, freedom))

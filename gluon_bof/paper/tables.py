@@ -7,12 +7,16 @@ import os
 import statistics
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.flags import EMBEDDED, INTEGERS, build_parser, flag_name, flags_of
 from gluon_bof.options.recipes import SMALL_IMAGES, TABLES, VOC_METRIC, Row, Table, backbone_recipe, row_recipe
 from gluon_bof.paper import jobs
+
+if TYPE_CHECKING:
+    from gluon_bof.runs.folder import RunFolder
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small runs: the same bits on any number of cores, and two do not spin against each other
 OWN = ("dataset", "dataset_root", "recipe", "name", "runs", "resume", "seed", "gpus", "dry_run")  # set by the table, not after --
@@ -36,12 +40,12 @@ class Request:
     extra_pretraining: tuple = ()
 
     @property
-    def is_small(self):
+    def is_small(self) -> bool:
         """Whether this is not the paper's own work."""
         return self.scale == "small"
 
     @property
-    def stem(self):
+    def stem(self) -> str:
         """How the names of its files and runs begin."""
         own_set = f"-{os.path.basename(os.path.abspath(self.dataset))}" if self.dataset else ""
         return f"table-{self.table.number}" + (f"-small{own_set}" if self.is_small else "")
@@ -68,17 +72,17 @@ class Job:
     evaluations: tuple
 
     @property
-    def run(self):
+    def run(self) -> RunFolder:
         """The run's folder."""
         return self.training.run
 
-    def commands(self):
+    def commands(self) -> list[list[str]]:
         """Every command of it, as words, in order."""
         before = [self.pretraining.command()] if self.pretraining else []
         return [*before, self.training.command(), *(list(found.words) for found in self.evaluations)]
 
 
-def chosen_rows(table, text):
+def chosen_rows(table: Table, text: str) -> tuple[str, ...]:
     """Keys of the rows that "1,3" or "baseline,mixup" names; of all for "". Raises UserError."""
     keys = [row.key for row in table.rows]
     chosen = []
@@ -91,7 +95,7 @@ def chosen_rows(table, text):
     return tuple(chosen or keys)
 
 
-def chosen_seeds(text):
+def chosen_seeds(text: str) -> tuple[int, ...]:
     """Seeds of "0,1,2". Raises UserError."""
     try:
         seeds = INTEGERS.parse(text)
@@ -102,7 +106,7 @@ def chosen_seeds(text):
     return seeds
 
 
-def plan(request):
+def plan(request: Request) -> list[Job]:
     """The Job of every row of the table and every seed, seed by seed; also of rows that were not asked for."""
     found = []
     for seed in request.seeds:
@@ -111,12 +115,12 @@ def plan(request):
     return found
 
 
-def worker_of(request, place):
+def worker_of(request: Request, place: int) -> int:
     """Which of the lines of jobs side by side a job of this place in the plan belongs to."""
     return place % request.jobs
 
 
-def gpus_of_worker(request, place):
+def gpus_of_worker(request: Request, place: int) -> str | None:
     """Its share of --gpus: those are split evenly among --jobs. None where they were not given."""
     if not request.gpus or request.jobs == 1:
         return request.gpus
@@ -149,7 +153,7 @@ def _phase(pretraining):
     return f"backbone-{'mixup' if pretraining.mixup else 'plain'}"
 
 
-def small_set(request):
+def small_set(request: Request) -> str:
     """The set that small rows train on: the folder given, or that of the embedded set's first images, drawn on first use."""
     if request.dataset:
         return request.dataset
@@ -157,7 +161,7 @@ def small_set(request):
     return ensure_drawn(os.path.join(cache_folder(), "tables"), SMALL_IMAGES)
 
 
-def refuse_own(options_class, words):
+def refuse_own(options_class: type, words: Sequence[str]) -> Sequence[str]:
     """The words, flags of a family's script. Raises UserError for the table's own and unknown ones."""
     own = sorted(set(given_flags(options_class, words)) & set(OWN))
     if own:
@@ -165,7 +169,7 @@ def refuse_own(options_class, words):
     return words
 
 
-def given_flags(options_class, words):
+def given_flags(options_class: type, words: Iterable[str]) -> dict[str, Any]:
     """{option: value} of flags of a family's script."""
     return vars(build_parser(options_class, "").parse_args(list(words)))
 
@@ -182,7 +186,7 @@ def _evaluation(request, training, size):
     return Evaluation(size, tuple(words), f"evaluation{'' if size is None else f'-{size}'}")
 
 
-def run_missing(request, planned, after_each):
+def run_missing(request: Request, planned: Sequence[Job], after_each: Callable[[Job], Any]) -> None:
     """Train and evaluate what is missing of the rows that were asked for; after_each(job) follows every finished one."""
     wanted = [(place, job) for place, job in enumerate(planned) if job.row.key in request.rows]
     quiet = request.jobs > 1
@@ -218,7 +222,7 @@ class Result:
     folders: tuple
 
 
-def read_lines(request, planned):
+def read_lines(request: Request, planned: Sequence[Job]) -> list[Result]:
     """The lines of the table, those that nobody ran with no values."""
     lines = []
     for row in request.table.rows:
@@ -246,12 +250,12 @@ def _is_there(job):
     return True
 
 
-def minutes_of(run):
+def minutes_of(run: RunFolder) -> float:
     """Minutes that the run's epochs took, without validation, however often it was cut off."""
     return sum(float(row["seconds"]) for row in run.rows("metrics")) / 60
 
 
-def gain(line, over):
+def gain(line: Result, over: Result) -> tuple[float, float | None] | None:
     """(mean, deviation or None) of the differences to another line, seed by seed; None without a common seed."""
     shared = [line.values[seed] - over.values[seed] for seed in line.values if seed in over.values]
     return _spread(shared)
@@ -264,14 +268,14 @@ def _spread(values):
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
-def is_papers_size(line, lines):
+def is_papers_size(line: Result, lines: Sequence[Result]) -> bool:
     """Whether the line is at the size whose number the paper has: its row's last."""
     return line is [other for other in lines if other.row is line.row][-1]
 
 
 # ---- the page ------------------------------------------------------------------------------------------------------
 
-def records(request, lines):
+def records(request: Request, lines: Sequence[Result]) -> list[dict[str, str]]:
     """The lines as {column: text}, blank where there is nothing; what CSV and page are made of."""
     settings = settings_of_rows(request)
     found = []
@@ -306,14 +310,14 @@ def _text(spread, sign=False):
     return f"{mean:{'+' if sign else ''}.2f}" + (f" ± {deviation:.2f}" if deviation is not None else "")
 
 
-def settings_of_rows(request):
+def settings_of_rows(request: Request) -> dict[str, list[str]]:
     """{row's key: words of the flags that not all rows share}."""
     words = {row.key: _setting_words(request, row) for row in request.table.rows}
     shared = shared_settings(request)
     return {key: [word for word in found if word not in shared] for key, found in words.items()}
 
 
-def shared_settings(request):
+def shared_settings(request: Request) -> list[str]:
     """Flags, each with its value, that all rows have."""
     found = [_setting_words(request, row) for row in request.table.rows]
     return [word for word in found[0] if all(word in other for other in found)]
@@ -333,7 +337,7 @@ def _setting_words(request, row):
     return joined
 
 
-def to_csv(found):
+def to_csv(found: Sequence[Mapping[str, str]]) -> str:
     """The records as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, found[0].keys(), lineterminator="\n")
@@ -342,7 +346,7 @@ def to_csv(found):
     return text.getvalue()
 
 
-def to_markdown(request, found, command, cost=""):
+def to_markdown(request: Request, found: Sequence[Mapping[str, str]], command: str, cost: str = "") -> str:
     """The page."""
     table = request.table
     where = f" on {os.path.basename(os.path.abspath(request.dataset))}" if request.dataset else ""
@@ -385,7 +389,7 @@ def _one_a_row(found):
     return list({record["key"]: record for record in found}.values())
 
 
-def table_of(text):
+def table_of(text: str) -> Table:
     """The Table of "1" to "6". Raises UserError."""
     if not text.isdigit() or int(text) not in TABLES:
         raise UserError(f"the paper has no table {text!r}", remedy=f"give one of {', '.join(map(str, TABLES))}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from typing import Any, Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class Step:
         for parameter in self._summed:
             parameter.zero_grad()
 
-    def warm_up(self, *arrays):
+    def warm_up(self, *arrays: mx.nd.NDArray) -> None:
         """Forward and backward of the largest batch of a size to come, without learning anything from it: the memory that
         training will need is taken now, and where it does not suffice that shows at once and not after hours."""
         kept = [(data, data.copy()) for parameter in self.graph.collect_params().values() if parameter.grad_req == "null"
@@ -96,23 +97,25 @@ class EpochLosses:
         if saved:
             vars(self).update({"images" if key == "pictures" else key: value for key, value in saved.items()})  # its name in 0.1
 
-    def add(self, values):
+    def add(self, values: Iterable[float]) -> None:
         """One batch's losses."""
         self.batches += 1
         self.sums = [total + float(value) for total, value in zip(self.sums, values)]
 
-    def means(self):
+    def means(self) -> dict[str, float]:
         """{name: mean over the epoch's batches so far}, with the total."""
         means = {name: total / max(1, self.batches) for name, total in zip(self.names, self.sums)}
         means["total"] = sum(means.values())
         return means
 
-    def saved(self):
+    def saved(self) -> dict[str, Any]:
         """What `saved=` takes."""
         return {key: value for key, value in vars(self).items() if key != "names"}
 
 
-def train_epoch(loader, step, losses, epoch, first_batch, learning_rate, after_batch, on_broken, accumulate=1):
+def train_epoch(loader: Iterable[tuple], step: Step, losses: EpochLosses, epoch: int, first_batch: int,
+                learning_rate: Callable[[int], float], after_batch: Callable[[int], bool],
+                on_broken: Callable[[Sequence[str]], Any], accumulate: int = 1) -> int:
     """Train on what the loader gives; losses (EpochLosses) grows.
 
     learning_rate(batch) -> the rate of the batch that was stepped just now; after_batch(batch) is called when a batch's losses

@@ -8,7 +8,7 @@ from gluon_bof.data.anchors import default_anchors
 DRAWN = 20_000  # boxes in the plot, at most
 
 
-def draw(path, sizes, anchors, title):
+def draw(path: str, sizes: np.ndarray, anchors: np.ndarray, title: str) -> None:
     """A PNG of the boxes' widths and heights, on logarithmic axes, under the fitted and the default anchors.
 
     Raises UserError where it cannot be written."""

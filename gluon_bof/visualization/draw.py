@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,7 +14,7 @@ MIN_FONT = 9  # pixels
 BRIGHT = 140  # luminance from which black text is easier to read than white
 
 
-def draw_detections(image, prediction):
+def draw_detections(image: np.ndarray, prediction: Any) -> np.ndarray:
     """A copy of an image (H, W, 3) uint8 RGB with the boxes of a Prediction, their names and scores; the best on top."""
     canvas = Image.fromarray(image)
     pen = ImageDraw.Draw(canvas)
@@ -30,7 +31,7 @@ def draw_detections(image, prediction):
     return np.asarray(canvas)
 
 
-def colour_of(number):
+def colour_of(number: int) -> tuple[int, int, int]:
     """(R, G, B) of a class, 0 to 255."""
     return tuple(round(255 * part) for part in matplotlib.colormaps["tab10"](int(number) % 10)[:3])
 

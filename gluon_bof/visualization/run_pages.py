@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 import os
+from typing import TYPE_CHECKING, Sequence
 
 import matplotlib
 import numpy as np
@@ -11,13 +12,19 @@ from matplotlib.patches import Rectangle
 
 from gluon_bof.data.images import read_image
 
+if TYPE_CHECKING:
+    from gluon_bof.boxes import Detections, DetectionSet
+    from gluon_bof.data.loader import TrainingImages
+    from gluon_bof.data.sampler import BatchSampler
+    from gluon_bof.runs.folder import RunFolder
+
 matplotlib.use("Agg")
 
 LOOK = dict(fontsize=7, color="white", va="bottom",
             bbox=dict(boxstyle="square,pad=0.1", linewidth=0, alpha=0.75))
 
 
-def draw_run(run):
+def draw_run(run: RunFolder) -> list[str]:
     """Curves of the run's tables. Returns the paths of all its images."""
     intervals, epochs = run.rows("intervals"), run.rows("metrics")
     if epochs:
@@ -54,7 +61,8 @@ def _draw_map(run, rows):
     _save(figure, run, "validation_map.png")
 
 
-def draw_training_batch(run, dataset, sampler, classes, most=16):
+def draw_training_batch(run: RunFolder, dataset: TrainingImages, sampler: BatchSampler, classes: Sequence[str],
+                        most: int = 16) -> None:
     """A page of images of the run's first batches as the network sees them, with boxes and mix weights."""
     first = [spec for batch in range(min(2, sampler.batches)) for spec in sampler.draw_batch(0, batch)][:most]
     figure, axes = _page(len(first))
@@ -68,7 +76,8 @@ def draw_training_batch(run, dataset, sampler, classes, most=16):
     _save(figure, run, "training_images.png")
 
 
-def draw_detections(run, detection_set, detections, most=12, least_score=0.3):
+def draw_detections(run: RunFolder, detection_set: DetectionSet, detections: Sequence[Detections], most: int = 12,
+                    least_score: float = 0.3) -> None:
     """A page of validation images: ground truth on the left, detections on the right."""
     step = max(1, len(detection_set) // most)
     chosen = range(0, len(detection_set), step)[:most]

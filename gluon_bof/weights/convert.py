@@ -3,7 +3,7 @@ weights fit."""
 from __future__ import annotations
 
 import importlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -20,6 +20,10 @@ from gluon_bof.weights.formats.darknet import DARKNET, Convolution
 from gluon_bof.weights.formats.safetensors import FLOAT_TYPES, REDOWNLOAD_REMEDY, is_safetensors
 from gluon_bof.weights.load import structured, structured_parameters
 from gluon_bof.weights.zoo import CLASSES
+
+if TYPE_CHECKING:
+    from gluon_bof.models.yolo3.network import YOLOv3
+    from gluon_bof.weights.formats.safetensors import Entry
 
 YOLO3 = f"yolo3_{DARKNET}"
 # Darknet's spelling of six of COCO's classes. Its order of COCO's and of VOC's classes is GluonCV's
@@ -52,7 +56,8 @@ class Match(NamedTuple):
     differing: tuple
 
 
-def import_weights(path, target, classes=None, anchors=None, epsilon=EPSILON, verbatim=False):
+def import_weights(path: str, target: str, classes: Sequence[str] | None = None, anchors: Sequence[Sequence[float]] | None = None,
+                   epsilon: float = EPSILON, verbatim: bool = False) -> Imported:
     """Imported weights of a .weights or .safetensors file for one of TARGETS.
 
     classes: names in the order of the file, for a detector of others than COCO's or VOC's. anchors: rows as
@@ -88,7 +93,8 @@ def _check_values(arrays, path):
 
 # Darknet
 
-def darknet_network(target, names, anchors=ANCHORS):
+def darknet_network(target: str, names: Sequence[str] | None,
+                    anchors: Sequence[Sequence[float]] = ANCHORS) -> tuple[YOLOv3, list[Convolution]]:
     """(our YOLOv3 of these classes, every shape known; [Convolution] in the order of a .weights file: all, or of the
     backbone only where that is the target)."""
     network = with_inferred_shapes(build_yolo3(DARKNET, names or ("object",), anchors=anchors))
@@ -113,7 +119,7 @@ def _convolutions(parameters):
     return layers
 
 
-def take_normalised(arrays, first):
+def take_normalised(arrays: Mapping[str, np.ndarray], first: Convolution) -> dict[str, np.ndarray]:
     """Let Darknet's first layer (a Convolution) take normalised images where it took RGB in [0, 1]. For
     n = (x - MEAN) / STD, W * x = (W STD) * n + W MEAN, and batch normalisation takes the constant off again.
 
@@ -126,7 +132,7 @@ def take_normalised(arrays, first):
             mean: (arrays[mean] - constant).astype(np.float32)}
 
 
-def take_epsilon(arrays, layers, epsilon):
+def take_epsilon(arrays: Mapping[str, np.ndarray], layers: Iterable[Convolution], epsilon: float) -> dict[str, np.ndarray]:
     """Let normalisation, which adds EPSILON to variances here, give what it gave where this epsilon was added, by other scales.
 
     A .weights file does not tell it. Darknet on GPUs adds 1e-5 today, OpenCV 1e-6; Darknet's CPU and older code add 1e-6
@@ -204,19 +210,19 @@ def _reordered(arrays, names, wanted):
 
 # torchvision and timm
 
-def torch_name(name):
+def torch_name(name: str) -> str:
     """torchvision's and timm's name of a parameter of GluonCV's ResNets."""
     stem, part = name.rsplit(".", 1)
     return f"{stem}.{OF_TORCH.get(part, part)}"
 
 
-def unprefixed(entries):
+def unprefixed(entries: Mapping[str, Entry]) -> tuple[dict[str, Entry], dict[str, str]]:
     """({name: Entry}, {name: its name in the file}) of {torch name: Entry}, without prefixes of wrapped networks."""
     whole_names = safetensors_format.without_prefix(entries, HEADS)
     return {name: entries[whole] for name, whole in whole_names.items()}, whole_names
 
 
-def fitting_resnet(entries):
+def fitting_resnet(entries: Mapping[str, Entry]) -> str | None:
     """Which of RESNETS has the names and shapes of these {torch name: Entry}, but for the head; None: none.
 
     v1b (stride in the 3x3 convolution) is torchvision's ResNet and timm's resnet18, resnet50; v1d (three convolutions
@@ -259,7 +265,7 @@ def _misfits(entries, parameters):
 
 # which network weights fit
 
-def fitting_network(shapes):
+def fitting_network(shapes: Mapping[str, tuple]) -> Match | None:
     """Fit of {name: shape} as our .params files have them, or None."""
     shapes = structured(shapes)
     fits = []

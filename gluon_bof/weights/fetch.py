@@ -40,17 +40,17 @@ CONNECTION_ERRORS = (socket.timeout, TimeoutError, ConnectionResetError, Connect
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, NotImplementedError, ValueError)
 
 
-def cache_folder():
+def cache_folder() -> str:
     """GluonCV's folder of model files: $MXNET_HOME/models or ~/.mxnet/models."""
     return os.path.expanduser(os.path.join(os.environ.get("MXNET_HOME", os.path.join("~", ".mxnet")), "models"))
 
 
-def address(stem):
+def address(stem: str) -> str:
     """Where a file's zip lies: on the mirror that MXNET_GLUON_REPO names, or on MXNet's server."""
     return URL.format(repo_url=(os.environ.get("MXNET_GLUON_REPO") or SERVER).rstrip("/") + "/", file_name=stem)
 
 
-def fetch_file(name, timeout, pause, otherwise):
+def fetch_file(name: str, timeout: float, pause: float, otherwise: str) -> str:
     folder, sha1 = cache_folder(), CHECKSUMS[name]
     stem = f"{name}-{sha1[:8]}"
     path = os.path.join(folder, f"{stem}.params")

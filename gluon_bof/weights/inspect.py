@@ -24,7 +24,7 @@ class WeightsSummary(NamedTuple):
     note: str = ""
 
 
-def read_contents(path):
+def read_contents(path: str) -> WeightsSummary:
     """WeightsSummary of a .params, .weights, .safetensors or checkpoint file. Raises UserError for a damaged or foreign one, and
     before MXNet is imported."""
     start = safetensors_format.beginning(path, len(checkpoint_format.MAGIC))
@@ -86,7 +86,7 @@ def _whole(kind, path):
         raise UserError(f"no whole file of {kind}: {error}", path, safetensors_format.REDOWNLOAD_REMEDY) from None
 
 
-def digests(path):
+def digests(path: str) -> dict[str, str]:
     """{"sha256", "sha1"}: the first eight digits of the latter end the names of GluonCV's files."""
     found = {"sha256": hashlib.sha256(), "sha1": hashlib.sha1()}
     with open(path, "rb") as file:

@@ -1,13 +1,16 @@
 """Weights in and out: GluonCV's names, strict and partial loading, heads for other classes, whole files."""
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Sequence
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.files import sha256_of, write_atomically
 from gluon_bof.models.heads import classes_by_rows, rows_of
 from gluon_bof.weights.formats import params as params_format
+
+if TYPE_CHECKING:
+    import numpy as np
 
 IGNORED_PREFIX = "_target_generator."  # constants of training that GluonCV's Faster R-CNN script saves too
 MAX_LISTED = 5  # names that an error lists
@@ -39,12 +42,12 @@ class Transferred(NamedTuple):
         return "; ".join(text for text in told if text)
 
 
-def structured_parameters(network):
+def structured_parameters(network: gluon.HybridBlock) -> dict[str, gluon.Parameter]:
     """{name: Parameter} by GluonCV's structured names, those that `save_parameters` writes."""
     return network._collect_params_with_prefix()
 
 
-def read_weights(path):
+def read_weights(path: str) -> dict[str, np.ndarray]:
     """{name: numpy array} of a .params file. Raises UserError naming a file that is missing or none."""
     try:
         with open(path, "rb") as file:
@@ -58,7 +61,7 @@ def read_weights(path):
                         "save it again, or copy it again and compare checksums") from None
 
 
-def load_weights(network, path, allow_partial=False):
+def load_weights(network: gluon.HybridBlock, path: str, allow_partial: bool = False) -> str:
     """Fill an initialised network from a .params file, strictly. Returns the file's SHA-256.
 
     allow_partial: as `load_partially`, with a line that says what was left out. Raises UserError that lists missing,
@@ -74,13 +77,13 @@ def _read_structured(path):
     return structured(read_weights(path))
 
 
-def structured(entries):
+def structured(entries: Mapping[str, Any]) -> dict[str, Any]:
     """{structured name: what belongs to it} of a .params file's entries, of an exported one's too."""
     return {name.split(":", 1)[1] if name.startswith(("arg:", "aux:")) else name: entry
             for name, entry in entries.items() if not name.startswith(IGNORED_PREFIX)}
 
 
-def set_weights(network, arrays, path):
+def set_weights(network: gluon.HybridBlock, arrays: Mapping[str, np.ndarray], path: str) -> None:
     """Fill an initialised network from {name: numpy array}; `path` is named in errors."""
     parameters = structured_parameters(network)
     _require_fit(parameters, arrays, path)
@@ -105,7 +108,7 @@ def _require_fit(parameters, arrays, path):
                         "give the network, classes and anchors that it was trained with")
 
 
-def load_partially(network, path):
+def load_partially(network: gluon.HybridBlock, path: str) -> Loaded:
     """Fill what a .params file has under the same name in the same shape, and leave the rest of an initialised network as
     it is; the network keeps its own constants (anchors). Returns Loaded.
 
@@ -125,7 +128,7 @@ def load_partially(network, path):
                   sorted(arrays.keys() - fitting.keys() - (parameters.keys() - learned.keys())))
 
 
-def transfer(network, path, old_classes=None):
+def transfer(network: gluon.HybridBlock, path: str, old_classes: Sequence[str] | None = None) -> Transferred:
     """Fill an initialised network from a detector of other classes: all layers, and of those that predict the rows of boxes,
     objectness, background and of the classes that both know by name. Other classes' rows keep their initial values; the
     network keeps its own constants (anchors). Returns Transferred.
@@ -185,23 +188,23 @@ def _listed(what, names):
     return f"{what}: {abbreviate(names, MAX_LISTED)}" if names else ""
 
 
-def weights_of(network):
+def weights_of(network: gluon.HybridBlock) -> dict[str, np.ndarray]:
     """{name: numpy array} of all parameters, copied off the first device."""
     return {name: array.asnumpy() for name, array in on_device(network).items()}
 
 
-def on_device(network):
+def on_device(network: gluon.HybridBlock) -> dict[str, mx.nd.NDArray]:
     """{name: MXNet array} of all parameters, as they are on the first device."""
     return {name: parameter.data(parameter.list_ctx()[0])
             for name, parameter in structured_parameters(network).items()}
 
 
-def save_weights(network, path):
+def save_weights(network: gluon.HybridBlock, path: str) -> None:
     """Write a .params file that GluonCV loads too, atomically."""
     write_atomically(path, params_format.pieces(on_device(network)))
 
 
-def load_backbone(network, path):
+def load_backbone(network: gluon.HybridBlock, path: str) -> None:
     """Fill the backbone of an initialised detector from a .params file of a classifier or of a whole detector.
 
     network.backbone_parameters() -> {name in a classifier's file: Parameter}; a head in the file is left out.

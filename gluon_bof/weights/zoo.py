@@ -33,12 +33,12 @@ def is_name(text: str) -> bool:
             or bool(re.fullmatch(rf"({looks_like})_[\w.]*(?<!\.params)", text)))
 
 
-def published():
+def published() -> list[str]:
     """Names of the detectors that GluonCV publishes weights of and this package builds."""
     return sorted(name for name in CHECKSUMS if _is_ours(name))
 
 
-def options_of(name):
+def options_of(name: str) -> dict[str, Any]:
     """{option: value} with which `build_network` gives exactly the model of this name: network, dataset, classes
     (comma-separated) and what else differs; a Faster R-CNN's still go through `resolve`. Raises UserError for others."""
     if name == SHIPPED_NAME:
@@ -81,7 +81,7 @@ def is_published(path: str) -> bool:
     return digest.hexdigest() in {CHECKSUMS[name] for name in published()}
 
 
-def download(name, timeout=TIMEOUT, pause=PAUSE):
+def download(name: str, timeout: float = TIMEOUT, pause: float = PAUSE) -> str:
     """Path of the .params file of a model, its checksum checked; downloaded where it is not in the cache yet.
 
     timeout: seconds without a byte; pause: seconds before a second try. Raises UserError for a name without weights, and
@@ -94,7 +94,7 @@ def download(name, timeout=TIMEOUT, pause=PAUSE):
     return fetch_file(name, timeout, pause, "")
 
 
-def download_backbone(name, timeout=TIMEOUT, pause=PAUSE):
+def download_backbone(name: str, timeout: float = TIMEOUT, pause: float = PAUSE) -> str:
     """The same for a backbone that was trained on ImageNet, such as "darknet53" or "resnet50_v1b"."""
     backbones = [network for network in families.networks() if network in CHECKSUMS]
     if name not in backbones:
@@ -102,7 +102,7 @@ def download_backbone(name, timeout=TIMEOUT, pause=PAUSE):
     return fetch_file(name, timeout, pause, "; or start with --pretrained-base no")
 
 
-def shipped_backbone(name, network):
+def shipped_backbone(name: str, network: str) -> str:
     """Path of one of the package's own backbones, a key of BACKBONES, for this network. Raises UserError for another network."""
     path, about = shipped(os.path.join(os.path.dirname(SHIPPED), BACKBONES[name]))
     if about["network"] != network:
@@ -111,7 +111,7 @@ def shipped_backbone(name, network):
     return path
 
 
-def shipped(place=SHIPPED):
+def shipped(place: str = SHIPPED) -> tuple[str, dict[str, Any]]:
     """(path, what its JSON says: options, classes, sha256, map, …) of the package's own weights, their checksum checked.
 
     Raises UserError where they are missing or changed."""

@@ -1,10 +1,15 @@
 """Anchors of the region proposal network, in numpy, so that data workers can match boxes to them."""
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Iterator, Sequence
+
 import numpy as np
 
+if TYPE_CHECKING:
+    from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 
-def anchor_grid(options):
+
+def anchor_grid(options: FasterRcnnOptions) -> AnchorGrid:
     """The AnchorGrid of the network that resolved FasterRcnnOptions describe."""
     return AnchorGrid(options.strides, options.anchor_base_size, options.anchor_scales, options.anchor_aspect_ratio)
 
@@ -20,7 +25,7 @@ class AnchorGrid:
         scales = [scales] if len(self.strides) == 1 else [[scale] for scale in scales]
         self.shapes = [base_anchors(stride, base_size, sizes, ratios) for stride, sizes in zip(self.strides, scales)]
 
-    def sides(self, height, width):
+    def sides(self, height: int, width: int) -> Iterator[tuple[np.ndarray, ...]]:
         """For each level of an image of this size: (left, right) (columns, A) and (top, bottom) (rows, A), float32."""
         for stride, shapes in zip(self.strides, self.shapes):
             # every layer that halves the image rounds up
@@ -29,7 +34,7 @@ class AnchorGrid:
                         for i, offsets in ((0, columns), (2, columns), (1, rows), (3, rows)))
 
 
-def base_anchors(stride, base_size, scales, ratios):
+def base_anchors(stride: int, base_size: float, scales: Sequence[float], ratios: Sequence[float]) -> np.ndarray:
     """(A, 4) corners of a cell's anchors around its centre, ratios outside, scales inside; as Faster R-CNN's first code,
     whose pixel counting (a width is xmax - xmin + 1) they keep."""
     centre = (stride - 1) / 2

@@ -1,6 +1,8 @@
 """Faster R-CNN's batches on the wire: padded uint8 images, boxes, sampled anchors, and random keys for the regions."""
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Iterator
+
 import numpy as np
 
 from gluon_bof.boxes import TRUTH_COLUMNS
@@ -9,6 +11,9 @@ from gluon_bof.data.sampler import SampleSpec
 from gluon_bof.data.shared_memory import stack_to_shared, to_shared
 from gluon_bof.models.faster_rcnn.targets import anchor_targets
 from gluon_bof.rng import Purpose, generator
+
+if TYPE_CHECKING:
+    from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 
 
 class KeyedImages(TrainingImages):
@@ -45,7 +50,7 @@ class RegionBatch:
         return (canvas, *small, [name for names in broken for name in names])
 
 
-def largest_batches(dataset, batchify, options):
+def largest_batches(dataset: KeyedImages, batchify: RegionBatch, options: FasterRcnnOptions) -> Iterator[tuple]:
     """The arrays of batches as large as can come, of black images without boxes, lying and standing.
 
     dataset: KeyedImages; batchify: a RegionBatch; options: FasterRcnnOptions."""

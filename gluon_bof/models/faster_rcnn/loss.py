@@ -5,14 +5,19 @@ of the device's batch, over the number of sampled anchors or regions of all of t
 """
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from gluon_bof.backend import autograd, gluon
 from gluon_bof.freebies.label_smoothing import UNSMOOTHED
 from gluon_bof.models.faster_rcnn.targets import ANCHOR_COLUMNS, ANCHOR_NUMBER, BOX, LABEL, WEIGHT
 from gluon_bof.models.gather import batched_gather
 from gluon_bof.models.preprocess import Normalise
 
+if TYPE_CHECKING:
+    from gluon_bof.freebies.label_smoothing import Smoothing
 
-def huber(F, difference, rho):
+
+def huber(F: Any, difference: Any, rho: float) -> Any:
     """Elementwise: quadratic up to rho, then linear; rho 0 is the absolute value, and has a gradient everywhere."""
     size = F.abs(difference)
     if rho == 0:
@@ -20,7 +25,7 @@ def huber(F, difference, rho):
     return F.where(size > rho, size - 0.5 * rho, (0.5 / rho) * F.square(difference))
 
 
-def smoothed_cross_entropy(F, logits, label, class_count, smoothing):
+def smoothed_cross_entropy(F: Any, logits: Any, label: Any, class_count: int, smoothing: Smoothing) -> Any:
     """(B, S) of logits (B, S, C) against labels (B, S), whose target is `positive` there and `negative` elsewhere."""
     target = F.one_hot(label, class_count, on_value=smoothing.positive, off_value=smoothing.negative)
     return -F.sum(F.log_softmax(logits, axis=2) * target, axis=2)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import warnings
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Iterable, Sequence
 
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.freebies.sync_batch_norm import AliasedBatchNorm, norm_layer
@@ -15,6 +16,9 @@ from gluoncv.model_zoo.rcnn.faster_rcnn.faster_rcnn import FasterRCNN as GluonCV
 from gluoncv.model_zoo.rcnn.rpn.proposal import RPNProposal
 from gluoncv.nn.dropblock import set_drop_prob
 from gluoncv.nn.feature import FPNFeatureExpander
+
+if TYPE_CHECKING:
+    from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 
 # name: (builder, last activations of the four stages, which the pyramid starts from)
 BACKBONES = {
@@ -160,7 +164,7 @@ class FasterRCNN(GluonCVFasterRCNN):
                 cut.append(self._cut_out(F, of_level, F.where(here, rpn_rois, nowhere), stride))
         return F.ElementWiseSum(*cut)
 
-    def freeze_the_rest(self):
+    def freeze_the_rest(self) -> None:
         """Only what `collect_train_params` names learns: without normalisation that learns, neither do the stem and the
         first stage, as in GluonCV."""
         self.collect_params().setattr("grad_req", "null")
@@ -168,21 +172,21 @@ class FasterRCNN(GluonCVFasterRCNN):
             if not isinstance(parameter, gluon.Constant):
                 parameter.grad_req = "write"
 
-    def backbone_parameters(self):
+    def backbone_parameters(self) -> dict[str, gluon.Parameter]:
         """{name in the file of a classifier on this backbone: Parameter}."""
         return self.of_backbone
 
-    def stem_parameters(self):
+    def stem_parameters(self) -> list[gluon.Parameter]:
         """[Parameter] of the first layers, up to a quarter of the image's sides."""
         return [parameter for name, parameter in self.of_backbone.items() if name.startswith(STEM)]
 
-    def image_parameters(self):
+    def image_parameters(self) -> list[gluon.Parameter]:
         """[Parameter] of the backbone's layers that see the whole image; without a pyramid the fourth stage sees regions."""
         of_regions = self.top_features.collect_params().values() if self.top_features is not None else ()
         seeing_regions = {id(parameter) for parameter in of_regions}
         return [parameter for parameter in self.of_backbone.values() if id(parameter) not in seeing_regions]
 
-    def trained_parameters(self):
+    def trained_parameters(self) -> gluon.ParameterDict:
         """ParameterDict of what learns."""
         return self.collect_train_params()
 
@@ -195,14 +199,14 @@ def _rois(F, regions):
 
 
 @lru_cache(maxsize=None)
-def resnet_parameters(name):
+def resnet_parameters(name: str) -> dict[str, gluon.Parameter]:
     """{name: Parameter} of a whole classifier of BACKBONES, shapes inferred."""
     network = BACKBONES[name][0](pretrained=False)
     network.infer_shape(mx.nd.zeros((1, 3, 64, 64)))
     return network._collect_params_with_prefix()
 
 
-def build_faster_rcnn(options, classes, devices):
+def build_faster_rcnn(options: FasterRcnnOptions, classes: Iterable[str], devices: Sequence[mx.Context]) -> FasterRCNN:
     """The network of resolved FasterRcnnOptions for these class names, not yet initialised."""
     learns = options.norm_layer == "syncbn"
     layer, arguments = norm_layer(learns, devices)

@@ -5,12 +5,15 @@ sampled cross the wire. Regions are matched on the device, for the whole batch a
 """
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
 
 import numpy as np
 
 from gluon_bof.backend import gluon
 from gluon_bof.models.gather import batched_gather
+
+if TYPE_CHECKING:
+    from gluon_bof.models.faster_rcnn.anchors import AnchorGrid
 
 EPS = np.spacing(np.float32(1))
 # columns of a sampled anchor: its number, 1 for an object or 0, its weight, and the four box targets
@@ -31,7 +34,8 @@ class AnchorRules(NamedTuple):
 RULES = AnchorRules()
 
 
-def anchor_targets(grid, truth, image_size, canvas_size, rng, background_weight=1.0, rules=RULES):
+def anchor_targets(grid: AnchorGrid, truth: np.ndarray, image_size: Sequence[int], canvas_size: Sequence[int], rng: Any,
+                   background_weight: float = 1.0, rules: AnchorRules = RULES) -> np.ndarray:
     """Sampled anchors of one image, (rules.samples, 7) float32; unused rows are -1.
 
     grid: AnchorGrid. truth: (M, 6). image_size, canvas_size: (height, width) of the image and of the batch's padded
@@ -127,7 +131,7 @@ def _sample(labels, rules, rng):
         labels[rng.choice(negative, size=len(negative) - most_negative, replace=False)] = 0
 
 
-def encode(anchors, boxes):
+def encode(anchors: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """(K, 4) box targets: the boxes' centres and log sizes relative to the anchors'. Corners in pixels, float32."""
     sides, box_sides = anchors[:, 2:] - anchors[:, :2], boxes[:, 2:] - boxes[:, :2]
     shift = ((boxes[:, :2] + box_sides * np.float32(0.5)) - (anchors[:, :2] + sides * np.float32(0.5))) / sides
@@ -198,13 +202,13 @@ class RegionTargets(gluon.HybridBlock):
             batched_gather(F, mix_weight, index) * holds_one))
 
 
-def box_area(F, boxes):
+def box_area(F: Any, boxes: Any) -> Any:
     """(B, N) of corner boxes (B, N, 4)."""
     left, top, right, bottom = F.split(boxes, axis=2, num_outputs=4, squeeze_axis=True)
     return (right - left) * (bottom - top)
 
 
-def box_overlap(F, regions, boxes):
+def box_overlap(F: Any, regions: Any, boxes: Any) -> Any:
     """(B, N, M) IoU of corner boxes (B, N, 4) and (B, M, 4)."""
     def side(i):
         return (F.slice_axis(regions, axis=2, begin=i, end=i + 1),
@@ -218,7 +222,7 @@ def box_overlap(F, regions, boxes):
     return F.where(shared > 0, shared / F.maximum(union, 1e-12), F.zeros_like(shared))
 
 
-def region_encode(F, regions, boxes):
+def region_encode(F: Any, regions: Any, boxes: Any) -> Any:
     """(B, K, 4) the head's box targets of corner regions and boxes (B, K, 4)."""
     def centres_and_sides(corners):
         low, high = F.slice_axis(corners, axis=2, begin=0, end=2), F.slice_axis(corners, axis=2, begin=2, end=4)

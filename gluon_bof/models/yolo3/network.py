@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, Iterable, Sequence
 
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.data.anchors import DEFAULT as ANCHORS
@@ -64,7 +65,7 @@ class YOLOv3(YOLOV3):
             return F.concat(*[F.reshape(F.transpose(level, axes=(0, 3, 1, 2)), (0, -3, 0)) for level in raw], dim=1)
         return self._detections(F, *self._candidates(F, tips))
 
-    def candidates(self, F, x):
+    def candidates(self, F: Any, x: Any) -> tuple[Any, Any]:
         """Boxes (B, N, 4) in pixels and scores (B, N, K) of all predictions for x (B, 3, H, W), before any is suppressed."""
         return self._candidates(F, self._tips(F, x))
 
@@ -106,7 +107,7 @@ class YOLOv3(YOLOV3):
         found = F.slice_axis(found, axis=1, begin=0, end=self.post_nms)
         return tuple(F.slice_axis(found, axis=2, begin=begin, end=end) for begin, end in ((0, 1), (1, 2), (2, 6)))
 
-    def backbone_parameters(self):
+    def backbone_parameters(self) -> dict[str, gluon.Parameter]:
         """{name in the file of a classifier on this backbone: Parameter}: its layers are the stages laid end to end."""
         found, first = {}, 0
         for stage in self.stages:
@@ -116,16 +117,16 @@ class YOLOv3(YOLOV3):
             first += len(stage)
         return found
 
-    def stem_parameters(self):
+    def stem_parameters(self) -> list[gluon.Parameter]:
         """[Parameter] of the first layers, up to a quarter of the image's sides."""
         begins = tuple(f"features.{place}." for place in range(_stem_length(self.stages[0])))
         return [parameter for name, parameter in self.backbone_parameters().items() if name.startswith(begins)]
 
-    def image_parameters(self):
+    def image_parameters(self) -> list[gluon.Parameter]:
         """[Parameter] of the backbone's layers that see the whole image: all."""
         return list(self.backbone_parameters().values())
 
-    def trained_parameters(self):
+    def trained_parameters(self) -> gluon.ParameterDict:
         """ParameterDict of what learns: everything."""
         return self.collect_params()
 
@@ -162,7 +163,8 @@ def _lengthened(F, array, rows):
     return F.concat(array, F.tile(row, reps=(1, rows, 1)), dim=1)
 
 
-def build_yolo3(name, classes, norm=None, anchors=ANCHORS):
+def build_yolo3(name: str, classes: Iterable[str], norm: tuple[type, dict[str, Any]] | None = None,
+                anchors: Sequence[Sequence[float]] = ANCHORS) -> YOLOv3:
     """YOLOv3 on a named backbone for these class names, not yet initialised.
 
     norm: (layer class, arguments), BatchNorm by default. Raises UserError for an unknown name."""
@@ -176,7 +178,7 @@ def build_yolo3(name, classes, norm=None, anchors=ANCHORS):
     return YOLOv3(stages, channels, anchors, STRIDES, list(classes), norm_layer=layer, norm_kwargs=arguments)
 
 
-def initialise_near_identity(network, shift=1.5, centre=0.42):
+def initialise_near_identity(network: gluon.HybridBlock, shift: float = 1.5, centre: float = 0.42) -> None:
     """Let an initialised network without a pretrained base begin as almost a linear one, for short training.
 
     With batch normalisation and ReLU in every one of some 40 layers without shortcuts, gradients of different batches
@@ -191,7 +193,7 @@ def initialise_near_identity(network, shift=1.5, centre=0.42):
             parameter.set_data(mx.nd.array(weight))
 
 
-def set_objectness_prior(network, probability):
+def set_objectness_prior(network: YOLOv3, probability: float) -> None:
     """Let every prediction of an initialised network start out this sure, in (0, 1), that it holds an object."""
     for output in network.yolo_outputs:
         bias = output.prediction.bias

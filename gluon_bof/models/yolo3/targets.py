@@ -6,7 +6,7 @@ a few kilobytes where the official loader ships megabytes.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class Grid(NamedTuple):
 
 
 @lru_cache(maxsize=128)
-def grid_tables(size, anchors=ANCHORS, strides=STRIDES):
+def grid_tables(size: int, anchors: Sequence[Sequence[float]] = ANCHORS, strides: Sequence[int] = STRIDES) -> Grid:
     """Grid of numpy float32 arrays for a square input of this side, a multiple of the largest stride."""
     rows, cells, first = [], [], 0
     for stride, shapes in list(zip(strides, anchors))[::-1]:
@@ -45,7 +45,8 @@ def grid_tables(size, anchors=ANCHORS, strides=STRIDES):
 
 
 @lru_cache(maxsize=128)
-def grid_on(context, size, anchors=ANCHORS, strides=STRIDES):
+def grid_on(context: mx.Context, size: int, anchors: Sequence[Sequence[float]] = ANCHORS,
+            strides: Sequence[int] = STRIDES) -> Grid:
     """The same as arrays on a device."""
     return Grid(*(mx.nd.array(table, ctx=context) for table in grid_tables(size, anchors, strides)))
 

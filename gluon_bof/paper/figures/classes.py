@@ -5,6 +5,7 @@ import json
 import math
 import os
 from dataclasses import dataclass
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Options(FigureOptions):
                           "gluon-bof evaluate printed", ("BEFORE", "AFTER"), 2, required=True)
 
 
-def draw(given):
+def draw(given: Options) -> Drawn:
     """Figure 8 or 9 -> Drawn; a row for each class, the largest gain first."""
     before, after = (evaluation_of(weights, given) for weights in given.weights)
     changes = class_changes(before, after, given.weights)
@@ -55,7 +56,7 @@ def draw(given):
                   "losses": sum(change[3] < 0 for change in known)})
 
 
-def class_changes(before, after, weights):
+def class_changes(before: Mapping[str, Any], after: Mapping[str, Any], weights: Sequence[str]) -> list[tuple]:
     """[(class, AP before, after, difference)] of two evaluations, the largest gain first; "" where there is no AP.
 
     Raises UserError where they are not of the same data set, metric and classes."""
@@ -73,7 +74,7 @@ def class_changes(before, after, weights):
     return sorted(changes, key=lambda change: (change[3] == "", -(change[3] or 0), change[0]))
 
 
-def evaluation_of(weights, given):
+def evaluation_of(weights: str, given: Options) -> dict[str, Any]:
     """What `evaluate` says of these weights, or said in a .json file. Raises UserError."""
     if weights.endswith(".json"):
         return read_evaluation(weights)
@@ -86,7 +87,7 @@ def evaluation_of(weights, given):
     return evaluate(resolved)
 
 
-def read_evaluation(path):
+def read_evaluation(path: str) -> dict[str, Any]:
     """The JSON object on a file's last line. Raises UserError where it is not an evaluation's."""
     try:
         with open(path, encoding="utf-8") as file:

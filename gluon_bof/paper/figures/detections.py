@@ -5,6 +5,7 @@ import math
 import os
 import sys
 from dataclasses import dataclass
+from typing import Any, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -30,7 +31,7 @@ class Options(FigureOptions):
     threshold: float = flag(0.5, "least score of what is drawn")
 
 
-def draw(given):
+def draw(given: Options) -> Drawn:
     """Figure 7 -> Drawn; a row for each detection."""
     if given.count < 1:
         raise UserError(f"--count {given.count} is below 1", remedy="give 1 or more")
@@ -61,7 +62,7 @@ def draw(given):
                  {"images": len(images), "detections": len(rows), "threshold": given.threshold})
 
 
-def spread(items, count):
+def spread(items: Sequence[Any], count: int) -> list[Any]:
     """At most so many items, evenly spread over them all."""
     return [items[place] for place in np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)]
 

@@ -52,7 +52,7 @@ class Options(FigureOptions):
     threshold: float = flag(0.5, "score from which on a detection counts")
 
 
-def draw(given):
+def draw(given: Options) -> Drawn:
     """Figure 5 -> Drawn; a row for each place, before them one without the elephant."""
     _check(given)
     room = given_scene(given.image, given.objects) if given.image else embedded_scene(EMBEDDED_IMAGE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +28,9 @@ from gluon_bof.paper.figures.page import (
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.scenes import embedded_scene, given_scene, require_within
 
+if TYPE_CHECKING:
+    from gluon_bof.paper.figures.scenes import Scene
+
 DEFAULT_RATIOS = (0.1, 0.3, 0.5)  # the first is the paper's "typical mixup ratio at 0.1 : 0.9"
 MAX_RATIOS = 4  # beside each other, with labels that can be read
 CLASSIFIED_SIDE = 224  # pixels, as ImageNet's classifiers see them
@@ -45,7 +49,7 @@ class Options(FigureOptions):
     boxes_b: tuple = many("objects in B, in pixels", "LABEL,XMIN,YMIN,XMAX,YMAX")
 
 
-def draw(given):
+def draw(given: Options) -> Drawn:
     """Figure 2 or 3 -> Drawn."""
     ratios = list(given.ratios)
     require_within(ratios, "--ratios", 0, 1)
@@ -61,24 +65,24 @@ def draw(given):
     return (_draw_classification if given.figure == 2 else _draw_detection)(scenes, labels, ratios)
 
 
-def image_label(scene):
+def image_label(scene: Scene) -> str:
     """The class of an image as a whole: its largest object's."""
     return scene.labels[int(area(scene.boxes).argmax())] if scene.labels else os.path.splitext(scene.name)[0]
 
 
-def blend_resized(a, b, ratio, side=CLASSIFIED_SIDE):
+def blend_resized(a: np.ndarray, b: np.ndarray, ratio: float, side: int = CLASSIFIED_SIDE) -> np.ndarray:
     """Mixup of classification: both images are resized to a square, whatever their shapes, and blended.
 
     a, b: (H, W, 3) uint8; ratio: weight of a, in [0, 1]. Returns (side, side, 3) uint8."""
     return blend_images(resized(a, side), resized(b, side), ratio)
 
 
-def resized(image, side=CLASSIFIED_SIDE):
+def resized(image: np.ndarray, side: int = CLASSIFIED_SIDE) -> np.ndarray:
     """The whole image, (H, W, 3) uint8, as a square of that side."""
     return np.ascontiguousarray(render(image, whole_view(image.shape, (side, side))))
 
 
-def mixed_truth(a, b, ratio):
+def mixed_truth(a: Scene, b: Scene, ratio: float) -> tuple[np.ndarray, tuple[str, ...]]:
     """Objects of two scenes after mixup -> ((M, 6) truth, whose class ids count the scenes' labels; labels (M,))."""
     truths = []
     for scene, first in ((a, 0), (b, len(a.labels))):

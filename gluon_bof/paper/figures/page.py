@@ -4,7 +4,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, ContextManager, Iterable, NamedTuple, Sequence
 
 import matplotlib
 import numpy as np
@@ -13,6 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from gluon_bof.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WIDTH = 8.3  # inches: a README shows about 830 pixels, so 9 points are 12 of its pixels
 DPI = 200  # twice that, for fine screens
@@ -36,25 +39,25 @@ class Drawn(NamedTuple):
     numbers: dict
 
 
-def look():
+def look() -> ContextManager[None]:
     """A context in which matplotlib draws as all our figures look."""
     return matplotlib.rc_context(LOOK)
 
 
-def new_figure(height):
+def new_figure(height: float) -> Figure:
     """An empty figure of README width; height in inches."""
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def fit_labels(figure):
+def fit_labels(figure: Figure) -> None:
     """Lay the figure out for good: labels can be placed from now on, and nothing else added."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
 
-def save(drawn, folder, number):
+def save(drawn: Drawn, folder: str, number: int) -> tuple[str, str]:
     """Write figure-N.png and figure-N.csv. Returns their paths. Raises UserError where they cannot be written."""
     png, table = (os.path.join(folder, f"figure-{number}.{ending}") for ending in ("png", "csv"))
     image = io.BytesIO()
@@ -68,7 +71,7 @@ def save(drawn, folder, number):
     return png, table
 
 
-def show_image(axis, image, title=""):
+def show_image(axis: Axes, image: np.ndarray, title: str = "") -> None:
     """An image (H, W, 3) uint8 without ticks."""
     axis.imshow(image, interpolation="nearest" if max(image.shape) < 64 else "antialiased")
     axis.set_axis_off()
@@ -76,19 +79,20 @@ def show_image(axis, image, title=""):
     axis.set_anchor("N")  # titles of a line of images stand at one height, and have their room
 
 
-def draw_box(axis, box, colour, **how):
+def draw_box(axis: Axes, box: Iterable[float], colour: str, **how: Any) -> None:
     """The outline of one corner box."""
     left, top, right, bottom = (float(side) for side in box)
     axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour,
                              **{"linewidth": 1.6, **how}))
 
 
-def label_boxes(axis, boxes, texts, colours):
+def label_boxes(axis: Axes, boxes: Iterable[Iterable[float]], texts: Iterable[str], colours: Iterable[str]) -> None:
     """A label at each box of a figure that is laid out, most important box first; one that finds no free place is left out."""
     place_labels(axis, texts, colours, [_around_box(axis, box) for box in boxes])
 
 
-def label_points(axis, points, texts, lines=(), hlines=()):
+def label_points(axis: Axes, points: Sequence[tuple[float, float]], texts: Sequence[str],
+                 lines: Iterable[Sequence[tuple[float, float]]] = (), hlines: Sequence[tuple[float, str]] = ()) -> None:
     """A label beside each (x, y) of a laid-out figure that touches no other label, point or line, if there is a free place.
 
     lines: further [(x, y), …] that are drawn; across: [(y, text)] of lines from side to side, whose labels stand on them."""
@@ -107,7 +111,8 @@ def label_points(axis, points, texts, lines=(), hlines=()):
     place_labels(axis, [text for _, text in hlines], [GREY] * len(hlines), on_line, taken, filled=False)
 
 
-def place_labels(axis, texts, colours, places, taken=(), filled=True):
+def place_labels(axis: Axes, texts: Iterable[str], colours: Iterable[str], places: Iterable[Iterable[tuple]],
+                 taken: Iterable[tuple] = (), filled: bool = True) -> None:
     """Write each text at the first of its places where it stays within the axis and touches nothing that is taken.
 
     places: [[(x, y, how it lies horizontally, vertically)]] in pixels of the laid-out figure."""
@@ -183,6 +188,6 @@ def _ink_on(colour):
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else "white"
 
 
-def shorten(text, most):
+def shorten(text: str, most: int) -> str:
     """A text of at most so many characters; of a longer one the end, which tells paths apart."""
     return text if len(text) <= most else "…" + text[1 - most:]

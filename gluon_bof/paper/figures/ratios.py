@@ -30,7 +30,7 @@ class Options(FigureOptions):
     seed: int = flag(0, "of the sampler")
 
 
-def draw(given):
+def draw(given: Options) -> Drawn:
     """Figure 4 -> Drawn; a row for each x at the middle of a 200th of [0, 1]."""
     pairs = [_pair(text) for text in given.betas or OF_THE_PAPER]
     if given.samples < 0 or given.seed < 0:
@@ -59,13 +59,13 @@ def draw(given):
     return Drawn(figure, ("alpha", "beta", "x", "density", "drawn"), rows, {"betas": pairs, "samples": given.samples})
 
 
-def beta_density(x, alpha, beta):
+def beta_density(x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
     """Density of Beta(alpha, beta) at x in (0, 1)."""
     log_normaliser = math.lgamma(alpha) + math.lgamma(beta) - math.lgamma(alpha + beta)
     return np.exp((alpha - 1) * np.log(x) + (beta - 1) * np.log1p(-x) - log_normaliser)
 
 
-def sampled_ratios(alpha, beta, count, seed=0):
+def sampled_ratios(alpha: float, beta: float, count: int, seed: int = 0) -> np.ndarray:
     """(count,) ratios of the draws that training would get."""
     sampler = BatchSampler(2, count, seed, (416,), mix=MixRatio(alpha, beta), mix_until=1)
     return np.array([spec.ratio for spec in sampler.draw_batch(0, 0)])

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Iterable, NamedTuple, Sequence
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class Scene(NamedTuple):
     labels: tuple
 
 
-def given_scene(path, objects):
+def given_scene(path: str, objects: Iterable[str]) -> Scene:
     """The image of a file with objects from the command line, "label,xmin,ymin,xmax,ymax" each. Raises UserError."""
     image = read_image(path)
     parsed = [read_object(text, image, path) for text in objects]
@@ -27,7 +27,7 @@ def given_scene(path, objects):
                  tuple(label for label, _ in parsed))
 
 
-def embedded_scene(number):
+def embedded_scene(number: int) -> Scene:
     """An image of the embedded validation set, without its difficult objects; drawn again, so that no set is needed."""
     from gluon_bof.data.shapes import SPLITS, draw_image
 
@@ -37,13 +37,13 @@ def embedded_scene(number):
                  tuple(label for label, _ in kept))
 
 
-def read_object(text, image, path):
+def read_object(text: str, image: np.ndarray, path: str) -> tuple[str, list[float]]:
     """(label, [xmin, ymin, xmax, ymax]) of "label,xmin,ymin,xmax,ymax". Raises UserError."""
     label, _, corners = text.partition(",")
     return label.strip(), read_box(corners, image, path)
 
 
-def read_box(text, image, path):
+def read_box(text: str, image: np.ndarray, path: str) -> list[float]:
     """[xmin, ymin, xmax, ymax] in the image's pixels of "xmin,ymin,xmax,ymax". Raises UserError where it lies
     outside the image or has no area."""
     try:
@@ -58,7 +58,7 @@ def read_box(text, image, path):
     return box
 
 
-def require_within(values, flag, least, most):
+def require_within(values: Sequence[float], flag: str, least: float, most: float) -> None:
     """Raise UserError for values outside [least, most], and for none."""
     if not values:
         raise UserError(f"{flag} is not a list of numbers", remedy=f"write for example {flag} 0.1,0.5")

@@ -31,7 +31,7 @@ class Options(FigureOptions):
     every: int = flag(20, "iterations between rows of the table")
 
 
-def draw(given):
+def draw(given: Options) -> Drawn:
     """Figure 6 -> Drawn; rows of learning rates first, then of mAP."""
     for name in ("epochs", "batches", "every"):
         if getattr(given, name) < 1:
@@ -58,7 +58,7 @@ def draw(given):
     return Drawn(figure, ("quantity", "series", "iteration", "epoch", "value"), rows, numbers)
 
 
-def schedule_of(mode, given):
+def schedule_of(mode: str, given: Options) -> list[float]:
     """The learning rate of every iteration, as train_yolo3.py follows it."""
     batches = given.batches
     return rates_of(given.epochs * batches, mode=mode, base_lr=given.lr, warmup=given.warmup_epochs * batches,
@@ -66,7 +66,7 @@ def schedule_of(mode, given):
                     steps=[epoch * batches for epoch in given.lr_decay_epoch])
 
 
-def validation_curve(folder):
+def validation_curve(folder: str) -> tuple[str, str, list[tuple[int, int]], list[float]]:
     """(folder, its schedule's name, [(iteration, epochs done)], [mAP]) of a run. Raises UserError where it has none."""
     mode = read_config(folder)["options"].get("lr_mode", "")
     path = RunFolder(folder).table("metrics")

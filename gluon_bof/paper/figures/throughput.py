@@ -8,7 +8,7 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Iterable, NamedTuple, Sequence
 
 from gluon_bof.data.images import finite_number, read_image
 from gluon_bof.errors import UserError
@@ -21,6 +21,11 @@ from gluon_bof.paper.figures.page import COLOURS, GREY, Drawn, fit_labels, label
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import names_of
 from gluon_bof.weights.resolve import resolve
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gluon_bof.inference.detector import Detector
 
 ROUNDS = 5
 MIN_SECONDS = 1.0  # of a measurement
@@ -50,7 +55,7 @@ class Options(FigureOptions):
     paper: bool = flag(False, "also draw Table 4's AP, of which the paper tells no throughput")
 
 
-def draw(given):
+def draw(given: Options) -> Drawn:
     """Figure 1 -> Drawn; a row for each point."""
     if not given.runs and not given.points:
         raise UserError("there is nothing to draw", remedy="give --runs or --points; the paper's text has no number of Figure 1")
@@ -87,7 +92,7 @@ def _place(point):
     return point.throughput, point.accuracy
 
 
-def metric_of(points, with_paper):
+def metric_of(points: Iterable[Point], with_paper: bool) -> str:
     """The one metric of all points that name one, or "". Raises UserError where they differ, or from the paper's."""
     metrics = {point.metric for point in points} - {""}
     if len(metrics) > 1:
@@ -99,7 +104,7 @@ def metric_of(points, with_paper):
     return next(iter(metrics), "")
 
 
-def read_points(path):
+def read_points(path: str) -> list[Point]:
     """[Point] of a table with the columns name, map, throughput and perhaps series and metric. Raises UserError."""
     remedy = "write a table with the columns name, map, throughput"
     try:
@@ -128,7 +133,7 @@ def read_points(path):
     return points
 
 
-def measured_points(given):
+def measured_points(given: Options) -> list[Point]:
     """[Point] of runs, evaluated on their validation sets; throughput is measured image by image, in turn."""
     trials = []
     for name, weights in zip(names_of(given.runs), given.runs):
@@ -144,7 +149,7 @@ def measured_points(given):
             for (name, series, found, detector, _), speed in zip(trials, speeds)]
 
 
-def throughputs(sides):
+def throughputs(sides: Sequence[tuple[Detector, Sequence[np.ndarray]]]) -> list[float]:
     """Images a second of each (detector, images): the median of rounds in which all are measured in turn, so that what
     else the machine does meets them alike."""
     for detector, images in sides:

@@ -2,19 +2,24 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any, Sequence
 
 from gluon_bof.errors import UserError
 from gluon_bof.inference.detector import open_detector
 from gluon_bof.weights.resolve import resolve
 
+if TYPE_CHECKING:
+    from gluon_bof.inference.detector import Detector
+    from gluon_bof.paper.figures.request import FigureOptions
 
-def open_weights(weights, given):
+
+def open_weights(weights: str, given: FigureOptions) -> tuple[Detector, Any]:
     """(Detector, its options) of a run's folder, a .params file or a name; given: FigureOptions. Raises UserError."""
     found = resolve(weights, given.evaluation, given.last)
     return open_detector(found), found.options
 
 
-def names_of(paths):
+def names_of(paths: Sequence[str]) -> list[str]:
     """A short name for each run's folder or file: its own, or, where two are alike, as much of the path as tells them apart."""
     parts = [os.path.abspath(path).split(os.sep) for path in paths]
     for count in range(1, max(map(len, parts)) + 1):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Iterable, NamedTuple, Sequence
+from typing import Any, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
@@ -90,7 +90,8 @@ def _vary(x, y):
     return len(x) > 2 and all(np.ptp(side) > 1e-12 * max(1.0, np.abs(side).max()) for side in (x, y))
 
 
-def permutation_p(x, y, blocks=None, seed: int = 0) -> float:
+def permutation_p(x: np.ndarray | Sequence[float], y: np.ndarray | Sequence[float],
+                  blocks: np.ndarray | Sequence[Any] | None = None, seed: int = 0) -> float:
     """Two-sided probability that a random order of y, within each of `blocks`, correlates with x as strongly: exact up to
     7 values in one block, else from 9,999 draws (then at least 1/10,000)."""
     if not _vary(x, y):

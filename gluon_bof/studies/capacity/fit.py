@@ -6,7 +6,7 @@ give a lower bound of its distance, and only tails whose bound is below the best
 result is that of the full search, bit for bit of the same distances."""
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 import numpy as np
 
@@ -39,12 +39,12 @@ class PowerLaw(NamedTuple):
     method: str
 
     @property
-    def found(self):
+    def found(self) -> bool:
         """Whether there is a fit at all."""
         return self.n_tail > 0
 
 
-def fit_power_law(eigenvalues, method: str = "mle") -> PowerLaw:
+def fit_power_law(eigenvalues: np.ndarray | Sequence[float], method: str = "mle") -> PowerLaw:
     """The power law of the positive ones among some values, (n,) or of any shape; method: a name in METHODS.
 
     Raises UserError for values that are not finite. What has fewer than two distinct positive values has no fit (see

@@ -12,6 +12,7 @@ import functools
 import glob
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -20,7 +21,7 @@ SWITCHES = ("scipy_openblas_{}_num_threads64_", "scipy_openblas_{}_num_threads",
             "openblas_{}_num_threads")
 
 
-def in_parallel(function, items) -> list:
+def in_parallel(function: Callable[[Any], Any], items: Iterable[Any]) -> list:
     """[function(item)], on as many threads as there are cores for this process, or as OMP_NUM_THREADS says if fewer."""
     items = list(items)
     if len(items) < 2 or workers() < 2:
@@ -71,7 +72,7 @@ def _function(name):
 
 
 @contextlib.contextmanager
-def one_blas_thread():
+def one_blas_thread() -> Iterator[None]:
     """OpenBLAS, NumPy's copy and SciPy's, on one thread while this lasts."""
     before = [(switch, ask()) for switch, ask in _switches()]
     try:

@@ -1,9 +1,14 @@
 """What one layer's spectrum says, and when not to trust it."""
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from gluon_bof.studies.capacity.fit import PowerLaw, fit_power_law
+
+if TYPE_CHECKING:
+    from gluon_bof.studies.capacity.conventions import Convention
 
 NAN = float("nan")
 FEW = 50  # eigenvalues below which an exponent is mostly noise
@@ -16,7 +21,7 @@ NUMBERS = ("alpha", "xmin", "D", "sigma", "lambda_max", "log_norm", "log_spectra
            "stable_rank", "log_stable_rank", "matrix_rank", "entropy")
 
 
-def measure(values, convention, n_side: int) -> tuple[dict, PowerLaw]:
+def measure(values: np.ndarray, convention: Convention, n_side: int) -> tuple[dict, PowerLaw]:
     """({column: number} of one spectrum, its fit). values: (n,) ascending, none below 0; n_side: N, which the rank's
     tolerance goes by. Logarithms are to base 10; what has none is nan."""
     positive = values[values > max(convention.floor, 0 if not len(values) else values[-1] * rank_tolerance(n_side))]
@@ -36,12 +41,12 @@ def rank_tolerance(n_side: int) -> float:
     return n_side * np.finfo(np.float64).eps
 
 
-def matrix_rank(values, n_side: int) -> int:
+def matrix_rank(values: np.ndarray, n_side: int) -> int:
     """How many eigenvalues differ from 0: those above N times the float64 epsilon of the largest."""
     return int(np.count_nonzero(values > values[-1] * rank_tolerance(n_side))) if len(values) and values[-1] > 0 else 0
 
 
-def entropy(values, n_side: int) -> float:
+def entropy(values: np.ndarray, n_side: int) -> float:
     """-sum p ln p / ln rank with p = lambda / sum lambda, in [0, 1]: WeightWatcher's, with its small constants."""
     rank = matrix_rank(values, n_side)
     if rank < 2:
@@ -50,14 +55,14 @@ def entropy(values, n_side: int) -> float:
     return float(-(shares * np.log(shares)).sum() / np.log(rank + TINY))
 
 
-def log_alpha_norm(values, alpha: float) -> float:
+def log_alpha_norm(values: np.ndarray, alpha: float) -> float:
     """log10 of sum lambda^alpha, without overflow."""
     if not np.isfinite(alpha) or not len(values) or values[-1] <= 0:
         return NAN
     return float(alpha * np.log10(values[-1]) + np.log10(((values / values[-1]) ** alpha).sum()))
 
 
-def finger_probability(values, fit: PowerLaw) -> float:
+def finger_probability(values: np.ndarray, fit: PowerLaw) -> float:
     """How probable under the tail's law it is that the largest value leads the second as far as it does, or further.
 
     In a tail of k values that follows a power law the spacings i log(x_i / x_(i+1)), x_1 the largest, are independent and
@@ -72,7 +77,7 @@ def finger_probability(values, fit: PowerLaw) -> float:
     return float((1 + spacings[0] / mean / others) ** -others) if mean > 0 else NAN
 
 
-def doubts(values, fit: PowerLaw) -> list[str]:
+def doubts(values: np.ndarray, fit: PowerLaw) -> list[str]:
     """Why a row's exponent is not to be trusted, in words; none: no reason was found."""
     if not fit.found:
         return ["no spread to fit" if np.count_nonzero(values > 0) > 1 else "no eigenvalues to fit"]

@@ -1,13 +1,15 @@
 """Path norms (Neyshabur, Tomioka and Srebro 2015) of networks that are a chain of layers."""
 from __future__ import annotations
 
+from typing import Iterable
+
 import numpy as np
 
 from gluon_bof.errors import UserError
 from gluon_bof.studies.capacity.spectrum import kind_of
 
 
-def log_path_norm(weights, power: int = 2) -> float:
+def log_path_norm(weights: Iterable[np.ndarray], power: int = 2) -> float:
     """log10 of (sum over all paths from an input to an output of the product of |w|^power along it)^(1/power).
 
     weights: (O, I) or (O, I, …) arrays, the first layer first; of a convolution every place of the kernel is a path, away from

@@ -1,6 +1,8 @@
 """Weights as matrices and their spectra: the eigenvalues of W^T W, exact, in float64, by the smaller of the two Gram matrices."""
 from __future__ import annotations
 
+from typing import Any, Sequence
+
 import numpy as np
 
 from gluon_bof.errors import UserError
@@ -10,14 +12,14 @@ from gluon_bof.studies.capacity.lapack import SMALL, eigenvalues_of_one, in_para
 DENSE, CONVOLUTION = "dense", "convolution"
 
 
-def kind_of(shape) -> str:
+def kind_of(shape: Sequence[int]) -> str:
     """"dense" for (O, I), "convolution" for (O, I, W) and (O, I, H, W). Raises UserError for other shapes."""
     if len(shape) not in (2, 3, 4):
         raise UserError(f"weights of the shape {tuple(shape)} are no layer's here", remedy="give (O, I) or (O, I, H, W)")
     return DENSE if len(shape) == 2 else CONVOLUTION
 
 
-def slices_of(weight, factor: float = 1.0) -> np.ndarray:
+def slices_of(weight: np.ndarray, factor: float = 1.0) -> np.ndarray:
     """(K, M, N) float64, M <= N: the matrices of a layer, one for each place of its kernel, times sqrt(factor).
 
     The product is rounded to the weights' own type (float32 at least), as WeightWatcher and TempBalance round it: that moves
@@ -33,7 +35,7 @@ def slices_of(weight, factor: float = 1.0) -> np.ndarray:
     return matrices if outputs <= inputs else matrices.transpose(0, 2, 1)
 
 
-def eigenvalues_of(matrices) -> np.ndarray:
+def eigenvalues_of(matrices: np.ndarray) -> np.ndarray:
     """(K, M) eigenvalues of the Gram matrices of (K, M, N), ascending; none is below 0.
 
     Those below some M * 2e-16 of the largest are rounding, where a decomposition of W itself would go on to 1e-31."""
@@ -43,7 +45,7 @@ def eigenvalues_of(matrices) -> np.ndarray:
         return np.maximum(np.stack(in_parallel(lambda one: eigenvalues_of_one(one @ one.T), matrices)), 0)
 
 
-def windows_of(matrices) -> np.ndarray:
+def windows_of(matrices: np.ndarray) -> np.ndarray:
     """(P, K, M, M): the floor(N / M) square windows of (K, M, N) that follow each other along the larger side."""
     count, side, length = matrices.shape
     places = length // side
@@ -51,7 +53,7 @@ def windows_of(matrices) -> np.ndarray:
     return np.ascontiguousarray(cut.transpose(2, 0, 1, 3))
 
 
-def spectra(weight, convention: str | Convention = DEFAULT) -> list[np.ndarray]:
+def spectra(weight: np.ndarray, convention: str | Convention = DEFAULT) -> list[np.ndarray]:
     """The spectra of a layer, each ascending: one where slices are pooled, one a slice, or one a window."""
     convention = convention_of(convention)
     shape = np.shape(weight)
@@ -63,7 +65,7 @@ def spectra(weight, convention: str | Convention = DEFAULT) -> list[np.ndarray]:
     return [np.sort(values.ravel())] if convention.pooled else list(values)
 
 
-def esd(weight, convention: str | Convention = DEFAULT) -> np.ndarray:
+def esd(weight: np.ndarray | Sequence[Any], convention: str | Convention = DEFAULT) -> np.ndarray:
     """(n,) the empirical spectral density's eigenvalues, ascending: all of a layer's in one.
 
     weight: (O, I), (O, I, W) or (O, I, H, W). Raises UserError for other shapes and for values that are not finite."""
@@ -73,7 +75,7 @@ def esd(weight, convention: str | Convention = DEFAULT) -> np.ndarray:
     return np.sort(np.concatenate(spectra(weight, convention)))
 
 
-def shuffled(weight, seed: int) -> np.ndarray:
+def shuffled(weight: np.ndarray, seed: int) -> np.ndarray:
     """The same entries in another order: what is left of a spectrum when nothing was learned but their sizes."""
     weight = np.asarray(weight)
     return np.random.Generator(np.random.Philox(seed)).permutation(weight.ravel()).reshape(weight.shape)

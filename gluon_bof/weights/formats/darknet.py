@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import NamedTuple
+from typing import IO, NamedTuple, Sequence
 
 import numpy as np
 
@@ -40,19 +40,19 @@ class Convolution(NamedTuple):
     norm: str | None
     bias: str | None
 
-    def parts(self):
+    def parts(self) -> list[tuple[str, tuple]]:
         """[(name, shape)] in the order of a file: beta, gamma, mean and variance, or the bias; then the weights."""
         parts = ("beta", "gamma", "running_mean", "running_var")
         before = [f"{self.norm}.{part}" for part in parts] if self.norm else [self.bias]
         return [(name, self.shape[:1]) for name in before] + [(self.weight, self.shape)]
 
     @property
-    def count(self):
+    def count(self) -> int:
         """Values of the layer in a file."""
         return sum(int(np.prod(shape)) for _, shape in self.parts())
 
 
-def network_of(count):
+def network_of(count: int) -> tuple[str | None, int]:
     """(network, number of classes), as in Header, of a number of values; (None, 0) of any other number."""
     if count in (BACKBONE_VALUES, CLASSIFIER_VALUES):
         return DARKNET, 0 if count == BACKBONE_VALUES else 1000
@@ -63,7 +63,7 @@ def network_of(count):
     return None, 0
 
 
-def read_header(file):
+def read_header(file: IO[bytes]) -> Header:
     """Header of a binary file at its beginning. Raises ValueError for a foreign or cut one, which has another size than the
     networks above; reads no values."""
     total = os.fstat(file.fileno()).st_size
@@ -88,7 +88,7 @@ def read_header(file):
     return Header(f"{major}.{minor}.{revision}", seen, FIELDS.size + (8 if wide else 4), count, *network_of(count))
 
 
-def read_values(file, header):
+def read_values(file: IO[bytes], header: Header) -> np.ndarray:
     """(count,) float32 after the header. Raises ValueError where the file ends earlier than it did."""
     file.seek(header.size)
     data = file.read(header.count * VALUE.itemsize)
@@ -97,7 +97,7 @@ def read_values(file, header):
     return np.frombuffer(data, VALUE)
 
 
-def unpack(values, convolutions):
+def unpack(values: np.ndarray, convolutions: Sequence[Convolution]) -> dict[str, np.ndarray]:
     """{name: array} of the values of these layers. Raises ValueError where the values are not exactly theirs."""
     wanted = sum(layer.count for layer in convolutions)
     if wanted != len(values):

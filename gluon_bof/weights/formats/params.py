@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any, Iterator, Mapping
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class _Cursor:
         return self.fields(layout)[0]
 
 
-def loads(data):
+def loads(data: bytes) -> dict[str, np.ndarray]:
     """{name: array} of the bytes of a .params file. Raises ValueError, saying where, for anything else."""
     cursor = _Cursor(data)
     if cursor.number("Q") != LIST_MAGIC:
@@ -89,12 +90,12 @@ def _array(cursor):
     return np.frombuffer(cursor.take(size), kind).reshape(shape)
 
 
-def dumps(arrays):
+def dumps(arrays: Mapping[str, np.ndarray]) -> bytes:
     """The bytes of a .params file of {name: numpy array}, as MXNet's `nd.save` writes them."""
     return b"".join(pieces(arrays))
 
 
-def pieces(arrays):
+def pieces(arrays: Mapping[str, Any]) -> Iterator[bytes | memoryview]:
     """The same bytes piece by piece, of {name: MXNet or numpy array}: one array at a time is copied to the host."""
     yield struct.pack("<QQQ", LIST_MAGIC, 0, len(arrays))
     for array in arrays.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from typing import NamedTuple
+from typing import Iterable, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     shape: tuple
 
 
-def beginning(path, count):
+def beginning(path: str, count: int) -> bytes:
     """The first `count` bytes of a file. Raises UserError for what is missing, unreadable, too large or no regular file."""
     try:
         status = os.stat(path)
@@ -43,7 +43,7 @@ def beginning(path, count):
         raise UserError(f"the weights cannot be read ({error.strerror})", path, "check the path") from None
 
 
-def is_safetensors(path):
+def is_safetensors(path: str) -> bool:
     """Whether a file is safetensors by its name's ending, else by its beginning; if not it can only be Darknet's.
 
     Raises UserError as `beginning`, and for files that are not looked into, such as those that may hold code."""
@@ -58,7 +58,7 @@ def is_safetensors(path):
     return False
 
 
-def read_header(path):
+def read_header(path: str) -> dict[str, Entry]:
     """{name: Entry} of a file, of which no values are read. Raises ValueError for a damaged or foreign one."""
     try:
         with safe_open(path, "numpy") as file:
@@ -68,7 +68,7 @@ def read_header(path):
         raise ValueError(str(error)) from None
 
 
-def read_arrays(path, names):
+def read_arrays(path: str, names: Iterable[str]) -> dict[str, np.ndarray]:
     """{name: float32 array} of entries of a type in FLOAT_TYPES. Raises ValueError as `read_header`."""
     entries = read_header(path)
     halves = [name for name in names if entries[name].kind == "BF16"]
@@ -96,7 +96,7 @@ def _read_bfloat16(path, shapes):
     return arrays
 
 
-def without_prefix(names, may_lack=()):
+def without_prefix(names: Iterable[str], may_lack: tuple[str, ...] = ()) -> dict[str, str]:
     """{name without what all names begin with of PREFIXES, one after the other: name}; names that begin with `may_lack`, as a
     classifier's head, need not begin so."""
     found = {name: name for name in names}
