@@ -133,7 +133,7 @@ def test_show_tells_what_a_run_and_a_checkpoint_are(small_network, tmp_path, cap
 def test_show_knows_the_packages_own_weights_by_name(capsys):
     told, text = run(capsys, "show", "shapes")
     assert told["classes"] == ["circle", "cross", "ring", "triangle"] and told["file"].endswith("yolo3_shapes.params")
-    assert "fits yolo3_mobilenet0.25-slim, 4 classes" in text
+    assert "fits yolo3_darknet-mini, 4 classes" in text
 
 
 def test_names_in_a_file_do_not_steer_the_terminal(tmp_path, capsys):
