@@ -68,7 +68,7 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     told = {}
     if not os.path.exists(weights) and is_name(weights):
         told, weights = options_of(weights), download(weights)
-    elif not os.path.exists(weights):
+    elif not os.path.exists(weights) and not weights.endswith(".params"):  # a file is asked for when it is read
         raise UserError("there are no such weights", weights,
                         "give a run's folder, a .params file or a model's name, such as shapes or yolo3_darknet53_voc")
     folder = weights if os.path.isdir(weights) else os.path.dirname(os.path.abspath(weights))
