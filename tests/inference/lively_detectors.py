@@ -30,7 +30,7 @@ def seen(image, size=SIZE):
 def enlivened(network):
     """The network with weights that neither drown nor blow up what they see, so that scores differ from place to place."""
     rng = np.random.default_rng(5)
-    for name, parameter in sorted(network.collect_params().items()):
+    for name, parameter in network.collect_params().items():  # in the order of the layers, whatever their names count
         shape = parameter.shape
         if name.endswith("weight"):
             gain = 0.05 if "dense" in name or "rpn" in name else 1 if "yolooutput" in name else 2

@@ -169,6 +169,7 @@ def test_an_interval_counts_from_the_one_before(opened):
     run = opened("rows")
     recorder = Recorder(run, BATCHES, {"map": "map"}, ("map", "mAP"))
     losses = EpochLosses(LOSSES)
+    losses.learning_rate = 0.1
     recorder.begin(losses)
     for batch, value in enumerate((1, 3, 10, 20)):
         losses.add((value, 2 * value))
