@@ -49,7 +49,7 @@ def test_the_last_line_is_the_outcome_and_the_folder_is_complete(folder):
                                                           "head_class_loss,head_box_loss")
 
 
-@pytest.mark.parametrize("workers", ("0", "3"))
+@pytest.mark.parametrize("workers", ("0", pytest.param("3", marks=pytest.mark.slow)))
 def test_the_workers_number_changes_no_bit(folder, workers):
     assert SCRIPT.run(folder, *training(folder, f"workers-{workers}"), "-j", workers).returncode == 0
     assert parameters(folder, f"workers-{workers}") == parameters(folder, "whole")
@@ -59,6 +59,7 @@ def kill_and_resume(folder, name, condition):
     SCRIPT.kill_and_resume(folder, training(folder, name), name, condition)
 
 
+@pytest.mark.slow  # tests/contracts.py kills and resumes a smaller one, tests/test_train_yolo3.py kills while it writes
 def test_killed_while_it_writes_a_checkpoint_it_goes_on_to_the_bit(folder):
     kill_and_resume(folder, "killed-writing", in_the_middle_of_a_checkpoint(1))
 
@@ -72,6 +73,7 @@ def test_killed_at_random_moments_it_goes_on_to_the_bit(folder, moment):
                                                             in_the_middle_of_a_checkpoint(0))))
 
 
+@pytest.mark.slow  # tests/training/test_engine.py stops within an epoch, tests/test_train_yolo3.py by a script
 def test_stopped_within_an_epoch_it_goes_on_to_the_bit(folder):
     process = SCRIPT.start(folder, *training(folder, "stopped"))
     wait_for(process, lambda: after_rows("intervals", 1)(folder / "runs" / "stopped"))

@@ -36,6 +36,7 @@ def images(tmp_path_factory):
     return str(write_voc_set(tmp_path_factory.mktemp("images"), images=6, validation=2, width=160, height=120))
 
 
+@pytest.mark.slow  # two sides, twice
 def test_loader(images):
     result, words = run("loader.py", "--images", images, "--count", "4", "--samples", "4", "--batch", "2", "--rounds", "1",
                         "--workers", "1", "--profile")

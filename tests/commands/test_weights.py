@@ -253,6 +253,7 @@ def test_hostile_files_are_refused_or_shown_and_nothing_worse(tmp_path, capsys):
     assert statuses[0] > 20 and statuses[2] > MUTATED
 
 
+@pytest.mark.slow  # the test above it does the same to many more files in one process
 def test_hostile_files_end_a_real_process_cleanly(tmp_path):
     rng, files, mark = random.Random(7), sound_files(), tmp_path / "mark"
     hostile = disguises(tmp_path, str(mark))[::4] + files[:1] + files[6:] + [mutated(rng, files) for _ in range(4)]
