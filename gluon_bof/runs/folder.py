@@ -183,9 +183,10 @@ class Run(RunFolder):
         """Remove all but the newest `count` checkpoints, and what a killed write left behind."""
         for path in self.checkpoint_paths()[:-count]:
             os.unlink(path)
-        for name in os.listdir(self.checkpoints):
-            if name.endswith(".part"):
-                os.unlink(os.path.join(self.checkpoints, name))
+        for place in (self.folder, self.checkpoints):
+            for name in os.listdir(place):
+                if name.endswith(".part"):
+                    os.unlink(os.path.join(place, name))
 
 
 class _Escaping(logging.Formatter):

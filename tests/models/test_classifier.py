@@ -38,4 +38,4 @@ def test_detectors_take_the_classifiers_as_backbones(tmp_path):
 
 
 def test_every_backbone_of_the_detectors_can_be_pre_trained():
-    assert set(BUILDERS) == set(classifier_options.NETWORKS) >= {name.split("-")[0] for name in NETWORKS}
+    assert set(BUILDERS) == set(classifier_options.NETWORKS) >= {name.replace("-slim", "") for name in NETWORKS}

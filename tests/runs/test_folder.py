@@ -174,3 +174,14 @@ def test_a_run_goes_on_with_its_own_options_and_those_that_change_no_bit(options
         continued_options(folder, given, {"epochs"})
     with pytest.raises(UserError, match="another script trains this run"):
         continued_options(folder, FasterRcnnOptions(resume=folder), {"resume"})
+
+
+def test_what_a_killed_write_of_weights_left_behind_goes_with_the_next_save(tmp_path):
+    run = Run(str(tmp_path / "run"))
+    left = [tmp_path / "run" / "last.params.5952.part", tmp_path / "run" / "checkpoints" / "iteration-000000003.ckpt.77.part"]
+    for path in left:
+        path.write_bytes(b"half")
+    (tmp_path / "run" / "last.params").write_bytes(b"whole")
+    run.keep_newest(3)
+    run.close()
+    assert not any(path.exists() for path in left) and (tmp_path / "run" / "last.params").exists()
