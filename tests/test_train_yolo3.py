@@ -14,12 +14,13 @@ import pytest
 
 from gluon_bof.runs.folder import checkpoints
 from gluon_bof.weights.formats import params as params_format
+from gluon_bof.weights.formats.checkpoint import read_checkpoint
 from tests.scripts import ROOT, Script, after_rows, in_the_middle_of_a_checkpoint, parameters, wait_for
 from tests.tiny_sets import write_voc_set
 
 SCRIPT = Script("train_yolo3.py")
 run, start, refused = SCRIPT.run, SCRIPT.start, SCRIPT.refused
-SMALL = ("--dataset voc --network mobilenet0.25 --data-shape 64 --random-shapes 64,96 --random-shape-interval 2 "
+SMALL = ("--dataset voc --network darknet-mini --data-shape 64 --random-shapes 64,96 --random-shape-interval 2 "
          "--batch-size 4 --epochs 3 --lr 0.001 --lr-mode cosine --warmup-epochs 1 --mixup --no-mixup-epochs 1 "
          "--label-smooth-eps 0.1 --pretrained-base no -j 1 --log-interval 2 --seed 3 --no-wd --syncbn").split()
 
@@ -56,15 +57,10 @@ def test_the_last_line_is_the_outcome_and_the_folder_is_complete(folder):
     assert (place / "classes.txt").read_text().split() == ["blue", "green", "red"]
 
 
-def test_the_workers_number_changes_no_bit(folder):
-    for workers in ("0", "3"):
-        assert run(folder, *training(folder, f"workers-{workers}"), "-j", workers).returncode == 0
-        assert parameters(folder, f"workers-{workers}") == parameters(folder, "whole")
-
-
-def test_another_seed_gives_other_parameters(folder):
-    assert run(folder, *training(folder, "seed"), "--seed", "4").returncode == 0
-    assert parameters(folder, "seed") != parameters(folder, "whole")
+@pytest.mark.parametrize("workers", ("3", pytest.param("0", marks=pytest.mark.slow)))
+def test_the_workers_number_changes_no_bit(folder, workers):
+    assert run(folder, *training(folder, f"workers-{workers}"), "-j", workers).returncode == 0
+    assert parameters(folder, f"workers-{workers}") == parameters(folder, "whole")
 
 
 def kill_and_resume(folder, name, condition):
@@ -94,7 +90,7 @@ def test_killed_at_random_moments_it_goes_on_to_the_bit(folder, moment):
     kill_and_resume(folder, f"killed-{moment}", later)
 
 
-@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
+@pytest.mark.parametrize("number", (signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)))
 def test_asked_to_stop_it_saves_and_says_how_to_go_on(folder, number):
     name = f"stopped-{int(number)}"
     process = start(folder, *training(folder, name))
@@ -123,7 +119,7 @@ def test_a_resumed_run_keeps_its_configuration(folder):
 
 def test_a_torn_checkpoint_is_refused_by_name_and_the_one_before_it_offered(folder):
     name = "torn"
-    assert run(folder, *training(folder, name)).returncode == 0
+    shutil.copytree(folder / "runs" / "whole", folder / "runs" / name)
     older, newest = checkpoints(str(folder / "runs" / name / "checkpoints"))[-2:]
     os.truncate(newest, os.path.getsize(newest) - 100)
     message = refused(folder, "--resume", f"runs/{name}")
@@ -132,7 +128,7 @@ def test_a_torn_checkpoint_is_refused_by_name_and_the_one_before_it_offered(fold
     resumed = run(folder, "--resume", offered)
     assert resumed.returncode == 0, resumed.stderr
     assert parameters(folder, name) == parameters(folder, "whole")
-    assert run(folder, "--resume", f"runs/{name}").returncode == 0  # the torn one has been written again
+    read_checkpoint(newest)  # the torn one has been written again
 
 
 def test_places_that_hold_no_run_are_refused(folder):
@@ -145,14 +141,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(folder
     words = list(training(folder, "infinite"))
     message = refused(folder, *words, "--lr", "1e30", "--warmup-epochs", "0", "--init", "gluoncv")
     assert "loss became" in message and "epoch" in message and "batch" in message and "learning rate" in message
-
-
-def test_weights_alone_can_be_started_from(folder):
-    words = [*training(folder, "warm"), "--resume", "runs/whole/last.params", "--start-epoch", "2"]
-    finished = run(folder, *words)
-    assert finished.returncode == 0, finished.stderr
-    assert json.loads(finished.stdout.splitlines()[-1])["iterations"] == 12
-    assert parameters(folder, "warm") != parameters(folder, "whole")
 
 
 def test_weights_that_are_started_from_are_those_of_the_file(folder):
@@ -246,7 +234,7 @@ def test_auto_without_a_run_starts_as_the_flags_say_and_the_source_may_go_afterw
 
 def test_a_transfer_from_another_network_is_refused(folder):
     message = refused(folder, *training(folder, "foreign"), "--transfer", "runs/whole", "--network", "mobilenet1.0")
-    assert "best.params" in message and "give --network mobilenet0.25" in message
+    assert "best.params" in message and "give --network darknet-mini" in message
 
 
 @pytest.mark.slow
