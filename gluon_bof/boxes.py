@@ -131,12 +131,17 @@ def area(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(A, B) intersection over union, in [0, 1], of (A, 4) and (B, 4) corner boxes."""
+def intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(A, B) areas that (A, 4) and (B, 4) corner boxes share, in square pixels."""
     # column by column: a third of the time of arrays of corners
     width = np.minimum(a[:, 2, None], b[:, 2]) - np.maximum(a[:, 0, None], b[:, 0])
     height = np.minimum(a[:, 3, None], b[:, 3]) - np.maximum(a[:, 1, None], b[:, 1])
-    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    return np.maximum(width, 0) * np.maximum(height, 0)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(A, B) intersection over union, in [0, 1], of (A, 4) and (B, 4) corner boxes."""
+    shared = intersection(a, b)
     return shared / np.maximum(area(a)[:, None] + area(b)[None] - shared, 1e-12)
 
 

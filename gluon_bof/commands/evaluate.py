@@ -8,6 +8,7 @@ from typing import Any, Sequence
 
 from gluon_bof.commands.flags import (
     add_fields,
+    add_tiling,
     add_weights,
     evaluation_fields,
     given_options,
@@ -16,6 +17,7 @@ from gluon_bof.commands.flags import (
     refuse_unwritable,
 )
 from gluon_bof.errors import user_facing
+from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.options.flags import Parser, at_least
 
 
@@ -23,13 +25,14 @@ from gluon_bof.options.flags import Parser, at_least
 def main(argv: Sequence[str] | None = None) -> int:
     """Detect and score; the table goes to standard error, the last line on standard output is one JSON object."""
     arguments = build_parser().parse_args(argv)
+    tiling = tiling_of(arguments.tile, arguments.overlap)
     if arguments.save_json:
         refuse_unwritable(arguments.save_json)
     if arguments.report:
         refuse_no_page(arguments.report)
     from gluon_bof.evaluation.validation import evaluate
     from gluon_bof.evaluation.voc import per_class_table
-    outcome = evaluate(resolved(arguments), arguments.save_json, arguments.report)
+    outcome = evaluate(resolved(arguments), arguments.save_json, arguments.report, tiling)
     values = [math.nan if ap is None else ap for ap in outcome["per_class"].values()]
     print(per_class_table(values, list(outcome["per_class"])), file=sys.stderr)
     print(json.dumps(outcome), flush=True)
@@ -43,6 +46,7 @@ def build_parser(everything: bool = False) -> Parser:
     parser.add_argument("--save-json", default="", metavar="FILE", help="write the detections there, in COCO's result format")
     parser.add_argument("--report", default="", metavar="FILE.html", help="write a page there that says why: errors, curves, the "
                                                                           "worst images; its numbers go into FILE.json")
+    add_tiling(parser)
     add_fields(parser, evaluation_fields(), everything, {"network": "of a .params file outside a run: its network"})
     return parser
 

@@ -61,6 +61,14 @@ def add_weights(parser: Parser) -> None:
     parser.add_argument("--last", action="store_true", help="of a run: its last weights, not its best")
 
 
+def add_tiling(parser: Parser) -> None:
+    """--tile and --overlap."""
+    parser.add_argument("--tile", type=int, metavar="PIXELS",
+                        help="for small objects in large images: look at slices of this side, such as 640, too, and merge what "
+                             "all show [the whole image alone]")
+    parser.add_argument("--overlap", type=float, metavar="X", help="share of a tile that neighbours have in common [0.2]")
+
+
 def given_options(arguments: Any, fields: Sequence[dataclasses.Field]) -> dict[str, Any]:
     """{option: value} of those that were given."""
     return {field.name: getattr(arguments, field.name) for field in fields if hasattr(arguments, field.name)}

@@ -5,9 +5,10 @@ import json
 import os
 from typing import Sequence
 
-from gluon_bof.commands.flags import add_fields, add_weights, building_fields, given_options, new_parser
+from gluon_bof.commands.flags import add_fields, add_tiling, add_weights, building_fields, given_options, new_parser
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.inference.sources import find_sources
+from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.options.flags import Parser
 
 
@@ -17,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     if not 0 <= arguments.score <= 1:
         raise UserError(f"--score {arguments.score} is outside [0, 1]", remedy="0.3 is usual")
+    tiling = tiling_of(arguments.tile, arguments.overlap)
     sources = find_sources(arguments.images, arguments.out)
     os.makedirs(arguments.out, exist_ok=True)
 
@@ -24,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from gluon_bof.inference.predict import predict_all
     model = open_model(arguments.weights, arguments.device, arguments.short, arguments.nms, arguments.last,
                        **given_options(arguments, building_fields()))
-    found = predict_all(model, sources, arguments.out, arguments.score, arguments.on_bad_sample == "skip")
+    found = predict_all(model, sources, arguments.out, arguments.score, arguments.on_bad_sample == "skip", tiling)
     print(json.dumps({"weights": arguments.weights, **found}), flush=True)
     return 0
 
@@ -39,6 +41,7 @@ def build_parser(everything: bool = False) -> Parser:
     parser.add_argument("--nms", type=float, help="IoU above which the worse of two boxes of a class goes [the network's]")
     parser.add_argument("--short", type=int, help="test size in pixels: YOLOv3's side, or Faster R-CNN's shorter side "
                                                   "[that of validation]")
+    add_tiling(parser)
     parser.add_argument("--device", help="cpu, gpu or gpu:N [a GPU if there is one]")
     parser.add_argument("--on-bad-sample", choices=("error", "skip"), default="error",
                         help="what to do about a broken image: stop, or name it and go on [error]")

@@ -172,6 +172,11 @@ def training_loader(dataset: gluon.data.Dataset, sampler: BatchSampler, workers:
     return Loader(dataset, sampler, batchify(workers > 0), workers, pin)
 
 
+def slicing_loader(dataset: gluon.data.Dataset, indices: Sequence[int], workers: int) -> Loader:
+    """Each of these images by itself, in this order."""
+    return Loader(dataset, [[index] for index in indices], ValidationBatch(workers > 0), workers)
+
+
 def validation_loader(dataset: gluon.data.Dataset, batch_size: int, workers: int) -> Loader:
     """Every image once, in order; the last batch may be smaller."""
     batches = [list(range(first, min(first + batch_size, len(dataset)))) for first in range(0, len(dataset), batch_size)]

@@ -179,7 +179,7 @@ def draw_image(split: int, index: int) -> tuple[np.ndarray, list[tuple[str, tupl
     rng = np.random.Generator(np.random.Philox(key=np.array((SEED, split), np.uint64),
                                                counter=np.array((0, index, 0, 0), np.uint64)))
     width, height = FRAMES[rng.integers(len(FRAMES))]
-    canvas = _ground(rng, height * OVERSAMPLING, width * OVERSAMPLING)
+    canvas = draw_ground(rng, height * OVERSAMPLING, width * OVERSAMPLING)
     placed = []
     wanted = 0 if rng.random() < EMPTY_SHARE else rng.integers(2, 7)
     for _ in range(wanted):
@@ -203,8 +203,8 @@ def _vivid_colour(rng, label):
     return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0].astype(np.float64)
 
 
-def _ground(rng, height, width):
-    """Gradient, patches, lines and fragments of outlines, (height, width, 3) float32."""
+def draw_ground(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Gradient, patches, lines and fragments of outlines, (height, width, 3) float32 in [0, 255] and a little beyond."""
     ramp = np.linspace(0, 1, width)[None, :, None] if rng.random() < 0.5 else np.linspace(0, 1, height)[:, None, None]
     ground = np.ascontiguousarray(np.broadcast_to(_muted_colour(rng) * (1 - ramp) + _muted_colour(rng) * ramp,
                                                   (height, width, 3)), np.float32)
@@ -221,6 +221,17 @@ def _ground(rng, height, width):
             cv2.ellipse(ground, start, (int(rng.integers(8, 90)), int(rng.integers(8, 90))), rng.uniform(0, 180), first,
                         first + rng.uniform(40, 150), colour, int(rng.integers(2, 9)), cv2.LINE_AA)
     return ground
+
+
+def draw_object(rng: np.random.Generator, canvas: np.ndarray, label: str, side: float) -> tuple[int, int, int, int]:
+    """Draw one object of this class, about `side` pixels large, into the middle of a canvas (H, W, 3) float32. Returns its box:
+    left, top, right, bottom, the last two exclusive."""
+    height, width = canvas.shape[:2]
+    outline = _outline(label, side, rng.uniform(0.8, 1.25), rng.uniform(-15, 15))
+    mask, _ = _mask(label, outline, (width / 2, height / 2), height, width)
+    _paint(rng, canvas, mask, label)
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return left, top, left + width, top + height
 
 
 def _place(rng, canvas, placed):

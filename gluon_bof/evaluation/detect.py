@@ -10,6 +10,8 @@ from gluon_bof.inference.detector import unpack
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import Detections, Record
+    from gluon_bof.inference.detector import Detector
+    from gluon_bof.inference.tiles import Tiling
 
 
 def detect(graph: Callable[[Any], Sequence[Any]], loader: Iterable[tuple], records: Sequence[Record], device: Any,
@@ -30,6 +32,20 @@ def detect(graph: Callable[[Any], Sequence[Any]], loader: Iterable[tuple], recor
         waiting = outputs, indices, images.shape[1:]
     if waiting:
         _unpack(*waiting, records, found)
+    return found
+
+
+def detect_slices(detector: Detector, loader: Iterable[tuple], found: Sequence[Detections], tiling: Tiling,
+                  should_stop: Callable[[], bool] = lambda: False, progress: str | None = None) -> list[Detections] | None:
+    """What was `found` in whole images together with what their slices show, or None where should_stop said so.
+
+    loader: batches of one image, as it is stored, and its place in `found`, of those that are cut."""
+    found = list(found)
+    for images, (index,) in tqdm(loader, desc=progress, unit="image", leave=False, file=sys.stderr,
+                                 disable=progress is None or not sys.stderr.isatty()):
+        if should_stop():
+            return None
+        found[index] = detector.add_slices(found[index], images.asnumpy()[0], tiling)
     return found
 
 

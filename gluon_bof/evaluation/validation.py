@@ -6,12 +6,14 @@ from typing import Any, Callable
 
 from gluon_bof.boxes import BoxEnds, Detections, DetectionSet
 from gluon_bof.data.faults import log_faults
-from gluon_bof.data.loader import ValidationImages, validation_loader
+from gluon_bof.data.loader import ValidationImages, slicing_loader, validation_loader
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.evaluation.coco import save_detections
-from gluon_bof.evaluation.detect import detect
+from gluon_bof.evaluation.detect import detect, detect_slices
 from gluon_bof.evaluation.score import score
+from gluon_bof.freebies.augmentation import as_it_is
 from gluon_bof.inference.detector import load_detector
+from gluon_bof.inference.tiles import Tiling
 from gluon_bof.models.build import models_of
 from gluon_bof.weights.resolve import Resolved
 
@@ -20,9 +22,11 @@ class Validation:
     """`validation(detector)` -> {"map": fraction, "metric": …, "per_class": …}; `detections` are those of the last call.
 
     Made before the network is, so that the data workers carry none of it. options: of the detectors that it scores; box_ends: how
-    the boxes ended that these were trained on. What is scored on boxes of COCO's format ends as they do."""
+    the boxes ended that these were trained on. What is scored on boxes of COCO's format ends as they do. tiling: the detectors
+    look at slices of large images, too."""
 
-    def __init__(self, options: Any, detection_set: DetectionSet, box_ends: BoxEnds = BoxEnds.EDGE):
+    def __init__(self, options: Any, detection_set: DetectionSet, box_ends: BoxEnds = BoxEnds.EDGE,
+                 tiling: Tiling | None = None):
         models = models_of(options)
         self.set = detection_set
         self.metric = options.metric
@@ -30,11 +34,18 @@ class Validation:
         self.detections = None
         self.loader = validation_loader(ValidationImages(detection_set.records, models.eval_transform(options)),
                                         models.inference_batch(options), options.num_workers)
+        self.tiling = tiling
+        if tiling:
+            large = [number for number, record in enumerate(detection_set.records) if tiling.cuts((record.height, record.width))]
+            self.slices = slicing_loader(ValidationImages(detection_set.records, as_it_is), large,
+                                         options.num_workers if large else 0)
 
     def __call__(self, detector: Any, should_stop: Callable[[], bool] = lambda: False,
                  progress: str = "validating") -> dict | None:
         """The metrics, or None where should_stop said so."""
         self.detections = detect(detector.graph, self.loader, self.set.records, detector.device, should_stop, progress)
+        if self.tiling and self.detections is not None:
+            self.detections = detect_slices(detector, self.slices, self.detections, self.tiling, should_stop, progress)
         return None if self.detections is None else score(self.scored(), self.set, self.metric)
 
     def scored(self) -> list[Detections]:
@@ -55,15 +66,15 @@ def validation_set(options: Any) -> DetectionSet:
                     options.unannotated, layout=options.layout, val_share=options.val_share)
 
 
-def evaluate(resolved: Resolved, save: str = "", report: str = "") -> dict[str, Any]:
+def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tiling | None = None) -> dict[str, Any]:
     """{"run", "weights", "map", "metric", "per_class", …} of what `weights.resolve` found, on its options' validation set.
 
     save: where to write the detections in COCO's result format, "" for nowhere. report: where to write the page
-    that says why, and its numbers as JSON beside it. Raises UserError."""
+    that says why, and its numbers as JSON beside it. tiling: look at slices of large images, too. Raises UserError."""
     options = resolved.options
     found_set = validation_set(options)
     log_faults(found_set)
-    validation = Validation(options, found_set, resolved.box_ends)
+    validation = Validation(options, found_set, resolved.box_ends, tiling)
     detector, digest = load_detector(options, found_set.classes, resolved.path)
     began = time.perf_counter()
     result = validation(detector, progress="evaluating")
@@ -73,7 +84,9 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "") -> dict[str, 
     if report:
         from gluon_bof.evaluation.report import write_report
         write_report(report, validation.scored(), found_set, options.metric,
-                     {"weights": resolved.path, "SHA-256": digest, "data set": options.dataset}, resolved.run)
+                     {"weights": resolved.path, "SHA-256": digest, "data set": options.dataset,
+                      **({"tiles": f"{tiling.tile} pixels, overlap {tiling.overlap:g}"} if tiling else {})}, resolved.run)
     return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset,
             "images": len(found_set), "images_per_second": len(found_set) / seconds,
-            "skipped": len(found_set.faults), **({"report": report} if report else {}), **result}
+            "skipped": len(found_set.faults), **({"report": report} if report else {}),
+            **(tiling._asdict() if tiling else {}), **result}

@@ -97,6 +97,11 @@ def whole_view(shape: Sequence[int], size: tuple[int, int], interpolation: int |
     return View((0, 0), (0, 0) + old, size, how, False, None)
 
 
+def as_it_is(shape: Sequence[int]) -> View:
+    """A View of a whole image of this shape (H, W, ...) in its own size."""
+    return whole_view(shape, (shape[1], shape[0]))
+
+
 def best_interpolation(old: Sequence[int], new: Sequence[int]) -> int:
     """OpenCV's number for a resize from (width, height) to (width, height), as GluonCV's automatic choice."""
     if new[0] > old[0] and new[1] > old[1]:

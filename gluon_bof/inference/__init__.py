@@ -8,4 +8,5 @@ __getattr__, __dir__, __all__ = attach(__name__, {
     "sources": ("find_sources",),
     "results": ("DetectionWriter",),
     "predict": ("predict_all",),
+    "tiles": ("Tiling", "merge"),
 })

@@ -10,6 +10,7 @@ from gluon_bof.boxes import Detections
 from gluon_bof.data.transforms import square
 from gluon_bof.devices import contexts
 from gluon_bof.freebies.augmentation import render
+from gluon_bof.inference.tiles import Tiling, add_slices
 from gluon_bof.models.build import build_network, models_of
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.weights.load import load_weights
@@ -37,14 +38,20 @@ class Detector:
             self.graph(mx.nd.zeros((self.batch, height, width, 3), ctx=self.device, dtype=np.uint8))
         mx.nd.waitall()
 
-    def detect(self, images: Iterable[np.ndarray]) -> list[Detections]:
-        """Detections in images (H, W, 3) uint8 RGB of any size, in each one's own pixels."""
-        found = []
-        for image in images:
-            seen = render(image, self.transform(image.shape))
-            outputs = self.graph(mx.nd.array(seen[None], ctx=self.device, dtype=np.uint8))
-            found.append(unpack(*(output.asnumpy()[0] for output in outputs), seen.shape, image.shape))
-        return found
+    def detect(self, images: Iterable[np.ndarray], tiling: Tiling | None = None) -> list[Detections]:
+        """Detections in images (H, W, 3) uint8 RGB of any size, in each one's own pixels. tiling: look at slices, too."""
+        if tiling is None:
+            return [self._detect(image) for image in images]
+        return [self.add_slices(self._detect(image), image, tiling) for image in images]
+
+    def add_slices(self, whole: Detections, image: np.ndarray, tiling: Tiling) -> Detections:
+        """What was found in a whole image, and what its slices show."""
+        return add_slices(whole, image, tiling, self._detect, self.network.nms_thresh)
+
+    def _detect(self, image):
+        seen = render(image, self.transform(image.shape))
+        outputs = self.graph(mx.nd.array(seen[None], ctx=self.device, dtype=np.uint8))
+        return unpack(*(output.asnumpy()[0] for output in outputs), seen.shape, image.shape)
 
 
 def unpack(ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray, seen: Sequence[int], shape: Sequence[int]) -> Detections:

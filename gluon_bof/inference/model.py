@@ -14,6 +14,7 @@ from gluon_bof.data.sets import unique_names
 from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError, in_python
 from gluon_bof.inference.detector import Detector, load_detector
+from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.weights.resolve import resolve
 
 
@@ -36,19 +37,22 @@ class Model:
         self.box_ends = box_ends
 
     @in_python()
-    def predict(self, images: Any, score: float = 0.0) -> Any:
+    def predict(self, images: Any, score: float = 0.0, tile: int | None = None, overlap: float | None = None) -> Any:
         """Prediction of an image, or a list of them for a list. An image is a path, an array (H, W, 3) uint8 RGB of any
         size, or one of Pillow's; a file or an image of Pillow's that says which side is up (EXIF) is turned first, and boxes
         are in the pixels of the upright image.
 
-        score: detections below it are left out; by default there are all that `evaluate` counts. Raises UserError for a
-        file that is no whole image, for pixels without a fixed range (floats), and for an array of another kind."""
+        score: detections below it are left out; by default there are all that `evaluate` counts. tile: also look at slices
+        of this side in pixels, for small objects in large images; overlap: share of it that they have in common [0.2]; see
+        inference.tiles. Raises UserError for a file that is no whole image, for pixels without a fixed range (floats), for an
+        array of another kind, and for tiles that cannot be."""
+        tiling = tiling_of(tile, overlap)
         if isinstance(images, (list, tuple)):
-            return [self.predict(image, score) for image in images]
+            return [self.predict(image, score, tile, overlap) for image in images]
         if hasattr(images, "convert"):
             images = from_pillow(images)
         image = validate_image(images) if isinstance(images, np.ndarray) else read_upright(os.fspath(images))
-        found = self.detector.detect([image])[0]
+        found = self.detector.detect([image], tiling)[0]
         kept = found.scores >= score
         return Prediction(found.boxes[kept], found.classes[kept], [self.classes[number] for number in found.classes[kept]],
                           found.scores[kept])

@@ -17,14 +17,16 @@ from gluon_bof.inference.results import DetectionWriter, VideoFile
 if TYPE_CHECKING:
     from gluon_bof.inference.model import Model
     from gluon_bof.inference.sources import Source
+    from gluon_bof.inference.tiles import Tiling
 
 USUAL_RATE = 25.0  # frames a second of a video that does not say
 
 
 def predict_all(model: Model, sources: Sequence[Source], out: str, score: float = 0.3,
-                skip_broken: bool = False) -> dict[str, Any]:
+                skip_broken: bool = False, tiling: Tiling | None = None) -> dict[str, Any]:
     """Draw and write everything into the folder `out`. Returns the summary, a dict for JSON; what was found until an error or
-    Ctrl-C is written too. score: least one of what is drawn and written. skip_broken: name broken images and go on, else stop."""
+    Ctrl-C is written too. score: least one of what is drawn and written. skip_broken: name broken images and go on, else stop.
+    tiling: look at slices, too."""
     found = DetectionWriter(model, model.box_ends)
     skipped, began = [], time.perf_counter()
     try:
@@ -32,7 +34,7 @@ def predict_all(model: Model, sources: Sequence[Source], out: str, score: float 
                            disable=not sys.stderr.isatty()):
             try:
                 os.makedirs(os.path.dirname(source.target), exist_ok=True)
-                (predict_video if source.is_video else predict_image)(model, source, score, found)
+                (predict_video if source.is_video else predict_image)(model, source, score, found, tiling)
             except UserError as error:
                 if not skip_broken or error.path != source.path:
                     raise
@@ -45,10 +47,11 @@ def predict_all(model: Model, sources: Sequence[Source], out: str, score: float 
     print(f"{len(found.images)} images, {len(found.rows)} detections in {out}", file=sys.stderr)
     return {"device": str(model.detector.device), "score": score,
             "files": len(sources) - len(skipped), "videos": videos, "images": len(found.images), "detections": len(found.rows),
-            "skipped": skipped, "images_per_second": len(found.images) / seconds, "out": out, **paths}
+            "skipped": skipped, **(tiling._asdict() if tiling else {}), "images_per_second": len(found.images) / seconds,
+            "out": out, **paths}
 
 
-def predict_image(model: Model, source: Source, score: float, found: DetectionWriter) -> None:
+def predict_image(model: Model, source: Source, score: float, found: DetectionWriter, tiling: Tiling | None = None) -> None:
     """Read, detect, draw, remember."""
     from PIL import Image
 
@@ -56,7 +59,7 @@ def predict_image(model: Model, source: Source, score: float, found: DetectionWr
     from gluon_bof.visualization.draw import draw_detections
 
     image = read_upright(source.path)
-    prediction = model.predict(image, score)
+    prediction = model.predict(image, score, *(tiling or ()))
     file = io.BytesIO()
     kind = {"format": "PNG"} if source.target.endswith(".png") else {"format": "JPEG", "quality": 95}
     Image.fromarray(draw_detections(image, prediction)).save(file, **kind)
@@ -64,7 +67,7 @@ def predict_image(model: Model, source: Source, score: float, found: DetectionWr
     found.add(source.path, image.shape, prediction)
 
 
-def predict_video(model: Model, source: Source, score: float, found: DetectionWriter) -> None:
+def predict_video(model: Model, source: Source, score: float, found: DetectionWriter, tiling: Tiling | None = None) -> None:
     """The same for every frame of a video. Raises UserError where none can be read."""
     import cv2
 
@@ -86,7 +89,7 @@ def predict_video(model: Model, source: Source, score: float, found: DetectionWr
                 if not whole:
                     break
                 image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-                prediction = model.predict(image, score)
+                prediction = model.predict(image, score, *(tiling or ()))
                 writer = writer or VideoFile(source.target, rate, image.shape)
                 writer.write(draw_detections(image, prediction))
                 found.add(source.path, image.shape, prediction, frames, frames / rate)
