@@ -12,7 +12,7 @@ from gluon_bof.errors import UserError, user_facing
 from gluon_bof.files import write_atomically
 from gluon_bof.options.flags import Parser, flag_name
 from gluon_bof.options.recipes import Table
-from gluon_bof.paper import factorial, harness, jobs, miniature
+from gluon_bof.paper import embedded, factorial, harness, jobs, miniature, photographs
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.tables import (
     Request,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EPILOG = """Flags after -- go to every training: table 2 --scale small -- --epochs 4. Flags after a second -- go to the
 pre-training of backbones. Every finished run leaves a bundle, OUT/runs/NAME.json: what has one is not run again, and what was cut
 off goes on."""
-EXPERIMENTS = ("miniature",)
+EXPERIMENTS = ("miniature", "photographs", "embedded")
 OF_TABLES = {"scale": "paper", "gpus": None, "dataset_root": "", "cost": False}  # flags, with their defaults
 
 
@@ -56,11 +56,14 @@ def build_parser() -> Parser:
     parser.add_argument("--scale", choices=("paper", "small"), default="paper",
                         help="the paper's own work, or the same rows at a size that a CPU finishes [paper]")
     parser.add_argument("--rows", default="", help="numbers or keys of rows, comma-separated [all]")
-    parser.add_argument("--seeds", default="", help="comma-separated [0; miniature: 0,1,2]")
+    parser.add_argument("--seeds", default="", help="comma-separated [0; miniature and embedded: 0,1,2]")
     parser.add_argument("--gpus", default=None, help="for example 0,1; '' is the CPU; split evenly among --jobs [those of "
                                                      "GluonCV's published commands; small: the CPU]")
     parser.add_argument("--dataset-root", default="", help="where VOC or COCO lies [~/.mxnet/datasets/…]")
-    parser.add_argument("--dataset", default="", help="small scale: a folder in VOC's or COCO's layout [the embedded set]")
+    parser.add_argument("--dataset", default="", help="small scale: a folder in any known layout [the embedded set]; "
+                                                      "photographs: their folder; miniature: one with vocmini's splits")
+    parser.add_argument("--folds", type=int, default=photographs.FOLDS, help="photographs: parts of the cross-validation "
+                                                                             f"[{photographs.FOLDS}]")
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side [1]")
     parser.add_argument("--hours", type=_positive, default=None, help="start only what will end within so many [no limit]")
     parser.add_argument("--minutes", type=_positive, default=None,
@@ -169,7 +172,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def work_of(given: Any, argv: Sequence[str]) -> Work:
     """The jobs and pages that the arguments ask for."""
-    return _of_miniature(given) if given.table == "miniature" else _of_table(given, argv)
+    if isinstance(given.table, Table):
+        return _of_table(given, argv)
+    return {"miniature": _of_miniature, "photographs": _of_photographs, "embedded": _of_embedded}[given.table](given)
 
 
 def _of_table(given, argv):
@@ -195,11 +200,30 @@ def _of_miniature(given):
     planned = factorial.plan(seeds, given.runs, given.dataset, given.extra, given.extra_pretraining)
     wanted = [job for job in planned if job.row.key in keys]
 
-    def write(store):
-        return {"experiment": factorial.experiment_of(given.dataset)}
+    return Work(planned, wanted, _page_of(factorial.experiment_of(given.dataset), given.out),
+                lambda store, plan: factorial.resolution_text(store, plan, given.dataset), factorial.MINUTES)
 
-    return Work(planned, wanted, write, lambda store, plan: factorial.resolution_text(store, plan, given.dataset),
-                factorial.MINUTES)
+
+def _of_photographs(given):
+    if not given.dataset:
+        raise UserError("photographs of what?", remedy="give --dataset FOLDER")
+    keys = photographs.chosen_settings(given.rows)
+    folds = photographs.prepare(given.dataset, given.folds, given.runs, given.out)
+    seeds = chosen_seeds(given.seeds) if given.seeds else photographs.SEEDS
+    planned = photographs.plan(folds, seeds, given.runs, keys, given.extra, given.extra_pretraining)
+    return Work(planned, planned, _page_of(photographs.experiment_of(folds.name), given.out), minutes=photographs.MINUTES)
+
+
+def _of_embedded(given):
+    if given.dataset or given.extra_pretraining:
+        raise UserError(f"{'--dataset' if given.dataset else 'a second --'} does nothing for embedded", remedy="leave it out")
+    keys = embedded.chosen_rows(given.rows)
+    planned = embedded.plan(chosen_seeds(given.seeds) if given.seeds else embedded.SEEDS, given.runs, keys, given.extra)
+    return Work(planned, planned, _page_of(embedded.EXPERIMENT, given.out), minutes=embedded.MINUTES)
+
+
+def _page_of(experiment, out):
+    return lambda store: {"experiment": experiment}
 
 
 def commands_of(wanted: Sequence[Job]) -> list[tuple[list[str], dict[str, str]]]:

@@ -12,6 +12,7 @@ import re
 from datetime import datetime, timezone
 from typing import Any, Iterable, Mapping
 
+from gluon_bof import weights
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.options import families
@@ -72,9 +73,19 @@ def configuration(options: Any, data: Mapping[str, Any], before: Mapping[str, An
     kept = {name: value for name, value in as_dict(options).items() if name not in PLACES | MAY_CHANGE}
     base = getattr(options, "pretrained_base", None)
     if base is not None:
-        kept["pretrained_base"] = "weights of starts_from" if before else os.path.basename(base)
+        kept["pretrained_base"] = "weights of starts_from" if before else _told_base(base)
     return {"family": families.family_of(options).name, "options": kept, "devices": stated_devices(options.gpus),
             "data": dict(data), "starts_from": before}
+
+
+def _told_base(base):
+    """What bundles say of a backbone that no run of the experiment trained."""
+    if not base.startswith("shipped"):
+        return os.path.basename(base)
+    # read here, since weights.zoo, whose names these are, brings MXNet along
+    with open(os.path.join(os.path.dirname(weights.__file__), "shipped", f"{base.replace('shipped', 'darknet-mini')}.json"),
+              encoding="utf-8") as file:
+        return f"{base} {json.load(file)['sha256']}"
 
 
 def hash_of(content: Any) -> str:

@@ -214,7 +214,7 @@ def places_of(job: Job) -> list[tuple[str, str]]:
     options = job.training.options
     found = {jobs.python(): "python", os.path.join(options.runs, ""): "runs/", f"--runs {options.runs}": "--runs runs"}
     for folder in (options.dataset, options.dataset_root, *((job.pretraining.options.dataset,) if job.pretraining else ())):
-        if folder and os.sep in folder:
+        if folder and os.sep in folder and not folder.startswith(os.path.join(options.runs, "")):
             found[folder] = os.path.basename(os.path.abspath(folder))
     return sorted(found.items(), key=lambda pair: -len(pair[0]))
 
