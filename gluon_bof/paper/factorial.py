@@ -1,0 +1,104 @@
+"""The miniature as work: the runs of its factorial, for the harness (docs/miniature.md has the protocol)."""
+from __future__ import annotations
+
+import math
+import os
+import statistics
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Sequence
+
+from gluon_bof.errors import UserError
+from gluon_bof.options.classifier import ClassifierOptions
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.paper import harness, miniature
+from gluon_bof.paper.bundles import fingerprint
+from gluon_bof.paper.harness import Backbone, Job
+from gluon_bof.paper.tables import chosen, given_flags, refuse_own
+
+if TYPE_CHECKING:
+    from gluon_bof.paper.bundles import Store
+    from gluon_bof.paper.harness import Plan
+
+EXPERIMENT = "miniature"
+MINUTES = 10.0  # of a run, where no bundle tells: the protocol's estimate of 120 epochs, and seven evaluations
+NUMBER = f"test-{miniature.BASELINE.data_shape}"  # the evaluation that is a row's number
+SPREAD = 0.6  # points of AP over seeds, where no bundles tell: the pilot's
+
+
+def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Sequence[str] = (),
+         extra_pretraining: Sequence[str] = ()) -> list[Job]:
+    """Every run of the factorial, seed by seed. dataset: a folder with the splits of `vocmini` in its place; extra,
+    extra_pretraining: further flags of all trainings and of the backbone's."""
+    data = {"dataset": dataset} if dataset else {}
+    told = told_data(dataset)
+    changes = {**_given(Yolo3Options, extra), **data}
+    before = {**_given(ClassifierOptions, extra_pretraining), **data}
+    experiment = experiment_of(dataset)
+    backbone = replace(miniature.BACKBONE, runs=runs, name=f"{experiment}-backbone", **before)
+    pretraining = harness.training(backbone)
+    found = []
+    for seed in seeds:
+        for cell in miniature.cells():
+            options = miniature.options_of(cell, seed, runs)
+            options = replace(options, name=f"{experiment}-{cell.key}-seed-{seed}", pretrained_base=pretraining.run.last_weights,
+                              **changes)
+            training = harness.training(options)
+            found.append(Job(cell, seed, training, pretraining, harness.ONE_THREAD, evaluations(training), experiment, told,
+                             told))
+    return found
+
+
+def _given(options_class, words):
+    found = given_flags(options_class, refuse_own(options_class, words))
+    if "pretrained_base" in found:
+        raise UserError("--pretrained-base after -- is the experiment's to set", remedy="leave it out")
+    return found
+
+
+def chosen_cells(text: str) -> tuple[str, ...]:
+    """Keys of the cells that "1,3" or "baseline,mixup" names; of all for "". Raises UserError."""
+    return chosen(text, [cell.key for cell in miniature.cells()], "the miniature")
+
+
+def experiment_of(dataset: str = "") -> str:
+    """The experiment's name in bundles, which begins those of its runs."""
+    return f"{EXPERIMENT}-{os.path.basename(os.path.abspath(dataset))}" if dataset else EXPERIMENT
+
+
+def evaluations(training: Any) -> tuple:
+    """What every run is measured by: each size on the test splits, its own size on its own training images."""
+    own = miniature.BASELINE.data_shape
+    places = [(split, size) for split in miniature.SPLITS for size in (miniature.SIZES if split.startswith("test") else (own,))]
+    return tuple(harness.evaluation(training, f"evaluation-{split}-{size}", size, split, "coco") for split, size in places)
+
+
+def told_data(dataset: str = "") -> dict[str, Any]:
+    """What the runs read, as bundles say it."""
+    if dataset:
+        return fingerprint(dataset)
+    from gluon_bof.data.vocmini import VERSION
+    return {"set": "vocmini", "version": VERSION}
+
+
+def resolution_text(store: Store, plan: Plan, dataset: str = "") -> str:
+    """What sizes of effect the seeds can tell from nothing that will be whole, in a sentence."""
+    seeds = len(plan.whole_seeds())
+    if seeds < 2:
+        return "an interval needs two whole seeds"
+    spread, source = spread_of(store, dataset)
+    main, step = miniature.resolution(spread, seeds)
+    return (f"{seeds} seeds at a spread of {spread:.2f} points of AP ({source}) tell a main effect from nothing at "
+            f"{main:.2f} points, a step between two rows at {step:.2f}")
+
+
+def spread_of(store: Store, dataset: str = "") -> tuple[float, str]:
+    """(standard deviation of a row over seeds in points of AP, whence it is known): pooled over the rows with two bundles."""
+    by_row = {}
+    for bundle in store.of(experiment_of(dataset)):
+        if bundle["row"] != Backbone().key:
+            by_row.setdefault(bundle["row"], []).append(100 * bundle["evaluations"][NUMBER]["map"])
+    rows = [values for values in by_row.values() if len(values) > 1]
+    if not rows:
+        return SPREAD, "the pilot's"
+    freedom = sum(len(values) - 1 for values in rows)
+    return math.sqrt(sum(statistics.variance(values) * (len(values) - 1) for values in rows) / freedom), f"of {len(rows)} rows"

@@ -1,0 +1,248 @@
+"""Evidence bundles: what they hold and refuse, what is made where they are missing, and what a kill costs."""
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gluon_bof.commands import table
+from gluon_bof.errors import UserError
+from gluon_bof.files import sha256_of
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.paper import bundles, factorial, harness, miniature
+from gluon_bof.paper.bundles import Store
+from gluon_bof.runs.config import write_config
+from tests.scripts import ROOT
+from tests.tiny_sets import write_voc_set
+
+TABLE = [sys.executable, "-m", "gluon_bof", "table"]
+LEAST = "--epochs 1 --batch-size 4 --no-mixup-epochs 0 --warmup-epochs 0 --lr-decay-epoch 1 --data-shape 64 --random-shapes 64,64"
+LEAST_BEFORE = "--epochs 1 --batch-size 4 --warmup-epochs 0"
+
+
+def planned(folder, seeds=(0,), **changes):
+    """The factorial's jobs on a folder that need not hold images."""
+    return factorial.plan(seeds, str(folder / "runs"), **changes)
+
+
+def bundle_for(job, value=0.5, seconds=60.0):
+    """What a finished run of the job would leave, with one number for every evaluation."""
+    found = {"format": bundles.FORMAT, "name": job.name, "experiment": job.experiment, "row": job.row.key, "seed": job.seed,
+             "commands": [], "configuration": job.configuration(),
+             "configuration_sha256": bundles.hash_of(job.configuration()), "git_revision": "", "versions": {}, "machine": {},
+             "times": {"training_seconds": seconds, "evaluation_seconds": {}}, "weights_sha256": "0", "training": {},
+             "evaluations": {wanted.key: {"map": value, "metric": "coco", "coco": {"AP": value, "AP50": value}}
+                             for wanted in job.evaluations}}
+    return json.loads(json.dumps(found))
+
+
+# what is another configuration
+
+@pytest.mark.parametrize("change, words", (({"epochs": 3}, "--epochs 3 and not 120"), ({"lr_mode": "poly"}, "--lr-mode poly"),
+                                           ({"gpus": "0,1"}, "devices 2 and not 1"), ({"network": "darknet53"}, "--network")))
+def test_a_bundle_of_another_configuration_is_refused_by_the_flag(tmp_path, change, words):
+    job, store = planned(tmp_path)[1], Store(str(tmp_path))
+    other = dataclasses.replace(job, training=job.training._replace(options=dataclasses.replace(job.training.options, **change)))
+    store.write(bundle_for(other))
+    with pytest.raises(UserError, match=re.escape(words)):
+        harness.missing([job], store)
+
+
+def test_a_bundle_that_started_from_another_backbone_or_read_other_data_is_refused(tmp_path):
+    job, store = planned(tmp_path)[1], Store(str(tmp_path))
+    store.write(bundle_for(planned(tmp_path, extra_pretraining=["--epochs", "3"])[1]))
+    with pytest.raises(UserError, match="a start from a run with --epochs 3 and not 12"):
+        harness.missing([job], store)
+    store.write(bundle_for(dataclasses.replace(job, data={"set": "vocmini", "version": 0})))
+    with pytest.raises(UserError, match="data .*version.*0.* and not"):
+        harness.missing([job], store)
+
+
+def test_neither_places_nor_what_changes_no_result_tell_configurations_apart(tmp_path):
+    job = planned(tmp_path)[1]
+    elsewhere = factorial.plan((0,), "/other/runs")[1]
+    assert job.configuration() == elsewhere.configuration()
+    options = dataclasses.replace(job.training.options, num_workers=0, log_interval=7, keep=3)
+    assert dataclasses.replace(job, training=job.training._replace(options=options)).configuration() == job.configuration()
+    assert str(tmp_path) not in json.dumps(job.configuration())
+
+
+def test_an_option_that_is_younger_than_the_bundle_has_its_default_in_it(tmp_path):
+    job, store = planned(tmp_path)[1], Store(str(tmp_path))
+    old = bundle_for(job)
+    del old["configuration"]["options"]["ema"]
+    old["configuration_sha256"] = bundles.hash_of(old["configuration"])
+    store.write(old)
+    assert not harness.missing([job], store)
+    averaged = planned(tmp_path, extra=["--ema", "0.9"])[1]
+    with pytest.raises(UserError, match="--ema 0.0 and not 0.9"):
+        harness.missing([averaged], store)
+
+
+def test_a_bundle_that_was_changed_by_hand_or_is_not_whole_is_refused(tmp_path):
+    job, store = planned(tmp_path)[1], Store(str(tmp_path))
+    changed = bundle_for(job)
+    changed["configuration"]["options"]["lr"] = 0.5
+    store.write(changed)
+    with pytest.raises(UserError, match="changed after it was written"):
+        store.read(job.name)
+    with open(store.path(job.name), "w") as file:
+        file.write(json.dumps(bundle_for(job))[:-30])
+    with pytest.raises(UserError, match="no JSON"):
+        store.read(job.name)
+    store.write({**bundle_for(job), "name": "another"})
+    os.replace(store.path("another"), store.path(job.name))
+    with pytest.raises(UserError, match="no bundle of the run"):
+        store.read(job.name)
+
+
+# what fits
+
+def test_what_fits_is_told_by_the_bundles_times_and_whole_seeds_by_all_rows(tmp_path):
+    store = Store(str(tmp_path))
+    wanted = planned(tmp_path, seeds=(0, 1))
+    for job in wanted[:7]:
+        store.write(bundle_for(job, seconds=300.0))
+    found = harness.plan_hours(wanted, store, 2, 0.5)  # five minutes each, two at a time: twelve
+    assert len(found.to_do) == 27 and found.fits == 12 and found.whole_seeds() == [0]
+    assert "yolo3 at 5.0 minutes a run (median of 7 bundles)" in found.text(2, 0.5)
+    assert harness.plan_hours(wanted, store, 2, 10).whole_seeds() == [0, 1]
+    baseline = [job for job in wanted if job.row.key == "baseline"]
+    assert harness.plan_hours(baseline, store, 1, 10, None, wanted).whole_seeds() == []
+
+
+def test_hours_without_any_measured_time_ask_for_one(tmp_path):
+    wanted = planned(tmp_path)
+    with pytest.raises(UserError, match="--minutes"):
+        harness.plan_hours(wanted, Store(str(tmp_path)), 1, 1)
+    assert harness.plan_hours(wanted, Store(str(tmp_path)), 1, 1, stated=6).fits == 10
+    assert harness.plan_hours(wanted, Store(str(tmp_path))).fits == 17
+
+
+def test_what_the_seeds_can_tell_is_the_resolution_at_the_bundles_own_spread(tmp_path):
+    store = Store(str(tmp_path))
+    for number, job in enumerate(planned(tmp_path, seeds=(0, 1))):
+        store.write(bundle_for(job, 0.5 + 0.01 * (number // 17)))  # a point apart in every row: a spread of 1 / sqrt 2
+    wanted = planned(tmp_path, seeds=(0, 1, 2))
+    text = factorial.resolution_text(store, harness.plan_hours(wanted, store))
+    main, step = miniature.resolution(0.5 ** 0.5, 3)
+    assert f"main effect from nothing at {main:.2f} points, a step between two rows at {step:.2f}" in text
+    assert "0.71 points of AP (of 17 rows)" in text
+
+
+def test_the_factorial_has_every_cell_and_seed_once_with_all_its_evaluations(tmp_path):
+    wanted = planned(tmp_path, seeds=miniature.SEEDS)
+    assert len({job.name for job in wanted}) == 17 * len(miniature.SEEDS)
+    for job in wanted:
+        keys = [evaluation.key for evaluation in job.evaluations]
+        assert keys == [f"{split}-{size}" for split in ("test", "test-other") for size in (96, 128, 192)] + \
+            [f"{miniature.BASELINE.train_split}-128"]
+        assert job.pretraining.options.name == "miniature-backbone"
+        assert job.training.options.pretrained_base == job.pretraining.run.last_weights
+
+
+# the command
+
+@pytest.mark.parametrize("words, message", [
+    (["miniature", "--cost"], "--cost does nothing for miniature"), (["miniature", "--gpus", "0"], "--gpus does nothing"),
+    (["miniature", "--rows", "18"], "no row '18'"), (["miniature", "--hours", "0"], "--hours"),
+    (["miniature", "--", "--pretrained-base", "x"], "--pretrained-base after --"),
+    (["miniature", "--", "--seed", "3"], "--seed after --")])
+def test_arguments_that_cannot_be_meant_are_refused(words, message):
+    with pytest.raises(UserError, match=message):
+        table.work_of(table.read_arguments(words), words)
+
+
+def write_miniature_set(folder):
+    """A tiny set with the names of vocmini's splits."""
+    root = write_voc_set(folder / "set", images=8, validation=4)
+    splits = root / "VOC2007" / "ImageSets" / "Main"
+    for name, like in ((miniature.BASELINE.train_split, "trainval"), ("test-other", "test")):
+        (splits / f"{name}.txt").write_text((splits / f"{like}.txt").read_text())
+
+
+def words_of(folder, *words, extra=""):
+    """The command of a miniature of tiny runs."""
+    return [*TABLE, "miniature", "--dataset", str(folder / "set"), "--runs", str(folder / "runs"), "--out",
+            str(folder / "results"), *words, "--", *LEAST.split(), *extra.split(), "--", *LEAST_BEFORE.split()]
+
+
+def finished(words):
+    answer = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def read_bundles(folder):
+    found = [json.loads(path.read_text()) for path in sorted((folder / "results" / "runs").glob("*.json"))]
+    return {bundle["name"]: bundle for bundle in found}
+
+
+@pytest.mark.slow
+def test_a_killed_factorial_goes_on_to_the_same_bundles_and_is_not_run_again(tmp_path):
+    write_miniature_set(tmp_path)
+    (tmp_path / "whole").mkdir()
+    os.symlink(tmp_path / "set", tmp_path / "whole" / "set")
+    words = ("--rows", "baseline,mixup", "--seeds", "0,1", "--jobs", "2")
+    assert finished(words_of(tmp_path / "whole", *words, extra="--epochs 5"))["left"] == 0
+    expected = read_bundles(tmp_path / "whole")
+    for moment in (5, 12, 25):
+        process = subprocess.Popen(words_of(tmp_path, *words, extra="--epochs 5"), cwd=ROOT, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        time.sleep(moment)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert finished(words_of(tmp_path, *words, extra="--epochs 5"))["left"] == 0
+    found = read_bundles(tmp_path)
+    assert len(found) == 5 and set(found) == set(expected)
+    for name, bundle in found.items():
+        assert all(bundle[key] == expected[name][key] for key in ("weights_sha256", "evaluations", "configuration_sha256",
+                                                                  "starts_from", "commands"))
+        assert str(tmp_path) not in json.dumps(bundle) and sys.executable not in json.dumps(bundle)
+        assert bundle["weights_sha256"] == sha256_of(tmp_path / "runs" / name / "last.params")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+    finished(words_of(tmp_path, *words, extra="--epochs 5"))
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+
+
+def test_a_bundle_says_what_its_run_was(tmp_path, monkeypatch):
+    """The folder of a finished run, without the minute that it takes."""
+    job = harness.Job(harness.Backbone("row"), 4, harness.training(Yolo3Options(
+        dataset="vocmini", seed=4, runs=str(tmp_path / "runs"), name="it", gpus="")), None, harness.ONE_THREAD, (), "ours",
+        {"set": "vocmini", "version": 1}, marks={"fold": 3})
+    evaluation = harness.evaluation(job.training, "evaluation-test-128", 128, "test", "coco")
+    job = dataclasses.replace(job, evaluations=(evaluation,))
+    os.makedirs(job.run.folder)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    write_config(job.run.folder, job.training.options)
+    with open(job.run.last_weights, "wb") as file:
+        file.write(b"weights")
+    digest = sha256_of(job.run.last_weights)
+    with open(job.run.table("metrics"), "w") as file:
+        file.write("iteration,seconds\n1,2.5\n2,3.5\n")
+    job.run.keep_result("training", {"map": 0.25, "metric": "coco", "run": job.run.folder, "weights": job.run.last_weights})
+    job.run.keep_result(evaluation.result, {"map": 0.5, "metric": "coco", "sha256": digest, "seconds": 7.0,
+                                            "weights": job.run.last_weights})
+    store = Store(str(tmp_path))
+    harness.run_missing([job], store)
+    found = store.read("it")
+    assert (found["experiment"], found["row"], found["seed"], found["fold"]) == ("ours", "row", 4, 3)
+    assert found["weights_sha256"] == digest and found["starts_from"] is None
+    assert found["training"] == {"map": 0.25, "metric": "coco"}
+    assert found["evaluations"] == {"test-128": {"map": 0.5, "metric": "coco"}}
+    assert found["times"]["training_seconds"] == 6.0 and found["times"]["evaluation_seconds"] == {"test-128": 7.0}
+    assert found["versions"]["mxnet"] and found["machine"]["cores"] >= 1 and found["machine"]["omp_num_threads"] == "1"
+    assert re.fullmatch(r"([0-9a-f]{40}(-dirty)?)?", found["git_revision"])
+    assert found["commands"][0].startswith("OMP_NUM_THREADS=1 python ") and "--runs runs" in found["commands"][0]
+    assert str(tmp_path) not in json.dumps(found)
+
+    with open(job.run.last_weights, "wb") as file:
+        file.write(b"others")
+    wanted = dataclasses.replace(job, evaluations=(evaluation, harness.evaluation(job.training, "evaluation-further")))
+    with pytest.raises(UserError, match="other weights than its bundle says"):
+        harness.run_missing([wanted], store)
