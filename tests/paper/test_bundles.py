@@ -17,6 +17,7 @@ from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.paper import bundles, factorial, harness, miniature
 from gluon_bof.paper.bundles import Store
 from gluon_bof.runs.config import write_config
+from tests.paper.made_up import bundle_for
 from tests.scripts import ROOT
 from tests.tiny_sets import write_voc_set
 
@@ -28,17 +29,6 @@ LEAST_BEFORE = "--epochs 1 --batch-size 4 --warmup-epochs 0"
 def planned(folder, seeds=(0,), **changes):
     """The factorial's jobs on a folder that need not hold images."""
     return factorial.plan(seeds, str(folder / "runs"), **changes)
-
-
-def bundle_for(job, value=0.5, seconds=60.0):
-    """What a finished run of the job would leave, with one number for every evaluation."""
-    found = {"format": bundles.FORMAT, "name": job.name, "experiment": job.experiment, "row": job.row.key, "seed": job.seed,
-             "commands": [], "configuration": job.configuration(),
-             "configuration_sha256": bundles.hash_of(job.configuration()), "git_revision": "", "versions": {}, "machine": {},
-             "times": {"training_seconds": seconds, "evaluation_seconds": {}}, "weights_sha256": "0", "training": {},
-             "evaluations": {wanted.key: {"map": value, "metric": "coco", "coco": {"AP": value, "AP50": value}}
-                             for wanted in job.evaluations}}
-    return json.loads(json.dumps(found))
 
 
 # what is another configuration
