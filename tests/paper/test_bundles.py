@@ -11,12 +11,15 @@ import time
 import pytest
 
 from gluon_bof.commands import table
+from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of
+from gluon_bof.options.flags import as_dict
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.paper import bundles, factorial, harness, miniature
+from gluon_bof.paper import bundles, factorial, harness, miniature, photographs
 from gluon_bof.paper.bundles import Store
 from gluon_bof.runs.config import write_config
+from gluon_bof.weights.zoo import BACKBONES, SHIPPED
 from tests.paper.made_up import bundle_for
 from tests.scripts import ROOT
 from tests.tiny_sets import write_voc_set
@@ -236,3 +239,94 @@ def test_a_bundle_says_what_its_run_was(tmp_path, monkeypatch):
     wanted = dataclasses.replace(job, evaluations=(evaluation, harness.evaluation(job.training, "evaluation-further")))
     with pytest.raises(UserError, match="other weights than its bundle says"):
         harness.run_missing([wanted], store)
+
+
+# photographs
+
+def write_photographs(folder, images=9):
+    """A tiny set as LabelImg leaves it, two of its images the same bytes under two names."""
+    write_voc_set(folder / "source", images=images - 1, validation=1)
+    source = folder / "source" / "VOC2007"
+    mine = folder / "mine"
+    mine.mkdir()
+    for image in sorted((source / "JPEGImages").iterdir()):
+        (mine / image.name).write_bytes(image.read_bytes())
+        annotation = source / "Annotations" / f"{image.stem}.xml"
+        (mine / annotation.name).write_bytes(annotation.read_bytes())
+    (mine / "again.jpg").write_bytes((mine / "000000.jpg").read_bytes())
+    (mine / "again.xml").write_text((mine / "000000.xml").read_text().replace("000000.jpg", "again.jpg"))
+    return mine
+
+
+def listing(folder):
+    """Everything that a change of a folder shows in."""
+    return sorted((str(path), path.stat().st_mtime_ns, path.stat().st_nlink, path.stat().st_size) for path in folder.rglob("*"))
+
+
+def test_folds_are_written_once_and_the_folder_is_only_read(tmp_path):
+    mine = write_photographs(tmp_path)
+    before = listing(mine)
+    folds = photographs.prepare(str(mine), 3, str(tmp_path / "runs"), str(tmp_path / "results"))
+    assert listing(mine) == before
+    assert folds.name == "mine" and sum(folds.data["images"]) == 10 and folds.classes == ("blue", "green", "red")
+    written = (tmp_path / "results" / "folds-mine-3.json").read_text()
+    again = photographs.prepare(str(tmp_path / "gone" / "mine"), 3, str(tmp_path / "runs"), str(tmp_path / "results"))
+    assert again == folds and (tmp_path / "results" / "folds-mine-3.json").read_text() == written
+    elsewhere = photographs.prepare(str(mine), 3, str(tmp_path / "other runs"), str(tmp_path / "results"))
+    assert elsewhere.data == folds.data
+
+    parts = [{part: {record.image_id for record in open_set(folds.folder, None, "val", split=folds.split(fold, part)).records}
+              for part in ("train", "test")} for fold in range(3)]
+    everything = set.union(*(part["test"] for part in parts))
+    assert len(everything) == 10 and sum(len(part["test"]) for part in parts) == 10
+    assert all(part["train"] == everything - part["test"] for part in parts)
+    assert [{"again", "000000"} <= part["test"] for part in parts].count(True) == 1
+
+    os.remove(mine / "000003.jpg")
+    with pytest.raises(UserError, match="made of other images"):
+        photographs.prepare(str(mine), 3, str(tmp_path / "third runs"), str(tmp_path / "results"))
+
+
+def test_a_fold_depends_on_an_images_bytes_alone():
+    digests = {f"image {number}": format(number * 7919 % 997, "03x") for number in range(23)}
+    folds = photographs.assigned(digests, 5)
+    sizes = [list(folds.values()).count(fold) for fold in range(5)]
+    assert max(sizes) - min(sizes) <= 1
+    renamed = photographs.assigned({name[::-1]: digest for name, digest in reversed(list(digests.items()))}, 5)
+    assert renamed == {name[::-1]: fold for name, fold in folds.items()}
+    with pytest.raises(UserError, match="cannot be parted"):
+        photographs.assigned({"a": "1", "b": "1"}, 2)
+
+
+def test_both_rows_of_a_detector_differ_in_the_bag_alone():
+    for family, freebies in (("yolo3", {"no_random_shape", "lr_mode", "lr", "mixup", "label_smooth_eps"}),
+                             ("faster_rcnn", {"lr_mode", "mixup", "label_smooth_eps"})):
+        baseline, bag = (as_dict(photographs.Setting(family, is_bag).options(6)) for is_bag in (False, True))
+        assert {name for name in bag if bag[name] != baseline[name]} == freebies
+        assert bag["label_smooth_eps"] / 6 == pytest.approx(0.1 / 20)
+
+
+def test_a_shipped_backbone_is_told_by_its_hash():
+    for name in BACKBONES:
+        told = bundles.configuration(Yolo3Options(pretrained_base=name), {})["options"]["pretrained_base"]
+        assert told == f"{name} {shipped_sha(name)}"
+
+
+def shipped_sha(name):
+    return sha256_of(os.path.join(os.path.dirname(SHIPPED), f"{BACKBONES[name]}.params"))
+
+
+@pytest.mark.slow
+def test_photographs_leave_a_bundle_for_every_fold(tmp_path):
+    mine = write_photographs(tmp_path)
+    words = [*TABLE, "photographs", "--dataset", str(mine), "--folds", "2", "--rows", "yolo3-baseline,yolo3-bag", "--runs",
+             str(tmp_path / "runs"), "--out", str(tmp_path / "results"), "--", "--epochs", "1", "--no-mixup-epochs", "0",
+             "--warmup-epochs", "0", "--batch-size", "4", "--data-shape", "64", "--random-shapes", "64,64", "--lr-decay-epoch",
+             "1"]
+    assert finished(words)["left"] == 0
+    found = read_bundles(tmp_path)
+    assert sorted((bundle["row"], bundle["fold"]) for bundle in found.values()) == [
+        (row, fold) for row in ("yolo3-bag", "yolo3-baseline") for fold in (0, 1)]
+    for bundle in found.values():
+        assert set(bundle["evaluations"]) == {"test", "train"} and str(tmp_path) not in json.dumps(bundle)
+        assert bundle["evaluations"]["test"]["images"] + bundle["evaluations"]["train"]["images"] == 10
