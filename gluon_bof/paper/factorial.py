@@ -43,8 +43,9 @@ def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Seq
             options = replace(options, name=f"{experiment}-{cell.key}-seed-{seed}", pretrained_base=pretraining.run.last_weights,
                               **changes)
             training = harness.training(options)
-            found.append(Job(cell, seed, training, pretraining, harness.ONE_THREAD, evaluations(training), experiment, told,
-                             told))
+            again = harness.words_again(EXPERIMENT, cell.key, seed, dataset, extra=extra, extra_pretraining=extra_pretraining)
+            found.append(Job(cell, seed, training, pretraining, harness.ONE_THREAD, evaluations(training), experiment, told, told,
+                             again=again))
     return found
 
 

@@ -14,7 +14,7 @@ def bundle_for(job, value=0.5, seconds=60.0, **values):
              "versions": {}, "machine": {"cpu": "a processor"}, **job.marks,
              "times": {"training_seconds": seconds, "evaluation_seconds": {}, "finished": "2020-02-02T00:00:00Z"},
              "weights_sha256": "0", "training": {},
-             "evaluations": {wanted.key: _evaluation(values.get(wanted.key.replace("-", "_"), value))
+             "evaluations": {wanted.key: _evaluation(values.get(wanted.key, value))
                              for wanted in job.evaluations}}
     return json.loads(json.dumps(found))
 

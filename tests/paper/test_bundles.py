@@ -36,7 +36,8 @@ def planned(folder, seeds=(0,), **changes):
 
 # what is another configuration
 
-@pytest.mark.parametrize("change, words", (({"epochs": 3}, "--epochs 3 and not 120"), ({"lr_mode": "poly"}, "--lr-mode poly"),
+@pytest.mark.parametrize("change, words", (({"epochs": 3}, f"--epochs 3 and not {miniature.BASELINE.epochs}"),
+                                           ({"lr_mode": "poly"}, "--lr-mode poly"),
                                            ({"gpus": "0,1"}, "devices 2 and not 1"), ({"network": "darknet53"}, "--network")))
 def test_a_bundle_of_another_configuration_is_refused_by_the_flag(tmp_path, change, words):
     job, store = planned(tmp_path)[1], Store(str(tmp_path))
@@ -49,7 +50,7 @@ def test_a_bundle_of_another_configuration_is_refused_by_the_flag(tmp_path, chan
 def test_a_bundle_that_started_from_another_backbone_or_read_other_data_is_refused(tmp_path):
     job, store = planned(tmp_path)[1], Store(str(tmp_path))
     store.write(bundle_for(planned(tmp_path, extra_pretraining=["--epochs", "3"])[1]))
-    with pytest.raises(UserError, match="a start from a run with --epochs 3 and not 12"):
+    with pytest.raises(UserError, match=f"a start from a run with --epochs 3 and not {miniature.BACKBONE.epochs}"):
         harness.missing([job], store)
     store.write(bundle_for(dataclasses.replace(job, data={"set": "vocmini", "version": 0})))
     with pytest.raises(UserError, match="data .*version.*0.* and not"):
@@ -330,3 +331,25 @@ def test_photographs_leave_a_bundle_for_every_fold(tmp_path):
     for bundle in found.values():
         assert set(bundle["evaluations"]) == {"test", "train"} and str(tmp_path) not in json.dumps(bundle)
         assert bundle["evaluations"]["test"]["images"] + bundle["evaluations"]["train"]["images"] == 10
+
+
+def test_a_run_that_fails_keeps_no_other_from_being_made(tmp_path, monkeypatch, capsys):
+    """Its own settings make it fail at once: there is no such set."""
+    store, made = Store(str(tmp_path)), []
+    wanted = [harness.Job(harness.Backbone(f"row {seed}"), seed, harness.training(Yolo3Options(
+        dataset=str(tmp_path / "none"), seed=seed, runs=str(tmp_path / "runs"), name=f"run-{seed}", gpus="")), None, {}, ())
+        for seed in range(2)]
+    finish_by_hand(wanted[1])
+    with pytest.raises(UserError, match="1 of 2 runs failed; run-0: a command failed") as refusal:
+        harness.run_missing(wanted, store, after_each=made.append)
+    assert "try it by itself" in str(refusal.value) and "failed: run-0" in capsys.readouterr().err
+    assert made == wanted[1:] and store.read("run-1") and not store.read("run-0")
+
+
+def finish_by_hand(job):
+    """What a training leaves, without the training."""
+    os.makedirs(job.run.folder)
+    write_config(job.run.folder, job.training.options)
+    with open(job.run.last_weights, "wb") as file:
+        file.write(b"weights")
+    job.run.keep_result("training", {"map": 0.25, "metric": "coco"})

@@ -1,4 +1,5 @@
 """Published numbers are those of the bundles; intervals and verdicts are those that SciPy gives."""
+import dataclasses
 import json
 import os
 import re
@@ -7,16 +8,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from gluon_bof.commands.table import cost_text
 from gluon_bof.errors import UserError
-from gluon_bof.paper import effects, factorial, harness, miniature, pages, photographs
+from gluon_bof.options.recipes import TABLES
+from gluon_bof.paper import effects, factorial, harness, miniature, pages, photographs, tables
 from gluon_bof.paper.bundles import Store, hash_of
 from gluon_bof.paper.effects import Measure
 from gluon_bof.paper.pictures import digest_in, digest_of
+from gluon_bof.paper.tables import Request
 from tests.paper.made_up import bundle_for
 from tests.scripts import ROOT
 
 GAINS = dict(zip(miniature.FACTORS, (0.01, 0.004, -0.006, 0.015)))
 RESULTS = str(ROOT / "results")
+OWN_IMAGES, = pages.OWN_IMAGES.evaluations
 
 
 def made_up_factorial(store, seeds=(0, 1, 2), noise=0.004, left_out=()):
@@ -28,7 +33,7 @@ def made_up_factorial(store, seeds=(0, 1, 2), noise=0.004, left_out=()):
         value += rng.normal(0, noise)
         if job.name not in left_out:
             numbers[job.row.key, job.seed] = 100 * value
-            store.write(bundle_for(job, value, train_250_128=0.99))
+            store.write(bundle_for(job, value, **{OWN_IMAGES: 0.99}))
     return numbers
 
 
@@ -44,6 +49,26 @@ def test_a_published_page_says_what_its_bundles_give(path):
 def test_published_pictures_show_what_their_bundles_give():
     for picture in pages.pictures(Store(RESULTS)):
         assert digest_in(os.path.join(RESULTS, picture.file)) == digest_of(picture.numbers), "python tools/write_results.py"
+
+
+@pytest.mark.parametrize("number", TABLES)
+@pytest.mark.parametrize("scale", ("paper", "small"))
+def test_a_published_table_says_what_its_bundles_give(number, scale):
+    """Where there is one."""
+    every = Request(TABLES[number], scale, tuple(row.key for row in TABLES[number].rows))
+    path = os.path.join(RESULTS, every.stem)
+    if not os.path.exists(f"{path}.md") and not os.path.exists(f"{path}.csv"):
+        return
+    store = Store(RESULTS)
+    request = dataclasses.replace(every, seeds=tuple(sorted({bundle["seed"] for bundle in store.of(every.stem)})))
+    planned = tables.plan(request)
+    found = tables.records(request, tables.read_lines(request, planned, store))
+    with open(f"{path}.csv", encoding="utf-8") as file:
+        assert file.read() == tables.to_csv(found)
+    with open(f"{path}.md", encoding="utf-8") as file:
+        text = file.read()
+    command = text.split("```")[1].strip()
+    assert text == tables.to_markdown(request, found, command, cost_text(planned, store))
 
 
 def test_no_published_bundle_holds_a_path():
@@ -65,7 +90,7 @@ def test_a_page_and_its_picture_follow_a_single_number(tmp_path):
 
     job = factorial.plan((1,))[-1]
     bundle = store.read(job.name)
-    bundle["evaluations"]["test-128"]["coco"]["AP"] += 0.001
+    bundle["evaluations"][factorial.NUMBER]["coco"]["AP"] += 0.001
     store.write(bundle)
     assert pages.filled(text, store) != text
     for picture in pages.pictures(store):
@@ -99,7 +124,7 @@ def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
     assert "Every row has at least 97%" in pages.miniature_summary(store)
     for seed in range(3):
         job = factorial.plan((seed,))[-1]
-        store.write(bundle_for(job, 0.42, train_250_128=0.7))
+        store.write(bundle_for(job, 0.42, **{OWN_IMAGES: 0.7}))
     assert "says nothing about the paper's regime" in pages.miniature_summary(store)
     assert "87.5 ± 0.0 (underfitted)" in pages.miniature_rows(store)
 
@@ -117,7 +142,7 @@ def test_intervals_read_from_the_bundles_files_are_those_of_scipy(tmp_path):
     points = {}
     for path in (tmp_path / "runs").glob("*.json"):
         bundle = json.loads(path.read_text())
-        points[bundle["row"], bundle["seed"]] = 100 * bundle["evaluations"]["test-128"]["coco"]["AP"]
+        points[bundle["row"], bundle["seed"]] = 100 * bundle["evaluations"][factorial.NUMBER]["coco"]["AP"]
     store = Store(str(tmp_path))
     found = effects.effects_of(effects.numbers_of(store.of("miniature"), pages.AP))
     rows = [row.split("+") if row != "baseline" else [] for row, seed in points if seed == 0 and row != "no-augmentation"]
