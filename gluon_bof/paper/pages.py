@@ -14,7 +14,7 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 from gluon_bof import weights
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
-from gluon_bof.options.recipes import TABLE_2
+from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_5
 from gluon_bof.paper import bundles, effects, embedded, factorial, harness, miniature, photographs
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.effects import Effect, Measure, excludes_zero, judged
@@ -133,10 +133,16 @@ def made_by(found: Sequence[Mapping[str, Any]]) -> str:
 # ---- the miniature -------------------------------------------------------------------------------------------------
 
 def miniature_bundles(store: Store) -> list[dict[str, Any]]:
-    """The factorial's bundles, without the backbone's. Raises UserError where one is of another configuration."""
+    """The factorial's bundles. Raises UserError where one is of another configuration."""
+    keys = {cell.key for cell in miniature.cells()}
+    return [bundle for bundle in _all_of_miniature(store) if bundle["row"] in keys]
+
+
+def _all_of_miniature(store):
+    """Bundles of all its rows, without the backbones'."""
     found = [bundle for bundle in store.of(factorial.EXPERIMENT) if bundle["row"] != harness.Backbone().key]
     if found:
-        _refuse_others(found, factorial.plan(sorted({bundle["seed"] for bundle in found})), store)
+        _refuse_others(found, factorial.plan(sorted({bundle["seed"] for bundle in found}), with_further=True), store)
     return found
 
 
@@ -231,6 +237,46 @@ def miniature_rows(store: Store) -> str:
     base = f"The backbone tells {100 * backbone['training']['accuracy']:.1f}% of the single objects that it is validated on.\n" \
         if backbone else ""
     return "\n".join([*parts, base, made_by(found)])
+
+
+def miniature_tables(store: Store) -> str:
+    """Tables 1, 4 and 5 at the miniature's scale, with the paper's differences beside ours."""
+    found = _all_of_miniature(store)
+    if not found:
+        return "No run has a bundle yet."
+    at = [(f"at {size}", Measure(f"AP at {size}", (f"test-{size}",))) for size in miniature.SIZES]
+    bag = miniature.stacked()[-1]
+    parts = ["Table 1, ways to mix (the paper: YOLOv3 on VOC, mAP@0.5):", "",
+             _small_table(found, TABLE_1, factorial.TABLE_1_ROWS, AP50),
+             "Table 4, baseline and whole bag over sizes:", "",
+             table(["", "baseline", "whole bag", "difference"],
+                   [[name, *_pair(found, measure, "baseline", bag)] for name, measure in at]),
+             "Table 5, mixup of the backbone and of the detector (the paper: YOLOv3 on COCO, AP@[.5:.95]):", "",
+             _small_table(found, TABLE_5, factorial.TABLE_5_ROWS, AP)]
+    return "\n".join(parts)
+
+
+def _small_table(found, of_paper, keys, measure):
+    """A table of the paper with our rows; differences are to its first row, in the seeds that both have."""
+    base = of_paper.rows[0].paper_value
+    names = [row.name.replace("darknet53", "backbone").replace("YOLO3", "detector") for row in of_paper.rows]
+    rows = []
+    for name, row, key in zip(names, of_paper.rows, keys):
+        _, ours, gain = _pair(found, measure, keys[0], key)
+        rows.append([name, ours, gain, f"{row.paper_value - base:+.2f}"] if rows else [name, ours, "", ""])
+    return table(["row", measure.title, "against the first", "the paper's"], rows)
+
+
+def _pair(found, measure, over, key):
+    """(numbers of a row, of another, their difference) as text, of the seeds that both have."""
+    first, second = _numbers(found, measure, over), _numbers(found, measure, key)
+    shared = {seed: second[seed] - first[seed] for seed in second if seed in first}
+    return (spread(list(first.values())), spread(list(second.values())), told(miniature.over_seeds(shared)) if shared else "")
+
+
+def _numbers(found, measure, key):
+    """{seed: points} of a row."""
+    return {bundle["seed"]: measure.of(bundle) for bundle in found if bundle["row"] == key}
 
 
 def _miniature_pictures(store):
@@ -430,5 +476,6 @@ def pictures(store: Store) -> list[Picture]:
     return [*_miniature_pictures(store), *_photograph_pictures(store)]
 
 
-SECTIONS = {"miniature": miniature_summary, "miniature-rows": miniature_rows, "photographs": photographs_summary,
+SECTIONS = {"miniature": miniature_summary, "miniature-rows": miniature_rows,
+            "miniature-tables": miniature_tables, "photographs": photographs_summary,
             "embedded": embedded_summary, "shipped": shipped_summary, "measured": readme_table}

@@ -15,6 +15,7 @@ from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of
 from gluon_bof.options.flags import as_dict
+from gluon_bof.options.recipes import TABLES
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.paper import bundles, factorial, harness, miniature, photographs
 from gluon_bof.paper.bundles import Store
@@ -140,11 +141,36 @@ def test_the_factorial_has_every_cell_and_seed_once_with_all_its_evaluations(tmp
         assert job.training.options.pretrained_base == job.pretraining.run.last_weights
 
 
+@pytest.mark.parametrize("number, keys", ((1, factorial.TABLE_1_ROWS), (5, factorial.TABLE_5_ROWS)))
+def test_rows_of_the_papers_tables_differ_from_each_other_as_the_papers_do(tmp_path, number, keys):
+    ours = {job.row.key: job for job in planned(tmp_path, with_further=True)}
+    rows = [ours[key] for key in keys]
+    papers = TABLES[number].rows
+    assert len(rows) == len(papers)
+    for place in range(1, len(rows)):
+        mine = [as_dict(row.row.options) for row in (rows[0], rows[place])]
+        theirs = [as_dict(row.small.options) for row in (papers[0], papers[place])]
+        changed = {name for name in mine[0] if mine[0][name] != mine[1][name]}
+        assert changed == {name for name in theirs[0] if theirs[0][name] != theirs[1][name]}
+        assert all(mine[1][name] == theirs[1][name] for name in changed)
+    if number == 5:
+        assert [row.pretraining.options.mixup for row in rows] == [row.small.pretraining.mixup for row in papers]
+
+
+def test_further_rows_are_made_where_they_are_asked_for_alone():
+    for text, count in (("", 17), ("further", 4), ("baseline,further", 5), ("1,2", 2)):
+        assert len(factorial.chosen_rows(text)) == count
+    words = ["miniature", "--rows", "further", "--seeds", "0"]
+    work = table.work_of(table.read_arguments(words), words)
+    assert len(work.wanted) == 4 and len(work.planned) == 17
+    assert {job.pretraining.options.name for job in work.wanted} == {"miniature-backbone", "miniature-backbone-mixup"}
+
+
 # the command
 
 @pytest.mark.parametrize("words, message", [
     (["miniature", "--cost"], "--cost does nothing for miniature"), (["miniature", "--gpus", "0"], "--gpus does nothing"),
-    (["miniature", "--rows", "18"], "no row '18'"), (["miniature", "--hours", "0"], "--hours"),
+    (["miniature", "--rows", "22"], "no row '22'"), (["miniature", "--hours", "0"], "--hours"),
     (["miniature", "--", "--pretrained-base", "x"], "--pretrained-base after --"),
     (["miniature", "--", "--seed", "3"], "--seed after --")])
 def test_arguments_that_cannot_be_meant_are_refused(words, message):
