@@ -195,10 +195,11 @@ def _of_table(given, argv):
 
 
 def _of_miniature(given):
-    keys = factorial.chosen_cells(given.rows)
+    keys = factorial.chosen_rows(given.rows)
     seeds = chosen_seeds(given.seeds) if given.seeds else miniature.SEEDS
-    planned = factorial.plan(seeds, given.runs, given.dataset, given.extra, given.extra_pretraining)
-    wanted = [job for job in planned if job.row.key in keys]
+    every = factorial.plan(seeds, given.runs, given.dataset, given.extra, given.extra_pretraining, with_further=True)
+    wanted = [job for job in every if job.row.key in keys]
+    planned = [job for job in every if not isinstance(job.row, factorial.Further)]
 
     return Work(planned, wanted, _page_of(factorial.experiment_of(given.dataset), given.out),
                 lambda store, plan: factorial.resolution_text(store, plan, given.dataset), factorial.MINUTES)

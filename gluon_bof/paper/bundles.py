@@ -53,11 +53,14 @@ class Store:
                             "remove it; the run will be made again")
         return found
 
+    def everything(self) -> list[dict[str, Any]]:
+        """All bundles, by name."""
+        names = sorted(os.listdir(self.folder)) if os.path.isdir(self.folder) else []
+        return [self.read(name[:-len(".json")]) for name in names if name.endswith(".json")]
+
     def of(self, experiment: str) -> list[dict[str, Any]]:
         """All bundles of an experiment, by name."""
-        names = sorted(os.listdir(self.folder)) if os.path.isdir(self.folder) else []
-        found = [self.read(name[:-len(".json")]) for name in names if name.endswith(".json")]
-        return [bundle for bundle in found if bundle["experiment"] == experiment]
+        return [bundle for bundle in self.everything() if bundle["experiment"] == experiment]
 
     def write(self, bundle: Mapping[str, Any]) -> None:
         """Keep a bundle; it appears whole or not at all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 import os
 import statistics
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Sequence
 
 from gluon_bof.errors import UserError
@@ -25,26 +25,52 @@ NUMBER = f"test-{miniature.BASELINE.data_shape}"  # the evaluation that is a row
 SPREAD = 0.6  # points of AP over seeds, where no bundles tell: the pilot's
 
 
+@dataclass(frozen=True)
+class Further:
+    """A row of Tables 1 and 5 at the miniature's scale that is none of the factorial's. backbone: what it starts from."""
+
+    key: str
+    options: Yolo3Options
+    backbone: ClassifierOptions = miniature.BACKBONE
+
+
+_MIXED = {cell.key: cell.options for cell in miniature.cells()}
+_WITHOUT_MIXUP, _BAG = ("+".join(list(miniature.FACTORS)[:count]) for count in (3, 4))
+FURTHER = (
+    Further("mixup-even", replace(_MIXED["random-shapes+mixup"], mixup="even", mixup_loss="unweighted")),
+    Further("mixup-beta-1.0", replace(_MIXED["random-shapes+mixup"], mixup_alpha=1.0, mixup_beta=1.0)),
+    Further("mixup-backbone-plain-detector", _MIXED[_WITHOUT_MIXUP], miniature.BACKBONE_MIXUP),
+    Further("mixup-backbone-mixup-detector", _MIXED[_BAG], miniature.BACKBONE_MIXUP),
+)
+# rows of the paper's tables, from the baseline of each on: those of the factorial and of FURTHER
+TABLE_1_ROWS = ("random-shapes", "mixup-even", "mixup-beta-1.0", "random-shapes+mixup")
+TABLE_5_ROWS = (_WITHOUT_MIXUP, _BAG, "mixup-backbone-plain-detector", "mixup-backbone-mixup-detector")
+
+
 def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Sequence[str] = (),
-         extra_pretraining: Sequence[str] = ()) -> list[Job]:
-    """Every run of the factorial, seed by seed. dataset: a folder with the splits of `vocmini` in its place; extra,
-    extra_pretraining: further flags of all trainings and of the backbone's."""
+         extra_pretraining: Sequence[str] = (), with_further: bool = False) -> list[Job]:
+    """Every run of the factorial, seed by seed; with_further: and those of FURTHER. dataset: a folder with the splits of
+    `vocmini` in its place; extra, extra_pretraining: further flags of all trainings and of the backbones'."""
     data = {"dataset": dataset} if dataset else {}
     told = told_data(dataset)
     changes = {**_given(Yolo3Options, extra), **data}
     before = {**_given(ClassifierOptions, extra_pretraining), **data}
     experiment = experiment_of(dataset)
-    backbone = replace(miniature.BACKBONE, runs=runs, name=f"{experiment}-backbone", **before)
-    pretraining = harness.training(backbone)
+
+    def pretraining_of(backbone):
+        return harness.training(replace(backbone, runs=runs, name=backbone.name.replace(EXPERIMENT, experiment, 1), **before))
+
+    backbones = {backbone.name: pretraining_of(backbone) for backbone in (miniature.BACKBONE, miniature.BACKBONE_MIXUP)}
     found = []
     for seed in seeds:
-        for cell in miniature.cells():
-            options = miniature.options_of(cell, seed, runs)
-            options = replace(options, name=f"{experiment}-{cell.key}-seed-{seed}", pretrained_base=pretraining.run.last_weights,
-                              **changes)
-            training = harness.training(options)
-            found.append(Job(cell, seed, training, pretraining, harness.ONE_THREAD, evaluations(training), experiment, told,
-                             told))
+        for row in (*miniature.cells(), *(FURTHER if with_further else ())):
+            pretraining = backbones[getattr(row, "backbone", miniature.BACKBONE).name]
+            training = harness.training(replace(
+                row.options, seed=seed, runs=runs, name=f"{experiment}-{row.key}-seed-{seed}",
+                pretrained_base=pretraining.run.last_weights, **changes))
+            again = harness.words_again(EXPERIMENT, row.key, seed, dataset, extra=extra, extra_pretraining=extra_pretraining)
+            found.append(Job(row, seed, training, pretraining, harness.ONE_THREAD, evaluations(training), experiment, told, told,
+                             again=again))
     return found
 
 
@@ -55,9 +81,12 @@ def _given(options_class, words):
     return found
 
 
-def chosen_cells(text: str) -> tuple[str, ...]:
-    """Keys of the cells that "1,3" or "baseline,mixup" names; of all for "". Raises UserError."""
-    return chosen(text, [cell.key for cell in miniature.cells()], "the miniature")
+def chosen_rows(text: str) -> tuple[str, ...]:
+    """Keys of the rows that "1,3" or "baseline,mixup" names, "further" those of FURTHER; of all of the factorial for "". Raises
+    UserError."""
+    factorial, further = [cell.key for cell in miniature.cells()], [row.key for row in FURTHER]
+    words = text.replace("further", ",".join(further))
+    return chosen(words, factorial + further, "the miniature") if words else tuple(factorial)
 
 
 def experiment_of(dataset: str = "") -> str:

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import statistics
+import sys
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,7 +43,8 @@ class Evaluation:
 class Job:
     """A run: a row, which has a key, with one seed.
 
-    data, pretraining_data: what it reads, as bundles say it; marks: what else its bundle says of its place, such as the fold."""
+    data, pretraining_data: what it reads, as bundles say it; marks: what else its bundle says of its place, such as the fold;
+    again: the words after `gluon-bof table` that make it alone."""
 
     row: Any
     seed: int
@@ -53,6 +56,7 @@ class Job:
     data: dict = field(default_factory=dict)
     pretraining_data: dict = field(default_factory=dict)
     marks: dict = field(default_factory=dict)
+    again: tuple = ()
 
     @property
     def name(self) -> str:
@@ -78,6 +82,14 @@ class Job:
         """The job of its pre-training, which others share."""
         return Job(Backbone(), self.pretraining.options.seed, self.pretraining, None, self.environment, (), self.experiment,
                    self.pretraining_data)
+
+
+def words_again(what: str, row: str, seed: int, dataset: str = "", *more: str, extra: Sequence[str] = (),
+                extra_pretraining: Sequence[str] = ()) -> tuple[str, ...]:
+    """The words after `gluon-bof table` that make one row with one seed. dataset: a folder's path, of which its name is told."""
+    told = ("--dataset", os.path.basename(os.path.abspath(dataset))) if dataset else ()
+    after = ("--", *extra, *(("--", *extra_pretraining) if extra_pretraining else ())) if extra or extra_pretraining else ()
+    return (what, *more, *told, "--rows", row, "--seeds", str(seed), *after)
 
 
 class Backbone(NamedTuple):
@@ -127,20 +139,34 @@ def missing(wanted: Iterable[Job], store: Store) -> list[Job]:
 def run_missing(wanted: Sequence[Job], store: Store, side_by_side: int = 1, after_each: Callable[[Job], Any] = lambda job: None,
                 may_start: Callable[[Job], bool] = lambda job: True) -> None:
     """Make the jobs that have no bundle, `side_by_side` at a time; what was cut off goes on. after_each(job) follows every one
-    that is there then; none starts that may_start(job) refuses."""
+    that is there then; none starts that may_start(job) refuses. A run that fails keeps no other from being made.
+
+    Raises UserError in the end, where runs have failed, with the first one's words."""
     to_do = missing(wanted, store)
     backbones = {job.pretraining.run.folder: job.backbone() for job in to_do if job.pretraining}
     for job in wanted:
         if job not in to_do:
             after_each(job)
 
-    def make(job, follow):
-        if may_start(job):
-            _make(job, store, side_by_side > 1)
-            follow(job)
+    failed = []
 
-    for items, follow in ((backbones.values(), lambda job: None), (to_do, after_each)):
-        jobs.run_in_parallel(_lines([(job, partial(make, job, follow)) for job in items], side_by_side))
+    def make(job):
+        if not may_start(job):
+            return
+        try:
+            _make(job, store, side_by_side > 1)
+        except UserError as error:
+            failed.append((job, error))
+            print(f"failed: {job.name}: {error.problem}", file=sys.stderr, flush=True)
+        else:
+            if job.row.key != Backbone().key:
+                after_each(job)
+
+    for items in (list(backbones.values()), to_do):
+        jobs.run_in_parallel(_lines([(job, partial(make, job)) for job in items], side_by_side))
+        if failed:
+            job, error = failed[0]
+            raise UserError(f"{len(failed)} of {len(items)} runs failed; {job.name}: {error.problem}", error.path, error.remedy)
 
 
 def _lines(items, side_by_side):
@@ -193,7 +219,8 @@ def _bundle(job, digest, old):
     return {
         "format": bundles.FORMAT, "name": job.name, "experiment": job.experiment, "row": job.row.key, "seed": job.seed,
         **job.marks,
-        "commands": commands, "configuration": configuration, "configuration_sha256": bundles.hash_of(configuration),
+        "commands": commands, "again": shlex.join(["gluon-bof", "table", *job.again]) if job.again else "",
+        "configuration": configuration, "configuration_sha256": bundles.hash_of(configuration),
         "git_revision": environment["git_revision"], "git_revision_at_end": git_revision(),
         "versions": environment["versions"],
         "machine": {**bundles.machine(), "omp_num_threads": environment.get("omp_num_threads", "")},

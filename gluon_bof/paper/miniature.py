@@ -91,7 +91,7 @@ def main_effect(factor: str, numbers: Mapping[tuple[str, int], float]) -> Effect
     Raises KeyError where a run is missing: no cell may be left out."""
     pairs = [(replace_on(cell, factor, False), replace_on(cell, factor, True)) for cell in cells()
              if cell.on is not None and factor not in cell.on]
-    return _over_seeds({seed: sum(numbers[with_it, seed] - numbers[without, seed] for without, with_it in pairs) / len(pairs)
+    return over_seeds({seed: sum(numbers[with_it, seed] - numbers[without, seed] for without, with_it in pairs) / len(pairs)
                         for seed in sorted({seed for _, seed in numbers})})
 
 
@@ -99,7 +99,7 @@ def step_effects(numbers: Mapping[tuple[str, int], float]) -> dict[str, Effect]:
     """{key of a stacked row: Effect against the row before it}, those of the paper's Table 2."""
     keys = stacked()[1:]
     seeds = sorted({seed for _, seed in numbers})
-    return {key: _over_seeds({seed: numbers[key, seed] - numbers[before, seed] for seed in seeds})
+    return {key: over_seeds({seed: numbers[key, seed] - numbers[before, seed] for seed in seeds})
             for before, key in zip(keys, keys[1:])}
 
 
@@ -118,16 +118,17 @@ def resolution(spread: float, seeds: int, pairs: int = 8) -> tuple[float, float]
     return wide / math.sqrt(pairs), wide
 
 
-def _over_seeds(by_seed):
+def over_seeds(by_seed: Mapping[int, float]) -> Effect:
+    """The Effect that differences, one of each seed, tell; without an end of its interval where there is only one."""
     values = list(by_seed.values())
     mean = sum(values) / len(values)
     if len(values) < 2:
-        return Effect(mean, math.inf, by_seed)
+        return Effect(mean, math.inf, dict(by_seed))
     deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
-    return Effect(mean, student(len(values) - 1) * deviation / math.sqrt(len(values)), by_seed)
+    return Effect(mean, student(len(values) - 1) * deviation / math.sqrt(len(values)), dict(by_seed))
 
 
-def student(freedom: int) -> float:
-    """The two-sided 95% quantile of Student's t with so many degrees of freedom."""
+def student(freedom: int, level: float = 0.95) -> float:
+    """The two-sided quantile of Student's t with so many degrees of freedom."""
     from scipy.stats import t
-    return float(t.ppf(0.975, freedom))
+    return float(t.ppf((1 + level) / 2, freedom))

@@ -86,11 +86,11 @@ def plan(folds: Folds, seeds: Sequence[int] = SEEDS, runs: str = "runs", rows: S
     of all trainings and of the backbone's."""
     settings = [setting for setting in SETTINGS if not rows or setting.key in rows]
     changes = {setting.family: _given(BASES[setting.family], extra) for setting in settings}
-    return [_job(folds, setting, seed, fold, runs, changes[setting.family], extra_pretraining)
+    return [_job(folds, setting, seed, fold, runs, changes[setting.family], extra, extra_pretraining)
             for seed in seeds for fold in range(folds.count) for setting in settings]
 
 
-def _job(folds, setting, seed, fold, runs, changes, extra_pretraining):
+def _job(folds, setting, seed, fold, runs, changes, extra, extra_pretraining):
     experiment = experiment_of(folds.name)
     own = dict(dataset=folds.folder, layout="voc", train_split=folds.split(fold, "train"), val_split=folds.split(fold, "test"),
                classes="", seed=seed, runs=runs, name=f"{experiment}-{setting.key}-fold-{fold}-seed-{seed}")
@@ -103,8 +103,10 @@ def _job(folds, setting, seed, fold, runs, changes, extra_pretraining):
     training = harness.training(replace(setting.options(len(folds.classes)), **{**changes, **own}))
     evaluations = tuple(harness.evaluation(training, f"evaluation-{part}", split=folds.split(fold, part), metric="coco")
                         for part in ("test", "train"))
+    again = harness.words_again(EXPERIMENT, setting.key, seed, folds.name, "--folds", str(folds.count), extra=extra,
+                                extra_pretraining=extra_pretraining)
     return Job(setting, seed, training, pretraining, harness.ONE_THREAD, evaluations, experiment, folds.data, data_before,
-               {"fold": fold})
+               {"fold": fold}, again)
 
 
 def _given(options, words):

@@ -117,7 +117,9 @@ def _job(request, row, seed, gpus):
     evaluations = tuple(harness.evaluation(training, f"evaluation{'' if size is None else f'-{size}'}", size, metric=metric)
                         for size in recipe.sizes or (None,))
     return Job(row, seed, training, pretraining, ONE_THREAD if request.is_small else {}, evaluations, request.stem,
-               data_of(request, training.options.dataset), data_before)
+               data_of(request, training.options.dataset), data_before,
+               again=harness.words_again(str(request.table.number), row.key, seed, request.dataset, "--scale", request.scale,
+                                         extra=request.extra, extra_pretraining=request.extra_pretraining))
 
 
 def data_of(request: Request, dataset: str, whole: bool = False) -> dict[str, Any]:

@@ -11,12 +11,17 @@ import time
 import pytest
 
 from gluon_bof.commands import table
+from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of
+from gluon_bof.options.flags import as_dict
+from gluon_bof.options.recipes import TABLES
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.paper import bundles, factorial, harness, miniature
+from gluon_bof.paper import bundles, factorial, harness, miniature, photographs
 from gluon_bof.paper.bundles import Store
 from gluon_bof.runs.config import write_config
+from gluon_bof.weights.zoo import BACKBONES, SHIPPED
+from tests.paper.made_up import bundle_for
 from tests.scripts import ROOT
 from tests.tiny_sets import write_voc_set
 
@@ -30,20 +35,10 @@ def planned(folder, seeds=(0,), **changes):
     return factorial.plan(seeds, str(folder / "runs"), **changes)
 
 
-def bundle_for(job, value=0.5, seconds=60.0):
-    """What a finished run of the job would leave, with one number for every evaluation."""
-    found = {"format": bundles.FORMAT, "name": job.name, "experiment": job.experiment, "row": job.row.key, "seed": job.seed,
-             "commands": [], "configuration": job.configuration(),
-             "configuration_sha256": bundles.hash_of(job.configuration()), "git_revision": "", "versions": {}, "machine": {},
-             "times": {"training_seconds": seconds, "evaluation_seconds": {}}, "weights_sha256": "0", "training": {},
-             "evaluations": {wanted.key: {"map": value, "metric": "coco", "coco": {"AP": value, "AP50": value}}
-                             for wanted in job.evaluations}}
-    return json.loads(json.dumps(found))
-
-
 # what is another configuration
 
-@pytest.mark.parametrize("change, words", (({"epochs": 3}, "--epochs 3 and not 120"), ({"lr_mode": "poly"}, "--lr-mode poly"),
+@pytest.mark.parametrize("change, words", (({"epochs": 3}, f"--epochs 3 and not {miniature.BASELINE.epochs}"),
+                                           ({"lr_mode": "poly"}, "--lr-mode poly"),
                                            ({"gpus": "0,1"}, "devices 2 and not 1"), ({"network": "darknet53"}, "--network")))
 def test_a_bundle_of_another_configuration_is_refused_by_the_flag(tmp_path, change, words):
     job, store = planned(tmp_path)[1], Store(str(tmp_path))
@@ -56,7 +51,7 @@ def test_a_bundle_of_another_configuration_is_refused_by_the_flag(tmp_path, chan
 def test_a_bundle_that_started_from_another_backbone_or_read_other_data_is_refused(tmp_path):
     job, store = planned(tmp_path)[1], Store(str(tmp_path))
     store.write(bundle_for(planned(tmp_path, extra_pretraining=["--epochs", "3"])[1]))
-    with pytest.raises(UserError, match="a start from a run with --epochs 3 and not 12"):
+    with pytest.raises(UserError, match=f"a start from a run with --epochs 3 and not {miniature.BACKBONE.epochs}"):
         harness.missing([job], store)
     store.write(bundle_for(dataclasses.replace(job, data={"set": "vocmini", "version": 0})))
     with pytest.raises(UserError, match="data .*version.*0.* and not"):
@@ -146,11 +141,36 @@ def test_the_factorial_has_every_cell_and_seed_once_with_all_its_evaluations(tmp
         assert job.training.options.pretrained_base == job.pretraining.run.last_weights
 
 
+@pytest.mark.parametrize("number, keys", ((1, factorial.TABLE_1_ROWS), (5, factorial.TABLE_5_ROWS)))
+def test_rows_of_the_papers_tables_differ_from_each_other_as_the_papers_do(tmp_path, number, keys):
+    ours = {job.row.key: job for job in planned(tmp_path, with_further=True)}
+    rows = [ours[key] for key in keys]
+    papers = TABLES[number].rows
+    assert len(rows) == len(papers)
+    for place in range(1, len(rows)):
+        mine = [as_dict(row.row.options) for row in (rows[0], rows[place])]
+        theirs = [as_dict(row.small.options) for row in (papers[0], papers[place])]
+        changed = {name for name in mine[0] if mine[0][name] != mine[1][name]}
+        assert changed == {name for name in theirs[0] if theirs[0][name] != theirs[1][name]}
+        assert all(mine[1][name] == theirs[1][name] for name in changed)
+    if number == 5:
+        assert [row.pretraining.options.mixup for row in rows] == [row.small.pretraining.mixup for row in papers]
+
+
+def test_further_rows_are_made_where_they_are_asked_for_alone():
+    for text, count in (("", 17), ("further", 4), ("baseline,further", 5), ("1,2", 2)):
+        assert len(factorial.chosen_rows(text)) == count
+    words = ["miniature", "--rows", "further", "--seeds", "0"]
+    work = table.work_of(table.read_arguments(words), words)
+    assert len(work.wanted) == 4 and len(work.planned) == 17
+    assert {job.pretraining.options.name for job in work.wanted} == {"miniature-backbone", "miniature-backbone-mixup"}
+
+
 # the command
 
 @pytest.mark.parametrize("words, message", [
     (["miniature", "--cost"], "--cost does nothing for miniature"), (["miniature", "--gpus", "0"], "--gpus does nothing"),
-    (["miniature", "--rows", "18"], "no row '18'"), (["miniature", "--hours", "0"], "--hours"),
+    (["miniature", "--rows", "22"], "no row '22'"), (["miniature", "--hours", "0"], "--hours"),
     (["miniature", "--", "--pretrained-base", "x"], "--pretrained-base after --"),
     (["miniature", "--", "--seed", "3"], "--seed after --")])
 def test_arguments_that_cannot_be_meant_are_refused(words, message):
@@ -246,3 +266,116 @@ def test_a_bundle_says_what_its_run_was(tmp_path, monkeypatch):
     wanted = dataclasses.replace(job, evaluations=(evaluation, harness.evaluation(job.training, "evaluation-further")))
     with pytest.raises(UserError, match="other weights than its bundle says"):
         harness.run_missing([wanted], store)
+
+
+# photographs
+
+def write_photographs(folder, images=9):
+    """A tiny set as LabelImg leaves it, two of its images the same bytes under two names."""
+    write_voc_set(folder / "source", images=images - 1, validation=1)
+    source = folder / "source" / "VOC2007"
+    mine = folder / "mine"
+    mine.mkdir()
+    for image in sorted((source / "JPEGImages").iterdir()):
+        (mine / image.name).write_bytes(image.read_bytes())
+        annotation = source / "Annotations" / f"{image.stem}.xml"
+        (mine / annotation.name).write_bytes(annotation.read_bytes())
+    (mine / "again.jpg").write_bytes((mine / "000000.jpg").read_bytes())
+    (mine / "again.xml").write_text((mine / "000000.xml").read_text().replace("000000.jpg", "again.jpg"))
+    return mine
+
+
+def listing(folder):
+    """Everything that a change of a folder shows in."""
+    return sorted((str(path), path.stat().st_mtime_ns, path.stat().st_nlink, path.stat().st_size) for path in folder.rglob("*"))
+
+
+def test_folds_are_written_once_and_the_folder_is_only_read(tmp_path):
+    mine = write_photographs(tmp_path)
+    before = listing(mine)
+    folds = photographs.prepare(str(mine), 3, str(tmp_path / "runs"), str(tmp_path / "results"))
+    assert listing(mine) == before
+    assert folds.name == "mine" and sum(folds.data["images"]) == 10 and folds.classes == ("blue", "green", "red")
+    written = (tmp_path / "results" / "folds-mine-3.json").read_text()
+    again = photographs.prepare(str(tmp_path / "gone" / "mine"), 3, str(tmp_path / "runs"), str(tmp_path / "results"))
+    assert again == folds and (tmp_path / "results" / "folds-mine-3.json").read_text() == written
+    elsewhere = photographs.prepare(str(mine), 3, str(tmp_path / "other runs"), str(tmp_path / "results"))
+    assert elsewhere.data == folds.data
+
+    parts = [{part: {record.image_id for record in open_set(folds.folder, None, "val", split=folds.split(fold, part)).records}
+              for part in ("train", "test")} for fold in range(3)]
+    everything = set.union(*(part["test"] for part in parts))
+    assert len(everything) == 10 and sum(len(part["test"]) for part in parts) == 10
+    assert all(part["train"] == everything - part["test"] for part in parts)
+    assert [{"again", "000000"} <= part["test"] for part in parts].count(True) == 1
+
+    os.remove(mine / "000003.jpg")
+    with pytest.raises(UserError, match="made of other images"):
+        photographs.prepare(str(mine), 3, str(tmp_path / "third runs"), str(tmp_path / "results"))
+
+
+def test_a_fold_depends_on_an_images_bytes_alone():
+    digests = {f"image {number}": format(number * 7919 % 997, "03x") for number in range(23)}
+    folds = photographs.assigned(digests, 5)
+    sizes = [list(folds.values()).count(fold) for fold in range(5)]
+    assert max(sizes) - min(sizes) <= 1
+    renamed = photographs.assigned({name[::-1]: digest for name, digest in reversed(list(digests.items()))}, 5)
+    assert renamed == {name[::-1]: fold for name, fold in folds.items()}
+    with pytest.raises(UserError, match="cannot be parted"):
+        photographs.assigned({"a": "1", "b": "1"}, 2)
+
+
+def test_both_rows_of_a_detector_differ_in_the_bag_alone():
+    for family, freebies in (("yolo3", {"no_random_shape", "lr_mode", "lr", "mixup", "label_smooth_eps"}),
+                             ("faster_rcnn", {"lr_mode", "mixup", "label_smooth_eps"})):
+        baseline, bag = (as_dict(photographs.Setting(family, is_bag).options(6)) for is_bag in (False, True))
+        assert {name for name in bag if bag[name] != baseline[name]} == freebies
+        assert bag["label_smooth_eps"] / 6 == pytest.approx(0.1 / 20)
+
+
+def test_a_shipped_backbone_is_told_by_its_hash():
+    for name in BACKBONES:
+        told = bundles.configuration(Yolo3Options(pretrained_base=name), {})["options"]["pretrained_base"]
+        assert told == f"{name} {shipped_sha(name)}"
+
+
+def shipped_sha(name):
+    return sha256_of(os.path.join(os.path.dirname(SHIPPED), f"{BACKBONES[name]}.params"))
+
+
+@pytest.mark.slow
+def test_photographs_leave_a_bundle_for_every_fold(tmp_path):
+    mine = write_photographs(tmp_path)
+    words = [*TABLE, "photographs", "--dataset", str(mine), "--folds", "2", "--rows", "yolo3-baseline,yolo3-bag", "--runs",
+             str(tmp_path / "runs"), "--out", str(tmp_path / "results"), "--", "--epochs", "1", "--no-mixup-epochs", "0",
+             "--warmup-epochs", "0", "--batch-size", "4", "--data-shape", "64", "--random-shapes", "64,64", "--lr-decay-epoch",
+             "1"]
+    assert finished(words)["left"] == 0
+    found = read_bundles(tmp_path)
+    assert sorted((bundle["row"], bundle["fold"]) for bundle in found.values()) == [
+        (row, fold) for row in ("yolo3-bag", "yolo3-baseline") for fold in (0, 1)]
+    for bundle in found.values():
+        assert set(bundle["evaluations"]) == {"test", "train"} and str(tmp_path) not in json.dumps(bundle)
+        assert bundle["evaluations"]["test"]["images"] + bundle["evaluations"]["train"]["images"] == 10
+
+
+def test_a_run_that_fails_keeps_no_other_from_being_made(tmp_path, monkeypatch, capsys):
+    """Its own settings make it fail at once: there is no such set."""
+    store, made = Store(str(tmp_path)), []
+    wanted = [harness.Job(harness.Backbone(f"row {seed}"), seed, harness.training(Yolo3Options(
+        dataset=str(tmp_path / "none"), seed=seed, runs=str(tmp_path / "runs"), name=f"run-{seed}", gpus="")), None, {}, ())
+        for seed in range(2)]
+    finish_by_hand(wanted[1])
+    with pytest.raises(UserError, match="1 of 2 runs failed; run-0: a command failed") as refusal:
+        harness.run_missing(wanted, store, after_each=made.append)
+    assert "try it by itself" in str(refusal.value) and "failed: run-0" in capsys.readouterr().err
+    assert made == wanted[1:] and store.read("run-1") and not store.read("run-0")
+
+
+def finish_by_hand(job):
+    """What a training leaves, without the training."""
+    os.makedirs(job.run.folder)
+    write_config(job.run.folder, job.training.options)
+    with open(job.run.last_weights, "wb") as file:
+        file.write(b"weights")
+    job.run.keep_result("training", {"map": 0.25, "metric": "coco"})
