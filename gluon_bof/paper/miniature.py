@@ -29,8 +29,8 @@ BACKBONE_MIXUP = replace(BACKBONE, mixup="beta", name="miniature-backbone-mixup"
 BASELINE = Yolo3Options(
     dataset="vocmini", train_split=TRAIN, val_split="test", network="darknet-mini",
     data_shape=128, no_random_shape=True, random_shapes=(96, 192), no_expand=True, batch_size=8, epochs=120,
-    optimizer="adam", lr=0.002, lr_mode="step", lr_decay_epoch=(96, 108), warmup_epochs=2, no_wd=True, no_mixup_epochs=12, objectness_prior=0.01,
-    anchors=ANCHORS, num_workers=1, gpus="", val_interval=1000, save_interval=0, log_interval=0, keep=1)
+    optimizer="adam", lr=0.002, lr_mode="step", lr_decay_epoch=(96, 108), warmup_epochs=2, no_wd=True, no_mixup_epochs=12,
+    objectness_prior=0.01, anchors=ANCHORS, num_workers=1, gpus="", val_interval=1000, save_interval=0, log_interval=0, keep=1)
 PEAK_OF_COSINE = 0.003  # to be chosen on the split tune, as the step schedule's; before the factorial, not after
 FACTORS = {
     "random-shapes": dict(no_random_shape=False),
