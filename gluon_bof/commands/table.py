@@ -62,6 +62,8 @@ def build_parser() -> Parser:
     parser.add_argument("--dataset-root", default="", help="where VOC or COCO lies [~/.mxnet/datasets/…]")
     parser.add_argument("--dataset", default="", help="small scale: a folder in any known layout [the embedded set]; "
                                                       "photographs: their folder; miniature: one with vocmini's splits")
+    parser.add_argument("--detector", choices=tuple(miniature.DESIGNS), default="yolo3",
+                        help="miniature: whose factorial [yolo3]")
     parser.add_argument("--folds", type=int, default=photographs.FOLDS, help="photographs: parts of the cross-validation "
                                                                              f"[{photographs.FOLDS}]")
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side [1]")
@@ -102,6 +104,9 @@ def read_arguments(argv: Sequence[str]) -> Any:
     given.extra, given.extra_pretraining = map(tuple, [*after, [], []][:2])
     if given.jobs < 1:
         raise UserError(f"--jobs {given.jobs} is below 1", remedy="give 1 or more")
+    for name, default, owner in (("detector", "yolo3", "miniature"), ("folds", photographs.FOLDS, "photographs")):
+        if getattr(given, name) != default and given.table != owner:
+            raise UserError(f"{flag_name(name)} is for {owner} alone", remedy="leave it out")
     if not isinstance(given.table, Table):
         for name, default in OF_TABLES.items():
             if getattr(given, name) != default:
@@ -195,14 +200,14 @@ def _of_table(given, argv):
 
 
 def _of_miniature(given):
-    keys = factorial.chosen_rows(given.rows)
+    design = miniature.DESIGNS[given.detector]
+    keys = factorial.chosen_rows(given.rows, design)
     seeds = chosen_seeds(given.seeds) if given.seeds else miniature.SEEDS
-    every = factorial.plan(seeds, given.runs, given.dataset, given.extra, given.extra_pretraining, with_further=True)
+    every = factorial.plan(seeds, given.runs, given.dataset, given.extra, given.extra_pretraining, True, design)
     wanted = [job for job in every if job.row.key in keys]
     planned = [job for job in every if not isinstance(job.row, factorial.Further)]
-
-    return Work(planned, wanted, _page_of(factorial.experiment_of(given.dataset), given.out),
-                lambda store, plan: factorial.resolution_text(store, plan, given.dataset), factorial.MINUTES)
+    return Work(planned, wanted, _page_of(factorial.experiment_of(given.dataset, design), given.out),
+                lambda store, plan: factorial.resolution_text(store, plan, given.dataset, design), factorial.MINUTES)
 
 
 def _of_photographs(given):

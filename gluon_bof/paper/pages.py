@@ -9,30 +9,30 @@ import json
 import os
 import re
 import statistics
+from functools import partial
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from gluon_bof import weights
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
-from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_5
+from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_3, TABLE_5
 from gluon_bof.paper import bundles, effects, embedded, factorial, harness, miniature, photographs
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.effects import Effect, Measure, excludes_zero, judged
 
 MARKED = re.compile(r"(<!-- bundles: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-OWN = miniature.BASELINE.data_shape
+OWN = factorial.OWN
 AP = Measure("AP@[.5:.95]", (f"test-{OWN}",))
 AP50 = Measure("mAP@0.5", (f"test-{OWN}",), "AP50")
 OVER_SIZES = Measure("AP over " + ", ".join(map(str, miniature.SIZES)), tuple(f"test-{size}" for size in miniature.SIZES))
 OTHER = Measure("AP in other contexts", (f"test-other-{OWN}",))
 OWN_IMAGES = Measure("mAP@0.5 on its training images", (f"{miniature.BASELINE.train_split}-{OWN}",), "AP50")
-MEASURES = (AP, AP50, OVER_SIZES, OTHER)
+MEASURES = {"yolo3": (AP, AP50, OVER_SIZES, OTHER), "faster_rcnn": (AP, AP50, OTHER)}
 FITTED = 97.0  # points of OWN_IMAGES that a row must reach (docs/miniature.md)
 TEST, TEST50, TRAIN50 = (Measure("AP@[.5:.95]", ("test",)), Measure("mAP@0.5", ("test",), "AP50"),
                          Measure("mAP@0.5 on its training images", ("train",), "AP50"))
 DETECTORS = {"yolo3": "YOLOv3", "faster_rcnn": "Faster R-CNN"}
-# {key: the paper's step on VOC in points of mAP@0.5}
-PAPER = {row.key: row.paper_value - before.paper_value for before, row in zip(TABLE_2.rows, TABLE_2.rows[1:])}
+OF_PAPER = {"yolo3": TABLE_2, "faster_rcnn": TABLE_3}  # whose stacked rows a factorial has
 
 
 class Picture(NamedTuple):
@@ -132,108 +132,110 @@ def made_by(found: Sequence[Mapping[str, Any]]) -> str:
 
 # ---- the miniature -------------------------------------------------------------------------------------------------
 
-def miniature_bundles(store: Store) -> list[dict[str, Any]]:
+def miniature_bundles(store: Store, family: str = "yolo3") -> list[dict[str, Any]]:
     """The factorial's bundles. Raises UserError where one is of another configuration."""
-    keys = {cell.key for cell in miniature.cells()}
-    return [bundle for bundle in _all_of_miniature(store) if bundle["row"] in keys]
+    keys = {cell.key for cell in miniature.cells(miniature.DESIGNS[family])}
+    return [bundle for bundle in _all_of_miniature(store, family) if bundle["row"] in keys]
 
 
-def _all_of_miniature(store):
+def _all_of_miniature(store, family="yolo3"):
     """Bundles of all its rows, without the backbones'."""
-    found = [bundle for bundle in store.of(factorial.EXPERIMENT) if bundle["row"] != harness.Backbone().key]
+    design = miniature.DESIGNS[family]
+    found = [bundle for bundle in store.of(design.name) if bundle["row"] != harness.Backbone().key]
     if found:
-        _refuse_others(found, factorial.plan(sorted({bundle["seed"] for bundle in found}), with_further=True), store)
+        seeds = sorted({bundle["seed"] for bundle in found})
+        _refuse_others(found, factorial.plan(seeds, with_further=True, design=design), store)
     return found
 
 
-def _of_whole_seeds(found):
+def _of_whole_seeds(found, family="yolo3"):
     """(bundles of whole seeds, those seeds)."""
-    seeds = effects.whole_seeds(found)
+    seeds = effects.whole_seeds(found, miniature.DESIGNS[family])
     return [bundle for bundle in found if bundle["seed"] in seeds], seeds
 
 
-def miniature_summary(store: Store) -> str:
+def miniature_summary(store: Store, family: str = "yolo3") -> str:
     """Effects of the freebies, with a picture."""
-    found = miniature_bundles(store)
-    whole, seeds = _of_whole_seeds(found)
-    status = _status(found, seeds)
+    design, measures = miniature.DESIGNS[family], MEASURES[family]
+    tests = len(design.factors)
+    found = miniature_bundles(store, family)
+    whole, seeds = _of_whole_seeds(found, family)
+    status = _status(found, seeds, design)
     if not seeds:
         return status
-    by_measure = {measure: effects.effects_of(effects.numbers_of(whole, measure)) for measure in MEASURES}
-    head = ["", *(measure.title for measure in MEASURES)]
-    main = table(["main effect, points", *head[1:], "on AP"],
-                 [[factor, *(told(by_measure[measure].main[factor], effects.TESTED) for measure in MEASURES),
-                   judged(by_measure[AP].main[factor], effects.TESTED)] for factor in miniature.FACTORS])
-    steps = table(["row of the paper, against the row before", *head[1:], "on AP"],
-                  [[name, *(told(pick(by_measure[measure])) for measure in MEASURES), judged(pick(by_measure[AP]))]
-                   for name, pick in _steps()])
-    gauge = _gauge(whole)
-    return "\n".join([status, "", "![Effects with their 95% intervals](miniature-effects.png)", "",
+    by_measure = {measure: effects.effects_of(effects.numbers_of(whole, measure), design) for measure in measures}
+    titles = [measure.title for measure in measures]
+    main = table(["main effect, points", *titles, "on AP"],
+                 [[factor, *(told(by_measure[measure].main[factor], tests) for measure in measures),
+                   judged(by_measure[AP].main[factor], tests)] for factor in design.factors])
+    steps = table(["row of the paper, against the row before", *titles, "on AP"],
+                  [[name, *(told(pick(by_measure[measure])) for measure in measures), judged(pick(by_measure[AP]))]
+                   for name, pick in _steps(design)])
+    return "\n".join([status, "", f"![Effects with their 95% intervals]({design.name}-effects.png)", "",
                       "*Squares: means with 95% intervals; dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*", "",
-                      main, steps, gauge])
+                      main, steps, _gauge(whole, design)])
 
 
-def _status(found, seeds):
-    count = len(miniature.cells())
+def _status(found, seeds, design=miniature.YOLO3):
     if not found:
         return "No run of the factorial has a bundle yet."
-    whole = f"seeds {', '.join(map(str, seeds))} are whole" if len(seeds) != 1 else f"seed {seeds[0]} is whole"
-    none = "no seed is whole yet, so no effect is told"
-    told_seeds = whole if seeds else none
-    intervals = "" if len(seeds) != 1 else "; intervals need two"
-    return (f"{len(found)} runs of {count} a seed; {told_seeds}{intervals}. ± is half of Student's 95% interval, paired within a "
-            f"seed; bold where it excludes 0{' (main effects: at 1 − 0.05/4)' if seeds else ''}.")
+    numbers = ", ".join(map(str, seeds))
+    whole = {0: "no seed is whole yet, so no effect is told", 1: f"seed {numbers} is whole; intervals need two"}
+    return (f"{len(found)} runs, {len(miniature.cells(design))} a seed; {whole.get(len(seeds), f'seeds {numbers} are whole')}. "
+            "± is half of Student's 95% interval, paired within a seed; bold where it excludes 0 "
+            f"(main effects: at 1 − 0.05/{len(design.factors)}).")
 
 
-def _steps():
+def _steps(design):
     """[(name, Effects -> Effect)] of the paper's stacked rows and the whole bag."""
-    names = [(f"+ {key.rpartition('+')[2]}", lambda found, key=key: found.steps[key]) for key in miniature.stacked()[2:]]
+    names = [(f"+ {key.rpartition('+')[2]}", lambda found, key=key: found.steps[key]) for key in miniature.stacked(design)[2:]]
     return [("baseline, over no augmentation", lambda found: found.augmentation), *names,
             ("**whole bag, over the baseline**", lambda found: found.bag)]
 
 
-def _gauge(found):
+def _gauge(found, design):
     """Which rows fit their training images, in a sentence."""
-    fits = _by_row(found, OWN_IMAGES)
+    fits = _by_row(found, OWN_IMAGES, design)
     under = [key for key, values in fits.items() if statistics.mean(values) < FITTED]
     if not under:
         return f"Every row has at least {FITTED:g}% mAP@0.5 on its own training images, as the protocol asks."
-    bag = miniature.stacked()[-1]
+    bag = miniature.stacked(design)[-1]
     words = (f"**{len(under)} of {len(fits)} rows do not reach {FITTED:g}% mAP@0.5 on their own training images** and are "
              "underfitted by the protocol")
     return words + ("; the whole bag is among them, so this says nothing about the paper's regime." if bag in under else ".")
 
 
-def _by_row(found, measure):
+def _by_row(found, measure, design):
     """{row: [points, by seed]} in the factorial's order."""
     numbers = effects.numbers_of(found, measure)
     seeds = sorted({seed for _, seed in numbers})
-    rows = {cell.key: [numbers[cell.key, seed] for seed in seeds if (cell.key, seed) in numbers] for cell in miniature.cells()}
+    rows = {cell.key: [numbers[cell.key, seed] for seed in seeds if (cell.key, seed) in numbers]
+            for cell in miniature.cells(design)}
     return {key: values for key, values in rows.items() if values}
 
 
-def miniature_rows(store: Store) -> str:
+def miniature_rows(store: Store, family: str = "yolo3") -> str:
     """Every row with its runs, the gauge beside it; interactions."""
-    found = miniature_bundles(store)
+    design, measures = miniature.DESIGNS[family], MEASURES[family]
+    found = miniature_bundles(store, family)
     if not found:
         return _status(found, [])
-    columns = {measure: _by_row(found, measure) for measure in (*MEASURES, OWN_IMAGES)}
+    columns = {measure: _by_row(found, measure, design) for measure in (*measures, OWN_IMAGES)}
     rows = []
     for key, values in columns[AP].items():
         fit = columns[OWN_IMAGES][key]
         gap = [own - test for own, test in zip(fit, columns[AP50][key])]
         mark = "" if statistics.mean(fit) >= FITTED else " (underfitted)"
-        rows.append([key, *(spread(columns[measure][key]) for measure in MEASURES), spread(fit) + mark, spread(gap),
+        rows.append([key, *(spread(columns[measure][key]) for measure in measures), spread(fit) + mark, spread(gap),
                      ", ".join(f"{value:.2f}" for value in values)])
-    parts = ["![Every row](miniature-rows.png)", "",
-             table(["row", *(measure.title for measure in MEASURES), OWN_IMAGES.title, "gap to the test", "AP of each seed"],
-                   rows)]
-    whole, seeds = _of_whole_seeds(found)
+    head = ["row", *(measure.title for measure in measures), OWN_IMAGES.title, "gap to the test", "AP of each seed"]
+    parts = [f"![Every row]({design.name}-rows.png)", "", table(head, rows)]
+    whole, seeds = _of_whole_seeds(found, family)
     if seeds:
-        pairs = effects.effects_of(effects.numbers_of(whole, AP)).interactions
+        pairs = effects.effects_of(effects.numbers_of(whole, AP), design).interactions
         parts += ["Interactions, shown and not tested: by how much more the first gains where the second is on, points of AP.",
                   "", table(["", "AP"], [[" with ".join(pair), told(effect).strip("*")] for pair, effect in pairs.items()])]
-    backbone = store.read(miniature.BACKBONE.name)
+    backbone = store.read(design.backbone.name)
     base = f"The backbone tells {100 * backbone['training']['accuracy']:.1f}% of the single objects that it is validated on.\n" \
         if backbone else ""
     return "\n".join([*parts, base, made_by(found)])
@@ -279,39 +281,42 @@ def _numbers(found, measure, key):
     return {bundle["seed"]: measure.of(bundle) for bundle in found if bundle["row"] == key}
 
 
-def _miniature_pictures(store):
+def _miniature_pictures(store, family):
     from gluon_bof.paper import pictures as drawing
 
-    found = miniature_bundles(store)
+    design = miniature.DESIGNS[family]
+    found = miniature_bundles(store, family)
     if not found:
         return []
-    rows = [(cell.on, _by_row(found, AP).get(cell.key, []), _by_row(found, OWN_IMAGES).get(cell.key, []))
-            for cell in miniature.cells()]
+    points, fits = (_by_row(found, measure, design) for measure in (AP, OWN_IMAGES))
+    rows = [(cell.on, points.get(cell.key, []), fits.get(cell.key, [])) for cell in miniature.cells(design)]
     titles = (f"{AP.title} on the test", OWN_IMAGES.title)
-    factors = list(miniature.FACTORS)
-    made = [Picture("miniature-rows.png", [factors, rows, titles, FITTED],
+    factors = list(design.factors)
+    made = [Picture(f"{design.name}-rows.png", [factors, rows, titles, FITTED],
                     lambda path: drawing.matrix(path, factors, rows, titles, FITTED))]
-    whole, seeds = _of_whole_seeds(found)
+    whole, seeds = _of_whole_seeds(found, family)
     if seeds:
-        panels = [_effects_panel(whole, AP, False), _effects_panel(whole, AP50, True)]
-        made.append(Picture("miniature-effects.png", panels, lambda path: drawing.forest(path, panels)))
+        panels = [_effects_panel(whole, AP, family, False), _effects_panel(whole, AP50, family, True)]
+        made.append(Picture(f"{design.name}-effects.png", panels, lambda path: drawing.forest(path, panels)))
     return made
 
 
-def _effects_panel(found, measure, with_paper):
+def _effects_panel(found, measure, family, with_paper):
     from gluon_bof.paper.pictures import Bar, Panel
 
-    told_effects = effects.effects_of(effects.numbers_of(found, measure))
+    told_effects = effects.effects_of(effects.numbers_of(found, measure), miniature.DESIGNS[family])
+    of_paper = OF_PAPER[family].rows
+    papers = {row.key: row.paper_value - before.paper_value for before, row in zip(of_paper, of_paper[1:])}
+    whole = of_paper[-1].paper_value - OF_PAPER[family].row("baseline").paper_value
 
     def bar(name, effect, paper=None):
         return Bar(name, effect.mean, effect.half_width, tuple(effect.by_seed.values()), paper if with_paper else None)
 
     main = [bar(name, effect) for name, effect in told_effects.main.items()]
-    steps = [bar(f"+ {key.rpartition('+')[2]}", effect, PAPER[key.rpartition("+")[2]])
+    steps = [bar(f"+ {key.rpartition('+')[2]}", effect, papers[key.rpartition("+")[2]])
              for key, effect in told_effects.steps.items()]
-    whole_bag = bar("whole bag", told_effects.bag, TABLE_2.row("mixup").paper_value - TABLE_2.row("baseline").paper_value)
     return Panel(measure.title, {"main effects": main, "stacked rows, each over the one before": steps,
-                                 "all together, over the baseline": [whole_bag]})
+                                 "all together, over the baseline": [bar("whole bag", told_effects.bag, whole)]})
 
 
 # ---- photographs ---------------------------------------------------------------------------------------------------
@@ -461,11 +466,12 @@ def readme_table(store: Store) -> str:
             rows.append([what[family], "1,000 drawn images", f"mAP@0.5 {statistics.mean(values):.3f} "
                                                              f"({'seeds' if len(values) > 1 else 'seed'}: {each})"])
     rows.append(["YOLOv3, the shipped weights `shapes`", "the drawn images", f"mAP@0.5 {shipped('yolo3_shapes')['map']:.3f}"])
-    found = miniature_bundles(store)
-    whole, seeds = _of_whole_seeds(found)
-    if seeds:
-        bag = effects.effects_of(effects.numbers_of(whole, AP)).bag
-        rows.append(["YOLOv3, the whole bag against the baseline", f"`vocmini`, {len(seeds)} seeds", f"{told(bag)} points of AP"])
+    for family, design in miniature.DESIGNS.items():
+        whole, seeds = _of_whole_seeds(miniature_bundles(store, family), family)
+        if seeds:
+            bag = effects.effects_of(effects.numbers_of(whole, AP), design).bag
+            rows.append([f"{DETECTORS[family]}, the whole bag against the baseline", f"`vocmini`, {len(seeds)} seeds",
+                         f"{told(bag)} points of AP"])
     rows += [["whole bag against the baseline", label, f"{folded(found)} points of AP, {len(found.by_fold)} folds"]
              for label, found, _ in _photograph_bars(store)]
     return table(["what", "data", "result"], rows)
@@ -473,9 +479,11 @@ def readme_table(store: Store) -> str:
 
 def pictures(store: Store) -> list[Picture]:
     """Every picture that the bundles give."""
-    return [*_miniature_pictures(store), *_photograph_pictures(store)]
+    of_miniature = [picture for family in miniature.DESIGNS for picture in _miniature_pictures(store, family)]
+    return [*of_miniature, *_photograph_pictures(store)]
 
 
 SECTIONS = {"miniature": miniature_summary, "miniature-rows": miniature_rows,
-            "miniature-tables": miniature_tables, "photographs": photographs_summary,
+            "miniature-tables": miniature_tables, "miniature-faster-rcnn": partial(miniature_summary, family="faster_rcnn"),
+            "miniature-faster-rcnn-rows": partial(miniature_rows, family="faster_rcnn"), "photographs": photographs_summary,
             "embedded": embedded_summary, "shipped": shipped_summary, "measured": readme_table}
