@@ -11,7 +11,7 @@ from scipy import stats
 from gluon_bof.commands.table import cost_text
 from gluon_bof.errors import UserError
 from gluon_bof.options.recipes import TABLES
-from gluon_bof.paper import effects, factorial, harness, miniature, pages, photographs, tables
+from gluon_bof.paper import effects, factorial, harness, miniature, miniature_pages, pages, photographs, tables
 from gluon_bof.paper.bundles import Store, hash_of
 from gluon_bof.paper.effects import Measure
 from gluon_bof.paper.pictures import digest_in, digest_of
@@ -21,7 +21,7 @@ from tests.scripts import ROOT
 
 GAINS = dict(zip(miniature.FACTORS, (0.01, 0.004, -0.006, 0.015)))
 RESULTS = str(ROOT / "results")
-OWN_IMAGES, = pages.OWN_IMAGES.evaluations
+OWN_IMAGES, = miniature_pages.OWN_IMAGES.evaluations
 
 
 def made_up_factorial(store, seeds=(0, 1, 2), noise=0.004, left_out=()):
@@ -115,7 +115,7 @@ def test_a_seed_that_lacks_a_run_is_told_and_not_counted(tmp_path):
     assert text.startswith("50 runs, 17 a seed; seeds 0, 1 are whole.")
     whole = {place: value for place, value in numbers.items() if place[1] < 2}
     assert pages.told(miniature.main_effect("mixup", whole), len(GAINS)) in text
-    assert "no seed is whole yet" in pages._status([store.read("miniature-mixup-seed-2")], [])
+    assert "no seed is whole yet" in miniature_pages._status([store.read("miniature-mixup-seed-2")], [])
 
 
 def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
