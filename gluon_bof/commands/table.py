@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.files import write_atomically
-from gluon_bof.options.flags import Parser, flag_name
+from gluon_bof.options.flags import NotAValue, Parser, flag_name
 from gluon_bof.options.recipes import Table
 from gluon_bof.paper import embedded, factorial, harness, jobs, miniature, photographs
 from gluon_bof.paper.bundles import Store
@@ -83,9 +83,12 @@ def _table_or_experiment(text):
 
 
 def _positive(text):
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
-        raise ValueError(text)
+        raise NotAValue(f"{text!r} is no number above 0")
     return value
 
 
