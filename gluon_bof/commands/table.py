@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import UserError, user_facing, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.options.flags import NotAValue, Parser, flag_name
 from gluon_bof.options.recipes import Table
@@ -25,6 +25,7 @@ from gluon_bof.paper.tables import (
     to_csv,
     to_markdown,
 )
+from gluon_bof.runs.config import git_revision
 
 if TYPE_CHECKING:
     from gluon_bof.paper.harness import Job, Plan
@@ -157,6 +158,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps({"missing": [job.name for job in planned.to_do], "fits": planned.fits,
                           "whole_seeds": planned.whole_seeds()}))
         return 0
+    if git_revision().endswith("-dirty"):
+        warn("the checkout has changes that are in no commit: the bundles will say so (-dirty)")
     os.makedirs(given.out, exist_ok=True)
     one_at_a_time = threading.Lock()
 
