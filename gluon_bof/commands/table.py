@@ -8,9 +8,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import UserError, user_facing, warn
 from gluon_bof.files import write_atomically
-from gluon_bof.options.flags import Parser, flag_name
+from gluon_bof.options.flags import NotAValue, Parser, flag_name
 from gluon_bof.options.recipes import Table
 from gluon_bof.paper import embedded, factorial, harness, jobs, miniature, photographs
 from gluon_bof.paper.bundles import Store
@@ -25,6 +25,7 @@ from gluon_bof.paper.tables import (
     to_csv,
     to_markdown,
 )
+from gluon_bof.runs.config import git_revision
 
 if TYPE_CHECKING:
     from gluon_bof.paper.harness import Job, Plan
@@ -62,6 +63,8 @@ def build_parser() -> Parser:
     parser.add_argument("--dataset-root", default="", help="where VOC or COCO lies [~/.mxnet/datasets/…]")
     parser.add_argument("--dataset", default="", help="small scale: a folder in any known layout [the embedded set]; "
                                                       "photographs: their folder; miniature: one with vocmini's splits")
+    parser.add_argument("--detector", choices=tuple(miniature.DESIGNS), default="yolo3",
+                        help="miniature: whose factorial [yolo3]")
     parser.add_argument("--folds", type=int, default=photographs.FOLDS, help="photographs: parts of the cross-validation "
                                                                              f"[{photographs.FOLDS}]")
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side [1]")
@@ -81,9 +84,12 @@ def _table_or_experiment(text):
 
 
 def _positive(text):
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
-        raise ValueError(text)
+        raise NotAValue(f"{text!r} is no number above 0")
     return value
 
 
@@ -102,6 +108,9 @@ def read_arguments(argv: Sequence[str]) -> Any:
     given.extra, given.extra_pretraining = map(tuple, [*after, [], []][:2])
     if given.jobs < 1:
         raise UserError(f"--jobs {given.jobs} is below 1", remedy="give 1 or more")
+    for name, default, owner in (("detector", "yolo3", "miniature"), ("folds", photographs.FOLDS, "photographs")):
+        if getattr(given, name) != default and given.table != owner:
+            raise UserError(f"{flag_name(name)} is for {owner} alone", remedy="leave it out")
     if not isinstance(given.table, Table):
         for name, default in OF_TABLES.items():
             if getattr(given, name) != default:
@@ -149,6 +158,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps({"missing": [job.name for job in planned.to_do], "fits": planned.fits,
                           "whole_seeds": planned.whole_seeds()}))
         return 0
+    if git_revision().endswith("-dirty"):
+        warn("the checkout has changes that are in no commit: the bundles will say so (-dirty)")
     os.makedirs(given.out, exist_ok=True)
     one_at_a_time = threading.Lock()
 
@@ -195,14 +206,14 @@ def _of_table(given, argv):
 
 
 def _of_miniature(given):
-    keys = factorial.chosen_rows(given.rows)
+    design = miniature.DESIGNS[given.detector]
+    keys = factorial.chosen_rows(given.rows, design)
     seeds = chosen_seeds(given.seeds) if given.seeds else miniature.SEEDS
-    every = factorial.plan(seeds, given.runs, given.dataset, given.extra, given.extra_pretraining, with_further=True)
+    every = factorial.plan(seeds, given.runs, given.dataset, given.extra, given.extra_pretraining, True, design)
     wanted = [job for job in every if job.row.key in keys]
     planned = [job for job in every if not isinstance(job.row, factorial.Further)]
-
-    return Work(planned, wanted, _page_of(factorial.experiment_of(given.dataset), given.out),
-                lambda store, plan: factorial.resolution_text(store, plan, given.dataset), factorial.MINUTES)
+    return Work(planned, wanted, _page_of(factorial.experiment_of(given.dataset, design), given.out),
+                lambda store, plan: factorial.resolution_text(store, plan, given.dataset, design), factorial.MINUTES)
 
 
 def _of_photographs(given):

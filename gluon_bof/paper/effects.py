@@ -6,9 +6,18 @@ import statistics
 from itertools import combinations
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
-from gluon_bof.paper.miniature import FACTORS, Effect, cells, main_effect, over_seeds, replace_on, stacked, step_effects, student
-
-TESTED = len(FACTORS)  # main effects, among which an error is to be as seldom as in one
+from gluon_bof.paper.miniature import (
+    YOLO3,
+    Design,
+    Effect,
+    cells,
+    main_effect,
+    over_seeds,
+    replace_on,
+    stacked,
+    step_effects,
+    student,
+)
 
 
 class Measure(NamedTuple):
@@ -28,9 +37,9 @@ def numbers_of(bundles: Iterable[Mapping[str, Any]], measure: Measure) -> dict[t
     return {(bundle["row"], bundle["seed"]): measure.of(bundle) for bundle in bundles}
 
 
-def whole_seeds(bundles: Iterable[Mapping[str, Any]]) -> list[int]:
+def whole_seeds(bundles: Iterable[Mapping[str, Any]], design: Design = YOLO3) -> list[int]:
     """Seeds of which every cell of the factorial has its bundle: no other is counted in an effect."""
-    keys = {cell.key for cell in cells()}
+    keys = {cell.key for cell in cells(design)}
     there = {}
     for bundle in bundles:
         there.setdefault(bundle["seed"], set()).add(bundle["row"])
@@ -48,12 +57,12 @@ class Effects(NamedTuple):
     interactions: dict
 
 
-def effects_of(numbers: Mapping[tuple[str, int], float]) -> Effects:
+def effects_of(numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> Effects:
     """All effects of whole seeds. Raises KeyError where a run is missing."""
-    rows = stacked()
-    return Effects({factor: main_effect(factor, numbers) for factor in FACTORS}, step_effects(numbers),
+    rows = stacked(design)
+    return Effects({factor: main_effect(factor, numbers, design) for factor in design.factors}, step_effects(numbers, design),
                    difference(numbers, rows[1], rows[0]), difference(numbers, rows[-1], rows[1]),
-                   {pair: interaction(*pair, numbers) for pair in combinations(FACTORS, 2)})
+                   {pair: interaction(*pair, numbers, design) for pair in combinations(design.factors, 2)})
 
 
 def difference(numbers: Mapping[tuple[str, int], float], row: str, over: str) -> Effect:
@@ -61,21 +70,21 @@ def difference(numbers: Mapping[tuple[str, int], float], row: str, over: str) ->
     return over_seeds({seed: numbers[row, seed] - numbers[over, seed] for seed in sorted({seed for _, seed in numbers})})
 
 
-def interaction(first: str, second: str, numbers: Mapping[tuple[str, int], float]) -> Effect:
-    """By how much more the first factor gains where the second is on than where it is off: mean over the four pairs of pairs."""
-    corners = [cell for cell in cells() if cell.on is not None and first not in cell.on and second not in cell.on]
+def interaction(first: str, second: str, numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> Effect:
+    """By how much more the first factor gains where the second is on than where it is off: mean over all pairs of pairs."""
+    corners = [cell for cell in cells(design) if cell.on is not None and first not in cell.on and second not in cell.on]
 
     def of_seed(seed):
-        gains = [[numbers[key, seed] for key in _square(cell, first, second)] for cell in corners]
+        gains = [[numbers[key, seed] for key in _square(cell, first, second, design)] for cell in corners]
         return statistics.mean((both - only_second) - (only_first - neither) for neither, only_first, only_second, both in gains)
 
     return over_seeds({seed: of_seed(seed) for seed in sorted({seed for _, seed in numbers})})
 
 
-def _square(cell, first, second):
+def _square(cell, first, second, design):
     """Keys of the cell with neither factor, the first, the second, both."""
-    with_second = next(other for other in cells() if other.key == replace_on(cell, second, True))
-    return cell.key, replace_on(cell, first, True), with_second.key, replace_on(with_second, first, True)
+    with_second = next(other for other in cells(design) if other.key == replace_on(cell, second, True, design))
+    return cell.key, replace_on(cell, first, True, design), with_second.key, replace_on(with_second, first, True, design)
 
 
 def excludes_zero(effect: Effect, tests: int = 1) -> bool:

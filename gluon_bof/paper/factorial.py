@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
+from gluon_bof.options.families import family_of
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.paper import harness, miniature
 from gluon_bof.paper.bundles import fingerprint
 from gluon_bof.paper.harness import Backbone, Job
+from gluon_bof.paper.miniature import Design
 from gluon_bof.paper.tables import chosen, given_flags, refuse_own
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "miniature"
 MINUTES = 10.0  # of a run, where no bundle tells: the protocol's estimate of 120 epochs, and seven evaluations
-NUMBER = f"test-{miniature.BASELINE.data_shape}"  # the evaluation that is a row's number
+OWN = miniature.BASELINE.data_shape  # pixels, of all runs
+NUMBER = f"test-{OWN}"  # the evaluation that is a row's number
 SPREAD = 0.6  # points of AP over seeds, where no bundles tell: the pilot's
 
 
@@ -48,29 +51,33 @@ TABLE_5_ROWS = (_WITHOUT_MIXUP, _BAG, "mixup-backbone-plain-detector", "mixup-ba
 
 
 def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Sequence[str] = (),
-         extra_pretraining: Sequence[str] = (), with_further: bool = False) -> list[Job]:
-    """Every run of the factorial, seed by seed; with_further: and those of FURTHER. dataset: a folder with the splits of
-    `vocmini` in its place; extra, extra_pretraining: further flags of all trainings and of the backbones'."""
+         extra_pretraining: Sequence[str] = (), with_further: bool = False, design: Design = miniature.YOLO3) -> list[Job]:
+    """Every run of the factorial, seed by seed; with_further: and those of FURTHER, which are YOLOv3's. dataset: a folder with
+    the splits of `vocmini` in its place; extra, extra_pretraining: further flags of all trainings and of the backbones'."""
     data = {"dataset": dataset} if dataset else {}
     told = told_data(dataset)
-    changes = {**_given(Yolo3Options, extra), **data}
+    changes = {**_given(type(design.baseline), extra), **data}
     before = {**_given(ClassifierOptions, extra_pretraining), **data}
-    experiment = experiment_of(dataset)
+    experiment = experiment_of(dataset, design)
 
     def pretraining_of(backbone):
-        return harness.training(replace(backbone, runs=runs, name=backbone.name.replace(EXPERIMENT, experiment, 1), **before))
+        return harness.training(replace(backbone, runs=runs, name=backbone.name.replace(design.name, experiment, 1), **before))
 
-    backbones = {backbone.name: pretraining_of(backbone) for backbone in (miniature.BACKBONE, miniature.BACKBONE_MIXUP)}
+    rows = [*miniature.cells(design), *(FURTHER if with_further and design is miniature.YOLO3 else ())]
+    backbones = {row.key: pretraining_of(getattr(row, "backbone", design.backbone)) for row in rows}
+    family = family_of(design.baseline).name
+    detector = () if design is miniature.YOLO3 else ("--detector", family)
     found = []
     for seed in seeds:
-        for row in (*miniature.cells(), *(FURTHER if with_further else ())):
-            pretraining = backbones[getattr(row, "backbone", miniature.BACKBONE).name]
+        for row in rows:
+            pretraining = backbones[row.key]
             training = harness.training(replace(
                 row.options, seed=seed, runs=runs, name=f"{experiment}-{row.key}-seed-{seed}",
                 pretrained_base=pretraining.run.last_weights, **changes))
-            again = harness.words_again(EXPERIMENT, row.key, seed, dataset, extra=extra, extra_pretraining=extra_pretraining)
-            found.append(Job(row, seed, training, pretraining, harness.ONE_THREAD, evaluations(training), experiment, told, told,
-                             again=again))
+            again = harness.words_again(EXPERIMENT, row.key, seed, dataset, *detector, extra=extra,
+                                        extra_pretraining=extra_pretraining)
+            found.append(Job(row, seed, training, pretraining, harness.ONE_THREAD, evaluations(training, design), experiment,
+                             told, told, again=again))
     return found
 
 
@@ -81,24 +88,26 @@ def _given(options_class, words):
     return found
 
 
-def chosen_rows(text: str) -> tuple[str, ...]:
+def chosen_rows(text: str, design: Design = miniature.YOLO3) -> tuple[str, ...]:
     """Keys of the rows that "1,3" or "baseline,mixup" names, "further" those of FURTHER; of all of the factorial for "". Raises
     UserError."""
-    factorial, further = [cell.key for cell in miniature.cells()], [row.key for row in FURTHER]
-    words = text.replace("further", ",".join(further))
+    factorial = [cell.key for cell in miniature.cells(design)]
+    further = [row.key for row in FURTHER] if design is miniature.YOLO3 else []
+    words = text.replace("further", ",".join(further)) if further else text
     return chosen(words, factorial + further, "the miniature") if words else tuple(factorial)
 
 
-def experiment_of(dataset: str = "") -> str:
+def experiment_of(dataset: str = "", design: Design = miniature.YOLO3) -> str:
     """The experiment's name in bundles, which begins those of its runs."""
-    return f"{EXPERIMENT}-{os.path.basename(os.path.abspath(dataset))}" if dataset else EXPERIMENT
+    return f"{design.name}-{os.path.basename(os.path.abspath(dataset))}" if dataset else design.name
 
 
-def evaluations(training: Any) -> tuple:
+def evaluations(training: Any, design: Design = miniature.YOLO3) -> tuple:
     """What every run is measured by: each size on the test splits, its own size on its own training images."""
-    own = miniature.BASELINE.data_shape
-    places = [(split, size) for split in miniature.SPLITS for size in (miniature.SIZES if split.startswith("test") else (own,))]
-    return tuple(harness.evaluation(training, f"evaluation-{split}-{size}", size, split, "coco") for split, size in places)
+    places = [(split, size) for split in miniature.SPLITS for size in (design.sizes if split.startswith("test") else (OWN,))]
+    has_sizes = len(design.sizes) > 1
+    return tuple(harness.evaluation(training, f"evaluation-{split}-{size}", size if has_sizes else None, split, "coco")
+                 for split, size in places)
 
 
 def told_data(dataset: str = "") -> dict[str, Any]:
@@ -109,21 +118,21 @@ def told_data(dataset: str = "") -> dict[str, Any]:
     return {"set": "vocmini", "version": VERSION}
 
 
-def resolution_text(store: Store, plan: Plan, dataset: str = "") -> str:
+def resolution_text(store: Store, plan: Plan, dataset: str = "", design: Design = miniature.YOLO3) -> str:
     """What sizes of effect the seeds can tell from nothing that will be whole, in a sentence."""
     seeds = len(plan.whole_seeds())
     if seeds < 2:
         return "an interval needs two whole seeds"
-    spread, source = spread_of(store, dataset)
-    main, step = miniature.resolution(spread, seeds)
+    spread, source = spread_of(store, dataset, design)
+    main, step = miniature.resolution(spread, seeds, 2 ** (len(design.factors) - 1))
     return (f"{seeds} seeds at a spread of {spread:.2f} points of AP ({source}) tell a main effect from nothing at "
             f"{main:.2f} points, a step between two rows at {step:.2f}")
 
 
-def spread_of(store: Store, dataset: str = "") -> tuple[float, str]:
+def spread_of(store: Store, dataset: str = "", design: Design = miniature.YOLO3) -> tuple[float, str]:
     """(standard deviation of a row over seeds in points of AP, whence it is known): pooled over the rows with two bundles."""
     by_row = {}
-    for bundle in store.of(experiment_of(dataset)):
+    for bundle in store.of(experiment_of(dataset, design)):
         if bundle["row"] != Backbone().key:
             by_row.setdefault(bundle["row"], []).append(100 * bundle["evaluations"][NUMBER]["map"])
     rows = [values for values in by_row.values() if len(values) > 1]

@@ -9,38 +9,29 @@ import json
 import os
 import re
 import statistics
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
+from functools import partial
+from typing import Any, Iterable
 
 from gluon_bof import weights
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
-from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_5
-from gluon_bof.paper import bundles, effects, embedded, factorial, harness, miniature, photographs
+from gluon_bof.paper import effects, embedded, miniature, photographs
 from gluon_bof.paper.bundles import Store
-from gluon_bof.paper.effects import Effect, Measure, excludes_zero, judged
+from gluon_bof.paper.effects import Measure
+from gluon_bof.paper.miniature_pages import (
+    AP,
+    miniature_bundles,
+    miniature_pictures,
+    miniature_rows,
+    miniature_summary,
+    miniature_tables,
+    of_whole_seeds,
+)
+from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, table, told
 
 MARKED = re.compile(r"(<!-- bundles: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-OWN = miniature.BASELINE.data_shape
-AP = Measure("AP@[.5:.95]", (f"test-{OWN}",))
-AP50 = Measure("mAP@0.5", (f"test-{OWN}",), "AP50")
-OVER_SIZES = Measure("AP over " + ", ".join(map(str, miniature.SIZES)), tuple(f"test-{size}" for size in miniature.SIZES))
-OTHER = Measure("AP in other contexts", (f"test-other-{OWN}",))
-OWN_IMAGES = Measure("mAP@0.5 on its training images", (f"{miniature.BASELINE.train_split}-{OWN}",), "AP50")
-MEASURES = (AP, AP50, OVER_SIZES, OTHER)
-FITTED = 97.0  # points of OWN_IMAGES that a row must reach (docs/miniature.md)
 TEST, TEST50, TRAIN50 = (Measure("AP@[.5:.95]", ("test",)), Measure("mAP@0.5", ("test",), "AP50"),
                          Measure("mAP@0.5 on its training images", ("train",), "AP50"))
-DETECTORS = {"yolo3": "YOLOv3", "faster_rcnn": "Faster R-CNN"}
-# {key: the paper's step on VOC in points of mAP@0.5}
-PAPER = {row.key: row.paper_value - before.paper_value for before, row in zip(TABLE_2.rows, TABLE_2.rows[1:])}
-
-
-class Picture(NamedTuple):
-    """A picture of a results' folder. numbers: what it shows; draw(path) writes it."""
-
-    file: str
-    numbers: Any
-    draw: Callable[[str], None]
 
 
 # ---- filling pages -------------------------------------------------------------------------------------------------
@@ -87,233 +78,6 @@ def _read(path):
         return file.read()
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A markdown table."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
-
-
-def told(effect: Effect, tests: int = 1) -> str:
-    """An effect with its interval, bold where that excludes 0 at 1 - 0.05 / tests."""
-    text = f"{effect.mean:+.2f}" + (f" ± {effect.half_width:.2f}" if effect.half_width != float("inf") else "")
-    return f"**{text}**" if excludes_zero(effect, tests) else text
-
-
-def spread(values: Sequence[float], digits: int = 1) -> str:
-    """Mean and standard deviation of runs."""
-    if not values:
-        return ""
-    mean = f"{statistics.mean(values):.{digits}f}"
-    return mean + (f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else "")
-
-
-def _refuse_others(found, planned, store):
-    """Raise UserError where a bundle is not what the job of its name would be now, or no job has its name."""
-    by_name = {job.name: job for job in planned}
-    for bundle in found:
-        if bundle["name"] not in by_name:
-            raise UserError("no run of the experiment has this name any more", store.path(bundle["name"]), "move it away")
-        bundles.refuse_other(bundle, by_name[bundle["name"]].configuration(), store.path(bundle["name"]))
-
-
-def made_by(found: Sequence[Mapping[str, Any]]) -> str:
-    """On what, when and from which revisions bundles were made, in a sentence."""
-    if not found:
-        return ""
-    cpus = sorted({bundle["machine"]["cpu"] for bundle in found})
-    revisions = sorted({bundle["git_revision"][:10] + ("-dirty" if bundle["git_revision"].endswith("-dirty") else "")
-                        for bundle in found})
-    days = sorted(bundle["times"]["finished"][:10] for bundle in found)
-    when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
-    hours = sum(map(harness.minutes_of, found)) / 60
-    return (f"{len(found)} bundles in [runs/](runs/), {when}, {hours:.1f} hours of runs on {', '.join(cpus)}, "
-            f"from {'revision' if len(revisions) == 1 else 'revisions'} {', '.join(revisions)}.")
-
-
-# ---- the miniature -------------------------------------------------------------------------------------------------
-
-def miniature_bundles(store: Store) -> list[dict[str, Any]]:
-    """The factorial's bundles. Raises UserError where one is of another configuration."""
-    keys = {cell.key for cell in miniature.cells()}
-    return [bundle for bundle in _all_of_miniature(store) if bundle["row"] in keys]
-
-
-def _all_of_miniature(store):
-    """Bundles of all its rows, without the backbones'."""
-    found = [bundle for bundle in store.of(factorial.EXPERIMENT) if bundle["row"] != harness.Backbone().key]
-    if found:
-        _refuse_others(found, factorial.plan(sorted({bundle["seed"] for bundle in found}), with_further=True), store)
-    return found
-
-
-def _of_whole_seeds(found):
-    """(bundles of whole seeds, those seeds)."""
-    seeds = effects.whole_seeds(found)
-    return [bundle for bundle in found if bundle["seed"] in seeds], seeds
-
-
-def miniature_summary(store: Store) -> str:
-    """Effects of the freebies, with a picture."""
-    found = miniature_bundles(store)
-    whole, seeds = _of_whole_seeds(found)
-    status = _status(found, seeds)
-    if not seeds:
-        return status
-    by_measure = {measure: effects.effects_of(effects.numbers_of(whole, measure)) for measure in MEASURES}
-    head = ["", *(measure.title for measure in MEASURES)]
-    main = table(["main effect, points", *head[1:], "on AP"],
-                 [[factor, *(told(by_measure[measure].main[factor], effects.TESTED) for measure in MEASURES),
-                   judged(by_measure[AP].main[factor], effects.TESTED)] for factor in miniature.FACTORS])
-    steps = table(["row of the paper, against the row before", *head[1:], "on AP"],
-                  [[name, *(told(pick(by_measure[measure])) for measure in MEASURES), judged(pick(by_measure[AP]))]
-                   for name, pick in _steps()])
-    gauge = _gauge(whole)
-    return "\n".join([status, "", "![Effects with their 95% intervals](miniature-effects.png)", "",
-                      "*Squares: means with 95% intervals; dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*", "",
-                      main, steps, gauge])
-
-
-def _status(found, seeds):
-    count = len(miniature.cells())
-    if not found:
-        return "No run of the factorial has a bundle yet."
-    whole = f"seeds {', '.join(map(str, seeds))} are whole" if len(seeds) != 1 else f"seed {seeds[0]} is whole"
-    none = "no seed is whole yet, so no effect is told"
-    told_seeds = whole if seeds else none
-    intervals = "" if len(seeds) != 1 else "; intervals need two"
-    return (f"{len(found)} runs of {count} a seed; {told_seeds}{intervals}. ± is half of Student's 95% interval, paired within a "
-            f"seed; bold where it excludes 0{' (main effects: at 1 − 0.05/4)' if seeds else ''}.")
-
-
-def _steps():
-    """[(name, Effects -> Effect)] of the paper's stacked rows and the whole bag."""
-    names = [(f"+ {key.rpartition('+')[2]}", lambda found, key=key: found.steps[key]) for key in miniature.stacked()[2:]]
-    return [("baseline, over no augmentation", lambda found: found.augmentation), *names,
-            ("**whole bag, over the baseline**", lambda found: found.bag)]
-
-
-def _gauge(found):
-    """Which rows fit their training images, in a sentence."""
-    fits = _by_row(found, OWN_IMAGES)
-    under = [key for key, values in fits.items() if statistics.mean(values) < FITTED]
-    if not under:
-        return f"Every row has at least {FITTED:g}% mAP@0.5 on its own training images, as the protocol asks."
-    bag = miniature.stacked()[-1]
-    words = (f"**{len(under)} of {len(fits)} rows do not reach {FITTED:g}% mAP@0.5 on their own training images** and are "
-             "underfitted by the protocol")
-    return words + ("; the whole bag is among them, so this says nothing about the paper's regime." if bag in under else ".")
-
-
-def _by_row(found, measure):
-    """{row: [points, by seed]} in the factorial's order."""
-    numbers = effects.numbers_of(found, measure)
-    seeds = sorted({seed for _, seed in numbers})
-    rows = {cell.key: [numbers[cell.key, seed] for seed in seeds if (cell.key, seed) in numbers] for cell in miniature.cells()}
-    return {key: values for key, values in rows.items() if values}
-
-
-def miniature_rows(store: Store) -> str:
-    """Every row with its runs, the gauge beside it; interactions."""
-    found = miniature_bundles(store)
-    if not found:
-        return _status(found, [])
-    columns = {measure: _by_row(found, measure) for measure in (*MEASURES, OWN_IMAGES)}
-    rows = []
-    for key, values in columns[AP].items():
-        fit = columns[OWN_IMAGES][key]
-        gap = [own - test for own, test in zip(fit, columns[AP50][key])]
-        mark = "" if statistics.mean(fit) >= FITTED else " (underfitted)"
-        rows.append([key, *(spread(columns[measure][key]) for measure in MEASURES), spread(fit) + mark, spread(gap),
-                     ", ".join(f"{value:.2f}" for value in values)])
-    parts = ["![Every row](miniature-rows.png)", "",
-             table(["row", *(measure.title for measure in MEASURES), OWN_IMAGES.title, "gap to the test", "AP of each seed"],
-                   rows)]
-    whole, seeds = _of_whole_seeds(found)
-    if seeds:
-        pairs = effects.effects_of(effects.numbers_of(whole, AP)).interactions
-        parts += ["Interactions, shown and not tested: by how much more the first gains where the second is on, points of AP.",
-                  "", table(["", "AP"], [[" with ".join(pair), told(effect).strip("*")] for pair, effect in pairs.items()])]
-    backbone = store.read(miniature.BACKBONE.name)
-    base = f"The backbone tells {100 * backbone['training']['accuracy']:.1f}% of the single objects that it is validated on.\n" \
-        if backbone else ""
-    return "\n".join([*parts, base, made_by(found)])
-
-
-def miniature_tables(store: Store) -> str:
-    """Tables 1, 4 and 5 at the miniature's scale, with the paper's differences beside ours."""
-    found = _all_of_miniature(store)
-    if not found:
-        return "No run has a bundle yet."
-    at = [(f"at {size}", Measure(f"AP at {size}", (f"test-{size}",))) for size in miniature.SIZES]
-    bag = miniature.stacked()[-1]
-    parts = ["Table 1, ways to mix (the paper: YOLOv3 on VOC, mAP@0.5):", "",
-             _small_table(found, TABLE_1, factorial.TABLE_1_ROWS, AP50),
-             "Table 4, baseline and whole bag over sizes:", "",
-             table(["", "baseline", "whole bag", "difference"],
-                   [[name, *_pair(found, measure, "baseline", bag)] for name, measure in at]),
-             "Table 5, mixup of the backbone and of the detector (the paper: YOLOv3 on COCO, AP@[.5:.95]):", "",
-             _small_table(found, TABLE_5, factorial.TABLE_5_ROWS, AP)]
-    return "\n".join(parts)
-
-
-def _small_table(found, of_paper, keys, measure):
-    """A table of the paper with our rows; differences are to its first row, in the seeds that both have."""
-    base = of_paper.rows[0].paper_value
-    names = [row.name.replace("darknet53", "backbone").replace("YOLO3", "detector") for row in of_paper.rows]
-    rows = []
-    for name, row, key in zip(names, of_paper.rows, keys):
-        _, ours, gain = _pair(found, measure, keys[0], key)
-        rows.append([name, ours, gain, f"{row.paper_value - base:+.2f}"] if rows else [name, ours, "", ""])
-    return table(["row", measure.title, "against the first", "the paper's"], rows)
-
-
-def _pair(found, measure, over, key):
-    """(numbers of a row, of another, their difference) as text, of the seeds that both have."""
-    first, second = _numbers(found, measure, over), _numbers(found, measure, key)
-    shared = {seed: second[seed] - first[seed] for seed in second if seed in first}
-    return (spread(list(first.values())), spread(list(second.values())), told(miniature.over_seeds(shared)) if shared else "")
-
-
-def _numbers(found, measure, key):
-    """{seed: points} of a row."""
-    return {bundle["seed"]: measure.of(bundle) for bundle in found if bundle["row"] == key}
-
-
-def _miniature_pictures(store):
-    from gluon_bof.paper import pictures as drawing
-
-    found = miniature_bundles(store)
-    if not found:
-        return []
-    rows = [(cell.on, _by_row(found, AP).get(cell.key, []), _by_row(found, OWN_IMAGES).get(cell.key, []))
-            for cell in miniature.cells()]
-    titles = (f"{AP.title} on the test", OWN_IMAGES.title)
-    factors = list(miniature.FACTORS)
-    made = [Picture("miniature-rows.png", [factors, rows, titles, FITTED],
-                    lambda path: drawing.matrix(path, factors, rows, titles, FITTED))]
-    whole, seeds = _of_whole_seeds(found)
-    if seeds:
-        panels = [_effects_panel(whole, AP, False), _effects_panel(whole, AP50, True)]
-        made.append(Picture("miniature-effects.png", panels, lambda path: drawing.forest(path, panels)))
-    return made
-
-
-def _effects_panel(found, measure, with_paper):
-    from gluon_bof.paper.pictures import Bar, Panel
-
-    told_effects = effects.effects_of(effects.numbers_of(found, measure))
-
-    def bar(name, effect, paper=None):
-        return Bar(name, effect.mean, effect.half_width, tuple(effect.by_seed.values()), paper if with_paper else None)
-
-    main = [bar(name, effect) for name, effect in told_effects.main.items()]
-    steps = [bar(f"+ {key.rpartition('+')[2]}", effect, PAPER[key.rpartition("+")[2]])
-             for key, effect in told_effects.steps.items()]
-    whole_bag = bar("whole bag", told_effects.bag, TABLE_2.row("mixup").paper_value - TABLE_2.row("baseline").paper_value)
-    return Panel(measure.title, {"main effects": main, "stacked rows, each over the one before": steps,
-                                 "all together, over the baseline": [whole_bag]})
-
-
 # ---- photographs ---------------------------------------------------------------------------------------------------
 
 def _photograph_sets(store):
@@ -337,7 +101,7 @@ def _checked_folds(name, found, store):
         raise UserError("the folds of these bundles are missing", path, "bring the file from where they were made")
     folds = photographs.Folds(name, data["folds"], name, tuple(found[0]["evaluations"]["test"]["per_class"]),
                               photographs.told_folds(name, data["folds"], path))
-    _refuse_others(found, photographs.plan(folds, sorted({bundle["seed"] for bundle in found})), store)
+    refuse_others(found, photographs.plan(folds, sorted({bundle["seed"] for bundle in found})), store)
     return data["folds"]
 
 
@@ -412,7 +176,7 @@ def embedded_bundles(store: Store) -> dict[str, list[dict[str, Any]]]:
     """{family: its bundles, by seed}. Raises UserError where one is of another configuration."""
     found = store.of(embedded.EXPERIMENT)
     if found:
-        _refuse_others(found, embedded.plan(sorted({bundle["seed"] for bundle in found})), store)
+        refuse_others(found, embedded.plan(sorted({bundle["seed"] for bundle in found})), store)
     return {row.family: sorted((bundle for bundle in found if bundle["row"] == row.key), key=lambda bundle: bundle["seed"])
             for row in embedded.ROWS}
 
@@ -427,9 +191,9 @@ def embedded_summary(store: Store) -> str:
         if of_family:
             classes = list(of_family[0]["evaluations"]["own"]["per_class"])
             rows = [[str(bundle["seed"]), f"{bundle['evaluations']['own']['map']:.4f}",
-                     ", ".join(f"{bundle['evaluations']['own']['per_class'][name]:.3f}" for name in classes),
-                     f"{bundle['times']['training_seconds'] / 60:.1f}"] for bundle in of_family]
-            parts += [f"{DETECTORS[family]}:", "", table(["seed", "mAP@0.5", ", ".join(classes), "minutes by the clock"], rows)]
+                     ", ".join(f"{bundle['evaluations']['own']['per_class'][name]:.3f}" for name in classes)]
+                    for bundle in of_family]
+            parts += [f"{DETECTORS[family]}:", "", table(["seed", "mAP@0.5", ", ".join(classes)], rows)]
     return "\n".join([*parts, made_by([bundle for of_family in found.values() for bundle in of_family])])
 
 
@@ -461,11 +225,12 @@ def readme_table(store: Store) -> str:
             rows.append([what[family], "1,000 drawn images", f"mAP@0.5 {statistics.mean(values):.3f} "
                                                              f"({'seeds' if len(values) > 1 else 'seed'}: {each})"])
     rows.append(["YOLOv3, the shipped weights `shapes`", "the drawn images", f"mAP@0.5 {shipped('yolo3_shapes')['map']:.3f}"])
-    found = miniature_bundles(store)
-    whole, seeds = _of_whole_seeds(found)
-    if seeds:
-        bag = effects.effects_of(effects.numbers_of(whole, AP)).bag
-        rows.append(["YOLOv3, the whole bag against the baseline", f"`vocmini`, {len(seeds)} seeds", f"{told(bag)} points of AP"])
+    for family, design in miniature.DESIGNS.items():
+        whole, seeds = of_whole_seeds(miniature_bundles(store, family), family)
+        if seeds:
+            bag = effects.effects_of(effects.numbers_of(whole, AP), design).bag
+            rows.append([f"{DETECTORS[family]}, the whole bag against the baseline", f"`vocmini`, {len(seeds)} seeds",
+                         f"{told(bag)} points of AP"])
     rows += [["whole bag against the baseline", label, f"{folded(found)} points of AP, {len(found.by_fold)} folds"]
              for label, found, _ in _photograph_bars(store)]
     return table(["what", "data", "result"], rows)
@@ -473,9 +238,11 @@ def readme_table(store: Store) -> str:
 
 def pictures(store: Store) -> list[Picture]:
     """Every picture that the bundles give."""
-    return [*_miniature_pictures(store), *_photograph_pictures(store)]
+    of_miniature = [picture for family in miniature.DESIGNS for picture in miniature_pictures(store, family)]
+    return [*of_miniature, *_photograph_pictures(store)]
 
 
 SECTIONS = {"miniature": miniature_summary, "miniature-rows": miniature_rows,
-            "miniature-tables": miniature_tables, "photographs": photographs_summary,
+            "miniature-tables": miniature_tables, "miniature-faster-rcnn": partial(miniature_summary, family="faster_rcnn"),
+            "miniature-faster-rcnn-rows": partial(miniature_rows, family="faster_rcnn"), "photographs": photographs_summary,
             "embedded": embedded_summary, "shipped": shipped_summary, "measured": readme_table}

@@ -119,6 +119,16 @@ def test_hours_without_any_measured_time_ask_for_one(tmp_path):
     assert harness.plan_hours(wanted, Store(str(tmp_path))).fits == 17
 
 
+def test_nothing_starts_that_would_end_too_late(tmp_path):
+    job = planned(tmp_path)[0]
+    for minutes, starts in ((5, True), (7, False)):
+        plan = harness.plan_hours([job], Store(str(tmp_path)), 1, None, minutes)
+        assert harness.until(0.1, plan)(job) is starts and harness.until(None, plan)(job)
+    made = []
+    harness.run_missing([job], Store(str(tmp_path)), 1, made.append, lambda job: False)
+    assert not made and not os.path.exists(job.run.folder)
+
+
 def test_what_the_seeds_can_tell_is_the_resolution_at_the_bundles_own_spread(tmp_path):
     store = Store(str(tmp_path))
     for number, job in enumerate(planned(tmp_path, seeds=(0, 1))):
@@ -170,7 +180,10 @@ def test_further_rows_are_made_where_they_are_asked_for_alone():
 
 @pytest.mark.parametrize("words, message", [
     (["miniature", "--cost"], "--cost does nothing for miniature"), (["miniature", "--gpus", "0"], "--gpus does nothing"),
-    (["miniature", "--rows", "22"], "no row '22'"), (["miniature", "--hours", "0"], "--hours"),
+    (["miniature", "--rows", "22"], "no row '22'"), (["miniature", "--hours", "0"], "--hours: '0' is no number above 0"),
+    (["embedded", "--folds", "3"], "--folds is for photographs alone"),
+    (["2", "--detector", "faster_rcnn"], "for miniature alone"),
+    (["photographs"], "give --dataset"), (["embedded", "--dataset", "x"], "--dataset does nothing"),
     (["miniature", "--", "--pretrained-base", "x"], "--pretrained-base after --"),
     (["miniature", "--", "--seed", "3"], "--seed after --")])
 def test_arguments_that_cannot_be_meant_are_refused(words, message):
@@ -379,3 +392,22 @@ def finish_by_hand(job):
     with open(job.run.last_weights, "wb") as file:
         file.write(b"weights")
     job.run.keep_result("training", {"map": 0.25, "metric": "coco"})
+
+
+def test_a_run_does_not_start_from_other_weights_than_its_backbones_bundle_has(tmp_path):
+    store = Store(str(tmp_path))
+    first, second = planned(tmp_path)[:2]
+    jobs_ = [dataclasses.replace(job, evaluations=()) for job in (first, second)]
+    backbone = jobs_[0].backbone()
+    for job in (backbone, *jobs_):
+        finish_by_hand(job)
+    harness.run_missing(jobs_[:1], store)
+    found = store.read(jobs_[0].name)
+    assert found["starts_from"] == {"name": "miniature-backbone", "weights_sha256": sha256_of(backbone.run.last_weights)}
+    assert store.read("miniature-backbone")["weights_sha256"] == found["starts_from"]["weights_sha256"]
+
+    with open(backbone.run.last_weights, "wb") as file:
+        file.write(b"others")
+    with pytest.raises(UserError, match="other weights than its bundle says"):
+        harness.run_missing(jobs_[1:], store)
+    assert not store.read(jobs_[1].name)

@@ -11,7 +11,7 @@ from scipy import stats
 from gluon_bof.commands.table import cost_text
 from gluon_bof.errors import UserError
 from gluon_bof.options.recipes import TABLES
-from gluon_bof.paper import effects, factorial, harness, miniature, pages, photographs, tables
+from gluon_bof.paper import effects, factorial, harness, miniature, miniature_pages, pages, photographs, tables
 from gluon_bof.paper.bundles import Store, hash_of
 from gluon_bof.paper.effects import Measure
 from gluon_bof.paper.pictures import digest_in, digest_of
@@ -21,7 +21,7 @@ from tests.scripts import ROOT
 
 GAINS = dict(zip(miniature.FACTORS, (0.01, 0.004, -0.006, 0.015)))
 RESULTS = str(ROOT / "results")
-OWN_IMAGES, = pages.OWN_IMAGES.evaluations
+OWN_IMAGES, = miniature_pages.OWN_IMAGES.evaluations
 
 
 def made_up_factorial(store, seeds=(0, 1, 2), noise=0.004, left_out=()):
@@ -86,7 +86,7 @@ def test_a_page_and_its_picture_follow_a_single_number(tmp_path):
     assert [os.path.basename(path) for path in changed] == ["page.md", "miniature-rows.png", "miniature-effects.png"]
     assert not pages.write_pages([str(page)], str(tmp_path))
     text = page.read_text()
-    assert text.startswith("before\n<!-- bundles: miniature -->\n51 runs") and text.endswith("<!-- end -->\nafter\n")
+    assert text.startswith("before\n<!-- bundles: miniature -->\n51 runs, 17 a seed") and text.endswith("<!-- end -->\nafter\n")
 
     job = factorial.plan((1,))[-1]
     bundle = store.read(job.name)
@@ -112,10 +112,10 @@ def test_a_seed_that_lacks_a_run_is_told_and_not_counted(tmp_path):
     store = Store(str(tmp_path))
     numbers = made_up_factorial(store, left_out=["miniature-cosine-seed-2"])
     text = pages.miniature_summary(store)
-    assert text.startswith("50 runs of 17 a seed; seeds 0, 1 are whole.")
+    assert text.startswith("50 runs, 17 a seed; seeds 0, 1 are whole.")
     whole = {place: value for place, value in numbers.items() if place[1] < 2}
-    assert pages.told(miniature.main_effect("mixup", whole), effects.TESTED) in text
-    assert "no seed is whole yet" in pages._status([store.read("miniature-mixup-seed-2")], [])
+    assert pages.told(miniature.main_effect("mixup", whole), len(GAINS)) in text
+    assert "no seed is whole yet" in miniature_pages._status([store.read("miniature-mixup-seed-2")], [])
 
 
 def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
@@ -159,6 +159,22 @@ def test_intervals_read_from_the_bundles_files_are_those_of_scipy(tmp_path):
         interval([points["random-shapes+cosine", seed] - points["random-shapes", seed] for seed in range(3)]))
     assert found.augmentation.mean == pytest.approx(np.mean([points["baseline", seed] - points["no-augmentation", seed]
                                                              for seed in range(3)]))
+
+
+def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
+    store, design = Store(str(tmp_path)), miniature.FASTER_RCNN
+    made_up_factorial(store)
+    planned = factorial.plan((0, 1), design=design)
+    assert len(planned) == 18 and {job.pretraining.options.name for job in planned} == {"miniature-faster-rcnn-backbone"}
+    for job in planned:
+        store.write(bundle_for(job, 0.5 + sum(GAINS[factor] for factor in job.row.on or ()), **{OWN_IMAGES: 0.98}))
+    text = pages.miniature_summary(store, "faster_rcnn")
+    assert text.startswith("18 runs, 9 a seed; seeds 0, 1 are whole.") and "0.05/3" in text and "random-shapes" not in text
+    for factor in design.factors:
+        assert f"| {factor} | **{100 * GAINS[factor]:+.2f} ± 0.00** |" in text
+    assert [picture.file for picture in pages.pictures(store)] == [f"{name}-{what}.png" for name in (
+        "miniature", "miniature-faster-rcnn") for what in ("rows", "effects")]
+    assert pages.miniature_summary(store).startswith("51 runs, 17 a seed")
 
 
 def test_an_effect_of_known_numbers():
