@@ -1,4 +1,4 @@
-"""gluon-bof table N: train, evaluate and write down a table of the paper."""
+"""gluon-bof table N: train, evaluate and write down a table of the paper, or one of the project's own experiments."""
 from __future__ import annotations
 
 import json
@@ -6,12 +6,14 @@ import os
 import shlex
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import UserError, user_facing, warn
 from gluon_bof.files import write_atomically
-from gluon_bof.options.flags import Parser, flag_name
-from gluon_bof.paper import jobs
+from gluon_bof.options.flags import NotAValue, Parser, flag_name
+from gluon_bof.options.recipes import Table
+from gluon_bof.paper import embedded, factorial, harness, jobs, miniature, photographs
+from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.tables import (
     Request,
     chosen_rows,
@@ -19,55 +21,112 @@ from gluon_bof.paper.tables import (
     plan,
     read_lines,
     records,
-    run_missing,
     table_of,
     to_csv,
     to_markdown,
 )
+from gluon_bof.runs.config import git_revision
 
 if TYPE_CHECKING:
-    from gluon_bof.paper.tables import Job
+    from gluon_bof.paper.harness import Job, Plan
 
 EPILOG = """Flags after -- go to every training: table 2 --scale small -- --epochs 4. Flags after a second -- go to the
-pre-training of backbones (Tables 5 and 6). What was trained is not trained again, and what was cut off goes on."""
+pre-training of backbones. Every finished run leaves a bundle, OUT/runs/NAME.json: what has one is not run again, and what was cut
+off goes on."""
+EXPERIMENTS = ("miniature", "photographs", "embedded")
+OF_TABLES = {"scale": "paper", "gpus": None, "dataset_root": "", "cost": False}  # flags, with their defaults
+
+
+class Work(NamedTuple):
+    """What a command line asks for. planned: every job; wanted: those of the rows that were asked for; write(store) writes its
+    pages and returns what the last line says; resolution(store, plan): what the plan can tell, as text; minutes: of a run, where
+    no bundle tells."""
+
+    planned: list
+    wanted: list
+    write: Callable[[Store], dict]
+    resolution: Callable[[Store, Plan], str] = lambda store, plan: ""
+    minutes: float | None = None
 
 
 def build_parser() -> Parser:
     """The command's parser."""
     parser = Parser(prog="gluon-bof table", description=__doc__.split(": ", 1)[1], epilog=EPILOG)
-    parser.add_argument("table", type=table_of, metavar="N", help="the table's number, 1 to 6")
+    parser.add_argument("table", type=_table_or_experiment, metavar="N",
+                        help=f"the table's number, 1 to 6, or an experiment: {', '.join(EXPERIMENTS)}")
     parser.add_argument("--scale", choices=("paper", "small"), default="paper",
                         help="the paper's own work, or the same rows at a size that a CPU finishes [paper]")
     parser.add_argument("--rows", default="", help="numbers or keys of rows, comma-separated [all]")
-    parser.add_argument("--seeds", default="0", help="comma-separated [0]")
+    parser.add_argument("--seeds", default="", help="comma-separated [0; miniature and embedded: 0,1,2]")
     parser.add_argument("--gpus", default=None, help="for example 0,1; '' is the CPU; split evenly among --jobs [those of "
                                                      "GluonCV's published commands; small: the CPU]")
     parser.add_argument("--dataset-root", default="", help="where VOC or COCO lies [~/.mxnet/datasets/…]")
-    parser.add_argument("--dataset", default="", help="small scale: a folder in VOC's or COCO's layout [the embedded set]")
+    parser.add_argument("--dataset", default="", help="small scale: a folder in any known layout [the embedded set]; "
+                                                      "photographs: their folder; miniature: one with vocmini's splits")
+    parser.add_argument("--detector", choices=tuple(miniature.DESIGNS), default="yolo3",
+                        help="miniature: whose factorial [yolo3]")
+    parser.add_argument("--folds", type=int, default=photographs.FOLDS, help="photographs: parts of the cross-validation "
+                                                                             f"[{photographs.FOLDS}]")
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side [1]")
+    parser.add_argument("--hours", type=_positive, default=None, help="start only what will end within so many [no limit]")
+    parser.add_argument("--minutes", type=_positive, default=None,
+                        help="of a run, for --hours, where no bundle of its kind tells")
     parser.add_argument("--runs", default="runs", help="folder that holds the runs [runs]")
-    parser.add_argument("--out", default="results", help="folder for table-N.md and .csv [results]")
+    parser.add_argument("--out", default="results", help="folder for table-N.md and .csv, and for runs/, the bundles [results]")
     parser.add_argument("--cost", action="store_true", help="also compare what the first and the last row cost in inference")
     parser.add_argument("--dry-run", action="store_true", help="print every command and end")
+    parser.add_argument("--plan", action="store_true", help="say what has no bundle, how long it takes and what it can tell; end")
     return parser
 
 
+def _table_or_experiment(text):
+    return text if text in EXPERIMENTS else table_of(text)
+
+
+def _positive(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise NotAValue(f"{text!r} is no number above 0")
+    return value
+
+
 def read_request(argv: Sequence[str]) -> tuple[Request, Any]:
-    """(Request, the other arguments)."""
+    """(Request of a table, the other arguments)."""
+    given = read_arguments(argv)
+    return request_of(given), given
+
+
+def read_arguments(argv: Sequence[str]) -> Any:
+    """The arguments; extra and extra_pretraining are the words after one -- and two. Raises UserError."""
     words, *after = _parts(argv)
     given = build_parser().parse_args(words)
     if len(after) > 2:
         raise UserError("there are three --", remedy="one before the detector's flags, one before the backbone's")
-    extra, extra_pretraining = [*after, [], []][:2]
+    given.extra, given.extra_pretraining = map(tuple, [*after, [], []][:2])
     if given.jobs < 1:
         raise UserError(f"--jobs {given.jobs} is below 1", remedy="give 1 or more")
+    for name, default, owner in (("detector", "yolo3", "miniature"), ("folds", photographs.FOLDS, "photographs")):
+        if getattr(given, name) != default and given.table != owner:
+            raise UserError(f"{flag_name(name)} is for {owner} alone", remedy="leave it out")
+    if not isinstance(given.table, Table):
+        for name, default in OF_TABLES.items():
+            if getattr(given, name) != default:
+                raise UserError(f"{flag_name(name)} does nothing for {given.table}", remedy="it is for tables 1 to 6")
+    return given
+
+
+def request_of(given: Any) -> Request:
+    """What the arguments ask of a table. Raises UserError."""
     small = given.scale == "small"
     for name, fits in (("dataset", small), ("dataset_root", not small)):
         if getattr(given, name) and not fits:
             raise UserError(f"{flag_name(name)} does nothing at --scale {given.scale}",
                             remedy="--dataset is for small, --dataset-root for paper")
-    return Request(given.table, given.scale, chosen_rows(given.table, given.rows), chosen_seeds(given.seeds), given.runs,
-                   given.dataset, given.dataset_root, given.gpus, given.jobs, tuple(extra), tuple(extra_pretraining)), given
+    return Request(given.table, given.scale, chosen_rows(given.table, given.rows), chosen_seeds(given.seeds or "0"), given.runs,
+                   given.dataset, given.dataset_root, given.gpus, given.jobs, given.extra, given.extra_pretraining)
 
 
 def _parts(words):
@@ -83,61 +142,120 @@ def _parts(words):
 
 @user_facing
 def main(argv: Sequence[str] | None = None) -> int:
-    """Bring the table about and write it; the last line on standard output is one JSON object."""
+    """Bring it about and write it down; the last line on standard output is one JSON object."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    request, given = read_request(argv)
-    planned = plan(request)
+    given = read_arguments(argv)
+    work = work_of(given, argv)
     if given.dry_run:
-        for words, environment in commands_of(request, planned):
+        for words, environment in commands_of(work.wanted):
             print(jobs.line(words, environment))
         return 0
-    page = os.path.join(given.out, request.stem)
+    store = Store(given.out)
+    planned = harness.plan_hours(work.wanted, store, given.jobs, given.hours, given.minutes or work.minutes, work.planned)
+    print("; ".join(filter(None, (planned.text(given.jobs, given.hours), work.resolution(store, planned)))), file=sys.stderr,
+          flush=True)
+    if given.plan:
+        print(json.dumps({"missing": [job.name for job in planned.to_do], "fits": planned.fits,
+                          "whole_seeds": planned.whole_seeds()}))
+        return 0
+    if git_revision().endswith("-dirty"):
+        warn("the checkout has changes that are in no commit: the bundles will say so (-dirty)")
     os.makedirs(given.out, exist_ok=True)
-    command = "gluon-bof table " + " ".join(map(shlex.quote, argv))
-
     one_at_a_time = threading.Lock()
 
-    def write():
-        with one_at_a_time:
-            found = records(request, read_lines(request, planned))
-            write_atomically(f"{page}.csv", to_csv(found).encode())
-            write_atomically(f"{page}.md", to_markdown(request, found, command, cost_text(request, planned)).encode())
-
     def after_each(job):
-        write()
-        print(f"done: {job.run.folder}", file=sys.stderr, flush=True)
+        with one_at_a_time:
+            work.write(store)
+        print(f"done: {job.name}", file=sys.stderr, flush=True)
 
-    write()
-    run_missing(request, planned, after_each)
+    work.write(store)
+    harness.run_missing(work.wanted, store, given.jobs, after_each, harness.until(given.hours, planned))
     if given.cost:
         from gluon_bof.paper.cost import compare_runs
-        compare_runs(*ends(request, planned))
-    write()
-    lines = read_lines(request, planned)
-    print(json.dumps({"table": request.table.number, "scale": request.scale, "page": f"{page}.md", "csv": f"{page}.csv",
-                      "rows": [{"row": line.row.key, "size": line.size, "values": line.values} for line in lines]}), flush=True)
+        compare_runs(*ends(work.planned), store)
+    said = work.write(store)
+    left = len(harness.missing(work.wanted, store))
+    if left:
+        print(f"{left} runs are left: start the same command again", file=sys.stderr)
+    print(json.dumps({**said, "left": left}), flush=True)
     return 0
 
 
-def commands_of(request: Request, planned: Sequence[Job]) -> list[tuple[list[str], dict[str, str]]]:
-    """Every command of the rows that were asked for, (words, environment), each once; pre-training comes first."""
-    wanted = [job for job in planned if job.row.key in request.rows]
+def work_of(given: Any, argv: Sequence[str]) -> Work:
+    """The jobs and pages that the arguments ask for."""
+    if isinstance(given.table, Table):
+        return _of_table(given, argv)
+    return {"miniature": _of_miniature, "photographs": _of_photographs, "embedded": _of_embedded}[given.table](given)
+
+
+def _of_table(given, argv):
+    request = request_of(given)
+    planned = plan(request)
+    page = os.path.join(given.out, request.stem)
+    command = "gluon-bof table " + " ".join(map(shlex.quote, argv))
+
+    def write(store):
+        lines = read_lines(request, planned, store)
+        found = records(request, lines)
+        write_atomically(f"{page}.csv", to_csv(found).encode())
+        write_atomically(f"{page}.md", to_markdown(request, found, command, cost_text(planned, store)).encode())
+        return {"table": request.table.number, "scale": request.scale, "page": f"{page}.md", "csv": f"{page}.csv",
+                "rows": [{"row": line.row.key, "size": line.size, "values": line.values} for line in lines]}
+
+    return Work(planned, [job for job in planned if job.row.key in request.rows], write)
+
+
+def _of_miniature(given):
+    design = miniature.DESIGNS[given.detector]
+    keys = factorial.chosen_rows(given.rows, design)
+    seeds = chosen_seeds(given.seeds) if given.seeds else miniature.SEEDS
+    every = factorial.plan(seeds, given.runs, given.dataset, given.extra, given.extra_pretraining, True, design)
+    wanted = [job for job in every if job.row.key in keys]
+    planned = [job for job in every if not isinstance(job.row, factorial.Further)]
+    return Work(planned, wanted, _page_of(factorial.experiment_of(given.dataset, design), given.out),
+                lambda store, plan: factorial.resolution_text(store, plan, given.dataset, design), factorial.MINUTES)
+
+
+def _of_photographs(given):
+    if not given.dataset:
+        raise UserError("photographs of what?", remedy="give --dataset FOLDER")
+    keys = photographs.chosen_settings(given.rows)
+    folds = photographs.prepare(given.dataset, given.folds, given.runs, given.out)
+    seeds = chosen_seeds(given.seeds) if given.seeds else photographs.SEEDS
+    planned = photographs.plan(folds, seeds, given.runs, keys, given.extra, given.extra_pretraining)
+    return Work(planned, planned, _page_of(photographs.experiment_of(folds.name), given.out), minutes=photographs.MINUTES)
+
+
+def _of_embedded(given):
+    if given.dataset or given.extra_pretraining:
+        raise UserError(f"{'--dataset' if given.dataset else 'a second --'} does nothing for embedded", remedy="leave it out")
+    keys = embedded.chosen_rows(given.rows)
+    planned = embedded.plan(chosen_seeds(given.seeds) if given.seeds else embedded.SEEDS, given.runs, keys, given.extra)
+    return Work(planned, planned, _page_of(embedded.EXPERIMENT, given.out), minutes=embedded.MINUTES)
+
+
+def _page_of(experiment, out):
+    return lambda store: {"experiment": experiment}
+
+
+def commands_of(wanted: Sequence[Job]) -> list[tuple[list[str], dict[str, str]]]:
+    """Every command of jobs, (words, environment), each once; pre-training comes first."""
     found = [(job.pretraining.command(), job.environment) for job in wanted if job.pretraining]
     for job in wanted:
         found += [(words, job.environment) for words in job.commands()[bool(job.pretraining):]]
     return [item for place, item in enumerate(found) if item not in found[:place]]
 
 
-def ends(request: Request, planned: Sequence[Job]) -> tuple[Job, Job]:
+def ends(planned: Sequence[Job]) -> tuple[Job, Job]:
     """The jobs of the table's first and last row, with the first seed."""
-    of_seed = [job for job in planned if job.seed == request.seeds[0]]
+    of_seed = [job for job in planned if job.seed == planned[0].seed]
     return of_seed[0], of_seed[-1]
 
 
-def cost_text(request: Request, planned: Sequence[Job]) -> str:
+def cost_text(planned: Sequence[Job], store: Store) -> str:
     """What an earlier or this --cost found, as a section of the page; "" where there is none."""
-    found = ends(request, planned)[1].run.read_result("cost")
-    if not found:
+    bundle = store.read(ends(planned)[1].name)
+    if not bundle or "cost" not in bundle:
         return ""
     from gluon_bof.paper.cost import describe
-    return describe(found)
+    return describe(bundle["cost"])

@@ -23,6 +23,7 @@ IMAGENET_ROOT = os.path.join("~", ".mxnet", "datasets", "imagenet")
 ROLES = ("train", "val")
 DRAWN = ("shapes", "shapes-backbone", "vocmini")
 MARGIN = 0.15  # around an object that is cut out of an image, as a share of its sides
+SQUARE_SIDE = 48  # pixels that a square window has at least, without its margin
 SHORTEST_SIDE = 12  # pixels; smaller objects are left out
 # GluonCV's ImageNet training: jitter of brightness, contrast and saturation, and AlexNet's lighting
 JITTER = 0.4
@@ -122,8 +123,8 @@ def _open_drawn(dataset, role):
 
 
 def _window_around(box, width, height, is_square=False):
-    if is_square:  # shows the whole of a long object to a view that is square
-        spare = (box[2:] - box[:2]).max() - (box[2:] - box[:2])
+    if is_square:  # shows the whole of a long object to a view that is square, and what is around a small one
+        spare = max(SQUARE_SIDE, (box[2:] - box[:2]).max()) - (box[2:] - box[:2])
         box = box + np.concatenate([-spare, spare]) / 2
     margin = MARGIN * np.tile(box[2:] - box[:2], 2) * (-1, -1, 1, 1)
     left, top, right, bottom = np.clip(np.round(box + margin), 0, (width, height) * 2).astype(int).tolist()

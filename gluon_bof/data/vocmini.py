@@ -12,7 +12,7 @@ from gluon_bof.data.shapes import ensure_drawn
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
 
-VERSION = 1  # a new number wherever a pixel changes, so that an old cache is left alone
+VERSION = 3  # a new number wherever a pixel changes, so that an old cache is left alone
 SEED = 20070607
 OUTLINES = ("disc", "triangle", "box", "house", "star", "cross", "crescent", "arrow", "ring", "bolt")
 TEXTURES = ("plain", "stripes", "bars", "checks", "dots", "shaded", "circles", "waves", "grain", "hatch")
@@ -29,16 +29,17 @@ OVERSAMPLING = 2
 MOST_OBJECTS = 12
 ALONE_SHARE = 0.42  # images with one object
 MORE_SHARE = 0.74  # of the others with one more, and so on
-SPECK_SHARE = 0.25  # objects that are far away
+SPECK_SHARE = 0.2  # objects that are far away
 HOME_SHARE = 0.85  # objects that stand in a scene of their class
 COMPANION_SHARE = 0.6  # objects with something of their scene beside them
-TYPICAL_SHARE = 0.75  # objects in their class's colour
+TYPICAL_SHARE = 0.8  # objects in their class's colour
 LEAST_INSIDE = 0.6  # of an object, within the frame
 LEAST_VISIBLE = 0.3  # of an object that a later one may cover
 TRUNCATED_BELOW = 0.85  # visible box over whole box; VOC's guidelines: more than 15 to 20% outside the box
 DIFFICULT_VISIBLE = 0.5  # below this visible share an object is difficult
-DIFFICULT_SIDE = 14  # pixels; below this an object is difficult
-CONTRASTS = (24, 70)  # of a texture, in units of 255
+DIFFICULT_SIDE = 15  # pixels; below this an object is difficult
+PERIODS = (12, 18)  # of a texture, in pixels
+CONTRASTS = (45, 95)  # of a texture, in units of 255
 LEAST_SIDE = 6  # pixels; what is smaller is not drawn
 
 
@@ -56,8 +57,8 @@ NAMES = tuple(f"{OUTLINES[outline_of(class_id)]}-{TEXTURES[texture_of(class_id)]
 
 
 def hue_of(class_id: int) -> int:
-    """In OpenCV's half degrees; classes k and k + 10 share it."""
-    return 18 * (class_id % 10)
+    """In OpenCV's half degrees; four classes share it, none of which shares an outline or a texture."""
+    return 36 * ((class_id + class_id // SCENES) % SCENES)
 
 
 def scene_of(class_id: int) -> int:
@@ -109,7 +110,7 @@ def _wanted(rng, scene, size, is_other):
         if not found or rng.random() < 0.5:  # things of one class come in groups
             kind = _class_in(rng, scene, is_other)
         if rng.random() < SPECK_SHARE:
-            share = rng.uniform(0.05, 0.2)
+            share = rng.uniform(0.06, 0.24)
         else:  # with more around, each is smaller
             share = rng.beta(2.4, 0.8 + 0.26 * (count - 1)) * 0.95 + 0.08
         found.append((kind, share * scale))
@@ -128,9 +129,9 @@ def _photograph(rng, canvas, size):
     """The canvas as a camera of changing light, focus and noise sees it, uint8."""
     light = rng.uniform(0.75, 1.15) * rng.uniform(0.9, 1.1, 3)
     image = cv2.resize((canvas * light.astype(np.float32)).clip(0, 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         image = cv2.GaussianBlur(image, (5, 5), rng.uniform(0.4, 1.1))
-    noise = rng.normal(0, rng.uniform(1, 6), image.shape)
+    noise = rng.normal(0, rng.uniform(1, 4), image.shape)
     return (image + noise).clip(0, 255).astype(np.uint8)
 
 
@@ -254,7 +255,7 @@ def _place(rng, canvas, placed, class_id, side, is_other):
         shown = int((home + rng.integers(1, SCENES)) % SCENES) if is_other else home
         beside = centre + rng.choice((-1, 1)) * np.array((0.75 * side, 0)) + rng.normal(0, 0.12 * side, 2)
         _prop(rng, canvas, shown, beside, 0.6 * side)
-    _paint(rng, canvas, mask, class_id, side)
+    _paint(rng, canvas, mask, class_id)
     for number, (kind, old, visible, area, box) in enumerate(placed):
         placed[number] = (kind, old, visible & ~mask & 1, area, box)
     placed.append((class_id, mask, mask.copy(), whole_area, whole_box))
@@ -338,7 +339,7 @@ def _mask(contours, centre, height, width):
     return np.ascontiguousarray(canvas[margin:-margin, margin:-margin]), cv2.countNonZero(canvas), box[2] * box[3]
 
 
-def _paint(rng, canvas, mask, class_id, side):
+def _paint(rng, canvas, mask, class_id):
     """Fill the silhouette with the class's texture in a colour that stands out a little, shade it, mostly give it an edge."""
     x, y, width, height = cv2.boundingRect(mask)
     window = slice(y, y + height), slice(x, x + width)
@@ -349,7 +350,7 @@ def _paint(rng, canvas, mask, class_id, side):
         if abs(colour.mean() - behind) >= 25:
             break
         colour = _colour(rng, class_id)
-    pattern = _texture(rng, TEXTURES[texture_of(class_id)], height, width, side)
+    pattern = _texture(rng, TEXTURES[texture_of(class_id)], height, width)
     rows, columns = np.mgrid[-1:1:height * 1j, -1:1:width * 1j].astype(np.float32)
     shade = rng.normal(0, 16) * rows + rng.normal(0, 16) * columns
     contrast = np.exp(rng.uniform(*np.log(CONTRASTS))) * rng.choice((-1, 1))
@@ -361,16 +362,16 @@ def _paint(rng, canvas, mask, class_id, side):
 
 
 def _colour(rng, class_id):
-    hue = hue_of(class_id) + rng.normal(0, 7) if rng.random() < TYPICAL_SHARE else rng.uniform(0, 180)
+    hue = hue_of(class_id) + rng.normal(0, 6) if rng.random() < TYPICAL_SHARE else rng.uniform(0, 180)
     pixel = np.uint8([[[hue % 180, rng.integers(50, 230), rng.integers(80, 240)]]])
     return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0].astype(np.float32)
 
 
-def _texture(rng, name, height, width, side):
-    """Pattern in [-1, 1], (height, width), of some three or four periods over an object of this side."""
+def _texture(rng, name, height, width):
+    """Pattern in [-1, 1], (height, width)."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     turn = rng.normal(0, 0.18)
-    pace = 2 * np.pi * rng.uniform(2.8, 4.2) / max(side, 1)
+    pace = 2 * np.pi / (rng.uniform(*PERIODS) * OVERSAMPLING)
     along = (x * np.cos(turn) + y * np.sin(turn)) * pace + rng.uniform(0, 6)
     across = (y * np.cos(turn) - x * np.sin(turn)) * pace + rng.uniform(0, 6)
     if name == "stripes":

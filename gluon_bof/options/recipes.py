@@ -47,7 +47,7 @@ EMBEDDED_FASTER_RCNN = FasterRcnnOptions(
     num_workers=1, val_interval=2, log_interval=50, save_interval=0, seed=0)
 
 # A few hundred photographs of one's own on two CPU cores: no pretrained base, colours and sizes as they are, because they may
-# tell the class. Measured on 292 photographs of blood cells, see results/README.md.
+# tell the class. Measured on 292 photographs of blood cells, see results/before-bundles.md.
 SMALL_SET_YOLO3 = replace(
     EMBEDDED_YOLO3, **FROM_SCRATCH, data_shape=288, random_shapes=(224, 352), epochs=34, no_mixup_epochs=22, no_wd=False,
     syncbn=False, no_color=True, no_expand=True, on_bad_sample="skip", val_interval=1, log_interval=100, save_interval=10,

@@ -16,17 +16,18 @@ from gluon_bof.weights.resolve import resolve
 
 if TYPE_CHECKING:
     from gluon_bof.inference.detector import Detector
-    from gluon_bof.paper.tables import Job
+    from gluon_bof.paper.bundles import Store
+    from gluon_bof.paper.harness import Job
 
-COST = "cost"  # result in a run's folder
+COST = "cost"  # in a bundle
 ROUNDS = 7
 MIN_SECONDS = 1.0  # of a measurement
 OF_TRAINING = ("__init__", "__lr_mult__", "__wd_mult__")  # an input's attributes that inference does not have
 
 
-def compare_runs(first: Job, last: Job, images: int = 16) -> None:
+def compare_runs(first: Job, last: Job, store: Store, images: int = 16) -> None:
     """Export both runs' inference graphs, count their operators, measure them in turn on the last run's validation
-    images, and keep what was found in the last run's folder as its result COST."""
+    images, and keep what was found in the last run's bundle as its COST."""
     sides = {job.row.name: _Side(job, images) for job in (first, last)}
     throughputs = {name: [] for name in sides}
     for number in range(ROUNDS):
@@ -34,11 +35,11 @@ def compare_runs(first: Job, last: Job, images: int = 16) -> None:
             throughputs[name].append(sides[name].images_per_second())
     (a, of_a), (b, of_b) = throughputs.items()
     graphs = [sides[name].graph for name in (a, b)]
-    last.run.keep_result(COST, {
-        "rows": [a, b], "runs": [first.run.folder, last.run.folder], "same_graph": graphs[0] == graphs[1],
+    store.write({**store.read(last.name), COST: {
+        "rows": [a, b], "runs": [first.name, last.name], "same_graph": graphs[0] == graphs[1],
         "operators": [dict(Counter(node["op"] for node in graph).most_common()) for graph in graphs],
         "images_per_second": [statistics.median(of_a), statistics.median(of_b)],
-        "ratios": sorted(faster / slower for slower, faster in zip(of_a, of_b)), "device": str(sides[b].detector.device)})
+        "ratios": sorted(faster / slower for slower, faster in zip(of_a, of_b)), "device": str(sides[b].detector.device)}})
 
 
 class _Side:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, Callable, NamedTuple, Sequence
@@ -22,6 +23,7 @@ from gluon_bof.options.recipes import RECIPES, Recipe
 from gluon_bof.runs.config import read_options
 from gluon_bof.runs.folder import MAY_CHANGE, RunFolder
 
+PLACES = ("pretrained_base", "transfer")  # options that may be a run's file
 TRAINING = "training"  # result in the run's folder: what the training command said last
 
 
@@ -130,9 +132,14 @@ def refuse_other_settings(job: Training) -> None:
     """Raise UserError where the run that lies in the job's folder was not made with its options."""
     saved, wanted = as_dict(read_options(job.run.folder)), as_dict(job.options)
     for name in sorted(set(wanted) - MAY_CHANGE - {"name", "runs", "recipe"}):
-        if saved.get(name) != wanted[name]:
+        if saved.get(name) != wanted[name] and not _is_same_file(name, saved.get(name), wanted[name]):
             raise UserError(f"the run there has {flag_name(name)} {saved.get(name)} and not {wanted[name]}", job.run.folder,
                             "give another --runs, or move it away")
+
+
+def _is_same_file(name, saved, wanted):
+    """Whether two paths name the weights of the same run: a run keeps the whole path, which is another elsewhere."""
+    return name in PLACES and bool(saved) and saved.split(os.sep)[-2:] == wanted.split(os.sep)[-2:]
 
 
 def evaluate(job: Training, words: Sequence[str], name: str, environment: dict[str, str], quiet: bool = False) -> Any:
@@ -140,7 +147,9 @@ def evaluate(job: Training, words: Sequence[str], name: str, environment: dict[s
     kept, weights = job.run.read_result(name), job.run.last_weights
     if kept and os.path.isfile(weights) and kept.get("sha256") == sha256_of(weights):
         return kept
+    began = time.monotonic()
     result = {"command": line(words, environment), **run(words, environment, quiet)}
+    result["seconds"] = time.monotonic() - began
     job.run.keep_result(name, result)
     return result
 

@@ -1,19 +1,21 @@
 """The miniature of Table 2 as data: every run of the factorial, and what is read off it (docs/miniature.md has the protocol)."""
 from __future__ import annotations
 
-import dataclasses
 import math
-import os
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Mapping
+from typing import Any, Mapping
 
 from gluon_bof.options.classifier import ClassifierOptions
+from gluon_bof.options.recipes import EMBEDDED_FASTER_RCNN
 from gluon_bof.options.yolo3 import Yolo3Options
 
 SEEDS = (0, 1, 2)
 SIZES = (96, 128, 192)  # pixels; evaluations are at each, the number of a row is the one at 128
-SPLITS = ("test", "test-other", "train-250")  # the same contexts, other ones, and the images that were trained on
+TRAIN = "train-125"  # the split that is trained on
+SPLITS = ("test", "test-other", TRAIN)  # the same contexts, other ones, and the images that were trained on
+# of TRAIN's boxes at 128 pixels, by `gluon-bof anchors`; the same for all rows
+ANCHORS = (9, 12, 15, 23, 23, 29, 41, 45, 39, 73, 59, 84, 77, 64, 75, 118, 97, 93)
 
 # The backbone that all rows start from, and its twin with mixup for Tables 5 and 6
 BACKBONE = ClassifierOptions(
@@ -24,10 +26,10 @@ BACKBONE_MIXUP = replace(BACKBONE, mixup="beta", name="miniature-backbone-mixup"
 # What all rows share. As in the paper's work: a trained backbone, the test size in the middle of the random shapes, a clean tail
 # of a tenth, epsilon / K of 0.1 / 20
 BASELINE = Yolo3Options(
-    dataset="vocmini", train_split="train-250", val_split="test", network="darknet-mini",
-    data_shape=128, no_random_shape=True, random_shapes=(96, 192), batch_size=8, epochs=120, optimizer="adam", lr=0.002,
-    lr_mode="step", lr_decay_epoch=(96, 108), warmup_epochs=2, no_wd=True, no_mixup_epochs=12, objectness_prior=0.01,
-    num_workers=1, gpus="", val_interval=120, save_interval=0, log_interval=0, keep=1)
+    dataset="vocmini", train_split=TRAIN, val_split="test", network="darknet-mini",
+    data_shape=128, no_random_shape=True, random_shapes=(96, 192), no_expand=True, batch_size=8, epochs=120,
+    optimizer="adam", lr=0.002, lr_mode="step", lr_decay_epoch=(96, 108), warmup_epochs=2, no_wd=True, no_mixup_epochs=12,
+    objectness_prior=0.01, anchors=ANCHORS, num_workers=1, gpus="", val_interval=1000, save_interval=0, log_interval=0, keep=1)
 PEAK_OF_COSINE = 0.003  # to be chosen on the split tune, as the step schedule's; before the factorial, not after
 FACTORS = {
     "random-shapes": dict(no_random_shape=False),
@@ -36,13 +38,43 @@ FACTORS = {
     "mixup": dict(mixup="beta"),
 }
 
+# Faster R-CNN the same, without random shapes, which it does not have
+FASTER_RCNN_BACKBONE = replace(BACKBONE, network="resnet18_v1b", name="miniature-faster-rcnn-backbone")
+FASTER_RCNN_BASELINE = replace(
+    EMBEDDED_FASTER_RCNN, dataset="vocmini", train_split=BASELINE.train_split, val_split="test", epochs=40, lr_mode="step",
+    lr_decay_epoch=(32, 36), mixup="", no_mixup_epochs=4, label_smooth_eps=0.0, gpus="", val_interval=1000, log_interval=0,
+    keep=1)
+FASTER_RCNN_FACTORS = {
+    "cosine": dict(lr_mode="cosine"),
+    "label-smoothing": FACTORS["label-smoothing"],
+    "mixup": FACTORS["mixup"],
+}
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a factorial is made of. name: begins the names of its runs; factors: {factor: the options that switch it on}; sizes:
+    of the test images, pixels; backbone: the run that all start from."""
+
+    name: str
+    baseline: Any
+    factors: dict
+    sizes: tuple
+    backbone: ClassifierOptions
+
+
+YOLO3 = Design("miniature", BASELINE, FACTORS, SIZES, BACKBONE)
+FASTER_RCNN = Design("miniature-faster-rcnn", FASTER_RCNN_BASELINE, FASTER_RCNN_FACTORS, (BASELINE.data_shape,),
+                     FASTER_RCNN_BACKBONE)
+DESIGNS = {"yolo3": YOLO3, "faster_rcnn": FASTER_RCNN}
+
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the factorial, for each seed. on: which of FACTORS are on; None: the row without augmentation."""
+    """One run of the factorial, for each seed. on: which of the factors are on; None: the row without augmentation."""
 
     on: tuple | None
-    options: Yolo3Options
+    options: Any
 
     @property
     def key(self) -> str:
@@ -50,26 +82,20 @@ class Cell:
         return "no-augmentation" if self.on is None else "+".join(self.on) or "baseline"
 
 
-def cells() -> list[Cell]:
-    """The 17 runs of a seed: no augmentation, then the 16 of the full factorial, the baseline first, the whole bag last."""
-    found = [Cell(None, replace(BASELINE, no_augment=True))]
-    for levels in product((False, True), repeat=len(FACTORS)):
-        on = tuple(name for name, level in zip(FACTORS, levels) if level)
-        changes = {field: value for name in on for field, value in FACTORS[name].items()}
-        found.append(Cell(on, replace(BASELINE, **changes)))
+def cells(design: Design = YOLO3) -> tuple[Cell, ...]:
+    """The runs of a seed: no augmentation, then those of the full factorial, the baseline first, the whole bag last."""
+    found = [Cell(None, replace(design.baseline, no_augment=True))]
+    for levels in product((False, True), repeat=len(design.factors)):
+        on = tuple(name for name, level in zip(design.factors, levels) if level)
+        changes = {field: value for name in on for field, value in design.factors[name].items()}
+        found.append(Cell(on, replace(design.baseline, **changes)))
     return tuple(found)
 
 
-def stacked() -> tuple[str, ...]:
+def stacked(design: Design = YOLO3) -> tuple[str, ...]:
     """Keys of the paper's rows among the cells: no augmentation, the baseline, then one factor more each."""
-    names = list(FACTORS)
+    names = list(design.factors)
     return ("no-augmentation", "baseline") + tuple("+".join(names[:count]) for count in range(1, len(names) + 1))
-
-
-def options_of(cell: Cell, seed: int, runs: str = "runs") -> Yolo3Options:
-    """The options of a cell's run with this seed, with a name that no other run has; it starts from the run of BACKBONE."""
-    base = os.path.join(runs, BACKBONE.name, "last.params")
-    return dataclasses.replace(cell.options, seed=seed, runs=runs, pretrained_base=base, name=f"miniature-{cell.key}-seed-{seed}")
 
 
 @dataclass(frozen=True)
@@ -81,28 +107,28 @@ class Effect:
     by_seed: dict
 
 
-def main_effect(factor: str, numbers: Mapping[tuple[str, int], float]) -> Effect:
-    """Effect of a factor: mean over the eight pairs of cells that differ in it alone, paired within a seed.
+def main_effect(factor: str, numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> Effect:
+    """Effect of a factor: mean over all pairs of cells that differ in it alone (YOLOv3: eight), paired within a seed.
 
     numbers: {(key of a cell, seed): points} of whole seeds. The interval is Student's over the seeds, so it needs two of them.
     Raises KeyError where a run is missing: no cell may be left out."""
-    pairs = [(replace_on(cell, factor, False), replace_on(cell, factor, True)) for cell in cells()
+    pairs = [(replace_on(cell, factor, False, design), replace_on(cell, factor, True, design)) for cell in cells(design)
              if cell.on is not None and factor not in cell.on]
-    return _over_seeds({seed: sum(numbers[with_it, seed] - numbers[without, seed] for without, with_it in pairs) / len(pairs)
-                        for seed in sorted({seed for _, seed in numbers})})
+    return over_seeds({seed: sum(numbers[with_it, seed] - numbers[without, seed] for without, with_it in pairs) / len(pairs)
+                       for seed in sorted({seed for _, seed in numbers})})
 
 
-def step_effects(numbers: Mapping[tuple[str, int], float]) -> dict[str, Effect]:
-    """{key of a stacked row: Effect against the row before it}, those of the paper's Table 2."""
-    keys = stacked()[1:]
+def step_effects(numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> dict[str, Effect]:
+    """{key of a stacked row: Effect against the row before it}, those of the paper's Tables 2 and 3."""
+    keys = stacked(design)[1:]
     seeds = sorted({seed for _, seed in numbers})
-    return {key: _over_seeds({seed: numbers[key, seed] - numbers[before, seed] for seed in seeds})
+    return {key: over_seeds({seed: numbers[key, seed] - numbers[before, seed] for seed in seeds})
             for before, key in zip(keys, keys[1:])}
 
 
-def replace_on(cell: Cell, factor: str, level: bool) -> str:
+def replace_on(cell: Cell, factor: str, level: bool, design: Design = YOLO3) -> str:
     """Key of the cell that differs from this one at most in one factor's level."""
-    on = tuple(name for name in FACTORS if (level if name == factor else name in cell.on))
+    on = tuple(name for name in design.factors if (level if name == factor else name in cell.on))
     return Cell(on, cell.options).key
 
 
@@ -110,21 +136,22 @@ def resolution(spread: float, seeds: int, pairs: int = 8) -> tuple[float, float]
     """(half-width of the 95% interval of a main effect, the same of a step between two rows), in points.
 
     spread: standard deviation of one row over seeds. What the design can tell before any of it is run: a main effect is a mean
-    over eight pairs, a step is one pair."""
+    over so many pairs, a step is one pair."""
     wide = student(seeds - 1) * spread * math.sqrt(2 / seeds)
     return wide / math.sqrt(pairs), wide
 
 
-def _over_seeds(by_seed):
+def over_seeds(by_seed: Mapping[int, float]) -> Effect:
+    """The Effect that differences, one of each seed, tell; without an end of its interval where there is only one."""
     values = list(by_seed.values())
     mean = sum(values) / len(values)
     if len(values) < 2:
-        return Effect(mean, math.inf, by_seed)
+        return Effect(mean, math.inf, dict(by_seed))
     deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
-    return Effect(mean, student(len(values) - 1) * deviation / math.sqrt(len(values)), by_seed)
+    return Effect(mean, student(len(values) - 1) * deviation / math.sqrt(len(values)), dict(by_seed))
 
 
-def student(freedom: int) -> float:
-    """The two-sided 95% quantile of Student's t with so many degrees of freedom."""
+def student(freedom: int, level: float = 0.95) -> float:
+    """The two-sided quantile of Student's t with so many degrees of freedom."""
     from scipy.stats import t
-    return float(t.ppf(0.975, freedom))
+    return float(t.ppf((1 + level) / 2, freedom))

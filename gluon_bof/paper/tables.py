@@ -6,19 +6,19 @@ import io
 import os
 import statistics
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.flags import EMBEDDED, INTEGERS, build_parser, flag_name, flags_of
 from gluon_bof.options.recipes import SMALL_IMAGES, TABLES, VOC_METRIC, Row, Table, backbone_recipe, row_recipe
-from gluon_bof.paper import jobs
+from gluon_bof.paper import harness, jobs
+from gluon_bof.paper.bundles import fingerprint
+from gluon_bof.paper.harness import ONE_THREAD, Job
 
 if TYPE_CHECKING:
-    from gluon_bof.runs.folder import RunFolder
+    from gluon_bof.paper.bundles import Store
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small runs: the same bits on any number of cores, and two do not spin against each other
 OWN = ("dataset", "dataset_root", "recipe", "name", "runs", "resume", "seed", "gpus", "dry_run")  # set by the table, not after --
 NOT_SETTINGS = OWN + ("num_workers", "val_interval", "log_interval", "save_interval", "keep", "pretrained_base")
 
@@ -51,48 +51,20 @@ class Request:
         return f"table-{self.table.number}" + (f"-small{own_set}" if self.is_small else "")
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """One number of a run: the side in pixels, or None for the run's own; the command; its result's name in the folder."""
-
-    size: int | None
-    words: tuple
-    result: str
-
-
-@dataclass(frozen=True)
-class Job:
-    """A row with one seed."""
-
-    row: Row
-    seed: int
-    training: jobs.Training
-    pretraining: jobs.Training | None
-    environment: dict
-    evaluations: tuple
-
-    @property
-    def run(self) -> RunFolder:
-        """The run's folder."""
-        return self.training.run
-
-    def commands(self) -> list[list[str]]:
-        """Every command of it, as words, in order."""
-        before = [self.pretraining.command()] if self.pretraining else []
-        return [*before, self.training.command(), *(list(found.words) for found in self.evaluations)]
-
-
 def chosen_rows(table: Table, text: str) -> tuple[str, ...]:
     """Keys of the rows that "1,3" or "baseline,mixup" names; of all for "". Raises UserError."""
-    keys = [row.key for row in table.rows]
-    chosen = []
+    return chosen(text, [row.key for row in table.rows], f"Table {table.number}")
+
+
+def chosen(text: str, keys: Sequence[str], where: str) -> tuple[str, ...]:
+    """Those of the keys that numbers from 1, or themselves, name; all for "". Raises UserError."""
+    found = []
     for word in filter(None, (part.strip() for part in text.split(","))):
         place = int(word) - 1 if word.isdigit() else keys.index(word) if word in keys else -1
         if not 0 <= place < len(keys):
-            raise UserError(f"Table {table.number} has no row {word!r}",
-                            remedy=f"rows are 1 to {len(keys)}, or {', '.join(keys)}")
-        chosen.append(keys[place])
-    return tuple(chosen or keys)
+            raise UserError(f"{where} has no row {word!r}", remedy=f"rows are 1 to {len(keys)}, or {', '.join(keys)}")
+        found.append(keys[place])
+    return tuple(found or keys)
 
 
 def chosen_seeds(text: str) -> tuple[int, ...]:
@@ -115,11 +87,6 @@ def plan(request: Request) -> list[Job]:
     return found
 
 
-def worker_of(request: Request, place: int) -> int:
-    """Which of the lines of jobs side by side a job of this place in the plan belongs to."""
-    return place % request.jobs
-
-
 def gpus_of_worker(request: Request, place: int) -> str | None:
     """Its share of --gpus: those are split evenly among --jobs. None where they were not given."""
     if not request.gpus or request.jobs == 1:
@@ -127,7 +94,7 @@ def gpus_of_worker(request: Request, place: int) -> str | None:
     names = request.gpus.split(",")
     if len(names) % request.jobs:
         raise UserError(f"--gpus {request.gpus} cannot be split evenly among --jobs {request.jobs}", remedy="change either")
-    share, worker = len(names) // request.jobs, worker_of(request, place)
+    share, worker = len(names) // request.jobs, place % request.jobs
     return ",".join(names[worker * share:(worker + 1) * share])
 
 
@@ -137,16 +104,32 @@ def _job(request, row, seed, gpus):
     if gpus is not None:
         own["gpus"] = gpus
     data = dict(dataset=small_set(request)) if request.is_small else dict(dataset_root=request.dataset_root)
-    pretraining = None
+    pretraining, data_before = None, {}
     if recipe.pretraining:
         of_backbone = backbone_recipe(request.table, row, request.is_small)
         settings = dict(own, name=f"{request.stem}-{_phase(recipe.pretraining)}-seed-{seed}")
         settings.update(dict(dataset=request.dataset or EMBEDDED) if request.is_small else {})
         pretraining = jobs.training(of_backbone, refuse_own(ClassifierOptions, request.extra_pretraining), **settings)
         own["pretrained_base"] = pretraining.run.last_weights
+        data_before = data_of(request, pretraining.options.dataset, whole=True)
     training = jobs.training(recipe, refuse_own(type(recipe.options), request.extra), **data, **own)
-    evaluations = tuple(_evaluation(request, training, size) for size in recipe.sizes or (None,))
-    return Job(row, seed, training, pretraining, ONE_THREAD if request.is_small else {}, evaluations)
+    metric = ("voc07" if request.table.metric == VOC_METRIC else "coco") if request.is_small else ""
+    evaluations = tuple(harness.evaluation(training, f"evaluation{'' if size is None else f'-{size}'}", size, metric=metric)
+                        for size in recipe.sizes or (None,))
+    return Job(row, seed, training, pretraining, ONE_THREAD if request.is_small else {}, evaluations, request.stem,
+               data_of(request, training.options.dataset), data_before,
+               again=harness.words_again(str(request.table.number), row.key, seed, request.dataset, "--scale", request.scale,
+                                         extra=request.extra, extra_pretraining=request.extra_pretraining))
+
+
+def data_of(request: Request, dataset: str, whole: bool = False) -> dict[str, Any]:
+    """What a training of the table reads, as bundles say it. whole: all of the embedded set, and not its first images."""
+    if request.dataset:
+        return fingerprint(request.dataset) if os.path.isdir(request.dataset) else {"set": os.path.basename(request.dataset)}
+    if not request.is_small:
+        return {"set": dataset}
+    from gluon_bof.data.shapes import VERSION
+    return {"set": EMBEDDED, "version": VERSION, **({} if whole else {"images": SMALL_IMAGES})}
 
 
 def _phase(pretraining):
@@ -171,41 +154,8 @@ def refuse_own(options_class: type, words: Sequence[str]) -> Sequence[str]:
 
 def given_flags(options_class: type, words: Iterable[str]) -> dict[str, Any]:
     """{option: value} of flags of a family's script."""
-    return vars(build_parser(options_class, "").parse_args(list(words)))
-
-
-def _evaluation(request, training, size):
-    words = [*jobs.module_words("evaluate"), training.run.folder, "--last"]
-    if size is not None:
-        words += ["--data-shape", str(size)]
-    if request.is_small:
-        words += ["--metric", "voc07" if request.table.metric == VOC_METRIC else "coco"]
-    if training.options.gpus is not None:
-        # one device is enough to evaluate; '' stays the CPU
-        words += ["--gpus", training.options.gpus.split(",")[0]]
-    return Evaluation(size, tuple(words), f"evaluation{'' if size is None else f'-{size}'}")
-
-
-def run_missing(request: Request, planned: Sequence[Job], after_each: Callable[[Job], Any]) -> None:
-    """Train and evaluate what is missing of the rows that were asked for; after_each(job) follows every finished one."""
-    wanted = [(place, job) for place, job in enumerate(planned) if job.row.key in request.rows]
-    quiet = request.jobs > 1
-    backbones = {job.pretraining.run.folder: (place, job) for place, job in wanted if job.pretraining}
-
-    def pretrain(job):
-        jobs.train(job.pretraining, job.environment, quiet)
-
-    def train_and_evaluate(job):
-        jobs.train(job.training, job.environment, quiet)
-        for found in job.evaluations:
-            jobs.evaluate(job.training, list(found.words), found.result, job.environment, quiet)
-        after_each(job)
-
-    for step, items in ((pretrain, backbones.values()), (train_and_evaluate, wanted)):
-        workers = [[] for _ in range(request.jobs)]
-        for place, job in items:
-            workers[worker_of(request, place)].append(partial(step, job))
-        jobs.run_in_parallel(workers)
+    found = vars(build_parser(options_class, "").parse_args(list(words)))
+    return {name: value for name, value in found.items() if value is not None}  # None: the word custom-model was not said
 
 
 # ---- what is there -------------------------------------------------------------------------------------------------
@@ -219,40 +169,30 @@ class Result:
     values: dict  # seed: number
     details: dict  # name: mean over the seeds, for COCO its AP50 and AP75
     minutes: float | None
-    folders: tuple
+    runs: tuple  # names of their bundles
 
 
-def read_lines(request: Request, planned: Sequence[Job]) -> list[Result]:
-    """The lines of the table, those that nobody ran with no values."""
+def read_lines(request: Request, planned: Sequence[Job], store: Store) -> list[Result]:
+    """The lines of the table, from bundles alone; those that nobody ran have no values. Raises UserError where a bundle is of
+    another configuration."""
     lines = []
+    bundles = {job.name: found for job in planned for found in [harness.bundle_of(job, store)] if found}
     for row in request.table.rows:
         of_row = [job for job in planned if job.row is row]
-        for place, evaluation in enumerate(of_row[0].evaluations):
-            found = {job.seed: job.run.read_result(job.evaluations[place].result) for job in of_row if _is_there(job)}
-            found = {seed: result for seed, result in found.items() if result}
-            done = [job for job in of_row if job.seed in found]
+        for evaluation in of_row[0].evaluations:
+            done = [job for job in of_row if job.name in bundles]
+            found = {job.seed: bundles[job.name]["evaluations"][evaluation.key] for job in done}
             details = {name: statistics.mean(100 * (result["coco"][name] or 0) for result in found.values())
                        for name in ("AP50", "AP75") if found and all("coco" in result for result in found.values())}
             lines.append(Result(row, evaluation.size, {seed: 100 * result["map"] for seed, result in found.items()}, details,
-                                statistics.mean(minutes_of(job.run) for job in done) if done else None,
-                                tuple(job.run.folder for job in done)))
+                                statistics.mean(_training_minutes(bundles[job.name]) for job in done) if done else None,
+                                tuple(job.name for job in done)))
     return lines
 
 
-def _is_there(job):
-    """Whether the run's folder holds a whole run with the job's settings."""
-    if not job.run.checkpoint_paths():
-        return False
-    try:
-        jobs.refuse_other_settings(job.training)
-    except UserError:
-        return False
-    return True
-
-
-def minutes_of(run: RunFolder) -> float:
+def _training_minutes(bundle):
     """Minutes that the run's epochs took, without validation, however often it was cut off."""
-    return sum(float(row["seconds"]) for row in run.rows("metrics")) / 60
+    return bundle["times"]["training_seconds"] / 60
 
 
 def gain(line: Result, over: Result) -> tuple[float, float | None] | None:
@@ -297,7 +237,7 @@ def records(request: Request, lines: Sequence[Result]) -> list[dict[str, str]]:
             record.update({name: f"{line.details[name]:.2f}" if name in line.details else "" for name in ("AP50", "AP75")})
         record["seeds"] = ", ".join(f"{seed}: {value:.2f}" for seed, value in line.values.items())
         record["minutes"] = "" if line.minutes is None else f"{line.minutes:.1f}"
-        record["runs"] = " ".join(line.folders)
+        record["runs"] = " ".join(line.runs)
         record["flags"] = " ".join(settings[line.row.key])
         found.append(record)
     return found

@@ -90,7 +90,7 @@ def test_every_command_parses_back_to_the_rows_options(request_, capsys, monkeyp
 def test_a_plan_begins_with_the_backbones_and_names_each_once():
     for number in (5, 6):
         request = Request(TABLES[number], "paper", tuple(row.key for row in TABLES[number].rows))
-        words = [words for words, _ in commands_of(request, plan(request))]
+        words = [words for words, _ in commands_of(plan(request))]
         assert [command[3] for command in words[:2]] == ["pretrain", "pretrain"]
         assert [command[5] for command in words[:2]] == [f"table-{number}/backbone-plain", f"table-{number}/backbone-mixup"]
         assert not any("pretrain" in command for command in words[2:])
@@ -153,7 +153,7 @@ def test_a_rows_number_is_its_runs_evaluation_and_is_not_made_twice(tmp_path):
     write_voc_set(tmp_path / "set", images=8, validation=4)
     finished(harness(tmp_path, "--rows", "baseline"))
     folder = tmp_path / "runs" / "table-2-small-set-baseline-seed-0"
-    result = json.loads((folder / "evaluation.json").read_text())
+    result = json.loads((tmp_path / "results" / "runs" / f"{folder.name}.json").read_text())["evaluations"]["own"]
     rows = page(tmp_path)
     assert len(rows) == 7 and rows["baseline"]["ours"] == f"{100 * result['map']:.2f}"
     assert "paper" not in rows["baseline"] and all(rows[key]["ours"] == "" for key in rows if key != "baseline")
@@ -196,7 +196,7 @@ def test_a_killed_harness_goes_on_and_ends_with_the_same_numbers(tmp_path):
 def test_both_ends_of_the_table_cost_the_same(tmp_path):
     write_voc_set(tmp_path / "set", images=8, validation=4)
     finished(harness(tmp_path, "--rows", "1,7", "--cost"))
-    found = json.loads((tmp_path / "runs" / "table-2-small-set-mixup-seed-0" / "cost.json").read_text())
+    found = json.loads((tmp_path / "results" / "runs" / "table-2-small-set-mixup-seed-0.json").read_text())["cost"]
     assert found["same_graph"] and found["operators"][0] == found["operators"][1]
     assert found["operators"][0]["Convolution"] > 30 and len(found["ratios"]) == 7
     assert "## Cost in inference" in (tmp_path / "results" / "table-2-small-set.md").read_text()

@@ -1,0 +1,163 @@
+"""Evidence bundles: one JSON file for each finished run, written last and whole. Every published number is made from them alone.
+
+A bundle says what was run, on what, from what and with what result; it holds no path and no name of a machine. What would be run
+now is compared with it setting by setting, so that a number never stands for another configuration."""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+from datetime import datetime, timezone
+from typing import Any, Iterable, Mapping
+
+from gluon_bof import weights
+from gluon_bof.errors import UserError
+from gluon_bof.files import write_atomically
+from gluon_bof.options import families
+from gluon_bof.options.flags import as_dict, flag_name
+from gluon_bof.runs.folder import MAY_CHANGE, stated_devices
+
+FORMAT = 1
+FOLDER = "runs"  # of the results' folder
+PLACES = {"name", "runs", "recipe", "dataset", "dataset_root", "pretrained_base"}  # the same run has others elsewhere
+WHOLE = {"format", "name", "experiment", "row", "seed", "commands", "configuration", "configuration_sha256", "git_revision",
+         "versions", "machine", "times", "weights_sha256", "training", "evaluations"}
+
+
+class Store:
+    """The bundles in a folder of results."""
+
+    def __init__(self, results: str):
+        self.folder = os.path.join(results, FOLDER)
+
+    def path(self, name: str) -> str:
+        """Where the bundle of a run lies, or would."""
+        return os.path.join(self.folder, f"{name}.json")
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """The bundle of a run, None where it has none. Raises UserError for a damaged one."""
+        path = self.path(name)
+        try:
+            with open(path, encoding="utf-8") as file:
+                found = json.load(file)
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            raise UserError("this bundle is no JSON", path, "remove it; the run will be made again") from None
+        if not isinstance(found, dict) or not set(found) >= WHOLE or found["format"] != FORMAT or found["name"] != name:
+            raise UserError("this is no bundle of the run that it is named after", path, "remove it; the run will be made again")
+        if hash_of(found["configuration"]) != found["configuration_sha256"]:
+            raise UserError("the configuration of this bundle was changed after it was written", path,
+                            "remove it; the run will be made again")
+        return found
+
+    def everything(self) -> list[dict[str, Any]]:
+        """All bundles, by name."""
+        names = sorted(os.listdir(self.folder)) if os.path.isdir(self.folder) else []
+        return [self.read(name[:-len(".json")]) for name in names if name.endswith(".json")]
+
+    def of(self, experiment: str) -> list[dict[str, Any]]:
+        """All bundles of an experiment, by name."""
+        return [bundle for bundle in self.everything() if bundle["experiment"] == experiment]
+
+    def write(self, bundle: Mapping[str, Any]) -> None:
+        """Keep a bundle; it appears whole or not at all."""
+        os.makedirs(self.folder, exist_ok=True)
+        write_atomically(self.path(bundle["name"]), (json.dumps(bundle, indent=1, sort_keys=True) + "\n").encode())
+
+
+# ---- configurations ------------------------------------------------------------------------------------------------
+
+def configuration(options: Any, data: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a run's result depends on, without any place: options, what it reads, and the configuration of the run whose weights
+    it starts from."""
+    kept = {name: value for name, value in as_dict(options).items() if name not in PLACES | MAY_CHANGE}
+    base = getattr(options, "pretrained_base", None)
+    if base is not None:
+        kept["pretrained_base"] = "weights of starts_from" if before else _told_base(base)
+    return {"family": families.family_of(options).name, "options": kept, "devices": stated_devices(options.gpus),
+            "data": dict(data), "starts_from": before}
+
+
+def _told_base(base):
+    """What bundles say of a backbone that no run of the experiment trained."""
+    if not base.startswith("shipped"):
+        return os.path.basename(base)
+    # read here, since weights.zoo, whose names these are, brings MXNet along
+    with open(os.path.join(os.path.dirname(weights.__file__), "shipped", f"{base.replace('shipped', 'darknet-mini')}.json"),
+              encoding="utf-8") as file:
+        return f"{base} {json.load(file)['sha256']}"
+
+
+def hash_of(content: Any) -> str:
+    """SHA-256 of a JSON object, in hexadecimal, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
+    """What a bundle's configuration has otherwise than the wanted one, in words; None where it is the same.
+
+    An option that came into the world after the bundle has its default in it."""
+    if found["family"] != wanted["family"]:
+        return f"{found['family']} and not {wanted['family']}"
+    defaults = as_dict(families.by_name(wanted["family"]).options().resolved())
+    for name in sorted({*found["options"], *wanted["options"]}):
+        values = [side["options"].get(name, defaults.get(name)) for side in (found, wanted)]
+        if json.dumps(values[0]) != json.dumps(values[1]):
+            return f"{flag_name(name)} {values[0]} and not {values[1]}"
+    for name in ("devices", "data"):
+        if json.dumps(found[name], sort_keys=True) != json.dumps(wanted[name], sort_keys=True):
+            return f"{name} {json.dumps(found[name])} and not {json.dumps(wanted[name])}"
+    return _difference_before(found["starts_from"], wanted["starts_from"])
+
+
+def _difference_before(found, wanted):
+    if found is None or wanted is None:
+        return None if found is wanted else "another start"
+    before = difference(found, wanted)
+    return before and f"a start from a run with {before}"
+
+
+def refuse_other(bundle: Mapping[str, Any], wanted: Mapping[str, Any], path: str) -> None:
+    """Raise UserError, naming what differs, where a bundle is of another configuration than the wanted one."""
+    differing = difference(bundle["configuration"], wanted)
+    if differing:
+        raise UserError(f"the bundle there has {differing}", path, "move it away, or give another --out")
+
+
+# ---- what surrounds a run ------------------------------------------------------------------------------------------
+
+def fingerprint(folder: str) -> dict[str, Any]:
+    """What tells a folder of data from another, quickly: how many files it has, and a hash of their names and sizes."""
+    files = sorted((os.path.relpath(os.path.join(place, name), folder), os.path.getsize(os.path.join(place, name)))
+                   for place, _, names in os.walk(folder) for name in names)
+    return {"folder": os.path.basename(os.path.abspath(folder)), "files": len(files), "sha256": hash_of(files)}
+
+
+def machine() -> dict[str, Any]:
+    """What computes: cores that this process may use, the processor's name, its architecture. No name of the machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cores": cores, "cpu": _cpu_name() or platform.processor(), "architecture": platform.machine()}
+
+
+def _cpu_name():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            match = re.search(r"^model name\s*:\s*(.+)$", file.read(), re.MULTILINE)
+    except OSError:
+        return ""
+    return match.group(1).strip() if match else ""
+
+
+def utc(seconds: float) -> str:
+    """A time as ISO 8601 has it, in UTC, of seconds since 1970."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def without_places(text: str, places: Iterable[tuple[str, str]]) -> str:
+    """A command without paths of this machine. places: (path, what stands for it), the longest first."""
+    for path, name in places:
+        text = text.replace(path, name)
+    return text

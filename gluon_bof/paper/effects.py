@@ -1,0 +1,139 @@
+"""What bundles tell of an effect: numbers of runs, paired differences, their intervals, and what may be called an effect."""
+from __future__ import annotations
+
+import math
+import statistics
+from itertools import combinations
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+
+from gluon_bof.paper.miniature import (
+    YOLO3,
+    Design,
+    Effect,
+    cells,
+    main_effect,
+    over_seeds,
+    replace_on,
+    stacked,
+    step_effects,
+    student,
+)
+
+
+class Measure(NamedTuple):
+    """A number of a run: the mean over evaluations (keys of a bundle) of one of COCO's numbers, in points."""
+
+    title: str
+    evaluations: tuple
+    number: str = "AP"
+
+    def of(self, bundle: Mapping[str, Any]) -> float:
+        """The number of a bundle. Raises KeyError where it lacks one of the evaluations."""
+        return statistics.mean(100 * (bundle["evaluations"][key]["coco"][self.number] or 0) for key in self.evaluations)
+
+
+def numbers_of(bundles: Iterable[Mapping[str, Any]], measure: Measure) -> dict[tuple[str, int], float]:
+    """{(row, seed): points}."""
+    return {(bundle["row"], bundle["seed"]): measure.of(bundle) for bundle in bundles}
+
+
+def whole_seeds(bundles: Iterable[Mapping[str, Any]], design: Design = YOLO3) -> list[int]:
+    """Seeds of which every cell of the factorial has its bundle: no other is counted in an effect."""
+    keys = {cell.key for cell in cells(design)}
+    there = {}
+    for bundle in bundles:
+        there.setdefault(bundle["seed"], set()).add(bundle["row"])
+    return sorted(seed for seed, rows in there.items() if rows >= keys)
+
+
+class Effects(NamedTuple):
+    """Effects on one measure, in points. main: {factor}; steps: {key of a stacked row}; augmentation: the baseline against the
+    row without it; bag: the whole bag against the baseline; interactions: {(factor, factor)}."""
+
+    main: dict
+    steps: dict
+    augmentation: Effect
+    bag: Effect
+    interactions: dict
+
+
+def effects_of(numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> Effects:
+    """All effects of whole seeds. Raises KeyError where a run is missing."""
+    rows = stacked(design)
+    return Effects({factor: main_effect(factor, numbers, design) for factor in design.factors}, step_effects(numbers, design),
+                   difference(numbers, rows[1], rows[0]), difference(numbers, rows[-1], rows[1]),
+                   {pair: interaction(*pair, numbers, design) for pair in combinations(design.factors, 2)})
+
+
+def difference(numbers: Mapping[tuple[str, int], float], row: str, over: str) -> Effect:
+    """Effect of a row against another, paired within a seed."""
+    return over_seeds({seed: numbers[row, seed] - numbers[over, seed] for seed in sorted({seed for _, seed in numbers})})
+
+
+def interaction(first: str, second: str, numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> Effect:
+    """By how much more the first factor gains where the second is on than where it is off: mean over all pairs of pairs."""
+    corners = [cell for cell in cells(design) if cell.on is not None and first not in cell.on and second not in cell.on]
+
+    def of_seed(seed):
+        gains = [[numbers[key, seed] for key in _square(cell, first, second, design)] for cell in corners]
+        return statistics.mean((both - only_second) - (only_first - neither) for neither, only_first, only_second, both in gains)
+
+    return over_seeds({seed: of_seed(seed) for seed in sorted({seed for _, seed in numbers})})
+
+
+def _square(cell, first, second, design):
+    """Keys of the cell with neither factor, the first, the second, both."""
+    with_second = next(other for other in cells(design) if other.key == replace_on(cell, second, True, design))
+    return cell.key, replace_on(cell, first, True, design), with_second.key, replace_on(with_second, first, True, design)
+
+
+def excludes_zero(effect: Effect, tests: int = 1) -> bool:
+    """Whether the interval at 1 - 0.05 / tests lies on one side of 0."""
+    freedom = len(effect.by_seed) - 1
+    if freedom < 1:
+        return False
+    return abs(effect.mean) > effect.half_width * student(freedom, 1 - 0.05 / tests) / student(freedom)
+
+
+def judged(effect: Effect, tests: int = 1) -> str:
+    """What the protocol lets be said of an effect: gain, loss, or not resolved; with several tests, also where only one of them
+    alone would say so."""
+    if not excludes_zero(effect):
+        return "not resolved"
+    word = "gain" if effect.mean > 0 else "loss"
+    return word if excludes_zero(effect, tests) else f"{word}, not with {tests} tests"
+
+
+# ---- cross-validation ----------------------------------------------------------------------------------------------
+
+class Folded(NamedTuple):
+    """A difference over folds, in points. half_width: of Student's 95% interval over the folds; corrected: the same, widened for
+    training images that folds share (Nadeau and Bengio, 2003); by_fold: {fold: mean over seeds}."""
+
+    mean: float
+    half_width: float
+    corrected: float
+    by_fold: dict
+
+
+def over_folds(differences: Mapping[tuple[int, int], float]) -> Folded:
+    """The effect that differences {(fold, seed): points} tell. Seeds of a fold share its test images, so they are averaged first
+    and the interval is over folds. Raises ValueError where a fold lacks a seed that another has."""
+    folds, seeds = (sorted({pair[place] for pair in differences}) for place in (0, 1))
+    if set(differences) != {(fold, seed) for fold in folds for seed in seeds}:
+        raise ValueError("a fold lacks a seed")
+    by_fold = {fold: statistics.mean(differences[fold, seed] for seed in seeds) for fold in folds}
+    mean, count = statistics.mean(by_fold.values()), len(folds)
+    if count < 2:
+        return Folded(mean, math.inf, math.inf, by_fold)
+    wide = student(count - 1) * statistics.stdev(by_fold.values())
+    return Folded(mean, wide / math.sqrt(count), wide * math.sqrt(1 / count + 1 / (count - 1)), by_fold)
+
+
+def paired_folds(bundles: Iterable[Mapping[str, Any]], measure: Measure, row: str, over: str,
+                 folds: Sequence[int]) -> tuple[dict[tuple[int, int], float], list[int]]:
+    """({(fold, seed): the row's points less the other's}, seeds) of the seeds of which every fold has both runs."""
+    numbers = {(bundle["row"], bundle["fold"], bundle["seed"]): measure.of(bundle) for bundle in bundles if "fold" in bundle}
+    seeds = [seed for seed in sorted({seed for _, _, seed in numbers})
+             if all((key, fold, seed) in numbers for key in (row, over) for fold in folds)]
+    return {(fold, seed): numbers[row, fold, seed] - numbers[over, fold, seed] for fold in folds for seed in seeds}, seeds

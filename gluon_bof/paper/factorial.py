@@ -1,0 +1,142 @@
+"""The miniature as work: the runs of its factorial, for the harness (docs/miniature.md has the protocol)."""
+from __future__ import annotations
+
+import math
+import os
+import statistics
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Sequence
+
+from gluon_bof.errors import UserError
+from gluon_bof.options.classifier import ClassifierOptions
+from gluon_bof.options.families import family_of
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.paper import harness, miniature
+from gluon_bof.paper.bundles import fingerprint
+from gluon_bof.paper.harness import Backbone, Job
+from gluon_bof.paper.miniature import Design
+from gluon_bof.paper.tables import chosen, given_flags, refuse_own
+
+if TYPE_CHECKING:
+    from gluon_bof.paper.bundles import Store
+    from gluon_bof.paper.harness import Plan
+
+EXPERIMENT = "miniature"
+MINUTES = 10.0  # of a run, where no bundle tells: the protocol's estimate of 120 epochs, and seven evaluations
+OWN = miniature.BASELINE.data_shape  # pixels, of all runs
+NUMBER = f"test-{OWN}"  # the evaluation that is a row's number
+SPREAD = 0.6  # points of AP over seeds, where no bundles tell: the pilot's
+
+
+@dataclass(frozen=True)
+class Further:
+    """A row of Tables 1 and 5 at the miniature's scale that is none of the factorial's. backbone: what it starts from."""
+
+    key: str
+    options: Yolo3Options
+    backbone: ClassifierOptions = miniature.BACKBONE
+
+
+_MIXED = {cell.key: cell.options for cell in miniature.cells()}
+_WITHOUT_MIXUP, _BAG = ("+".join(list(miniature.FACTORS)[:count]) for count in (3, 4))
+FURTHER = (
+    Further("mixup-even", replace(_MIXED["random-shapes+mixup"], mixup="even", mixup_loss="unweighted")),
+    Further("mixup-beta-1.0", replace(_MIXED["random-shapes+mixup"], mixup_alpha=1.0, mixup_beta=1.0)),
+    Further("mixup-backbone-plain-detector", _MIXED[_WITHOUT_MIXUP], miniature.BACKBONE_MIXUP),
+    Further("mixup-backbone-mixup-detector", _MIXED[_BAG], miniature.BACKBONE_MIXUP),
+)
+# rows of the paper's tables, from the baseline of each on: those of the factorial and of FURTHER
+TABLE_1_ROWS = ("random-shapes", "mixup-even", "mixup-beta-1.0", "random-shapes+mixup")
+TABLE_5_ROWS = (_WITHOUT_MIXUP, _BAG, "mixup-backbone-plain-detector", "mixup-backbone-mixup-detector")
+
+
+def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Sequence[str] = (),
+         extra_pretraining: Sequence[str] = (), with_further: bool = False, design: Design = miniature.YOLO3) -> list[Job]:
+    """Every run of the factorial, seed by seed; with_further: and those of FURTHER, which are YOLOv3's. dataset: a folder with
+    the splits of `vocmini` in its place; extra, extra_pretraining: further flags of all trainings and of the backbones'."""
+    data = {"dataset": dataset} if dataset else {}
+    told = told_data(dataset)
+    changes = {**_given(type(design.baseline), extra), **data}
+    before = {**_given(ClassifierOptions, extra_pretraining), **data}
+    experiment = experiment_of(dataset, design)
+
+    def pretraining_of(backbone):
+        return harness.training(replace(backbone, runs=runs, name=backbone.name.replace(design.name, experiment, 1), **before))
+
+    rows = [*miniature.cells(design), *(FURTHER if with_further and design is miniature.YOLO3 else ())]
+    backbones = {row.key: pretraining_of(getattr(row, "backbone", design.backbone)) for row in rows}
+    family = family_of(design.baseline).name
+    detector = () if design is miniature.YOLO3 else ("--detector", family)
+    found = []
+    for seed in seeds:
+        for row in rows:
+            pretraining = backbones[row.key]
+            training = harness.training(replace(
+                row.options, seed=seed, runs=runs, name=f"{experiment}-{row.key}-seed-{seed}",
+                pretrained_base=pretraining.run.last_weights, **changes))
+            again = harness.words_again(EXPERIMENT, row.key, seed, dataset, *detector, extra=extra,
+                                        extra_pretraining=extra_pretraining)
+            found.append(Job(row, seed, training, pretraining, harness.ONE_THREAD, evaluations(training, design), experiment,
+                             told, told, again=again))
+    return found
+
+
+def _given(options_class, words):
+    found = given_flags(options_class, refuse_own(options_class, words))
+    if "pretrained_base" in found:
+        raise UserError("--pretrained-base after -- is the experiment's to set", remedy="leave it out")
+    return found
+
+
+def chosen_rows(text: str, design: Design = miniature.YOLO3) -> tuple[str, ...]:
+    """Keys of the rows that "1,3" or "baseline,mixup" names, "further" those of FURTHER; of all of the factorial for "". Raises
+    UserError."""
+    factorial = [cell.key for cell in miniature.cells(design)]
+    further = [row.key for row in FURTHER] if design is miniature.YOLO3 else []
+    words = text.replace("further", ",".join(further)) if further else text
+    return chosen(words, factorial + further, "the miniature") if words else tuple(factorial)
+
+
+def experiment_of(dataset: str = "", design: Design = miniature.YOLO3) -> str:
+    """The experiment's name in bundles, which begins those of its runs."""
+    return f"{design.name}-{os.path.basename(os.path.abspath(dataset))}" if dataset else design.name
+
+
+def evaluations(training: Any, design: Design = miniature.YOLO3) -> tuple:
+    """What every run is measured by: each size on the test splits, its own size on its own training images."""
+    places = [(split, size) for split in miniature.SPLITS for size in (design.sizes if split.startswith("test") else (OWN,))]
+    has_sizes = len(design.sizes) > 1
+    return tuple(harness.evaluation(training, f"evaluation-{split}-{size}", size if has_sizes else None, split, "coco")
+                 for split, size in places)
+
+
+def told_data(dataset: str = "") -> dict[str, Any]:
+    """What the runs read, as bundles say it."""
+    if dataset:
+        return fingerprint(dataset)
+    from gluon_bof.data.vocmini import VERSION
+    return {"set": "vocmini", "version": VERSION}
+
+
+def resolution_text(store: Store, plan: Plan, dataset: str = "", design: Design = miniature.YOLO3) -> str:
+    """What sizes of effect the seeds can tell from nothing that will be whole, in a sentence."""
+    seeds = len(plan.whole_seeds())
+    if seeds < 2:
+        return "an interval needs two whole seeds"
+    spread, source = spread_of(store, dataset, design)
+    main, step = miniature.resolution(spread, seeds, 2 ** (len(design.factors) - 1))
+    return (f"{seeds} seeds at a spread of {spread:.2f} points of AP ({source}) tell a main effect from nothing at "
+            f"{main:.2f} points, a step between two rows at {step:.2f}")
+
+
+def spread_of(store: Store, dataset: str = "", design: Design = miniature.YOLO3) -> tuple[float, str]:
+    """(standard deviation of a row over seeds in points of AP, whence it is known): pooled over the rows with two bundles."""
+    by_row = {}
+    for bundle in store.of(experiment_of(dataset, design)):
+        if bundle["row"] != Backbone().key:
+            by_row.setdefault(bundle["row"], []).append(100 * bundle["evaluations"][NUMBER]["map"])
+    rows = [values for values in by_row.values() if len(values) > 1]
+    if not rows:
+        return SPREAD, "the pilot's"
+    freedom = sum(len(values) - 1 for values in rows)
+    return math.sqrt(sum(statistics.variance(values) * (len(values) - 1) for values in rows) / freedom), f"of {len(rows)} rows"

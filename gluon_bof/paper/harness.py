@@ -1,0 +1,331 @@
+"""Runs that are planned, made where they have no bundle, and leave one: what tables, miniature and photographs share."""
+from __future__ import annotations
+
+import os
+import shlex
+import statistics
+import sys
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NamedTuple, Sequence
+
+from gluon_bof.errors import UserError
+from gluon_bof.files import sha256_of
+from gluon_bof.paper import bundles, jobs
+from gluon_bof.runs.config import git_revision, read_config
+
+if TYPE_CHECKING:
+    from gluon_bof.paper.bundles import Store
+    from gluon_bof.runs.folder import RunFolder
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small runs: the same bits on any number of cores, and two do not spin against each other
+OF_TRAINING = ("map", "metric", "per_class", "accuracy", "top5", "best_map", "best_accuracy", "epochs", "stopped_early",
+               "iterations", "skipped")
+OF_EVALUATION = ("map", "metric", "per_class", "coco", "images", "skipped")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One number of a run: the side in pixels, or None for the run's own; the command; its result's name in the folder."""
+
+    size: int | None
+    words: tuple
+    result: str
+
+    @property
+    def key(self) -> str:
+        """Its name in a bundle."""
+        return self.result.partition("-")[2] or "own"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run: a row, which has a key, with one seed.
+
+    data, pretraining_data: what it reads, as bundles say it; marks: what else its bundle says of its place, such as the fold;
+    again: the words after `gluon-bof table` that make it alone."""
+
+    row: Any
+    seed: int
+    training: jobs.Training
+    pretraining: jobs.Training | None
+    environment: dict
+    evaluations: tuple
+    experiment: str = ""
+    data: dict = field(default_factory=dict)
+    pretraining_data: dict = field(default_factory=dict)
+    marks: dict = field(default_factory=dict)
+    again: tuple = ()
+
+    @property
+    def name(self) -> str:
+        """The run's name, which is its bundle's."""
+        return self.training.options.name
+
+    @property
+    def run(self) -> RunFolder:
+        """The run's folder."""
+        return self.training.run
+
+    def commands(self) -> list[list[str]]:
+        """Every command of it, as words, in order."""
+        before = [self.pretraining.command()] if self.pretraining else []
+        return [*before, self.training.command(), *(list(found.words) for found in self.evaluations)]
+
+    def configuration(self) -> dict[str, Any]:
+        """What its result depends on."""
+        before = self.backbone().configuration() if self.pretraining else None
+        return bundles.configuration(self.training.options, self.data, before)
+
+    def backbone(self) -> Job:
+        """The job of its pre-training, which others share."""
+        return Job(Backbone(), self.pretraining.options.seed, self.pretraining, None, self.environment, (), self.experiment,
+                   self.pretraining_data)
+
+
+def words_again(what: str, row: str, seed: int, dataset: str = "", *more: str, extra: Sequence[str] = (),
+                extra_pretraining: Sequence[str] = ()) -> tuple[str, ...]:
+    """The words after `gluon-bof table` that make one row with one seed. dataset: a folder's path, of which its name is told."""
+    told = ("--dataset", os.path.basename(os.path.abspath(dataset))) if dataset else ()
+    after = ("--", *extra, *(("--", *extra_pretraining) if extra_pretraining else ())) if extra or extra_pretraining else ()
+    return (what, *more, *told, "--rows", row, "--seeds", str(seed), *after)
+
+
+class Backbone(NamedTuple):
+    """The row of a pre-training."""
+
+    key: str = "backbone"
+
+
+def training(options: Any) -> jobs.Training:
+    """Options as a training whose command says every one that is no default."""
+    family = jobs.families.family_of(options)
+    return jobs.Training(family.name, tuple(jobs.flags_of(options, family.options())), options.resolved())
+
+
+def evaluation(job_training: jobs.Training, result: str = "evaluation", size: int | None = None, split: str = "",
+               metric: str = "") -> Evaluation:
+    """The evaluation of a run's last weights, at a size and on a split and by a metric where they are given."""
+    words = [*jobs.module_words("evaluate"), job_training.run.folder, "--last"]
+    if split:
+        words += ["--val-split", split]
+    if size is not None:
+        words += ["--data-shape", str(size)]
+    if metric:
+        words += ["--metric", metric]
+    if job_training.options.gpus is not None:
+        # one device is enough to evaluate; '' stays the CPU
+        words += ["--gpus", job_training.options.gpus.split(",")[0]]
+    return Evaluation(size, tuple(words), result)
+
+
+# ---- what is there, and making the rest ----------------------------------------------------------------------------
+
+def bundle_of(job: Job, store: Store) -> dict[str, Any] | None:
+    """The job's bundle, None where it has none or lacks an evaluation. Raises UserError where it is of another configuration."""
+    found = store.read(job.name)
+    if not found:
+        return None
+    bundles.refuse_other(found, job.configuration(), store.path(job.name))
+    return found if {wanted.key for wanted in job.evaluations} <= set(found["evaluations"]) else None
+
+
+def missing(wanted: Iterable[Job], store: Store) -> list[Job]:
+    """The jobs that have no bundle. Raises UserError where one is of another configuration."""
+    return [job for job in wanted if not bundle_of(job, store)]
+
+
+def run_missing(wanted: Sequence[Job], store: Store, side_by_side: int = 1, after_each: Callable[[Job], Any] = lambda job: None,
+                may_start: Callable[[Job], bool] = lambda job: True) -> None:
+    """Make the jobs that have no bundle, `side_by_side` at a time; what was cut off goes on. after_each(job) follows every one
+    that is there then; none starts that may_start(job) refuses. A run that fails keeps no other from being made.
+
+    Raises UserError in the end, where runs have failed, with the first one's words."""
+    to_do = missing(wanted, store)
+    backbones = {job.pretraining.run.folder: job.backbone() for job in to_do if job.pretraining}
+    for job in wanted:
+        if job not in to_do:
+            after_each(job)
+
+    failed = []
+
+    def make(job):
+        if not may_start(job):
+            return
+        try:
+            _make(job, store, side_by_side > 1)
+        except UserError as error:
+            failed.append((job, error))
+            print(f"failed: {job.name}: {error.problem}", file=sys.stderr, flush=True)
+        else:
+            if job.row.key != Backbone().key:
+                after_each(job)
+
+    for items in (list(backbones.values()), to_do):
+        jobs.run_in_parallel(_lines([(job, partial(make, job)) for job in items], side_by_side))
+        if failed:
+            job, error = failed[0]
+            raise UserError(f"{len(failed)} of {len(items)} runs failed; {job.name}: {error.problem}", error.path, error.remedy)
+
+
+def _lines(items, side_by_side):
+    """Lists of functions that run side by side: of jobs on the same GPUs where those were shared out, else all take from one."""
+    shares = {}
+    for job, function in items:
+        shares.setdefault(job.training.options.gpus, []).append(function)
+    if len(shares) > 1:
+        return list(shares.values())
+    return [iter([function for _, function in items])] * side_by_side
+
+
+def _make(job, store, quiet):
+    """Train, evaluate, and leave the bundle."""
+    if job.pretraining:
+        _require_backbone(job.backbone(), store)
+    old = store.read(job.name)
+    jobs.train(job.training, job.environment, quiet)
+    digest = sha256_of(job.run.last_weights)
+    if old and old["weights_sha256"] != digest:
+        raise UserError("trained again, the run has other weights than its bundle says", store.path(job.name),
+                        "bring the run's folder from where it was trained, or move the bundle away")
+    for found in job.evaluations:
+        jobs.evaluate(job.training, list(found.words), found.result, job.environment, quiet)
+    if old and {found.key for found in job.evaluations} <= set(old["evaluations"]):
+        return  # only its weights had gone
+    store.write(_bundle(job, digest, old))
+
+
+def _require_backbone(job, store):
+    """Raise UserError where the weights that a run would start from are not those of their bundle."""
+    bundle = bundle_of(job, store)
+    if not bundle or bundle["weights_sha256"] != sha256_of(job.run.last_weights):
+        raise UserError("the weights that runs start from are not those of their bundle", job.run.last_weights,
+                        "bring them from where they were trained, or move all bundles of the experiment away")
+
+
+def _bundle(job, digest, old):
+    """What the run's folder says, as the bundle."""
+    config = read_config(job.run.folder)
+    environment = config["environment"]
+    places = places_of(job)
+    results = {found.key: job.run.read_result(found.result) for found in job.evaluations}
+    for key, result in results.items():
+        if result["sha256"] != digest:
+            raise UserError(f"its evaluation {key!r} is of other weights than its last", job.run.folder, "start it again")
+    configuration = job.configuration()
+    rows = job.run.rows("metrics")
+    commands = [bundles.without_places(jobs.line(words, job.environment), places) for words in job.commands()]
+    return {
+        "format": bundles.FORMAT, "name": job.name, "experiment": job.experiment, "row": job.row.key, "seed": job.seed,
+        **job.marks,
+        "commands": commands, "again": shlex.join(["gluon-bof", "table", *job.again]) if job.again else "",
+        "configuration": configuration, "configuration_sha256": bundles.hash_of(configuration),
+        "git_revision": environment["git_revision"], "git_revision_at_end": git_revision(),
+        "versions": environment["versions"],
+        "machine": {**bundles.machine(), "omp_num_threads": environment.get("omp_num_threads", "")},
+        "times": {"started": bundles.utc(os.path.getmtime(job.run.config)), "finished": bundles.utc(time.time()),
+                  "training_seconds": sum(float(row["seconds"]) for row in rows),
+                  "evaluation_seconds": {key: result.get("seconds") for key, result in results.items()}},
+        "weights_sha256": digest,
+        "starts_from": {"name": job.pretraining.options.name, "weights_sha256": sha256_of(job.pretraining.run.last_weights)}
+        if job.pretraining else None,
+        "training": _kept(job.run.read_result(jobs.TRAINING), OF_TRAINING),
+        "evaluations": {**(old or {}).get("evaluations", {}),
+                        **{key: _kept(result, OF_EVALUATION) for key, result in results.items()}},
+    }
+
+
+def places_of(job: Job) -> list[tuple[str, str]]:
+    """[(path, what stands for it in a bundle)]: of Python, the runs and a folder of data."""
+    options = job.training.options
+    found = {jobs.python(): "python", os.path.join(options.runs, ""): "runs/", f"--runs {options.runs}": "--runs runs"}
+    for folder in (options.dataset, options.dataset_root, *((job.pretraining.options.dataset,) if job.pretraining else ())):
+        if folder and os.sep in folder and not folder.startswith(os.path.join(options.runs, "")):
+            found[folder] = os.path.basename(os.path.abspath(folder))
+    return sorted(found.items(), key=lambda pair: -len(pair[0]))
+
+
+def _kept(result, names):
+    return {name: result[name] for name in names if name in result}
+
+
+# ---- what fits into some hours -------------------------------------------------------------------------------------
+
+class Plan(NamedTuple):
+    """What fits. to_do: jobs without a bundle, in their order; minutes: {family: of one run, where anything tells}; sources:
+    whence that is known; fits: how many of to_do; whole: {seed: whether all rows will have its bundle then}."""
+
+    to_do: list
+    minutes: dict
+    sources: dict
+    fits: int
+    whole: dict
+
+    def text(self, side_by_side: int, hours: float | None) -> str:
+        """The plan in a sentence."""
+        words = [f"{len(self.to_do)} runs have no bundle"]
+        words += [f"{family} at {self.minutes[family]:.1f} minutes a run ({self.sources[family]})"
+                  for family in sorted({job.training.family for job in self.to_do} & set(self.minutes))]
+        if self.to_do and len(words) > 1:
+            total = sum(self.minutes.get(job.training.family, 0) for job in self.to_do) / side_by_side / 60
+            words.append(f"{total:.1f} hours, {side_by_side} side by side")
+        if hours is not None:
+            words.append(f"{hours:g} hours fit {self.fits}")
+        seeds = self.whole_seeds()
+        return f"{', '.join(words)}; then whole: {'seeds ' + ', '.join(map(str, seeds)) if seeds else 'no seed'}"
+
+    def whole_seeds(self) -> list[int]:
+        """Seeds of which every run will have its bundle."""
+        return [seed for seed, is_whole in self.whole.items() if is_whole]
+
+    def estimate(self, job: Job) -> float:
+        """Minutes that a job will take, 0 where nothing tells."""
+        return self.minutes.get(job.training.family) or 0
+
+
+def plan_hours(wanted: Sequence[Job], store: Store, side_by_side: int = 1, hours: float | None = None,
+               stated: float | None = None, planned: Sequence[Job] | None = None) -> Plan:
+    """What fits into so many hours; None: all. stated: minutes of a run where no bundle of the experiment tells; planned: the
+    jobs of all rows, also of those that are not wanted now.
+
+    Raises UserError where hours are given and nothing tells how long a run takes."""
+    to_do = missing(wanted, store)
+    minutes, sources = _minutes(wanted, store, stated)
+    fits, left = 0, (hours or 0) * 60 * side_by_side
+    for job in to_do:
+        if hours is not None and job.training.family not in minutes:
+            raise UserError("no bundle tells how long a run takes", remedy="say it with --minutes, or leave --hours out")
+        left -= minutes.get(job.training.family, 0)
+        if hours is not None and left < -1e-6:
+            break
+        fits += 1
+    planned = wanted if planned is None else planned
+    left_then = {job.name for job in missing(planned, store)} - {job.name for job in to_do[:fits]}
+    whole = {}
+    for job in planned:
+        whole[job.seed] = whole.get(job.seed, True) and job.name not in left_then
+    return Plan(to_do, minutes, sources, fits, whole)
+
+
+def _minutes(wanted, store, stated):
+    """({family: minutes of one run}, {family: where that is from}): the median of the experiment's bundles, else as stated."""
+    families = {job.training.family for job in wanted}
+    measured = {family: [] for family in families}
+    for bundle in store.of(wanted[0].experiment) if wanted else ():
+        if bundle["row"] != Backbone().key and bundle["configuration"]["family"] in families:
+            measured[bundle["configuration"]["family"]].append(minutes_of(bundle))
+    minutes = {family: statistics.median(found) if found else stated for family, found in measured.items() if found or stated}
+    return minutes, {family: f"median of {len(measured[family])} bundles" if measured[family] else "stated" for family in minutes}
+
+
+def minutes_of(bundle: Mapping[str, Any]) -> float:
+    """Minutes that a run's epochs and evaluations took, however often it was cut off."""
+    times = bundle["times"]
+    return (times["training_seconds"] + sum(filter(None, times["evaluation_seconds"].values()))) / 60
+
+
+def until(hours: float | None, plan: Plan) -> Callable[[Job], bool]:
+    """Whether a job may still start, that it ends within so many hours from now; always where hours is None."""
+    began = time.monotonic()
+    return lambda job: hours is None or time.monotonic() - began + 60 * plan.estimate(job) <= 3600 * hours

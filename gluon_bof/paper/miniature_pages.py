@@ -1,0 +1,211 @@
+"""What the miniature's bundles say: effects, every row with the regime gauge, and the paper's tables at its scale."""
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
+
+from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_3, TABLE_5
+from gluon_bof.paper import effects, factorial, harness, miniature
+from gluon_bof.paper.effects import Measure, judged
+from gluon_bof.paper.words import Picture, made_by, refuse_others, spread, table, told
+
+if TYPE_CHECKING:
+    from gluon_bof.paper.bundles import Store
+
+OWN = factorial.OWN
+AP = Measure("AP@[.5:.95]", (f"test-{OWN}",))
+AP50 = Measure("mAP@0.5", (f"test-{OWN}",), "AP50")
+OVER_SIZES = Measure("AP over " + ", ".join(map(str, miniature.SIZES)), tuple(f"test-{size}" for size in miniature.SIZES))
+OTHER = Measure("AP in other contexts", (f"test-other-{OWN}",))
+OWN_IMAGES = Measure("mAP@0.5 on its training images", (f"{miniature.BASELINE.train_split}-{OWN}",), "AP50")
+MEASURES = {"yolo3": (AP, AP50, OVER_SIZES, OTHER), "faster_rcnn": (AP, AP50, OTHER)}
+FITTED = 97.0  # points of OWN_IMAGES that a row must reach (docs/miniature.md)
+OF_PAPER = {"yolo3": TABLE_2, "faster_rcnn": TABLE_3}  # whose stacked rows a factorial has
+
+
+def miniature_bundles(store: Store, family: str = "yolo3") -> list[dict[str, Any]]:
+    """The factorial's bundles. Raises UserError where one is of another configuration."""
+    keys = {cell.key for cell in miniature.cells(miniature.DESIGNS[family])}
+    return [bundle for bundle in _all_of_miniature(store, family) if bundle["row"] in keys]
+
+
+def _all_of_miniature(store, family="yolo3"):
+    """Bundles of all its rows, without the backbones'."""
+    design = miniature.DESIGNS[family]
+    found = [bundle for bundle in store.of(design.name) if bundle["row"] != harness.Backbone().key]
+    if found:
+        seeds = sorted({bundle["seed"] for bundle in found})
+        refuse_others(found, factorial.plan(seeds, with_further=True, design=design), store)
+    return found
+
+
+def of_whole_seeds(found: Sequence[Mapping[str, Any]], family: str = "yolo3") -> tuple[list, list[int]]:
+    """(bundles of whole seeds, those seeds)."""
+    seeds = effects.whole_seeds(found, miniature.DESIGNS[family])
+    return [bundle for bundle in found if bundle["seed"] in seeds], seeds
+
+
+def miniature_summary(store: Store, family: str = "yolo3") -> str:
+    """Effects of the freebies, with a picture."""
+    design, measures = miniature.DESIGNS[family], MEASURES[family]
+    tests = len(design.factors)
+    found = miniature_bundles(store, family)
+    whole, seeds = of_whole_seeds(found, family)
+    status = _status(found, seeds, design)
+    if not seeds:
+        return status
+    by_measure = {measure: effects.effects_of(effects.numbers_of(whole, measure), design) for measure in measures}
+    titles = [measure.title for measure in measures]
+    main = table(["main effect, points", *titles, "on AP"],
+                 [[factor, *(told(by_measure[measure].main[factor], tests) for measure in measures),
+                   judged(by_measure[AP].main[factor], tests)] for factor in design.factors])
+    steps = table(["row of the paper, against the row before", *titles, "on AP"],
+                  [[name, *(told(pick(by_measure[measure])) for measure in measures), judged(pick(by_measure[AP]))]
+                   for name, pick in _steps(design)])
+    return "\n".join([status, "", f"![Effects with their 95% intervals]({design.name}-effects.png)", "",
+                      "*Squares: means with 95% intervals; dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*", "",
+                      main, steps, _gauge(whole, design)])
+
+
+def _status(found, seeds, design=miniature.YOLO3):
+    if not found:
+        return "No run of the factorial has a bundle yet."
+    numbers = ", ".join(map(str, seeds))
+    whole = {0: "no seed is whole yet, so no effect is told", 1: f"seed {numbers} is whole; intervals need two"}
+    return (f"{len(found)} runs, {len(miniature.cells(design))} a seed; {whole.get(len(seeds), f'seeds {numbers} are whole')}. "
+            "± is half of Student's 95% interval, paired within a seed; bold where it excludes 0 "
+            f"(main effects: at 1 − 0.05/{len(design.factors)}).")
+
+
+def _steps(design):
+    """[(name, Effects -> Effect)] of the paper's stacked rows and the whole bag."""
+    names = [(f"+ {key.rpartition('+')[2]}", lambda found, key=key: found.steps[key]) for key in miniature.stacked(design)[2:]]
+    return [("baseline, over no augmentation", lambda found: found.augmentation), *names,
+            ("**whole bag, over the baseline**", lambda found: found.bag)]
+
+
+def _gauge(found, design):
+    """Which rows fit their training images, in a sentence."""
+    fits = _by_row(found, OWN_IMAGES, design)
+    under = [key for key, values in fits.items() if statistics.mean(values) < FITTED]
+    if not under:
+        return f"Every row has at least {FITTED:g}% mAP@0.5 on its own training images, as the protocol asks."
+    bag = miniature.stacked(design)[-1]
+    words = (f"**{len(under)} of {len(fits)} rows do not reach {FITTED:g}% mAP@0.5 on their own training images** and are "
+             "underfitted by the protocol")
+    return words + ("; the whole bag is among them, so this says nothing about the paper's regime." if bag in under else ".")
+
+
+def _by_row(found, measure, design):
+    """{row: [points, by seed]} in the factorial's order."""
+    numbers = effects.numbers_of(found, measure)
+    seeds = sorted({seed for _, seed in numbers})
+    rows = {cell.key: [numbers[cell.key, seed] for seed in seeds if (cell.key, seed) in numbers]
+            for cell in miniature.cells(design)}
+    return {key: values for key, values in rows.items() if values}
+
+
+def miniature_rows(store: Store, family: str = "yolo3") -> str:
+    """Every row with its runs, the gauge beside it; interactions."""
+    design, measures = miniature.DESIGNS[family], MEASURES[family]
+    found = miniature_bundles(store, family)
+    if not found:
+        return _status(found, [])
+    columns = {measure: _by_row(found, measure, design) for measure in (*measures, OWN_IMAGES)}
+    rows = []
+    for key, values in columns[AP].items():
+        fit = columns[OWN_IMAGES][key]
+        gap = [own - test for own, test in zip(fit, columns[AP50][key])]
+        mark = "" if statistics.mean(fit) >= FITTED else " (underfitted)"
+        rows.append([key, *(spread(columns[measure][key]) for measure in measures), spread(fit) + mark, spread(gap),
+                     ", ".join(f"{value:.2f}" for value in values)])
+    head = ["row", *(measure.title for measure in measures), OWN_IMAGES.title, "gap to the test", "AP of each seed"]
+    parts = [f"![Every row]({design.name}-rows.png)", "", table(head, rows)]
+    whole, seeds = of_whole_seeds(found, family)
+    if seeds:
+        pairs = effects.effects_of(effects.numbers_of(whole, AP), design).interactions
+        parts += ["Interactions, shown and not tested: by how much more the first gains where the second is on, points of AP.",
+                  "", table(["", "AP"], [[" with ".join(pair), told(effect).strip("*")] for pair, effect in pairs.items()])]
+    backbone = store.read(design.backbone.name)
+    base = f"The backbone tells {100 * backbone['training']['accuracy']:.1f}% of the single objects that it is validated on.\n" \
+        if backbone else ""
+    return "\n".join([*parts, base, made_by(found)])
+
+
+def miniature_tables(store: Store) -> str:
+    """Tables 1, 4 and 5 at the miniature's scale, with the paper's differences beside ours."""
+    found = _all_of_miniature(store)
+    if not found:
+        return "No run has a bundle yet."
+    at = [(f"at {size}", Measure(f"AP at {size}", (f"test-{size}",))) for size in miniature.SIZES]
+    bag = miniature.stacked()[-1]
+    parts = ["Table 1, ways to mix (the paper: YOLOv3 on VOC, mAP@0.5):", "",
+             _small_table(found, TABLE_1, factorial.TABLE_1_ROWS, AP50),
+             "Table 4, baseline and whole bag over sizes:", "",
+             table(["", "baseline", "whole bag", "difference"],
+                   [[name, *_pair(found, measure, "baseline", bag)] for name, measure in at]),
+             "Table 5, mixup of the backbone and of the detector (the paper: YOLOv3 on COCO, AP@[.5:.95]):", "",
+             _small_table(found, TABLE_5, factorial.TABLE_5_ROWS, AP)]
+    return "\n".join(parts)
+
+
+def _small_table(found, of_paper, keys, measure):
+    """A table of the paper with our rows; differences are to its first row, in the seeds that both have."""
+    base = of_paper.rows[0].paper_value
+    names = [row.name.replace("darknet53", "backbone").replace("YOLO3", "detector") for row in of_paper.rows]
+    rows = []
+    for name, row, key in zip(names, of_paper.rows, keys):
+        _, ours, gain = _pair(found, measure, keys[0], key)
+        rows.append([name, ours, gain, f"{row.paper_value - base:+.2f}"] if rows else [name, ours, "", ""])
+    return table(["row", measure.title, "against the first", "the paper's"], rows)
+
+
+def _pair(found, measure, over, key):
+    """(numbers of a row, of another, their difference) as text, of the seeds that both have."""
+    first, second = _numbers(found, measure, over), _numbers(found, measure, key)
+    shared = {seed: second[seed] - first[seed] for seed in second if seed in first}
+    return (spread(list(first.values())), spread(list(second.values())), told(miniature.over_seeds(shared)) if shared else "")
+
+
+def _numbers(found, measure, key):
+    """{seed: points} of a row."""
+    return {bundle["seed"]: measure.of(bundle) for bundle in found if bundle["row"] == key}
+
+
+def miniature_pictures(store: Store, family: str) -> list[Picture]:
+    """The rows of a factorial, and its effects where a seed is whole."""
+    from gluon_bof.paper import pictures as drawing
+
+    design = miniature.DESIGNS[family]
+    found = miniature_bundles(store, family)
+    if not found:
+        return []
+    points, fits = (_by_row(found, measure, design) for measure in (AP, OWN_IMAGES))
+    rows = [(cell.on, points.get(cell.key, []), fits.get(cell.key, [])) for cell in miniature.cells(design)]
+    titles = (f"{AP.title} on the test", OWN_IMAGES.title)
+    factors = list(design.factors)
+    made = [Picture(f"{design.name}-rows.png", [factors, rows, titles, FITTED],
+                    lambda path: drawing.matrix(path, factors, rows, titles, FITTED))]
+    whole, seeds = of_whole_seeds(found, family)
+    if seeds:
+        panels = [_effects_panel(whole, AP, family, False), _effects_panel(whole, AP50, family, True)]
+        made.append(Picture(f"{design.name}-effects.png", panels, lambda path: drawing.forest(path, panels)))
+    return made
+
+
+def _effects_panel(found, measure, family, with_paper):
+    from gluon_bof.paper.pictures import Bar, Panel
+
+    told_effects = effects.effects_of(effects.numbers_of(found, measure), miniature.DESIGNS[family])
+    of_paper = OF_PAPER[family].rows
+    papers = {row.key: row.paper_value - before.paper_value for before, row in zip(of_paper, of_paper[1:])}
+    whole = of_paper[-1].paper_value - OF_PAPER[family].row("baseline").paper_value
+
+    def bar(name, effect, paper=None):
+        return Bar(name, effect.mean, effect.half_width, tuple(effect.by_seed.values()), paper if with_paper else None)
+
+    main = [bar(name, effect) for name, effect in told_effects.main.items()]
+    steps = [bar(f"+ {key.rpartition('+')[2]}", effect, papers[key.rpartition("+")[2]])
+             for key, effect in told_effects.steps.items()]
+    return Panel(measure.title, {"main effects": main, "stacked rows, each over the one before": steps,
+                                 "all together, over the baseline": [bar("whole bag", told_effects.bag, whole)]})

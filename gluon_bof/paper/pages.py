@@ -1,0 +1,248 @@
+"""Pages that bundles make: markdown between two marks, and pictures. Nothing else writes a measured number into these places.
+
+    <!-- bundles: NAME -->
+    what SECTIONS[NAME] makes of the bundles
+    <!-- end -->"""
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+from functools import partial
+from typing import Any, Iterable
+
+from gluon_bof import weights
+from gluon_bof.errors import UserError
+from gluon_bof.files import write_atomically
+from gluon_bof.paper import effects, embedded, miniature, photographs
+from gluon_bof.paper.bundles import Store
+from gluon_bof.paper.effects import Measure
+from gluon_bof.paper.miniature_pages import (
+    AP,
+    miniature_bundles,
+    miniature_pictures,
+    miniature_rows,
+    miniature_summary,
+    miniature_tables,
+    of_whole_seeds,
+)
+from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, table, told
+
+MARKED = re.compile(r"(<!-- bundles: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+TEST, TEST50, TRAIN50 = (Measure("AP@[.5:.95]", ("test",)), Measure("mAP@0.5", ("test",), "AP50"),
+                         Measure("mAP@0.5 on its training images", ("train",), "AP50"))
+
+
+# ---- filling pages -------------------------------------------------------------------------------------------------
+
+def filled(text: str, store: Store) -> str:
+    """The page with what the bundles give between its marks. Raises UserError for a mark that no section has, and for bundles of
+    other configurations."""
+    def of_mark(match):
+        name = match["name"]
+        if name not in SECTIONS:
+            raise UserError(f"no section is called {name!r}", remedy=f"known are {', '.join(SECTIONS)}")
+        return f"{match[1]}{SECTIONS[name](store).strip()}\n{match[3]}"
+
+    return MARKED.sub(of_mark, text)
+
+
+def pages_in(folder: str) -> list[str]:
+    """Paths of the marked pages of a folder."""
+    paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(".md")]
+    return [path for path in paths if MARKED.search(_read(path))]
+
+
+def write_pages(paths: Iterable[str], results: str) -> list[str]:
+    """Fill pages and draw the pictures anew where they are not those of the bundles. Returns the paths of what changed."""
+    from gluon_bof.paper.pictures import digest_in, digest_of
+
+    store, changed = Store(results), []
+    for path in paths:
+        before = _read(path)
+        after = filled(before, store)
+        if after != before:
+            write_atomically(path, after.encode())
+            changed.append(path)
+    for picture in pictures(store):
+        path = os.path.join(results, picture.file)
+        if digest_in(path) != digest_of(picture.numbers):
+            picture.draw(path)
+            changed.append(path)
+    return changed
+
+
+def _read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+# ---- photographs ---------------------------------------------------------------------------------------------------
+
+def _photograph_sets(store):
+    """{set: its bundles}, and how many folds it has."""
+    names = {}
+    for experiment in sorted({bundle["experiment"] for bundle in store.everything()}):
+        name = experiment[len(photographs.EXPERIMENT) + 1:]
+        if experiment.startswith(f"{photographs.EXPERIMENT}-"):
+            found = [bundle for bundle in store.of(experiment) if "fold" in bundle]
+            if found:
+                names[name] = found
+    return names
+
+
+def _checked_folds(name, found, store):
+    """The number of folds. Raises UserError where bundles are of another configuration than would be run now, or of other
+    folds."""
+    data = found[0]["configuration"]["data"]
+    path = os.path.join(os.path.dirname(store.folder), f"folds-{name}-{data['folds']}.json")
+    if not os.path.exists(path):
+        raise UserError("the folds of these bundles are missing", path, "bring the file from where they were made")
+    folds = photographs.Folds(name, data["folds"], name, tuple(found[0]["evaluations"]["test"]["per_class"]),
+                              photographs.told_folds(name, data["folds"], path))
+    refuse_others(found, photographs.plan(folds, sorted({bundle["seed"] for bundle in found})), store)
+    return data["folds"]
+
+
+def photographs_summary(store: Store) -> str:
+    """Baseline and whole bag of both detectors on every set."""
+    sets = _photograph_sets(store)
+    if not sets:
+        return "No run has a bundle yet."
+    parts = []
+    rows, bars = [], _photograph_bars(store)
+    for name, found in sets.items():
+        for family, detector in DETECTORS.items():
+            rows += _photograph_rows(name, found, family, detector)
+    parts.append(table(["set", "detector", "", TEST.title, TEST50.title, TRAIN50.title, "runs"], rows))
+    if bars:
+        parts += ["![Whole bag less baseline](photographs-effects.png)", "",
+                  "*Dots are folds. The 95% interval is Student's over the folds, widened for the training images that they "
+                  "share (Nadeau and Bengio, 2003).*", "",
+                  table(["set, detector", "whole bag less baseline, AP", "not widened", "folds, seeds", ""],
+                        [[label, folded(found), f"± {found.half_width:.2f}", f"{len(found.by_fold)}, {len(seeds)}",
+                          _judged_folds(found)] for label, found, seeds in bars])]
+    everything = [bundle for found in sets.values() for bundle in found]
+    return "\n".join([*parts, made_by(everything)])
+
+
+def _photograph_rows(name, found, family, detector):
+    rows = []
+    for setting in photographs.SETTINGS:
+        of_row = [bundle for bundle in found if bundle["row"] == setting.key]
+        if setting.family == family and of_row:
+            numbers = [[measure.of(bundle) for bundle in of_row] for measure in (TEST, TEST50, TRAIN50)]
+            rows.append([name, detector, "whole bag" if setting.is_bag else "baseline", *map(spread, numbers), str(len(of_row))])
+    return rows
+
+
+def _photograph_bars(store):
+    """[(label, Folded, seeds)] of the sets and detectors of which a seed is whole."""
+    made = []
+    for name, found in _photograph_sets(store).items():
+        folds = _checked_folds(name, found, store)
+        for family, detector in DETECTORS.items():
+            baseline, bag = (photographs.Setting(family, is_bag).key for is_bag in (False, True))
+            differences, seeds = effects.paired_folds(found, TEST, bag, baseline, range(folds))
+            if seeds:
+                made.append((f"{name}, {detector}", effects.over_folds(differences), seeds))
+    return made
+
+
+def folded(found: effects.Folded) -> str:
+    """A difference over folds with its widened interval."""
+    return f"{found.mean:+.2f} ± {found.corrected:.2f}"
+
+
+def _judged_folds(found):
+    return ("gain" if found.mean > 0 else "loss") if abs(found.mean) > found.corrected else "not resolved"
+
+
+def _photograph_pictures(store):
+    from gluon_bof.paper import pictures as drawing
+
+    bars = [drawing.Bar(label, found.mean, found.corrected, tuple(found.by_fold.values()))
+            for label, found, _ in _photograph_bars(store)]
+    if not bars:
+        return []
+    panels = [drawing.Panel("whole bag less baseline, AP@[.5:.95]", {"mean over folds with 95% interval": bars})]
+    return [Picture("photographs-effects.png", panels, lambda path: drawing.forest(path, panels))]
+
+
+# ---- the embedded jobs, and what the package ships -----------------------------------------------------------------
+
+def embedded_bundles(store: Store) -> dict[str, list[dict[str, Any]]]:
+    """{family: its bundles, by seed}. Raises UserError where one is of another configuration."""
+    found = store.of(embedded.EXPERIMENT)
+    if found:
+        refuse_others(found, embedded.plan(sorted({bundle["seed"] for bundle in found})), store)
+    return {row.family: sorted((bundle for bundle in found if bundle["row"] == row.key), key=lambda bundle: bundle["seed"])
+            for row in embedded.ROWS}
+
+
+def embedded_summary(store: Store) -> str:
+    """mAP@0.5 of every seed, and of every class."""
+    found = embedded_bundles(store)
+    if not any(found.values()):
+        return "No run has a bundle yet."
+    parts = []
+    for family, of_family in found.items():
+        if of_family:
+            classes = list(of_family[0]["evaluations"]["own"]["per_class"])
+            rows = [[str(bundle["seed"]), f"{bundle['evaluations']['own']['map']:.4f}",
+                     ", ".join(f"{bundle['evaluations']['own']['per_class'][name]:.3f}" for name in classes)]
+                    for bundle in of_family]
+            parts += [f"{DETECTORS[family]}:", "", table(["seed", "mAP@0.5", ", ".join(classes)], rows)]
+    return "\n".join([*parts, made_by([bundle for of_family in found.values() for bundle in of_family])])
+
+
+def shipped_summary(store: Store) -> str:
+    """What the package ships, by the JSON beside each file."""
+    rows = []
+    for stem, name in (("darknet-mini", "--pretrained-base shipped"), ("darknet-mini-mixup", "--pretrained-base shipped-mixup"),
+                       ("yolo3_shapes", "shapes")):
+        about = shipped(stem)
+        result = f"mAP@0.5 {about['map']:.3f}" if "map" in about else f"{100 * about['accuracy']:.1f}%"
+        rows.append([f"`{stem}.params`, `{name}`", result, f"`{about['command']}`"])
+    return table(["file, name", "result", "command"], rows)
+
+
+def shipped(stem: str) -> dict[str, Any]:
+    """What the JSON beside shipped weights says."""
+    return json.loads(_read(os.path.join(os.path.dirname(weights.__file__), "shipped", f"{stem}.json")))
+
+
+def readme_table(store: Store) -> str:
+    """The README's measured numbers in one table."""
+    rows = []
+    what = {"yolo3": "YOLOv3 from the shipped backbone, `make train`",
+            "faster_rcnn": "Faster R-CNN, `gluon-bof train faster_rcnn`"}
+    for family, found in embedded_bundles(store).items():
+        if found:
+            values = [bundle["evaluations"]["own"]["map"] for bundle in found]
+            each = ", ".join(f"{value:.3f}" for value in values)
+            rows.append([what[family], "1,000 drawn images", f"mAP@0.5 {statistics.mean(values):.3f} "
+                                                             f"({'seeds' if len(values) > 1 else 'seed'}: {each})"])
+    rows.append(["YOLOv3, the shipped weights `shapes`", "the drawn images", f"mAP@0.5 {shipped('yolo3_shapes')['map']:.3f}"])
+    for family, design in miniature.DESIGNS.items():
+        whole, seeds = of_whole_seeds(miniature_bundles(store, family), family)
+        if seeds:
+            bag = effects.effects_of(effects.numbers_of(whole, AP), design).bag
+            rows.append([f"{DETECTORS[family]}, the whole bag against the baseline", f"`vocmini`, {len(seeds)} seeds",
+                         f"{told(bag)} points of AP"])
+    rows += [["whole bag against the baseline", label, f"{folded(found)} points of AP, {len(found.by_fold)} folds"]
+             for label, found, _ in _photograph_bars(store)]
+    return table(["what", "data", "result"], rows)
+
+
+def pictures(store: Store) -> list[Picture]:
+    """Every picture that the bundles give."""
+    of_miniature = [picture for family in miniature.DESIGNS for picture in miniature_pictures(store, family)]
+    return [*of_miniature, *_photograph_pictures(store)]
+
+
+SECTIONS = {"miniature": miniature_summary, "miniature-rows": miniature_rows,
+            "miniature-tables": miniature_tables, "miniature-faster-rcnn": partial(miniature_summary, family="faster_rcnn"),
+            "miniature-faster-rcnn-rows": partial(miniature_rows, family="faster_rcnn"), "photographs": photographs_summary,
+            "embedded": embedded_summary, "shipped": shipped_summary, "measured": readme_table}

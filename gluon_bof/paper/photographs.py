@@ -1,0 +1,203 @@
+"""The bag on photographs: baseline and whole bag of both detectors, cross-validated on a folder of one's own, from small
+backbones that have seen drawn shapes alone. The folds are written once; the folder itself is only read."""
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any, Sequence
+
+from gluon_bof.data.convert import convert_set
+from gluon_bof.data.images import ENDINGS
+from gluon_bof.errors import UserError
+from gluon_bof.files import sha256_of, write_atomically
+from gluon_bof.options.flags import EMBEDDED
+from gluon_bof.options.recipes import SHIPPED_BACKBONE, SMALL_SET_FASTER_RCNN, SMALL_SET_YOLO3
+from gluon_bof.paper import bundles, harness, jobs, miniature
+from gluon_bof.paper.harness import Job
+from gluon_bof.paper.tables import chosen, given_flags, refuse_own
+
+EXPERIMENT = "photographs"
+FOLDS = 5
+SEEDS = (0,)
+SIDE = 224
+SMOOTHING = 0.005  # epsilon over the number of classes, the paper's 0.1 / 20
+MINUTES = 8.0  # of a run, where no bundle tells
+SHARED = dict(num_workers=1, gpus="", val_interval=1000, save_interval=0, log_interval=0, keep=1, lr_mode="step", mixup="",
+              label_smooth_eps=0.0)
+
+# As docs/miniature.md has it: the test size in the middle of the random shapes, as 416 in 320…608; a clean tail of a tenth; the
+# two schedules with the miniature's peaks. What suits a few hundred photographs is the recipe small-dataset's.
+YOLO3 = replace(
+    SMALL_SET_YOLO3, **SHARED, network="darknet-mini", pretrained_base="shipped", init="gluoncv", wd=miniature.BASELINE.wd,
+    no_wd=True, data_shape=SIDE, no_random_shape=True, random_shapes=(160, 320), epochs=40, lr_decay_epoch=(32, 36),
+    lr=miniature.BASELINE.lr, optimizer=miniature.BASELINE.optimizer, warmup_epochs=2, no_mixup_epochs=4)
+FASTER_RCNN = replace(
+    SMALL_SET_FASTER_RCNN, **SHARED, image_short=(SIDE,), image_max_size=384, epochs=15, lr_decay_epoch=(12, 14),
+    no_mixup_epochs=2)
+# Faster R-CNN has no backbone that the package ships: its own is trained as the shipped one was
+FASTER_RCNN_BACKBONE = replace(SHIPPED_BACKBONE, network=FASTER_RCNN.network, name="photographs-backbone-resnet18",
+                               val_interval=10)
+BAGS = {"yolo3": dict(no_random_shape=False, lr_mode="cosine", lr=miniature.PEAK_OF_COSINE, mixup="beta"),
+        "faster_rcnn": dict(lr_mode="cosine", mixup="beta")}
+BASES = {"yolo3": YOLO3, "faster_rcnn": FASTER_RCNN}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A detector, without the freebies or with all of them."""
+
+    family: str
+    is_bag: bool
+
+    @property
+    def key(self) -> str:
+        """A name for files."""
+        return f"{self.family.replace('_', '-')}-{'bag' if self.is_bag else 'baseline'}"
+
+    def options(self, classes: int) -> Any:
+        """Its options on a set of so many classes."""
+        changes = dict(BAGS[self.family], label_smooth_eps=round(SMOOTHING * classes, 6)) if self.is_bag else {}
+        return replace(BASES[self.family], **changes)
+
+
+SETTINGS = tuple(Setting(family, is_bag) for family in BASES for is_bag in (False, True))
+
+
+@dataclass(frozen=True)
+class Folds:
+    """A set in folds. folder: its copy in VOC's layout, whose split files are the folds'; data: what bundles say of it."""
+
+    name: str
+    count: int
+    folder: str
+    classes: tuple
+    data: dict
+
+    def split(self, fold: int, part: str) -> str:
+        """Name of the split file of a fold; part: train or test."""
+        return f"fold-{fold}-{part}"
+
+
+def plan(folds: Folds, seeds: Sequence[int] = SEEDS, runs: str = "runs", rows: Sequence[str] = (), extra: Sequence[str] = (),
+         extra_pretraining: Sequence[str] = ()) -> list[Job]:
+    """Every run of the rows (keys of SETTINGS; none: all), seed by seed and fold by fold. extra, extra_pretraining: further flags
+    of all trainings and of the backbone's."""
+    settings = [setting for setting in SETTINGS if not rows or setting.key in rows]
+    changes = {setting.family: _given(BASES[setting.family], extra) for setting in settings}
+    return [_job(folds, setting, seed, fold, runs, changes[setting.family], extra, extra_pretraining)
+            for seed in seeds for fold in range(folds.count) for setting in settings]
+
+
+def _job(folds, setting, seed, fold, runs, changes, extra, extra_pretraining):
+    experiment = experiment_of(folds.name)
+    own = dict(dataset=folds.folder, layout="voc", train_split=folds.split(fold, "train"), val_split=folds.split(fold, "test"),
+               classes="", seed=seed, runs=runs, name=f"{experiment}-{setting.key}-fold-{fold}-seed-{seed}")
+    pretraining, data_before = None, {}
+    if setting.family == "faster_rcnn":
+        before = _given(FASTER_RCNN_BACKBONE, extra_pretraining)
+        pretraining = harness.training(replace(FASTER_RCNN_BACKBONE, runs=runs, **before))
+        own["pretrained_base"] = pretraining.run.last_weights
+        data_before = told_shapes()
+    training = harness.training(replace(setting.options(len(folds.classes)), **{**changes, **own}))
+    evaluations = tuple(harness.evaluation(training, f"evaluation-{part}", split=folds.split(fold, part), metric="coco")
+                        for part in ("test", "train"))
+    again = harness.words_again(EXPERIMENT, setting.key, seed, folds.name, "--folds", str(folds.count), extra=extra,
+                                extra_pretraining=extra_pretraining)
+    return Job(setting, seed, training, pretraining, harness.ONE_THREAD, evaluations, experiment, folds.data, data_before,
+               {"fold": fold}, again)
+
+
+def _given(options, words):
+    found = given_flags(type(options), refuse_own(type(options), words))
+    for name in {"pretrained_base", "train_split", "val_split", "classes", "layout"} & set(found):
+        raise UserError(f"{jobs.flag_name(name)} after -- is the experiment's to set", remedy="leave it out")
+    return found
+
+
+def experiment_of(name: str) -> str:
+    """The experiment's name in bundles, which begins those of its runs."""
+    return f"{EXPERIMENT}-{name}"
+
+
+def chosen_settings(text: str) -> tuple[str, ...]:
+    """Keys of the settings that "1,3" or "yolo3-bag" names; of all for "". Raises UserError."""
+    return chosen(text, [setting.key for setting in SETTINGS], EXPERIMENT)
+
+
+def told_shapes() -> dict[str, Any]:
+    """What the backbone of Faster R-CNN reads, as bundles say it."""
+    from gluon_bof.data.shapes import VERSION
+    return {"set": f"{EMBEDDED}-backbone", "version": VERSION}
+
+
+# ---- folds ---------------------------------------------------------------------------------------------------------
+
+def prepare(dataset: str, count: int, runs: str, results: str) -> Folds:
+    """The folds of a folder in any layout. They are written once, into RESULTS/folds-NAME-COUNT.json; the images are copied once,
+    into RUNS/sets/NAME-COUNT. Faulty boxes and images are left out. Raises UserError where the images are others than the
+    file's."""
+    name = os.path.basename(os.path.abspath(dataset)).lower()
+    folder = os.path.join(runs, "sets", f"{name}-{count}")
+    if not os.path.isdir(folder):
+        if not os.path.isdir(dataset):
+            raise UserError("the folder of the data set does not exist", dataset, "give --dataset FOLDER")
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        convert_set(dataset, folder, "voc", on_bad_sample="skip", copy=True)
+    images = os.path.join(folder, "JPEGImages")
+    digests = {os.path.splitext(file)[0]: sha256_of(os.path.join(images, file)) for file in sorted(os.listdir(images))
+               if os.path.splitext(file)[1].lower() in ENDINGS}
+    path = os.path.join(results, f"folds-{name}-{count}.json")
+    folds = _written_folds(path, digests, count)
+    _write_splits(folder, folds, count)
+    with open(os.path.join(folder, "classes.txt"), encoding="utf-8") as file:
+        classes = tuple(file.read().splitlines())
+    return Folds(name, count, folder, classes, told_folds(name, count, path))
+
+
+def assigned(digests: dict[str, str], count: int) -> dict[str, int]:
+    """{image: fold} of {image: hash of its bytes}: images of the same bytes are in one fold, and folds differ by at most one such
+    group. It depends on nothing but the bytes. Raises UserError where there are fewer images than folds."""
+    groups = sorted(set(digests.values()))
+    if not 2 <= count <= len(groups):
+        raise UserError(f"{len(groups)} images cannot be parted into {count} folds", remedy="5 is usual")
+    place = {digest: number % count for number, digest in enumerate(groups)}
+    return {image: place[digest] for image, digest in digests.items()}
+
+
+def _written_folds(path, digests, count):
+    """{image: fold} of the file, which is written where it is not there."""
+    if not os.path.exists(path):
+        folds = assigned(digests, count)
+        images = {image: {"sha256": digests[image], "fold": folds[image]} for image in sorted(digests)}
+        content = {"folds": count, "images": images}
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        write_atomically(path, (json.dumps(content, indent=0, sort_keys=True) + "\n").encode())
+        return folds
+    content = _read_folds(path)
+    if {image: told["sha256"] for image, told in content["images"].items()} != digests:
+        raise UserError("the folds were made of other images", path, "bring those, or give another --out")
+    return {image: told["fold"] for image, told in content["images"].items()}
+
+
+def _read_folds(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def told_folds(name: str, count: int, path: str) -> dict[str, Any]:
+    """What bundles say of a set in folds, from the file of its folds."""
+    content = _read_folds(path)
+    sizes = Counter(told["fold"] for told in content["images"].values())
+    return {"set": name, "folds": count, "images": [sizes[fold] for fold in range(count)], "sha256": bundles.hash_of(content)}
+
+
+def _write_splits(folder, folds, count):
+    main = os.path.join(folder, "ImageSets", "Main")
+    for fold in range(count):
+        for part, is_in in (("train", lambda place, fold=fold: place != fold), ("test", lambda place, fold=fold: place == fold)):
+            path = os.path.join(main, f"fold-{fold}-{part}.txt")
+            text = "".join(f"{image}\n" for image in sorted(folds) if is_in(folds[image])).encode()
+            if not os.path.exists(path):
+                write_atomically(path, text)

@@ -1,0 +1,138 @@
+"""Pictures of bundles: effects with their intervals, the rows of a factorial, differences over folds.
+
+A picture carries a hash of the numbers that it shows, so that a test can tell whether it is that of the bundles."""
+from __future__ import annotations
+
+import io
+import math
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+
+from gluon_bof.files import write_atomically
+from gluon_bof.paper.bundles import hash_of
+from gluon_bof.paper.figures import page
+
+KEYWORD = "Numbers"  # of the PNG's text
+
+
+class Bar(NamedTuple):
+    """A line of a forest plot: an effect with the half-width of its interval; dots: single differences; paper: the paper's own
+    effect, None where it has none."""
+
+    label: str
+    mean: float
+    half_width: float
+    dots: tuple = ()
+    paper: float | None = None
+
+
+class Panel(NamedTuple):
+    """A forest plot. groups: {what its bars are: [Bar]}."""
+
+    title: str
+    groups: dict
+
+
+def digest_of(content: Any) -> str:
+    """The hash that a picture of these numbers carries."""
+    return hash_of(_rounded(content))
+
+
+def _rounded(content):
+    """Numbers as a picture can show them: other versions of NumPy differ in the last digits."""
+    if isinstance(content, float):
+        return None if not math.isfinite(content) else round(content, 6)
+    if isinstance(content, Mapping):
+        return {str(key): _rounded(value) for key, value in content.items()}
+    return [_rounded(value) for value in content] if isinstance(content, (list, tuple)) else content
+
+
+def save(path: str, figure: Any, content: Any) -> None:
+    """Write a figure that shows these numbers."""
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=page.DPI, metadata={KEYWORD: digest_of(content), "Software": None})
+    write_atomically(path, image.getvalue())
+
+
+def digest_in(path: str) -> str | None:
+    """The hash that a picture carries; None where there is none."""
+    from PIL import Image
+    try:
+        with Image.open(path) as image:
+            return image.text.get(KEYWORD)
+    except FileNotFoundError:
+        return None
+
+
+def forest(path: str, panels: Sequence[Panel]) -> None:
+    """Effects in points with their 95% intervals, and the single differences that they are means of."""
+    with page.look():
+        count = max(sum(map(len, panel.groups.values())) + len(panel.groups) for panel in panels)
+        figure = page.new_figure(0.27 * count + 0.9)
+        for axis, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels):
+            _forest_panel(axis, panel)
+        save(path, figure, panels)
+
+
+def _forest_panel(axis, panel):
+    places, labels, place = [], [], 0.0
+    for colour, (group, bars) in zip(page.COLOURS, panel.groups.items()):
+        axis.text(0.01, place, group, transform=axis.get_yaxis_transform(), fontsize=page.SMALL, fontweight="bold", va="center",
+                  bbox=dict(facecolor="white", linewidth=0, pad=1.5))
+        for bar in bars:
+            place -= 1
+            _bar(axis, place, bar, colour)
+            places.append(place)
+            labels.append(bar.label)
+        place -= 1.2
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set_yticks(places, labels)
+    axis.set_ylim(place + 0.5, 0.6)
+    axis.grid(axis="y", visible=False)
+    axis.set_xlabel("points")
+    axis.set_title(panel.title)
+
+
+def _bar(axis, place, bar, colour):
+    if math.isfinite(bar.half_width):
+        axis.plot([bar.mean - bar.half_width, bar.mean + bar.half_width], [place, place], color=colour, linewidth=2)
+    axis.plot([bar.mean], [place], "s", color=colour, markersize=6)
+    axis.plot(bar.dots, [place] * len(bar.dots), "o", color="black", markersize=2.5, alpha=0.7)
+    if bar.paper is not None:
+        axis.plot([bar.paper], [place], "D", markerfacecolor="none", markeredgecolor="black", markersize=5)
+
+
+def matrix(path: str, factors: Sequence[str], rows: Iterable[tuple[tuple | None, Sequence[float], Sequence[float]]],
+           titles: tuple[str, str], least: float) -> None:
+    """The rows of a factorial, each with which factors are on and its runs' numbers.
+
+    rows: (factors that are on, or None for no augmentation; two series of one number a seed); titles: of the series; least: what
+    the second should reach."""
+    rows = list(rows)
+    with page.look():
+        figure = page.new_figure(0.24 * len(rows) + 1.3)
+        marks, test, training = figure.subplots(1, 3, sharey=True, width_ratios=(len(factors) * 0.28, 3, 3))
+        _factor_marks(marks, factors, [on for on, _, _ in rows])
+        for axis, series, title in ((test, 1, titles[0]), (training, 2, titles[1])):
+            for place, row in enumerate(rows):
+                if row[series]:
+                    mean = sum(row[series]) / len(row[series])
+                    axis.plot(row[series], [-place] * len(row[series]), "o", color=page.GREY, markersize=3, alpha=0.7)
+                    axis.plot([mean], [-place], "s", color=page.BLUE, markersize=5)
+            axis.set_xlabel("points")
+            axis.set_title(title)
+        training.axvline(least, color="black", linewidth=0.8, linestyle="--")
+        save(path, figure, [factors, rows, titles, least])
+
+
+def _factor_marks(axis, factors, rows):
+    for place, on in enumerate(rows):
+        if on is None:
+            axis.text((len(factors) - 1) / 2, -place, "no augmentation", ha="center", va="center", fontsize=page.SMALL)
+            continue
+        for column, factor in enumerate(factors):
+            axis.plot([column], [-place], "o", markersize=6, color="black" if factor in on else "#d8d8d8")
+    axis.set_xticks(range(len(factors)), factors, rotation=50, ha="right")
+    axis.set_yticks([])
+    axis.set_xlim(-0.6, len(factors) - 0.4)
+    axis.grid(visible=False)
+    axis.spines[["left", "bottom"]].set_visible(False)

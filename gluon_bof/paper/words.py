@@ -1,0 +1,66 @@
+"""Numbers of bundles as markdown: tables, effects with intervals, where runs come from."""
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NamedTuple, Sequence
+
+from gluon_bof.errors import UserError
+from gluon_bof.paper import bundles, harness
+from gluon_bof.paper.effects import Effect, excludes_zero
+
+if TYPE_CHECKING:
+    from gluon_bof.paper.bundles import Store
+    from gluon_bof.paper.harness import Job
+
+DETECTORS = {"yolo3": "YOLOv3", "faster_rcnn": "Faster R-CNN"}
+
+
+class Picture(NamedTuple):
+    """A picture of a results' folder. numbers: what it shows; draw(path) writes it."""
+
+    file: str
+    numbers: Any
+    draw: Callable[[str], None]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def told(effect: Effect, tests: int = 1) -> str:
+    """An effect with its interval, bold where that excludes 0 at 1 - 0.05 / tests."""
+    text = f"{effect.mean:+.2f}" + (f" ± {effect.half_width:.2f}" if effect.half_width != float("inf") else "")
+    return f"**{text}**" if excludes_zero(effect, tests) else text
+
+
+def spread(values: Sequence[float], digits: int = 1) -> str:
+    """Mean and standard deviation of runs."""
+    if not values:
+        return ""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return mean + (f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else "")
+
+
+def refuse_others(found: Iterable[Mapping[str, Any]], planned: Iterable[Job], store: Store) -> None:
+    """Raise UserError where a bundle is not what the job of its name would be now, or no job has its name."""
+    by_name = {job.name: job for job in planned}
+    for bundle in found:
+        if bundle["name"] not in by_name:
+            raise UserError("no run of the experiment has this name any more", store.path(bundle["name"]), "move it away")
+        bundles.refuse_other(bundle, by_name[bundle["name"]].configuration(), store.path(bundle["name"]))
+
+
+def made_by(found: Sequence[Mapping[str, Any]]) -> str:
+    """On what, when and from which revisions bundles were made, in a sentence."""
+    if not found:
+        return ""
+    cpus = sorted({bundle["machine"]["cpu"] for bundle in found})
+    revisions = sorted({bundle["git_revision"][:10] + ("-dirty" if bundle["git_revision"].endswith("-dirty") else "")
+                        for bundle in found})
+    days = sorted(bundle["times"]["finished"][:10] for bundle in found)
+    when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+    hours = sum(map(harness.minutes_of, found)) / 60
+    return (f"{len(found)} bundles in [runs/](runs/), {when}, {hours:.1f} hours of runs on {', '.join(cpus)}, "
+            f"from {'revision' if len(revisions) == 1 else 'revisions'} {', '.join(revisions)}.")

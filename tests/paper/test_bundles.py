@@ -1,0 +1,413 @@
+"""Evidence bundles: what they hold and refuse, what is made where they are missing, and what a kill costs."""
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gluon_bof.commands import table
+from gluon_bof.data.sets import open_set
+from gluon_bof.errors import UserError
+from gluon_bof.files import sha256_of
+from gluon_bof.options.flags import as_dict
+from gluon_bof.options.recipes import TABLES
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.paper import bundles, factorial, harness, miniature, photographs
+from gluon_bof.paper.bundles import Store
+from gluon_bof.runs.config import write_config
+from gluon_bof.weights.zoo import BACKBONES, SHIPPED
+from tests.paper.made_up import bundle_for
+from tests.scripts import ROOT
+from tests.tiny_sets import write_voc_set
+
+TABLE = [sys.executable, "-m", "gluon_bof", "table"]
+LEAST = "--epochs 1 --batch-size 4 --no-mixup-epochs 0 --warmup-epochs 0 --lr-decay-epoch 1 --data-shape 64 --random-shapes 64,64"
+LEAST_BEFORE = "--epochs 1 --batch-size 4 --warmup-epochs 0"
+
+
+def planned(folder, seeds=(0,), **changes):
+    """The factorial's jobs on a folder that need not hold images."""
+    return factorial.plan(seeds, str(folder / "runs"), **changes)
+
+
+# what is another configuration
+
+@pytest.mark.parametrize("change, words", (({"epochs": 3}, f"--epochs 3 and not {miniature.BASELINE.epochs}"),
+                                           ({"lr_mode": "poly"}, "--lr-mode poly"),
+                                           ({"gpus": "0,1"}, "devices 2 and not 1"), ({"network": "darknet53"}, "--network")))
+def test_a_bundle_of_another_configuration_is_refused_by_the_flag(tmp_path, change, words):
+    job, store = planned(tmp_path)[1], Store(str(tmp_path))
+    other = dataclasses.replace(job, training=job.training._replace(options=dataclasses.replace(job.training.options, **change)))
+    store.write(bundle_for(other))
+    with pytest.raises(UserError, match=re.escape(words)):
+        harness.missing([job], store)
+
+
+def test_a_bundle_that_started_from_another_backbone_or_read_other_data_is_refused(tmp_path):
+    job, store = planned(tmp_path)[1], Store(str(tmp_path))
+    store.write(bundle_for(planned(tmp_path, extra_pretraining=["--epochs", "3"])[1]))
+    with pytest.raises(UserError, match=f"a start from a run with --epochs 3 and not {miniature.BACKBONE.epochs}"):
+        harness.missing([job], store)
+    store.write(bundle_for(dataclasses.replace(job, data={"set": "vocmini", "version": 0})))
+    with pytest.raises(UserError, match="data .*version.*0.* and not"):
+        harness.missing([job], store)
+
+
+def test_neither_places_nor_what_changes_no_result_tell_configurations_apart(tmp_path):
+    job = planned(tmp_path)[1]
+    elsewhere = factorial.plan((0,), "/other/runs")[1]
+    assert job.configuration() == elsewhere.configuration()
+    options = dataclasses.replace(job.training.options, num_workers=0, log_interval=7, keep=3)
+    assert dataclasses.replace(job, training=job.training._replace(options=options)).configuration() == job.configuration()
+    assert str(tmp_path) not in json.dumps(job.configuration())
+
+
+def test_an_option_that_is_younger_than_the_bundle_has_its_default_in_it(tmp_path):
+    job, store = planned(tmp_path)[1], Store(str(tmp_path))
+    old = bundle_for(job)
+    del old["configuration"]["options"]["ema"]
+    old["configuration_sha256"] = bundles.hash_of(old["configuration"])
+    store.write(old)
+    assert not harness.missing([job], store)
+    averaged = planned(tmp_path, extra=["--ema", "0.9"])[1]
+    with pytest.raises(UserError, match="--ema 0.0 and not 0.9"):
+        harness.missing([averaged], store)
+
+
+def test_a_bundle_that_was_changed_by_hand_or_is_not_whole_is_refused(tmp_path):
+    job, store = planned(tmp_path)[1], Store(str(tmp_path))
+    changed = bundle_for(job)
+    changed["configuration"]["options"]["lr"] = 0.5
+    store.write(changed)
+    with pytest.raises(UserError, match="changed after it was written"):
+        store.read(job.name)
+    with open(store.path(job.name), "w") as file:
+        file.write(json.dumps(bundle_for(job))[:-30])
+    with pytest.raises(UserError, match="no JSON"):
+        store.read(job.name)
+    store.write({**bundle_for(job), "name": "another"})
+    os.replace(store.path("another"), store.path(job.name))
+    with pytest.raises(UserError, match="no bundle of the run"):
+        store.read(job.name)
+
+
+# what fits
+
+def test_what_fits_is_told_by_the_bundles_times_and_whole_seeds_by_all_rows(tmp_path):
+    store = Store(str(tmp_path))
+    wanted = planned(tmp_path, seeds=(0, 1))
+    for job in wanted[:7]:
+        store.write(bundle_for(job, seconds=300.0))
+    found = harness.plan_hours(wanted, store, 2, 0.5)  # five minutes each, two at a time: twelve
+    assert len(found.to_do) == 27 and found.fits == 12 and found.whole_seeds() == [0]
+    assert "yolo3 at 5.0 minutes a run (median of 7 bundles)" in found.text(2, 0.5)
+    assert harness.plan_hours(wanted, store, 2, 10).whole_seeds() == [0, 1]
+    baseline = [job for job in wanted if job.row.key == "baseline"]
+    assert harness.plan_hours(baseline, store, 1, 10, None, wanted).whole_seeds() == []
+
+
+def test_hours_without_any_measured_time_ask_for_one(tmp_path):
+    wanted = planned(tmp_path)
+    with pytest.raises(UserError, match="--minutes"):
+        harness.plan_hours(wanted, Store(str(tmp_path)), 1, 1)
+    assert harness.plan_hours(wanted, Store(str(tmp_path)), 1, 1, stated=6).fits == 10
+    assert harness.plan_hours(wanted, Store(str(tmp_path))).fits == 17
+
+
+def test_nothing_starts_that_would_end_too_late(tmp_path):
+    job = planned(tmp_path)[0]
+    for minutes, starts in ((5, True), (7, False)):
+        plan = harness.plan_hours([job], Store(str(tmp_path)), 1, None, minutes)
+        assert harness.until(0.1, plan)(job) is starts and harness.until(None, plan)(job)
+    made = []
+    harness.run_missing([job], Store(str(tmp_path)), 1, made.append, lambda job: False)
+    assert not made and not os.path.exists(job.run.folder)
+
+
+def test_what_the_seeds_can_tell_is_the_resolution_at_the_bundles_own_spread(tmp_path):
+    store = Store(str(tmp_path))
+    for number, job in enumerate(planned(tmp_path, seeds=(0, 1))):
+        store.write(bundle_for(job, 0.5 + 0.01 * (number // 17)))  # a point apart in every row: a spread of 1 / sqrt 2
+    wanted = planned(tmp_path, seeds=(0, 1, 2))
+    text = factorial.resolution_text(store, harness.plan_hours(wanted, store))
+    main, step = miniature.resolution(0.5 ** 0.5, 3)
+    assert f"main effect from nothing at {main:.2f} points, a step between two rows at {step:.2f}" in text
+    assert "0.71 points of AP (of 17 rows)" in text
+
+
+def test_the_factorial_has_every_cell_and_seed_once_with_all_its_evaluations(tmp_path):
+    wanted = planned(tmp_path, seeds=miniature.SEEDS)
+    assert len({job.name for job in wanted}) == 17 * len(miniature.SEEDS)
+    for job in wanted:
+        keys = [evaluation.key for evaluation in job.evaluations]
+        assert keys == [f"{split}-{size}" for split in ("test", "test-other") for size in (96, 128, 192)] + \
+            [f"{miniature.BASELINE.train_split}-128"]
+        assert job.pretraining.options.name == "miniature-backbone"
+        assert job.training.options.pretrained_base == job.pretraining.run.last_weights
+
+
+@pytest.mark.parametrize("number, keys", ((1, factorial.TABLE_1_ROWS), (5, factorial.TABLE_5_ROWS)))
+def test_rows_of_the_papers_tables_differ_from_each_other_as_the_papers_do(tmp_path, number, keys):
+    ours = {job.row.key: job for job in planned(tmp_path, with_further=True)}
+    rows = [ours[key] for key in keys]
+    papers = TABLES[number].rows
+    assert len(rows) == len(papers)
+    for place in range(1, len(rows)):
+        mine = [as_dict(row.row.options) for row in (rows[0], rows[place])]
+        theirs = [as_dict(row.small.options) for row in (papers[0], papers[place])]
+        changed = {name for name in mine[0] if mine[0][name] != mine[1][name]}
+        assert changed == {name for name in theirs[0] if theirs[0][name] != theirs[1][name]}
+        assert all(mine[1][name] == theirs[1][name] for name in changed)
+    if number == 5:
+        assert [row.pretraining.options.mixup for row in rows] == [row.small.pretraining.mixup for row in papers]
+
+
+def test_further_rows_are_made_where_they_are_asked_for_alone():
+    for text, count in (("", 17), ("further", 4), ("baseline,further", 5), ("1,2", 2)):
+        assert len(factorial.chosen_rows(text)) == count
+    words = ["miniature", "--rows", "further", "--seeds", "0"]
+    work = table.work_of(table.read_arguments(words), words)
+    assert len(work.wanted) == 4 and len(work.planned) == 17
+    assert {job.pretraining.options.name for job in work.wanted} == {"miniature-backbone", "miniature-backbone-mixup"}
+
+
+# the command
+
+@pytest.mark.parametrize("words, message", [
+    (["miniature", "--cost"], "--cost does nothing for miniature"), (["miniature", "--gpus", "0"], "--gpus does nothing"),
+    (["miniature", "--rows", "22"], "no row '22'"), (["miniature", "--hours", "0"], "--hours: '0' is no number above 0"),
+    (["embedded", "--folds", "3"], "--folds is for photographs alone"),
+    (["2", "--detector", "faster_rcnn"], "for miniature alone"),
+    (["photographs"], "give --dataset"), (["embedded", "--dataset", "x"], "--dataset does nothing"),
+    (["miniature", "--", "--pretrained-base", "x"], "--pretrained-base after --"),
+    (["miniature", "--", "--seed", "3"], "--seed after --")])
+def test_arguments_that_cannot_be_meant_are_refused(words, message):
+    with pytest.raises(UserError, match=message):
+        table.work_of(table.read_arguments(words), words)
+
+
+def write_miniature_set(folder):
+    """A tiny set with the names of vocmini's splits."""
+    root = write_voc_set(folder / "set", images=8, validation=4)
+    splits = root / "VOC2007" / "ImageSets" / "Main"
+    for name, like in ((miniature.BASELINE.train_split, "trainval"), ("test-other", "test")):
+        (splits / f"{name}.txt").write_text((splits / f"{like}.txt").read_text())
+
+
+def words_of(folder, *words, extra=""):
+    """The command of a miniature of tiny runs."""
+    return [*TABLE, "miniature", "--dataset", str(folder / "set"), "--runs", str(folder / "runs"), "--out",
+            str(folder / "results"), *words, "--", *LEAST.split(), *extra.split(), "--", *LEAST_BEFORE.split()]
+
+
+def finished(words):
+    answer = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def read_bundles(folder):
+    found = [json.loads(path.read_text()) for path in sorted((folder / "results" / "runs").glob("*.json"))]
+    return {bundle["name"]: bundle for bundle in found}
+
+
+@pytest.mark.slow
+def test_a_killed_factorial_goes_on_to_the_same_bundles_and_is_not_run_again(tmp_path):
+    write_miniature_set(tmp_path)
+    (tmp_path / "whole").mkdir()
+    os.symlink(tmp_path / "set", tmp_path / "whole" / "set")
+    words = ("--rows", "baseline,mixup", "--seeds", "0,1", "--jobs", "2")
+    assert finished(words_of(tmp_path / "whole", *words, extra="--epochs 5"))["left"] == 0
+    expected = read_bundles(tmp_path / "whole")
+    for moment in (5, 12, 25):
+        process = subprocess.Popen(words_of(tmp_path, *words, extra="--epochs 5"), cwd=ROOT, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        time.sleep(moment)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert finished(words_of(tmp_path, *words, extra="--epochs 5"))["left"] == 0
+    found = read_bundles(tmp_path)
+    assert len(found) == 5 and set(found) == set(expected)
+    for name, bundle in found.items():
+        assert all(bundle[key] == expected[name][key] for key in ("weights_sha256", "evaluations", "configuration_sha256",
+                                                                  "starts_from", "commands"))
+        assert str(tmp_path) not in json.dumps(bundle) and sys.executable not in json.dumps(bundle)
+        assert bundle["weights_sha256"] == sha256_of(tmp_path / "runs" / name / "last.params")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+    finished(words_of(tmp_path, *words, extra="--epochs 5"))
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+
+
+def test_a_bundle_says_what_its_run_was(tmp_path, monkeypatch):
+    """The folder of a finished run, without the minute that it takes."""
+    job = harness.Job(harness.Backbone("row"), 4, harness.training(Yolo3Options(
+        dataset="vocmini", seed=4, runs=str(tmp_path / "runs"), name="it", gpus="")), None, harness.ONE_THREAD, (), "ours",
+        {"set": "vocmini", "version": 1}, marks={"fold": 3})
+    evaluation = harness.evaluation(job.training, "evaluation-test-128", 128, "test", "coco")
+    job = dataclasses.replace(job, evaluations=(evaluation,))
+    os.makedirs(job.run.folder)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    write_config(job.run.folder, job.training.options)
+    with open(job.run.last_weights, "wb") as file:
+        file.write(b"weights")
+    digest = sha256_of(job.run.last_weights)
+    with open(job.run.table("metrics"), "w") as file:
+        file.write("iteration,seconds\n1,2.5\n2,3.5\n")
+    job.run.keep_result("training", {"map": 0.25, "metric": "coco", "run": job.run.folder, "weights": job.run.last_weights})
+    job.run.keep_result(evaluation.result, {"map": 0.5, "metric": "coco", "sha256": digest, "seconds": 7.0,
+                                            "weights": job.run.last_weights})
+    store = Store(str(tmp_path))
+    harness.run_missing([job], store)
+    found = store.read("it")
+    assert (found["experiment"], found["row"], found["seed"], found["fold"]) == ("ours", "row", 4, 3)
+    assert found["weights_sha256"] == digest and found["starts_from"] is None
+    assert found["training"] == {"map": 0.25, "metric": "coco"}
+    assert found["evaluations"] == {"test-128": {"map": 0.5, "metric": "coco"}}
+    assert found["times"]["training_seconds"] == 6.0 and found["times"]["evaluation_seconds"] == {"test-128": 7.0}
+    assert found["versions"]["mxnet"] and found["machine"]["cores"] >= 1 and found["machine"]["omp_num_threads"] == "1"
+    assert re.fullmatch(r"([0-9a-f]{40}(-dirty)?)?", found["git_revision"])
+    assert found["commands"][0].startswith("OMP_NUM_THREADS=1 python ") and "--runs runs" in found["commands"][0]
+    assert str(tmp_path) not in json.dumps(found)
+
+    with open(job.run.last_weights, "wb") as file:
+        file.write(b"others")
+    wanted = dataclasses.replace(job, evaluations=(evaluation, harness.evaluation(job.training, "evaluation-further")))
+    with pytest.raises(UserError, match="other weights than its bundle says"):
+        harness.run_missing([wanted], store)
+
+
+# photographs
+
+def write_photographs(folder, images=9):
+    """A tiny set as LabelImg leaves it, two of its images the same bytes under two names."""
+    write_voc_set(folder / "source", images=images - 1, validation=1)
+    source = folder / "source" / "VOC2007"
+    mine = folder / "mine"
+    mine.mkdir()
+    for image in sorted((source / "JPEGImages").iterdir()):
+        (mine / image.name).write_bytes(image.read_bytes())
+        annotation = source / "Annotations" / f"{image.stem}.xml"
+        (mine / annotation.name).write_bytes(annotation.read_bytes())
+    (mine / "again.jpg").write_bytes((mine / "000000.jpg").read_bytes())
+    (mine / "again.xml").write_text((mine / "000000.xml").read_text().replace("000000.jpg", "again.jpg"))
+    return mine
+
+
+def listing(folder):
+    """Everything that a change of a folder shows in."""
+    return sorted((str(path), path.stat().st_mtime_ns, path.stat().st_nlink, path.stat().st_size) for path in folder.rglob("*"))
+
+
+def test_folds_are_written_once_and_the_folder_is_only_read(tmp_path):
+    mine = write_photographs(tmp_path)
+    before = listing(mine)
+    folds = photographs.prepare(str(mine), 3, str(tmp_path / "runs"), str(tmp_path / "results"))
+    assert listing(mine) == before
+    assert folds.name == "mine" and sum(folds.data["images"]) == 10 and folds.classes == ("blue", "green", "red")
+    written = (tmp_path / "results" / "folds-mine-3.json").read_text()
+    again = photographs.prepare(str(tmp_path / "gone" / "mine"), 3, str(tmp_path / "runs"), str(tmp_path / "results"))
+    assert again == folds and (tmp_path / "results" / "folds-mine-3.json").read_text() == written
+    elsewhere = photographs.prepare(str(mine), 3, str(tmp_path / "other runs"), str(tmp_path / "results"))
+    assert elsewhere.data == folds.data
+
+    parts = [{part: {record.image_id for record in open_set(folds.folder, None, "val", split=folds.split(fold, part)).records}
+              for part in ("train", "test")} for fold in range(3)]
+    everything = set.union(*(part["test"] for part in parts))
+    assert len(everything) == 10 and sum(len(part["test"]) for part in parts) == 10
+    assert all(part["train"] == everything - part["test"] for part in parts)
+    assert [{"again", "000000"} <= part["test"] for part in parts].count(True) == 1
+
+    os.remove(mine / "000003.jpg")
+    with pytest.raises(UserError, match="made of other images"):
+        photographs.prepare(str(mine), 3, str(tmp_path / "third runs"), str(tmp_path / "results"))
+
+
+def test_a_fold_depends_on_an_images_bytes_alone():
+    digests = {f"image {number}": format(number * 7919 % 997, "03x") for number in range(23)}
+    folds = photographs.assigned(digests, 5)
+    sizes = [list(folds.values()).count(fold) for fold in range(5)]
+    assert max(sizes) - min(sizes) <= 1
+    renamed = photographs.assigned({name[::-1]: digest for name, digest in reversed(list(digests.items()))}, 5)
+    assert renamed == {name[::-1]: fold for name, fold in folds.items()}
+    with pytest.raises(UserError, match="cannot be parted"):
+        photographs.assigned({"a": "1", "b": "1"}, 2)
+
+
+def test_both_rows_of_a_detector_differ_in_the_bag_alone():
+    for family, freebies in (("yolo3", {"no_random_shape", "lr_mode", "lr", "mixup", "label_smooth_eps"}),
+                             ("faster_rcnn", {"lr_mode", "mixup", "label_smooth_eps"})):
+        baseline, bag = (as_dict(photographs.Setting(family, is_bag).options(6)) for is_bag in (False, True))
+        assert {name for name in bag if bag[name] != baseline[name]} == freebies
+        assert bag["label_smooth_eps"] / 6 == pytest.approx(0.1 / 20)
+
+
+def test_a_shipped_backbone_is_told_by_its_hash():
+    for name in BACKBONES:
+        told = bundles.configuration(Yolo3Options(pretrained_base=name), {})["options"]["pretrained_base"]
+        assert told == f"{name} {shipped_sha(name)}"
+
+
+def shipped_sha(name):
+    return sha256_of(os.path.join(os.path.dirname(SHIPPED), f"{BACKBONES[name]}.params"))
+
+
+@pytest.mark.slow
+def test_photographs_leave_a_bundle_for_every_fold(tmp_path):
+    mine = write_photographs(tmp_path)
+    words = [*TABLE, "photographs", "--dataset", str(mine), "--folds", "2", "--rows", "yolo3-baseline,yolo3-bag", "--runs",
+             str(tmp_path / "runs"), "--out", str(tmp_path / "results"), "--", "--epochs", "1", "--no-mixup-epochs", "0",
+             "--warmup-epochs", "0", "--batch-size", "4", "--data-shape", "64", "--random-shapes", "64,64", "--lr-decay-epoch",
+             "1"]
+    assert finished(words)["left"] == 0
+    found = read_bundles(tmp_path)
+    assert sorted((bundle["row"], bundle["fold"]) for bundle in found.values()) == [
+        (row, fold) for row in ("yolo3-bag", "yolo3-baseline") for fold in (0, 1)]
+    for bundle in found.values():
+        assert set(bundle["evaluations"]) == {"test", "train"} and str(tmp_path) not in json.dumps(bundle)
+        assert bundle["evaluations"]["test"]["images"] + bundle["evaluations"]["train"]["images"] == 10
+
+
+def test_a_run_that_fails_keeps_no_other_from_being_made(tmp_path, monkeypatch, capsys):
+    """Its own settings make it fail at once: there is no such set."""
+    store, made = Store(str(tmp_path)), []
+    wanted = [harness.Job(harness.Backbone(f"row {seed}"), seed, harness.training(Yolo3Options(
+        dataset=str(tmp_path / "none"), seed=seed, runs=str(tmp_path / "runs"), name=f"run-{seed}", gpus="")), None, {}, ())
+        for seed in range(2)]
+    finish_by_hand(wanted[1])
+    with pytest.raises(UserError, match="1 of 2 runs failed; run-0: a command failed") as refusal:
+        harness.run_missing(wanted, store, after_each=made.append)
+    assert "try it by itself" in str(refusal.value) and "failed: run-0" in capsys.readouterr().err
+    assert made == wanted[1:] and store.read("run-1") and not store.read("run-0")
+
+
+def finish_by_hand(job):
+    """What a training leaves, without the training."""
+    os.makedirs(job.run.folder)
+    write_config(job.run.folder, job.training.options)
+    with open(job.run.last_weights, "wb") as file:
+        file.write(b"weights")
+    job.run.keep_result("training", {"map": 0.25, "metric": "coco"})
+
+
+def test_a_run_does_not_start_from_other_weights_than_its_backbones_bundle_has(tmp_path):
+    store = Store(str(tmp_path))
+    first, second = planned(tmp_path)[:2]
+    jobs_ = [dataclasses.replace(job, evaluations=()) for job in (first, second)]
+    backbone = jobs_[0].backbone()
+    for job in (backbone, *jobs_):
+        finish_by_hand(job)
+    harness.run_missing(jobs_[:1], store)
+    found = store.read(jobs_[0].name)
+    assert found["starts_from"] == {"name": "miniature-backbone", "weights_sha256": sha256_of(backbone.run.last_weights)}
+    assert store.read("miniature-backbone")["weights_sha256"] == found["starts_from"]["weights_sha256"]
+
+    with open(backbone.run.last_weights, "wb") as file:
+        file.write(b"others")
+    with pytest.raises(UserError, match="other weights than its bundle says"):
+        harness.run_missing(jobs_[1:], store)
+    assert not store.read(jobs_[1].name)

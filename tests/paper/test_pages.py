@@ -1,0 +1,260 @@
+"""Published numbers are those of the bundles; intervals and verdicts are those that SciPy gives."""
+import dataclasses
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from gluon_bof.commands.table import cost_text
+from gluon_bof.errors import UserError
+from gluon_bof.options.recipes import TABLES
+from gluon_bof.paper import effects, factorial, harness, miniature, miniature_pages, pages, photographs, tables
+from gluon_bof.paper.bundles import Store, hash_of
+from gluon_bof.paper.effects import Measure
+from gluon_bof.paper.pictures import digest_in, digest_of
+from gluon_bof.paper.tables import Request
+from tests.paper.made_up import bundle_for
+from tests.scripts import ROOT
+
+GAINS = dict(zip(miniature.FACTORS, (0.01, 0.004, -0.006, 0.015)))
+RESULTS = str(ROOT / "results")
+OWN_IMAGES, = miniature_pages.OWN_IMAGES.evaluations
+
+
+def made_up_factorial(store, seeds=(0, 1, 2), noise=0.004, left_out=()):
+    """Bundles of a factorial with the effects GAINS. Returns {(row, seed): AP in points}."""
+    rng = np.random.default_rng(5)
+    numbers = {}
+    for job in factorial.plan(seeds):
+        value = 0.4 + 0.01 * job.seed + sum(GAINS[factor] for factor in job.row.on or ()) - 0.08 * (job.row.on is None)
+        value += rng.normal(0, noise)
+        if job.name not in left_out:
+            numbers[job.row.key, job.seed] = 100 * value
+            store.write(bundle_for(job, value, **{OWN_IMAGES: 0.99}))
+    return numbers
+
+
+# what is published
+
+@pytest.mark.parametrize("path", [str(ROOT / "README.md"), *pages.pages_in(RESULTS)], ids=os.path.basename)
+def test_a_published_page_says_what_its_bundles_give(path):
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    assert pages.MARKED.search(text) and pages.filled(text, Store(RESULTS)) == text, "python tools/write_results.py"
+
+
+def test_published_pictures_show_what_their_bundles_give():
+    for picture in pages.pictures(Store(RESULTS)):
+        assert digest_in(os.path.join(RESULTS, picture.file)) == digest_of(picture.numbers), "python tools/write_results.py"
+
+
+@pytest.mark.parametrize("number", TABLES)
+@pytest.mark.parametrize("scale", ("paper", "small"))
+def test_a_published_table_says_what_its_bundles_give(number, scale):
+    """Where there is one."""
+    every = Request(TABLES[number], scale, tuple(row.key for row in TABLES[number].rows))
+    path = os.path.join(RESULTS, every.stem)
+    if not os.path.exists(f"{path}.md") and not os.path.exists(f"{path}.csv"):
+        return
+    store = Store(RESULTS)
+    request = dataclasses.replace(every, seeds=tuple(sorted({bundle["seed"] for bundle in store.of(every.stem)})))
+    planned = tables.plan(request)
+    found = tables.records(request, tables.read_lines(request, planned, store))
+    with open(f"{path}.csv", encoding="utf-8") as file:
+        assert file.read() == tables.to_csv(found)
+    with open(f"{path}.md", encoding="utf-8") as file:
+        text = file.read()
+    command = text.split("```")[1].strip()
+    assert text == tables.to_markdown(request, found, command, cost_text(planned, store))
+
+
+def test_no_published_bundle_holds_a_path():
+    for bundle in Store(RESULTS).everything():
+        text = json.dumps(bundle)
+        assert not re.search(r"/(home|root|tmp|work|usr)/", text), bundle["name"]
+
+
+def test_a_page_and_its_picture_follow_a_single_number(tmp_path):
+    store = Store(str(tmp_path))
+    made_up_factorial(store)
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- bundles: miniature -->\nold\n<!-- end -->\nafter\n")
+    changed = pages.write_pages([str(page)], str(tmp_path))
+    assert [os.path.basename(path) for path in changed] == ["page.md", "miniature-rows.png", "miniature-effects.png"]
+    assert not pages.write_pages([str(page)], str(tmp_path))
+    text = page.read_text()
+    assert text.startswith("before\n<!-- bundles: miniature -->\n51 runs, 17 a seed") and text.endswith("<!-- end -->\nafter\n")
+
+    job = factorial.plan((1,))[-1]
+    bundle = store.read(job.name)
+    bundle["evaluations"][factorial.NUMBER]["coco"]["AP"] += 0.001
+    store.write(bundle)
+    assert pages.filled(text, store) != text
+    for picture in pages.pictures(store):
+        assert digest_in(str(tmp_path / picture.file)) != digest_of(picture.numbers)
+
+
+def test_a_page_of_bundles_that_would_not_be_run_so_now_is_refused(tmp_path):
+    store = Store(str(tmp_path))
+    made_up_factorial(store, (0,))
+    job = factorial.plan((0,), extra=["--epochs", "7"])[3]
+    store.write(bundle_for(job))
+    with pytest.raises(UserError, match="--epochs 7 and not"):
+        pages.miniature_summary(store)
+    with pytest.raises(UserError, match="no section"):
+        pages.filled("<!-- bundles: nothing -->\n<!-- end -->", store)
+
+
+def test_a_seed_that_lacks_a_run_is_told_and_not_counted(tmp_path):
+    store = Store(str(tmp_path))
+    numbers = made_up_factorial(store, left_out=["miniature-cosine-seed-2"])
+    text = pages.miniature_summary(store)
+    assert text.startswith("50 runs, 17 a seed; seeds 0, 1 are whole.")
+    whole = {place: value for place, value in numbers.items() if place[1] < 2}
+    assert pages.told(miniature.main_effect("mixup", whole), len(GAINS)) in text
+    assert "no seed is whole yet" in miniature_pages._status([store.read("miniature-mixup-seed-2")], [])
+
+
+def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
+    store = Store(str(tmp_path))
+    made_up_factorial(store)
+    assert "Every row has at least 97%" in pages.miniature_summary(store)
+    for seed in range(3):
+        job = factorial.plan((seed,))[-1]
+        store.write(bundle_for(job, 0.42, **{OWN_IMAGES: 0.7}))
+    assert "says nothing about the paper's regime" in pages.miniature_summary(store)
+    assert "87.5 ± 0.0 (underfitted)" in pages.miniature_rows(store)
+
+
+# intervals, by another program than ours
+
+def interval(values):
+    """SciPy's 95% interval of a mean: (mean, half of it)."""
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    return (low + high) / 2, (high - low) / 2
+
+
+def test_intervals_read_from_the_bundles_files_are_those_of_scipy(tmp_path):
+    made_up_factorial(Store(str(tmp_path)))
+    points = {}
+    for path in (tmp_path / "runs").glob("*.json"):
+        bundle = json.loads(path.read_text())
+        points[bundle["row"], bundle["seed"]] = 100 * bundle["evaluations"][factorial.NUMBER]["coco"]["AP"]
+    store = Store(str(tmp_path))
+    found = effects.effects_of(effects.numbers_of(store.of("miniature"), pages.AP))
+    rows = [row.split("+") if row != "baseline" else [] for row, seed in points if seed == 0 and row != "no-augmentation"]
+    names = {frozenset(row): "+".join(row) or "baseline" for row in rows}
+    for factor in GAINS:
+        pairs = [(names[frozenset(row)], names[frozenset(row) | {factor}]) for row in rows if factor not in row]
+        assert len(pairs) == 8
+        by_seed = [np.mean([points[with_it, seed] - points[without, seed] for without, with_it in pairs]) for seed in range(3)]
+        assert (found.main[factor].mean, found.main[factor].half_width) == pytest.approx(interval(by_seed))
+    everything = "random-shapes+cosine+label-smoothing+mixup"
+    assert (found.bag.mean, found.bag.half_width) == pytest.approx(
+        interval([points[everything, seed] - points["baseline", seed] for seed in range(3)]))
+    assert (found.steps["random-shapes+cosine"].mean, found.steps["random-shapes+cosine"].half_width) == pytest.approx(
+        interval([points["random-shapes+cosine", seed] - points["random-shapes", seed] for seed in range(3)]))
+    assert found.augmentation.mean == pytest.approx(np.mean([points["baseline", seed] - points["no-augmentation", seed]
+                                                             for seed in range(3)]))
+
+
+def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
+    store, design = Store(str(tmp_path)), miniature.FASTER_RCNN
+    made_up_factorial(store)
+    planned = factorial.plan((0, 1), design=design)
+    assert len(planned) == 18 and {job.pretraining.options.name for job in planned} == {"miniature-faster-rcnn-backbone"}
+    for job in planned:
+        store.write(bundle_for(job, 0.5 + sum(GAINS[factor] for factor in job.row.on or ()), **{OWN_IMAGES: 0.98}))
+    text = pages.miniature_summary(store, "faster_rcnn")
+    assert text.startswith("18 runs, 9 a seed; seeds 0, 1 are whole.") and "0.05/3" in text and "random-shapes" not in text
+    for factor in design.factors:
+        assert f"| {factor} | **{100 * GAINS[factor]:+.2f} ± 0.00** |" in text
+    assert [picture.file for picture in pages.pictures(store)] == [f"{name}-{what}.png" for name in (
+        "miniature", "miniature-faster-rcnn") for what in ("rows", "effects")]
+    assert pages.miniature_summary(store).startswith("51 runs, 17 a seed")
+
+
+def test_an_effect_of_known_numbers():
+    effect = miniature.over_seeds({0: 1.0, 1: 2.0, 2: 3.0})
+    assert effect.mean == 2 and effect.half_width == pytest.approx(4.302653 / 3 ** 0.5)
+    assert pages.told(effect) == "+2.00 ± 2.48" and effects.judged(effect) == "not resolved"
+    alone = miniature.over_seeds({0: 1.0})
+    assert pages.told(alone) == "+1.00" and effects.judged(alone) == "not resolved"
+
+
+def test_interactions_are_those_of_least_squares(tmp_path):
+    numbers = made_up_factorial(Store(str(tmp_path)), noise=0.01)
+    found = effects.effects_of(numbers).interactions
+    cells = [cell for cell in miniature.cells() if cell.on is not None]
+    design = np.array([[1] + [1 if name in cell.on else -1 for name in GAINS] for cell in cells], float)
+    pairs = list(found)
+    columns = [design[:, 1 + list(GAINS).index(a)] * design[:, 1 + list(GAINS).index(b)] for a, b in pairs]
+    full = np.column_stack([design, *columns])
+    for seed in range(3):
+        fitted = np.linalg.lstsq(full, np.array([numbers[cell.key, seed] for cell in cells]), rcond=None)[0]
+        for place, pair in enumerate(pairs):
+            assert found[pair].by_seed[seed] == pytest.approx(4 * fitted[5 + place])
+
+
+def test_a_verdict_is_that_of_the_t_test_at_its_level():
+    rng = np.random.default_rng(3)
+    seen = set()
+    for _ in range(300):
+        values = rng.normal(rng.choice((-3, 0, 1, 3)), 1, 3)
+        effect = miniature.over_seeds(dict(enumerate(values)))
+        p = stats.ttest_1samp(values, 0).pvalue
+        verdict = effects.judged(effect, 4)
+        word = "gain" if values.mean() > 0 else "loss"
+        assert verdict == ("not resolved" if p >= 0.05 else word if p < 0.0125 else f"{word}, not with 4 tests")
+        seen.add(verdict)
+    assert len(seen) == 5
+
+
+def test_folds_are_paired_and_their_interval_is_over_folds():
+    rng = np.random.default_rng(4)
+    differences = {(fold, seed): float(value) for (fold, seed), value in
+                   zip([(fold, seed) for fold in range(5) for seed in range(2)], rng.normal(1, 2, 10))}
+    found = effects.over_folds(differences)
+    by_fold = [(differences[fold, 0] + differences[fold, 1]) / 2 for fold in range(5)]
+    mean, half = interval(by_fold)
+    assert (found.mean, found.half_width) == pytest.approx((mean, half))
+    assert found.corrected == pytest.approx(stats.t.ppf(0.975, 4) * np.std(by_fold, ddof=1) * (1 / 5 + 1 / 4) ** 0.5)
+    del differences[3, 1]
+    with pytest.raises(ValueError):
+        effects.over_folds(differences)
+
+
+def test_a_measure_is_the_mean_over_its_evaluations_in_points():
+    bundle = {"evaluations": {"a": {"coco": {"AP": 0.25}}, "b": {"coco": {"AP": None}}, "c": {"coco": {"AP": 0.5}}}}
+    assert Measure("", ("a", "b", "c")).of(bundle) == 25
+    with pytest.raises(KeyError):
+        Measure("", ("d",)).of(bundle)
+
+
+# photographs
+
+def test_photographs_are_told_over_whole_folds_only(tmp_path):
+    store = Store(str(tmp_path))
+    content = {"folds": 3, "images": {str(number): {"fold": number % 3, "sha256": str(number)} for number in range(9)}}
+    path = tmp_path / "folds-mine-3.json"
+    path.write_text(json.dumps(content))
+    folds = photographs.Folds("mine", 3, "elsewhere/mine-3", ("one",), photographs.told_folds("mine", 3, str(path)))
+    assert folds.data == {"set": "mine", "folds": 3, "images": [3, 3, 3], "sha256": hash_of(content)}
+    planned = photographs.plan(folds, (0, 1))
+    for job in planned:
+        bag = 0.02 + 0.01 * job.marks["fold"] if job.row.is_bag else 0
+        if (job.seed, job.marks["fold"], job.row.key) != (1, 2, "yolo3-bag"):
+            store.write(bundle_for(job, 0.4 + bag))
+    bars = {label: (found, seeds) for label, found, seeds in pages._photograph_bars(store)}
+    assert bars["mine, YOLOv3"][1] == [0] and bars["mine, Faster R-CNN"][1] == [0, 1]
+    assert bars["mine, YOLOv3"][0].by_fold == pytest.approx({0: 2, 1: 3, 2: 4})
+    text = pages.photographs_summary(store)
+    assert "| mine, YOLOv3 | +3.00 ± 3.93 | ± 2.48 | 3, 1 | not resolved |" in text
+
+    path.write_text(json.dumps({**content, "images": {**content["images"], "0": {"fold": 1, "sha256": "0"}}}))
+    with pytest.raises(UserError, match="data"):
+        pages.photographs_summary(store)
+    assert harness.missing(planned[:1], store) == []
