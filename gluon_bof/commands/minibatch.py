@@ -167,8 +167,14 @@ def _probe(given):
 
 def _heatmap(given):
     """A run's figure."""
-    from gluon_bof.studies.minibatch.heatmap import draw_run
-    return {"run": given.run, "files": [draw_run(given.run, given.block, given.out)]}
+    from gluon_bof.studies.minibatch.heatmap import draw_run, summary
+    files = [draw_run(given.run, given.block, given.out)]
+    epochs = summary(given.run)
+    say("epoch  full gradient  diversity  noise scale  beyond 95%  with entropy")
+    for row in epochs:
+        say("{:5} {:>14} {:>10} {:>12} {:>11} {:>13}".format(row["epoch"], *(_number(row[name]) for name in (
+            "full_norm", "diversity", "noise_scale", "beyond", "with_entropy"))))
+    return {"run": given.run, "epochs": epochs, "files": files}
 
 
 def _compare(given):
@@ -226,6 +232,10 @@ def probe_text(found: dict[str, Any]) -> str:
     lines += [f"{number:5} {entropy:8.2f} {distance:10.4g} {norm:10.4g} {cosine:8.3f}"
               for number, (entropy, distance, norm, cosine) in enumerate(columns)]
     return "\n".join(lines)
+
+
+def _number(value):
+    return "–" if value is None else f"{value:.4g}"
 
 
 def csv_text(rows: Sequence[dict[str, Any]]) -> str:

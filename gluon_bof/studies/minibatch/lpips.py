@@ -1,8 +1,8 @@
 """The perceptual distance LPIPS (Zhang et al., 2018, version 0.1) on AlexNet, between every image and the mean image (3.2.4).
 
-Five feature maps of both images, each place's channels scaled to length 1; their squared difference, weighted by channel, averaged
-over places and summed over the maps. The weights are not part of this package: AlexNet's and those of the five linear layers are
-given as files."""
+Five feature maps of both images, each place's channels scaled to length 1; their squared difference, weighted by channel,
+averaged over places and summed over the maps. The weights are not part of this package: AlexNet's and those of the five linear
+layers are given as files."""
 from __future__ import annotations
 
 import re
@@ -14,7 +14,7 @@ from gluon_bof.backend import mx
 from gluon_bof.errors import UserError
 from gluon_bof.studies.capacity.arrays import read_arrays
 
-# (outputs, inputs, side), stride and padding of AlexNet's convolutions (Krizhevsky, 2014); before the 2nd and 3rd stands max pooling
+# (outputs, inputs, side), stride and padding of AlexNet's convolutions (Krizhevsky, 2014); the 2nd and 3rd follow max pooling
 CONVOLUTIONS = (((64, 3, 11), 4, 2), ((192, 64, 5), 1, 2), ((384, 192, 3), 1, 1), ((256, 384, 3), 1, 1), ((256, 256, 3), 1, 1))
 POOLED = (1, 2)
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in [-1, 1], as the authors' code has them
@@ -69,7 +69,7 @@ def load_lpips(alexnet: str, linear: str) -> Lpips:
         name = next((name for name, array in arrays.items() if np.shape(array) == (outputs, inputs, side, side)), None)
         bias = re.sub(r"weight$", "bias", name or "")
         if name is None or bias == name or np.shape(arrays.get(bias)) != (outputs,):
-            raise UserError(f"there is no convolution of {outputs}x{inputs}x{side}x{side} with its bias in it: this is not AlexNet",
+            raise UserError(f"this is not AlexNet: no convolution of {outputs}x{inputs}x{side}x{side} with its bias is in it",
                             alexnet, "give torchvision's alexnet as .safetensors, or GluonCV's alexnet .params")
         weights.append(mx.nd.array(arrays[name]))
         biases.append(mx.nd.array(arrays[bias]))

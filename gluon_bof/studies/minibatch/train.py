@@ -10,7 +10,7 @@ import numpy as np
 from gluon_bof.devices import return_large_arrays
 from gluon_bof.errors import LOGGER, warn
 from gluon_bof.files import write_atomically
-from gluon_bof.freebies.schedule import build_schedule
+from gluon_bof.freebies.schedule import build_schedule, rates_of
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.runs.folder import Run
 from gluon_bof.studies.minibatch.measure import probe_task
@@ -52,16 +52,17 @@ def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) ->
     task.build(devices[0], checkpoint)
     task.graph.hybridize(static_alloc=True)
     updates = len(partition)
-    schedule = build_schedule(options.lr_mode, options.lr, options.epochs * updates, options.warmup_epochs * updates,
-                              options.warmup_lr, [epoch * updates for epoch in options.lr_decay_epoch], options.lr_decay)
+    schedule = dict(mode=options.lr_mode, base_lr=options.lr, iterations=options.epochs * updates,
+                    warmup=options.warmup_epochs * updates, warmup_lr=options.warmup_lr,
+                    steps=[epoch * updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
     if options.no_wd:
         exempt_from_decay(task.network)
-    trainer = build_trainer(task.network.collect_params(), build_optimizer(options, schedule), devices[:1])
+    trainer = build_trainer(task.network.collect_params(), build_optimizer(options, build_schedule(**schedule)), devices[:1])
     step = Step(task.graph, task.arguments, trainer, devices[:1], options.batch_size)
 
     # loop
     position = pipeline.restore(options, checkpoint, task.network, trainer)
-    loader = ProbingLoader(task, sampler, partition, options, run)
+    loader = ProbingLoader(task, sampler, partition, options, run, rates_of(**schedule)[::updates])
     engine = Engine(run, options, task.network, step, sampler, loader, task.loss_names, task.validate, position,
                     DETECTION if options.detects else RECORDED)
     loader.engine = engine
@@ -82,14 +83,15 @@ def write_partition(run: Run, options: MinibatchOptions, scores: np.ndarray, par
 
 class ProbingLoader:
     """The training batches of each epoch, after a probe where one is due: the epoch has not begun then, so that the parameters
-    are its starting parameters."""
+    are its starting parameters. rates: the learning rate at each epoch's start."""
 
-    def __init__(self, task, sampler, partition, options, run):
+    def __init__(self, task, sampler, partition, options, run, rates):
         self.task = task
         self.sampler = sampler
         self.partition = partition
         self.options = options
         self.run = run
+        self.rates = rates
         self.engine = None
 
     def __iter__(self):
@@ -111,7 +113,7 @@ class ProbingLoader:
         os.makedirs(self.run.probes, exist_ok=True)
         found = probe_task(self.task, self.partition, self.options, self.options.cache or self.run.probes, epoch,
                            lambda: bool(self.engine.stop), epoch % self.options.null_interval == 0)
-        found.update(phase=self.options.phase_of(epoch), learning_rate=self.engine.step.trainer.learning_rate)
+        found.update(phase=self.options.phase_of(epoch), learning_rate=float(self.rates[epoch]))
         write_atomically(self.run.probe(epoch), json.dumps(found).encode())
         distances = np.array(found["distance"])
         LOGGER.info("epoch %d: distances %.4g to %.4g, full gradient %.4g, noise scale %.4g images", epoch, distances.min(),

@@ -1,5 +1,9 @@
 """Probes against closed forms, against each other, and what they leave behind: nothing."""
+import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,16 +21,18 @@ from gluon_bof.studies.minibatch.sketch import Sketch
 from gluon_bof.studies.minibatch.tasks import build_classifier
 from gluon_bof.weights.load import weights_of
 
-RNG = np.random.default_rng(0)
-COUNT, SIZE, SIDE, CLASSES = 12, 8, 16, 4
+ROOT = Path(__file__).resolve().parents[3]
+COUNT, SIZE, SIDE, CLASSES = 8, 6, 16, 4
 
 
 class Regression(gluon.HybridBlock):
     """Half the squared error of a linear function, (B,)."""
 
-    def __init__(self, features):
+    def __init__(self, features, *hidden):
         super().__init__()
-        self.network = gluon.nn.Dense(1, in_units=features)
+        self.network = gluon.nn.HybridSequential()
+        for units in (*hidden, 1):
+            self.network.add(gluon.nn.Dense(units, in_units=features))
 
     def hybrid_forward(self, F, x, y):
         return [0.5 * F.square(F.reshape(self.network(x), (-1,)) - y)]
@@ -80,7 +86,8 @@ def regression(count=6, size=10, features=7, seed=0):
 @pytest.mark.parametrize("method", ["two-pass", "cache"])
 def test_distances_of_a_linear_regression_are_the_closed_form(method):
     graph, x, y, batches = regression()
-    weight, bias = (parameter.data().asnumpy().astype(np.float64) for parameter in (graph.network.weight, graph.network.bias))
+    layer = graph.network[0]
+    weight, bias = (parameter.data().asnumpy().astype(np.float64) for parameter in (layer.weight, layer.bias))
     with_one = np.concatenate([x.astype(np.float64), np.ones(x.shape[:2] + (1,))], axis=2)
     gradients = np.einsum("kbf,kb->kf", with_one, with_one @ np.append(weight, bias) - y) / x.shape[1]
     full = gradients.mean(axis=0)
@@ -97,7 +104,7 @@ def test_distances_of_a_linear_regression_are_the_closed_form(method):
 def test_the_noise_scale_of_random_mini_batches_is_that_of_single_images():
     graph, x, y, batches = regression(400, 8, 3)
     singles = np.concatenate([x.reshape(-1, 3), np.ones((3200, 1))], axis=1)
-    weights = np.append(graph.network.weight.data().asnumpy(), graph.network.bias.data().asnumpy())
+    weights = np.append(graph.network[0].weight.data().asnumpy(), graph.network[0].bias.data().asnumpy())
     gradients = singles * (singles @ weights - y.ravel())[:, None]
     wanted = gradients.var(axis=0, ddof=1).sum() / (gradients.mean(axis=0) ** 2).sum()
     found = described(Probe(Gradients(graph, graph)).measure(lambda: batches), ("all",), 8)
@@ -173,8 +180,7 @@ def test_the_mean_is_the_full_gradient_with_frozen_statistics_and_is_not_with_th
     assert apart[False] > 0.05
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-@pytest.mark.parametrize("method", ["two-pass", "cache", "sketch"])
+@pytest.mark.parametrize("method, frozen", [("two-pass", True), ("two-pass", False), ("cache", True), ("sketch", False)])
 def test_a_probe_leaves_parameters_statistics_and_random_numbers_to_the_bit(resnet, method, frozen):
     graph, network, batches = resnet
     before, state = weights_of(network), np.random.get_state()
@@ -261,13 +267,54 @@ def test_a_detectors_four_losses_are_probed_one_by_one_and_add_up():
     rng = np.random.default_rng(0)
     truth = np.full((2, 8, 6), -1, np.float32)
     truth[:, 0] = (10, 12, 40, 44, 1, 1)
-    batches = [(mx.nd.array(rng.integers(0, 255, (2, 64, 64, 3)), dtype=np.uint8), mx.nd.array(truth)) for _ in range(2)]
+    arrays = mx.nd.array(rng.integers(0, 255, (2, 64, 64, 3)), dtype=np.uint8), mx.nd.array(truth)
 
     def of(loss):
-        gradients = Gradients(graph, network, lambda images, truth: (images, truth, *grid_on(mx.cpu(), 64)), loss=loss)
+        gradients = Gradients(graph, network, lambda images, truth: (images, truth, *grid_on(mx.cpu(), 64)), False, loss=loss)
         with gradients.standing_still():
-            gradients.compute(batches[0])
+            gradients.compute(arrays)
             return np.concatenate([values for _, _, values in gradients.pieces()])
     whole, parts = of(None), [of(loss) for loss in range(4)]
-    assert sum(parts) == pytest.approx(whole, abs=1e-4 * np.abs(whole).max())
+    assert np.abs(sum(parts) - whole).max() < 1e-4 * np.abs(whole).max()
     assert all(np.linalg.norm(part) > 0 for part in parts)
+
+
+MEMORY = """
+import json, sys
+from benchmarks.minibatch import peak_mb
+from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.devices import return_large_arrays
+from gluon_bof.studies.minibatch.gradients import Gradients
+from gluon_bof.studies.minibatch.probe import Probe
+from tests.studies.minibatch.test_probe import Regression
+
+return_large_arrays()
+graph = Regression(2048, 2048, 2048)
+graph.initialize(mx.init.Normal(0.02))
+graph.hybridize(static_alloc=True)
+trainer = gluon.Trainer(graph.collect_params(), "sgd", {"learning_rate": 1e-3, "momentum": 0.9}, kvstore=None)
+batch = mx.nd.random.normal(shape=(4, 2048)), mx.nd.zeros(4)
+for _ in range(3):
+    with autograd.record():
+        loss = graph(*batch)[0]
+    loss.backward()
+    trainer.step(4)
+mx.nd.waitall()
+training, found = peak_mb(), []
+for count in (3, 12):
+    peak_mb(forget=True)
+    gradients = Gradients(graph, graph)
+    Probe(gradients, sys.argv[1]).measure(lambda: [batch] * count)
+    found.append((peak_mb() - training) / (4 * gradients.size / 2 ** 20))
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("method", ["two-pass", pytest.param("sketch", marks=pytest.mark.slow)])
+def test_a_probe_takes_at_most_three_times_the_parameters_whatever_the_number_of_mini_batches(method):
+    if not os.access("/proc/self/clear_refs", os.W_OK):
+        pytest.skip("the system does not tell peaks")
+    said = subprocess.run([sys.executable, "-c", MEMORY, method], cwd=ROOT, capture_output=True, text=True, check=True)
+    few, many = json.loads(said.stdout.splitlines()[-1])
+    assert 1 < few <= 3 and 1 < many <= 3
+    assert abs(few - many) < 0.2
