@@ -146,7 +146,7 @@ class MinibatchOptions(TrainingOptions):
         if self.metric == "perceptual" and not (self.alexnet and self.lpips):
             raise UserError("--metric perceptual needs the weights of AlexNet and of LPIPS, which this package does not bring "
                             "along", remedy="give --alexnet FILE and --lpips FILE; docs/minibatch.md says where they are")
-        if self.order == "grab" and self.gpus and "," in self.gpus:
-            raise UserError("--order grab sees one device's gradients", remedy="train on one GPU, or on the CPU")
+        if len([word for word in (self.gpus or "").split(",") if word.strip()]) > 1:
+            raise UserError(f"--gpus {self.gpus}: the study trains and probes on one device", remedy="name one GPU")
         if self.resume.endswith(".params"):
             raise UserError(f"--resume {self.resume} is no run", remedy="give a run's folder")

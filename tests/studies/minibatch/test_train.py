@@ -127,7 +127,8 @@ def test_phases_are_those_of_one_learning_rate_or_thirds():
     (["--metric", "objects"], "--metric objects is for detection"), (["--by-loss"], "--by-loss is for detection"),
     (["--data-shape", "24"], "CIFAR-10's images are 32"), (["--network", "yolo3_darknet-mini"], "CIFAR-10 has no boxes"),
     (["--batch-size", "64"], "25 images make no mini-batch of 64"), (["--batch-size", "15"], "the set makes 1 mini-batch"),
-    (["--dataset-root", "nowhere"], "nowhere"), (["--mixup"], "mixup")])
+    (["--dataset-root", "nowhere"], "nowhere"), (["--mixup"], "mixup"),
+    (["--gpus", "0,1"], "on one device")])
 def test_what_cannot_work_is_one_line_with_status_2(place, capsys, given, told):
     with pytest.raises(SystemExit) as end:
         main(words(place, "refused", *given))
