@@ -144,7 +144,7 @@ class Probe:
 
     def _sketched(self, batches):
         self._begin_mean()
-        sketch = Sketch(self.gradients.size, len(self.gradients.blocks), self.width)
+        sketch = Sketch(self.gradients.places, len(self.gradients.blocks), self.width)
         norms, sketches = [], []
         for _ in self._computed(batches):
             norm, drawn = np.zeros(len(self.gradients.blocks)), sketch.empty()
@@ -155,10 +155,10 @@ class Probe:
                 sketch.add(drawn, block, place, values)
             self.count += 1
             norms.append(norm)
-            sketches.append(drawn)
+            sketches.append([cells.astype(np.float32) for cells in drawn])
         self._end_mean()
         norms, full = np.array(norms), self._full()
-        distance, product = sketch.compare(np.array(sketches), norms, full)
+        distance, product = sketch.compare([np.stack(cells) for cells in zip(*sketches)], norms, full)
         scale = self.images ** 2
         return Parts(distance / scale, norms / scale, product / scale, full / scale)
 
