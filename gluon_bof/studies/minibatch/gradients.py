@@ -5,6 +5,7 @@ to use the running statistics, or the running statistics are put back."""
 from __future__ import annotations
 
 import contextlib
+import ctypes
 from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy as np
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.weights.load import structured_parameters
 
-PIECE = 1 << 18  # numbers that are taken off the device at once
+PIECE = 1 << 16  # numbers that are handled at once: what they become in float64 stays in the processor's cache
+TRANSFER = 1 << 22  # numbers that are taken off a GPU at once
 
 
 class Gradients:
@@ -79,12 +81,27 @@ class Gradients:
         return arrays[0].shape[0]
 
     def pieces(self) -> Iterator[tuple[int, slice, np.ndarray]]:
-        """(block's number, place in the whole gradient, float32 numbers) of the gradient that is there, in order."""
-        for (block, first, _), parameter in zip(self.places, self.parameters.values()):
-            flat = parameter.grad(parameter.list_ctx()[0]).reshape((-1,))
-            for begin in range(0, flat.shape[0], PIECE):
-                values = flat[begin:begin + PIECE].asnumpy()
-                yield block, slice(first + begin, first + begin + len(values)), values
+        """(block's number, place in the whole gradient, float32 numbers) of the gradient that is there, in order. The numbers are
+        only to be read, and gone with the next gradient."""
+        mx.nd.waitall()
+        for (block, first, end), parameter in zip(self.places, self.parameters.values()):
+            gradient = parameter.grad(parameter.list_ctx()[0])
+            for begin, values in _host_parts(gradient, end - first):
+                for at in range(0, len(values), PIECE):
+                    part = values[at:at + PIECE]
+                    yield block, slice(first + begin + at, first + begin + at + len(part)), part
+
+
+def _host_parts(array, size):
+    """(first number, numbers as numpy has them) of an array's parts: one, without a copy, of one that the host holds."""
+    if array.context.device_type == "cpu" and array.dtype == np.float32:
+        address = ctypes.c_void_p()
+        mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
+        yield 0, np.frombuffer((ctypes.c_float * size).from_address(address.value), np.float32)
+    else:
+        flat = array.reshape((-1,))
+        for begin in range(0, size, TRANSFER):
+            yield begin, flat[begin:begin + TRANSFER].asnumpy()
 
 
 def _batch_norms(block):

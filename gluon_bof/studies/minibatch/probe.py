@@ -13,7 +13,7 @@ from typing import Callable, Iterable, Iterator, NamedTuple
 import numpy as np
 
 from gluon_bof.errors import UserError
-from gluon_bof.studies.minibatch.gradients import Gradients
+from gluon_bof.studies.minibatch.gradients import PIECE, Gradients
 from gluon_bof.studies.minibatch.sketch import Sketch
 
 Batches = Callable[[], Iterable[tuple]]
@@ -99,16 +99,15 @@ class Probe:
     def _compared(self, gradients: Iterable[Iterable[tuple]]) -> Parts:
         """Parts of gradients, given as pieces, against the mean."""
         rows = [self._row(pieces) for pieces in gradients]
-        distance, norm, product = np.array(rows).transpose(1, 0, 2) / self.images ** 2
-        return Parts(distance, norm, product, self._full() / self.images ** 2)
+        distance, norm = np.array(rows).transpose(1, 0, 2)
+        return _parts(distance, norm, self._full(), self.images)
 
     def _row(self, pieces):
-        row = np.zeros((3, len(self.gradients.blocks)))
+        row = np.zeros((2, len(self.gradients.blocks)))
         for block, place, values in pieces:
-            values, mean = values.astype(np.float64), self.mean[place]
+            values = values.astype(np.float64)
             row[1, block] += values @ values
-            row[2, block] += values @ mean
-            values -= mean
+            values -= self.mean[place]
             row[0, block] += values @ values
         return row
 
@@ -158,13 +157,16 @@ class Probe:
             sketches.append([cells.astype(np.float32) for cells in drawn])
         self._end_mean()
         norms, full = np.array(norms), self._full()
-        distance, product = sketch.compare([np.stack(cells) for cells in zip(*sketches)], norms, full)
-        scale = self.images ** 2
-        return Parts(distance / scale, norms / scale, product / scale, full / scale)
+        return _parts(sketch.compare([np.stack(cells) for cells in zip(*sketches)], norms, full), norms, full, self.images)
+
+
+def _parts(distance, norm, full, images):
+    """Parts of squared distances, norms and full norms of sums over so many images: 2 <g, mean> = |g|^2 + |mean|^2 - |g - mean|^2
+    tells the products."""
+    return Parts(*(part / images ** 2 for part in (distance, norm, (norm + full - distance) / 2, full)))
 
 
 def _pieces_of(gradients):
-    from gluon_bof.studies.minibatch.gradients import PIECE
     for block, first, end in gradients.places:
         for begin in range(first, end, PIECE):
             yield block, slice(begin, min(begin + PIECE, end)), None

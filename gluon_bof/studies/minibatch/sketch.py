@@ -46,11 +46,11 @@ class Sketch:
         sketch[block] -= found[self.width:self.width + cells]
 
     @staticmethod
-    def compare(sketches: Sequence[np.ndarray], norms: np.ndarray, full: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """((K, blocks) squared distances to the mean, (K, blocks) products with it). sketches: of each block (K, cells); norms:
-        (K, blocks) exact squared norms; full: (blocks,) that of the mean."""
-        pairs = [_compare(np.asarray(sketch, np.float64), norms[:, block], full[block]) for block, sketch in enumerate(sketches)]
-        return tuple(np.stack(columns, axis=1) for columns in zip(*pairs))
+    def compare(sketches: Sequence[np.ndarray], norms: np.ndarray, full: np.ndarray) -> np.ndarray:
+        """(K, blocks) squared distances to the mean. sketches: of each block (K, cells); norms: (K, blocks) exact squared norms;
+        full: (blocks,) that of the mean."""
+        return np.stack([_compare(np.asarray(sketch, np.float64), norms[:, block], full[block])
+                         for block, sketch in enumerate(sketches)], axis=1)
 
 
 def _compare(sketch, norms, full):
@@ -65,5 +65,4 @@ def _compare(sketch, norms, full):
                       np.stack([product ** 2, np.full_like(norms, full ** 2)], axis=-1)], axis=-2)
     with_distance = np.stack([(norms - product) ** 2, (full - product) ** 2], axis=-1)
     weights = np.einsum("kij,kj->ki", np.linalg.pinv(known, hermitian=True), with_distance)
-    distance = np.maximum(distance - (weights * wrong).sum(axis=-1), 0)
-    return distance, (norms + full - distance) / 2
+    return np.maximum(distance - (weights * wrong).sum(axis=-1), 0)

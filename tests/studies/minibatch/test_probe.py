@@ -155,9 +155,8 @@ def test_what_a_sketch_knows_exactly_makes_it_better_than_the_plain_one():
     exact = ((gradients - mean) ** 2).sum(axis=1)
     drawn = np.array(drawn)[:, 0]
     plain = ((drawn - drawn.mean(axis=0)) ** 2).sum(axis=1)
-    ours, product = sketch.compare([drawn], (gradients ** 2).sum(axis=1)[:, None], np.array([mean @ mean]))
+    ours = sketch.compare([drawn], (gradients ** 2).sum(axis=1)[:, None], np.array([mean @ mean]))
     assert np.abs(ours[:, 0] / exact - 1).mean() < 0.7 * np.abs(plain / exact - 1).mean()
-    assert np.abs(product[:, 0] / (gradients @ mean) - 1).mean() < 0.1
 
 
 def test_blocks_that_are_smaller_than_a_sketch_are_exact(resnet):
