@@ -18,6 +18,8 @@ class Purpose(IntEnum):
     REGIONS = 6
     GROUPS = 7
     REPEATS = 8
+    PARTITION = 9
+    MINIBATCH = 10
 
 
 def generator(purpose: Purpose, seed: int, *place: int) -> np.random.Generator:

@@ -29,8 +29,10 @@ FLOOR_OF["__init__"] = -1  # everybody may import the package itself
 WITHOUT_MXNET = ("gluon_bof.errors", "gluon_bof.boxes", "gluon_bof.rng", "gluon_bof.files", "gluon_bof.options", "gluon_bof.runs",
                  "gluon_bof.weights.formats", "gluon_bof.data", "gluon_bof.commands", "gluon_bof.visualization",
                  "gluon_bof.paper.jobs", "gluon_bof.paper.tables", "gluon_bof.studies")
-# the only users of MXNet in these rooms: make batches of its arrays, and train networks for a figure
-WITH_MXNET = ("gluon_bof.data.loader", "gluon_bof.data.shared_memory", "gluon_bof.studies.capacity.group_pair")
+# the only users of MXNet in these rooms: make batches of its arrays, and train or probe networks for a study
+WITH_MXNET = ("gluon_bof.data.loader", "gluon_bof.data.shared_memory", "gluon_bof.studies.capacity.group_pair",
+              *(f"gluon_bof.studies.minibatch.{name}" for name in ("gradients", "lpips", "measure", "probe", "single", "tasks",
+                                                                   "train")))
 
 
 def room_of(name):

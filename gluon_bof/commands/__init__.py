@@ -12,6 +12,7 @@ COMMANDS = {
     "export": "write a network as ONNX, or as MXNet's symbol and parameters",
     "weights": "import other programs' weights, or show what a file holds",
     "capacity": "fit power laws to a network's weights: their capacity, without any data",
+    "minibatch": "measure how far each mini-batch's gradient is from the full gradient",
     "pretrain": "train a backbone as a classifier, for --pretrained-base",
     "table": "train, evaluate and write down a table of the paper",
     "figure": "draw a figure of the paper, 1 to 9",

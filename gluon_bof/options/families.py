@@ -11,13 +11,15 @@ from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.faster_rcnn import NETWORKS as FASTER_RCNN_NETWORKS
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.flags import flag_name
+from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 
 
 class Family(NamedTuple):
     """name: in config.json and on command lines; title: as people say it; options: class of its options; model: package that
     builds it, imported on first use; script: module with main(argv) and train(options, run, checkpoint); detects: whether its
-    networks find boxes; prepare: "module:function" that takes options and returns them with what the files that they name say."""
+    networks find boxes; prepare: "module:function" that takes options and returns them with what the files that they name say;
+    command: words of the installed command that trains it; "": train NAME."""
 
     name: str
     title: str
@@ -26,13 +28,17 @@ class Family(NamedTuple):
     script: str
     detects: bool = True
     prepare: str = ""
+    command: str = ""
 
 
 FAMILIES = [
     Family("yolo3", "YOLOv3", Yolo3Options, "gluon_bof.models.yolo3", "train_yolo3",
            prepare="gluon_bof.weights.anchors:resolve_anchors"),
     Family("faster_rcnn", "Faster R-CNN", FasterRcnnOptions, "gluon_bof.models.faster_rcnn", "train_faster_rcnn"),
-    Family("classifier", "classifier", ClassifierOptions, "gluon_bof.models.classifier", "gluon_bof.training.classifier", False),
+    Family("classifier", "classifier", ClassifierOptions, "gluon_bof.models.classifier", "gluon_bof.training.classifier", False,
+           command="pretrain"),
+    Family("minibatch", "mini-batch study", MinibatchOptions, "gluon_bof.studies.minibatch.tasks",
+           "gluon_bof.studies.minibatch.train", False, command="minibatch train"),
 ]
 
 

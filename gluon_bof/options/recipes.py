@@ -13,6 +13,7 @@ from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.families import family_of
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.flags import EMBEDDED
+from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 
 # The backbones that the package ships, without and with mixup: classifiers of single objects, drawn anew on images that no
@@ -57,6 +58,11 @@ SMALL_SET_FASTER_RCNN = replace(
     anchor_scales=(1, 2, 4, 6, 8), anchor_alloc_size=None, rpn_train_pre_nms=1000, rpn_train_post_nms=300,
     rpn_test_pre_nms=500, rpn_test_post_nms=100, rcnn_num_samples=96, on_bad_sample="skip", val_interval=1, log_interval=100,
     save_interval=1, seed=233)
+
+# "What's the Best Mini-batch?", section 4: batch, epochs and rates are the paper's; momentum and decay are those of the code that
+# it builds on (kuangliu/pytorch-cifar), as are crop and flip; one run for each of its four metrics
+BEST_MINI_BATCH = MinibatchOptions(dataset="cifar10", network="dpn92", batch_size=256, epochs=150, lr=0.1,
+                                   lr_decay_epoch=(50, 100), momentum=0.9, wd=0.0005)
 
 EIGHT_GPUS, FOUR_GPUS = "0,1,2,3,4,5,6,7", "0,1,2,3"
 
@@ -334,6 +340,7 @@ _OWN = [
     Recipe("shipped-backbone-mixup", "classifier", SHIPPED_BACKBONE_MIXUP, "this project, two CPU cores"),
     Recipe("embedded", "faster_rcnn", EMBEDDED_FASTER_RCNN, "this project, two CPU cores", "voc07", 0.907, 0.02, 4.5),
     Recipe("embedded", "classifier", ClassifierOptions(), "this project, two CPU cores"),
+    Recipe("best-mini-batch", "minibatch", BEST_MINI_BATCH, "What's the Best Mini-batch?, section 4; --metric is one of four"),
     Recipe("small-dataset", "yolo3", SMALL_SET_YOLO3, ON_BCCD, "voc07", 0.84, 0.03, 13),
     Recipe("small-dataset", "faster_rcnn", SMALL_SET_FASTER_RCNN, ON_BCCD, "voc07", 0.886, 0.03, 18.5),
 ]

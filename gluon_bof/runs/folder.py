@@ -2,6 +2,7 @@
 
 runs/NAME/  config.json  classes.txt  log.txt  metrics.csv (a row an epoch)  intervals.csv (a row a log interval)
             checkpoints/  last.params  best.params  epoch-0009.params  images/  report.html  report.json
+            of the mini-batch study: partition.json  probes/epoch-0009.json
 """
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ from gluon_bof.runs.config import CONFIG, read_options, write_classes, write_con
 
 CHECKPOINT = re.compile(r"iteration-(\d{9})\.ckpt")
 EPOCH_WEIGHTS = re.compile(r"epoch-(\d{4,})\.params")
+PROBE = re.compile(r"epoch-(\d{4,})\.json")
 TABLES = ("metrics", "intervals")
 OLD_COLUMNS = {"pictures_per_second": "images_per_second"}  # of version 0.1
 # what may differ between a run and its continuation without changing a bit of its result; another number of devices does, and
@@ -45,10 +47,21 @@ class RunFolder:
         self.report_numbers = os.path.join(folder, "report.json")
         self.lock = os.path.join(folder, "lock")
         self.config = os.path.join(folder, CONFIG)
+        self.partition = os.path.join(folder, "partition.json")
+        self.probes = os.path.join(folder, "probes")
 
     def epoch_weights(self, epoch: int) -> str:
         """Path of the weights that are kept for good after this epoch."""
         return os.path.join(self.folder, f"epoch-{epoch:04d}.params")
+
+    def probe(self, epoch: int) -> str:
+        """Path of what the mini-batch study measured before this epoch."""
+        return os.path.join(self.probes, f"epoch-{epoch:04d}.json")
+
+    def probe_epochs(self) -> list[int]:
+        """The epochs of which there is such a file, in order."""
+        names = os.listdir(self.probes) if os.path.isdir(self.probes) else []
+        return sorted(int(match[1]) for match in map(PROBE.fullmatch, names) if match)
 
     def checkpoint(self, iteration: int) -> str:
         """Path of the checkpoint after so many iterations."""

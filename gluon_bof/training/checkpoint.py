@@ -9,13 +9,13 @@ from gluon_bof.weights.load import on_device, set_weights
 
 
 def save_checkpoint(path: str, network: Any, trainer: Any, meta: Mapping[str, Any],
-                    averages: Mapping[str, Any] | None = None) -> None:
-    """Write network, optimizer, `meta` (JSON values) and averages of the weights, {name: array}, where there are any. Raises
-    UserError; checkpoints already there are kept."""
+                    averages: Mapping[str, Any] | None = None, further: Mapping[str, Any] | None = None) -> None:
+    """Write network, optimizer, `meta` (JSON values), averages of the weights and further arrays, {name: array}, where there are
+    any. Raises UserError; checkpoints already there are kept."""
     arrays = {f"{WEIGHT_PREFIX}{name}": array for name, array in on_device(network).items()}
     states, counters = _optimizer_state(trainer)
     arrays.update({f"{AVERAGE_PREFIX}{name}": array for name, array in (averages or {}).items()})
-    write_checkpoint(path, {**arrays, **states}, dict(meta, optimizer=counters))
+    write_checkpoint(path, {**arrays, **states, **(further or {})}, dict(meta, optimizer=counters))
 
 
 def load_checkpoint(path: str, network: Any, trainer: Any) -> dict[str, Any]:

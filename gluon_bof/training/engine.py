@@ -319,7 +319,7 @@ def resume_command(options: Any, folder: str) -> str:
     if os.path.basename(sys.argv[0]) == f"{family.script}.py":
         command = f"python {shlex.quote(sys.argv[0])}"
     else:
-        command = f"gluon-bof {f'train {family.name}' if family.detects else 'pretrain'}"
+        command = f"gluon-bof {family.command or f'train {family.name}'}"
     return f"{command} --resume {shlex.quote(folder)}"
 
 

@@ -1,0 +1,12 @@
+"""Which mini-batch is the best? Images sorted by a metric and cut into mini-batches, and how far each one's gradient is from the
+full gradient ("What's the Best Mini-batch?", Lasky, Kesiz Abnousi, Ma and Yang); and whether the order of training pays."""
+from gluon_bof._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, {
+    "metrics": ("METRICS", "Metric", "score_all"),
+    "partition": ("class_entropies", "cut", "random_partition", "ranking"),
+    "gradients": ("Gradients",),
+    "probe": ("Parts", "Probe"),
+    "measure": ("described", "probe_task"),
+    "compare": ("differences", "interval"),
+})

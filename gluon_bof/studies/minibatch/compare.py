@@ -1,0 +1,113 @@
+"""Does the order pay? Trainings at equal steps that differ in their order alone, paired by seed, and the paired differences.
+
+What is there already is not trained again, and what was cut off goes on; seeds come one after another, so that whatever has been
+run is balanced."""
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Callable, Iterable, NamedTuple, Sequence
+
+import numpy as np
+
+from gluon_bof.errors import UserError
+from gluon_bof.options.flags import as_dict
+from gluon_bof.options.minibatch import MinibatchOptions
+from gluon_bof.runs.config import is_run, read_options
+from gluon_bof.runs.folder import MAY_CHANGE, RunFolder
+from gluon_bof.training.entry import ready, run_training, train_of
+
+OUTCOME = "outcome"  # of a training that has ended, in its folder
+BASELINE = "shuffled"
+CONFIDENCE = 0.95
+
+
+class Trained(NamedTuple):
+    """One training: what of it is compared, and its validation score by epoch."""
+
+    network: str
+    order: str
+    seed: int
+    steps: int
+    score: float
+    scores: dict
+
+
+class Difference(NamedTuple):
+    """An order less the baseline, over the seeds that have both: mean and the ends of its interval; None with fewer than two."""
+
+    network: str
+    order: str
+    seeds: int
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def jobs(base: MinibatchOptions, networks: Sequence[str], orders: Sequence[str], seeds: Iterable[int],
+         runs: str) -> list[MinibatchOptions]:
+    """The options of every training, seed by seed. base: what all of them share."""
+    return [dataclasses.replace(base, network=network, order=order, seed=seed, runs=runs, name=f"{network}-{order}-{seed}")
+            for seed in seeds for network in networks for order in orders]
+
+
+def run_all(planned: Sequence[MinibatchOptions], after_each: Callable[[Trained], None] = lambda one: None) -> list[Trained]:
+    """Train what is missing. Raises UserError where a run of the same name had other options."""
+    found = []
+    for options in planned:
+        found.append(_trained(options))
+        after_each(found[-1])
+    return found
+
+
+def _trained(options):
+    folder = os.path.join(options.runs, options.name)
+    run = RunFolder(folder)
+    outcome = run.read_result(OUTCOME)
+    if is_run(folder):
+        _require_same(folder, options)
+    if outcome is None:
+        if is_run(folder):
+            options = dataclasses.replace(options, resume=folder)
+        outcome = run_training(ready(options), set(), train_of("minibatch"))
+        run.keep_result(OUTCOME, outcome)
+    scores = {int(row["epoch"]): float(row["accuracy" if "accuracy" in row else "map"]) for row in run.rows("metrics")
+              if row.get("accuracy") or row.get("map")}
+    return Trained(options.network, options.order, options.seed, outcome["iterations"],
+                   outcome["accuracy" if "accuracy" in outcome else "map"], scores)
+
+
+def _require_same(folder, options):
+    kept, asked = as_dict(read_options(folder)), as_dict(options)
+    other = sorted(name for name in asked if asked[name] != kept[name] and name not in MAY_CHANGE | {"name", "runs"})
+    if other:
+        raise UserError(f"a run of this name has another {', '.join(other)}", folder, "choose another place with --runs")
+
+
+def differences(trained: Iterable[Trained], baseline: str = BASELINE, epoch: int | None = None) -> list[Difference]:
+    """Every order less the baseline, by network. epoch: compare that epoch's validation score instead of the last one.
+
+    The interval is Student's, of the differences by seed: runs of one seed share initial weights."""
+    scores = {}
+    for one in trained:
+        value = one.score if epoch is None else one.scores.get(epoch)
+        if value is not None:
+            scores.setdefault((one.network, one.order), {})[one.seed] = value
+    found = []
+    for (network, order), by_seed in scores.items():
+        base = scores.get((network, baseline), {})
+        seeds = sorted(by_seed.keys() & base.keys())
+        if order != baseline and seeds:
+            found.append(Difference(network, order, len(seeds),
+                                    *interval([by_seed[seed] - base[seed] for seed in seeds])))
+    return found
+
+
+def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """(mean, low, high) of Student's interval of a mean."""
+    mean, count = float(np.mean(values)), len(values)
+    if count < 2:
+        return mean, None, None
+    from scipy.stats import t
+    half = float(t.ppf((1 + CONFIDENCE) / 2, count - 1) * np.std(values, ddof=1) / np.sqrt(count))
+    return mean, mean - half, mean + half

@@ -1,0 +1,135 @@
+"""A run's distances as heat maps, phase by phase (the paper's Figures 1 to 4): light is near. matplotlib is imported late.
+
+Beside each map: the distance of each mini-batch in units of the random partitions' median, with their band, and the entropy of
+its classes."""
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+
+from gluon_bof.errors import UserError
+from gluon_bof.options.minibatch import MinibatchOptions
+from gluon_bof.runs.config import is_run, read_options
+from gluon_bof.runs.folder import RunFolder
+
+MAP, LINE, BAND, ENTROPY = "Blues", "#1f5fa8", "#c2410c", "Greens"
+NAME = "heatmap.png"
+
+
+def draw_run(folder: str, block: str = "", path: str = "") -> str:
+    """Draw a run's probes. block: of one part of the network or one loss alone, without a band; path: a .png, default: in the
+    run's images/. Returns the path. Raises UserError where there is no run, no probe, or no such part."""
+    if not is_run(folder):
+        raise UserError("this is not a run's folder: it holds no config.json", folder, "give a run of minibatch train")
+    options = read_options(folder)
+    run = RunFolder(folder)
+    probes = read_probes(run)
+    if not isinstance(options, MinibatchOptions) or not probes:
+        raise UserError("no probe is kept in this run", folder, "train with gluon-bof minibatch train, not with --probe none")
+    path = path or os.path.join(run.images, NAME if not block else f"heatmap-{block}.png")
+    return draw(probes, options.phase_ends(), path, f"{options.network}, {options.metric}, {options.order}, "
+                f"{options.statistics} statistics{f', {block}' if block else ''}", block)
+
+
+def read_probes(run: RunFolder) -> list[dict[str, Any]]:
+    """The probes of a run, in the order of their epochs. Raises UserError for a damaged one."""
+    found = []
+    for epoch in run.probe_epochs():
+        try:
+            with open(run.probe(epoch), encoding="utf-8") as file:
+                found.append(json.load(file))
+        except ValueError:
+            raise UserError("this probe is not whole", run.probe(epoch), "remove it; training makes it again") from None
+    return found
+
+
+def summary(folder: str) -> list[dict[str, Any]]:
+    """What each probe of a run says as a whole: {"epoch", "full_norm", "diversity", "noise_scale", "nearest", "farthest",
+    "beyond": share of the mini-batches farther than 95% of the random ones, "with_entropy": Spearman's correlation of distance
+    and class entropy}; None where there is no number."""
+    found = []
+    for probe in read_probes(RunFolder(folder)):
+        distance = np.array(probe["distance"])
+        found.append({**{name: probe[name] for name in ("epoch", "full_norm", "diversity", "noise_scale")},
+                      "nearest": int(distance.argmin()), "farthest": int(distance.argmax()),
+                      "beyond": float((distance > probe["null"]["high"]).mean()) if probe.get("null") else None,
+                      "with_entropy": _rank_correlation(distance, np.array(probe["class_entropy"]))})
+    return found
+
+
+def _rank_correlation(one, other):
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None
+    from scipy.stats import spearmanr
+    return float(spearmanr(one, other)[0])
+
+
+def draw(probes: Sequence[Mapping[str, Any]], phase_ends: Sequence[int], path: str, title: str = "", block: str = "") -> str:
+    """Draw probes, a row of panels for each phase that has one. phase_ends: see MinibatchOptions. Returns the path."""
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    phases = [[probe for probe in probes if begin <= probe["epoch"] < end] for begin, end in zip([0, *phase_ends], phase_ends)]
+    phases = [phase for phase in phases if phase]
+    figure, panels = plt.subplots(len(phases), 3, figsize=(10, 0.6 + 3.1 * len(phases)), squeeze=False, sharey=True,
+                                  gridspec_kw={"width_ratios": [6, 2.4, 0.35]}, layout="constrained")
+    for phase, row in zip(phases, panels):
+        _draw_phase(figure, row, phase, block)
+    figure.suptitle(title, fontsize=11)
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    return path
+
+
+def _draw_phase(figure, row, phase, block):
+    distances = np.array([part_of(probe, block)["distance"] for probe in phase]).T  # (mini-batches, epochs)
+    epochs = [probe["epoch"] for probe in phase]
+    count = len(distances)
+    image = row[0].imshow(distances, MAP, aspect="auto", interpolation="nearest", origin="lower",
+                          extent=(-0.5, len(epochs) - 0.5, -0.5, count - 0.5))
+    shown = np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), 10)).round().astype(int))
+    row[0].set_xticks(shown)
+    row[0].set_xticklabels([epochs[place] for place in shown])
+    row[0].set(xlabel="epoch", ylabel=f"mini-batch by {phase[0]['metric']}",
+               title=f"epochs {epochs[0]} to {epochs[-1]}, rate {phase[0].get('learning_rate', float('nan')):.3g}")
+    figure.colorbar(image, ax=row[0], label="distance to the full gradient", pad=0.01)
+    _draw_profile(row[1], distances, phase, bool(block))
+    entropy = np.array(phase[0]["class_entropy"])[:, None]
+    column = row[2].imshow(entropy, ENTROPY, aspect="auto", interpolation="nearest", origin="lower", vmin=0,
+                           extent=(0, 1, -0.5, count - 0.5))
+    row[2].set_xticks([])
+    row[2].set_title("classes", fontsize=9)
+    figure.colorbar(column, ax=row[2], label="entropy, bits", pad=0.2, aspect=30)
+
+
+def _draw_profile(axis, distances, phase, of_block):
+    """The mean over the epochs of each mini-batch's distance, in units of the random ones' median, or of their own mean."""
+    place = np.arange(len(distances))
+    nulls = [] if of_block else [(number, probe["null"]) for number, probe in enumerate(phase) if probe.get("null")]
+    if nulls:
+        medians = np.array([null["median"] for _, null in nulls])
+        profile = (distances[:, [number for number, _ in nulls]] / medians).mean(axis=1)
+        low, high = (np.mean([null[end] for _, null in nulls] / medians) for end in ("low", "high"))
+        axis.axvspan(low, high, color=BAND, alpha=0.18, lw=0, label=f"5–95% of {nulls[0][1]['partitions']}\nrandom partitions")
+        axis.axvline(1, color=BAND, lw=1, label="their median")
+        axis.legend(frameon=False, fontsize=7, loc="best")
+        axis.set_xlabel("distance over the random median")
+    else:
+        profile = (distances / distances.mean(axis=0)).mean(axis=1)
+        axis.set_xlabel("distance over the epoch's mean")
+    axis.plot(profile, place, color=LINE, lw=1.2, marker=".", ms=3)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def part_of(probe: Mapping[str, Any], block: str) -> Mapping[str, Any]:
+    """A probe's numbers as a whole, or of a part of the network or a loss by its name. Raises UserError for another name."""
+    if not block:
+        return probe
+    parts = {**probe["blocks"], **probe.get("losses", {})}
+    if block not in parts:
+        raise UserError(f"no part of the network is called {block!r}", remedy=f"choose one of {', '.join(parts)}")
+    return parts[block]

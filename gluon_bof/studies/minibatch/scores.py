@@ -1,0 +1,17 @@
+"""The metric of every training image of a task."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gluon_bof.options.minibatch import MinibatchOptions
+from gluon_bof.studies.minibatch.metrics import METRICS, score_all
+
+
+def scores_of(task: Any, options: MinibatchOptions) -> np.ndarray:
+    """(N, n) float64: n numbers for each training image. Raises UserError for weights of LPIPS that are none."""
+    if METRICS[options.metric].perceptual:
+        from gluon_bof.studies.minibatch.lpips import distances_to_mean, load_lpips
+        return distances_to_mean(load_lpips(options.alexnet, options.lpips), task.shown)[:, None]
+    return score_all(options.metric, task.shown())

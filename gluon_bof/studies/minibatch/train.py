@@ -1,0 +1,149 @@
+"""Training on sorted mini-batches with a probe at every epoch's starting parameters (Algorithm 1), in phases of one rate."""
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+
+from gluon_bof.devices import return_large_arrays
+from gluon_bof.errors import LOGGER, warn
+from gluon_bof.files import write_atomically
+from gluon_bof.freebies.schedule import build_schedule, rates_of
+from gluon_bof.options.minibatch import MinibatchOptions
+from gluon_bof.runs.folder import Run
+from gluon_bof.studies.minibatch.measure import probe_task
+from gluon_bof.studies.minibatch.orders import BY_NAME, Order, OrderSampler
+from gluon_bof.studies.minibatch.partition import cut, ranking
+from gluon_bof.studies.minibatch.probe import Stopped
+from gluon_bof.studies.minibatch.scores import scores_of
+from gluon_bof.studies.minibatch.tasks import open_task, require_batches
+from gluon_bof.training import pipeline
+from gluon_bof.training.checkpoint import save_checkpoint
+from gluon_bof.training.classifier import RECORDED
+from gluon_bof.training.engine import DETECTION, Engine, Saver
+from gluon_bof.training.loop import Step
+from gluon_bof.training.optimizer import build_optimizer, build_trainer, exempt_from_decay
+from gluon_bof.weights.formats.checkpoint import read_checkpoint, weights_in
+
+ORDER_PREFIX = "order/"  # arrays of an order in a checkpoint
+
+
+def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) -> dict[str, Any]:
+    """The pipeline. Returns {"run": folder, "accuracy" or "map": of the last epoch, "probes": how many, …}."""
+    # data and mini-batches
+    return_large_arrays()
+    devices = pipeline.start_devices(options, run)
+    task = open_task(options)
+    run.write_classes(task.classes)
+    scores = scores_of(task, options)
+    partition = cut(ranking(scores), options.batch_size)
+    require_batches(len(partition), options.batch_size)
+    write_partition(run, options, scores, partition)
+    LOGGER.info("%d images of %d classes in %d mini-batches of %d by %s", len(task), len(task.classes), len(partition),
+                options.batch_size, options.metric)
+    order = BY_NAME[options.order](partition, options.seed, options.phase_of)
+    sampler = OrderSampler(order, len(partition), options.seed, task.spec)
+
+    # network and trainer
+    pipeline.seed(options.seed)
+    np.random.seed(options.seed)  # what MXNet's initialisers draw from
+    task.build(devices[0], checkpoint)
+    task.graph.hybridize(static_alloc=True)
+    updates = len(partition)
+    schedule = dict(mode=options.lr_mode, base_lr=options.lr, iterations=options.epochs * updates,
+                    warmup=options.warmup_epochs * updates, warmup_lr=options.warmup_lr,
+                    steps=[epoch * updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
+    if options.no_wd:
+        exempt_from_decay(task.network)
+    trainer = build_trainer(task.network.collect_params(), build_optimizer(options, build_schedule(**schedule)), devices[:1])
+    step = Step(task.graph, task.arguments, trainer, devices[:1], options.batch_size)
+
+    # loop
+    position = pipeline.restore(options, checkpoint, task.network, trainer)
+    loader = ProbingLoader(task, sampler, partition, options, run, rates_of(**schedule)[::updates])
+    engine = Engine(run, options, task.network, step, sampler, loader, task.loss_names, task.validate, position,
+                    DETECTION if options.detects else RECORDED)
+    loader.engine = engine
+    if order.observes:
+        _let_observe(order, engine, step, checkpoint, position)
+    run.forget_after(engine.iteration)
+    last = engine.run_epochs()
+    return {"run": run.folder, **{name: last[name] for name in ("accuracy", "map") if name in last},
+            "best": engine.best["map"], "epochs": engine.epoch, "iterations": engine.iteration, "seed": options.seed,
+            "order": options.order, "batches": updates, "probes": len(run.probe_epochs()), "weights": run.last_weights}
+
+
+def write_partition(run: Run, options: MinibatchOptions, scores: np.ndarray, partition: np.ndarray) -> None:
+    """Keep the mini-batches of a run, and the metric of every image."""
+    write_atomically(run.partition, json.dumps({"metric": options.metric, "batch_size": options.batch_size,
+                                                "scores": scores.tolist(), "batches": partition.tolist()}).encode())
+
+
+class ProbingLoader:
+    """The training batches of each epoch, after a probe where one is due: the epoch has not begun then, so that the parameters
+    are its starting parameters. rates: the learning rate at each epoch's start."""
+
+    def __init__(self, task, sampler, partition, options, run, rates):
+        self.task = task
+        self.sampler = sampler
+        self.partition = partition
+        self.options = options
+        self.run = run
+        self.rates = rates
+        self.engine = None
+
+    def __iter__(self):
+        if self._is_due():
+            try:
+                self._probe(self.sampler.epoch)
+            except Stopped:
+                return
+        # the order is asked here, after the last epoch's gradients have been observed
+        self.task.batches.lists = list(self.sampler)
+        yield from self.task.loader
+
+    def _is_due(self):
+        epoch = self.sampler.epoch
+        return (self.options.probe != "none" and self.sampler.first == 0 and epoch % self.options.probe_interval == 0
+                and not os.path.exists(self.run.probe(epoch)))
+
+    def _probe(self, epoch):
+        os.makedirs(self.run.probes, exist_ok=True)
+        found = probe_task(self.task, self.partition, self.options, self.options.cache or self.run.probes, epoch,
+                           lambda: bool(self.engine.stop), epoch % self.options.null_interval == 0)
+        found.update(phase=self.options.phase_of(epoch), learning_rate=float(self.rates[epoch]))
+        write_atomically(self.run.probe(epoch), json.dumps(found).encode())
+        distances = np.array(found["distance"])
+        LOGGER.info("epoch %d: distances %.4g to %.4g, full gradient %.4g, noise scale %.4g images", epoch, distances.min(),
+                    distances.max(), found["full_norm"], found["noise_scale"] or np.nan)
+
+
+class OrderSaver(Saver):
+    """A Saver whose checkpoints also hold what an order has learned from gradients."""
+
+    order = None
+
+    def save(self, iteration: int, meta: dict[str, Any]) -> None:
+        """The last weights, and a checkpoint that training goes on from."""
+        self._write(self.run.last_weights)
+        state, arrays = self.order.saved()
+        save_checkpoint(self.run.checkpoint(iteration), self.network, self.trainer, dict(meta, order=state),
+                        further={f"{ORDER_PREFIX}{name}": array for name, array in arrays.items()})
+        self.run.keep_newest(self.keep)
+
+
+def _let_observe(order: Order, engine: Engine, step: Step, checkpoint: str | None, position: dict) -> None:
+    """Show an order every gradient, and keep what it knows in the checkpoints."""
+    saver = OrderSaver(engine.saver.run, engine.options, engine.saver.network, engine.saver.trainer)
+    saver.order = order
+    engine.saver = saver
+    learned = [parameter for parameter in step.trainer._params if parameter.grad_req != "null"]
+    context = step.devices[0]
+    step.after_update = lambda: order.observe(np.concatenate([parameter.grad(context).asnumpy().ravel()
+                                                              for parameter in learned]))
+    if "order" in position:
+        order.restore(position["order"], weights_in(read_checkpoint(checkpoint)[1], ORDER_PREFIX))
+    elif position:
+        warn("the checkpoint knows nothing of GraB's order: it begins anew")

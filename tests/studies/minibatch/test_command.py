@@ -1,0 +1,151 @@
+"""gluon-bof minibatch rank, probe, heatmap and compare through main(argv)."""
+import csv
+import json
+import os
+
+import numpy as np
+import pytest
+
+from gluon_bof.commands.minibatch import main
+from gluon_bof.errors import UserError
+from gluon_bof.studies.minibatch.compare import Trained, differences, interval
+from gluon_bof.studies.minibatch.heatmap import draw, draw_run, summary
+from tests.cifar10_files import write_cifar10
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("minibatch")
+    write_cifar10(folder / "cifar10", 4, 5)
+    return folder
+
+
+def run(capsys, *words):
+    assert main([str(word) for word in words]) == 0
+    captured = capsys.readouterr()
+    return json.loads(captured.out.splitlines()[-1]), captured.err
+
+
+def of(place):
+    return "--dataset", "cifar10", "--dataset-root", place / "cifar10", "--network", "dpn-mini", "--batch-size", 5
+
+
+def test_rank_writes_every_image_with_its_score_and_mini_batch(place, capsys, tmp_path):
+    answer, _ = run(capsys, "rank", *of(place), "--batch-size", 6, "--out", tmp_path)
+    assert (answer["batches"], answer["left_out"]) == (3, 2)
+    rows = list(csv.DictReader(open(tmp_path / "rank.csv")))
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores) and len(rows) == 20 and scores[-1] == answer["highest"][0]
+    assert [row["batch"] for row in rows] == [str(place // 6) if place < 18 else "" for place in range(20)]
+    assert rows[0]["classes"] in ("airplane", "automobile") and len(answer["class_entropy"]) == 3
+
+
+def test_rank_by_colour_shows_its_three_numbers(place, capsys, tmp_path):
+    run(capsys, "rank", *of(place), "--metric", "colour", "--out", tmp_path)
+    rows = list(csv.DictReader(open(tmp_path / "rank.csv")))
+    assert all(0 <= float(rows[0][f"score_{number}"]) <= 1 for number in range(3))
+
+
+def test_rank_knows_the_boxes_of_a_detection_set(capsys, tmp_path):
+    from tests.tiny_sets import write_voc_set
+    root = write_voc_set(tmp_path / "set", 6, 1)
+    answer, _ = run(capsys, "rank", "--dataset", root, "--network", "yolo3_darknet-mini", "--data-shape", 32, "--batch-size", 2,
+                    "--metric", "objects", "--out", tmp_path)
+    assert answer["batches"] == 3 and 1 <= answer["lowest"][0] <= answer["highest"][0] <= 3
+
+
+def test_a_probe_of_fresh_weights_says_what_it_is(place, capsys, tmp_path):
+    answer, told = run(capsys, "probe", *of(place), "--null-partitions", 20, "--null-batches", 1, "--out", tmp_path)
+    assert answer["null"]["partitions"] == answer["null"]["batches"] == 20 and answer["mean_is_full_gradient"]
+    rows = list(csv.DictReader(open(tmp_path / "probe.csv")))
+    assert [float(row["distance"]) for row in rows] == answer["distance"]
+    assert {"class_entropy", "score", "features.3_cosine", "output_norm"} <= set(rows[0])
+    assert "frozen statistics" in told and "full gradient" in told
+    batch, told = run(capsys, "probe", *of(place), "--statistics", "batch", "--null-partitions", 2, "--out", tmp_path)
+    assert not batch["mean_is_full_gradient"] and "is not the full gradient" in told
+    assert batch["null"]["batches"] == 8 and batch["distance"] != answer["distance"]
+
+
+def test_a_probe_of_a_run_takes_its_options_and_heatmap_draws_it(place, capsys, tmp_path):
+    folder = place / "run"
+    main([str(word) for word in ("train", *of(place), "--epochs", 2, "--lr-decay-epoch", 1, "--null-partitions", 2,
+                                 "--null-batches", 2, "--gpus", "", "--runs", place, "--name", "run")])
+    capsys.readouterr()
+    answer, _ = run(capsys, "probe", folder, "--probe", "sketch", "--null-partitions", 0, "--out", tmp_path)
+    assert (answer["network"], answer["method"], answer["batches"]) == ("dpn-mini", "sketch", 4) and answer["null"] is None
+    answer, told = run(capsys, "heatmap", folder)
+    assert answer["files"] == [str(folder / "images" / "heatmap.png")] and os.path.getsize(answer["files"][0]) > 10_000
+    assert [row["epoch"] for row in answer["epochs"]] == [0, 1] and "noise scale" in told
+    assert os.path.getsize(draw_run(str(folder), "output", str(tmp_path / "output.png"))) > 10_000
+    with pytest.raises(UserError, match="no part of the network is called 'neck'.*features.0"):
+        draw_run(str(folder), "neck")
+
+
+def probe_like(epoch, distance, null=None):
+    return {"epoch": epoch, "metric": "edges", "learning_rate": 0.1, "distance": list(distance), "null": null, "full_norm": 1.0,
+            "diversity": 0.2, "noise_scale": 3.0, "class_entropy": list(np.linspace(1, 2, len(distance))), "blocks": {}}
+
+
+def test_a_map_shows_near_mini_batches_lighter_than_far_ones(tmp_path):
+    import cv2
+    probes = [probe_like(epoch, [1, 1, 1, 1, 9, 9, 9, 9]) for epoch in range(3)]
+    image = cv2.imread(draw(probes, [3], str(tmp_path / "map.png")))
+    height, width = image.shape[:2]
+    near, far = image[int(0.7 * height), int(0.25 * width)], image[int(0.3 * height), int(0.25 * width)]
+    assert near.astype(int).sum() > far.astype(int).sum() + 100
+
+
+def test_a_summary_counts_what_is_beyond_the_random_ones(tmp_path):
+    (tmp_path / "probes").mkdir()
+    null = {"median": 2, "low": 1, "high": 3, "partitions": 20}
+    (tmp_path / "probes" / "epoch-0004.json").write_text(json.dumps(probe_like(4, [1, 2, 3, 4], null)))
+    row, = summary(str(tmp_path))
+    assert row == {"epoch": 4, "full_norm": 1.0, "diversity": 0.2, "noise_scale": 3.0, "nearest": 0, "farthest": 3,
+                   "beyond": 0.25, "with_entropy": pytest.approx(1)}
+
+
+def test_compare_trains_what_is_missing_and_pairs_by_seed(place, capsys, tmp_path):
+    words = ("compare", *of(place)[:4], "--batch-size", 10, "--networks", "dpn-mini", "--orders", "shuffled,rs2", "--epochs", 1,
+             "--lr-decay-epoch", "", "--gpus", "", "--runs", tmp_path, "--out", tmp_path)
+    first, _ = run(capsys, *words, "--seeds", "0")
+    stamp = os.path.getmtime(tmp_path / "dpn-mini-rs2-0" / "last.params")
+    answer, told = run(capsys, *words, "--seeds", "0,1")
+    assert os.path.getmtime(tmp_path / "dpn-mini-rs2-0" / "last.params") == stamp
+    assert answer["trained"][:2] == first["trained"] and {row["steps"] for row in answer["trained"]} == {2}
+    difference, = answer["differences"]
+    scores = {(row["order"], row["seed"]): row["score"] for row in answer["trained"]}
+    assert difference["mean"] == pytest.approx(np.mean([scores["rs2", seed] - scores["shuffled", seed] for seed in (0, 1)]))
+    assert difference["seeds"] == 2 and "less shuffled" in told
+    assert len(list(csv.DictReader(open(tmp_path / "orders.csv")))) == 4
+    with pytest.raises(SystemExit):
+        main([str(word) for word in (*words, "--seeds", "0", "--lr", 0.5)])
+    assert "a run of this name has another lr" in capsys.readouterr().err
+
+
+def test_the_interval_is_students():
+    from scipy import stats
+    values = [0.01, 0.03, -0.01, 0.02, 0.05]
+    mean, low, high = interval(values)
+    assert (low, high) == pytest.approx(stats.t.interval(0.95, 4, np.mean(values), stats.sem(values)))
+    assert mean == pytest.approx(0.02) and interval([0.5]) == (0.5, None, None)
+
+
+def test_seeds_that_only_one_order_has_are_not_compared():
+    trained = [Trained("a", "shuffled", seed, 1, 0.5, {0: 0.1 * seed}) for seed in (0, 1)]
+    trained += [Trained("a", "grab", seed, 1, 0.6 + 0.1 * seed, {0: 0.3}) for seed in (1, 2)]
+    row, = differences(trained)
+    assert (row.seeds, row.mean) == (1, pytest.approx(0.2))
+    assert differences(trained, epoch=0)[0].mean == pytest.approx(0.2) and differences(trained, epoch=7) == []
+
+
+@pytest.mark.parametrize("words, told", [
+    ((), "minibatch needs to be told"), (("heatmap", "."), "not a run's folder"), (("sort",), "sort"),
+    (("compare", "--orders", "mine"), "--orders mine"), (("compare", "--seeds", "x"), "--seeds"),
+    (("rank", "--batch-size", "0"), "--batch-size 0"), (("probe", "--metric", "perceptual"), "AlexNet"),
+    (("probe", "--probe", "none"), "none")])
+def test_mistakes_end_in_one_line_with_status_2(capsys, words, told):
+    with pytest.raises(SystemExit) as end:
+        main(list(words))
+    assert end.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and told in lines[0]

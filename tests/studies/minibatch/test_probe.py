@@ -1,0 +1,329 @@
+"""Probes against closed forms, against each other, and what they leave behind: nothing."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.errors import UserError
+from gluon_bof.models.classifier import TrainingGraph
+from gluon_bof.models.yolo3 import TrainingGraph as DetectionGraph
+from gluon_bof.models.yolo3 import YOLOv3Loss, build_yolo3, grid_on
+from gluon_bof.studies.minibatch.gradients import Gradients
+from gluon_bof.studies.minibatch.measure import described
+from gluon_bof.studies.minibatch.probe import Probe, Stopped
+from gluon_bof.studies.minibatch.sketch import Sketch
+from gluon_bof.studies.minibatch.tasks import build_classifier
+from gluon_bof.weights.load import weights_of
+
+ROOT = Path(__file__).resolve().parents[3]
+COUNT, SIZE, SIDE, CLASSES = 8, 6, 16, 4
+
+
+class Regression(gluon.HybridBlock):
+    """Half the squared error of a linear function, (B,)."""
+
+    def __init__(self, features, *hidden):
+        super().__init__()
+        self.network = gluon.nn.HybridSequential()
+        for units in (*hidden, 1):
+            self.network.add(gluon.nn.Dense(units, in_units=features))
+
+    def hybrid_forward(self, F, x, y):
+        return [0.5 * F.square(F.reshape(self.network(x), (-1,)) - y)]
+
+
+def sorted_images(count=COUNT, size=SIZE):
+    """Batches (images, labels) of rising brightness, whose classes go with it a little."""
+    rng = np.random.default_rng(1)
+    level = np.sort(rng.uniform(20, 220, count * size))
+    images = np.clip(level[:, None, None, None] + rng.normal(0, 30, (count * size, SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
+    ids = np.clip((level / 240 * CLASSES + rng.normal(0, 0.7, len(level))).astype(int), 0, CLASSES - 1)
+    labels = np.stack([ids, ids, np.ones_like(ids)], axis=1).astype(np.float32)
+    return [(mx.nd.array(images[at:at + size], dtype=np.uint8), mx.nd.array(labels[at:at + size]))
+            for at in range(0, len(images), size)]
+
+
+def classifier(name="cifar_resnet20_v1"):
+    """(graph, network) whose running statistics are those of some images, with batches of them."""
+    mx.random.seed(3)
+    np.random.seed(3)
+    network = build_classifier(name, CLASSES, SIDE, mx.cpu())
+    graph = TrainingGraph(network, CLASSES, 0)
+    graph.hybridize(static_alloc=True)
+    batches = sorted_images()
+    for arrays in batches * 2:
+        with autograd.record():
+            graph(*arrays)[0].wait_to_read()
+    mx.nd.waitall()
+    return graph, network, batches
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    return classifier()
+
+
+def measured(resnet, method="two-pass", frozen=True, **how):
+    graph, network, batches = resnet
+    return Probe(Gradients(graph, network, frozen=frozen, **how), method).measure(lambda: batches)
+
+
+def regression(count=6, size=10, features=7, seed=0):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(count, size, features)).astype(np.float32), rng.normal(size=(count, size)).astype(np.float32)
+    graph = Regression(features)
+    graph.initialize(mx.init.Normal(0.5))
+    graph.hybridize(static_alloc=True)
+    return graph, x, y, [(mx.nd.array(part), mx.nd.array(wanted)) for part, wanted in zip(x, y)]
+
+
+@pytest.mark.parametrize("method", ["two-pass", "cache"])
+def test_distances_of_a_linear_regression_are_the_closed_form(method):
+    graph, x, y, batches = regression()
+    layer = graph.network[0]
+    weight, bias = (parameter.data().asnumpy().astype(np.float64) for parameter in (layer.weight, layer.bias))
+    with_one = np.concatenate([x.astype(np.float64), np.ones(x.shape[:2] + (1,))], axis=2)
+    gradients = np.einsum("kbf,kb->kf", with_one, with_one @ np.append(weight, bias) - y) / x.shape[1]
+    full = gradients.mean(axis=0)
+    found = described(Probe(Gradients(graph, graph), method).measure(lambda: batches), ("all",), x.shape[1])
+    assert found["distance"] == pytest.approx(np.linalg.norm(gradients - full, axis=1), rel=1e-5)
+    assert found["norm"] == pytest.approx(np.linalg.norm(gradients, axis=1), rel=1e-5)
+    assert found["cosine"] == pytest.approx(gradients @ full / np.linalg.norm(gradients, axis=1) / np.linalg.norm(full), abs=1e-5)
+    assert found["full_norm"] == pytest.approx(np.linalg.norm(full), rel=1e-5)
+    assert found["diversity"] == pytest.approx((gradients ** 2).sum() / (gradients.sum(axis=0) ** 2).sum(), rel=1e-5)
+    spread = ((gradients - full) ** 2).sum() / (len(x) - 1)
+    assert found["noise_scale"] == pytest.approx(x.shape[1] * spread / (full ** 2).sum(), rel=1e-4)
+
+
+def test_the_noise_scale_of_random_mini_batches_is_that_of_single_images():
+    graph, x, y, batches = regression(400, 8, 3)
+    singles = np.concatenate([x.reshape(-1, 3), np.ones((3200, 1))], axis=1)
+    weights = np.append(graph.network[0].weight.data().asnumpy(), graph.network[0].bias.data().asnumpy())
+    gradients = singles * (singles @ weights - y.ravel())[:, None]
+    wanted = gradients.var(axis=0, ddof=1).sum() / (gradients.mean(axis=0) ** 2).sum()
+    found = described(Probe(Gradients(graph, graph)).measure(lambda: batches), ("all",), 8)
+    assert found["noise_scale"] == pytest.approx(wanted, rel=0.1)
+
+
+def test_identical_mini_batches_are_at_distance_0(resnet):
+    graph, network, batches = resnet
+    for method in ("two-pass", "cache"):
+        found = Probe(Gradients(graph, network), method).measure(lambda: [batches[0]] * 7)
+        assert np.all(found.distance == 0) and np.all(found.norm > 0)
+    assert described(found, ("all",), SIZE)["diversity"] == pytest.approx(1 / 7)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_two_passes_and_the_papers_cache_agree(resnet, frozen, tmp_path):
+    graph, network, batches = resnet
+    ours = measured(resnet, frozen=frozen)
+    cached = Probe(Gradients(graph, network, frozen=frozen), "cache", str(tmp_path)).measure(lambda: batches)
+    assert np.sqrt(ours.distance) == pytest.approx(np.sqrt(cached.distance), rel=1e-7)
+    assert np.argsort(ours.distance[:, 0]).tolist() == np.argsort(cached.distance[:, 0]).tolist()
+    assert os.listdir(tmp_path) == []  # the cache goes with its probe
+
+
+def test_a_cache_without_room_is_refused_before_the_disk_is_full(resnet, tmp_path, monkeypatch):
+    from gluon_bof.studies.minibatch import probe
+    monkeypatch.setattr(probe, "ROOM_LEFT", 1 << 62)
+    with pytest.raises(UserError, match="no room for another gradient of 1 MB"):
+        Probe(Gradients(*resnet[:2]), "cache", str(tmp_path)).measure(lambda: resnet[2])
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_sketch_is_within_two_percent_and_ranks_alike(resnet):
+    exact, sketched = (np.sqrt(measured(resnet, method).distance[:, 0]) for method in ("two-pass", "sketch"))
+    assert np.mean(np.abs(sketched / exact - 1)) <= 0.02
+    assert spearmanr(exact, sketched)[0] >= 0.99
+
+
+def test_what_a_sketch_knows_exactly_makes_it_better_than_the_plain_one():
+    rng = np.random.default_rng(0)
+    centre = rng.normal(size=20000)
+    gradients = centre + rng.normal(size=(40, 20000)) * np.geomspace(0.2, 5, 40)[:, None]
+    mean = gradients.mean(axis=0)
+    sketch = Sketch([(0, 0, 20000)], 1, 256)
+    drawn = [sketch.empty() for _ in gradients]
+    for one, gradient in zip(drawn, gradients):
+        sketch.add(one, 0, slice(0, 20000), gradient)
+    exact = ((gradients - mean) ** 2).sum(axis=1)
+    drawn = np.array(drawn)[:, 0]
+    plain = ((drawn - drawn.mean(axis=0)) ** 2).sum(axis=1)
+    ours = sketch.compare([drawn], (gradients ** 2).sum(axis=1)[:, None], np.array([mean @ mean]))
+    assert np.abs(ours[:, 0] / exact - 1).mean() < 0.7 * np.abs(plain / exact - 1).mean()
+
+
+def test_blocks_that_are_smaller_than_a_sketch_are_exact(resnet):
+    graph, network, batches = resnet
+    exact, sketched = (measured(resnet, method, block=lambda name: name) for method in ("two-pass", "sketch"))
+    sizes = [end - first for _, first, end in Gradients(graph, network).places]
+    small = [number for number, size in enumerate(sizes) if size <= 16384]
+    assert len(sizes) - 20 < len(small) < len(sizes)
+    assert sketched.distance[:, small] == pytest.approx(exact.distance[:, small], rel=1e-4, abs=1e-12)
+
+
+def full_gradient(resnet, frozen):
+    """The gradient of the mean loss over all images at once."""
+    graph, network, batches = resnet
+    gradients = Gradients(graph, network, frozen=frozen)
+    with gradients.standing_still():
+        count = gradients.compute([mx.nd.concat(*parts, dim=0) for parts in zip(*batches)])
+        return np.concatenate([values for _, _, values in gradients.pieces()]) / count
+
+
+def test_the_mean_is_the_full_gradient_with_frozen_statistics_and_is_not_with_the_mini_batches_own(resnet):
+    graph, network, batches = resnet
+    apart = {}
+    for frozen in (True, False):
+        probe = Probe(Gradients(graph, network, frozen=frozen))
+        probe.measure(lambda: batches)
+        full = full_gradient(resnet, frozen)
+        apart[frozen] = np.linalg.norm(probe.mean / SIZE - full) / np.linalg.norm(full)
+    assert apart[True] < 1e-4
+    assert apart[False] > 0.05
+
+
+@pytest.mark.parametrize("method, frozen", [("two-pass", True), ("two-pass", False), ("cache", True), ("sketch", False)])
+def test_a_probe_leaves_parameters_statistics_and_random_numbers_to_the_bit(resnet, method, frozen):
+    graph, network, batches = resnet
+    before, state = weights_of(network), np.random.get_state()
+    mx.random.seed(7)
+    wanted = mx.nd.random.uniform(shape=4).asnumpy()
+    mx.random.seed(7)
+    measured(resnet, method, frozen)
+    assert np.array_equal(mx.nd.random.uniform(shape=4).asnumpy(), wanted)
+    assert all(np.array_equal(one, other) for one, other in zip(state, np.random.get_state()))
+    after = weights_of(network)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_training_after_a_probe_gives_the_bits_of_training_without(tmp_path):
+    def trained(probes):
+        graph, network, batches = classifier("dpn-mini")
+        trainer = gluon.Trainer(network.collect_params(), "sgd", {"learning_rate": 0.1, "momentum": 0.9})
+        for arrays in batches[:3]:
+            if probes:
+                measured((graph, network, batches[:2]))
+            with autograd.record():
+                losses = graph(*arrays)[0]
+            losses.backward()
+            trainer.step(SIZE)
+        return weights_of(network)
+    plain, probed = trained(False), trained(True)
+    assert all(np.array_equal(plain[name], probed[name]) for name in plain)
+
+
+def test_gradients_that_training_sums_up_do_not_count_twice(resnet):
+    graph, network, batches = resnet
+    wanted = measured(resnet)
+    learned = [parameter for parameter in network.collect_params().values() if parameter.grad_req == "write"]
+    try:
+        for parameter in learned:
+            parameter.grad_req = "add"
+        graph.hybridize(static_alloc=True)
+        found = measured(resnet)
+        assert found.distance == pytest.approx(wanted.distance, rel=1e-6)
+        assert all(np.all(parameter.grad().asnumpy() == 0) for parameter in learned)
+    finally:
+        for parameter in learned:
+            parameter.grad_req = "write"
+        graph.hybridize(static_alloc=True)
+
+
+def test_blocks_add_up_to_the_whole(resnet):
+    graph, network, batches = resnet
+    whole = measured(resnet)
+    gradients = Gradients(graph, network, block=lambda name: name.split(".")[0])
+    parts = Probe(gradients).measure(lambda: batches)
+    assert gradients.blocks == ("features", "output")
+    for one, other in zip(whole, parts):
+        assert one.sum(axis=-1) == pytest.approx(other.sum(axis=-1), rel=1e-12)
+    pieces = np.concatenate([values for _, _, values in gradients.pieces()])
+    assert np.array_equal(pieces, np.concatenate([parameter.grad().asnumpy().ravel()
+                                                  for parameter in gradients.parameters.values()]))
+
+
+def test_other_mini_batches_are_measured_against_the_same_full_gradient(resnet):
+    graph, network, batches = resnet
+    probe = Probe(Gradients(graph, network))
+    wanted = probe.measure(lambda: batches)
+    assert np.array_equal(probe.against_mean(lambda: batches[3:5]).distance, wanted.distance[3:5])
+
+
+def test_a_probe_that_is_stopped_says_so_and_leaves_the_network(resnet):
+    graph, network, batches = resnet
+    before, asked = weights_of(network), []
+    probe = Probe(Gradients(graph, network, frozen=False), should_stop=lambda: asked.append(1) or len(asked) > 5)
+    with pytest.raises(Stopped):
+        probe.measure(lambda: batches)
+    after = weights_of(network)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_a_detectors_four_losses_are_probed_one_by_one_and_add_up():
+    mx.random.seed(0)
+    network = build_yolo3("darknet-mini", ("a", "b"))
+    network.initialize()
+    network(mx.nd.zeros((1, 3, 64, 64)))
+    graph = DetectionGraph(network, YOLOv3Loss(2))
+    graph.hybridize(static_alloc=True)
+    rng = np.random.default_rng(0)
+    truth = np.full((2, 8, 6), -1, np.float32)
+    truth[:, 0] = (10, 12, 40, 44, 1, 1)
+    arrays = mx.nd.array(rng.integers(0, 255, (2, 64, 64, 3)), dtype=np.uint8), mx.nd.array(truth)
+
+    def of(loss):
+        gradients = Gradients(graph, network, lambda images, truth: (images, truth, *grid_on(mx.cpu(), 64)), False, loss=loss)
+        with gradients.standing_still():
+            gradients.compute(arrays)
+            return np.concatenate([values for _, _, values in gradients.pieces()])
+    whole, parts = of(None), [of(loss) for loss in range(4)]
+    assert np.abs(sum(parts) - whole).max() < 1e-4 * np.abs(whole).max()
+    assert all(np.linalg.norm(part) > 0 for part in parts)
+
+
+MEMORY = """
+import json, sys
+from benchmarks.minibatch import peak_mb
+from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.devices import return_large_arrays
+from gluon_bof.studies.minibatch.gradients import Gradients
+from gluon_bof.studies.minibatch.probe import Probe
+from tests.studies.minibatch.test_probe import Regression
+
+return_large_arrays()
+graph = Regression(2048, 2048, 2048)
+graph.initialize(mx.init.Normal(0.02))
+graph.hybridize(static_alloc=True)
+trainer = gluon.Trainer(graph.collect_params(), "sgd", {"learning_rate": 1e-3, "momentum": 0.9}, kvstore=None)
+batch = mx.nd.random.normal(shape=(4, 2048)), mx.nd.zeros(4)
+for _ in range(3):
+    with autograd.record():
+        loss = graph(*batch)[0]
+    loss.backward()
+    trainer.step(4)
+mx.nd.waitall()
+training, found = peak_mb(), []
+for count in (3, 12):
+    peak_mb(forget=True)
+    gradients = Gradients(graph, graph)
+    Probe(gradients, sys.argv[1]).measure(lambda: [batch] * count)
+    found.append((peak_mb() - training) / (4 * gradients.size / 2 ** 20))
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("method", ["two-pass", pytest.param("sketch", marks=pytest.mark.slow)])
+def test_a_probe_takes_at_most_three_times_the_parameters_whatever_the_number_of_mini_batches(method):
+    if not os.access("/proc/self/clear_refs", os.W_OK):
+        pytest.skip("the system does not tell peaks")
+    said = subprocess.run([sys.executable, "-c", MEMORY, method], cwd=ROOT, capture_output=True, text=True, check=True)
+    few, many = json.loads(said.stdout.splitlines()[-1])
+    assert 1 < few <= 3 and 1 < many <= 3
+    assert abs(few - many) < 0.2

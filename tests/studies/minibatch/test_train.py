@@ -1,0 +1,138 @@
+"""Training on sorted mini-batches through the command: probes at the starting parameters, phases, resume to the bit."""
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from gluon_bof.commands.minibatch import main
+from gluon_bof.options.minibatch import MinibatchOptions
+from gluon_bof.runs.folder import RunFolder
+from gluon_bof.studies.minibatch import tasks
+from gluon_bof.studies.minibatch.heatmap import read_probes
+from gluon_bof.training.engine import Stopped
+from gluon_bof.weights.formats.checkpoint import read_checkpoint
+from tests.cifar10_files import write_cifar10
+from tests.tiny_sets import write_voc_set
+
+EACH, BATCH, EPOCHS = 5, 4, 3  # images a file; 6 mini-batches of 4, and an image left out
+BATCHES = 5 * EACH // BATCH
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("minibatch")
+    write_cifar10(folder / "cifar10", EACH, 5)
+    return folder
+
+
+def words(place, name, *more):
+    return ["train", "--dataset", "cifar10", "--dataset-root", str(place / "cifar10"), "--network", "dpn-mini", "--batch-size",
+            str(BATCH), "--epochs", str(EPOCHS), "--lr-decay-epoch", "1,2", "--null-partitions", "2", "--null-batches", "1",
+            "--gpus", "", "--runs", str(place), "--name", name, *more]
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    """The run's folder, trained without a stop."""
+    assert main(words(place, "whole")) == 0
+    return RunFolder(str(place / "whole"))
+
+
+def stop_at(monkeypatch, number):
+    """SIGTERM when so many images have been read."""
+    read, seen = tasks.PixelImages.__getitem__, []
+
+    def counted(images, spec):
+        seen.append(spec)
+        if len(seen) == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return read(images, spec)
+
+    monkeypatch.setattr(tasks.PixelImages, "__getitem__", counted)
+
+
+def test_every_epoch_is_probed_in_its_phase_and_the_table_has_its_score(whole):
+    probes = read_probes(whole)
+    assert [probe["epoch"] for probe in probes] == [0, 1, 2]
+    assert [probe["phase"] for probe in probes] == [0, 1, 2]
+    assert [probe["learning_rate"] for probe in probes] == pytest.approx([0.1, 0.01, 0.001])
+    assert all(len(probe["distance"]) == len(probe["class_entropy"]) == BATCHES for probe in probes)
+    assert probes[0]["null"]["batches"] == 2 and probes[0]["null"]["partitions"] == 2
+    assert set(probes[0]["blocks"]) == {"features.0", "features.1", "features.3", "features.4", "features.5", "output"}
+    total = np.sqrt(np.sum([np.square(part["distance"]) for part in probes[1]["blocks"].values()], axis=0))
+    assert probes[1]["distance"] == pytest.approx(total, rel=1e-12)
+    assert len(whole.rows("metrics")) == EPOCHS
+    partition = json.load(open(whole.partition))
+    means = np.array(partition["scores"])[np.array(partition["batches"])].mean(axis=(1, 2))
+    assert np.array_equal(means, np.sort(means)) and len(partition["batches"]) == BATCHES
+
+
+def test_a_probe_changes_nothing_of_the_training(place, whole):
+    main(words(place, "blind", "--probe", "none"))
+    assert open(whole.last_weights, "rb").read() == open(place / "blind" / "last.params", "rb").read()
+    assert not os.path.exists(place / "blind" / "probes")
+
+
+# images read: two passes of 24 and 2 mini-batches of random partitions are a probe, 56; then 24 to train on and 5 to validate
+@pytest.mark.parametrize("number, batch, probes", [
+    pytest.param(30, 0, 0, marks=pytest.mark.slow), (56 + 10, 3, 1),
+    pytest.param(56 + 24 + 5 + 50, 0, 1, marks=pytest.mark.slow)])
+def test_a_run_that_is_stopped_goes_on_to_the_bit(place, whole, monkeypatch, number, batch, probes):
+    name = f"halted-{number}"
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        stop_at(patch, number)
+        main(words(place, name))
+    run = RunFolder(str(place / name))
+    assert read_checkpoint(run.checkpoint_paths()[-1])[0]["batch"] == batch
+    assert len(run.probe_epochs()) == probes
+    assert main(["train", "--resume", run.folder]) == 0
+    assert open(run.last_weights, "rb").read() == open(whole.last_weights, "rb").read()
+    assert read_probes(run) == read_probes(whole)
+
+
+def test_grabs_order_goes_on_to_the_bit_and_differs_from_the_sorted_one(place, whole, monkeypatch):
+    grab = ("--order", "grab", "--probe", "none")
+    main(words(place, "grab", *grab))
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        stop_at(patch, 29 + 10)  # in the second epoch, between the two of a pair
+        main(words(place, "grab-halted", *grab))
+    meta, arrays = read_checkpoint(RunFolder(str(place / "grab-halted")).checkpoint_paths()[-1])
+    assert meta["order"]["seen"] == 3 and "order/first" in arrays
+    main(["train", "--resume", str(place / "grab-halted")])
+    runs = {name: open(place / name / "last.params", "rb").read() for name in ("grab", "grab-halted", "whole")}
+    assert runs["grab"] == runs["grab-halted"] != runs["whole"]
+
+
+def test_a_detector_is_probed_by_block_and_by_loss(tmp_path):
+    root = write_voc_set(tmp_path / "set", 4, 2)
+    assert main(["train", "--dataset", str(root), "--network", "yolo3_darknet-mini", "--data-shape", "32", "--batch-size", "2",
+                 "--epochs", "1", "--lr-decay-epoch", "", "--lr", "0.001", "--metric", "objects", "--by-loss", "--gpus", "",
+                 "--null-partitions", "0", "--runs", str(tmp_path), "--name", "yolo"]) == 0
+    probe, = read_probes(RunFolder(str(tmp_path / "yolo")))
+    assert set(probe["blocks"]) == {"backbone", "neck", "heads"}
+    assert list(probe["losses"]) == ["objectness", "centre", "scale", "class"]
+    assert all(len(part["distance"]) == 2 and part["full_norm"] > 0 for part in probe["losses"].values())
+
+
+def test_phases_are_those_of_one_learning_rate_or_thirds():
+    paper = MinibatchOptions(epochs=150, lr_decay_epoch=(50, 100))
+    assert paper.phase_ends() == [50, 100, 150] and [paper.phase_of(epoch) for epoch in (0, 49, 50, 149)] == [0, 0, 1, 2]
+    assert MinibatchOptions(epochs=9, lr_mode="cosine").phase_ends() == [3, 6, 9]
+
+
+@pytest.mark.parametrize("given, told", [
+    (["--metric", "perceptual"], "--metric perceptual needs the weights of AlexNet and of LPIPS"),
+    (["--metric", "objects"], "--metric objects is for detection"), (["--by-loss"], "--by-loss is for detection"),
+    (["--data-shape", "24"], "CIFAR-10's images are 32"), (["--network", "yolo3_darknet-mini"], "CIFAR-10 has no boxes"),
+    (["--batch-size", "64"], "25 images make no mini-batch of 64"), (["--batch-size", "15"], "the set makes 1 mini-batch"),
+    (["--dataset-root", "nowhere"], "nowhere"), (["--mixup"], "mixup"),
+    (["--gpus", "0,1"], "on one device")])
+def test_what_cannot_work_is_one_line_with_status_2(place, capsys, given, told):
+    with pytest.raises(SystemExit) as end:
+        main(words(place, "refused", *given))
+    assert end.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and told in lines[0]
+    assert not os.path.exists(place / "refused")
