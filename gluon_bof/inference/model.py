@@ -19,6 +19,8 @@ from gluon_bof.inference.detector import Detector, load_detector
 from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.weights.resolve import resolve
 
+READERS = 2  # threads that read images ahead
+
 
 class Prediction(NamedTuple):
     """What a detector found in one image, best score first: boxes (N, 4) float32, xmin, ymin, xmax, ymax in pixels of the
@@ -51,9 +53,16 @@ class Model:
         tiling = tiling_of(tile, overlap)
         if not isinstance(images, (list, tuple)):
             return self.prediction(self.detector.detect([as_image(images)], tiling)[0], score)
-        self.detector.engine.expect(len(images))
-        with contextlib.closing(in_order(as_image, images, 1, lambda image: image.nbytes)) as read:
-            return [self.prediction(found, score) for found in self.detector.detect(read, tiling)]
+        detector = self.detector
+        detector.engine.expect(len(images))
+
+        def read(image):
+            image = as_image(image)
+            return (image, None) if tiling else (detector.see(image), image.shape)
+
+        with contextlib.closing(in_order(read, images, READERS, lambda pair: pair[0].nbytes)) as pairs:
+            found = detector.detect((image for image, _ in pairs), tiling) if tiling else detector.detections(pairs)
+            return [self.prediction(of_one, score) for of_one in found]
 
     def prediction(self, found: Detections, score: float = 0.0) -> Prediction:
         """Detections of at least this score, with the classes' names."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gluon_bof.inference.tiles import Tiling
 
 USUAL_RATE = 25.0  # frames a second of a video that does not say
-THREADS = 2  # that read images, and that write them
+THREADS = 2  # that read images, and as many that write them
 
 
 class Shot(NamedTuple):

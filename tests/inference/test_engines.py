@@ -77,11 +77,11 @@ def test_another_size_or_suppression_has_another_export(cache):
 @pytest.mark.parametrize("kind", [pytest.param("single level", marks=pytest.mark.slow), "pyramid"])
 def test_faster_rcnn_too_with_an_export_for_each_size(kind):
     detector = rcnn_detector(kind)
-    images = drawn(2) + [np.rot90(drawn(1)[0]).copy()]
+    images = drawn(1) + [np.rot90(drawn(1)[0]).copy()]
     wanted = detector.detect(images)
     detector.engine = OnnxEngine(detector, kind)
     found = detector.detect(images)
-    assert len(detector.engine.sessions) >= 2
+    assert len(detector.engine.sessions) == 2
     for one, other in zip(wanted, found):
         rows = [np.column_stack([seen.classes, seen.scores, seen.boxes]).astype(np.float32) for seen in (one, other)]
         _, score, box, unmatched = match_rows(*rows, 160)
