@@ -55,7 +55,7 @@ class Ours:
         """([Detections], mAP)."""
         from gluon_bof.evaluation.detect import detect
         from gluon_bof.evaluation.score import score
-        found = detect(self.detector.graph, self.loader, self.set.records, self.detector.device)
+        found = detect(self.detector.engine, self.loader, self.set.records)
         return found, score(found, self.set, "voc07")["map"]
 
 
@@ -198,7 +198,7 @@ def profile(side):
     from gluon_bof.evaluation.score import score
     graph, device = side.detector.graph, side.detector.device
     batches = [batch for batch, _ in side.loader]
-    found = detect(graph, side.loader, side.set.records, device)
+    found = detect(side.detector.engine, side.loader, side.set.records)
 
     def forward():
         for batch in batches:

@@ -38,16 +38,17 @@ def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> d
 
 @in_python()
 def evaluate(weights: Any, last: bool = False, save: Any = "", tile: int | None = None, overlap: float | None = None,
-             **options: Any) -> dict[str, Any]:
+             engine: str = "mxnet", **options: Any) -> dict[str, Any]:
     """Score weights on a data set: {"map": fraction, "metric", "per_class": {class: AP}, …}.
 
     weights, options: as `load` takes them; options may also be dataset, dataset_root, val_split, metric ("voc07", "voc", "coco"),
     data_shape, num_workers, gpus: what of a run's configuration is to be another. save: file for the detections, in COCO's result
-    format. tile, overlap: as `Model.predict` takes them. Raises UserError."""
+    format. tile, overlap: as `Model.predict` takes them; engine: as `load`. Raises UserError."""
     from gluon_bof.evaluation.validation import evaluate as score_weights
     from gluon_bof.weights.resolve import resolve
     tiling = tiling_of(tile, overlap)
-    return score_weights(resolve(os.fspath(weights), options, last), os.fspath(save), tiling=tiling)
+    return score_weights(resolve(os.fspath(weights), options, last), os.fspath(save), tiling=tiling,
+                         engine=engine)
 
 
 @in_python()

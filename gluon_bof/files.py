@@ -8,19 +8,22 @@ from typing import Any, Iterable
 from gluon_bof.errors import UserError
 
 
-def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview]) -> None:
+def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview], lasting: bool = True) -> None:
     """Write bytes, or an iterable of them, to a file that appears at once and whole: a reader sees the old one or the new one.
 
+    lasting: wait until it would outlast a power cut, which takes longer than to write a small file.
     Raises UserError where it cannot be written; what was there before stays."""
     path = os.fspath(path)
     unfinished = f"{path}.{os.getpid()}.part"
     try:
         with open(unfinished, "wb") as file:
             file.writelines([data] if isinstance(data, bytes) else data)
-            file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(unfinished, path)
-        _sync_folder(os.path.dirname(path) or ".")
+        if lasting:
+            _sync_folder(os.path.dirname(path) or ".")
     except OSError as error:
         try:
             os.unlink(unfinished)

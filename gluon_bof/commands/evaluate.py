@@ -7,6 +7,7 @@ import sys
 from typing import Any, Sequence
 
 from gluon_bof.commands.flags import (
+    add_engine,
     add_fields,
     add_tiling,
     add_weights,
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_no_page(arguments.report)
     from gluon_bof.evaluation.validation import evaluate
     from gluon_bof.evaluation.voc import per_class_table
-    outcome = evaluate(resolved(arguments), arguments.save_json, arguments.report, tiling)
+    outcome = evaluate(resolved(arguments), arguments.save_json, arguments.report, tiling, arguments.engine)
     values = [math.nan if ap is None else ap for ap in outcome["per_class"].values()]
     print(per_class_table(values, list(outcome["per_class"])), file=sys.stderr)
     print(json.dumps(outcome), flush=True)
@@ -47,6 +48,7 @@ def build_parser(everything: bool = False) -> Parser:
     parser.add_argument("--report", default="", metavar="FILE.html", help="write a page there that says why: errors, curves, the "
                                                                           "worst images; its numbers go into FILE.json")
     add_tiling(parser)
+    add_engine(parser, "mxnet")
     add_fields(parser, evaluation_fields(), everything, {"network": "of a .params file outside a run: its network"})
     return parser
 

@@ -69,6 +69,13 @@ def add_tiling(parser: Parser) -> None:
     parser.add_argument("--overlap", type=float, metavar="X", help="share of a tile that neighbours have in common [0.2]")
 
 
+def add_engine(parser: Parser, default: str) -> None:
+    """--engine."""
+    parser.add_argument("--engine", choices=("auto", "mxnet", "onnx"), default=default,
+                        help="what computes the network: MXNet; its export in onnxruntime, on the CPU; or, where there is enough "
+                             f"to do, the faster of both, whose scores are the same to 1e-4 [{default}]")
+
+
 def given_options(arguments: Any, fields: Sequence[dataclasses.Field]) -> dict[str, Any]:
     """{option: value} of those that were given."""
     return {field.name: getattr(arguments, field.name) for field in fields if hasattr(arguments, field.name)}

@@ -5,7 +5,7 @@ import json
 import os
 from typing import Sequence
 
-from gluon_bof.commands.flags import add_fields, add_tiling, add_weights, building_fields, given_options, new_parser
+from gluon_bof.commands.flags import add_engine, add_fields, add_tiling, add_weights, building_fields, given_options, new_parser
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.inference.sources import find_sources
 from gluon_bof.inference.tiles import tiling_of
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from gluon_bof.inference.model import open_model
     from gluon_bof.inference.predict import predict_all
-    model = open_model(arguments.weights, arguments.device, arguments.short, arguments.nms, arguments.last,
+    model = open_model(arguments.weights, arguments.device, arguments.short, arguments.nms, arguments.last, arguments.engine,
                        **given_options(arguments, building_fields()))
     found = predict_all(model, sources, arguments.out, arguments.score, arguments.on_bad_sample == "skip", tiling)
     print(json.dumps({"weights": arguments.weights, **found}), flush=True)
@@ -42,6 +42,7 @@ def build_parser(everything: bool = False) -> Parser:
     parser.add_argument("--short", type=int, help="test size in pixels: YOLOv3's side, or Faster R-CNN's shorter side "
                                                   "[that of validation]")
     add_tiling(parser)
+    add_engine(parser, "auto")
     parser.add_argument("--device", help="cpu, gpu or gpu:N [a GPU if there is one]")
     parser.add_argument("--on-bad-sample", choices=("error", "skip"), default="error",
                         help="what to do about a broken image: stop, or name it and go on [error]")

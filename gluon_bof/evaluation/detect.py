@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 from tqdm import tqdm
 
 from gluon_bof.inference.detector import unpack
+from gluon_bof.inference.engines import arrays
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import Detections, Record
@@ -14,18 +15,19 @@ if TYPE_CHECKING:
     from gluon_bof.inference.tiles import Tiling
 
 
-def detect(graph: Callable[[Any], Sequence[Any]], loader: Iterable[tuple], records: Sequence[Record], device: Any,
+def detect(engine: Callable[[Any], Sequence[Any]], loader: Iterable[tuple], records: Sequence[Record],
            should_stop: Callable[[], bool] = lambda: False, progress: str | None = None) -> list[Detections] | None:
     """[Detections] in the order of `records`, or None where should_stop said so.
 
-    graph: images (B, H, W, 3) uint8 -> ids, scores, boxes in input pixels. loader: a validation_loader."""
+    engine: images (B, H, W, 3) uint8 -> ids, scores, boxes in input pixels; see inference.engines. loader: a
+    validation_loader."""
     found = [None] * len(records)
     waiting = None
     for images, indices in tqdm(loader, desc=progress, unit="batch", leave=False, file=sys.stderr,
                                   disable=progress is None or not sys.stderr.isatty()):
         if should_stop():
             return None
-        outputs = graph(images.as_in_context(device))
+        outputs = engine(images)
         # the device works on this batch while the one before it is unpacked
         if waiting:
             _unpack(*waiting, records, found)
@@ -50,7 +52,7 @@ def detect_slices(detector: Detector, loader: Iterable[tuple], found: Sequence[D
 
 
 def _unpack(outputs, indices, seen, records, found):
-    arrays = [output.asnumpy() for output in outputs]
+    values = arrays(outputs)
     for row, index in enumerate(indices):
         record = records[index]
-        found[index] = unpack(*(array[row] for array in arrays), seen, (record.height, record.width))
+        found[index] = unpack(*(array[row] for array in values), seen, (record.height, record.width))

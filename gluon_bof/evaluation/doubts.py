@@ -64,7 +64,7 @@ def detections_of(resolved: Resolved, records: Sequence[Record], classes: Sequen
     loader = validation_loader(ValidationImages(records, models.eval_transform(options)),
                                min(models.inference_batch(options), MOST_AT_ONCE), workers)
     detector, _ = load_detector(options, known, resolved.path)
-    found = detect(detector.graph, loader, records, detector.device, progress="looking for doubtful labels")
+    found = detect(detector.engine, loader, records, progress="looking for doubtful labels")
     place = np.array([classes.index(name) if name in classes else -1 for name in known])
     return [_renumbered(one, place) for one in found]
 

@@ -43,7 +43,7 @@ class Validation:
     def __call__(self, detector: Any, should_stop: Callable[[], bool] = lambda: False,
                  progress: str = "validating") -> dict | None:
         """The metrics, or None where should_stop said so."""
-        self.detections = detect(detector.graph, self.loader, self.set.records, detector.device, should_stop, progress)
+        self.detections = detect(detector.engine, self.loader, self.set.records, should_stop, progress)
         if self.tiling and self.detections is not None:
             self.detections = detect_slices(detector, self.slices, self.detections, self.tiling, should_stop, progress)
         return None if self.detections is None else score(self.scored(), self.set, self.metric)
@@ -66,16 +66,19 @@ def validation_set(options: Any) -> DetectionSet:
                     options.unannotated, layout=options.layout, val_share=options.val_share)
 
 
-def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tiling | None = None) -> dict[str, Any]:
+def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tiling | None = None,
+             engine: str = "mxnet") -> dict[str, Any]:
     """{"run", "weights", "map", "metric", "per_class", …} of what `weights.resolve` found, on its options' validation set.
 
     save: where to write the detections in COCO's result format, "" for nowhere. report: where to write the page
-    that says why, and its numbers as JSON beside it. tiling: look at slices of large images, too. Raises UserError."""
+    that says why, and its numbers as JSON beside it. tiling: look at slices of large images, too. engine: what computes
+    the network, see inference.engines. Raises UserError."""
     options = resolved.options
     found_set = validation_set(options)
     log_faults(found_set)
     validation = Validation(options, found_set, resolved.box_ends, tiling)
-    detector, digest = load_detector(options, found_set.classes, resolved.path)
+    detector, digest = load_detector(options, found_set.classes, resolved.path, engine)
+    detector.engine.expect(len(found_set))
     began = time.perf_counter()
     result = validation(detector, progress="evaluating")
     seconds = time.perf_counter() - began
@@ -87,6 +90,6 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
                      {"weights": resolved.path, "SHA-256": digest, "data set": options.dataset,
                       **({"tiles": f"{tiling.tile} pixels, overlap {tiling.overlap:g}"} if tiling else {})}, resolved.run)
     return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset,
-            "images": len(found_set), "images_per_second": len(found_set) / seconds,
+            "engine": detector.engine.name, "images": len(found_set), "images_per_second": len(found_set) / seconds,
             "skipped": len(found_set.faults), **({"report": report} if report else {}),
             **(tiling._asdict() if tiling else {}), **result}

@@ -1,7 +1,7 @@
 """A trained network at work: images in, detections in their own pixels out."""
 from __future__ import annotations
 
-from typing import Any, Iterable, Sequence
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -10,15 +10,19 @@ from gluon_bof.boxes import Detections
 from gluon_bof.data.transforms import square
 from gluon_bof.devices import contexts
 from gluon_bof.freebies.augmentation import render
+from gluon_bof.inference.engines import MXNetEngine, arrays, engine_of
 from gluon_bof.inference.tiles import Tiling, add_slices
 from gluon_bof.models.build import build_network, models_of
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.weights.load import load_weights
 from gluon_bof.weights.resolve import Resolved
 
+TOGETHER = 8  # images that are looked at together at most
+TOGETHER_PIXELS = TOGETHER * 416 ** 2  # and what they have as the network sees them: a bound of its memory
+
 
 class Detector:
-    """A network with its weights, on a device: `classes`, and `detect`."""
+    """A network with its weights, on a device: `classes`, and `detect`. engine: what computes it, MXNet unless told otherwise."""
 
     def __init__(self, network: Any, options: Any, device: Any):
         self.network = network
@@ -31,6 +35,7 @@ class Detector:
         if not options.disable_hybridization:
             # a network that sees many shapes would keep memory for each of them
             self.graph.hybridize(static_alloc=self.transform.fit is square)
+        self.engine = MXNetEngine(self.graph, device)
 
     def warm_up(self) -> None:
         """Batches of black images as large as can come: takes the memory that validation will need, see Step.warm_up."""
@@ -40,18 +45,45 @@ class Detector:
 
     def detect(self, images: Iterable[np.ndarray], tiling: Tiling | None = None) -> list[Detections]:
         """Detections in images (H, W, 3) uint8 RGB of any size, in each one's own pixels. tiling: look at slices, too."""
-        if tiling is None:
-            return [self._detect(image) for image in images]
-        return [self.add_slices(self._detect(image), image, tiling) for image in images]
+        if tiling is not None:
+            return [self.add_slices(*self.detect([image]), image, tiling) for image in images]
+        return list(self.detections((self.see(image), image.shape) for image in images))
 
     def add_slices(self, whole: Detections, image: np.ndarray, tiling: Tiling) -> Detections:
         """What was found in a whole image, and what its slices show."""
-        return add_slices(whole, image, tiling, self._detect, self.network.nms_thresh)
+        return add_slices(whole, image, tiling, lambda slices: self.detections((self.see(part), part.shape) for part in slices),
+                          self.network.nms_thresh)
 
-    def _detect(self, image):
-        seen = render(image, self.transform(image.shape))
-        outputs = self.graph(mx.nd.array(seen[None], ctx=self.device, dtype=np.uint8))
-        return unpack(*(output.asnumpy()[0] for output in outputs), seen.shape, image.shape)
+    def see(self, image: np.ndarray) -> np.ndarray:
+        """An image (H, W, 3) uint8 RGB as the network sees it."""
+        return render(image, self.transform(image.shape))
+
+    def detections(self, views: Iterable[tuple[np.ndarray, Sequence[int]]]) -> Iterator[Detections]:
+        """Detections of each (what `see` gave of an image, the image's shape), in the image's pixels. Views of one size that
+        follow each other are looked at together, a few at a time: the numbers are those of each by itself."""
+        for group in alike(views, lambda view: self.together(view[0])):
+            outputs = arrays(self.engine(np.stack([seen for seen, _ in group])))
+            for number, (seen, shape) in enumerate(group):
+                yield unpack(*(output[number] for output in outputs), seen.shape, shape)
+
+    def together(self, seen: np.ndarray) -> int:
+        """How many images that the network sees like this one are looked at together."""
+        if self.batch == 1:
+            return 1
+        return int(min(max(1, TOGETHER_PIXELS / (seen.shape[0] * seen.shape[1])), TOGETHER))
+
+
+def alike(views: Iterable[tuple[Any, Any]], most: Callable[[tuple], int]) -> Iterator[list[tuple[Any, Any]]]:
+    """Groups of pairs (array or None, anything) that follow each other and whose arrays have one shape, at most most(pair) of
+    them."""
+    group = []
+    for pair in views:
+        if group and (np.shape(pair[0]) != np.shape(group[0][0]) or len(group) >= most(pair)):
+            yield group
+            group = []
+        group.append(pair)
+    if group:
+        yield group
 
 
 def unpack(ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray, seen: Sequence[int], shape: Sequence[int]) -> Detections:
@@ -66,12 +98,15 @@ def unpack(ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray, seen: Sequenc
     return Detections(boxes[visible], ids[kept[visible], 0].astype(np.int64), scores[kept[visible], 0])
 
 
-def load_detector(options: Any, classes: Sequence[str], weights: str) -> tuple[Detector, str]:
-    """(Detector with the weights of this file, the file's SHA-256)."""
+def load_detector(options: Any, classes: Sequence[str], weights: str, engine: str = "mxnet") -> tuple[Detector, str]:
+    """(Detector with the weights of this file, the file's SHA-256). engine: "mxnet", "onnx" or "auto"; see inference.engines,
+    also for what it raises."""
     device = contexts(options.gpus)[0]
     network = build_network(options, classes, [device])
     digest = load_weights(network, weights)
-    return Detector(network, options, device), digest
+    detector = Detector(network, options, device)
+    detector.engine = engine_of(engine, detector, digest)
+    return detector, digest
 
 
 def open_detector(resolved: Resolved) -> Detector:

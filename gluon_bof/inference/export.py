@@ -1,12 +1,13 @@
 """A trained detector for other programs: an ONNX file, or MXNet's symbol and parameters, checked before they are kept."""
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
 import tempfile
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 import cv2
 import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from gluon_bof.inference.detector import Detector
 
+EXPORTER = 1  # a new number wherever an exported file changes, so that those in the cache are written anew
 INPUT = "image"
 DETECTIONS = ("ids", "scores", "boxes")
 IR_VERSION = 8  # of the file format, that of opset 16: older runtimes read it too
@@ -88,21 +90,44 @@ def export_onnx(detector: Detector, path: str, size: Sequence[int] | None = None
     images: (H, W, 3) uint8 ones to check with besides some that are drawn.
     Raises UserError where onnx is not installed or MXNet cannot express the network in it, where the two disagree or have
     nothing to compare, and where the file cannot be written."""
-    onnx, onnxruntime = onnx_packages()
+    _, onnxruntime = onnx_packages()
     size = input_size(detector, size)
     symbol, names = _symbol(detector, nms)
-    model = _onnx_model(detector, symbol, names, size)
-    onnx.helper.set_model_props(model, {key: value if isinstance(value, str) else json.dumps(value)
-                                        for key, value in description(detector, size, nms).items()})
-    data = model.SerializeToString()
+    data = _onnx_data(detector, symbol, names, size, nms)
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 3
     session = onnxruntime.InferenceSession(data, quiet, providers=["CPUExecutionProvider"])
     check = _compare(detector, symbol, names, lambda seen: session.run(names, {INPUT: seen}), size, nms, images,
-                     batches=(1, 2) if _form(detector).any_batch else (1,))
+                     batches=_batches(detector))
     _refuse_disagreement(check, path, "onnxruntime")
     write_atomically(path, data)
     return check
+
+
+def onnx_bytes(detector: Detector, size: Sequence[int]) -> bytes:
+    """The file that `export_onnx` writes for images of this size, suppression included, not compared with anything. Raises
+    UserError as that does."""
+    size = input_size(detector, tuple(map(int, size)))
+    return _onnx_data(detector, *_symbol(detector, True), size, True)
+
+
+def check_onnx(detector: Detector, run: Callable[[np.ndarray], list], size: Sequence[int], seen: np.ndarray, path: str,
+               remedy: str, drawn: bool = False) -> Check:
+    """Compare run((B, H, W, 3) uint8) -> DETECTIONS with MXNet on images as the network sees them, and on drawn ones. Raises
+    UserError where they disagree; where nothing is found in any, they agree."""
+    images = [*seen, *(_seen(detector, _drawn(), size) if drawn else ())]
+    check = _compare_seen(detector.graph, detector, DETECTIONS, run, images, _batches(detector))
+    _refuse_disagreement(check, path, "onnxruntime", remedy=remedy, must_find=False)
+    return check
+
+
+def graph_of(detector: Detector) -> str:
+    """SHA-256 of a detector's graph with its settings; the same in every process, and however often it was built in one."""
+    symbol, _ = _symbol(detector, True)
+    # layers are numbered on in a process, attributes with __ are hints that name them, and an input's last number counts uses
+    nodes = [[node["op"], {name: value for name, value in node.get("attrs", {}).items() if not name.startswith("__")},
+              [entry[:2] for entry in node["inputs"]]] for node in json.loads(symbol.tojson())["nodes"]]
+    return hashlib.sha256(json.dumps(nodes, sort_keys=True).encode()).hexdigest()
 
 
 def export_mxnet(detector: Detector, prefix: str, size: Sequence[int] | None = None, nms: bool = True,
@@ -158,15 +183,16 @@ def description(detector: Detector, size: Sequence[int], nms: bool) -> dict[str,
             "nms_threshold": detector.network.nms_thresh, "outputs": outputs}
 
 
-def onnx_packages() -> tuple[ModuleType, ModuleType]:
-    """(onnx, onnxruntime). Raises UserError where they, or what MXNet needs of them, are not installed."""
+def onnx_packages(otherwise: str = "give --format mxnet") -> tuple[ModuleType, ModuleType]:
+    """(onnx, onnxruntime). Raises UserError where they, or what MXNet needs of them, are not installed. otherwise: what to do
+    then, besides installing them."""
     try:
         import onnx
         import onnx.mapping  # which later versions dropped
         import onnxruntime
     except ImportError as error:
         raise UserError(f"ONNX needs packages that are not here ({error})",
-                        remedy="pip install 'gluon_bof[export]', or give --format mxnet") from None
+                        remedy=f"pip install 'gluon_bof[export]', or {otherwise}") from None
     return onnx, onnxruntime
 
 
@@ -210,6 +236,21 @@ def _shapes_of_any(symbol, size):
     one, two = (_shapes(symbol, size, images) for images in (1, 2))
     return {place: tuple(side if side == other else AS_MANY for side, other in zip(shape, two[place]))
             for place, shape in one.items()}
+
+
+def _batches(detector):
+    """Sizes of the batches that an ONNX file is compared with."""
+    return (1, 2) if _form(detector).any_batch else (1,)
+
+
+def _onnx_data(detector, symbol, names, size, nms):
+    """The bytes of an ONNX file that describes itself."""
+    import onnx
+
+    model = _onnx_model(detector, symbol, names, size)
+    onnx.helper.set_model_props(model, {key: value if isinstance(value, str) else json.dumps(value)
+                                        for key, value in description(detector, size, nms).items()})
+    return model.SerializeToString()
 
 
 def _onnx_model(detector, symbol, names, size):
@@ -265,15 +306,27 @@ def _tidy(graph):
 
 
 def _compare(detector, symbol, names, run, size, nms, images, batches=(1,)):
-    """Check of run(seen (B, H, W, 3) uint8) -> arrays, B going round `batches`, against the detector's own graph, which sees a
-    image at a time."""
+    """As `_compare_seen`, on images (H, W, 3) of any size and on drawn ones."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ours = detector.graph if nms else \
             gluon.SymbolBlock(symbol, mx.sym.Variable(INPUT), params=detector.network.collect_params())
-    seen = [render(image, whole_view(image.shape, size[::-1], detector.transform.interpolation))
-            for image in (*images, *(draw_image(0, number)[0] for number in range(TRIALS)))]
-    checks = []
+    return _compare_seen(ours, detector, names, run, _seen(detector, (*images, *_drawn()), size), batches)
+
+
+def _drawn():
+    return [draw_image(0, number)[0] for number in range(TRIALS)]
+
+
+def _seen(detector, images, size):
+    """Images as a network for this size (H, W) sees them."""
+    return [render(image, whole_view(image.shape, tuple(size)[::-1], detector.transform.interpolation)) for image in images]
+
+
+def _compare_seen(ours, detector, names, run, seen, batches):
+    """Check of run(seen (B, H, W, 3) uint8) -> arrays, B going round `batches`, against our own graph, which sees an image at a
+    time."""
+    checks, reach = [], max(seen[0].shape[:2])
     for count in itertools.cycle(batches):
         batch, seen = seen[:count], seen[count:]
         if not batch:
@@ -282,7 +335,7 @@ def _compare(detector, symbol, names, run, size, nms, images, batches=(1,)):
         for number, image in enumerate(batch):
             wanted = _arrays(ours(_on_device(detector, image[None])))
             of_one = [array[number:number + 1] for array in found] if max(batches) > 1 else found
-            checks.append(_differences(wanted, of_one, tuple(names), max(size)))
+            checks.append(_differences(wanted, of_one, tuple(names), reach))
     numbers, scores, boxes, unmatched = zip(*checks)
     return Check(len(checks), sum(numbers), float(max(scores)), float(max(boxes)), sum(unmatched))
 
@@ -335,8 +388,8 @@ def match_rows(wanted: np.ndarray, found: np.ndarray, reach: float) -> tuple[int
     return len(wanted), score, box, len(wanted) + len(found) - 2 * matched
 
 
-def _refuse_disagreement(check, path, other, exactly=False):
-    if not check.detections and not check.unmatched:
+def _refuse_disagreement(check, path, other, exactly=False, remedy=IN_ITS_PLACE, must_find=True):
+    if must_find and not check.detections and not check.unmatched:
         raise UserError("nothing is detected in the images that an export is checked with", path,
                         "give some that show its objects: --verify-on IMAGE")
     scores, boxes = (0, 0) if exactly else (SCORE_TOLERANCE, BOX_TOLERANCE)
@@ -344,4 +397,4 @@ def _refuse_disagreement(check, path, other, exactly=False):
     if check.unmatched > ties or not (check.score_difference <= scores and check.box_difference <= boxes):
         raise UserError(f"{other} disagrees with MXNet: scores differ by {check.score_difference:.1e} (up to {scores} is "
                         f"accepted), boxes by {check.box_difference:.1e} pixels (up to {boxes}), {check.unmatched} of "
-                        f"{check.detections} detections have no partner", path, IN_ITS_PLACE)
+                        f"{check.detections} detections have no partner", path, remedy)

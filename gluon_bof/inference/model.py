@@ -1,6 +1,7 @@
 """A detector ready for images: `load(weights)` from a run, a file or GluonCV's model zoo, then `predict`."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -8,14 +9,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gluon_bof.boxes import BoxEnds
+from gluon_bof.boxes import BoxEnds, Detections
 from gluon_bof.data.images import from_pillow, read_upright
 from gluon_bof.data.sets import unique_names
 from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError, in_python
+from gluon_bof.inference.ahead import in_order
 from gluon_bof.inference.detector import Detector, load_detector
 from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.weights.resolve import resolve
+
+READERS = 2  # threads that read images ahead
 
 
 class Prediction(NamedTuple):
@@ -47,12 +51,21 @@ class Model:
         inference.tiles. Raises UserError for a file that is no whole image, for pixels without a fixed range (floats), for an
         array of another kind, and for tiles that cannot be."""
         tiling = tiling_of(tile, overlap)
-        if isinstance(images, (list, tuple)):
-            return [self.predict(image, score, tile, overlap) for image in images]
-        if hasattr(images, "convert"):
-            images = from_pillow(images)
-        image = validate_image(images) if isinstance(images, np.ndarray) else read_upright(os.fspath(images))
-        found = self.detector.detect([image], tiling)[0]
+        if not isinstance(images, (list, tuple)):
+            return self.prediction(self.detector.detect([as_image(images)], tiling)[0], score)
+        detector = self.detector
+        detector.engine.expect(len(images))
+
+        def read(image):
+            image = as_image(image)
+            return (image, None) if tiling else (detector.see(image), image.shape)
+
+        with contextlib.closing(in_order(read, images, READERS, lambda pair: pair[0].nbytes)) as pairs:
+            found = detector.detect((image for image, _ in pairs), tiling) if tiling else detector.detections(pairs)
+            return [self.prediction(of_one, score) for of_one in found]
+
+    def prediction(self, found: Detections, score: float = 0.0) -> Prediction:
+        """Detections of at least this score, with the classes' names."""
         kept = found.scores >= score
         return Prediction(found.boxes[kept], found.classes[kept], [self.classes[number] for number in found.classes[kept]],
                           found.scores[kept])
@@ -78,19 +91,20 @@ class Model:
 
 @in_python()
 def load(weights: Any, device: str | None = None, short: int | None = None, nms: float | None = None, last: bool = False,
-         **options: Any) -> Model:
+         engine: str = "mxnet", **options: Any) -> Model:
     """Model of a run's folder (its best weights, or the last), of a .params file that we or GluonCV wrote, of "shapes", the
     package's own weights, or of GluonCV's name of a pretrained model ("yolo3_darknet53_voc"), which is downloaded.
 
     device: "cpu", "gpu", "gpu:1"; None: a GPU if there is one. short: test size in pixels, YOLOv3's side or Faster R-CNN's
     shorter side; None: that of validation. nms: IoU above which the worse of two boxes of a class goes, in (0, 1].
-    options: of a file that its name and folder tell nothing of: network, classes (names) or dataset ("voc", "coco"), and for
-    Faster R-CNN those that built it (use_fpn, norm_layer, …). Raises UserError."""
-    return open_model(weights, device, short, nms, last, **options)
+    engine: what computes the network, "mxnet", "onnx" (its export in onnxruntime, on the CPU), or "auto", the faster where many
+    images come; see inference.engines. options: of a file that its name and folder tell nothing of: network, classes (names) or
+    dataset ("voc", "coco"), and for Faster R-CNN those that built it (use_fpn, norm_layer, …). Raises UserError."""
+    return open_model(weights, device, short, nms, last, engine, **options)
 
 
 def open_model(weights: Any, device: str | None = None, short: int | None = None, nms: float | None = None,
-               last: bool = False, **options: Any) -> Model:
+               last: bool = False, engine: str = "mxnet", **options: Any) -> Model:
     """The same, for commands: errors speak of flags."""
     classes = options.pop("classes", None)
     if isinstance(classes, str):
@@ -106,7 +120,7 @@ def open_model(weights: Any, device: str | None = None, short: int | None = None
         settings = settings.at_size(short)
     if nms is not None and not 0 < nms <= 1:
         raise UserError(f"--nms {nms} is outside (0, 1]", remedy="0.45 is usual")
-    detector = load_detector(settings, names, found.path)[0]
+    detector = load_detector(settings, names, found.path, engine)[0]
     if nms is not None:
         network = detector.network
         network.set_nms(nms_thresh=nms, nms_topk=network.nms_topk, post_nms=network.post_nms)
@@ -126,6 +140,12 @@ def _gpus(device):
     return gpus
 
 
+
+def as_image(image: Any) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a path, an array or an image of Pillow's, upright. Raises UserError."""
+    if hasattr(image, "convert"):
+        image = from_pillow(image)
+    return validate_image(image) if isinstance(image, np.ndarray) else read_upright(os.fspath(image))
 
 
 def validate_image(image: np.ndarray) -> np.ndarray:

@@ -1,25 +1,50 @@
-"""Images and videos through a model, drawn and written down."""
+"""Images and videos through a model, drawn and written down.
+
+While the network computes, threads read what comes next and draw and write what has been found: the detections are those of one
+image after the other, and appear in that order."""
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import math
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, NamedTuple, Sequence
 
 from tqdm import tqdm
 
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
+from gluon_bof.inference.ahead import BUDGET, in_order
 from gluon_bof.inference.results import DetectionWriter, VideoFile
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from gluon_bof.inference.model import Model
     from gluon_bof.inference.sources import Source
     from gluon_bof.inference.tiles import Tiling
 
 USUAL_RATE = 25.0  # frames a second of a video that does not say
+THREADS = 2  # that read images, and as many that write them
+
+
+class Shot(NamedTuple):
+    """An image (H, W, 3) uint8 RGB, a video's frame or an image file's, and as the network sees it; or what is wrong with the
+    file. prediction: what was found in it."""
+
+    source: Source
+    image: np.ndarray | None = None
+    seen: np.ndarray | None = None
+    error: UserError | None = None
+    prediction: Any = None
+
+    @property
+    def bytes(self) -> int:
+        """Those of the image, about."""
+        return 0 if self.image is None else self.image.nbytes
 
 
 def predict_all(model: Model, sources: Sequence[Source], out: str, score: float = 0.3,
@@ -28,47 +53,130 @@ def predict_all(model: Model, sources: Sequence[Source], out: str, score: float 
     Ctrl-C is written too. score: least one of what is drawn and written. skip_broken: name broken images and go on, else stop.
     tiling: look at slices, too."""
     found = DetectionWriter(model, model.box_ends)
+    task = _Task(model, score, skip_broken, tiling, found)
     skipped, began = [], time.perf_counter()
+    left = len(sources)
     try:
-        for source in tqdm(sources, desc="predicting", unit="file", leave=False, file=sys.stderr,
-                           disable=not sys.stderr.isatty()):
-            try:
-                os.makedirs(os.path.dirname(source.target), exist_ok=True)
-                (predict_video if source.is_video else predict_image)(model, source, score, found, tiling)
-            except UserError as error:
-                if not skip_broken or error.path != source.path:
-                    raise
-                skipped.append(source.path)
-                print(f"skipped: {error}", file=sys.stderr)
+        for is_video, group in itertools.groupby(sources, lambda source: source.is_video):
+            for part in ([[source] for source in group] if is_video else [list(group)]):
+                skipped += (predict_video if is_video else predict_images)(task, part, left)
+                left -= len(part)
     finally:
         paths = found.save(out)
     seconds = time.perf_counter() - began
     videos = sum(source.is_video for source in sources)
     print(f"{len(found.images)} images, {len(found.rows)} detections in {out}", file=sys.stderr)
-    return {"device": str(model.detector.device), "score": score,
+    return {"device": str(model.detector.device), "engine": model.detector.engine.name, "score": score,
             "files": len(sources) - len(skipped), "videos": videos, "images": len(found.images), "detections": len(found.rows),
             "skipped": skipped, **(tiling._asdict() if tiling else {}), "images_per_second": len(found.images) / seconds,
             "out": out, **paths}
 
 
-def predict_image(model: Model, source: Source, score: float, found: DetectionWriter, tiling: Tiling | None = None) -> None:
-    """Read, detect, draw, remember."""
+class _Task(NamedTuple):
+    """What is the same for all sources."""
+
+    model: Model
+    score: float
+    skip_broken: bool
+    tiling: Tiling | None
+    found: DetectionWriter
+
+    def detected(self, shots: Iterable[Shot]) -> Iterator[Shot]:
+        """The shots with what the model finds in them; they end with a broken one unless those are skipped."""
+        from gluon_bof.inference.detector import alike
+
+        detector = self.model.detector
+        for group in alike(((shot.seen, shot) for shot in shots), self._together):
+            shots = [shot for _, shot in group]
+            if shots[0].error:
+                yield shots[0]
+                if not self.skip_broken:
+                    return
+                continue
+            for shot, whole in zip(shots, detector.detections((shot.seen, shot.image.shape) for shot in shots)):
+                found = detector.add_slices(whole, shot.image, self.tiling) if self.tiling else whole
+                yield shot._replace(prediction=self.model.prediction(found, self.score), seen=None)
+
+    def _together(self, pair):
+        seen, shot = pair
+        return 1 if seen is None else min(self.model.detector.together(seen), max(1, BUDGET // shot.bytes))
+
+    def refused(self, shot: Shot) -> bool:
+        """Whether a shot is broken and passed over. Raises what is wrong with it where none is to be."""
+        if not shot.error:
+            return False
+        if not self.skip_broken:
+            raise shot.error
+        print(f"skipped: {shot.error}", file=sys.stderr)
+        return True
+
+
+def predict_images(task: _Task, sources: Sequence[Source], left: int) -> list[str]:
+    """Read, detect, draw, remember. left: images that are to come, these among them. Returns paths of those passed over."""
+    from gluon_bof.data.images import read_upright
+
+    detector = task.model.detector
+
+    def read(source):
+        try:
+            image = read_upright(source.path)
+        except UserError as error:
+            return Shot(source, error=error)
+        return Shot(source, image, detector.see(image))
+
+    skipped = []
+    detector.engine.expect(left)
+    with _progress(len(sources), "predicting", "file") as progress, \
+            _worked_on(task, read, sources, _draw_image, THREADS) as shots:
+        for shot in shots:
+            if task.refused(shot):
+                skipped.append(shot.source.path)
+            else:
+                task.found.add(shot.source.path, shot.image.shape, shot.prediction)
+            progress.update()
+    return skipped
+
+
+@contextlib.contextmanager
+def _worked_on(task, read, items, write, threads):
+    """Shots, in their order, that are read, looked at and written; until one without an image that is not broken."""
+    with contextlib.ExitStack() as stack:
+        shots = stack.enter_context(contextlib.closing(in_order(read, items, threads, lambda shot: shot.bytes)))
+        shots = itertools.takewhile(lambda shot: shot.image is not None or shot.error, shots)
+        yield stack.enter_context(contextlib.closing(in_order(write, task.detected(shots), threads, lambda shot: shot.bytes)))
+
+
+def _draw_image(shot):
+    """Write the image with what was found in it."""
+    if shot.error:
+        return shot
     from PIL import Image
 
-    from gluon_bof.data.images import read_upright
     from gluon_bof.visualization.draw import draw_detections
 
-    image = read_upright(source.path)
-    prediction = model.predict(image, score, *(tiling or ()))
-    file = io.BytesIO()
-    kind = {"format": "PNG"} if source.target.endswith(".png") else {"format": "JPEG", "quality": 95}
-    Image.fromarray(draw_detections(image, prediction)).save(file, **kind)
-    write_atomically(source.target, file.getvalue())
-    found.add(source.path, image.shape, prediction)
+    target, file = shot.source.target, io.BytesIO()
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    kind = {"format": "PNG"} if target.endswith(".png") else {"format": "JPEG", "quality": 95}
+    Image.fromarray(draw_detections(shot.image, shot.prediction)).save(file, **kind)
+    write_atomically(target, file.getvalue(), lasting=False)
+    return shot
 
 
-def predict_video(model: Model, source: Source, score: float, found: DetectionWriter, tiling: Tiling | None = None) -> None:
-    """The same for every frame of a video. Raises UserError where none can be read."""
+def predict_video(task: _Task, sources: Sequence[Source], left: int) -> list[str]:
+    """The same for every frame of a video, the only one of `sources`. Raises UserError where none can be read and it is not to be
+    passed over."""
+    source, = sources
+    try:
+        os.makedirs(os.path.dirname(source.target), exist_ok=True)
+        _predict_frames(task, source, left)
+    except UserError as error:
+        if error.path != source.path or not task.refused(Shot(source, error=error)):
+            raise
+        return [source.path]
+    return []
+
+
+def _predict_frames(task, source, left):
     import cv2
 
     from gluon_bof.visualization.draw import draw_detections
@@ -79,29 +187,42 @@ def predict_video(model: Model, source: Source, score: float, found: DetectionWr
     video = cv2.VideoCapture(source.path)
     rate = video.get(cv2.CAP_PROP_FPS)
     rate = rate if math.isfinite(rate) and rate > 0 else USUAL_RATE
-    announced = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-    writer, frames = None, 0
+    announced = max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
+    detector, writers = task.model.detector, []
+
+    def read(_):
+        whole, frame = video.read()
+        if not whole:
+            return Shot(source)
+        image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        return Shot(source, image, detector.see(image))
+
+    def write(shot):
+        if not writers:
+            writers.append(VideoFile(source.target, rate, shot.image.shape))
+        writers[0].write(draw_detections(shot.image, shot.prediction))
+        return shot
+
+    detector.engine.expect(left - 1 + announced)
+    frames = 0
     try:
-        with tqdm(total=max(announced, 0) or None, desc=os.path.basename(source.path), unit="frame", leave=False, file=sys.stderr,
-                  disable=not sys.stderr.isatty()) as progress:
-            while True:
-                whole, frame = video.read()
-                if not whole:
-                    break
-                image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-                prediction = model.predict(image, score, *(tiling or ()))
-                writer = writer or VideoFile(source.target, rate, image.shape)
-                writer.write(draw_detections(image, prediction))
-                found.add(source.path, image.shape, prediction, frames, frames / rate)
+        with _progress(announced or None, os.path.basename(source.path), "frame") as progress, \
+                _worked_on(task, read, itertools.count(), write, 1) as shots:
+            for shot in shots:
+                task.found.add(source.path, shot.image.shape, shot.prediction, frames, frames / rate)
                 frames += 1
                 progress.update()
         if not frames:
             raise UserError("no frame of the video can be read", source.path,
                             "convert it, for example to MP4 with H.264, or start with --on-bad-sample skip")
-        writer.keep()
+        writers[0].keep()
     finally:
         video.release()
-        if writer:
+        for writer in writers:
             writer.discard()
     if frames < announced:
         print(f"warning: {source.path}: {frames} of the {announced} frames that it announces could be read", file=sys.stderr)
+
+
+def _progress(total, what, unit):
+    return tqdm(total=total, desc=what, unit=unit, leave=False, file=sys.stderr, disable=not sys.stderr.isatty())

@@ -44,8 +44,10 @@ class VideoFile:
         """One frame (H, W, 3) uint8 RGB."""
         import cv2
 
-        down, right = self.margin
-        self.writer.write(cv2.copyMakeBorder(image[:, :, ::-1], 0, down, 0, right, cv2.BORDER_REPLICATE))
+        frame = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        if any(self.margin):
+            frame = cv2.copyMakeBorder(frame, 0, self.margin[0], 0, self.margin[1], cv2.BORDER_REPLICATE)
+        self.writer.write(frame)
 
     def keep(self) -> None:
         """Give the file its name."""

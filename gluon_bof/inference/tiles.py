@@ -79,17 +79,17 @@ def tiling_of(tile: Any = None, overlap: Any = None) -> Tiling | None:
     return Tiling(int(tile), float(overlap))
 
 
-def add_slices(whole: Detections, image: np.ndarray, tiling: Tiling, detect: Callable[[np.ndarray], Detections],
-               threshold: float) -> Detections:
+def add_slices(whole: Detections, image: np.ndarray, tiling: Tiling,
+               detect: Callable[[Iterable[np.ndarray]], Iterable[Detections]], threshold: float) -> Detections:
     """What `whole`, found in an image (H, W, 3), and its slices show together; `whole` itself where nothing is cut.
 
-    detect(slice) -> Detections in the slice's pixels. threshold: IoU above which the worse of two boxes of a class goes. As many
-    detections may be left as all views had, each of which has the network's least score and greatest number."""
+    detect(slices) -> Detections of each, in its own pixels. threshold: IoU above which the worse of two boxes of a class goes. As
+    many detections may be left as all views had, each of which has the network's least score and greatest number."""
     if not tiling.cuts(image.shape):
         return whole
-    found = ((window, detect(np.ascontiguousarray(image[window.top:window.bottom, window.left:window.right])))
-             for window in tiling.windows(image.shape))
-    return merge(whole, found, image.shape, threshold)
+    slices = (np.ascontiguousarray(image[window.top:window.bottom, window.left:window.right])
+              for window in tiling.windows(image.shape))
+    return merge(whole, zip(tiling.windows(image.shape), detect(slices)), image.shape, threshold)
 
 
 def merge(whole: Detections, slices: Iterable[tuple[Window, Detections]], shape: Sequence[int], threshold: float) -> Detections:

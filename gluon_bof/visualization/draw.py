@@ -31,6 +31,7 @@ def draw_detections(image: np.ndarray, prediction: Any) -> np.ndarray:
     return np.asarray(canvas)
 
 
+@lru_cache(maxsize=None)
 def colour_of(number: int) -> tuple[int, int, int]:
     """(R, G, B) of a class, 0 to 255."""
     return tuple(round(255 * part) for part in matplotlib.colormaps["tab10"](int(number) % 10)[:3])

@@ -1,0 +1,254 @@
+"""What computes a detector's graph: MXNet itself, or onnxruntime on our own export of it; and one that takes the faster.
+
+An engine is a callable: images (B, H, W, 3) uint8, MXNet's or numpy's, -> ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in the
+pixels of what it sees. MXNet's answers may still be computed when they are returned; `arrays` waits for them.
+
+An export is kept in the cache folder, under the checksum of the weights, the graph with its NMS settings, the size of the
+images and the versions of whatever wrote it. At its first use in a process it is compared with MXNet on the images at hand:
+scores within 1e-4, boxes within 0.05 pixels, as `inference.export` has it."""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import math
+import os
+import statistics
+import time
+from collections import Counter, OrderedDict
+from typing import TYPE_CHECKING, Any, Callable, Sequence
+
+import numpy as np
+
+from gluon_bof._version import __version__
+from gluon_bof.backend import mx
+from gluon_bof.data.shapes import cache_folder
+from gluon_bof.errors import UserError, warn
+from gluon_bof.files import write_atomically
+
+if TYPE_CHECKING:
+    from gluon_bof.inference.detector import Detector
+
+NAMES = ("auto", "mxnet", "onnx")
+FOLDER = "engines"  # of the cache
+MOST_SIZES = 8  # sizes whose graphs are kept in memory
+MOST_FILES = 20  # in the cache
+COMPARED = 4  # images of the first batch that are compared
+IN_ITS_PLACE = "give --engine mxnet"
+# What `auto` reckons with. An export takes some seconds and more of a large network; onnxruntime rarely saves more than half
+EXPORTING, EXPORTING_MILLION = 5.0, 1.0  # seconds, and seconds a million parameters
+OPENING = 1.0  # seconds, of one that is in the cache
+SAVED = 0.3  # of the time that is left: what has to be worth the export
+RUNS = 3  # of MXNet before it is decided, and of both sides when they are compared
+
+
+def arrays(outputs: Sequence[Any]) -> list[np.ndarray]:
+    """The outputs of an engine as numpy arrays, once they are there."""
+    return [output if isinstance(output, np.ndarray) else output.asnumpy() for output in outputs]
+
+
+class MXNetEngine:
+    """The network's own graph."""
+
+    name = "mxnet"
+
+    def __init__(self, graph: Any, device: Any):
+        self.graph = graph
+        self.device = device
+
+    def __call__(self, images: Any) -> Sequence[Any]:
+        if isinstance(images, np.ndarray):
+            return self.graph(mx.nd.array(images, ctx=self.device, dtype=np.uint8))
+        return self.graph(images.as_in_context(self.device))
+
+    def expect(self, images: int) -> None:
+        """So many images are to come: nothing depends on it."""
+
+
+class OnnxEngine:
+    """The detector's export for each size of images, in onnxruntime on the CPU. digest: SHA-256 of its weights' file.
+
+    Raises UserError where the packages are missing and for a detector on a GPU; a call also as `export_onnx` does, and where the
+    two disagree."""
+
+    name = "onnx"
+
+    def __init__(self, detector: Detector, digest: str):
+        from gluon_bof.inference.export import onnx_packages
+
+        if detector.device.device_type != "cpu":
+            raise UserError(f"--engine onnx computes on the CPU, not on {detector.device}", remedy="give --device cpu as well")
+        onnx_packages("give --engine mxnet")
+        self.detector = detector
+        self.digest = digest
+        self.sessions = OrderedDict()
+        self.graphs = {}
+
+    def __call__(self, images: Any) -> Sequence[np.ndarray]:
+        images = images if isinstance(images, np.ndarray) else images.asnumpy()
+        key = images.shape[1:3], self._nms()
+        if key not in self.sessions:
+            self.sessions[key] = self._opened(key[0], images)
+            if len(self.sessions) > MOST_SIZES:
+                self.sessions.popitem(last=False)
+        self.sessions.move_to_end(key)
+        return self.sessions[key](images)
+
+    def expect(self, images: int) -> None:
+        """So many images are to come: nothing depends on it."""
+
+    def path(self, size: Sequence[int]) -> str:
+        """Where the export for images of this size (H, W) is kept."""
+        import onnxruntime
+
+        from gluon_bof.inference.export import EXPORTER, graph_of
+
+        nms = self._nms()
+        if nms not in self.graphs:
+            self.graphs[nms] = graph_of(self.detector)
+        about = {"weights": self.digest, "graph": self.graphs[nms], "size": list(map(int, size)), "nms": nms,
+                 "versions": [EXPORTER, __version__, mx.__version__, onnxruntime.__version__]}
+        key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+        return os.path.join(cache_folder(), FOLDER, f"{key[:32]}.onnx")
+
+    def _nms(self):
+        """The network's settings of suppression, which may be set at any time."""
+        network = self.detector.network
+        return float(network.nms_thresh), int(network.nms_topk), int(network.post_nms)
+
+    def _opened(self, size, images):
+        """What runs the export, which is taken from the cache or written there, once it is compared with MXNet."""
+        from gluon_bof.inference.export import check_onnx, onnx_bytes
+
+        path = self.path(size)
+        drawn = not os.path.exists(path)  # an export is also compared on drawn images when it is made
+        if drawn:
+            data = onnx_bytes(self.detector, size)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            write_atomically(path, data)
+            _keep_few(os.path.dirname(path))
+        os.utime(path)
+        run = _session(path)
+        try:
+            check_onnx(self.detector, run, size, images[:COMPARED], path, IN_ITS_PLACE, drawn)
+        except UserError:
+            os.unlink(path)
+            raise
+        return run
+
+
+def _session(path) -> Callable[[np.ndarray], list]:
+    """A function that runs a file. A file that is none goes, and is named: the next run writes it again."""
+    import onnxruntime
+
+    from gluon_bof.inference.export import DETECTIONS, INPUT
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    settings.intra_op_num_threads = thread_count()
+    # threads that wait for work would take the cores of those that read and write images
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    except Exception:  # onnxruntime's own kinds, which have no common parent
+        os.unlink(path)
+        raise UserError("this export in the cache was damaged, and is removed", path, "start again") from None
+    return lambda images: session.run(DETECTIONS, {INPUT: np.ascontiguousarray(images)})
+
+
+def _keep_few(folder):
+    """Remove the exports that have not been used for the longest time."""
+    paths = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".onnx")]
+    for path in sorted(paths, key=os.path.getmtime)[:-MOST_FILES]:
+        with contextlib.suppress(OSError):  # another process has just done so
+            os.unlink(path)
+
+
+def thread_count() -> int:
+    """Threads of a network on the CPU: OMP_NUM_THREADS, or one for each core that this process may use."""
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if told.isdigit() and int(told) > 0:
+        return int(told)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class AutoEngine:
+    """MXNet; for images of a size of which many are to come, the faster of it and onnxruntime, measured on some of them.
+
+    Their detections are the same to 1e-4 in scores and 0.05 pixels in boxes. It stays with MXNet where the packages of
+    onnxruntime are missing, the detector is on a GPU, or the export fails or disagrees, of which it warns."""
+
+    def __init__(self, detector: Detector, digest: str):
+        self.mxnet = detector.engine
+        self.detector = detector
+        self.digest = digest
+        # the packages themselves are imported when they are worth it
+        self.possible = detector.device.device_type == "cpu" and all(map(importlib.util.find_spec, ("onnx", "onnxruntime")))
+        self.other = None
+        self.chosen = {}  # {size: engine}
+        self.times = {}  # {size: [seconds an image]}
+        self.seen = Counter()
+        self.to_come = 0
+
+    @property
+    def name(self) -> str:
+        """"onnx" where it has been chosen for some size, else "mxnet"."""
+        return "onnx" if self.other is not None and self.other in self.chosen.values() else "mxnet"
+
+    def expect(self, images: int) -> None:
+        """So many images are to come; without being told it expects as many as it has seen."""
+        self.to_come = images
+
+    def __call__(self, images: Any) -> Sequence[Any]:
+        size = tuple(images.shape[1:3])
+        self.to_come = max(0, self.to_come - len(images))
+        if not self.possible or size in self.chosen:
+            return self.chosen.get(size, self.mxnet)(images)
+        began = time.perf_counter()
+        found = arrays(self.mxnet(images))
+        self.times.setdefault(size, []).append((time.perf_counter() - began) / len(images))
+        self.seen[size] += len(images)
+        if len(self.times[size]) > RUNS and self._pays(size):  # the first run is slower
+            self.chosen[size] = self._faster(images if isinstance(images, np.ndarray) else images.asnumpy())
+        return found
+
+    def _pays(self, size):
+        share = self.seen[size] / sum(self.seen.values())
+        saved = SAVED * max(self.seen[size], self.to_come * share) * statistics.median(self.times[size][1:])
+        return saved > OPENING and saved > self._cost(size)
+
+    def _cost(self, size):
+        """Seconds until an image of this size is seen by onnxruntime."""
+        try:
+            self.other = self.other or OnnxEngine(self.detector, self.digest)
+        except UserError:  # a package is there, but not what it needs
+            self.possible = False
+            return math.inf
+        if os.path.exists(self.other.path(size)):
+            return OPENING
+        parameters = sum(np.prod(parameter.shape) for parameter in self.detector.network.collect_params().values())
+        return EXPORTING + EXPORTING_MILLION * parameters / 1e6
+
+    def _faster(self, images):
+        sides = {self.mxnet: [], self.other: []}
+        try:
+            self.other(images)  # exports, compares, and is slower the first time
+        except UserError as error:
+            warn(f"the network stays with MXNet: {error}")
+            return self.mxnet
+        for _ in range(RUNS):
+            for side, seconds in sides.items():
+                began = time.perf_counter()
+                arrays(side(images))
+                seconds.append(time.perf_counter() - began)
+        return min(sides, key=lambda side: statistics.median(sides[side]))
+
+
+def engine_of(name: str, detector: Detector, digest: str) -> Any:
+    """The engine of this name for a detector with these weights. Raises UserError for another name, and as `OnnxEngine` does."""
+    if name not in NAMES:
+        raise UserError(f"--engine {name!r} is not known", remedy=f"choose {', '.join(NAMES)}")
+    if name == "mxnet":
+        return detector.engine
+    return (OnnxEngine if name == "onnx" else AutoEngine)(detector, digest)
