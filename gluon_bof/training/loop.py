@@ -50,7 +50,7 @@ class Step:
             parameter.grad_req = "add"
 
     def __call__(self, *arrays):
-        """Returns the losses, (number of losses,), a mean over the batch of all processes, not yet computed: what it is has `asnumpy`."""
+        """Returns the losses, (number of losses,), a mean over the batch of all processes, not yet computed: it has `asnumpy`."""
         if self._statistics is None and comm.size() > 1:
             self._statistics = SharedStatistics(self.graph)
         losses = self._forward_backward(arrays)
