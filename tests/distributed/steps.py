@@ -18,8 +18,8 @@ UPDATES, ACCUMULATE, CHANGE, CLASSES = 20, 2, 8, 3
 
 
 class Graph(gluon.HybridBlock):
-    """Images (B, 3, 8, 8) and labels (B, 2) -> a loss of each image, and one that is divided by the batch's count of something, as
-    Faster R-CNN's are; and that count."""
+    """Images (B, 3, 8, 8) and labels (B, 2) -> a loss of each image, and one that is divided by the batch's count of something,
+    as Faster R-CNN's are; and the counts."""
 
     COUNTED = (0, 1)
 
