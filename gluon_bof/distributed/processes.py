@@ -31,7 +31,7 @@ class Process:
     status: as Popen.returncode, None while it runs; lost: what else it ended by, in words, or ""."""
 
     def __init__(self, role: Role, argv: Sequence[str], variables: Mapping[str, str], log: str, grace: float,
-                 ssh: Sequence[str] = SSH):
+                 ssh: Sequence[str] = SSH, sockets: Sequence[str] = ()):
         self.role = role
         self.log = log
         self.pid: int | None = None
@@ -50,6 +50,7 @@ class Process:
                        if keeper.is_among(name, CARRIED) and not keeper.is_among(name, FOREIGN)}
         progress = os.path.splitext(log)[0] + ".progress"
         spec = {"argv": list(argv), "cwd": os.getcwd(), "drop": FOREIGN, "progress": progress, "grace": grace,
+                "sockets": list(sockets),
                 "set": {**carried, **variables, PROGRESS: progress}}
         with open(log, "ab") as file:
             self.keeper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file,
