@@ -99,10 +99,10 @@ def _again(job, cluster, restart, ended, stop):
     gone = [host.name for host in job.hosts if host not in left]
     slots = sum(host.slots for host in left)
     if not slots:
-        say(f"no host is left: {', '.join(gone)} do not answer")
+        say(f"no answer from {', '.join(gone)}: no host is left")
         return None
     if gone:
-        say(f"without {', '.join(gone)}, which do not answer: {min(slots, job.workers)} workers instead of {job.workers}")
+        say(f"no answer from {', '.join(gone)}: {min(slots, job.workers)} of {job.workers} workers go on")
     say(f"start {restart + 2} of at most {job.max_restarts + 1}, from the last checkpoint")
     return place(min(slots, job.workers), job.servers, left, job.engine, job.root)
 
