@@ -64,10 +64,16 @@ class Process:
         return self.status is None and not self.lost
 
     @property
+    def step(self) -> int:
+        """The last step that it counted; 0 before the first."""
+        words = self.progress.split()
+        return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+
+    @property
     def rank(self) -> str:
-        """Its rank among the workers, by what it wrote of its progress; "" where that is not known."""
+        """Its rank among the workers, by what it wrote of its progress; "" where that is not known yet."""
         first = self.progress.split(" ")[0]
-        return first if first.isdigit() else ""
+        return first if first.isdigit() and self.step else ""
 
     def poll(self) -> None:
         """Hear what its keeper has told."""

@@ -10,6 +10,7 @@ import time
 from typing import Any, Callable, NamedTuple, Sequence
 
 from gluon_bof.distributed.processes import Process, ending
+from gluon_bof.distributed.roles import PROGRESS
 
 POLL_SECONDS = 0.1
 STOPPED_SECONDS = 10.0  # a process in state T for so long is dead; nobody waits longer for what stands still visibly
@@ -207,13 +208,13 @@ class Group:
         running = [worker for worker in self.workers if worker.runs]
         if not running:
             return None
-        begun = all(worker.progress for worker in self.workers)
+        begun = all(worker.step for worker in self.workers)
         limit = self.limits.stall if begun else max(self.limits.stall, self.limits.start)
         waited = time.monotonic() - max(worker.progressed_at for worker in self.workers)
         if waited <= limit:
             return None
-        suspect = min(running, key=lambda worker: (bool(worker.progress), _step_of(worker), worker.progressed_at))
-        where = f"it last wrote {suspect.progress!r}" if suspect.progress else "it has not counted a step yet"
+        suspect = min(running, key=lambda worker: (worker.step, worker.progressed_at))
+        where = f"it last wrote {suspect.progress!r}" if suspect.progress else f"it has written nothing into {PROGRESS}'s file"
         return naming(suspect, f"is behind and no worker has made a step for {waited:.0f} s; {where}", 1)
 
 
@@ -234,11 +235,6 @@ def copy_to_stderr(data: bytes) -> None:
     if data:
         with contextlib.suppress(OSError):
             os.write(2, data)
-
-
-def _step_of(worker):
-    words = worker.progress.split()
-    return int(words[1]) if len(words) > 1 and words[1].isdigit() else -1
 
 
 def naming(process: Process, what: str, status: int = 1) -> Failure:
