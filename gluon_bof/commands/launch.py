@@ -44,7 +44,7 @@ def build_parser() -> Parser:
     parser.add_argument("--max-restarts", type=int, default=0, metavar="R",
                         help="after a failure start all again from the last checkpoint, so many times [0]")
     parser.add_argument("--stall-seconds", type=float, default=DEFAULTS.stall, metavar="S",
-                        help=f"no step of any worker for so long is a failure; a stopped process is one after 15 s "
+                        help=f"no step of any worker for so long is a failure; a stopped process is one after 10 s "
                              f"[{DEFAULTS.stall:g}]")
     parser.add_argument("--start-seconds", type=float, default=DEFAULTS.start, metavar="S",
                         help=f"the same before every worker has made its first step [{DEFAULTS.start:g}]")
@@ -56,7 +56,8 @@ def build_parser() -> Parser:
                         help="a log a process; default: launch/001 and so on, in the script's --runs")
     parser.add_argument("--port", type=int, default=None, metavar="N", help="where the processes meet; default: a free one")
     parser.add_argument("--address", default=None, metavar="IP",
-                        help="this machine's address for the other hosts; default: of the route to them, or loopback")
+                        help="this machine's address for the other hosts; default: of the route to them, and where there are "
+                             "none no TCP but sockets of the file system")
     parser.add_argument("--ssh", default="ssh", metavar="WORDS", help="the command that reaches other hosts [ssh]")
     parser.add_argument("--print-env", action="store_true", help="start nothing: print each process's variables and command")
     return parser

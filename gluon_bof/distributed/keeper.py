@@ -2,9 +2,10 @@
 
 The launcher starts this file by itself, here or over ssh, and speaks with it through standard input and output, a line of JSON
 each. The first line is what to run: {"argv", "cwd", "set": {variable: value}, "drop": [variables, or beginnings such as DMLC_],
-"progress": file, "grace": seconds}. Later ones ask: {"signal": number} for the process, {"end": seconds} for SIGTERM and, so much
-later, SIGKILL to its whole group. It tells {"pid"}, {"beat", "state", "progress"} once a second and where something changed, and
-at last {"exit": status} as Popen.returncode has it, or {"error"}. Standard error is the process's log.
+"progress": file, "grace": seconds, "sockets": [files to remove at the end]}. Later ones ask: {"signal": number} for the process,
+{"end": seconds} for SIGTERM and, so much later, SIGKILL to its whole group. It tells {"pid"}, {"beat", "state", "progress"} once
+a second and where something changed, and at last {"exit": status} as Popen.returncode has it, or {"error"}. Standard error is
+the process's log.
 
 When standard input ends, because the launcher was killed or the connection dropped, the process is ended too; should this keeper
 be killed, the kernel kills the process. Standard library alone: it starts in a moment, and no variable of a role is its own."""
@@ -13,6 +14,7 @@ import json
 import os
 import select
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -28,6 +30,7 @@ class Keeper:
     def __init__(self, spec: dict):
         self.progress_file = spec["progress"]
         self.grace = spec["grace"]
+        self.sockets = spec["sockets"]
         os.makedirs(os.path.dirname(self.progress_file), exist_ok=True)
         if os.path.exists(self.progress_file):
             os.unlink(self.progress_file)
@@ -60,15 +63,20 @@ class Keeper:
         status = self.process.poll()
         if status is not None:
             self._signal_group(signal.SIGKILL)
+            remove_sockets(self.sockets)
+            self._tell("Z")
             tell(exit=status)
             return False
         if self.kill_at is not None and time.monotonic() >= self.kill_at:
             self._signal_group(signal.SIGKILL)
-        seen = (state_of(self.process.pid), *progress_in(self.progress_file))
+        self._tell(state_of(self.process.pid))
+        return True
+
+    def _tell(self, state):
+        seen = (state, *progress_in(self.progress_file))
         if seen != self._told or time.monotonic() - self._told_at >= BEAT_SECONDS:
             tell(beat=seen[1], state=seen[0], progress=seen[2])
             self._told, self._told_at = seen, time.monotonic()
-        return True
 
     def _signal(self, number):
         if self.process.poll() is None:  # so its number cannot be another's
@@ -101,6 +109,16 @@ def state_of(pid: int) -> str:
             return file.read().rpartition(b")")[2].split()[0].decode()
     except (OSError, IndexError):
         return "?"
+
+
+def remove_sockets(paths: list) -> None:
+    """What a process that was killed left in the file system of the sockets at which it listened."""
+    for path in paths:
+        try:
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                os.unlink(path)
+        except OSError:
+            pass
 
 
 def progress_in(path: str) -> tuple:

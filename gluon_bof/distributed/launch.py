@@ -6,20 +6,19 @@ import dataclasses
 import json
 import os
 import shlex
-import socket
 import subprocess
 import time
 from typing import Any, Sequence
 
 from gluon_bof.distributed.processes import SSH, SSH_FLAGS, Process, tail_of
 from gluon_bof.distributed.roles import (
-    LOCAL_NAMES,
     Cluster,
+    Ports,
     Role,
     command_of,
-    free_ports,
     place,
     shared_out,
+    unix_socket,
     variables,
 )
 from gluon_bof.distributed.supervise import POLL_SECONDS, Ended, Group, Limits, StopSignals, copy_to_stderr, naming, say
@@ -28,6 +27,7 @@ from gluon_bof.errors import EXIT_STATUS, UserError
 PORT_TRIES = 3
 LISTEN_SECONDS = 60.0
 OWN_COMMANDS = ("train", "pretrain")  # words that may stand in a script's place
+NOT_FREE = "cannot be listened at"  # in the log of who could not
 LISTENING = "0A"  # in /proc/net/tcp
 
 
@@ -61,7 +61,7 @@ def run_job(job: Job) -> dict[str, Any]:
         raise UserError("--max-restarts has to know which run goes on", remedy="give the script --name NAME too")
     cluster = job.cluster()
     if job.port:
-        _refuse_taken(cluster.root, job.port)
+        Ports(cluster.root, 1, job.port).release()
     job = dataclasses.replace(job, log_dir=_log_folder(job))
     say(f"{len(cluster.workers)} workers and {len(cluster.servers)} servers on {', '.join(host.name for host in cluster.hosts)}; "
         f"logs in {job.log_dir}")
@@ -92,17 +92,17 @@ def _again(job, cluster, restart, ended, stop):
     """The cluster to go on with after a failure, or None."""
     if restart == job.max_restarts or stop.asked is not None:
         return None
-    if ended.status == EXIT_STATUS and ended.failure.role.kind == "worker":
+    if ended.status == EXIT_STATUS:
         say("a mistake that another start would meet again: not started again")
         return None
     left = [host for host in job.hosts if host.is_local or _answers(host, job.ssh)]
     gone = [host.name for host in job.hosts if host not in left]
     slots = sum(host.slots for host in left)
     if not slots:
-        say(f"no host is left: {', '.join(gone)} do not answer")
+        say(f"no answer from {', '.join(gone)}: no host is left")
         return None
     if gone:
-        say(f"without {', '.join(gone)}, which do not answer: {min(slots, job.workers)} workers instead of {job.workers}")
+        say(f"no answer from {', '.join(gone)}: {min(slots, job.workers)} of {job.workers} workers go on")
     say(f"start {restart + 2} of at most {job.max_restarts + 1}, from the last checkpoint")
     return place(min(slots, job.workers), job.servers, left, job.engine, job.root)
 
@@ -125,76 +125,75 @@ def _start(job, cluster, words, restart, group):
     def start(role, port, own_port=None):
         told = {**variables(cluster, role, port, own_port), **shared_out(cluster, role, job.gpus_per_worker, os.environ)}
         process = Process(role, command_of(role, words), told, os.path.join(job.log_dir, f"{role.name}{ending}.log"),
-                          job.limits.grace, job.ssh)
+                          job.limits.grace, job.ssh, [unix_socket(own_port or port)] if cluster.unix else ())
         group.processes.append(process)
         return process
 
     for tries_left in reversed(range(1 if job.port else PORT_TRIES)):
-        port = job.port or free_ports(cluster.root, 1)[0]
+        port = _ports(group, cluster, 1, job.port)[0]
         meeting = start(cluster.meeting, port)
-        if _wait_for(meeting, port, group):
+        if _wait_for(meeting, port, group, cluster.unix):
             break
         failure = group.failure() or naming(meeting, "does not listen")
         group.end(0)
         if group.stop.asked is not None:
             return Ended(128 + group.stop.asked, None)
-        if not tries_left or meeting.status != EXIT_STATUS:
+        if not tries_left or not any(NOT_FREE in line for line in meeting.tail()):
             return Ended(failure.status, failure)
-        group.processes.remove(meeting)  # its port was taken in between; the log keeps what it said
-    ports = _ports_of_workers(cluster)
+        group.processes.remove(meeting)  # its port was taken in between
+    here = [role for role in (*cluster.workers, *cluster.servers) if cluster.engine == "ps" and role.host.is_local]
+    # ps-lite ranks the workers of a host by their ports: worker 0 should be rank 0
+    own_ports = dict(zip(here, _ports(group, cluster, len(here))))
     for role in (*cluster.servers, *cluster.workers):
-        start(role, port, ports.get(role))
+        start(role, port, own_ports.get(role))
     return None
 
 
-def _ports_of_workers(cluster):
-    """ps-lite ranks the workers of a host by their ports: worker 0 should be rank 0."""
-    if cluster.engine != "ps" or any(not worker.host.is_local for worker in cluster.workers):
-        return {}
-    return dict(zip(cluster.workers, free_ports(cluster.root, len(cluster.workers))))
+def _ports(group, cluster, count, wanted=None):
+    ports = Ports(cluster.root, count, wanted)
+    if cluster.unix:
+        group.at_end.append(ports.release)
+    else:
+        ports.release()  # for the processes to take
+    return ports.numbers
 
 
-def _wait_for(process, port, group):
+def _wait_for(process, port, group, unix):
     """Whether the process listens at the port before it ends, or is asked to."""
     deadline = time.monotonic() + LISTEN_SECONDS
     while time.monotonic() < deadline and group.stop.asked is None:
         group.hear()
         if not process.runs or process.stopped_since is not None and group.failure():
             return False
-        if process.pid and listens(process.pid, port):
+        if process.pid and listens(process.pid, port, unix):
             return True
         time.sleep(POLL_SECONDS / 2)
     return False
 
 
-def listens(pid: int, port: int) -> bool:
-    """Whether that very process listens at the port of this machine; where the system has no /proc, whether anybody does."""
-    if not os.path.isdir("/proc/net"):
-        with socket.socket() as probe:
-            return probe.connect_ex((LOCAL_NAMES[1], port)) == 0
+def listens(pid: int, port: int, unix: bool = False) -> bool:
+    """Whether that very process listens at the port of this machine, or at the socket of the file system of that number."""
     with contextlib.suppress(OSError):
         own = {os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
-        return any(f"socket:[{inode}]" in own for inode in _listening_inodes(port))
+        return any(f"socket:[{inode}]" in own for inode in (_unix_inodes if unix else _tcp_inodes)(port))
     return False
 
 
-def _listening_inodes(port):
-    found = []
+def _tcp_inodes(port):
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError), open(table, encoding="ascii") as file:
-            rows = [line.split() for line in file][1:]
-            found += [row[9] for row in rows if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port]
-    return found
+        for row in _rows(table):
+            if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port:
+                yield row[9]
 
 
-def _refuse_taken(address, port):
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            raise UserError(f"port {port} at {address} cannot be listened at ({error.strerror})",
-                            remedy="leave --port out: a free one is found") from None
+def _unix_inodes(port):
+    return [row[6] for row in _rows("/proc/net/unix") if row[7:] == [unix_socket(port)]]
+
+
+def _rows(table):
+    with contextlib.suppress(FileNotFoundError), open(table, encoding="utf-8", errors="replace") as file:
+        return [line.split() for line in file][1:]
+    return []
 
 
 # the user's words
@@ -276,9 +275,15 @@ def _outcome(group):
 def environments(job: Job) -> list[tuple[Role, dict[str, str], list[str]]]:
     """(role, its variables, its command) of every process, in the order in which they should start."""
     words, cluster = interpreted(job.words), job.cluster()
-    port = job.port or free_ports(cluster.root, 1)[0]
+    port = job.port or _free_port()
     return [(role, {**variables(cluster, role, port), **shared_out(cluster, role, job.gpus_per_worker, os.environ)},
              command_of(role, words)) for role in cluster.roles]
+
+
+def _free_port():
+    ports = Ports("", 1)
+    ports.release()
+    return ports.numbers[0]
 
 
 def as_shell(role: Role, told: dict[str, str], command: Sequence[str]) -> str:

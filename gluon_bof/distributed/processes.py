@@ -31,7 +31,7 @@ class Process:
     status: as Popen.returncode, None while it runs; lost: what else it ended by, in words, or ""."""
 
     def __init__(self, role: Role, argv: Sequence[str], variables: Mapping[str, str], log: str, grace: float,
-                 ssh: Sequence[str] = SSH):
+                 ssh: Sequence[str] = SSH, sockets: Sequence[str] = ()):
         self.role = role
         self.log = log
         self.pid: int | None = None
@@ -50,6 +50,7 @@ class Process:
                        if keeper.is_among(name, CARRIED) and not keeper.is_among(name, FOREIGN)}
         progress = os.path.splitext(log)[0] + ".progress"
         spec = {"argv": list(argv), "cwd": os.getcwd(), "drop": FOREIGN, "progress": progress, "grace": grace,
+                "sockets": list(sockets),
                 "set": {**carried, **variables, PROGRESS: progress}}
         with open(log, "ab") as file:
             self.keeper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file,
@@ -63,10 +64,16 @@ class Process:
         return self.status is None and not self.lost
 
     @property
+    def step(self) -> int:
+        """The last step that it counted; 0 before the first."""
+        words = self.progress.split()
+        return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+
+    @property
     def rank(self) -> str:
-        """Its rank among the workers, by what it wrote of its progress; "" where that is not known."""
+        """Its rank among the workers, by what it wrote of its progress; "" where that is not known yet."""
         first = self.progress.split(" ")[0]
-        return first if first.isdigit() else ""
+        return first if first.isdigit() and self.step else ""
 
     def poll(self) -> None:
         """Hear what its keeper has told."""

@@ -52,11 +52,13 @@ class Role(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """Which processes there are and where. root: the address of the launcher's machine at which they meet."""
+    """Which processes there are and where. root: the address of the launcher's machine at which they meet; unix: whether ps-lite
+    meets at sockets of the file system, which nobody else reaches, and not at TCP's ports."""
 
     engine: str
     hosts: tuple
     root: str
+    unix: bool
     workers: tuple
     servers: tuple
 
@@ -85,7 +87,8 @@ def place(workers: int, servers: int | None, hosts: Sequence[Host], engine: str 
     count = len(used) if servers is None else servers
     if count < 1:
         raise UserError(f"-s {count} is below 1", remedy="ps-lite needs a server to sum the gradients")
-    return Cluster(engine, tuple(used), root or root_address(used),
+    unix = engine == "ps" and root is None and all(host.is_local for host in used)
+    return Cluster(engine, tuple(used), root or root_address(used), unix,
                    tuple(Role("worker", number, host, local) for number, (host, local) in enumerate(slots[:workers])),
                    tuple(Role("server", number, used[number % len(used)]) for number in range(count if engine == "ps" else 0)))
 
@@ -150,16 +153,33 @@ def root_address(hosts: Iterable[Host]) -> str:
                             remedy="give the address of this machine with --address") from None
 
 
-def free_ports(address: str, count: int) -> list[int]:
-    """Ports of this machine that nobody listens at, ascending."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((address, 0))
-        return sorted(probe.getsockname()[1] for probe in probes)
-    finally:
-        for probe in probes:
-            probe.close()
+class Ports:
+    """Ports of this machine, ascending, that nobody else has: `wanted`, or so many free ones. Where numbers alone matter, for
+    sockets of the file system, they stay taken until `release()`, so that no other job gets the same.
+
+    Raises UserError where the wanted one is taken."""
+
+    def __init__(self, address: str, count: int, wanted: int | None = None):
+        self._held = [socket.socket() for _ in range(count)]
+        for held in self._held:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                held.bind((address, wanted or 0))
+            except OSError as error:
+                self.release()
+                raise UserError(f"port {wanted or 'any'} at {address} cannot be listened at ({error.strerror})",
+                                remedy="leave --port out: a free one is found") from None
+        self.numbers = sorted(held.getsockname()[1] for held in self._held)
+
+    def release(self) -> None:
+        """Give them free."""
+        for held in self._held:
+            held.close()
+
+
+def unix_socket(port: int) -> str:
+    """Where ps-lite has the socket of that number."""
+    return f"/tmp/{port}"
 
 
 def variables(cluster: Cluster, role: Role, port: int, own_port: int | None = None) -> dict[str, str]:
@@ -170,6 +190,8 @@ def variables(cluster: Cluster, role: Role, port: int, own_port: int | None = No
     address = cluster.root if role.host.is_local and cluster.root != LOOPBACK else role.host.address
     told = {"DMLC_ROLE": role.kind, "DMLC_PS_ROOT_URI": cluster.root, "DMLC_PS_ROOT_PORT": str(port),
             "DMLC_NUM_WORKER": str(len(cluster.workers)), "DMLC_NUM_SERVER": str(len(cluster.servers)), "DMLC_NODE_HOST": address}
+    if cluster.unix:
+        told["DMLC_LOCAL"] = "1"
     return {**told, "PORT": str(own_port)} if own_port else told
 
 

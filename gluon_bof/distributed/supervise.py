@@ -10,11 +10,13 @@ import time
 from typing import Any, Callable, NamedTuple, Sequence
 
 from gluon_bof.distributed.processes import Process, ending
+from gluon_bof.distributed.roles import PROGRESS
 
 POLL_SECONDS = 0.1
-STOPPED_SECONDS = 15.0  # a process in state T for so long is dead; nobody waits longer for what stands still visibly
+STOPPED_SECONDS = 10.0  # a process in state T for so long is dead; nobody waits longer for what stands still visibly
 SILENT_SECONDS = 20.0  # a keeper beats once a second
-LATE_SECONDS = 30.0  # between the servers' end and the workers', at whose end they end, and the other way round
+LATE_SECONDS = 30.0  # that workers may run on after a server has ended
+FINISH_SECONDS = 1.0  # that servers may after the workers, which have said goodbye to them
 BEYOND_GRACE = 5.0  # for keepers to kill and to tell of it
 ECHO_SECONDS = 0.5  # `timeout` and terminals signal a process, and then its group with it: that is one request
 
@@ -77,6 +79,7 @@ class Group:
         self.processes = list(processes)
         self.limits = limits
         self.stop = stop
+        self.at_end: list[Callable[[], None]] = []  # what has to be done when nothing runs any more
         self._echo = echo
         self._echoed = 0
         self._passed_on = False
@@ -134,6 +137,8 @@ class Group:
         """At once, whatever the keepers are up to."""
         for process in self.processes:
             process.kill()
+        while self.at_end:
+            self.at_end.pop()()
 
     def _pass_on(self):
         """The request to stop, once, to the workers: they save and end, and then the servers do."""
@@ -145,10 +150,11 @@ class Group:
                 worker.signal(number)
 
     def _let_others_end(self):
-        deadline = time.monotonic() + LATE_SECONDS
+        deadline = time.monotonic() + FINISH_SECONDS
         # a worker that never met the servers, for it had nothing to train, leaves them waiting
         met = any(worker.progress for worker in self.workers)
-        while met and any(process.runs for process in self.others) and time.monotonic() < deadline:
+        ends = [process for process in self.others if process.role.kind != "rendezvous"]  # which serves until it is told
+        while met and any(process.runs for process in ends) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
             self.hear()
         self.end(0)
@@ -202,13 +208,13 @@ class Group:
         running = [worker for worker in self.workers if worker.runs]
         if not running:
             return None
-        begun = all(worker.progress for worker in self.workers)
+        begun = all(worker.step for worker in self.workers)
         limit = self.limits.stall if begun else max(self.limits.stall, self.limits.start)
         waited = time.monotonic() - max(worker.progressed_at for worker in self.workers)
         if waited <= limit:
             return None
-        suspect = min(running, key=lambda worker: (bool(worker.progress), _step_of(worker), worker.progressed_at))
-        where = f"it last wrote {suspect.progress!r}" if suspect.progress else "it has not counted a step yet"
+        suspect = min(running, key=lambda worker: (worker.step, worker.progressed_at))
+        where = f"it last wrote {suspect.progress!r}" if suspect.progress else f"it has written nothing into {PROGRESS}'s file"
         return naming(suspect, f"is behind and no worker has made a step for {waited:.0f} s; {where}", 1)
 
 
@@ -229,11 +235,6 @@ def copy_to_stderr(data: bytes) -> None:
     if data:
         with contextlib.suppress(OSError):
             os.write(2, data)
-
-
-def _step_of(worker):
-    words = worker.progress.split()
-    return int(words[1]) if len(words) > 1 and words[1].isdigit() else -1
 
 
 def naming(process: Process, what: str, status: int = 1) -> Failure:
