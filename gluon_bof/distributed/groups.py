@@ -109,7 +109,10 @@ class ParameterServer(_Summing):
 
 
 class Horovod(_Summing):
-    """The processes that Horovod joins. Its own trainer would divide gradients by their number, which ours has done."""
+    """The processes that Horovod joins, of one device each, as GluonCV's scripts have it. Horovod's own trainer would divide the
+    gradients by their number once more."""
+
+    one_device = True
 
     def __init__(self):
         try:
