@@ -31,6 +31,7 @@ def train(options, run, checkpoint=None):
                                      repeats=data.repeats_of(options, training_set))
     images = models.faster_rcnn.KeyedImages(training_set.records, augmentation(options), options.mixup_loss != "unweighted",
                                             options.on_bad_sample, data.ShortSide(options.image_max_size))
+    sampler.padding = images.padding
     batchify = partial(models.faster_rcnn.RegionBatch, grid=models.faster_rcnn.anchor_grid(options),
                        proposals=options.rpn_train_post_nms, one_ratio=options.mixup_loss == "global")
     loader = data.training_loader(images, sampler, options.num_workers, devices[0].device_type == "gpu", batchify)
@@ -58,7 +59,8 @@ def train(options, run, checkpoint=None):
     engine = training.Engine(run, options, network, step, sampler, loader, LOSSES,
                              partial(validation, detector), training.restore(options, checkpoint, network, trainer))
     if not engine.is_finished:
-        training.take_memory(step, models.faster_rcnn.largest_batches(images, batchify(False), options), detector)
+        training.take_memory(step, models.faster_rcnn.largest_batches(images, batchify(False), options, sampler.largest_share),
+                             detector)
     return training.fit(engine, run, images, sets, validation, detector)
 
 
@@ -86,9 +88,9 @@ def class_smoothing(options, class_count):
 def learning_rate(options, updates):
     """The schedule's settings, counted in iterations, which are updates (paper, section 3.4)."""
     # GluonCV's ramp reaches the full rate at iteration number --lr-warmup, the schedule's at the last of its warm-up
-    return dict(mode=options.lr_mode, base_lr=options.lr, iterations=options.epochs * updates,
+    return dict(mode=options.lr_mode, base_lr=options.scaled_lr(), iterations=options.epochs * updates,
                 warmup=options.lr_warmup + 1 if options.lr_warmup > 0 else 0,
-                warmup_lr=options.lr * options.lr_warmup_factor,
+                warmup_lr=options.scaled_lr() * options.lr_warmup_factor,
                 steps=[epoch * updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
 
 

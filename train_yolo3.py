@@ -57,7 +57,7 @@ def train(options, run, checkpoint=None):
                              partial(validation, detector), training.restore(options, checkpoint, network, trainer))
     if not engine.is_finished:
         sizes = sorted(options.training_sizes(), reverse=True)
-        training.take_memory(step, (data.largest_batch(training_set.records, options.batch_size, size, options.mixup)
+        training.take_memory(step, (data.largest_batch(training_set.records, sampler.largest_share, size, options.mixup)
                                     for size in sizes), detector)
     return training.fit(engine, run, images, sets, validation, detector)
 
@@ -92,7 +92,7 @@ def class_smoothing(options, class_count):
 def learning_rate(options, updates):
     """The schedule's settings, counted in iterations, which are updates (paper, section 3.4)."""
     epochs = freebies.step_epochs(options.lr_decay_epoch, options.lr_decay_period, options.epochs)
-    return dict(mode=options.lr_mode, base_lr=options.lr, iterations=options.epochs * updates,
+    return dict(mode=options.lr_mode, base_lr=options.scaled_lr(), iterations=options.epochs * updates,
                 warmup=options.warmup_epochs * updates, warmup_lr=options.warmup_lr,
                 steps=[epoch * updates for epoch in epochs], factor=options.lr_decay)
 

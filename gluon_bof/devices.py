@@ -14,10 +14,13 @@ M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 LARGE = 1 << 20  # bytes
 
 
-def contexts(gpus: str | None) -> list[mx.Context]:
-    """The devices of "0,1" (those GPUs), "" (the CPU) or None (all GPUs that are there, else the CPU).
+def contexts(gpus: str | None, cpus: int = 0) -> list[mx.Context]:
+    """The devices of "0,1" (those GPUs), "" (the CPU) or None (all GPUs that are there, else the CPU); or `cpus` contexts of
+    the CPU.
 
     Raises UserError for a GPU that is missing, named twice, or too new for MXNet 1.9.1."""
+    if cpus:
+        return [mx.cpu(number) for number in range(cpus)]
     there = mx.context.num_gpus()
     if gpus is None:
         wanted = list(range(there))

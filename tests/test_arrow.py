@@ -10,9 +10,10 @@ PACKAGE = Path(__file__).resolve().parent.parent / "gluon_bof"
 # From the ground up. A module may import its own room, and rooms of a lower floor.
 FLOORS = (
     ("errors", "boxes", "masks", "rng", "_version", "_lazy"),
-    ("options", "compat", "files", "distributed"),
+    ("options", "compat", "files"),
+    ("distributed",),
     ("runs", "backend"),
-    ("freebies", "devices"),
+    ("freebies", "devices", "distributed.groups"),
     ("data",),
     ("models", "visualization"),
     ("weights",),
@@ -27,17 +28,20 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 FLOOR_OF["__init__"] = -1  # everybody may import the package itself
 # rooms, or single modules of a room, that start without MXNet: --help, --dry-run and data workers do
 WITHOUT_MXNET = ("gluon_bof.errors", "gluon_bof.boxes", "gluon_bof.rng", "gluon_bof.files", "gluon_bof.options", "gluon_bof.runs",
+                 "gluon_bof.distributed",
                  "gluon_bof.weights.formats", "gluon_bof.data", "gluon_bof.commands", "gluon_bof.visualization",
                  "gluon_bof.paper.jobs", "gluon_bof.paper.tables", "gluon_bof.studies")
 # the only users of MXNet in these rooms: make batches of its arrays, and train or probe networks for a study
-WITH_MXNET = ("gluon_bof.data.loader", "gluon_bof.data.shared_memory", "gluon_bof.studies.capacity.group_pair",
+WITH_MXNET = ("gluon_bof.data.loader", "gluon_bof.data.shared_memory", "gluon_bof.distributed.groups",
+              "gluon_bof.studies.capacity.group_pair",
               *(f"gluon_bof.studies.minibatch.{name}" for name in ("gradients", "lpips", "measure", "probe", "single", "tasks",
                                                                    "train")))
 
 
 def room_of(name):
     """First part of a dotted name below the package; a new room has to be given a floor above."""
-    room = (name.split(".") + ["__init__"])[1]
+    parts = (name.split(".") + ["__init__"])[1:]
+    room = ".".join(parts[:2]) if ".".join(parts[:2]) in FLOOR_OF else parts[0]
     assert room in FLOOR_OF, f"{name}: say in this test on which floor {room} stands"
     return room
 

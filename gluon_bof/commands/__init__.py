@@ -6,6 +6,7 @@ COMMANDS = {
     "convert": "write a data set in another layout: VOC's, COCO's or YOLO's",
     "anchors": "fit YOLOv3's anchors to a data set's boxes",
     "train": "train a detector: train yolo3 …, train faster_rcnn …",
+    "launch": "train in several processes, on this machine or on several",
     "evaluate": "score weights on a data set",
     "report": "set runs side by side on a page",
     "predict": "draw and write down what a network finds in images and videos",

@@ -88,10 +88,10 @@ class ValidationImages(gluon.data.Dataset):
         return render(image, self.view(image.shape)), index
 
 
-def pad_truths(truths: Sequence[np.ndarray]) -> np.ndarray:
-    """(B, M, 6) float32 from a list of (Mi, 6); rows of -1 fill up. M is a power of two, at least 8, so that few
+def pad_truths(truths: Sequence[np.ndarray], least: int = MIN_ROWS) -> np.ndarray:
+    """(B, M, 6) float32 from a list of (Mi, 6); rows of -1 fill up. M is a power of two, at least `least` (8), so that few
     different shapes reach the network."""
-    most = max([MIN_ROWS] + [len(truth) for truth in truths])
+    most = max([least] + [len(truth) for truth in truths])
     padded = np.full((len(truths), 1 << (most - 1).bit_length(), TRUTH_COLUMNS), -1, np.float32)
     for row, truth in zip(padded, truths):
         row[:len(truth)] = truth
@@ -177,10 +177,10 @@ def slicing_loader(dataset: gluon.data.Dataset, indices: Sequence[int], workers:
     return Loader(dataset, [[index] for index in indices], ValidationBatch(workers > 0), workers)
 
 
-def validation_loader(dataset: gluon.data.Dataset, batch_size: int, workers: int) -> Loader:
-    """Every image once, in order; the last batch may be smaller."""
+def validation_loader(dataset: gluon.data.Dataset, batch_size: int, workers: int, shard: tuple[int, int] = (0, 1)) -> Loader:
+    """Every image once, in order; the last batch may be smaller. shard: (rank, ranks), every process has its own batches."""
     batches = [list(range(first, min(first + batch_size, len(dataset)))) for first in range(0, len(dataset), batch_size)]
-    return Loader(dataset, batches, ValidationBatch(workers > 0), workers)
+    return Loader(dataset, batches[shard[0]::shard[1]], ValidationBatch(workers > 0), workers)
 
 
 def largest_batch(records: Iterable[Record], images: int, side: int, mixed: bool) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:

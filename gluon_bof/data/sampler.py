@@ -20,6 +20,7 @@ class SampleSpec(NamedTuple):
     ratio: float
     size: int
     key: tuple  # (seed, epoch, update, position), the key of the worker's own generator
+    padding: tuple = ()  # what the whole batch is padded to, where other processes have parts of it
 
 
 WINDOW = 32  # batches whose images are brought together by aspect ratio, so that each stays near its place
@@ -66,12 +67,16 @@ class BatchSampler:
     stream, not of a round. repeats: how often each image is in a round, on average, at least 1 (see `balance`); or None, once. An
     epoch is as long with them.
 
+    padding: specs -> what a batch of them is padded to, where a part of a batch would be padded to less; each spec of a shard
+    then carries that of the whole batch. Set afterwards; None: samples are all of one size.
+
     accumulate: batches that make one update. They are the parts, one after another, of the batch so many times as large that a
     sampler without it draws, to the bit of each spec; an epoch has whole updates only, `updates` of them."""
 
     def __init__(self, images, batch_size, seed, sizes, size_interval=10, mix=None, mix_until=0,
                  epoch_images=None, shard=(0, 1), aspects=None, repeats=None, accumulate=1):
         self.accumulate = accumulate
+        self.padding = None
         self.update_images = batch_size * accumulate
         self.aspects = None if aspects is None or self.update_images == 1 else np.asarray(aspects)
         self.images = images
@@ -109,8 +114,17 @@ class BatchSampler:
         size = self.size_at(iteration)
         rank, ranks = self.shard
         first = part * self.batch_size
+        if ranks > 1 and self.padding:
+            specs = [self._draw(epoch, update, first + place, iteration, size) for place in range(self.batch_size)]
+            padding = self.padding(specs)
+            return [spec._replace(padding=padding) for spec in specs[rank::ranks]]
         return [self._draw(epoch, update, position, iteration, size)
                 for position in range(first + rank, first + self.batch_size, ranks)]
+
+    @property
+    def largest_share(self) -> int:
+        """The most images of a batch that any process has."""
+        return -(-self.batch_size // self.shard[1])
 
     def size_at(self, iteration: int) -> int:
         """Training size in pixels of an update's batches, counted from the start of the run."""

@@ -46,9 +46,11 @@ def to_shared(array: np.ndarray, shared: bool) -> mx.nd.NDArray:
     return target
 
 
-def stack_to_shared(images: Sequence[np.ndarray], shared: bool) -> mx.nd.NDArray:
-    """(B, H, W, 3) uint8 of images of several sizes, each in the top left corner of its canvas, in one write."""
-    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
+def stack_to_shared(images: Sequence[np.ndarray], shared: bool, least: Sequence[int] = (0, 0)) -> mx.nd.NDArray:
+    """(B, H, W, 3) uint8 of images of several sizes, each in the top left corner of its canvas, in one write.
+
+    least: height and width that the canvas has at least."""
+    height, width = (max(least[axis], *(image.shape[axis] for image in images)) for axis in (0, 1))
     target, memory = shared_buffer((len(images), height, width, 3), np.uint8, shared)
     for place, image in zip(memory, images):
         place[:image.shape[0], :image.shape[1]] = image

@@ -1,13 +1,17 @@
 """A set that detectors are scored on: its loader, one call that detects and scores, and weights on it."""
 from __future__ import annotations
 
+import io
 import time
 from typing import Any, Callable
+
+import numpy as np
 
 from gluon_bof.boxes import BoxEnds, Detections, DetectionSet
 from gluon_bof.data.faults import log_faults
 from gluon_bof.data.loader import ValidationImages, slicing_loader, validation_loader
 from gluon_bof.data.sets import class_names, open_set
+from gluon_bof.distributed import comm, exchange
 from gluon_bof.evaluation.coco import save_detections
 from gluon_bof.evaluation.detect import detect, detect_slices
 from gluon_bof.evaluation.score import score
@@ -21,6 +25,9 @@ from gluon_bof.weights.resolve import Resolved
 class Validation:
     """`validation(detector)` -> {"map": fraction, "metric": …, "per_class": …}; `detections` are those of the last call.
 
+    Of several processes each detects in its share of the batches, and rank 0 scores what all have found, so that the metrics are
+    those of one process to the bit; it alone has all `detections`, the others None in place of theirs.
+
     Made before the network is, so that the data workers carry none of it. options: of the detectors that it scores; box_ends: how
     the boxes ended that these were trained on. What is scored on boxes of COCO's format ends as they do. tiling: the detectors
     look at slices of large images, too."""
@@ -33,7 +40,7 @@ class Validation:
         self.ends = box_ends if detection_set.annotation_file else BoxEnds.EDGE
         self.detections = None
         self.loader = validation_loader(ValidationImages(detection_set.records, models.eval_transform(options)),
-                                        models.inference_batch(options), options.num_workers)
+                                        models.inference_batch(options), options.num_workers, (comm.rank(), comm.size()))
         self.tiling = tiling
         if tiling:
             large = [number for number, record in enumerate(detection_set.records) if tiling.cuts((record.height, record.width))]
@@ -43,9 +50,19 @@ class Validation:
     def __call__(self, detector: Any, should_stop: Callable[[], bool] = lambda: False,
                  progress: str = "validating") -> dict | None:
         """The metrics, or None where should_stop said so."""
-        self.detections = detect(detector.engine, self.loader, self.set.records, should_stop, progress)
-        if self.tiling and self.detections is not None:
-            self.detections = detect_slices(detector, self.slices, self.detections, self.tiling, should_stop, progress)
+        found = detect(detector.engine, self.loader, self.set.records, should_stop, progress)
+        if self.tiling and found is not None:
+            found = detect_slices(detector, self.slices, found, self.tiling, should_stop, progress)
+        self.detections = found
+        return exchange.decide(_packed(found) if comm.size() > 1 else found, self._judge)
+
+    def _judge(self, shares):
+        """The metrics of what all processes have found, as `_packed`, or of what this one has found by itself."""
+        if comm.size() > 1:
+            shares = list(map(_unpacked, shares))
+        self.detections = None if None in shares else shares[0]
+        for share in shares[1:] if self.detections else ():
+            self.detections = [one or other for one, other in zip(self.detections, share)]
         return None if self.detections is None else score(self.scored(), self.set, self.metric)
 
     def scored(self) -> list[Detections]:
@@ -57,6 +74,25 @@ class Validation:
         from gluon_bof.evaluation.report import report_run  # which brings matplotlib
 
         report_run(run, self.scored(), self.set, self.metric)
+
+
+def _packed(found):
+    """Bytes of [Detections or None] or of None."""
+    arrays = {} if found is None else {f"{number}-{field}": array for number, detections in enumerate(found) if detections
+                                       for field, array in detections._asdict().items()}
+    file = io.BytesIO()
+    np.savez(file, count=-1 if found is None else len(found), **arrays)
+    return file.getvalue()
+
+
+def _unpacked(data):
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        count = int(arrays["count"])
+        if count < 0:
+            return None
+        names = set(arrays.files)
+        return [Detections(*(arrays[f"{number}-{field}"] for field in Detections._fields))
+                if f"{number}-{Detections._fields[0]}" in names else None for number in range(count)]
 
 
 def validation_set(options: Any) -> DetectionSet:

@@ -41,13 +41,16 @@ class FasterRcnnOptions(DetectionOptions):
     norm_layer: str = flag(None, "syncbn: batch normalisation learns, synchronised over the devices; left out, it is "
                                  "frozen in the backbone, as suits a pretrained one, and absent elsewhere",
                            "freebies", choices=("syncbn",), evaluates=True, builds=True)
+    syncbn: str = flag("", "per-process: with several workers, --norm-layer syncbn synchronises over the devices of each alone",
+                       "freebies", choices=("per-process",))
     rpn_smoothl1_rho: float = flag(1 / 9, "where the RPN's box loss turns from L2 to L1; 0: all L1", "network")
     rcnn_smoothl1_rho: float = flag(1.0, "where the head's box loss turns from L2 to L1; 0: all L1", "network")
     use_fpn: bool = flag(False, "feature pyramid network", "first", evaluates=True, builds=True)
     disable_hybridization: bool = flag(False, "run operator by operator, for looking inside; slower")
     static_alloc: bool = flag(False, "fixed memory for each image shape: faster where shapes repeat, needs more")
     executor_threads: int = flag(1, "accepted and not needed: MXNet's engine feeds all devices from one thread")
-    kv_store: str = flag("nccl", "how gradients of several GPUs are summed: nccl, device, local")
+    kv_store: str = flag("nccl", "how gradients are summed: nccl, device or local over the devices of one process; dist_sync or "
+                                 "dist_device_sync over workers, which gluon-bof launch starts and which need no flag")
     custom_model: bool = flag(False, "set by the word custom-model", hidden=True)
 
     no_pretrained_base: bool = flag(False, "the same as --pretrained-base no", "parts", part=True)
@@ -107,6 +110,14 @@ class FasterRcnnOptions(DetectionOptions):
             raise UserError(f"--short {short} is not between {SMALLEST_SIDE} and the longest side, {self.image_max_size}",
                             remedy="give one between them")
         return dataclasses.replace(self, image_short=(short,))
+
+    def warms_up(self) -> bool:
+        """Whether the learning rate begins below its full value."""
+        return self.lr_warmup > 0
+
+    def synchronises_batchnorm(self) -> bool:
+        """Whether batch normalisation is to have the statistics of all devices together."""
+        return bool(self.norm_layer)
 
     def shorts(self) -> tuple[int, int]:
         """(smallest, largest) short side in pixels while training; validation has the largest."""

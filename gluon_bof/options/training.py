@@ -10,6 +10,7 @@ from gluon_bof.options.flags import EMBEDDED, INTEGERS, Kind, NotAValue, at_leas
 
 OPTIMIZERS = ("sgd", "nag", "adagrad", "rmsprop", "adam")
 METRICS = ("auto", "voc07", "voc", "coco")
+KV_STORES = ("nccl", "device", "local", "dist_sync", "dist_device_sync")
 FREEZE = ("none", "stem", "backbone", "all-but-head")
 
 
@@ -40,6 +41,7 @@ class TrainingOptions:
     num_samples: int = flag(-1, "training images an epoch; -1: all. (In GluonCV it only changes the schedule.)", "data")
     gpus: str = flag(None, "use these GPUs, for example 0,1; '' is the CPU. GluonCV's default is 0; here: the GPUs "
                            "that are there, else the CPU", "first", evaluates=True)
+    cpus: int = flag(0, "train on so many contexts of the CPU, each with a part of the batch, as several GPUs would")
     resume: str = flag("", "go on with a run exactly where it stopped: its folder, one of its checkpoints, or auto "
                            "for the newest run; a .params file only loads weights (with --start-epoch)", "first")
     mixup: str = flag("", "mix images: ratios from a Beta distribution, or always even", "freebies", nargs="?", const="beta",
@@ -51,6 +53,8 @@ class TrainingOptions:
     no_augment: bool = flag(False, "no augmentation at all, only resizing (first row of Tables 2 and 3)", "freebies")
     lr_mode: str = flag("step", "learning rate schedule", "schedule", choices=("step", "poly", "cosine"))
     lr_decay: float = flag(0.1, "decay rate of the learning rate", "schedule")
+    scale_lr: bool = flag(False, "--lr is that of the family's default --batch-size: scale it with --batch-size times "
+                                 "--accumulate (linear rule; warm up with it)", "schedule")
     optimizer: str = flag("sgd", "optimizer; the paper's is sgd with momentum", "schedule", choices=OPTIMIZERS)
     momentum: float = flag(0.9, "momentum of sgd and nag", "schedule")
     beta1: float = flag(0.9, "adam: decay of the first moment", "schedule")
@@ -69,6 +73,9 @@ class TrainingOptions:
     name: str = flag("", "name of the run's folder; default: network, dataset and a number")
     runs: str = flag("runs", "folder that holds the runs")
     keep: int = flag(3, "checkpoints to keep")
+    kv_store: str = flag("device", "how gradients are summed: nccl, device or local over the devices of one process; dist_sync "
+                                   "or dist_device_sync over workers, which gluon-bof launch starts and which need no flag")
+    horovod: bool = flag(False, "workers that Horovod joins, one device each; started by horovodrun or gluon-bof launch")
     tensorboard: bool = flag(False, "also write TensorBoard events (pip install 'gluon_bof[tensorboard]')")
 
     def resolved(self) -> Any:
@@ -86,6 +93,7 @@ class TrainingOptions:
         for name in ("wd", "momentum", "beta1", "beta2", "rho"):
             not_negative(self, name)
         self._check_decays()
+        self._check_devices()
         if self.lr_decay > 1:
             raise UserError(f"--lr-decay {self.lr_decay} would raise the learning rate", remedy="0.1 is usual")
         if not 0 <= self.label_smooth_eps < 1:
@@ -101,6 +109,36 @@ class TrainingOptions:
                 raise UserError(f"{flag_name(name)} {getattr(self, name)} must be below 1", remedy="0.9 is usual")
         if not 0 <= self.ema < 1:
             raise UserError(f"--ema {self.ema} is outside [0, 1)", remedy="0.998 is usual, for short runs less")
+
+    def _check_devices(self):
+        at_least(self, "cpus", 0)
+        if self.cpus and self.gpus:
+            raise UserError(f"--cpus {self.cpus} and --gpus {self.gpus} are two choices of devices", remedy="give one")
+        if self.scaled_lr() > self.lr and not self.warms_up():
+            warn(f"--scale-lr begins with a learning rate of {self.scaled_lr():.3g}: the linear rule holds after a warm-up")
+        if self.kv_store not in KV_STORES:
+            raise UserError(f"--kv-store {self.kv_store} is none that trains rightly here",
+                            remedy=f"choose one of {', '.join(KV_STORES)}")
+        if self.horovod and self.kv_store.startswith("dist"):
+            raise UserError(f"--horovod and --kv-store {self.kv_store} are two ways to join workers", remedy="give one")
+        if self.horovod and self.cpus > 1:
+            raise UserError(f"--horovod gives a process one device, and --cpus {self.cpus} asks for more",
+                            remedy="start more processes")
+
+    def warms_up(self) -> bool:
+        """Whether the learning rate begins below its full value."""
+        return getattr(self, "warmup_epochs", 0) > 0
+
+    def scaled_lr(self) -> float:
+        """The learning rate that the schedule begins with: --lr, by the linear rule (Goyal et al. 2017) with --scale-lr."""
+        if not self.scale_lr:
+            return self.lr
+        usual = type(self).__dataclass_fields__["batch_size"].default
+        return self.lr * self.batch_size * self.accumulate / usual
+
+    def synchronises_batchnorm(self) -> bool:
+        """Whether batch normalisation is to have the statistics of all devices together."""
+        return False
 
     def check_epoch_warmup(self) -> None:
         """The same for a warm-up that is counted in epochs."""
@@ -155,13 +193,11 @@ class DetectionOptions(TrainingOptions):
                                "curves, the worst images")
     save_prefix: str = flag("", "also save parameters as <prefix><network>_<dataset>_best.params and so on, as GluonCV "
                                 "does; default: only in the run folder")
-    kv_store: str = flag("device", "how gradients of several GPUs are summed: nccl, device, local")
-    horovod: bool = flag(False, "distributed training by Horovod; refused until it trains rightly")
 
     disable_hybridization = False  # a family may make it a flag
 
     def check(self) -> None:
-        """The same for what a detector starts from, and for what more than one process would train wrongly."""
+        """The same for what a detector starts from."""
         super().check()
         at_least(self, "start_epoch", 0)
         if not 0 <= self.val_share < 1:
@@ -177,11 +213,6 @@ class DetectionOptions(TrainingOptions):
             raise UserError(f"--transfer and {other} {self.resume or self.pretrained_base} are two starts", remedy="give one")
         if self.freeze != "none" and self.pretrained_base == "no" and not self.transfer and not self.resume:
             warn(f"--freeze {self.freeze} keeps layers that nothing has trained")
-        # gradients would be divided twice, and every process would see the same batches and write the same run
-        for wanted, text in ((self.horovod, "--horovod"), (self.kv_store.startswith("dist"), f"--kv-store {self.kv_store}")):
-            if wanted:
-                raise UserError(f"{text} would train wrongly in this version and is refused",
-                                remedy="train on the GPUs of one machine, with --gpus 0,1,…")
 
     @classmethod
     def from_file_name(cls, name: str) -> dict[str, Any]:

@@ -42,6 +42,21 @@ def _read_anchors(value):
 ANCHORS = Kind(_anchors, lambda value: value if isinstance(value, str) else NUMBERS.write(value), _read_anchors)
 
 
+def _syncbn(text):
+    if text != "per-process":
+        raise NotAValue(f"{text!r} is not per-process, the only word that may follow")
+    return text
+
+
+def _read_syncbn(value):
+    if value not in (True, False, "per-process"):
+        raise ValueError(value)
+    return value
+
+
+SYNCBN = Kind(_syncbn, lambda value: value, _read_syncbn)
+
+
 @dataclasses.dataclass(frozen=True)
 class Yolo3Options(DetectionOptions):
     """The defaults are those of GluonCV's script but for --dataset and --gpus."""
@@ -61,7 +76,9 @@ class Yolo3Options(DetectionOptions):
     wd: float = flag(0.0005, "weight decay", "schedule")
     no_wd: bool = flag(False, "no weight decay on biases and on batch normalisation's beta and gamma", "schedule")
     save_interval: int = flag(10, "epochs between parameter files that are kept for good; 0: none")
-    syncbn: bool = flag(False, "synchronise batch normalisation over the devices", "freebies")
+    syncbn: bool = flag(False, "synchronise batch normalisation over the devices of a process; per-process: over those of each "
+                               "worker, where there are several", "freebies", nargs="?", const=True, kind=SYNCBN,
+                        metavar="per-process")
     no_random_shape: bool = flag(False, "always train at --data-shape", "freebies")
     random_shapes: tuple = flag((320, 608), "smallest and largest side of random shapes, in steps of 32", "freebies",
                                 kind=INTEGERS)
@@ -99,6 +116,10 @@ class Yolo3Options(DetectionOptions):
         """The options with another test size in pixels. Raises UserError for one that the network cannot take."""
         check_data_shape(short, "--short")
         return dataclasses.replace(self, data_shape=short)
+
+    def synchronises_batchnorm(self) -> bool:
+        """Whether batch normalisation is to have the statistics of all devices together."""
+        return bool(self.syncbn)
 
     def training_sizes(self) -> Iterable[int]:
         """Sides in pixels that training images may have."""

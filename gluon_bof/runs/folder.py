@@ -3,6 +3,7 @@
 runs/NAME/  config.json  classes.txt  log.txt  metrics.csv (a row an epoch)  intervals.csv (a row a log interval)
             checkpoints/  last.params  best.params  epoch-0009.params  images/  report.html  report.json
             of the mini-batch study: partition.json  probes/epoch-0009.json
+            workers/ (what several processes leave for each other while they validate)
 """
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ TABLES = ("metrics", "intervals")
 OLD_COLUMNS = {"pictures_per_second": "images_per_second"}  # of version 0.1
 # what may differ between a run and its continuation without changing a bit of its result; another number of devices does, and
 # is warned of
-MAY_CHANGE = {"resume", "gpus", "num_workers", "log_interval", "keep", "tensorboard", "report"}
+MAY_CHANGE = {"resume", "gpus", "cpus", "horovod", "kv_store", "num_workers", "log_interval", "keep", "tensorboard", "report"}
 
 
 class RunFolder:
@@ -46,6 +47,7 @@ class RunFolder:
         self.report = os.path.join(folder, "report.html")
         self.report_numbers = os.path.join(folder, "report.json")
         self.lock = os.path.join(folder, "lock")
+        self.exchange = os.path.join(folder, "workers")
         self.config = os.path.join(folder, CONFIG)
         self.partition = os.path.join(folder, "partition.json")
         self.probes = os.path.join(folder, "probes")
@@ -155,10 +157,7 @@ class Run(RunFolder):
 
     def close(self) -> None:
         """End logging and give the folder free."""
-        for handler in LOGGER.handlers[:]:
-            LOGGER.removeHandler(handler)
-            handler.close()
-        LOGGER.propagate = True
+        _end_logging()
         if self._events:
             self._events.close()
         self._lock.close()
@@ -200,6 +199,49 @@ class Run(RunFolder):
             for name in os.listdir(place):
                 if name.endswith(".part"):
                     os.unlink(os.path.join(place, name))
+
+
+class FollowedRun(RunFolder):
+    """The run that another process writes, of a worker that trains with it: the same methods, which write nothing. Its lines go
+    to standard error with its number. Raises UserError where the folder is not the other's."""
+
+    devices_told = False
+
+    def __init__(self, folder: str, worker: int):
+        super().__init__(folder)
+        self.worker = worker
+        if not os.path.exists(self.config):
+            raise UserError(f"worker {worker} does not see the run's folder that worker 0 has made", folder,
+                            "put --runs on storage that all hosts share")
+
+    def write_classes(self, classes: Iterable[str]) -> None:
+        """Nothing: rank 0 writes them."""
+
+    def start_logging(self, tensorboard: bool = False) -> None:
+        """Log lines go to standard error."""
+        early_warnings()
+        LOGGER.setLevel(logging.INFO)
+        LOGGER.propagate = False
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Escaping(f"%(asctime)s worker {self.worker}: %(message)s", "%H:%M:%S"))
+        LOGGER.addHandler(handler)
+
+    def close(self) -> None:
+        """End logging."""
+        _end_logging()
+
+    def discard_if_unused(self) -> None:
+        """Nothing: rank 0 removes it."""
+
+    def record(self, table: str, row: dict[str, Any]) -> None:
+        """Nothing: rank 0 keeps the rows."""
+
+
+def _end_logging():
+    for handler in LOGGER.handlers[:]:
+        LOGGER.removeHandler(handler)
+        handler.close()
+    LOGGER.propagate = True
 
 
 class _Escaping(logging.Formatter):
@@ -294,28 +336,30 @@ def continued_options(folder: str, options: Any, given: set) -> Any:
         if name not in ("name", "runs") and asked[name] != kept[name]:
             raise UserError(f"{flag_name(name)} {asked[name]} differs from the run's {kept[name]}", folder,
                             "a resumed run keeps its configuration: leave it out")
-    devices_differ(stated_devices(saved.gpus), stated_devices(options.gpus) if "gpus" in given else None)
+    devices_differ(stated_devices(saved), stated_devices(options) if given & {"gpus", "cpus"} else None)
     # a run that began from a .params file still does, should it have been stopped before its first checkpoint
     return dataclasses.replace(saved, **{name: getattr(options, name) for name in given & MAY_CHANGE - {"resume"}})
 
 
-def stated_devices(gpus: str | None) -> int | None:
-    """How many devices --gpus states; None where it takes those that are there."""
-    return None if gpus is None else max(1, len([word for word in gpus.split(",") if word.strip()]))
+def stated_devices(options: Any) -> int | None:
+    """How many devices of a process --gpus or --cpus states; None where it takes those that are there."""
+    if options.cpus:
+        return options.cpus
+    return None if options.gpus is None else max(1, len([word for word in options.gpus.split(",") if word.strip()]))
 
 
 def devices_differ(before: int | None, now: int | None) -> None:
     """Warn where a run goes on with another number of devices; None is one that nobody knows."""
     if None not in (before, now) and before != now:
         warn(f"the run was trained on {before} {'device' if before == 1 else 'devices'} and goes on with {now}: batch "
-             "normalisation and Faster R-CNN's losses count each device's images alone, so the result is another one")
+             "normalisation that learns and is not synchronised counts each device's images alone, so the result is another one")
 
 
 def reopen_run(folder: str, checkpoint: str | None, options: Any, given: set) -> tuple[Run, Any, str | None]:
     """(run, its options, the checkpoint to go on from or None) of a run that stopped; see `continued_options`."""
-    before = stated_devices(read_options(folder).gpus)
+    before = stated_devices(read_options(folder))
     options = continued_options(folder, options, given)
     run = Run(folder)
-    run.devices_told = None not in (before, stated_devices(options.gpus))
+    run.devices_told = None not in (before, stated_devices(options))
     newest = run.checkpoint_paths()[-1:]
     return run, options, checkpoint or (newest[0] if newest else None)

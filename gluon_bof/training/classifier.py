@@ -1,6 +1,7 @@
 """Pre-training a backbone as a classifier (paper, Tables 5 and 6): the pipeline, its batches, accuracy."""
 from __future__ import annotations
 
+import json
 import sys
 from functools import partial
 from typing import Any, Callable, Sequence
@@ -13,6 +14,7 @@ from gluon_bof.data.classification import ClassImages, open_classes
 from gluon_bof.data.loader import training_loader, validation_loader
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.data.workers import init_worker
+from gluon_bof.distributed import comm, exchange
 from gluon_bof.errors import LOGGER
 from gluon_bof.freebies.schedule import build_schedule
 from gluon_bof.models.classifier import TrainingGraph, build_classifier
@@ -59,19 +61,33 @@ def accuracy(graph: Any, loader: Any, labels: Sequence[int], device: Any, top_k:
     for images, indices in tqdm(loader, desc="validating", unit="batch", leave=False, file=sys.stderr,
                                 disable=not sys.stderr.isatty()):
         if should_stop():
-            return None
+            return _joint(None, len(labels))
         guesses = np.argsort(-graph(images.as_in_context(device)).asnumpy(), axis=1, kind="stable")[:, :top_k]
         wanted = np.array([labels[index] for index in indices])[:, None]
         right += int((guesses[:, :1] == wanted).sum())
         among += int((guesses == wanted).any(axis=1).sum())
-    return {"map": right / len(labels), "accuracy": right / len(labels), "top5": among / len(labels)}
+    return _joint((right, among), len(labels))
+
+
+def _joint(counts, images):
+    """The metrics of what all processes have counted, or None where one was stopped."""
+    def judge(shares):
+        counted = [json.loads(share) for share in shares]
+        if None in counted:
+            return None
+        right, among = map(sum, zip(*counted))
+        return {"map": right / images, "accuracy": right / images, "top5": among / images}
+
+    return exchange.decide(json.dumps(counts).encode(), judge)
 
 
 def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, Any]:
     """The pipeline. Returns {"run": folder, "accuracy": of the last epoch, …}."""
     # data: the workers start before the network exists, so that they carry none of it
     devices = pipeline.start_devices(options, run)
-    training_set, validation_set = open_classes(options.dataset, options.dataset_root or None)
+    training_set, validation_set = comm.main_first(lambda: open_classes(options.dataset, options.dataset_root or None))
+    for found in (training_set, validation_set):
+        comm.require_same("the data set", repr([found.classes, [sample.class_id for sample in found.samples]]))
     classes = training_set.classes
     LOGGER.info("%d and %d images of %d classes", len(training_set), len(validation_set), len(classes))
     run.write_classes(classes)
@@ -79,7 +95,7 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
     images = ClassImages(training_set.samples, options.data_shape, options.least_area, not options.no_augment)
     loader = training_loader(WorkerDataset(images), sampler, options.num_workers, devices[0].device_type == "gpu", ClassBatch)
     validation = validation_loader(WorkerDataset(ClassImages(validation_set.samples, options.data_shape)), options.batch_size,
-                                   options.num_workers)
+                                   options.num_workers, (comm.rank(), comm.size()))
 
     # network and loss
     pipeline.seed(options.seed)
@@ -90,12 +106,13 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
     scoring.hybridize(static_alloc=True)
 
     # trainer
-    schedule = dict(mode=options.lr_mode, base_lr=options.lr, iterations=options.epochs * sampler.updates,
+    schedule = dict(mode=options.lr_mode, base_lr=options.scaled_lr(), iterations=options.epochs * sampler.updates,
                     warmup=options.warmup_epochs * sampler.updates, warmup_lr=options.warmup_lr,
                     steps=[epoch * sampler.updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
     if options.no_wd:
         exempt_from_decay(network)
-    trainer = build_trainer(network.collect_params(), build_optimizer(options, build_schedule(**schedule)), devices, options.amp)
+    trainer = build_trainer(network.collect_params(), build_optimizer(options, build_schedule(**schedule)), devices, options.amp,
+                            options.kv_store)
     step = Step(graph, lambda *arrays: arrays, trainer, devices, options.batch_size, options.amp, options.accumulate)
 
     # loop
@@ -103,7 +120,8 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
     engine = Engine(run, options, network, step, sampler, loader, ("cross_entropy",),
                     partial(accuracy, scoring, validation, labels, devices[0], TOP_K),
                     pipeline.restore(options, checkpoint, network, trainer), RECORDED)
-    run.forget_after(engine.iteration)
+    if comm.is_main():
+        run.forget_after(engine.iteration)
     last = engine.run_epochs()
     return {"run": run.folder, "accuracy": last["accuracy"], "top5": last["top5"], "best_accuracy": engine.best["map"],
             "epochs": engine.epoch, "stopped_early": engine.stopped_early, "iterations": engine.iteration, "seed": options.seed,

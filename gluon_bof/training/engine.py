@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import resource
 import shlex
@@ -13,13 +14,14 @@ from typing import Any, Callable, Sequence
 from tqdm import tqdm
 
 from gluon_bof.data.workers import WorkerLost
+from gluon_bof.distributed import comm, progress
 from gluon_bof.errors import LOGGER
 from gluon_bof.options.families import family_of
 from gluon_bof.runs.folder import devices_differ
 from gluon_bof.training.checkpoint import save_checkpoint
 from gluon_bof.training.ema import Averages
 from gluon_bof.training.loop import EpochLosses, train_epoch
-from gluon_bof.weights.load import save_weights
+from gluon_bof.weights.load import on_device, save_weights
 
 SAVE_SECONDS = 900  # within long epochs, so that a kill never costs more
 ECHO_SECONDS = 0.3  # `timeout` and others signal a process, and then its group with it: that is one request
@@ -58,7 +60,8 @@ class StopRequest:
 class Saver:
     """Writes what a run keeps of its network: checkpoints, the last and the best weights, those of some epochs.
 
-    averages: Averages, which the files of weights then hold; a checkpoint holds the weights themselves and them."""
+    averages: Averages, which the files of weights then hold; a checkpoint holds the weights themselves and them. Of several
+    processes, which all have the same, one writes."""
 
     def __init__(self, run: Any, options: Any, network: Any, trainer: Any, averages: Averages | None = None):
         self.run = run
@@ -75,10 +78,20 @@ class Saver:
 
     def save(self, iteration: int, meta: dict[str, Any]) -> None:
         """The last weights, and a checkpoint that training goes on from."""
+        if not comm.is_main():
+            return
+        progress.report("saving", iteration)
         self._write(self.run.last_weights)
         save_checkpoint(self.run.checkpoint(iteration), self.network, self.trainer, meta,
                         self.averages.arrays if self.averages else None)
         self.run.keep_newest(self.keep)
+
+    def mark(self) -> str:
+        """A checksum of the weights and of their averages."""
+        digest = hashlib.blake2b()
+        for array in [*on_device(self.network).values(), *(self.averages.arrays.values() if self.averages else ())]:
+            digest.update(array.asnumpy().tobytes())
+        return digest.hexdigest()
 
     def best(self) -> None:
         """The best weights so far."""
@@ -97,6 +110,8 @@ class Saver:
             self._write(f"{self.prefix}_{ending}.params")
 
     def _write(self, path):
+        if not comm.is_main():
+            return
         with self.averaged():
             save_weights(self.network, path)
 
@@ -131,6 +146,8 @@ class Recorder:
                "data_wait_share": (losses.waiting - before["waiting"]) / seconds,
                "memory_mb": memory_mb()}
         self.begin(losses)
+        if not comm.is_main():
+            return
         self.run.record("intervals", row)
         LOGGER.info("epoch %d batch %d: %s, %.1f images/s, %.0f%% of the time waiting for data, %d MB, lr %.3g",
                     epoch, batch + 1, _spoken(means), row["images_per_second"],
@@ -144,6 +161,8 @@ class Recorder:
                "images_per_second": losses.images / max(losses.seconds, 1e-9), "seconds": losses.seconds,
                "data_wait_seconds": losses.waiting, "memory_mb": memory_mb(),
                **{column: "" if metrics.get(key) is None else metrics[key] for column, key in self.columns.items()}}
+        if not comm.is_main():
+            return
         self.run.record("metrics", row)
         key, words = self.spoken
         validated = f", {words} {'-' if metrics[key] is None else format(metrics[key], '.4f')}" if metrics else ""
@@ -188,8 +207,9 @@ class Engine:
         self.skipped = set(position.get("skipped", ()))
         self.lost = None  # what a data worker ended by: all that is trained is saved before it is told
         self.saver = Saver(run, options, network, step.trainer, self._averages(network, position))
-        if not run.devices_told:
-            devices_differ(position.get("devices"), len(step.devices))
+        if not run.devices_told or comm.size() > 1:
+            devices_differ(position.get("devices"), self._devices)
+        step.vote = self._vote
 
     def _averages(self, network, position):
         """The Averages of --ema, that every update goes into, or None."""
@@ -200,6 +220,21 @@ class Engine:
         if not position:
             averages.warn_of_the_start((self.options.epochs - self.epoch) * self.sampler.updates)
         return averages
+
+    @property
+    def _devices(self):
+        return len(self.step.devices) * comm.size()
+
+    def _vote(self):
+        """What this process says with every batch: that it was asked to stop, that it is time to save."""
+        return float(bool(self.stop)), float(comm.is_main() and self._is_time_to_save())
+
+    def _is_time_to_save(self):
+        return time.perf_counter() - self._saved_at > SAVE_SECONDS
+
+    def _asked(self):
+        """The signal that asks to stop, of whichever process got one, or 0; the same in all."""
+        return max(comm.gather(self.stop.signal or 0))
 
     @property
     def iteration(self) -> int:
@@ -216,7 +251,8 @@ class Engine:
         WorkerLost; both after everything is saved."""
         total, done = self.options.epochs * self.sampler.batches, self.epoch * self.sampler.batches + self.batch
         with StopRequest() as stop, tqdm(total=total, initial=done, unit="batch", file=sys.stderr,
-                                         mininterval=0.5 if sys.stderr.isatty() else 15, dynamic_ncols=True) as bar:
+                                         mininterval=0.5 if sys.stderr.isatty() else 15, dynamic_ncols=True,
+                                         disable=not comm.is_main()) as bar:
             self.stop, self.bar = stop, bar
             while not self.is_finished:
                 self._train()
@@ -225,8 +261,9 @@ class Engine:
                 self._save()
                 if self.lost:
                     raise self.lost
-                if self.stop and not self.is_finished:
-                    self._leave()
+                asked = self._asked()
+                if asked and not self.is_finished:
+                    self._leave(asked)
         return self.last
 
     def _train(self):
@@ -236,7 +273,7 @@ class Engine:
         self.sampler.start(self.epoch, self.batch)
         self.batch = train_epoch(self._batches(), self.step, self.losses, self.epoch, self.batch,
                                  lambda batch: self.step.trainer.learning_rate, self._after_batch, self._on_broken,
-                                 self.sampler.accumulate)
+                                 self.sampler.accumulate, self.sampler.batch_size if comm.size() > 1 else None)
 
     def _batches(self):
         """What the loader gives, by whole updates: where it is lost within one, that is not begun."""
@@ -248,15 +285,23 @@ class Engine:
                     yield from update
                     update = []
         except WorkerLost as lost:
-            self.lost = lost
+            self._lose(lost)
+
+    def _lose(self, lost):
+        if comm.size() > 1:
+            raise lost  # the others stand in the midst of an update that lacks this one's part
+        self.lost = lost
 
     def _after_batch(self, batch):
+        progress.report("training", (self.epoch * self.sampler.batches + batch) // self.sampler.accumulate + 1)
         self.bar.update(1)
         self.bar.set_postfix(loss=f"{self.losses.means()['total']:.2f}", best=f"{max(self.best['map'], 0):.3f}",
                              refresh=False)
         if self.options.log_interval and (batch + 1) % self.options.log_interval == 0:
             self.recorder.interval(self.epoch, batch, self.losses)
-        return bool(self.stop) or time.perf_counter() - self._saved_at > SAVE_SECONDS
+        if comm.size() > 1:
+            return any(self.step.votes)  # the same in all
+        return bool(self.stop) or self._is_time_to_save()
 
     def _on_broken(self, messages):
         for message in messages:
@@ -271,9 +316,10 @@ class Engine:
         if is_last or (self.epoch + 1) % self.options.val_interval == 0:
             try:
                 with self.saver.averaged():
-                    metrics = self.validate(lambda: bool(self.stop))
+                    metrics = self.validate(self._should_stop_validating)
             except WorkerLost as lost:
-                metrics, self.lost = None, lost
+                metrics = None
+                self._lose(lost)
             if metrics is None:
                 return
             self.last = metrics
@@ -288,6 +334,10 @@ class Engine:
             LOGGER.info("stopped early after epoch %d: %d validations without a better one than that of epoch %s",
                         self.epoch - 1, self.waited, self.best["epoch"])
 
+    def _should_stop_validating(self):
+        progress.report("validating")
+        return bool(self.stop)
+
     def _judge(self, score):
         """Keep the best so far, and count the validations since."""
         self.waited += 1
@@ -301,16 +351,25 @@ class Engine:
         return self.best["map"] < 0 if score is None else score > self.best["map"]
 
     def _save(self):
+        self._agree()
         self.saver.save(self.iteration, {"epoch": self.epoch, "batch": self.batch, "losses": self.losses.saved(),
                                          "best": self.best, "last": self.last, "skipped": sorted(self.skipped),
                                          "waited": self.waited, "stopped_early": self.stopped_early,
-                                         "devices": len(self.step.devices)})
+                                         "devices": self._devices})
 
-    def _leave(self):
+    def _agree(self):
+        """What the processes must have in common is the same in all; what each has seen is known to all."""
+        if comm.size() == 1:
+            return
+        self.skipped = set().union(*comm.gather(sorted(self.skipped)))
+        comm.require_same(f"what has been trained up to iteration {self.iteration}", self.saver.mark())
+
+    def _leave(self, asked):
         self.bar.close()
+        comm.close()
         LOGGER.info("stopped and saved at epoch %d, batch %d. To go on:  %s", self.epoch, self.batch,
                     resume_command(self.options, self.folder))
-        raise Stopped(128 + self.stop.signal)
+        raise Stopped(128 + asked)
 
 
 def resume_command(options: Any, folder: str) -> str:

@@ -8,19 +8,25 @@ import dataclasses
 import importlib
 import json
 import os
+import sys
+import uuid
 from typing import Any, Callable, Sequence
 
+from gluon_bof.distributed import comm, exchange, progress
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.options import families
-from gluon_bof.options.flags import parse, to_json
+from gluon_bof.options.flags import as_dict, from_dict, parse, to_json
 from gluon_bof.options.recipes import RECIPES
-from gluon_bof.runs.folder import Run, continued_options, create_run, find_run, reopen_run
+from gluon_bof.runs.folder import FollowedRun, Run, continued_options, create_run, find_run, reopen_run
 
 WORDS = ("", "auto", "yes", "no", "shipped", "shipped-mixup")
 PLACES = ("resume", "transfer", "pretrained_base")  # files and folders that a run may need again, from elsewhere
+CPU_THREADS = "MXNET_CPU_WORKER_NTHREADS"  # read when MXNet is imported
+THREADS_A_CONTEXT = 8
 Train = Callable[[Any, Run, "str | None"], dict]
 
 
+@comm.ends_for_all
 @user_facing
 def run_script(family: str, argv: Sequence[str] | None, description: str, train: Train | None = None,
                prog: str | None = None) -> dict | None:
@@ -34,7 +40,9 @@ def run_script(family: str, argv: Sequence[str] | None, description: str, train:
         print(to_json(shown_options(options, given)))
         return None
     outcome = run_training(options, given, train or train_of(family))
-    print(json.dumps(outcome), flush=True)
+    if comm.is_main():
+        print(json.dumps(outcome), flush=True)
+    comm.close()
     return outcome
 
 
@@ -66,6 +74,55 @@ def run_training(options: Any, given: set, train: Train) -> dict:
     """Train in a new run, or in the one that --resume names. Returns the outcome. given: names of the options that were given."""
     options = dataclasses.replace(options, **{name: os.path.abspath(place) for name, place in vars(options).items()
                                               if name in PLACES and place not in WORDS and os.path.exists(place)})
+    start(options)
+    run, options, checkpoint = open_run(options, given)
+    run.start_logging(options.tensorboard)
+    try:
+        return train(options, run, checkpoint)
+    except UserError:
+        run.discard_if_unused()
+        raise
+    finally:
+        run.close()
+
+
+def start(options: Any) -> None:
+    """Join the other processes of this training, if there are any, and make MXNet ready for several CPU contexts.
+
+    Raises UserError where flags ask for others and nobody says where they are."""
+    progress.report("starting")
+    if options.cpus > 1 and "mxnet" not in sys.modules:  # SyncBatchNorm waits in a thread for each context, and MXNet has one
+        os.environ.setdefault(CPU_THREADS, str(THREADS_A_CONTEXT * options.cpus))
+    if options.horovod or options.kv_store.startswith("dist") or any(os.environ.get(name) for name in comm.TOLD_BY):
+        from gluon_bof.distributed.groups import start_group  # which brings MXNet
+
+        start_group(options.kv_store, options.horovod)
+
+
+def open_run(options: Any, given: set) -> tuple[Any, Any, str | None]:
+    """(run, its options, checkpoint to go on from or None), made or opened by rank 0; the others follow it."""
+    if comm.size() == 1:
+        return _open_run(options, given)
+    opened = []
+
+    def open_and_tell():
+        run, own, checkpoint = _open_run(options, given)
+        opened.append((run, own, checkpoint))
+        os.makedirs(run.exchange, exist_ok=True)
+        exchange.clear(run.exchange)
+        return {"folder": os.path.abspath(run.folder), "options": as_dict(own),
+                "checkpoint": checkpoint and os.path.abspath(checkpoint), "start": uuid.uuid4().hex}
+
+    told = comm.from_main(open_and_tell)
+    run, own, checkpoint = opened[0] if opened else (FollowedRun(told["folder"], comm.rank()),
+                                                     from_dict(type(options), told["options"], told["folder"]),
+                                                     told["checkpoint"])
+    run.devices_told = False  # of all processes together no flag has told
+    exchange.use_folder(run.exchange, told["start"])
+    return run, own, checkpoint
+
+
+def _open_run(options, given):
     run = checkpoint = None
     if options.resume and not options.resume.endswith(".params"):
         folder, checkpoint = find_run(options.resume, options)
@@ -75,11 +132,4 @@ def run_training(options: Any, given: set, train: Train) -> dict:
             options = dataclasses.replace(options, resume="")
     if run is None:
         run = create_run(options)
-    run.start_logging(options.tensorboard)
-    try:
-        return train(options, run, checkpoint)
-    except UserError:
-        run.discard_if_unused()
-        raise
-    finally:
-        run.close()
+    return run, options, checkpoint

@@ -10,8 +10,10 @@ import numpy as np
 
 from gluon_bof.backend import autograd, mx
 from gluon_bof.devices import split
+from gluon_bof.distributed import comm
 from gluon_bof.errors import UserError
 
+RUNNING = ".*running_(mean|var)|.*moving_(mean|var)"  # names of normalisation's statistics
 STEPS_IN_FLIGHT = 2  # steps in flight; also keeps the host from running ahead of the device without bound
 
 
@@ -19,9 +21,13 @@ class Step:
     """Forward and backward for one batch over all devices, and an update after every `accumulate` of them.
 
     graph: HybridBlock that returns the named losses, (B,) each, of the arguments that `arguments(*arrays)` gives for one
-    device's part of a batch's arrays. batch_size: of all processes together, by which gradients are divided, and by
-    `accumulate`, so that an update is that of a batch so many times as large.
-    after_update() is called when the weights have been updated."""
+    device's part of a batch's arrays. Where it has COUNTED, it returns counts behind them, (1,) each, and divides a loss by the
+    part's mean of one: COUNTED[i] is the place of loss i's. batch_size: of all processes together, by which gradients are
+    divided, and by `accumulate`, so that an update is that of a batch so many times as large.
+    after_update() is called when the weights have been updated.
+
+    Over several devices or processes, an update is that of one which has the whole batch. Then vote() -> numbers of this process
+    that travel with each batch's losses; `votes` are their sums over the processes, of the batch that was read last."""
 
     def __init__(self, graph, arguments, trainer, devices, batch_size, amp=False, accumulate=1):
         self.graph = graph
@@ -32,6 +38,10 @@ class Step:
         self.amp = amp
         self.accumulate = accumulate
         self.after_update = lambda: None
+        self.vote = lambda: (0.0, 0.0)
+        self.votes = (0.0, 0.0)
+        self._counted = getattr(graph, "COUNTED", ())
+        self._statistics = None
         self._accumulated = 0  # batches since the last update
         self._summed = []
         if accumulate > 1:
@@ -40,17 +50,25 @@ class Step:
             parameter.grad_req = "add"
 
     def __call__(self, *arrays):
-        """Returns the losses, (number of losses,), a mean over the batch, not yet computed."""
+        """Returns the losses, (number of losses,), a mean over the batch of all processes, not yet computed: it has `asnumpy`."""
+        if self._statistics is None and comm.size() > 1:
+            self._statistics = SharedStatistics(self.graph)
         losses = self._forward_backward(arrays)
         self._accumulated += 1
         if self._accumulated == self.accumulate:
             self._update()
         sums = [mx.nd.stack(*[mx.nd.sum(part) for part in loss]).as_in_context(self.devices[0]) for loss in losses]
-        return mx.nd.add_n(*sums) / arrays[0].shape[0]
+        if comm.size() == 1:
+            return mx.nd.add_n(*sums) / arrays[0].shape[0]
+        votes = mx.nd.array(self.vote(), ctx=self.devices[0])
+        own = mx.nd.concat(mx.nd.add_n(*sums).reshape(-1) / self.batch_size, votes, dim=0)
+        return _JointLosses(comm.group().sum("losses", own), self)
 
     def _update(self):
         self.trainer.step(self.batch_size * self.accumulate)
         self._forget()
+        if self._statistics:
+            self._statistics.update()
         self.after_update()
 
     def _forget(self):
@@ -63,17 +81,19 @@ class Step:
         training will need is taken now, and where it does not suffice that shows at once and not after hours."""
         kept = [(data, data.copy()) for parameter in self.graph.collect_params().values() if parameter.grad_req == "null"
                 for data in parameter.list_data()]
-        self._forward_backward(arrays)
+        self._forward_backward(arrays, alone=True)
         self._forget()
         mx.nd.waitall()
         for data, before in kept:  # running means and variances
             before.copyto(data)
         mx.nd.waitall()
 
-    def _forward_backward(self, arrays):
+    def _forward_backward(self, arrays, alone=False):
         parts = list(zip(*[split(array, self.devices) for array in arrays]))
         with autograd.record():
             losses = [self.graph(*self.arguments(*part)) for part in parts]
+            if self._counted:
+                losses = self._over_the_whole(losses, alone)
             totals = [mx.nd.add_n(*loss) for loss in losses]
             if self.amp:
                 with mx.contrib.amp.scale_loss(totals, self.trainer) as scaled:
@@ -81,6 +101,69 @@ class Step:
             else:
                 autograd.backward(totals)
         return losses
+
+
+    def _over_the_whole(self, returned, alone):
+        """Losses that were divided by what a device's part has of something, as if by what the whole batch has."""
+        count = len(self._counted)
+        losses = [list(part[:count]) for part in returned]
+        if len(losses) == 1 and (alone or comm.size() == 1):
+            return losses
+        with autograd.pause():
+            own = [mx.nd.concat(*part[count:], mx.nd.full(1, part[0].shape[0], ctx=part[0].context), dim=0) for part in returned]
+            whole = mx.nd.add_n(*[part.as_in_context(self.devices[0]) for part in own])
+            if not alone:
+                whole = comm.group().sum("counts", whole)
+            shares = [_share(part, whole.as_in_context(part.context)) for part in own]
+        return [[mx.nd.broadcast_mul(loss, share[place:place + 1]) for loss, place in zip(part, self._counted)]
+                for part, share in zip(losses, shares)]
+
+
+def _share(part, whole):
+    """(counts,) that turn a loss divided by a part's mean of a count into one divided by the whole's; the last number is of
+    images. At least one is counted, as by the losses."""
+    means = [mx.nd.maximum(numbers[:-1], 1) / numbers[-1] for numbers in (part, whole)]
+    return means[0] / means[1]
+
+
+class _JointLosses:
+    """(losses and votes,), as an array that is not yet computed."""
+
+    def __init__(self, numbers, step):
+        self._numbers = numbers
+        self._step = step
+
+    def asnumpy(self):
+        """The losses alone; the votes become the step's."""
+        numbers = self._numbers.asnumpy()
+        count = len(self._step.votes)
+        self._step.votes = numbers[-count:]
+        return numbers[:-count]
+
+
+class SharedStatistics:
+    """Normalisation's running statistics, the same in all processes after every update: each moves by the mean of their moves.
+    What does not move keeps its bits."""
+
+    def __init__(self, graph):
+        found = {id(parameter): parameter for parameter in graph.collect_params(RUNNING).values()}
+        self._parameters = list(found.values())
+        self._before = self._now().copy() if found else None
+
+    def _now(self):
+        return mx.nd.concat(*[parameter.data(parameter.list_ctx()[0]).reshape(-1) for parameter in self._parameters], dim=0)
+
+    def update(self) -> None:
+        """After an update of the weights, in every process."""
+        if not self._parameters:
+            return
+        self._before += comm.group().sum("statistics", self._now() - self._before) / comm.size()
+        begin = 0
+        for parameter in self._parameters:
+            end = begin + int(np.prod(parameter.shape))
+            for array in parameter.list_data():
+                self._before[begin:end].reshape(parameter.shape).copyto(array)
+            begin = end
 
 
 class EpochLosses:
@@ -115,12 +198,13 @@ class EpochLosses:
 
 def train_epoch(loader: Iterable[tuple], step: Step, losses: EpochLosses, epoch: int, first_batch: int,
                 learning_rate: Callable[[int], float], after_batch: Callable[[int], bool],
-                on_broken: Callable[[Sequence[str]], Any], accumulate: int = 1) -> int:
+                on_broken: Callable[[Sequence[str]], Any], accumulate: int = 1, batch_images: int | None = None) -> int:
     """Train on what the loader gives; losses (EpochLosses) grows.
 
     learning_rate(batch) -> the rate of the batch that was stepped just now; after_batch(batch) is called when a batch's losses
     are in and returns True to stop early; on_broken(names) hears of images that were skipped. It stops after whole groups of
     `accumulate` batches only, counted from the epoch's first, for between them the step has gradients that nobody keeps.
+    batch_images: how many a batch has, where other processes have parts of it; None: those of its arrays.
     Returns the number of the batch to go on with. Raises UserError at a loss that is not finite."""
     in_flight = deque()
     batch = first_batch
@@ -150,7 +234,7 @@ def train_epoch(loader: Iterable[tuple], step: Step, losses: EpochLosses, epoch:
         if broken:
             on_broken(broken)
         value = step(*arrays)
-        in_flight.append((batch, arrays[0].shape[0], learning_rate(batch), value))
+        in_flight.append((batch, batch_images or arrays[0].shape[0], learning_rate(batch), value))
         batch += 1
         if len(in_flight) > STEPS_IN_FLIGHT:
             stop = flush_one() or stop

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from gluon_bof.backend import gluon, mx
+from gluon_bof.distributed import comm
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import CountedFromOne
 
@@ -28,14 +29,31 @@ def exempt_from_decay(network: Any) -> None:
 
 
 def build_trainer(parameters: Any, optimizer: Any, devices: Sequence[Any], amp: bool = False, kvstore: str = "device") -> Any:
-    """gluon.Trainer whose optimizer states stay in this process, so that a checkpoint can hold them."""
-    if kvstore == "nccl" and devices[0].device_type == "cpu":
-        kvstore = "device"
-    # one device has nothing to sum
-    trainer = gluon.Trainer(parameters, optimizer, kvstore=kvstore if len(devices) > 1 else None, update_on_kvstore=False)
+    """gluon.Trainer that sums the gradients of all devices and processes, and whose optimizer states stay in this process, so
+    that a checkpoint can hold them."""
+    if comm.group().store is not None:
+        trainer = gluon.Trainer(parameters, optimizer, kvstore=comm.group().store, update_on_kvstore=False)
+    elif comm.size() > 1:
+        trainer = _SummingTrainer(parameters, optimizer, kvstore=None, update_on_kvstore=False)
+    else:
+        trainer = _trainer_alone(parameters, optimizer, devices, kvstore)
     if amp:
         mx.contrib.amp.init_trainer(trainer)
     return trainer
+
+
+class _SummingTrainer(gluon.Trainer):
+    """One whose gradients the group sums, where it has no kvstore."""
+
+    def _allreduce_grads(self):
+        comm.group().sum_gradients([parameter.list_grad()[0] for parameter in self._params if parameter.grad_req != "null"])
+
+
+def _trainer_alone(parameters, optimizer, devices, kvstore):
+    if kvstore == "nccl" and devices[0].device_type == "cpu":
+        kvstore = "device"
+    # one device has nothing to sum
+    return gluon.Trainer(parameters, optimizer, kvstore=kvstore if len(devices) > 1 else None, update_on_kvstore=False)
 
 
 def start_amp(devices: Sequence[Any]) -> None:

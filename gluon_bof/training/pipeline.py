@@ -1,6 +1,7 @@
 """What every training script does the same way: devices, sets, sampler, a start or a continuation, the loop, the outcome."""
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Iterable, Sequence
 
 from gluon_bof.backend import mx
@@ -8,26 +9,67 @@ from gluon_bof.data.faults import log_faults, require_boxes
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.devices import contexts, return_large_arrays
-from gluon_bof.errors import LOGGER
+from gluon_bof.distributed import comm, progress
+from gluon_bof.errors import LOGGER, UserError, warn
+from gluon_bof.files import sha256_of
 from gluon_bof.freebies.mixup import MixRatio
 from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint
 from gluon_bof.training.optimizer import start_amp
 from gluon_bof.visualization.run_pages import draw_detections, draw_run, draw_training_batch
-from gluon_bof.weights.load import load_weights
+from gluon_bof.weights.load import load_weights, structured_parameters
 
 
 def start_devices(options: Any, run: Run) -> list:
-    """The contexts to train on. Raises UserError where they are not there, or --amp cannot be."""
-    devices = contexts(options.gpus)
-    LOGGER.info("run %s on %s", run.folder, ", ".join(map(str, devices)))
+    """The contexts to train on. Raises UserError where they are not there, where a batch has too few images for them, or --amp or
+    --syncbn cannot be."""
+    devices = contexts(options.gpus, options.cpus)
+    if comm.group().one_device:
+        devices = devices[comm.group().local_rank % len(devices):][:1]
+    LOGGER.info("run %s on %s%s", run.folder, ", ".join(map(str, devices)),
+                f", worker {comm.rank()} of {comm.size()}" if comm.size() > 1 else "")
+    if options.batch_size < comm.size() * len(devices):
+        raise UserError(f"--batch-size {options.batch_size} has no image for each of {comm.size()} x {len(devices)} devices",
+                        remedy="it is the batch of all workers and devices together: give a larger one, or fewer of them")
+    refuse_partial_syncbn(options, len(devices))
     if options.amp:
         start_amp(devices)
     return devices
 
 
+def refuse_partial_syncbn(options: Any, devices: int) -> None:
+    """Raise UserError where normalisation is to be synchronised and MXNet cannot: over several processes. Warns where it weighs
+    devices alike that have unlike parts."""
+    if not options.synchronises_batchnorm():
+        return
+    if comm.size() > 1 and options.syncbn != "per-process":
+        raise UserError(f"normalisation cannot be synchronised over {comm.size()} workers: MXNet's SyncBatchNorm knows only the "
+                        "devices of its own process",
+                        remedy="--syncbn per-process lets each worker take those of its own images; or train in one process")
+    share, rest = divmod(options.batch_size, comm.size())
+    if devices > 1 and (rest or share % devices):
+        warn(f"a batch of {options.batch_size} does not divide over {comm.size()} x {devices} devices, and SyncBatchNorm weighs "
+             "their statistics alike: they are not quite the batch's")
+
+
 def open_sets(options: Any, run: Run) -> list:
     """[training set, validation set]; what was skipped in them is counted and named in the log, the classes kept in the run."""
+    sets = comm.main_first(lambda: _open_sets(options, run))
+    for role, found in zip(("training", "validation"), sets):
+        comm.require_same(f"the {role} set", _mark_of(found))
+    return sets
+
+
+def _mark_of(found):
+    """A checksum of what a set asks of a network."""
+    digest = hashlib.sha256(repr(found.classes).encode())
+    for record in found.records:
+        digest.update(repr((record.image_id, record.width, record.height)).encode())
+        digest.update(record.truth().tobytes())
+    return digest.hexdigest()
+
+
+def _open_sets(options, run):
     classes = class_names(options.classes) if options.classes else None
     sets = []
     for role, split in (("train", options.train_split), ("val", options.val_split)):
@@ -54,12 +96,33 @@ def build_sampler(options: Any, images: int, size_interval: int = 1, aspects: It
     return BatchSampler(images, options.batch_size, options.seed, options.training_sizes(), size_interval, mix,
                         options.epochs - options.no_mixup_epochs,
                         options.num_samples if options.num_samples > 0 else None, aspects=aspects, repeats=repeats,
-                        accumulate=options.accumulate)
+                        shard=(comm.rank(), comm.size()), accumulate=options.accumulate)
 
 
 def restore(options: Any, checkpoint: str | None, network: Any, trainer: Any) -> dict:
     """Fill network and trainer from the checkpoint, or the network from --resume FILE.params. Returns where the run stands, {} at
-    its start."""
+    its start. Then all processes have the network of the first one."""
+    position = _restored(options, checkpoint, network, trainer)
+    if comm.size() > 1:
+        comm.require_same("the checkpoint", sha256_of(checkpoint) if checkpoint else "")
+        share_weights(network)
+    progress.report("restored")
+    return position
+
+
+def share_weights(network: Any) -> None:
+    """Give the network the parameters and running statistics that rank 0's has. Raises UserError where that is another one."""
+    parameters = structured_parameters(network)
+    comm.require_same("the network", repr([(name, parameter.name, parameter.shape, parameter.grad_req)
+                                           for name, parameter in parameters.items()]))
+    arrays = [parameter.data(parameter.list_ctx()[0]) for parameter in parameters.values()]
+    comm.group().broadcast_arrays(arrays)
+    for parameter, array in zip(parameters.values(), arrays):
+        for copy in parameter.list_data()[1:]:
+            array.copyto(copy)
+
+
+def _restored(options, checkpoint, network, trainer):
     if checkpoint:
         position = load_checkpoint(checkpoint, network, trainer)
         LOGGER.info("going on from %s", checkpoint)
@@ -75,6 +138,7 @@ def take_memory(step: Any, batches: Iterable[tuple], detector: Any) -> None:
     return_large_arrays()
     for arrays in batches:
         step.warm_up(*arrays)
+        progress.report("starting")
     detector.warm_up()
 
 
@@ -82,12 +146,15 @@ def fit(engine: Any, run: Run, images: Any, sets: Sequence[Any], validation: Any
     """Run the engine's epochs and draw the run's pages. images: the training images, `images[spec]`. Returns the outcome,
     {"run": folder, "map": of the last validation, …}."""
     training_set, validation_set = sets
-    run.forget_after(engine.iteration)
-    draw_training_batch(run, images, engine.sampler, training_set.classes)
+    if comm.is_main():
+        run.forget_after(engine.iteration)
+        draw_training_batch(run, images, engine.sampler, training_set.classes)
     metrics = engine.run_epochs()
     if validation.detections is None:  # a finished run was resumed: there was nothing left to validate
         with engine.saver.averaged():
             validation(detector)
+    if not comm.is_main():
+        return {"run": run.folder, "map": metrics["map"]}
     draw_detections(run, validation_set, validation.detections)
     if engine.options.report:
         validation.report(run.folder)

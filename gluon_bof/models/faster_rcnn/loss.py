@@ -16,6 +16,8 @@ from gluon_bof.models.preprocess import Normalise
 if TYPE_CHECKING:
     from gluon_bof.freebies.label_smoothing import Smoothing
 
+LABELS = 3  # the place of the regions' class targets among what the network returns
+
 
 def huber(F: Any, difference: Any, rho: float) -> Any:
     """Elementwise: quadratic up to rho, then linear; rho 0 is the absolute value, and has a gradient everywhere."""
@@ -88,7 +90,10 @@ class NormalisePadded(gluon.HybridBlock):
 
 class TrainingGraph(gluon.HybridBlock):
     """The whole device side of a training step: (images (B, H, W, 3) uint8, truth (B, M, 6), sizes (B, 3): height, width
-    and background weight, sampled anchors (B, R, 7), keys (B, P + M)) -> the four losses, (B,) each."""
+    and background weight, sampled anchors (B, R, 7), keys (B, P + M)) -> the four losses, (B,) each, and the numbers of sampled
+    anchors and regions that they were divided by, (1,) each."""
+
+    COUNTED = (0, 0, 1, 1)  # which of the two divides each loss; see training.Step
 
     def __init__(self, network, loss, **kwargs):
         super().__init__(**kwargs)
@@ -98,4 +103,8 @@ class TrainingGraph(gluon.HybridBlock):
 
     def hybrid_forward(self, F, images, truth, sizes, sampled, keys):
         background_weight = F.slice_axis(sizes, axis=1, begin=2, end=3)
-        return self.loss(*self.network(self.normalise(images, sizes), truth, keys, background_weight), sampled)
+        found = self.network(self.normalise(images, sizes), truth, keys, background_weight)
+        with autograd.pause():
+            used = (F.slice_axis(sampled, axis=2, begin=ANCHOR_NUMBER, end=LABEL), found[LABELS])
+            counts = [F.sum(F.stop_gradient(numbers) >= 0) for numbers in used]
+        return (*self.loss(*found, sampled), *counts)

@@ -30,6 +30,7 @@ BACKBONES = {
     "resnest101": (resnest.resnest101, (11, 15, 91, 11)),
     "resnest269": (resnest.resnest269, (11, 119, 191, 31)),
 }
+LEVELS = 5  # of a pyramid, whose normalisations may be ready at once
 STEM = ("conv1.", "bn1.", "layer1.")
 STEM_AND_STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3")
 # what learns while normalisation is frozen: everything but it, the stem and the first stage
@@ -209,7 +210,7 @@ def resnet_parameters(name: str) -> dict[str, gluon.Parameter]:
 def build_faster_rcnn(options: FasterRcnnOptions, classes: Iterable[str], devices: Sequence[mx.Context]) -> FasterRCNN:
     """The network of resolved FasterRcnnOptions for these class names, not yet initialised."""
     learns = options.norm_layer == "syncbn"
-    layer, arguments = norm_layer(learns, devices)
+    layer, arguments = norm_layer(learns, devices, LEVELS if options.use_fpn else 2)
     if learns and layer is gluon.nn.BatchNorm:
         layer = AliasedBatchNorm
     base = _backbone(options, layer, dict(arguments) if learns else {}, frozen=not learns)

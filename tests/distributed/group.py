@@ -1,0 +1,70 @@
+"""A scheduler, servers and workers on this machine, as real processes of the test's own."""
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from gluon_bof.distributed import roles
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 100  # seconds until a group that does not end is killed
+
+
+def environment(**variables):
+    """This process's, without what an outer job says."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DMLC_", "HOROVOD_", "GLUON_BOF_PROGRESS"))}
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **variables}
+
+
+def end(processes):
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+class Ended:
+    """What a worker has left: status, stdout, stderr."""
+
+    def __init__(self, process):
+        self.status, self.out, self.err = process.returncode, *process.said
+
+
+class Group:
+    """So many workers that run the same words; `for_each(number)` -> more of them."""
+
+    def __init__(self, workers, words, folder, servers=1, for_each=lambda number: (), python=sys.executable, **variables):
+        port = roles.free_ports(roles.LOOPBACK, 1)[0]
+        told = dict(DMLC_PS_ROOT_URI=roles.LOOPBACK, DMLC_PS_ROOT_PORT=str(port), DMLC_NUM_WORKER=str(workers),
+                    DMLC_NUM_SERVER=str(servers), DMLC_NODE_HOST=roles.LOOPBACK, **variables)
+        self.others = [self._start([python, *roles.SERVER], folder, DMLC_ROLE=role, **told)
+                       for role in ["scheduler"] + ["server"] * servers]
+        self.workers = [self._start([python, *words, *for_each(number)], folder, DMLC_ROLE="worker",
+                                    GLUON_BOF_PROGRESS=str(Path(folder, f"progress-{number}")), **told)
+                        for number in range(workers)]
+
+    @staticmethod
+    def _start(words, folder, **variables):
+        return subprocess.Popen([str(word) for word in words], cwd=folder, env=environment(**variables), stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+    def wait(self, patience=PATIENCE):
+        """[Ended] of the workers; the others have ended, too."""
+        until = time.monotonic() + patience
+        try:
+            for process in [*self.workers, *self.others]:
+                process.said = process.communicate(timeout=max(0.1, until - time.monotonic()))
+        finally:
+            end([*self.workers, *self.others])
+        return [Ended(process) for process in self.workers]
+
+
+def train(workers, words, folder, **how):
+    """[Ended] of workers that all trained to the end; rank 0's first."""
+    ended = Group(workers, words, folder, **how).wait()
+    for worker in ended:
+        assert worker.status == 0, worker.err
+    ended.sort(key=lambda worker: not worker.out)  # rank 0 alone prints the outcome
+    return ended

@@ -1,0 +1,165 @@
+"""The launcher as a process, over real processes: what fails is named, what is left is ended, what is asked is passed on once."""
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from gluon_bof.__main__ import main
+from tests.distributed.jobs import PLAIN, QUICK, Job, state
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """launch(*words) -> Job, each in a folder of its own."""
+    jobs = []
+
+    def start(*words):
+        folder = tmp_path / str(len(jobs))
+        folder.mkdir()
+        jobs.append(Job(folder, *words))
+        return jobs[-1]
+
+    yield start
+    for job in jobs:
+        job.end()
+
+
+def one_failure(said):
+    """The line that names a failure; there must be one."""
+    lines = [line for line in said.splitlines() if line.startswith("launch: ") and " on localhost " in line]
+    assert len(lines) == 1, said
+    return lines[0]
+
+
+def test_what_fails_first_is_named_and_all_are_ended(launch):
+    what = {"kill": (137, "was killed by SIGKILL"), "stop": (1, "was stopped (state T) for 2 s"),
+            "wedge": (1, "is behind and no worker has made a step for 2 s; it last wrote '1 3 train'"),
+            "exit:3": (3, "ended with status 3")}
+    jobs = {do: launch("-n", 2, *QUICK, "--", PLAIN, 99, 0.05, "--who", "worker-1", "--at", 3, "--do", do, "--child")
+            for do in what}
+    for do, job in jobs.items():
+        status, outcome, said = job.wait()
+        assert status == outcome["status"] == what[do][0], said
+        line = one_failure(said)
+        assert what[do][1] in line and (do == "wedge" or "worker 1 (rank 1, process " in line)
+        assert outcome["failure"] in line and outcome["restarts"] == 0
+        if do == "exit:3":
+            assert f"the last lines of {job.log('worker-1.log')}:\n  | a last word" in said
+
+
+def test_a_server_a_scheduler_and_a_keeper_that_stop_or_die_are_named(launch):
+    words = ("-n", 1, *QUICK, "--", PLAIN, 999, 0.05)
+    stopped, killed, kept = jobs = [launch(*words) for _ in range(3)]
+    for job in jobs:
+        job.until(lambda job=job: job.steps() > 1)
+    os.kill(stopped.of_role("scheduler")[0], signal.SIGSTOP)
+    os.kill(killed.of_role("server")[0], signal.SIGKILL)
+    keepers = [process for process, environment in kept.processes().items() if "DMLC_ROLE" not in environment
+               and process != kept.process.pid]
+    worker = kept.of_role("worker")[0]
+    os.kill(next(process for process in keepers if parent(worker) == process), signal.SIGKILL)
+    for job, status, text in ((stopped, 1, "scheduler (process"), (killed, 137, "was killed by SIGKILL"),
+                              (kept, 1, "its keeper was killed by SIGKILL")):
+        found, _, said = job.wait()
+        assert (found, text in one_failure(said)) == (status, True), said
+
+
+def parent(process):
+    with open(f"/proc/{process}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+def test_nothing_is_left_of_a_launcher_that_is_killed(launch):
+    job = launch("-n", 2, *QUICK, "--", PLAIN, 9999, 0.05, "--deaf", "--child")
+    job.until(lambda: job.steps() > 1)
+    assert len(job.processes()) == 1 + 4 * 2 + 2  # launcher; keeper and process of each role; the workers' children
+    job.process.kill()
+    job.process.wait()
+    assert job.process.returncode == -signal.SIGKILL
+    deadline = 200
+    while job.processes() and deadline:
+        deadline -= 1
+        subprocess.run(["sleep", "0.05"], check=True)
+    assert job.processes() == {}
+
+
+def test_a_signal_is_passed_on_once_and_is_the_status(launch):
+    jobs = {number: launch("-n", 2, "--", PLAIN, 9999, 0.3) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, job in jobs.items():
+        job.until(lambda job=job: min(job.steps(), job.steps("worker-1")) > 1)
+        os.kill(job.process.pid, number)
+        os.kill(job.process.pid, number)  # a terminal's or timeout's echo
+    for number, job in jobs.items():
+        status, outcome, _ = job.wait(20)
+        assert status == 128 + number and outcome["failure"] is None
+        for name in ("worker-0.log", "worker-1.log"):
+            assert "asked 1 times" in job.log(name).read_text()
+
+
+def test_two_jobs_at_once_and_a_restart_end_with_their_outcome(launch):
+    restarted = launch("-n", 2, *QUICK, "--max-restarts", 1, "--", PLAIN, 6, 0.05, "--name", "x", "--who", "worker-0", "--at", 3,
+                       "--do", "kill")
+    beside = launch("-n", 1, "--", PLAIN, 6, 0.05)
+    status, outcome, said = restarted.wait()
+    assert status == 0 and outcome["restarts"] == 1 and outcome["outcome"] == {"steps": 6, "resumed": "auto"}
+    assert "worker 0 (rank 0" in one_failure(said) and restarted.log("worker-1.restart-1.log").exists()
+    status, outcome, _ = beside.wait()
+    assert status == 0 and outcome["restarts"] == 0 and outcome["outcome"] == {"steps": 6, "resumed": ""}
+
+
+@pytest.mark.parametrize("words, problem", [
+    (("-n", "0", "--", PLAIN), "-n 0 is below 1"),
+    (("-n", "2", "--", "nowhere.py"), "nowhere.py: there is no such script"),
+    (("-n", "2", "--", "python", PLAIN), "python stands before the script"),
+    (("-n", "2"), "nothing to train"),
+    (("-n", "2", "-s", "0", "--", PLAIN), "-s 0 is below 1"),
+    (("-n", "2", "--max-restarts", "1", "--", PLAIN), "--max-restarts has to know which run goes on"),
+    (("-H", "nowhere", "--", PLAIN), "nowhere: the hostfile cannot be read"),
+    (("--port", "TAKEN", "--", PLAIN), "cannot be listened at"),
+    (("--stall-seconds", "nan", "--", PLAIN), "--stall-seconds nan must be above 0")])
+def test_a_mistake_is_one_line_and_status_2(words, problem, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        words = [str(taken.getsockname()[1]) if word == "TAKEN" else word for word in words]
+        with pytest.raises(SystemExit) as ended:
+            main(["launch", *words])
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert ended.value.code == 2 and len(errors) == 1 and problem in errors[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_environments_are_printed_for_other_launchers(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hosts").write_text("one slots=2 address=10.0.0.1 # first\n\ntwo slots=2 address=10.0.0.2\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["launch", "-n", "3", "-H", "hosts", "--port", "9091", "--address", "10.0.0.9", "--gpus-per-worker", "2",
+              "--print-env", "--", "train", "yolo3", "--batch-size", "8"])
+    said = capsys.readouterr()
+    roles = json.loads(said.out.splitlines()[-1])
+    assert ended.value.code == 0
+    assert [(role["role"], role["number"], role["host"]) for role in roles] == [
+        ("scheduler", 0, "localhost"), ("server", 0, "one"), ("server", 1, "two"),
+        ("worker", 0, "one"), ("worker", 1, "one"), ("worker", 2, "two")]
+    for role in roles:
+        told = role["environment"]
+        assert (told["DMLC_PS_ROOT_URI"], told["DMLC_PS_ROOT_PORT"]) == ("10.0.0.9", "9091")
+        assert (told["DMLC_NUM_WORKER"], told["DMLC_NUM_SERVER"], told["DMLC_ROLE"]) == ("3", "2", role["role"])
+        assert told["DMLC_NODE_HOST"] == {"localhost": "10.0.0.9", "one": "10.0.0.1", "two": "10.0.0.2"}[role["host"]]
+    assert [role["environment"].get("CUDA_VISIBLE_DEVICES") for role in roles] == [None, None, None, "0,1", "2,3", "0,1"]
+    assert roles[-1]["command"][1:] == ["-m", "gluon_bof", "train", "yolo3", "--batch-size", "8"]
+    shell = [line for line in said.err.splitlines() if not line.startswith("#")]
+    assert len(shell) == 6 and all(line.startswith("env DMLC_ROLE=") for line in shell)
+
+
+def test_a_stopped_process_is_seen_as_one():
+    process = subprocess.Popen(["sleep", "60"])
+    os.kill(process.pid, signal.SIGSTOP)
+    os.waitpid(process.pid, os.WUNTRACED)
+    assert state(process.pid) == "T"
+    process.kill()
+    process.wait()
