@@ -27,7 +27,7 @@ def test_tasks_of_a_pool_share_its_width():
     simulation.pool("cores", 2)
     for lane, amount in (("a", 1.0), ("b", 1.0), ("c", 2.0)):
         simulation.add(lane, "cores", amount, lambda lane=lane: ended.setdefault(lane, simulation.now))
-    assert simulation.run() == pytest.approx(2.5)  # at two thirds of the speed until 1.5, then c alone with its last second: at full speed
+    assert simulation.run() == pytest.approx(2.5)  # two thirds of the speed until 1.5, then c alone
     assert ended == pytest.approx({"a": 1.5, "b": 1.5, "c": 2.5})
 
 
