@@ -68,7 +68,7 @@ def test_recipes_are_known_by_name_and_others_refused():
     (dict(lr=-1.0), "lr -1.0 must be above 0"),
     (dict(label_smooth_eps=1.5), r"label_smooth_eps 1.5 is outside"),
     (dict(no_random_shape=True, data_shape=65), "data_shape 65 is not a multiple of 32"),
-    (dict(horovod=True), "horovod would train wrongly in this version.*gpus"),
+    (dict(kv_store="dist_sync"), "kv_store dist_sync joins workers.*gluon-bof launch"),
     (dict(recipe="nothing"), "no recipe 'nothing'")))
 def test_errors_speak_of_arguments_and_make_no_run(arguments, told, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "gluon_bof"
 # From the ground up. A module may import its own room, and rooms of a lower floor.
 FLOORS = (
     ("errors", "boxes", "masks", "rng", "_version", "_lazy"),
-    ("options", "compat", "files", "distributed"),
+    ("options", "compat", "files"),
+    ("distributed",),
     ("runs", "backend"),
     ("freebies", "devices", "distributed.groups"),
     ("data",),

@@ -22,6 +22,7 @@ class Alone:
 
     rank, size, local_rank = 0, 1, 0
     store = None  # MXNet's kvstore, where it sums the gradients
+    one_device = False  # whether each process has one device, of those of its host the one of its local rank
 
     def sum(self, name: str, array: Any) -> Any:
         """The array, an MXNet one, with the sum of all processes' in it; not waited for. name: the same for the same use."""

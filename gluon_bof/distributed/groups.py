@@ -17,7 +17,7 @@ from gluon_bof.errors import UserError
 FIRST_KEY = 1_000_000  # of sums beside the gradients, whose keys are the numbers of parameters
 CHUNK = 1 << 18  # numbers a sum of text and arrays
 SMALL_CHUNK = 1 << 10
-LAUNCH = "start it with: gluon-bof launch -n 2 -- COMMAND"
+LAUNCH = "start all of them with gluon-bof launch"
 
 
 def start_group(kv_store: str, horovod: bool, environment: Mapping[str, str] = os.environ) -> None:
@@ -109,15 +109,17 @@ class ParameterServer(_Summing):
 
 
 class Horovod(_Summing):
-    """The processes that Horovod joins. Its own trainer would divide gradients by their number, which ours has done."""
+    """The processes that Horovod joins, of one device each, as GluonCV's scripts have it. Horovod's own trainer would divide the
+    gradients by their number once more."""
+
+    one_device = True
 
     def __init__(self):
         try:
             import horovod.mxnet as engine
         except ImportError as error:
             raise UserError(f"Horovod is not installed with MXNet ({error})",
-                            remedy="HOROVOD_WITH_MXNET=1 HOROVOD_WITH_GLOO=1 pip install --no-build-isolation horovod==0.28.1; "
-                                   "or leave it out and use gluon-bof launch") from None
+                            remedy="build it as docs/distributed.md says, or leave it out and use gluon-bof launch") from None
         engine.init()
         self._engine = engine
         self._buffers = {}

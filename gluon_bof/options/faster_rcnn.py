@@ -111,6 +111,10 @@ class FasterRcnnOptions(DetectionOptions):
                             remedy="give one between them")
         return dataclasses.replace(self, image_short=(short,))
 
+    def warms_up(self) -> bool:
+        """Whether the learning rate begins below its full value."""
+        return self.lr_warmup > 0
+
     def synchronises_batchnorm(self) -> bool:
         """Whether batch normalisation is to have the statistics of all devices together."""
         return bool(self.norm_layer)

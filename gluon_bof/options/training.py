@@ -114,6 +114,8 @@ class TrainingOptions:
         at_least(self, "cpus", 0)
         if self.cpus and self.gpus:
             raise UserError(f"--cpus {self.cpus} and --gpus {self.gpus} are two choices of devices", remedy="give one")
+        if self.scaled_lr() > self.lr and not self.warms_up():
+            warn(f"--scale-lr begins with a learning rate of {self.scaled_lr():.3g}: the linear rule holds after a warm-up")
         if self.kv_store not in KV_STORES:
             raise UserError(f"--kv-store {self.kv_store} is none that trains rightly here",
                             remedy=f"choose one of {', '.join(KV_STORES)}")
@@ -122,6 +124,10 @@ class TrainingOptions:
         if self.horovod and self.cpus > 1:
             raise UserError(f"--horovod gives a process one device, and --cpus {self.cpus} asks for more",
                             remedy="start more processes")
+
+    def warms_up(self) -> bool:
+        """Whether the learning rate begins below its full value."""
+        return getattr(self, "warmup_epochs", 0) > 0
 
     def scaled_lr(self) -> float:
         """The learning rate that the schedule begins with: --lr, by the linear rule (Goyal et al. 2017) with --scale-lr."""

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import resource
 import shlex
@@ -20,7 +21,7 @@ from gluon_bof.runs.folder import devices_differ
 from gluon_bof.training.checkpoint import save_checkpoint
 from gluon_bof.training.ema import Averages
 from gluon_bof.training.loop import EpochLosses, train_epoch
-from gluon_bof.weights.load import save_weights
+from gluon_bof.weights.load import on_device, save_weights
 
 SAVE_SECONDS = 900  # within long epochs, so that a kill never costs more
 ECHO_SECONDS = 0.3  # `timeout` and others signal a process, and then its group with it: that is one request
@@ -84,6 +85,13 @@ class Saver:
         save_checkpoint(self.run.checkpoint(iteration), self.network, self.trainer, meta,
                         self.averages.arrays if self.averages else None)
         self.run.keep_newest(self.keep)
+
+    def mark(self) -> str:
+        """A checksum of the weights and of their averages."""
+        digest = hashlib.blake2b()
+        for array in [*on_device(self.network).values(), *(self.averages.arrays.values() if self.averages else ())]:
+            digest.update(array.asnumpy().tobytes())
+        return digest.hexdigest()
 
     def best(self) -> None:
         """The best weights so far."""
@@ -199,7 +207,7 @@ class Engine:
         self.skipped = set(position.get("skipped", ()))
         self.lost = None  # what a data worker ended by: all that is trained is saved before it is told
         self.saver = Saver(run, options, network, step.trainer, self._averages(network, position))
-        if not run.devices_told:
+        if not run.devices_told or comm.size() > 1:
             devices_differ(position.get("devices"), self._devices)
         step.vote = self._vote
 
@@ -265,7 +273,7 @@ class Engine:
         self.sampler.start(self.epoch, self.batch)
         self.batch = train_epoch(self._batches(), self.step, self.losses, self.epoch, self.batch,
                                  lambda batch: self.step.trainer.learning_rate, self._after_batch, self._on_broken,
-                                 self.sampler.accumulate)
+                                 self.sampler.accumulate, self.sampler.batch_size if comm.size() > 1 else None)
 
     def _batches(self):
         """What the loader gives, by whole updates: where it is lost within one, that is not begun."""
@@ -343,11 +351,18 @@ class Engine:
         return self.best["map"] < 0 if score is None else score > self.best["map"]
 
     def _save(self):
-        self.skipped = set().union(*comm.gather(sorted(self.skipped)))
+        self._agree()
         self.saver.save(self.iteration, {"epoch": self.epoch, "batch": self.batch, "losses": self.losses.saved(),
                                          "best": self.best, "last": self.last, "skipped": sorted(self.skipped),
                                          "waited": self.waited, "stopped_early": self.stopped_early,
                                          "devices": self._devices})
+
+    def _agree(self):
+        """What the processes must have in common is the same in all; what each has seen is known to all."""
+        if comm.size() == 1:
+            return
+        self.skipped = set().union(*comm.gather(sorted(self.skipped)))
+        comm.require_same(f"what has been trained up to iteration {self.iteration}", self.saver.mark())
 
     def _leave(self, asked):
         self.bar.close()

@@ -50,7 +50,7 @@ class Step:
             parameter.grad_req = "add"
 
     def __call__(self, *arrays):
-        """Returns the losses, (number of losses,), a mean over the batch of all processes, not yet computed: for `read`."""
+        """Returns the losses, (number of losses,), a mean over the batch of all processes, not yet computed: it has `asnumpy`."""
         if self._statistics is None and comm.size() > 1:
             self._statistics = SharedStatistics(self.graph)
         losses = self._forward_backward(arrays)
@@ -61,19 +61,8 @@ class Step:
         if comm.size() == 1:
             return mx.nd.add_n(*sums) / arrays[0].shape[0]
         votes = mx.nd.array(self.vote(), ctx=self.devices[0])
-        return comm.group().sum("losses", mx.nd.concat(mx.nd.add_n(*sums).reshape(-1) / self.batch_size, votes, dim=0))
-
-    def read(self, value: mx.nd.NDArray) -> np.ndarray:
-        """(number of losses,) of what a call returned, when it has been computed; sets `votes`."""
-        numbers = value.asnumpy()
-        if comm.size() == 1:
-            return numbers
-        self.votes = numbers[-len(self.votes):]
-        return numbers[:-len(self.votes)]
-
-    def images(self, arrays: Sequence[mx.nd.NDArray]) -> int:
-        """How many images a batch of these arrays has in all processes."""
-        return arrays[0].shape[0] if comm.size() == 1 else self.batch_size
+        own = mx.nd.concat(mx.nd.add_n(*sums).reshape(-1) / self.batch_size, votes, dim=0)
+        return _JointLosses(comm.group().sum("losses", own), self)
 
     def _update(self):
         self.trainer.step(self.batch_size * self.accumulate)
@@ -137,6 +126,21 @@ def _share(part, whole):
     return means[0] / means[1]
 
 
+class _JointLosses:
+    """(losses and votes,), as an array that is not yet computed."""
+
+    def __init__(self, numbers, step):
+        self._numbers = numbers
+        self._step = step
+
+    def asnumpy(self):
+        """The losses alone; the votes become the step's."""
+        numbers = self._numbers.asnumpy()
+        count = len(self._step.votes)
+        self._step.votes = numbers[-count:]
+        return numbers[:-count]
+
+
 class SharedStatistics:
     """Normalisation's running statistics, the same in all processes after every update: each moves by the mean of their moves.
     What does not move keeps its bits."""
@@ -194,12 +198,13 @@ class EpochLosses:
 
 def train_epoch(loader: Iterable[tuple], step: Step, losses: EpochLosses, epoch: int, first_batch: int,
                 learning_rate: Callable[[int], float], after_batch: Callable[[int], bool],
-                on_broken: Callable[[Sequence[str]], Any], accumulate: int = 1) -> int:
+                on_broken: Callable[[Sequence[str]], Any], accumulate: int = 1, batch_images: int | None = None) -> int:
     """Train on what the loader gives; losses (EpochLosses) grows.
 
     learning_rate(batch) -> the rate of the batch that was stepped just now; after_batch(batch) is called when a batch's losses
     are in and returns True to stop early; on_broken(names) hears of images that were skipped. It stops after whole groups of
     `accumulate` batches only, counted from the epoch's first, for between them the step has gradients that nobody keeps.
+    batch_images: how many a batch has, where other processes have parts of it; None: those of its arrays.
     Returns the number of the batch to go on with. Raises UserError at a loss that is not finite."""
     in_flight = deque()
     batch = first_batch
@@ -207,7 +212,7 @@ def train_epoch(loader: Iterable[tuple], step: Step, losses: EpochLosses, epoch:
 
     def flush_one():
         number, count, rate, value = in_flight.popleft()
-        values = step.read(value)
+        values = value.asnumpy()
         if not np.isfinite(values).all():
             bad = ", ".join(f"{name} loss became {v}" for name, v in zip(losses.names, values) if not math.isfinite(v))
             raise UserError(f"{bad} at epoch {epoch}, batch {number}, learning rate {rate:.3g}",
@@ -229,7 +234,7 @@ def train_epoch(loader: Iterable[tuple], step: Step, losses: EpochLosses, epoch:
         if broken:
             on_broken(broken)
         value = step(*arrays)
-        in_flight.append((batch, step.images(arrays), learning_rate(batch), value))
+        in_flight.append((batch, batch_images or arrays[0].shape[0], learning_rate(batch), value))
         batch += 1
         if len(in_flight) > STEPS_IN_FLIGHT:
             stop = flush_one() or stop

@@ -24,7 +24,7 @@ def start_devices(options: Any, run: Run) -> list:
     """The contexts to train on. Raises UserError where they are not there, where a batch has too few images for them, or --amp or
     --syncbn cannot be."""
     devices = contexts(options.gpus, options.cpus)
-    if options.horovod:  # as GluonCV: one device a process
+    if comm.group().one_device:
         devices = devices[comm.group().local_rank % len(devices):][:1]
     LOGGER.info("run %s on %s%s", run.folder, ", ".join(map(str, devices)),
                 f", worker {comm.rank()} of {comm.size()}" if comm.size() > 1 else "")

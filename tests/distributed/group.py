@@ -9,7 +9,7 @@ from pathlib import Path
 from gluon_bof.distributed import roles
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 40  # seconds until a group that does not end is killed
+PATIENCE = 100  # seconds until a group that does not end is killed
 
 
 def environment(**variables):

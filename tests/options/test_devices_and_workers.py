@@ -1,0 +1,48 @@
+"""Flags of several devices and workers: the linear rule, what cannot be, what GluonCV's words mean."""
+import dataclasses
+
+import pytest
+
+from gluon_bof.errors import UserError
+from gluon_bof.options.classifier import ClassifierOptions
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+from gluon_bof.options.flags import as_dict, from_dict, parse
+from gluon_bof.options.yolo3 import Yolo3Options
+
+
+@pytest.mark.parametrize("options, usual", ((Yolo3Options(), 64), (FasterRcnnOptions().resolved(), 1), (ClassifierOptions(), 32)),
+                         ids=("yolo3", "faster_rcnn", "classifier"))
+def test_the_learning_rate_follows_the_batch_of_all_workers_together(options, usual):
+    for batch, accumulate in ((usual, 1), (8 * usual, 1), (usual, 4), (3 * usual, 2)):
+        changed = dataclasses.replace(options, batch_size=batch, accumulate=accumulate)
+        assert changed.scaled_lr() == options.lr
+        assert dataclasses.replace(changed, scale_lr=True).scaled_lr() == pytest.approx(options.lr * batch * accumulate / usual)
+
+
+def test_gluoncvs_rates_for_coco_are_the_linear_rules():
+    """Its published commands: 0.01 for a batch of 8, 0.02 for 16."""
+    for batch, published in ((8, 0.01), (16, 0.02)):
+        options = FasterRcnnOptions(dataset="coco", batch_size=batch, scale_lr=True).resolved()
+        assert options.scaled_lr() == pytest.approx(published)
+
+
+@pytest.mark.parametrize("changes, told", (
+    (dict(kv_store="dist_async"), "--kv-store dist_async"), (dict(kv_store="nonsense"), "--kv-store nonsense"),
+    (dict(horovod=True, kv_store="dist_sync"), "two ways to join workers"), (dict(horovod=True, cpus=2), "one device"),
+    (dict(cpus=2, gpus="0,1"), "two choices of devices"), (dict(cpus=-1), "--cpus -1 is below 0")))
+def test_what_cannot_be_is_refused_by_name(changes, told):
+    with pytest.raises(UserError, match=told):
+        Yolo3Options(**changes).check()
+
+
+def test_syncbn_stays_a_flag_and_takes_one_word():
+    def of(*words):
+        return parse(Yolo3Options, [*words, "--dataset", "voc"], "", {}).options.syncbn
+
+    assert (of(), of("--syncbn"), of("--syncbn", "per-process")) == (False, True, "per-process")
+    for value in (False, True, "per-process"):
+        options = Yolo3Options(syncbn=value)
+        assert from_dict(Yolo3Options, as_dict(options), "here") == options
+        assert options.synchronises_batchnorm() == bool(value)
+    with pytest.raises(UserError, match="per-process"):
+        of("--syncbn", "everywhere")
