@@ -26,6 +26,7 @@ WORKER = os.path.join(HERE, "scaling_worker.py")
 # published, not measured here: NVIDIA's data sheet of the V100 (float32), the flops of YOLOv3's paper (one forward at 416 with
 # multiplications and additions counted apart), NVLink's all-reduce bandwidth of NCCL's table for eight V100
 V100_FLOPS, YOLO3_FLOPS, NVLINK = 15.7e12, 65.86e9, 130e9
+SIMULATED = 8  # hosts; with more each stands for several
 REACHED = 0.4  # assumed: the share of a GPU's peak that training reaches
 SHAPES = sum(size ** 2 for size in range(320, 609, 32)) / 10 / 416 ** 2  # work of the random shapes over that at 416
 NETWORKS = {"10 Gbit/s": 10e9 / 8, "25 Gbit/s": 25e9 / 8, "100 Gbit/s": 100e9 / 8}
@@ -124,12 +125,13 @@ def yolo3_sizes():
 
 def gpu_plan(gpus, network, servers_a_host, sizes, costs, batch=8, cores=32, compressed=1.0):
     """Hosts of eight V100, one worker each; servers beside them. batch: images a GPU."""
-    hosts = max(1, gpus // 8)
+    hosts = min(SIMULATED, max(1, gpus // 8))
     seconds = 3 * YOLO3_FLOPS * SHAPES * batch / (V100_FLOPS * REACHED)
     parts = merged(sizes)
     compute = tuple(seconds / len(parts) * (1 + (number == 0) * len(parts) / 2) / 1.5 for number in range(len(parts)))
     return Plan(hosts, hosts, hosts * servers_a_host, compute, parts, costs, cores, NETWORKS[network], True,
-                2 * 7 / 8 / NVLINK, 0.05, 8, 8 * batch, compressed=compressed)
+                2 * 7 / 8 / NVLINK, 0.05, 8, 8 * batch, compressed=compressed,
+                crowd=max(1, gpus // 8 // hosts))
 
 
 def merged(sizes, count=24):
@@ -155,7 +157,7 @@ def predict(arguments):
             plan = gpu_plan(gpus, network, servers, sizes, costs, compressed=compressed)
             if gpus == 8:  # one process: its devices sum among themselves, and no server is there
                 plan = dataclasses.replace(plan, costs=Costs(image=costs.image))
-            training = Training(plan, 6)
+            training = Training(plan, 10)
             seconds = training.seconds_a_step()
             load = sorted(training.load().items(), key=lambda pair: -pair[1])[:3]
             a_second = gpus * 8 / seconds

@@ -39,7 +39,8 @@ class Plan:
     on_device: whether compute runs beside the cores, on GPUs; inside: seconds that the devices of one worker take to sum a byte
     among themselves; spread: standard deviation of a step's compute over its mean; loaders: data workers of a worker; images: of
     a worker's batch; pieces_from: bytes from which MXNet cuts a gradient into one piece a server; compressed: share of a
-    gradient's bytes that is pushed."""
+    gradient's bytes that is pushed; crowd: for how many hosts like it each one stands, where there are too many to simulate:
+    its messages are so many times as many, its workers as slow as the slowest of so many."""
 
     workers: int
     hosts: int
@@ -56,6 +57,7 @@ class Plan:
     images: int = 0
     pieces_from: float = 4e6
     compressed: float = 1.0
+    crowd: int = 1
 
 
 class Simulation:
@@ -111,6 +113,10 @@ class Training:
     """A plan's steps in a Simulation."""
 
     def __init__(self, plan: Plan, steps: int, seed: int = 0):
+        if plan.crowd > 1:  # what stays on a host is the less, the more hosts there are
+            outside = (1 - 1 / (plan.hosts * plan.crowd)) / (1 - 1 / plan.hosts)
+            keys = {name: plan.crowd * value for name, value in plan.costs._asdict().items() if name.endswith("_key")}
+            plan = dataclasses.replace(plan, network=plan.network / outside, costs=plan.costs._replace(**keys))
         self.plan, self.steps = plan, steps
         self.random = np.random.default_rng(seed)
         self.simulation = Simulation()
@@ -182,7 +188,7 @@ class Training:
         if self.waiting[worker]:
             return
         self.missing[worker] = len(self.pieces)
-        factor = max(0.2, 1 + plan.spread * self.random.standard_normal())
+        factor = max(0.2, 1 + plan.spread * self.random.standard_normal(plan.crowd).max())
         for part, seconds in enumerate(plan.compute):
             self.simulation.add(("compute", worker), self._compute_pool(worker), seconds * factor,
                                 lambda part=part: self._inside(worker, part))

@@ -69,6 +69,13 @@ def test_stragglers_make_all_wait_for_the_slowest():
     assert Training(plan, 60).seconds_a_step() == pytest.approx(0.1 * expected, rel=0.02)
 
 
+def test_few_hosts_stand_for_many():
+    plan = dataclasses.replace(PLAN, workers=16, hosts=16, servers=16, on_device=True, spread=0.1, network=1e9, sizes=(8e6, 8e6),
+                               compute=(0.05, 0.05))
+    few = dataclasses.replace(plan, workers=8, hosts=8, servers=8, crowd=2)
+    assert Training(few, 10).seconds_a_step() == pytest.approx(Training(plan, 10).seconds_a_step(), rel=0.06)
+
+
 def test_parts_keep_all_bytes():
     sizes = [1, 2, 3, 4, 5] * 20
     assert sum(merged(sizes, 7)) == sum(sizes) and 5 <= len(merged(sizes, 7)) <= 9
