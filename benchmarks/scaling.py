@@ -26,6 +26,7 @@ WORKER = os.path.join(HERE, "scaling_worker.py")
 # published, not measured here: NVIDIA's data sheet of the V100 (float32), the flops of YOLOv3's paper (one forward at 416 with
 # multiplications and additions counted apart), NVLink's all-reduce bandwidth of NCCL's table for eight V100
 V100_FLOPS, YOLO3_FLOPS, NVLINK = 15.7e12, 65.86e9, 130e9
+CORES = len(os.sched_getaffinity(0))
 SIMULATED = 8  # hosts; with more each stands for several
 REACHED = 0.4  # assumed: the share of a GPU's peak that training reaches
 SHAPES = sum(size ** 2 for size in range(320, 609, 32)) / 10 / 416 ** 2  # work of the random shapes over that at 416
@@ -78,13 +79,19 @@ def exchange_costs(steps, rounds):
     return Costs(**costs)
 
 
-def local_plan(workers, compute, costs):
+def local_plan(workers, compute, costs, background=0.0):
     """The plan of `workers` processes of scaling_worker.py on this machine. compute: what it measured alone."""
     sizes = compute["sizes"][::-1]  # the last layer's gradients come first
     work = statistics.median(compute["processor"]) - compute["update"]
     forward, each = work / 3, 2 * work / 3 / len(sizes)
     return Plan(workers, 1, 1, (forward + each, *[each] * (len(sizes) - 1)), tuple(sizes),
-                costs._replace(update=compute["update"]), cores=len(os.sched_getaffinity(0)))
+                costs._replace(update=compute["update"]), cores=CORES, background=background)
+
+
+def background(compute):
+    """How many lanes of other programs a worker by itself shared the cores with: 0 on an idle machine."""
+    share = statistics.median(processor / seconds for processor, seconds in zip(compute["processor"], compute["seconds"]))
+    return max(0.0, CORES / share - 1) if share < 0.97 else 0.0
 
 
 def compare(arguments):
@@ -93,19 +100,21 @@ def compare(arguments):
         told = costs._asdict()
         say(f"{who}: a push {1e9 * told[push]:.2f} ns a byte and {1e6 * told[push + '_key']:.0f} us a key, a pull "
             f"{1e9 * told[pull]:.2f} and {1e6 * told[pull + '_key']:.0f}")
-    measured, computes = {count: [] for count in (1, 2, 4)}, []
+    result = {"costs": costs._asdict(), "processes": {count: [] for count in (1, 2, 4)}}
+    before = alone(arguments.steps)
     for _ in range(arguments.rounds):
-        computes.append(alone(arguments.steps))
-        for count, found in measured.items():
-            found.append(statistics.median(job("train", arguments.steps, count)["seconds"]))
-    compute = min(computes, key=lambda one: statistics.median(one["processor"]))
-    result = {"costs": costs._asdict(), "compute": statistics.median(compute["processor"]), "processes": {}}
-    for count, found in measured.items():
-        predicted = Training(local_plan(count, compute, costs), 20).seconds_a_step()
-        best = min(found)
-        result["processes"][count] = {"measured": best, "rounds": found, "simulated": predicted, "ratio": predicted / best}
-        say(f"{count} processes: measured {1e3 * best:.1f} ms a step ({', '.join(f'{1e3 * one:.1f}' for one in found)}), "
-            f"simulated {1e3 * predicted:.1f} ms, ratio {predicted / best:.2f}")
+        for count, rows in result["processes"].items():
+            measured = statistics.median(job("train", arguments.steps, count)["seconds"])
+            after = alone(arguments.steps)
+            busy = (background(before) + background(after)) / 2
+            compute = min((before, after), key=lambda one: statistics.median(one["processor"]))
+            predicted = Training(local_plan(count, compute, costs, busy), 20).seconds_a_step()
+            rows.append({"measured": measured, "simulated": predicted, "ratio": predicted / measured, "background": busy})
+            say(f"{count} processes: measured {1e3 * measured:.1f} ms a step, simulated {1e3 * predicted:.1f} ms, ratio "
+                f"{predicted / measured:.2f}; {busy:.1f} other programs' threads")
+            before = after
+    result["ratios"] = {count: statistics.median(row["ratio"] for row in rows) for count, rows in result["processes"].items()}
+    say(f"medians of the ratios: {result['ratios']}")
     return result
 
 

@@ -40,7 +40,8 @@ class Plan:
     among themselves; spread: standard deviation of a step's compute over its mean; loaders: data workers of a worker; images: of
     a worker's batch; pieces_from: bytes from which MXNet cuts a gradient into one piece a server; compressed: share of a
     gradient's bytes that is pushed; crowd: for how many hosts like it each one stands, where there are too many to simulate:
-    its messages are so many times as many, its workers as slow as the slowest of so many."""
+    its messages are so many times as many, its workers as slow as the slowest of so many; background: lanes of other programs
+    that share each host's cores."""
 
     workers: int
     hosts: int
@@ -58,6 +59,7 @@ class Plan:
     pieces_from: float = 4e6
     compressed: float = 1.0
     crowd: int = 1
+    background: float = 0.0
 
 
 class Simulation:
@@ -68,11 +70,13 @@ class Simulation:
         self.busy = {}  # lane: seconds that it had something to do
         self._lanes = {}
         self._widths = {}
+        self._others = {}
         self._in_pool = {}
 
-    def pool(self, name: object, width: float) -> None:
-        """A pool in which `width` lanes run at full speed."""
+    def pool(self, name: object, width: float, background: float = 0.0) -> None:
+        """A pool in which `width` lanes run at full speed; so many of others' always run in it."""
         self._widths[name] = width
+        self._others[name] = background
         self._in_pool[name] = set()
 
     def add(self, lane: object, pool: object, amount: float, then: Callable[[], None]) -> None:
@@ -85,7 +89,8 @@ class Simulation:
     def run(self) -> float:
         """Until nothing is left to do. Returns the time."""
         while any(self._in_pool.values()):
-            rates = {name: min(1.0, self._widths[name] / len(lanes)) for name, lanes in self._in_pool.items() if lanes}
+            rates = {name: min(1.0, self._widths[name] / (len(lanes) + self._others[name]))
+                     for name, lanes in self._in_pool.items() if lanes}
             running = [(lane, rates[name]) for name in rates for lane in self._in_pool[name]]
             passed = min(self._lanes[lane][0][0] / rate for lane, rate in running)
             self.now += passed
@@ -121,7 +126,7 @@ class Training:
         self.random = np.random.default_rng(seed)
         self.simulation = Simulation()
         for host in range(plan.hosts):
-            self.simulation.pool(("cores", host), plan.cores)
+            self.simulation.pool(("cores", host), plan.cores, plan.background)
         self.simulation.pool("own", MANY)  # of what shares with nobody: devices, and each direction of a card
         self.pieces = self._pieces()
         self.step = [0] * plan.workers

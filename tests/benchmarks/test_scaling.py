@@ -31,6 +31,12 @@ def test_tasks_of_a_pool_share_its_width():
     assert ended == pytest.approx({"a": 1.5, "b": 1.5, "c": 2.5})
 
 
+def test_other_programs_take_their_part():
+    plan = dataclasses.replace(PLAN, costs=Costs(), cores=2, background=3)
+    assert seconds(plan) == pytest.approx(0.2)  # two cores for four
+    assert seconds(dataclasses.replace(plan, background=0.5)) == pytest.approx(0.1)
+
+
 def test_one_key_goes_through_every_part_once():
     assert seconds(PLAN) == pytest.approx(0.1 + 1e-3 + 1e-4 + 3e-3 + 3e-4 + 4e-3 + 4e-4 + 2e-3 + 2e-4 + 5e-3)
 
@@ -111,4 +117,4 @@ def test_the_command_tells_all_its_figures(words):
         assert [row["gpus"] for row in result["rows"]] == [8] + 4 * [64] + 4 * [512]
         assert all(0 < row["efficiency"] <= 1 for row in result["rows"])
     else:
-        assert all(result["processes"][count]["ratio"] > 0 for count in "124")
+        assert all(result["ratios"][count] > 0 for count in "124")
