@@ -225,14 +225,21 @@ def status_of(process: Process) -> int:
     return process.status if process.status > 0 else 128 - process.status
 
 
+_within_a_line = False  # of a worker's, such as its progress bar
+
+
 def say(text: str) -> None:
-    """A line for people."""
-    print(f"launch: {text}", file=sys.stderr, flush=True)
+    """Lines for people."""
+    global _within_a_line
+    print("\n" * _within_a_line + f"launch: {text}", file=sys.stderr, flush=True)
+    _within_a_line = False
 
 
 def copy_to_stderr(data: bytes) -> None:
     """What a worker wrote, as it is."""
+    global _within_a_line
     if data:
+        _within_a_line = not data.endswith(b"\n")
         with contextlib.suppress(OSError):
             os.write(2, data)
 
