@@ -10,10 +10,12 @@ import json
 import os
 from typing import Any, Callable, Sequence
 
+from gluon_bof import threads
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.options import families
 from gluon_bof.options.flags import parse, to_json
 from gluon_bof.options.recipes import RECIPES
+from gluon_bof.runs.config import threads_of
 from gluon_bof.runs.folder import Run, continued_options, create_run, find_run, reopen_run
 
 WORDS = ("", "auto", "yes", "no", "shipped", "shipped-mixup")
@@ -71,9 +73,11 @@ def run_training(options: Any, given: set, train: Train) -> dict:
         folder, checkpoint = find_run(options.resume, options)
         if folder:
             run, options, checkpoint = reopen_run(folder, checkpoint, options, given)
+            threads.choose(threads_of(folder))
         else:  # auto found none
             options = dataclasses.replace(options, resume="")
     if run is None:
+        threads.choose()
         run = create_run(options)
     run.start_logging(options.tensorboard)
     try:

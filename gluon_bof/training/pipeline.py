@@ -1,8 +1,10 @@
 """What every training script does the same way: devices, sets, sampler, a start or a continuation, the loop, the outcome."""
 from __future__ import annotations
 
+import os
 from typing import Any, Iterable, Sequence
 
+from gluon_bof import threads
 from gluon_bof.backend import mx
 from gluon_bof.data.faults import log_faults, require_boxes
 from gluon_bof.data.sampler import BatchSampler
@@ -20,7 +22,8 @@ from gluon_bof.weights.load import load_weights
 def start_devices(options: Any, run: Run) -> list:
     """The contexts to train on. Raises UserError where they are not there, or --amp cannot be."""
     devices = contexts(options.gpus)
-    LOGGER.info("run %s on %s", run.folder, ", ".join(map(str, devices)))
+    LOGGER.info("run %s on %s, %s=%s", run.folder, ", ".join(map(str, devices)), threads.VARIABLE,
+                os.environ.get(threads.VARIABLE, ""))
     if options.amp:
         start_amp(devices)
     return devices
