@@ -3,9 +3,11 @@
 A module that also imports gluoncv does so below that line, because gluoncv imports MXNet by itself."""
 import warnings
 
+from gluon_bof import threads
 from gluon_bof.compat import prepare_mxnet
 
 prepare_mxnet()
+threads.choose()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # both packages warn of what newer Pythons and NumPys made of their imports
     import mxnet as mx

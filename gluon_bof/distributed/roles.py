@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import socket
 import sys
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
+from gluon_bof import threads
 from gluon_bof.errors import UserError
 
 LOOPBACK = "127.0.0.1"
@@ -215,14 +215,10 @@ def shared_out(cluster: Cluster, role: Role, gpus_per_worker: int, environment: 
     if gpus_per_worker and role.kind == "worker":
         first = role.local * gpus_per_worker
         given["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(first, first + gpus_per_worker)))
-    if role.host.is_local and "OMP_NUM_THREADS" not in environment:
+    if role.host.is_local and threads.VARIABLE not in environment:
         beside = sum(worker.host.is_local for worker in cluster.workers)
-        given["OMP_NUM_THREADS"] = str(max(1, _cores() // max(1, beside)))
+        given[threads.VARIABLE] = str(max(1, threads.cores() // max(1, beside)))
     return given
-
-
-def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def command_of(role: Role, words: Sequence[str]) -> list[str]:

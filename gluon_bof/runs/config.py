@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from gluon_bof import threads
 from gluon_bof.compat import installed_version
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
@@ -73,6 +74,12 @@ def read_options(folder: str, **changes: Any) -> Any:
     return from_dict(family.options, {**config["options"], **changes}, os.path.join(folder, CONFIG))
 
 
+def threads_of(folder: str) -> str:
+    """Threads that the run in this folder computes with, as text; "" where that was left to MXNet. Raises UserError."""
+    environment = read_config(folder).get("environment")
+    return str(environment.get("omp_num_threads", "")) if isinstance(environment, dict) else ""
+
+
 def write_config(folder: str, options: Any) -> None:
     """Write the configuration of a new run: its family, its options, the command, what it runs on."""
     from gluon_bof.boxes import BoxEnds
@@ -93,7 +100,7 @@ def _environment():
     versions.update({name: installed_version(name) for name in PACKAGES})
     return {"versions": {name: version for name, version in versions.items() if version},
             "git_revision": git_revision(), "machine": platform.machine(),
-            "omp_num_threads": os.environ.get("OMP_NUM_THREADS", "")}
+            "omp_num_threads": os.environ.get(threads.VARIABLE, "")}
 
 
 def git_revision() -> str:

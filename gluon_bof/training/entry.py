@@ -12,11 +12,13 @@ import sys
 import uuid
 from typing import Any, Callable, Sequence
 
+from gluon_bof import threads
 from gluon_bof.distributed import comm, exchange, progress
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, from_dict, parse, to_json
 from gluon_bof.options.recipes import RECIPES
+from gluon_bof.runs.config import threads_of
 from gluon_bof.runs.folder import FollowedRun, Run, continued_options, create_run, find_run, reopen_run
 
 WORDS = ("", "auto", "yes", "no", "shipped", "shipped-mixup")
@@ -128,8 +130,10 @@ def _open_run(options, given):
         folder, checkpoint = find_run(options.resume, options)
         if folder:
             run, options, checkpoint = reopen_run(folder, checkpoint, options, given)
+            threads.choose(threads_of(folder))
         else:  # auto found none
             options = dataclasses.replace(options, resume="")
     if run is None:
+        threads.choose()
         run = create_run(options)
     return run, options, checkpoint

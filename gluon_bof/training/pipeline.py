@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import Any, Iterable, Sequence
 
+from gluon_bof import threads
 from gluon_bof.backend import mx
 from gluon_bof.data.faults import log_faults, require_boxes
 from gluon_bof.data.sampler import BatchSampler
@@ -26,8 +28,8 @@ def start_devices(options: Any, run: Run) -> list:
     devices = contexts(options.gpus, options.cpus)
     if comm.group().one_device:
         devices = devices[comm.group().local_rank % len(devices):][:1]
-    LOGGER.info("run %s on %s%s", run.folder, ", ".join(map(str, devices)),
-                f", worker {comm.rank()} of {comm.size()}" if comm.size() > 1 else "")
+    LOGGER.info("run %s on %s, %s=%s%s", run.folder, ", ".join(map(str, devices)), threads.VARIABLE,
+                os.environ.get(threads.VARIABLE, ""), f", worker {comm.rank()} of {comm.size()}" if comm.size() > 1 else "")
     if options.batch_size < comm.size() * len(devices):
         raise UserError(f"--batch-size {options.batch_size} has no image for each of {comm.size()} x {len(devices)} devices",
                         remedy="it is the batch of all workers and devices together: give a larger one, or fewer of them")

@@ -16,6 +16,8 @@ from typing import Any, Callable, Iterable, Iterator
 
 import numpy as np
 
+from gluon_bof import threads
+
 SMALL, BLOCK = 64, 32  # sides of matrices that numpy decomposes as quickly; columns a block of the others
 SWITCHES = ("scipy_openblas_{}_num_threads64_", "scipy_openblas_{}_num_threads", "openblas_{}_num_threads64_",
             "openblas_{}_num_threads")
@@ -31,7 +33,7 @@ def in_parallel(function: Callable[[Any], Any], items: Iterable[Any]) -> list:
 
 def workers() -> int:
     """How many threads are used."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = threads.cores()
     told = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, int(told)) if told.isdigit() and int(told) else cores
 

@@ -1,0 +1,59 @@
+"""How many threads MXNet computes with. It reads OMP_NUM_THREADS once, as it is imported, and takes half of the cores without it.
+
+The number is part of a run: sums over a batch are cut among the threads, so another number gives other bits."""
+from __future__ import annotations
+
+import math
+import os
+import sys
+from typing import Iterable
+
+from gluon_bof.errors import warn
+
+VARIABLE = "OMP_NUM_THREADS"
+QUOTAS = (("/sys/fs/cgroup/cpu.max",),
+          ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"))  # of version 2 and 1
+
+
+_left = False  # to MXNet, as it was when the run that goes on began
+
+
+def choose(kept: str | None = None) -> str:
+    """Set the number of threads, as text, before MXNet is imported, and return it; "" where it is left to MXNet.
+
+    What the environment says holds. Else it is what a run that goes on has `kept`, or the number of cores for anything new
+    (None). Where MXNet is imported already nothing is changed."""
+    global _left
+    told = os.environ.get(VARIABLE, "")
+    if told:
+        if kept is not None and told != kept:
+            warn(f"{VARIABLE} is {told}, and the run began with {kept or 'none'}: the last bits of its numbers may be others")
+        return told
+    _left = _left or kept == "" or "mxnet" in sys.modules
+    if not _left:
+        os.environ[VARIABLE] = kept or str(cores())
+    return os.environ.get(VARIABLE, "")
+
+
+def cores() -> int:
+    """Cores that this process may use: those it is bound to, and no more than its container's quota pays for."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([bound, *quotas(QUOTAS)]))
+
+
+def quotas(places: Iterable[tuple]) -> list[int]:
+    """Cores that each control group's quota pays for, rounded up. places: (cpu.max,) or (quota, period), paths."""
+    found = []
+    for paths in places:
+        try:
+            quota, period = " ".join(map(_text, paths)).split()
+            if quota not in ("max", "-1"):
+                found.append(math.ceil(int(quota) / int(period)))
+        except (OSError, ValueError, ZeroDivisionError):
+            continue
+    return found
+
+
+def _text(path):
+    with open(path, encoding="ascii") as file:
+        return file.read()
