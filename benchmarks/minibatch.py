@@ -79,10 +79,13 @@ def measure(options, given, folder):
         Probe(gradients, given.method, folder).measure(batches)
         return gradients
 
-    def timed(work):
+    processor = {"forward and backward": [], "probe": []}
+
+    def timed(name, work):
         def run():
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             work()
+            processor[name].append(time.process_time() - used)
             return time.perf_counter() - started
         return run
 
@@ -93,7 +96,8 @@ def measure(options, given, folder):
     for arrays in list(few())[:2]:
         step(*arrays)
     mx.nd.waitall()
-    seconds = in_turn({"forward and backward": timed(passes), "probe": timed(probe)}, given.rounds)
+    sides = {"forward and backward": passes, "probe": probe}
+    seconds = in_turn({name: timed(name, work) for name, work in sides.items()}, given.rounds)
     memory = {}
     peak_mb(forget=True)
     for arrays in few():
@@ -104,11 +108,12 @@ def measure(options, given, folder):
         probe(task.batches_of(partition[:count]))
         memory[count] = (peak_mb() - training) / size
     outcome = {"time_ratio": ratio(seconds["probe"], seconds["forward and backward"]),
+               "processor_ratio": ratio(processor["probe"], processor["forward and backward"]),
                "seconds": {name: statistics.median(values) for name, values in seconds.items()}, "parameters_mb": size,
                "training_mb": training, "memory_in_parameters": memory}
     told = ", ".join(f"{value:.2f} x parameters ({count} mini-batches)" for count, value in memory.items())
     say(f"{given.network}, {given.method}, {given.statistics}: {outcome['time_ratio']:.2f} times one epoch of forward and "
-        f"backward; memory beyond training: {told}")
+        f"backward (by processor time {outcome['processor_ratio']:.2f}); memory beyond training: {told}")
     return outcome
 
 

@@ -170,10 +170,10 @@ def _heatmap(given):
     from gluon_bof.studies.minibatch.heatmap import draw_run, summary
     files = [draw_run(given.run, given.block, given.out)]
     epochs = summary(given.run)
-    say("epoch  full gradient  diversity  noise scale  beyond 95%  with entropy")
+    say("epoch  full gradient  diversity  noise scale  random ones'  beyond 95%  with entropy")
     for row in epochs:
-        say("{:5} {:>14} {:>10} {:>12} {:>11} {:>13}".format(row["epoch"], *(_number(row[name]) for name in (
-            "full_norm", "diversity", "noise_scale", "beyond", "with_entropy"))))
+        say("{:5} {:>14} {:>10} {:>12} {:>13} {:>11} {:>13}".format(row["epoch"], *(_number(row[name]) for name in (
+            "full_norm", "diversity", "noise_scale", "random_noise_scale", "beyond", "with_entropy"))))
     return {"run": given.run, "epochs": epochs, "files": files}
 
 

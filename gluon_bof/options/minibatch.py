@@ -35,7 +35,7 @@ def _hidden(default: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class MinibatchOptions(TrainingOptions):
-    """A training of the study. The defaults train a ResNet-20 on the embedded set's objects in some minutes."""
+    """A training of the study. The defaults train a ResNet-20 on the embedded set's objects in some ten minutes."""
 
     dataset: str = flag(EMBEDDED, "shapes (the embedded set), vocmini, cifar10, or a folder: train/CLASS/ and val/CLASS/ with "
                                   "images, or a detection set, whose objects a classifier is shown one by one", "first")
@@ -43,11 +43,11 @@ class MinibatchOptions(TrainingOptions):
     network: str = flag("cifar_resnet20_v1", "a classifier of images of 32x32, or a YOLOv3", "first", choices=NETWORKS)
     data_shape: int = flag(32, "side of the images in pixels; CIFAR-10's is 32, a YOLOv3's a multiple of 32", "first")
     batch_size: int = flag(64, "images a mini-batch; the paper's is 256", "first")
-    epochs: int = flag(15, "training epochs; the paper's are 150", "first")
+    epochs: int = flag(6, "training epochs; the paper's are 150", "first")
     num_images: int = flag(0, "train on so many images, the first of the set; 0: on all", "data")
     lr: float = flag(0.1, "learning rate", "first")
     lr_mode: str = flag("step", "learning rate schedule", "schedule", choices=("step", "cosine"))
-    lr_decay_epoch: tuple = decay_epochs((5, 10), "epochs at which the learning rate decays, and a new phase begins; the "
+    lr_decay_epoch: tuple = decay_epochs((2, 4), "epochs at which the learning rate decays, and a new phase begins; the "
                                                   "paper's are 50,100")
     warmup_epochs: int = flag(0, "warm-up epochs", "schedule")
     warmup_lr: float = flag(0.0, "learning rate at which warm-up starts", "schedule")
@@ -65,7 +65,7 @@ class MinibatchOptions(TrainingOptions):
                                      "with which the mean of gradients is not the full gradient", "first", choices=STATISTICS)
     by_loss: bool = flag(False, "YOLOv3: also probe each of the four losses, which takes four more probes", "first")
     null_partitions: int = flag(20, "random partitions that a probe compares with; 0: none", "first")
-    null_batches: int = flag(4, "mini-batches of each that are measured; 0: all. With --statistics batch always all", "first")
+    null_batches: int = flag(2, "mini-batches of each that are measured; 0: all. With --statistics batch always all", "first")
     null_interval: int = flag(1, "epochs between two such comparisons", "first")
     alexnet: str = flag("", "--metric perceptual: weights of AlexNet (.params or .safetensors)", "data")
     lpips: str = flag("", "--metric perceptual: weights of LPIPS's five linear layers (.params or .safetensors)", "data")

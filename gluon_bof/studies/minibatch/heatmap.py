@@ -47,17 +47,26 @@ def read_probes(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def summary(folder: str) -> list[dict[str, Any]]:
-    """What each probe of a run says as a whole: {"epoch", "full_norm", "diversity", "noise_scale", "nearest", "farthest",
-    "beyond": share of the mini-batches farther than 95% of the random ones, "with_entropy": Spearman's correlation of distance
-    and class entropy}; None where there is no number."""
+    """What each probe of a run says as a whole: {"epoch", "full_norm", "diversity", "noise_scale", "random_noise_scale": by the
+    random partitions, "nearest", "farthest", "beyond": share of the mini-batches farther than 95% of the random ones,
+    "with_entropy": Spearman's correlation of distance and class entropy}; None where there is no number."""
     found = []
     for probe in read_probes(RunFolder(folder)):
         distance = np.array(probe["distance"])
         found.append({**{name: probe[name] for name in ("epoch", "full_norm", "diversity", "noise_scale")},
+                      "random_noise_scale": _random_noise_scale(probe),
                       "nearest": int(distance.argmin()), "farthest": int(distance.argmax()),
                       "beyond": float((distance > probe["null"]["high"]).mean()) if probe.get("null") else None,
                       "with_entropy": _rank_correlation(distance, np.array(probe["class_entropy"]))})
     return found
+
+
+def _random_noise_scale(probe):
+    """tr Sigma / |g|^2 in images, of random mini-batches drawn without replacement from K times as many images as one has."""
+    count, full = len(probe["distance"]), probe["full_norm"]
+    if not probe.get("null") or not full or probe["statistics"] != "frozen":
+        return None
+    return float(probe["batch_size"] * np.square(probe["null"]["distances"]).mean() * count / (count - 1) / full ** 2)
 
 
 def _rank_correlation(one, other):
@@ -94,6 +103,7 @@ def _draw_phase(figure, row, phase, block):
     shown = np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), 10)).round().astype(int))
     row[0].set_xticks(shown)
     row[0].set_xticklabels([epochs[place] for place in shown])
+    row[0].yaxis.get_major_locator().set_params(integer=True)
     row[0].set(xlabel="epoch", ylabel=f"mini-batch by {phase[0]['metric']}",
                title=f"epochs {epochs[0]} to {epochs[-1]}, rate {phase[0].get('learning_rate', float('nan')):.3g}")
     figure.colorbar(image, ax=row[0], label="distance to the full gradient", pad=0.01)

@@ -62,12 +62,16 @@ class Probe:
             return self._compared(self.gradients.pieces() for _ in self._computed(batches))
 
     def _computed(self, batches: Batches) -> Iterator[int]:
-        """Yields with each mini-batch's gradient in the network's parameters."""
-        for number, arrays in enumerate(batches()):
+        """Yields with each mini-batch's gradient in the network's parameters, or about to be there."""
+        upcoming = iter(batches())
+        arrays, number = next(upcoming, None), 0
+        while arrays is not None:
             if self.should_stop():
                 raise Stopped
             self.images = self.gradients.compute(arrays)
+            arrays = next(upcoming, None)  # is read while the device computes
             yield number
+            number += 1
 
     def _two_passes(self, batches):
         self._begin_mean()

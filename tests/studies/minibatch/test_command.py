@@ -82,8 +82,9 @@ def test_a_probe_of_a_run_takes_its_options_and_heatmap_draws_it(place, capsys, 
 
 
 def probe_like(epoch, distance, null=None):
-    return {"epoch": epoch, "metric": "edges", "learning_rate": 0.1, "distance": list(distance), "null": null, "full_norm": 1.0,
-            "diversity": 0.2, "noise_scale": 3.0, "class_entropy": list(np.linspace(1, 2, len(distance))), "blocks": {}}
+    return {"epoch": epoch, "metric": "edges", "statistics": "frozen", "batch_size": 8, "learning_rate": 0.1,
+            "distance": list(distance), "null": null, "full_norm": 1.0, "diversity": 0.2, "noise_scale": 3.0,
+            "class_entropy": list(np.linspace(1, 2, len(distance))), "blocks": {}}
 
 
 def test_a_map_shows_near_mini_batches_lighter_than_far_ones(tmp_path):
@@ -97,11 +98,11 @@ def test_a_map_shows_near_mini_batches_lighter_than_far_ones(tmp_path):
 
 def test_a_summary_counts_what_is_beyond_the_random_ones(tmp_path):
     (tmp_path / "probes").mkdir()
-    null = {"median": 2, "low": 1, "high": 3, "partitions": 20}
+    null = {"median": 2, "low": 1, "high": 3, "partitions": 20, "distances": [1, 3]}
     (tmp_path / "probes" / "epoch-0004.json").write_text(json.dumps(probe_like(4, [1, 2, 3, 4], null)))
     row, = summary(str(tmp_path))
     assert row == {"epoch": 4, "full_norm": 1.0, "diversity": 0.2, "noise_scale": 3.0, "nearest": 0, "farthest": 3,
-                   "beyond": 0.25, "with_entropy": pytest.approx(1)}
+                   "random_noise_scale": pytest.approx(8 * 5 * 4 / 3), "beyond": 0.25, "with_entropy": pytest.approx(1)}
 
 
 def test_compare_trains_what_is_missing_and_pairs_by_seed(place, capsys, tmp_path):
