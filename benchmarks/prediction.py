@@ -48,10 +48,10 @@ def main(argv=None):
         models = {engine: opened(arguments, folder, classes, work, engine) for engine in ("mxnet", "onnx")}
         video = write_video(paths, os.path.join(work, "v.mp4"))
         command = commands(models, paths, video, work, arguments.rounds)
-        detections, shares = peers(models["onnx"], paths, work, arguments)
+        others = peers(models["onnx"], paths, work, arguments)
         result = {"network": arguments.network, "size": models["onnx"].detector.transform.size, "images": len(paths),
-                  "threads": threads(), "machine": machine(), **command, "detections_images_per_second": detections,
-                  "same_detections": shares, **floors(models["onnx"], paths)}
+                  "threads": threads(), "machine": machine(), **command, **others,
+                  **floors(models["onnx"], paths)}
     finish(result)
 
 
@@ -98,14 +98,33 @@ def commands(models, paths, video, work, rounds):
     for name, words in (("folder", paths), ("video", [video])):
         sides = {"one by one": lambda words=words: one_by_one(models["mxnet"], words, work)}
         sides.update({engine: lambda engine=engine, words=words: ours(models[engine], words, work) for engine in models})
-        for run in sides.values():
-            run()
-        values = in_turn(sides, rounds)
-        best = max(models, key=lambda engine: statistics.median(values[engine]))
+        values, processor = measured(sides, rounds, len(paths))
         found[name] = {side: statistics.median(of_side) for side, of_side in values.items()}
+        found[f"processor_ms_{name}"] = processor
         found[f"ratio_{name}"] = {engine: ratio(values[engine], values["one by one"]) for engine in models}
-        say(f"predict, {name}: {best} {found[f'ratio_{name}'][best]:.2f} times one image after the other")
+        for engine in models:
+            say(f"predict --engine {engine}, {name}: {found[f'ratio_{name}'][engine]:.2f} times one image after the other")
+        say(f"milliseconds of processor time an image: {', '.join(f'{side} {ms:.1f}' for side, ms in processor.items())}")
     return found
+
+
+def measured(sides, rounds, count):
+    """({side: [images a second of each round]}, {side: milliseconds of processor time an image, median}) of functions that return
+    images a second, each of which has run once before."""
+    processor = {name: [] for name in sides}
+
+    def timed(name, run):
+        def side():
+            began = time.process_time()
+            value = run()
+            processor[name].append(1000 * (time.process_time() - began) / count)
+            return value
+        return side
+
+    for run in sides.values():
+        run()
+    return (in_turn({name: timed(name, run) for name, run in sides.items()}, rounds),
+            {name: statistics.median(of_side) for name, of_side in processor.items()})
 
 
 def ours(model, words, work):
@@ -175,7 +194,7 @@ def _video_one_by_one(model, path, out, found):
 # ---- the peers: files to boxes -------------------------------------------------------------------------------------
 
 def peers(model, paths, work, arguments):
-    """({side: images a second}, {side: share of our detections that it has, too})."""
+    """{side: images a second}, their processor time, and the share of our detections that a side has, too."""
     from gluon_bof.inference.export import export_onnx
 
     files = {nms: os.path.join(work, f"nms-{nms}.onnx") for nms in (True, False)}
@@ -194,16 +213,18 @@ def peers(model, paths, work, arguments):
     shares = {name: _share(answers["ours"], answer) for name, answer in answers.items() if name != "ours"}
 
     def timed(run):
-        def seconds():
+        def images_a_second():
             began = time.perf_counter()
             run()
             return len(paths) / (time.perf_counter() - began)
-        return seconds
+        return images_a_second
 
-    values = in_turn({name: timed(run) for name, run in found.items()}, arguments.rounds)
+    values, processor = measured({name: timed(run) for name, run in found.items()}, arguments.rounds, len(paths))
     for name in shares:
         say(f"ours {ratio(values['ours'], values[name]):.2f} times {name}, which finds {100 * shares[name]:.1f} % of the same")
-    return {name: statistics.median(of_side) for name, of_side in values.items()}, shares
+    say(f"milliseconds of processor time an image: {', '.join(f'{side} {ms:.1f}' for side, ms in processor.items())}")
+    return {"detections_images_per_second": {name: statistics.median(of_side) for name, of_side in values.items()},
+            "detections_processor_ms": processor, "same_detections": shares}
 
 
 def _over(detect, paths, size):

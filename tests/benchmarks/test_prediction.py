@@ -9,6 +9,7 @@ from tests.tiny_sets import write_voc_set
 pytest.importorskip("onnxruntime")
 
 
+@pytest.mark.slow  # three sides of the command, two of the network
 def test_the_last_line_has_every_side(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GLUON_BOF_CACHE", str(tmp_path / "cache"))
     folder = write_voc_set(tmp_path / "set", images=3, validation=1)
