@@ -34,7 +34,21 @@ def start_group(kv_store: str, horovod: bool, environment: Mapping[str, str] = o
 
 
 class _Summing(comm.Alone):
-    """A group whose `sum` does everything."""
+    """A group whose `sum` does everything; by `_sum_in_place(name, number, array)`, of an array that is always the same one."""
+
+    def __init__(self):
+        self._buffers = {}
+
+    def sum(self, name, array):
+        name = f"{name}-{'x'.join(map(str, array.shape))}"
+        if name not in self._buffers:
+            self._buffers[name] = len(self._buffers), mx.nd.zeros(array.shape, ctx=array.context)
+        number, buffer = self._buffers[name]
+        # One array a name: MXNet's engine then begins no sum before the last one of that name has come. Of two arrays it would,
+        # and the server would add a worker's next numbers to its own last ones.
+        array.copyto(buffer)
+        self._sum_in_place(name, number, buffer)
+        return buffer.copyto(array)
 
     def gather(self, value):
         words = _words(json.dumps(value).encode())
@@ -90,15 +104,15 @@ class ParameterServer(_Summing):
     def __init__(self, kind: str):
         self.store = mx.kv.create(kind)
         self.rank, self.size = self.store.rank, self.store.num_workers
-        self._keys = {}
+        self._begun = set()
+        super().__init__()
 
-    def sum(self, name, array):
-        key = self._keys.get((name, array.shape))
-        if key is None:
-            key = self._keys[name, array.shape] = FIRST_KEY + len(self._keys)
+    def _sum_in_place(self, name, number, array):
+        key = FIRST_KEY + number
+        if key not in self._begun:
+            self._begun.add(key)
             self.store.init(key, mx.nd.zeros(array.shape, ctx=array.context))
         self.store.pushpull(key, array, out=array)
-        return array
 
     def close(self):
         """All must come here; then servers and scheduler end."""
@@ -122,22 +136,15 @@ class Horovod(_Summing):
                             remedy="build it as docs/distributed.md says, or leave it out and use gluon-bof launch") from None
         engine.init()
         self._engine = engine
-        self._buffers = {}
+        super().__init__()
         self.rank, self.size, self.local_rank = engine.rank(), engine.size(), engine.local_rank()
-
-    def sum(self, name, array):
-        name = f"{name}-{'x'.join(map(str, array.shape))}"
-        buffer = self._buffers.setdefault(name, mx.nd.zeros(array.shape, ctx=array.context))
-        array.copyto(buffer)  # one array a name, by which MXNet's engine keeps two sums of it apart
-        self._sum_in_place(name, buffer)
-        return buffer.copyto(array)
 
     def sum_gradients(self, gradients: Sequence[Any]) -> None:
         """The sums of all processes in place of these gradients, the same arrays every time."""
         for number, gradient in enumerate(gradients):
-            self._sum_in_place(f"gradient-{number}", gradient)
+            self._sum_in_place(f"gradient-{number}", number, gradient)
 
-    def _sum_in_place(self, name, array):
+    def _sum_in_place(self, name, number, array):
         if self.size > 1:
             self._engine.allreduce_(array, op=self._engine.Sum, name=name)
 

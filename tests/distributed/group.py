@@ -1,14 +1,14 @@
 """A scheduler, servers and workers on this machine, as real processes of the test's own."""
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from gluon_bof.distributed import roles
-
 ROOT = Path(__file__).resolve().parents[2]
+HERE = "127.0.0.1"
 PATIENCE = 100  # seconds until a group that does not end is killed
 
 
@@ -16,6 +16,12 @@ def environment(**variables):
     """This process's, without what an outer job says."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DMLC_", "HOROVOD_", "GLUON_BOF_PROGRESS"))}
     return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **variables}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind((HERE, 0))
+        return probe.getsockname()[1]
 
 
 def end(processes):
@@ -36,10 +42,9 @@ class Group:
     """So many workers that run the same words; `for_each(number)` -> more of them."""
 
     def __init__(self, workers, words, folder, servers=1, for_each=lambda number: (), python=sys.executable, **variables):
-        port = roles.free_ports(roles.LOOPBACK, 1)[0]
-        told = dict(DMLC_PS_ROOT_URI=roles.LOOPBACK, DMLC_PS_ROOT_PORT=str(port), DMLC_NUM_WORKER=str(workers),
-                    DMLC_NUM_SERVER=str(servers), DMLC_NODE_HOST=roles.LOOPBACK, **variables)
-        self.others = [self._start([python, *roles.SERVER], folder, DMLC_ROLE=role, **told)
+        told = dict(DMLC_PS_ROOT_URI=HERE, DMLC_PS_ROOT_PORT=str(free_port()), DMLC_NUM_WORKER=str(workers),
+                    DMLC_NUM_SERVER=str(servers), DMLC_NODE_HOST=HERE, **variables)
+        self.others = [self._start([python, "-m", "gluon_bof.distributed.server"], folder, DMLC_ROLE=role, **told)
                        for role in ["scheduler"] + ["server"] * servers]
         self.workers = [self._start([python, *words, *for_each(number)], folder, DMLC_ROLE="worker",
                                     GLUON_BOF_PROGRESS=str(Path(folder, f"progress-{number}")), **told)

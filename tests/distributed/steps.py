@@ -4,6 +4,7 @@ python steps.py FOLDER WORDS as JSON: {"kv_store", "horovod", "batch", "frozen"}
 import json
 import os
 import sys
+import time
 
 import numpy as np
 
@@ -71,12 +72,25 @@ def train(batch, frozen=True, devices=1, seed=3):
     return {name: parameter.data(devices[0]).asnumpy() for name, parameter in graph._collect_params_with_prefix().items()}, losses
 
 
+def require_sums_to_stay_apart():
+    """A worker that is ahead must not add its next numbers to its last ones."""
+    sums = []
+    for number in range(60):
+        if number % 20 == comm.rank():
+            mx.nd.waitall()
+            time.sleep(0.02)
+        sums.append(comm.group().sum("test", mx.nd.full(3, number + 100 * comm.rank())))
+    wanted = [[sum(number + 100 * rank for rank in range(comm.size()))] * 3 for number in range(60)]
+    assert [value.asnumpy().tolist() for value in sums] == wanted
+
+
 def main():
     folder, how = sys.argv[1], json.loads(sys.argv[2])
     start_group(how.get("kv_store", "device"), how.get("horovod", False))
     rank = comm.rank()
     assert comm.gather({"rank": rank}) == [{"rank": number} for number in range(comm.size())]
     assert comm.broadcast(["Zürich", 0.1, rank]) == ["Zürich", 0.1, 0]
+    require_sums_to_stay_apart()
     # a worker that begins with other weights gets those of the first one, to the bit
     weights, losses = train(how["batch"], how["frozen"], seed=3 + rank)
     np.savez(os.path.join(folder, f"rank-{rank}.npz"), losses=np.array(losses), **weights)
