@@ -104,17 +104,24 @@ def compare(arguments):
     before = alone(arguments.steps)
     for _ in range(arguments.rounds):
         for count, rows in result["processes"].items():
-            measured = statistics.median(job("train", arguments.steps, count)["seconds"])
+            found = job("train", arguments.steps, count)
+            measured = statistics.median(found["seconds"])
+            spent = count * statistics.median(found["processor"]) + found["served"]
             after = alone(arguments.steps)
             busy = (background(before) + background(after)) / 2
             compute = min((before, after), key=lambda one: statistics.median(one["processor"]))
             predicted = Training(local_plan(count, compute, costs, busy), 20).seconds_a_step()
-            rows.append({"measured": measured, "simulated": predicted, "ratio": predicted / measured, "background": busy})
-            say(f"{count} processes: measured {1e3 * measured:.1f} ms a step, simulated {1e3 * predicted:.1f} ms, ratio "
-                f"{predicted / measured:.2f}; {busy:.1f} other programs' threads")
+            # on one core of their own, which always has something to do, a step takes what all of them spend of the processor
+            on_one = Training(dataclasses.replace(local_plan(count, compute, costs), cores=1), 20).seconds_a_step()
+            rows.append({"measured": measured, "simulated": predicted, "ratio": predicted / measured, "background": busy,
+                         "processor": spent, "simulated_on_one_core": on_one, "ratio_on_one_core": on_one / spent})
+            say(f"{count} processes: {1e3 * measured:.1f} ms a step, simulated {1e3 * predicted:.1f}, ratio "
+                f"{predicted / measured:.2f} ({busy:.1f} threads of other programs); of the processor {1e3 * spent:.1f} ms, "
+                f"simulated {1e3 * on_one:.1f}, ratio {on_one / spent:.2f}")
             before = after
-    result["ratios"] = {count: statistics.median(row["ratio"] for row in rows) for count, rows in result["processes"].items()}
-    say(f"medians of the ratios: {result['ratios']}")
+    for name in ("ratio", "ratio_on_one_core"):
+        result[f"{name}s"] = {count: statistics.median(row[name] for row in rows) for count, rows in result["processes"].items()}
+        say(f"medians of {name}: {result[f'{name}s']}")
     return result
 
 
