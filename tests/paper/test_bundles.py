@@ -221,18 +221,21 @@ def test_a_killed_factorial_goes_on_to_the_same_bundles_and_is_not_run_again(tmp
     write_miniature_set(tmp_path)
     (tmp_path / "whole").mkdir()
     os.symlink(tmp_path / "set", tmp_path / "whole" / "set")
-    words = ("--rows", "baseline,mixup", "--seeds", "0,1", "--jobs", "2")
+    words = ("--rows", "mixup", "--seeds", "0,1", "--jobs", "2")
     assert finished(words_of(tmp_path / "whole", *words, extra="--epochs 5"))["left"] == 0
     expected = read_bundles(tmp_path / "whole")
-    for moment in (5, 12, 25):
+    for sign in ("*-backbone/config.json", "*-seed-*/checkpoints/*.ckpt", "*-seed-*/evaluation-*.json"):
         process = subprocess.Popen(words_of(tmp_path, *words, extra="--epochs 5"), cwd=ROOT, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)
-        time.sleep(moment)
+        while not list((tmp_path / "runs").glob(sign)):
+            assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        assert len(read_bundles(tmp_path)) < 3
     assert finished(words_of(tmp_path, *words, extra="--epochs 5"))["left"] == 0
     found = read_bundles(tmp_path)
-    assert len(found) == 5 and set(found) == set(expected)
+    assert len(found) == 3 and set(found) == set(expected)
     for name, bundle in found.items():
         assert all(bundle[key] == expected[name][key] for key in ("weights_sha256", "evaluations", "configuration_sha256",
                                                                   "starts_from", "commands"))
