@@ -28,8 +28,8 @@ SHARED = dict(num_workers=1, gpus="", val_interval=1000, save_interval=0, log_in
               label_smooth_eps=0.0)
 
 # As docs/miniature.md has it: the test size in the middle of the random shapes, as 416 in 320…608; a clean tail of a tenth; the
-# two schedules with the miniature's peaks; some 4,400 updates of 8 for three hundred images, as with a third of them the bag does
-# not fit its images yet. What suits a few hundred photographs is the recipe small-dataset's.
+# two schedules with the miniature's peaks; some 4,400 updates of 8 for three hundred images, as small networks that had a third
+# of that with the whole bag did not fit their images. What suits a few hundred photographs is the recipe small-dataset's.
 YOLO3 = replace(
     SMALL_SET_YOLO3, **SHARED, network="darknet-mini", pretrained_base="shipped", init="gluoncv", wd=miniature.BASELINE.wd,
     no_wd=True, data_shape=SIDE, no_random_shape=True, random_shapes=(160, 320), epochs=120, lr_decay_epoch=(96, 108),
