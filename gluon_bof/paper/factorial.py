@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gluon_bof.paper.harness import Plan
 
 EXPERIMENT = "miniature"
-MINUTES = 10.0  # of a run, where no bundle tells: the protocol's estimate of 120 epochs, and seven evaluations
+MINUTES = 17.0  # of a run, where no bundle tells: the protocol's estimate of 480 epochs, and seven evaluations
 OWN = miniature.BASELINE.data_shape  # pixels, of all runs
 NUMBER = f"test-{OWN}"  # the evaluation that is a row's number
 SPREAD = 0.6  # points of AP over seeds, where no bundles tell: the pilot's

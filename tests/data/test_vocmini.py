@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from gluon_bof.data import vocmini
+from gluon_bof.data.classification import MARGIN, SQUARE_SIDE, open_classes
+from gluon_bof.data.images import read_image
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 
@@ -85,6 +87,18 @@ def test_splits_are_parts_of_their_own_and_sizes_are_nested(tmp_path, monkeypatc
     assert not set(paths[2]) & set(paths[1]) and test.classes == vocmini.NAMES
     record, (_, objects) = test.records[1], vocmini.draw_image(4, 1)
     assert record.difficult.tolist() == [found[2] for found in objects]
+
+
+def test_backbones_see_small_objects_with_what_is_around_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(vocmini, "SPLITS", {"pretrain": (0, 12), "pretrain-val": (1, 1)})
+    monkeypatch.setenv("GLUON_BOF_CACHE", str(tmp_path))
+    train, _ = open_classes("vocmini")
+    frames = [read_image(sample.path).shape for sample in train.samples]
+    inner = [sample.window for sample, (height, width, _) in zip(train.samples, frames)
+             if sample.window[0] > 0 and sample.window[1] > 0 and sample.window[0] + sample.window[2] < width
+             and sample.window[1] + sample.window[3] < height]
+    assert inner and all(min(window[2:]) >= SQUARE_SIDE * (1 + 2 * MARGIN) - 1 for window in inner)
+    assert min(min(window[2:]) for window in inner) <= SQUARE_SIDE * (1 + 2 * MARGIN) + 1  # a small object is among them
 
 
 def test_an_unknown_split_is_named():
