@@ -35,7 +35,7 @@ def _hidden(default: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class MinibatchOptions(TrainingOptions):
-    """A training of the study. The defaults train a ResNet-20 on the embedded set's objects in some ten minutes."""
+    """A training of the study. The defaults train a ResNet-20 on the objects of the embedded set."""
 
     dataset: str = flag(EMBEDDED, "shapes (the embedded set), vocmini, cifar10, or a folder: train/CLASS/ and val/CLASS/ with "
                                   "images, or a detection set, whose objects a classifier is shown one by one", "first")

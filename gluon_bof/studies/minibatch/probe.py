@@ -19,6 +19,7 @@ from gluon_bof.studies.minibatch.sketch import Sketch
 Batches = Callable[[], Iterable[tuple]]
 WIDTH = 16384  # of the sketch
 ROOM_LEFT = 1 << 28  # bytes that a cache leaves on the disk
+CACHE = "gradients-"  # begins the names of a cache's folders
 
 
 class Stopped(Exception):
@@ -118,7 +119,7 @@ class Probe:
     # ---- the paper's way ---------------------------------------------------------------------------------------------
 
     def _cached(self, batches):
-        folder = tempfile.mkdtemp(prefix="gradients-", dir=self.cache)
+        folder = tempfile.mkdtemp(prefix=CACHE, dir=self.cache)
         try:
             self._begin_mean()
             paths = []
@@ -168,6 +169,13 @@ def _parts(distance, norm, full, images):
     """Parts of squared distances, norms and full norms of sums over so many images: 2 <g, mean> = |g|^2 + |mean|^2 - |g - mean|^2
     tells the products."""
     return Parts(*(part / images ** 2 for part in (distance, norm, (norm + full - distance) / 2, full)))
+
+
+def remove_leftovers(folder: str) -> None:
+    """Remove the caches that killed probes have left in a folder that nobody else uses now."""
+    for name in os.listdir(folder):
+        if name.startswith(CACHE):
+            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
 
 
 def _pieces_of(gradients):

@@ -16,7 +16,7 @@ from gluon_bof.runs.folder import Run
 from gluon_bof.studies.minibatch.measure import probe_task
 from gluon_bof.studies.minibatch.orders import BY_NAME, Order, OrderSampler
 from gluon_bof.studies.minibatch.partition import cut, ranking
-from gluon_bof.studies.minibatch.probe import Stopped
+from gluon_bof.studies.minibatch.probe import Stopped, remove_leftovers
 from gluon_bof.studies.minibatch.scores import scores_of
 from gluon_bof.studies.minibatch.tasks import open_task, require_batches
 from gluon_bof.training import pipeline
@@ -111,6 +111,7 @@ class ProbingLoader:
 
     def _probe(self, epoch):
         os.makedirs(self.run.probes, exist_ok=True)
+        remove_leftovers(self.run.probes)
         found = probe_task(self.task, self.partition, self.options, self.options.cache or self.run.probes, epoch,
                            lambda: bool(self.engine.stop), epoch % self.options.null_interval == 0)
         found.update(phase=self.options.phase_of(epoch), learning_rate=float(self.rates[epoch]))
