@@ -197,14 +197,19 @@ def peers(model, paths, work, arguments):
     """{side: images a second}, their processor time, and the share of our detections that a side has, too."""
     from gluon_bof.inference.export import export_onnx
 
-    files = {nms: os.path.join(work, f"nms-{nms}.onnx") for nms in (True, False)}
     size = (model.detector.transform.size,) * 2
-    for nms, path in files.items():
-        export_onnx(model.detector, path, size, nms)
+
+    def file(nms=True):
+        """Path of our export, with the last suppression or without."""
+        path = os.path.join(work, f"nms-{nms}.onnx")
+        if not os.path.exists(path):
+            export_onnx(model.detector, path, size, nms)
+        return path
+
     found = {"ours": lambda: model.predict(paths)}
     for name in filter(None, arguments.peers.split(",")):
         try:
-            found[name] = _over(PEERS[name](files, threads(), model.detector), paths, size)
+            found[name] = _over(PEERS[name](file, threads(), model.detector), paths, size)
             found[name]()
         except Exception as error:  # each has errors of its own, and none of them is a reason to measure no other
             found.pop(name, None)
@@ -241,17 +246,17 @@ def _over(detect, paths, size):
     return run
 
 
-def _onnxruntime(files, threads, detector):
+def _onnxruntime(file, threads, detector):
     import onnxruntime
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(files[True], settings, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(file(), settings, providers=["CPUExecutionProvider"])
     return lambda seen: _flat(session.run(["ids", "scores", "boxes"], {"image": seen}))
 
 
-def _openvino(files, threads, detector):
+def _openvino(file, threads, detector):
     import openvino
-    network = openvino.Core().compile_model(files[True], "CPU", {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY",
+    network = openvino.Core().compile_model(file(), "CPU", {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY",
                                                                  "INFERENCE_PRECISION_HINT": "f32"})
     request = network.create_infer_request()
     outputs = [network.output(name) for name in ("ids", "scores", "boxes")]
@@ -262,9 +267,9 @@ def _openvino(files, threads, detector):
     return run
 
 
-def _opencv(files, threads, detector):
+def _opencv(file, threads, detector):
+    network = cv2.dnn.readNetFromONNX(file(nms=False))
     cv2.setNumThreads(threads)
-    network = cv2.dnn.readNetFromONNX(files[False])
 
     def run(seen):
         network.setInput(seen.astype(np.float32))

@@ -17,8 +17,8 @@ from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.weights.load import load_weights
 from gluon_bof.weights.resolve import Resolved
 
-TOGETHER = 8  # images that are looked at together at most
-TOGETHER_PIXELS = TOGETHER * 416 ** 2  # and what they have as the network sees them: a bound of its memory
+TOGETHER = 8  # images that are looked at together at most: what is saved is the overhead of many small operators
+TOGETHER_PIXELS = TOGETHER * 192 ** 2  # and what they have as the network sees them: large ones gain nothing, and take memory
 
 
 class Detector:
