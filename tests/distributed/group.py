@@ -56,11 +56,13 @@ class Group:
                                 stderr=subprocess.PIPE, text=True, start_new_session=True)
 
     def wait(self, patience=PATIENCE):
-        """[Ended] of the workers; the others have ended, too."""
+        """[Ended] of the workers; where they were right to the end, the others have ended by themselves."""
         until = time.monotonic() + patience
         try:
-            for process in [*self.workers, *self.others]:
+            for process in self.workers:
                 process.said = process.communicate(timeout=max(0.1, until - time.monotonic()))
+            for process in self.others if not any(worker.returncode for worker in self.workers) else ():
+                process.wait(timeout=max(0.1, until - time.monotonic()))  # of a job that failed the launcher ends them
         finally:
             end([*self.workers, *self.others])
         return [Ended(process) for process in self.workers]

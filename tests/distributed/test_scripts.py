@@ -69,8 +69,9 @@ def require_equal_runs(folder, name, other, tolerance=1e-5):
 
 
 def test_two_workers_train_and_validate_as_one_process_and_one_of_them_writes(data, tmp_path):
-    one = alone(words_of(YOLO, data, tmp_path, "one"), tmp_path)
-    first, second = train(2, words_of(YOLO, data, tmp_path, "two"), tmp_path)
+    short = ("--epochs", "2", "--lr-decay-epoch", "1", "--no-mixup-epochs", "1", "--val-interval", "2")
+    one = alone(words_of(YOLO, data, tmp_path, "one", *short), tmp_path)
+    first, second = train(2, words_of(YOLO, data, tmp_path, "two", *short), tmp_path)
     two = json.loads(first.out.splitlines()[-1])
     assert second.out == "" and "worker 1: " in second.err and "epoch 0 batch" not in second.err
     for key in ("iterations", "epochs", "skipped", "per_class", "metric"):
@@ -79,7 +80,7 @@ def test_two_workers_train_and_validate_as_one_process_and_one_of_them_writes(da
     names = [sorted(os.listdir(tmp_path / name)) for name in ("one", "two")]
     assert [name for name in names[1] if name != "workers"] == names[0] and os.listdir(tmp_path / "two" / "workers") != []
     told = sorted((tmp_path / f"progress-{number}").read_text().split() for number in range(2))
-    assert [words[:2] for words in told] == [["0", "20"], ["1", "20"]]
+    assert [words[:2] for words in told] == [["0", "4"], ["1", "4"]]
 
 
 @pytest.mark.slow
