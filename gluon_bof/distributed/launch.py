@@ -26,6 +26,7 @@ from gluon_bof.errors import EXIT_STATUS, UserError
 
 PORT_TRIES = 3
 LISTEN_SECONDS = 60.0
+OUTCOME_BYTES = 1 << 20  # a line with the score of every class may be long
 OWN_COMMANDS = ("train", "pretrain")  # words that may stand in a script's place
 NOT_FREE = "cannot be listened at"  # in the log of who could not
 LISTENING = "0A"  # in /proc/net/tcp
@@ -262,7 +263,7 @@ def _log_folder(job):
 def _outcome(group):
     """The JSON object that rank 0 ended with."""
     for worker in sorted(group.workers, key=lambda worker: worker.rank != "0"):
-        for line in reversed(tail_of(worker.log, 3)):
+        for line in reversed(tail_of(worker.log, 3, OUTCOME_BYTES)):
             with contextlib.suppress(ValueError):
                 found = json.loads(line)
                 if isinstance(found, dict):

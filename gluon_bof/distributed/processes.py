@@ -178,11 +178,12 @@ def ending(status: int) -> str:
         return f"was killed by signal {-status}"
 
 
-def tail_of(path: str, lines: int) -> list[str]:
-    """The last lines of a file that are not empty, of each what stands behind its last carriage return."""
+def tail_of(path: str, lines: int, within: int = TAIL_BYTES) -> list[str]:
+    """The last lines of a file that are not empty, of each what stands behind its last carriage return; of its last
+    `within` bytes."""
     try:
         with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+            file.seek(max(0, os.fstat(file.fileno()).st_size - within))
             text = file.read().decode(errors="replace")
     except OSError:
         return []

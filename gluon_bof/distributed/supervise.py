@@ -84,6 +84,7 @@ class Group:
         self._echoed = 0
         self._passed_on = False
         self._others_ended_at: float | None = None
+        self._parted_at: float | None = None
 
     @property
     def workers(self) -> list[Process]:
@@ -101,7 +102,7 @@ class Group:
             self.hear()
             self._pass_on()
             failure = self.failure()
-            if failure or self.stop.insists:
+            if failure or self.stop.insists or self._some_stay():
                 self.end(0 if self.stop.insists else self.limits.grace)
                 return Ended(failure.status if failure else 128 + self.stop.asked, failure)
             if not any(worker.runs for worker in self.workers):
@@ -148,6 +149,15 @@ class Group:
             say(f"{signal.Signals(self.stop.asked).name}: the workers are asked to save and to end; once more ends them at once")
             for worker in self.workers:
                 worker.signal(number)
+
+    def _some_stay(self):
+        """Whether workers run on long after others have ended as asked: those wait for these, who were stopped before all met."""
+        running = [worker.runs for worker in self.workers]
+        if self.stop.asked is None or all(running) or not any(running):
+            self._parted_at = None
+        elif self._parted_at is None:
+            self._parted_at = time.monotonic()
+        return self._parted_at is not None and time.monotonic() - self._parted_at > LATE_SECONDS
 
     def _let_others_end(self):
         deadline = time.monotonic() + FINISH_SECONDS
@@ -225,14 +235,21 @@ def status_of(process: Process) -> int:
     return process.status if process.status > 0 else 128 - process.status
 
 
+_within_a_line = False  # of a worker's, such as its progress bar
+
+
 def say(text: str) -> None:
-    """A line for people."""
-    print(f"launch: {text}", file=sys.stderr, flush=True)
+    """Lines for people."""
+    global _within_a_line
+    print("\n" * _within_a_line + f"launch: {text}", file=sys.stderr, flush=True)
+    _within_a_line = False
 
 
 def copy_to_stderr(data: bytes) -> None:
     """What a worker wrote, as it is."""
+    global _within_a_line
     if data:
+        _within_a_line = not data.endswith(b"\n")
         with contextlib.suppress(OSError):
             os.write(2, data)
 

@@ -74,8 +74,9 @@ def parent(process):
 
 def test_nothing_is_left_of_a_launcher_that_is_killed(launch):
     job = launch("-n", 2, *QUICK, "--", PLAIN, 9999, 0.05, "--deaf", "--child")
-    job.until(lambda: job.steps() > 1)
-    assert len(job.processes()) == 1 + 4 * 2 + 2  # launcher; keeper and process of each role; the workers' children
+    job.until(lambda: min(job.steps(), job.steps("worker-1")) > 1)
+    # the launcher; keeper and process of each role; the workers' children
+    job.until(lambda: len(job.processes()) == 1 + 4 * 2 + 2)
     job.process.kill()
     job.process.wait()
     assert job.process.returncode == -signal.SIGKILL
