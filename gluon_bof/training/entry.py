@@ -13,6 +13,7 @@ import uuid
 from typing import Any, Callable, Sequence
 
 from gluon_bof import threads
+from gluon_bof.compat import for_cpu_contexts
 from gluon_bof.distributed import comm, exchange, progress
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.options import families
@@ -23,8 +24,6 @@ from gluon_bof.runs.folder import FollowedRun, Run, continued_options, create_ru
 
 WORDS = ("", "auto", "yes", "no", "shipped", "shipped-mixup")
 PLACES = ("resume", "transfer", "pretrained_base")  # files and folders that a run may need again, from elsewhere
-CPU_THREADS = "MXNET_CPU_WORKER_NTHREADS"  # read when MXNet is imported
-THREADS_A_CONTEXT = 8
 Train = Callable[[Any, Run, "str | None"], dict]
 
 
@@ -93,8 +92,9 @@ def start(options: Any) -> None:
 
     Raises UserError where flags ask for others and nobody says where they are."""
     progress.report("starting")
-    if options.cpus > 1 and "mxnet" not in sys.modules:  # SyncBatchNorm waits in a thread for each context, and MXNet has one
-        os.environ.setdefault(CPU_THREADS, str(THREADS_A_CONTEXT * options.cpus))
+    if options.cpus > 1 and "mxnet" not in sys.modules:
+        for name, value in for_cpu_contexts(options.cpus).items():
+            os.environ.setdefault(name, str(value))
     if options.horovod or options.kv_store.startswith("dist") or any(os.environ.get(name) for name in comm.TOLD_BY):
         from gluon_bof.distributed.groups import start_group  # which brings MXNet
 

@@ -7,6 +7,7 @@ from typing import Any, Iterable, Sequence
 
 from gluon_bof import threads
 from gluon_bof.backend import mx
+from gluon_bof.compat import for_cpu_contexts
 from gluon_bof.data.faults import log_faults, require_boxes
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import class_names, open_set
@@ -33,15 +34,15 @@ def start_devices(options: Any, run: Run) -> list:
     if options.batch_size < comm.size() * len(devices):
         raise UserError(f"--batch-size {options.batch_size} has no image for each of {comm.size()} x {len(devices)} devices",
                         remedy="it is the batch of all workers and devices together: give a larger one, or fewer of them")
-    refuse_partial_syncbn(options, len(devices))
+    refuse_partial_syncbn(options, devices)
     if options.amp:
         start_amp(devices)
     return devices
 
 
-def refuse_partial_syncbn(options: Any, devices: int) -> None:
-    """Raise UserError where normalisation is to be synchronised and MXNet cannot: over several processes. Warns where it weighs
-    devices alike that have unlike parts."""
+def refuse_partial_syncbn(options: Any, devices: Sequence[Any]) -> None:
+    """Raise UserError where normalisation is to be synchronised and MXNet cannot: over several processes, or where it would wait
+    for ever. Warns where it weighs devices alike that have unlike parts."""
     if not options.synchronises_batchnorm():
         return
     if comm.size() > 1 and options.syncbn != "per-process":
@@ -49,9 +50,14 @@ def refuse_partial_syncbn(options: Any, devices: int) -> None:
                         "devices of its own process",
                         remedy="--syncbn per-process lets each worker take those of its own images; or train in one process")
     share, rest = divmod(options.batch_size, comm.size())
-    if devices > 1 and (rest or share % devices):
-        warn(f"a batch of {options.batch_size} does not divide over {comm.size()} x {devices} devices, and SyncBatchNorm weighs "
-             "their statistics alike: they are not quite the batch's")
+    if len(devices) > 1 and devices[0].device_type == "cpu":
+        for name, value in for_cpu_contexts(len(devices)).items():
+            if int(os.environ.get(name, "1")) < value:
+                raise UserError(f"normalisation that is synchronised over {len(devices)} CPU contexts would wait for ever",
+                                remedy=f"set {name} to {value} or more before MXNet is imported")
+    if len(devices) > 1 and (rest or share % len(devices)):
+        warn(f"a batch of {options.batch_size} does not divide over {comm.size()} x {len(devices)} devices, and SyncBatchNorm "
+             "weighs their statistics alike: they are not quite the batch's")
 
 
 def open_sets(options: Any, run: Run) -> list:

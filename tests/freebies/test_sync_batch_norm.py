@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gluon_bof.backend import gluon, mx
+from gluon_bof.compat import for_cpu_contexts
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.sync_batch_norm import norm_layer
 
@@ -42,3 +43,47 @@ def test_synchronised_normalisation_that_would_hang_is_refused(monkeypatch):
     with pytest.raises(UserError, match="MXNET_CPU_WORKER_NTHREADS"):
         norm_layer(True, [mx.cpu(0), mx.cpu(1)])
     assert norm_layer(True, [mx.cpu(0)])[0] is norm_layer(False, [mx.cpu(0)])[0] is gluon.nn.BatchNorm
+
+
+@pytest.mark.parametrize("count", (2, pytest.param(4, marks=pytest.mark.slow)))
+def test_gradients_and_running_statistics_over_many_contexts_are_the_joint_batchs(count):
+    code = textwrap.dedent("""
+        import sys
+        import numpy as np
+        from gluon_bof.backend import autograd, gluon, mx
+        from gluon_bof.freebies.sync_batch_norm import norm_layer
+        devices = [mx.cpu(number) for number in range(int(sys.argv[1]))]
+        rng = np.random.default_rng(0)
+        images, slope = rng.normal(2, 3, (8, 3, 4, 4)).astype("float32"), rng.normal(size=(8, 5)).astype("float32")
+
+        def trained(layer, arguments, devices):
+            network = gluon.nn.HybridSequential()
+            network.add(gluon.nn.Conv2D(4, 3, in_channels=3), layer(in_channels=4, **arguments), gluon.nn.Activation("relu"),
+                        gluon.nn.Conv2D(5, 2, in_channels=4), layer(in_channels=5, **arguments))
+            mx.random.seed(1)
+            network.initialize(mx.init.Normal(0.3), ctx=devices)
+            parts, slopes = (gluon.utils.split_and_load(mx.nd.array(array), devices) for array in (images, slope))
+            for part in parts:
+                part.attach_grad()
+            with autograd.record():
+                losses = [(network(part)[:, :, 0, 0] * weights).sum() for part, weights in zip(parts, slopes)]
+            autograd.backward(losses)
+            found = [np.concatenate([part.grad.asnumpy() for part in parts])]
+            for parameter in network.collect_params().values():
+                if parameter.grad_req == "null":
+                    every = [array.asnumpy() for array in parameter.list_data()]
+                    assert all((array == every[0]).all() for array in every)
+                    found.append(every[0])
+                else:
+                    found.append(sum(array.asnumpy() for array in parameter.list_grad()))
+            return found
+
+        joint = trained(gluon.nn.BatchNorm, {}, [mx.cpu(0)])
+        shared = trained(*norm_layer(True, devices), devices)
+        for wanted, found in zip(joint, shared):
+            assert np.abs(wanted - found).max() < 1e-4 * max(1, np.abs(wanted).max()), np.abs(wanted - found).max()
+        assert np.abs(joint[0]).max() > 0.01
+    """)
+    environment = dict(os.environ, PYTHONPATH=str(ROOT),
+                       **{name: str(value) for name, value in for_cpu_contexts(count).items()})
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(count)], check=True, timeout=100, env=environment)
