@@ -62,8 +62,8 @@ def prepare_mxnet() -> None:
 def for_cpu_contexts(count: int) -> dict:
     """{variable: number} that MXNet has to find when it is imported, so that SyncBatchNorm over so many CPU contexts does not
     wait for ever: threads, of which each of its operators keeps one until the other contexts have come to it; and pieces of
-    scratch memory. These go around among the operators of all contexts, and an operator that waits for the others keeps its piece: there
-    must be more than the contexts' operators of a training step ask for."""
+    scratch memory. These go around among the operators of all contexts, and an operator that waits for the others keeps its
+    piece: there must be more than the contexts' operators of a training step ask for."""
     return {"MXNET_CPU_WORKER_NTHREADS": 8 * count, "MXNET_CPU_TEMP_COPY": 1024 * count}
 
 

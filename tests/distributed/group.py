@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -31,11 +32,17 @@ def end(processes):
             process.wait()
 
 
+def read(file):
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
 class Ended:
     """What a worker has left: status, stdout, stderr."""
 
     def __init__(self, process):
-        self.status, self.out, self.err = process.returncode, *process.said
+        self.status = process.returncode
+        self.out, self.err = (read(file) for file in process.files)
 
 
 class Group:
@@ -52,15 +59,18 @@ class Group:
 
     @staticmethod
     def _start(words, folder, **variables):
-        return subprocess.Popen([str(word) for word in words], cwd=folder, env=environment(**variables), stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True, start_new_session=True)
+        files = [tempfile.TemporaryFile() for _ in range(2)]  # nobody reads meanwhile, and a pipe would be full
+        process = subprocess.Popen([str(word) for word in words], cwd=folder, env=environment(**variables), stdout=files[0],
+                                   stderr=files[1], start_new_session=True)
+        process.files = files
+        return process
 
     def wait(self, patience=PATIENCE):
         """[Ended] of the workers; where they were right to the end, the others have ended by themselves."""
         until = time.monotonic() + patience
         try:
             for process in self.workers:
-                process.said = process.communicate(timeout=max(0.1, until - time.monotonic()))
+                process.wait(timeout=max(0.1, until - time.monotonic()))
             for process in self.others if not any(worker.returncode for worker in self.workers) else ():
                 process.wait(timeout=max(0.1, until - time.monotonic()))  # of a job that failed the launcher ends them
         finally:
