@@ -57,6 +57,7 @@ def load_mxnet() -> ctypes.CDLL:
 
 def serve(library: ctypes.CDLL) -> None:
     """Run this process's role until all workers have finished. Raises RuntimeError with MXNet's message."""
+    os.umask(0o077)  # nobody else opens the socket, where that is one of the file system
     store = ctypes.c_void_p()
     controller = CONTROLLER(Refusals())
     _check(library, library.MXKVStoreCreate(b"dist_sync", ctypes.byref(store)))

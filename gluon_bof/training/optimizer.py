@@ -42,6 +42,17 @@ def build_trainer(parameters: Any, optimizer: Any, devices: Sequence[Any], amp: 
     return trainer
 
 
+def introduce(trainer: Any) -> None:
+    """Tell the servers of a trainer which gradients will come. By itself it does in its first step, and gives everybody the first
+    process's parameters besides, when the forward has moved normalisation's running statistics: those of the others' images would
+    be lost, at every resume anew. Here all have the same parameters already."""
+    if comm.group().store is not None:
+        trainer._init_kvstore()
+        for number, parameter in enumerate(trainer._params):
+            comm.group().store.init(number, mx.nd.zeros(parameter.shape, ctx=parameter.list_ctx()[0], dtype=parameter.dtype))
+        trainer._params_to_init = []
+
+
 class _SummingTrainer(gluon.Trainer):
     """One whose gradients the group sums, where it has no kvstore."""
 

@@ -18,7 +18,7 @@ from gluon_bof.files import sha256_of
 from gluon_bof.freebies.mixup import MixRatio
 from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint
-from gluon_bof.training.optimizer import start_amp
+from gluon_bof.training.optimizer import introduce, start_amp
 from gluon_bof.visualization.run_pages import draw_detections, draw_run, draw_training_batch
 from gluon_bof.weights.load import load_weights, structured_parameters
 
@@ -114,6 +114,7 @@ def restore(options: Any, checkpoint: str | None, network: Any, trainer: Any) ->
     if comm.size() > 1:
         comm.require_same("the checkpoint", sha256_of(checkpoint) if checkpoint else "")
         share_weights(network)
+        introduce(trainer)
     progress.report("restored")
     return position
 

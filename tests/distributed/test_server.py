@@ -8,7 +8,7 @@ import pytest
 
 from gluon_bof.distributed.roles import Ports
 from tests.distributed.hostile import attack
-from tests.distributed.jobs import KV, ROOT, Job
+from tests.distributed.jobs import KV, PLAIN, ROOT, Job
 
 
 def tcp_ports(process):
@@ -19,17 +19,22 @@ def tcp_ports(process):
     return [int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own]
 
 
+def port_of_meeting(job):
+    """The number by which the processes of a job meet."""
+    return next((told["DMLC_PS_ROOT_PORT"] for told in job.processes().values() if "DMLC_PS_ROOT_PORT" in told), 0)
+
+
 def test_a_hostile_pickle_runs_nothing_and_stops_nothing(tmp_path):
     folders = [tmp_path / name for name in ("tcp", "unix")]
     for folder in folders:
         folder.mkdir()
     job = Job(folders[0], "-n", 1, "--address", "127.0.0.1", "--", KV, 40, 0.05)
-    closed = Job(folders[1], "-n", 1, "--", KV, 30, 0.05)
+    closed = Job(folders[1], "-n", 1, "--", PLAIN, 100, 0.05)
     try:
         job.until(lambda: job.steps() > 1, 60)
         port, = tcp_ports(job.of_role("server")[0])
         connection = attack(port, tmp_path / "ran")
-        closed.until(lambda: closed.steps() > 1, 60)
+        closed.until(lambda: os.path.exists(f"/tmp/{port_of_meeting(closed)}"), 60)
         assert [tcp_ports(process) for process in closed.processes()] == [[]] * 7  # nothing there to be attacked from elsewhere
         status, outcome, said = job.wait()
         connection.close()
