@@ -66,7 +66,7 @@ class Step:
 
     def _update(self):
         if comm.size() > 1 and not self.trainer._kv_initialized:
-            mx.nd.waitall()  # the store reads the weights now, and oneDNN may rearrange them while the backward pass reads them, too
+            mx.nd.waitall()  # the store reads the weights now, and oneDNN may rearrange them while the backward pass reads them
         self.trainer.step(self.batch_size * self.accumulate)
         self._forget()
         if self._statistics:
