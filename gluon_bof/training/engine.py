@@ -13,6 +13,7 @@ from typing import Any, Callable, Sequence
 
 from tqdm import tqdm
 
+from gluon_bof.backend import mx
 from gluon_bof.data.workers import WorkerLost
 from gluon_bof.distributed import comm, progress
 from gluon_bof.errors import LOGGER
@@ -88,6 +89,7 @@ class Saver:
 
     def mark(self) -> str:
         """A checksum of the weights and of their averages."""
+        mx.nd.waitall()
         digest = hashlib.blake2b()
         for array in [*on_device(self.network).values(), *(self.averages.arrays.values() if self.averages else ())]:
             digest.update(array.asnumpy().tobytes())

@@ -65,6 +65,8 @@ class Step:
         return _JointLosses(comm.group().sum("losses", own), self)
 
     def _update(self):
+        if comm.size() > 1 and not self.trainer._kv_initialized:
+            mx.nd.waitall()  # the store reads the weights now, and oneDNN may rearrange them while the backward pass reads them, too
         self.trainer.step(self.batch_size * self.accumulate)
         self._forget()
         if self._statistics:
