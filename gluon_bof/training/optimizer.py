@@ -45,7 +45,9 @@ def build_trainer(parameters: Any, optimizer: Any, devices: Sequence[Any], amp: 
 def introduce(trainer: Any) -> None:
     """Tell the servers of a trainer which gradients will come. By itself it does in its first step, and gives everybody the first
     process's parameters besides, when the forward has moved normalisation's running statistics: those of the others' images would
-    be lost, at every resume anew. Here all have the same parameters already."""
+    be lost, at every resume anew. Worse, no order holds between its pull of the parameters and its first push of gradients, which
+    are other arrays: on a busy machine a worker was given sums of gradients as its weights. Here all have the same parameters
+    already, and nothing is pulled."""
     if comm.group().store is not None:
         trainer._init_kvstore()
         for number, parameter in enumerate(trainer._params):
