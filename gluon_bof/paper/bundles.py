@@ -77,7 +77,7 @@ def configuration(options: Any, data: Mapping[str, Any], before: Mapping[str, An
     base = getattr(options, "pretrained_base", None)
     if base is not None:
         kept["pretrained_base"] = "weights of starts_from" if before else _told_base(base)
-    return {"family": families.family_of(options).name, "options": kept, "devices": stated_devices(options.gpus),
+    return {"family": families.family_of(options).name, "options": kept, "devices": stated_devices(options),
             "data": dict(data), "starts_from": before}
 
 
