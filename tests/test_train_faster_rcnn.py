@@ -49,7 +49,8 @@ def test_the_last_line_is_the_outcome_and_the_folder_is_complete(folder):
                                                           "head_class_loss,head_box_loss")
 
 
-@pytest.mark.parametrize("workers", ("0", pytest.param("3", marks=pytest.mark.slow)))
+@pytest.mark.slow  # tests/data/test_loader.py compares batches, tests/test_train_yolo3.py a run
+@pytest.mark.parametrize("workers", ("0", "3"))
 def test_the_workers_number_changes_no_bit(folder, workers):
     assert SCRIPT.run(folder, *training(folder, f"workers-{workers}"), "-j", workers).returncode == 0
     assert parameters(folder, f"workers-{workers}") == parameters(folder, "whole")

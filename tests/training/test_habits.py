@@ -61,6 +61,8 @@ def stopped_in_the_midst(words, place, run):
     assert process.returncode == 143, said
 
 
+# the engine does it, and is the same; the longer of the two waits for -m slow
+@pytest.mark.parametrize("case", ("yolo3", pytest.param("faster_rcnn", marks=pytest.mark.slow)), indirect=True)
 def test_with_all_of_them_a_continuation_has_the_bits_of_a_run_never_stopped(case, place, monkeypatch):
     outcome = trained(case, place.words(case, "habits", *HABITS))
     whole, run = run_of(place, "habits"), run_of(place, "stopped")
