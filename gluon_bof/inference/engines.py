@@ -120,7 +120,7 @@ class OnnxEngine:
         return float(network.nms_thresh), int(network.nms_topk), int(network.post_nms)
 
     def _opened(self, size, images):
-        """What runs the export, which is taken from the cache or written there, once it is compared with MXNet."""
+        """What runs the export, from the cache or new, once it is compared with MXNet; a new one is kept then."""
         from gluon_bof.inference.export import check_onnx, onnx_bytes
 
         path = self.path(size)
@@ -128,13 +128,14 @@ class OnnxEngine:
         drawn = data is None  # an export is also compared on drawn images when it is made
         if drawn:
             data = onnx_bytes(self.detector, size)
-            _keep(path, data)
         run = _session(data, path)
         try:
             check_onnx(self.detector, run, size, images[:COMPARED], path, IN_ITS_PLACE, drawn)
         except UserError:
             _remove(path)
             raise
+        if drawn:  # kept once it has been compared: a process may be killed meanwhile
+            _keep(path, data)
         return run
 
 
