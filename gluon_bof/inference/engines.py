@@ -34,6 +34,8 @@ NAMES = ("auto", "mxnet", "onnx")
 FOLDER = "engines"  # of the cache
 MOST_SIZES = 8  # sizes whose graphs are kept in memory
 MOST_FILES = 20  # in the cache
+ABANDONED = 3600.0  # seconds after which nobody writes an unfinished file of the cache any more
+DIGEST_BYTES = 32  # of SHA-256, behind an export in the cache
 COMPARED = 4  # images of the first batch that are compared
 IN_ITS_PLACE = "give --engine mxnet"
 # What `auto` reckons with. An export takes some seconds and more of a large network; onnxruntime rarely saves more than half
@@ -118,28 +120,64 @@ class OnnxEngine:
         return float(network.nms_thresh), int(network.nms_topk), int(network.post_nms)
 
     def _opened(self, size, images):
-        """What runs the export, which is taken from the cache or written there, once it is compared with MXNet."""
+        """What runs the export, from the cache or new, once it is compared with MXNet; a new one is kept then."""
         from gluon_bof.inference.export import check_onnx, onnx_bytes
 
         path = self.path(size)
-        drawn = not os.path.exists(path)  # an export is also compared on drawn images when it is made
+        data = _kept(path)
+        drawn = data is None  # an export is also compared on drawn images when it is made
         if drawn:
             data = onnx_bytes(self.detector, size)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            write_atomically(path, data)
-            _keep_few(os.path.dirname(path))
-        os.utime(path)
-        run = _session(path)
+        run = _session(data, path)
         try:
             check_onnx(self.detector, run, size, images[:COMPARED], path, IN_ITS_PLACE, drawn)
         except UserError:
-            os.unlink(path)
+            _remove(path)
             raise
+        if drawn:  # kept once it has been compared: a process may be killed meanwhile
+            _keep(path, data)
         return run
 
 
-def _session(path) -> Callable[[np.ndarray], list]:
-    """A function that runs a file. A file that is none goes, and is named: the next run writes it again."""
+def _keep(path, data):
+    """Write an export, its SHA-256 behind it, into the cache, or warn: it works without one."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_atomically(path, [data, hashlib.sha256(data).digest()])
+        _keep_few(os.path.dirname(path))
+    except (OSError, UserError) as error:
+        why = error.problem if isinstance(error, UserError) else error.strerror
+        warn(f"{os.path.dirname(path)}: the export is not kept for the next time ({why})")
+
+
+def _kept(path):
+    """The export in the cache, None without one. One that is not as it was written goes, and is named: the next run writes it
+    again."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError:
+        return None
+    data, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
+    if hashlib.sha256(data).digest() != digest:
+        raise _damaged(path)
+    with contextlib.suppress(OSError):  # the cache may be another user's
+        os.utime(path)
+    return data
+
+
+def _remove(path):
+    with contextlib.suppress(OSError):  # never kept, already gone, or another user's: then the comparison refuses it again
+        os.unlink(path)
+
+
+def _damaged(path):
+    _remove(path)
+    return UserError("this export in the cache was damaged, and is removed", path, "start again")
+
+
+def _session(data, path) -> Callable[[np.ndarray], list]:
+    """A function that runs an export, for which onnxruntime's faults are UserErrors that name its file."""
     import onnxruntime
 
     from gluon_bof.inference.export import DETECTIONS, INPUT
@@ -150,19 +188,29 @@ def _session(path) -> Callable[[np.ndarray], list]:
     # threads that wait for work would take the cores of those that read and write images
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
     except Exception:  # onnxruntime's own kinds, which have no common parent
-        os.unlink(path)
-        raise UserError("this export in the cache was damaged, and is removed", path, "start again") from None
-    return lambda images: session.run(DETECTIONS, {INPUT: np.ascontiguousarray(images)})
+        raise _damaged(path) from None
+
+    def run(images):
+        try:
+            return session.run(DETECTIONS, {INPUT: np.ascontiguousarray(images)})
+        except Exception as error:
+            raise UserError(f"onnxruntime cannot run this export ({error})", path, IN_ITS_PLACE) from None
+
+    return run
 
 
 def _keep_few(folder):
-    """Remove the exports that have not been used for the longest time."""
-    paths = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".onnx")]
-    for path in sorted(paths, key=os.path.getmtime)[:-MOST_FILES]:
-        with contextlib.suppress(OSError):  # another process has just done so
-            os.unlink(path)
+    """Remove the exports that have not been used for the longest time, and what a killed process had begun."""
+    used = {}
+    for name in os.listdir(folder):
+        with contextlib.suppress(OSError):  # another process has just removed it
+            used[os.path.join(folder, name)] = os.path.getmtime(os.path.join(folder, name))
+    exports = sorted((path for path in used if path.endswith(".onnx")), key=used.get)
+    begun = [path for path in used if path.endswith(".part") and time.time() - used[path] > ABANDONED]
+    for path in exports[:-MOST_FILES] + begun:
+        _remove(path)
 
 
 def thread_count() -> int:

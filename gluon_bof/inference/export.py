@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from gluon_bof.inference.detector import Detector
 
-EXPORTER = 1  # a new number wherever an exported file changes, so that those in the cache are written anew
+EXPORTER = 2  # a new number wherever an exported file changes, so that those in the cache are written anew
 INPUT = "image"
 DETECTIONS = ("ids", "scores", "boxes")
 IR_VERSION = 8  # of the file format, that of opset 16: older runtimes read it too
@@ -190,7 +190,7 @@ def onnx_packages(otherwise: str = "give --format mxnet") -> tuple[ModuleType, M
         import onnx
         import onnx.mapping  # which later versions dropped
         import onnxruntime
-    except ImportError as error:
+    except Exception as error:  # ImportError; of versions that do not fit together protobuf's TypeError, NumPy's AttributeError
         raise UserError(f"ONNX needs packages that are not here ({error})",
                         remedy=f"pip install 'gluon_bof[export]', or {otherwise}") from None
     return onnx, onnxruntime

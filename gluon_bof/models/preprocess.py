@@ -1,4 +1,6 @@
 """uint8 batch -> normalised network input, on the device."""
+from __future__ import annotations
+
 from gluon_bof.backend import gluon
 from gluon_bof.freebies.augmentation import MEAN, STD
 
@@ -12,12 +14,23 @@ class Normalise(gluon.HybridBlock):
 
 class InferenceGraph(gluon.HybridBlock):
     """(images (B, H, W, 3) uint8) -> what the network gives for normalised ones: a detector class ids (B, D, 1), scores (B, D, 1)
-    and boxes (B, D, 4) in input pixels, a classifier logits (B, K)."""
+    and boxes (B, D, 4) in input pixels, a classifier logits (B, K). A detector's `set_nms` counts from the next batch on."""
 
     def __init__(self, network, **kwargs):
         super().__init__(**kwargs)
         self.normalise = Normalise()
         self.network = network
+        self._of_graph = self._nms()
+
+    def forward(self, images):
+        if self._of_graph != self._nms():
+            # a hybridized graph has the settings of its first batch in it, and the network drops none but its own
+            self._of_graph = self._nms()
+            self._clear_cached_op()
+        return super().forward(images)
+
+    def _nms(self):
+        return tuple(getattr(self.network, name, None) for name in ("nms_thresh", "nms_topk", "post_nms"))
 
     def hybrid_forward(self, F, images):
         return self.network(self.normalise(images))

@@ -21,6 +21,7 @@ from gluon_bof.runs.folder import MAY_CHANGE, stated_devices
 
 FORMAT = 1
 FOLDER = "runs"  # of the results' folder
+CONTENT = "content_sha256"  # of all else in a bundle
 PLACES = {"name", "runs", "recipe", "dataset", "dataset_root", "pretrained_base"}  # the same run has others elsewhere
 WHOLE = {"format", "name", "experiment", "row", "seed", "commands", "configuration", "configuration_sha256", "git_revision",
          "versions", "machine", "times", "weights_sha256", "training", "evaluations"}
@@ -51,6 +52,8 @@ class Store:
         if hash_of(found["configuration"]) != found["configuration_sha256"]:
             raise UserError("the configuration of this bundle was changed after it was written", path,
                             "remove it; the run will be made again")
+        if found.get(CONTENT, _hash_of_content(found)) != _hash_of_content(found):  # bundles of before have none
+            raise UserError("this bundle was changed after it was written", path, "remove it; the run will be made again")
         return found
 
     def everything(self) -> list[dict[str, Any]]:
@@ -65,7 +68,8 @@ class Store:
     def write(self, bundle: Mapping[str, Any]) -> None:
         """Keep a bundle; it appears whole or not at all."""
         os.makedirs(self.folder, exist_ok=True)
-        write_atomically(self.path(bundle["name"]), (json.dumps(bundle, indent=1, sort_keys=True) + "\n").encode())
+        whole = {**bundle, CONTENT: _hash_of_content(bundle)}
+        write_atomically(self.path(bundle["name"]), (json.dumps(whole, indent=1, sort_keys=True) + "\n").encode())
 
 
 # ---- configurations ------------------------------------------------------------------------------------------------
@@ -94,6 +98,11 @@ def _told_base(base):
 def hash_of(content: Any) -> str:
     """SHA-256 of a JSON object, in hexadecimal, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _hash_of_content(bundle):
+    """SHA-256 of all of a bundle but this hash, as it is once it was written and read."""
+    return hash_of(json.loads(json.dumps({name: value for name, value in bundle.items() if name != CONTENT})))
 
 
 def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:

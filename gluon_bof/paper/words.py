@@ -44,12 +44,22 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
 
 
 def refuse_others(found: Iterable[Mapping[str, Any]], planned: Iterable[Job], store: Store) -> None:
-    """Raise UserError where a bundle is not what the job of its name would be now, or no job has its name."""
+    """Raise UserError where a bundle is not what the job of its name would be now, lacks one of its evaluations or says that it
+    is of another row, seed or fold, or where no job has its name."""
     by_name = {job.name: job for job in planned}
     for bundle in found:
+        path = store.path(bundle["name"])
         if bundle["name"] not in by_name:
-            raise UserError("no run of the experiment has this name any more", store.path(bundle["name"]), "move it away")
-        bundles.refuse_other(bundle, by_name[bundle["name"]].configuration(), store.path(bundle["name"]))
+            raise UserError("no run of the experiment has this name any more", path, "move it away")
+        job = by_name[bundle["name"]]
+        bundles.refuse_other(bundle, job.configuration(), path)
+        for mark, wanted in (("row", job.row.key), ("seed", job.seed), *job.marks.items()):
+            if bundle.get(mark) != wanted:
+                raise UserError(f"the bundle there says {mark} {bundle.get(mark)} and not {wanted}", path,
+                                "remove it; the run will be made again")
+        lacking = [wanted.key for wanted in job.evaluations if wanted.key not in bundle["evaluations"]]
+        if lacking:
+            raise UserError(f"the bundle lacks the evaluation {lacking[0]}", path, "start its run again, which makes it")
 
 
 def made_by(found: Sequence[Mapping[str, Any]]) -> str:

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from gluon_bof.commands.evaluate import main as evaluate
 from gluon_bof.commands.predict import main as predict
 from gluon_bof.data.shapes import draw_image
 from gluon_bof.errors import UserError
+from gluon_bof.inference import engines
 from gluon_bof.inference.engines import AutoEngine, OnnxEngine, arrays, thread_count
 from gluon_bof.inference.export import match_rows
 from tests.inference.lively_detectors import rcnn_detector
@@ -117,6 +119,74 @@ def test_an_export_that_finds_something_else_is_refused_and_removed():
     with pytest.raises(UserError, match="onnxruntime disagrees with MXNet: .*; give engine mxnet$"):
         model.predict(drawn())
     assert not os.path.exists(path)
+
+
+def test_a_single_bit_that_flipped_in_the_cache_is_seen():
+    model = shapes("onnx", nms=0.5)
+    model.predict(drawn(1))
+    path = path_of(model)
+    with open(path, "r+b") as file:
+        file.seek(os.path.getsize(path) // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+    with pytest.raises(UserError, match=f"^{path}: this export in the cache was damaged, and is removed; start again$"):
+        shapes("onnx", nms=0.5).predict(drawn(1))
+    assert not os.path.exists(path)
+
+
+def test_an_export_that_onnxruntime_cannot_run_is_one_line_and_removed():
+    other, model = shapes("onnx", nms=0.65), gluon_bof.load("shapes", short=128, nms=0.65, engine="onnx")
+    other.predict(drawn(1))
+    path = path_of(model, (128, 128))
+    shutil.copy(path_of(other), path)  # of another size under its name
+    with pytest.raises(UserError, match=f"^{path}: onnxruntime cannot run this export .*; give engine mxnet$"):
+        model.predict(drawn(1))
+    assert not os.path.exists(path) and len(model.predict(drawn(1))[0].scores)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "auto"])
+def test_a_cache_that_cannot_be_written_costs_a_warning_and_no_detection(engine, tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GLUON_BOF_CACHE", str(tmp_path / "file"))  # for root, too, no folder can be made there
+    model = shapes(engine)
+    with caplog.at_level("WARNING", "gluon_bof"):
+        if engine == "auto":
+            model.detector.engine.expect(10 ** 7)
+            batch = np.stack([model.detector.see(image) for image in drawn()])
+            for _ in range(8):
+                arrays(model.detector.engine(batch))
+            assert model.detector.engine.chosen
+        found = model.predict(drawn())
+    assert alike(shapes("mxnet").predict(drawn()), found)
+    assert sum("the export is not kept for the next time" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_what_a_killed_process_had_begun_goes_and_what_another_is_writing_stays(cache):
+    (cache / "engines").mkdir(exist_ok=True)
+    old, young = (cache / "engines" / f"{name}.onnx.1.part" for name in ("old", "young"))
+    for path, age in ((old, 7200), (young, 60)):
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
+    made = str(cache / "engines" / "made.onnx")
+    engines._keep(made, b"an export")
+    assert young.exists() and not old.exists() and engines._kept(made) == b"an export"
+    young.unlink()
+    os.unlink(made)
+
+
+def test_suppression_that_is_set_after_the_first_image_counts():
+    model, image = shapes("mxnet"), drawn(1)[0]
+    network = model.detector.network
+    first = model.predict(image)
+    for settings in ((0.9, 400, 100), (0.9, 400, 3), (network.nms_thresh, network.nms_topk, network.post_nms)):
+        network.set_nms(*settings)
+        fresh = shapes("mxnet")
+        fresh.detector.network.set_nms(*settings)
+        found, wanted = model.predict(image), fresh.predict(image)
+        assert found.scores.tolist() == wanted.scores.tolist() and found.boxes.tolist() == wanted.boxes.tolist()
+        assert len(found.scores) == 3 or settings[2] > 3
+    assert found.scores.tolist() == first.scores.tolist()
 
 
 # auto

@@ -96,6 +96,31 @@ def test_a_bundle_that_was_changed_by_hand_or_is_not_whole_is_refused(tmp_path):
         store.read(job.name)
 
 
+@pytest.mark.parametrize("change", [lambda bundle: bundle["evaluations"]["test-128"]["coco"].update(AP=0.6),
+                                    lambda bundle: bundle.update(seed=1), lambda bundle: bundle.update(more=1),
+                                    lambda bundle: bundle["times"].update(finished="2021-01-01T00:00:00Z")])
+def test_a_number_that_was_changed_by_hand_is_seen(tmp_path, change):
+    job, store = planned(tmp_path)[1], Store(str(tmp_path))
+    store.write({**bundle_for(job), "by_number": {1: 0.1, 10: 0.2, 9: float("nan")}})  # as JSON has them, in its order of keys
+    found = store.read(job.name)
+    store.write(found)  # what was read may be written again
+    assert json.dumps(store.read(job.name), sort_keys=True) == json.dumps(found, sort_keys=True)
+    change(found)
+    with open(store.path(job.name), "w") as file:
+        json.dump(found, file)
+    with pytest.raises(UserError, match=f"^{store.path(job.name)}: this bundle was changed after it was written"):
+        store.read(job.name)
+
+
+def test_a_bundle_of_before_such_hashes_is_read(tmp_path):
+    job, store = planned(tmp_path)[1], Store(str(tmp_path))
+    old = bundle_for(job)
+    os.makedirs(store.folder)
+    with open(store.path(job.name), "w") as file:
+        json.dump(old, file)
+    assert store.read(job.name) == old
+
+
 # what fits
 
 def test_what_fits_is_told_by_the_bundles_times_and_whole_seeds_by_all_rows(tmp_path):

@@ -108,6 +108,20 @@ def test_a_page_of_bundles_that_would_not_be_run_so_now_is_refused(tmp_path):
         pages.filled("<!-- bundles: nothing -->\n<!-- end -->", store)
 
 
+@pytest.mark.parametrize("change, words", [(dict(row="cosine"), "says row cosine and not baseline"),
+                                           (dict(seed=1), "says seed 1 and not 0"),
+                                           (dict(evaluations={}), "lacks the evaluation test-96")])
+def test_a_bundle_that_stands_for_another_row_or_lacks_a_number_is_one_line(tmp_path, change, words):
+    store = Store(str(tmp_path))
+    plans = [factorial.plan((seed,)) for seed in (0, 1)]
+    job = plans[0][1]
+    for plan in plans:
+        store.write(bundle_for(plan[0]))
+    store.write({**bundle_for(job), **change})
+    with pytest.raises(UserError, match=f"^{store.path(job.name)}: the bundle (there )?{words}"):
+        pages.miniature_summary(store)
+
+
 def test_a_seed_that_lacks_a_run_is_told_and_not_counted(tmp_path):
     store = Store(str(tmp_path))
     numbers = made_up_factorial(store, left_out=["miniature-cosine-seed-2"])
