@@ -270,5 +270,5 @@ def naming(process: Process, what: str, status: int = 1) -> Failure:
     lines = process.tail()
     log = [f"the last lines of {process.log}:", *(f"  | {line}" for line in lines)] if lines else [f"{process.log} is empty"]
     if not has_room(process.log):
-        log.append(f"{os.path.dirname(process.log)}: no room is left on that disk, so what was to follow in the log is lost; make room")
+        log.append(f"{os.path.dirname(process.log)}: no room is left on that disk, so that what would follow is lost; make room")
     return Failure(process.role, status, "\n".join([f"{name}{rank} on {place} {what}", *log]))
