@@ -10,6 +10,7 @@ import sys
 from typing import Any, Callable, Iterable, Iterator
 
 EXIT_STATUS = 2
+TRY_AGAIN = 75  # of a process of a launched job that another start may help, as sysexits.h has it
 INTERRUPTED = 130  # what a shell gives for Ctrl-C
 PIPE_CLOSED = 141  # and for a closed pipe
 LOGGER = logging.getLogger("gluon_bof")
@@ -17,7 +18,10 @@ MAX_LISTED = 8  # names that a message lists
 
 
 class UserError(Exception):
-    """Something the user can fix. `path` names the file at fault, `remedy` says what to do about it."""
+    """Something the user can fix. `path` names the file at fault, `remedy` says what to do about it; `status` is what a command
+    ends with."""
+
+    status = EXIT_STATUS
 
     def __init__(self, problem: str, path: Any = None, remedy: str | None = None):
         super().__init__(problem, path, remedy)  # all three, so that it survives the way back from a worker process
@@ -100,18 +104,20 @@ def user_facing(main: Callable[..., Any]) -> Callable[..., Any]:
             print("stopped", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
         except UserError as error:
-            message = str(error)
+            message, status = str(error), error.status
         except BrokenPipeError:  # whoever read the output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(PIPE_CLOSED) from None
         except OSError as error:
             if error.filename is None and error.errno is None:
                 raise
+            status = EXIT_STATUS
             message = str(UserError(error.strerror or str(error), error.filename,
                                     "check that the place exists, may be written and has room"))
         finally:
             early_warnings()
-        print(f"error: {message}", file=sys.stderr)
-        raise SystemExit(EXIT_STATUS)
+        with contextlib.suppress(OSError):  # where it goes to a file on a full disk
+            print(f"error: {message}", file=sys.stderr, flush=True)
+        raise SystemExit(status)
 
     return wrapper

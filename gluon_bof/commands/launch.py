@@ -71,7 +71,13 @@ def _job(arguments, words):
     if arguments.port is not None and not 0 < arguments.port < 65536:
         raise UserError(f"--port {arguments.port} is no port", remedy="give one from 1024 to 65535")
     hosts = read_hostfile(arguments.hostfile) if arguments.hostfile else this_machine(arguments.workers)
+    try:
+        ssh = shlex.split(arguments.ssh)
+    except ValueError as error:
+        raise UserError(f"--ssh {arguments.ssh} is no command ({error})", remedy="quote it as a shell would") from None
+    if not ssh:
+        raise UserError("--ssh is empty", remedy="leave it out, or give the command that reaches other hosts")
     limits = Limits(arguments.stall_seconds, arguments.start_seconds, arguments.grace_seconds)
     return Job(tuple(words), arguments.workers, tuple(hosts), arguments.servers, arguments.engine, arguments.log_dir,
                arguments.address, arguments.port, arguments.max_restarts, limits, arguments.gpus_per_worker,
-               tuple(shlex.split(arguments.ssh))), arguments.print_env
+               tuple(ssh)), arguments.print_env

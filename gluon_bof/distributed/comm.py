@@ -75,6 +75,11 @@ def is_main() -> bool:
     return _group.rank == 0
 
 
+def is_told_of_others() -> bool:
+    """Whether the environment says that this process is one of a job's, be it the only one that trains."""
+    return any(os.environ.get(name) for name in TOLD_BY)
+
+
 def broadcast(value: Any) -> Any:
     """Rank 0's value, of JSON's kinds."""
     return _group.broadcast(value)
@@ -161,11 +166,13 @@ def ends_for_all(main: Callable[..., Any]) -> Callable[..., Any]:
 
 def _end(problem):
     status = problem.code if isinstance(problem, SystemExit) else FAILED
-    if not isinstance(problem, SystemExit):
-        traceback.print_exception(type(problem), problem, problem.__traceback__)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    from multiprocessing import util
+    try:
+        if not isinstance(problem, SystemExit):
+            traceback.print_exception(type(problem), problem, problem.__traceback__)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        from multiprocessing import util
 
-    util._exit_function()  # data workers end, and their folder goes
-    os._exit(status if isinstance(status, int) else FAILED)
+        util._exit_function()  # data workers end, and their folder goes
+    finally:  # whatever that meets, such as a log on a full disk
+        os._exit(status if isinstance(status, int) else FAILED)

@@ -23,6 +23,7 @@ from gluon_bof.distributed.roles import (
 )
 from gluon_bof.distributed.supervise import POLL_SECONDS, Ended, Group, Limits, StopSignals, copy_to_stderr, naming, say
 from gluon_bof.errors import EXIT_STATUS, UserError
+from gluon_bof.runs.folder import CHECKPOINT
 
 PORT_TRIES = 3
 LISTEN_SECONDS = 60.0
@@ -221,13 +222,14 @@ def resumable(words: Sequence[str]) -> bool:
 def resuming(words: Sequence[str]) -> list[str]:
     """The words of a second start: the same run, from its last checkpoint, or from its beginning if it has none."""
     given = _value(words, "--resume")
-    if given is not None and not given.endswith(".params"):
+    older = given is not None and CHECKPOINT.fullmatch(os.path.basename(given))
+    if given is not None and not given.endswith(".params") and not older:
         return list(words)
     kept = list(words)
-    if given is not None:  # the first start's weights are in the run now
+    if given is not None:  # the first start's weights are in the run now, and newer ones than those of an older checkpoint
         at = next(number for number, word in enumerate(kept) if word.partition("=")[0] == "--resume")
         del kept[at:at + (1 if "=" in kept[at] else 2)]
-    return [*kept, "--resume", "auto"]
+    return [*kept, "--resume", os.path.dirname(os.path.dirname(os.path.abspath(given))) if older else "auto"]
 
 
 def _value(words, name):

@@ -168,7 +168,8 @@ class Ports:
             except OSError as error:
                 self.release()
                 raise UserError(f"port {wanted or 'any'} at {address} cannot be listened at ({error.strerror})",
-                                remedy="leave --port out: a free one is found") from None
+                                remedy="leave --port out: a free one is found" if wanted else
+                                "--address has to be one of this machine's addresses") from None
         self.numbers = sorted(held.getsockname()[1] for held in self._held)
 
     def release(self) -> None:

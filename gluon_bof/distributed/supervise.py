@@ -241,7 +241,8 @@ _within_a_line = False  # of a worker's, such as its progress bar
 def say(text: str) -> None:
     """Lines for people."""
     global _within_a_line
-    print("\n" * _within_a_line + f"launch: {text}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a terminal that is gone, a file on a full disk: the job is not to be given up for it
+        print("\n" * _within_a_line + f"launch: {text}", file=sys.stderr, flush=True)
     _within_a_line = False
 
 
@@ -254,10 +255,20 @@ def copy_to_stderr(data: bytes) -> None:
             os.write(2, data)
 
 
+def has_room(path: str) -> bool:
+    """Whether something can be written on the disk that a file lies on, as far as the system tells."""
+    with contextlib.suppress(OSError):
+        room = os.statvfs(os.path.dirname(path))
+        return room.f_bavail > 0 or not room.f_blocks  # there are file systems that tell nothing
+    return True
+
+
 def naming(process: Process, what: str, status: int = 1) -> Failure:
     """The failure of a process, with the end of its log."""
     rank = f" (rank {process.rank}, process {process.pid})" if process.rank else f" (process {process.pid})"
     name, _, place = str(process.role).partition(" on ")
     lines = process.tail()
     log = [f"the last lines of {process.log}:", *(f"  | {line}" for line in lines)] if lines else [f"{process.log} is empty"]
+    if not has_room(process.log):
+        log.append(f"{os.path.dirname(process.log)}: no room is left on that disk, so that what would follow is lost; make room")
     return Failure(process.role, status, "\n".join([f"{name}{rank} on {place} {what}", *log]))

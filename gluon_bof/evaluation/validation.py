@@ -12,6 +12,7 @@ from gluon_bof.data.faults import log_faults
 from gluon_bof.data.loader import ValidationImages, slicing_loader, validation_loader
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.distributed import comm, exchange
+from gluon_bof.distributed import progress as progress_file
 from gluon_bof.evaluation.coco import save_detections
 from gluon_bof.evaluation.detect import detect, detect_slices
 from gluon_bof.evaluation.score import score
@@ -54,6 +55,7 @@ class Validation:
         if self.tiling and found is not None:
             found = detect_slices(detector, self.slices, found, self.tiling, should_stop, progress)
         self.detections = found
+        progress_file.report("scoring")  # of a large set that takes a while, and is no standing still
         return exchange.decide(_packed(found) if comm.size() > 1 else found, self._judge)
 
     def _judge(self, shares):

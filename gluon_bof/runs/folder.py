@@ -182,7 +182,10 @@ class Run(RunFolder):
                     self._events.add_scalar(f"{table}/{column}", value, row["iteration"])
 
     def forget_after(self, iteration: int) -> None:
-        """Drop rows that a resumed run will write again."""
+        """Drop rows and checkpoints that a resumed run will write again: the newest must be of what it has done since."""
+        for path in self.checkpoint_paths():
+            if int(CHECKPOINT.fullmatch(os.path.basename(path))[1]) > iteration:
+                os.unlink(path)
         for table in TABLES:
             rows = [row for row in self.rows(table) if (row["iteration"] or "").isdigit() and None not in row.values()]
             kept = [row for row in rows if int(row["iteration"]) <= iteration]

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from gluon_bof.backend import mx
 from gluon_bof.data.workers import WorkerLost
 from gluon_bof.distributed import comm, progress
-from gluon_bof.errors import LOGGER
+from gluon_bof.errors import LOGGER, TRY_AGAIN
 from gluon_bof.options.families import family_of
 from gluon_bof.runs.folder import devices_differ
 from gluon_bof.training.checkpoint import save_checkpoint
@@ -290,7 +290,10 @@ class Engine:
             self._lose(lost)
 
     def _lose(self, lost):
+        if comm.is_told_of_others():
+            lost.status = TRY_AGAIN  # the launcher may
         if comm.size() > 1:
+            lost.remedy = (lost.remedy or "").replace("a training has saved what it had", "the last checkpoint is kept")
             raise lost  # the others stand in the midst of an update that lacks this one's part
         self.lost = lost
 

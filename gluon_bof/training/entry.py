@@ -95,7 +95,7 @@ def start(options: Any) -> None:
     if options.cpus > 1 and "mxnet" not in sys.modules:
         for name, value in for_cpu_contexts(options.cpus).items():
             os.environ.setdefault(name, str(value))
-    if options.horovod or options.kv_store.startswith("dist") or any(os.environ.get(name) for name in comm.TOLD_BY):
+    if options.horovod or options.kv_store.startswith("dist") or comm.is_told_of_others():
         from gluon_bof.distributed.groups import start_group  # which brings MXNet
 
         start_group(options.kv_store, options.horovod)

@@ -164,6 +164,7 @@ def fit(engine: Any, run: Run, images: Any, sets: Sequence[Any], validation: Any
             validation(detector)
     if not comm.is_main():
         return {"run": run.folder, "map": metrics["map"]}
+    progress.report("drawing")
     draw_detections(run, validation_set, validation.detections)
     if engine.options.report:
         validation.report(run.folder)

@@ -8,6 +8,8 @@ import subprocess
 import pytest
 
 from gluon_bof.__main__ import main
+from gluon_bof.distributed.launch import resuming
+from gluon_bof.errors import EXIT_STATUS, TRY_AGAIN
 from tests.distributed.jobs import PLAIN, QUICK, Job, state
 
 
@@ -120,6 +122,7 @@ def test_two_jobs_at_once_and_a_restart_end_with_their_outcome(launch):
     (("-n", "2", "--max-restarts", "1", "--", PLAIN), "--max-restarts has to know which run goes on"),
     (("-H", "nowhere", "--", PLAIN), "nowhere: the hostfile cannot be read"),
     (("--port", "TAKEN", "--", PLAIN), "cannot be listened at"),
+    (("--ssh", "'ssh", "--", PLAIN), "--ssh 'ssh is no command"),
     (("--stall-seconds", "nan", "--", PLAIN), "--stall-seconds nan must be above 0")])
 def test_a_mistake_is_one_line_and_status_2(words, problem, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -132,6 +135,21 @@ def test_a_mistake_is_one_line_and_status_2(words, problem, tmp_path, monkeypatc
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert ended.value.code == 2 and len(errors) == 1 and problem in errors[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_restart_goes_on_from_the_newest_checkpoint_whatever_the_first_start_went_on_from():
+    older = "/there/runs/x/checkpoints/iteration-000000024.ckpt"
+    for given, wanted in (((), ("--resume", "auto")), (("--resume", "runs/x"), ("--resume", "runs/x")),
+                          (("--resume=a.params", "-j", "2"), ("-j", "2", "--resume", "auto")),
+                          (("--resume", older, "-j", "2"), ("-j", "2", "--resume", "/there/runs/x"))):
+        assert resuming(["train_yolo3.py", *given]) == ["train_yolo3.py", *wanted]
+
+
+def test_what_another_start_may_help_is_started_again_and_a_mistake_is_not(launch):
+    jobs = {status: launch("-n", 2, *QUICK, "--max-restarts", 1, "--", PLAIN, 4, 0.05, "--name", "x", "--who", "worker-1",
+                           "--at", 2, "--do", f"exit:{status}") for status in (TRY_AGAIN, EXIT_STATUS)}
+    ended = {status: job.wait()[:2] for status, job in jobs.items()}
+    assert [(status, outcome["restarts"]) for status, outcome in ended.values()] == [(0, 1), (2, 0)]
 
 
 def test_environments_are_printed_for_other_launchers(tmp_path, monkeypatch, capsys):

@@ -80,7 +80,7 @@ def test_two_workers_train_and_validate_as_one_process_and_one_of_them_writes(da
     names = [sorted(os.listdir(tmp_path / name)) for name in ("one", "two")]
     assert [name for name in names[1] if name != "workers"] == names[0] and os.listdir(tmp_path / "two" / "workers") != []
     told = sorted((tmp_path / f"progress-{number}").read_text().split() for number in range(2))
-    assert [words[:2] for words in told] == [["0", "4"], ["1", "4"]]
+    assert told == [["0", "4", "drawing"], ["1", "4", "scoring"]]  # what takes a while is told to whoever watches
 
 
 @pytest.mark.slow

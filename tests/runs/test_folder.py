@@ -50,6 +50,15 @@ def test_rows_are_appended_and_those_after_an_iteration_forgotten(run):
     assert run.rows("metrics") == run.rows("intervals") == [] and run.rows("nothing") == []
 
 
+def test_checkpoints_of_what_comes_again_are_dropped_with_its_rows(run):
+    """Else a run that goes on from an older one and is killed would go on from a newer one, without the rows in between."""
+    for iteration in (3, 6, 9):
+        with open(run.checkpoint(iteration), "w"):
+            pass
+    run.forget_after(6)
+    assert run.checkpoint_paths() == [run.checkpoint(3), run.checkpoint(6)]
+
+
 def test_a_row_that_a_kill_tore_is_forgotten_too(run):
     run.record("metrics", {"iteration": 3, "map": 0.1})
     with open(run.table("metrics"), "a") as file:
