@@ -51,6 +51,8 @@ class Gradients:
         kept = [(data, data.copy()) for parameter in self.graph.collect_params().values() if parameter.grad_req == "null"
                 for data in parameter.list_data()]
         self._use_global([True] * len(norms), norms)
+        for parameter in self.parameters.values():
+            parameter.zero_grad()  # what these losses do not reach would keep training's gradient
         try:
             yield
         finally:
