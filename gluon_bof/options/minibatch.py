@@ -143,6 +143,9 @@ class MinibatchOptions(TrainingOptions):
         if not self.detects and (self.by_loss or self.metric in METRICS[4:]):
             told = "--by-loss" if self.by_loss else f"--metric {self.metric}"
             raise UserError(f"{told} is for detection, and {self.network} is a classifier", remedy="give a yolo3_… network")
+        if self.order == "drop-extremes" and len(self.phase_ends()) == 1:
+            raise UserError("--order drop-extremes leaves mini-batches out after the first phase, and this training has no other",
+                            remedy="give --lr-decay-epoch an epoch before --epochs")
         if self.metric == "perceptual" and not (self.alexnet and self.lpips):
             raise UserError("--metric perceptual needs the weights of AlexNet and of LPIPS, which this package does not bring "
                             "along", remedy="give --alexnet FILE and --lpips FILE; docs/minibatch.md says where they are")
