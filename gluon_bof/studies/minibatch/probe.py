@@ -58,19 +58,18 @@ class Probe:
     def measure(self, batches: Batches) -> Parts:
         """Parts of the mini-batches that batches() yields, the same ones at each call. Raises Stopped, NotFinite, UserError where
         a cache finds no room, and ValueError for mini-batches of several sizes, none, or others at the second call."""
-        with self.gradients.standing_still():
+        with self.gradients.standing_still(), np.errstate(invalid="ignore"):
             return {"two-pass": self._two_passes, "cache": self._cached, "sketch": self._sketched}[self.method](batches)
 
     def against_mean(self, batches: Batches) -> Parts:
         """The same, of other mini-batches, against the full gradient of the last measurement; one pass."""
-        with self.gradients.standing_still():
+        with self.gradients.standing_still(), np.errstate(invalid="ignore"):
             return self._compared(self.gradients.pieces() for _ in self._computed(batches))
 
     def _computed(self, batches: Batches) -> Iterator[int]:
         """Yields with each mini-batch's gradient in the network's parameters, or about to be there."""
         upcoming = iter(batches())
         arrays, number = next(upcoming, None), 0
-        self.images = None
         while arrays is not None:
             if self.should_stop():
                 raise Stopped
@@ -93,7 +92,7 @@ class Probe:
         return found
 
     def _begin_mean(self):
-        self.mean = None  # the one before goes first
+        self.mean = self.images = None  # the one before goes first
         self.mean = np.zeros(self.gradients.size)
         self.count = 0
 
@@ -183,7 +182,7 @@ class Probe:
 
 
 def _require_finite(numbers):
-    if not np.isfinite(numbers).all():
+    if not np.isfinite(numbers.sum()):  # one number that is not finite makes the sum so
         raise NotFinite("the gradient of a mini-batch is not finite: no distance can be told",
                         remedy="train with a lower --lr, or probe with --statistics batch")
 

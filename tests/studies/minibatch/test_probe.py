@@ -365,6 +365,10 @@ def test_mini_batches_that_cannot_be_compared_are_refused():
     for made in (lambda: once, lambda: []):
         with pytest.raises(ValueError, match="there are no mini-batches"):
             Probe(Gradients(graph, graph)).measure(made)
+    probe = Probe(Gradients(graph, graph))
+    probe.measure(lambda: batches[:2])
+    with pytest.raises(ValueError, match="mini-batch 0 has 2 images and the others have 4"):
+        probe.against_mean(lambda: batches[2:])
     calls = iter((batches[:2], batches[:1]))
     with pytest.raises(ValueError, match="saw 2 mini-batches and the second 1"):
         Probe(Gradients(graph, graph)).measure(lambda: next(calls))
@@ -373,10 +377,10 @@ def test_mini_batches_that_cannot_be_compared_are_refused():
 @pytest.mark.parametrize("method", ["two-pass", "cache", "sketch"])
 def test_a_gradient_that_is_not_finite_is_no_distance(method):
     graph, batches = two_heads()
-    batches[1][0][0, 0] = np.inf
+    batches[1][0][0, 0], batches[2][0][0, 0] = np.inf, -np.inf
     with pytest.raises(NotFinite, match="is not finite"):
         Probe(Gradients(graph, graph), method).measure(lambda: batches)
     probe = Probe(Gradients(graph, graph))
-    probe.measure(lambda: batches[::2])
+    probe.measure(lambda: batches[:1] * 2)
     with pytest.raises(NotFinite):
         probe.against_mean(lambda: batches[1:2])
