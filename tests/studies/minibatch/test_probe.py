@@ -374,6 +374,13 @@ def test_mini_batches_that_cannot_be_compared_are_refused():
         Probe(Gradients(graph, graph)).measure(lambda: next(calls))
 
 
+def test_a_mean_loss_is_no_loss_of_each_image():
+    graph, batches = two_heads()
+    mean = gluon.nn.HybridLambda(lambda F, loss: F.mean(loss))
+    with pytest.raises(ValueError, match="is not one number for each of 4 images"):
+        Probe(Gradients(lambda x: [mean(loss) for loss in graph(x)], graph)).gradients.compute(batches[0])
+
+
 @pytest.mark.parametrize("method", ["two-pass", "cache", "sketch"])
 def test_a_gradient_that_is_not_finite_is_no_distance(method):
     graph, batches = two_heads()
