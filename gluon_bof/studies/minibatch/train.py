@@ -10,6 +10,7 @@ from typing import Any, Iterator
 import numpy as np
 
 from gluon_bof.devices import return_large_arrays
+from gluon_bof.distributed import comm
 from gluon_bof.errors import LOGGER, UserError, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.freebies.schedule import build_schedule, rates_of
@@ -35,6 +36,8 @@ ORDER_PREFIX = "order/"  # arrays of an order in a checkpoint
 def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) -> dict[str, Any]:
     """The pipeline. Returns {"run": folder, "accuracy" or "map": of the last epoch, "probes": how many, …}."""
     # data and mini-batches
+    if comm.size() > 1:
+        raise UserError("the study trains in one process, and here are several", remedy="start it without gluon-bof launch")
     return_large_arrays()
     devices = pipeline.start_devices(options, run)
     task = open_task(options)
@@ -54,7 +57,7 @@ def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) ->
     task.build(devices[0], checkpoint)
     task.graph.hybridize(static_alloc=True)
     updates = len(partition)
-    schedule = dict(mode=options.lr_mode, base_lr=options.lr, iterations=options.epochs * updates,
+    schedule = dict(mode=options.lr_mode, base_lr=options.scaled_lr(), iterations=options.epochs * updates,
                     warmup=options.warmup_epochs * updates, warmup_lr=options.warmup_lr,
                     steps=[epoch * updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
     if options.no_wd:

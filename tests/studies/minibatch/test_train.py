@@ -140,7 +140,10 @@ def test_phases_are_those_of_one_learning_rate_or_thirds():
     (["--data-shape", "24"], "CIFAR-10's images are 32"), (["--network", "yolo3_darknet-mini"], "CIFAR-10 has no boxes"),
     (["--batch-size", "64"], "25 images make no mini-batch of 64"), (["--batch-size", "15"], "the set makes 1 mini-batch"),
     (["--dataset-root", "nowhere"], "nowhere"), (["--mixup"], "mixup"),
-    (["--gpus", "0,1"], "on one device")])
+    (["--gpus", "0,1"], "on one device"), (["--cpus", "2"], "--cpus 2: the study trains"),
+    (["--kv-store", "dist_sync"], "--kv-store dist_sync: the study trains"),
+    (["--pretrained-base", "shipped"], "--pretrained-base is for a YOLOv3, and dpn-mini is a classifier"),
+    (["--network", "yolo3_darknet-mini", "--dataset", "shapes", "--label-smooth-eps", "0.1"], "--label-smooth-eps is for")])
 def test_what_cannot_work_is_one_line_with_status_2(place, capsys, given, told):
     with pytest.raises(SystemExit) as end:
         main(words(place, "refused", *given))
@@ -176,3 +179,11 @@ def test_an_epoch_whose_gradients_are_not_finite_is_trained_without_a_probe(plac
     assert main(words(place, "unprobed", "--epochs", "1", "--lr-decay-epoch", "")) == 0
     run = RunFolder(str(place / "unprobed"))
     assert run.probe_epochs() == [] and "epoch 0 is not probed: not finite" in open(run.log).read()
+
+
+def test_the_learning_rate_is_scaled_where_that_is_asked_for(place):
+    main(words(place, "scaled", "--epochs", "1", "--lr-decay-epoch", "", "--null-partitions", "0", "--scale-lr"))
+    run = RunFolder(str(place / "scaled"))
+    wanted = 0.1 * BATCH / MinibatchOptions.batch_size
+    assert float(run.rows("metrics")[0]["learning_rate"]) == pytest.approx(wanted)
+    assert read_probes(run)[0]["learning_rate"] == pytest.approx(wanted)
