@@ -5,7 +5,7 @@ import dataclasses
 from typing import Any, Iterable
 
 from gluon_bof.errors import UserError
-from gluon_bof.options.flags import EMBEDDED, at_least, flag
+from gluon_bof.options.flags import EMBEDDED, at_least, flag, flag_name
 from gluon_bof.options.training import OPTIMIZERS, TrainingOptions, decay_epochs
 from gluon_bof.options.yolo3 import NETWORKS as YOLO3_BACKBONES
 from gluon_bof.options.yolo3 import Yolo3Options, check_data_shape
@@ -143,10 +143,23 @@ class MinibatchOptions(TrainingOptions):
         if not self.detects and (self.by_loss or self.metric in METRICS[4:]):
             told = "--by-loss" if self.by_loss else f"--metric {self.metric}"
             raise UserError(f"{told} is for detection, and {self.network} is a classifier", remedy="give a yolo3_… network")
+        if self.order == "drop-extremes" and len(self.phase_ends()) == 1:
+            raise UserError("--order drop-extremes leaves mini-batches out after the first phase, and this training has no other",
+                            remedy="give --lr-decay-epoch an epoch before --epochs")
         if self.metric == "perceptual" and not (self.alexnet and self.lpips):
             raise UserError("--metric perceptual needs the weights of AlexNet and of LPIPS, which this package does not bring "
                             "along", remedy="give --alexnet FILE and --lpips FILE; docs/minibatch.md says where they are")
         if len([word for word in (self.gpus or "").split(",") if word.strip()]) > 1:
             raise UserError(f"--gpus {self.gpus}: the study trains and probes on one device", remedy="name one GPU")
+        if self.cpus > 1 or self.horovod or self.kv_store.startswith("dist"):
+            told = f"--cpus {self.cpus}" if self.cpus > 1 else "--horovod" if self.horovod else f"--kv-store {self.kv_store}"
+            raise UserError(f"{told}: the study trains and probes on one device, in one process", remedy="leave it out")
+        self._check_what_only_one_kind_has()
         if self.resume.endswith(".params"):
             raise UserError(f"--resume {self.resume} is no run", remedy="give a run's folder")
+
+    def _check_what_only_one_kind_has(self):
+        kind, other = ("YOLOv3", "classifier") if self.detects else ("classifier", "YOLOv3")
+        for name in ("label_smooth_eps",) if self.detects else ("pretrained_base", "init", "objectness_prior"):
+            if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                raise UserError(f"{flag_name(name)} is for a {other}, and {self.network} is a {kind}", remedy="leave it out")

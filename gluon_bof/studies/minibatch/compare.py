@@ -46,9 +46,12 @@ class Difference(NamedTuple):
 
 def jobs(base: MinibatchOptions, networks: Sequence[str], orders: Sequence[str], seeds: Iterable[int],
          runs: str) -> list[MinibatchOptions]:
-    """The options of every training, seed by seed. base: what all of them share."""
-    return [dataclasses.replace(base, network=network, order=order, seed=seed, runs=runs, name=f"{network}-{order}-{seed}")
-            for seed in seeds for network in networks for order in orders]
+    """The options of every training, seed by seed, checked. base: what all of them share. Raises UserError."""
+    planned = [dataclasses.replace(base, network=network, order=order, seed=seed, runs=runs, name=f"{network}-{order}-{seed}")
+               for seed in seeds for network in networks for order in orders]
+    for one in planned:
+        one.check()
+    return planned
 
 
 def run_all(planned: Sequence[MinibatchOptions], after_each: Callable[[Trained], None] = lambda one: None) -> list[Trained]:

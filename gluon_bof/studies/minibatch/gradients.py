@@ -51,6 +51,8 @@ class Gradients:
         kept = [(data, data.copy()) for parameter in self.graph.collect_params().values() if parameter.grad_req == "null"
                 for data in parameter.list_data()]
         self._use_global([True] * len(norms), norms)
+        for parameter in self.parameters.values():
+            parameter.zero_grad()  # what these losses do not reach would keep training's gradient
         try:
             yield
         finally:
@@ -70,15 +72,20 @@ class Gradients:
             self.graph.hybridize(static_alloc=True)  # which also forgets the graph that was traced with the other value
 
     def compute(self, arrays: Sequence[Any]) -> int:
-        """Leave the gradient of a mini-batch in the parameters. Returns how many images it has."""
+        """Leave the gradient of a mini-batch in the parameters. Returns how many images it has. Raises ValueError for losses
+        that are not one number an image, of which a mean would be divided once more."""
+        images = arrays[0].shape[0]
         for parameter in self.parameters.values():
             if parameter.grad_req == "add":
                 parameter.zero_grad()
         with autograd.record():
             losses = self.graph(*self.arguments(*arrays))
+            for loss in losses:
+                if loss.shape[:1] != (images,):
+                    raise ValueError(f"a loss of shape {loss.shape} is not one number for each of {images} images")
             total = mx.nd.add_n(*losses) if self.loss is None else losses[self.loss]
         total.backward()
-        return arrays[0].shape[0]
+        return images
 
     def pieces(self) -> Iterator[tuple[int, slice, np.ndarray]]:
         """(block's number, place in the whole gradient, float32 numbers) of the gradient that is there, in order. The numbers are

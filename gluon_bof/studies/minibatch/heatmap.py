@@ -17,6 +17,8 @@ from gluon_bof.runs.folder import RunFolder
 
 MAP, LINE, BAND, ENTROPY = "Blues", "#1f5fa8", "#c2410c", "Greens"
 NAME = "heatmap.png"
+WRITTEN = {"epoch", "metric", "statistics", "batch_size", "distance", "full_norm", "diversity", "noise_scale", "class_entropy",
+           "blocks"}  # what every probe has
 
 
 def draw_run(folder: str, block: str = "", path: str = "") -> str:
@@ -24,6 +26,8 @@ def draw_run(folder: str, block: str = "", path: str = "") -> str:
     run's images/. Returns the path. Raises UserError where there is no run, no probe, or no such part."""
     if not is_run(folder):
         raise UserError("this is not a run's folder: it holds no config.json", folder, "give a run of minibatch train")
+    if path and not path.endswith(".png"):
+        raise UserError(f"{path} is no name of a .png", remedy="end it in .png")
     options = read_options(folder)
     run = RunFolder(folder)
     probes = read_probes(run)
@@ -40,10 +44,17 @@ def read_probes(run: RunFolder) -> list[dict[str, Any]]:
     for epoch in run.probe_epochs():
         try:
             with open(run.probe(epoch), encoding="utf-8") as file:
-                found.append(json.load(file))
+                found.append(json.load(file, parse_constant=_no_number))
+            if not isinstance(found[-1], dict) or not WRITTEN <= found[-1].keys():
+                raise ValueError("parts are missing")
         except ValueError:
-            raise UserError("this probe is not whole", run.probe(epoch), "remove it; training makes it again") from None
+            raise UserError("this probe is not whole", run.probe(epoch),
+                            "remove it; the other epochs can be drawn without it") from None
     return found
+
+
+def _no_number(word):
+    raise ValueError(f"{word} is no number")
 
 
 def summary(folder: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any, Callable, Iterable, Mapping
 
 import numpy as np
 
+from gluon_bof.errors import UserError
 from gluon_bof.rng import Purpose, generator
 from gluon_bof.studies.minibatch.partition import cut, random_partition
 
@@ -71,13 +72,22 @@ class Chosen(Order):
         rounds = [self._rng(epoch, part).permutation(allowed) for part in range(-(-count // len(allowed)))]
         return self.batches[np.concatenate(rounds)[:count]]
 
+
+class WithoutExtremes(Chosen):
+    """One that leaves the extreme tenths out at some time. Raises UserError where a tenth of the mini-batches is none."""
+
+    def __init__(self, batches: np.ndarray, seed: int, phase_of: Callable[[int], int] = lambda epoch: 0):
+        super().__init__(batches, seed, phase_of)
+        self.extreme = int(round(EXTREME * len(self.batches)))
+        if not self.extreme:
+            raise UserError(f"a tenth of {len(self.batches)} mini-batches is none: nothing would be left out",
+                            remedy="lower --batch-size, or give --order sorted-shuffled")
+
     def _middle(self):
-        count = len(self.batches)
-        left_out = min(int(round(EXTREME * count)), (count - 1) // 2)
-        return np.arange(left_out, count - left_out)
+        return np.arange(self.extreme, len(self.batches) - self.extreme)
 
 
-class DropExtremes(Chosen):
+class DropExtremes(WithoutExtremes):
     """After the first phase without the extreme tenths."""
 
     def allowed(self, epoch: int) -> np.ndarray:
@@ -85,7 +95,7 @@ class DropExtremes(Chosen):
         return self._middle() if self.phase_of(epoch) else super().allowed(epoch)
 
 
-class UpperQuartile(Chosen):
+class UpperQuartile(WithoutExtremes):
     """In the first phase only the highest quarter, then without the extreme tenths."""
 
     def allowed(self, epoch: int) -> np.ndarray:

@@ -26,6 +26,10 @@ class Stopped(Exception):
     """The probe was asked to stop; it leaves nothing."""
 
 
+class NotFinite(UserError):
+    """A gradient that is no number, or beyond what float32 holds: nothing can be said of distances."""
+
+
 class Parts(NamedTuple):
     """Of K mini-batches and each of their gradient's blocks, (K, blocks) float64: squared distance to the full gradient, squared
     norm, product with the full gradient; full: (blocks,) the full gradient's squared norm. Of losses' means over images."""
@@ -52,14 +56,14 @@ class Probe:
         self.mean = None
 
     def measure(self, batches: Batches) -> Parts:
-        """Parts of the mini-batches that batches() yields, the same ones at each call. Raises Stopped, and UserError where a
-        cache finds no room."""
-        with self.gradients.standing_still():
+        """Parts of the mini-batches that batches() yields, the same ones at each call. Raises Stopped, NotFinite, UserError where
+        a cache finds no room, and ValueError for mini-batches of several sizes, none, or others at the second call."""
+        with self.gradients.standing_still(), np.errstate(invalid="ignore"):
             return {"two-pass": self._two_passes, "cache": self._cached, "sketch": self._sketched}[self.method](batches)
 
     def against_mean(self, batches: Batches) -> Parts:
         """The same, of other mini-batches, against the full gradient of the last measurement; one pass."""
-        with self.gradients.standing_still():
+        with self.gradients.standing_still(), np.errstate(invalid="ignore"):
             return self._compared(self.gradients.pieces() for _ in self._computed(batches))
 
     def _computed(self, batches: Batches) -> Iterator[int]:
@@ -69,7 +73,10 @@ class Probe:
         while arrays is not None:
             if self.should_stop():
                 raise Stopped
-            self.images = self.gradients.compute(arrays)
+            images = self.gradients.compute(arrays)
+            if self.images not in (None, images):
+                raise ValueError(f"mini-batch {number} has {images} images and the others have {self.images}")
+            self.images = images
             arrays = next(upcoming, None)  # is read while the device computes
             yield number
             number += 1
@@ -79,10 +86,13 @@ class Probe:
         for _ in self._computed(batches):
             self._add_to_mean()
         self._end_mean()
-        return self._compared(self.gradients.pieces() for _ in self._computed(batches))
+        found = self._compared(self.gradients.pieces() for _ in self._computed(batches))
+        if len(found.norm) != self.count:
+            raise ValueError(f"the first pass saw {self.count} mini-batches and the second {len(found.norm)}")
+        return found
 
     def _begin_mean(self):
-        self.mean = None  # the one before goes first
+        self.mean = self.images = None  # the one before goes first
         self.mean = np.zeros(self.gradients.size)
         self.count = 0
 
@@ -92,7 +102,10 @@ class Probe:
         self.count += 1
 
     def _end_mean(self):
+        if not self.count:
+            raise ValueError("there are no mini-batches")
         self.mean /= self.count
+        _require_finite(self.mean)
 
     def _full(self):
         """(blocks,) squared norm of the mean."""
@@ -104,7 +117,10 @@ class Probe:
     def _compared(self, gradients: Iterable[Iterable[tuple]]) -> Parts:
         """Parts of gradients, given as pieces, against the mean."""
         rows = [self._row(pieces) for pieces in gradients]
+        if not rows:
+            raise ValueError("there are no mini-batches")
         distance, norm = np.array(rows).transpose(1, 0, 2)
+        _require_finite(norm)
         return _parts(distance, norm, self._full(), self.images)
 
     def _row(self, pieces):
@@ -163,6 +179,12 @@ class Probe:
         self._end_mean()
         norms, full = np.array(norms), self._full()
         return _parts(sketch.compare([np.stack(cells) for cells in zip(*sketches)], norms, full), norms, full, self.images)
+
+
+def _require_finite(numbers):
+    if not np.isfinite(numbers.sum()):  # one number that is not finite makes the sum so
+        raise NotFinite("the gradient of a mini-batch is not finite: no distance can be told",
+                        remedy="train with a lower --lr, or probe with --statistics batch")
 
 
 def _parts(distance, norm, full, images):

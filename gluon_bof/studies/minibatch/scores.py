@@ -5,13 +5,18 @@ from typing import Any
 
 import numpy as np
 
+from gluon_bof.errors import UserError
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.studies.minibatch.metrics import METRICS, score_all
 
 
 def scores_of(task: Any, options: MinibatchOptions) -> np.ndarray:
-    """(N, n) float64: n numbers for each training image. Raises UserError for weights of LPIPS that are none."""
+    """(N, n) float64: n numbers for each training image. Raises UserError for weights of LPIPS that are none, or not finite."""
     if METRICS[options.metric].perceptual:
         from gluon_bof.studies.minibatch.lpips import distances_to_mean, load_lpips
-        return distances_to_mean(load_lpips(options.alexnet, options.lpips), task.shown)[:, None]
+        scores = distances_to_mean(load_lpips(options.alexnet, options.lpips), task.shown)[:, None]
+        if not np.isfinite(scores).all():
+            raise UserError("by these weights and AlexNet's the perceptual distance is not finite", options.lpips,
+                            "download both again and compare checksums")
+        return scores
     return score_all(options.metric, task.shown())

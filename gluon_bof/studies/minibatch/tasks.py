@@ -16,7 +16,7 @@ from gluon_bof.data.loader import Loader, TrainingBatch, TrainingImages, validat
 from gluon_bof.data.sampler import SampleSpec
 from gluon_bof.data.sets import open_set
 from gluon_bof.data.workers import init_worker
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, warn
 from gluon_bof.evaluation.validation import Validation
 from gluon_bof.freebies.augmentation import Augmentation
 from gluon_bof.inference.detector import Detector
@@ -175,7 +175,7 @@ class Detection(Task):
         super().__init__(options)
         own = self.detector_options = options.detector_options()
         sets = [open_set(options.dataset, options.dataset_root or None, role) for role in ("train", "val")]
-        records = sets[0].records[:options.num_images or None]
+        records = _first(options.num_images, sets[0].records)
         self.classes = sets[0].classes
         self.labels = [tuple(record.truth()[:, 4].astype(int)) for record in records]
         augmentation = Augmentation.none() if options.no_augment else Augmentation()
@@ -212,13 +212,20 @@ class Detection(Task):
 
 def _pixels(options):
     """((images, class ids) to train on, those to validate on, class names)."""
-    first = options.num_images or None
     if options.dataset == "cifar10":
         training, validation = (load_cifar10(role, options.dataset_root or None) for role in ("train", "val"))
-        return tuple(part[:first] for part in training), validation, CIFAR10_CLASSES
+        images, class_ids = training
+        images = _first(options.num_images, images)
+        return (images, class_ids[:len(images)]), validation, CIFAR10_CLASSES
     training, validation = open_classes(options.dataset, options.dataset_root or None)
-    return (_decoded(training.samples[:first], options.data_shape), _decoded(validation.samples, options.data_shape),
-            training.classes)
+    samples = _first(options.num_images, training.samples)
+    return _decoded(samples, options.data_shape), _decoded(validation.samples, options.data_shape), training.classes
+
+
+def _first(count, images):
+    if count > len(images):
+        warn(f"--num-images {count}: the set has {len(images)} images, and all are taken")
+    return images[:count or None]
 
 
 def _decoded(samples: Iterable[Any], side: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,14 +1,17 @@
 """Training on sorted mini-batches with a probe at every epoch's starting parameters (Algorithm 1), in phases of one rate."""
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
-from typing import Any
+from typing import Any, Iterator
 
 import numpy as np
 
 from gluon_bof.devices import return_large_arrays
-from gluon_bof.errors import LOGGER, warn
+from gluon_bof.distributed import comm
+from gluon_bof.errors import LOGGER, UserError, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.freebies.schedule import build_schedule, rates_of
 from gluon_bof.options.minibatch import MinibatchOptions
@@ -16,7 +19,7 @@ from gluon_bof.runs.folder import Run
 from gluon_bof.studies.minibatch.measure import probe_task
 from gluon_bof.studies.minibatch.orders import BY_NAME, Order, OrderSampler
 from gluon_bof.studies.minibatch.partition import cut, ranking
-from gluon_bof.studies.minibatch.probe import Stopped, remove_leftovers
+from gluon_bof.studies.minibatch.probe import NotFinite, Stopped, remove_leftovers
 from gluon_bof.studies.minibatch.scores import scores_of
 from gluon_bof.studies.minibatch.tasks import open_task, require_batches
 from gluon_bof.training import pipeline
@@ -33,6 +36,8 @@ ORDER_PREFIX = "order/"  # arrays of an order in a checkpoint
 def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) -> dict[str, Any]:
     """The pipeline. Returns {"run": folder, "accuracy" or "map": of the last epoch, "probes": how many, …}."""
     # data and mini-batches
+    if comm.size() > 1:
+        raise UserError("the study trains in one process, and here are several", remedy="start it without gluon-bof launch")
     return_large_arrays()
     devices = pipeline.start_devices(options, run)
     task = open_task(options)
@@ -52,7 +57,7 @@ def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) ->
     task.build(devices[0], checkpoint)
     task.graph.hybridize(static_alloc=True)
     updates = len(partition)
-    schedule = dict(mode=options.lr_mode, base_lr=options.lr, iterations=options.epochs * updates,
+    schedule = dict(mode=options.lr_mode, base_lr=options.scaled_lr(), iterations=options.epochs * updates,
                     warmup=options.warmup_epochs * updates, warmup_lr=options.warmup_lr,
                     steps=[epoch * updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
     if options.no_wd:
@@ -70,7 +75,8 @@ def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) ->
         _let_observe(order, engine, step, checkpoint, position)
     run.forget_after(engine.iteration)
     last = engine.run_epochs()
-    return {"run": run.folder, **{name: last[name] for name in ("accuracy", "map") if name in last},
+    score = "map" if options.detects else "accuracy"
+    return {"run": run.folder, score: last[score],
             "best": engine.best["map"], "epochs": engine.epoch, "iterations": engine.iteration, "seed": options.seed,
             "order": options.order, "batches": updates, "probes": len(run.probe_epochs()), "weights": run.last_weights}
 
@@ -79,6 +85,26 @@ def write_partition(run: Run, options: MinibatchOptions, scores: np.ndarray, par
     """Keep the mini-batches of a run, and the metric of every image."""
     write_atomically(run.partition, json.dumps({"metric": options.metric, "batch_size": options.batch_size,
                                                 "scores": scores.tolist(), "batches": partition.tolist()}).encode())
+
+
+@contextlib.contextmanager
+def cache_of(run: Run, options: MinibatchOptions) -> Iterator[str]:
+    """The folder of a run's gradients, which no other run uses, without what a killed probe has left in it. Raises UserError."""
+    place = run.probes
+    if options.probe == "cache" and options.cache:
+        own = hashlib.blake2b(os.path.abspath(run.folder).encode(), digest_size=4).hexdigest()
+        place = os.path.join(options.cache, f"{os.path.basename(run.folder)}-{own}")
+    try:
+        os.makedirs(place, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"there can be no cache ({error.strerror})", place, "choose another place with --cache") from None
+    remove_leftovers(place)
+    try:
+        yield place
+    finally:
+        if place != run.probes:
+            with contextlib.suppress(OSError):
+                os.rmdir(place)
 
 
 class ProbingLoader:
@@ -100,6 +126,8 @@ class ProbingLoader:
                 self._probe(self.sampler.epoch)
             except Stopped:
                 return
+            except NotFinite as error:  # with frozen statistics that lag behind it may be, where training is sound
+                warn(f"epoch {self.sampler.epoch} is not probed: {error.problem}")
         # the order is asked here, after the last epoch's gradients have been observed
         self.task.batches.lists = list(self.sampler)
         yield from self.task.loader
@@ -111,9 +139,9 @@ class ProbingLoader:
 
     def _probe(self, epoch):
         os.makedirs(self.run.probes, exist_ok=True)
-        remove_leftovers(self.run.probes)
-        found = probe_task(self.task, self.partition, self.options, self.options.cache or self.run.probes, epoch,
-                           lambda: bool(self.engine.stop), epoch % self.options.null_interval == 0)
+        with cache_of(self.run, self.options) as cache:
+            found = probe_task(self.task, self.partition, self.options, cache, epoch, lambda: bool(self.engine.stop),
+                               epoch % self.options.null_interval == 0)
         found.update(phase=self.options.phase_of(epoch), learning_rate=float(self.rates[epoch]))
         write_atomically(self.run.probe(epoch), json.dumps(found).encode())
         distances = np.array(found["distance"])

@@ -6,10 +6,14 @@ import os
 import numpy as np
 import pytest
 
+from gluon_bof.backend import mx
 from gluon_bof.commands.minibatch import main
 from gluon_bof.errors import UserError
+from gluon_bof.options.minibatch import MinibatchOptions
+from gluon_bof.runs.config import write_config
 from gluon_bof.studies.minibatch.compare import Trained, differences, interval
 from gluon_bof.studies.minibatch.heatmap import draw, draw_run, summary
+from gluon_bof.studies.minibatch.tasks import build_classifier
 from tests.cifar10_files import write_cifar10
 
 
@@ -150,3 +154,34 @@ def test_mistakes_end_in_one_line_with_status_2(capsys, words, told):
     assert end.value.code == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and told in lines[0]
+
+
+def test_a_set_that_is_smaller_than_asked_for_is_told(place, capsys, tmp_path):
+    answer, told = run(capsys, "rank", *of(place), "--num-images", 300, "--out", tmp_path)
+    assert answer["images"] == 20 and told.count("--num-images 300: the set has 20 images") == 1
+    answer, told = run(capsys, "rank", *of(place), "--num-images", 20, "--out", tmp_path)
+    assert answer["images"] == 20 and "warning" not in told
+
+
+def test_weights_that_are_not_finite_are_one_line(place, capsys, tmp_path):
+    network = build_classifier("dpn-mini", 10, 32, mx.cpu())
+    network.output.weight.set_data(network.output.weight.data() * np.nan)
+    network.save_parameters(str(tmp_path / "nan.params"))
+    with pytest.raises(SystemExit):
+        main([str(word) for word in ("probe", tmp_path / "nan.params", *of(place), "--null-partitions", 0)])
+    assert "error: the gradient of a mini-batch is not finite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ['{"epoch": 1, "dist', "", "null", "[]", '{"epoch": 1}', '{"epoch": NaN}', "\x00\xff"])
+def test_a_damaged_probe_is_named(tmp_path, content):
+    (tmp_path / "probes").mkdir()
+    (tmp_path / "probes" / "epoch-0001.json").write_text(content)
+    with pytest.raises(UserError, match="epoch-0001.json: this probe is not whole"):
+        summary(str(tmp_path))
+
+
+def test_a_map_is_a_png(tmp_path):
+    write_config(str(tmp_path), MinibatchOptions())
+    for name in ("map.txt", "map"):
+        with pytest.raises(UserError, match="is no name of a .png"):
+            draw_run(str(tmp_path), path=str(tmp_path / name))

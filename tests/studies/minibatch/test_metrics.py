@@ -1,10 +1,15 @@
 """Metrics of one image: judged numbers, closed forms, and LPIPS beside one that was written for this test in numpy."""
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from gluon_bof.errors import UserError
+from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.studies.minibatch.lpips import distances_to_mean, load_lpips
 from gluon_bof.studies.minibatch.metrics import METRICS, box_area, colour, edges, entropy, intensity, score_all
+from gluon_bof.studies.minibatch.scores import scores_of
 from gluon_bof.weights.formats import params as params_format
 
 SHAPES = {"0": (64, 3, 11, 11), "3": (192, 64, 5, 5), "6": (384, 192, 3, 3), "8": (256, 384, 3, 3), "10": (256, 256, 3, 3)}
@@ -127,3 +132,15 @@ def test_files_that_are_not_the_two_are_named(files, tmp_path):
         load_lpips(str(tmp_path / "none.params"), linear)
     with pytest.raises(UserError, match="too small for AlexNet"):
         load_lpips(alexnet, linear)(*np.zeros((2, 1, 30, 30, 3), np.uint8))
+
+
+def test_images_are_not_ranked_by_weights_that_are_not_finite(files, tmp_path):
+    alexnet, linear, _, layers = files
+    (tmp_path / "nan.params").write_bytes(params_format.dumps({**layers, "lin2.model.1.weight":
+                                                               layers["lin2.model.1.weight"] * np.float32("nan")}))
+    shown = [(flat(0), None), (flat(200), None)]
+    task = SimpleNamespace(shown=lambda: iter(shown))
+    options = MinibatchOptions(metric="perceptual", alexnet=alexnet, lpips=linear)
+    assert scores_of(task, options).shape == (2, 1)
+    with pytest.raises(UserError, match="nan.params: by these weights .* is not finite"):
+        scores_of(task, replace(options, lpips=str(tmp_path / "nan.params")))

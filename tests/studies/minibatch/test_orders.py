@@ -2,6 +2,8 @@
 import numpy as np
 import pytest
 
+from gluon_bof.errors import UserError
+from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.studies.minibatch.orders import BY_NAME, Grab, OrderSampler
 from gluon_bof.studies.minibatch.partition import class_entropies, cut, random_partition, ranking
 
@@ -120,3 +122,16 @@ def test_a_partition_is_sorted_by_all_numbers_and_drops_the_incomplete_batch():
 def test_the_entropy_of_a_mini_batch_is_in_bits():
     labels = [(0,), (1,), (2,), (3,), (0,), (0,), (), (0, 1)]
     assert class_entropies(np.arange(8).reshape(2, 4), labels) == pytest.approx([2, 0.8112781])
+
+
+@pytest.mark.parametrize("name", ["drop-extremes", "upper-quartile"])
+def test_an_order_whose_extremes_are_none_is_refused(name):
+    with pytest.raises(UserError, match="a tenth of 4 mini-batches is none"):
+        BY_NAME[name](BATCHES[:4], 0, phase_of)
+    assert set(numbers(BY_NAME[name](BATCHES[:6], 0, phase_of)(2))) == {1, 2, 3, 4}
+
+
+def test_dropping_after_the_first_phase_needs_a_second():
+    MinibatchOptions(order="drop-extremes").check()
+    with pytest.raises(UserError, match="this training has no other"):
+        MinibatchOptions(order="drop-extremes", epochs=2, lr_decay_epoch=()).check()

@@ -16,7 +16,7 @@ from gluon_bof.models.yolo3 import TrainingGraph as DetectionGraph
 from gluon_bof.models.yolo3 import YOLOv3Loss, build_yolo3, grid_on
 from gluon_bof.studies.minibatch.gradients import Gradients
 from gluon_bof.studies.minibatch.measure import described
-from gluon_bof.studies.minibatch.probe import Probe, Stopped
+from gluon_bof.studies.minibatch.probe import NotFinite, Probe, Stopped
 from gluon_bof.studies.minibatch.sketch import Sketch
 from gluon_bof.studies.minibatch.tasks import build_classifier
 from gluon_bof.weights.load import weights_of
@@ -326,3 +326,68 @@ def test_a_probe_takes_at_most_three_times_the_parameters_whatever_the_number_of
     few, many = json.loads(said.stdout.splitlines()[-1])
     assert 1 < few <= 3 and 1 < many <= 3
     assert abs(few - many) < 0.2
+
+
+class TwoHeads(gluon.HybridBlock):
+    """Half the squares of two linear functions, (B,) each."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = (gluon.nn.Dense(1, in_units=3) for _ in range(2))
+
+    def hybrid_forward(self, F, x):
+        return [0.5 * F.square(F.reshape(head(x), (-1,))) for head in (self.one, self.other)]
+
+
+def two_heads(sizes=(4, 4, 4)):
+    graph = TwoHeads()
+    graph.initialize(mx.init.Normal(1))
+    rng = np.random.default_rng(0)
+    return graph, [(mx.nd.array(rng.normal(size=(size, 3))),) for size in sizes]
+
+
+def test_a_head_that_a_loss_does_not_reach_has_no_gradient_left_of_training():
+    graph, batches = two_heads()
+    with autograd.record():
+        total = mx.nd.add_n(*graph(*batches[0]))
+    total.backward()
+    gradients = Gradients(graph, graph, block=lambda name: name.split(".")[0], loss=0)
+    found = Probe(gradients).measure(lambda: batches)
+    assert gradients.blocks == ("one", "other")
+    assert np.all(found.norm[:, 0] > 0) and np.all(found.norm[:, 1] == 0) and found.full[1] == 0
+
+
+def test_mini_batches_that_cannot_be_compared_are_refused():
+    graph, batches = two_heads((4, 4, 2))
+    with pytest.raises(ValueError, match="mini-batch 2 has 2 images and the others have 4"):
+        Probe(Gradients(graph, graph)).measure(lambda: batches)
+    once = iter(batches[:2])
+    for made in (lambda: once, lambda: []):
+        with pytest.raises(ValueError, match="there are no mini-batches"):
+            Probe(Gradients(graph, graph)).measure(made)
+    probe = Probe(Gradients(graph, graph))
+    probe.measure(lambda: batches[:2])
+    with pytest.raises(ValueError, match="mini-batch 0 has 2 images and the others have 4"):
+        probe.against_mean(lambda: batches[2:])
+    calls = iter((batches[:2], batches[:1]))
+    with pytest.raises(ValueError, match="saw 2 mini-batches and the second 1"):
+        Probe(Gradients(graph, graph)).measure(lambda: next(calls))
+
+
+def test_a_mean_loss_is_no_loss_of_each_image():
+    graph, batches = two_heads()
+    mean = gluon.nn.HybridLambda(lambda F, loss: F.mean(loss))
+    with pytest.raises(ValueError, match="is not one number for each of 4 images"):
+        Probe(Gradients(lambda x: [mean(loss) for loss in graph(x)], graph)).gradients.compute(batches[0])
+
+
+@pytest.mark.parametrize("method", ["two-pass", "cache", "sketch"])
+def test_a_gradient_that_is_not_finite_is_no_distance(method):
+    graph, batches = two_heads()
+    batches[1][0][0, 0], batches[2][0][0, 0] = np.inf, -np.inf
+    with pytest.raises(NotFinite, match="is not finite"):
+        Probe(Gradients(graph, graph), method).measure(lambda: batches)
+    probe = Probe(Gradients(graph, graph))
+    probe.measure(lambda: batches[:1] * 2)
+    with pytest.raises(NotFinite):
+        probe.against_mean(lambda: batches[1:2])

@@ -9,8 +9,10 @@ import pytest
 from gluon_bof.commands.minibatch import main
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.runs.folder import RunFolder
-from gluon_bof.studies.minibatch import tasks
+from gluon_bof.studies.minibatch import tasks, train
 from gluon_bof.studies.minibatch.heatmap import read_probes
+from gluon_bof.studies.minibatch.probe import NotFinite
+from gluon_bof.studies.minibatch.train import cache_of
 from gluon_bof.training.engine import Stopped
 from gluon_bof.weights.formats.checkpoint import read_checkpoint
 from tests.cifar10_files import write_cifar10
@@ -138,7 +140,10 @@ def test_phases_are_those_of_one_learning_rate_or_thirds():
     (["--data-shape", "24"], "CIFAR-10's images are 32"), (["--network", "yolo3_darknet-mini"], "CIFAR-10 has no boxes"),
     (["--batch-size", "64"], "25 images make no mini-batch of 64"), (["--batch-size", "15"], "the set makes 1 mini-batch"),
     (["--dataset-root", "nowhere"], "nowhere"), (["--mixup"], "mixup"),
-    (["--gpus", "0,1"], "on one device")])
+    (["--gpus", "0,1"], "on one device"), (["--cpus", "2"], "--cpus 2: the study trains"),
+    (["--kv-store", "dist_sync"], "--kv-store dist_sync: the study trains"),
+    (["--pretrained-base", "shipped"], "--pretrained-base is for a YOLOv3, and dpn-mini is a classifier"),
+    (["--network", "yolo3_darknet-mini", "--dataset", "shapes", "--label-smooth-eps", "0.1"], "--label-smooth-eps is for")])
 def test_what_cannot_work_is_one_line_with_status_2(place, capsys, given, told):
     with pytest.raises(SystemExit) as end:
         main(words(place, "refused", *given))
@@ -146,3 +151,39 @@ def test_what_cannot_work_is_one_line_with_status_2(place, capsys, given, told):
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and told in lines[0]
     assert not os.path.exists(place / "refused")
+
+
+def test_what_a_killed_run_left_in_a_shared_cache_goes_and_another_runs_stays(tmp_path):
+    options = MinibatchOptions(probe="cache", cache=str(tmp_path / "cache"))
+    runs = [RunFolder(str(tmp_path / place / "run")) for place in "ab"]
+    with cache_of(runs[0], options) as killed, cache_of(runs[1], options) as other:
+        for folder in (killed, other):
+            os.makedirs(os.path.join(folder, "gradients-left"))
+        with cache_of(runs[0], options) as again:
+            assert again == killed != other
+            assert os.listdir(killed) == [] and os.listdir(other) == ["gradients-left"]
+        assert not os.path.exists(killed)
+
+
+def test_a_cache_that_cannot_be_made_leaves_no_run(place, capsys):
+    with pytest.raises(SystemExit):
+        main(words(place, "uncached", "--probe", "cache", "--cache", str(place / "cifar10" / "test_batch.bin")))
+    assert "there can be no cache" in capsys.readouterr().err
+    assert not os.path.exists(place / "uncached")
+
+
+def test_an_epoch_whose_gradients_are_not_finite_is_trained_without_a_probe(place, monkeypatch):
+    def refused(*_):
+        raise NotFinite("not finite")
+    monkeypatch.setattr(train, "probe_task", refused)
+    assert main(words(place, "unprobed", "--epochs", "1", "--lr-decay-epoch", "")) == 0
+    run = RunFolder(str(place / "unprobed"))
+    assert run.probe_epochs() == [] and "epoch 0 is not probed: not finite" in open(run.log).read()
+
+
+def test_the_learning_rate_is_scaled_where_that_is_asked_for(place):
+    main(words(place, "scaled", "--epochs", "1", "--lr-decay-epoch", "", "--null-partitions", "0", "--scale-lr"))
+    run = RunFolder(str(place / "scaled"))
+    wanted = 0.1 * BATCH / MinibatchOptions.batch_size
+    assert float(run.rows("metrics")[0]["learning_rate"]) == pytest.approx(wanted)
+    assert read_probes(run)[0]["learning_rate"] == pytest.approx(wanted)
