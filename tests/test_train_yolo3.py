@@ -90,6 +90,27 @@ def test_killed_at_random_moments_it_goes_on_to_the_bit(folder, moment):
     kill_and_resume(folder, f"killed-{moment}", later)
 
 
+@pytest.mark.slow
+def test_killed_a_hundred_times_it_ends_at_the_bits_of_a_run_never_killed(folder):
+    """Every life is as long as chance has it: in the imports, in a batch, in a validation, in a write."""
+    long = ["--epochs", "400", "--val-interval", "20", "--log-interval", "0"]
+    assert run(folder, *training(folder, "never-killed"), *long).returncode == 0
+    rng, words = random.Random(100), [*training(folder, "killed-often"), *long]
+    for _ in range(100):
+        process = start(folder, *words)
+        try:
+            process.wait(rng.uniform(1.5, 6))
+            break  # it has come to its end
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        if (folder / "runs" / "killed-often" / "config.json").exists():
+            words = ["--resume", "runs/killed-often"]
+    else:
+        assert run(folder, *words).returncode == 0
+    assert parameters(folder, "killed-often") == parameters(folder, "never-killed")
+
+
 @pytest.mark.parametrize("number", (signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)))
 def test_asked_to_stop_it_saves_and_says_how_to_go_on(folder, number):
     name = f"stopped-{int(number)}"
