@@ -95,11 +95,13 @@ def test_killed_a_hundred_times_it_ends_at_the_bits_of_a_run_never_killed(folder
     """Every life is as long as chance has it: in the imports, in a batch, in a validation, in a write."""
     long = ["--epochs", "400", "--val-interval", "20", "--log-interval", "0"]
     assert run(folder, *training(folder, "never-killed"), *long).returncode == 0
-    rng, words = random.Random(100), [*training(folder, "killed-often"), *long]
+    began = time.monotonic()
+    assert run(folder, "--resume", "runs/never-killed").returncode == 0  # which has nothing left to do
+    starting, rng, words = time.monotonic() - began, random.Random(100), [*training(folder, "killed-often"), *long]
     for _ in range(100):
         process = start(folder, *words)
         try:
-            process.wait(rng.uniform(1.5, 6))
+            process.wait(starting * rng.uniform(0.3, 2))
             break  # it has come to its end
         except subprocess.TimeoutExpired:
             process.kill()
