@@ -24,8 +24,8 @@ FOLDER = "runs"  # of the results' folder
 CONTENT = "content_sha256"  # of all else in a bundle
 PLACES = {"name", "runs", "recipe", "dataset", "dataset_root", "pretrained_base"}  # the same run has others elsewhere
 WHOLE = {"format": int, "name": str, "experiment": str, "row": str, "seed": int, "commands": list, "configuration": dict,
-         "configuration_sha256": str, "git_revision": str, "versions": dict, "machine": dict, "times": dict, "weights_sha256": str,
-         "training": dict, "evaluations": dict}
+         "configuration_sha256": str, "git_revision": str, "versions": dict, "machine": dict, "times": dict,
+         "weights_sha256": str, "training": dict, "evaluations": dict}
 
 
 class Store:
