@@ -73,7 +73,8 @@ class TrainingImages(gluon.data.Dataset):
 
 
 class ValidationImages(gluon.data.Dataset):
-    """`dataset[i]` -> (image (H, W, 3) uint8 as `view` shows it, its index). view(shape) -> View."""
+    """`dataset[i]` -> (image (H, W, 3) uint8 as `view` shows it, its index). view(shape) -> View. Raises UserError for a broken
+    image: none can stand in for it in a score."""
 
     def __init__(self, records, view):
         self.records = records
@@ -84,7 +85,11 @@ class ValidationImages(gluon.data.Dataset):
 
     def __getitem__(self, index):
         init_worker()
-        image = read_image(self.records[index].path, self.records[index].orientation)
+        try:
+            image = read_image(self.records[index].path, self.records[index].orientation)
+        except UserError as error:
+            raise UserError(error.problem, error.path, "replace the image, or take it out of the set: a score counts every "
+                                                       "image of it, whatever --on-bad-sample says") from None
         return render(image, self.view(image.shape)), index
 
 

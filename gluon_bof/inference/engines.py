@@ -252,7 +252,7 @@ class AutoEngine:
         size = tuple(images.shape[1:3])
         self.to_come = max(0, self.to_come - len(images))
         if not self.possible or size in self.chosen:
-            return self.chosen.get(size, self.mxnet)(images)
+            return self._by(self.chosen.get(size, self.mxnet), images)
         began = time.perf_counter()
         found = arrays(self.mxnet(images))
         self.times.setdefault(size, []).append((time.perf_counter() - began) / len(images))
@@ -260,6 +260,14 @@ class AutoEngine:
         if len(self.times[size]) > RUNS and self._pays(size):  # the first run is slower
             self.chosen[size] = self._faster(images if isinstance(images, np.ndarray) else images.asnumpy())
         return found
+
+    def _by(self, engine, images):
+        try:
+            return engine(images)
+        except UserError as error:  # of an export, which is made anew when suppression is set otherwise
+            warn(f"the network stays with MXNet: {error}")
+            self.chosen[tuple(images.shape[1:3])] = self.mxnet
+            return self.mxnet(images)
 
     def _pays(self, size):
         share = self.seen[size] / sum(self.seen.values())

@@ -1,6 +1,8 @@
 """uint8 batch -> normalised network input, on the device."""
 from __future__ import annotations
 
+from typing import Any
+
 from gluon_bof.backend import gluon
 from gluon_bof.freebies.augmentation import MEAN, STD
 
@@ -22,7 +24,8 @@ class InferenceGraph(gluon.HybridBlock):
         self.network = network
         self._of_graph = self._nms()
 
-    def forward(self, images):
+    def forward(self, images: Any) -> Any:
+        """As `hybrid_forward`."""
         if self._of_graph != self._nms():
             # a hybridized graph has the settings of its first batch in it, and the network drops none but its own
             self._of_graph = self._nms()

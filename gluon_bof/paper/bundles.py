@@ -23,8 +23,9 @@ FORMAT = 1
 FOLDER = "runs"  # of the results' folder
 CONTENT = "content_sha256"  # of all else in a bundle
 PLACES = {"name", "runs", "recipe", "dataset", "dataset_root", "pretrained_base"}  # the same run has others elsewhere
-WHOLE = {"format", "name", "experiment", "row", "seed", "commands", "configuration", "configuration_sha256", "git_revision",
-         "versions", "machine", "times", "weights_sha256", "training", "evaluations"}
+WHOLE = {"format": int, "name": str, "experiment": str, "row": str, "seed": int, "commands": list, "configuration": dict,
+         "configuration_sha256": str, "git_revision": str, "versions": dict, "machine": dict, "times": dict,
+         "weights_sha256": str, "training": dict, "evaluations": dict}
 
 
 class Store:
@@ -47,7 +48,8 @@ class Store:
             return None
         except ValueError:
             raise UserError("this bundle is no JSON", path, "remove it; the run will be made again") from None
-        if not isinstance(found, dict) or not set(found) >= WHOLE or found["format"] != FORMAT or found["name"] != name:
+        whole = isinstance(found, dict) and all(isinstance(found.get(field), kind) for field, kind in WHOLE.items())
+        if not whole or found["format"] != FORMAT or found["name"] != name:
             raise UserError("this is no bundle of the run that it is named after", path, "remove it; the run will be made again")
         if hash_of(found["configuration"]) != found["configuration_sha256"]:
             raise UserError("the configuration of this bundle was changed after it was written", path,

@@ -219,6 +219,18 @@ def test_auto_stays_with_mxnet_and_says_so_where_the_export_disagrees(caplog):
     assert found[-1].scores.tolist() == shapes("mxnet", nms=0.35).predict(drawn(1)[0]).scores.tolist()
 
 
+def test_auto_goes_back_to_mxnet_where_a_later_export_disagrees(caplog):
+    model = shapes("auto", nms=0.35)
+    engine = model.detector.engine
+    engine.other = OnnxEngine(model.detector, engine.digest)
+    engine.chosen[96, 96] = engine.other  # as if it had been faster before the suppression was set
+    other_export_in_its_place(model)
+    with caplog.at_level("WARNING", "gluon_bof"):
+        found = model.predict(drawn())
+    assert "the network stays with MXNet: " in caplog.text and engine.name == "mxnet"
+    assert [one.scores.tolist() for one in found] == [one.scores.tolist() for one in shapes("mxnet", nms=0.35).predict(drawn())]
+
+
 def test_without_the_packages_onnx_is_refused_and_auto_is_mxnet(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UserError, match=r"packages that are not here .*pip install 'gluon_bof\[export\]', or give engine mxnet"):

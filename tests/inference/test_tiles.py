@@ -175,6 +175,18 @@ def test_evaluate_and_predict_find_the_same_with_tiles(run, model, tmp_path, cap
     assert rows_of(small, "--tile", "120")[1] == rows_of(small)[1]
 
 
+@pytest.mark.parametrize("more", [(), ("--tile", "64", "-j", "1")])
+def test_a_broken_image_ends_an_evaluation_with_a_remedy_that_helps(run, tmp_path, capsys, more):
+    folder = write_voc_set(tmp_path / "set", images=1, validation=2)
+    path = folder / "VOC2007" / "JPEGImages" / "000002.jpg"
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(SystemExit) as ended:
+        evaluate([run, "--dataset", str(folder), "-j", "0", "--on-bad-sample", "skip", *more])
+    text = capsys.readouterr()
+    assert ended.value.code == 2 and not text.out and f"error: {path}: the image is cut short; replace the image, or take it " \
+        "out of the set" in text.err
+
+
 def test_predict_looks_at_slices_of_images_and_of_frames(run, model, tmp_path, capsys):
     rng = np.random.default_rng(1)
     frames = [rng.integers(0, 256, (5, 8, 3)).astype(np.uint8).repeat(32, axis=0).repeat(32, axis=1) for _ in range(2)]

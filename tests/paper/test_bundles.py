@@ -94,6 +94,10 @@ def test_a_bundle_that_was_changed_by_hand_or_is_not_whole_is_refused(tmp_path):
     os.replace(store.path("another"), store.path(job.name))
     with pytest.raises(UserError, match="no bundle of the run"):
         store.read(job.name)
+    for change in ({"times": None}, {"seed": "1"}, {"machine": "one"}):
+        store.write({**bundle_for(job), **change})
+        with pytest.raises(UserError, match="no bundle of the run"):
+            store.read(job.name)
 
 
 @pytest.mark.parametrize("change", [lambda bundle: bundle["evaluations"]["test-128"]["coco"].update(AP=0.6),
