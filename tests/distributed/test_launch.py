@@ -9,7 +9,8 @@ import pytest
 
 from gluon_bof.__main__ import main
 from gluon_bof.distributed.launch import resuming
-from gluon_bof.errors import EXIT_STATUS, TRY_AGAIN
+from gluon_bof.distributed.roles import Ports
+from gluon_bof.errors import EXIT_STATUS, TRY_AGAIN, UserError
 from tests.distributed.jobs import PLAIN, QUICK, Job, state
 
 
@@ -150,6 +151,15 @@ def test_what_another_start_may_help_is_started_again_and_a_mistake_is_not(launc
                            "--at", 2, "--do", f"exit:{status}") for status in (TRY_AGAIN, EXIT_STATUS)}
     ended = {status: job.wait()[:2] for status, job in jobs.items()}
     assert [(status, outcome["restarts"]) for status, outcome in ended.values()] == [(0, 1), (2, 0)]
+
+
+def test_two_jobs_cannot_have_the_same_number_of_a_socket():
+    """The second would take the first one's socket of the file system from it, and its workers."""
+    first = Ports("127.0.0.1", 1, only_numbers=True)
+    with pytest.raises(UserError, match="cannot be listened at"):
+        Ports("127.0.0.1", 1, first.numbers[0], only_numbers=True)
+    first.release()
+    Ports("127.0.0.1", 1, first.numbers[0], only_numbers=True).release()
 
 
 def test_environments_are_printed_for_other_launchers(tmp_path, monkeypatch, capsys):
