@@ -12,6 +12,7 @@ from gluon_bof.backend import autograd, mx
 from gluon_bof.devices import split
 from gluon_bof.distributed import comm
 from gluon_bof.errors import UserError
+from gluon_bof.training.optimizer import introduce
 
 RUNNING = ".*running_(mean|var)|.*moving_(mean|var)"  # names of normalisation's statistics
 STEPS_IN_FLIGHT = 2  # steps in flight; also keeps the host from running ahead of the device without bound
@@ -66,7 +67,9 @@ class Step:
 
     def _update(self):
         if comm.size() > 1 and not self.trainer._kv_initialized:
-            mx.nd.waitall()  # the store reads the weights now, and oneDNN may rearrange them while the backward pass reads them
+            # By itself the trainer would ask the servers for the first process's weights and at once send its gradients under the
+            # same keys; in another process these can overtake that, which then gets gradients for weights.
+            introduce(self.trainer)
         self.trainer.step(self.batch_size * self.accumulate)
         self._forget()
         if self._statistics:
