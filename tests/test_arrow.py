@@ -13,7 +13,7 @@ FLOORS = (
     ("options", "compat", "files", "threads"),
     ("distributed",),
     ("runs", "backend"),
-    ("freebies", "devices", "distributed.groups"),
+    ("freebies", "devices", "distributed.groups", "distributed.launch"),
     ("data",),
     ("models", "visualization"),
     ("weights",),

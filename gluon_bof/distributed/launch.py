@@ -63,7 +63,7 @@ def run_job(job: Job) -> dict[str, Any]:
         raise UserError("--max-restarts has to know which run goes on", remedy="give the script --name NAME too")
     cluster = job.cluster()
     if job.port:
-        Ports(cluster.root, 1, job.port).release()
+        Ports(cluster.root, 1, job.port, cluster.unix).release()
     job = dataclasses.replace(job, log_dir=_log_folder(job))
     say(f"{len(cluster.workers)} workers and {len(cluster.servers)} servers on {', '.join(host.name for host in cluster.hosts)}; "
         f"logs in {job.log_dir}")
@@ -152,7 +152,7 @@ def _start(job, cluster, words, restart, group):
 
 
 def _ports(group, cluster, count, wanted=None):
-    ports = Ports(cluster.root, count, wanted)
+    ports = Ports(cluster.root, count, wanted, cluster.unix)
     if cluster.unix:
         group.at_end.append(ports.release)
     else:

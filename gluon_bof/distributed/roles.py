@@ -155,14 +155,15 @@ def root_address(hosts: Iterable[Host]) -> str:
 
 class Ports:
     """Ports of this machine, ascending, that nobody else has: `wanted`, or so many free ones. Where numbers alone matter, for
-    sockets of the file system, they stay taken until `release()`, so that no other job gets the same.
+    sockets of the file system (only_numbers), they stay taken until `release()`, so that no other job gets the same.
 
     Raises UserError where the wanted one is taken."""
 
-    def __init__(self, address: str, count: int, wanted: int | None = None):
+    def __init__(self, address: str, count: int, wanted: int | None = None, only_numbers: bool = False):
         self._held = [socket.socket() for _ in range(count)]
         for held in self._held:
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if not only_numbers:  # a port that a job had a moment ago; with it two can have one at which nobody listens
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 held.bind((address, wanted or 0))
             except OSError as error:

@@ -1,7 +1,10 @@
 """A real training of two workers, a server and a scheduler, of which one is killed or stopped: it is named, all are ended within
 a minute, and with one restart it ends with the bits of a training that nothing happened to."""
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -73,3 +76,55 @@ def test_a_death_is_named_ends_all_and_costs_no_bit(place, moment, role, number)
     assert line.startswith(f"launch: {role}") and ("SIGKILL" if number == signal.SIGKILL else "stopped (state T)") in line
     assert status == 0 and outcome["restarts"] == 1, said
     assert parameters(place, name) == parameters(place, "whole")
+
+
+def test_a_lost_data_worker_ends_all_and_another_start_costs_no_bit(place):
+    name = "data-worker"
+    job = start(place, name, "--max-restarts", 1, "--grace-seconds", 1)
+    try:
+        log = place / "logs" / name / "worker-0.progress"
+        deadline = time.monotonic() + 90
+        while seen(log)[0] < 15:
+            assert job.process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.002)
+        workers = job.of_role("worker")
+        os.kill(next(process for process in workers if parent(process) in workers), signal.SIGKILL)
+        status, outcome, said = job.wait(120)
+    finally:
+        job.end()
+    assert "a data worker was killed (SIGKILL)" in said and "the last checkpoint is kept" in said
+    assert status == 0 and outcome["restarts"] == 1, said
+    assert parameters(place, name) == parameters(place, "whole")
+
+
+def parent(process):
+    with open(f"/proc/{process}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+def test_a_disk_that_fills_up_logs_and_all_ends_the_job_at_once_by_name(place, tmp_path):
+    mount = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=40m tmpfs . && cd "$PWD" && exec "$@"', "sh"]
+    try:
+        if subprocess.run([*mount, "true"], cwd=tmp_path, stderr=subprocess.DEVNULL).returncode:
+            pytest.skip("no file system may be mounted here")
+    except FileNotFoundError:
+        pytest.skip("there is no unshare")
+    words = [sys.executable, "-m", "gluon_bof", "launch", "-n", 2, "--grace-seconds", 1, "--", ROOT / "train_yolo3.py",
+             "--dataset", place / "set", *WORDS, "--name", "run"]
+    process = subprocess.Popen([*mount, *map(str, words)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, env=dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1"))
+    disk = f"/proc/{process.pid}/cwd"
+    try:
+        deadline = time.monotonic() + 90
+        while not os.path.exists(f"{disk}/runs/run/checkpoints/iteration-000000012.ckpt"):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        with open(f"{disk}/hog", "wb", buffering=0) as file, pytest.raises(OSError):
+            while True:
+                file.write(bytes(4096))
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 2 and "Traceback" not in err, err
+    assert "launch: worker 0 " in err and "no room is left on that disk" in err
+    assert json.loads(out.splitlines()[-1])["status"] == 2

@@ -68,6 +68,7 @@ def require_equal_runs(folder, name, other, tolerance=1e-5):
                     assert float(row[column] or 0) == pytest.approx(float(wanted[column] or 0), rel=1e-4), (table, column)
 
 
+@pytest.mark.slow
 def test_two_workers_train_and_validate_as_one_process_and_one_of_them_writes(data, tmp_path):
     short = ("--epochs", "2", "--lr-decay-epoch", "1", "--no-mixup-epochs", "1", "--val-interval", "2")
     one = alone(words_of(YOLO, data, tmp_path, "one", *short), tmp_path)
