@@ -57,8 +57,8 @@ def main(argv=None):
 
 def threads():
     """Threads of the network on every side but MXNet's, which takes OMP_NUM_THREADS or half of the cores."""
-    from gluon_bof.inference.engines import thread_count
-    return thread_count()
+    from gluon_bof import threads
+    return threads.beside_mxnet()
 
 
 def opened(arguments, folder, classes, work, engine):

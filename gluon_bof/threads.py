@@ -1,4 +1,5 @@
-"""How many threads MXNet computes with. It reads OMP_NUM_THREADS once, as it is imported, and takes half of the cores without it.
+"""How many threads MXNet computes with. It reads OMP_NUM_THREADS once, as it is imported; without it, it takes half of the
+machine's cores, whatever a container's quota pays for.
 
 The number is part of a run: sums over a batch are cut among the threads, so another number gives other bits."""
 from __future__ import annotations
@@ -13,17 +14,17 @@ from gluon_bof.errors import warn
 VARIABLE = "OMP_NUM_THREADS"
 QUOTAS = (("/sys/fs/cgroup/cpu.max",),
           ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"))  # of version 2 and 1
-
-
 _left = False  # to MXNet, as it was when the run that goes on began
+_own: str | None = None  # what was put into the environment here, and not by the user
 
 
 def choose(kept: str | None = None) -> str:
     """Set the number of threads, as text, before MXNet is imported, and return it; "" where it is left to MXNet.
 
-    What the environment says holds. Else it is what a run that goes on has `kept`, or the number of cores for anything new
-    (None). Where MXNet is imported already nothing is changed."""
-    global _left
+    What the environment says holds. Else it is what a run that goes on has `kept`, or half of the cores for anything new
+    (None): the others load, and where all compute, two trainings on a machine wait for each other and take thrice as long.
+    Where MXNet is imported already nothing is changed."""
+    global _left, _own
     told = os.environ.get(VARIABLE, "")
     if told:
         if kept is not None and told != kept:
@@ -31,8 +32,14 @@ def choose(kept: str | None = None) -> str:
         return told
     _left = _left or kept == "" or "mxnet" in sys.modules
     if not _left:
-        os.environ[VARIABLE] = kept or str(cores())
+        os.environ[VARIABLE] = _own = kept or str(max(1, cores() // 2))
     return os.environ.get(VARIABLE, "")
+
+
+def beside_mxnet() -> int:
+    """Threads for what computes outside of MXNet: all cores, or fewer where the user's environment says so."""
+    told = os.environ.get(VARIABLE, "").split(",")[0].strip()
+    return min(cores(), int(told)) if told.isdigit() and int(told) and told != _own else cores()
 
 
 def cores() -> int:

@@ -22,7 +22,7 @@ def said(choice, **environment):
 
 
 @pytest.mark.parametrize("choice, environment, expected", (
-    ("pass", {}, str(threads.cores())),
+    ("pass", {}, str(max(1, threads.cores() // 2))),
     ("threads.choose('7')", {}, "7"),
     ("threads.choose('')", {}, "unset"),
     ("threads.choose('7')", {"OMP_NUM_THREADS": "3"}, "3")))
@@ -49,3 +49,12 @@ def test_another_number_than_the_runs_is_warned_of(caplog, monkeypatch, tmp_path
     assert threads.choose("5") == "5" and not caplog.records
     assert threads.choose("2") == "5"
     assert "the run began with 2" in caplog.text
+
+
+def test_what_computes_beside_mxnet_has_all_cores_unless_the_user_says_fewer():
+    ask = "import gluon_bof.backend; from gluon_bof import threads; print(threads.beside_mxnet(), threads.cores())"
+    for told, expected in (({}, threads.cores()), ({threads.VARIABLE: "1"}, 1), ({threads.VARIABLE: "999"}, threads.cores())):
+        rest = {name: value for name, value in os.environ.items() if name != threads.VARIABLE}
+        answer = subprocess.run([sys.executable, "-W", "ignore", "-c", ask], cwd=ROOT, env={**rest, **told},
+                                stdout=subprocess.PIPE, text=True, check=True)
+        assert answer.stdout.split()[0] == str(expected)

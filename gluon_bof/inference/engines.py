@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 import numpy as np
 
+from gluon_bof import threads
 from gluon_bof._version import __version__
 from gluon_bof.backend import mx
 from gluon_bof.data.shapes import cache_folder
@@ -184,7 +185,7 @@ def _session(data, path) -> Callable[[np.ndarray], list]:
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
-    settings.intra_op_num_threads = thread_count()
+    settings.intra_op_num_threads = threads.beside_mxnet()
     # threads that wait for work would take the cores of those that read and write images
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
@@ -211,14 +212,6 @@ def _keep_few(folder):
     begun = [path for path in used if path.endswith(".part") and time.time() - used[path] > ABANDONED]
     for path in exports[:-MOST_FILES] + begun:
         _remove(path)
-
-
-def thread_count() -> int:
-    """Threads of a network on the CPU: OMP_NUM_THREADS, or one for each core that this process may use."""
-    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if told.isdigit() and int(told) > 0:
-        return int(told)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class AutoEngine:

@@ -15,7 +15,7 @@ from gluon_bof.commands.predict import main as predict
 from gluon_bof.data.shapes import draw_image
 from gluon_bof.errors import UserError
 from gluon_bof.inference import engines
-from gluon_bof.inference.engines import AutoEngine, OnnxEngine, arrays, thread_count
+from gluon_bof.inference.engines import AutoEngine, OnnxEngine, arrays
 from gluon_bof.inference.export import match_rows
 from tests.inference.lively_detectors import rcnn_detector
 from tests.tiny_networks import write_run
@@ -248,13 +248,6 @@ def test_an_engine_that_is_none_is_refused(name):
     with pytest.raises(UserError, match="^engine .* is not known; choose auto, mxnet, onnx$"):
         shapes(name)
 
-
-def test_threads_are_those_that_were_told(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
-    assert thread_count() == 3
-    for unusable in ("", "many", "0"):
-        monkeypatch.setenv("OMP_NUM_THREADS", unusable)
-        assert thread_count() == len(os.sched_getaffinity(0))
 
 
 # the commands

@@ -33,9 +33,7 @@ def in_parallel(function: Callable[[Any], Any], items: Iterable[Any]) -> list:
 
 def workers() -> int:
     """How many threads are used."""
-    cores = threads.cores()
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(told)) if told.isdigit() and int(told) else cores
+    return threads.beside_mxnet()
 
 
 @functools.lru_cache(maxsize=1)
