@@ -71,6 +71,7 @@ def test_killed_while_it_writes_a_checkpoint_it_goes_on_to_the_bit(folder):
     kill_and_resume(folder, "killed-writing", in_the_middle_of_a_checkpoint(1))
 
 
+@pytest.mark.slow  # tests/contracts.py kills later ones, tests/runs/ what a start leaves
 def test_killed_before_its_first_checkpoint_it_goes_on_to_the_bit(folder):
     kill_and_resume(folder, "killed-early", lambda place: (place / "config.json").exists())
 
@@ -113,7 +114,8 @@ def test_killed_a_hundred_times_it_ends_at_the_bits_of_a_run_never_killed(folder
     assert parameters(folder, "killed-often") == parameters(folder, "never-killed")
 
 
-@pytest.mark.parametrize("number", (signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)))
+@pytest.mark.slow  # tests/training/test_engine.py stops and goes on to the bit, test_stops.py sends signals to the script
+@pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGINT))
 def test_asked_to_stop_it_saves_and_says_how_to_go_on(folder, number):
     name = f"stopped-{int(number)}"
     process = start(folder, *training(folder, name))
@@ -166,6 +168,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(folder
     assert "loss became" in message and "epoch" in message and "batch" in message and "learning rate" in message
 
 
+@pytest.mark.slow  # tests/contracts.py starts every family from weights alone
 def test_weights_that_are_started_from_are_those_of_the_file(folder):
     still = ["--lr", "1e-30", "--wd", "0", "--warmup-epochs", "0"]  # steps that are too small to be seen
     words = [*training(folder, "still"), "--resume", "runs/whole/last.params", "--start-epoch", "2", *still]

@@ -232,7 +232,9 @@ def test_a_stop_in_the_last_batches_still_ends_the_run(opened):
     assert finished.run_epochs()["map"] == 0.9 and finished.is_finished
 
 
-def test_a_second_request_is_the_systems():
+def test_a_second_request_is_the_systems(request):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background has it ignored
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with StopRequest() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop

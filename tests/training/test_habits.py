@@ -81,6 +81,7 @@ def test_with_all_of_them_a_continuation_has_the_bits_of_a_run_never_stopped(cas
     assert outcome["stopped_early"] == (outcome["epochs"] < 5)
 
 
+@pytest.mark.parametrize("case", ("yolo3", pytest.param("faster_rcnn", marks=pytest.mark.slow)), indirect=True)
 def test_an_average_changes_no_bit_of_the_weights_that_learn(case, place, monkeypatch):
     without_pages(monkeypatch)
     runs = []
