@@ -93,6 +93,7 @@ def test_evaluate_agrees_with_the_run(folder):
     assert outcome["map"] == json.loads((folder / "outcome.json").read_text())["map"] and outcome["images"] == 4
 
 
+@pytest.mark.slow  # tests/models/faster_rcnn/ hold its network, losses and mixup
 def test_the_single_level_network_trains_frozen_with_gluoncvs_mixup(folder):
     words = [*SINGLE_LEVEL, "--dataset-root", str(folder / "set"), "--name", "single", "--save-prefix", "saved_"]
     finished = SCRIPT.run(folder, *words)
@@ -102,6 +103,7 @@ def test_the_single_level_network_trains_frozen_with_gluoncvs_mixup(folder):
     assert "saved_faster_rcnn_resnet18_v1b_voc_best.params" in names and len(names) == 3
 
 
+@pytest.mark.slow
 def test_a_custom_model_trains(folder):
     words = [word for word in training(folder, "custom") if word != "--use-fpn"]
     finished = SCRIPT.run(folder, *words, "--epochs", "1", "--no-mixup-epochs", "0", "--lr-warmup", "1",

@@ -221,6 +221,7 @@ def test_a_broken_image_stops_the_script_with_one_line(folder, tmp_path):
     assert str(broken) in refused(folder, *words)
 
 
+@pytest.mark.slow  # tests/contracts.py transfers and freezes, in one process
 def test_fine_tuning_keeps_what_is_frozen_and_the_run_keeps_its_anchors(folder):
     sides = [float(side) for side in range(5, 23)]
     (folder / "anchors.json").write_text(json.dumps(np.reshape(sides, (9, 2)).tolist()))
@@ -243,6 +244,7 @@ def test_fine_tuning_keeps_what_is_frozen_and_the_run_keeps_its_anchors(folder):
     assert again.returncode == 0, again.stderr
 
 
+@pytest.mark.slow
 def test_auto_without_a_run_starts_as_the_flags_say_and_the_source_may_go_afterwards(folder, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(folder / "runs" / "whole", source)

@@ -49,6 +49,7 @@ def test_loader(images):
     assert all(stage in words for stage in ("decode", "blend", "copy", "anchors"))
 
 
+@pytest.mark.slow
 def test_inference(images):
     result, _ = run("inference.py", "--images", images, "--count", "2", "--batch", "2", "--rounds", "1", "--size", "128",
                     "--network", "mobilenet0.25", "--workers", "1")

@@ -98,6 +98,7 @@ def test_a_signal_to_the_group_saves_and_ends_in_time(asked, status, data, tmp_p
     assert options == saved and (saved["dataset"], saved["data_shape"], saved["epochs"]) == (data, 64, 500)
 
 
+@pytest.mark.slow  # tests/training/test_engine.py has a second signal
 @pytest.mark.parametrize("asked, statuses", (
     (signal.SIGTERM, (-signal.SIGTERM, 143)), pytest.param(signal.SIGINT, (130,), marks=pytest.mark.slow)))
 def test_a_second_signal_ends_at_once_what_no_first_one_could(asked, statuses, data, tmp_path):
