@@ -20,7 +20,8 @@ from gluon_bof.weights.formats.checkpoint import read_checkpoint
 def small_network(seed):
     mx.random.seed(seed)
     network = gluon.nn.HybridSequential()
-    network.add(gluon.nn.Dense(6, in_units=4), gluon.nn.BatchNorm(in_channels=6), gluon.nn.Dense(3, in_units=6))
+    with network.name_scope():  # a trainer sorts by name, and a process's tenth layer comes before its ninth
+        network.add(gluon.nn.Dense(6, in_units=4), gluon.nn.BatchNorm(in_channels=6), gluon.nn.Dense(3, in_units=6))
     network.initialize(mx.init.Normal(0.5))
     return network
 
