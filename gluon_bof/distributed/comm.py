@@ -130,11 +130,11 @@ def main_first(make: Callable[[], Any]) -> Any:
     return made if is_main() else make()
 
 
-def require_same(what: str, mark: str) -> None:
-    """Raise UserError, everywhere, unless every process has the same `mark` of `what`."""
+def require_same(what: str, mark: Callable[[], str]) -> None:
+    """Raise UserError, everywhere, unless mark() is the same text of `what` in every process. One by itself does not call it."""
     if _group.size == 1:
         return
-    marks = _group.gather(mark)
+    marks = _group.gather(mark())
     others = [str(number) for number, other in enumerate(marks) if other != marks[0]]
     if others:
         raise UserError(f"{what} of worker {', '.join(others)} is another one than that of worker 0",

@@ -81,13 +81,18 @@ def _joint(counts, images):
     return exchange.decide(json.dumps(counts).encode(), judge)
 
 
+def _mark_of(found):
+    """What a set asks of a network, as text."""
+    return repr([found.classes, [sample.class_id for sample in found.samples]])
+
+
 def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, Any]:
     """The pipeline. Returns {"run": folder, "accuracy": of the last epoch, …}."""
     # data: the workers start before the network exists, so that they carry none of it
     devices = pipeline.start_devices(options, run)
     training_set, validation_set = comm.main_first(lambda: open_classes(options.dataset, options.dataset_root or None))
     for found in (training_set, validation_set):
-        comm.require_same("the data set", repr([found.classes, [sample.class_id for sample in found.samples]]))
+        comm.require_same("the data set", partial(_mark_of, found))
     classes = training_set.classes
     LOGGER.info("%d and %d images of %d classes", len(training_set), len(validation_set), len(classes))
     run.write_classes(classes)

@@ -367,7 +367,7 @@ class Engine:
         if comm.size() == 1:
             return
         self.skipped = set().union(*comm.gather(sorted(self.skipped)))
-        comm.require_same(f"what has been trained up to iteration {self.iteration}", self.saver.mark())
+        comm.require_same(f"what has been trained up to iteration {self.iteration}", self.saver.mark)
 
     def _leave(self, asked):
         self.bar.close()

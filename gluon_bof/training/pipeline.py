@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import partial
 from typing import Any, Iterable, Sequence
 
 from gluon_bof import threads
@@ -64,7 +65,7 @@ def open_sets(options: Any, run: Run) -> list:
     """[training set, validation set]; what was skipped in them is counted and named in the log, the classes kept in the run."""
     sets = comm.main_first(lambda: _open_sets(options, run))
     for role, found in zip(("training", "validation"), sets):
-        comm.require_same(f"the {role} set", _mark_of(found))
+        comm.require_same(f"the {role} set", partial(_mark_of, found))
     return sets
 
 
@@ -112,7 +113,7 @@ def restore(options: Any, checkpoint: str | None, network: Any, trainer: Any) ->
     its start. Then all processes have the network of the first one."""
     position = _restored(options, checkpoint, network, trainer)
     if comm.size() > 1:
-        comm.require_same("the checkpoint", sha256_of(checkpoint) if checkpoint else "")
+        comm.require_same("the checkpoint", lambda: sha256_of(checkpoint) if checkpoint else "")
         share_weights(network)
         introduce(trainer)
     progress.report("restored")
@@ -122,8 +123,8 @@ def restore(options: Any, checkpoint: str | None, network: Any, trainer: Any) ->
 def share_weights(network: Any) -> None:
     """Give the network the parameters and running statistics that rank 0's has. Raises UserError where that is another one."""
     parameters = structured_parameters(network)
-    comm.require_same("the network", repr([(name, parameter.name, parameter.shape, parameter.grad_req)
-                                           for name, parameter in parameters.items()]))
+    comm.require_same("the network", lambda: repr([(name, parameter.name, parameter.shape, parameter.grad_req)
+                                                   for name, parameter in parameters.items()]))
     arrays = [parameter.data(parameter.list_ctx()[0]) for parameter in parameters.values()]
     comm.group().broadcast_arrays(arrays)
     for parameter, array in zip(parameters.values(), arrays):
