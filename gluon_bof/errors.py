@@ -41,6 +41,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def say(text: str) -> None:
+    """Words for people, on standard error."""
+    print("\n".join(map(printable, text.split("\n"))), file=sys.stderr)
+
+
 def abbreviate(names: Iterable[Any], most: int = MAX_LISTED) -> str:
     """The first names, comma-separated, and how many more there are; "none" of none."""
     names = list(map(str, names))

@@ -1,9 +1,11 @@
-"""Files that appear whole or not at all, and their checksums."""
+"""Files that appear whole or not at all, tables as CSV, and checksums."""
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import os
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping, Sequence
 
 from gluon_bof.errors import UserError
 
@@ -31,6 +33,24 @@ def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview], last
             pass
         raise UserError(f"cannot be written ({error.strerror})", path,
                         "make room or choose another place; what was saved before is kept") from None
+
+
+def write_text(folder: str, name: str, text: str) -> str:
+    """Write a file into a folder, which is made where it is not there. Returns its path. Raises UserError."""
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, name)
+    write_atomically(path, text.encode())
+    return path
+
+
+def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:
+    """Rows as CSV; None is empty. columns: in their order, those of the first row where none are given."""
+    rows = list(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns or list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def sha256_of(path: str) -> str:

@@ -1,16 +1,13 @@
 """gluon-bof capacity WEIGHTS…: power laws of a network's weights, alpha-hat = sum of alpha log10 lambda_max, from no data."""
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
-import sys
-from typing import Any, Mapping, Sequence
+from typing import Any, Sequence
 
-from gluon_bof.errors import UserError, printable, user_facing
-from gluon_bof.files import write_atomically
+from gluon_bof.errors import UserError, say, user_facing
+from gluon_bof.files import csv_text, write_text
 from gluon_bof.options.flags import Parser
 
 SHOWN = ("alpha", "xmin", "D", "lambda_max", "alpha_weighted", "stable_rank")  # columns of the table, beside the first ones
@@ -72,27 +69,11 @@ def _one(path, given, several):
     report = analyze(path, given.convention, given.null, given.seed, given.last)
     say(f"{path}: {report.convention.name} ({report.convention.about})\n{table(report)}\n{summary_text(report)}")
     folder = os.path.join(given.out, _stem(path)) if several else given.out
-    files = [_write_text(folder, "layers.csv", report.csv())] if given.csv else []
+    files = [write_text(folder, "layers.csv", report.csv())] if given.csv else []
     if given.plot:
         from gluon_bof.studies.capacity.plots import draw_report
         files += draw_report(report, path, folder, given.layer, given.seed, given.last)
     return {"weights": str(path), "convention": report.convention.name, **report.summary, "blocks": report.blocks, "files": files}
-
-
-def _write_text(folder, name, text):
-    os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, name)
-    write_atomically(path, text.encode())
-    return path
-
-
-def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of the same keys as CSV; what is missing or no number is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_plain(list(rows)))
-    return text.getvalue()
 
 
 def _stem(path):
@@ -114,8 +95,8 @@ def _epochs(given):
     say(correlation_text(rows))
     answer = {name: [{"epoch": one.epoch, "score": one.score, **one.report.summary} for one in found]
               for name, found in runs.items()}
-    files = [_write_text(given.out, "epochs.csv", csv_text([{"run": name, **row} for name, found in answer.items()
-                                                            for row in found]))] if given.csv else []
+    files = [write_text(given.out, "epochs.csv", csv_text(_plain([{"run": name, **row} for name, found in answer.items()
+                                                                  for row in found])))] if given.csv else []
     if given.plot:
         from gluon_bof.studies.capacity.plots import draw_epochs
         files.append(draw_epochs(runs, os.path.join(given.out, "epochs.png"), f"checkpoints over epochs ({given.convention})"))
@@ -139,7 +120,7 @@ def _correlate(given):
     say(correlation_text(rows))
     answer = [{"name": model.name, "architecture": model.architecture, "score": model.accuracy, **model.metrics}
               for model in models]
-    files = [_write_text(given.out, "models.csv", csv_text(answer))] if given.csv else []
+    files = [write_text(given.out, "models.csv", csv_text(_plain(answer)))] if given.csv else []
     if given.plot:
         from gluon_bof.studies.capacity.plots import draw_models
         files.append(draw_models(models, os.path.join(given.out, "models.png"), f"runs ({given.convention})"))
@@ -217,8 +198,3 @@ def _plain(value):
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def say(text: str) -> None:
-    """Words for people."""
-    print("\n".join(map(printable, text.split("\n"))), file=sys.stderr)

@@ -3,16 +3,14 @@
 After "What's the Best Mini-batch?" (Lasky, Kesiz Abnousi, Ma and Yang): images sorted by a metric and cut into mini-batches."""
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import os
 import sys
 from typing import Any, Callable, Sequence
 
-from gluon_bof.errors import UserError, printable, user_facing
-from gluon_bof.files import write_atomically
+from gluon_bof.errors import UserError, say, user_facing
+from gluon_bof.files import csv_text, write_text
 from gluon_bof.options.flags import Parser, add_flag, add_subparsers
 from gluon_bof.options.flags import build_parser as options_parser
 from gluon_bof.options.minibatch import NETWORKS, ORDERS, PROBES, MinibatchOptions
@@ -130,7 +128,7 @@ def _rank(given):
     rows = [{"rank": place, "image": int(index), "batch": place // options.batch_size if place < partition.size else "",
              "classes": " ".join(task.classes[label] for label in task.labels[index]), **dict(zip(columns, scores[index]))}
             for place, index in enumerate(order)]
-    path = _write(given.out, "rank.csv", csv_text(rows))
+    path = write_text(given.out, "rank.csv", csv_text(rows))
     say(f"{len(task)} images by {options.metric}: {len(partition)} mini-batches of {options.batch_size}, "
         f"{len(task) - partition.size} images left out; class entropy {entropies.min():.2f} to {entropies.max():.2f} bits")
     return {"images": len(task), "metric": options.metric, "batches": len(partition), "batch_size": options.batch_size,
@@ -154,8 +152,8 @@ def _probe(given):
     else:
         options = options_of(given)
     found, scores, partition = probe_weights(options, weights)
-    files = [_write(given.out, "probe.csv", csv_text(table_rows(found, scores, partition))),
-             _write(given.out, "probe.json", json.dumps(found))]
+    files = [write_text(given.out, "probe.csv", csv_text(table_rows(found, scores, partition))),
+             write_text(given.out, "probe.json", json.dumps(found))]
     say(probe_text(found))
     null = found.get("null")
     return {"weights": weights, "network": options.network, "batches": len(partition), "statistics": options.statistics,
@@ -191,7 +189,7 @@ def _compare(given):
 
     def after_each(one):
         trained.append(one)
-        _write(given.out, "orders.csv", csv_text([_plain_row(row) for row in trained]))
+        write_text(given.out, "orders.csv", csv_text([_plain_row(row) for row in trained]))
         say(f"{one.network}, {one.order}, seed {one.seed}: {one.score:.4f} after {one.steps} updates")
 
     run_all(jobs(base, networks, orders, seeds, given.runs), after_each)
@@ -236,24 +234,3 @@ def probe_text(found: dict[str, Any]) -> str:
 
 def _number(value):
     return "–" if value is None else f"{value:.4g}"
-
-
-def csv_text(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows of the same keys as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _write(folder, name, text):
-    os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, name)
-    write_atomically(path, text.encode())
-    return path
-
-
-def say(text: str) -> None:
-    """Words for people."""
-    print("\n".join(map(printable, text.split("\n"))), file=sys.stderr)

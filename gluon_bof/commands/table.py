@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError, user_facing, warn
-from gluon_bof.files import write_atomically
+from gluon_bof.files import csv_text, write_atomically
 from gluon_bof.options.flags import NotAValue, Parser, flag_name
 from gluon_bof.options.recipes import Table
 from gluon_bof.paper import embedded, factorial, harness, jobs, miniature, photographs
@@ -22,7 +22,6 @@ from gluon_bof.paper.tables import (
     read_lines,
     records,
     table_of,
-    to_csv,
     to_markdown,
 )
 from gluon_bof.runs.config import git_revision
@@ -197,7 +196,7 @@ def _of_table(given, argv):
     def write(store):
         lines = read_lines(request, planned, store)
         found = records(request, lines)
-        write_atomically(f"{page}.csv", to_csv(found).encode())
+        write_atomically(f"{page}.csv", csv_text(found).encode())
         write_atomically(f"{page}.md", to_markdown(request, found, command, cost_text(planned, store)).encode())
         return {"table": request.table.number, "scale": request.scale, "page": f"{page}.md", "csv": f"{page}.csv",
                 "rows": [{"row": line.row.key, "size": line.size, "values": line.values} for line in lines]}
@@ -212,7 +211,7 @@ def _of_miniature(given):
     every = factorial.plan(seeds, given.runs, given.dataset, given.extra, given.extra_pretraining, True, design)
     wanted = [job for job in every if job.row.key in keys]
     planned = [job for job in every if not isinstance(job.row, factorial.Further)]
-    return Work(planned, wanted, _page_of(factorial.experiment_of(given.dataset, design), given.out),
+    return Work(planned, wanted, _page_of(factorial.experiment_of(given.dataset, design)),
                 lambda store, plan: factorial.resolution_text(store, plan, given.dataset, design), factorial.MINUTES)
 
 
@@ -223,7 +222,7 @@ def _of_photographs(given):
     folds = photographs.prepare(given.dataset, given.folds, given.runs, given.out)
     seeds = chosen_seeds(given.seeds) if given.seeds else photographs.SEEDS
     planned = photographs.plan(folds, seeds, given.runs, keys, given.extra, given.extra_pretraining)
-    return Work(planned, planned, _page_of(photographs.experiment_of(folds.name), given.out), minutes=photographs.MINUTES)
+    return Work(planned, planned, _page_of(photographs.experiment_of(folds.name)), minutes=photographs.MINUTES)
 
 
 def _of_embedded(given):
@@ -231,10 +230,11 @@ def _of_embedded(given):
         raise UserError(f"{'--dataset' if given.dataset else 'a second --'} does nothing for embedded", remedy="leave it out")
     keys = embedded.chosen_rows(given.rows)
     planned = embedded.plan(chosen_seeds(given.seeds) if given.seeds else embedded.SEEDS, given.runs, keys, given.extra)
-    return Work(planned, planned, _page_of(embedded.EXPERIMENT, given.out), minutes=embedded.MINUTES)
+    return Work(planned, planned, _page_of(embedded.EXPERIMENT), minutes=embedded.MINUTES)
 
 
-def _page_of(experiment, out):
+def _page_of(experiment):
+    """What tools/write_results.py makes the pages of: nothing is written here."""
     return lambda store: {"experiment": experiment}
 
 

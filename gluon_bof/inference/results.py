@@ -1,15 +1,13 @@
 """Where detections go: JSON in COCO's format, CSV, and videos."""
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from typing import TYPE_CHECKING, Sequence
 
 from gluon_bof.boxes import BoxEnds
 from gluon_bof.errors import UserError
-from gluon_bof.files import write_atomically
+from gluon_bof.files import csv_text, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,12 +96,12 @@ class DetectionWriter:
         lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in self.rows)
         # a file's name that is no UTF-8 is written by escapes, which JSON knows too
         write_atomically(paths["json"], f"[\n{lines}\n]\n".encode(errors="backslashreplace"))
-        table = io.StringIO()
-        writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for row in self.rows:
-            cells = dict(row)
-            cells.update(zip(("x", "y", "width", "height"), cells.pop("bbox")))
-            writer.writerow(cells)
-        write_atomically(paths["csv"], table.getvalue().encode(errors="backslashreplace"))
+        write_atomically(paths["csv"], csv_text(map(_cells, self.rows), COLUMNS).encode(errors="backslashreplace"))
         return paths
+
+
+def _cells(row):
+    """A row of the JSON as the CSV has it: its box in four columns."""
+    cells = {**row, **dict(zip(("x", "y", "width", "height"), row["bbox"]))}
+    del cells["bbox"]
+    return cells

@@ -1,8 +1,6 @@
 """A table of the paper as work: what has to be trained and evaluated, what of it is there, and the page that says so."""
 from __future__ import annotations
 
-import csv
-import io
 import os
 import statistics
 from dataclasses import dataclass, replace
@@ -275,15 +273,6 @@ def _setting_words(request, row):
         else:
             joined[-1] += f" {word}"
     return joined
-
-
-def to_csv(found: Sequence[Mapping[str, str]]) -> str:
-    """The records as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, found[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found)
-    return text.getvalue()
 
 
 def to_markdown(request: Request, found: Sequence[Mapping[str, str]], command: str, cost: str = "") -> str:

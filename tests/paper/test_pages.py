@@ -10,6 +10,7 @@ from scipy import stats
 
 from gluon_bof.commands.table import cost_text
 from gluon_bof.errors import UserError
+from gluon_bof.files import csv_text
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.paper import effects, factorial, harness, miniature, miniature_pages, pages, photographs, tables
 from gluon_bof.paper.bundles import Store, hash_of
@@ -64,7 +65,7 @@ def test_a_published_table_says_what_its_bundles_give(number, scale):
     planned = tables.plan(request)
     found = tables.records(request, tables.read_lines(request, planned, store))
     with open(f"{path}.csv", encoding="utf-8") as file:
-        assert file.read() == tables.to_csv(found)
+        assert file.read() == csv_text(found)
     with open(f"{path}.md", encoding="utf-8") as file:
         text = file.read()
     command = text.split("```")[1].strip()

@@ -1,13 +1,12 @@
 """The study itself: a row for every layer (or slice), and a summary."""
 from __future__ import annotations
 
-import csv
-import io
 import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from gluon_bof.files import csv_text
 from gluon_bof.studies.capacity.arrays import read_arrays
 from gluon_bof.studies.capacity.conventions import DEFAULT, Convention, convention_of
 from gluon_bof.studies.capacity.layers import BLOCKS, layers_of
@@ -38,12 +37,8 @@ class Report(NamedTuple):
 
     def csv(self) -> str:
         """details as CSV text."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.details[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: "" if value is None or value != value else value for key, value in row.items()}
-                         for row in self.details)
-        return text.getvalue()
+        return csv_text({key: "" if value is None or value != value else value for key, value in row.items()}
+                        for row in self.details)
 
 
 def analyze(net_or_params_file: Any, convention: str | Convention = DEFAULT, null: bool = False, seed: int = 0,
