@@ -22,7 +22,7 @@ from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.training import pipeline
 from gluon_bof.training.engine import Engine
 from gluon_bof.training.loop import Step
-from gluon_bof.training.optimizer import build_optimizer, build_trainer, exempt_from_decay
+from gluon_bof.training.optimizer import build_optimizer, build_trainer, epoch_schedule, exempt_from_decay
 
 TOP_K = 5  # classes among which top-5 accuracy looks for the right one
 RECORDED = ({"accuracy": "accuracy", "top5": "top5"}, ("accuracy", "validation accuracy"))  # see engine.Recorder
@@ -111,12 +111,10 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
     scoring.hybridize(static_alloc=True)
 
     # trainer
-    schedule = dict(mode=options.lr_mode, base_lr=options.scaled_lr(), iterations=options.epochs * sampler.updates,
-                    warmup=options.warmup_epochs * sampler.updates, warmup_lr=options.warmup_lr,
-                    steps=[epoch * sampler.updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
+    schedule = build_schedule(**epoch_schedule(options, sampler.updates))
     if options.no_wd:
         exempt_from_decay(network)
-    trainer = build_trainer(network.collect_params(), build_optimizer(options, build_schedule(**schedule)), devices, options.amp,
+    trainer = build_trainer(network.collect_params(), build_optimizer(options, schedule), devices, options.amp,
                             options.kv_store)
     step = Step(graph, lambda *arrays: arrays, trainer, devices, options.batch_size, options.amp, options.accumulate)
 

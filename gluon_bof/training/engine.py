@@ -61,8 +61,8 @@ class StopRequest:
 class Saver:
     """Writes what a run keeps of its network: checkpoints, the last and the best weights, those of some epochs.
 
-    averages: Averages, which the files of weights then hold; a checkpoint holds the weights themselves and them. Of several
-    processes, which all have the same, one writes."""
+    averages: Averages, which the files of weights then hold; a checkpoint holds the weights themselves and them. further() ->
+    (JSON values, {name: array}) that a checkpoint holds besides. Of several processes, which all have the same, one writes."""
 
     def __init__(self, run: Any, options: Any, network: Any, trainer: Any, averages: Averages | None = None):
         self.run = run
@@ -72,6 +72,7 @@ class Saver:
         self.network = network
         self.trainer = trainer
         self.averages = averages
+        self.further = lambda: ({}, {})
 
     def averaged(self) -> Any:
         """A context in which the network has what is validated and saved: the averages, if there are any."""
@@ -83,8 +84,9 @@ class Saver:
             return
         progress.report("saving", iteration)
         self._write(self.run.last_weights)
-        save_checkpoint(self.run.checkpoint(iteration), self.network, self.trainer, meta,
-                        self.averages.arrays if self.averages else None)
+        values, arrays = self.further()
+        save_checkpoint(self.run.checkpoint(iteration), self.network, self.trainer, {**meta, **values},
+                        self.averages.arrays if self.averages else None, arrays)
         self.run.keep_newest(self.keep)
 
     def mark(self) -> str:

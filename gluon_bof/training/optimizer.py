@@ -9,6 +9,13 @@ from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import CountedFromOne
 
 
+def epoch_schedule(options: Any, updates: int) -> dict[str, Any]:
+    """What `freebies.schedule.build_schedule` takes, of options that count in epochs of so many updates."""
+    return dict(mode=options.lr_mode, base_lr=options.scaled_lr(), iterations=options.epochs * updates,
+                warmup=options.warmup_epochs * updates, warmup_lr=options.warmup_lr,
+                steps=[epoch * updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
+
+
 def build_optimizer(options: Any, schedule: Any) -> Any:
     """mx.optimizer of options.optimizer that follows the schedule from its first value on."""
     own = {

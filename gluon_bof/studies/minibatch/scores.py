@@ -1,4 +1,4 @@
-"""The metric of every training image of a task."""
+"""The metric of every training image of a task, and the mini-batches that it makes."""
 from __future__ import annotations
 
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 from gluon_bof.errors import UserError
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.studies.minibatch.metrics import METRICS, score_all
+from gluon_bof.studies.minibatch.partition import cut, ranking
 
 
 def scores_of(task: Any, options: MinibatchOptions) -> np.ndarray:
@@ -20,3 +21,15 @@ def scores_of(task: Any, options: MinibatchOptions) -> np.ndarray:
                             "download both again and compare checksums")
         return scores
     return score_all(options.metric, task.shown())
+
+
+def sorted_batches(task: Any, options: MinibatchOptions) -> tuple[np.ndarray, np.ndarray]:
+    """(scores of the training images as `scores_of`, the mini-batches (K, B) that they are cut into by them).
+
+    Raises UserError, also where a probe has nothing to compare: with one mini-batch its gradient is the full one."""
+    scores = scores_of(task, options)
+    partition = cut(ranking(scores), options.batch_size)
+    if len(partition) < 2:
+        raise UserError(f"the set makes {len(partition)} mini-batch of {options.batch_size} images, whose gradient is the full "
+                        "one", remedy="lower --batch-size")
+    return scores, partition

@@ -10,10 +10,8 @@ from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.runs.config import is_run
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.studies.minibatch.measure import probe_task
-from gluon_bof.studies.minibatch.partition import cut, ranking
-from gluon_bof.studies.minibatch.scores import scores_of
-from gluon_bof.studies.minibatch.tasks import open_task, require_batches
-from gluon_bof.training import pipeline
+from gluon_bof.studies.minibatch.scores import sorted_batches
+from gluon_bof.studies.minibatch.tasks import open_task
 from gluon_bof.weights.load import load_weights
 
 
@@ -24,13 +22,8 @@ def probe_weights(options: MinibatchOptions, weights: str = "") -> tuple[dict[st
     return_large_arrays()
     device = contexts(options.gpus)[0]
     task = open_task(options)
-    scores = scores_of(task, options)
-    partition = cut(ranking(scores), options.batch_size)
-    require_batches(len(partition), options.batch_size)
-    pipeline.seed(options.seed)
-    np.random.seed(options.seed)
-    task.build(device)
-    task.graph.hybridize(static_alloc=True)
+    scores, partition = sorted_batches(task, options)
+    task.start(device)
     if weights:
         load_weights(task.network, RunFolder(weights).last_weights if is_run(weights) else weights)
     return probe_task(task, partition, options, options.cache or None), scores, partition

@@ -16,7 +16,7 @@ from gluon_bof.data.loader import Loader, TrainingBatch, TrainingImages, validat
 from gluon_bof.data.sampler import SampleSpec
 from gluon_bof.data.sets import open_set
 from gluon_bof.data.workers import init_worker
-from gluon_bof.errors import UserError, warn
+from gluon_bof.errors import warn
 from gluon_bof.evaluation.validation import Validation
 from gluon_bof.freebies.augmentation import Augmentation
 from gluon_bof.inference.detector import Detector
@@ -28,6 +28,7 @@ from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.rng import augmentation_rng
 from gluon_bof.studies.capacity.layers import block_of
+from gluon_bof.training import pipeline
 from gluon_bof.training.classifier import TOP_K, ClassBatch, accuracy
 from gluon_bof.training.initialise import initialise_weights
 
@@ -85,7 +86,7 @@ def _cropped_and_flipped(rng, image):
 
 class Task:
     """classes: names; labels: class ids of each training image; loss_names; loader and probes: Loaders of training batches and of
-    images as they are, over lists of lists of SampleSpec. After build(): network, graph (-> losses, (B,) each), arguments (of one
+    images as they are, over lists of lists of SampleSpec. After start(): network, graph (-> losses, (B,) each), arguments (of one
     batch's arrays, for the graph) and blocks, {part of the network: pattern}."""
 
     loss_names: Sequence[str] = ()
@@ -114,6 +115,13 @@ class Task:
             for *arrays, _ in self.probes:
                 yield tuple(array.as_in_context(self.device) for array in arrays)
         return batches
+
+    def start(self, device: Any, checkpoint: str | None = None) -> None:
+        """Make the network as the options' seed has it, on a device, and its graph ready for training and probes."""
+        pipeline.seed(self.options.seed)
+        np.random.seed(self.options.seed)  # what MXNet's initialisers draw from
+        self.build(device, checkpoint)
+        self.graph.hybridize(static_alloc=True)
 
     def block(self, name: str) -> str:
         """The part of the network that a parameter belongs to, by its structured name."""
@@ -231,10 +239,3 @@ def _first(count, images):
 def _decoded(samples: Iterable[Any], side: int) -> tuple[np.ndarray, np.ndarray]:
     images = ClassImages(samples, side)
     return np.stack([images[index][0] for index in range(len(images))]), np.array([one.class_id for one in samples])
-
-
-def require_batches(count: int, batch_size: int) -> None:
-    """Raise UserError where a probe has nothing to compare: with one mini-batch its gradient is the full one."""
-    if count < 2:
-        raise UserError(f"the set makes {count} mini-batch of {batch_size} images, whose gradient is the full one",
-                        remedy="lower --batch-size")

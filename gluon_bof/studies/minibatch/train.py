@@ -18,16 +18,14 @@ from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.runs.folder import Run
 from gluon_bof.studies.minibatch.measure import probe_task
 from gluon_bof.studies.minibatch.orders import BY_NAME, Order, OrderSampler
-from gluon_bof.studies.minibatch.partition import cut, ranking
 from gluon_bof.studies.minibatch.probe import NotFinite, Stopped, remove_leftovers
-from gluon_bof.studies.minibatch.scores import scores_of
-from gluon_bof.studies.minibatch.tasks import open_task, require_batches
+from gluon_bof.studies.minibatch.scores import sorted_batches
+from gluon_bof.studies.minibatch.tasks import open_task
 from gluon_bof.training import pipeline
-from gluon_bof.training.checkpoint import save_checkpoint
 from gluon_bof.training.classifier import RECORDED
-from gluon_bof.training.engine import DETECTION, Engine, Saver
+from gluon_bof.training.engine import DETECTION, Engine
 from gluon_bof.training.loop import Step
-from gluon_bof.training.optimizer import build_optimizer, build_trainer, exempt_from_decay
+from gluon_bof.training.optimizer import build_optimizer, build_trainer, epoch_schedule, exempt_from_decay
 from gluon_bof.weights.formats.checkpoint import read_checkpoint, weights_in
 
 ORDER_PREFIX = "order/"  # arrays of an order in a checkpoint
@@ -42,9 +40,7 @@ def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) ->
     devices = pipeline.start_devices(options, run)
     task = open_task(options)
     run.write_classes(task.classes)
-    scores = scores_of(task, options)
-    partition = cut(ranking(scores), options.batch_size)
-    require_batches(len(partition), options.batch_size)
+    scores, partition = sorted_batches(task, options)
     write_partition(run, options, scores, partition)
     LOGGER.info("%d images of %d classes in %d mini-batches of %d by %s", len(task), len(task.classes), len(partition),
                 options.batch_size, options.metric)
@@ -52,14 +48,9 @@ def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) ->
     sampler = OrderSampler(order, len(partition), options.seed, task.spec)
 
     # network and trainer
-    pipeline.seed(options.seed)
-    np.random.seed(options.seed)  # what MXNet's initialisers draw from
-    task.build(devices[0], checkpoint)
-    task.graph.hybridize(static_alloc=True)
+    task.start(devices[0], checkpoint)
     updates = len(partition)
-    schedule = dict(mode=options.lr_mode, base_lr=options.scaled_lr(), iterations=options.epochs * updates,
-                    warmup=options.warmup_epochs * updates, warmup_lr=options.warmup_lr,
-                    steps=[epoch * updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
+    schedule = epoch_schedule(options, updates)
     if options.no_wd:
         exempt_from_decay(task.network)
     trainer = build_trainer(task.network.collect_params(), build_optimizer(options, build_schedule(**schedule)), devices[:1])
@@ -149,25 +140,13 @@ class ProbingLoader:
                     distances.max(), found["full_norm"], found["noise_scale"] or np.nan)
 
 
-class OrderSaver(Saver):
-    """A Saver whose checkpoints also hold what an order has learned from gradients."""
-
-    order = None
-
-    def save(self, iteration: int, meta: dict[str, Any]) -> None:
-        """The last weights, and a checkpoint that training goes on from."""
-        self._write(self.run.last_weights)
-        state, arrays = self.order.saved()
-        save_checkpoint(self.run.checkpoint(iteration), self.network, self.trainer, dict(meta, order=state),
-                        further={f"{ORDER_PREFIX}{name}": array for name, array in arrays.items()})
-        self.run.keep_newest(self.keep)
-
-
 def _let_observe(order: Order, engine: Engine, step: Step, checkpoint: str | None, position: dict) -> None:
     """Show an order every gradient, and keep what it knows in the checkpoints."""
-    saver = OrderSaver(engine.saver.run, engine.options, engine.saver.network, engine.saver.trainer)
-    saver.order = order
-    engine.saver = saver
+    def known():
+        state, arrays = order.saved()
+        return {"order": state}, {f"{ORDER_PREFIX}{name}": array for name, array in arrays.items()}
+
+    engine.saver.further = known
     learned = [parameter for parameter in step.trainer._params if parameter.grad_req != "null"]
     context = step.devices[0]
     step.after_update = lambda: order.observe(np.concatenate([parameter.grad(context).asnumpy().ravel()
