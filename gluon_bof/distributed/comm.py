@@ -115,19 +115,9 @@ def from_main(make: Callable[[], Any]) -> Any:
 
 def main_first(make: Callable[[], Any]) -> Any:
     """What make() returns here, after rank 0 has called it: for what the first one downloads or draws, and the others find."""
-    if _group.size == 1:
-        return make()
-    made, error = None, None
-    try:
-        made = make() if is_main() else None
-    except UserError as problem:
-        error = problem
-    failed = _group.broadcast(str(error) if error else "")
-    if error:
-        raise error
-    if failed:
-        raise UserError(f"worker 0 cannot go on: {failed}")
-    return made if is_main() else make()
+    made = []
+    from_main(lambda: made.append(make()))
+    return made[0] if made else make()
 
 
 def require_same(what: str, mark: Callable[[], str]) -> None:

@@ -10,8 +10,8 @@ import sys
 import time
 from typing import Any, Mapping, Sequence
 
-from gluon_bof.distributed import keeper
-from gluon_bof.distributed.roles import FOREIGN, PROGRESS, Role
+from gluon_bof.distributed import keeper, progress
+from gluon_bof.distributed.roles import FOREIGN, Role
 
 SSH = ("ssh",)
 # a host that vanishes is noticed within 15 s; nobody is there to type a password
@@ -48,10 +48,10 @@ class Process:
             command = [*ssh, *SSH_FLAGS, "--", role.host.name, "exec " + " ".join(map(shlex.quote, command))]
             carried = {name: value for name, value in os.environ.items()
                        if keeper.is_among(name, CARRIED) and not keeper.is_among(name, FOREIGN)}
-        progress = os.path.splitext(log)[0] + ".progress"
-        spec = {"argv": list(argv), "cwd": os.getcwd(), "drop": FOREIGN, "progress": progress, "grace": grace,
+        file_of_progress = os.path.splitext(log)[0] + ".progress"
+        spec = {"argv": list(argv), "cwd": os.getcwd(), "drop": FOREIGN, "progress": file_of_progress, "grace": grace,
                 "sockets": list(sockets),
-                "set": {**carried, **variables, PROGRESS: progress}}
+                "set": {**carried, **variables, progress.VARIABLE: file_of_progress}}
         with open(log, "ab") as file:
             self.keeper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file,
                                            start_new_session=True)

@@ -7,14 +7,14 @@ import sys
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from gluon_bof import threads
+from gluon_bof.distributed import progress
 from gluon_bof.errors import UserError
 
 LOOPBACK = "127.0.0.1"
 LOCAL_NAMES = ("localhost", LOOPBACK)
 ENGINES = ("ps", "horovod")
 # of an outer job: no process of ours may take them for its own
-FOREIGN = ("DMLC_", "HOROVOD_", "PORT", "GLUON_BOF_PROGRESS", "OMPI_", "PMI_", "PMIX_")
-PROGRESS = "GLUON_BOF_PROGRESS"
+FOREIGN = ("DMLC_", "HOROVOD_", "PORT", progress.VARIABLE, "OMPI_", "PMI_", "PMIX_")
 SERVER = ("-m", "gluon_bof.distributed.server")
 RENDEZVOUS = ("-m", "gluon_bof.distributed.rendezvous")
 

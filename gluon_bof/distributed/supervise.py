@@ -9,8 +9,8 @@ import threading
 import time
 from typing import Any, Callable, NamedTuple, Sequence
 
+from gluon_bof.distributed import progress
 from gluon_bof.distributed.processes import Process, ending
-from gluon_bof.distributed.roles import PROGRESS
 
 POLL_SECONDS = 0.1
 STOPPED_SECONDS = 10.0  # a process in state T for so long is dead; nobody waits longer for what stands still visibly
@@ -224,7 +224,8 @@ class Group:
         if waited <= limit:
             return None
         suspect = min(running, key=lambda worker: (worker.step, worker.progressed_at))
-        where = f"it last wrote {suspect.progress!r}" if suspect.progress else f"it has written nothing into {PROGRESS}'s file"
+        where = (f"it last wrote {suspect.progress!r}" if suspect.progress
+                 else f"it has written nothing into {progress.VARIABLE}'s file")
         return naming(suspect, f"is behind and no worker has made a step for {waited:.0f} s; {where}", 1)
 
 

@@ -91,10 +91,13 @@ def _told_base(base):
     """What bundles say of a backbone that no run of the experiment trained."""
     if not base.startswith("shipped"):
         return os.path.basename(base)
-    # read here, since weights.zoo, whose names these are, brings MXNet along
-    with open(os.path.join(os.path.dirname(weights.__file__), "shipped", f"{base.replace('shipped', 'darknet-mini')}.json"),
-              encoding="utf-8") as file:
-        return f"{base} {json.load(file)['sha256']}"
+    return f"{base} {shipped(base.replace('shipped', 'darknet-mini'))['sha256']}"
+
+
+def shipped(stem: str) -> dict[str, Any]:
+    """What the JSON beside shipped weights says. Read here, since weights.zoo, whose names these are, brings MXNet along."""
+    with open(os.path.join(os.path.dirname(weights.__file__), "shipped", f"{stem}.json"), encoding="utf-8") as file:
+        return json.load(file)
 
 
 def hash_of(content: Any) -> str:

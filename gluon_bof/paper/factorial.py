@@ -7,7 +7,6 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Sequence
 
-from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.families import family_of
 from gluon_bof.options.yolo3 import Yolo3Options
@@ -15,7 +14,7 @@ from gluon_bof.paper import harness, miniature
 from gluon_bof.paper.bundles import fingerprint
 from gluon_bof.paper.harness import Backbone, Job
 from gluon_bof.paper.miniature import Design
-from gluon_bof.paper.tables import chosen, given_flags, refuse_own
+from gluon_bof.paper.tables import chosen, flags_of_trainings
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -25,6 +24,7 @@ EXPERIMENT = "miniature"
 MINUTES = 17.0  # of a run, where no bundle tells: the protocol's estimate of 480 epochs, and seven evaluations
 OWN = miniature.BASELINE.data_shape  # pixels, of all runs
 NUMBER = f"test-{OWN}"  # the evaluation that is a row's number
+RESERVED = ("pretrained_base",)  # flags that trainings may not be given
 SPREAD = 0.6  # points of AP over seeds, where no bundles tell: the pilot's
 
 
@@ -56,8 +56,8 @@ def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Seq
     the splits of `vocmini` in its place; extra, extra_pretraining: further flags of all trainings and of the backbones'."""
     data = {"dataset": dataset} if dataset else {}
     told = told_data(dataset)
-    changes = {**_given(type(design.baseline), extra), **data}
-    before = {**_given(ClassifierOptions, extra_pretraining), **data}
+    changes = {**flags_of_trainings(type(design.baseline), extra, RESERVED), **data}
+    before = {**flags_of_trainings(ClassifierOptions, extra_pretraining, RESERVED), **data}
     experiment = experiment_of(dataset, design)
 
     def pretraining_of(backbone):
@@ -78,13 +78,6 @@ def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Seq
                                         extra_pretraining=extra_pretraining)
             found.append(Job(row, seed, training, pretraining, harness.ONE_THREAD, evaluations(training, design), experiment,
                              told, told, again=again))
-    return found
-
-
-def _given(options_class, words):
-    found = given_flags(options_class, refuse_own(options_class, words))
-    if "pretrained_base" in found:
-        raise UserError("--pretrained-base after -- is the experiment's to set", remedy="leave it out")
     return found
 
 

@@ -5,18 +5,16 @@
     <!-- end -->"""
 from __future__ import annotations
 
-import json
 import os
 import re
 import statistics
 from functools import partial
 from typing import Any, Iterable
 
-from gluon_bof import weights
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.paper import effects, embedded, miniature, photographs
-from gluon_bof.paper.bundles import Store
+from gluon_bof.paper.bundles import Store, shipped
 from gluon_bof.paper.effects import Measure
 from gluon_bof.paper.miniature_pages import (
     AP,
@@ -206,11 +204,6 @@ def shipped_summary(store: Store) -> str:
         result = f"mAP@0.5 {about['map']:.3f}" if "map" in about else f"{100 * about['accuracy']:.1f}%"
         rows.append([f"`{stem}.params`, `{name}`", result, f"`{about['command']}`"])
     return table(["file, name", "result", "command"], rows)
-
-
-def shipped(stem: str) -> dict[str, Any]:
-    """What the JSON beside shipped weights says."""
-    return json.loads(_read(os.path.join(os.path.dirname(weights.__file__), "shipped", f"{stem}.json")))
 
 
 def readme_table(store: Store) -> str:

@@ -14,14 +14,15 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of, write_atomically
 from gluon_bof.options.flags import EMBEDDED
 from gluon_bof.options.recipes import SHIPPED_BACKBONE, SMALL_SET_FASTER_RCNN, SMALL_SET_YOLO3
-from gluon_bof.paper import bundles, harness, jobs, miniature
+from gluon_bof.paper import bundles, harness, miniature
 from gluon_bof.paper.harness import Job
-from gluon_bof.paper.tables import chosen, given_flags, refuse_own
+from gluon_bof.paper.tables import chosen, flags_of_trainings
 
 EXPERIMENT = "photographs"
 FOLDS = 5
 SEEDS = (0,)
 SIDE = 224
+RESERVED = ("classes", "layout", "pretrained_base", "train_split", "val_split")  # flags that trainings may not be given
 SMOOTHING = 0.005  # epsilon over the number of classes, the paper's 0.1 / 20
 MINUTES = 25.0  # of a run, where no bundle tells
 SHARED = dict(num_workers=1, gpus="", val_interval=1000, save_interval=0, log_interval=0, keep=1, lr_mode="step", mixup="",
@@ -86,7 +87,7 @@ def plan(folds: Folds, seeds: Sequence[int] = SEEDS, runs: str = "runs", rows: S
     """Every run of the rows (keys of SETTINGS; none: all), seed by seed and fold by fold. extra, extra_pretraining: further flags
     of all trainings and of the backbone's."""
     settings = [setting for setting in SETTINGS if not rows or setting.key in rows]
-    changes = {setting.family: _given(BASES[setting.family], extra) for setting in settings}
+    changes = {setting.family: flags_of_trainings(type(BASES[setting.family]), extra, RESERVED) for setting in settings}
     return [_job(folds, setting, seed, fold, runs, changes[setting.family], extra, extra_pretraining)
             for seed in seeds for fold in range(folds.count) for setting in settings]
 
@@ -97,7 +98,7 @@ def _job(folds, setting, seed, fold, runs, changes, extra, extra_pretraining):
                classes="", seed=seed, runs=runs, name=f"{experiment}-{setting.key}-fold-{fold}-seed-{seed}")
     pretraining, data_before = None, {}
     if setting.family == "faster_rcnn":
-        before = _given(FASTER_RCNN_BACKBONE, extra_pretraining)
+        before = flags_of_trainings(type(FASTER_RCNN_BACKBONE), extra_pretraining, RESERVED)
         pretraining = harness.training(replace(FASTER_RCNN_BACKBONE, runs=runs, **before))
         own["pretrained_base"] = pretraining.run.last_weights
         data_before = told_shapes()
@@ -108,13 +109,6 @@ def _job(folds, setting, seed, fold, runs, changes, extra, extra_pretraining):
                                 extra_pretraining=extra_pretraining)
     return Job(setting, seed, training, pretraining, harness.ONE_THREAD, evaluations, experiment, folds.data, data_before,
                {"fold": fold}, again)
-
-
-def _given(options, words):
-    found = given_flags(type(options), refuse_own(type(options), words))
-    for name in {"pretrained_base", "train_split", "val_split", "classes", "layout"} & set(found):
-        raise UserError(f"{jobs.flag_name(name)} after -- is the experiment's to set", remedy="leave it out")
-    return found
 
 
 def experiment_of(name: str) -> str:

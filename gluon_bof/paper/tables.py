@@ -156,6 +156,15 @@ def given_flags(options_class: type, words: Iterable[str]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}  # None: the word custom-model was not said
 
 
+def flags_of_trainings(options_class: type, words: Sequence[str], reserved: Iterable[str]) -> dict[str, Any]:
+    """`given_flags` of an experiment's trainings. Raises UserError for flags that are the command's or, `reserved`, the
+    experiment's own."""
+    found = given_flags(options_class, refuse_own(options_class, words))
+    for name in sorted(set(reserved) & set(found)):
+        raise UserError(f"{flag_name(name)} after -- is the experiment's to set", remedy="leave it out")
+    return found
+
+
 # ---- what is there -------------------------------------------------------------------------------------------------
 
 @dataclass(frozen=True)

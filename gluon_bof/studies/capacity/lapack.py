@@ -26,19 +26,14 @@ SWITCHES = ("scipy_openblas_{}_num_threads64_", "scipy_openblas_{}_num_threads",
 def in_parallel(function: Callable[[Any], Any], items: Iterable[Any]) -> list:
     """[function(item)], on as many threads as there are cores for this process, or as OMP_NUM_THREADS says if fewer."""
     items = list(items)
-    if len(items) < 2 or workers() < 2:
+    if len(items) < 2 or threads.beside_mxnet() < 2:
         return [function(item) for item in items]
     return list(_pool().map(function, items))
 
 
-def workers() -> int:
-    """How many threads are used."""
-    return threads.beside_mxnet()
-
-
 @functools.lru_cache(maxsize=1)
 def _pool():
-    return ThreadPoolExecutor(workers(), "spectrum")
+    return ThreadPoolExecutor(threads.beside_mxnet(), "spectrum")
 
 
 def eigenvalues_of_one(symmetric: np.ndarray) -> np.ndarray:
