@@ -57,6 +57,16 @@ def test_inference(images):
     assert result["score_difference"] < 1e-3 and result["box_difference_pixels"] < 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", (1, 2))
+def test_a_soak_watches_every_process_and_ends_them(workers):
+    result, _ = run("soak.py", "--minutes", "1", "--workers", str(workers))
+    assert result["status"] == 128 + 15 and result["iterations"] > 0 and 0.9 < result["growth"] < 1.2
+    trainers = [name for name in result["processes"] if "train_yolo3.py" in name]
+    assert len(trainers) >= 2 * workers  # each with its data workers
+    assert not [name for name in result["processes"] if os.path.exists(f"/proc/{name.split()[0]}")]
+
+
 @pytest.mark.parametrize("name", ["loader.py", "inference.py"])
 def test_a_folder_without_images_is_refused_in_one_line(name, tmp_path):
     answer = subprocess.run([sys.executable, str(ROOT / "benchmarks" / name), "--images", str(tmp_path / "none")],
