@@ -41,8 +41,8 @@ def main(argv=None):
 
 def soak(seconds, workers, runs):
     """{"growth": the largest of all processes, "processes": {what it is: [MB after the warm-up, MB at the end]}, …}."""
-    words = [os.path.join(CHECKOUT, "train_yolo3.py"), "--dataset", "shapes", *NETWORK, "--epochs", "100000", "--val-interval", "5",
-             "--log-interval", "100", "--runs", runs, "--name", "soak"]
+    words = [os.path.join(CHECKOUT, "train_yolo3.py"), "--dataset", "shapes", *NETWORK, "--epochs", "100000",
+             "--val-interval", "5", "--log-interval", "100", "--runs", runs, "--name", "soak"]
     if workers > 1:
         words = ["-m", "gluon_bof", "launch", "-n", str(workers), "--log-dir", os.path.join(runs, "logs"), "--", *words]
     with open(os.path.join(runs, "said.txt"), "wb") as said:

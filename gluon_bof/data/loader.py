@@ -12,6 +12,7 @@ import numpy as np
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.boxes import TRUTH_COLUMNS
+from gluon_bof.data.cache import image_reader
 from gluon_bof.data.images import read_image
 from gluon_bof.data.shared_memory import stack_to_shared, to_shared
 from gluon_bof.data.transforms import square
@@ -32,10 +33,12 @@ class TrainingImages(gluon.data.Dataset):
     """`dataset[spec]` -> (image (H, W, 3) uint8, truth (M, 6) float32, names of broken images).
 
     A pure function of the spec. fit(shape, spec.size) -> (width, height) of the sample. on_bad_sample "error": a broken
-    image raises UserError; "skip": the next whole one of the set stands in for it, and the broken one is named."""
+    image raises UserError; "skip": the next whole one of the set stands in for it, and the broken one is named.
+    read: the images of the records, see cache.image_reader; None decodes each anew."""
 
-    def __init__(self, records, augmentation=None, weighted=True, on_bad_sample="error", fit=square):
+    def __init__(self, records, augmentation=None, weighted=True, on_bad_sample="error", fit=square, read=None):
         self.records = records
+        self.read = read or image_reader(records)
         self.fit = fit
         self.augmentation = augmentation or Augmentation()
         self.weighted = weighted
@@ -62,9 +65,9 @@ class TrainingImages(gluon.data.Dataset):
 
     def _read(self, index, broken):
         for step in range(len(self.records)):
-            record = self.records[(index + step) % len(self.records)]
+            place = (index + step) % len(self.records)
             try:
-                return read_image(record.path, record.orientation), record.truth()
+                return self.read(place), self.records[place].truth()
             except UserError as error:
                 if self.on_bad_sample == "error":
                     raise

@@ -165,6 +165,9 @@ class DetectionOptions(TrainingOptions):
                        choices=("auto", "voc", "coco", "yolo", "labelme"), evaluates=True)
     val_share: float = flag(0.0, "share of the images that validate, where the set has no part to validate on, by a hash of "
                                  "their bytes; 0: as the layout does without (every fifth)", "data", evaluates=True)
+    cache: str = flag("none", "keep the decoded training images, in memory that all data workers share (ram) or in the run's "
+                              "folder (disk), width x height x 3 bytes each: for sets that fit; the same batches", "data",
+                      choices=("none", "ram", "disk"))
     skip_empty: bool = flag(False, "do not train on images without a box, as GluonCV on COCO; default: they are negatives",
                             "data")
     train_split: str = flag("", "split(s) to train on, comma-separated; default: trainval", "data")
