@@ -24,6 +24,7 @@ SIZE = 416
 CLASSES = 20  # VOC's: GluonCV's dense targets grow with their number, so the images' own are filled up with others
 SHORT, LONG = 600, 1000
 KINDS = ("mixup", "plain", "rcnn")
+CACHED = ("mixup", "plain")  # which are measured with decoded images kept, too
 clock = time.process_time  # of one core the same as on the wall, and other work on the machine hardly touches it
 
 
@@ -40,7 +41,8 @@ def arguments_of(argv):
 class Ours:
     """The data set, sampler and batchify function that the scripts hand to the DataLoader, run in this process."""
 
-    def __init__(self, records, batch, samples, kind):
+    def __init__(self, records, batch, samples, kind, cache="none"):
+        from gluon_bof.data.cache import image_reader
         from gluon_bof.data.loader import TrainingBatch, TrainingImages
         from gluon_bof.data.sampler import BatchSampler
         from gluon_bof.data.transforms import ShortSide
@@ -55,7 +57,7 @@ class Ours:
             self.images = KeyedImages(records, augmentation, fit=ShortSide(LONG))
             self.batch_of = functools.partial(RegionBatch, grid=anchor_grid(options), proposals=options.rpn_train_post_nms)
         else:
-            self.images = TrainingImages(records)
+            self.images = TrainingImages(records, read=image_reader(records, cache))
             self.batch_of = TrainingBatch
         self.batchify = self.batch_of(True)  # into shared memory, as a worker does
         self.sampler = BatchSampler(len(records), batch, 0, (SHORT if kind == "rcnn" else SIZE,), 1,
@@ -248,7 +250,8 @@ def main(argv=None):
             batch = 1 if kind == "rcnn" else arguments.batch
             own[kind] = Ours(records, batch, arguments.samples, kind)
             official[kind] = Theirs(folder, classes, batch, max(batch, arguments.samples // 2), kind)
-        found, result = measured(arguments, records, own, official)
+        cached = {kind: Ours(records, arguments.batch, arguments.samples, kind, "ram") for kind in CACHED}
+        found, result = measured(arguments, records, own, official, cached)
         if arguments.profile:
             for kind in KINDS:
                 say(f"ours, {kind}: {result['milliseconds'][f'ours, {kind}']:.2f} ms a sample, of which")
@@ -260,6 +263,8 @@ def main(argv=None):
         ours, theirs = (result["milliseconds"][f"{side}, {kind}"] for side in ("ours", "GluonCV's"))
         say(f"{kind:6} ours {ours:7.2f} ms ({1000 / ours:.0f} samples/s), GluonCV's {theirs:7.2f} ms ({1000 / theirs:.0f}), "
             f"ratio {result[f'ratio_{kind}']:.1f}")
+    for kind in cached:
+        say(f"{kind:6} with --cache ram, every image decoded already: ratio {result[f'ratio_{kind}_cached']:.1f}")
     say(f"ours takes {result['times_decode']:.2f} times the two decodes with mixup, {result['times_decode_plain']:.2f} times the "
         f"one without; on the wire {result['wire_bytes']:.3f} times the images' bytes, GluonCV's "
         f"{result['wire_bytes_official']:.1f}; {arguments.workers} workers hold at most "
@@ -267,18 +272,22 @@ def main(argv=None):
     finish(result)
 
 
-def measured(arguments, records, own, official):
+def measured(arguments, records, own, official, cached):
     """({side: milliseconds a sample of each round}, the result so far)."""
     paths = [records[i % len(records)].path for i in range(arguments.samples)]
     sides = {"decode": lambda: decode(paths)}
     for kind in KINDS:
         sides[f"ours, {kind}"] = lambda kind=kind: timed(own[kind].batches(), own[kind].sampler.batch_size)
         sides[f"GluonCV's, {kind}"] = lambda kind=kind: timed(official[kind].batches(), official[kind].batch)
+    for kind, side in cached.items():
+        sides[f"ours, {kind}, --cache ram"] = lambda side=side: timed(side.batches(), side.sampler.batch_size)
     for side in sides.values():  # warm-up
         side()
     say("milliseconds a sample, one core")
     found = in_turn(sides, arguments.rounds)
     result = {f"ratio_{kind}": ratio(found[f"GluonCV's, {kind}"], found[f"ours, {kind}"]) for kind in KINDS}
+    for kind in cached:
+        result[f"ratio_{kind}_cached"] = ratio(found[f"GluonCV's, {kind}"], found[f"ours, {kind}, --cache ram"])
     result["times_decode"] = ratio(found["ours, mixup"], found["decode"]) / 2
     result["times_decode_plain"] = ratio(found["ours, plain"], found["decode"])
     result["wire_bytes"] = own["mixup"].wire_bytes()

@@ -30,7 +30,8 @@ TABLES = ("metrics", "intervals")
 OLD_COLUMNS = {"pictures_per_second": "images_per_second"}  # of version 0.1
 # what may differ between a run and its continuation without changing a bit of its result; another number of devices does, and
 # is warned of
-MAY_CHANGE = {"resume", "gpus", "cpus", "horovod", "kv_store", "num_workers", "log_interval", "keep", "tensorboard", "report"}
+MAY_CHANGE = {"resume", "gpus", "cpus", "horovod", "kv_store", "num_workers", "cache", "log_interval", "keep", "tensorboard",
+              "report"}
 
 
 class RunFolder:

@@ -40,7 +40,8 @@ def images(tmp_path_factory):
 def test_loader(images):
     result, words = run("loader.py", "--images", images, "--count", "4", "--samples", "4", "--batch", "2", "--rounds", "1",
                         "--workers", "1", "--profile")
-    positive(result, "ratio_mixup", "ratio_plain", "ratio_rcnn", "times_decode", "times_decode_plain",
+    positive(result, "ratio_mixup", "ratio_plain", "ratio_rcnn", "ratio_mixup_cached", "ratio_plain_cached",
+             "times_decode", "times_decode_plain",
              "shared_memory_megabytes", "image_bytes")
     positive(result["milliseconds"], *result["milliseconds"])
     assert 1 < result["wire_bytes"] <= 1.05 and 1 < result["wire_bytes_rcnn"] <= 1.1
