@@ -21,6 +21,17 @@ def last_line(name, *words):
 
 
 @pytest.mark.slow
+def test_the_profile_names_the_convolutions_and_the_bound():
+    finished = subprocess.run([sys.executable, "-W", "ignore", str(ROOT / "benchmarks" / "training_profile.py"), "--size", "64",
+                               "--batch", "2", "--steps", "2"], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    result = json.loads(finished.stdout.splitlines()[-1])
+    times = result["milliseconds"]
+    share = (times["Convolution"] + times["_backward_Convolution"]) / sum(times.values())
+    assert result["convolutions"] == pytest.approx(share) and result["bound"] == pytest.approx(1 / share)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("words", (["--sizes", "64"], ["--detector", "faster_rcnn", "--sizes", "96"]))
 def test_training(words):
     result = last_line("training.py", "--batch", "2", "--warm", "1", "--steps", "1", *words)
