@@ -70,8 +70,8 @@ def training_step(arguments):
     trainer = training.build_trainer(network.trained_parameters(), training.build_optimizer(options, schedule), devices)
     anchors = options.anchor_rows() or models.yolo3.ANCHORS
     step = training.Step(
-        graph, lambda batch, truth: (batch, truth, *models.yolo3.grid_on(batch.context, batch.shape[1], anchors)), trainer, devices,
-        options.batch_size)
+        graph, lambda batch, truth: (batch, truth, *models.yolo3.grid_on(batch.context, batch.shape[1], anchors)), trainer,
+        devices, options.batch_size)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (arguments.batch, arguments.size, arguments.size, 3))
     corners = random.uniform(0, arguments.size * 0.6, (arguments.batch, BOXES, 2))
