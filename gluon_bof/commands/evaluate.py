@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from functools import partial
 from typing import Any, Sequence
 
 from gluon_bof.commands.flags import (
@@ -17,7 +18,7 @@ from gluon_bof.commands.flags import (
     refuse_no_page,
     refuse_unwritable,
 )
-from gluon_bof.errors import user_facing
+from gluon_bof.errors import UserError, user_facing
 from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.options.flags import Parser, at_least
 
@@ -26,6 +27,8 @@ from gluon_bof.options.flags import Parser, at_least
 def main(argv: Sequence[str] | None = None) -> int:
     """Detect and score; the table goes to standard error, the last line on standard output is one JSON object."""
     arguments = build_parser().parse_args(argv)
+    if arguments.sliding_patch < 0:
+        raise UserError(f"--sliding-patch {arguments.sliding_patch} is below 0", remedy="it counts images")
     tiling = tiling_of(arguments.tile, arguments.overlap)
     if arguments.save_json:
         refuse_unwritable(arguments.save_json)
@@ -33,11 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_no_page(arguments.report)
     from gluon_bof.evaluation.validation import evaluate
     from gluon_bof.evaluation.voc import per_class_table
-    outcome = evaluate(resolved(arguments), arguments.save_json, arguments.report, tiling, arguments.engine)
+    outcome = evaluate(resolved(arguments), arguments.save_json, arguments.report, tiling, arguments.engine,
+                       partial(_slid, arguments.sliding_patch) if arguments.sliding_patch else None)
     values = [math.nan if ap is None else ap for ap in outcome["per_class"].values()]
     print(per_class_table(values, list(outcome["per_class"])), file=sys.stderr)
     print(json.dumps(outcome), flush=True)
     return 0
+
+
+def _slid(images, detector, detection_set):
+    from gluon_bof.paper.sliding import sliding_patch
+    return {"sliding_patch": sliding_patch(detector, detection_set, images)}
 
 
 def build_parser(everything: bool = False) -> Parser:
@@ -47,6 +56,9 @@ def build_parser(everything: bool = False) -> Parser:
     parser.add_argument("--save-json", default="", metavar="FILE", help="write the detections there, in COCO's result format")
     parser.add_argument("--report", default="", metavar="FILE.html", help="write a page there that says why: errors, curves, the "
                                                                           "worst images; its numbers go into FILE.json")
+    parser.add_argument("--sliding-patch", type=int, default=0, metavar="IMAGES",
+                        help="also slide an object of another image through so many images, and tell how often it and the others "
+                             "are found (paper, section 3.1)")
     add_tiling(parser)
     add_engine(parser, "mxnet")
     add_fields(parser, evaluation_fields(), everything, {"network": "of a .params file outside a run: its network"})

@@ -14,7 +14,9 @@ from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.distributed import comm, exchange
 from gluon_bof.distributed import progress as progress_file
 from gluon_bof.evaluation.coco import save_detections
+from gluon_bof.evaluation.curves import calibration
 from gluon_bof.evaluation.detect import detect, detect_slices
+from gluon_bof.evaluation.matching import match_set
 from gluon_bof.evaluation.score import score
 from gluon_bof.freebies.augmentation import as_it_is
 from gluon_bof.inference.detector import load_detector
@@ -105,12 +107,14 @@ def validation_set(options: Any) -> DetectionSet:
 
 
 def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tiling | None = None,
-             engine: str = "mxnet") -> dict[str, Any]:
-    """{"run", "weights", "map", "metric", "per_class", …} of what `weights.resolve` found, on its options' validation set.
+             engine: str = "mxnet", further: Callable[[Any, DetectionSet], dict] | None = None) -> dict[str, Any]:
+    """{"run", "weights", "map", "metric", "per_class", "calibration_error", …} of what `weights.resolve` found, on its options'
+    validation set.
 
     save: where to write the detections in COCO's result format, "" for nowhere. report: where to write the page
     that says why, and its numbers as JSON beside it. tiling: look at slices of large images, too. engine: what computes
-    the network, see inference.engines. Raises UserError."""
+    the network, see inference.engines. further(detector, set) -> what else to tell. The calibration error, in [0, 1], is the
+    mean distance of a detection's score from the share of hits at IoU 0.5 among those of its tenth. Raises UserError."""
     options = resolved.options
     found_set = validation_set(options)
     log_faults(found_set)
@@ -129,5 +133,11 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
                       **({"tiles": f"{tiling.tile} pixels, overlap {tiling.overlap:g}"} if tiling else {})}, resolved.run)
     return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset,
             "engine": detector.engine.name, "images": len(found_set), "images_per_second": len(found_set) / seconds,
-            "skipped": len(found_set.faults), **({"report": report} if report else {}),
+            "skipped": len(found_set.faults), "calibration_error": _calibration_error(validation.scored(), found_set),
+            **({"report": report} if report else {}), **(further(detector, found_set) if further else {}),
             **(tiling._asdict() if tiling else {}), **result}
+
+
+def _calibration_error(detections, detection_set):
+    matches = match_set(detections, detection_set.records, len(detection_set.classes))
+    return calibration(matches.scores, matches.hits).error

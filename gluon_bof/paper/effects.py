@@ -21,7 +21,8 @@ from gluon_bof.paper.miniature import (
 
 
 class Measure(NamedTuple):
-    """A number of a run: the mean over evaluations (keys of a bundle) of one of COCO's numbers, in points."""
+    """A number of a run: the mean over evaluations (keys of a bundle) of one of COCO's numbers, or of another that they tell
+    (calibration_error, sliding_patch.recall), in points."""
 
     title: str
     evaluations: tuple
@@ -29,7 +30,14 @@ class Measure(NamedTuple):
 
     def of(self, bundle: Mapping[str, Any]) -> float:
         """The number of a bundle. Raises KeyError where it lacks one of the evaluations."""
-        return statistics.mean(100 * (bundle["evaluations"][key]["coco"][self.number] or 0) for key in self.evaluations)
+        return statistics.mean(100 * (self._read(bundle["evaluations"][key]) or 0) for key in self.evaluations)
+
+    def _read(self, evaluation):
+        if self.number in evaluation["coco"]:
+            return evaluation["coco"][self.number]
+        for name in self.number.split("."):
+            evaluation = evaluation[name]
+        return evaluation
 
 
 def numbers_of(bundles: Iterable[Mapping[str, Any]], measure: Measure) -> dict[tuple[str, int], float]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 EXPERIMENT = "miniature"
 MINUTES = 17.0  # of a run, where no bundle tells: the protocol's estimate of 480 epochs, and seven evaluations
 OWN = miniature.BASELINE.data_shape  # pixels, of all runs
+MECHANISMS = f"mechanisms-{OWN}"  # the evaluation that says by what the freebies work
+SLID = 100  # images that a patch slides through
 NUMBER = f"test-{OWN}"  # the evaluation that is a row's number
 RESERVED = ("pretrained_base",)  # flags that trainings may not be given
 SPREAD = 0.6  # points of AP over seeds, where no bundles tell: the pilot's
@@ -98,9 +100,10 @@ def experiment_of(dataset: str = "", design: Design = miniature.YOLO3) -> str:
 def evaluations(training: Any, design: Design = miniature.YOLO3) -> tuple:
     """What every run is measured by: each size on the test splits, its own size on its own training images."""
     places = [(split, size) for split in miniature.SPLITS for size in (design.sizes if split.startswith("test") else (OWN,))]
-    has_sizes = len(design.sizes) > 1
-    return tuple(harness.evaluation(training, f"evaluation-{split}-{size}", size if has_sizes else None, split, "coco")
-                 for split, size in places)
+    own = OWN if len(design.sizes) > 1 else None
+    scored = [harness.evaluation(training, f"evaluation-{split}-{size}", own and size, split, "coco") for split, size in places]
+    return (*scored, harness.evaluation(training, f"evaluation-{MECHANISMS}", own, "test", "coco",
+                                        ("--sliding-patch", str(SLID))))
 
 
 def told_data(dataset: str = "") -> dict[str, Any]:

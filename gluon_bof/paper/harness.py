@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small runs: the same bits on any number of cores, and two do not spin against each other
 OF_TRAINING = ("map", "metric", "per_class", "accuracy", "top5", "best_map", "best_accuracy", "epochs", "stopped_early",
                "iterations", "skipped")
-OF_EVALUATION = ("map", "metric", "per_class", "coco", "images", "skipped")
+OF_EVALUATION = ("map", "metric", "per_class", "coco", "images", "skipped", "calibration_error", "sliding_patch")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def training(options: Any) -> jobs.Training:
 
 
 def evaluation(job_training: jobs.Training, result: str = "evaluation", size: int | None = None, split: str = "",
-               metric: str = "") -> Evaluation:
+               metric: str = "", more: Sequence[str] = ()) -> Evaluation:
     """The evaluation of a run's last weights, at a size and on a split and by a metric where they are given."""
     words = [*jobs.module_words("evaluate"), job_training.run.folder, "--last"]
     if split:
@@ -114,6 +114,7 @@ def evaluation(job_training: jobs.Training, result: str = "evaluation", size: in
         words += ["--data-shape", str(size)]
     if metric:
         words += ["--metric", metric]
+    words += more
     if job_training.options.gpus is not None:
         # one device is enough to evaluate; '' stays the CPU
         words += ["--gpus", job_training.options.gpus.split(",")[0]]

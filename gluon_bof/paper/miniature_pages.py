@@ -19,6 +19,11 @@ OVER_SIZES = Measure("AP over " + ", ".join(map(str, miniature.SIZES)), tuple(f"
 OTHER = Measure("AP in other contexts", (f"test-other-{OWN}",))
 OWN_IMAGES = Measure("mAP@0.5 on its training images", (f"{miniature.BASELINE.train_split}-{OWN}",), "AP50")
 MEASURES = {"yolo3": (AP, AP50, OVER_SIZES, OTHER), "faster_rcnn": (AP, AP50, OTHER)}
+# what a freebie is said to work by, of the evaluation that slides a patch, too
+MECHANISMS = tuple(Measure(title, (factorial.MECHANISMS,), number) for title, number in (
+    ("sliding patch found", "sliding_patch.patch_recall"), ("objects beside it found", "sliding_patch.recall"),
+    ("calibration error", "calibration_error"), ("AP of small objects", "APs"), ("AP of medium ones", "APm"),
+    ("AP of large ones", "APl")))
 FITTED = 97.0  # points of OWN_IMAGES that a row must reach (docs/miniature.md)
 OF_PAPER = {"yolo3": TABLE_2, "faster_rcnn": TABLE_3}  # whose stacked rows a factorial has
 
@@ -64,7 +69,15 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
                    for name, pick in _steps(design)])
     return "\n".join([status, "", f"![Effects with their 95% intervals]({design.name}-effects.png)", "",
                       "*Squares: means with 95% intervals; dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*", "",
-                      main, steps, _gauge(whole, design)])
+                      main, steps, _mechanisms(whole, design), _gauge(whole, design)])
+
+
+def _mechanisms(found, design):
+    """Main effects on what the freebies are said to work by."""
+    by_measure = {measure: effects.effects_of(effects.numbers_of(found, measure), design).main for measure in MECHANISMS}
+    rows = [[measure.title, *(told(main[factor]) for factor in design.factors)] for measure, main in by_measure.items()]
+    words = "By what they work (not tested; a fall of the calibration error is a gain; sizes are COCO's, in the set's pixels):"
+    return f"{words}\n\n" + table(["main effect, points", *design.factors], rows)
 
 
 def _status(found, seeds, design=miniature.YOLO3):

@@ -175,7 +175,8 @@ def test_the_factorial_has_every_cell_and_seed_once_with_all_its_evaluations(tmp
     for job in wanted:
         keys = [evaluation.key for evaluation in job.evaluations]
         assert keys == [f"{split}-{size}" for split in ("test", "test-other") for size in (96, 128, 192)] + \
-            [f"{miniature.BASELINE.train_split}-128"]
+            [f"{miniature.BASELINE.train_split}-128", "mechanisms-128"]
+        assert "--sliding-patch 100" in " ".join(job.evaluations[-1].words)
         assert job.pretraining.options.name == "miniature-backbone"
         assert job.training.options.pretrained_base == job.pretraining.run.last_weights
 

@@ -192,6 +192,18 @@ def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
     assert pages.miniature_summary(store).startswith("51 runs, 17 a seed")
 
 
+def test_by_what_the_freebies_work_is_told_by_their_main_effects(tmp_path):
+    store = Store(str(tmp_path))
+    gain = miniature.main_effect("mixup", made_up_factorial(store)).mean
+    text = pages.miniature_summary(store)
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if " | " in line]
+    mixup = {row[0]: float(row[-1].strip("*").split(" ± ")[0]) for row in rows if row[0] in {
+        measure.title for measure in miniature_pages.MECHANISMS}}
+    # of the made-up bundles a quarter of AP is the patch's, and what AP gains the calibration error loses
+    assert mixup["sliding patch found"] == pytest.approx(gain / 4, abs=0.006)
+    assert mixup["calibration error"] == pytest.approx(-gain, abs=0.006) and len(mixup) == 6
+
+
 def test_an_effect_of_known_numbers():
     effect = miniature.over_seeds({0: 1.0, 1: 2.0, 2: 3.0})
     assert effect.mean == 2 and effect.half_width == pytest.approx(4.302653 / 3 ** 0.5)
