@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.families import family_of
-from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.paper import harness, miniature
 from gluon_bof.paper.bundles import fingerprint
 from gluon_bof.paper.harness import Backbone, Job
@@ -32,10 +31,10 @@ SPREAD = 0.6  # points of AP over seeds, where no bundles tell: the pilot's
 
 @dataclass(frozen=True)
 class Further:
-    """A row of Tables 1 and 5 at the miniature's scale that is none of the factorial's. backbone: what it starts from."""
+    """A row of Tables 1, 5 and 6 at the miniature's scale that is none of the factorials'. backbone: what it starts from."""
 
     key: str
-    options: Yolo3Options
+    options: Any
     backbone: ClassifierOptions = miniature.BACKBONE
 
 
@@ -47,14 +46,21 @@ FURTHER = (
     Further("mixup-backbone-plain-detector", _MIXED[_WITHOUT_MIXUP], miniature.BACKBONE_MIXUP),
     Further("mixup-backbone-mixup-detector", _MIXED[_BAG], miniature.BACKBONE_MIXUP),
 )
-# rows of the paper's tables, from the baseline of each on: those of the factorial and of FURTHER
+_REGIONS = {cell.key: cell.options for cell in miniature.cells(miniature.FASTER_RCNN)}
+_WITHOUT_MIXUP_6, _BAG_6 = ("+".join(list(miniature.FASTER_RCNN_FACTORS)[:count]) for count in (2, 3))
+FURTHER_FASTER_RCNN = tuple(
+    Further(key, _REGIONS[row], miniature.FASTER_RCNN_BACKBONE_MIXUP)
+    for key, row in (("mixup-backbone-plain-detector", _WITHOUT_MIXUP_6), ("mixup-backbone-mixup-detector", _BAG_6)))
+FURTHER_OF = {miniature.YOLO3.name: FURTHER, miniature.FASTER_RCNN.name: FURTHER_FASTER_RCNN}
+# rows of the paper's tables, from the baseline of each on: those of the factorials and of FURTHER_OF
 TABLE_1_ROWS = ("random-shapes", "mixup-even", "mixup-beta-1.0", "random-shapes+mixup")
 TABLE_5_ROWS = (_WITHOUT_MIXUP, _BAG, "mixup-backbone-plain-detector", "mixup-backbone-mixup-detector")
+TABLE_6_ROWS = (_WITHOUT_MIXUP_6, _BAG_6, *TABLE_5_ROWS[2:])
 
 
 def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Sequence[str] = (),
          extra_pretraining: Sequence[str] = (), with_further: bool = False, design: Design = miniature.YOLO3) -> list[Job]:
-    """Every run of the factorial, seed by seed; with_further: and those of FURTHER, which are YOLOv3's. dataset: a folder with
+    """Every run of the factorial, seed by seed; with_further: and those of FURTHER_OF it. dataset: a folder with
     the splits of `vocmini` in its place; extra, extra_pretraining: further flags of all trainings and of the backbones'."""
     data = {"dataset": dataset} if dataset else {}
     told = told_data(dataset)
@@ -65,7 +71,7 @@ def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Seq
     def pretraining_of(backbone):
         return harness.training(replace(backbone, runs=runs, name=backbone.name.replace(design.name, experiment, 1), **before))
 
-    rows = [*miniature.cells(design), *(FURTHER if with_further and design is miniature.YOLO3 else ())]
+    rows = [*miniature.cells(design), *(FURTHER_OF[design.name] if with_further else ())]
     backbones = {row.key: pretraining_of(getattr(row, "backbone", design.backbone)) for row in rows}
     family = family_of(design.baseline).name
     detector = () if design is miniature.YOLO3 else ("--detector", family)
@@ -84,10 +90,10 @@ def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Seq
 
 
 def chosen_rows(text: str, design: Design = miniature.YOLO3) -> tuple[str, ...]:
-    """Keys of the rows that "1,3" or "baseline,mixup" names, "further" those of FURTHER; of all of the factorial for "". Raises
-    UserError."""
+    """Keys of the rows that "1,3" or "baseline,mixup" names, "further" those of FURTHER_OF; of all of the factorial for "".
+    Raises UserError."""
     factorial = [cell.key for cell in miniature.cells(design)]
-    further = [row.key for row in FURTHER] if design is miniature.YOLO3 else []
+    further = [row.key for row in FURTHER_OF[design.name]]
     words = text.replace("further", ",".join(further)) if further else text
     return chosen(words, factorial + further, "the miniature") if words else tuple(factorial)
 

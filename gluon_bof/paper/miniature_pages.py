@@ -4,7 +4,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
-from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_3, TABLE_5
+from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_3, TABLE_5, TABLE_6
 from gluon_bof.paper import effects, factorial, harness, miniature
 from gluon_bof.paper.effects import Measure, judged
 from gluon_bof.paper.words import Picture, made_by, refuse_others, spread, table, told
@@ -146,26 +146,35 @@ def miniature_rows(store: Store, family: str = "yolo3") -> str:
 
 
 def miniature_tables(store: Store) -> str:
-    """Tables 1, 4 and 5 at the miniature's scale, with the paper's differences beside ours."""
-    found = _all_of_miniature(store)
-    if not found:
+    """Tables 1, 4, 5 and 6 at the miniature's scale, with the paper's differences beside ours."""
+    found, regions = _all_of_miniature(store), _all_of_miniature(store, "faster_rcnn")
+    if not found and not regions:
         return "No run has a bundle yet."
+    return "\n".join([*(_tables_of_yolo3(found) if found else ()), *(_table_6(regions) if regions else ())])
+
+
+def _table_6(found):
+    return ["Table 6, mixup of the backbone and of Faster R-CNN (the paper: COCO, AP@[.5:.95]):", "",
+            _small_table(found, TABLE_6, factorial.TABLE_6_ROWS, AP)]
+
+
+def _tables_of_yolo3(found):
     at = [(f"at {size}", Measure(f"AP at {size}", (f"test-{size}",))) for size in miniature.SIZES]
     bag = miniature.stacked()[-1]
-    parts = ["Table 1, ways to mix (the paper: YOLOv3 on VOC, mAP@0.5):", "",
-             _small_table(found, TABLE_1, factorial.TABLE_1_ROWS, AP50),
-             "Table 4, baseline and whole bag over sizes:", "",
-             table(["", "baseline", "whole bag", "difference"],
-                   [[name, *_pair(found, measure, "baseline", bag)] for name, measure in at]),
-             "Table 5, mixup of the backbone and of the detector (the paper: YOLOv3 on COCO, AP@[.5:.95]):", "",
-             _small_table(found, TABLE_5, factorial.TABLE_5_ROWS, AP)]
-    return "\n".join(parts)
+    return ["Table 1, ways to mix (the paper: YOLOv3 on VOC, mAP@0.5):", "",
+            _small_table(found, TABLE_1, factorial.TABLE_1_ROWS, AP50),
+            "Table 4, baseline and whole bag over sizes:", "",
+            table(["", "baseline", "whole bag", "difference"],
+                  [[name, *_pair(found, measure, "baseline", bag)] for name, measure in at]),
+            "Table 5, mixup of the backbone and of the detector (the paper: YOLOv3 on COCO, AP@[.5:.95]):", "",
+            _small_table(found, TABLE_5, factorial.TABLE_5_ROWS, AP)]
 
 
 def _small_table(found, of_paper, keys, measure):
     """A table of the paper with our rows; differences are to its first row, in the seeds that both have."""
     base = of_paper.rows[0].paper_value
-    names = [row.name.replace("darknet53", "backbone").replace("YOLO3", "detector") for row in of_paper.rows]
+    names = [row.name.replace("darknet53", "backbone").replace("YOLO3", "detector")
+             .replace("R101", "backbone").replace("FRCNN", "detector") for row in of_paper.rows]
     rows = []
     for name, row, key in zip(names, of_paper.rows, keys):
         _, ours, gain = _pair(found, measure, keys[0], key)

@@ -181,9 +181,10 @@ def test_the_factorial_has_every_cell_and_seed_once_with_all_its_evaluations(tmp
         assert job.training.options.pretrained_base == job.pretraining.run.last_weights
 
 
-@pytest.mark.parametrize("number, keys", ((1, factorial.TABLE_1_ROWS), (5, factorial.TABLE_5_ROWS)))
+@pytest.mark.parametrize("number, keys", ((1, factorial.TABLE_1_ROWS), (5, factorial.TABLE_5_ROWS), (6, factorial.TABLE_6_ROWS)))
 def test_rows_of_the_papers_tables_differ_from_each_other_as_the_papers_do(tmp_path, number, keys):
-    ours = {job.row.key: job for job in planned(tmp_path, with_further=True)}
+    design = miniature.FASTER_RCNN if number == 6 else miniature.YOLO3
+    ours = {job.row.key: job for job in factorial.plan((0,), str(tmp_path / "runs"), with_further=True, design=design)}
     rows = [ours[key] for key in keys]
     papers = TABLES[number].rows
     assert len(rows) == len(papers)
@@ -193,13 +194,15 @@ def test_rows_of_the_papers_tables_differ_from_each_other_as_the_papers_do(tmp_p
         changed = {name for name in mine[0] if mine[0][name] != mine[1][name]}
         assert changed == {name for name in theirs[0] if theirs[0][name] != theirs[1][name]}
         assert all(mine[1][name] == theirs[1][name] for name in changed)
-    if number == 5:
+    if number >= 5:
         assert [row.pretraining.options.mixup for row in rows] == [row.small.pretraining.mixup for row in papers]
 
 
 def test_further_rows_are_made_where_they_are_asked_for_alone():
     for text, count in (("", 17), ("further", 4), ("baseline,further", 5), ("1,2", 2)):
         assert len(factorial.chosen_rows(text)) == count
+    for text, count in (("", 9), ("further", 2), ("baseline,further", 3)):
+        assert len(factorial.chosen_rows(text, miniature.FASTER_RCNN)) == count
     words = ["miniature", "--rows", "further", "--seeds", "0"]
     work = table.work_of(table.read_arguments(words), words)
     assert len(work.wanted) == 4 and len(work.planned) == 17

@@ -285,3 +285,13 @@ def test_photographs_are_told_over_whole_folds_only(tmp_path):
     with pytest.raises(UserError, match="data"):
         pages.photographs_summary(store)
     assert harness.missing(planned[:1], store) == []
+
+
+def test_table_6_is_of_the_backbones_and_detectors_with_and_without_mixup(tmp_path):
+    store, design = Store(str(tmp_path)), miniature.FASTER_RCNN
+    values = dict(zip(factorial.TABLE_6_ROWS, (0.5, 0.51, 0.505, 0.53)))
+    for job in factorial.plan((0, 1), with_further=True, design=design):
+        store.write(bundle_for(job, values.get(job.row.key, 0.4)))
+    rows = [line.strip("| ").split(" | ") for line in pages.miniature_tables(store).splitlines() if line.startswith("| ")]
+    assert [row[2].strip("*") for row in rows[-3:]] == ["+1.00 ± 0.00", "+0.50 ± 0.00", "+3.00 ± 0.00"]
+    assert [row[3] for row in rows[-3:]] == ["+0.20", "+0.20", "+1.20"]  # the paper's
