@@ -46,11 +46,12 @@ TEXTURES = tuple(TYPICAL_TEXTURE.values())
 TYPICAL_SHARE = 0.85
 
 
-def load_shapes(role: str, root: str | None = None) -> DetectionSet:
+def load_shapes(role: str, root: str | None = None, masks: bool = False) -> DetectionSet:
     """The embedded DetectionSet for "train" or "val", drawn on first use.
 
-    root: cache folder; by default $GLUON_BOF_CACHE, else the user's cache. Raises UserError where it cannot be written."""
-    return load_voc(ensure_drawn(root), role, classes=CLASSES, name="shapes")
+    root: cache folder; by default $GLUON_BOF_CACHE, else the user's cache. masks: with each object's silhouette, as far as it is
+    seen. Raises UserError where it cannot be written."""
+    return load_voc(ensure_drawn(root), role, classes=CLASSES, name="shapes", masks=masks)
 
 
 def load_backbone_shapes(role: str, root: str | None = None) -> DetectionSet:

@@ -81,7 +81,7 @@ class Validation:
 def _packed(found):
     """Bytes of [Detections or None] or of None."""
     arrays = {} if found is None else {f"{number}-{field}": array for number, detections in enumerate(found) if detections
-                                       for field, array in detections._asdict().items()}
+                                       for field, array in detections._asdict().items() if array is not None}
     file = io.BytesIO()
     np.savez(file, count=-1 if found is None else len(found), **arrays)
     return file.getvalue()
@@ -93,7 +93,7 @@ def _unpacked(data):
         if count < 0:
             return None
         names = set(arrays.files)
-        return [Detections(*(arrays[f"{number}-{field}"] for field in Detections._fields))
+        return [Detections(*(arrays[name] for field in Detections._fields for name in [f"{number}-{field}"] if name in names))
                 if f"{number}-{Detections._fields[0]}" in names else None for number in range(count)]
 
 

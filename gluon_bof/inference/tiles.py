@@ -98,7 +98,7 @@ def merge(whole: Detections, slices: Iterable[tuple[Window, Detections]], shape:
     for window, found in slices:
         cut.append(is_cut(found.boxes, window, shape))
         views.append(found._replace(boxes=found.boxes + np.array((window.left, window.top) * 2, np.float32)))
-    boxes, classes, scores = (np.concatenate(parts) for parts in zip(*views))
+    boxes, classes, scores = (np.concatenate(parts) for parts in zip(*(view[:3] for view in views)))
     cut = np.concatenate(cut)
     kept = [of_class[suppress(boxes[of_class], scores[of_class], cut[of_class], threshold)]
             for of_class in (np.flatnonzero(classes == number) for number in np.unique(classes))]

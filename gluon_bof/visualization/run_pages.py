@@ -90,7 +90,7 @@ def draw_detections(run: RunFolder, detection_set: DetectionSet, detections: Seq
             axis.set_title(f"{record.image_id}: {title}"[-40:], fontsize=7)
         for box, number in zip(record.boxes, record.classes):
             _box(axes[2 * place], box, number, detection_set.classes[number])
-        for box, number, value in zip(*found):
+        for box, number, value in zip(*found[:3]):
             if value >= least_score:
                 _box(axes[2 * place + 1], box, number, f"{detection_set.classes[number]} {value:.2f}")
     _save(figure, run, "validation_images.png")
