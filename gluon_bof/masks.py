@@ -49,8 +49,14 @@ def decode(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
 def as_coco(masks: np.ndarray, size: Sequence[int]) -> list[dict[str, Any]]:
     """COCO's own objects, [{"size": [height, width], "counts": bytes}], as pycocotools takes them."""
     size = [int(side) for side in size]
-    empty = coding.encode(np.zeros(size, np.uint8, order="F"))["counts"] if b"" in masks else b""
+    empty = coding.encode(np.zeros(size, np.uint8, order="F"))["counts"]
     return [{"size": size, "counts": bytes(counts) or empty} for counts in masks]
+
+
+def as_json(mask: bytes, size: Sequence[int]) -> dict[str, Any]:
+    """The same of one mask as COCO's result files have it, counts a text."""
+    coded, = as_coco(np.array([mask]), size)
+    return dict(coded, counts=coded["counts"].decode())
 
 
 def area(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:

@@ -11,6 +11,7 @@ from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.faster_rcnn import NETWORKS as FASTER_RCNN_NETWORKS
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.flags import flag_name
+from gluon_bof.options.mask_rcnn import MaskRcnnOptions
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 
@@ -19,7 +20,8 @@ class Family(NamedTuple):
     """name: in config.json and on command lines; title: as people say it; options: class of its options; model: package that
     builds it, imported on first use; script: module with main(argv) and train(options, run, checkpoint); detects: whether its
     networks find boxes; prepare: "module:function" that takes options and returns them with what the files that they name say;
-    command: words of the installed command that trains it; "": train NAME."""
+    command: words of the installed command that trains it; "": train NAME; masks: whether its networks also find masks, and its
+    sets need them."""
 
     name: str
     title: str
@@ -29,12 +31,14 @@ class Family(NamedTuple):
     detects: bool = True
     prepare: str = ""
     command: str = ""
+    masks: bool = False
 
 
 FAMILIES = [
     Family("yolo3", "YOLOv3", Yolo3Options, "gluon_bof.models.yolo3", "train_yolo3",
            prepare="gluon_bof.weights.anchors:resolve_anchors"),
     Family("faster_rcnn", "Faster R-CNN", FasterRcnnOptions, "gluon_bof.models.faster_rcnn", "train_faster_rcnn"),
+    Family("mask_rcnn", "Mask R-CNN", MaskRcnnOptions, "gluon_bof.models.mask_rcnn", "train_mask_rcnn", masks=True),
     Family("classifier", "classifier", ClassifierOptions, "gluon_bof.models.classifier", "gluon_bof.training.classifier", False,
            command="pretrain"),
     Family("minibatch", "mini-batch study", MinibatchOptions, "gluon_bof.studies.minibatch.tasks",
@@ -49,7 +53,8 @@ def detectors() -> list[Family]:
 
 def networks() -> list[str]:
     """The backbones that detectors are built on."""
-    return [name for family in detectors() for name in family.options.__dataclass_fields__["network"].metadata["choices"]]
+    return list(dict.fromkeys(name for family in detectors()
+                              for name in family.options.__dataclass_fields__["network"].metadata["choices"]))
 
 
 def by_name(name: str) -> Family:
@@ -79,12 +84,13 @@ def of_config(config: dict[str, Any]) -> Family:
 
 
 def of_given(given: dict[str, Any]) -> Family:
-    """The family that these {option: value} of a lone file belong to: the first detector that has the network, else the first."""
+    """The family that these {option: value} of a lone file belong to: the first detector that has the network, if possible one
+    with all of the options; else the first."""
     network = given.get("network")
-    for family in detectors():
-        if network in family.options.__dataclass_fields__["network"].metadata["choices"]:
-            return family
-    return detectors()[0]
+    fitting = [family for family in detectors()
+               if network in family.options.__dataclass_fields__["network"].metadata["choices"]]
+    whole = [family for family in fitting if given.keys() <= family.options.__dataclass_fields__.keys()]
+    return (whole or fitting or detectors())[0]
 
 
 def require_known(given: Iterable[str], family: Family) -> None:
