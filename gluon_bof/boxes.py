@@ -9,6 +9,7 @@ difficult   (M,) bool: trained on, neither hit nor miss in VOC's metric.
 crowd       (M,) bool: COCO's iscrowd; never trained on, ignored in evaluation.
 truth       (M, 6) float32, what crosses the wire: the four corners, class id, mix weight in [0, 1]; padding rows are -1.
 scores      (D,) float32 in [0, 1].
+masks       (M,) bytes: compressed run lengths of each object in the image's size; see masks.py. Only where a family wants them.
 """
 from __future__ import annotations
 
@@ -36,6 +37,7 @@ class Record:
     difficult: np.ndarray
     crowd: np.ndarray
     orientation: int = 1  # what the stored image is turned by: EXIF's values, 1 is not at all; see data.images
+    masks: np.ndarray | None = None  # of each box, in the size of the image so turned; None: they were not read
 
     def truth(self) -> np.ndarray:
         """Ground truth to train on, (M, 6) float32 with mix weight 1; crowds are left out."""
@@ -44,6 +46,10 @@ class Record:
         rows[:, :4] = self.boxes[keep]
         rows[:, 4] = self.classes[keep]
         return rows
+
+    def true_masks(self) -> np.ndarray:
+        """The masks of `truth`'s rows, (M,) bytes."""
+        return self.masks[~self.crowd]
 
 
 class Fault(NamedTuple):
@@ -119,11 +125,13 @@ class BoxEnds(Enum):
 
 
 class Detections(NamedTuple):
-    """What a detector found in one image, in that image's own pixels: (D, 4), (D,), (D,), best score first."""
+    """What a detector found in one image, in that image's own pixels: (D, 4), (D,), (D,), best score first; and the masks, (D,)
+    bytes, of a family that finds them."""
 
     boxes: np.ndarray
     classes: np.ndarray
     scores: np.ndarray
+    masks: np.ndarray | None = None
 
 
 def area(boxes: np.ndarray) -> np.ndarray:

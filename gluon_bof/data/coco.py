@@ -26,6 +26,7 @@ from gluon_bof.data.faults import (
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import AS_STORED, check_header, finite_number, settle, stated_size, unique_names
 from gluon_bof.errors import UserError
+from gluon_bof.masks import no_masks, of_segmentation
 
 TRAIN2017_IMAGES = 118287
 MOST_NAMES = 40  # of images that have one id, in one line
@@ -39,15 +40,15 @@ _category_ids = {}  # JSON file -> {class name: category id}, of the sets that w
 
 
 def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None, on_bad_sample: str = "error",
-              split: str | None = None, name: str = "coco", skip_empty: bool = False) -> DetectionSet:
+              split: str | None = None, name: str = "coco", skip_empty: bool = False, masks: bool = False) -> DetectionSet:
     """Read one part of a COCO-layout set -> DetectionSet, in the order of the image ids.
 
     root_or_json: the set's folder, or the JSON itself. role: "train" or "val". split: the JSON's name, with or
     without .json, instead of the role's. classes: names in the order of their ids; default: the JSON's categories in
     the order of theirs. skip_empty: leave out images without a box to train on. Boxes are x, y, x + w, y + h cut to
     the image; boxes with `ignore` are left out, as in GluonCV. `area` counts for nothing here: a box is a box, whatever
-    its exporter thought of the outline. on_bad_sample: "error" raises at the first fault, "skip" drops the box or the
-    image and lists it in `faults`.
+    its exporter thought of the outline. masks: read `segmentation`, too, in any of its forms. on_bad_sample: "error" raises at
+    the first fault, "skip" drops the box or the image and lists it in `faults`.
     Raises UserError for a missing root or JSON, an empty one, and faults."""
     if role not in ("train", "val"):
         raise ValueError(f"role is train or val, not {role!r}")
@@ -65,8 +66,10 @@ def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None
         faults = _TolerantOfBoxes(on_bad_sample)
     images, dropped = _images(content["images"], _ImageFinder(root_or_json, path), path, faults)
     class_of = {categories[class_name]: index for index, class_name in enumerate(names) if class_name in categories}
-    boxes = _boxes(content["annotations"], images, dropped, class_of, set(categories.values()), path, faults)
-    records = [_record(images[image_id], boxes.get(image_id, ()), path) for image_id in sorted(images, key=_id_order)]
+    masks = {} if masks else None
+    boxes = _boxes(content["annotations"], images, dropped, class_of, set(categories.values()), path, faults, masks)
+    records = [_record(images[image_id], boxes.get(image_id, ()), path, None if masks is None else masks.get(image_id, ()))
+               for image_id in sorted(images, key=_id_order)]
     if skip_empty:
         records = without_empty(records)
     if not records:
@@ -397,9 +400,9 @@ def _settled_image(image_id, image_path, stated, header, path, faults):
         return _Image(image_id, image_path, *header.size, AS_STORED, frame) if faults.keeps_images else None
 
 
-def _boxes(entries, images, dropped, class_of, known_categories, path, faults):
+def _boxes(entries, images, dropped, class_of, known_categories, path, faults, masks=None):
     """{image id: [(corners, class, crowd), ...]} of the boxes that are worth keeping; images all of whose boxes lie in 0..1
-    are taken out of `images`."""
+    are taken out of `images`. masks: a dict that is filled with {image id: [mask of each]}; None: they are not read."""
     boxes, normalised = {}, {}
     _report_ids(entries, path, faults)
     for number, entry in enumerate(entries):
@@ -414,7 +417,7 @@ def _boxes(entries, images, dropped, class_of, known_categories, path, faults):
         corners, fault = fit_box(corners, *frame, who)
         if fault:
             faults.report(path, *fault)
-        if corners is not None:
+        if corners is not None and (masks is None or _keep_mask(entry, images[image_id], who, path, faults, masks)):
             boxes.setdefault(image_id, []).append((corners, class_id, crowd))
     for image_id, count in normalised.items():
         whole = count + len(boxes.get(image_id, ()))
@@ -424,6 +427,17 @@ def _boxes(entries, images, dropped, class_of, known_categories, path, faults):
     for image_id, of_image in boxes.items():
         remark_repeated_boxes(faults, path, of_image, f" of image {image_id!r} ({os.path.basename(images[image_id].path)})")
     return boxes
+
+
+def _keep_mask(entry, image, who, path, faults, masks):
+    """Whether the annotation's mask is sound, and is now among those of its image."""
+    try:
+        mask = of_segmentation(entry.get("segmentation"), (image.height, image.width))
+    except ValueError as error:
+        faults.report(path, "malformed annotation", f"{who}: 'segmentation' {error}")
+        return False
+    masks.setdefault(image.image_id, []).append(mask)
+    return True
 
 
 def _read_entry(entry, number, images, dropped, class_of, known_categories, path, faults):
@@ -517,7 +531,8 @@ def read_flag(entry: Mapping[str, Any], key: str) -> bool:
         raise ValueError(f"{key!r} is {_brief(value)}, neither 0 nor 1") from None
 
 
-def _record(image, boxes, path):
+def _record(image, boxes, path, masks=None):
     corners, classes, crowd = zip(*boxes) if boxes else ((), (), ())
     return Record(image.path, path, image.image_id, image.width, image.height, np.array(corners, np.float32).reshape(-1, 4),
-                  np.array(classes, np.int64), np.zeros(len(boxes), bool), np.array(crowd, bool), image.orientation)
+                  np.array(classes, np.int64), np.zeros(len(boxes), bool), np.array(crowd, bool), image.orientation,
+                  None if masks is None else np.array(masks) if len(masks) else no_masks())

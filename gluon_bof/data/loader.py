@@ -25,6 +25,7 @@ from gluon_bof.rng import augmentation_rng
 if TYPE_CHECKING:
     from gluon_bof.boxes import Record
     from gluon_bof.data.sampler import BatchSampler
+    from gluon_bof.freebies.augmentation import View
 
 MIN_ROWS = 8
 
@@ -50,24 +51,30 @@ class TrainingImages(gluon.data.Dataset):
     def __getitem__(self, spec):
         init_worker()
         broken = []
-        image, truth = self._read(spec.index, broken)
-        shape = image.shape
+        image, record = self._read(spec.index, broken)
+        shape, truth, records = image.shape, record.truth(), [record]
         if spec.partner >= 0:
-            other, other_truth = self._read(spec.partner, broken)
+            other, record = self._read(spec.partner, broken)
             shape = mixed_shape(shape, other.shape)
-            truth = merge_truths(truth, other_truth, spec.ratio, self.weighted)
+            truth = merge_truths(truth, record.truth(), spec.ratio, self.weighted)
+            records.append(record)
         view = self.augmentation.draw(augmentation_rng(spec), shape, truth, self.fit(shape, spec.size))
-        seen_truth = transform_boxes(truth, view)
+        seen_truth = self.seen_truth(truth, records, view)
         if spec.partner >= 0:
             part, view = view.crop_to_visible(shape)  # nothing else need be blended
             image = blend_images(image[part], other[part], spec.ratio)
-        return render(image, view), seen_truth, broken
+        return (render(image, view), *seen_truth, broken)
+
+    def seen_truth(self, truth: np.ndarray, records: Sequence[Record], view: View) -> tuple:
+        """What a sample has between its image and the names, first of all the boxes that the view shows, (K, 6). truth: (M, 6) of
+        all boxes of the records, which are those of the image, and of the one that is mixed into it."""
+        return (transform_boxes(truth, view),)
 
     def _read(self, index, broken):
         for step in range(len(self.records)):
             place = (index + step) % len(self.records)
             try:
-                return self.read(place), self.records[place].truth()
+                return self.read(place), self.records[place]
             except UserError as error:
                 if self.on_bad_sample == "error":
                     raise

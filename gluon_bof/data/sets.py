@@ -20,28 +20,30 @@ if TYPE_CHECKING:
 
 NAMES = ("shapes", "vocmini", "voc", "coco")
 DRAWN = ("shapes", "vocmini")
+WITH_MASKS = ("voc", "coco")  # layouts
 DEFAULT_ROOTS = {"voc": os.path.join("~", ".mxnet", "datasets", "voc"),
                  "coco": os.path.join("~", ".mxnet", "datasets", "coco")}
 
 
 def open_set(dataset: str, root: str | None, role: str, classes: Iterable[str] | None = None, on_bad_sample: str = "error",
              split: str | None = None, unannotated: str = "skip", skip_empty: bool = False, layout: str = "auto",
-             val_share: float = 0.0) -> DetectionSet:
+             val_share: float = 0.0, masks: bool = False) -> DetectionSet:
     """Read one part of a set -> DetectionSet.
 
     dataset: "shapes" or "vocmini" (made here), "voc" or "coco", or a folder, whose layout is then recognised by what lies in it,
     or a YAML file of YOLO's. root: folder of a named set; None: GluonCV's place for it. role: "train" or "val"; classes,
     on_bad_sample, split and unannotated as in `load_voc` and `load_coco`. skip_empty: leave out images without a box to train on.
     layout: one of `layouts.LAYOUTS` where a folder may have two. val_share: in (0, 1), the share of the images that validate
-    where the set has no part to validate on, chosen by a hash of their bytes; 0: as the layout does without. Raises UserError for
-    an unknown or missing set, and as the readers do."""
+    where the set has no part to validate on, chosen by a hash of their bytes; 0: as the layout does without. masks: with a mask
+    of each box, from VOC's or COCO's layout or the drawn "shapes". Raises UserError for a set without them, for an unknown or
+    missing set, and as the readers do."""
     if not 0 <= val_share < 1:
         raise UserError(f"--val-share {val_share:g} is outside [0, 1)", remedy="0.2 is usual")
     if dataset in DRAWN:
-        return _open_drawn(dataset, root, role, classes, split)
+        return _open_drawn(dataset, root, role, classes, split, masks)
     place = _place(dataset, root, split, layout)
     shares = bool(val_share) and not split and not _validates(place, classes)
-    found = _read(place, "train" if shares else role, classes, on_bad_sample, split, unannotated, shares)
+    found = _read(place, "train" if shares else role, classes, on_bad_sample, split, unannotated, shares, masks)
     if shares:
         _share(found, role, val_share, place.folder)
     found.layout = str(place)
@@ -62,9 +64,14 @@ def split_names(dataset: str, root: str | None = None, layout: str = "auto",
     return {role for name in roles for role in (("train", "val") if name == "trainval" else (role_of(name),))}, names, place
 
 
-def _read(place, role, classes, on_bad_sample, split, unannotated, whole):
+def _read(place, role, classes, on_bad_sample, split, unannotated, whole, masks):
     """One part of a set of a known layout. whole: where no split is told, all images train."""
     how = dict(classes=classes, on_bad_sample=on_bad_sample, split=split)
+    if place.name in WITH_MASKS:
+        how["masks"] = masks
+    elif masks:
+        raise UserError(f"no masks are read from {place.name}'s layout, which this set has", place.folder,
+                        "export it in COCO's layout, or VOC's with SegmentationObject")
     if place.name == "voc":
         return load_voc(place.folder, role, unannotated=unannotated, parts=place.parts, whole=whole, **how)
     if place.name == "yolo":
@@ -166,13 +173,15 @@ def _named_place(name, folder):
         return told  # whose reader says what it wants
 
 
-def _open_drawn(dataset, root, role, classes, split):
+def _open_drawn(dataset, root, role, classes, split, masks):
     from gluon_bof.data.shapes import load_shapes  # these draw the set when first used
     from gluon_bof.data.vocmini import load_vocmini
 
     if split and dataset == "shapes":
         raise UserError("the data set shapes has no splits to choose from", remedy="leave --split out")
-    found = load_vocmini(role, root, split) if dataset == "vocmini" else load_shapes(role, root=root)
+    if masks and dataset == "vocmini":
+        raise UserError("the data set vocmini is drawn without masks", remedy="shapes has them")
+    found = load_vocmini(role, root, split) if dataset == "vocmini" else load_shapes(role, root=root, masks=masks)
     if classes is not None and tuple(classes) != tuple(found.classes):
         raise UserError(f"the classes of the data set {dataset} are {', '.join(found.classes)}", remedy="leave --classes out")
     return found

@@ -27,6 +27,7 @@ from gluon_bof.data.faults import (
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import AS_STORED, ENDINGS, check_header, finite_number, settle, stated_size, unique_names
 from gluon_bof.errors import UserError
+from gluon_bof.masks import NOBODY, no_masks, of_numbers, read_numbers
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
                "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
@@ -76,6 +77,9 @@ class Folder:
         main = os.path.join(parts["imagesets"], "Main") if "imagesets" in parts else None
         self.splits = _files(main, (".txt",)) or _files(parts.get("imagesets"), (".txt",))
         self.is_part = False
+        self.mask_folder = parts.get("segmentationobject")
+        self.masks = None
+        self._mask_splits = os.path.join(parts["imagesets"], "Segmentation") if "imagesets" in parts else None
 
     @classmethod
     def of_part(cls, part: Any, shares_annotations: bool) -> Folder:
@@ -88,6 +92,12 @@ class Folder:
             folder.splits = {name: tuple(folder.annotations) for name in (part.split, part.role)}
             folder.is_part = True
         return folder
+
+    def take_masks(self) -> None:
+        """Find the images of SegmentationObject, and let the splits be those of the images that have one, where they are told."""
+        self.masks = _files(self.mask_folder, (".png",))
+        if not self.is_part:
+            self.splits = _files(self._mask_splits, (".txt",)) or self.splits
 
     def annotation_path(self, image_id: str) -> str:
         """Where the annotation of an image is, or should be."""
@@ -115,7 +125,7 @@ class Folder:
 
 def load_voc(root: str, role: str, classes: Iterable[str] | None = None, on_bad_sample: str = "error", split: str | None = None,
              name: str = "voc", origin: int | None = None, unannotated: str = "skip", parts: Sequence[Any] = (),
-             whole: bool = False) -> DetectionSet:
+             whole: bool = False, masks: bool = False) -> DetectionSet:
     """Read one part of a VOC-layout set -> DetectionSet.
 
     role: "train" (trainval of every year folder; train if there is no test part) or "val" (test, else val). Without
@@ -125,12 +135,15 @@ def load_voc(root: str, role: str, classes: Iterable[str] | None = None, on_bad_
     first fault, "skip" drops the box or the image and lists it in `faults`. unannotated: images without an annotation
     file are left out ("skip") or are images without boxes ("negative"). parts: `layouts.Part`s, of a set whose folders have
     other names; whole: without split files all images train. A classes.txt in the root that names all classes gives their order.
-    Raises UserError for a missing root or split, an empty one, and faults."""
+    masks: read SegmentationObject/*.png, too, whose pixels are the numbers of the objects; splits are then those of
+    ImageSets/Segmentation, where it is there. Raises UserError for a missing root or split, an empty one, and faults."""
     if role not in ("train", "val") or unannotated not in UNANNOTATED:
         raise ValueError(f"role is train or val, not {role!r}; unannotated is skip or negative, not {unannotated!r}")
     faults = FaultPolicy(on_bad_sample)
     names = unique_names(classes) if classes is not None else None
     folders = _folders_of_parts(parts) if parts else _open_folders(os.path.expanduser(root))
+    if masks:
+        _take_masks(folders, root)
     # which images belong to the part comes first: a wrong split name should not wait for thousands of annotations
     members = [(folder, image_id) for folder, image_ids in _members(folders, role, split, whole) for image_id in image_ids]
     found_names, found_origin = _survey(folders)
@@ -151,6 +164,14 @@ def load_voc(root: str, role: str, classes: Iterable[str] | None = None, on_bad_
         raise UserError(f"none of its {len(members)} images can be used{first}", root, "fix the data set")
     return DetectionSet(name, names, records, faults.faults, None, faults.remarks,
                         [folder.images[image_id] for folder, image_id in negatives], unannotated == "negative", found_origin)
+
+
+def _take_masks(folders, root):
+    for folder in folders:
+        folder.take_masks()
+    if not any(folder.masks for folder in folders):
+        raise UserError("the set has no masks: there is no SegmentationObject/*.png", root,
+                        "add it as VOC has it, or export masks in COCO's format")
 
 
 def is_voc(root: str) -> bool:
@@ -566,12 +587,44 @@ def _read_record(place, headers, class_ids, origin, faults):
         if not faults.keeps_images:
             return None
         orientation, (width, height), frame = AS_STORED, header.size, larger_frame(header.size, annotation.size)
-    rows = _rows(annotation, class_ids, origin, frame, source, faults)
-    if rows is None:
+    numbered = _rows(annotation, class_ids, origin, frame, source, faults)
+    if numbered is None:
+        return None
+    numbers, rows = zip(*numbered) if numbered else ((), ())
+    masks = _read_masks(place, numbers, (height, width), faults) if place.folder.masks is not None else None
+    if place.folder.masks is not None and masks is None:
         return None
     corners, classes, difficult = zip(*rows) if rows else ((), (), ())
     return Record(place.path, source, place.image_id, width, height, np.array(corners, np.float32).reshape(-1, 4),
-                  np.array(classes, np.int64), np.array(difficult, bool), np.zeros(len(rows), bool), orientation)
+                  np.array(classes, np.int64), np.array(difficult, bool), np.zeros(len(rows), bool), orientation, masks)
+
+
+def _read_masks(place, numbers, size, faults):
+    """Masks of the objects of these numbers, from 0, of an image of size (height, width); None if a fault takes the image."""
+    if not numbers:
+        return no_masks()
+    path = place.folder.masks.get(place.image_id)
+    if path is None:
+        faults.report(place.source, "missing mask", f"image {place.image_id!r} has objects, but no PNG in SegmentationObject")
+        return None
+    try:
+        owners = read_numbers(path)
+    except (OSError, ValueError) as error:
+        faults.report(path, "broken mask", str(error))
+        return None
+    if owners.shape != tuple(size):
+        faults.report(path, "wrong size", f"{owners.shape[1]} x {owners.shape[0]}, and its image is {size[1]} x {size[0]}")
+        return None
+    found = set(np.unique(owners).tolist()) - {0, NOBODY}
+    count = len(place.annotation.objects)
+    if max(found, default=0) > count:
+        faults.report(path, "foreign mask", f"object {max(found)} is in it, and {place.source} has {count}")
+        return None
+    bare = [number + 1 for number in numbers if number + 1 not in found]
+    if bare:
+        others = f", nor have {len(bare) - 1} others" if len(bare) > 1 else ""
+        faults.remark(path, "no pixel", f"object {bare[0]} of {place.source} has none{others}")
+    return of_numbers(owners, count)[list(numbers)]
 
 
 def _report_missing(place, faults):
@@ -584,16 +637,17 @@ def _report_missing(place, faults):
 
 
 def _rows(annotation, class_ids, origin, frame, source, faults):
-    """[(corners, class, difficult)] of one annotation; None where all of its boxes lie in 0..1."""
+    """[(number of the object, (corners, class, difficult))] of one annotation; None where all of its boxes lie in 0..1."""
     sound = [item for item in annotation.objects if item.problem is None]
     normalised = [item for item in sound if is_normalised(item.corners, *frame)]
     if normalised:
         report_normalised(faults, source, len(normalised), len(sound), "")
         if len(normalised) == len(sound) and not faults.keeps_images:
             return None
-    rows = [(corners, class_ids[item.name], item.difficult) for item in annotation.objects if item not in normalised
+    rows = [(number, (corners, class_ids[item.name], item.difficult))
+            for number, item in enumerate(annotation.objects) if item not in normalised
             for corners in [_corners(item, class_ids, origin, *frame, source, faults)] if corners is not None]
-    remark_repeated_boxes(faults, source, rows)
+    remark_repeated_boxes(faults, source, [row for _, row in rows])
     return rows
 
 

@@ -13,6 +13,7 @@ from pycocotools.cocoeval import COCOeval
 from gluon_bof.data.coco import as_id, category_ids, load_json, read_area, read_box
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
+from gluon_bof.masks import area, as_coco, as_json, of_segmentation
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import Detections, DetectionSet
@@ -35,20 +36,51 @@ def coco_average_precision(detections: Sequence[Detections], detection_set: Dete
     images, classes = range(1, len(detections) + 1), range(1, class_count + 1)
     truth = _from_json(detection_set) if detection_set.annotation_file else _from_records(detection_set.records)
     found = [dict(row, area=row["bbox"][2] * row["bbox"][3]) for row in _result_rows(detections, images, classes)]
+    result, precision = _evaluated(truth, found, detection_set.records, classes, "bbox")
+    result["per_class"] = [_mean_of_known(precision[:, :, index]) for index in range(class_count)]
+    return result
+
+
+def mask_average_precision(detections: Sequence[Detections], detection_set: DetectionSet) -> dict[str, Any]:
+    """The same of masks, by COCOeval's "segm": also "per_class_50", [AP at an IoU of 0.5 of each class].
+
+    The ground truth is annotation_file's or the records', which have masks. Raises as `coco_average_precision` does."""
+    _check_length(detections, detection_set)
+    records, class_count = detection_set.records, len(detection_set.classes)
+    images, classes = range(1, len(detections) + 1), range(1, class_count + 1)
+    truth = _from_json(detection_set, True) if detection_set.annotation_file else _masks_from_records(records)
+    found = []
+    for row, mask, record in _with_masks(detections, records, _result_rows(detections, images, classes)):
+        coded, = as_coco([mask], (record.height, record.width))
+        del row["bbox"]
+        found.append(dict(row, segmentation=coded, area=float(area([mask], (record.height, record.width))[0])))
+    result, precision = _evaluated(truth, found, records, classes, "segm")
+    result["per_class"] = [_mean_of_known(precision[:, :, index]) for index in range(class_count)]
+    result["per_class_50"] = [_mean_of_known(precision[0, :, index]) for index in range(class_count)]
+    return result
+
+
+def _with_masks(detections, records, rows):
+    """(row, mask, record) of each detection of all images."""
+    places = ((mask, record) for of_image, record in zip(detections, records) for mask in of_image.masks)
+    return ((row, *place) for row, place in zip(rows, places))
+
+
+def _evaluated(truth, found, records, classes, kind):
+    """({name: number}, precision (IoU, recall, class)) by COCOeval, of "bbox" or "segm"."""
     with contextlib.redirect_stdout(io.StringIO()):  # standard output belongs to the scripts' one JSON line
-        evaluation = COCOeval(_index(truth, images, classes), _index(found, images, classes), "bbox")
+        evaluation = COCOeval(_index(truth, records, classes), _index(found, records, classes), kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     result = {name: float(value) if value > -1 else np.nan for name, value in zip(_NAMES, evaluation.stats)}
     # of (IoU, recall, class, area, detections an image): all areas, 100 detections
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]
-    result["per_class"] = [_mean_of_known(precision[:, :, index]) for index in range(class_count)]
-    return result
+    return result, evaluation.eval["precision"][:, :, :, 0, -1]
 
 
 def save_detections(path: str, detections: Sequence[Detections], detection_set: DetectionSet) -> None:
-    """Write detections as COCO's result JSON: a list of image_id, category_id, bbox [x, y, width, height], score.
+    """Write detections as COCO's result JSON: a list of image_id, category_id, bbox [x, y, width, height], score, and where
+    there are masks segmentation, in compressed run lengths.
 
     The ids are annotation_file's; without one the records' image_id and the class's number, counted from 1.
     Raises ValueError if detections and records differ in number, UserError if path can't be written."""
@@ -56,6 +88,9 @@ def save_detections(path: str, detections: Sequence[Detections], detection_set: 
     image_ids = [record.image_id for record in detection_set.records]
     classes = category_ids(detection_set) if detection_set.annotation_file else range(1, len(detection_set.classes) + 1)
     rows = list(_result_rows(detections, image_ids, classes))
+    if any(found.masks is not None for found in detections):
+        for row, mask, record in _with_masks(detections, detection_set.records, rows):
+            row["segmentation"] = as_json(mask, (record.height, record.width))
     write_atomically(path, json.dumps(rows, separators=(",", ":")).encode())
 
 
@@ -95,9 +130,20 @@ def _from_records(records):
     return annotations
 
 
-def _from_json(detection_set):
+def _masks_from_records(records):
+    """The records' masks as COCO's annotations; see `_from_records`."""
+    annotations = []
+    for row, mask, record in _with_masks(records, records, _from_records(records)):
+        size = record.height, record.width
+        if row["area"] != _IN_NO_RANGE:
+            row["area"] = float(area([mask], size)[0])
+        annotations.append(dict(row, segmentation=as_coco([mask], size)[0]))
+    return annotations
+
+
+def _from_json(detection_set, masks=False):
     """The JSON's annotations of the records' images and the set's classes, but for the malformed ones, which the
-    reader has reported or the user asked to skip."""
+    reader has reported or the user asked to skip. masks: with their segmentations, too."""
     numbers = {record.image_id: number for number, record in enumerate(detection_set.records, 1)}
     classes = {category_id: index for index, category_id in enumerate(category_ids(detection_set), 1)}
     annotations = []
@@ -105,10 +151,13 @@ def _from_json(detection_set):
         try:
             number, index = numbers[as_id(entry["image_id"])], classes[as_id(entry["category_id"])]
             _, crowd = read_box(entry)
+            record = detection_set.records[number - 1]
+            size = record.height, record.width
+            coded = as_coco([of_segmentation(entry.get("segmentation"), size)], size)[0] if masks else None
         except (KeyError, TypeError, ValueError):  # of another image or class, or malformed
             continue
         annotations.append({"image_id": number, "category_id": index, "bbox": [float(side) for side in entry["bbox"]],
-                            "area": read_area(entry), "iscrowd": int(crowd)})
+                            "area": read_area(entry), "iscrowd": int(crowd), **({"segmentation": coded} if masks else {})})
     return annotations
 
 
@@ -120,10 +169,11 @@ def _read_annotations(path):
         raise UserError(f"the annotations cannot be read any more ({reason})", path, "put the file back") from None
 
 
-def _index(annotations, images, classes):
+def _index(annotations, records, classes):
     """pycocotools' index of annotations, which get their ids here."""
     index = COCO()
-    index.dataset = {"images": [{"id": number} for number in images],
+    index.dataset = {"images": [{"id": number, "height": record.height, "width": record.width}
+                                for number, record in enumerate(records, 1)],
                      "categories": [{"id": number} for number in classes],
                      "annotations": [dict(entry, id=number) for number, entry in enumerate(annotations, 1)]}
     index.createIndex()

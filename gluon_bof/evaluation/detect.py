@@ -55,4 +55,5 @@ def _unpack(outputs, indices, seen, records, found):
     values = arrays(outputs)
     for row, index in enumerate(indices):
         record = records[index]
-        found[index] = unpack(*(array[row] for array in values), seen, (record.height, record.width))
+        of_one = [array[row] for array in values]
+        found[index] = unpack(*of_one[:3], seen, (record.height, record.width), *of_one[3:])

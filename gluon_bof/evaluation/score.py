@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Sequence
 
-from gluon_bof.evaluation.coco import coco_average_precision
+from gluon_bof.evaluation.coco import coco_average_precision, mask_average_precision
 from gluon_bof.evaluation.voc import mean_ap, voc_average_precision
 
 if TYPE_CHECKING:
@@ -27,6 +27,20 @@ def score(detections: Sequence[Detections], detection_set: DetectionSet, metric:
                                eleven_point=metric == "voc07")
     known = any(value == value for value in ap)
     return {"map": mean_ap(ap) if known else None, "metric": metric, "per_class": _named(detection_set.classes, ap)}
+
+
+def score_masks(detections: Sequence[Detections], detection_set: DetectionSet, metric: str = "auto") -> dict[str, Any]:
+    """As `score`, of detections with masks: "map" and "per_class" are those of the masks, COCO's AP with metric coco, else its AP
+    at an IoU of 0.5 (both by pycocotools); "masks": COCO's twelve numbers; and of the boxes "box_map", "box_per_class" and with
+    metric coco "coco", which are what `score` gives."""
+    boxes = score(detections, detection_set, metric)
+    numbers = mask_average_precision(detections, detection_set)
+    per_class, at_half = numbers.pop("per_class"), numbers.pop("per_class_50")
+    whole = boxes["metric"] == "coco"
+    return {"map": _fraction(numbers["AP" if whole else "AP50"]), "metric": boxes["metric"],
+            "per_class": _named(detection_set.classes, per_class if whole else at_half),
+            "masks": {name: _fraction(value) for name, value in numbers.items()},
+            "box_map": boxes["map"], "box_per_class": boxes["per_class"], **({"coco": boxes["coco"]} if whole else {})}
 
 
 def _named(classes, values):

@@ -17,11 +17,12 @@ from gluon_bof.evaluation.coco import save_detections
 from gluon_bof.evaluation.curves import calibration
 from gluon_bof.evaluation.detect import detect, detect_slices
 from gluon_bof.evaluation.matching import match_set
-from gluon_bof.evaluation.score import score
+from gluon_bof.evaluation.score import score, score_masks
 from gluon_bof.freebies.augmentation import as_it_is
 from gluon_bof.inference.detector import load_detector
-from gluon_bof.inference.tiles import Tiling
+from gluon_bof.inference.tiles import Tiling, refuse_tiles
 from gluon_bof.models.build import models_of
+from gluon_bof.options.families import family_of
 from gluon_bof.weights.resolve import Resolved
 
 
@@ -38,7 +39,9 @@ class Validation:
     def __init__(self, options: Any, detection_set: DetectionSet, box_ends: BoxEnds = BoxEnds.EDGE,
                  tiling: Tiling | None = None):
         models = models_of(options)
+        refuse_tiles(options, tiling)
         self.set = detection_set
+        self.score = score_masks if family_of(options).masks else score
         self.metric = options.metric
         self.ends = box_ends if detection_set.annotation_file else BoxEnds.EDGE
         self.detections = None
@@ -67,7 +70,7 @@ class Validation:
         self.detections = None if None in shares else shares[0]
         for share in shares[1:] if self.detections else ():
             self.detections = [one or other for one, other in zip(self.detections, share)]
-        return None if self.detections is None else score(self.scored(), self.set, self.metric)
+        return None if self.detections is None else self.score(self.scored(), self.set, self.metric)
 
     def scored(self) -> list[Detections]:
         """The detections of the last call with boxes that end as those of the ground truth."""
@@ -83,7 +86,7 @@ class Validation:
 def _packed(found):
     """Bytes of [Detections or None] or of None."""
     arrays = {} if found is None else {f"{number}-{field}": array for number, detections in enumerate(found) if detections
-                                       for field, array in detections._asdict().items()}
+                                       for field, array in detections._asdict().items() if array is not None}
     file = io.BytesIO()
     np.savez(file, count=-1 if found is None else len(found), **arrays)
     return file.getvalue()
@@ -95,7 +98,7 @@ def _unpacked(data):
         if count < 0:
             return None
         names = set(arrays.files)
-        return [Detections(*(arrays[f"{number}-{field}"] for field in Detections._fields))
+        return [Detections(*(arrays[name] for field in Detections._fields for name in [f"{number}-{field}"] if name in names))
                 if f"{number}-{Detections._fields[0]}" in names else None for number in range(count)]
 
 
@@ -103,7 +106,7 @@ def validation_set(options: Any) -> DetectionSet:
     """The DetectionSet that these options validate on. Raises UserError as `open_set` does."""
     return open_set(options.dataset, options.dataset_root or None, "val",
                     class_names(options.classes) if options.classes else None, options.on_bad_sample, options.val_split or None,
-                    options.unannotated, layout=options.layout, val_share=options.val_share)
+                    options.unannotated, layout=options.layout, val_share=options.val_share, masks=family_of(options).masks)
 
 
 def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tiling | None = None,
@@ -130,7 +133,9 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
         from gluon_bof.evaluation.report import write_report
         write_report(report, validation.scored(), found_set, options.metric,
                      {"weights": resolved.path, "SHA-256": digest, "data set": options.dataset,
-                      **({"tiles": f"{tiling.tile} pixels, overlap {tiling.overlap:g}"} if tiling else {})}, resolved.run)
+                      **({"tiles": f"{tiling.tile} pixels, overlap {tiling.overlap:g}"} if tiling else {}),
+                      **({"AP of the masks": f"{result['map']:.4f}; this page is about the boxes"} if result.get("masks") and
+                         result["map"] is not None else {})}, resolved.run)
     return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset,
             "engine": detector.engine.name, "images": len(found_set), "images_per_second": len(found_set) / seconds,
             "skipped": len(found_set.faults), "calibration_error": _calibration_error(validation.scored(), found_set),

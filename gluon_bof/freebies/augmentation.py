@@ -11,7 +11,7 @@ from typing import Sequence
 import cv2
 import numpy as np
 
-from gluon_bof import boxes
+from gluon_bof import boxes, masks
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, in units of 255; also the colour of an expanded image's margin
 STD = (0.229, 0.224, 0.225)
@@ -247,6 +247,15 @@ def transform_boxes(truth: np.ndarray, view: View) -> np.ndarray:
     # rounding must not push a side below 0, which would mark the row as padding
     seen[:, :4] = np.clip(seen[:, :4], 0, np.tile(view.size, 2))
     return seen
+
+
+def transform_masks(run_lengths: np.ndarray, size: Sequence[int], view: View) -> np.ndarray:
+    """Masks (M,) of an image of size (height, width) as the view shows them: dense, (M, view height, view width) uint8. Whether a
+    box goes is for `transform_boxes` to say."""
+    left, top, width, height = view.window
+    seen = masks.crop_dense(masks.decode(run_lengths, size), left - view.offset[0], top - view.offset[1], width, height)
+    seen = masks.resize_dense(seen, (view.size[1], view.size[0]))
+    return seen[:, :, ::-1] if view.flip else seen
 
 
 def augment(image: np.ndarray, truth: np.ndarray, size: tuple[int, int], seed: int = 0,

@@ -12,6 +12,7 @@ from gluon_bof.devices import contexts
 from gluon_bof.freebies.augmentation import render
 from gluon_bof.inference.engines import MXNetEngine, arrays, engine_of
 from gluon_bof.inference.tiles import Tiling, add_slices
+from gluon_bof.masks import paste
 from gluon_bof.models.build import build_network, models_of
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.weights.load import load_weights
@@ -64,7 +65,8 @@ class Detector:
         for group in alike(views, lambda view: self.together(view[0])):
             outputs = arrays(self.engine(np.stack([seen for seen, _ in group])))
             for number, (seen, shape) in enumerate(group):
-                yield unpack(*(output[number] for output in outputs), seen.shape, shape)
+                of_one = [output[number] for output in outputs]
+                yield unpack(*of_one[:3], seen.shape, shape, *of_one[3:])
 
     def together(self, seen: np.ndarray) -> int:
         """How many images that the network sees like this one are looked at together."""
@@ -86,16 +88,21 @@ def alike(views: Iterable[tuple[Any, Any]], most: Callable[[tuple], int]) -> Ite
         yield group
 
 
-def unpack(ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray, seen: Sequence[int], shape: Sequence[int]) -> Detections:
+def unpack(ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray, seen: Sequence[int], shape: Sequence[int],
+           masks: np.ndarray | None = None) -> Detections:
     """Detections, best score first, in the pixels of an image of this shape (H, W, …), of one image's outputs (D, 1),
-    (D, 1), (D, 4) in the pixels of what the network has seen, (H, W, …). Those that lie outside it are left out."""
+    (D, 1), (D, 4) in the pixels of what the network has seen, (H, W, …). Those that lie outside it are left out. masks: (D, S, S)
+    probabilities over each box, if the network finds them."""
     kept = np.flatnonzero(ids[:, 0] >= 0)
     kept = kept[np.argsort(-scores[kept, 0], kind="stable")]
     limits = np.array([shape[1], shape[0]] * 2, np.float32)
     scale = limits / np.array([seen[1], seen[0]] * 2, np.float32)
-    boxes = np.clip(boxes[kept] * scale, 0, limits)
+    whole = boxes[kept] * scale
+    boxes = np.clip(whole, 0, limits)
     visible = ~(boxes[:, :2] >= boxes[:, 2:]).any(axis=1)
-    return Detections(boxes[visible], ids[kept[visible], 0].astype(np.int64), scores[kept[visible], 0])
+    found = Detections(boxes[visible], ids[kept[visible], 0].astype(np.int64), scores[kept[visible], 0])
+    # a mask lies over the whole box, also over what of it lies outside the image
+    return found if masks is None else found._replace(masks=paste(masks[kept[visible]], whole[visible], shape[:2]))
 
 
 def load_detector(options: Any, classes: Sequence[str], weights: str, engine: str = "mxnet") -> tuple[Detector, str]:

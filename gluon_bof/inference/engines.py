@@ -27,6 +27,7 @@ from gluon_bof.backend import mx
 from gluon_bof.data.shapes import cache_folder
 from gluon_bof.errors import UserError, warn
 from gluon_bof.files import write_atomically
+from gluon_bof.options.families import family_of
 
 if TYPE_CHECKING:
     from gluon_bof.inference.detector import Detector
@@ -80,6 +81,8 @@ class OnnxEngine:
     def __init__(self, detector: Detector, digest: str):
         from gluon_bof.inference.export import onnx_packages
 
+        if family_of(detector.options).masks:
+            raise UserError(f"--engine onnx finds no masks, as {family_of(detector.options).title} does", remedy=IN_ITS_PLACE)
         if detector.device.device_type != "cpu":
             raise UserError(f"--engine onnx computes on the CPU, not on {detector.device}", remedy="give --device cpu as well")
         onnx_packages("give --engine mxnet")
@@ -225,7 +228,8 @@ class AutoEngine:
         self.detector = detector
         self.digest = digest
         # the packages themselves are imported when they are worth it
-        self.possible = detector.device.device_type == "cpu" and all(map(importlib.util.find_spec, ("onnx", "onnxruntime")))
+        self.possible = detector.device.device_type == "cpu" and not family_of(detector.options).masks and \
+            all(map(importlib.util.find_spec, ("onnx", "onnxruntime")))
         self.other = None
         self.chosen = {}  # {size: engine}
         self.times = {}  # {size: [seconds an image]}

@@ -77,7 +77,11 @@ def input_size(detector: Detector, size: Sequence[int] | None = None) -> tuple[i
 
 
 def _form(detector):
-    return models_of(detector.options).export_form(detector.options)
+    form = models_of(detector.options).export_form(detector.options)
+    if form is None:
+        raise UserError(f"{family_of(detector.options).title} cannot be exported: no program but this one would know its masks",
+                        remedy="use it from Python (gluon_bof.load), or export a detector of boxes")
+    return form
 
 
 def export_onnx(detector: Detector, path: str, size: Sequence[int] | None = None, nms: bool = True,

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import os
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError, in_python
 from gluon_bof.inference.ahead import in_order
 from gluon_bof.inference.detector import Detector, load_detector
-from gluon_bof.inference.tiles import tiling_of
+from gluon_bof.inference.tiles import refuse_tiles, tiling_of
+from gluon_bof.masks import decode
 from gluon_bof.weights.resolve import resolve
 
 READERS = 2  # threads that read images ahead
@@ -32,6 +33,16 @@ class Prediction(NamedTuple):
     scores: np.ndarray
 
 
+class MaskPrediction(NamedTuple):
+    """What a network that also finds masks found: as Prediction, and masks (N, H, W) bool in the image's size."""
+
+    boxes: np.ndarray
+    classes: np.ndarray
+    names: list
+    scores: np.ndarray
+    masks: np.ndarray
+
+
 class Model:
     """A trained detector: `classes`, `predict`, `export`; `box_ends`: where the boxes that it finds end. Made by `load`."""
 
@@ -42,33 +53,46 @@ class Model:
 
     @in_python()
     def predict(self, images: Any, score: float = 0.0, tile: int | None = None, overlap: float | None = None) -> Any:
-        """Prediction of an image, or a list of them for a list. An image is a path, an array (H, W, 3) uint8 RGB of any
-        size, or one of Pillow's; a file or an image of Pillow's that says which side is up (EXIF) is turned first, and boxes
-        are in the pixels of the upright image.
+        """Prediction of an image, MaskPrediction of a network that finds masks, or a list of them for a list. An image is a path,
+        an array (H, W, 3) uint8 RGB of any size, or one of Pillow's; a file or an image of Pillow's that says which side is up
+        (EXIF) is turned first, and boxes are in the pixels of the upright image.
 
         score: detections below it are left out; by default there are all that `evaluate` counts. tile: also look at slices
         of this side in pixels, for small objects in large images; overlap: share of it that they have in common [0.2]; see
         inference.tiles. Raises UserError for a file that is no whole image, for pixels without a fixed range (floats), for an
         array of another kind, and for tiles that cannot be."""
         tiling = tiling_of(tile, overlap)
+        refuse_tiles(self.detector.options, tiling)
         if not isinstance(images, (list, tuple)):
-            return self.prediction(self.detector.detect([as_image(images)], tiling)[0], score)
+            image = as_image(images)
+            return self.prediction(self.detector.detect([image], tiling)[0], score, image.shape)
         detector = self.detector
         detector.engine.expect(len(images))
+
+        shapes = []
 
         def read(image):
             image = as_image(image)
             return (image, None) if tiling else (detector.see(image), image.shape)
 
-        with contextlib.closing(in_order(read, images, READERS, lambda pair: pair[0].nbytes)) as pairs:
-            found = detector.detect((image for image, _ in pairs), tiling) if tiling else detector.detections(pairs)
-            return [self.prediction(of_one, score) for of_one in found]
+        def noted(pairs):
+            for seen, shape in pairs:
+                shapes.append(shape)
+                yield seen, shape
 
-    def prediction(self, found: Detections, score: float = 0.0) -> Prediction:
-        """Detections of at least this score, with the classes' names."""
+        with contextlib.closing(in_order(read, images, READERS, lambda pair: pair[0].nbytes)) as pairs:
+            found = detector.detect((image for image, _ in pairs), tiling) if tiling else detector.detections(noted(pairs))
+            found = list(found)
+            return [self.prediction(of_one, score, shape) for of_one, shape in zip(found, shapes or [None] * len(found))]
+
+    def prediction(self, found: Detections, score: float = 0.0, shape: Sequence[int] | None = None) -> Any:
+        """Detections of at least this score, with the classes' names. shape: (H, W, ...) of the image, for masks."""
         kept = found.scores >= score
-        return Prediction(found.boxes[kept], found.classes[kept], [self.classes[number] for number in found.classes[kept]],
-                          found.scores[kept])
+        names = [self.classes[number] for number in found.classes[kept]]
+        parts = found.boxes[kept], found.classes[kept], names, found.scores[kept]
+        if found.masks is None:
+            return Prediction(*parts)
+        return MaskPrediction(*parts, decode(found.masks[kept], shape[:2]).astype(bool))
 
     @in_python()
     def export(self, path: Any, format: str = "onnx", size: tuple[int, int] | None = None, nms: bool = True,

@@ -19,6 +19,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.inference.ahead import BUDGET, in_order
 from gluon_bof.inference.results import DetectionWriter, VideoFile
+from gluon_bof.inference.tiles import refuse_tiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +54,7 @@ def predict_all(model: Model, sources: Sequence[Source], out: str, score: float 
     Ctrl-C is written too. score: least one of what is drawn and written. skip_broken: name broken images and go on, else stop.
     tiling: look at slices, too."""
     found = DetectionWriter(model, model.box_ends)
+    refuse_tiles(model.detector.options, tiling)
     task = _Task(model, score, skip_broken, tiling, found)
     skipped, began = [], time.perf_counter()
     left = len(sources)
@@ -95,7 +97,7 @@ class _Task(NamedTuple):
                 continue
             for shot, whole in zip(shots, detector.detections((shot.seen, shot.image.shape) for shot in shots)):
                 found = detector.add_slices(whole, shot.image, self.tiling) if self.tiling else whole
-                yield shot._replace(prediction=self.model.prediction(found, self.score), seen=None)
+                yield shot._replace(prediction=self.model.prediction(found, self.score, shot.image.shape), seen=None)
 
     def _together(self, pair):
         seen, shot = pair

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Sequence
 from gluon_bof.boxes import BoxEnds
 from gluon_bof.errors import UserError
 from gluon_bof.files import csv_text, write_atomically
+from gluon_bof.masks import as_json, encode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +86,10 @@ class DetectionWriter:
             bbox = [round(side, 3) for side in (left, top, right - left, bottom - top)]
             self.rows.append({"image_id": image_id, "file_name": path, "category_id": self.categories[name],
                               "category_name": name, "bbox": bbox, "score": round(score, 6), **place})
+        masks = getattr(prediction, "masks", None)
+        if masks is not None:
+            for row, mask in zip(self.rows[len(self.rows) - len(masks):], encode(masks)):
+                row["segmentation"] = as_json(mask, shape[:2])
 
     def save(self, folder: str) -> dict[str, str]:
         """Write the three files. Returns {"json": path, "csv": path, "images_json": path}."""
@@ -104,4 +109,5 @@ def _cells(row):
     """A row of the JSON as the CSV has it: its box in four columns."""
     cells = {**row, **dict(zip(("x", "y", "width", "height"), row["bbox"]))}
     del cells["bbox"]
+    cells.pop("segmentation", None)
     return cells

@@ -19,6 +19,7 @@ import numpy as np
 
 from gluon_bof.boxes import Detections, area, intersection
 from gluon_bof.errors import UserError
+from gluon_bof.options.families import family_of
 
 SMALLEST = 64  # pixels, a tile's side: twice the smallest image that a network takes
 OVERLAP = 0.2
@@ -26,6 +27,13 @@ LARGEST_OVERLAP = 0.9
 AT_EDGE = 0.01  # of a slice's side: a box that ends nearer to its edge is cut by it
 CUT_COUNTS = 0.5  # times its score, in the order of suppression
 COVERED = 0.5  # of the area of a cut box: a better box that covers more shows the whole of it
+
+
+def refuse_tiles(options: Any, tiling: Tiling | None) -> None:
+    """Raise UserError for tiles where the network finds masks, which no slice shows whole."""
+    if tiling is not None and family_of(options).masks:
+        raise UserError(f"--tile is for boxes: of {family_of(options).title} the masks of slices are not put together",
+                        remedy="leave it out, or give a detector of boxes")
 
 
 class Window(NamedTuple):
@@ -98,7 +106,7 @@ def merge(whole: Detections, slices: Iterable[tuple[Window, Detections]], shape:
     for window, found in slices:
         cut.append(is_cut(found.boxes, window, shape))
         views.append(found._replace(boxes=found.boxes + np.array((window.left, window.top) * 2, np.float32)))
-    boxes, classes, scores = (np.concatenate(parts) for parts in zip(*views))
+    boxes, classes, scores = (np.concatenate(parts) for parts in zip(*(view[:3] for view in views)))
     cut = np.concatenate(cut)
     kept = [of_class[suppress(boxes[of_class], scores[of_class], cut[of_class], threshold)]
             for of_class in (np.flatnonzero(classes == number) for number in np.unique(classes))]

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = attach(__name__, {
     "yolo3": (),
     "faster_rcnn": (),
     "ssd": (),
+    "mask_rcnn": (),
     "classifier": (),
     "preprocess": ("InferenceGraph", "Normalise"),
     "heads": ("Rows",),

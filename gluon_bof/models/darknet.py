@@ -19,6 +19,14 @@ def darknet_mini(pretrained: bool = False, **options) -> gluon.HybridBlock:
     return DarknetV3(list(MINI_LAYERS), list(MINI_CHANNELS), **options)
 
 
+def last_layers(layers: tuple = MINI_LAYERS) -> tuple:
+    """Places, among a Darknet's features, of the last layers of strides 4, 8, 16 and 32: what a pyramid stands on."""
+    ends = [1]
+    for blocks in layers:
+        ends.append(ends[-1] + 1 + blocks)
+    return tuple(end - 1 for end in ends[2:])
+
+
 def stage_ends(layers: tuple = MINI_LAYERS) -> tuple:
     """(where the features of stride 8 end, those of stride 16, None): YOLOv3's three stages of a Darknet's features."""
     ends = [1]

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = attach(__name__, {
     "yolo3": ("Yolo3Options",),
     "faster_rcnn": ("FasterRcnnOptions",),
     "ssd": ("SsdOptions",),
+    "mask_rcnn": ("MaskRcnnOptions",),
     "classifier": ("ClassifierOptions",),
     "flags": ("as_dict", "from_dict", "parse", "to_json"),
 })

@@ -11,6 +11,7 @@ from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.faster_rcnn import NETWORKS as FASTER_RCNN_NETWORKS
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.flags import flag_name
+from gluon_bof.options.mask_rcnn import MaskRcnnOptions
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.options.ssd import SsdOptions
 from gluon_bof.options.yolo3 import Yolo3Options
@@ -20,7 +21,8 @@ class Family(NamedTuple):
     """name: in config.json and on command lines; title: as people say it; options: class of its options; model: package that
     builds it, imported on first use; script: module with main(argv) and train(options, run, checkpoint); detects: whether its
     networks find boxes; prepare: "module:function" that takes options and returns them with what the files that they name say;
-    command: words of the installed command that trains it; "": train NAME."""
+    command: words of the installed command that trains it; "": train NAME; masks: whether its networks also find masks, and its
+    sets need them."""
 
     name: str
     title: str
@@ -30,6 +32,7 @@ class Family(NamedTuple):
     detects: bool = True
     prepare: str = ""
     command: str = ""
+    masks: bool = False
 
 
 FAMILIES = [
@@ -37,6 +40,7 @@ FAMILIES = [
            prepare="gluon_bof.weights.anchors:resolve_anchors"),
     Family("faster_rcnn", "Faster R-CNN", FasterRcnnOptions, "gluon_bof.models.faster_rcnn", "train_faster_rcnn"),
     Family("ssd", "SSD", SsdOptions, "gluon_bof.models.ssd", "train_ssd"),
+    Family("mask_rcnn", "Mask R-CNN", MaskRcnnOptions, "gluon_bof.models.mask_rcnn", "train_mask_rcnn", masks=True),
     Family("classifier", "classifier", ClassifierOptions, "gluon_bof.models.classifier", "gluon_bof.training.classifier", False,
            command="pretrain"),
     Family("minibatch", "mini-batch study", MinibatchOptions, "gluon_bof.studies.minibatch.tasks",
@@ -51,7 +55,8 @@ def detectors() -> list[Family]:
 
 def networks() -> list[str]:
     """The backbones that detectors are built on."""
-    return [name for family in detectors() for name in family.options.__dataclass_fields__["network"].metadata["choices"]]
+    return list(dict.fromkeys(name for family in detectors()
+                              for name in family.options.__dataclass_fields__["network"].metadata["choices"]))
 
 
 def by_name(name: str) -> Family:
@@ -82,12 +87,14 @@ def of_config(config: dict[str, Any]) -> Family:
 
 def of_given(given: dict[str, Any], told: Family | None = None) -> Family:
     """The family that these {option: value} of a lone file belong to: the one that they name, else of the detectors that have
-    the network the one that its file's name told, else the first. Raises UserError for an unknown one."""
+    the network the one that its file's name told, if possible one with all of the options; else the first. Raises UserError for
+    an unknown one."""
     if given.get("family"):
         return by_name(given["family"])
     network = given.get("network")
     having = [family for family in detectors() if network in family.options.__dataclass_fields__["network"].metadata["choices"]]
-    return told if told in having else (having or detectors())[0]
+    whole = [family for family in having if given.keys() <= family.options.__dataclass_fields__.keys()]
+    return told if told in having else (whole or having or detectors())[0]
 
 
 def require_known(given: Iterable[str], family: Family) -> None:

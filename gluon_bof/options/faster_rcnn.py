@@ -135,9 +135,17 @@ class FasterRcnnOptions(DetectionOptions):
             options = dataclasses.replace(options, use_fpn=True)
         if options.no_pretrained_base:
             options = dataclasses.replace(options, pretrained_base="no")
-        defaults = dict(SCHEDULE_COCO if options.dataset == "coco" else SCHEDULE, **preset(options))
+        defaults = options.defaults()
         return dataclasses.replace(options, **{name: value for name, value in defaults.items()
                                                if getattr(options, name) is None})
+
+    def defaults(self) -> dict[str, Any]:
+        """{field: value} of those that depend on others."""
+        return dict(SCHEDULE_COCO if self.dataset == "coco" else SCHEDULE, **preset(self))
+
+    def pools_regions(self) -> bool:
+        """Whether a pyramid's box head first halves a region's features."""
+        return self.custom_model
 
     def check(self) -> None:
         """Refuse, by name, values and combinations of resolved options that cannot work. Raises UserError."""

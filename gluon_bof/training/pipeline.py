@@ -17,6 +17,7 @@ from gluon_bof.distributed import comm, progress
 from gluon_bof.errors import LOGGER, UserError, warn
 from gluon_bof.files import sha256_of
 from gluon_bof.freebies.mixup import MixRatio
+from gluon_bof.options.families import family_of
 from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint
 from gluon_bof.training.optimizer import introduce, start_amp
@@ -75,6 +76,8 @@ def _mark_of(found):
     for record in found.records:
         digest.update(repr((record.image_id, record.width, record.height)).encode())
         digest.update(record.truth().tobytes())
+        if record.masks is not None:
+            digest.update(record.masks.tobytes())
     return digest.hexdigest()
 
 
@@ -84,7 +87,7 @@ def _open_sets(options, run):
     for role, split in (("train", options.train_split), ("val", options.val_split)):
         found = open_set(options.dataset, options.dataset_root or None, role, classes, options.on_bad_sample,
                          split or None, options.unannotated, options.skip_empty and role == "train",
-                         options.layout, options.val_share)
+                         options.layout, options.val_share, family_of(options).masks)
         if role == "train":
             require_boxes(found.records, options.dataset_root or options.dataset)
             if found.layout:
@@ -170,7 +173,8 @@ def fit(engine: Any, run: Run, images: Any, sets: Sequence[Any], validation: Any
     if engine.options.report:
         validation.report(run.folder)
     best = engine.best["map"] if engine.best["map"] >= 0 else None  # None: there was nothing to be found
-    return {"run": run.folder, "map": metrics["map"], "metric": metrics["metric"], "best_map": best,
+    of_boxes = {"box_map": metrics["box_map"]} if "box_map" in metrics else {}
+    return {"run": run.folder, "map": metrics["map"], "metric": metrics["metric"], **of_boxes, "best_map": best,
             "epochs": engine.epoch, "stopped_early": engine.stopped_early, "iterations": engine.iteration,
             "seed": engine.options.seed,
             "skipped": len(engine.skipped) + sum(len(found.faults) for found in sets),

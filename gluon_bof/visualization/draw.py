@@ -3,20 +3,24 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from typing import Any
+from typing import Any, Sequence
 
+import cv2
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 FONT = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # knows Greek and Cyrillic too
 MIN_FONT = 9  # pixels
+TINT = 0.45  # of a mask's colour in what it covers
 BRIGHT = 140  # luminance from which black text is easier to read than white
 
 
 def draw_detections(image: np.ndarray, prediction: Any) -> np.ndarray:
-    """A copy of an image (H, W, 3) uint8 RGB with the boxes of a Prediction, their names and scores; the best on top."""
-    canvas = Image.fromarray(image)
+    """A copy of an image (H, W, 3) uint8 RGB with the boxes of a Prediction, their names and scores, and the masks of one that
+    has them; the best on top."""
+    masks = getattr(prediction, "masks", None)
+    canvas = Image.fromarray(image if masks is None else with_masks(image, masks, prediction.classes))
     pen = ImageDraw.Draw(canvas)
     short = min(image.shape[:2])
     line = max(1, round(short / 240))
@@ -29,6 +33,19 @@ def draw_detections(image: np.ndarray, prediction: Any) -> np.ndarray:
     for box, number, name, score in reversed(rows):
         _label(pen, canvas.size, box, f"{name} {score:.2f}", colour_of(number), font)
     return np.asarray(canvas)
+
+
+def with_masks(image: np.ndarray, masks: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+    """A copy of an image (H, W, 3) uint8 RGB, tinted in its class's colour where a mask of (N, H, W) is, with a line around."""
+    tinted = image.copy()
+    line = max(1, round(min(image.shape[:2]) / 240))
+    for mask, number in reversed(list(zip(masks, classes))):
+        colour = np.array(colour_of(number), np.float32)
+        inside = mask.astype(bool)
+        tinted[inside] = (tinted[inside] * (1 - TINT) + colour * TINT).astype(np.uint8)
+        outlines, _ = cv2.findContours(inside.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(tinted, outlines, -1, tuple(map(int, colour)), line)
+    return tinted
 
 
 @lru_cache(maxsize=None)

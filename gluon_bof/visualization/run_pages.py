@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from gluon_bof.data.images import read_image
+from gluon_bof.masks import decode
+from gluon_bof.visualization.draw import with_masks
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import Detections, DetectionSet
@@ -85,15 +87,22 @@ def draw_detections(run: RunFolder, detection_set: DetectionSet, detections: Seq
     for place, index in enumerate(chosen):
         record, found = detection_set.records[index], detections[index]
         image = read_image(record.path, record.orientation)
-        for axis, title in zip(axes[2 * place:2 * place + 2], ("truth", "found")):
+        sure = found.scores >= least_score
+        shown = (image, image) if record.masks is None or found.masks is None else (
+            _masked(image, record.masks, record.classes), _masked(image, found.masks[sure], found.classes[sure]))
+        for axis, title, image in zip(axes[2 * place:2 * place + 2], ("truth", "found"), shown):
             axis.imshow(image)
             axis.set_title(f"{record.image_id}: {title}"[-40:], fontsize=7)
         for box, number in zip(record.boxes, record.classes):
             _box(axes[2 * place], box, number, detection_set.classes[number])
-        for box, number, value in zip(*found):
+        for box, number, value in zip(*found[:3]):
             if value >= least_score:
                 _box(axes[2 * place + 1], box, number, f"{detection_set.classes[number]} {value:.2f}")
     _save(figure, run, "validation_images.png")
+
+
+def _masked(image, masks, classes):
+    return with_masks(image, decode(masks, image.shape[:2]), classes)
 
 
 def _page(count, columns=4):

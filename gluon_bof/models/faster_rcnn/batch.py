@@ -53,7 +53,7 @@ class RegionBatch:
         self.one_ratio = one_ratio
 
     def __call__(self, samples):
-        images, truths, broken, specs = zip(*samples)
+        images, truths, *_, broken, specs = zip(*samples)
         height, width, rows = specs[0].padding or (0, 0, 0)
         canvas = stack_to_shared(images, self.shared, (height, width))
         padded = pad_truths(truths, max(rows, MIN_ROWS))

@@ -104,6 +104,10 @@ class TrainingGraph(gluon.HybridBlock):
     def hybrid_forward(self, F, images, truth, sizes, sampled, keys):
         background_weight = F.slice_axis(sizes, axis=1, begin=2, end=3)
         found = self.network(self.normalise(images, sizes), truth, keys, background_weight)
+        return self.losses_and_counts(F, found, sampled)
+
+    def losses_and_counts(self, F: Any, found: Any, sampled: Any) -> tuple:
+        """(four losses, two counts) of what the network found."""
         with autograd.pause():
             used = (F.slice_axis(sampled, axis=2, begin=ANCHOR_NUMBER, end=LABEL), found[LABELS])
             counts = [F.sum(F.stop_gradient(numbers) >= 0) for numbers in used]

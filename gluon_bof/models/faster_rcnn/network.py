@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import warnings
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Sequence
 
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.freebies.sync_batch_norm import AliasedBatchNorm, norm_layer
+from gluon_bof.models.darknet import darknet_mini, last_layers
 from gluon_bof.models.faster_rcnn.targets import RegionSampler, RegionTargets, box_area
 from gluon_bof.models.gather import batched_gather
 from gluon_bof.models.heads import Rows
@@ -30,8 +31,11 @@ BACKBONES = {
     "resnest101": (resnest.resnest101, (11, 15, 91, 11)),
     "resnest269": (resnest.resnest269, (11, 119, 191, 31)),
 }
+DARKNET = "darknet-mini"  # the package's own, beside those: of the families below this one
 LEVELS = 5  # of a pyramid, whose normalisations may be ready at once
 STEM = ("conv1.", "bn1.", "layer1.")
+DARKNET_STEM = tuple(f"features.{place}." for place in range(last_layers()[0] + 1))
+CLASSIFIER = ("fc.", "output.")
 STEM_AND_STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3")
 # what learns while normalisation is frozen: everything but it, the stem and the first stage
 LEARNS_WHILE_FROZEN = (".*dense", ".*rpn", ".*down(2|3|4)_conv", ".*layers(2|3|4)_conv")
@@ -59,6 +63,18 @@ class PaddedProposals(RPNProposal):
         return F.concat(found, F.tile(nothing, reps=(1, self._rows, 1)), dim=1)
 
 
+class OfObjects(NamedTuple):
+    """What training knows of the regions: cut (B * S, C, h, w) features; regions (B, S, 4) and matches (B, S), as a RegionSampler
+    gives them; and of at most Q objects index (B, Q), class_id (B, Q) and weight (B, Q), as RegionTargets does."""
+
+    cut: Any
+    regions: Any
+    matches: Any
+    index: Any
+    class_id: Any
+    weight: Any
+
+
 class FasterRCNN(GluonCVFasterRCNN):
     """GluonCV's network and parameter names. Inference takes x (1, 3, H, W) and returns class ids (1, D, 1), scores (1, D, 1) and
     boxes (1, D, 4), -1 where suppression left none. Training takes (x (B, 3, H, W), truth (B, M, 6), keys (B, P + M),
@@ -82,7 +98,11 @@ class FasterRCNN(GluonCVFasterRCNN):
 
     def hybrid_forward(self, F, x, truth=None, keys=None, background_weight=None):
         if not autograd.is_training():
-            return self._detections(F, x)
+            return self._detections(F, x)[0]
+        return self._predictions(F, x, truth, keys, background_weight)[0]
+
+    def _predictions(self, F, x, truth, keys, background_weight):
+        """(what training returns, OfObjects)."""
         features = self._all_features(x)
         scores, proposals, anchor_logits, anchor_boxes, _ = self.rpn(F.zeros_like(x), *features)
         proposals, scores = F.stop_gradient(proposals), F.stop_gradient(scores)
@@ -91,7 +111,8 @@ class FasterRCNN(GluonCVFasterRCNN):
         label, weight, index, class_id, box_target, box_weight = self.region_targets(
             regions, samples, matches, truth, background_weight)
 
-        described = self._describe(F, features, _rois(F, regions))
+        cut = self._cut_regions(F, features, _rois(F, regions))
+        described = self._describe(F, cut)
         classes = F.reshape(self.class_predictor(described), (-4, -1, self._num_sample, 0))
         of_objects = batched_gather(F, F.reshape(described, (-4, -1, self._num_sample, 0)), index)
         boxes = F.reshape(self.box_predictor(F.reshape(of_objects, (-3, 0))),
@@ -100,16 +121,17 @@ class FasterRCNN(GluonCVFasterRCNN):
         # every class has its own box; only that of the matched class learns
         one_hot = F.expand_dims(F.one_hot(class_id, self.num_class), axis=3)
         boxes = F.sum(F.broadcast_mul(boxes, one_hot), axis=2)
-        return (F.squeeze(anchor_logits, axis=2), anchor_boxes, classes, label, weight, boxes, box_target, box_weight)
+        return ((F.squeeze(anchor_logits, axis=2), anchor_boxes, classes, label, weight, boxes, box_target, box_weight),
+                OfObjects(cut, regions, matches, index, class_id, box_weight))
 
     def _detections(self, F, x):
-        """GluonCV's inference, without the detections that it makes of what fills up the proposals: a box of no area overlaps
-        no other, so that suppression would leave each of them."""
+        """((ids, scores, boxes), features): GluonCV's inference, without the detections that it makes of what fills up the
+        proposals: a box of no area overlaps no other, so that suppression would leave each of them."""
         features = self._all_features(x)
         _, proposals = self.rpn(F.zeros_like(x), *features)
         regions = F.reshape(proposals, (-3, 0))
         of_first = F.zeros_like(F.slice_axis(regions, axis=1, begin=0, end=1))
-        described = self._describe(F, features, F.stop_gradient(F.concat(of_first, regions, dim=1)))
+        described = self._describe(F, self._cut_regions(F, features, F.stop_gradient(F.concat(of_first, regions, dim=1))))
         logits = F.expand_dims(self.class_predictor(described), axis=0)
         # (1, P, K) -> (K, P, 1): each class is suppressed by itself
         ids, scores = (F.transpose(of_all, axes=(2, 1, 0)) for of_all in self.cls_decoder(F.softmax(logits, axis=-1)))
@@ -121,21 +143,23 @@ class FasterRCNN(GluonCVFasterRCNN):
         found = F.contrib.box_nms(F.concat(ids, scores, boxes, dim=2), overlap_thresh=self.nms_thresh, valid_thresh=MIN_SCORE,
                                   topk=self.nms_topk, id_index=0, score_index=1, coord_start=2, force_suppress=False)
         found = F.expand_dims(F.reshape(found, (-3, 0)), axis=0)
-        return tuple(F.slice_axis(found, axis=2, begin=begin, end=end) for begin, end in ((0, 1), (1, 2), (2, 6)))
+        return tuple(F.slice_axis(found, axis=2, begin=begin, end=end) for begin, end in ((0, 1), (1, 2), (2, 6))), features
 
     def _all_features(self, x):
         """[features of each level], finest first."""
         features = self.features(x)
         return list(features) if isinstance(features, (list, tuple)) else [features]
 
-    def _describe(self, F, features, rois):
-        """(R, D) the head's features of rois (R, 5): image number and corners."""
+    def _cut_regions(self, F, features, rois):
+        """(R, C, h, w) features of rois (R, 5): image number and corners; without a pyramid as the fourth stage sees them."""
         if self.num_stages > 1:
             cut = self._pyramid_roi_feats(F, features, rois, self._roi_size, self._strides, roi_mode=self._roi_mode)
         else:
             cut = self._cut_out(F, features[0], rois, self._strides)
-        if self.top_features is not None:
-            cut = self.top_features(cut)
+        return cut if self.top_features is None else self.top_features(cut)
+
+    def _describe(self, F, cut):
+        """(R, D) the head's features of regions (R, C, h, w)."""
         if self.box_features is None:
             return F.flatten(F.contrib.AdaptiveAvgPooling2D(cut, output_size=1))
         return self.box_features(cut)
@@ -179,7 +203,7 @@ class FasterRCNN(GluonCVFasterRCNN):
 
     def stem_parameters(self) -> list[gluon.Parameter]:
         """[Parameter] of the first layers, up to a quarter of the image's sides."""
-        return [parameter for name, parameter in self.of_backbone.items() if name.startswith(STEM)]
+        return [parameter for name, parameter in self.of_backbone.items() if name.startswith(STEM + DARKNET_STEM)]
 
     def image_parameters(self) -> list[gluon.Parameter]:
         """[Parameter] of the backbone's layers that see the whole image; without a pyramid the fourth stage sees regions."""
@@ -202,13 +226,19 @@ def _rois(F, regions):
 @lru_cache(maxsize=None)
 def resnet_parameters(name: str) -> dict[str, gluon.Parameter]:
     """{name: Parameter} of a whole classifier of BACKBONES, shapes inferred."""
-    network = BACKBONES[name][0](pretrained=False)
+    network = darknet_mini() if name == DARKNET else BACKBONES[name][0](pretrained=False)
     network.infer_shape(mx.nd.zeros((1, 3, 64, 64)))
     return network._collect_params_with_prefix()
 
 
 def build_faster_rcnn(options: FasterRcnnOptions, classes: Iterable[str], devices: Sequence[mx.Context]) -> FasterRCNN:
     """The network of resolved FasterRcnnOptions for these class names, not yet initialised."""
+    return assemble(FasterRCNN, options, classes, devices)
+
+
+def assemble(network_class: type, options: FasterRcnnOptions, classes: Iterable[str], devices: Sequence[mx.Context],
+             extra: Callable[[type, dict], dict] = lambda layer, arguments: {}) -> FasterRCNN:
+    """The same of a class below FasterRCNN. extra(normalisation's layer, its arguments) -> what else that class takes."""
     learns = options.norm_layer == "syncbn"
     layer, arguments = norm_layer(learns, devices, LEVELS if options.use_fpn else 2)
     if learns and layer is gluon.nn.BatchNorm:
@@ -218,10 +248,10 @@ def build_faster_rcnn(options: FasterRcnnOptions, classes: Iterable[str], device
         features, top, head = _pyramid(options, base, layer, arguments, devices), None, _box_head(options, layer, arguments)
     else:
         features, top, head = _single_level(base)
-    network = FasterRCNN(
+    network = network_class(
         features, top, list(classes), box_features=head, short=options.shorts()[1], max_size=options.image_max_size,
         min_stage=2 if options.use_fpn else 4, max_stage=6 if options.use_fpn else 4,
-        train_patterns="(?!.*moving)" if learns else "|".join(LEARNS_WHILE_FROZEN + (("P",) if options.use_fpn else ())),
+        train_patterns="(?!.*moving)" if learns else "|".join(_learning_while_frozen(options, base)),
         nms_thresh=options.nms_thresh, nms_topk=options.nms_topk, post_nms=options.post_nms, roi_mode=options.roi_mode,
         roi_size=options.roi_size, strides=options.strides if options.use_fpn else options.strides[0],
         clip=options.clip or None, rpn_channel=options.rpn_channel, base_size=options.anchor_base_size,
@@ -229,13 +259,25 @@ def build_faster_rcnn(options: FasterRcnnOptions, classes: Iterable[str], device
         rpn_nms_thresh=options.rpn_nms_thresh, rpn_train_pre_nms=options.rpn_train_pre_nms,
         rpn_train_post_nms=options.rpn_train_post_nms, rpn_test_pre_nms=options.rpn_test_pre_nms,
         rpn_test_post_nms=options.rpn_test_post_nms, rpn_min_size=options.rpn_min_size,
-        samples=options.rcnn_num_samples, positive_iou=options.rcnn_pos_iou_thresh, positive_share=options.rcnn_pos_ratio)
+        samples=options.rcnn_num_samples, positive_iou=options.rcnn_pos_iou_thresh, positive_share=options.rcnn_pos_ratio,
+        **extra(layer if learns else None, arguments))
     network.of_backbone = {name: parameter for name, parameter in base._collect_params_with_prefix().items()
-                           if not name.startswith("fc.")}
+                           if not name.startswith(CLASSIFIER)}
     return network
 
 
+def _learning_while_frozen(options, base):
+    """Patterns of names."""
+    patterns = LEARNS_WHILE_FROZEN + (("P",) if options.use_fpn else ())
+    if options.network != DARKNET:
+        return patterns
+    return patterns + tuple(f"{parameter.name}$" for name, parameter in base._collect_params_with_prefix().items()
+                            if name.endswith("weight") and not name.startswith(DARKNET_STEM + CLASSIFIER))
+
+
 def _backbone(options, layer, arguments, frozen):
+    if options.network == DARKNET:
+        return darknet_mini(norm_layer=layer, norm_kwargs={**arguments, **({"use_global_stats": True} if frozen else {})})
     builder, _ = BACKBONES[options.network]
     base = builder(pretrained=False, dilated=False, use_global_stats=frozen, norm_layer=layer, norm_kwargs=arguments)
     base.apply(partial(set_drop_prob, 0.0))  # ResNeSt's, which GluonCV switches off in detectors
@@ -245,6 +287,11 @@ def _backbone(options, layer, arguments, frozen):
 def _single_level(base):
     """(features up to the third stage, the fourth on every region, None)."""
     features, top = gluon.nn.HybridSequential(), gluon.nn.HybridSequential()
+    if not hasattr(base, "layer4"):
+        end = last_layers()[2] + 1
+        features.add(*base.features[:end])
+        top.add(*base.features[end:])
+        return features, top, None
     for part in STEM_AND_STAGES:
         features.add(getattr(base, part))
     top.add(base.layer4)
@@ -252,16 +299,27 @@ def _single_level(base):
 
 
 def _pyramid(options, base, layer, arguments, devices):
-    _, lasts = BACKBONES[options.network]
     norm = None
     if options.norm_layer:
         norm = _pyramid_norm if layer is AliasedBatchNorm else _synchronised_pyramid_norm(len(devices))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the type of "data", which is whatever comes
         return FPNFeatureExpander(
-            network=base, outputs=[f"layers{stage}_relu{last}_fwd" for stage, last in enumerate(lasts, 1)],
+            network=base, outputs=_pyramid_stands_on(options, base),
             num_filters=[options.num_fpn_filters] * 4, use_1x1=True, use_upsample=True, use_elewadd=True, use_p6=True,
             no_bias=norm is not None, pretrained=False, norm_layer=norm)
+
+
+def _pyramid_stands_on(options, base):
+    """Names of the four outputs within the backbone's graph, finest first."""
+    if options.network != DARKNET:
+        _, lasts = BACKBONES[options.network]
+        return [f"layers{stage}_relu{last}_fwd" for stage, last in enumerate(lasts, 1)]
+    names, seen = [], mx.sym.var("data")
+    for layer in base.features:
+        seen = layer(seen)
+        names.append(seen.name[len(base.prefix):])
+    return [names[place] for place in last_layers()]
 
 
 def _pyramid_norm(convolved):
@@ -277,7 +335,7 @@ def _synchronised_pyramid_norm(devices):
 
 def _box_head(options, layer, arguments):
     head = gluon.nn.HybridSequential()
-    if options.custom_model:
+    if options.pools_regions():
         head.add(gluon.nn.AvgPool2D(pool_size=(3, 3), strides=2, padding=1))
     for _ in range(options.num_box_head_conv if options.norm_layer else 0):
         head.add(gluon.nn.Conv2D(options.num_box_head_conv_filters, 3, padding=1, use_bias=False), layer(**arguments),

@@ -1,0 +1,268 @@
+"""Masks: formats, crop, flip, resize, blend, paste. As boxes.py does for boxes, this page fixes what all of gluon_bof calls them.
+
+masks       (M,) bytes, a NumPy array of the kind "S": of each object COCO's compressed run lengths (pycocotools codes and decodes
+            them). The image's size is not in them and goes along: size is (height, width), in pixels.
+dense       (M, height, width) uint8: 1 where the object is, 0 elsewhere.
+numbers     (H, W) uint8, an image of VOC's SegmentationObject or SegmentationClass: 0 background, 1, 2, ... the objects in the
+            order of their annotation (or class id + 1), NOBODY where the annotation leaves it open.
+planes      (P, height, width) uint8, eight objects a plane: object k is bit k % 8 of plane k // 8. What crosses the wire.
+
+A pixel is an object's where at least half of it is: what is in between after a resize is cut there. An object that covers no
+pixel has a mask all the same, without one.
+"""
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import cv2
+import numpy as np
+from pycocotools import mask as coding
+
+NOBODY = 255
+OBJECTS_A_PLANE = 8  # bits of a byte
+LEAST_POLYGON = 6  # numbers: three corners
+HALF = 0.5  # of a pixel, from which it is the object's
+
+
+# ---- coding ------------------------------------------------------------------------------------------------------------
+
+def no_masks(count: int = 0) -> np.ndarray:
+    """(count,) masks that cover no pixel, of any size; for arrays to be filled."""
+    return np.zeros(count, "S1")
+
+
+def encode(dense: np.ndarray) -> np.ndarray:
+    """(M,) masks of dense ones (M, height, width), bool or 0 and 1."""
+    if not len(dense):
+        return no_masks()
+    columns = np.asfortranarray(np.moveaxis(np.asarray(dense, np.uint8), 0, 2))
+    return np.array([run_lengths["counts"] for run_lengths in coding.encode(columns)])
+
+
+def decode(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """(M, height, width) uint8 of masks (M,)."""
+    if not len(masks):
+        return np.zeros((0, *size), np.uint8)
+    return np.moveaxis(coding.decode(as_coco(masks, size)), 2, 0)
+
+
+def as_coco(masks: np.ndarray, size: Sequence[int]) -> list[dict[str, Any]]:
+    """COCO's own objects, [{"size": [height, width], "counts": bytes}], as pycocotools takes them."""
+    size = [int(side) for side in size]
+    empty = coding.encode(np.zeros(size, np.uint8, order="F"))["counts"]
+    return [{"size": size, "counts": bytes(counts) or empty} for counts in masks]
+
+
+def as_json(mask: bytes, size: Sequence[int]) -> dict[str, Any]:
+    """The same of one mask as COCO's result files have it, counts a text."""
+    coded, = as_coco(np.array([mask]), size)
+    return dict(coded, counts=coded["counts"].decode())
+
+
+def area(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """(M,) float32 pixels that masks cover."""
+    return np.asarray(coding.area(as_coco(masks, size)) if len(masks) else [], np.float32)
+
+
+def boxes_of(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """(M, 4) float32 corners of the smallest boxes around masks; right and bottom are edges. Zeros of one without a pixel."""
+    found = np.asarray(coding.toBbox(as_coco(masks, size)) if len(masks) else np.zeros((0, 4)), np.float32).reshape(-1, 4)
+    return np.hstack([found[:, :2], found[:, :2] + found[:, 2:]])
+
+
+def iou(a: np.ndarray, b: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """(A, B) intersection over union, in [0, 1], of masks (A,) and (B,) of one image."""
+    if not len(a) or not len(b):
+        return np.zeros((len(a), len(b)))
+    return np.asarray(coding.iou(as_coco(a, size), as_coco(b, size), [0] * len(b)))
+
+
+# ---- readers' formats --------------------------------------------------------------------------------------------------
+
+def of_segmentation(segmentation: Any, size: Sequence[int]) -> bytes:
+    """One mask of COCO's `segmentation`, whichever of its three forms it has: a list of polygons [x, y, x, y, ...], in pixels, of
+    which the object is the union; {"size", "counts"} of run lengths, a list; or of compressed ones, a text.
+
+    Raises ValueError saying what is wrong with it."""
+    if isinstance(segmentation, dict):
+        return _of_run_lengths(segmentation, [int(side) for side in size])
+    if not isinstance(segmentation, list) or not segmentation:
+        raise ValueError("is empty" if segmentation in (None, []) else "is neither a list of polygons nor run lengths")
+    return coding.merge(coding.frPyObjects([_polygon(polygon) for polygon in segmentation], int(size[0]), int(size[1])))["counts"]
+
+
+def _polygon(polygon):
+    if not isinstance(polygon, (list, tuple)) or len(polygon) < LEAST_POLYGON or len(polygon) % 2:
+        raise ValueError("holds a polygon that is no list of three corners or more, [x, y, x, y, x, y, ...]")
+    if any(isinstance(number, (bool, str)) for number in polygon):
+        raise ValueError("holds a polygon of something else than numbers")
+    try:
+        numbers = np.asarray(polygon, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("holds a polygon of something else than numbers") from None
+    if not (np.abs(numbers) < 1e6).all():  # also catches NaN
+        raise ValueError("holds a polygon with a corner that is no place")
+    return numbers.tolist()
+
+
+def _of_run_lengths(segmentation, size):
+    if list(segmentation.get("size") or ()) != size:
+        raise ValueError(f"is of the size {segmentation.get('size')}, and the image's height and width are {size}")
+    counts = segmentation.get("counts")
+    if isinstance(counts, list):
+        if not all(isinstance(count, int) and count >= 0 for count in counts) or sum(counts) != size[0] * size[1]:
+            raise ValueError("has run lengths that are not those of an image of its size")
+        return coding.frPyObjects({"size": size, "counts": counts}, *size)["counts"]
+    counts = counts.encode(errors="replace") if isinstance(counts, str) else counts
+    if not isinstance(counts, bytes) or not counts:
+        raise ValueError("has no run lengths ('counts')")
+    # pycocotools writes where broken ones point to: they are read by ourselves first
+    if not _is_whole(counts, size[0] * size[1]):
+        raise ValueError("has run lengths that are not those of an image of its size")
+    return counts
+
+
+def _is_whole(counts, pixels):
+    """Whether compressed run lengths, six bits a byte of which five are a number's, cover so many pixels."""
+    runs, value, shift = [], 0, 0
+    for byte in counts:
+        code = byte - 48
+        if not 0 <= code < 64 or shift > 30:
+            return False
+        value |= (code & 31) << shift
+        shift += 5
+        if not code & 32:
+            if code & 16:
+                value -= 1 << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))  # from the fourth on, less the one of two before it
+            if runs[-1] < 0:
+                return False
+            value = shift = 0
+    return shift == 0 and sum(runs) == pixels
+
+
+def of_numbers(numbers: np.ndarray, count: int) -> np.ndarray:
+    """(count,) masks of the objects 1 to count of such an image."""
+    return encode(numbers[None] == np.arange(1, count + 1)[:, None, None])
+
+
+def voc_palette() -> np.ndarray:
+    """(256, 3) uint8 RGB, the colours of VOC's PNGs: bit j of red, green and blue are bits 3j, 3j + 1 and 3j + 2 of the number,
+    from the highest down."""
+    numbers = np.arange(256)[:, None]
+    channels = np.arange(3)
+    return sum(((numbers >> (3 * bit + channels)) & 1) << (7 - bit) for bit in range(8)).astype(np.uint8)
+
+
+def write_numbers(path: str, numbers: np.ndarray) -> None:
+    """Write (H, W) uint8 as VOC does: a PNG with VOC's palette, whose pixels are the numbers themselves."""
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(numbers, np.uint8))
+    image.putpalette(voc_palette().tobytes())
+    image.save(path, "PNG", compress_level=1)  # twice as fast as the usual 6
+
+
+def read_numbers(path: str) -> np.ndarray:
+    """(H, W) uint8 of such a PNG, palette or grey. Raises ValueError for other images, OSError for one that cannot be read."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        if image.mode not in ("P", "L", "1"):
+            raise ValueError(f"its pixels are colours ({image.mode}), not numbers of objects")
+        return np.array(image, np.uint8)
+
+
+# ---- geometry, as boxes.py has it --------------------------------------------------------------------------------------
+
+def crop(masks: np.ndarray, size: Sequence[int], left: int, top: int, width: int, height: int) -> np.ndarray:
+    """Masks as a window shows them, of the size (height, width); the window may reach beyond the image."""
+    return encode(crop_dense(decode(masks, size), left, top, width, height))
+
+
+def flip(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Masks mirrored left to right."""
+    return encode(decode(masks, size)[:, :, ::-1])
+
+
+def resize(masks: np.ndarray, size: Sequence[int], new_size: Sequence[int]) -> np.ndarray:
+    """Masks of a resized image, new_size (height, width)."""
+    return encode(resize_dense(decode(masks, size), new_size))
+
+
+def blend(a: np.ndarray, size_a: Sequence[int], b: np.ndarray, size_b: Sequence[int]) -> tuple[np.ndarray, tuple[int, int]]:
+    """(all masks of both images, first a's, their size): as mixup lays two images on each other at the top left corner, none of
+    them resized (paper, section 3.1)."""
+    height, width = max(size_a[0], size_b[0]), max(size_a[1], size_b[1])
+    both = [crop(masks, size, 0, 0, width, height) for masks, size in ((a, size_a), (b, size_b))]
+    return np.concatenate(both), (height, width)
+
+
+def crop_dense(dense: np.ndarray, left: int, top: int, width: int, height: int) -> np.ndarray:
+    """As `crop`, of dense masks (M, H, W)."""
+    seen = np.zeros((len(dense), height, width), np.uint8)
+    y0, y1 = max(0, top), min(dense.shape[1], top + height)
+    x0, x1 = max(0, left), min(dense.shape[2], left + width)
+    if y0 < y1 and x0 < x1:
+        seen[:, y0 - top:y1 - top, x0 - left:x1 - left] = dense[:, y0:y1, x0:x1]
+    return seen
+
+
+def resize_dense(dense: np.ndarray, new_size: Sequence[int]) -> np.ndarray:
+    """As `resize`, of dense masks (M, H, W). Smaller ones are the mean over what a pixel covers, others linear in between."""
+    height, width = new_size
+    if dense.shape[1:] == (height, width):
+        return dense
+    smaller = height < dense.shape[1] and width < dense.shape[2]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    seen = np.zeros((len(dense), height, width), np.uint8)
+    for mask, target in zip(dense * np.uint8(255), seen):
+        target[...] = cv2.resize(mask, (width, height), interpolation=how) >= 128  # half of it, 127.5, is rounded up
+    return seen
+
+
+def pack(dense: np.ndarray, planes: int) -> np.ndarray:
+    """(planes, height, width) uint8 of dense masks (M, height, width), M <= 8 * planes."""
+    packed = np.zeros((planes * OBJECTS_A_PLANE, *dense.shape[1:]), np.uint8)
+    packed[:len(dense)] = dense
+    packed = packed.reshape(planes, OBJECTS_A_PLANE, *dense.shape[1:])
+    return np.packbits(packed, axis=1, bitorder="little")[:, 0]
+
+
+def unpack(planes: np.ndarray) -> np.ndarray:
+    """(8 * P, height, width) uint8, dense, of planes (P, height, width)."""
+    bits = np.unpackbits(planes[:, None], axis=1, bitorder="little")
+    return bits.reshape(-1, *planes.shape[1:])
+
+
+# ---- what a network predicts -------------------------------------------------------------------------------------------
+
+def paste(found: np.ndarray, boxes: np.ndarray, size: Sequence[int], threshold: float = HALF) -> np.ndarray:
+    """(D,) masks of an image of this size: found (D, S, S) float32, probabilities on a grid of S x S cells over each box, and
+    boxes (D, 4), corners in pixels. A pixel is the object's where the probability at its middle, linear between the cells'
+    middles and down to 0 a cell further out, is at least the threshold: GluonCV's exact fill."""
+    dense = np.zeros((*map(int, size), 1), np.uint8, order="F")
+    masks = []
+    for cells, box in zip(found, np.asarray(boxes, np.float64)):
+        window, inside = paste_window(cells, box, size, threshold)
+        dense[window] = inside[:, :, None]
+        masks.append(coding.encode(dense)[0]["counts"])
+        dense[window] = 0
+    return np.array(masks) if masks else no_masks()
+
+
+def paste_window(cells: np.ndarray, box: np.ndarray, size: Sequence[int],
+                 threshold: float = HALF) -> tuple[tuple[slice, slice], np.ndarray]:
+    """((rows, columns) of the image as slices, (height, width) bool) of one mask: what `paste` puts where."""
+    rows, down = _weights(box[1], box[3], cells.shape[0], int(size[0]))
+    columns, across = _weights(box[0], box[2], cells.shape[1], int(size[1]))
+    # linear along each axis: a product of the two weights
+    return (rows, columns), down @ cells.astype(np.float64) @ across.T >= threshold
+
+
+def _weights(begin, end, cells, side):
+    """(pixels of the axis that a box may cover, (pixels, cells) weights of the cells at the middles of those)."""
+    step = max(end - begin, 1e-6) / cells
+    first, last = max(0, int(np.floor(begin - step))), min(side, int(np.ceil(end + step)))
+    places = (np.arange(first, max(first, last)) + 0.5 - begin) / step - 0.5  # in cells, from the middle of the first one
+    return slice(first, max(first, last)), np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells)))
