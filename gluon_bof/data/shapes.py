@@ -1,6 +1,7 @@
 """The embedded set: four shapes in many colours and textures on cluttered ground, drawn from a seed into a cache folder.
 
-It is written once as JPEG and VOC XML and read back like any other set, so that the real reading path is used.
+It is written once as JPEG, VOC XML and VOC's PNGs of silhouettes, and read back like any other set, so that the real reading
+path is used.
 """
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import sys
 import tempfile
 from multiprocessing import Process
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Mapping
+from typing import TYPE_CHECKING, Callable, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -20,12 +21,13 @@ import numpy as np
 from gluon_bof.data.voc import load_voc
 from gluon_bof.data.workers import init_worker
 from gluon_bof.errors import UserError
+from gluon_bof.masks import NOBODY, write_numbers
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import DetectionSet
 
 CLASSES = ("circle", "cross", "ring", "triangle")
-VERSION = 1  # a new number wherever a pixel changes, so that an old cache is left alone
+VERSION = 2  # a new number wherever a file changes, so that an old cache is left alone; 2: as 1, and the silhouettes
 SPLITS = {"trainval": 1000, "test": 250}
 BACKBONE_SPLITS = {"trainval": 4000, "test": 400}  # numbered on from those above
 SEED = 20190211
@@ -62,8 +64,8 @@ def ensure_drawn(root: str | None = None, splits: Mapping[str, int] | None = Non
                  heads: Mapping[str, int] | None = None) -> str:
     """Path of the drawn set; draws it if it is not there. Two processes may do so at once: the first to end wins.
 
-    splits: {name: images}, of which `first` is the first one's number; draw(split's number, index) -> as `draw_image`;
-    heads: {further split: so many first images of the first one}."""
+    splits: {name: images}, of which `first` is the first one's number; draw(split's number, index) -> as `draw_image`, or as
+    `draw_scene`, which is the default; heads: {further split: so many first images of the first one}."""
     cache = Path(root or cache_folder())
     folder = cache / f"{stem}-v{version}"
     if folder.is_dir():
@@ -75,7 +77,7 @@ def ensure_drawn(root: str | None = None, splits: Mapping[str, int] | None = Non
         raise UserError(f"the embedded set cannot be written here ({error.strerror})", str(cache),
                         "set GLUON_BOF_CACHE to a folder that can be written") from None
     try:
-        _write_set(unfinished, splits or SPLITS, first, draw or draw_image, heads or {})
+        _write_set(unfinished, splits or SPLITS, first, draw or draw_scene, heads or {})
         os.rename(unfinished, folder)
     except OSError as error:
         if folder.is_dir():  # another process was first
@@ -117,12 +119,16 @@ def _write_set(root, splits, first, draw, heads):
     folder = root / "VOC2007"
     for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (folder / name).mkdir(parents=True)
+    if draw is draw_scene:
+        for name in ("SegmentationObject", "SegmentationClass", "ImageSets/Segmentation"):
+            (folder / name).mkdir()
     names = {split: [f"{split}_{index:04d}" for index in range(count)] for split, count in splits.items()}
     _draw_side_by_side(folder, [(number, index, name) for number, of_split in enumerate(names.values(), first)
                                 for index, name in enumerate(of_split)], draw)
     first_names = next(iter(names.values()))
     for split, of_split in {**names, **{head: first_names[:count] for head, count in heads.items()}}.items():
-        (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(of_split) + "\n")
+        for lists in (folder / "ImageSets").iterdir():
+            (lists / f"{split}.txt").write_text("\n".join(of_split) + "\n")
 
 
 def _draw_side_by_side(folder, places, draw):
@@ -155,11 +161,17 @@ def _write_images(folder, places, draw):
 
 
 def _write_image(folder, split, index, name, draw):
-    image, objects = draw(split, index)
+    image, objects, *owners = draw(split, index)
     done = cv2.imwrite(str(folder / "JPEGImages" / f"{name}.jpg"), image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     if not done:
         raise OSError(errno.ENOSPC, "an image could not be written", str(folder))
     (folder / "Annotations" / f"{name}.xml").write_text(_annotation(name, image.shape, objects))
+    for numbers in owners:
+        of_number = np.zeros(256, np.uint8)  # the class id + 1 of each object
+        of_number[1:len(objects) + 1] = [CLASSES.index(label) + 1 for label, *_ in objects]
+        of_number[NOBODY] = NOBODY
+        write_numbers(str(folder / "SegmentationObject" / f"{name}.png"), numbers)
+        write_numbers(str(folder / "SegmentationClass" / f"{name}.png"), of_number[numbers])
 
 
 def _annotation(name, shape, objects):
@@ -176,6 +188,18 @@ def _annotation(name, shape, objects):
 
 def draw_image(split: int, index: int) -> tuple[np.ndarray, list[tuple[str, tuple[int, int, int, int], bool]]]:
     """((H, W, 3) uint8 RGB, [(class name, (left, top, right, bottom), difficult)]), a pure function of its place."""
+    image, placed = _draw(split, index)
+    return image, _described(placed)
+
+
+def draw_scene(split: int, index: int) -> tuple[np.ndarray, list[tuple], np.ndarray]:
+    """The same, and whose each pixel is: (H, W) uint8, see `owners`."""
+    image, placed = _draw(split, index)
+    return image, _described(placed), owners([visible for _, _, visible in placed], image.shape[:2])
+
+
+def _draw(split, index):
+    """((H, W, 3) uint8, what `_place` remembers of each object)."""
     rng = np.random.Generator(np.random.Philox(key=np.array((SEED, split), np.uint64),
                                                counter=np.array((0, index, 0, 0), np.uint64)))
     width, height = FRAMES[rng.integers(len(FRAMES))]
@@ -189,8 +213,29 @@ def draw_image(split: int, index: int) -> tuple[np.ndarray, list[tuple[str, tupl
         image = cv2.GaussianBlur(image, (3, 3), rng.uniform(0.4, 0.9))
     noise = rng.normal(0, rng.uniform(1, 6), image.shape)
     image = (image + noise).clip(0, 255).astype(np.uint8)
-    return image, [(label, _tight_box(mask), _area(visible) < DIFFICULT_BELOW * _area(mask))
-                     for label, mask, visible in placed]
+    return image, placed
+
+
+def _described(placed):
+    return [(label, _tight_box(mask), _area(visible) < DIFFICULT_BELOW * _area(mask)) for label, mask, visible in placed]
+
+
+def owners(visible: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """(height, width) uint8 of the finished image: the number, from 1, of the object that covers most of a pixel, 0 for the
+    ground, NOBODY where two cover as much of it. visible: (2 * height, 2 * width) bool of each, none of which overlap."""
+    height, width = size
+    whole = OVERSAMPLING ** 2
+    numbers = np.zeros(size, np.uint8)
+    most = np.full(size, whole, np.uint8)  # what the ground has left, until an object has more
+    steps = [slice(start, None, OVERSAMPLING) for start in range(OVERSAMPLING)]
+    shares = [sum(mask.view(np.uint8)[rows, columns] for rows in steps for columns in steps) for mask in visible]
+    for share in shares:
+        most -= share
+    for number, share in enumerate(shares, 1):
+        numbers[share == most] = NOBODY
+        numbers[share > most] = number
+        most = np.maximum(most, share)
+    return numbers
 
 
 def _muted_colour(rng):

@@ -1,10 +1,12 @@
 """The embedded set: the same on every run, whole or not there, boxes that fit."""
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,8 +15,17 @@ import pytest
 from gluon_bof.data import shapes
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
+from gluon_bof.masks import NOBODY, read_numbers, voc_palette, write_numbers
 
 FEW = {"trainval": 6, "test": 3}
+FIRST_ANNOTATION = """<annotation>
+  <filename>test_0000.jpg</filename>
+  <size><width>160</width><height>208</height><depth>3</depth></size>
+  <object><name>cross</name><difficult>0</difficult><bndbox><xmin>47</xmin><ymin>1</ymin><xmax>140</xmax><ymax>81</ymax></bndbox></object>
+  <object><name>circle</name><difficult>0</difficult><bndbox><xmin>118</xmin><ymin>115</ymin><xmax>160</xmax><ymax>163</ymax></bndbox></object>
+  <object><name>ring</name><difficult>0</difficult><bndbox><xmin>32</xmin><ymin>171</ymin><xmax>78</xmax><ymax>208</ymax></bndbox></object>
+</annotation>
+"""  # as version 1 had it
 
 
 def test_an_image_is_a_pure_function_of_its_place():
@@ -99,3 +110,54 @@ def test_the_cache_is_where_the_user_says(monkeypatch):
     monkeypatch.delenv("GLUON_BOF_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     assert shapes.cache_folder() == os.path.join("/cache", "gluon_bof")
+
+
+def test_silhouettes_are_whole_visible_and_numbered_as_the_boxes_are(tmp_path):
+    folder = Path(shapes.ensure_drawn(tmp_path, FEW)) / "VOC2007"
+    for split, (name, count) in enumerate(FEW.items()):
+        assert (folder / "ImageSets" / "Segmentation" / f"{name}.txt").read_text() == \
+            (folder / "ImageSets" / "Main" / f"{name}.txt").read_text()
+        for index in range(count):
+            image, objects, numbers = shapes.draw_scene(split, index)
+            of_objects, of_classes = (read_numbers(folder / part / f"{name}_{index:04d}.png")
+                                      for part in ("SegmentationObject", "SegmentationClass"))
+            np.testing.assert_array_equal(of_objects, numbers)
+            assert numbers.shape == image.shape[:2] and set(np.unique(numbers)) - {0, NOBODY} == set(range(1, len(objects) + 1))
+            assert (numbers == NOBODY).mean() < 0.03
+            for number, (label, (left, top, right, bottom), _) in enumerate(objects, 1):
+                mine = numbers == number
+                assert mine[top:bottom, left:right].sum() == mine.sum()
+                assert (of_classes[mine] == shapes.CLASSES.index(label) + 1).all()
+            np.testing.assert_array_equal(of_classes == NOBODY, numbers == NOBODY)
+            np.testing.assert_array_equal(of_classes == 0, numbers == 0)
+
+
+def test_a_pixel_is_whose_most_of_it_is_and_nobodys_in_a_tie():
+    first, second = np.zeros((2, 2, 10), bool)
+    first[:, 0:3], second[:, 3:6] = True, True  # whole; half each; whole; none
+    first[0, 8] = second[1, 8] = second[1, 9] = True  # one and two of four, beside one of the ground's
+    second[0, 6] = True  # one of four, beside three of the ground's
+    np.testing.assert_array_equal(shapes.owners([first, second], (1, 5)), [[1, NOBODY, 2, 0, 2]])
+    half = np.array([(1, 1), (0, 0)], bool)
+    np.testing.assert_array_equal(shapes.owners([half], (1, 1)), [[NOBODY]])
+    np.testing.assert_array_equal(shapes.owners([half, ~half], (1, 1)), [[NOBODY]])
+
+
+def test_silhouettes_change_neither_the_images_nor_the_boxes_of_the_set(tmp_path):
+    folder = Path(shapes.ensure_drawn(tmp_path, FEW)) / "VOC2007"
+    plain = Path(shapes.ensure_drawn(tmp_path, FEW, stem="plain", draw=shapes.draw_image)) / "VOC2007"
+    assert sorted(path.name for path in plain.iterdir()) == ["Annotations", "ImageSets", "JPEGImages"]
+    for path in (*plain.glob("Annotations/*"), *plain.glob("JPEGImages/*")):
+        assert path.read_bytes() == (folder / path.relative_to(plain)).read_bytes()
+    assert (folder / "Annotations" / "test_0000.xml").read_text() == FIRST_ANNOTATION
+
+
+def test_the_palette_is_that_of_vocs_own_files():
+    from PIL import Image
+    # of the PASCAL VOC devkit's colour map: aeroplane, bicycle, ..., tvmonitor, and what is nobody's
+    known = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 20: (0, 64, 128), 255: (224, 224, 192)}
+    assert {number: tuple(voc_palette()[number]) for number in known} == known
+    buffer = io.BytesIO()
+    write_numbers(buffer, np.arange(256).reshape(16, 16))
+    with Image.open(buffer) as image:
+        assert image.mode == "P" and image.getpalette()[3 * 20:3 * 20 + 3] == [0, 64, 128]
