@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = attach(__name__, {
     "shapes": ("load_shapes",),
     "images": ("read_image", "image_size"),
     "balance": ("repeats_of",),
+    "segmentation": ("MapImages", "open_segmentation"),
     "sampler": ("BatchSampler", "SampleSpec"),
     "loader": ("TrainingImages", "ValidationImages", "training_loader", "validation_loader", "largest_batch"),
     "transforms": ("EvalTransform", "ShortSide", "square"),

@@ -18,8 +18,10 @@ from gluon_bof.evaluation.detect import detect, detect_slices
 from gluon_bof.evaluation.score import score
 from gluon_bof.freebies.augmentation import as_it_is
 from gluon_bof.inference.detector import load_detector
+from gluon_bof.inference.segmenter import refuse_of_segmenters
 from gluon_bof.inference.tiles import Tiling
 from gluon_bof.models.build import models_of
+from gluon_bof.options.families import family_of
 from gluon_bof.weights.resolve import Resolved
 
 
@@ -112,6 +114,10 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
     that says why, and its numbers as JSON beside it. tiling: look at slices of large images, too. engine: what computes
     the network, see inference.engines. Raises UserError."""
     options = resolved.options
+    if family_of(options).segments:
+        from gluon_bof.evaluation.segmentation import evaluate_maps
+        refuse_of_segmenters(save_json=save, report=report, tile=tiling, engine=None if engine == "mxnet" else engine)
+        return evaluate_maps(resolved)
     found_set = validation_set(options)
     log_faults(found_set)
     validation = Validation(options, found_set, resolved.box_ends, tiling)

@@ -16,7 +16,9 @@ from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError, in_python
 from gluon_bof.inference.ahead import in_order
 from gluon_bof.inference.detector import Detector, load_detector
+from gluon_bof.inference.segmenter import open_segmenter, refuse_of_segmenters
 from gluon_bof.inference.tiles import tiling_of
+from gluon_bof.options.families import family_of
 from gluon_bof.weights.resolve import resolve
 
 READERS = 2  # threads that read images ahead
@@ -92,7 +94,7 @@ class Model:
 @in_python()
 def load(weights: Any, device: str | None = None, short: int | None = None, nms: float | None = None, last: bool = False,
          engine: str = "mxnet", **options: Any) -> Model:
-    """Model of a run's folder (its best weights, or the last), of a .params file that we or GluonCV wrote, of "shapes", the
+    """Model, or of a segmenter SegmentationModel, of a run's folder (its best weights, or the last), of a .params file that we or GluonCV wrote, of "shapes", the
     package's own weights, or of GluonCV's name of a pretrained model ("yolo3_darknet53_voc"), which is downloaded.
 
     device: "cpu", "gpu", "gpu:1"; None: a GPU if there is one. short: test size in pixels, YOLOv3's side or Faster R-CNN's
@@ -112,6 +114,10 @@ def open_model(weights: Any, device: str | None = None, short: int | None = None
     found = resolve(os.fspath(weights), options, last)
     if classes is not None:
         found = found._replace(options=dataclasses.replace(found.options, classes=",".join(unique_names(list(classes)))))
+    if family_of(found.options).segments:
+        refuse_of_segmenters(nms=nms, engine=None if engine in ("auto", "mxnet") else engine)
+        settings = found._replace(options=dataclasses.replace(found.options, gpus=_gpus(device)))
+        return open_segmenter(settings, short)
     names = found.require()
     settings = dataclasses.replace(found.options, gpus=_gpus(device))
     if short is not None:

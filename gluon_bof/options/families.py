@@ -12,13 +12,14 @@ from gluon_bof.options.faster_rcnn import NETWORKS as FASTER_RCNN_NETWORKS
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.flags import flag_name
 from gluon_bof.options.minibatch import MinibatchOptions
+from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 
 
 class Family(NamedTuple):
     """name: in config.json and on command lines; title: as people say it; options: class of its options; model: package that
     builds it, imported on first use; script: module with main(argv) and train(options, run, checkpoint); detects: whether its
-    networks find boxes; prepare: "module:function" that takes options and returns them with what the files that they name say;
+    networks find boxes; segments: whether they give every pixel a class; prepare: "module:function" that takes options and returns them with what the files that they name say;
     command: words of the installed command that trains it; "": train NAME."""
 
     name: str
@@ -29,6 +30,7 @@ class Family(NamedTuple):
     detects: bool = True
     prepare: str = ""
     command: str = ""
+    segments: bool = False
 
 
 FAMILIES = [
@@ -39,6 +41,8 @@ FAMILIES = [
            command="pretrain"),
     Family("minibatch", "mini-batch study", MinibatchOptions, "gluon_bof.studies.minibatch.tasks",
            "gluon_bof.studies.minibatch.train", False, command="minibatch train"),
+    Family("segmentation", "segmentation", SegmentationOptions, "gluon_bof.models.segmentation", "train_segmentation", False,
+           segments=True),
 ]
 
 
@@ -47,9 +51,19 @@ def detectors() -> list[Family]:
     return [family for family in FAMILIES if family.detects]
 
 
+def inferring() -> list[Family]:
+    """The families whose networks find something in images: boxes, or the class of each pixel."""
+    return [family for family in FAMILIES if family.detects or family.segments]
+
+
 def networks() -> list[str]:
     """The backbones that detectors are built on."""
     return [name for family in detectors() for name in family.options.__dataclass_fields__["network"].metadata["choices"]]
+
+
+def trained_by_name() -> list[Family]:
+    """The families that `gluon-bof train NAME` trains."""
+    return [family for family in FAMILIES if not family.command]
 
 
 def by_name(name: str) -> Family:
@@ -79,7 +93,11 @@ def of_config(config: dict[str, Any]) -> Family:
 
 
 def of_given(given: dict[str, Any]) -> Family:
-    """The family that these {option: value} of a lone file belong to: the first detector that has the network, else the first."""
+    """The family that these {option: value} of a lone file belong to: the first detector that has the network, else the first;
+    who names a model means a segmenter."""
+    for family in inferring():
+        if family.segments and "model" in given:
+            return family
     network = given.get("network")
     for family in detectors():
         if network in family.options.__dataclass_fields__["network"].metadata["choices"]:
@@ -97,7 +115,7 @@ def require_known(given: Iterable[str], family: Family) -> None:
 def told_by_file_name(name: str) -> tuple[Family | None, dict[str, Any]]:
     """(family, {option: value}) that a file's name tells, if it begins as GluonCV's training scripts and model zoo name theirs;
     (None, {}) if not."""
-    for family in detectors():
+    for family in inferring():
         told = family.options.from_file_name(name)
         if told:
             return family, told
