@@ -55,8 +55,8 @@ def open_segmentation(dataset: str, root: str | None, role: str, classes: Iterab
     """One part, "train" or "val", of a set -> SegmentationSet.
 
     dataset: "shapes", "pascal_voc" (2012), "pascal_aug" (SBD), or a folder: VOC's layout (SegmentationClass/, JPEGImages/,
-    ImageSets/Segmentation/), or images/ and masks/ with files of the same names, perhaps in folders of the parts' names. root: where
-    a named set lies; classes: their names, which only such a folder needs; split: another part than the role's.
+    ImageSets/Segmentation/), or images/ and masks/ with files of the same names, perhaps in folders of the parts' names. root:
+    where a named set lies; classes: their names, which only such a folder needs; split: another part than the role's.
     Raises UserError for an unknown or missing set and for images without a map."""
     if dataset == "shapes":
         return _voc(os.path.join(ensure_drawn(root), "VOC2007"), role, split, (BACKGROUND, *SHAPES), "shapes", classes)
@@ -66,7 +66,7 @@ def open_segmentation(dataset: str, root: str | None, role: str, classes: Iterab
     if dataset == "pascal_aug":
         return _sbd(os.path.join(os.path.expanduser(root or VOC_ROOT), "VOCaug", "dataset"), role, split)
     if dataset in ELSEWHERE:
-        raise UserError(f"{dataset} is not read here", remedy="write it as a folder of images/ and masks/ (or pascal_voc's layout)")
+        raise UserError(f"{dataset} is not read here", remedy="write it as a folder of images/ and masks/")
     folder = os.path.expanduser(dataset)
     if not os.path.isdir(folder):
         raise UserError(f"no data set {dataset!r}", remedy="known are shapes, pascal_voc, pascal_aug and folders")
@@ -103,8 +103,8 @@ def _listed(lists, role, split):
                 raise UserError("trainval is all there is to train on, and val is part of it", lists,
                                 "give --train-split trainval and a --val-split, or write train.txt")
             return ids
-    raise UserError(f"there is no list {' or '.join(f'{name}.txt' for name in chosen)}", lists, "name one with --train-split or "
-                                                                                              "--val-split")
+    raise UserError(f"there is no list {' or '.join(f'{name}.txt' for name in chosen)}", lists,
+                    "name one with --train-split or --val-split")
 
 
 def _paired(images, mask, image_id):
@@ -121,7 +121,7 @@ def _paired(images, mask, image_id):
 def _sbd(folder, role, split):
     """SBD, GluonCV's pascal_aug: img/, cls/*.mat, train.txt and val.txt."""
     if not os.path.isdir(folder):
-        raise UserError("the folder of the data set does not exist", folder, "point --dataset-root at the folder that holds VOCaug")
+        raise UserError("the folder of the data set does not exist", folder, "point --dataset-root at what holds VOCaug")
     samples = [_paired(os.path.join(folder, "img"), os.path.join(folder, "cls", f"{image_id}.mat"), image_id)
                for image_id in _listed(folder, role, split)]
     return SegmentationSet("pascal_aug", (BACKGROUND, *VOC_CLASSES), samples)
@@ -140,8 +140,8 @@ def _masks(folder, role, split, classes):
             if not samples:
                 raise UserError(f"the part {role} holds no image", folder, "put images into images/ and their maps into masks/")
             return SegmentationSet(os.path.basename(os.path.abspath(folder)), _classes(folder, classes, None), samples)
-    raise UserError("there are neither images/ and masks/ nor SegmentationClass/", folder, "put images into images/ and their maps, "
-                                                                                         "PNGs of the same names, into masks/")
+    raise UserError("there are neither images/ and masks/ nor SegmentationClass/", folder,
+                    "put images into images/ and their maps, PNGs of the same names, into masks/")
 
 
 def _parts(folder, role, split):
@@ -163,7 +163,7 @@ def _same_names(images, masks):
         if ending.lower() in ENDINGS:
             path = os.path.join(images, name)
             if not os.path.isfile(os.path.join(masks, f"{stem}.png")):
-                raise UserError("the image has no label map", os.path.join(masks, f"{stem}.png"), "add it, or take the image away")
+                raise UserError("the image has no label map", os.path.join(masks, f"{stem}.png"), "add it")
             samples.append(LabelledImage(path, os.path.join(masks, f"{stem}.png"), stem))
     return samples
 
@@ -192,8 +192,8 @@ def read_labels(sample: LabelledImage, class_count: int) -> np.ndarray:
     try:
         labels = _mat(sample.mask) if sample.mask.endswith(".mat") else read_numbers(sample.mask)
     except (OSError, ValueError, KeyError, AttributeError, SyntaxError) as error:
-        raise UserError(f"the label map cannot be read ({error})", sample.mask, "write class numbers as a PNG with 8 bits a pixel, "
-                                                                               "grey or with a palette") from None
+        raise UserError(f"the label map cannot be read ({error})", sample.mask,
+                        "write class numbers as a PNG with 8 bits a pixel, grey or with a palette") from None
     beyond = labels[(labels >= class_count) & (labels != NOBODY)]
     if len(beyond):
         raise UserError(f"a pixel has the number {beyond[0]}, and there are {class_count} classes", sample.mask,

@@ -49,28 +49,27 @@ class MapValidation:
     """`validation(segmenter)` -> {"map": mean IoU, by the name that the engine knows, "miou": the same, "pixel_accuracy",
     "per_class": {class: IoU or None}}. Label maps are compared in the images' own pixels.
 
-    Of several processes each looks at its share of the batches; pixels are counted by all together. Made before the network is, so
-    that the data workers carry none of it. `shown`: [(sample, label map found)] of a few images, of the last call."""
+    Of several processes each looks at its share of the batches; pixels are counted by all together. Made before the network is,
+    so that the data workers carry none of it. `shown`: [(sample, label map found)] of a few images, of the last call."""
 
     def __init__(self, options: Any, found_set: SegmentationSet):
         models = models_of(options)
         self.set = found_set
         self.loader = validation_loader(FittedImages(found_set.samples, models.eval_transform(options)),
                                         models.inference_batch(options), options.num_workers, (comm.rank(), comm.size()))
-        self._shown = set(np.linspace(0, len(found_set) - 1, min(SHOWN, len(found_set))).astype(int).tolist())
+        self._chosen = set(np.linspace(0, len(found_set) - 1, min(SHOWN, len(found_set))).astype(int).tolist())
         self.shown = []
 
     def __call__(self, segmenter: Any, should_stop: Callable[[], bool] = lambda: False,
                  progress: str = "validating") -> dict | None:
         """The metrics, or None where should_stop said so."""
-        counts, self.shown = self._counted(segmenter, should_stop, progress), []
+        counts = self._counted(segmenter, should_stop, progress)
         progress_file.report("scoring")
-        self.shown = self._seen
         return exchange.decide(json.dumps(None if counts is None else counts.tolist()).encode(), self._judge)
 
     def _counted(self, segmenter, should_stop, progress):
         count = len(self.set.classes)
-        total, self._seen = np.zeros((count, count), np.int64), []
+        total, self.shown = np.zeros((count, count), np.int64), []
         for images, indices in tqdm(self.loader, desc=progress, unit="batch", leave=False, file=sys.stderr,
                                     disable=not sys.stderr.isatty()):
             if should_stop():
@@ -79,10 +78,10 @@ class MapValidation:
                 labels = read_labels(self.set.samples[index], count)
                 found = labels_of(unfitted(scores, labels.shape))
                 if found.shape != labels.shape:
-                    raise UserError("the image and its label map differ in size", self.set.samples[index].mask, "fix the data set")
+                    raise UserError("it has another size than its image", self.set.samples[index].mask, "fix the data set")
                 total += confusion(found, labels, count)
-                if index in self._shown:
-                    self._seen.append((self.set.samples[index], found))
+                if index in self._chosen:
+                    self.shown.append((self.set.samples[index], found))
         return total
 
     def _judge(self, shares):
@@ -92,6 +91,13 @@ class MapValidation:
         accuracy, mean, ious = scores_of(np.sum(shares, axis=0))
         return {"map": mean, "miou": mean, "pixel_accuracy": accuracy, "metric": "mean IoU",
                 "per_class": dict(zip(self.set.classes, ious))}
+
+
+def iou_table(metrics: dict[str, Any]) -> str:
+    """The IoU of each class, their mean and pixel accuracy, as lines of text."""
+    rows = [*metrics["per_class"].items(), ("mean IoU", metrics["miou"]), ("pixel accuracy", metrics["pixel_accuracy"])]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:{width}}  {'-' if value is None else format(value, '.4f')}" for name, value in rows)
 
 
 def validation_maps(options: Any) -> SegmentationSet:

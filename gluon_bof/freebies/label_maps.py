@@ -52,7 +52,7 @@ def render_image(image: np.ndarray, seen: MapView) -> np.ndarray:
 
 
 def render_labels(labels: np.ndarray, view: View) -> np.ndarray:
-    """(size[1], size[0]) uint8: label maps (H, W) as the view shows them, the label at the middle of each pixel; NOBODY beyond."""
+    """(size[1], size[0]) uint8: label maps (H, W) as the view shows them, each pixel by its middle; NOBODY beyond."""
     left, top, width, height = view.window
     rows, columns = (begin - offset + _middles(length, size) for begin, offset, length, size in
                      ((top, view.offset[1], height, view.size[1]), (left, view.offset[0], width, view.size[0])))

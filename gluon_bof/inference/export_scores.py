@@ -29,7 +29,7 @@ class ScoreCheck(NamedTuple):
 
 def export_scores(segmenter: Segmenter, path: str, size: Sequence[int] | None = None,
                   images: Sequence[np.ndarray] = ()) -> ScoreCheck:
-    """Write an ONNX file for images of one size, (B, H, W, 3) uint8 RGB, normalised inside, whose output "scores" is (B, K, H, W).
+    """Write an ONNX file for images of one size, (B, H, W, 3) uint8 RGB, normalised inside, whose "scores" are (B, K, H, W).
 
     images: to check with, besides drawn ones. Raises UserError where onnx is not installed or MXNet cannot express the network in
     it, for a size that the network cannot take, where the two disagree, and where the file cannot be written."""

@@ -94,8 +94,9 @@ class Model:
 @in_python()
 def load(weights: Any, device: str | None = None, short: int | None = None, nms: float | None = None, last: bool = False,
          engine: str = "mxnet", **options: Any) -> Model:
-    """Model, or of a segmenter SegmentationModel, of a run's folder (its best weights, or the last), of a .params file that we or GluonCV wrote, of "shapes", the
-    package's own weights, or of GluonCV's name of a pretrained model ("yolo3_darknet53_voc"), which is downloaded.
+    """Model of a run's folder (its best weights, or the last), of a .params file that we or GluonCV wrote, of "shapes", the
+    package's own weights, or of GluonCV's name of a pretrained model ("yolo3_darknet53_voc"), which is downloaded. Of weights
+    that segment it is a SegmentationModel.
 
     device: "cpu", "gpu", "gpu:1"; None: a GPU if there is one. short: test size in pixels, YOLOv3's side or Faster R-CNN's
     shorter side; None: that of validation. nms: IoU above which the worse of two boxes of a class goes, in (0, 1].

@@ -74,11 +74,11 @@ def refuse_of_segmenters(**given: Any) -> None:
     """Raise UserError where one of these arguments, which only detectors take, was given."""
     for name, value in given.items():
         if value not in (None, "", ()):
-            raise UserError(f"a segmenter takes no {flag_name(name)}", remedy="leave it out: it finds classes of pixels, not boxes")
+            raise UserError(f"a segmenter takes no {flag_name(name)}", remedy="leave it out: it finds no boxes")
 
 
 def open_segmenter(resolved: Resolved, short: int | None = None) -> SegmentationModel:
-    """The SegmentationModel that WEIGHTS means. short: test size in pixels. Raises UserError where file or classes are missing."""
+    """The SegmentationModel that WEIGHTS means. short: test size in pixels. Raises UserError where a file or classes lack."""
     names, options = resolved.require(), resolved.options
     if short is not None:
         if not isinstance(short, int):
@@ -96,7 +96,7 @@ class SegmentationModel:
 
     @in_python()
     def predict(self, images: Any) -> Any:
-        """LabelMap of an image, or a list of them for a list; images as `inference.Model.predict` takes them. Raises UserError."""
+        """LabelMap of an image, or a list of them for a list; images as `Model.predict` takes them. Raises UserError."""
         from gluon_bof.inference.model import as_image
 
         if isinstance(images, (list, tuple)):
@@ -108,8 +108,8 @@ class SegmentationModel:
                images: Any = ()) -> Any:
         """Write the network as ONNX and compare it with MXNet. Returns inference.export.Check.
 
-        size: (height, width) of the input, by default that of validation; images: arrays to compare on, besides drawn ones. Raises
-        UserError where the format is another, where `nms` asks for what a segmenter has not, and as `export_scores` does."""
+        size: (height, width) of the input, by default that of validation; images: arrays to compare on, besides drawn ones.
+        Raises UserError where the format is another, for nms=False, and as `export_scores` does."""
         from gluon_bof.inference.export_scores import export_scores
 
         if format != "onnx":

@@ -19,8 +19,9 @@ from gluon_bof.options.yolo3 import Yolo3Options
 class Family(NamedTuple):
     """name: in config.json and on command lines; title: as people say it; options: class of its options; model: package that
     builds it, imported on first use; script: module with main(argv) and train(options, run, checkpoint); detects: whether its
-    networks find boxes; segments: whether they give every pixel a class; prepare: "module:function" that takes options and returns them with what the files that they name say;
-    command: words of the installed command that trains it; "": train NAME."""
+    networks find boxes; segments: whether they give every pixel a class; prepare: "module:function" that takes options and
+    returns them with what the files that they name say; command: words of the installed command that trains it; "": train
+    NAME."""
 
     name: str
     title: str

@@ -35,8 +35,8 @@ class SegmentationOptions(TrainingOptions):
 
     model: str = flag("fcn", "fcn: GluonCV's, a ResNet without its last two halvings; fcn32s, fcn16s, fcn8s: the paper's, which "
                              "fuse features of stride 32, 16 and 8; or unet", "first", choices=tuple(MODELS))
-    backbone: str = flag(None, "resnet50 or resnet101 (fcn), vgg16 or darknet-mini (fcn32s, fcn16s, fcn8s), plain or darknet-mini "
-                             "(unet); default: the first of them", "first", choices=BACKBONES)
+    backbone: str = flag(None, "resnet50 or resnet101 (fcn), vgg16 or darknet-mini (fcn32s, fcn16s, fcn8s), plain or "
+                               "darknet-mini (unet); default: the first of them", "first", choices=BACKBONES)
     model_zoo: str = flag("", "GluonCV's name of a model, such as fcn_resnet101_coco, in place of --model and --backbone",
                           "network")
     pretrained: bool = flag(False, "start from the weights of --model-zoo", "network")
@@ -217,6 +217,9 @@ class SegmentationOptions(TrainingOptions):
         if self.backbone == "plain" and self.pretrained_base != "no":
             raise UserError(f"U-Net's plain backbone has no weights to start from, and --pretrained-base is "
                             f"{self.pretrained_base}", remedy="give no")
+        self._check_start()
+
+    def _check_start(self):
         if self.pretrained and not self.model_zoo:
             raise UserError("--pretrained wants --model-zoo", remedy="name one of GluonCV's models")
         if self.eval and not (self.resume.endswith(".params") or self.transfer):

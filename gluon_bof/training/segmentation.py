@@ -39,8 +39,8 @@ def _opened(options, run):
 
 
 class MapBatch:
-    """Batchify: (images (B, S, S, 3) uint8, label maps (B, M, S, S) uint8, weights (B, M) float32, names of broken images, of which
-    there are none), arrays in shared memory."""
+    """Batchify: (images (B, S, S, 3) uint8, label maps (B, M, S, S) uint8, weights (B, M) float32, names of broken images, of
+    which there are none), arrays in shared memory."""
 
     def __init__(self, shared: bool):
         self.shared = shared

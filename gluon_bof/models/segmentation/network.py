@@ -84,8 +84,8 @@ def vgg_features(layers: Sequence[int] = VGG_LAYERS, filters: Sequence[int] = VG
     with features.name_scope():
         for depth, width in zip(layers, filters):
             for _ in range(depth):
-                features.add(gluon.nn.Conv2D(width, 3, padding=1, in_channels=channels,
-                                             weight_initializer=mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2)))
+                start = mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2)
+                features.add(gluon.nn.Conv2D(width, 3, padding=1, in_channels=channels, weight_initializer=start))
                 features.add(gluon.nn.Activation("relu"))
                 channels = width
             features.add(gluon.nn.MaxPool2D(2, 2))

@@ -17,8 +17,8 @@ WINDOW = 2  # pixels: the side of a pooling's window, and of what one value beco
 
 
 class MaxPooling(gluon.HybridBlock):
-    """(B, C, H, W) -> (maxima (B, C, H/2, W/2), their places (B, 4C, H/2, W/2): 1 where the first, second, third or fourth pixel of
-    a window, row by row, is its maximum, the first of equal ones, else 0). H and W are even."""
+    """(B, C, H, W) -> (maxima (B, C, H/2, W/2), their places (B, 4C, H/2, W/2): 1 where the first, second, third or fourth pixel
+    of a window, row by row, is its maximum, the first of equal ones, else 0). H and W are even."""
 
     def hybrid_forward(self, F, x):
         highest = F.Pooling(x, kernel=(WINDOW, WINDOW), stride=(WINDOW, WINDOW), pool_type="max")
