@@ -26,10 +26,10 @@ def train(options, run, checkpoint=None):
     # data: the workers start before the network exists, so that they carry none of it
     devices = training.start_devices(options, run)
     sets = training_set, validation_set = training.open_label_sets(options, run)
-    class_count, maps = len(training_set.classes), 2 if options.mixup else 1
+    class_count, mixes = len(training_set.classes), bool(options.mixup) and options.no_mixup_epochs < options.epochs
+    maps = 2 if mixes else 1  # label maps of an image
     sampler = training.build_sampler(options, len(training_set))
-    images = data.MapImages(training_set.samples, class_count, None if options.no_augment else options.base_size,
-                            bool(options.mixup))
+    images = data.MapImages(training_set.samples, class_count, None if options.no_augment else options.base_size, mixes)
     loader = data.training_loader(images, sampler, options.num_workers, devices[0].device_type == "gpu", training.MapBatch)
     validation = evaluation.MapValidation(options, validation_set)
 
