@@ -38,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from gluon_bof.evaluation.voc import per_class_table
     outcome = evaluate(resolved(arguments), arguments.save_json, arguments.report, tiling, arguments.engine,
                        partial(_slid, arguments.sliding_patch) if arguments.sliding_patch else None)
+    if "miou" in outcome:
+        from gluon_bof.evaluation.segmentation import iou_table
+        print(iou_table(outcome), file=sys.stderr)
+        print(json.dumps(outcome), flush=True)
+        return 0
     values = [math.nan if ap is None else ap for ap in outcome["per_class"].values()]
     print(per_class_table(values, list(outcome["per_class"])), file=sys.stderr)
     print(json.dumps(outcome), flush=True)

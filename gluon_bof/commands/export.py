@@ -29,9 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                        **given_options(arguments, building_fields()))
     check = model.export(arguments.to, arguments.format, size, not arguments.no_nms, images)
     other, scores, boxes = ("onnxruntime", SCORE_TOLERANCE, BOX_TOLERANCE) if arguments.format == "onnx" else ("the files", 0, 0)
-    print(f"MXNet and {other} on {check.images} images, {check.detections} rows: scores differ by up to "
-          f"{check.score_difference:.1e} (accepted {scores}), boxes by up to {check.box_difference:.1e} pixels "
-          f"(accepted {boxes}), without a partner {check.unmatched}", file=sys.stderr)
+    if hasattr(check, "pixels"):
+        print(f"MXNet and {other} on {check.images} images, {check.pixels} pixels: probabilities differ by up to "
+              f"{check.score_difference:.1e} (accepted {scores}), the class at {check.other_labels} pixels", file=sys.stderr)
+    else:
+        print(f"MXNet and {other} on {check.images} images, {check.detections} rows: scores differ by up to "
+              f"{check.score_difference:.1e} (accepted {scores}), boxes by up to {check.box_difference:.1e} pixels "
+              f"(accepted {boxes}), without a partner {check.unmatched}", file=sys.stderr)
     print(json.dumps({"weights": arguments.weights, "format": arguments.format, "to": arguments.to,
                       "size": input_size(model.detector, size), "post_processing": not arguments.no_nms,
                       **check._asdict()}), flush=True)

@@ -41,7 +41,7 @@ def building_fields() -> list[dataclasses.Field]:
 
 def _fields(wanted):
     found = {field.name: field for field in dataclasses.fields(_OfFile)}
-    for family in families.detectors():
+    for family in families.inferring():
         for field in dataclasses.fields(family.options):
             if wanted(field) and not field.metadata.get("hidden"):
                 found.setdefault(field.name, field)

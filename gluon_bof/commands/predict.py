@@ -16,17 +16,25 @@ from gluon_bof.options.flags import Parser
 def main(argv: Sequence[str] | None = None) -> int:
     """Predict; the last line on standard output is one JSON object."""
     arguments = build_parser().parse_args(argv)
-    if not 0 <= arguments.score <= 1:
-        raise UserError(f"--score {arguments.score} is outside [0, 1]", remedy="0.3 is usual")
+    score = 0.3 if arguments.score is None else arguments.score
+    if not 0 <= score <= 1:
+        raise UserError(f"--score {score} is outside [0, 1]", remedy="0.3 is usual")
     tiling = tiling_of(arguments.tile, arguments.overlap)
     sources = find_sources(arguments.images, arguments.out)
     os.makedirs(arguments.out, exist_ok=True)
 
     from gluon_bof.inference.model import open_model
     from gluon_bof.inference.predict import predict_all
+    from gluon_bof.inference.segmenter import SegmentationModel, refuse_of_segmenters
     model = open_model(arguments.weights, arguments.device, arguments.short, arguments.nms, arguments.last, arguments.engine,
                        **given_options(arguments, building_fields()))
-    found = predict_all(model, sources, arguments.out, arguments.score, arguments.on_bad_sample == "skip", tiling)
+    skips = arguments.on_bad_sample == "skip"
+    if isinstance(model, SegmentationModel):
+        from gluon_bof.inference.segment import segment_all
+        refuse_of_segmenters(score=arguments.score, tile=tiling)
+        found = segment_all(model, sources, arguments.out, skips)
+    else:
+        found = predict_all(model, sources, arguments.out, score, skips, tiling)
     print(json.dumps({"weights": arguments.weights, **found}), flush=True)
     return 0
 
@@ -37,7 +45,7 @@ def build_parser(everything: bool = False) -> Parser:
     add_weights(parser)
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders, patterns such as 'a/*.jpg', videos")
     parser.add_argument("--out", required=True, help="folder for the drawn images, detections.json and detections.csv")
-    parser.add_argument("--score", type=float, default=0.3, help="least score of what is drawn and written [0.3]")
+    parser.add_argument("--score", type=float, help="least score of what is drawn and written [0.3]")
     parser.add_argument("--nms", type=float, help="IoU above which the worse of two boxes of a class goes [the network's]")
     parser.add_argument("--short", type=int, help="test size in pixels: YOLOv3's side, or Faster R-CNN's shorter side "
                                                   "[that of validation]")

@@ -15,10 +15,10 @@ from gluon_bof.training.entry import run_script
 @user_facing
 def main(argv: Sequence[str]) -> int:
     """Run a family's script with what follows its name."""
-    names = [family.name for family in families.detectors()]
+    names = [family.name for family in families.trained_by_name()]
     if not argv or argv[0] in ("-h", "--help"):
         print("gluon-bof train FAMILY …, train FAMILY --help tells more\n")
-        for family in families.detectors():
+        for family in families.trained_by_name():
             print(f"  {family.name:12} {family.title}, by {family.script}.py")
         return 0
     if argv[0] not in names:
@@ -32,6 +32,6 @@ def build_parser() -> Parser:
     """The command's parser, for completion: the families are its sub-commands."""
     parser = Parser("gluon-bof train", description=__doc__.split(": ", 1)[1])
     built = {family: options_parser(family.options, family.title, RECIPES.of_family(family.name))
-             for family in families.detectors()}
+             for family in families.trained_by_name()}
     add_subparsers(parser, {family.name: (of_family, family.title) for family, of_family in built.items()})
     return parser

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = attach(__name__, {
     "images": ("read_image", "image_size"),
     "balance": ("repeats_of",),
     "cache": ("image_reader",),
+    "segmentation": ("MapImages", "open_segmentation"),
     "sampler": ("BatchSampler", "SampleSpec"),
     "loader": ("TrainingImages", "ValidationImages", "training_loader", "validation_loader", "largest_batch"),
     "transforms": ("EvalTransform", "ShortSide", "square"),

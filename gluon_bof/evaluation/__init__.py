@@ -7,4 +7,5 @@ __getattr__, __dir__, __all__ = attach(__name__, {
     "voc": ("mean_ap", "per_class_table", "voc_average_precision"),
     "coco": ("coco_average_precision", "save_detections"),
     "detect": (),
+    "segmentation": ("MapValidation", "evaluate_maps", "confusion", "scores_of"),
 })

@@ -20,6 +20,7 @@ from gluon_bof.evaluation.matching import match_set
 from gluon_bof.evaluation.score import score, score_masks
 from gluon_bof.freebies.augmentation import as_it_is
 from gluon_bof.inference.detector import load_detector
+from gluon_bof.inference.segmenter import refuse_of_segmenters
 from gluon_bof.inference.tiles import Tiling, refuse_tiles
 from gluon_bof.models.build import models_of
 from gluon_bof.options.families import family_of
@@ -119,6 +120,10 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
     the network, see inference.engines. further(detector, set) -> what else to tell. The calibration error, in [0, 1], is the
     mean distance of a detection's score from the share of hits at IoU 0.5 among those of its tenth. Raises UserError."""
     options = resolved.options
+    if family_of(options).segments:
+        from gluon_bof.evaluation.segmentation import evaluate_maps
+        refuse_of_segmenters(save_json=save, report=report, tile=tiling, engine=None if engine == "mxnet" else engine)
+        return evaluate_maps(resolved)
     found_set = validation_set(options)
     log_faults(found_set)
     validation = Validation(options, found_set, resolved.box_ends, tiling)

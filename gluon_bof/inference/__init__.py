@@ -8,5 +8,6 @@ __getattr__, __dir__, __all__ = attach(__name__, {
     "sources": ("find_sources",),
     "results": ("DetectionWriter",),
     "predict": ("predict_all",),
+    "segmenter": ("Segmenter", "SegmentationModel", "LabelMap"),
     "tiles": ("Tiling", "merge"),
 })

@@ -207,7 +207,12 @@ def _symbol(detector, nms):
         outputs, names = InferenceGraph(detector.network)(data), list(DETECTIONS)
     else:
         outputs, names = _form(detector).candidates(detector.network, data)
-    return _uniquely_named(mx.sym.Group([mx.sym.identity(output, name=name) for output, name in zip(outputs, names)])), names
+    return named_outputs(outputs, names), names
+
+
+def named_outputs(outputs: Sequence[Any], names: Sequence[str]) -> Any:
+    """The symbol of these outputs, by these names, every node with a name of its own."""
+    return _uniquely_named(mx.sym.Group([mx.sym.identity(output, name=name) for output, name in zip(outputs, names)]))
 
 
 def _uniquely_named(symbol):
@@ -248,12 +253,16 @@ def _batches(detector):
 
 
 def _onnx_data(detector, symbol, names, size, nms):
-    """The bytes of an ONNX file that describes itself."""
+    return described_onnx(detector, symbol, names, size, description(detector, size, nms))
+
+
+def described_onnx(detector: Any, symbol: Any, names: Sequence[str], size: Sequence[int], about: dict[str, Any]) -> bytes:
+    """The bytes of an ONNX file that describes itself by `about`, of JSON's types. symbol: from INPUT to the outputs."""
     import onnx
 
     model = _onnx_model(detector, symbol, names, size)
     onnx.helper.set_model_props(model, {key: value if isinstance(value, str) else json.dumps(value)
-                                        for key, value in description(detector, size, nms).items()})
+                                        for key, value in about.items()})
     return model.SerializeToString()
 
 

@@ -16,8 +16,10 @@ from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError, in_python
 from gluon_bof.inference.ahead import in_order
 from gluon_bof.inference.detector import Detector, load_detector
+from gluon_bof.inference.segmenter import open_segmenter, refuse_of_segmenters
 from gluon_bof.inference.tiles import refuse_tiles, tiling_of
 from gluon_bof.masks import decode
+from gluon_bof.options.families import family_of
 from gluon_bof.weights.resolve import resolve
 
 READERS = 2  # threads that read images ahead
@@ -117,7 +119,8 @@ class Model:
 def load(weights: Any, device: str | None = None, short: int | None = None, nms: float | None = None, last: bool = False,
          engine: str = "mxnet", **options: Any) -> Model:
     """Model of a run's folder (its best weights, or the last), of a .params file that we or GluonCV wrote, of "shapes", the
-    package's own weights, or of GluonCV's name of a pretrained model ("yolo3_darknet53_voc"), which is downloaded.
+    package's own weights, or of GluonCV's name of a pretrained model ("yolo3_darknet53_voc"), which is downloaded. Of weights
+    that segment it is a SegmentationModel.
 
     device: "cpu", "gpu", "gpu:1"; None: a GPU if there is one. short: test size in pixels, YOLOv3's side or Faster R-CNN's
     shorter side; None: that of validation. nms: IoU above which the worse of two boxes of a class goes, in (0, 1].
@@ -136,6 +139,10 @@ def open_model(weights: Any, device: str | None = None, short: int | None = None
     found = resolve(os.fspath(weights), options, last)
     if classes is not None:
         found = found._replace(options=dataclasses.replace(found.options, classes=",".join(unique_names(list(classes)))))
+    if family_of(found.options).segments:
+        refuse_of_segmenters(nms=nms, engine=None if engine in ("auto", "mxnet") else engine)
+        settings = found._replace(options=dataclasses.replace(found.options, gpus=_gpus(device)))
+        return open_segmenter(settings, short)
     names = found.require()
     settings = dataclasses.replace(found.options, gpus=_gpus(device))
     if short is not None:

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = attach(__name__, {
     "faster_rcnn": (),
     "ssd": (),
     "mask_rcnn": (),
+    "segmentation": (),
     "classifier": (),
     "preprocess": ("InferenceGraph", "Normalise"),
     "heads": ("Rows",),

@@ -13,6 +13,7 @@ from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.flags import flag_name
 from gluon_bof.options.mask_rcnn import MaskRcnnOptions
 from gluon_bof.options.minibatch import MinibatchOptions
+from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.ssd import SsdOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 
@@ -22,7 +23,7 @@ class Family(NamedTuple):
     builds it, imported on first use; script: module with main(argv) and train(options, run, checkpoint); detects: whether its
     networks find boxes; prepare: "module:function" that takes options and returns them with what the files that they name say;
     command: words of the installed command that trains it; "": train NAME; masks: whether its networks also find masks, and its
-    sets need them."""
+    sets need them; segments: whether they give every pixel a class."""
 
     name: str
     title: str
@@ -33,6 +34,7 @@ class Family(NamedTuple):
     prepare: str = ""
     command: str = ""
     masks: bool = False
+    segments: bool = False
 
 
 FAMILIES = [
@@ -45,6 +47,8 @@ FAMILIES = [
            command="pretrain"),
     Family("minibatch", "mini-batch study", MinibatchOptions, "gluon_bof.studies.minibatch.tasks",
            "gluon_bof.studies.minibatch.train", False, command="minibatch train"),
+    Family("segmentation", "segmentation", SegmentationOptions, "gluon_bof.models.segmentation", "train_segmentation", False,
+           segments=True),
 ]
 
 
@@ -53,10 +57,20 @@ def detectors() -> list[Family]:
     return [family for family in FAMILIES if family.detects]
 
 
+def inferring() -> list[Family]:
+    """The families whose networks find something in images: boxes, or the class of each pixel."""
+    return [family for family in FAMILIES if family.detects or family.segments]
+
+
 def networks() -> list[str]:
     """The backbones that detectors are built on."""
     return list(dict.fromkeys(name for family in detectors()
                               for name in family.options.__dataclass_fields__["network"].metadata["choices"]))
+
+
+def trained_by_name() -> list[Family]:
+    """The families that `gluon-bof train NAME` trains."""
+    return [family for family in FAMILIES if not family.command]
 
 
 def by_name(name: str) -> Family:
@@ -86,11 +100,14 @@ def of_config(config: dict[str, Any]) -> Family:
 
 
 def of_given(given: dict[str, Any], told: Family | None = None) -> Family:
-    """The family that these {option: value} of a lone file belong to: the one that they name, else of the detectors that have
-    the network the one that its file's name told, if possible one with all of the options; else the first. Raises UserError for
-    an unknown one."""
+    """The family that these {option: value} of a lone file belong to: the one that they name, or a segmenter where they name a
+    model; else of the detectors that have the network the one that its file's name told, if possible one with all of the
+    options; else the first. Raises UserError for an unknown one."""
     if given.get("family"):
         return by_name(given["family"])
+    for family in inferring():
+        if family.segments and "model" in given:
+            return family
     network = given.get("network")
     having = [family for family in detectors() if network in family.options.__dataclass_fields__["network"].metadata["choices"]]
     whole = [family for family in having if given.keys() <= family.options.__dataclass_fields__.keys()]
@@ -107,7 +124,7 @@ def require_known(given: Iterable[str], family: Family) -> None:
 def told_by_file_name(name: str) -> tuple[Family | None, dict[str, Any]]:
     """(family, {option: value}) that a file's name tells, if it begins as GluonCV's training scripts and model zoo name theirs;
     (None, {}) if not."""
-    for family in detectors():
+    for family in inferring():
         told = family.options.from_file_name(name)
         if told:
             return family, told

@@ -15,6 +15,7 @@ from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.flags import EMBEDDED
 from gluon_bof.options.mask_rcnn import MaskRcnnOptions
 from gluon_bof.options.minibatch import MinibatchOptions
+from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.ssd import SsdOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 
@@ -65,6 +66,14 @@ EMBEDDED_MASK_RCNN = MaskRcnnOptions(
     mask_channels=64, nms_thresh=0.3, anchor_scales=(1, 2, 3, 4, 6), anchor_alloc_size=(64, 64), rpn_train_pre_nms=600,
     rpn_train_post_nms=200, rpn_test_pre_nms=300, rpn_test_post_nms=50, rpn_min_size=4, rcnn_num_samples=64,
     num_workers=1, val_interval=4, log_interval=50, save_interval=0, seed=0)
+
+# U-Net on the backbone that the package ships. The images' long side is 208 to 224 pixels; a base size of 160 shows them at 80 to
+# 320, of which squares of 128 are cut.
+EMBEDDED_SEGMENTATION = SegmentationOptions(
+    dataset=EMBEDDED, model="unet", backbone="darknet-mini", upsampling="transposed", pretrained_base="shipped", base_size=160,
+    crop_size=128, batch_size=8, test_batch_size=25, epochs=8, optimizer="adam", lr=0.003, lr_mode="cosine", warmup_epochs=1,
+    no_wd=True, syncbn=True, mixup="beta", no_mixup_epochs=3, label_smooth_eps=0.1, ema=0.98, num_workers=1, val_interval=8,
+    log_interval=50, seed=0)
 
 # A few hundred photographs of one's own on two CPU cores: no pretrained base, colours and sizes as they are, because they may
 # tell the class. Measured on 292 photographs of blood cells, see results/before-bundles.md.
@@ -360,6 +369,7 @@ _OWN = [
     Recipe("embedded", "faster_rcnn", EMBEDDED_FASTER_RCNN, "this project, two CPU cores", "voc07", 0.907, 0.02, 4.5),
     Recipe("embedded", "ssd", EMBEDDED_SSD, "this project, two CPU cores"),
     Recipe("embedded", "mask_rcnn", EMBEDDED_MASK_RCNN, "this project, two CPU cores"),
+    Recipe("embedded", "segmentation", EMBEDDED_SEGMENTATION, "this project, two CPU cores"),
     Recipe("embedded", "classifier", ClassifierOptions(), "this project, two CPU cores"),
     Recipe("best-mini-batch", "minibatch", BEST_MINI_BATCH, "What's the Best Mini-batch?, section 4; --metric is one of four"),
     Recipe("small-dataset", "yolo3", SMALL_SET_YOLO3, ON_BCCD, "voc07", 0.84, 0.03, 13),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small runs: the same bits on any number of cores, and two do not spin against each other
 OF_TRAINING = ("map", "metric", "per_class", "accuracy", "top5", "best_map", "best_accuracy", "epochs", "stopped_early",
-               "iterations", "skipped")
+               "iterations", "skipped", "miou", "pixel_accuracy")
 OF_EVALUATION = ("map", "metric", "per_class", "coco", "images", "skipped", "calibration_error", "sliding_patch")
 
 

@@ -62,8 +62,8 @@ def training(recipe: Recipe, extra: Sequence[str], **own: Any) -> Training:
 def script_words(family: str) -> list[str]:
     """The command that trains a family: its script where it lies here, else the installed one."""
     script = f"{families.by_name(family).script}.py"
-    if not families.by_name(family).detects:
-        return module_words("pretrain")
+    if families.by_name(family).command:
+        return [python(), "-m", "gluon_bof", *families.by_name(family).command.split()]
     return [python(), script] if os.path.isfile(script) else [*module_words("train"), family]
 
 

@@ -26,12 +26,12 @@ LOOK = dict(fontsize=7, color="white", va="bottom",
             bbox=dict(boxstyle="square,pad=0.1", linewidth=0, alpha=0.75))
 
 
-def draw_run(run: RunFolder) -> list[str]:
-    """Curves of the run's tables. Returns the paths of all its images."""
+def draw_run(run: RunFolder, score: tuple[str, str] = ("map", "validation mAP")) -> list[str]:
+    """Curves of the run's tables. score: (column of an epoch's row, what it is). Returns the paths of all its images."""
     intervals, epochs = run.rows("intervals"), run.rows("metrics")
     if epochs:
         _draw_losses(run, intervals or epochs)
-        _draw_map(run, [row for row in epochs if row["map"]])
+        _draw_score(run, [row for row in epochs if row[score[0]]], *score)
     return sorted(os.path.join(run.images, name) for name in os.listdir(run.images) if name.endswith(".png"))
 
 
@@ -49,18 +49,18 @@ def _draw_losses(run, rows):
     _save(figure, run, "learning_rate_and_losses.png")
 
 
-def _draw_map(run, rows):
+def _draw_score(run, rows, column, words):
     if not rows:
         return
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
-    values = [float(row["map"]) for row in rows]
+    values = [float(row[column]) for row in rows]
     axes.plot([int(row["epoch"]) for row in rows], values, marker="o")
-    axes.set(xlabel="epoch", ylabel="validation mAP", ylim=(0, 1))
+    axes.set(xlabel="epoch", ylabel=words, ylim=(0, 1))
     axes.annotate(f"{values[-1]:.3f}", (int(rows[-1]["epoch"]), values[-1]), textcoords="offset points", xytext=(0, 8),
                   ha="center")
     axes.grid(alpha=0.3)
-    _save(figure, run, "validation_map.png")
+    _save(figure, run, f"validation_{column}.png")
 
 
 def draw_training_batch(run: RunFolder, dataset: TrainingImages, sampler: BatchSampler, classes: Sequence[str],

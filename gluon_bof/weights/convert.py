@@ -278,6 +278,6 @@ def fitting_network(shapes: Mapping[str, tuple]) -> Match | None:
 
 def _candidates(shapes):
     """(name, number of classes or None, {name: Parameter}) of the networks that the names may belong to."""
-    packages = [importlib.import_module(family.model) for family in families.detectors()]
+    packages = [importlib.import_module(family.model) for family in families.inferring()]
     found = [match for package in packages for match in package.matches(shapes)]
     return found or [(name, None, parameters) for package in packages for name, parameters in package.backbones()]

@@ -88,7 +88,7 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
 
 def _of_run(folder, weights, given, last):
     config = read_config(folder)
-    if not families.by_name(config["family"]).detects:
+    if families.by_name(config["family"]) not in families.inferring():
         raise UserError("this run trained a classifier, which detects nothing", folder,
                         "give a detector's run; a detector starts from this one with --pretrained-base")
     if given.pop("family", config["family"]) != config["family"]:

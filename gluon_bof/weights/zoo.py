@@ -14,6 +14,7 @@ from gluon_bof.data.voc import VOC_CLASSES
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of
 from gluon_bof.options import families
+from gluon_bof.options.segmentation import ZOO_NAMES
 from gluon_bof.weights.fetch import PAUSE, TIMEOUT, fetch_file
 
 from gluoncv.model_zoo.model_store import _model_sha1 as CHECKSUMS
@@ -24,6 +25,9 @@ SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shipped", "y
 # its backbones, by what --pretrained-base calls them: trained without and with mixup (Tables 5 and 6)
 BACKBONES = {"shipped": "darknet-mini", "shipped-mixup": "darknet-mini-mixup"}
 CLASSES = {"voc": VOC_CLASSES, "coco": tuple(gluoncv.data.COCODetection.CLASSES)}
+# of networks that segment, whose names may hold commas
+SEGMENTED = {"pascal_voc": ("background", *VOC_CLASSES), "coco": ("background", *VOC_CLASSES),
+             "ade20k": tuple(" ".join(name.replace(",", " /").split()) for name in gluoncv.data.ADE20KSegmentation.CLASSES)}
 
 
 def is_name(text: str) -> bool:
@@ -54,8 +58,9 @@ def parse_name(path: str) -> dict[str, Any]:
     that of the shipped one; {} if not."""
     if os.path.abspath(path) == f"{SHIPPED}.params":
         return options_of(SHIPPED_NAME)
-    _, told = families.told_by_file_name(path)
-    return dict(told, classes=",".join(CLASSES[told["dataset"]])) if told else {}
+    family, told = families.told_by_file_name(path)
+    names = SEGMENTED if family and family.segments else CLASSES
+    return dict(told, classes=",".join(names[told["dataset"]])) if told else {}
 
 
 def _is_ours(name):
@@ -96,7 +101,7 @@ def download(name: str, timeout: float = TIMEOUT, pause: float = PAUSE) -> str:
 
 def download_backbone(name: str, timeout: float = TIMEOUT, pause: float = PAUSE) -> str:
     """The same for a backbone that was trained on ImageNet, such as "darknet53" or "resnet50_v1b"."""
-    backbones = [network for network in families.networks() if network in CHECKSUMS]
+    backbones = [network for network in (*families.networks(), *ZOO_NAMES.values(), "vgg16") if network in CHECKSUMS]
     if name not in backbones:
         raise UserError(f"no backbone is named {name!r}", remedy=f"choose one of {', '.join(backbones)}")
     return fetch_file(name, timeout, pause, "; or start with --pretrained-base no")

@@ -1,0 +1,124 @@
+"""Label maps against ground truth: pixel accuracy and mean IoU, and a set that segmenters are scored on."""
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, Callable
+
+import numpy as np
+from tqdm import tqdm
+
+from gluon_bof.data.loader import validation_loader
+from gluon_bof.data.segmentation import FittedImages, SegmentationSet, open_segmentation, read_labels
+from gluon_bof.data.sets import class_names
+from gluon_bof.distributed import comm, exchange
+from gluon_bof.distributed import progress as progress_file
+from gluon_bof.errors import UserError
+from gluon_bof.freebies.label_maps import unfitted
+from gluon_bof.inference.segmenter import labels_of, load_segmenter
+from gluon_bof.masks import NOBODY
+from gluon_bof.models.build import models_of
+from gluon_bof.weights.resolve import Resolved
+
+SHOWN = 6  # images whose maps a validation remembers, to be drawn
+
+
+def confusion(found: np.ndarray, labels: np.ndarray, class_count: int) -> np.ndarray:
+    """(K, K) int64: pixels of each class (row) that were found to be of each (column). found, labels: integers of one shape, in
+    [0, K); pixels whose label is NOBODY are left out."""
+    counted = labels != NOBODY
+    places = labels[counted].astype(np.int64) * class_count + found[counted]
+    return np.bincount(places, minlength=class_count ** 2).reshape(class_count, class_count)
+
+
+def scores_of(counts: np.ndarray) -> tuple[float, float, list[float | None]]:
+    """(pixel accuracy, mean IoU, IoU of each class) of a confusion matrix.
+
+    As in GluonCV's SegmentationMetric a class that neither has a pixel nor was found counts as 0 in the mean; its own IoU is
+    None."""
+    right, labelled, found = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    union = labelled + found - right
+    tiny = np.spacing(1)
+    ious = right / (tiny + union)
+    return (float(right.sum() / (tiny + labelled.sum())), float(ious.mean()),
+            [float(iou) if pixels else None for iou, pixels in zip(ious, union)])
+
+
+class MapValidation:
+    """`validation(segmenter)` -> {"map": mean IoU, by the name that the engine knows, "miou": the same, "pixel_accuracy",
+    "per_class": {class: IoU or None}}. Label maps are compared in the images' own pixels.
+
+    Of several processes each looks at its share of the batches; pixels are counted by all together. Made before the network is,
+    so that the data workers carry none of it. `shown`: [(sample, label map found)] of a few images, of the last call."""
+
+    def __init__(self, options: Any, found_set: SegmentationSet):
+        models = models_of(options)
+        self.set = found_set
+        self.loader = validation_loader(FittedImages(found_set.samples, models.eval_transform(options)),
+                                        models.inference_batch(options), options.num_workers, (comm.rank(), comm.size()))
+        self._chosen = set(np.linspace(0, len(found_set) - 1, min(SHOWN, len(found_set))).astype(int).tolist())
+        self.shown = []
+
+    def __call__(self, segmenter: Any, should_stop: Callable[[], bool] = lambda: False,
+                 progress: str = "validating") -> dict | None:
+        """The metrics, or None where should_stop said so."""
+        counts = self._counted(segmenter, should_stop, progress)
+        progress_file.report("scoring")
+        return exchange.decide(json.dumps(None if counts is None else counts.tolist()).encode(), self._judge)
+
+    def _counted(self, segmenter, should_stop, progress):
+        count = len(self.set.classes)
+        total, self.shown = np.zeros((count, count), np.int64), []
+        for images, indices in tqdm(self.loader, desc=progress, unit="batch", leave=False, file=sys.stderr,
+                                    disable=not sys.stderr.isatty()):
+            if should_stop():
+                return None
+            for scores, index in zip(segmenter.scores(images), indices):
+                labels = read_labels(self.set.samples[index], count)
+                found = labels_of(unfitted(scores, labels.shape))
+                if found.shape != labels.shape:
+                    raise UserError("it has another size than its image", self.set.samples[index].mask, "fix the data set")
+                total += confusion(found, labels, count)
+                if index in self._chosen:
+                    self.shown.append((self.set.samples[index], found))
+        return total
+
+    def _judge(self, shares):
+        shares = list(map(json.loads, shares))
+        if None in shares:
+            return None
+        accuracy, mean, ious = scores_of(np.sum(shares, axis=0))
+        return {"map": mean, "miou": mean, "pixel_accuracy": accuracy, "metric": "mean IoU",
+                "per_class": dict(zip(self.set.classes, ious))}
+
+
+def iou_table(metrics: dict[str, Any]) -> str:
+    """The IoU of each class, their mean and pixel accuracy, as lines of text."""
+    rows = [*metrics["per_class"].items(), ("mean IoU", metrics["miou"]), ("pixel accuracy", metrics["pixel_accuracy"])]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:{width}}  {'-' if value is None else format(value, '.4f')}" for name, value in rows)
+
+
+def validation_maps(options: Any) -> SegmentationSet:
+    """The set that these options validate on. Raises UserError as `open_segmentation` does."""
+    return open_segmentation(options.dataset, options.dataset_root or None, "val",
+                             class_names(options.classes) if options.classes else None, options.val_split or None)
+
+
+def evaluate_maps(resolved: Resolved) -> dict[str, Any]:
+    """{"run", "weights", "miou", "pixel_accuracy", "per_class", …} of what `weights.resolve` found, on its options' validation
+    set. Raises UserError, also where the set has another number of classes."""
+    options = resolved.options
+    found_set = validation_maps(options)
+    if resolved.classes and len(resolved.classes) != len(found_set.classes):
+        raise UserError(f"the network knows {len(resolved.classes)} classes, and the set has {len(found_set.classes)}",
+                        resolved.path, "evaluate it on a set of the classes that it was trained with")
+    validation = MapValidation(options, found_set)
+    segmenter, digest = load_segmenter(options, found_set.classes, resolved.path)
+    began = time.perf_counter()
+    metrics = validation(segmenter, progress="evaluating")
+    seconds = time.perf_counter() - began
+    return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset, "engine": "mxnet",
+            "images": len(found_set), "images_per_second": len(found_set) / seconds,
+            **{key: value for key, value in metrics.items() if key != "map"}}

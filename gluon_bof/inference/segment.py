@@ -1,0 +1,71 @@
+"""Images through a segmenter: each with its label map over it, and the map itself; shares of the classes in segments.json."""
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from gluon_bof.data.images import read_upright
+from gluon_bof.errors import UserError
+from gluon_bof.files import write_atomically
+from gluon_bof.masks import write_numbers
+
+if TYPE_CHECKING:
+    from gluon_bof.inference.segmenter import SegmentationModel
+    from gluon_bof.inference.sources import Source
+
+SUMMARY = "segments.json"
+MAP_ENDING = ".labels.png"
+
+
+def segment_all(model: SegmentationModel, sources: Sequence[Source], out: str, skip_broken: bool = False) -> dict[str, Any]:
+    """Write, for every image, the drawn one and NAME.labels.png, whose pixels are class numbers, into the folder `out`. Returns
+    the summary, a dict for JSON. skip_broken: name broken images and go on. Raises UserError for a video."""
+    videos = [source.path for source in sources if source.is_video]
+    if videos:
+        raise UserError("a segmenter takes images, not videos", videos[0], "cut it into images")
+    rows, skipped, began = [], [], time.perf_counter()
+    try:
+        for source in tqdm(sources, desc="segmenting", unit="file", leave=False, file=sys.stderr,
+                           disable=not sys.stderr.isatty()):
+            try:
+                image = read_upright(source.path)
+            except UserError as error:
+                if not skip_broken:
+                    raise
+                print(f"skipped: {error}", file=sys.stderr)
+                skipped.append(source.path)
+                continue
+            rows.append(_written(model, source, image))
+    finally:
+        path = os.path.join(out, SUMMARY)
+        write_atomically(path, json.dumps({"classes": list(model.classes), "images": rows}, indent=1).encode())
+    seconds = time.perf_counter() - began
+    print(f"{len(rows)} images in {out}", file=sys.stderr)
+    return {"device": str(model.segmenter.device), "engine": "mxnet", "files": len(rows), "images": len(rows), "skipped": skipped,
+            "images_per_second": len(rows) / max(seconds, 1e-9), "out": out, "json": path}
+
+
+def _written(model, source, image):
+    """Write what is found in an image. Returns its row of the summary."""
+    from PIL import Image
+
+    from gluon_bof.visualization.label_maps import overlay
+
+    found = model.predict(image)
+    os.makedirs(os.path.dirname(source.target), exist_ok=True)
+    file = io.BytesIO()
+    kind = {"format": "PNG"} if source.target.endswith(".png") else {"format": "JPEG", "quality": 95}
+    Image.fromarray(overlay(image, found.labels)).save(file, **kind)
+    write_atomically(source.target, file.getvalue(), lasting=False)
+    path = os.path.splitext(source.target)[0] + MAP_ENDING
+    write_numbers(path, found.labels)
+    counts = np.bincount(found.labels.ravel(), minlength=len(model.classes))
+    return {"file": source.path, "width": image.shape[1], "height": image.shape[0], "labels": path,
+            "shares": {name: int(count) / found.labels.size for name, count in zip(model.classes, counts) if count}}

@@ -1,0 +1,51 @@
+"""Figure upsampling: mean IoU of a U-Net by its way of upsampling, and what each gains over nearest, from bundles."""
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from gluon_bof.errors import UserError
+from gluon_bof.options.flags import flag
+from gluon_bof.options.segmentation import UPSAMPLINGS
+from gluon_bof.paper import upsampling
+from gluon_bof.paper.bundles import Store
+from gluon_bof.paper.figures.page import BLUE, COLOURS, GREY, Drawn, new_figure
+from gluon_bof.paper.figures.request import FigureOptions
+
+
+@dataclass(frozen=True)
+class Options(FigureOptions):
+    """Options of the figure."""
+
+    results: str = flag("results", "folder whose bundles have the runs of gluon-bof table upsampling")
+
+
+def draw(given: Options) -> Drawn:
+    """The figure -> Drawn; a row of its table for every run, and for every way's gain."""
+    numbers = upsampling.points(upsampling.found(Store(given.results)))
+    if not numbers:
+        raise UserError("there is no seed of which every way of upsampling has its run", given.results,
+                        "make them: gluon-bof table upsampling")
+    gains = upsampling.against_nearest(numbers)
+    seeds = sorted({seed for _, seed in numbers})
+    figure = new_figure(2.8)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.2, 1))
+    rows = []
+    for place, way in enumerate(UPSAMPLINGS):
+        values = [numbers[way, seed] for seed in seeds]
+        left.barh(place, statistics.mean(values), color=COLOURS[place], height=0.65)
+        left.plot(values, [place] * len(values), ".", color="black", markersize=5)
+        rows += [(way, f"mean IoU, seed {seed}", value, "") for seed, value in zip(seeds, values)]
+        if way in gains:
+            gain = gains[way]
+            right.plot(list(gain.by_seed.values()), [place] * len(seeds), ".", color=GREY, markersize=4)
+            right.errorbar(gain.mean, place, xerr=gain.half_width if len(seeds) > 1 else None, fmt="o", color=BLUE, capsize=3)
+            rows.append((way, "gain over nearest, points", gain.mean, gain.half_width if len(seeds) > 1 else ""))
+    left.set_yticks(range(len(UPSAMPLINGS)), UPSAMPLINGS)
+    left.invert_yaxis()
+    left.set(xlabel="mean IoU, %", title=f"embedded set, {len(seeds)} seeds (dots)", xlim=(0, 100))
+    right.axvline(0, color=GREY, linewidth=1)
+    right.set(xlabel="points over nearest, 95% interval", title="paired within a seed")
+    return Drawn(figure, ("upsampling", "what", "value", "half_width"), rows,
+                 {"seeds": seeds, "miou": {way: [numbers[way, seed] / 100 for seed in seeds] for way in UPSAMPLINGS},
+                  "gain": {way: [gain.mean, gain.half_width if len(seeds) > 1 else None] for way, gain in gains.items()}})

@@ -1,0 +1,71 @@
+"""A U-Net's five ways of upsampling on the embedded set, for the harness; docs/segmentation.md has the protocol."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping, Sequence
+
+from gluon_bof.options.recipes import RECIPES
+from gluon_bof.options.segmentation import UPSAMPLINGS
+from gluon_bof.paper import harness, jobs
+from gluon_bof.paper.bundles import Store
+from gluon_bof.paper.effects import difference
+from gluon_bof.paper.embedded import told
+from gluon_bof.paper.harness import Job
+from gluon_bof.paper.miniature import Effect
+from gluon_bof.paper.tables import chosen, refuse_own
+from gluon_bof.paper.words import refuse_others
+
+EXPERIMENT = "upsampling"
+SEEDS = (0, 1, 2)
+MINUTES = 2.0  # of a run, where no bundle tells
+OVER = "nearest"  # the way that the others are compared with
+# the embedded job from scratch, whose backbone pools, at half its size and for four epochs without mixup: 500 updates
+TRAINING = dict(model="unet", backbone="plain", pretrained_base="no", base_size=80, crop_size=64, batch_size=8, test_batch_size=25,
+                epochs=4, no_mixup_epochs=4, optimizer="adam", lr=0.003, lr_mode="cosine", warmup_epochs=1, no_wd=True,
+                label_smooth_eps=0.1, ema=0.0, val_interval=4, log_interval=100, keep=1, gpus="")
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of upsampling."""
+
+    key: str
+
+
+ROWS = tuple(map(Way, UPSAMPLINGS))
+
+
+def plan(seeds: Sequence[int] = SEEDS, runs: str = "runs", rows: Sequence[str] = (), extra: Sequence[str] = ()) -> list[Job]:
+    """Every run of the rows (keys of ROWS; none: all), seed by seed. extra: further flags of all trainings."""
+    return [_job(row, seed, runs, extra) for seed in seeds for row in ROWS if not rows or row.key in rows]
+
+
+def _job(row, seed, runs, extra):
+    recipe = RECIPES["segmentation/embedded"]
+    own = dict(TRAINING, upsampling=row.key, seed=seed, runs=runs, name=f"{EXPERIMENT}-{row.key}-seed-{seed}")
+    training = jobs.training(recipe, refuse_own(type(recipe.options), extra), **own)
+    return Job(row, seed, training, None, harness.ONE_THREAD, (), EXPERIMENT, told(),
+               again=harness.words_again(EXPERIMENT, row.key, seed, extra=extra))
+
+
+def chosen_rows(text: str) -> tuple[str, ...]:
+    """Keys of the rows that "1" or "nearest" names; of all for "". Raises UserError."""
+    return chosen(text, [row.key for row in ROWS], f"the experiment {EXPERIMENT}")
+
+
+def found(store: Store) -> dict[tuple[str, int], Mapping[str, Any]]:
+    """{(way, seed): bundle} of the runs that are there. Raises UserError for one of another configuration."""
+    there = list(store.of(EXPERIMENT))
+    refuse_others(there, plan(), store)
+    return {(bundle["row"], bundle["seed"]): bundle for bundle in there}
+
+
+def points(there: Mapping[tuple[str, int], Mapping[str, Any]]) -> dict[tuple[str, int], float]:
+    """{(way, seed): mean IoU in points}, of seeds of which every way has its run."""
+    whole = {seed for _, seed in there if all((row.key, seed) in there for row in ROWS)}
+    return {place: 100 * bundle["training"]["miou"] for place, bundle in there.items() if place[1] in whole}
+
+
+def against_nearest(numbers: Mapping[tuple[str, int], float]) -> dict[str, Effect]:
+    """{way: what it gains over nearest, paired within a seed}."""
+    return {row.key: difference(numbers, row.key, OVER) for row in ROWS if row.key != OVER}

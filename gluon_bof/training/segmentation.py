@@ -1,0 +1,102 @@
+"""What training a segmenter does besides what every training does: its sets, its batches, its start, its end."""
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Sequence
+
+import numpy as np
+
+from gluon_bof.backend import mx
+from gluon_bof.data.segmentation import label_mark, open_segmentation
+from gluon_bof.data.sets import class_names
+from gluon_bof.data.shared_memory import to_shared
+from gluon_bof.distributed import comm, progress
+from gluon_bof.errors import LOGGER, UserError
+from gluon_bof.visualization.label_maps import draw_training_maps, draw_validation_maps
+from gluon_bof.visualization.run_pages import draw_run
+
+SCORED = ({"miou": "miou", "pixel_accuracy": "pixel_accuracy"}, ("miou", "validation mean IoU"))  # see engine.Recorder
+
+
+def open_label_sets(options: Any, run: Any) -> list:
+    """[training set, validation set]; the class names are kept in the run. Raises UserError where the two differ in them."""
+    sets = comm.main_first(lambda: _opened(options, run))
+    for role, found in zip(("training", "validation"), sets):
+        comm.require_same(f"the {role} set", partial(label_mark, found))
+    return sets
+
+
+def _opened(options, run):
+    classes = class_names(options.classes) if options.classes else None
+    sets = [open_segmentation(options.dataset, options.dataset_root or None, role, classes, split or None)
+            for role, split in (("train", options.train_split), ("val", options.val_split))]
+    for role, found in zip(("train", "val"), sets):
+        LOGGER.info("%s: %d images, %d classes (%s)", role, len(found), len(found.classes), ", ".join(found.classes[:21]))
+    if sets[0].classes != sets[1].classes:
+        raise UserError("what trains and what validates have other classes", options.dataset, "give --classes")
+    run.write_classes(sets[0].classes)
+    return sets
+
+
+class MapBatch:
+    """Batchify: (images (B, S, S, 3) uint8, label maps (B, M, S, S) uint8, weights (B, M) float32, names of broken images, of
+    which there are none), arrays in shared memory."""
+
+    def __init__(self, shared: bool):
+        self.shared = shared
+
+    def __call__(self, samples: Sequence[tuple]) -> tuple:
+        return (*(to_shared(np.stack(arrays), self.shared) for arrays in zip(*samples)), [])
+
+
+def blank_batch(images: int, maps: int, side: int) -> tuple:
+    """The arrays of a batch of black images of which every pixel is background."""
+    return (to_shared(np.zeros((images, side, side, 3), np.uint8), False),
+            to_shared(np.zeros((images, maps, side, side), np.uint8), False),
+            to_shared(np.full((images, maps), 1 / maps, np.float32), False))
+
+
+class Reseeded:
+    """A step's `arguments` that seed MXNet's own random numbers, of which dropout draws, by the batch that is to come: so a run
+    goes on to the bit. step: set afterwards."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+        self.step = None
+
+    def __call__(self, *arrays: Any) -> tuple:
+        mx.random.seed(self._number() % 2 ** 31, ctx=arrays[0].context)
+        return arrays
+
+    def _number(self):
+        batch = self.step.trainer.optimizer.num_update * self.step.accumulate + self.step._accumulated
+        return (self.seed * 1_000_003 + batch) * 1_009 + comm.rank()
+
+
+def fit_maps(engine: Any, run: Any, images: Any, sets: Sequence[Any], validation: Any, segmenter: Any) -> dict[str, Any]:
+    """Run the engine's epochs and draw the run's pages. images: the training images, `images[spec]`. Returns the outcome,
+    {"run": folder, "miou": of the last validation, …}."""
+    classes = sets[0].classes
+    if comm.is_main():
+        run.forget_after(engine.iteration)
+        draw_training_maps(run, images, engine.sampler, classes)
+    metrics = engine.run_epochs()
+    if not validation.shown:  # a finished run was resumed: there was nothing left to validate
+        with engine.saver.averaged():
+            validation(segmenter)
+    if not comm.is_main():
+        return {"run": run.folder, "miou": metrics["miou"]}
+    progress.report("drawing")
+    draw_validation_maps(run, validation.shown, classes)
+    return {"run": run.folder, **{key: metrics[key] for key in ("miou", "pixel_accuracy", "per_class")},
+            "best_miou": engine.best["map"], "epochs": engine.epoch, "stopped_early": engine.stopped_early,
+            "iterations": engine.iteration, "seed": engine.options.seed, "weights": run.last_weights,
+            "images": draw_run(run, ("miou", "validation mean IoU"))}
+
+
+def only_validated(options: Any, run: Any, validation: Any, segmenter: Any) -> dict[str, Any]:
+    """The outcome of --eval, which trains nothing and keeps no run."""
+    metrics = validation(segmenter)
+    run.discard_if_unused()
+    return {"run": None, "weights": options.resume or options.transfer,
+            **{key: metrics[key] for key in ("miou", "pixel_accuracy", "per_class")}}

@@ -1,0 +1,74 @@
+"""Label maps laid over their images, and a run's pages of them."""
+from __future__ import annotations
+
+import os
+from typing import Any, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from gluon_bof.data.segmentation import read_pair
+from gluon_bof.masks import NOBODY, voc_palette
+
+matplotlib.use("Agg")
+
+OPACITY = 0.55
+MOST_NAMED = 21  # classes that a legend names
+
+
+def overlay(image: np.ndarray, labels: np.ndarray, opacity: float = OPACITY) -> np.ndarray:
+    """An image (H, W, 3) uint8 RGB with its label map (H, W) over it in VOC's colours, edges drawn dark. Class 0, the background,
+    stays clear; ignored pixels are white."""
+    painted = voc_palette()[labels].astype(np.float32)
+    painted[labels == NOBODY] = 255
+    share = np.where(labels == 0, 0, opacity)[..., None]
+    found = image * (1 - share) + painted * share
+    edge = np.zeros(labels.shape, bool)
+    edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    edge[1:] |= labels[1:] != labels[:-1]
+    found[edge] *= 0.4
+    return np.round(found).astype(np.uint8)
+
+
+def draw_training_maps(run: Any, dataset: Any, sampler: Any, classes: Sequence[str], most: int = 8) -> None:
+    """A page of images of the run's first batches as the network sees them, beside their label maps."""
+    first = [spec for batch in range(min(2, sampler.batches)) for spec in sampler.draw_batch(0, batch)][:most]
+    figure, rows = _page(len(first), 1 + (2 if dataset.mixes else 1))
+    for axes, spec in zip(rows, first):
+        image, maps, weights = dataset[spec]
+        _show(axes[0], image, f"{spec.size} px")
+        for axis, labels, weight in zip(axes[1:], maps, weights):
+            _show(axis, overlay(image, labels), f"weight {weight:.2f}")
+    _save(figure, run, "training_images.png", classes)
+
+
+def draw_validation_maps(run: Any, shown: Sequence[tuple], classes: Sequence[str]) -> None:
+    """A page of validation images: the image, its ground truth, and what was found. shown: (sample, label map found)."""
+    figure, rows = _page(len(shown), 3)
+    for axes, (sample, found) in zip(rows, shown):
+        image, labels = read_pair(sample, len(classes))
+        for axis, picture, title in zip(axes, (image, overlay(image, labels), overlay(image, found)),
+                                        (sample.image_id, "truth", "found")):
+            _show(axis, picture, title)
+    _save(figure, run, "validation_images.png", classes)
+
+
+def _page(count, columns):
+    figure = Figure(figsize=(2.4 * columns, 2.2 * max(1, count) + 0.5), layout="constrained")
+    return figure, np.reshape(figure.subplots(max(1, count), columns), (-1, columns))
+
+
+def _show(axis, image, title):
+    axis.imshow(image)
+    axis.set_axis_off()
+    axis.set_title(title[-40:], fontsize=8)
+
+
+def _save(figure, run, name, classes):
+    colours = voc_palette() / 255
+    patches = [Patch(color=colours[number], label=text) for number, text in list(enumerate(classes))[1:MOST_NAMED]]
+    if patches:
+        figure.legend(handles=patches, loc="outside lower center", ncols=min(5, len(patches)), fontsize=7)
+    figure.savefig(os.path.join(run.images, name), dpi=90)
