@@ -12,7 +12,7 @@ from gluon_bof.errors import UserError, user_facing, warn
 from gluon_bof.files import csv_text, write_atomically
 from gluon_bof.options.flags import NotAValue, Parser, flag_name
 from gluon_bof.options.recipes import Table
-from gluon_bof.paper import embedded, factorial, harness, jobs, miniature, photographs
+from gluon_bof.paper import embedded, factorial, harness, jobs, miniature, optimizers, photographs
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.tables import (
     Request,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EPILOG = """Flags after -- go to every training: table 2 --scale small -- --epochs 4. Flags after a second -- go to the
 pre-training of backbones. Every finished run leaves a bundle, OUT/runs/NAME.json: what has one is not run again, and what was cut
 off goes on."""
-EXPERIMENTS = ("miniature", "photographs", "embedded")
+EXPERIMENTS = ("miniature", "photographs", "embedded", "optimizers")
 OF_TABLES = {"scale": "paper", "gpus": None, "dataset_root": "", "cost": False}  # flags, with their defaults
 
 
@@ -184,7 +184,8 @@ def work_of(given: Any, argv: Sequence[str]) -> Work:
     """The jobs and pages that the arguments ask for."""
     if isinstance(given.table, Table):
         return _of_table(given, argv)
-    return {"miniature": _of_miniature, "photographs": _of_photographs, "embedded": _of_embedded}[given.table](given)
+    return {"miniature": _of_miniature, "photographs": _of_photographs, "embedded": _of_embedded,
+            "optimizers": _of_optimizers}[given.table](given)
 
 
 def _of_table(given, argv):
@@ -231,6 +232,21 @@ def _of_embedded(given):
     keys = embedded.chosen_rows(given.rows)
     planned = embedded.plan(chosen_seeds(given.seeds) if given.seeds else embedded.SEEDS, given.runs, keys, given.extra)
     return Work(planned, planned, _page_of(embedded.EXPERIMENT), minutes=embedded.MINUTES)
+
+
+def _of_optimizers(given):
+    for name in ("rows", "seeds", "dataset", "extra", "extra_pretraining"):
+        if getattr(given, name):
+            raise UserError(f"{'flags after --' if 'extra' in name else flag_name(name)}: the protocol of optimizers is fixed",
+                            remedy="leave them out")
+    store = Store(given.out)
+    planned = optimizers.plan(optimizers.choose(store), runs=given.runs)
+
+    def write(store):
+        """Which rates are chosen; those runs are made when the same command is started again."""
+        return {"experiment": optimizers.EXPERIMENT, "chosen": optimizers.choose(store)}
+
+    return Work(planned, planned, write, minutes=optimizers.MINUTES)
 
 
 def _page_of(experiment):

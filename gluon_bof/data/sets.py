@@ -170,9 +170,7 @@ def _open_drawn(dataset, root, role, classes, split):
     from gluon_bof.data.shapes import load_shapes  # these draw the set when first used
     from gluon_bof.data.vocmini import load_vocmini
 
-    if split and dataset == "shapes":
-        raise UserError("the data set shapes has no splits to choose from", remedy="leave --split out")
-    found = load_vocmini(role, root, split) if dataset == "vocmini" else load_shapes(role, root=root)
+    found = load_vocmini(role, root, split) if dataset == "vocmini" else load_shapes(role, root, split)
     if classes is not None and tuple(classes) != tuple(found.classes):
         raise UserError(f"the classes of the data set {dataset} are {', '.join(found.classes)}", remedy="leave --classes out")
     return found
