@@ -21,8 +21,8 @@ KINDS = {
     "SGD": dict(optimizer="sgd", momentum=0.0),
     "momentum": dict(optimizer="sgd", momentum=0.9),
     "Nesterov": dict(optimizer="nag", momentum=0.9),
-    "AdaGrad": dict(optimizer="adagrad", epsilon=EPSILON ** 2),
-    "RMSProp": dict(optimizer="rmsprop", rho=0.9, epsilon=EPSILON ** 2),
+    "AdaGrad": dict(optimizer="adagrad", epsilon=1e-14),
+    "RMSProp": dict(optimizer="rmsprop", rho=0.9, epsilon=1e-14),
     "Adam": dict(optimizer="adam", beta1=0.9, beta2=0.999, epsilon=EPSILON),
 }
 # four of each, half a decade apart; momentum's steps are those of ten times its rate
