@@ -1,4 +1,4 @@
-"""gluon-bof figure N: draw a figure of the paper, 1 to 9, as figure-N.png with its numbers in figure-N.csv."""
+"""gluon-bof figure N: draw a figure of the paper, 1 to 9, or a named one, as figure-N.png with its numbers in figure-N.csv."""
 from __future__ import annotations
 
 import dataclasses
@@ -14,7 +14,7 @@ from gluon_bof.commands.flags import evaluation_fields, given_options
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.options.flags import Parser, add_flag, add_subparsers
 
-# number: (module with Options and draw(given), what it shows); a module is imported only when it draws
+# number or name: (module with Options and draw(given), what it shows); a module is imported only when it draws
 FIGURES = {
     1: ("throughput", "accuracy and throughput of detectors"),
     2: ("mixup", "mixup of classification: two resized images and their labels"),
@@ -25,6 +25,7 @@ FIGURES = {
     7: ("detections", "detections drawn on images"),
     8: ("classes", "AP of every class with and without the freebies, YOLOv3"),
     9: ("classes", "AP of every class with and without the freebies, Faster R-CNN"),
+    "optimizers": ("optimizers", "six optimizers on hard surfaces and on a training; L-BFGS on a head"),
 }
 WITH_WEIGHTS = (1, 5, 7, 8, 9)  # these pass what is not theirs on to `evaluate`
 FURTHER = "Further flags are those of gluon-bof evaluate, such as --network, --classes, --dataset, --gpus, --last."
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print("gluon-bof figure N …, figure N --help tells more\n")
         for number, (_, text) in FIGURES.items():
-            print(f"  {number}  {text}")
+            print(f"  {number:10}  {text}")
         return 0
     given, module = read_request(argv)
     _prepare(given.out)  # before the work, which may be hours of evaluation
@@ -52,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def read_request(argv: Sequence[str]) -> tuple[Any, ModuleType]:
     """(the figure's Options, its module)."""
-    if not (argv[0].isdigit() and int(argv[0]) in FIGURES):
-        raise UserError(f"no figure {argv[0]!r}", remedy=f"the number comes first: 1 to {max(FIGURES)}")
-    number = int(argv[0])
+    number = int(argv[0]) if argv[0].isdigit() else argv[0]
+    if number not in FIGURES:
+        raise UserError(f"no figure {argv[0]!r}", remedy=f"its number or name comes first: {', '.join(map(str, FIGURES))}")
     module = _module(number)
     parser = figure_parser(number)
     given, rest = parser.parse_known_args(argv[1:])
@@ -66,7 +67,7 @@ def read_request(argv: Sequence[str]) -> tuple[Any, ModuleType]:
                           evaluation=given_options(of_evaluation, evaluation_fields())), module
 
 
-def figure_parser(number: int) -> Parser:
+def figure_parser(number: int | str) -> Parser:
     """The parser of a figure."""
     parser = Parser(prog=f"gluon-bof figure {number}", description=f"Figure {number}: {FIGURES[number][1]}.",
                     epilog=FURTHER if number in WITH_WEIGHTS else None, allow_abbrev=False)

@@ -57,7 +57,7 @@ def fit_labels(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
-def save(drawn: Drawn, folder: str, number: int) -> tuple[str, str]:
+def save(drawn: Drawn, folder: str, number: int | str) -> tuple[str, str]:
     """Write figure-N.png and figure-N.csv. Returns their paths. Raises UserError where they cannot be written."""
     png, table = (os.path.join(folder, f"figure-{number}.{ending}") for ending in ("png", "csv"))
     image = io.BytesIO()

@@ -11,7 +11,7 @@ from gluon_bof.options.flags import flag
 class FigureOptions:
     """Options of a figure; a figure's module has a subclass of the name Options, whose fields are its flags."""
 
-    figure: int = flag(0, "", hidden=True)
+    figure: Any = flag(0, "", hidden=True)  # its number or name
     evaluation: dict = field(default_factory=dict, metadata={"hidden": True, "help": ""})  # {option: value} of `evaluate`
     last: bool = flag(False, "", hidden=True)  # of runs: their last weights, not their best
     out: str = flag("figures", "folder for the PNG and the CSV")
