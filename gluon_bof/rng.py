@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     PARTITION = 9
     MINIBATCH = 10
     NOISE = 30
+    ROOM = 31
 
 
 def generator(purpose: Purpose, seed: int, *place: int) -> np.random.Generator:

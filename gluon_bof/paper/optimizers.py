@@ -27,7 +27,7 @@ KINDS = {
 }
 # three of each, half a decade apart; momentum's steps are those of ten times its rate
 RATES = {
-    "SGD": (0.003, 0.01, 0.03),
+    "SGD": (0.01, 0.03, 0.1),
     "momentum": (0.001, 0.003, 0.01),
     "Nesterov": (0.001, 0.003, 0.01),
     "AdaGrad": (0.01, 0.03, 0.1),
