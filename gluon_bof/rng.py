@@ -20,6 +20,8 @@ class Purpose(IntEnum):
     REPEATS = 8
     PARTITION = 9
     MINIBATCH = 10
+    NOISE = 30
+    ROOM = 31
 
 
 def generator(purpose: Purpose, seed: int, *place: int) -> np.random.Generator:

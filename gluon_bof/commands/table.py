@@ -12,7 +12,7 @@ from gluon_bof.errors import UserError, user_facing, warn
 from gluon_bof.files import csv_text, write_atomically
 from gluon_bof.options.flags import NotAValue, Parser, flag_name
 from gluon_bof.options.recipes import Table
-from gluon_bof.paper import embedded, factorial, harness, jobs, miniature, photographs, upsampling
+from gluon_bof.paper import embedded, factorial, harness, jobs, miniature, optimizers, photographs, upsampling
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.tables import (
     Request,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EPILOG = """Flags after -- go to every training: table 2 --scale small -- --epochs 4. Flags after a second -- go to the
 pre-training of backbones. Every finished run leaves a bundle, OUT/runs/NAME.json: what has one is not run again, and what was cut
 off goes on."""
-EXPERIMENTS = ("miniature", "photographs", "embedded", "upsampling")
+EXPERIMENTS = ("miniature", "photographs", "embedded", "optimizers", "upsampling")
 OF_TABLES = {"scale": "paper", "gpus": None, "dataset_root": "", "cost": False}  # flags, with their defaults
 
 
@@ -185,7 +185,7 @@ def work_of(given: Any, argv: Sequence[str]) -> Work:
     if isinstance(given.table, Table):
         return _of_table(given, argv)
     return {"miniature": _of_miniature, "photographs": _of_photographs, "embedded": _of_embedded,
-            "upsampling": _of_upsampling}[given.table](given)
+            "optimizers": _of_optimizers, "upsampling": _of_upsampling}[given.table](given)
 
 
 def _of_table(given, argv):
@@ -242,6 +242,21 @@ def _of_plan(given, experiment):
     keys = experiment.chosen_rows(given.rows)
     planned = experiment.plan(chosen_seeds(given.seeds) if given.seeds else experiment.SEEDS, given.runs, keys, given.extra)
     return Work(planned, planned, _page_of(experiment.EXPERIMENT), minutes=experiment.MINUTES)
+
+
+def _of_optimizers(given):
+    for name in ("rows", "seeds", "dataset", "extra", "extra_pretraining"):
+        if getattr(given, name):
+            raise UserError(f"{'flags after --' if 'extra' in name else flag_name(name)}: the protocol of optimizers is fixed",
+                            remedy="leave them out")
+    store = Store(given.out)
+    planned = optimizers.plan(optimizers.choose(store), runs=given.runs)
+
+    def write(store):
+        """Which rates are chosen; those runs are made when the same command is started again."""
+        return {"experiment": optimizers.EXPERIMENT, "chosen": optimizers.choose(store)}
+
+    return Work(planned, planned, write, minutes=optimizers.MINUTES)
 
 
 def _page_of(experiment):

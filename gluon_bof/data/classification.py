@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass, field
-from typing import NamedTuple, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Sequence
 
 import cv2
 import numpy as np
@@ -18,6 +18,9 @@ from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import GREY, View, best_interpolation, render
 from gluon_bof.freebies.mixup import blend_images
 from gluon_bof.rng import augmentation_rng
+
+if TYPE_CHECKING:
+    from gluon_bof.boxes import DetectionSet
 
 IMAGENET_ROOT = os.path.join("~", ".mxnet", "datasets", "imagenet")
 ROLES = ("train", "val")
@@ -40,13 +43,14 @@ HEADER = struct.Struct("<IfQQ")  # number of labels if above 0, label, id, secon
 
 class Sample(NamedTuple):
     """One image: a file's path, or a place in a RecordIO file; the part of it, or None; its class; what it is turned by
-    (None: as its own EXIF tag says)."""
+    (None: as its own EXIF tag says); its object's box in pixels of that part, or None."""
 
     path: str
     class_id: int
     place: int = -1  # byte at which a record begins
     window: tuple | None = None  # left, top, width, height
     orientation: int | None = None
+    box: tuple | None = None
 
 
 @dataclass
@@ -93,7 +97,7 @@ def _from_folders(folder):
             names = sorted(os.listdir(place)) if os.path.isdir(place) else []
             samples += [Sample(os.path.join(place, image), class_id) for image in names
                         if image.lower().endswith(ENDINGS)]
-        sets.append(_not_empty(ClassificationSet(os.path.basename(folder), tuple(classes), samples), folder, role))
+        sets.append(not_empty(ClassificationSet(os.path.basename(folder), tuple(classes), samples), folder, role))
     return tuple(sets)
 
 
@@ -101,7 +105,7 @@ def _from_objects(dataset):
     """Each box of a detection set is an image of its class; difficult ones, crowds and specks are left out."""
     classes, sets = None, []
     for role in ROLES:
-        found = _open_drawn(dataset, role) if dataset in DRAWN else open_set(dataset, None, role, classes, "skip")
+        found = open_drawn(dataset, role) if dataset in DRAWN else open_set(dataset, None, role, classes, "skip")
         classes = None if dataset in DRAWN else found.classes
         samples = []
         for record in found.records:
@@ -110,11 +114,11 @@ def _from_objects(dataset):
                 window = _window_around(box, record.width, record.height, dataset == "vocmini")
                 if min(window[2:]) >= SHORTEST_SIDE:
                     samples.append(Sample(record.path, int(class_id), window=window, orientation=record.orientation))
-        sets.append(_not_empty(ClassificationSet(found.name, found.classes, samples), dataset, role))
+        sets.append(not_empty(ClassificationSet(found.name, found.classes, samples), dataset, role))
     return tuple(sets)
 
 
-def _open_drawn(dataset, role):
+def open_drawn(dataset: str, role: str) -> DetectionSet:
     """The part of a set drawn here that backbones are pre-trained on."""
     if dataset == "shapes-backbone":
         return load_backbone_shapes(role)
@@ -131,9 +135,11 @@ def _window_around(box, width, height, is_square=False):
     return left, top, right - left, bottom - top
 
 
-def _not_empty(found, folder, role):
+def not_empty(found: ClassificationSet, folder: str, role: str, which: str = "") -> ClassificationSet:
+    """The set itself. Raises UserError where it has no image, or none `which`."""
     if not found.samples:
-        raise UserError(f"the part {role} holds no image", folder, f"classes are {', '.join(found.classes[:5])}, …")
+        raise UserError(f"the part {role} holds no image {which}".rstrip(), folder,
+                        f"classes are {', '.join(found.classes[:5])}, …")
     return found
 
 
@@ -151,7 +157,7 @@ def _from_records(folder, role):
     except (ValueError, IndexError):
         raise UserError("not an index of lines KEY<tab>PLACE", index, "make it with MXNet's im2rec.py") from None
     classes = tuple(map(str, range(max(labels, default=-1) + 1)))
-    return _not_empty(ClassificationSet(os.path.basename(os.path.abspath(folder)), classes,
+    return not_empty(ClassificationSet(os.path.basename(os.path.abspath(folder)), classes,
                                         [Sample(path, label, place) for label, place in zip(labels, places)]), path, role)
 
 
@@ -230,6 +236,11 @@ class ClassImages:
     def _seen(self, index, rng):
         image = read_sample(self.samples[index])
         view = centre_view(image.shape, self.size) if rng is None else draw_view(rng, image, self.size, self.least_area)
+        return self.render(image, view)
+
+    @staticmethod
+    def render(image: np.ndarray, view: View) -> np.ndarray:
+        """(S, S, 3) uint8: what the view shows of an image."""
         return np.ascontiguousarray(render(image, view))
 
 

@@ -30,6 +30,7 @@ CLASSES = ("circle", "cross", "ring", "triangle")
 VERSION = 2  # a new number wherever a file changes, so that an old cache is left alone; 2: as 1, and the silhouettes
 SPLITS = {"trainval": 1000, "test": 250}
 BACKBONE_SPLITS = {"trainval": 4000, "test": 400}  # numbered on from those above
+PARTS = {"fit": slice(0, 800), "held-out": slice(800, None)}  # of trainval: to train on, and to choose settings on
 SEED = 20190211
 FRAMES = ((208, 160), (160, 208), (192, 192), (224, 160), (176, 176), (192, 144))  # width, height
 OVERSAMPLING = 2
@@ -46,12 +47,19 @@ TEXTURES = tuple(TYPICAL_TEXTURE.values())
 TYPICAL_SHARE = 0.85
 
 
-def load_shapes(role: str, root: str | None = None, masks: bool = False) -> DetectionSet:
+def load_shapes(role: str, root: str | None = None, split: str | None = None, masks: bool = False) -> DetectionSet:
     """The embedded DetectionSet for "train" or "val", drawn on first use.
 
-    root: cache folder; by default $GLUON_BOF_CACHE, else the user's cache. masks: with each object's silhouette, as far as it is
-    seen. Raises UserError where it cannot be written."""
-    return load_voc(ensure_drawn(root), role, classes=CLASSES, name="shapes", masks=masks)
+    root: cache folder; by default $GLUON_BOF_CACHE, else the user's cache. split: trainval (what trains) or test (what
+    validates) whatever the role; or fit or held-out, the first 800 and the last 200 images of trainval. masks: with each
+    object's silhouette, as far as it is seen. Raises UserError for another split, and where the cache cannot be written."""
+    if split and split not in (*SPLITS, *PARTS):
+        raise UserError(f"the data set shapes has no split {split!r}", remedy=f"choose one of {', '.join((*SPLITS, *PARTS))}")
+    if split:
+        role = "val" if split == "test" else "train"
+    found = load_voc(ensure_drawn(root), role, classes=CLASSES, name="shapes", masks=masks)
+    found.records = found.records[PARTS.get(split or "", slice(None))]
+    return found
 
 
 def load_backbone_shapes(role: str, root: str | None = None) -> DetectionSet:

@@ -1,7 +1,7 @@
 """Backbones as classifiers, to be pre-trained (paper, Tables 5 and 6), with mixed and smoothed labels."""
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Any, Sequence
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.freebies.label_smoothing import equation_3
@@ -46,13 +46,19 @@ class TrainingGraph(gluon.HybridBlock):
         self.normalise = Normalise()
         self.network = network
         self._class_count = class_count
-        smoothing = equation_3(epsilon, class_count)
-        self._limits = dict(on_value=smoothing.positive, off_value=smoothing.negative)
+        self._epsilon = epsilon
 
     def hybrid_forward(self, F, images, labels):
-        first, second = (F.one_hot(F.squeeze(F.slice_axis(labels, axis=1, begin=column, end=column + 1), axis=1),
-                                   self._class_count, **self._limits) for column in (0, 1))
-        weight = F.slice_axis(labels, axis=1, begin=2, end=3)
-        target = F.broadcast_mul(first, weight) + F.broadcast_mul(second, 1 - weight)
-        logits = F.log_softmax(F.cast(self.network(self.normalise(images)), "float32"), axis=1)
-        return [-F.sum(target * logits, axis=1)]
+        logits = F.cast(self.network(self.normalise(images)), "float32")
+        return [mixed_cross_entropy(F, logits, labels, self._class_count, self._epsilon)]
+
+
+def mixed_cross_entropy(F: Any, logits: Any, labels: Any, class_count: int, epsilon: float) -> Any:
+    """(B,) cross-entropy of logits (B, K) with labels whose first columns are class, partner's class, weight of the first;
+    smoothed by Eq. 3. F: mx.nd or mx.sym."""
+    smoothing = equation_3(epsilon, class_count)
+    first, second = (F.one_hot(F.squeeze(F.slice_axis(labels, axis=1, begin=column, end=column + 1), axis=1),
+                               class_count, on_value=smoothing.positive, off_value=smoothing.negative) for column in (0, 1))
+    weight = F.slice_axis(labels, axis=1, begin=2, end=3)
+    target = F.broadcast_mul(first, weight) + F.broadcast_mul(second, 1 - weight)
+    return -F.sum(target * F.log_softmax(logits, axis=1), axis=1)

@@ -5,10 +5,12 @@ import dataclasses
 from typing import Iterable
 
 from gluon_bof.errors import UserError
-from gluon_bof.options.flags import EMBEDDED, at_least, flag
+from gluon_bof.options.flags import EMBEDDED, at_least, flag, positive
 from gluon_bof.options.training import MIXUP, OPTIMIZERS, TrainingOptions, decay_epochs
 
 NETWORKS = ("darknet53", "resnet101_v1d", "resnet50_v1b", "resnet18_v1b", "mobilenet1.0", "mobilenet0.25", "darknet-mini")
+
+BOX_WEIGHT = 10.0  # corners are shares of the image's sides: their squared distance begins a tenth of the cross-entropy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,11 @@ class ClassifierOptions(TrainingOptions):
                       const="beta", kind=MIXUP, metavar="beta|even")
     mixup_alpha: float = flag(0.2, "alpha of the mix ratio's Beta distribution", "freebies")
     mixup_beta: float = flag(0.2, "beta of the mix ratio's Beta distribution", "freebies")
+    localise: bool = flag(False, "classification with localisation: images of one object each, whose box is learnt too (softmax "
+                                 "and L2 together). Of shapes, shapes-backbone and vocmini single objects with room around, of a "
+                                 "folder with boxes its images of one object", "first")
+    box_weight: float = flag(BOX_WEIGHT,
+                             "of --localise: weight of the corners' squared distance beside the cross-entropy", "freebies")
     no_mixup_epochs: int = flag(0, "no mixup in the last so many epochs", "freebies")
     no_augment: bool = flag(False, "no random crop, flip and colour", "freebies")
     save_interval: int = flag(0, "epochs between parameter files that are kept for good; 0: none")
@@ -62,5 +69,11 @@ class ClassifierOptions(TrainingOptions):
         self.check_epoch_warmup()
         if not 0 < self.least_area <= 1:
             raise UserError(f"--least-area {self.least_area} is outside (0, 1]", remedy="ImageNet's is 0.08")
+        positive(self, "box_weight")
+        if self.box_weight != BOX_WEIGHT and not self.localise:
+            raise UserError(f"--box-weight {self.box_weight:g} does nothing without --localise", remedy="give both or neither")
+        if self.localise and self.dataset == "imagenet":
+            raise UserError("--localise needs boxes, and ImageNet as it is read here has none",
+                            remedy="give --dataset shapes, or a folder with boxes of one object an image")
         if self.resume.endswith(".params"):
             raise UserError(f"--resume {self.resume} is no run", remedy="give a run's folder")

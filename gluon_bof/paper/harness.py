@@ -44,7 +44,7 @@ class Job:
     """A run: a row, which has a key, with one seed.
 
     data, pretraining_data: what it reads, as bundles say it; marks: what else its bundle says of its place, such as the fold;
-    again: the words after `gluon-bof table` that make it alone."""
+    again: the words after `gluon-bof table` that make it alone; keeps_losses: whether its bundle has the curve of its losses."""
 
     row: Any
     seed: int
@@ -57,6 +57,7 @@ class Job:
     pretraining_data: dict = field(default_factory=dict)
     marks: dict = field(default_factory=dict)
     again: tuple = ()
+    keeps_losses: bool = False
 
     @property
     def name(self) -> str:
@@ -234,6 +235,8 @@ def _bundle(job, digest, old):
         "training": _kept(job.run.read_result(jobs.TRAINING), OF_TRAINING),
         "evaluations": {**(old or {}).get("evaluations", {}),
                         **{key: _kept(result, OF_EVALUATION) for key, result in results.items()}},
+        **({"losses": [[int(row["iteration"]), float(row["total_loss"])] for row in job.run.rows("intervals")]}
+           if job.keeps_losses else {}),
     }
 
 

@@ -1,4 +1,5 @@
-"""Pre-training a backbone as a classifier (paper, Tables 5 and 6): the pipeline, its batches, accuracy."""
+"""Pre-training a backbone as a classifier (paper, Tables 5 and 6), with or without localisation: the pipeline, its batches,
+accuracy."""
 from __future__ import annotations
 
 import json
@@ -12,17 +13,20 @@ from tqdm import tqdm
 from gluon_bof.backend import gluon
 from gluon_bof.data.classification import ClassImages, open_classes
 from gluon_bof.data.loader import training_loader, validation_loader
+from gluon_bof.data.localisation import ObjectImages, open_objects
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.data.workers import init_worker
 from gluon_bof.distributed import comm, exchange
 from gluon_bof.errors import LOGGER
 from gluon_bof.freebies.schedule import build_schedule
+from gluon_bof.models import localiser
 from gluon_bof.models.classifier import TrainingGraph, build_classifier
 from gluon_bof.models.preprocess import InferenceGraph
-from gluon_bof.training import pipeline
+from gluon_bof.training import localisation, pipeline
 from gluon_bof.training.engine import Engine
 from gluon_bof.training.loop import Step
 from gluon_bof.training.optimizer import build_optimizer, build_trainer, epoch_schedule, exempt_from_decay
+from gluon_bof.visualization.run_pages import draw_localised
 
 TOP_K = 5  # classes among which top-5 accuracy looks for the right one
 RECORDED = ({"accuracy": "accuracy", "top5": "top5"}, ("accuracy", "validation accuracy"))  # see engine.Recorder
@@ -83,32 +87,31 @@ def _joint(counts, images):
 
 def _mark_of(found):
     """What a set asks of a network, as text."""
-    return repr([found.classes, [sample.class_id for sample in found.samples]])
+    return repr([found.classes, [(sample.class_id, sample.box) for sample in found.samples]])
 
 
 def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, Any]:
     """The pipeline. Returns {"run": folder, "accuracy": of the last epoch, …}."""
     # data: the workers start before the network exists, so that they carry none of it
     devices = pipeline.start_devices(options, run)
-    training_set, validation_set = comm.main_first(lambda: open_classes(options.dataset, options.dataset_root or None))
+    open_sets, dataset = (open_objects, ObjectImages) if options.localise else (open_classes, ClassImages)
+    training_set, validation_set = comm.main_first(lambda: open_sets(options.dataset, options.dataset_root or None))
     for found in (training_set, validation_set):
         comm.require_same("the data set", partial(_mark_of, found))
     classes = training_set.classes
     LOGGER.info("%d and %d images of %d classes", len(training_set), len(validation_set), len(classes))
     run.write_classes(classes)
     sampler = pipeline.build_sampler(options, len(training_set))
-    images = ClassImages(training_set.samples, options.data_shape, options.least_area, not options.no_augment)
+    images = dataset(training_set.samples, options.data_shape, options.least_area, not options.no_augment)
+    shown = dataset(validation_set.samples, options.data_shape)
     loader = training_loader(WorkerDataset(images), sampler, options.num_workers, devices[0].device_type == "gpu", ClassBatch)
-    validation = validation_loader(WorkerDataset(ClassImages(validation_set.samples, options.data_shape)), options.batch_size,
-                                   options.num_workers, (comm.rank(), comm.size()))
+    validation = validation_loader(WorkerDataset(shown), options.batch_size, options.num_workers, (comm.rank(), comm.size()))
 
     # network and loss
     pipeline.seed(options.seed)
-    network = build_classifier(options.network, len(classes), devices, options.data_shape, options.last_gamma)
-    graph = TrainingGraph(network, len(classes), options.label_smooth_eps)
-    graph.hybridize(static_alloc=True)
-    scoring = InferenceGraph(network)
-    scoring.hybridize(static_alloc=True)
+    network, graph, scoring = (localising_graphs if options.localise else graphs)(options, len(classes), devices)
+    for part in (graph, scoring):
+        part.hybridize(static_alloc=True)
 
     # trainer
     schedule = build_schedule(**epoch_schedule(options, sampler.updates))
@@ -119,14 +122,35 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
     step = Step(graph, lambda *arrays: arrays, trainer, devices, options.batch_size, options.amp, options.accumulate)
 
     # loop
-    labels = [sample.class_id for sample in validation_set.samples]
-    engine = Engine(run, options, network, step, sampler, loader, ("cross_entropy",),
-                    partial(accuracy, scoring, validation, labels, devices[0], TOP_K),
-                    pipeline.restore(options, checkpoint, network, trainer), RECORDED)
+    losses, recorded = (localisation.LOSSES, localisation.RECORDED) if options.localise else (("cross_entropy",), RECORDED)
+    if options.localise:
+        validate = localisation.Localisation(scoring, validation, validation_set.samples, devices[0])
+    else:
+        labels = [sample.class_id for sample in validation_set.samples]
+        validate = partial(accuracy, scoring, validation, labels, devices[0], TOP_K)
+    engine = Engine(run, options, network, step, sampler, loader, losses, validate,
+                    pipeline.restore(options, checkpoint, network, trainer), recorded)
     if comm.is_main():
         run.forget_after(engine.iteration)
     last = engine.run_epochs()
-    return {"run": run.folder, "accuracy": last["accuracy"], "top5": last["top5"], "best_accuracy": engine.best["map"],
+    if options.localise and comm.is_main() and validate.predictions:
+        draw_localised(run, shown, validation_set.samples, validate.boxes, validate.predictions, classes)
+    told = {name: last[name] for name in recorded[0].values()}
+    best = "best_localisation" if options.localise else "best_accuracy"
+    return {"run": run.folder, **told, best: engine.best["map"],
             "epochs": engine.epoch, "stopped_early": engine.stopped_early, "iterations": engine.iteration, "seed": options.seed,
             "mixup": bool(options.mixup),
             "weights": run.last_weights}
+
+
+def graphs(options: Any, class_count: int, devices: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """(network that is saved, what training computes, what validation does) of a classifier."""
+    network = build_classifier(options.network, class_count, devices, options.data_shape, options.last_gamma)
+    return network, TrainingGraph(network, class_count, options.label_smooth_eps), InferenceGraph(network)
+
+
+def localising_graphs(options: Any, class_count: int, devices: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """The same of a classifier that says where its object is, too (--localise)."""
+    found = localiser.build_localiser(options.network, class_count, devices, options.data_shape, options.last_gamma)
+    graph = localiser.TrainingGraph(found, class_count, options.label_smooth_eps, options.box_weight)
+    return found.network, graph, localisation.ScoringGraph(found)

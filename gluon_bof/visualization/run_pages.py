@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -125,3 +125,21 @@ def _box(axis, box, number, text, opacity=1.0):
 
 def _save(figure, run, name):
     figure.savefig(os.path.join(run.images, name), dpi=110)
+
+
+def draw_localised(run: RunFolder, images: Any, samples: Sequence, boxes: np.ndarray, predictions: Mapping,
+                   classes: Sequence[str], most: int = 16) -> None:
+    """A page of validation images of one object, evenly spread: its box dashed, and what the network says.
+
+    images[i] -> (image (S, S, 3), i); boxes (N, 4), and those of predictions, {index: (class, corners)}: shares of the sides."""
+    chosen = [index for index in np.linspace(0, len(samples) - 1, min(most, len(samples))).astype(int) if index in predictions]
+    figure, axes = _page(len(chosen))
+    for axis, index in zip(axes, chosen):
+        image = images[int(index)][0]
+        number, said = predictions[index]
+        axis.imshow(image)
+        left, top, right, bottom = boxes[index] * image.shape[0]
+        axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="white", linestyle="--"))
+        _box(axis, said * image.shape[0], number, classes[number])
+        axis.set_title(f"truth: {classes[samples[index].class_id]}", fontsize=8)
+    _save(figure, run, "validation_boxes.png")
