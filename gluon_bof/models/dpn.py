@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from gluon_bof.backend import gluon
+from gluon_bof.models.beside import beside
 
 nn = gluon.nn
 STEM = 64  # channels
@@ -51,7 +52,7 @@ class DualPathBlock(nn.HybridBlock):
                                                                                             (self._residual, None)))
         kept, dense = (F.slice_axis(x, axis=1, begin=begin, end=end) for begin, end in ((0, self._residual),
                                                                                      (self._residual, None)))
-        return F.relu(F.concat(kept + added, dense, appended, dim=1))
+        return F.relu(beside(F, kept + added, dense, appended))
 
 
 class DualPathNetwork(nn.HybridBlock):

@@ -8,6 +8,7 @@ from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.data.anchors import DEFAULT as ANCHORS
 from gluon_bof.data.anchors import STRIDES
 from gluon_bof.errors import UserError
+from gluon_bof.models.beside import beside
 from gluon_bof.models.darknet import darknet_mini, stage_ends
 from gluon_bof.models.heads import Rows
 from gluon_bof.models.suppression import detections
@@ -85,7 +86,7 @@ class YOLOv3(YOLOV3):
             if level + 1 < len(routes):
                 finer = routes[-2 - level]
                 x = _doubled(F, self.transitions[level](x))
-                x = F.concat(F.slice_like(x, finer, axes=(2, 3)), finer, dim=1)
+                x = beside(F, F.slice_like(x, finer, axes=(2, 3)), finer)
         return tips
 
     def _detections(self, F, boxes, scores):
