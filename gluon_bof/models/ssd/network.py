@@ -145,7 +145,7 @@ def _laid_end_to_end(stages):
 def _names_in_layers(name):
     """{name in a classifier's file: name that GluonCV's SSD has for it, where layers are taken from the classifier's graph}."""
     classifier = get_model(name, pretrained=False)
-    kind = re.sub(r"\d+_$", "", classifier.prefix)
+    kind = type(classifier).__name__.lower()  # in a scope of its own, the first of a kind is number 0
     return {theirs: f"{kind}0_{parameter.name[len(classifier.prefix):]}"
             for theirs, parameter in classifier._collect_params_with_prefix().items()}
 
