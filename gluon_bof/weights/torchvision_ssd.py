@@ -70,7 +70,8 @@ def _network(classes: int) -> SSD:
 def _wanted(network):
     """[(GluonCV's name, torchvision's, its shape)] of what the file holds."""
     parameters = structured_parameters(network)
-    found = [(f"{ours}.{part}", f"{theirs}.{part}") for ours, theirs in torchvision_names().items() for part in ("weight", "bias")]
+    found = [(f"{ours}.{part}", f"{theirs}.{part}") for ours, theirs in torchvision_names().items()
+             for part in ("weight", "bias")]
     rows = [(ours, theirs, parameters[ours].shape) for ours, theirs in found]
     return [*rows, ("features.norm4.scale", "backbone.scale_weight", (parameters["features.norm4.scale"].shape[1],))]
 
@@ -117,7 +118,8 @@ def _classes_and_rows(path, target, names, number):
     """(class names, outputs to keep, background first)."""
     if target == TARGETS[0]:
         if names is not None:
-            raise UserError("COCO's classes are known, and given besides", path, f"leave --classes out, or give --to {TARGETS[1]}")
+            raise UserError("COCO's classes are known, and given besides", path,
+                            f"leave --classes out, or give --to {TARGETS[1]}")
         if number + 1 != COCO_OUTPUTS:
             raise UserError(f"it holds {number} classes, and torchvision's for COCO {COCO_OUTPUTS - 1}", path,
                             f"give --to {TARGETS[1]} and their names with --classes")

@@ -44,7 +44,7 @@ def options_of(words):
 def test_defaults_are_the_official_ones(capsys):
     resolved = dry_run("--dataset voc", capsys)
     assert {name: resolved[name] for name in OFFICIAL_DEFAULTS} == OFFICIAL_DEFAULTS
-    assert (resolved["mixup"], resolved["label_smooth_eps"], resolved["lr_mode"], resolved["optimizer"]) == (False, 0, "step", "sgd")
+    assert [resolved[name] for name in ("mixup", "label_smooth_eps", "lr_mode", "optimizer")] == [False, 0, "step", "sgd"]
 
 
 def test_every_official_flag_is_accepted():

@@ -67,8 +67,8 @@ def main():
         heads = model.head(features)
         anchors = model.anchor_generator(batch, features)[0]
         boxes = model.box_coder.decode_single(heads["bbox_regression"][0], anchors)
-    np.savez_compressed(EXPECTED, logits=heads["cls_logits"][0].numpy()[ANCHORS], offsets=heads["bbox_regression"][0].numpy()[ANCHORS],
-                        anchors=anchors.numpy()[ANCHORS], boxes=boxes.numpy()[ANCHORS])
+    kept = dict(logits=heads["cls_logits"][0], offsets=heads["bbox_regression"][0], anchors=anchors, boxes=boxes)
+    np.savez_compressed(EXPECTED, **{name: array.numpy()[ANCHORS] for name, array in kept.items()})
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ import re
 import numpy as np
 import pytest
 
-from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.backend import autograd, mx
 from gluon_bof.freebies.label_smoothing import equation_3
 from gluon_bof.models.build import build_network
-from gluon_bof.models.ssd.loss import MultiBoxLoss, TrainingGraph
+from gluon_bof.models.ssd.loss import MultiBoxLoss
 from gluon_bof.models.ssd.network import Anchors, build_ssd
 from gluon_bof.models.ssd.structures import mini_features, structure_of
 from gluon_bof.models.ssd.targets import MultiBoxTargets
