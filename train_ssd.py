@@ -3,7 +3,7 @@
 Without --dataset it trains on the embedded set with every freebie on. Accepts every flag of GluonCV's script of this
 name with its meaning and default; where it differs on purpose, --help says so.
 
-    python train_ssd.py --dataset FOLDER --network mobilenet1.0 --data-shape 512 --mixup --label-smooth-eps 0.1 --lr-mode cosine"""
+    python train_ssd.py --dataset FOLDER --network mobilenet1.0 --data-shape 512 --mixup --lr-mode cosine"""
 import sys
 from functools import partial
 

@@ -11,7 +11,6 @@ from gluon_bof.options.flags import Parser, add_flag, add_help_all, flag
 from gluon_bof.options.training import DetectionOptions
 
 
-
 @dataclasses.dataclass(frozen=True)
 class _OfFile:
     """What no options hold and only a file outside a run needs."""

@@ -367,7 +367,7 @@ _OWN = [
     Recipe("shipped-backbone", "classifier", SHIPPED_BACKBONE, "this project, two CPU cores"),
     Recipe("shipped-backbone-mixup", "classifier", SHIPPED_BACKBONE_MIXUP, "this project, two CPU cores"),
     Recipe("embedded", "faster_rcnn", EMBEDDED_FASTER_RCNN, "this project, two CPU cores", "voc07", 0.907, 0.02, 4.5),
-    Recipe("embedded", "ssd", EMBEDDED_SSD, "this project, two CPU cores"),
+    Recipe("embedded", "ssd", EMBEDDED_SSD, "this project, two CPU cores", "voc07", 0.89, 0.03, 3),
     Recipe("embedded", "mask_rcnn", EMBEDDED_MASK_RCNN, "this project, two CPU cores"),
     Recipe("embedded", "segmentation", EMBEDDED_SEGMENTATION, "this project, two CPU cores"),
     Recipe("embedded", "classifier", ClassifierOptions(), "this project, two CPU cores"),

@@ -66,8 +66,8 @@ class SsdOptions(DetectionOptions):
     no_crop: bool = flag(False, "no random crop", "freebies")
     no_flip: bool = flag(False, "no flip", "freebies")
     no_random_interp: bool = flag(False, "resize with the interpolation that fits, not a random one", "freebies")
-    base_shape: int = flag(0, "side of images in pixels that layers and anchors are made for, GluonCV's 300 or 512; 0: "
-                              "--data-shape", "network", builds=True)
+    base_shape: int = flag(0, "side of images in pixels that layers and anchors are made for, GluonCV's 300 or 512; 0: the "
+                              "nearest to --data-shape that the network has", "network", builds=True)
     dali: bool = flag(False, "accepted and not needed: the data workers make the batches", "data")
 
     @classmethod
@@ -83,13 +83,18 @@ class SsdOptions(DetectionOptions):
 
     def gluoncv_name(self) -> str:
         """GluonCV's name of the network, as it begins the names of its files."""
-        return f"ssd_{self.base_shape or self.data_shape}_{self.network}_{self.dataset}"
+        return f"ssd_{self.made_for()}_{self.network}_{self.dataset}"
+
+    def made_for(self) -> int:
+        """Side of images in pixels that the network's layers and anchors are made for."""
+        if self.base_shape or not SHAPES[self.network]:
+            return self.base_shape or self.data_shape
+        return min(SHAPES[self.network], key=lambda side: abs(side - self.data_shape))
 
     def resolved(self) -> SsdOptions:
         """The same options with everything filled in that depends on others."""
         interval = VAL_INTERVAL_COCO if self.dataset == "coco" else VAL_INTERVAL
-        return dataclasses.replace(self, base_shape=self.base_shape or self.data_shape,
-                                   val_interval=interval if self.val_interval is None else self.val_interval)
+        return dataclasses.replace(self, val_interval=interval if self.val_interval is None else self.val_interval)
 
     def sides(self) -> tuple[int, int]:
         """(least, largest) side in pixels of an image that the network can take."""
@@ -98,12 +103,11 @@ class SsdOptions(DetectionOptions):
     def check_test_size(self) -> None:
         """Raise UserError for a test size that the network cannot take, or for a network that there is not."""
         self._check_side(self.data_shape, "--data-shape")
-        made_for = SHAPES[self.network]
-        if made_for and self.base_shape not in made_for:
-            shapes = " or ".join(map(str, made_for))
-            raise UserError(f"{self.network} has no anchors for images of {self.base_shape} pixels: it is made for {shapes}",
-                            remedy=f"give --data-shape {made_for[0]}, or --base-shape {made_for[0]} with another --data-shape")
-        self._check_side(self.base_shape, "--base-shape")
+        self._check_side(self.made_for(), "--base-shape")
+        shapes = SHAPES[self.network]
+        if shapes and self.made_for() not in shapes:
+            raise UserError(f"{self.network} has no anchors for images of {self.base_shape} pixels",
+                            remedy=f"it is made for {' or '.join(map(str, shapes))}")
 
     def _check_side(self, side, name):
         least, largest = self.sides()
@@ -114,7 +118,7 @@ class SsdOptions(DetectionOptions):
     def at_size(self, short: int) -> SsdOptions:
         """The options with another test size in pixels. Raises UserError for one that the network cannot take."""
         self._check_side(short, "--short")
-        return dataclasses.replace(self, data_shape=short)
+        return dataclasses.replace(self, data_shape=short, base_shape=self.made_for())
 
     def synchronises_batchnorm(self) -> bool:
         """Whether batch normalisation is to have the statistics of all devices together."""
@@ -136,6 +140,8 @@ class SsdOptions(DetectionOptions):
         self.check_test_size()
         at_least(self, "random_shape_interval", 1)
         self._check_random_shapes()
+        if self.made_for() != self.data_shape and not self.base_shape:
+            warn(f"layers and anchors of {self.network} are those made for images of {self.made_for()} pixels")
         if self.syncbn and self.network in WITHOUT_NORM:
             warn(f"--syncbn does nothing: {self.network} has no batch normalisation")
         if self.dali:

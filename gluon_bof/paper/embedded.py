@@ -1,4 +1,4 @@
-"""The embedded jobs of both detectors, seed by seed, for the harness: what `make train` gives."""
+"""The embedded jobs of the detectors, seed by seed, for the harness: what `make train` gives."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Embedded:
         return self.family.replace("_", "-")
 
 
-ROWS = (Embedded("yolo3"), Embedded("faster_rcnn"))
+ROWS = (Embedded("yolo3"), Embedded("faster_rcnn"), Embedded("ssd"))
 
 
 def plan(seeds: Sequence[int] = SEEDS, runs: str = "runs", rows: Sequence[str] = (), extra: Sequence[str] = ()) -> list[Job]:

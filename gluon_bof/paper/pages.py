@@ -13,6 +13,7 @@ from typing import Any, Iterable
 
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
+from gluon_bof.options import families
 from gluon_bof.paper import effects, embedded, miniature, photographs
 from gluon_bof.paper.bundles import Store, shipped
 from gluon_bof.paper.effects import Measure
@@ -191,7 +192,7 @@ def embedded_summary(store: Store) -> str:
             rows = [[str(bundle["seed"]), f"{bundle['evaluations']['own']['map']:.4f}",
                      ", ".join(f"{bundle['evaluations']['own']['per_class'][name]:.3f}" for name in classes)]
                     for bundle in of_family]
-            parts += [f"{DETECTORS[family]}:", "", table(["seed", "mAP@0.5", ", ".join(classes)], rows)]
+            parts += [f"{families.by_name(family).title}:", "", table(["seed", "mAP@0.5", ", ".join(classes)], rows)]
     return "\n".join([*parts, made_by([bundle for of_family in found.values() for bundle in of_family])])
 
 
@@ -210,7 +211,8 @@ def readme_table(store: Store) -> str:
     """The README's measured numbers in one table."""
     rows = []
     what = {"yolo3": "YOLOv3 from the shipped backbone, `make train`",
-            "faster_rcnn": "Faster R-CNN, `gluon-bof train faster_rcnn`"}
+            "faster_rcnn": "Faster R-CNN, `gluon-bof train faster_rcnn`",
+            "ssd": "SSD from the shipped backbone, `gluon-bof train ssd`"}
     for family, found in embedded_bundles(store).items():
         if found:
             values = [bundle["evaluations"]["own"]["map"] for bundle in found]

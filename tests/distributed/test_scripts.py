@@ -23,6 +23,10 @@ RCNN = (ROOT / "train_faster_rcnn.py", *"--network resnet18_v1b --pretrained-bas
         "--rpn-channel 8 --roi-size 2,2 --anchor-scales 2 --anchor-aspect-ratio 1 --anchor-alloc-size 32,32 --rpn-min-size 2 "
         "--rpn-nms-thresh 2 --rcnn-num-samples 64 --batch-size 3 --epochs 5 --lr-decay-epoch 2 --mixup --no-mixup-epochs 1 "
         "--val-interval 5 --log-interval 1 --seed 3 -j 0 --lr 0.001".split())
+# nothing of what is seen learns, so that the same background anchors are the hard ones
+SSD = (ROOT / "train_ssd.py", *"--network darknet-mini --pretrained-base no --data-shape 64 --batch-size 3 --epochs 5 "
+       "--lr-decay-epoch 2 --mixup --no-mixup-epochs 1 --label-smooth-eps 0.1 --val-interval 5 --log-interval 1 --seed 3 -j 0 "
+       "--freeze all-but-head --lr 0.0005".split())
 PRETRAIN = ("-m", "gluon_bof", "pretrain",
             *"--network mobilenet0.25 --data-shape 32 --epochs 2 --batch-size 7 -j 0 --mixup".split())
 
@@ -85,7 +89,7 @@ def test_two_workers_train_and_validate_as_one_process_and_one_of_them_writes(da
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", (YOLO, RCNN), ids=("yolo3", "faster_rcnn"))
+@pytest.mark.parametrize("script", (YOLO, RCNN, SSD), ids=("yolo3", "faster_rcnn", "ssd"))
 @pytest.mark.parametrize("workers", (2, 3))
 def test_any_number_of_workers_trains_as_one_process(script, workers, data, tmp_path):
     one = alone(words_of(script, data, tmp_path, "one"), tmp_path)

@@ -28,8 +28,8 @@ HABITS = ("--epochs", "5", "--early-stop", "2", "--ema", "0.7", "--accumulate", 
 @pytest.fixture(scope="module", params=sorted(CASES))
 def case(request):
     """A Case of each family."""
-    words, theirs, loss_names = CASES[request.param]
-    return Case(families.by_name(request.param), tuple(words.split()), theirs, loss_names)
+    words, *of_family = CASES[request.param]
+    return Case(families.by_name(request.param), tuple(words.split()), *of_family)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,8 @@ def stopped_in_the_midst(words, place, run):
 
 
 # the engine does it, and is the same; the longer of the two waits for -m slow
-@pytest.mark.parametrize("case", ("yolo3", pytest.param("faster_rcnn", marks=pytest.mark.slow)), indirect=True)
+@pytest.mark.parametrize("case", ("yolo3", *[pytest.param(name, marks=pytest.mark.slow) for name in ("faster_rcnn", "ssd")]),
+                         indirect=True)
 def test_with_all_of_them_a_continuation_has_the_bits_of_a_run_never_stopped(case, place, monkeypatch):
     outcome = trained(case, place.words(case, "habits", *HABITS))
     whole, run = run_of(place, "habits"), run_of(place, "stopped")
@@ -95,6 +96,8 @@ def test_an_average_changes_no_bit_of_the_weights_that_learn(case, place, monkey
     assert any((last[name] != plain[name]).any() for name in plain)
 
 
+# SSD divides each batch by the anchors that are matched in it
+@pytest.mark.parametrize("case", ("yolo3", "faster_rcnn"), indirect=True)
 def test_two_batches_make_the_update_of_one_twice_as_large(case, place, monkeypatch):
     without_pages(monkeypatch)
     # nothing normalises by its batch: a pretrained Faster R-CNN's normalisation is frozen anyway

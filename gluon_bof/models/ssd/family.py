@@ -18,7 +18,7 @@ FIRST_BIAS, FIRST_WEIGHT = "class_predictors.0.predictor.bias", "class_predictor
 
 def build(options: SsdOptions, classes: Sequence[str], devices: Sequence[Any]) -> SSD:
     """The network of resolved options for these class names, not yet initialised."""
-    return build_ssd(options.network, options.base_shape, options.dataset, classes,
+    return build_ssd(options.network, options.made_for(), options.dataset, classes,
                      norm_layer(options.synchronises_batchnorm(), devices))
 
 

@@ -19,6 +19,7 @@ from gluoncv.model_zoo.ssd.ssd import SSD as GluonCVSSD
 
 STDS = (0.1, 0.1, 0.2, 0.2)  # what a box's offsets are divided by
 DUMMY_SIDE = 64  # pixels of an image to infer shapes by, where the network can see one so small
+ADDED_GAMMA = re.compile(r"expand_(trans_)?bn\d+_gamma$")
 OF_RESNET_SSD = {"stage1.0": "conv1", "stage1.1": "bn1", "stage1.4": "layer1", "stage1.5": "layer2", "stage2.0": "layer3",
                  "stage2.1": "layer4"}
 
@@ -56,6 +57,8 @@ class SSD(GluonCVSSD):
                          list(structure.for_set(dataset)), list(structure.ratios), structure.steps, list(classes), stds=STDS,
                          norm_layer=layer, norm_kwargs=arguments, anchor_alloc_size=structure.cells, anchor_generator=Anchors,
                          **keywords)
+        for parameter in self.fixed_parameters():
+            parameter.init, parameter.grad_req = "ones", "null"
         self._name = name
         self.dummy_input_shape = (1, 3, *[LEAST_SIDES.get(name, DUMMY_SIDE)] * 2)
         self._stem = re.compile(structure.stem)
@@ -63,6 +66,11 @@ class SSD(GluonCVSSD):
         self.HEAD_ROWS = tuple(entry for level, anchors in enumerate(self.anchor_generators) for entry in (
             (rf"class_predictors\.{level}\.predictor\.(weight|bias)", Rows(anchors.num_depth, 1, 1)),
             (rf"box_predictors\.{level}\.predictor\.(weight|bias)", Rows(anchors.num_depth, 4, 0))))
+
+    def fixed_parameters(self) -> list[gluon.Parameter]:
+        """[Parameter] that count as 1 and do not learn: the normalisations that GluonCV adds to a classifier's layers do not look
+        at their gammas, and MXNet writes 1 there while they train."""
+        return [parameter for name, parameter in self.features.collect_params().items() if ADDED_GAMMA.search(name)]
 
     def hybrid_forward(self, F, x):
         logits, boxes, anchors = self._predictions(F, x)
@@ -137,7 +145,7 @@ def _laid_end_to_end(stages):
 def _names_in_layers(name):
     """{name in a classifier's file: name that GluonCV's SSD has for it, where layers are taken from the classifier's graph}."""
     classifier = get_model(name, pretrained=False)
-    kind = re.sub(r"\d+_$", "", classifier.prefix)
+    kind = type(classifier).__name__.lower()  # in a scope of its own, the first of a kind is number 0
     return {theirs: f"{kind}0_{parameter.name[len(classifier.prefix):]}"
             for theirs, parameter in classifier._collect_params_with_prefix().items()}
 

@@ -17,9 +17,9 @@ class MultiBoxTargets(gluon.HybridBlock):
     label (B, N): class number + 1 where it is matched, 0 where it is background; weight (B, N): the mix weight of its box, 0 for
     background; box (B, N, 4): what should be predicted of its box, whatever it is for background.
 
-    Three matches, the first that there is counts: boxes and anchors are paired by falling IoU, each once; an anchor whose best box
-    has no better anchor is that box's; an anchor whose best IoU is 0.5 or more is that box's. A box that overlaps no anchor (it
-    has no area) is nobody's; in GluonCV every anchor is matched with such a one. Sides below a pixel count as a pixel."""
+    Three matches, the first that there is counts: boxes and anchors are paired by falling IoU, each once; an anchor whose best
+    box has no better anchor is that box's; an anchor whose best IoU is 0.5 or more is that box's. A box that overlaps no anchor
+    (it has no area) is nobody's; in GluonCV every anchor is matched with such a one. Sides below a pixel count as a pixel."""
 
     def hybrid_forward(self, F, truth, anchors):
         match = self._match(F, F.slice_axis(truth, axis=2, begin=0, end=4), anchors)
