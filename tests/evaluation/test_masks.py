@@ -90,7 +90,7 @@ def test_masks_and_boxes_score_as_pycocotools_scores_the_saved_file(scene, tmp_p
     ours = score_masks(found, data, "coco")
     for name, value in numbers.items():
         assert ours["masks"][name] == pytest.approx(value, abs=1e-6) if value > -1 else ours["masks"][name] is None, name
-    assert 0.2 < ours["map"] < 0.95 and ours["map"] == ours["masks"]["AP"]
+    assert 0.1 < ours["map"] < 0.95 and ours["map"] == ours["masks"]["AP"]
     for place, value in enumerate(ours["per_class"].values()):
         assert value == pytest.approx(precision[:, :, place][precision[:, :, place] > -1].mean(), abs=1e-6)
     of_boxes, _ = official(path, tmp_path / "found.json", "bbox")
