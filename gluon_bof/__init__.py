@@ -11,7 +11,8 @@ from gluon_bof.compat import check_versions
 check_versions()
 
 _HOME = {"load": "api", "train": "api", "evaluate": "api", "open_dataset": "api", "recipes": "api", "UserError": "errors"}
-_ROOMS = ("boxes", "data", "evaluation", "freebies", "inference", "models", "options", "runs", "studies", "training", "weights")
+_ROOMS = ("boxes", "data", "evaluation", "freebies", "inference", "masks", "models", "options", "runs",
+          "studies", "training", "weights")
 __all__ = sorted([*_HOME, *_ROOMS, "__version__"])
 
 

@@ -19,7 +19,7 @@ __all__ = ["evaluate", "load", "open_dataset", "recipes", "train"]
 
 @in_python()
 def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> dict[str, Any]:
-    """Train a detector ("yolo3" or "faster_rcnn"), as the family's script does. Returns its outcome: {"run": folder,
+    """Train a detector ("yolo3", "faster_rcnn" or "mask_rcnn"), as the family's script does. Returns its outcome: {"run": folder,
     "map": fraction, "weights": path, …}.
 
     recipe: a name in `recipes`; without it the options stand on the recipe "embedded" where no dataset is given, else on
@@ -54,11 +54,11 @@ def evaluate(weights: Any, last: bool = False, save: Any = "", tile: int | None 
 @in_python()
 def open_dataset(dataset: Any, role: str = "train", root: Any = None, classes: Sequence[str] | None = None,
                  on_bad_sample: str = "error", split: str | None = None, layout: str = "auto",
-                 val_share: float = 0.0) -> DetectionSet:
+                 val_share: float = 0.0, masks: bool = False) -> DetectionSet:
     """Read one part, "train" or "val", of "shapes", "voc", "coco" or a folder -> DetectionSet of records with boxes.
 
     root: where a named set lies; classes: names in the order of their ids; on_bad_sample: "error" or "skip"; split: another part
     than the role's; layout: "voc", "coco", "yolo" or "labelme" where a folder may have two; val_share: of the images, what
-    validates where no part does. Raises UserError."""
+    validates where no part does; masks: with the mask of each box, see gluon_bof.masks. Raises UserError."""
     return sets.open_set(os.fspath(dataset), None if root is None else os.fspath(root), role, classes, on_bad_sample, split,
-                         layout=layout, val_share=val_share)
+                         layout=layout, val_share=val_share, masks=masks)

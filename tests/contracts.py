@@ -265,7 +265,7 @@ class Contracts:
 
     def test_its_package_offers_what_is_asked(self, case):
         options, models = case.options(), models_of(case.options())
-        assert isinstance(models.export_form(options), ExportForm) and models.inference_batch(options) >= 1
+        assert isinstance(models.export_form(options), (ExportForm, type(None))) and models.inference_batch(options) >= 1
         view = models.eval_transform(options)(SIZES[1])
         assert view.window == (0, 0, SIZES[1][1], SIZES[1][0]) and view.size in [
             shape[::-1] for shape in models.eval_transform(options).largest_shapes()] or max(view.size) > 0
@@ -348,8 +348,11 @@ class Contracts:
         assert model.classes == CLASSES and len(predictions) == len(SIZES)
         assert sum(len(prediction.scores) for prediction in predictions) > 5
         for prediction, (height, width) in zip(predictions, SIZES):
-            boxes, classes, names, scores = prediction
+            boxes, classes, names, scores, *masks = prediction
             count = len(scores)
+            assert len(masks) == case.family.masks
+            for of_objects in masks:
+                assert of_objects.shape == (count, height, width) and of_objects.dtype == bool
             assert boxes.shape == (count, 4) and classes.shape == scores.shape == (count,) and len(names) == count
             assert boxes.dtype == scores.dtype == np.float32 and classes.dtype == np.int64
             assert (boxes >= 0).all() and (boxes <= [width, height, width, height]).all()
@@ -359,7 +362,25 @@ class Contracts:
         sure = model.predict(images()[0], score=float(predictions[0].scores[0]))
         assert isinstance(sure, type(predictions[0])) and 1 <= len(sure.scores) <= len(predictions[0].scores)
 
+    def test_what_finds_masks_refuses_in_one_line_what_has_none(self, case, source, folder, tmp_path):
+        if not case.family.masks:
+            pytest.skip("it finds boxes alone")
+        detector = Detector(source, case.options(), mx.cpu())
+        from gluon_bof.evaluation.validation import Validation
+        from gluon_bof.inference.engines import engine_of
+        from gluon_bof.inference.export import export_mxnet, export_onnx
+        from gluon_bof.inference.tiles import Tiling
+        model = load(folder.whole.folder)
+        for refused in (lambda: engine_of("onnx", detector, ""), lambda: export_onnx(detector, str(tmp_path / "a.onnx")),
+                        lambda: export_mxnet(detector, str(tmp_path / "a")), lambda: model.predict(images(), tile=64),
+                        lambda: model.predict(images()[0], tile=64), lambda: Validation(case.options(), None, tiling=Tiling(64))):
+            with pytest.raises(UserError, match=case.family.title):
+                refused()
+        assert not list(tmp_path.iterdir()) and engine_of("auto", detector, "").possible is False
+
     def test_it_exports_to_onnx_that_finds_the_same(self, case, source, tmp_path):
+        if models_of(case.options()).export_form(case.options()) is None:
+            pytest.skip("it is not exported, and refuses to be")
         onnxruntime = pytest.importorskip("onnxruntime")
         pytest.importorskip("onnx")
         detector = Detector(source, case.options(), mx.cpu())
@@ -378,6 +399,8 @@ class Contracts:
         assert rows > 1 and unmatched <= 1 and score < SCORE_TOLERANCE and box < BOX_TOLERANCE
 
     def test_it_exports_to_mxnets_files_that_give_the_same_bits(self, case, source, tmp_path):
+        if models_of(case.options()).export_form(case.options()) is None:
+            pytest.skip("it is not exported, and refuses to be")
         detector = Detector(source, case.options(), mx.cpu())
         prefix = str(tmp_path / "a")
         from gluon_bof.inference.export import export_mxnet, input_size

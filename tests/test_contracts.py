@@ -16,6 +16,7 @@ from tests.contracts import (  # noqa: E402,F401
 
 from gluoncv.model_zoo import get_model  # noqa: E402
 from gluoncv.model_zoo.rcnn.faster_rcnn import get_faster_rcnn  # noqa: E402
+from gluoncv.model_zoo.rcnn.mask_rcnn.mask_rcnn import get_mask_rcnn  # noqa: E402
 from gluoncv.model_zoo.rcnn.rcnn import custom_rcnn_fpn  # noqa: E402
 
 TINY = "--dataset voc --pretrained-base no -j 0 --log-interval 1 --gpus= --seed 3 --epochs 2 --batch-size 2 --save-interval 0 "
@@ -24,6 +25,7 @@ FASTER_RCNN = TINY + (
     "--network resnet18_v1b --use-fpn --image-short 64 --image-max-size 96 --rpn-channel 16 --num-fpn-filters 16 "
     "--rpn-min-size 2 --num-box-head-dense-filters 32 --anchor-scales 1,1.5,2,3,4 --anchor-alloc-size 32,32 --lr 0.01 "
     "--rpn-train-pre-nms 100 --rpn-train-post-nms 50 --rpn-test-pre-nms 50 --rpn-test-post-nms 20 --rcnn-num-samples 32")
+MASK_RCNN = FASTER_RCNN + " --mask-channels 8 --lr 0.012 --lr-warmup -1"
 
 SSD = TINY + "--network mobilenet0.25 --base-shape 300 --data-shape 64 --lr 0.01"
 
@@ -54,10 +56,26 @@ def gluoncvs_ssd(classes):
     return initialised(get_model("ssd_300_mobilenet0.25_custom", classes=list(classes), pretrained_base=False))
 
 
+def gluoncvs_mask_rcnn(classes):
+    """GluonCV's network with the sizes of MASK_RCNN."""
+    features, top_features, _ = custom_rcnn_fpn(False, "resnet18_v1b", norm_kwargs={}, num_fpn_filters=16)
+    head = gluon.nn.HybridSequential()
+    for _ in range(2):
+        head.add(gluon.nn.Dense(32), gluon.nn.Activation("relu"))
+    return initialised(get_mask_rcnn(
+        "fpn_resnet18_v1b", "voc", features=features, top_features=top_features, box_features=head, classes=list(classes),
+        short=64, max_size=96, min_stage=2, max_stage=6, nms_thresh=0.5, nms_topk=-1, post_nms=-1, roi_mode="align",
+        roi_size=(7, 7), strides=(4, 8, 16, 32, 64), clip=4.42, rpn_channel=16, base_size=16, scales=(1, 1.5, 2, 3, 4),
+        ratios=(0.5, 1, 2), alloc_size=(32, 32), rpn_nms_thresh=0.7, rpn_train_pre_nms=100, rpn_train_post_nms=50,
+        rpn_test_pre_nms=50, rpn_test_post_nms=20, rpn_min_size=2, num_sample=32, pos_iou_thresh=0.5, pos_ratio=0.25,
+        max_num_gt=100, per_device_batch_size=1, mask_channels=8, num_fcn_convs=2, target_roi_scale=2))
+
+
 CASES = {"yolo3": (YOLO3, gluoncvs_yolo3, ("objectness", "centre", "scale", "class")),
          # a level is asked for nothing where none of its anchors is matched or hard
          "ssd": (SSD, gluoncvs_ssd, ("class", "box"), r"(class|box)_predictors\.\d\.predictor\.bias"),
-         "faster_rcnn": (FASTER_RCNN, gluoncvs_faster_rcnn, ("rpn_class", "rpn_box", "head_class", "head_box"))}
+         "faster_rcnn": (FASTER_RCNN, gluoncvs_faster_rcnn, ("rpn_class", "rpn_box", "head_class", "head_box")),
+         "mask_rcnn": (MASK_RCNN, gluoncvs_mask_rcnn, ("rpn_class", "rpn_box", "head_class", "head_box", "head_mask"))}
 
 
 @pytest.mark.parametrize("family", families.detectors(), ids=lambda family: family.name)

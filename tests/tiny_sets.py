@@ -6,16 +6,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from gluon_bof.masks import write_numbers
+
 CLASSES = ("blue", "green", "red")
 COLOURS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 50, 40)}
 BCCD = Path(__file__).resolve().parents[2] / "shared" / "data" / "bccd"
 
 
 def write_voc_set(root, images=12, validation=4, seed=0, width=120, height=96):
-    """A VOC-layout folder under `root` with trainval and test splits. Returns root."""
+    """A VOC-layout folder under `root` with trainval and test splits, masks too. Returns root."""
     rng = np.random.default_rng(seed)
     root = Path(root)
-    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+    for name in ("Annotations", "JPEGImages", "SegmentationObject", "ImageSets/Main"):
         (root / "VOC2007" / name).mkdir(parents=True, exist_ok=True)
     names = [f"{number:06d}" for number in range(images + validation)]
     for name in names:
@@ -28,15 +30,18 @@ def write_voc_set(root, images=12, validation=4, seed=0, width=120, height=96):
 def write_image(folder, name, rng, width, height):
     """One image of one to three rectangles on noise, with its annotation."""
     image = rng.integers(90, 160, (height, width, 3)).astype(np.uint8)
-    objects = []
-    for _ in range(rng.integers(1, 4)):
+    objects, numbers = [], np.zeros((height, width), np.uint8)
+    for number in range(1, rng.integers(1, 4) + 1):
         label = CLASSES[rng.integers(3)]
         left, top = (int(value) for value in rng.integers(0, (width - 45, height - 45)))
         wide, high = (int(value) for value in rng.integers(20, 45, 2))
         image[top:top + high, left:left + wide] = COLOURS[label]
+        numbers[top:top + high, left:left + wide] = number
         objects.append(f"<object><name>{label}</name><difficult>0</difficult><bndbox><xmin>{left + 1}</xmin>"
                        f"<ymin>{top + 1}</ymin><xmax>{left + wide}</xmax><ymax>{top + high}</ymax></bndbox></object>")
     cv2.imwrite(str(folder / "JPEGImages" / f"{name}.jpg"), image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+    if (folder / "SegmentationObject").is_dir():
+        write_numbers(folder / "SegmentationObject" / f"{name}.png", numbers)
     (folder / "Annotations" / f"{name}.xml").write_text(
         f"<annotation><filename>{name}.jpg</filename><size><width>{width}</width><height>{height}</height>"
         f"<depth>3</depth></size>{''.join(objects)}</annotation>")

@@ -2,7 +2,7 @@
 from gluon_bof._lazy import attach
 
 __getattr__, __dir__, __all__ = attach(__name__, {
-    "model": ("Model", "Prediction", "load"),
+    "model": ("MaskPrediction", "Model", "Prediction", "load"),
     "detector": ("Detector", "load_detector", "open_detector"),
     "export": ("export_onnx", "export_mxnet"),
     "sources": ("find_sources",),

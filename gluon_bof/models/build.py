@@ -5,12 +5,13 @@ A package such as gluon_bof.models.yolo3, named in options/families.py, exports
     build(options, classes, devices)  the network, a HybridBlock that is not initialised yet
     eval_transform(options)           EvalTransform: how validation and prediction see an image
     inference_batch(options)          images a batch in inference
-    export_form(options)              ExportForm: how the network is exported
+    export_form(options)              ExportForm: how the network is exported; None where it cannot be
     matches(shapes)                   yields (name, number of classes, {name: Parameter}) of networks that weights of these
                                       {name: shape} may belong to
     backbones()                       [(name, {name in a classifier's file: Parameter})] that it is built on
 
-and its network, beside detections in inference, has
+and its network, beside detections in inference (class ids, scores, boxes, and of a family with masks (B, D, S, S) probabilities
+over each box), has
 
     HEAD_ROWS                         see models.heads
     backbone_parameters()             {name in the file of a classifier on this backbone: Parameter}

@@ -38,7 +38,7 @@ DARKNET_STEM = tuple(f"features.{place}." for place in range(last_layers()[0] + 
 CLASSIFIER = ("fc.", "output.")
 STEM_AND_STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3")
 # what learns while normalisation is frozen: everything but it, the stem and the first stage
-LEARNS_WHILE_FROZEN = (".*dense", ".*rpn", ".*down(2|3|4)_conv", ".*layers(2|3|4)_conv")
+LEARNS_WHILE_FROZEN = (".*dense", ".*rpn", ".*mask", ".*down(2|3|4)_conv", ".*layers(2|3|4)_conv")
 # GluonCV's names of a pyramid's normalisations, by the convolutions that they follow
 PYRAMID_NORMS = {"P5_conv_lat": "P5_lat_bn", "P6_conv1": "P6_pre_bn",
                  **{f"P{level}_conv_lat": f"P{level}_conv1_bn" for level in (4, 3, 2)},
