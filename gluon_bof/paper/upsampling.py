@@ -19,10 +19,10 @@ EXPERIMENT = "upsampling"
 SEEDS = (0, 1, 2)
 MINUTES = 2.0  # of a run, where no bundle tells
 OVER = "nearest"  # the way that the others are compared with
-# the embedded job from scratch, whose backbone pools, at half its size and for four epochs without mixup: 500 updates
+# the embedded job from scratch, on the backbone that pools, at half its size and for two epochs without mixup: 250 updates
 TRAINING = dict(model="unet", backbone="plain", pretrained_base="no", base_size=80, crop_size=64, batch_size=8,
-                test_batch_size=25, epochs=4, no_mixup_epochs=4, optimizer="adam", lr=0.003, lr_mode="cosine",
-                warmup_epochs=1, no_wd=True, label_smooth_eps=0.1, ema=0.0, val_interval=4, log_interval=100, keep=1, gpus="")
+                test_batch_size=25, epochs=2, no_mixup_epochs=2, optimizer="adam", lr=0.003, lr_mode="cosine",
+                warmup_epochs=0, no_wd=True, label_smooth_eps=0.1, ema=0.0, val_interval=2, log_interval=50, keep=1, gpus="")
 
 
 @dataclass(frozen=True)
