@@ -35,7 +35,7 @@ def write_pair(images: Path, masks: Path, name: str, rng: np.random.Generator, *
 
 
 def write_mask_set(root, train=12, validation=4, seed=0, layout="parts"):
-    """images/ and masks/ below root: in train/ and val/ ("parts"), with those behind them ("behind"), or without parts ("none")."""
+    """images/ and masks/ below root: in train/ and val/ ("parts"), with those behind them ("behind"), or without ("none")."""
     rng, root = np.random.default_rng(seed), Path(root)
     for part, count in (("train", train), ("val", validation)):
         images, masks = (root / {"parts": f"{part}/{kind}", "behind": f"{kind}/{part}", "none": kind}[layout]

@@ -21,7 +21,7 @@ from gluoncv.data import VOCSegmentation
 
 def test_voc_2012s_maps_are_gluoncvs(tmp_path):
     write_voc_masks(tmp_path, {"train": 3, "val": 2})
-    for role, split in (("train", "train"), ("val", "val")):
+    for role in ("train", "val"):
         found = open_segmentation("pascal_voc", str(tmp_path), role)
         assert found.classes == ("background", *VOC_CLASSES) and len(found) == {"train": 3, "val": 2}[role]
         # GluonCV reads trainval.txt for train
@@ -37,7 +37,8 @@ def test_voc_2012s_maps_are_gluoncvs(tmp_path):
 def test_train_is_not_trained_on_what_validates(tmp_path):
     write_voc_masks(tmp_path, {"train": 3, "val": 2})
     lists = tmp_path / "VOC2012" / "ImageSets" / "Segmentation"
-    both = {sample.image_id for role in ("train", "val") for sample in open_segmentation("pascal_voc", str(tmp_path), role).samples}
+    both = {sample.image_id for role in ("train", "val")
+            for sample in open_segmentation("pascal_voc", str(tmp_path), role).samples}
     assert len(both) == 5
     (lists / "train.txt").unlink()
     with pytest.raises(UserError, match="trainval is all there is to train on"):
