@@ -15,8 +15,9 @@ SCRIPT = Script("train_segmentation.py")
 # GluonCV's defaults, by our names of its flags
 GLUONCV = dict(model="fcn", backbone="resnet50", num_workers=16, base_size=520, crop_size=480, train_split="train", aux=False,
                aux_weight=0.5, epochs=50, start_epoch=0, batch_size=16, test_batch_size=16, optimizer="sgd", lr=1e-3,
-               warmup_epochs=0, momentum=0.9, wd=1e-4, no_wd=False, kv_store="device", dtype="float32", resume="",
-               log_interval=20, eval=False, no_val=False, syncbn=False, lr_mode="poly", mixup=False, label_smooth_eps=0.0, pretrained_base="yes",
+               warmup_epochs=0, momentum=0.9, wd=1e-4, no_wd=False, kv_store="device", dtype="float32",
+               resume="", log_interval=20, eval=False, no_val=False, syncbn=False, lr_mode="poly", mixup=False,
+               label_smooth_eps=0.0, pretrained_base="yes",
                upsampling="bilinear", amp=False)
 FOUR = "0,1,2,3"
 R101 = dict(GLUONCV, backbone="resnet101", aux=True, syncbn=True, gpus=FOUR, name="res101")
@@ -50,7 +51,8 @@ def test_published_command_lines_resolve_to_gluoncvs_values(words, capsys):
 
 def test_every_flag_of_gluoncvs_script_is_taken_by_its_name():
     words = ("--model fcn --model-zoo fcn_resnet50_ade --pretrained --backbone resnet50 --dataset pascal_voc --workers 3 "
-             "--base-size 400 --crop-size 320 --train-split trainval --aux --aux-weight 0.4 --epochs 7 --start_epoch 1 --batch-size 4 "
+             "--base-size 400 --crop-size 320 --train-split trainval --aux --aux-weight 0.4 --epochs 7 --start_epoch 1 "
+             "--batch-size 4 "
              "--test-batch-size 2 --optimizer adam --lr 0.01 --warmup-epochs 2 --momentum 0.8 --weight-decay 0.001 --no-wd "
              "--mode hybrid --no-cuda --kvstore local --dtype float32 --save-dir there/it --log-interval 5 --logging-file a.log "
              "--no-val --syncbn")

@@ -25,7 +25,7 @@ class MaxPooling(gluon.HybridBlock):
         windows = F.split(F.space_to_depth(F.stop_gradient(x), block_size=WINDOW), WINDOW ** 2, axis=1)
         places, free = [], 1
         for pixels in windows:
-            places.append((pixels == F.stop_gradient(highest)) * free)
+            places.append(F.broadcast_equal(pixels, F.stop_gradient(highest)) * free)
             free = free - places[-1]
         return highest, F.concat(*places, dim=1)
 
