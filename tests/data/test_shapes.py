@@ -80,7 +80,7 @@ DRAW = "import sys; from gluon_bof.data import shapes; shapes.ensure_drawn(sys.a
 def test_two_processes_at_once_leave_one_whole_set(tmp_path):
     both = [subprocess.Popen([sys.executable, "-c", DRAW, str(tmp_path)]) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
-    assert [path.name for path in tmp_path.iterdir()] == [f"shapes-v{shapes.VERSION}"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"shapes-v{shapes.FILES}"]
     assert len(list(tmp_path.rglob("*.jpg"))) == 45
 
 
@@ -92,9 +92,9 @@ def test_a_killed_process_leaves_nothing_that_is_used(tmp_path):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not (tmp_path / f"shapes-v{shapes.VERSION}").exists()
+    assert not (tmp_path / f"shapes-v{shapes.FILES}").exists()
     shapes.ensure_drawn(tmp_path, FEW)
-    assert [path.name for path in tmp_path.iterdir()] == [f"shapes-v{shapes.VERSION}"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"shapes-v{shapes.FILES}"]
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
