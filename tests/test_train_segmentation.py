@@ -33,7 +33,8 @@ from tests.scripts import ROOT, inside
 from tests.tiny_masks import CLASSES, HEIGHT, WIDTH, write_mask_set
 
 SMALL = ("--model unet --backbone plain --upsampling max-unpooling --base-size 64 --crop-size 32 --batch-size 4 "
-         "--test-batch-size 2 --epochs 2 --optimizer adam --lr 0.01 --lr-mode cosine --mixup --no-mixup-epochs 1 --label-smooth-eps 0.1 --ema 0.5 "
+         "--test-batch-size 2 "
+         "--epochs 2 --optimizer adam --lr 0.01 --lr-mode cosine --mixup --no-mixup-epochs 1 --label-smooth-eps 0.1 --ema 0.5 "
          "--no-wd -j 0 --log-interval 1 --seed 3 --gpus=").split()
 
 
