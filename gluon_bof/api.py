@@ -19,8 +19,8 @@ __all__ = ["evaluate", "load", "open_dataset", "recipes", "train"]
 
 @in_python()
 def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> dict[str, Any]:
-    """Train a detector ("yolo3", "faster_rcnn" or "mask_rcnn"), as the family's script does. Returns its outcome: {"run": folder,
-    "map": fraction, "weights": path, …}.
+    """Train a detector ("yolo3", "faster_rcnn", "ssd" or "mask_rcnn") or a segmenter ("segmentation"), as the family's script
+    does. Returns its outcome: {"run": folder, "map" or "miou": fraction, "weights": path, …}.
 
     recipe: a name in `recipes`; without it the options stand on the recipe "embedded" where no dataset is given, else on
     GluonCV's defaults. options: the flags' names with underscores, such as dataset, epochs, mixup ("beta" or "even"),

@@ -2,8 +2,9 @@
 
 Every shape is known when a network is exported, but for the number of images (-1), and the translations use that. What is
 put right: `Reshape`'s codes -2, -3 and -4 (refused), `box_nms` (classes suppressed each other, and `topk` limited what is kept
-instead of what competes), `ROIAlign` (its cells would be half a pixel off from opset 16 on), `BatchNorm` (a fixed gamma counts
-as 1, whatever is stored), `topk` (whose places were said to be float32), and preprocessing's two operators (missing)."""
+instead of what competes), `ROIAlign` (its cells would be half a pixel off from opset 16 on), `BilinearResize2D` (its corners were
+always in line), `BatchNorm` (a fixed gamma counts as 1, whatever is stored), `topk` (whose places were said to be float32), and
+preprocessing's two operators (missing)."""
 from __future__ import annotations
 
 import ast
@@ -162,7 +163,17 @@ def _box_nms(build, attributes, inputs, shapes, out_shape, classes):
     build.result("Pad", found, build.constant([0, 0, 0, 0, rows - count, 0], np.int64), build.constant(-1, np.float32))
 
 
-TRANSLATIONS = {"_image_to_tensor": _to_tensor, "_image_normalize": _normalize, "BatchNorm": _batch_norm, "Reshape": _reshape,
+def _bilinear_resize(build, attributes, inputs, shapes, out_shape):
+    """MXNet's exporter does not look whether the corner pixels' middles are to stay where they are, or the corners."""
+    if attributes.get("mode", "size") not in ("size", "scale"):
+        raise NotImplementedError("BilinearResize2D is translated where it is told a size or a scale")
+    how = "align_corners" if attributes.get("align_corners", "True") in ("True", "1") else "half_pixel"
+    scales = [1, 1, *(new / old for new, old in zip(out_shape[2:], shapes[0][2:]))]
+    build.result("Resize", inputs[0], "", build.constant(scales, np.float32), mode="linear", coordinate_transformation_mode=how)
+
+
+TRANSLATIONS = {"_contrib_BilinearResize2D": _bilinear_resize, "_image_to_tensor": _to_tensor, "_image_normalize": _normalize,
+                "BatchNorm": _batch_norm, "Reshape": _reshape,
                 "topk": _topk, "_contrib_ROIAlign": _roi_align}
 
 

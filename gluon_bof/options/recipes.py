@@ -71,8 +71,8 @@ EMBEDDED_MASK_RCNN = MaskRcnnOptions(
 # 320, of which squares of 128 are cut.
 EMBEDDED_SEGMENTATION = SegmentationOptions(
     dataset=EMBEDDED, model="unet", backbone="darknet-mini", upsampling="transposed", pretrained_base="shipped", base_size=160,
-    crop_size=128, batch_size=8, test_batch_size=25, epochs=8, optimizer="adam", lr=0.003, lr_mode="cosine", warmup_epochs=1,
-    no_wd=True, syncbn=True, mixup="beta", no_mixup_epochs=3, label_smooth_eps=0.1, ema=0.98, num_workers=1, val_interval=8,
+    crop_size=128, batch_size=8, test_batch_size=25, epochs=6, optimizer="adam", lr=0.003, lr_mode="cosine", warmup_epochs=1,
+    no_wd=True, syncbn=True, mixup="beta", no_mixup_epochs=2, label_smooth_eps=0.1, ema=0.98, num_workers=1, val_interval=6,
     log_interval=50, seed=0)
 
 # A few hundred photographs of one's own on two CPU cores: no pretrained base, colours and sizes as they are, because they may

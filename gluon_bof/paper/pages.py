@@ -14,7 +14,7 @@ from typing import Any, Iterable
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.options import families
-from gluon_bof.paper import effects, embedded, miniature, photographs
+from gluon_bof.paper import effects, embedded, miniature, photographs, upsampling
 from gluon_bof.paper.bundles import Store, shipped
 from gluon_bof.paper.effects import Measure
 from gluon_bof.paper.miniature_pages import (
@@ -196,6 +196,24 @@ def embedded_summary(store: Store) -> str:
     return "\n".join([*parts, made_by([bundle for of_family in found.values() for bundle in of_family])])
 
 
+def upsampling_summary(store: Store) -> str:
+    """Mean IoU of a U-Net by its way of upsampling, and what each gains over nearest."""
+    there = upsampling.found(store)
+    if not there:
+        return "No run has a bundle yet."
+    numbers = upsampling.points(there)
+    gains = upsampling.against_nearest(numbers) if numbers else {}
+    rows = []
+    for way in (row.key for row in upsampling.ROWS):
+        found = [bundle for (key, _), bundle in sorted(there.items()) if key == way]
+        each = ", ".join(f"{100 * bundle['training']['miou']:.1f}" for bundle in found)
+        gain = upsampling.judged(gains[way]) if way in gains else ""
+        rows.append([way, spread([100 * bundle["training"]["miou"] for bundle in found]), each,
+                     told(gains[way]) if way in gains else "", gain])
+    return "\n".join([table(["upsampling", "mean IoU, %", "seeds", "points over nearest", "by the protocol"], rows),
+                      made_by(list(there.values()))])
+
+
 def shipped_summary(store: Store) -> str:
     """What the package ships, by the JSON beside each file."""
     rows = []
@@ -240,4 +258,4 @@ def pictures(store: Store) -> list[Picture]:
 SECTIONS = {"miniature": miniature_summary, "miniature-rows": miniature_rows,
             "miniature-tables": miniature_tables, "miniature-faster-rcnn": partial(miniature_summary, family="faster_rcnn"),
             "miniature-faster-rcnn-rows": partial(miniature_rows, family="faster_rcnn"), "photographs": photographs_summary,
-            "embedded": embedded_summary, "shipped": shipped_summary, "measured": readme_table}
+            "embedded": embedded_summary, "upsampling": upsampling_summary, "shipped": shipped_summary, "measured": readme_table}

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from gluon_bof.backend import gluon, mx
+from gluon_bof.models.beside import beside
 from gluon_bof.models.darknet import MINI_CHANNELS, MINI_LAYERS, darknet_mini
 from gluon_bof.models.heads import Rows
 from gluon_bof.models.segmentation.upsampling import MaxPooling, upsampling_layer
@@ -62,8 +63,8 @@ class ResNetFCN(Segmenting, FCN):
 
 
 class ConvolvedDense(gluon.HybridBlock):
-    """A dense layer over every window of side x side cells, which is a convolution; its weights are those of the dense layer,
-    (units, channels * side * side). (B, C, h, w) -> (B, units, h, w)."""
+    """A dense layer with ReLU over every window of side x side cells, which is a convolution; its weights are those of the dense
+    layer, (units, channels * side * side). (B, C, h, w) -> (B, units, h, w)."""
 
     def __init__(self, units: int, channels: int, side: int, **kwargs: Any):
         super().__init__(**kwargs)
@@ -73,7 +74,8 @@ class ConvolvedDense(gluon.HybridBlock):
 
     def hybrid_forward(self, F, x, weight, bias):
         units, _, side, _ = self._shape
-        return F.Convolution(x, F.reshape(weight, self._shape), bias, kernel=(side, side), pad=(side // 2,) * 2, num_filter=units)
+        return F.relu(F.Convolution(x, F.reshape(weight, self._shape), bias, kernel=(side, side), pad=(side // 2,) * 2,
+                                    num_filter=units))
 
 
 def vgg_features(layers: Sequence[int] = VGG_LAYERS, filters: Sequence[int] = VGG_FILTERS,
@@ -92,7 +94,6 @@ def vgg_features(layers: Sequence[int] = VGG_LAYERS, filters: Sequence[int] = VG
             ends.append(len(features))
         for window in (VGG_WINDOW, 1):
             features.add(ConvolvedDense(units, channels, window))
-            features.add(gluon.nn.Activation("relu"))
             features.add(gluon.nn.Dropout(0.5))
             channels = units
     return features, [*ends[2:4], len(features)], (*filters[2:4], units)
@@ -191,7 +192,7 @@ class Ascent(gluon.HybridBlock):
     def hybrid_forward(self, F, coarse, fine, places):
         narrow = self.narrow(coarse)
         raised = self.up(narrow, places) if self._unpools else self.up(narrow)
-        return self.join(F.concat(raised, fine, dim=1))
+        return self.join(beside(F, raised, fine))
 
 
 class PlainDescent(gluon.HybridBlock):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gluon_bof.backend import gluon, mx
+from gluon_bof.models.beside import beside
 from gluon_bof.options.segmentation import FILLING, UPSAMPLINGS
 
 WINDOW = 2  # pixels: the side of a pooling's window, and of what one value becomes
@@ -25,7 +26,7 @@ class MaxPooling(gluon.HybridBlock):
         windows = F.split(F.space_to_depth(F.stop_gradient(x), block_size=WINDOW), WINDOW ** 2, axis=1)
         places, free = [], 1
         for pixels in windows:
-            places.append((pixels == F.stop_gradient(highest)) * free)
+            places.append(F.broadcast_equal(pixels, F.stop_gradient(highest)) * free)
             free = free - places[-1]
         return highest, F.concat(*places, dim=1)
 
@@ -34,7 +35,7 @@ class MaxUnpooling(gluon.HybridBlock):
     """(values (B, C, h, w), places of the matching MaxPooling) -> (B, C, 2h, 2w), 0 where no maximum was."""
 
     def hybrid_forward(self, F, x, places):
-        return F.depth_to_space(F.concat(*[x] * WINDOW ** 2, dim=1) * places, block_size=WINDOW)
+        return F.depth_to_space(beside(F, *[x] * WINDOW ** 2) * places, block_size=WINDOW)
 
 
 class BedOfNails(gluon.HybridBlock):
@@ -42,7 +43,7 @@ class BedOfNails(gluon.HybridBlock):
 
     def hybrid_forward(self, F, x):
         nothing = F.zeros_like(x)
-        return F.depth_to_space(F.concat(x, *[nothing] * (WINDOW ** 2 - 1), dim=1), block_size=WINDOW)
+        return F.depth_to_space(beside(F, x, *[nothing] * (WINDOW ** 2 - 1)), block_size=WINDOW)
 
 
 class Nearest(gluon.HybridBlock):

@@ -1,0 +1,167 @@
+"""Readers of label maps: VOC's and SBD's layouts, folders of images and masks, the embedded set; samples; faults by name."""
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from gluon_bof.data.sampler import SampleSpec
+from gluon_bof.data.segmentation import MapImages, open_segmentation, read_labels, read_pair
+from gluon_bof.data.voc import VOC_CLASSES
+from gluon_bof.errors import UserError
+from gluon_bof.freebies.mixup import blend_images
+from gluon_bof.masks import NOBODY, write_numbers
+from tests.tiny_masks import CLASSES, write_mask_set, write_voc_masks
+
+from gluoncv.data import VOCSegmentation
+
+
+def test_voc_2012s_maps_are_gluoncvs(tmp_path):
+    write_voc_masks(tmp_path, {"train": 3, "val": 2})
+    for role in ("train", "val"):
+        found = open_segmentation("pascal_voc", str(tmp_path), role)
+        assert found.classes == ("background", *VOC_CLASSES) and len(found) == {"train": 3, "val": 2}[role]
+        # GluonCV reads trainval.txt for train
+        theirs = VOCSegmentation(str(tmp_path), split="val" if role == "val" else "train", mode="testval")
+        places = {path: number for number, path in enumerate(theirs.images)}
+        for sample in found.samples:
+            image, labels = theirs[places[sample.path]]
+            ours_image, ours = read_pair(sample, 21)
+            np.testing.assert_array_equal(np.where(ours == NOBODY, -1, ours.astype(int)), labels.asnumpy())
+            assert np.abs(ours_image.astype(int) - image.asnumpy()).max() <= 2  # two decoders of JPEG
+
+
+def test_train_is_not_trained_on_what_validates(tmp_path):
+    write_voc_masks(tmp_path, {"train": 3, "val": 2})
+    lists = tmp_path / "VOC2012" / "ImageSets" / "Segmentation"
+    both = {sample.image_id for role in ("train", "val")
+            for sample in open_segmentation("pascal_voc", str(tmp_path), role).samples}
+    assert len(both) == 5
+    (lists / "train.txt").unlink()
+    with pytest.raises(UserError, match="trainval is all there is to train on"):
+        open_segmentation("pascal_voc", str(tmp_path), "train", split="train")
+    assert len(open_segmentation("pascal_voc", str(tmp_path), "train", split="trainval")) == 5
+
+
+def test_sbds_maps_are_read_from_its_matlab_files(tmp_path):
+    folder = tmp_path / "VOCaug" / "dataset"
+    for name in ("img", "cls"):
+        (folder / name).mkdir(parents=True)
+    labels = np.array([[0, 3, 20], [255, 0, 1]], np.uint8)
+    Image.new("RGB", (3, 2)).save(folder / "img" / "a.jpg")
+    savemat(folder / "cls" / "a.mat", {"GTcls": {"Segmentation": labels, "Boundaries": 0}})
+    (folder / "train.txt").write_text("a\n")
+    found = open_segmentation("pascal_aug", str(tmp_path), "train")
+    np.testing.assert_array_equal(read_labels(found.samples[0], 21), labels)
+
+
+@pytest.mark.parametrize("layout", ("parts", "behind", "none"))
+def test_a_folder_of_images_and_masks_is_read_in_its_parts(layout, tmp_path):
+    write_mask_set(tmp_path, 10, 5, layout=layout)
+    train, val = (open_segmentation(str(tmp_path), None, role) for role in ("train", "val"))
+    assert train.classes == val.classes == CLASSES
+    assert (len(train), len(val)) == ((12, 3) if layout == "none" else (10, 5))
+    assert not {sample.path for sample in train.samples} & {sample.path for sample in val.samples}
+    assert set(np.unique(np.concatenate([read_labels(sample, 3).ravel() for sample in train.samples]))) == {0, 1, 2, NOBODY}
+
+
+def test_names_of_classes_are_given_or_lie_beside_the_masks_or_are_asked_for(tmp_path):
+    write_mask_set(tmp_path, 2, 1)
+    assert open_segmentation(str(tmp_path), None, "train", ("a", "b", "c")).classes == ("a", "b", "c")
+    (tmp_path / "classes.txt").unlink()
+    with pytest.raises(UserError, match="nothing names the classes"):
+        open_segmentation(str(tmp_path), None, "train")
+    with pytest.raises(UserError, match="the classes of this set are background"):
+        open_segmentation("shapes", None, "train", ("a", "b"))
+
+
+def _without_mask(folder):
+    next((folder / "train" / "masks").iterdir()).unlink()
+
+
+def _too_many_classes(folder):
+    write_numbers(str(sorted((folder / "train" / "masks").iterdir())[0]), np.full((48, 64), 3, np.uint8))
+
+
+def _colours(folder):
+    Image.new("RGB", (64, 48)).save(sorted((folder / "train" / "masks").iterdir())[0])
+
+
+def _other_size(folder):
+    write_numbers(str(sorted((folder / "train" / "masks").iterdir())[0]), np.zeros((48, 60), np.uint8))
+
+
+def _cut_short(folder):
+    path = sorted((folder / "train" / "masks").iterdir())[0]
+    path.write_bytes(path.read_bytes()[:40])
+
+
+@pytest.mark.parametrize("damage, told", ((_without_mask, "the image has no label map"),
+                                          (_too_many_classes, "a pixel has the number 3, and there are 3 classes"),
+                                          (_colours, "its pixels are colours"), (_other_size, "its label map 60 x 48"),
+                                          (_cut_short, "the label map cannot be read")))
+def test_a_fault_is_named_in_one_line_with_its_file(damage, told, tmp_path):
+    write_mask_set(tmp_path, 3, 1)
+    damage(tmp_path)
+    with pytest.raises(UserError, match=told) as refusal:
+        found = open_segmentation(str(tmp_path), None, "train")
+        read_pair(found.samples[0], 3)
+    assert "masks" in str(refusal.value.path) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("dataset, told", (("nowhere", "no data set 'nowhere'"), ("coco", "coco is not read here"),
+                                           ("pascal_voc", "SegmentationClass")))
+def test_a_set_that_is_not_there_is_refused(dataset, told, tmp_path):
+    with pytest.raises(UserError, match=told):
+        open_segmentation(dataset, str(tmp_path), "train")
+    with pytest.raises(UserError, match="neither images/ and masks/"):
+        open_segmentation(str(tmp_path), None, "train")
+
+
+def spec(index, partner=-1, ratio=1.0, key=(0, 0, 0, 0)):
+    return SampleSpec(index, partner, ratio, 64, key)
+
+
+def test_a_mixed_sample_is_both_images_as_the_network_sees_them_with_both_maps(tmp_path):
+    write_mask_set(tmp_path, 4, 1)
+    samples = open_segmentation(str(tmp_path), None, "train").samples
+    plain, mixing = MapImages(samples, 3, None), MapImages(samples, 3, None, True)
+    (a, maps_a, _), (b, maps_b, _) = plain[spec(0)], plain[spec(1)]
+    image, maps, weights = mixing[spec(0, 1, 0.3)]
+    np.testing.assert_array_equal(image, blend_images(a, b, 0.3))
+    np.testing.assert_array_equal(maps, np.concatenate([maps_a, maps_b]))
+    np.testing.assert_allclose(weights, [0.3, 0.7])
+    alone, maps, weights = mixing[spec(0)]
+    np.testing.assert_array_equal(alone, a)
+    np.testing.assert_array_equal(maps, np.concatenate([maps_a, maps_a]))
+    np.testing.assert_array_equal(weights, [1, 0])
+
+
+def test_a_sample_depends_on_its_spec_alone(tmp_path):
+    write_mask_set(tmp_path, 4, 1)
+    images = MapImages(open_segmentation(str(tmp_path), None, "train").samples, 3, 80, True)
+    one, other = images[spec(2, 0, 0.4, (7, 1, 2, 3))], images[spec(1, 0, 0.6, (7, 0, 0, 1))]
+    again = images[spec(2, 0, 0.4, (7, 1, 2, 3))]
+    for array, repeated, different in zip(one, again, other):
+        assert array.tobytes() == repeated.tobytes() != different.tobytes()
+
+
+def test_the_embedded_sets_colours_and_maps_agree():
+    """Inside an object its map's class is the annotation's; around it is background."""
+    found = open_segmentation("shapes", None, "val")
+    sample = found.samples[3]
+    image, labels = read_pair(sample, 5)
+    assert image.shape[:2] == labels.shape and labels.any() and json.dumps(sample.image_id)
+    from gluon_bof.data.shapes import load_shapes
+    record = next(record for record in load_shapes("val").records if record.image_id == sample.image_id)
+    for box, class_id in zip(record.boxes.astype(int), record.classes):
+        inside = labels[box[1]:box[3], box[0]:box[2]]
+        assert (inside == class_id + 1).mean() > 0.15
+    outside = np.ones(labels.shape, bool)
+    for box in record.boxes.astype(int):
+        outside[max(0, box[1] - 1):box[3] + 1, max(0, box[0] - 1):box[2] + 1] = False
+    assert (labels[outside] == 0).all()
+    assert Path(sample.path).is_file() and cv2.imread(sample.path) is not None

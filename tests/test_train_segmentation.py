@@ -1,0 +1,225 @@
+"""The script as a user runs it, on a small real set; evaluate, predict, load, export and weights with its runs; refusals."""
+import contextlib
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import train_segmentation
+from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.commands import evaluate as evaluate_command
+from gluon_bof.commands import export as export_command
+from gluon_bof.commands import predict as predict_command
+from gluon_bof.commands import train as train_command
+from gluon_bof.commands import weights as weights_command
+from gluon_bof.data.segmentation import open_segmentation, read_labels
+from gluon_bof.errors import UserError
+from gluon_bof.evaluation.segmentation import confusion, scores_of
+from gluon_bof.inference.detector import open_detector
+from gluon_bof.inference.model import load
+from gluon_bof.runs.config import read_config
+from gluon_bof.runs.folder import RunFolder
+from gluon_bof.training import segmentation
+from gluon_bof.training.segmentation import Reseeded
+from gluon_bof.weights.resolve import resolve
+from tests.contracts import killed_after_a_checkpoint
+from tests.distributed.group import train as train_together
+from tests.scripts import ROOT, inside
+from tests.tiny_masks import CLASSES, HEIGHT, WIDTH, write_mask_set
+
+SMALL = ("--model unet --backbone plain --upsampling max-unpooling --base-size 64 --crop-size 32 --batch-size 4 "
+         "--test-batch-size 2 "
+         "--epochs 2 --optimizer adam --lr 0.01 --lr-mode cosine --mixup --no-mixup-epochs 1 --label-smooth-eps 0.1 --ema 0.5 "
+         "--no-wd -j 0 --log-interval 1 --seed 3 --gpus=").split()
+
+
+def said(main, words):
+    """(what a command's main returns, its last line on standard output)."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()):
+        returned = main(list(map(str, words)))
+    return returned, json.loads(out.getvalue().splitlines()[-1])
+
+
+def words(folder, name, *more):
+    return [*SMALL, "--dataset", str(folder / "set"), "--runs", str(folder / "runs"), "--name", name, *more]
+
+
+@pytest.fixture(scope="module", name="folder")
+def folder_of_a_run(tmp_path_factory):
+    """A folder with a set, a run that nobody interrupted, and what it said last in outcome.json."""
+    folder = tmp_path_factory.mktemp("work")
+    write_mask_set(folder / "set", 12, 5)
+    outcome, last = said(train_segmentation.main, words(folder, "whole"))
+    assert json.loads(json.dumps(outcome)) == last
+    (folder / "outcome.json").write_text(json.dumps(outcome))
+    return folder
+
+
+@pytest.fixture(name="whole")
+def whole_run(folder):
+    return RunFolder(str(folder / "runs" / "whole"))
+
+
+def test_the_last_line_is_the_outcome_and_the_folder_is_complete(folder, whole):
+    outcome = json.loads((folder / "outcome.json").read_text())
+    assert outcome["iterations"] == 6 and set(outcome["per_class"]) == set(CLASSES)
+    assert 0 <= outcome["miou"] <= outcome["best_miou"] <= 1 and 0 <= outcome["pixel_accuracy"] <= 1
+    for name in ("config.json", "metrics.csv", "intervals.csv", "last.params", "best.params", "classes.txt",
+                 "images/training_images.png", "images/validation_images.png", "images/validation_miou.png"):
+        assert (Path(whole.folder) / name).stat().st_size > 0, name
+    with open(whole.table("metrics"), newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [name for name in rows[0] if name.endswith("_loss")] == ["cross_entropy_loss", "total_loss"]
+    assert float(rows[-1]["miou"]) == outcome["miou"] and float(rows[-1]["pixel_accuracy"]) == outcome["pixel_accuracy"]
+    assert read_config(whole.folder)["family"] == "segmentation"
+
+
+@pytest.fixture(name="without_pages")
+def no_pages(monkeypatch):
+    """Pages of a run take as long as all the rest."""
+    for name in ("draw_training_maps", "draw_validation_maps", "draw_run"):
+        monkeypatch.setattr(segmentation, name, lambda *_: None)
+
+
+@pytest.mark.parametrize("workers", (pytest.param("1", marks=pytest.mark.slow), "3"))
+def test_the_workers_number_changes_no_bit(folder, whole, workers, without_pages):
+    said(train_segmentation.main, words(folder, f"workers-{workers}", "-j", workers))
+    other = RunFolder(str(folder / "runs" / f"workers-{workers}"))
+    assert Path(other.last_weights).read_bytes() == Path(whole.last_weights).read_bytes()
+
+
+def test_another_seed_changes_the_weights(folder, whole, without_pages):
+    said(train_segmentation.main, words(folder, "other", "--seed", "4", "--epochs", "1", "--no-mixup-epochs", "0"))
+    other = RunFolder(str(folder / "runs" / "other"))
+    assert Path(other.last_weights).read_bytes() != Path(whole.last_weights).read_bytes()
+
+
+def test_killed_it_goes_on_to_the_bit(folder, whole, without_pages):
+    run = RunFolder(str(folder / "runs" / "killed"))
+    killed_after_a_checkpoint([sys.executable, "-W", "ignore", "-m", "train_segmentation", *words(folder, "killed")], folder, run)
+    outcome, _ = said(train_segmentation.main, ["--resume", run.folder])
+    assert Path(run.last_weights).read_bytes() == Path(whole.last_weights).read_bytes()
+    assert outcome["miou"] == json.loads((folder / "outcome.json").read_text())["miou"]
+
+
+def test_dropout_draws_the_same_when_a_run_goes_on():
+    """Two steps in a row, and the second one alone: the same masks; another batch, other masks."""
+    layer, images = gluon.nn.Dropout(0.5), mx.nd.ones((64, 64))
+    layer.initialize()
+    optimizer = mx.optimizer.create("sgd")
+    step = type("Step", (), {"trainer": type("Trainer", (), {"optimizer": optimizer}), "accumulate": 2, "_accumulated": 0})
+
+    def masks(update, part):
+        optimizer.num_update, step._accumulated = update, part
+        arguments = Reseeded(7)
+        arguments.step = step
+        with autograd.train_mode():
+            return layer(*arguments(images)).asnumpy()
+
+    first, second = masks(0, 0), masks(0, 1)
+    assert (masks(0, 1) == second).all() and (first != second).any() and (masks(1, 0) != first).any()
+
+
+@pytest.mark.slow
+def test_two_workers_train_and_validate_as_one_process(folder):
+    # what every pixel goes through is frozen but the last layer, which is the same in one process and in many
+    more = ("--freeze", "all-but-head", "--optimizer", "sgd", "--upsampling", "transposed")
+    one, _ = said(train_segmentation.main, words(folder, "one", *more))
+    first, second = train_together(2, [str(ROOT / "train_segmentation.py"), *words(folder, "two", *more)], folder)
+    two = json.loads(first.out.splitlines()[-1])
+    assert second.out == "" and two["iterations"] == one["iterations"]
+    assert two["miou"] == pytest.approx(one["miou"], abs=1e-3)
+    assert two["pixel_accuracy"] == pytest.approx(one["pixel_accuracy"], abs=1e-3)
+
+
+# what is done with a run
+
+def test_evaluation_of_a_run_is_its_last_validation(folder, whole):
+    _, found = said(evaluate_command.main, [whole.folder, "--last", "--num-workers", "0"])
+    outcome = json.loads((folder / "outcome.json").read_text())
+    assert {key: found[key] for key in ("miou", "pixel_accuracy", "per_class")} == {
+        key: outcome[key] for key in ("miou", "pixel_accuracy", "per_class")}
+    assert found["images"] == 5 and "map" not in found
+
+
+def test_predictions_are_label_maps_in_the_images_own_pixels_and_score_as_evaluated(folder, whole):
+    model = load(whole.folder, last=True)
+    assert model.classes == CLASSES
+    samples = open_segmentation(str(folder / "set"), None, "val").samples
+    found = model.predict([sample.path for sample in samples])
+    counts = 0
+    for sample, one in zip(samples, found):
+        assert one.labels.shape == one.scores.shape == (HEIGHT, WIDTH) and one.labels.dtype == np.uint8
+        assert (one.scores >= 1 / 3 - 1e-6).all() and (one.scores <= 1).all() and one.labels.max() < 3
+        counts = counts + confusion(one.labels, read_labels(sample, 3), 3)
+    assert scores_of(counts)[1] == pytest.approx(json.loads((folder / "outcome.json").read_text())["miou"], abs=1e-9)
+
+
+def test_predict_writes_overlays_and_maps(folder, whole, tmp_path):
+    image = sorted((folder / "set" / "val" / "images").iterdir())[0]
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    _, answer = said(predict_command.main, [whole.folder, image, tmp_path / "broken.jpg", "--out", tmp_path / "out", "--last",
+                                            "--on-bad-sample", "skip"])
+    assert answer["images"] == 1 and len(answer["skipped"]) == 1
+    wanted = load(whole.folder, last=True).predict(str(image)).labels
+    with Image.open(tmp_path / "out" / f"{image.stem}.labels.png") as written:
+        np.testing.assert_array_equal(np.array(written), wanted)
+    with Image.open(tmp_path / "out" / image.name) as drawn:
+        assert drawn.size == (WIDTH, HEIGHT)
+    row, = json.loads((tmp_path / "out" / "segments.json").read_text())["images"]
+    assert sum(row["shares"].values()) == pytest.approx(1)
+
+
+def test_export_of_a_run_agrees_with_onnxruntime(whole, tmp_path):
+    pytest.importorskip("onnxruntime")
+    _, answer = said(export_command.main, [whole.folder, "--to", tmp_path / "a.onnx", "--size", "64,32"])
+    assert answer["score_difference"] < 1e-4 and answer["size"] == [64, 32] and (tmp_path / "a.onnx").stat().st_size > 1000
+
+
+def test_weights_show_tells_the_network(whole):
+    _, answer = said(weights_command.main, ["show", whole.folder])
+    assert (answer["network"], answer["number_of_classes"], answer["classes"]) == ("unet_plain", 3, list(CLASSES))
+
+
+def test_eval_only_validates_and_keeps_no_run(folder, whole):
+    outcome, _ = said(train_segmentation.main, words(folder, "evaluated", "--eval", "--resume", whole.last_weights))
+    assert outcome["miou"] == json.loads((folder / "outcome.json").read_text())["miou"]
+    assert not (folder / "runs" / "evaluated").exists()
+
+
+def test_train_names_the_family(capsys):
+    train_command.main([])
+    assert "segmentation" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("main, more, told", [
+    (predict_command.main, ("IMAGE", "--out", "OUT", "--tile", "640"), "a segmenter takes no --tile"),
+    (predict_command.main, ("IMAGE", "--out", "OUT", "--nms", "0.5"), "a segmenter takes no --nms"),
+    (predict_command.main, ("IMAGE", "--out", "OUT", "--score", "0.5"), "a segmenter takes no --score"),
+    (predict_command.main, ("IMAGE", "--out", "OUT", "--engine", "onnx"), "a segmenter takes no --engine"),
+    (predict_command.main, ("VIDEO", "--out", "OUT"), "a segmenter takes images, not videos"),
+    (evaluate_command.main, ("--save-json", "a.json"), "a segmenter takes no --save-json"),
+    (evaluate_command.main, ("--report", "a.html"), "a segmenter takes no --report"),
+    (evaluate_command.main, ("--metric", "coco"), "segmentation has no --metric"),
+    (evaluate_command.main, ("--dataset", "coco"), "coco is not read here"),
+    (export_command.main, ("--to", "a", "--format", "mxnet"), "a segmenter is not exported as mxnet"),
+    (export_command.main, ("--to", "a.onnx", "--no-nms"), "a segmenter suppresses nothing"),
+    (export_command.main, ("--to", "a.onnx", "--size", "33,32"), "cannot see images of 33 x 32")])
+def test_what_a_segmenter_cannot_do_is_refused_in_one_line(main, more, told, folder, whole, tmp_path, capsys):
+    image = sorted((folder / "set" / "val" / "images").iterdir())[0]
+    (tmp_path / "a.mp4").write_bytes(b"")
+    places = {"IMAGE": str(image), "OUT": str(tmp_path / "out"), "VIDEO": str(tmp_path / "a.mp4")}
+    with inside(tmp_path), pytest.raises(SystemExit) as ended:
+        main([whole.folder, *(places.get(word, word) for word in more)])
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert ended.value.code == 2 and len(lines) == 1 and told in lines[0]
+
+
+def test_it_is_no_detector(whole):
+    with pytest.raises(UserError, match="gives every pixel a class"):
+        open_detector(resolve(whole.folder))
