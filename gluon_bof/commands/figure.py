@@ -25,6 +25,7 @@ FIGURES = {
     7: ("detections", "detections drawn on images"),
     8: ("classes", "AP of every class with and without the freebies, YOLOv3"),
     9: ("classes", "AP of every class with and without the freebies, Faster R-CNN"),
+    "families": ("families", "where the time goes: R-CNN, Fast R-CNN, Faster R-CNN, SSD and YOLOv3 on the same images"),
     "optimizers": ("optimizers", "six optimizers on hard surfaces and on a training; L-BFGS on a head"),
 }
 WITH_WEIGHTS = (1, 5, 7, 8, 9)  # these pass what is not theirs on to `evaluate`
