@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print("gluon-bof figure N …, figure N --help tells more\n")
         for number, (_, text) in FIGURES.items():
-            print(f"  {number:10}  {text}")
+            print(f"  {number:22}  {text}")
         return 0
     given, module = read_request(argv)
     _prepare(given.out)  # before the work, which may be hours of evaluation

@@ -10,6 +10,7 @@ from gluon_bof.commands import figure as figures
 from gluon_bof.errors import UserError
 from gluon_bof.inference.detector import Detector
 from gluon_bof.models.build import build_network
+from gluon_bof.models.faster_rcnn import build_faster_rcnn
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.paper import two_stage
@@ -102,7 +103,7 @@ def test_blobs_are_proposed_first_and_a_grid_where_there_are_none(image):
 def test_a_network_without_a_pyramid_is_refused():
     options = FasterRcnnOptions(dataset="voc", network="resnet18_v1b", pretrained_base="no", rpn_channel=16,
                                 anchor_alloc_size=(16, 16), gpus="")
-    single = build_network(options.resolved(), CLASSES, [mx.cpu()])
+    single = build_faster_rcnn(options.resolved(), CLASSES, [mx.cpu()])
     with pytest.raises(UserError, match="without a pyramid.*--use-fpn"):
         TwoStage(single)
 
