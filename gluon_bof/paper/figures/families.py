@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 from tqdm import tqdm
 
 from gluon_bof.data.images import read_image
@@ -25,6 +25,7 @@ from gluon_bof.paper.figures.weights import open_weights
 from gluon_bof.paper.two_stage import Clock, TwoStage, blob_proposals, recall
 
 COLOUR_OF = {"proposals": ORANGE, "backbone": BLUE, "head": GREEN, "whole network": PURPLE}
+TICKS = tuple(digit * 10 ** power for power in range(-1, 5) for digit in (1, 2, 5))  # milliseconds
 COLUMNS = ("detector", "part", "seconds an image", "share", "mAP@0.5", "input pixels")
 
 
@@ -152,7 +153,7 @@ def _drawn(clocks, scores):
             if part in parts:
                 left.barh(row, 1000 * parts[part], left=begin, color=colour, height=0.65)
                 begin += 1000 * parts[part]
-        left.text(begin, row, f" {begin:.0f}", va="center")
+        left.text(begin, row, f" {begin:.{int(begin < 10)}f}", va="center")
     for part, colour in COLOUR_OF.items():
         left.barh(0, 0, color=colour, label=part)
     left.set_yticks(range(len(names)), names)
@@ -164,8 +165,11 @@ def _drawn(clocks, scores):
     points = [(1000 * sum(parts.values()), 100 * scores[name]) for name, parts in clocks.items()]
     right.plot(*zip(*points), "o", color=BLUE)
     right.set(xscale="log", xlabel="processor milliseconds an image", ylabel="mAP@0.5, %", title="(b) what it buys")
+    right.margins(0.2)
+    low, high = right.get_xlim()
+    right.set_xticks([tick for tick in TICKS if low <= tick <= high], minor=False)
+    right.xaxis.set_major_formatter(ScalarFormatter())
     right.xaxis.set_minor_formatter(NullFormatter())
-    right.margins(0.15)
     fit_labels(figure)
     label_points(right, points, names)
     return figure
