@@ -25,6 +25,8 @@ FASTER_RCNN = TINY + (
     "--rpn-min-size 2 --num-box-head-dense-filters 32 --anchor-scales 1,1.5,2,3,4 --anchor-alloc-size 32,32 --lr 0.01 "
     "--rpn-train-pre-nms 100 --rpn-train-post-nms 50 --rpn-test-pre-nms 50 --rpn-test-post-nms 20 --rcnn-num-samples 32")
 
+SSD = TINY + "--network mobilenet0.25 --base-shape 300 --data-shape 64 --lr 0.01"
+
 
 def gluoncvs_yolo3(classes):
     """GluonCV's YOLOv3 of these classes."""
@@ -47,7 +49,14 @@ def gluoncvs_faster_rcnn(classes):
         max_num_gt=100, per_device_batch_size=1))
 
 
+def gluoncvs_ssd(classes):
+    """GluonCV's SSD of these classes."""
+    return initialised(get_model("ssd_300_mobilenet0.25_custom", classes=list(classes), pretrained_base=False))
+
+
 CASES = {"yolo3": (YOLO3, gluoncvs_yolo3, ("objectness", "centre", "scale", "class")),
+         # a level is asked for nothing where none of its anchors is matched or hard
+         "ssd": (SSD, gluoncvs_ssd, ("class", "box"), r"(class|box)_predictors\.\d\.predictor\.bias"),
          "faster_rcnn": (FASTER_RCNN, gluoncvs_faster_rcnn, ("rpn_class", "rpn_box", "head_class", "head_box"))}
 
 
@@ -59,8 +68,8 @@ def test_every_family_has_a_case_here(family):
 @pytest.fixture(scope="module", params=sorted(CASES))
 def case(request):
     """A Case of each family."""
-    words, theirs, loss_names = CASES[request.param]
-    return Case(families.by_name(request.param), tuple(words.split()), theirs, loss_names)
+    words, *of_family = CASES[request.param]
+    return Case(families.by_name(request.param), tuple(words.split()), *of_family)
 
 
 class TestFamilies(Contracts):

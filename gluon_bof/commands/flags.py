@@ -7,8 +7,17 @@ from typing import Any, Sequence
 
 from gluon_bof.errors import UserError
 from gluon_bof.options import families
-from gluon_bof.options.flags import Parser, add_flag, add_help_all
+from gluon_bof.options.flags import Parser, add_flag, add_help_all, flag
 from gluon_bof.options.training import DetectionOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class _OfFile:
+    """What no options hold and only a file outside a run needs."""
+
+    family: str = flag("", "of a .params file outside a run: its family, where several have its --network and the file's name "
+                           "does not tell", choices=tuple(family.name for family in families.detectors()))
+
 
 PAGES = (".html", ".htm")
 WEIGHTS = ("a run's folder (its best weights), a .params file of ours or GluonCV's, shapes (the package's own), or GluonCV's "
@@ -30,7 +39,7 @@ def building_fields() -> list[dataclasses.Field]:
 
 
 def _fields(wanted):
-    found = {}
+    found = {field.name: field for field in dataclasses.fields(_OfFile)}
     for family in families.detectors():
         for field in dataclasses.fields(family.options):
             if wanted(field) and not field.metadata.get("hidden"):

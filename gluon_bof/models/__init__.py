@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = attach(__name__, {
     "build": ("build_network", "models_of", "with_inferred_shapes", "ExportForm"),
     "yolo3": (),
     "faster_rcnn": (),
+    "ssd": (),
     "classifier": (),
     "preprocess": ("InferenceGraph", "Normalise"),
     "heads": ("Rows",),

@@ -29,7 +29,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 from gluon_bof.backend import mx
 from gluon_bof.options.families import family_of
 
-DUMMY_INPUT_SHAPE = (1, 3, 64, 64)  # an image that is large enough to infer every parameter's shape
+DUMMY_INPUT_SHAPE = (1, 3, 64, 64)  # an image that is large enough to infer every parameter's shape; a network may have its own
 
 # layouts of what is found before the last suppression: boxes (B, N, 4) and scores (B, N, K); or rows (…, 6) of id, score, box
 CANDIDATES, ROWS = ("boxes", "scores"), ("rows",)
@@ -60,7 +60,7 @@ def build_network(options: Any, classes: Sequence[str], devices: Sequence[Any]) 
         network.initialize(ctx=devices)
     network.collect_params().reset_ctx(devices)
     for device in devices:
-        network(mx.nd.zeros(DUMMY_INPUT_SHAPE, ctx=device))
+        network(mx.nd.zeros(_dummy_shape(network), ctx=device))
     mx.nd.waitall()  # oneDNN rearranges weights behind the scenes; whoever fills them next must not meet it
     # MXNet begins what a symbol declares, as GluonCV's pyramids do, with random numbers: variances below 0 as well
     for name, parameter in network.collect_params(".*moving_(mean|var)").items():
@@ -70,5 +70,9 @@ def build_network(options: Any, classes: Sequence[str], devices: Sequence[Any]) 
 
 def with_inferred_shapes(network: Any) -> Any:
     """The network, not initialised, every parameter's shape known."""
-    network.infer_shape(mx.nd.zeros(DUMMY_INPUT_SHAPE))
+    network.infer_shape(mx.nd.zeros(_dummy_shape(network)))
     return network
+
+
+def _dummy_shape(network):
+    return getattr(network, "dummy_input_shape", DUMMY_INPUT_SHAPE)

@@ -25,7 +25,7 @@ def classes_by_rows(shapes: Mapping[str, tuple], head_rows: Sequence[tuple[str, 
     """How many classes weights of these {name: shape} predict, by their last layer's biases; 0 where no such layer is."""
     for name, shape in shapes.items():
         rows = rows_of(head_rows, name)
-        if rows and name.endswith("bias") and len(shape) == 1 and shape[0] % rows.groups == 0:
+        if rows and rows.each and name.endswith("bias") and len(shape) == 1 and shape[0] % rows.groups == 0:
             number, rest = divmod(shape[0] // rows.groups - rows.common, rows.each)
             return number if rest == 0 and 0 < number <= MAX_CLASSES else 0
     return 0

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = attach(__name__, {
     "training": ("DetectionOptions", "TrainingOptions"),
     "yolo3": ("Yolo3Options",),
     "faster_rcnn": ("FasterRcnnOptions",),
+    "ssd": ("SsdOptions",),
     "classifier": ("ClassifierOptions",),
     "flags": ("as_dict", "from_dict", "parse", "to_json"),
 })

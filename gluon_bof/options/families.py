@@ -12,6 +12,7 @@ from gluon_bof.options.faster_rcnn import NETWORKS as FASTER_RCNN_NETWORKS
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.flags import flag_name
 from gluon_bof.options.minibatch import MinibatchOptions
+from gluon_bof.options.ssd import SsdOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 
 
@@ -35,6 +36,7 @@ FAMILIES = [
     Family("yolo3", "YOLOv3", Yolo3Options, "gluon_bof.models.yolo3", "train_yolo3",
            prepare="gluon_bof.weights.anchors:resolve_anchors"),
     Family("faster_rcnn", "Faster R-CNN", FasterRcnnOptions, "gluon_bof.models.faster_rcnn", "train_faster_rcnn"),
+    Family("ssd", "SSD", SsdOptions, "gluon_bof.models.ssd", "train_ssd"),
     Family("classifier", "classifier", ClassifierOptions, "gluon_bof.models.classifier", "gluon_bof.training.classifier", False,
            command="pretrain"),
     Family("minibatch", "mini-batch study", MinibatchOptions, "gluon_bof.studies.minibatch.tasks",
@@ -78,13 +80,14 @@ def of_config(config: dict[str, Any]) -> Family:
     return by_name("faster_rcnn" if isinstance(network, str) and network in FASTER_RCNN_NETWORKS else "yolo3")
 
 
-def of_given(given: dict[str, Any]) -> Family:
-    """The family that these {option: value} of a lone file belong to: the first detector that has the network, else the first."""
+def of_given(given: dict[str, Any], told: Family | None = None) -> Family:
+    """The family that these {option: value} of a lone file belong to: the one that they name, else of the detectors that have
+    the network the one that its file's name told, else the first. Raises UserError for an unknown one."""
+    if given.get("family"):
+        return by_name(given["family"])
     network = given.get("network")
-    for family in detectors():
-        if network in family.options.__dataclass_fields__["network"].metadata["choices"]:
-            return family
-    return detectors()[0]
+    having = [family for family in detectors() if network in family.options.__dataclass_fields__["network"].metadata["choices"]]
+    return told if told in having else (having or detectors())[0]
 
 
 def require_known(given: Iterable[str], family: Family) -> None:

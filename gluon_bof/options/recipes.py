@@ -14,6 +14,7 @@ from gluon_bof.options.families import family_of
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.flags import EMBEDDED
 from gluon_bof.options.minibatch import MinibatchOptions
+from gluon_bof.options.ssd import SsdOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 
 # The backbones that the package ships, without and with mixup: classifiers of single objects, drawn anew on images that no
@@ -46,6 +47,13 @@ EMBEDDED_FASTER_RCNN = FasterRcnnOptions(
     anchor_scales=(1, 2, 3, 4, 6), anchor_alloc_size=(64, 64), rpn_train_pre_nms=600, rpn_train_post_nms=200,
     rpn_test_pre_nms=300, rpn_test_post_nms=50, rpn_min_size=4, rcnn_num_samples=64,
     num_workers=1, val_interval=2, log_interval=50, save_interval=0, seed=0)
+
+# The same for SSD: darknet-mini from the shipped backbone, and random shapes, which GluonCV's script does not have.
+EMBEDDED_SSD = SsdOptions(
+    dataset=EMBEDDED, network="darknet-mini", data_shape=128, random_shapes=(96, 160), batch_size=8, epochs=10,
+    optimizer="adam", lr=0.002, lr_mode="cosine", warmup_epochs=1, no_wd=True, syncbn=True,
+    mixup="beta", no_mixup_epochs=3, label_smooth_eps=0.1, pretrained_base="shipped", num_workers=1, val_interval=10,
+    log_interval=50, save_interval=0, seed=0)
 
 # A few hundred photographs of one's own on two CPU cores: no pretrained base, colours and sizes as they are, because they may
 # tell the class. Measured on 292 photographs of blood cells, see results/before-bundles.md.
@@ -339,6 +347,7 @@ _OWN = [
     Recipe("shipped-backbone", "classifier", SHIPPED_BACKBONE, "this project, two CPU cores"),
     Recipe("shipped-backbone-mixup", "classifier", SHIPPED_BACKBONE_MIXUP, "this project, two CPU cores"),
     Recipe("embedded", "faster_rcnn", EMBEDDED_FASTER_RCNN, "this project, two CPU cores", "voc07", 0.907, 0.02, 4.5),
+    Recipe("embedded", "ssd", EMBEDDED_SSD, "this project, two CPU cores"),
     Recipe("embedded", "classifier", ClassifierOptions(), "this project, two CPU cores"),
     Recipe("best-mini-batch", "minibatch", BEST_MINI_BATCH, "What's the Best Mini-batch?, section 4; --metric is one of four"),
     Recipe("small-dataset", "yolo3", SMALL_SET_YOLO3, ON_BCCD, "voc07", 0.84, 0.03, 13),

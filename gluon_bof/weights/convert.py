@@ -1,5 +1,5 @@
-"""Weights of other programs as ours: Darknet's YOLOv3 and Darknet-53, torchvision's and timm's ResNets; and which network
-weights fit."""
+"""Weights of other programs as ours: Darknet's YOLOv3 and Darknet-53, torchvision's and timm's ResNets, torchvision's
+SSD300; and which network weights fit."""
 from __future__ import annotations
 
 import importlib
@@ -14,6 +14,7 @@ from gluon_bof.models.build import with_inferred_shapes
 from gluon_bof.models.faster_rcnn.network import BACKBONES, resnet_parameters
 from gluon_bof.models.yolo3.network import ANCHORS, build_yolo3
 from gluon_bof.options import families
+from gluon_bof.weights import torchvision_ssd
 from gluon_bof.weights.formats import darknet as darknet_format
 from gluon_bof.weights.formats import safetensors as safetensors_format
 from gluon_bof.weights.formats.darknet import DARKNET, Convolution
@@ -30,8 +31,8 @@ YOLO3 = f"yolo3_{DARKNET}"
 SPELLINGS = {"motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch", "pottedplant": "potted plant",
              "diningtable": "dining table", "tvmonitor": "tv"}
 RESNETS = tuple(name for name in BACKBONES if name.startswith("resnet"))
-TARGETS = tuple(f"{YOLO3}_{which}" for which in (*CLASSES, "custom")) + (DARKNET,) + RESNETS
-MIN_ARRAYS = 100  # a ResNet-18 without its head has so many, every other network here more
+TARGETS = tuple(f"{YOLO3}_{which}" for which in (*CLASSES, "custom")) + torchvision_ssd.TARGETS + (DARKNET,) + RESNETS
+MIN_ARRAYS = 30  # a VGG-16 without its head has so many, every other network here more
 HEADS = ("fc.", "output.")  # of classifiers
 OF_TORCH = {"gamma": "weight", "beta": "bias"}  # their names of what normalisation learns
 EPSILON = 1e-5  # what normalisation adds to the variance here, in GluonCV, in PyTorch and in Darknet on GPUs
@@ -72,7 +73,9 @@ def import_weights(path: str, target: str, classes: Sequence[str] | None = None,
         raise UserError(f"epsilon {epsilon} is not between 0 and 1", remedy=f"{EPSILON:g} is usual, OpenCV has 1e-6")
     try:
         with np.errstate(all="ignore"):  # what becomes infinite or nan is refused below
-            if is_safetensors(path):
+            if target in torchvision_ssd.TARGETS:
+                imported = _import_ssd(path, target, classes, verbatim)
+            elif is_safetensors(path):
                 imported = _import_resnet(path, target)
             else:
                 imported = _import_darknet(path, target, classes, anchors or ANCHORS, epsilon, verbatim)
@@ -261,6 +264,13 @@ def _misfits(entries, parameters):
              (f"none of {', '.join(FLOAT_TYPES)} are",
               [f"{name} {entry.kind}" for name, entry in found.items() if entry.kind not in FLOAT_TYPES]))
     return "; ".join(f"{what} {abbreviate(names, MAX_LISTED)}" for what, names in lists if names)
+
+
+def _import_ssd(path, target, classes, verbatim):
+    if not is_safetensors(path):
+        raise UserError("SSD is imported from safetensors only", path, "save torchvision's state_dict as such")
+    arrays, names = torchvision_ssd.import_ssd(path, target, classes, verbatim)
+    return Imported(arrays, target, names, f"torchvision's ssd300_vgg16, safetensors of {len(arrays)} arrays")
 
 
 # which network weights fit

@@ -45,9 +45,14 @@ def _safetensors_contents(path):
     with _whole("safetensors", path):
         entries = safetensors_format.read_header(path)
     from gluon_bof.weights.convert import Match, fitting_resnet, unprefixed
-    name = fitting_resnet(unprefixed(entries)[0])
+    from gluon_bof.weights.torchvision_ssd import NETWORK, classes_of
+
+    name, classes = fitting_resnet(unprefixed(entries)[0]), None
+    if name is None:
+        classes = classes_of(entries)
+        name = NETWORK if classes else None
     return WeightsSummary("safetensors", [(key, entry.shape, entry.kind) for key, entry in entries.items()],
-                    Match(name, None, ()) if name else None)
+                          Match(name, classes, ()) if name else None)
 
 
 def _darknet_contents(path):

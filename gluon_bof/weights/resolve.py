@@ -65,7 +65,7 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
 
     Raises UserError for a folder that is no run's, for options of another family, and as `options_of` and `download` do."""
     given = dict(given or {})
-    told = {}
+    told, told_by = {}, families.told_by_file_name(weights)[0]
     if not os.path.exists(weights) and is_name(weights):
         told, weights = options_of(weights), download(weights)
     elif not os.path.exists(weights) and not weights.endswith(".params"):  # a file is asked for when it is read
@@ -78,7 +78,8 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
         raise UserError("this is not a run's folder: it holds no config.json", weights,
                         "give a folder under runs/ or a .params file")
     given = {**(told or parse_name(weights)), **given}
-    family = families.of_given(given)
+    family = families.of_given(given, told_by)
+    given.pop("family", None)
     families.require_known(given, family)
     options = from_dict(family.options, given, weights).resolved()
     options.check_test_size()
@@ -90,6 +91,8 @@ def _of_run(folder, weights, given, last):
     if not families.by_name(config["family"]).detects:
         raise UserError("this run trained a classifier, which detects nothing", folder,
                         "give a detector's run; a detector starts from this one with --pretrained-base")
+    if given.pop("family", config["family"]) != config["family"]:
+        raise UserError(f"this is a run of {families.by_name(config['family']).title}", folder, "leave --family out")
     settings = {"classes": os.path.join(folder, CLASSES)}
     # another data set is not where the run's lay
     if given.get("dataset", config["options"].get("dataset")) != config["options"].get("dataset"):

@@ -9,15 +9,14 @@ from gluon_bof.data.anchors import DEFAULT as ANCHORS
 from gluon_bof.data.anchors import STRIDES
 from gluon_bof.errors import UserError
 from gluon_bof.models.darknet import darknet_mini, stage_ends
-from gluon_bof.models.gather import batched_gather
 from gluon_bof.models.heads import Rows
+from gluon_bof.models.suppression import detections
 
 from gluoncv.model_zoo.mobilenet import get_mobilenet
 from gluoncv.model_zoo.yolo.darknet import darknet53
 from gluoncv.model_zoo.yolo.yolo3 import YOLOV3, YOLOOutputV3
 
 STEM_HALVINGS = 2  # the stem ends where features have a quarter of the image's sides, as ResNets' first stage does
-MIN_SCORE = 0.01  # below which nothing counts as detected, as in GluonCV
 # name: (features' builder, where the stages end, channels of the three heads)
 NETWORKS = {
     "darknet53": (darknet53, (15, 24, None), (512, 256, 128)),
@@ -90,22 +89,8 @@ class YOLOv3(YOLOV3):
         return tips
 
     def _detections(self, F, boxes, scores):
-        """Class ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) after suppression within each class.
-
-        GluonCV writes every box once for each class before it keeps the best few; here these are found first."""
-        classes, count = len(self.classes), self.nms_topk
-        # a small image of few classes has fewer candidates than are asked for
-        rows = -(-count // classes)
-        scores = _lengthened(F, scores, rows)
-        best, place = F.topk(F.reshape(scores, (0, -1)), axis=1, k=count, ret_typ="both", dtype="float64")
-        row = F.floor(place / classes)  # float32 would not tell the last of many millions apart
-        class_id = F.cast(place - row * classes, "float32")
-        boxes = batched_gather(F, _lengthened(F, boxes, rows), F.cast(row, "float32"))
-        found = F.concat(F.expand_dims(class_id, axis=2), F.expand_dims(best, axis=2), boxes, dim=2)
-        found = F.contrib.box_nms(found, overlap_thresh=self.nms_thresh, valid_thresh=MIN_SCORE, topk=count, id_index=0,
-                                  score_index=1, coord_start=2, force_suppress=False)
-        found = F.slice_axis(found, axis=1, begin=0, end=self.post_nms)
-        return tuple(F.slice_axis(found, axis=2, begin=begin, end=end) for begin, end in ((0, 1), (1, 2), (2, 6)))
+        """Class ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) after suppression within each class."""
+        return detections(F, boxes, scores, self)
 
     def backbone_parameters(self) -> dict[str, gluon.Parameter]:
         """{name in the file of a classifier on this backbone: Parameter}: its layers are the stages laid end to end."""
@@ -155,12 +140,6 @@ def _doubled(F, x):
     wider = F.reshape(F.concat(wider, wider, dim=4), (0, 0, 0, -3))
     higher = F.expand_dims(wider, axis=3)
     return F.reshape(F.concat(higher, higher, dim=3), (0, 0, -3, 0))
-
-
-def _lengthened(F, array, rows):
-    """(B, N + rows, C) with -1 in the new rows."""
-    row = -F.ones_like(F.slice_axis(array, axis=1, begin=0, end=1))
-    return F.concat(array, F.tile(row, reps=(1, rows, 1)), dim=1)
 
 
 def build_yolo3(name: str, classes: Iterable[str], norm: tuple[type, dict[str, Any]] | None = None,

@@ -1,0 +1,87 @@
+"""What the package asks of SSD as a family; see models.build."""
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Iterator, Mapping, Sequence
+
+from gluon_bof.backend import gluon
+from gluon_bof.data.transforms import EvalTransform, square
+from gluon_bof.freebies.sync_batch_norm import norm_layer
+from gluon_bof.models.build import ExportForm, with_inferred_shapes
+from gluon_bof.models.heads import MAX_CLASSES
+from gluon_bof.models.preprocess import Normalise
+from gluon_bof.models.ssd.network import SSD, build_ssd
+from gluon_bof.options.ssd import MAX_SIDE_MINI, NETWORKS, SHAPES, SsdOptions
+
+FIRST_BIAS, FIRST_WEIGHT = "class_predictors.0.predictor.bias", "class_predictors.0.predictor.weight"
+
+
+def build(options: SsdOptions, classes: Sequence[str], devices: Sequence[Any]) -> SSD:
+    """The network of resolved options for these class names, not yet initialised."""
+    return build_ssd(options.network, options.made_for(), options.dataset, classes,
+                     norm_layer(options.synchronises_batchnorm(), devices))
+
+
+def eval_transform(options: SsdOptions) -> EvalTransform:
+    """Validation's images are squares of --data-shape."""
+    return EvalTransform(square, options.data_shape)
+
+
+def inference_batch(options: SsdOptions) -> int:
+    """Images a batch in inference: as many as in training."""
+    return options.batch_size
+
+
+class CandidateGraph(gluon.HybridBlock):
+    """(images (B, H, W, 3) uint8) -> what is suppressed: boxes (B, N, 4) in input pixels, scores (B, N, K)."""
+
+    def __init__(self, network, **keywords):
+        super().__init__(**keywords)
+        self.normalise = Normalise()
+        self.network = network
+
+    def hybrid_forward(self, F, images):
+        return self.network.candidates(F, self.normalise(images))
+
+
+def _candidates(network, data):
+    return CandidateGraph(network)(data), ["boxes", "scores"]
+
+
+def export_form(options: SsdOptions) -> ExportForm:
+    """Any sides that the network takes, any number of images."""
+    return ExportForm(options.sides()[1], 1, True, _candidates, {"boxes": "xmin, ymin, xmax, ymax in pixels of the input",
+                                                                 "scores": "of each class, in 0..1"})
+
+
+def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:
+    """(name, number of classes, {name: Parameter}) of the networks that have weights of these shapes, perhaps."""
+    if len(shapes.get(FIRST_BIAS, ())) != 1 or len(shapes.get(FIRST_WEIGHT, ())) != 4:
+        return
+    for name, side in _named():
+        network = _network(name, side)
+        classes, rest = divmod(shapes[FIRST_BIAS][0], network.anchor_generators[0].num_depth)
+        # a predictor's inputs are told before its shapes are inferred, which takes long
+        if rest or not 1 < classes <= MAX_CLASSES or not network._collect_params_with_prefix().keys() == shapes.keys():
+            continue
+        network = with_inferred_shapes(_network(name, side, classes - 1))
+        yield f"ssd_{side}_{name}", classes - 1, network._collect_params_with_prefix()
+
+
+def _named():
+    return [(name, side) for name in NETWORKS for side in SHAPES[name] or (MAX_SIDE_MINI // 4,)]
+
+
+def _network(name, side, classes=1):
+    return build_ssd(name, side, "coco", [str(number) for number in range(classes)])
+
+
+@lru_cache(maxsize=None)
+def backbones() -> list[tuple[str, dict]]:
+    """[(name, {name in a classifier's file: Parameter})]."""
+    return [(name, with_inferred_shapes(_network(name, side)).backbone_parameters()) for name, side in _named()
+            if side == _named_first(name)]
+
+
+def _named_first(name):
+    return next(side for known, side in _named() if known == name)

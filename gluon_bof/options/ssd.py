@@ -1,0 +1,158 @@
+"""train_ssd.py's flags, with the names, meanings and defaults of GluonCV's script of this name."""
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from typing import Any, Iterable
+
+from gluon_bof.errors import UserError, warn
+from gluon_bof.options.flags import INTEGERS, Kind, at_least, flag
+from gluon_bof.options.training import DetectionOptions, decay_epochs
+from gluon_bof.options.yolo3 import SYNCBN
+
+# network: sizes in pixels that it is made for; () where its anchors grow with the size
+SHAPES = {"vgg16_atrous": (300, 512), "resnet18_v1": (512,), "resnet50_v1": (512,), "resnet101_v2": (512,),
+          "resnet34_v1b": (300,), "mobilenet1.0": (512,), "mobilenet0.25": (300,), "darknet-mini": ()}
+NETWORKS = tuple(SHAPES)
+LEAST_SIDES = {"vgg16_atrous": 257, "resnet34_v1b": 257}  # pixels, of images whose last convolution still sees something
+LEAST_SIDE = 32
+MAX_SIDE, MAX_SIDE_MINI = 1024, 512  # pixels that anchors are laid out for
+STEP = 32  # pixels between two random shapes
+WITHOUT_NORM = ("vgg16_atrous",)
+VAL_INTERVAL, VAL_INTERVAL_COCO = 1, 10
+NAME = re.compile(r"ssd_(\d+)_(.+?)_(voc|coco)(?=$|[-_.])")
+UNDERSCORED = re.compile(r"(mobilenet\d)_(\d+)$")  # as some of GluonCV's published commands have it
+
+
+def _network(text):
+    return UNDERSCORED.sub(r"\1.\2", text)
+
+
+def _read_network(value):
+    if not isinstance(value, str):
+        raise ValueError(value)
+    return value
+
+
+NETWORK = Kind(_network, lambda value: value, _read_network)
+
+
+@dataclasses.dataclass(frozen=True)
+class SsdOptions(DetectionOptions):
+    """The defaults are those of GluonCV's script but for --dataset and --gpus."""
+
+    network: str = flag("vgg16_atrous", "backbone; darknet-mini, not GluonCV's, is for small sets on CPUs: a residual network of "
+                                        "20 convolutions", "first", choices=NETWORKS, kind=NETWORK)
+    data_shape: int = flag(300, "side of images in pixels", "first", evaluates=True)
+    batch_size: int = flag(32, "images a step, over all devices", "first", evaluates=True)
+    epochs: int = flag(240, "training epochs", "first")
+    lr: float = flag(0.001, "learning rate", "first")
+    lr_decay_epoch: tuple = decay_epochs((160, 200))
+    warmup_lr: float = flag(0.0, "learning rate at which warm-up starts", "schedule")
+    warmup_epochs: int = flag(0, "warm-up epochs", "schedule")
+    wd: float = flag(0.0005, "weight decay", "schedule")
+    no_wd: bool = flag(False, "no weight decay on biases and on batch normalisation's beta and gamma", "schedule")
+    save_interval: int = flag(10, "epochs between parameter files that are kept for good; 0: none")
+    val_interval: int = flag(None, "epochs between two validations; default 1, for COCO 10", kind=int)
+    syncbn: bool = flag(False, "synchronise batch normalisation over the devices of a process; per-process: over those of each "
+                               "worker, where there are several", "freebies", nargs="?", const=True, kind=SYNCBN,
+                        metavar="per-process")
+    random_shapes: tuple = flag((), "train at random shapes: the smallest and the largest side, in steps of 32; default: always "
+                                    "at --data-shape, as GluonCV", "freebies", kind=INTEGERS)
+    random_shape_interval: int = flag(10, "batches for which a random shape stays", "freebies")
+    no_color: bool = flag(False, "no colour jitter", "freebies")
+    no_expand: bool = flag(False, "no expansion", "freebies")
+    no_crop: bool = flag(False, "no random crop", "freebies")
+    no_flip: bool = flag(False, "no flip", "freebies")
+    no_random_interp: bool = flag(False, "resize with the interpolation that fits, not a random one", "freebies")
+    base_shape: int = flag(0, "side of images in pixels that layers and anchors are made for, GluonCV's 300 or 512; 0: the "
+                              "nearest to --data-shape that the network has", "network", builds=True)
+    dali: bool = flag(False, "accepted and not needed: the data workers make the batches", "data")
+
+    @classmethod
+    def from_file_name(cls, name: str) -> dict[str, Any]:
+        """{field: value} that the name of a file or model of GluonCV's tells; {} if it is none of an SSD."""
+        match = NAME.match(os.path.basename(name))
+        if not match:
+            return {}
+        side, network, dataset = int(match.group(1)), match.group(2), match.group(3)
+        if network not in NETWORKS or (SHAPES[network] and side not in SHAPES[network]):
+            return {}
+        return {"network": network, "dataset": dataset, "data_shape": side, "base_shape": side}
+
+    def gluoncv_name(self) -> str:
+        """GluonCV's name of the network, as it begins the names of its files."""
+        return f"ssd_{self.made_for()}_{self.network}_{self.dataset}"
+
+    def made_for(self) -> int:
+        """Side of images in pixels that the network's layers and anchors are made for."""
+        if self.base_shape or not SHAPES[self.network]:
+            return self.base_shape or self.data_shape
+        return min(SHAPES[self.network], key=lambda side: abs(side - self.data_shape))
+
+    def resolved(self) -> SsdOptions:
+        """The same options with everything filled in that depends on others."""
+        interval = VAL_INTERVAL_COCO if self.dataset == "coco" else VAL_INTERVAL
+        return dataclasses.replace(self, val_interval=interval if self.val_interval is None else self.val_interval)
+
+    def sides(self) -> tuple[int, int]:
+        """(least, largest) side in pixels of an image that the network can take."""
+        return LEAST_SIDES.get(self.network, LEAST_SIDE), MAX_SIDE if SHAPES[self.network] else MAX_SIDE_MINI
+
+    def check_test_size(self) -> None:
+        """Raise UserError for a test size that the network cannot take, or for a network that there is not."""
+        self._check_side(self.data_shape, "--data-shape")
+        self._check_side(self.made_for(), "--base-shape")
+        shapes = SHAPES[self.network]
+        if shapes and self.made_for() not in shapes:
+            raise UserError(f"{self.network} has no anchors for images of {self.base_shape} pixels",
+                            remedy=f"it is made for {' or '.join(map(str, shapes))}")
+
+    def _check_side(self, side, name):
+        least, largest = self.sides()
+        if not least <= side <= largest:
+            raise UserError(f"{name} {side} is not between {least} and {largest}, which {self.network} takes",
+                            remedy=f"for example {(SHAPES[self.network] or (128,))[0]}")
+
+    def at_size(self, short: int) -> SsdOptions:
+        """The options with another test size in pixels. Raises UserError for one that the network cannot take."""
+        self._check_side(short, "--short")
+        return dataclasses.replace(self, data_shape=short, base_shape=self.made_for())
+
+    def synchronises_batchnorm(self) -> bool:
+        """Whether batch normalisation is to have the statistics of all devices together."""
+        return bool(self.syncbn) and self.network not in WITHOUT_NORM
+
+    def training_sizes(self) -> Iterable[int]:
+        """Sides in pixels that training images may have."""
+        if not self.random_shapes:
+            return (self.data_shape,)
+        smallest, largest = self.random_shapes
+        return tuple(range(smallest, largest + 1, STEP))
+
+    def check(self) -> None:
+        """Refuse what cannot work; warn of what does nothing. Raises UserError."""
+        super().check()
+        if self.mixup_loss == "global":
+            raise UserError("--mixup-loss global is GluonCV's way for Faster R-CNN only", remedy="weighted is SSD's")
+        self.check_epoch_warmup()
+        self.check_test_size()
+        at_least(self, "random_shape_interval", 1)
+        self._check_random_shapes()
+        if self.made_for() != self.data_shape and not self.base_shape:
+            warn(f"layers and anchors of {self.network} are those made for images of {self.made_for()} pixels")
+        if self.syncbn and self.network in WITHOUT_NORM:
+            warn(f"--syncbn does nothing: {self.network} has no batch normalisation")
+        if self.dali:
+            warn("--dali does nothing: the data workers make the batches, with GluonCV's augmentation of the runs without DALI")
+
+    def _check_random_shapes(self):
+        shapes = self.random_shapes
+        if not shapes:
+            return
+        if len(shapes) != 2 or shapes[0] > shapes[1]:
+            raise UserError(f"--random-shapes {INTEGERS.write(shapes)} is not a smallest and a largest side",
+                            remedy="for example 96,160")
+        for side in shapes:
+            self._check_side(side, "--random-shapes")
