@@ -27,9 +27,10 @@ FIGURES = {
     9: ("classes", "AP of every class with and without the freebies, Faster R-CNN"),
     "transposed-convolution": ("transposed_convolution", "a convolution as a matrix, and its transpose"),
     "upsampling": ("upsampling", "mean IoU of a U-Net by its way of upsampling, three seeds each"),
+    "families": ("families", "where the time goes: R-CNN, Fast R-CNN, Faster R-CNN, SSD and YOLOv3 on the same images"),
     "optimizers": ("optimizers", "six optimizers on hard surfaces and on a training; L-BFGS on a head"),
 }
-WITH_WEIGHTS = (1, 5, 7, 8, 9)  # these pass what is not theirs on to `evaluate`
+WITH_WEIGHTS = (1, 5, 7, 8, 9, "families")  # these pass what is not theirs on to `evaluate`
 FURTHER = "Further flags are those of gluon-bof evaluate, such as --network, --classes, --dataset, --gpus, --last."
 
 

@@ -31,10 +31,11 @@ VERSION = 1  # a new number wherever a pixel or a box changes: what was measured
 FILES = 2  # a new number wherever a file does, so that an old cache is left alone; 2: the silhouettes came to the same images
 SPLITS = {"trainval": 1000, "test": 250}
 BACKBONE_SPLITS = {"trainval": 4000, "test": 400}  # numbered on from those above
-PARTS = {"fit": slice(0, 800), "held-out": slice(800, None)}  # of trainval: to train on, and to choose settings on
 SEED = 20190211
 FRAMES = ((208, 160), (160, 208), (192, 192), (224, 160), (176, 176), (192, 144))  # width, height
 OVERSAMPLING = 2
+PARTS = {"trainval": ("train", slice(None)), "test": ("val", slice(None)),
+         "fit": ("train", slice(0, 800)), "held-out": ("train", slice(800, None))}  # the last two: of what trains
 SIDES = (40, 96)  # of an object, in pixels
 MIN_INSIDE = 0.65  # of an object, within the frame
 MIN_VISIBLE = 0.7  # of an object, not covered by later ones
@@ -48,19 +49,12 @@ TEXTURES = tuple(TYPICAL_TEXTURE.values())
 TYPICAL_SHARE = 0.85
 
 
-def load_shapes(role: str, root: str | None = None, split: str | None = None, masks: bool = False) -> DetectionSet:
+def load_shapes(role: str, root: str | None = None, masks: bool = False) -> DetectionSet:
     """The embedded DetectionSet for "train" or "val", drawn on first use.
 
-    root: cache folder; by default $GLUON_BOF_CACHE, else the user's cache. split: trainval (what trains) or test (what
-    validates) whatever the role; or fit or held-out, the first 800 and the last 200 images of trainval. masks: with each
-    object's silhouette, as far as it is seen. Raises UserError for another split, and where the cache cannot be written."""
-    if split and split not in (*SPLITS, *PARTS):
-        raise UserError(f"the data set shapes has no split {split!r}", remedy=f"choose one of {', '.join((*SPLITS, *PARTS))}")
-    if split:
-        role = "val" if split == "test" else "train"
-    found = load_voc(ensure_drawn(root), role, classes=CLASSES, name="shapes", masks=masks)
-    found.records = found.records[PARTS.get(split or "", slice(None))]
-    return found
+    root: cache folder; by default $GLUON_BOF_CACHE, else the user's cache. masks: with each object's silhouette, as far as it is
+    seen. Raises UserError where it cannot be written."""
+    return load_voc(ensure_drawn(root), role, classes=CLASSES, name="shapes", masks=masks)
 
 
 def load_backbone_shapes(role: str, root: str | None = None) -> DetectionSet:
@@ -98,6 +92,14 @@ def ensure_drawn(root: str | None = None, splits: Mapping[str, int] | None = Non
         shutil.rmtree(unfinished, ignore_errors=True)
         _remove_leftovers(cache, folder.name)
     return str(folder)
+
+
+def part_of(split: str) -> tuple[str, slice]:
+    """(role, places of its records) of a split of the embedded set: trainval or test; or, of trainval, the first 800 images, fit,
+    to train on, and the last 200, held-out, to choose settings on. Raises UserError for another."""
+    if split not in PARTS:
+        raise UserError(f"the data set shapes has no split {split!r}", remedy=f"choose one of {', '.join(PARTS)}")
+    return PARTS[split]
 
 
 def cache_folder() -> str:

@@ -8,7 +8,7 @@ from gluon_bof.backend import mx
 from gluon_bof.commands import figure as figures
 from gluon_bof.commands import table
 from gluon_bof.data import shapes
-from gluon_bof.data.shapes import load_shapes
+from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import build_schedule
 from gluon_bof.options.yolo3 import Yolo3Options
@@ -238,16 +238,17 @@ def few_drawn_images(tmp_path, monkeypatch):
     """The embedded set with fewer images."""
     monkeypatch.setenv("GLUON_BOF_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(shapes, "SPLITS", {"trainval": 40, "test": 30})
-    monkeypatch.setattr(shapes, "PARTS", {"fit": slice(0, 32), "held-out": slice(32, None)})
+    for name, places in (("fit", slice(0, 32)), ("held-out", slice(32, None))):
+        monkeypatch.setitem(shapes.PARTS, name, ("train", places))
 
 
 def test_the_images_that_choose_are_neither_trained_on_nor_tested(few_images):
-    parts = [{record.image_id for record in load_shapes("train", split=split).records}
+    parts = [{record.image_id for record in open_set("shapes", None, "train", split=split).records}
              for split in ("fit", "held-out", "test")]
     assert [len(part) for part in parts] == [32, 8, 30] and len(set.union(*parts)) == 70
-    assert len(load_shapes("val", split="trainval")) == len(load_shapes("train")) == 40
+    assert len(open_set("shapes", None, "val", split="trainval")) == len(open_set("shapes", None, "train")) == 40
     with pytest.raises(UserError, match="no split 'tune'"):
-        load_shapes("val", split="tune")
+        open_set("shapes", None, "val", split="tune")
 
 
 @pytest.mark.parametrize("words", (["--rows", "1"], ["--seeds", "1"], ["--dataset", "set"], ["--", "--lr", "1"]))

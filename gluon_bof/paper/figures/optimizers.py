@@ -9,12 +9,11 @@ from matplotlib.ticker import NullFormatter
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import at_least, flag
-from gluon_bof.paper import frozen_head, optimizers
+from gluon_bof.paper import frozen_head, harness, optimizers
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.figures.page import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, SMALL, Drawn, new_figure
 from gluon_bof.paper.figures.request import FigureOptions
 from gluon_bof.paper.surfaces import SURFACES, best_walk, score
-from gluon_bof.paper.words import refuse_others
 
 COLOUR_OF = dict(zip(optimizers.KINDS, (GREY, BLUE, SKY, GREEN, PURPLE, ORANGE)))
 LEAST = 1e-6  # of a height or a gap that is drawn
@@ -56,15 +55,16 @@ def draw(given: Options) -> Drawn:
 
 
 def trainings(store: Store) -> dict[str, list[dict]]:
-    """{optimizer: the bundles of its chosen rate, by seed}; {} until the rates are chosen and tested.
+    """{optimizer: the bundles of its chosen rate that are tested, by seed}; {} until the rates are chosen.
 
     Raises UserError for bundles of another configuration."""
     chosen = optimizers.choose(store)
-    found = {job.name: job for job in optimizers.plan(chosen)} if chosen else {}
-    refuse_others([bundle for bundle in store.of(optimizers.EXPERIMENT) if chosen], found.values(), store)
-    finals = {name: [store.read(job.name) for job in found.values()
-                     if job.evaluations and job.row.optimizer == name] for name in chosen}
-    return {name: [bundle for bundle in of_it if bundle] for name, of_it in finals.items() if any(of_it)}
+    finals = {name: [] for name in chosen}
+    for job in optimizers.plan(chosen) if chosen else ():
+        bundle = harness.bundle_of(job, store) if job.evaluations else None
+        if bundle:
+            finals[job.row.optimizer].append(bundle)
+    return {name: bundles for name, bundles in finals.items() if bundles}
 
 
 def _draw_surfaces(figure, steps):
