@@ -30,7 +30,8 @@ def train(options, run, checkpoint=None):
                                      aspects=[record.width / record.height for record in training_set.records],
                                      repeats=data.repeats_of(options, training_set))
     images = models.mask_rcnn.MaskedImages(training_set.records, augmentation(options), options.mixup_loss != "unweighted",
-                                           options.on_bad_sample, data.ShortSide(options.image_max_size))
+                                           options.on_bad_sample, data.ShortSide(options.image_max_size),
+                                           data.image_reader(training_set.records, options.cache, run.folder))
     sampler.padding = images.padding
     sampled = dict(grid=models.faster_rcnn.anchor_grid(options), proposals=options.rpn_train_post_nms,
                    one_ratio=options.mixup_loss == "global")

@@ -29,7 +29,8 @@ def train(options, run, checkpoint=None):
     sampler = training.build_sampler(options, len(training_set), options.random_shape_interval,
                                      repeats=data.repeats_of(options, training_set))
     images = data.TrainingImages(training_set.records, augmentation(options), options.mixup_loss == "weighted",
-                                 options.on_bad_sample)
+                                 options.on_bad_sample,
+                                 read=data.image_reader(training_set.records, options.cache, run.folder))
     loader = data.training_loader(images, sampler, options.num_workers, pin=devices[0].device_type == "gpu")
     validation = evaluation.Validation(options, validation_set)
 

@@ -339,6 +339,16 @@ class Contracts:
         assert outcome["map"] == folder.outcome["map"]
         assert [row["iteration"] for row in run.rows("metrics")] == [row["iteration"] for row in folder.whole.rows("metrics")]
 
+    @pytest.mark.slow  # tests/data/test_cache.py compares batches; this, that every script hands the flag on
+    @pytest.mark.parametrize("where", ("ram", "disk"))
+    def test_kept_images_train_it_to_the_same_bits(self, case, folder, where, monkeypatch):
+        without_pages(monkeypatch)
+        trained(case, folder.words(case, f"kept-{where}", "--cache", where))
+        run = RunFolder(str(folder.path / "runs" / f"kept-{where}"))
+        with open(run.log, encoding="utf-8") as log:
+            assert f"--cache {where}:" in log.read()
+        assert Path(run.last_weights).read_bytes() == Path(folder.whole.last_weights).read_bytes()
+
     # inference
 
     def test_what_it_predicts_has_the_promised_shapes_types_and_ranges(self, case, folder):

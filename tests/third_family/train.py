@@ -21,7 +21,8 @@ def train(options, run, checkpoint=None):
     sets = training_set, validation_set = training.open_sets(options, run)
     sampler = training.build_sampler(options, len(training_set), repeats=data.repeats_of(options, training_set))
     augmentation = freebies.Augmentation.none() if options.no_augment else freebies.Augmentation()
-    images = data.TrainingImages(training_set.records, augmentation, options.mixup_loss == "weighted", options.on_bad_sample)
+    images = data.TrainingImages(training_set.records, augmentation, options.mixup_loss == "weighted", options.on_bad_sample,
+                                 read=data.image_reader(training_set.records, options.cache, run.folder))
     smoothing = freebies.equation_3(options.label_smooth_eps, len(training_set.classes))
     batchify = partial(model.CellBatch, class_count=len(training_set.classes), smoothing=smoothing)
     loader = data.training_loader(images, sampler, options.num_workers, batchify=batchify)
