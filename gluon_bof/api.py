@@ -19,7 +19,7 @@ __all__ = ["evaluate", "load", "open_dataset", "recipes", "train"]
 
 @in_python()
 def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> dict[str, Any]:
-    """Train a detector ("yolo3" or "faster_rcnn"), as the family's script does. Returns its outcome: {"run": folder,
+    """Train a detector ("yolo3", "faster_rcnn" or "ssd"), as the family's script does. Returns its outcome: {"run": folder,
     "map": fraction, "weights": path, …}.
 
     recipe: a name in `recipes`; without it the options stand on the recipe "embedded" where no dataset is given, else on
