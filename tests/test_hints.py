@@ -7,9 +7,9 @@ import inspect
 import pytest
 
 ROOMS = ("gluon_bof", "gluon_bof.data", "gluon_bof.evaluation", "gluon_bof.freebies", "gluon_bof.inference", "gluon_bof.models",
-         "gluon_bof.models.faster_rcnn", "gluon_bof.models.segmentation", "gluon_bof.models.yolo3", "gluon_bof.options",
-         "gluon_bof.runs", "gluon_bof.studies.capacity", "gluon_bof.studies.minibatch", "gluon_bof.training",
-         "gluon_bof.visualization", "gluon_bof.weights")
+         "gluon_bof.models.faster_rcnn", "gluon_bof.models.segmentation", "gluon_bof.models.ssd", "gluon_bof.models.yolo3",
+         "gluon_bof.options", "gluon_bof.runs", "gluon_bof.studies.capacity", "gluon_bof.studies.minibatch",
+         "gluon_bof.training", "gluon_bof.visualization", "gluon_bof.weights")
 OF_MXNET = ("hybrid_forward",)  # its arguments are whatever MXNet hands over: arrays, or symbols
 
 

@@ -27,7 +27,8 @@ def folder(tmp_path_factory):
 
 def trained(folder, name, *more):
     """(outcome, bytes of the last weights)."""
-    outcome = train_ssd.main([*SMALL, "--dataset-root", str(folder / "set"), "--runs", str(folder / "runs"), "--name", name, *more])
+    outcome = train_ssd.main([*SMALL, "--dataset-root", str(folder / "set"), "--runs", str(folder / "runs"), "--name", name,
+                              *more])
     return outcome, (folder / "runs" / name / "last.params").read_bytes()
 
 
@@ -72,5 +73,6 @@ def test_synchronised_normalisation_on_two_contexts_saves_weights_for_one(folder
 
 @pytest.mark.slow  # minutes
 def test_the_embedded_job_learns(tmp_path):
-    done = subprocess.run([sys.executable, str(ROOT / "train_ssd.py")], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run([sys.executable, str(ROOT / "train_ssd.py")], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+                          check=True)
     assert json.loads(done.stdout.splitlines()[-1])["map"] >= 0.75

@@ -5,7 +5,7 @@ COMMANDS = {
     "check": "read a whole data set and report its faults",
     "convert": "write a data set in another layout: VOC's, COCO's or YOLO's",
     "anchors": "fit YOLOv3's anchors to a data set's boxes",
-    "train": "train a detector: train yolo3 …, train faster_rcnn …, train mask_rcnn …",
+    "train": "train a network: train yolo3 …, faster_rcnn …, ssd …, mask_rcnn …, segmentation …",
     "launch": "train in several processes, on this machine or on several",
     "evaluate": "score weights on a data set",
     "report": "set runs side by side on a page",

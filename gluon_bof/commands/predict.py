@@ -47,7 +47,7 @@ def build_parser(everything: bool = False) -> Parser:
     parser.add_argument("--out", required=True, help="folder for the drawn images, detections.json and detections.csv")
     parser.add_argument("--score", type=float, help="least score of what is drawn and written [0.3]")
     parser.add_argument("--nms", type=float, help="IoU above which the worse of two boxes of a class goes [the network's]")
-    parser.add_argument("--short", type=int, help="test size in pixels: YOLOv3's side, or Faster R-CNN's shorter side "
+    parser.add_argument("--short", type=int, help="test size in pixels: YOLOv3's or SSD's side, or Faster R-CNN's shorter one "
                                                   "[that of validation]")
     add_tiling(parser)
     add_engine(parser, "auto")

@@ -32,9 +32,11 @@ def build_parser() -> Parser:
     words = parser.add_subparsers(dest="word", metavar="import | show", required=True)
     taken = words.add_parser("import", help="write a .params file from a .weights or .safetensors file")
     taken.add_argument("file", metavar="FILE", help="Darknet's yolov3.weights, darknet53.weights or darknet53.conv.74; "
-                                                    "torchvision's or timm's ResNet as .safetensors")
+                                                    "torchvision's or timm's ResNet, or torchvision's "
+                                                    "SSD300, as .safetensors")
     taken.add_argument("--to", required=True, metavar="NAME", help="the network: yolo3_darknet53_coco, yolo3_darknet53_voc, "
-                       "yolo3_darknet53_custom; backbones for --pretrained-base: darknet53, resnet18_v1b, resnet50_v1b "
+                       "yolo3_darknet53_custom, ssd_300_vgg16_atrous_coco, "
+                       "ssd_300_vgg16_atrous_custom; backbones for --pretrained-base: darknet53, resnet18_v1b, resnet50_v1b "
                        "and resnet101_v1b (torchvision's or timm's resnet18, resnet50, resnet101), resnet101_v1d (timm's "
                        "resnet101d)")
     taken.add_argument("--out", default=None, metavar="FILE.params", help="where to write; default: NAME.params")
@@ -68,6 +70,8 @@ def _import(given):
     write_atomically(out, data)
     unit = given.verbatim and imported.source.startswith("Darknet")
     takes = "RGB in [0, 1]" if unit else "RGB normalised by ImageNet's mean and deviation"
+    if given.verbatim and imported.source.startswith("torchvision"):
+        takes = "RGB less torchvision's mean, over ImageNet's deviation"
     print(f"{given.file}: {imported.source}", file=sys.stderr)
     print(f"{out}: {imported.network}, {len(imported.arrays)} arrays; it takes {takes}", file=sys.stderr)
     if imported.classes:

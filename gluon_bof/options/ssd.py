@@ -21,7 +21,7 @@ MAX_SIDE, MAX_SIDE_MINI = 1024, 512  # pixels that anchors are laid out for
 STEP = 32  # pixels between two random shapes
 WITHOUT_NORM = ("vgg16_atrous",)
 VAL_INTERVAL, VAL_INTERVAL_COCO = 1, 10
-NAME = re.compile(r"ssd_(\d+)_(.+?)_(voc|coco)(?=$|[-_.])")
+NAME = re.compile(r"ssd_(\d+)_(.+?)_(voc|coco)(?=$|[-.]|_(?!int8))")
 UNDERSCORED = re.compile(r"(mobilenet\d)_(\d+)$")  # as some of GluonCV's published commands have it
 
 

@@ -42,13 +42,14 @@ def test_a_name_builds_exactly_gluoncvs_network(name):
 
 
 def test_every_published_detector_of_these_kinds_can_be_had():
-    assert set(zoo.published()) == {name for name in zoo.CHECKSUMS if name.startswith(("yolo3_", "faster_rcnn_"))}
+    assert set(zoo.published()) == {name for name in zoo.CHECKSUMS if name.startswith(("yolo3_", "faster_rcnn_", "ssd_"))}
     for name in ALL:
         assert zoo.is_name(name) and zoo.options_of(name)["network"] in name
 
 
-@pytest.mark.parametrize("name", ("ssd_512_resnet50_v1_voc", "yolo3_darknet53_custom", "darknet53", "yolo3_darknet_voc",
-                                  "faster_rcnn_fpn_resnet50_v1b_voc", "yolo3_darknet53_voc_best"))
+@pytest.mark.parametrize("name", ("ssd_512_resnet152_v2_voc", "ssd_512_resnet50_v1_voc_int8", "yolo3_darknet53_custom",
+                                  "darknet53", "yolo3_darknet_voc", "faster_rcnn_fpn_resnet50_v1b_voc",
+                                  "yolo3_darknet53_voc_best"))
 def test_other_names_are_refused_with_those_that_there_are(name):
     assert zoo.is_name(name)
     for use in (zoo.download, zoo.options_of):

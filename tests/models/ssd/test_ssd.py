@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from gluon_bof.backend import autograd, mx
+from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.freebies.label_smoothing import equation_3
 from gluon_bof.models.build import build_network
 from gluon_bof.models.ssd.loss import MultiBoxLoss
@@ -13,9 +13,11 @@ from gluon_bof.models.ssd.structures import mini_features, structure_of
 from gluon_bof.models.ssd.targets import MultiBoxTargets
 from gluon_bof.options.ssd import SHAPES, SsdOptions
 from gluon_bof.weights.load import structured_parameters
+from gluon_bof.weights.resolve import resolve
+from gluon_bof.weights.zoo import options_of
 
 from gluoncv.loss import SSDMultiBoxLoss
-from gluoncv.model_zoo import get_model
+from gluoncv.model_zoo import get_model, get_model_list
 from gluoncv.model_zoo.ssd.anchor import SSDAnchorGenerator
 from gluoncv.model_zoo.ssd.ssd import SSD as GluonCVSSD
 from gluoncv.model_zoo.ssd.target import SSDTargetGenerator
@@ -177,6 +179,26 @@ def test_anchors_are_gluoncvs_to_the_bit(alloc, step_size, ratios):
     ours, theirs = (kind(0, (300, 300), (30, 60), ratios, step_size, alloc).anchors.value.asnumpy()
                     for kind in (Anchors, SSDAnchorGenerator))
     np.testing.assert_array_equal(ours, theirs)
+
+
+PUBLISHED = [name for name in get_model_list() if SsdOptions.from_file_name(name)]
+QUICK = ("ssd_300_vgg16_atrous_voc", "ssd_300_vgg16_atrous_coco", "ssd_512_mobilenet1.0_coco")
+
+
+@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in PUBLISHED])
+def test_a_published_name_builds_exactly_gluoncvs_network(name):
+    official = get_model(name, pretrained=False, pretrained_base=False)
+    ours = build_network(resolve("a.params", dict(options_of(name), pretrained_base="no", family="ssd")).options,
+                         official.classes, [mx.cpu()])
+    theirs = structured_parameters(official)
+    official.infer_shape(mx.nd.zeros((1, 3, 320, 320)))
+    for key, parameter in structured_parameters(ours).items():
+        assert parameter.shape == theirs[key].shape, key
+        if isinstance(parameter, gluon.Constant):
+            np.testing.assert_array_equal(parameter.value.asnumpy(), theirs[key].value.asnumpy(), err_msg=key)
+    assert theirs.keys() == structured_parameters(ours).keys()
+    for attribute in ("nms_thresh", "nms_topk", "post_nms"):
+        assert getattr(ours, attribute) == getattr(official, attribute)
 
 
 def gluoncvs_mini(classes, side):
