@@ -28,10 +28,11 @@ class MaskTargets(gluon.HybridBlock):
 
     def hybrid_forward(self, F, regions, matches, planes):
         dense = unpacked(F, planes)
-        there = batched_gather(F, F.max(dense, axis=(2, 3)), matches)
-        # objects of all images in a row
-        first = F.broadcast_mul(F.expand_dims(F.contrib.arange_like(dense, axis=0), axis=1),
-                                F.sum(F.slice_axis(F.ones_like(F.max(dense, axis=(2, 3))), axis=0, begin=0, end=1)))
+        covers = F.max(dense, axis=(2, 3))
+        there = batched_gather(F, covers, matches)
+        # objects of all images in a row: each image's first one, its number times M
+        objects = F.sum(F.slice_axis(F.ones_like(covers), axis=0, begin=0, end=1))
+        first = F.broadcast_mul(F.expand_dims(F.contrib.arange_like(dense, axis=0), axis=1), objects)
         place = F.reshape(F.broadcast_add(matches, first), (-1, 1))
         rois = F.concat(place, F.reshape(regions, (-3, 0)), dim=1)
         dense = F.expand_dims(F.reshape(dense, (-3, 0, 0)), axis=1)

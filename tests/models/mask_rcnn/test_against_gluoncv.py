@@ -221,6 +221,20 @@ def test_with_the_zoos_weights_our_network_finds_what_the_zoos_finds():
     assert_finds_the_same(ours, official, size, 80)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [f"mask_rcnn_{pyramid}{network}_coco" for pyramid in ("", "fpn_")
+                                  for network in ("resnet18_v1b", "resnet50_v1b", "resnet101_v1d")])
+def test_names_shapes_and_what_learns_are_those_of_the_published_networks(name):
+    theirs = get_model(name, pretrained_base=False)
+    theirs.infer_shape(mx.nd.zeros((1, 3, 256, 384)))
+    options = MaskRcnnOptions(**MaskRcnnOptions.from_file_name(name)).resolved()
+    ours = build_mask_rcnn(options, theirs.classes, [mx.cpu()])
+    ours.infer_shape(mx.nd.zeros((1, 3, 64, 64)))
+    shapes, expected = ({key: parameter.shape for key, parameter in structured_parameters(network).items()}
+                        for network in (ours, theirs))
+    assert shapes == expected and learning(ours) == learning(theirs)
+
+
 def assert_finds_the_same(ours, official, size, most):
     x = mx.nd.array(np.random.default_rng(0).normal(size=(1, 3, *size)))
     with oracle.roi_align_of_the_gpu():

@@ -1,0 +1,52 @@
+"""Masks on their way from the network's outputs to people: into the image's pixels, into the files, into arrays."""
+import csv
+import json
+
+import numpy as np
+
+from gluon_bof import masks
+from gluon_bof.inference.detector import unpack
+from gluon_bof.inference.model import MaskPrediction
+from gluon_bof.inference.results import COLUMNS, DetectionWriter
+
+SHAPE = (80, 120, 3)
+
+
+def found_by_hand():
+    """Detections of four outputs in an image that the network saw at half its size; one reaches beyond it, one is nothing."""
+    ids = np.array([[1], [-1], [0], [0]], np.float32)
+    scores = np.array([[0.4], [0.9], [0.8], [0.6]], np.float32)
+    boxes = np.array([(5, 5, 25, 15), (0, 0, 9, 9), (30, 10, 50, 30), (50, 20, 70, 36)], np.float32)
+    cells = np.zeros((4, 14, 14), np.float32)
+    cells[0], cells[2, :, :7], cells[3] = 1, 1, 1
+    return unpack(ids, scores, boxes, (40, 60, 3), SHAPE, cells)
+
+
+def test_masks_are_in_the_images_pixels_best_score_first_and_stay_over_the_whole_box():
+    found = found_by_hand()
+    np.testing.assert_array_equal(found.classes, [0, 0, 1])
+    np.testing.assert_array_equal(found.boxes[1], [100, 40, 120, 72])  # cut at the image's edge
+    dense = masks.decode(found.masks, SHAPE[:2])
+    # the left half of 60 to 100; one beyond the edge of the image; corners are rounded off, as GluonCV's are
+    for mask, (left, top, right, bottom) in zip(dense, ((60, 20, 80, 60), (100, 40, 120, 72), (10, 10, 50, 30))):
+        assert mask[top + 1:bottom - 1, left + 1:right - 1].all() and mask[top:bottom, left:right].sum() == mask.sum()
+        assert (right - left) * (bottom - top) - 4 <= mask.sum()
+
+
+def test_the_files_have_cocos_run_lengths_and_the_table_has_none(tmp_path):
+    class Model:
+        classes = ("ant", "bee")
+
+    found = found_by_hand()
+    dense = masks.decode(found.masks, SHAPE[:2]).astype(bool)
+    writer = DetectionWriter(Model())
+    writer.add("none.jpg", SHAPE, MaskPrediction(np.zeros((0, 4), np.float32), np.zeros(0, int), [], np.zeros(0), dense[:0]))
+    writer.add("a.jpg", SHAPE, MaskPrediction(found.boxes, found.classes, ["ant", "ant", "bee"], found.scores, dense))
+    paths = writer.save(str(tmp_path))
+    with open(paths["json"]) as file:
+        rows = json.load(file)
+    assert [row["image_id"] for row in rows] == [2, 2, 2]
+    coded = np.array([row["segmentation"]["counts"].encode() for row in rows])
+    np.testing.assert_array_equal(masks.decode(coded, rows[0]["segmentation"]["size"]), dense)
+    with open(paths["csv"], newline="") as file:
+        assert next(csv.reader(file)) == list(COLUMNS)
