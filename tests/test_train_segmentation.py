@@ -127,6 +127,12 @@ def test_dropout_draws_the_same_when_a_run_goes_on():
 
 
 @pytest.mark.slow
+def test_the_embedded_job_reaches_its_goal(tmp_path):
+    outcome, _ = said(train_segmentation.main, ["--runs", tmp_path, "--gpus="])
+    assert outcome["miou"] >= 0.75
+
+
+@pytest.mark.slow
 def test_two_workers_train_and_validate_as_one_process(folder):
     # what every pixel goes through is frozen but the last layer, which is the same in one process and in many
     more = ("--freeze", "all-but-head", "--optimizer", "sgd", "--upsampling", "transposed")
