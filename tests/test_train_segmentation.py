@@ -19,6 +19,7 @@ from gluon_bof.commands import train as train_command
 from gluon_bof.commands import weights as weights_command
 from gluon_bof.data.segmentation import open_segmentation, read_labels
 from gluon_bof.errors import UserError
+from gluon_bof.evaluation.compare import compare_runs
 from gluon_bof.evaluation.segmentation import confusion, scores_of
 from gluon_bof.inference.detector import open_detector
 from gluon_bof.inference.model import load
@@ -126,6 +127,12 @@ def test_dropout_draws_the_same_when_a_run_goes_on():
 
 
 @pytest.mark.slow
+def test_the_embedded_job_reaches_its_goal(tmp_path):
+    outcome, _ = said(train_segmentation.main, ["--runs", tmp_path, "--gpus="])
+    assert outcome["miou"] >= 0.75
+
+
+@pytest.mark.slow
 def test_two_workers_train_and_validate_as_one_process(folder):
     # what every pixel goes through is frozen but the last layer, which is the same in one process and in many
     more = ("--freeze", "all-but-head", "--optimizer", "sgd", "--upsampling", "transposed")
@@ -218,6 +225,19 @@ def test_what_a_segmenter_cannot_do_is_refused_in_one_line(main, more, told, fol
         main([whole.folder, *(places.get(word, word) for word in more)])
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert ended.value.code == 2 and len(lines) == 1 and told in lines[0]
+
+
+def test_a_report_of_detectors_refuses_it(whole, tmp_path):
+    with pytest.raises(UserError, match="this run segments"):
+        compare_runs(str(tmp_path / "a.html"), [whole.folder])
+
+
+@pytest.mark.parametrize("name, classes", (("fcn_resnet101_voc", 21), ("fcn_resnet50_ade", 150)))
+def test_a_file_of_gluoncvs_name_tells_its_network_and_classes(name, classes, tmp_path):
+    (tmp_path / f"{name}.params").write_bytes(b"")
+    found = resolve(str(tmp_path / f"{name}.params"))
+    assert (found.options.model, found.options.backbone, found.options.aux) == ("fcn", name.split("_")[1], True)
+    assert len(found.classes) == classes and len(set(found.classes)) == classes
 
 
 def test_it_is_no_detector(whole):

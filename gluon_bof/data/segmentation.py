@@ -9,7 +9,7 @@ from typing import Callable, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
-from gluon_bof.data.images import ENDINGS, image_header, read_image
+from gluon_bof.data.images import ENDINGS, image_header, read_image, settle
 from gluon_bof.data.samples import fifth
 from gluon_bof.data.sets import class_names
 from gluon_bof.data.shapes import CLASSES as SHAPES
@@ -31,12 +31,11 @@ FALLBACKS = {"train": ("train", "trainval"), "val": ("val", "test")}
 
 
 class LabelledImage(NamedTuple):
-    """An image and its label map. orientation: what to turn the image by, as its records say."""
+    """An image and its label map."""
 
     path: str
     mask: str
     image_id: str
-    orientation: int = 1
 
 
 class SegmentationSet(NamedTuple):
@@ -210,11 +209,24 @@ def _mat(path):
 
 def read_pair(sample: LabelledImage, class_count: int) -> tuple[np.ndarray, np.ndarray]:
     """(image (H, W, 3), its label map (H, W)). Raises UserError as the readers do, and where their sizes differ."""
-    image, labels = read_image(sample.path, sample.orientation), read_labels(sample, class_count)
-    if image.shape[:2] != labels.shape:
-        raise UserError(f"the image is {image.shape[1]} x {image.shape[0]} pixels, its label map {labels.shape[1]} x "
-                        f"{labels.shape[0]}", sample.mask, "fix the data set")
-    return image, labels
+    labels = read_labels(sample, class_count)
+    return read_image(sample.path, _orientation(sample, labels.shape[::-1])), labels
+
+
+def _orientation(sample, size=None):
+    """What to turn an image by that it lies as its label map does, by the rule of data.images. size: (width, height) of the map
+    where it is known. Raises UserError where the two cannot lie on each other."""
+    if size is None:
+        size = _map_size(sample.mask)
+    try:
+        return settle(image_header(sample.path), size)[0]
+    except ValueError as error:
+        raise UserError(f"the label map has another size than its image: {error}", sample.mask, "fix the data set") from None
+
+
+def _map_size(path):
+    """(width, height) of a label map's file."""
+    return _mat(path).shape[::-1] if path.endswith(".mat") else image_header(path).size
 
 
 class MapImages:
@@ -264,7 +276,7 @@ class FittedImages:
     def __getitem__(self, index):
         init_worker()
         sample = self.samples[index]
-        image = read_image(sample.path, sample.orientation)
+        image = read_image(sample.path, _orientation(sample))
         return np.ascontiguousarray(render(image, self.view(image.shape))), index
 
 

@@ -9,6 +9,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.evaluation import plots
 from gluon_bof.evaluation.page import png_of, write_page
 from gluon_bof.evaluation.report import training_rows
+from gluon_bof.options.families import family_of
 from gluon_bof.options.flags import as_dict
 from gluon_bof.runs.config import read_options
 from gluon_bof.runs.folder import MAY_CHANGE, RunFolder
@@ -22,7 +23,12 @@ def compare_runs(path: str, folders: Sequence[str]) -> dict:
     runs (a dict each: name, folder, epochs, last, best, at_epoch, and what its report.json holds or None), options
     ({option: [value in each run]}, where they differ). Raises UserError for a folder that is no run's."""
     names = _names(folders)
-    options = _differing([as_dict(read_options(folder)) for folder in folders])
+    read = [read_options(folder) for folder in folders]
+    for folder, of_run in zip(folders, read):
+        if family_of(of_run).segments:
+            raise UserError("this run segments, and the page sets the mAP of detectors side by side", folder,
+                            "its own images are in images/")
+    options = _differing(list(map(as_dict, read)))
     tables = {name: training_rows(folder) for name, folder in zip(names, folders)}
     runs = [dict(_learned(tables[name]), name=name, folder=folder, report=_report(folder))
             for name, folder in zip(names, folders)]

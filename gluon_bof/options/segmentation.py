@@ -63,8 +63,7 @@ class SegmentationOptions(TrainingOptions):
     start_epoch: int = flag(0, "epoch to start from when --resume is a .params file", old="--start_epoch")
     batch_size: int = flag(16, "images a step, over all devices", "first")
     test_batch_size: int = flag(16, "images a batch in validation", evaluates=True)
-    lr: float = flag(1e-3, "learning rate. GluonCV divides the mean gradient of a batch by the images of a device once more",
-                     "first")
+    lr: float = flag(1e-3, "learning rate, of the mean gradient. GluonCV's weighs that by the devices over --batch-size", "first")
     lr_mode: str = flag("poly", "learning rate schedule; poly's power is 0.9", "schedule", choices=("step", "poly", "cosine"))
     lr_decay_epoch: tuple = decay_epochs((30, 40))
     warmup_epochs: int = flag(0, "warm-up epochs", "schedule")

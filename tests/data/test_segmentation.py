@@ -9,9 +9,10 @@ from PIL import Image
 from scipy.io import savemat
 
 from gluon_bof.data.sampler import SampleSpec
-from gluon_bof.data.segmentation import MapImages, open_segmentation, read_labels, read_pair
+from gluon_bof.data.segmentation import FittedImages, MapImages, open_segmentation, read_labels, read_pair
 from gluon_bof.data.voc import VOC_CLASSES
 from gluon_bof.errors import UserError
+from gluon_bof.freebies.augmentation import as_it_is
 from gluon_bof.freebies.mixup import blend_images
 from gluon_bof.masks import NOBODY, write_numbers
 from tests.tiny_masks import CLASSES, write_mask_set, write_voc_masks
@@ -101,7 +102,7 @@ def _cut_short(folder):
 
 @pytest.mark.parametrize("damage, told", ((_without_mask, "the image has no label map"),
                                           (_too_many_classes, "a pixel has the number 3, and there are 3 classes"),
-                                          (_colours, "its pixels are colours"), (_other_size, "its label map 60 x 48"),
+                                          (_colours, "its pixels are colours"), (_other_size, "stated 60 x 48, is 64 x 48"),
                                           (_cut_short, "the label map cannot be read")))
 def test_a_fault_is_named_in_one_line_with_its_file(damage, told, tmp_path):
     write_mask_set(tmp_path, 3, 1)
@@ -110,6 +111,20 @@ def test_a_fault_is_named_in_one_line_with_its_file(damage, told, tmp_path):
         found = open_segmentation(str(tmp_path), None, "train")
         read_pair(found.samples[0], 3)
     assert "masks" in str(refusal.value.path) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("orientation", (3, 6))
+def test_a_photograph_is_turned_as_its_map_lies(orientation, tmp_path):
+    """The file holds the image turned, and says so; the map was drawn on the upright image."""
+    write_mask_set(tmp_path, 1, 1)
+    sample = open_segmentation(str(tmp_path), None, "train").samples[0]
+    upright, labels = read_pair(sample, 3)
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    stored = np.rot90(upright, {3: 2, 6: 1}[orientation])
+    Image.fromarray(np.ascontiguousarray(stored)).save(sample.path, quality=98, exif=exif)
+    for image in (read_pair(sample, 3)[0], FittedImages([sample], as_it_is)[0][0]):
+        assert np.abs(image.astype(int) - upright)[labels == 2].mean() < 12
 
 
 @pytest.mark.parametrize("dataset, told", (("nowhere", "no data set 'nowhere'"), ("coco", "coco is not read here"),
