@@ -26,6 +26,7 @@ from gluon_bof.paper.miniature_pages import (
     miniature_tables,
     of_whole_seeds,
 )
+from gluon_bof.paper.optimizer_pages import optimizers_summary
 from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, table, told
 
 MARKED = re.compile(r"(<!-- bundles: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -258,4 +259,5 @@ def pictures(store: Store) -> list[Picture]:
 SECTIONS = {"miniature": miniature_summary, "miniature-rows": miniature_rows,
             "miniature-tables": miniature_tables, "miniature-faster-rcnn": partial(miniature_summary, family="faster_rcnn"),
             "miniature-faster-rcnn-rows": partial(miniature_rows, family="faster_rcnn"), "photographs": photographs_summary,
-            "embedded": embedded_summary, "upsampling": upsampling_summary, "shipped": shipped_summary, "measured": readme_table}
+            "optimizers": optimizers_summary, "embedded": embedded_summary, "upsampling": upsampling_summary,
+            "shipped": shipped_summary, "measured": readme_table}

@@ -16,6 +16,7 @@ from gluon_bof.paper import frozen_head, optimizers
 from gluon_bof.paper import surfaces as hard
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.figures import page
+from gluon_bof.paper.optimizer_pages import optimizers_summary
 from gluon_bof.training.optimizer import build_optimizer
 from tests.paper.made_up import bundle_for
 from tests.paper.test_figures import called, texts_on_each_other
@@ -240,6 +241,18 @@ def few_drawn_images(tmp_path, monkeypatch):
     monkeypatch.setattr(shapes, "SPLITS", {"trainval": 40, "test": 30})
     for name, places in (("fit", slice(0, 32)), ("held-out", slice(32, None))):
         monkeypatch.setitem(shapes.PARTS, name, ("train", places))
+
+
+def test_the_page_says_every_rate_and_tests_the_chosen_alone(tmp_path):
+    store = Store(str(tmp_path))
+    assert optimizers_summary(store) == "No run has a bundle yet."
+    searched(store, BEST)
+    job = next(job for job in optimizers.plan(BEST) if job.row.optimizer == "Adam" and job.evaluations)
+    bundle = bundle_for(job, 0.7)
+    bundle.update(losses=[[200, 31.5]], training={"map": 0.6})
+    store.write(bundle)
+    row = next(line for line in optimizers_summary(store).splitlines() if line.startswith("| Adam"))
+    assert row == "| Adam | 0.001: 50.0, **0.003: 60.0**, 0.01: 50.0 | inside | 70.0 | 70.0 | 31.5 |"
 
 
 def test_the_images_that_choose_are_neither_trained_on_nor_tested(few_images):

@@ -9,10 +9,11 @@ from matplotlib.ticker import NullFormatter
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import at_least, flag
-from gluon_bof.paper import frozen_head, harness, optimizers
+from gluon_bof.paper import frozen_head, optimizers
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.figures.page import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, SMALL, Drawn, new_figure
 from gluon_bof.paper.figures.request import FigureOptions
+from gluon_bof.paper.optimizer_pages import finals_of
 from gluon_bof.paper.surfaces import SURFACES, best_walk, score
 
 COLOUR_OF = dict(zip(optimizers.KINDS, (GREY, BLUE, SKY, GREEN, PURPLE, ORANGE)))
@@ -34,7 +35,8 @@ def draw(given: Options) -> Drawn:
     """The figure -> Drawn; its trainings are those that have bundles."""
     for name, least in (("steps", 4), ("passes", 2), ("objects", 0)):
         at_least(given, name, least)
-    finals = trainings(Store(given.results))
+    store = Store(given.results)
+    finals = finals_of(store, optimizers.choose(store))
     if given.objects and given.objects < frozen_head.BATCH:
         raise UserError(f"--objects {given.objects} is less than one batch of {frozen_head.BATCH}",
                         remedy="give more, or 0 for all")
@@ -52,19 +54,6 @@ def draw(given: Options) -> Drawn:
         right = below.subplots()
     head_rows, numbers["head"] = _draw_head(right, given)
     return Drawn(figure, COLUMNS, rows + head_rows, numbers)
-
-
-def trainings(store: Store) -> dict[str, list[dict]]:
-    """{optimizer: the bundles of its chosen rate that are tested, by seed}; {} until the rates are chosen.
-
-    Raises UserError for bundles of another configuration."""
-    chosen = optimizers.choose(store)
-    finals = {name: [] for name in chosen}
-    for job in optimizers.plan(chosen) if chosen else ():
-        bundle = harness.bundle_of(job, store) if job.evaluations else None
-        if bundle:
-            finals[job.row.optimizer].append(bundle)
-    return {name: bundles for name, bundles in finals.items() if bundles}
 
 
 def _draw_surfaces(figure, steps):
