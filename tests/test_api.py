@@ -62,7 +62,7 @@ def test_recipes_are_known_by_name_and_others_refused():
 
 
 @pytest.mark.parametrize("arguments, told", (
-    (dict(family="ssd"), "unknown family 'ssd'"),
+    (dict(family="ssd7"), "unknown family 'ssd7'"),
     (dict(no_such_thing=3), "unknown fields: no_such_thing"),
     (dict(epochs="many"), "epochs cannot be 'many'"),
     (dict(lr=-1.0), "lr -1.0 must be above 0"),

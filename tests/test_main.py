@@ -49,7 +49,7 @@ def test_the_programs_own_words_are_taken_where_none_are_given(capsys, monkeypat
     assert "trian" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("family", ("ssd", "classifier"))
+@pytest.mark.parametrize("family", ("ssd7", "classifier"))
 def test_train_knows_only_detectors(family, capsys):
     assert ended(["train", family]) == 2
     assert f"error: unknown family '{family}'; choose one of yolo3, faster_rcnn" in capsys.readouterr().err

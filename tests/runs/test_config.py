@@ -75,7 +75,7 @@ def test_changes_are_read_as_the_configuration_is_and_foreign_ones_refused(tmp_p
 @pytest.mark.parametrize("content, told", (
     ("{", "cannot be read"), ("[]", "cannot be read"), ('{"options": 3}', "options is no object"),
     ('{"options": {"no_such": 1}}', "unknown fields: no_such"), ('{"options": {"epochs": "many"}}', "epochs cannot be 'many'"),
-    ('{"family": "ssd", "options": {}}', "unknown family 'ssd'"), ('{"options": {"network": ["a"]}}', "network cannot be")))
+    ('{"family": "ssd7", "options": {}}', "unknown family 'ssd7'"), ('{"options": {"network": ["a"]}}', "network cannot be")))
 def test_a_damaged_configuration_is_refused_by_name(content, told, tmp_path):
     path = tmp_path / "config.json"
     path.write_text(content)

@@ -11,8 +11,9 @@ from gluon_bof.models.build import ExportForm, with_inferred_shapes
 from gluon_bof.models.heads import MAX_CLASSES
 from gluon_bof.models.preprocess import Normalise
 from gluon_bof.models.ssd.network import SSD, build_ssd
-from gluon_bof.options.ssd import MAX_SIDE_MINI, NETWORKS, SHAPES, SsdOptions
+from gluon_bof.options.ssd import NETWORKS, SHAPES, SsdOptions
 
+MINI_SIDE = 128  # pixels, which names darknet-mini where nothing tells its size
 FIRST_BIAS, FIRST_WEIGHT = "class_predictors.0.predictor.bias", "class_predictors.0.predictor.weight"
 
 
@@ -58,7 +59,7 @@ def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:
     """(name, number of classes, {name: Parameter}) of the networks that have weights of these shapes, perhaps."""
     if len(shapes.get(FIRST_BIAS, ())) != 1 or len(shapes.get(FIRST_WEIGHT, ())) != 4:
         return
-    for name, side in _named():
+    for name, side in [(of_shape, side) for of_shape in NETWORKS for side in _sides(of_shape)]:
         network = _network(name, side)
         classes, rest = divmod(shapes[FIRST_BIAS][0], network.anchor_generators[0].num_depth)
         # a predictor's inputs are told before its shapes are inferred, which takes long
@@ -68,8 +69,8 @@ def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:
         yield f"ssd_{side}_{name}", classes - 1, network._collect_params_with_prefix()
 
 
-def _named():
-    return [(name, side) for name in NETWORKS for side in SHAPES[name] or (MAX_SIDE_MINI // 4,)]
+def _sides(name):
+    return SHAPES[name] or (MINI_SIDE,)
 
 
 def _network(name, side, classes=1):
@@ -79,9 +80,4 @@ def _network(name, side, classes=1):
 @lru_cache(maxsize=None)
 def backbones() -> list[tuple[str, dict]]:
     """[(name, {name in a classifier's file: Parameter})]."""
-    return [(name, with_inferred_shapes(_network(name, side)).backbone_parameters()) for name, side in _named()
-            if side == _named_first(name)]
-
-
-def _named_first(name):
-    return next(side for known, side in _named() if known == name)
+    return [(name, with_inferred_shapes(_network(name, _sides(name)[0])).backbone_parameters()) for name in NETWORKS]
