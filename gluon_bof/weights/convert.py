@@ -270,7 +270,7 @@ def _import_ssd(path, target, classes, verbatim):
     if not is_safetensors(path):
         raise UserError("SSD is imported from safetensors only", path, "save torchvision's state_dict as such")
     arrays, names = torchvision_ssd.import_ssd(path, target, classes, verbatim)
-    return Imported(arrays, target, names, f"torchvision's ssd300_vgg16, safetensors of {len(arrays)} arrays")
+    return Imported(arrays, target, names, f"torchvision's ssd300_vgg16, {len(names)} classes")
 
 
 # which network weights fit
