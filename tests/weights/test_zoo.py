@@ -42,7 +42,7 @@ def test_a_name_builds_exactly_gluoncvs_network(name):
 
 
 def test_every_published_detector_of_these_kinds_can_be_had():
-    named = ("yolo3_", "faster_rcnn_", "ssd_", "mask_rcnn_")
+    named = ("yolo3_", "faster_rcnn_", "ssd_", "mask_rcnn_", "fcn_resnet")
     assert set(zoo.published()) == {name for name in zoo.CHECKSUMS if name.startswith(named)}
     for name in ALL:
         assert zoo.is_name(name) and zoo.options_of(name)["network"] in name
