@@ -52,20 +52,30 @@ def test_it_computes_what_torchvision_does(file):
     np.testing.assert_allclose(boxes, expected["boxes"], rtol=0, atol=0.02)
 
 
-def test_cocos_classes_and_normalised_images_are_this_packages(file):
-    path, expected = file
-    imported = convert.import_weights(path, "ssd_300_vgg16_atrous_coco")
-    assert imported.classes == CLASSES["coco"]
-    logits, offsets, _, boxes = outputs(imported, MEAN, STD)
-    kept = [output for output in range(91) if output not in torchvision_ssd.UNUSED_IDS]
+KEPT = [output for output in range(91) if output not in torchvision_ssd.UNUSED_IDS]
+
+
+def test_cocos_classes_are_this_packages(file):
+    imported = convert.import_weights(file[0], "ssd_300_vgg16_atrous_coco")
+    assert imported.classes == CLASSES["coco"] and len(KEPT) == 81
     names = ("person", "stop sign", "backpack", "toothbrush")
-    assert [kept[1 + imported.classes.index(name)] for name in names] == [1, 13, 27, 90]  # COCO's ids
+    assert [KEPT[1 + imported.classes.index(name)] for name in names] == [1, 13, 27, 90]  # COCO's ids
+    for part in ("weight", "bias"):
+        theirs = torch_ssd.random_state()[f"head.classification_head.module_list.3.{part}"].reshape(6, 91, -1)
+        np.testing.assert_array_equal(imported.arrays[f"class_predictors.3.predictor.{part}"].reshape(6, 81, -1), theirs[:, KEPT])
+
+
+@pytest.mark.slow
+def test_images_less_imagenets_mean_are_seen_as_torchvision_sees_them_less_its_own(file):
+    path, expected = file
+    logits, offsets, *_ = outputs(convert.import_weights(path, "ssd_300_vgg16_atrous_coco"), MEAN, STD)
     # but for the image's edge, beyond which the means are apart
-    np.testing.assert_allclose(logits, expected["logits"][:, kept], rtol=0, atol=0.05)
+    np.testing.assert_allclose(logits, expected["logits"][:, KEPT], rtol=0, atol=0.05)
     np.testing.assert_allclose(offsets, expected["offsets"], rtol=0, atol=0.05)
-    np.testing.assert_allclose(logits.mean(), expected["logits"][:, kept].mean(), atol=1e-3)
+    np.testing.assert_allclose(logits.mean(), expected["logits"][:, KEPT].mean(), atol=1e-3)
 
 
+@pytest.mark.slow  # looks for it among all networks
 def test_what_it_is_is_shown_and_what_it_was_imported_as(file, tmp_path):
     path, _ = file
     assert read_contents(str(path)).fit == ("ssd_300_vgg16_atrous", 90, ())
