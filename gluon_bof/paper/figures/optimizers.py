@@ -97,7 +97,7 @@ def _draw_losses(axis, finals):
         rate = bundles[0]["configuration"]["options"]["lr"]
         rows += [("training", "embedded YOLOv3", name, rate, "loss", step, "", "", float(loss))
                  for step, loss in zip(steps, losses)]
-    axis.set(xlabel="update", ylabel="training loss", title="YOLOv3, embedded job", ylim=(None, 100))
+    axis.set(xlabel="update", ylabel="training loss", title="YOLOv3, embedded job")
     return rows
 
 
@@ -129,11 +129,12 @@ def _draw_head(axis, given):
     rows, numbers = [], {"least": least}
     for (name, (rate, seen, found)), colour in zip(paths.items(), (RED, BLUE, ORANGE)):
         begin = 1 if rate is None else 0  # L-BFGS has made its first pass when it knows its start
-        axis.semilogy(range(begin, begin + len(seen)), np.maximum(np.array(seen) - least, LEAST), color=colour, label=name)
+        axis.semilogy(range(begin, begin + len(seen)), np.maximum(np.array(seen) - least, LEAST), color=colour,
+                      label=name.split(",")[0])
         rows += [("head", "frozen features", name, rate or "", "objective", begin + place, "", "", value)
                  for place, value in enumerate(seen)]
         numbers[name] = {"rate": rate, "gap": seen[-1] - least, "accuracy": frozen_head.accuracy(found, validation)}
     axis.set(xlabel="passes over all objects", ylabel="objective above the least", title="head on frozen features")
     axis.yaxis.set_minor_formatter(NullFormatter())
-    axis.legend(fontsize=SMALL)
+    axis.legend(loc="upper right", fontsize=SMALL)
     return rows, numbers
