@@ -43,7 +43,8 @@ def draw(given: Options) -> Drawn:
             rows.append((way, "gain over nearest, points", gain.mean, gain.half_width if len(seeds) > 1 else ""))
     left.set_yticks(range(len(UPSAMPLINGS)), UPSAMPLINGS)
     left.invert_yaxis()
-    left.set(xlabel="mean IoU, %", title=f"embedded set, {len(seeds)} seeds (dots)", xlim=(0, 100))
+    how_many = f"{len(seeds)} seeds (dots)" if len(seeds) > 1 else "1 seed"
+    left.set(xlabel="mean IoU, %", title=f"embedded set, {how_many}", xlim=(0, 100))
     right.axvline(0, color=GREY, linewidth=1)
     right.set(xlabel="points over nearest, 95% interval", title="paired within a seed")
     return Drawn(figure, ("upsampling", "what", "value", "half_width"), rows,
