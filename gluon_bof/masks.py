@@ -87,7 +87,8 @@ def of_segmentation(segmentation: Any, size: Sequence[int]) -> bytes:
     if isinstance(segmentation, dict):
         return _of_run_lengths(segmentation, [int(side) for side in size])
     if not isinstance(segmentation, list) or not segmentation:
-        raise ValueError("is empty" if segmentation in (None, []) else "is neither a list of polygons nor run lengths")
+        raise ValueError("is missing" if segmentation is None else "is empty" if segmentation == [] else
+                         "is neither a list of polygons nor run lengths")
     return coding.merge(coding.frPyObjects([_polygon(polygon) for polygon in segmentation], int(size[0]), int(size[1])))["counts"]
 
 
@@ -106,7 +107,7 @@ def _polygon(polygon):
 
 
 def _of_run_lengths(segmentation, size):
-    if list(segmentation.get("size") or ()) != size:
+    if segmentation.get("size") not in (size, tuple(size)):
         raise ValueError(f"is of the size {segmentation.get('size')}, and the image's height and width are {size}")
     counts = segmentation.get("counts")
     if isinstance(counts, list):
@@ -142,8 +143,9 @@ def _is_whole(counts, pixels):
 
 
 def of_numbers(numbers: np.ndarray, count: int) -> np.ndarray:
-    """(count,) masks of the objects 1 to count of such an image."""
-    return encode(numbers[None] == np.arange(1, count + 1)[:, None, None])
+    """(count,) masks of the objects 1 to count of such an image; one whose number is NOBODY or more cannot have a pixel."""
+    objects = np.arange(1, count + 1)[:, None, None]
+    return encode((numbers[None] == objects) & (objects < NOBODY))
 
 
 def voc_palette() -> np.ndarray:

@@ -65,10 +65,11 @@ def test_cocos_three_forms_of_one_object_are_one_mask():
 
 
 @pytest.mark.parametrize("segmentation, said", [
-    ([], "is empty"), (None, "is empty"), ("abc", "neither"), ([[1, 2, 3, 4]], "three corners"),
+    ([], "is empty"), (None, "is missing"), ("abc", "neither"), ([[1, 2, 3, 4]], "three corners"),
     ([[1, 2, 3, 4, 5, 6, 7]], "three corners"),
     ([["1", 2, 3, 4, 5, 6]], "numbers"), ([[1, 2, 3, 4, 5, float("nan")]], "no place"), ([5], "three corners"),
-    ({"size": [4, 5], "counts": [20]}, "of the size"), ({"size": [5, 4], "counts": [19]}, "run lengths"),
+    ({"size": [4, 5], "counts": [20]}, "of the size"), ({"size": 5, "counts": [20]}, "of the size"),
+    ({"size": [[5], 4], "counts": [20]}, "of the size"), ({"size": [5, 4], "counts": [19]}, "run lengths"),
     ({"size": [5, 4], "counts": [-1, 21]}, "run lengths"), ({"size": [5, 4]}, "no run lengths"),
     ({"size": [5, 4], "counts": "zzzz"}, "run lengths"), ({"size": [5, 4], "counts": "d0"}, None),
     ({"size": [5, 4], "counts": "e0"}, "run lengths"), ({"size": [5, 4], "counts": "o"}, "run lengths")])
@@ -190,3 +191,8 @@ def test_a_full_mask_covers_its_box_and_a_box_outside_the_image_nothing():
     found = masks.decode(masks.paste(np.ones((3, 14, 14), np.float32), np.array([(4, 6, 24, 26), (-50, -50, -30, -30),
                                                                                  (100, 5, 120, 25)]), (40, 60)), (40, 60))
     assert found[0, 6:26, 4:24].all() and found[0].sum() <= 22 * 22 and not found[1:].any()
+
+
+def test_what_is_nobodys_is_no_objects_however_many_there_are():
+    found = masks.of_numbers(np.array([[masks.NOBODY, 254]], np.uint8), 256)
+    np.testing.assert_array_equal(masks.area(found, (1, 2)).nonzero()[0], [253])

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     weights = _resolved(arguments.weights) if arguments.weights else None
     classes = class_names(arguments.classes) if arguments.classes else None
     place = (arguments.dataset, arguments.dataset_root, classes, arguments.split, arguments.layout, arguments.val_share)
-    report = check_set(*place)
+    report = check_set(*place, masks=arguments.masks)
     print(format_report(report), file=sys.stderr)
     outcome = _summary(report)
     if weights:
@@ -46,6 +46,7 @@ def build_parser() -> Parser:
     parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line")
     parser.add_argument("--split", default=None, help="read this split; default: the training and validation parts")
     add_layout(parser)
+    parser.add_argument("--masks", action="store_true", help="read the mask of each box, too, as Mask R-CNN's training does")
     parser.add_argument("--with", dest="weights", default=None, metavar="WEIGHTS",
                         help="also list the labels that this trained network doubts: a run's folder, a .params file, or a name")
     parser.add_argument("--report", default=None, metavar="FILE.html", help="show them on a page (with --with)")

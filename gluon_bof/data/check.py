@@ -62,13 +62,13 @@ class Report:
 
 
 def check_set(dataset: str, root: str | None = None, classes: Iterable[str] | None = None, split: str | None = None,
-              layout: str = "auto", val_share: float = 0.0, progress: bool = True) -> Report:
+              layout: str = "auto", val_share: float = 0.0, progress: bool = True, masks: bool = False) -> Report:
     """Read a set (as `open_set` names it) and decode all of its images -> Report.
 
-    split: name of the split to read; default: the training and the validation part. A part that cannot be read is a
-    fault; raises UserError if none can."""
+    split: name of the split to read; default: the training and the validation part. masks: read each box's mask, too. A part
+    that cannot be read is a fault; raises UserError if none can."""
     report = Report(dataset)
-    sets, errors = open_parts(dataset, root, classes, split, layout, val_share)
+    sets, errors = open_parts(dataset, root, classes, split, layout, val_share, masks)
     report.classes = next(iter(sets.values())).classes
     report.faults = [Fault(str(error.path or dataset), "unreadable part", error.problem) for error in errors]
     for part, found in sets.items():
@@ -89,14 +89,15 @@ def check_set(dataset: str, root: str | None = None, classes: Iterable[str] | No
 
 
 def open_parts(dataset: str, root: str | None = None, classes: Iterable[str] | None = None, split: str | None = None,
-               layout: str = "auto", val_share: float = 0.0) -> tuple[dict[str, DetectionSet], list[UserError]]:
-    """({part: DetectionSet}, [UserError of a part that cannot be read]), faulty samples listed. Raises UserError if there is no
-    part at all."""
+               layout: str = "auto", val_share: float = 0.0,
+               masks: bool = False) -> tuple[dict[str, DetectionSet], list[UserError]]:
+    """({part: DetectionSet}, [UserError of a part that cannot be read]), faulty samples listed. masks: with those of the boxes.
+    Raises UserError if there is no part at all."""
     sets, errors = {}, []
     for part in (split,) if split else ROLES:
         try:
             sets[part] = open_set(dataset, root, "train" if split else part, classes, "list", split, layout=layout,
-                                   val_share=val_share)
+                                   val_share=val_share, masks=masks)
             classes = sets[part].classes
         except UserError as error:
             errors.append(error)

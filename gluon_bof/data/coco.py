@@ -14,10 +14,13 @@ import numpy as np
 
 from gluon_bof.boxes import DetectionSet, Fault, Record
 from gluon_bof.data.faults import (
+    REMEDY,
+    REMEDY_OF_MASKS,
     FaultPolicy,
     fit_box,
     is_normalised,
     larger_frame,
+    remark_masks,
     remark_repeated_boxes,
     remark_repeated_files,
     report_normalised,
@@ -128,11 +131,11 @@ def _is_called(path, role):
 class _TolerantOfBoxes(FaultPolicy):
     """COCO's own training set holds two boxes without height: left out and listed, but no reason to stop."""
 
-    def report(self, path, kind, message):
+    def report(self, path, kind, message, remedy=REMEDY):
         if kind in ("no area", "outside"):
             self.faults.append(Fault(str(path), kind, message))
         else:
-            super().report(path, kind, message)
+            super().report(path, kind, message, remedy)
 
 
 def _annotation_file(root, role, split):
@@ -425,7 +428,11 @@ def _boxes(entries, images, dropped, class_of, known_categories, path, faults, m
         if count == whole and not faults.keeps_images:
             del images[image_id]
     for image_id, of_image in boxes.items():
-        remark_repeated_boxes(faults, path, of_image, f" of image {image_id!r} ({os.path.basename(images[image_id].path)})")
+        image = images[image_id]
+        where = f" of image {image_id!r} ({os.path.basename(image.path)})"
+        remark_repeated_boxes(faults, path, of_image, where)
+        if masks is not None:
+            remark_masks(faults, path, [corners for corners, *_ in of_image], masks[image_id], (image.height, image.width), where)
     return boxes
 
 
@@ -434,7 +441,7 @@ def _keep_mask(entry, image, who, path, faults, masks):
     try:
         mask = of_segmentation(entry.get("segmentation"), (image.height, image.width))
     except ValueError as error:
-        faults.report(path, "malformed annotation", f"{who}: 'segmentation' {error}")
+        faults.report(path, "malformed annotation", f"{who}: 'segmentation' {error}", REMEDY_OF_MASKS)
         return False
     masks.setdefault(image.image_id, []).append(mask)
     return True

@@ -4,8 +4,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Iterable, Sequence
 
+import numpy as np
+
 from gluon_bof.boxes import Fault
 from gluon_bof.errors import LOGGER, UserError
+from gluon_bof.masks import boxes_of
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import DetectionSet, Record
@@ -14,6 +17,7 @@ SLACK = 1.0  # pixels by which a box may reach over the edge: sets differ in whe
 MOST_REMARKS = 10  # that a log repeats
 TINY = 8  # pixels; the boxes of smaller images may well lie in 0..1
 REMEDY = "fix it, leave it out with --on-bad-sample skip, or list all faults with: gluon-bof check"
+REMEDY_OF_MASKS = f"{REMEDY} --masks"
 
 
 class FaultPolicy:
@@ -28,10 +32,10 @@ class FaultPolicy:
         self.faults = []
         self.remarks = []
 
-    def report(self, path: str, kind: str, message: str) -> None:
+    def report(self, path: str, kind: str, message: str, remedy: str = REMEDY) -> None:
         """One fault. Raises UserError unless faults are skipped."""
         if not self.skip:
-            raise UserError(f"{kind}: {message}", path, REMEDY)
+            raise UserError(f"{kind}: {message}", path, remedy)
         self.faults.append(Fault(str(path), kind, message))
 
     def remark(self, path: str, kind: str, message: str) -> None:
@@ -64,6 +68,20 @@ def remark_repeated_boxes(faults: FaultPolicy, path: str, boxes: Sequence[tuple]
     repeated = len(boxes) - len(set(boxes))
     if repeated:
         faults.remark(path, "duplicate box", f"{repeated} of {len(boxes)} boxes{where} are there already")
+
+
+def remark_masks(faults: FaultPolicy, path: str, corners: np.ndarray, found: np.ndarray, size: Sequence[int],
+                 where: str = "") -> None:
+    """Masks (M,) of one image of size (height, width) that cover no pixel, and those that nowhere touch their box of corners
+    (M, 4), and may well be another object's or in other units; each is told once an image."""
+    around = boxes_of(found, size)
+    bare = (around[:, 2:] <= around[:, :2]).any(axis=1)
+    wide = np.asarray(corners, np.float32).reshape(-1, 4) + np.array((-SLACK, -SLACK, SLACK, SLACK), np.float32)
+    apart = ~bare & ((np.minimum(around, wide)[:, 2:] <= np.maximum(around, wide)[:, :2]).any(axis=1))
+    for kind, which, what in (("no pixel", bare, "no pixel"), ("mask apart", apart, "none within its box")):
+        if which.any():
+            faults.remark(path, kind, f"{which.sum()} of {len(found)} masks{where} have {what}, the first that of box "
+                                      f"{np.flatnonzero(which)[0] + 1}")
 
 
 def remark_repeated_files(faults: FaultPolicy, path: str, named: Iterable[tuple[object, str]]) -> None:

@@ -14,11 +14,13 @@ import numpy as np
 
 from gluon_bof.boxes import DetectionSet, Origin, Record
 from gluon_bof.data.faults import (
+    REMEDY_OF_MASKS,
     TINY,
     FaultPolicy,
     fit_box,
     is_normalised,
     larger_frame,
+    remark_masks,
     remark_repeated_boxes,
     remark_repeated_files,
     report_normalised,
@@ -591,40 +593,39 @@ def _read_record(place, headers, class_ids, origin, faults):
     if numbered is None:
         return None
     numbers, rows = zip(*numbered) if numbered else ((), ())
-    masks = _read_masks(place, numbers, (height, width), faults) if place.folder.masks is not None else None
-    if place.folder.masks is not None and masks is None:
-        return None
     corners, classes, difficult = zip(*rows) if rows else ((), (), ())
+    masks = None
+    if place.folder.masks is not None:
+        masks = _read_masks(place, numbers, corners, (height, width), faults)
+        if masks is None and not faults.keeps_images:
+            return None
     return Record(place.path, source, place.image_id, width, height, np.array(corners, np.float32).reshape(-1, 4),
                   np.array(classes, np.int64), np.array(difficult, bool), np.zeros(len(rows), bool), orientation, masks)
 
 
-def _read_masks(place, numbers, size, faults):
-    """Masks of the objects of these numbers, from 0, of an image of size (height, width); None if a fault takes the image."""
+def _read_masks(place, numbers, corners, size, faults):
+    """Masks of the objects of these numbers, from 0, and boxes, of an image of size (height, width); None where a fault takes
+    them."""
     if not numbers:
         return no_masks()
-    path = place.folder.masks.get(place.image_id)
+    path, count = place.folder.masks.get(place.image_id), len(place.annotation.objects)
     if path is None:
-        faults.report(place.source, "missing mask", f"image {place.image_id!r} has objects, but no PNG in SegmentationObject")
-        return None
+        problem = "missing mask", f"image {place.image_id!r} has objects, but no PNG in SegmentationObject"
+        return faults.report(place.source, *problem, REMEDY_OF_MASKS)
     try:
         owners = read_numbers(path)
     except (OSError, ValueError) as error:
-        faults.report(path, "broken mask", str(error))
-        return None
+        return faults.report(path, "broken mask", str(error), REMEDY_OF_MASKS)
     if owners.shape != tuple(size):
-        faults.report(path, "wrong size", f"{owners.shape[1]} x {owners.shape[0]}, and its image is {size[1]} x {size[0]}")
-        return None
-    found = set(np.unique(owners).tolist()) - {0, NOBODY}
-    count = len(place.annotation.objects)
-    if max(found, default=0) > count:
-        faults.report(path, "foreign mask", f"object {max(found)} is in it, and {place.source} has {count}")
-        return None
-    bare = [number + 1 for number in numbers if number + 1 not in found]
-    if bare:
-        others = f", nor have {len(bare) - 1} others" if len(bare) > 1 else ""
-        faults.remark(path, "no pixel", f"object {bare[0]} of {place.source} has none{others}")
-    return of_numbers(owners, count)[list(numbers)]
+        problem = f"{owners.shape[1]} x {owners.shape[0]}, and its image is {size[1]} x {size[0]}"
+        return faults.report(path, "wrong size", problem, REMEDY_OF_MASKS)
+    highest = max(set(np.unique(owners).tolist()) - {NOBODY}, default=0)
+    if highest > count:
+        problem = f"object {highest} is in it, and {place.source} has {count}"
+        return faults.report(path, "foreign mask", problem, REMEDY_OF_MASKS)
+    found = of_numbers(owners, count)[list(numbers)]
+    remark_masks(faults, path, corners, found, size)
+    return found
 
 
 def _report_missing(place, faults):

@@ -34,7 +34,9 @@ def coco_average_precision(detections: Sequence[Detections], detection_set: Dete
     # Images and classes are numbered anew, from 1, and annotations too: the JSON's ids may be text, and COCOeval
     # takes a box with the id 0 for one that nothing found.
     images, classes = range(1, len(detections) + 1), range(1, class_count + 1)
-    truth = _from_json(detection_set) if detection_set.annotation_file else _from_records(detection_set.records)
+    # an annotation whose mask is malformed is none where masks were read
+    masks = any(record.masks is not None for record in detection_set.records)
+    truth = _from_json(detection_set, masks) if detection_set.annotation_file else _from_records(detection_set.records)
     found = [dict(row, area=row["bbox"][2] * row["bbox"][3]) for row in _result_rows(detections, images, classes)]
     result, precision = _evaluated(truth, found, detection_set.records, classes, "bbox")
     result["per_class"] = [_mean_of_known(precision[:, :, index]) for index in range(class_count)]

@@ -67,7 +67,7 @@ class SsdOptions(DetectionOptions):
     no_flip: bool = flag(False, "no flip", "freebies")
     no_random_interp: bool = flag(False, "resize with the interpolation that fits, not a random one", "freebies")
     base_shape: int = flag(0, "side of images in pixels that layers and anchors are made for, GluonCV's 300 or 512; 0: the "
-                              "nearest to --data-shape that the network has", "network", builds=True)
+                              "nearest to --data-shape that the network has", "network", evaluates=True, builds=True)
     dali: bool = flag(False, "accepted and not needed: the data workers make the batches", "data")
 
     @classmethod
@@ -96,6 +96,10 @@ class SsdOptions(DetectionOptions):
         interval = VAL_INTERVAL_COCO if self.dataset == "coco" else VAL_INTERVAL
         return dataclasses.replace(self, val_interval=interval if self.val_interval is None else self.val_interval)
 
+    def fixed(self) -> dict[str, Any]:
+        """{field: value} that weights trained with these options stand on, whatever the test size."""
+        return {"base_shape": self.made_for()}
+
     def sides(self) -> tuple[int, int]:
         """(least, largest) side in pixels of an image that the network can take."""
         return LEAST_SIDES.get(self.network, LEAST_SIDE), MAX_SIDE if SHAPES[self.network] else MAX_SIDE_MINI
@@ -106,7 +110,7 @@ class SsdOptions(DetectionOptions):
         self._check_side(self.made_for(), "--base-shape")
         shapes = SHAPES[self.network]
         if shapes and self.made_for() not in shapes:
-            raise UserError(f"{self.network} has no anchors for images of {self.base_shape} pixels",
+            raise UserError(f"{self.network} has no anchors for images of {self.made_for()} pixels",
                             remedy=f"it is made for {' or '.join(map(str, shapes))}")
 
     def _check_side(self, side, name):

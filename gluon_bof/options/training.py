@@ -82,6 +82,10 @@ class TrainingOptions:
         """The same options with everything filled in that depends on others."""
         return self
 
+    def fixed(self) -> dict[str, Any]:
+        """{field: value} that weights trained with these options stand on, whatever the test size."""
+        return {}
+
     def check(self) -> None:
         """Refuse, by name, values and combinations that cannot work; warn of those that do nothing. Raises UserError."""
         for name, least in (("batch_size", 1), ("epochs", 1), ("num_workers", 0), ("seed", 0), ("val_interval", 1),

@@ -105,7 +105,7 @@ def _require_fit(parameters, arrays, path):
     problems = [problem for problem in problems if problem]
     if problems:
         raise UserError(f"the weights do not fit this network; {'; '.join(problems)}", path,
-                        "give the network, classes and anchors that it was trained with")
+                        "give the family, network, classes and anchors that it was trained with")
 
 
 def load_partially(network: gluon.HybridBlock, path: str) -> Loaded:

@@ -93,7 +93,7 @@ def _of_run(folder, weights, given, last):
                         "give a detector's run; a detector starts from this one with --pretrained-base")
     if given.pop("family", config["family"]) != config["family"]:
         raise UserError(f"this is a run of {families.by_name(config['family']).title}", folder, "leave --family out")
-    settings = {"classes": os.path.join(folder, CLASSES)}
+    settings = {"classes": os.path.join(folder, CLASSES), **read_options(folder).fixed()}
     # another data set is not where the run's lay
     if given.get("dataset", config["options"].get("dataset")) != config["options"].get("dataset"):
         settings.update(dataset_root="", val_split="")

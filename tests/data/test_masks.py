@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gluon_bof import masks
+from gluon_bof.commands import check
 from gluon_bof.data import shapes
 from gluon_bof.data.coco import load_coco
 from gluon_bof.data.sets import open_set
@@ -111,6 +112,26 @@ def test_an_object_without_a_pixel_stays_and_is_told(root):
     assert masks.area(record.masks, (record.height, record.width))[0] == 0
 
 
+def test_masks_of_other_objects_than_their_boxes_are_told(root):
+    path = folder_of(root) / "000001.png"
+    boxes = load_voc(str(root), "train").records[1].boxes
+    masks.write_numbers(path, np.zeros((96, 120), np.uint8) + np.fromfunction(
+        lambda y, x: (x >= 110) & (y >= 90) if boxes[0, 2] < 108 else (x < 5) & (y < 5), (96, 120)).astype(np.uint8))
+    remarks = [remark for remark in load_voc(str(root), "train", masks=True).remarks if remark.kind == "mask apart"]
+    assert len(remarks) == 1 and remarks[0].path == str(path) and "the first that of box 1" in remarks[0].message
+
+
+def test_the_check_that_a_fault_of_a_mask_names_lists_all_of_them(root, capsys):
+    (folder_of(root) / "000001.png").write_bytes(b"nothing")
+    (folder_of(root) / "000007.png").unlink()
+    with pytest.raises(UserError, match="gluon-bof check --masks"):
+        load_voc(str(root), "train", masks=True)
+    assert check.main([str(root)]) == 0
+    assert check.main([str(root), "--masks"]) == 1
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["faults_by_kind"] == {"broken mask": 1, "missing mask": 1} and told["images"] == {"train": 6, "val": 3}
+
+
 @pytest.fixture
 def coco(tmp_path):
     """Path of a JSON of one image: a polygon, a crowd in run lengths, one in compressed ones."""
@@ -140,7 +161,8 @@ def test_cocos_polygons_and_run_lengths_become_masks_and_crowds_are_not_trained_
     assert load_coco(str(path), "train").records[0].masks is None
 
 
-@pytest.mark.parametrize("segmentation, said", [(None, "is empty"), ([], "is empty"), ([[1, 2, 3]], "three corners"),
+@pytest.mark.parametrize("segmentation, said", [(None, "is missing"), ([], "is empty"), ([[1, 2, 3]], "three corners"),
+                                                ({"size": 40, "counts": "x"}, "of the size"),
                                                 ({"size": [60, 40], "counts": "x"}, "of the size")])
 def test_a_segmentation_that_cannot_be_is_a_fault_of_its_annotation(coco, segmentation, said):
     path, content, _ = coco
@@ -151,6 +173,17 @@ def test_a_segmentation_that_cannot_be_is_a_fault_of_its_annotation(coco, segmen
     found = load_coco(str(path), "train", masks=True, on_bad_sample="skip")
     assert len(found.records[0].boxes) == len(found.records[0].masks) == 2 and len(found.faults) == 1
     assert not load_coco(str(path), "train").faults
+
+
+@pytest.mark.parametrize("polygon, kind", [([500, 500, 600, 500, 600, 600], "no pixel"), ([40, 25, 55, 25, 55, 35], "mask apart"),
+                                           ([0.1, 0.1, 0.3, 0.1, 0.3, 0.3], "no pixel")])
+def test_outlines_in_other_units_than_the_box_or_of_other_objects_are_told(coco, polygon, kind):
+    path, content, _ = coco
+    content["annotations"][0]["segmentation"] = [polygon]
+    path.write_text(json.dumps(content))
+    found = load_coco(str(path), "train", masks=True)
+    assert [remark.kind for remark in found.remarks if remark.kind != "duplicate box"] == [kind]
+    assert len(found.records[0].masks) == 3 and not found.faults
 
 
 def test_the_drawn_set_has_masks_within_its_boxes(tmp_path, monkeypatch):

@@ -97,6 +97,20 @@ def test_masks_and_boxes_score_as_pycocotools_scores_the_saved_file(scene, tmp_p
     assert ours["box_map"] == pytest.approx(of_boxes["AP"], abs=1e-6) and ours["coco"]["AP50"] == pytest.approx(of_boxes["AP50"])
 
 
+def test_an_annotation_that_its_mask_took_away_is_no_ground_truth_of_boxes_either(scene):
+    path, found = scene
+    content = json.loads(path.read_text())
+    lost = next(entry for entry in content["annotations"] if not entry["iscrowd"])
+    whole = load_coco(str(path), "train", masks=True)
+    lost["segmentation"] = []
+    path.write_text(json.dumps(content))
+    read = load_coco(str(path), "train", masks=True, on_bad_sample="skip")
+    assert sum(len(record.boxes) for record in read.records) == sum(len(record.boxes) for record in whole.records) - 1
+    perfect = [Detections(record.boxes[~record.crowd], record.classes[~record.crowd], np.ones((~record.crowd).sum(), np.float32),
+                          record.true_masks()) for record in read.records]
+    assert score_masks(perfect, read, "coco")["coco"]["AR100"] == 1
+
+
 def test_at_half_the_masks_count_at_an_iou_of_a_half_and_the_boxes_as_vocs(scene):
     path, found = scene
     data = load_coco(str(path), "train", masks=True)

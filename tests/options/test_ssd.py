@@ -5,9 +5,10 @@ import pytest
 
 import train_ssd
 from gluon_bof.errors import UserError
-from gluon_bof.options.flags import build_parser, parse
+from gluon_bof.options.flags import as_dict, build_parser, parse
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.ssd import NETWORKS, SsdOptions
+from gluon_bof.weights.resolve import resolve
 
 # `vars(parse_args([]))` of GluonCV 0.10.5's scripts/detection/ssd/train_ssd.py
 OFFICIAL_DEFAULTS = dict(
@@ -94,6 +95,15 @@ def test_another_test_size_keeps_the_network():
         options = options_of(f"--dataset voc --network {network} --data-shape {512 if 'net' in network else 300}")
         again = options.at_size(320)
         assert again.data_shape == 320 and again.made_for() == options.made_for()
+
+
+def test_a_run_evaluated_at_another_size_keeps_the_network_that_its_weights_fit(tmp_path):
+    options = options_of("--dataset voc --network vgg16_atrous --data-shape 300")
+    (tmp_path / "config.json").write_text(json.dumps({"family": "ssd", "options": as_dict(options)}))
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    found = resolve(str(tmp_path), {"data_shape": 512}).options
+    assert (found.data_shape, found.made_for()) == (512, 300)
+    assert resolve(str(tmp_path), {"data_shape": 512, "base_shape": 512}).options.made_for() == 512
 
 
 def test_random_shapes_are_sides_in_steps_and_off_without_the_flag():
