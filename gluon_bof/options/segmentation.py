@@ -60,7 +60,8 @@ class SegmentationOptions(TrainingOptions):
     train_split: str = flag("train", "split to train on. GluonCV reads VOC's trainval for train, and so trains on what it "
                                      "validates on; here train is train", "data")
     val_split: str = flag("", "split to validate on; default: val, or test where there is no val", "data", evaluates=True)
-    aux: bool = flag(False, "fcn: a second head on the third stage, with a loss of its own", "network", evaluates=True, builds=True)
+    aux: bool = flag(False, "fcn: a second head on the third stage, with a loss of its own", "network", evaluates=True,
+                     builds=True)
     aux_weight: float = flag(0.5, "weight of that loss", "network")
     epochs: int = flag(50, "training epochs", "first")
     start_epoch: int = flag(0, "epoch to start from when --resume is a .params file", old="--start_epoch")
