@@ -230,7 +230,15 @@ def look_over(found: SegmentationSet) -> None:
 def read_pair(sample: LabelledImage, class_count: int) -> tuple[np.ndarray, np.ndarray]:
     """(image (H, W, 3), its label map (H, W)). Raises UserError as the readers do, and where their sizes differ."""
     labels = read_labels(sample, class_count)
-    return read_image(sample.path, _orientation(sample, labels.shape[::-1])), labels
+    return _read(read_image, sample.path, _orientation(sample, labels.shape[::-1])), labels
+
+
+def _read(reader, path, *how):
+    """What one of data.images' readers says of a file. They name a way out, --on-bad-sample, that segmentation has not."""
+    try:
+        return reader(path, *how)
+    except UserError as error:
+        raise UserError(error.problem, error.path, "replace it, or take it out of the set") from None
 
 
 def _orientation(sample, size=None):
@@ -239,14 +247,14 @@ def _orientation(sample, size=None):
     if size is None:
         size = _map_size(sample.mask)
     try:
-        return settle(image_header(sample.path), size)[0]
+        return settle(_read(image_header, sample.path), size)[0]
     except ValueError as error:
         raise UserError(f"the label map has another size than its image: {error}", sample.mask, "fix the data set") from None
 
 
 def _map_size(path):
     """(width, height) of a label map's file."""
-    return _mat(path).shape[::-1] if path.endswith(".mat") else image_header(path).size
+    return _mat(path).shape[::-1] if path.endswith(".mat") else _read(image_header, path).size
 
 
 class MapImages:
@@ -296,7 +304,7 @@ class FittedImages:
     def __getitem__(self, index):
         init_worker()
         sample = self.samples[index]
-        image = read_image(sample.path, _orientation(sample))
+        image = _read(read_image, sample.path, _orientation(sample))
         return np.ascontiguousarray(render(image, self.view(image.shape))), index
 
 

@@ -147,6 +147,17 @@ def test_a_fault_is_named_in_one_line_with_its_file(damage, told, tmp_path):
     assert "masks" in str(refusal.value.path) and "\n" not in str(refusal.value)
 
 
+def test_a_broken_image_is_not_answered_with_a_flag_that_segmentation_lacks(tmp_path):
+    write_mask_set(tmp_path, 2, 1)
+    sample = open_segmentation(str(tmp_path), None, "train").samples[0]
+    with open(sample.path, "r+b") as file:
+        file.truncate(600)
+    for read in (lambda: read_pair(sample, 3), lambda: FittedImages([sample], lambda shape: None)[0]):
+        with pytest.raises(UserError, match="replace it") as refusal:
+            read()
+        assert refusal.value.path == sample.path and "--on-bad-sample" not in str(refusal.value)
+
+
 @pytest.mark.parametrize("orientation", (3, 6))
 def test_a_photograph_is_turned_as_its_map_lies(orientation, tmp_path):
     """The file holds the image turned, and says so; the map was drawn on the upright image."""
