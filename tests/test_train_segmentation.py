@@ -21,8 +21,10 @@ from gluon_bof.data.segmentation import open_segmentation, read_labels
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.compare import compare_runs
 from gluon_bof.evaluation.segmentation import confusion, scores_of
+from gluon_bof.freebies.label_maps import unfitted
 from gluon_bof.inference.detector import open_detector
 from gluon_bof.inference.model import load
+from gluon_bof.inference.segmenter import likeliest
 from gluon_bof.runs.config import read_config
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.training import segmentation
@@ -180,6 +182,38 @@ def test_predict_writes_overlays_and_maps(folder, whole, tmp_path):
         assert drawn.size == (WIDTH, HEIGHT)
     row, = json.loads((tmp_path / "out" / "segments.json").read_text())["images"]
     assert sum(row["shares"].values()) == pytest.approx(1)
+
+
+def test_images_of_one_name_do_not_overwrite_each_others_maps(folder, whole, tmp_path):
+    one, other = (Image.open(path) for path in sorted((folder / "set" / "val" / "images").iterdir())[:2])
+    one.save(tmp_path / "a.png")
+    other.save(tmp_path / "a.jpg", quality=100)
+    one.save(tmp_path / "a.labels.png")
+    said(predict_command.main, [whole.folder, tmp_path, "--out", tmp_path / "out"])
+    rows = json.loads((tmp_path / "out" / "segments.json").read_text())["images"]
+    files = [row["labels"] for row in rows]
+    assert len(set(files)) == 3 and not {Path(file).name for file in files} & {"a.png", "a.jpg", "a.labels.png"}
+    model = load(whole.folder)
+    for row in rows:
+        with Image.open(row["labels"]) as written:
+            np.testing.assert_array_equal(np.array(written), model.predict(row["file"]).labels)
+
+
+def test_a_file_outside_a_run_is_evaluated_as_the_network_that_the_flags_say(folder, whole, tmp_path):
+    (tmp_path / "a.params").write_bytes(Path(whole.last_weights).read_bytes())
+    _, found = said(evaluate_command.main, [tmp_path / "a.params", "--model", "unet", "--backbone", "plain", "--upsampling",
+                                            "max-unpooling", "--dataset", folder / "set", "--crop-size", "32", "-j", "0"])
+    assert found["miou"] == json.loads((folder / "outcome.json").read_text())["miou"]
+
+
+def test_a_pixels_class_is_its_likeliest_after_interpolation_the_first_of_equal_ones():
+    scores = np.random.default_rng(0).random((5, 16, 16)).astype(np.float32)
+    scores[3] = scores[1]
+    for shape in ((40, 29), (16, 9), (7, 12)):
+        whole = unfitted(scores, shape)
+        found = likeliest(scores, shape)
+        np.testing.assert_array_equal(found.labels, whole.argmax(axis=0))
+        np.testing.assert_array_equal(found.scores, whole.max(axis=0))
 
 
 def test_export_of_a_run_agrees_with_onnxruntime(whole, tmp_path):

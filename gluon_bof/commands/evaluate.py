@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from gluon_bof.evaluation.validation import evaluate
     from gluon_bof.evaluation.voc import per_class_table
     outcome = evaluate(resolved(arguments), arguments.save_json, arguments.report, tiling, arguments.engine,
-                       partial(_slid, arguments.sliding_patch) if arguments.sliding_patch else None)
+                       partial(_slid, arguments.sliding_patch, tiling) if arguments.sliding_patch else None)
     if "miou" in outcome:
         from gluon_bof.evaluation.segmentation import iou_table
         print(iou_table(outcome), file=sys.stderr)
@@ -49,9 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _slid(images, detector, detection_set):
+def _slid(images, tiling, detector, detection_set):
     from gluon_bof.paper.sliding import sliding_patch
-    return {"sliding_patch": sliding_patch(detector, detection_set, images)}
+    return {"sliding_patch": sliding_patch(detector, detection_set, images, tiling)}
 
 
 def build_parser(everything: bool = False) -> Parser:

@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
               f"{check.score_difference:.1e} (accepted {scores}), boxes by up to {check.box_difference:.1e} pixels "
               f"(accepted {boxes}), without a partner {check.unmatched}", file=sys.stderr)
     print(json.dumps({"weights": arguments.weights, "format": arguments.format, "to": arguments.to,
-                      "size": input_size(model.detector, size), "post_processing": not arguments.no_nms,
+                      "size": input_size(model.detector, size),
+                      "post_processing": not (arguments.no_nms or hasattr(check, "pixels")),
                       **check._asdict()}), flush=True)
     return 0
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import mmap
 import os
+import socket
 import tempfile
 from typing import TYPE_CHECKING, Callable, Sequence
 
 import numpy as np
 
 from gluon_bof.data.images import read_image
+from gluon_bof.distributed import comm
 from gluon_bof.errors import LOGGER, UserError
 
 if TYPE_CHECKING:
@@ -67,9 +69,11 @@ class _Kept:
 
 
 def _in_memory(needed):
+    here = comm.gather(socket.gethostname()).count(socket.gethostname())  # each of them keeps its own
     free = free_memory()
-    if needed > SHARE * free:
-        raise UserError(f"--cache ram needs {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB of memory are free",
+    if here * needed > SHARE * free:
+        workers = f" for each of {here} workers" if here > 1 else ""
+        raise UserError(f"--cache ram needs {needed / 1e6:.0f} MB{workers}, and {free / 1e6:.0f} MB of memory are free",
                         remedy="--cache disk keeps the decoded images in the run's folder; none decodes them anew")
     return mmap.mmap(-1, needed)
 

@@ -16,7 +16,7 @@ from gluon_bof.data.shapes import CLASSES as SHAPES
 from gluon_bof.data.shapes import ensure_drawn
 from gluon_bof.data.voc import VOC_CLASSES
 from gluon_bof.data.workers import init_worker
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.freebies.augmentation import View, render
 from gluon_bof.freebies.label_maps import MapView, draw_map_view, fitted_view, render_image, render_labels
 from gluon_bof.freebies.mixup import blend_images
@@ -27,6 +27,8 @@ BACKGROUND = "background"
 VOC_ROOT = os.path.join("~", ".mxnet", "datasets", "voc")
 ELSEWHERE = ("coco", "ade20k", "citys", "mhpv1")  # GluonCV's names of sets that have no reader here
 MASKS = ("masks", "labels")  # names of the folder beside images/
+MOST_TOLD = 8  # class names in a message
+LOOKED_AT = 16  # maps of a set that are read before it is trained or evaluated on
 FALLBACKS = {"train": ("train", "trainval"), "val": ("val", "test")}
 
 
@@ -63,7 +65,7 @@ def open_segmentation(dataset: str, root: str | None, role: str, classes: Iterab
         folder = os.path.join(os.path.expanduser(root or VOC_ROOT), "VOC2012")
         return _voc(folder, role, split, (BACKGROUND, *VOC_CLASSES), "pascal_voc", classes)
     if dataset == "pascal_aug":
-        return _sbd(os.path.join(os.path.expanduser(root or VOC_ROOT), "VOCaug", "dataset"), role, split)
+        return _sbd(os.path.join(os.path.expanduser(root or VOC_ROOT), "VOCaug", "dataset"), role, split, classes)
     if dataset in ELSEWHERE:
         raise UserError(f"{dataset} is not read here", remedy="write it as a folder of images/ and masks/")
     folder = os.path.expanduser(dataset)
@@ -117,13 +119,13 @@ def _paired(images, mask, image_id):
     return LabelledImage(path, mask, image_id)
 
 
-def _sbd(folder, role, split):
+def _sbd(folder, role, split, classes):
     """SBD, GluonCV's pascal_aug: img/, cls/*.mat, train.txt and val.txt."""
     if not os.path.isdir(folder):
         raise UserError("the folder of the data set does not exist", folder, "point --dataset-root at what holds VOCaug")
     samples = [_paired(os.path.join(folder, "img"), os.path.join(folder, "cls", f"{image_id}.mat"), image_id)
                for image_id in _listed(folder, role, split)]
-    return SegmentationSet("pascal_aug", (BACKGROUND, *VOC_CLASSES), samples)
+    return SegmentationSet("pascal_aug", _classes(folder, classes, (BACKGROUND, *VOC_CLASSES)), samples)
 
 
 # ---- a folder of images and one of masks ---------------------------------------------------------------------------
@@ -168,20 +170,24 @@ def _same_names(images, masks):
 
 
 def _classes(folder, given, known):
-    """The class names: those given, those known, or those that the folder's classes.txt names."""
-    if given is not None:
-        names = tuple(given)
-        if known is not None and names != known:
-            raise UserError(f"the classes of this set are {', '.join(known[:8])}{', …' if len(known) > 8 else ''}",
-                            remedy="leave --classes out")
-        return names
-    if known is not None:
-        return known
+    """The class names: those given, those known, or those that the folder's classes.txt names. Raises UserError where both say
+    something else, and for more classes than maps have numbers."""
     path = os.path.join(folder, "classes.txt")
-    if not os.path.isfile(path):
+    told = known if known is not None else class_names(path) if os.path.isfile(path) else None
+    if given is None and told is None:
         raise UserError("nothing names the classes of the masks' numbers", folder,
                         "give --classes background,cat,… or a classes.txt, in the order of the numbers")
-    return class_names(path)
+    names = tuple(told if given is None else given)
+    if known is not None and names != tuple(known):
+        raise UserError(f"the classes of this set are {abbreviate(known, MOST_TOLD)}, not {abbreviate(names, MOST_TOLD)}", folder,
+                        "leave --classes out; weights of other classes cannot be scored on it")
+    moved = [name for number, name in enumerate(told or ()) if name in names and names.index(name) != number]
+    if moved:  # a network's classes, when it is evaluated on another folder: every number would count as another class
+        raise UserError(f"{moved[0]} has another number here than among {abbreviate(names, MOST_TOLD)}", path,
+                        "write the maps with the numbers of those classes")
+    if len(names) > NOBODY:
+        raise UserError(f"there are {len(names)} classes, and a map's pixels have numbers for {NOBODY}", folder, "leave some out")
+    return names
 
 
 # ---- pixels --------------------------------------------------------------------------------------------------------
@@ -207,10 +213,32 @@ def _mat(path):
     return np.asarray(loadmat(path, squeeze_me=True, struct_as_record=False)["GTcls"].Segmentation, np.uint8)
 
 
+def look_over(found: SegmentationSet) -> None:
+    """Raise UserError where a label map has another size than its image, by the files' headers; warn where maps look as if they
+    were black and white, 0 and 255, of which 255 counts nowhere."""
+    for sample in found.samples:
+        if sample.mask.endswith(".png"):  # SBD's are read whole for their sizes
+            _orientation(sample)
+    seen = set()
+    for sample in found.samples[:LOOKED_AT]:
+        seen.update(np.unique(read_labels(sample, len(found.classes))).tolist())
+    if NOBODY in seen and seen <= {0, NOBODY} and len(found.classes) > 1:
+        warn(f"{found.samples[0].mask} and the next maps have no numbers but 0, {found.classes[0]}, and {NOBODY}, which counts "
+             f"nowhere: nothing else can be learnt from them; for black and white masks write 1 in place of {NOBODY}")
+
+
 def read_pair(sample: LabelledImage, class_count: int) -> tuple[np.ndarray, np.ndarray]:
     """(image (H, W, 3), its label map (H, W)). Raises UserError as the readers do, and where their sizes differ."""
     labels = read_labels(sample, class_count)
-    return read_image(sample.path, _orientation(sample, labels.shape[::-1])), labels
+    return _read(read_image, sample.path, _orientation(sample, labels.shape[::-1])), labels
+
+
+def _read(reader, path, *how):
+    """What one of data.images' readers says of a file. They name a way out, --on-bad-sample, that segmentation has not."""
+    try:
+        return reader(path, *how)
+    except UserError as error:
+        raise UserError(error.problem, error.path, "replace it, or take it out of the set") from None
 
 
 def _orientation(sample, size=None):
@@ -219,14 +247,14 @@ def _orientation(sample, size=None):
     if size is None:
         size = _map_size(sample.mask)
     try:
-        return settle(image_header(sample.path), size)[0]
+        return settle(_read(image_header, sample.path), size)[0]
     except ValueError as error:
         raise UserError(f"the label map has another size than its image: {error}", sample.mask, "fix the data set") from None
 
 
 def _map_size(path):
     """(width, height) of a label map's file."""
-    return _mat(path).shape[::-1] if path.endswith(".mat") else image_header(path).size
+    return _mat(path).shape[::-1] if path.endswith(".mat") else _read(image_header, path).size
 
 
 class MapImages:
@@ -276,7 +304,7 @@ class FittedImages:
     def __getitem__(self, index):
         init_worker()
         sample = self.samples[index]
-        image = read_image(sample.path, _orientation(sample))
+        image = _read(read_image, sample.path, _orientation(sample))
         return np.ascontiguousarray(render(image, self.view(image.shape))), index
 
 

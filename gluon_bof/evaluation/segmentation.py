@@ -10,13 +10,12 @@ import numpy as np
 from tqdm import tqdm
 
 from gluon_bof.data.loader import validation_loader
-from gluon_bof.data.segmentation import FittedImages, SegmentationSet, open_segmentation, read_labels
+from gluon_bof.data.segmentation import FittedImages, SegmentationSet, look_over, open_segmentation, read_labels
 from gluon_bof.data.sets import class_names
 from gluon_bof.distributed import comm, exchange
 from gluon_bof.distributed import progress as progress_file
 from gluon_bof.errors import UserError
-from gluon_bof.freebies.label_maps import unfitted
-from gluon_bof.inference.segmenter import labels_of, load_segmenter
+from gluon_bof.inference.segmenter import likeliest, load_segmenter
 from gluon_bof.masks import NOBODY
 from gluon_bof.models.build import models_of
 from gluon_bof.weights.resolve import Resolved
@@ -76,9 +75,7 @@ class MapValidation:
                 return None
             for scores, index in zip(segmenter.scores(images), indices):
                 labels = read_labels(self.set.samples[index], count)
-                found = labels_of(unfitted(scores, labels.shape))
-                if found.shape != labels.shape:
-                    raise UserError("it has another size than its image", self.set.samples[index].mask, "fix the data set")
+                found = likeliest(scores, labels.shape).labels
                 total += confusion(found, labels, count)
                 if index in self._chosen:
                     self.shown.append((self.set.samples[index], found))
@@ -114,6 +111,7 @@ def evaluate_maps(resolved: Resolved) -> dict[str, Any]:
     if resolved.classes and len(resolved.classes) != len(found_set.classes):
         raise UserError(f"the network knows {len(resolved.classes)} classes, and the set has {len(found_set.classes)}",
                         resolved.path, "evaluate it on a set of the classes that it was trained with")
+    look_over(found_set)
     validation = MapValidation(options, found_set)
     segmenter, digest = load_segmenter(options, found_set.classes, resolved.path)
     began = time.perf_counter()

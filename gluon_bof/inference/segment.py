@@ -25,12 +25,13 @@ MAP_ENDING = ".labels.png"
 
 
 def segment_all(model: SegmentationModel, sources: Sequence[Source], out: str, skip_broken: bool = False) -> dict[str, Any]:
-    """Write, for every image, the drawn one and NAME.labels.png, whose pixels are class numbers, into the folder `out`. Returns
-    the summary, a dict for JSON. skip_broken: name broken images and go on. Raises UserError for a video."""
+    """Write, for every image, the drawn one and its label map (see `map_paths`), whose pixels are class numbers, into the folder
+    `out`. Returns the summary, a dict for JSON. skip_broken: name broken images and go on. Raises UserError for a video."""
     videos = [source.path for source in sources if source.is_video]
     if videos:
         raise UserError("a segmenter takes images, not videos", videos[0], "cut it into images")
     rows, skipped, began = [], [], time.perf_counter()
+    paths = map_paths(sources)
     try:
         for source in tqdm(sources, desc="segmenting", unit="file", leave=False, file=sys.stderr,
                            disable=not sys.stderr.isatty()):
@@ -42,7 +43,7 @@ def segment_all(model: SegmentationModel, sources: Sequence[Source], out: str, s
                 print(f"skipped: {error}", file=sys.stderr)
                 skipped.append(source.path)
                 continue
-            rows.append(_written(model, source, image))
+            rows.append(_written(model, source, image, paths[source]))
     finally:
         path = os.path.join(out, SUMMARY)
         write_atomically(path, json.dumps({"classes": list(model.classes), "images": rows}, indent=1).encode())
@@ -52,8 +53,24 @@ def segment_all(model: SegmentationModel, sources: Sequence[Source], out: str, s
             "images_per_second": len(rows) / max(seconds, 1e-9), "out": out, "json": path}
 
 
-def _written(model, source, image):
-    """Write what is found in an image. Returns its row of the summary."""
+def map_paths(sources: Sequence[Source]) -> dict[Source, str]:
+    """{source: where its label map goes}: beside the drawn image, NAME.labels.png. a.jpg and a.png would have one file for both:
+    the second gets a number, and none takes the place of a drawn or of a given image."""
+    taken = {os.path.realpath(path) for source in sources for path in source}
+    paths = {}
+    for source in sources:
+        stem = os.path.splitext(source.target)[0]
+        path, number = stem + MAP_ENDING, 1
+        while os.path.realpath(path) in taken:
+            number += 1
+            path = f"{stem}-{number}{MAP_ENDING}"
+        taken.add(os.path.realpath(path))
+        paths[source] = path
+    return paths
+
+
+def _written(model, source, image, path):
+    """Write what is found in an image, its label map to `path`. Returns its row of the summary."""
     from PIL import Image
 
     from gluon_bof.visualization.label_maps import overlay
@@ -64,7 +81,6 @@ def _written(model, source, image):
     kind = {"format": "PNG"} if source.target.endswith(".png") else {"format": "JPEG", "quality": 95}
     Image.fromarray(overlay(image, found.labels)).save(file, **kind)
     write_atomically(source.target, file.getvalue(), lasting=False)
-    path = os.path.splitext(source.target)[0] + MAP_ENDING
     write_numbers(path, found.labels)
     counts = np.bincount(found.labels.ravel(), minlength=len(model.classes))
     return {"file": source.path, "width": image.shape[1], "height": image.shape[0], "labels": path,

@@ -25,9 +25,15 @@ class LabelMap(NamedTuple):
     scores: np.ndarray
 
 
-def labels_of(scores: np.ndarray) -> np.ndarray:
-    """(H, W) uint8: the likeliest class of each pixel, of scores (K, H, W); of equal ones the first."""
-    return scores.argmax(axis=0).astype(np.uint8)
+def likeliest(scores: np.ndarray, shape: Sequence[int]) -> LabelMap:
+    """LabelMap, in the own pixels of an image of this shape (H, W, …), of scores (K, S, S) as the network gives them; of equal
+    ones the first class. One class after another: those of a photograph would take gigabytes together."""
+    labels, best = np.zeros(shape[:2], np.uint8), np.full(shape[:2], -np.inf, np.float32)
+    for number in range(len(scores)):
+        plane, = unfitted(scores[number:number + 1], shape)
+        labels[plane > best] = number
+        np.maximum(best, plane, out=best)
+    return LabelMap(labels, best)
 
 
 class Segmenter:
@@ -58,8 +64,7 @@ class Segmenter:
     def segment(self, images: Sequence[np.ndarray]) -> Iterator[LabelMap]:
         """LabelMaps of images (H, W, 3) uint8 RGB of any size, in each one's own pixels."""
         for image in images:
-            scores = unfitted(self.scores(render(image, self.transform(image.shape))[None])[0], image.shape)
-            yield LabelMap(labels_of(scores), scores.max(axis=0))
+            yield likeliest(self.scores(render(image, self.transform(image.shape))[None])[0], image.shape)
 
 
 def load_segmenter(options: Any, classes: Sequence[str], weights: str) -> tuple[Segmenter, str]:

@@ -34,15 +34,18 @@ class SegmentationOptions(TrainingOptions):
     """Flags of train_segmentation.py."""
 
     model: str = flag("fcn", "fcn: GluonCV's, a ResNet without its last two halvings; fcn32s, fcn16s, fcn8s: the paper's, which "
-                             "fuse features of stride 32, 16 and 8; or unet", "first", choices=tuple(MODELS))
+                             "fuse features of stride 32, 16 and 8; or unet", "first", choices=tuple(MODELS), evaluates=True,
+                      builds=True)
     backbone: str = flag(None, "resnet50 or resnet101 (fcn), vgg16 or darknet-mini (fcn32s, fcn16s, fcn8s), plain or "
-                               "darknet-mini (unet); default: the first of them", "first", choices=BACKBONES)
+                               "darknet-mini (unet); default: the first of them", "first", choices=BACKBONES, evaluates=True,
+                         builds=True)
     model_zoo: str = flag("", "GluonCV's name of a model, such as fcn_resnet101_coco, in place of --model and --backbone",
                           "network")
     pretrained: bool = flag(False, "start from the weights of --model-zoo", "network")
     upsampling: str = flag(None, "how the network gets back to a finer grid: nearest, bilinear, transposed (a convolution that "
                                "begins as bilinear), and for unet also bed-of-nails and max-unpooling (plain backbone); "
-                               "default: bilinear for fcn, transposed for the others", "network", choices=UPSAMPLINGS)
+                               "default: bilinear for fcn, transposed for the others", "network", choices=UPSAMPLINGS,
+                           evaluates=True, builds=True)
     dataset: str = flag(EMBEDDED, "shapes (embedded, drawn on first use), pascal_voc, pascal_aug, or a folder: of VOC's layout, "
                                   "or of images/ and masks/ whose files have the same names. GluonCV's default is pascal, which "
                                   "it does not know", "first", evaluates=True)
@@ -57,7 +60,8 @@ class SegmentationOptions(TrainingOptions):
     train_split: str = flag("train", "split to train on. GluonCV reads VOC's trainval for train, and so trains on what it "
                                      "validates on; here train is train", "data")
     val_split: str = flag("", "split to validate on; default: val, or test where there is no val", "data", evaluates=True)
-    aux: bool = flag(False, "fcn: a second head on the third stage, with a loss of its own", "network")
+    aux: bool = flag(False, "fcn: a second head on the third stage, with a loss of its own", "network", evaluates=True,
+                     builds=True)
     aux_weight: float = flag(0.5, "weight of that loss", "network")
     epochs: int = flag(50, "training epochs", "first")
     start_epoch: int = flag(0, "epoch to start from when --resume is a .params file", old="--start_epoch")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from statistics import mean
 from typing import TYPE_CHECKING, Any, Sequence
 
@@ -14,25 +15,29 @@ from gluon_bof.paper.elephant import slide
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import DetectionSet, Record
+    from gluon_bof.inference.tiles import Tiling
 
 PLACES = 5  # along the longer side of an image, about
 MOST = 0.6  # of an image's sides that a patch may have
 LEAST = 0.15  # of an image's shorter side
 
 
-def sliding_patch(detector: Any, detection_set: DetectionSet, images: int) -> dict[str, float | None]:
+def sliding_patch(detector: Any, detection_set: DetectionSet, images: int,
+                  tiling: Tiling | None = None) -> dict[str, float | None]:
     """Means over so many images, evenly taken from the set, through each of which an object of another image, of a class that the
     image lacks, is slid: `patch_recall`, how often the detector finds it where it is; `recall`, of the image's own objects that
     it does not hide; `recall_without_patch`, of those without it; `score_change`, of theirs by it. `images`: how many there were.
 
+    tiling: the detector looks at slices, too.
     A detection counts with a score of 0.5 or more, of the right class, at an IoU of 0.5 or more."""
     found = []
+    detect = partial(detector.detect, tiling=tiling) if tiling else detector.detect
     rooms = _rooms(detection_set.records, images)
     for record, patch in tqdm(rooms, desc="sliding", unit="image", leave=False, file=sys.stderr,
                               disable=not sys.stderr.isatty()):
         image, (pixels, label) = read_image(record.path, record.orientation), _cut(*patch)
         asked = ~(record.difficult | record.crowd)
-        slid = slide(detector.detect, image, pixels, record.boxes[asked], record.classes[asked], label,
+        slid = slide(detect, image, pixels, record.boxes[asked], record.classes[asked], label,
                      step=max(image.shape[:2]) / PLACES)
         found.append(slid.summary())
     names = ("patch_recall", "recall", "recall_without_patch", "score_change")

@@ -31,5 +31,5 @@ def transfer_from(network: Any, options: Any) -> Transferred:
         return transfer(network, source.path)
     if source.options.network != options.network:
         raise UserError(f"its network is {source.options.network}, not {options.network}", source.path,
-                        f"give --network {source.options.network}")
+                        f"give --{'backbone' if hasattr(options, 'backbone') else 'network'} {source.options.network}")
     return transfer(network, source.path, source.classes)

@@ -7,7 +7,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from gluon_bof.backend import mx
-from gluon_bof.data.segmentation import label_mark, open_segmentation
+from gluon_bof.data.segmentation import label_mark, look_over, open_segmentation
 from gluon_bof.data.sets import class_names
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.distributed import comm, progress
@@ -31,6 +31,7 @@ def _opened(options, run):
     sets = [open_segmentation(options.dataset, options.dataset_root or None, role, classes, split or None)
             for role, split in (("train", options.train_split), ("val", options.val_split))]
     for role, found in zip(("train", "val"), sets):
+        look_over(found)
         LOGGER.info("%s: %d images, %d classes (%s)", role, len(found), len(found.classes), ", ".join(found.classes[:21]))
     if sets[0].classes != sets[1].classes:
         raise UserError("what trains and what validates have other classes", options.dataset, "give --classes")

@@ -112,7 +112,7 @@ def shipped_backbone(name: str, network: str) -> str:
     path, about = shipped(os.path.join(os.path.dirname(SHIPPED), BACKBONES[name]))
     if about["network"] != network:
         raise UserError(f"--pretrained-base {name} is a {about['network']}, not a {network}",
-                        remedy=f"give --network {about['network']}, or another base")
+                        remedy=f"give another base, or train on {about['network']}")
     return path
 
 

@@ -13,6 +13,7 @@ from gluon_bof.data.images import read_image
 from gluon_bof.data.loader import TrainingImages, training_loader
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.voc import load_voc
+from gluon_bof.distributed import comm
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.mixup import MixRatio
 from tests.tiny_sets import write_voc_set
@@ -80,6 +81,24 @@ def test_a_broken_image_is_told_each_time_and_spoils_no_other(records):
 def test_more_than_the_memory_that_is_free_is_refused_with_the_remedy(records, monkeypatch):
     monkeypatch.setattr("gluon_bof.data.cache.free_memory", lambda: bytes_of(records) / 0.81)
     with pytest.raises(UserError, match="--cache disk"):
+        image_reader(records, "ram")
+
+
+class TwoOnThisMachine(comm.Alone):
+    """What a group of two tells of its other member."""
+
+    size = 2
+
+    def gather(self, value):
+        """Both say the same."""
+        return [value, value]
+
+
+def test_workers_on_one_machine_may_not_each_take_what_is_free_once(records, monkeypatch):
+    monkeypatch.setattr("gluon_bof.data.cache.free_memory", lambda: 2 * bytes_of(records))
+    image_reader(records, "ram")
+    monkeypatch.setattr(comm, "_group", TwoOnThisMachine())
+    with pytest.raises(UserError, match="for each of 2 workers"):
         image_reader(records, "ram")
 
 

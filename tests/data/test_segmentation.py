@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from gluon_bof.data.sampler import SampleSpec
-from gluon_bof.data.segmentation import FittedImages, MapImages, open_segmentation, read_labels, read_pair
+from gluon_bof.data.segmentation import FittedImages, MapImages, look_over, open_segmentation, read_labels, read_pair
 from gluon_bof.data.voc import VOC_CLASSES
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import as_it_is
@@ -79,6 +79,40 @@ def test_names_of_classes_are_given_or_lie_beside_the_masks_or_are_asked_for(tmp
         open_segmentation("shapes", None, "train", ("a", "b"))
 
 
+def test_a_set_whose_names_have_other_numbers_is_refused_instead_of_scored_as_other_classes(tmp_path):
+    write_mask_set(tmp_path, 2, 1)
+    with pytest.raises(UserError, match="blue has another number here than among background, red, blue") as refusal:
+        open_segmentation(str(tmp_path), None, "val", ("background", "red", "blue"))
+    assert str(refusal.value.path).endswith("classes.txt")
+
+
+def test_more_classes_than_a_byte_counts_are_refused_and_do_not_wrap_around(tmp_path):
+    write_mask_set(tmp_path, 2, 1)
+    (tmp_path / "classes.txt").write_text("".join(f"{number}\n" for number in range(NOBODY + 1)))
+    with pytest.raises(UserError, match="there are 256 classes"):
+        open_segmentation(str(tmp_path), None, "train")
+    (tmp_path / "classes.txt").write_text("".join(f"{number}\n" for number in range(NOBODY)))
+    assert len(open_segmentation(str(tmp_path), None, "train").classes) == NOBODY
+
+
+@pytest.mark.parametrize("foreground, warns", ((255, True), (1, False)))
+def test_black_and_white_masks_are_told_of_since_white_counts_nowhere(foreground, warns, tmp_path, caplog):
+    write_mask_set(tmp_path, 3, 1)
+    for path in (tmp_path / "train" / "masks").iterdir():
+        write_numbers(str(path), np.where(np.arange(48 * 64).reshape(48, 64) % 2, foreground, 0).astype(np.uint8))
+    look_over(open_segmentation(str(tmp_path), None, "train"))
+    assert ("black and white" in caplog.text) is warns
+
+
+def test_a_map_of_another_size_is_found_before_training_wherever_it_lies(tmp_path):
+    write_mask_set(tmp_path, 20, 1)
+    found = open_segmentation(str(tmp_path), None, "train")
+    look_over(found)
+    write_numbers(found.samples[-1].mask, np.zeros((48, 60), np.uint8))
+    with pytest.raises(UserError, match="another size than its image"):
+        look_over(found)
+
+
 def _without_mask(folder):
     next((folder / "train" / "masks").iterdir()).unlink()
 
@@ -111,6 +145,17 @@ def test_a_fault_is_named_in_one_line_with_its_file(damage, told, tmp_path):
         found = open_segmentation(str(tmp_path), None, "train")
         read_pair(found.samples[0], 3)
     assert "masks" in str(refusal.value.path) and "\n" not in str(refusal.value)
+
+
+def test_a_broken_image_is_not_answered_with_a_flag_that_segmentation_lacks(tmp_path):
+    write_mask_set(tmp_path, 2, 1)
+    sample = open_segmentation(str(tmp_path), None, "train").samples[0]
+    with open(sample.path, "r+b") as file:
+        file.truncate(600)
+    for read in (lambda: read_pair(sample, 3), lambda: FittedImages([sample], lambda shape: None)[0]):
+        with pytest.raises(UserError, match="replace it") as refusal:
+            read()
+        assert refusal.value.path == sample.path and "--on-bad-sample" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("orientation", (3, 6))

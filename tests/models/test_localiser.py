@@ -8,6 +8,7 @@ from gluon_bof.models.localiser import CENTRE, TrainingGraph, build_localiser
 from gluon_bof.models.preprocess import Normalise
 from gluon_bof.models.yolo3.network import build_yolo3
 from gluon_bof.training.localisation import Localisation, clipped, paired_iou
+from gluon_bof.weights.convert import fitting_network
 from gluon_bof.weights.load import load_backbone, save_weights, structured_parameters, weights_of
 
 SIDE, K = 64, 3
@@ -125,3 +126,9 @@ def test_paired_iou_is_the_usual_iou():
     a, b = corners[0].reshape(50, 4), corners[1].reshape(50, 4)
     np.testing.assert_allclose(paired_iou(a, b), iou(a, b).diagonal(), rtol=1e-9)
     assert clipped(np.array([[-1, 0.5, 2, 0.4]])).tolist() == [[0, 0.5, 1, 0.5]]
+
+
+def test_its_file_is_told_to_be_of_its_backbone_as_a_classifiers_is():
+    network = build_localiser("darknet-mini", K, [mx.cpu()], SIDE).network
+    shapes = {name: parameter.shape for name, parameter in structured_parameters(network).items()}
+    assert {"box.weight", "box.bias"} < shapes.keys() and fitting_network(shapes).network == "darknet-mini"

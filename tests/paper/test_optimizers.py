@@ -1,4 +1,7 @@
 """Our trainings' optimizers against the lecture's update rules; surfaces, the head on features, how rates are chosen."""
+import csv
+import os
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -16,7 +19,7 @@ from gluon_bof.paper import frozen_head, optimizers
 from gluon_bof.paper import surfaces as hard
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.figures import page
-from gluon_bof.paper.optimizer_pages import optimizers_summary
+from gluon_bof.paper.optimizer_pages import finals_of, optimizers_summary
 from gluon_bof.training.optimizer import build_optimizer
 from tests.paper.made_up import bundle_for
 from tests.paper.test_figures import called, texts_on_each_other
@@ -303,3 +306,14 @@ def test_the_figure_refuses_what_it_cannot_draw(words, message, capsys, tmp_path
         figures.main(["optimizers", "--out", str(tmp_path), *words])
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and message in said
+
+
+def test_the_committed_figures_numbers_are_those_of_the_committed_bundles():
+    results = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "results")
+    store = Store(results)
+    wanted = {(name, f"mAP@0.5, seed {bundle['seed']}"): optimizers.tested(bundle)
+              for name, bundles in finals_of(store, optimizers.choose(store)).items() for bundle in bundles}
+    with open(os.path.join(results, "optimizers.csv"), encoding="utf-8", newline="") as file:
+        drawn = {(row["optimizer"], row["quantity"]): float(row["value"]) for row in csv.DictReader(file)
+                 if row["part"] == "training" and row["quantity"] != "loss"}
+    assert wanted and drawn == pytest.approx(wanted)

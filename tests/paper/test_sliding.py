@@ -6,6 +6,7 @@ import pytest
 from gluon_bof.boxes import Detections
 from gluon_bof.data.images import read_image
 from gluon_bof.data.voc import load_voc
+from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.paper import sliding
 from tests.tiny_sets import CLASSES, COLOURS, write_voc_set
 
@@ -46,6 +47,19 @@ def test_a_detector_that_sees_finds_the_patch_and_a_blind_one_does_not(found_set
     assert seen["images"] == blind["images"] > 1
     assert seen["patch_recall"] > 0.9 and seen["recall_without_patch"] > 0.7
     assert blind["patch_recall"] == blind["recall"] == blind["recall_without_patch"] == 0
+
+
+class OfColoursInSlices(OfColours):
+    """Finds nothing in an image that it sees whole."""
+
+    def detect(self, images, tiling=None):
+        return super().detect(images) if tiling else Blind().detect(images)
+
+
+def test_slices_are_looked_at_while_the_patch_slides_too(found_set):
+    detector = OfColoursInSlices()
+    assert sliding.sliding_patch(detector, found_set, 3)["patch_recall"] == 0
+    assert sliding.sliding_patch(detector, found_set, 3, tiling_of(96, None))["patch_recall"] > 0.9
 
 
 def test_a_patch_is_of_another_image_and_of_a_class_that_the_image_lacks(found_set):
