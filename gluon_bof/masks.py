@@ -169,10 +169,13 @@ def read_numbers(path: str) -> np.ndarray:
     """(H, W) uint8 of such a PNG, palette or grey. Raises ValueError for other images, OSError for one that cannot be read."""
     from PIL import Image
 
-    with Image.open(path) as image:
-        if image.mode not in ("P", "L", "1"):
-            raise ValueError(f"its pixels are colours ({image.mode}), not numbers of objects")
-        return np.array(image, np.uint8)
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("P", "L", "1"):
+                raise ValueError(f"its pixels are colours ({image.mode}), not numbers of objects")
+            return np.array(image, np.uint8)
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from None
 
 
 # ---- geometry, as boxes.py has it --------------------------------------------------------------------------------------

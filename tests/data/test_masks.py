@@ -2,6 +2,8 @@
 import json
 import os
 import shutil
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -92,7 +94,19 @@ def no_image(path):
     path.write_bytes(b"nothing")
 
 
-@pytest.mark.parametrize("damage, kind", [(missing, "missing mask"), (of_another_size, "wrong size"), (of_colours, "broken mask"),
+def cut_off(path):
+    content = path.read_bytes()
+    path.write_bytes(content[:content.index(b"IDAT") + 20])
+
+
+def huge_by_its_header(path):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)
+    path.write_bytes(path.read_bytes()[:8] + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)))
+
+
+@pytest.mark.parametrize("damage, kind", [(missing, "missing mask"), (cut_off, "broken mask"),
+                                          (of_another_size, "wrong size"), (of_colours, "broken mask"),
+                                          (huge_by_its_header, "broken mask"),
                                           (with_a_stranger, "foreign mask"), (no_image, "broken mask")])
 def test_a_faulty_png_is_named_and_its_image_left_out(root, damage, kind):
     damage(folder_of(root) / "000002.png")

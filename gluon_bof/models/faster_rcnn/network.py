@@ -277,7 +277,9 @@ def _learning_while_frozen(options, base):
 
 def _backbone(options, layer, arguments, frozen):
     if options.network == DARKNET:
-        return darknet_mini(norm_layer=layer, norm_kwargs={**arguments, **({"use_global_stats": True} if frozen else {})})
+        # a pyramid is saved under its backbone's names, which MXNet would number on with every network of a process
+        return darknet_mini(norm_layer=layer, norm_kwargs={**arguments, **({"use_global_stats": True} if frozen else {})},
+                            prefix="darknetv30_")
     builder, _ = BACKBONES[options.network]
     base = builder(pretrained=False, dilated=False, use_global_stats=frozen, norm_layer=layer, norm_kwargs=arguments)
     base.apply(partial(set_drop_prob, 0.0))  # ResNeSt's, which GluonCV switches off in detectors

@@ -4,10 +4,9 @@ Without mixup and smoothing they equal GluonCV's SSDMultiBoxLoss: an image's sum
 the number of matched anchors of all of them."""
 from __future__ import annotations
 
-from typing import Any
-
 from gluon_bof.backend import autograd, gluon
 from gluon_bof.freebies.label_smoothing import UNSMOOTHED
+from gluon_bof.models.faster_rcnn.loss import huber
 from gluon_bof.models.preprocess import Normalise
 from gluon_bof.models.ssd.network import STDS
 from gluon_bof.models.ssd.targets import MultiBoxTargets
@@ -16,12 +15,6 @@ NEGATIVES = 3  # background anchors that learn, of a matched one
 RHO = 1.0  # where the box loss turns from L2 to L1
 
 assert STDS[0] == STDS[1] and STDS[2] == STDS[3]
-
-
-def smooth_l1(F: Any, difference: Any, rho: float = RHO) -> Any:
-    """Elementwise: quadratic up to rho, then linear."""
-    size = F.abs(difference)
-    return F.where(size > rho, size - 0.5 * rho, (0.5 / rho) * F.square(difference))
 
 
 class MultiBoxLoss(gluon.HybridBlock):
@@ -48,7 +41,7 @@ class MultiBoxLoss(gluon.HybridBlock):
             class_weight = F.where(is_matched, weight, self._hard(F, F.stop_gradient(log_share), is_matched))
             classes = F.one_hot(label, self._outputs, on_value=self._smoothing.positive, off_value=self._smoothing.negative)
         class_loss = F.sum(-F.sum(log_share * classes, axis=2) * class_weight, axis=1)
-        box_loss = F.sum(F.sum(smooth_l1(F, boxes - target), axis=2) * weight, axis=1)
+        box_loss = F.sum(F.sum(huber(F, boxes - target, RHO), axis=2) * weight, axis=1)
         images = F.sum(F.ones_like(class_loss))
         share = F.broadcast_div(images, F.maximum(matched, 1))
         return F.broadcast_mul(class_loss, share), F.broadcast_mul(box_loss, share), matched
