@@ -110,22 +110,25 @@ def test_killed_it_goes_on_to_the_bit(folder, whole, without_pages):
     assert outcome["miou"] == json.loads((folder / "outcome.json").read_text())["miou"]
 
 
-def test_dropout_draws_the_same_when_a_run_goes_on():
-    """Two steps in a row, and the second one alone: the same masks; another batch, other masks."""
-    layer, images = gluon.nn.Dropout(0.5), mx.nd.ones((64, 64))
-    layer.initialize()
+def test_dropout_draws_the_same_when_a_run_goes_on_and_other_masks_on_each_device():
+    """Two steps in a row, and the second one alone: the same masks; another batch, or another device, other masks."""
+    devices = [mx.cpu(0), mx.cpu(1)]
+    layer, images = gluon.nn.Dropout(0.5), [mx.nd.ones((64, 64), ctx=device) for device in devices]
+    layer.initialize(ctx=devices)
     optimizer = mx.optimizer.create("sgd")
-    step = type("Step", (), {"trainer": type("Trainer", (), {"optimizer": optimizer}), "accumulate": 2, "_accumulated": 0})
+    step = type("Step", (), {"trainer": type("Trainer", (), {"optimizer": optimizer}), "accumulate": 2, "_accumulated": 0,
+                             "devices": devices})
 
-    def masks(update, part):
+    def masks(update, part, device=0):
         optimizer.num_update, step._accumulated = update, part
         arguments = Reseeded(7)
         arguments.step = step
         with autograd.train_mode():
-            return layer(*arguments(images)).asnumpy()
+            return layer(*arguments(images[device])).asnumpy()
 
     first, second = masks(0, 0), masks(0, 1)
     assert (masks(0, 1) == second).all() and (first != second).any() and (masks(1, 0) != first).any()
+    assert (masks(0, 0, 1) != first).any()
 
 
 @pytest.mark.slow

@@ -58,20 +58,21 @@ def blank_batch(images: int, maps: int, side: int) -> tuple:
 
 
 class Reseeded:
-    """A step's `arguments` that seed MXNet's own random numbers, of which dropout draws, by the batch that is to come: so a run
-    goes on to the bit. step: set afterwards."""
+    """A step's `arguments` that seed MXNet's own random numbers, of which dropout draws, by the batch that is to come and by the
+    device, whose images are others: so a run goes on to the bit. step: set afterwards."""
 
     def __init__(self, seed: int):
         self.seed = seed
         self.step = None
 
     def __call__(self, *arrays: Any) -> tuple:
-        mx.random.seed(self._number() % 2 ** 31, ctx=arrays[0].context)
+        mx.random.seed(self._number(arrays[0].context) % 2 ** 31, ctx=arrays[0].context)
         return arrays
 
-    def _number(self):
+    def _number(self, device):
         batch = self.step.trainer.optimizer.num_update * self.step.accumulate + self.step._accumulated
-        return (self.seed * 1_000_003 + batch) * 1_009 + comm.rank()
+        devices = self.step.devices
+        return (self.seed * 1_000_003 + batch) * 1_009 + comm.rank() * len(devices) + devices.index(device)
 
 
 def fit_maps(engine: Any, run: Any, images: Any, sets: Sequence[Any], validation: Any, segmenter: Any) -> dict[str, Any]:
