@@ -27,8 +27,8 @@ BACKBONE_MIXUP = replace(BACKBONE, mixup="beta", name="miniature-backbone-mixup"
 # of a tenth, epsilon / K of 0.1 / 20
 BASELINE = Yolo3Options(
     dataset="vocmini", train_split=TRAIN, val_split="test", network="darknet-mini",
-    data_shape=128, no_random_shape=True, random_shapes=(96, 192), no_expand=True, batch_size=8, epochs=480,
-    optimizer="adam", lr=0.002, lr_mode="step", lr_decay_epoch=(384, 432), warmup_epochs=2, no_wd=True, no_mixup_epochs=48,
+    data_shape=128, no_random_shape=True, random_shapes=(96, 192), no_expand=True, batch_size=8, epochs=640,
+    optimizer="adam", lr=0.002, lr_mode="step", lr_decay_epoch=(512, 576), warmup_epochs=2, no_wd=True, no_mixup_epochs=64,
     objectness_prior=0.01, anchors=ANCHORS, num_workers=1, gpus="", val_interval=1000, save_interval=0, log_interval=0, keep=1)
 PEAK_OF_COSINE = 0.003  # fixed without a search, as the step schedule's (docs/miniature.md says from what)
 FACTORS = {
