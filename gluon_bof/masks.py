@@ -167,15 +167,21 @@ def write_numbers(path: str, numbers: np.ndarray) -> None:
 
 def read_numbers(path: str) -> np.ndarray:
     """(H, W) uint8 of such a PNG, palette or grey. Raises ValueError for other images, OSError for one that cannot be read."""
-    from PIL import Image
+    from PIL import Image, ImageFile
 
+    # GluonCV switches it on: the objects of what is cut off would be background
+    lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
         with Image.open(path) as image:
             if image.mode not in ("P", "L", "1"):
                 raise ValueError(f"its pixels are colours ({image.mode}), not numbers of objects")
             return np.array(image, np.uint8)
-    except Image.DecompressionBombError as error:
+    except OSError:
+        raise
+    except Exception as error:  # on damage, Pillow's decoders raise whatever came up
         raise ValueError(str(error)) from None
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = lenient
 
 
 # ---- geometry, as boxes.py has it --------------------------------------------------------------------------------------
