@@ -153,7 +153,8 @@ def test_losses_and_gradients_are_gluoncvs(kind, sizes):
     assert gradients.keys() == their_gradients.keys()
     for name, gradient in gradients.items():
         scale = np.abs(their_gradients[name]).max()
-        np.testing.assert_allclose(gradient, their_gradients[name], rtol=0, atol=1e-4 * scale + 1e-7, err_msg=name)
+        # a bias before a normalisation has none but the rounding's, of about 1e-7
+        np.testing.assert_allclose(gradient, their_gradients[name], rtol=0, atol=1e-4 * scale + 1e-6, err_msg=name)
     assert (expected > 0).all() and any(name.startswith("mask.") for name in gradients)
 
 
