@@ -32,6 +32,7 @@ def trained(folder, name, *more):
     return outcome, (folder / "runs" / name / "last.params").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_workers_number_changes_no_bit_with_every_freebie_on(folder, monkeypatch):
     without_pages(monkeypatch)
     outcome, wanted = trained(folder, "none", "-j", "0")

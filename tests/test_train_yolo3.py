@@ -67,6 +67,7 @@ def kill_and_resume(folder, name, condition):
     SCRIPT.kill_and_resume(folder, training(folder, name), name, condition)
 
 
+@pytest.mark.slow
 def test_killed_while_it_writes_a_checkpoint_it_goes_on_to_the_bit(folder):
     kill_and_resume(folder, "killed-writing", in_the_middle_of_a_checkpoint(1))
 

@@ -50,6 +50,7 @@ def test_images_and_xml_side_by_side_are_laid_out_anew(folder, tmp_path):
         assert same == str(folder)
 
 
+@pytest.mark.slow
 def test_the_last_line_has_a_row_a_seed_and_part(folder, tmp_path):
     words = ["--images", str(folder), "--weights", write_run(tmp_path / "run"), "--seeds", "0,1", "--share", "0.2"]
     process = subprocess.run([sys.executable, str(ROOT / "benchmarks" / "suspects.py"), *words], capture_output=True,

@@ -27,6 +27,7 @@ def test_pre_training_learns_to_tell_the_embedded_sets_shapes(tmp_path):
     assert json.loads(answer.stdout.splitlines()[-1])["accuracy"] > 0.75  # 0.25 is chance
 
 
+@pytest.mark.slow
 def test_a_killed_pre_training_goes_on_to_the_bit(tmp_path):
     write_class_folders(tmp_path / "set", np.random.default_rng(0))
     whole = subprocess.run(words(tmp_path, "whole"), cwd=ROOT, **PIPES)

@@ -62,6 +62,7 @@ def test_import_writes_what_training_and_gluoncv_load(tmp_path, capsys, monkeypa
     gluoncv.model_zoo.get_model("resnet18_v1b", pretrained=False).load_parameters(told["out"])
 
 
+@pytest.mark.slow
 def test_import_of_a_detector_writes_its_classes(tmp_path, capsys):
     path = write_zeros(tmp_path / "yolov3.weights", yolov3(2)[1], HEADERS["0.2.5"])
     anchors = tmp_path / "anchors.json"

@@ -76,7 +76,7 @@ def counted_at(detections, records, label, score):
     for one, record in zip(detections, records):
         left = [box for box, of in zip(record.boxes, record.classes) if of == label]
         boxes += len(left)
-        for box, of, value in zip(*one):
+        for box, of, value in zip(*one[:3]):
             if of != label or value < score:
                 continue
             best = max(left, key=lambda truth: overlap_of(box, truth), default=None)
@@ -112,7 +112,7 @@ def test_confusions_are_counted_pair_by_pair(drawn):
     matrix = confusion_matrix(detections, records, CLASSES, 0.3)
     expected = np.zeros_like(matrix)
     for one, record in zip(detections, records):
-        shown = [(box, label) for box, label, score in zip(*one) if score >= 0.3]
+        shown = [(box, label) for box, label, score in zip(*one[:3]) if score >= 0.3]
         truths = list(zip(record.boxes, record.classes))
         while True:
             overlaps = [(overlap_of(box, truth), i, j) for i, (box, _) in enumerate(shown) for j, (truth, _) in enumerate(truths)]

@@ -76,7 +76,8 @@ def test_another_size_or_suppression_has_another_export(cache):
     assert len(set(exports(cache)) - before) == 2
 
 
-@pytest.mark.parametrize("kind", [pytest.param("single level", marks=pytest.mark.slow), "pyramid"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["single level", "pyramid"])
 def test_faster_rcnn_too_with_an_export_for_each_size(kind):
     detector = rcnn_detector(kind)
     images = drawn(1) + [np.rot90(drawn(1)[0]).copy()]

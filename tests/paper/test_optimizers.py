@@ -276,6 +276,7 @@ def test_the_protocol_takes_no_flags(words, capsys):
 
 # the figure
 
+@pytest.mark.slow
 def test_the_figure_draws_what_there_is_and_its_table_has_it_all(few_images, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(hard, "RATES", (0.01,))
     small = ["optimizers", "--objects", "64", "--passes", "2", "--steps", "4", "--out", str(tmp_path)]

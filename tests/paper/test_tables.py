@@ -149,6 +149,7 @@ def page(folder):
         return {row["key"]: row for row in csv.DictReader(file)}
 
 
+@pytest.mark.slow  # test_bundles.py runs the harness too
 def test_a_rows_number_is_its_runs_evaluation_and_is_not_made_twice(tmp_path):
     write_voc_set(tmp_path / "set", images=8, validation=4)
     finished(harness(tmp_path, "--rows", "baseline"))

@@ -152,6 +152,7 @@ def test_a_full_shared_memory_ends_an_evaluation_by_name(data, tmp_path):
     assert re.search(r"/dev/shm: .* room for .* MB of .* MB free of 0.02\d+ MB\); make it larger .*--shm-size", error_of(err))
 
 
+@pytest.mark.slow
 def test_and_a_training_in_its_middle(data, tmp_path):
     """Batches of 25 kB fit, until something else takes the room."""
     process = training(tmp_path, data, shell=small_shm(4000))

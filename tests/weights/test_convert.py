@@ -250,6 +250,7 @@ def test_resnets_compute_what_torch_s_do(tmp_path, target, depth, deep):
     np.testing.assert_allclose(network(mx.nd.array(x)).asnumpy(), logits, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_resnet_becomes_a_faster_rcnn_s_backbone(tmp_path):
     state = torch_resnets.random_state(18, classes=10)  # a head of other classes is left out
     save_file({name: array.astype(np.float16) if array.dtype == np.float32 else array for name, array in state.items()},

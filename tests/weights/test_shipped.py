@@ -56,7 +56,7 @@ def test_the_embedded_job_starts_from_the_shipped_backbone():
     assert EMBEDDED_YOLO3.syncbn and EMBEDDED_YOLO3.warmup_epochs and not EMBEDDED_YOLO3.no_augment
 
 
-@pytest.mark.parametrize("base, network, message", [("shipped", "darknet53", "--network darknet-mini"),
+@pytest.mark.parametrize("base, network, message", [("shipped", "darknet53", "train on darknet-mini"),
                                                     ("yes", "darknet-mini", "--pretrained-base shipped")])
 def test_a_backbone_that_does_not_fit_is_refused_with_one_that_does(base, network, message):
     with pytest.raises(UserError, match=message):

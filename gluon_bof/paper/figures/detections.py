@@ -49,7 +49,7 @@ def draw(given: Options) -> Drawn:
     for axis, image, name in zip(axes, images, names):
         show_image(axis, image, shorten(name, 34))
     fit_labels(figure)
-    for axis, path, (boxes, classes, scores) in zip(axes, paths, found):
+    for axis, path, (boxes, classes, scores, *_) in zip(axes, paths, found):
         sure = scores >= given.threshold
         colours = [COLOURS[number % len(COLOURS)] for number in classes[sure]]
         for box, colour in zip(boxes[sure], colours):

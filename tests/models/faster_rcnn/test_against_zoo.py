@@ -43,6 +43,7 @@ def few_proposals(network):
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_with_the_zoos_weights_our_network_finds_what_the_zoos_finds(name):
     options, size = KINDS[name]

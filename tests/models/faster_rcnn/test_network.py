@@ -116,6 +116,7 @@ def test_a_foreign_backbone_is_refused_by_name(tmp_path):
         load_backbone(network, path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ("--dataset voc --network resnet18_v1b", "--dataset voc --network resnet18_v1b --use-fpn"))
 def test_an_image_may_have_fewer_anchors_than_proposals_are_asked_for(words):
     options = options_of(words)
