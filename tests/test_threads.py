@@ -51,6 +51,7 @@ def test_another_number_than_the_runs_is_warned_of(caplog, monkeypatch, tmp_path
     assert "the run began with 2" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_computes_beside_mxnet_has_all_cores_unless_the_user_says_fewer():
     ask = "import gluon_bof.backend; from gluon_bof import threads; print(threads.beside_mxnet(), threads.cores())"
     for told, expected in (({}, threads.cores()), ({threads.VARIABLE: "1"}, 1), ({threads.VARIABLE: "999"}, threads.cores())):

@@ -130,6 +130,7 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(folder, number):
     assert parameters(folder, name) == parameters(folder, "whole")
 
 
+@pytest.mark.slow
 def test_a_finished_run_resumed_says_its_outcome_again(folder):
     again = run(folder, "--resume", "runs/whole", "--report")
     assert again.returncode == 0, again.stderr

@@ -46,6 +46,7 @@ def test_a_killed_pre_training_goes_on_to_the_bit(tmp_path):
     assert not list((tmp_path / "runs" / "killed").rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_a_stopped_localisation_goes_on_to_the_bit_and_draws_its_boxes(tmp_path):
     write_objects(tmp_path / "set", np.random.default_rng(0))
     localise = ["--localise", "--box-weight", "5", "--epochs", "8"]

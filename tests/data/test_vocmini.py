@@ -73,6 +73,7 @@ def share_at_home(split, images):
     return np.mean([Counter(of_image).most_common(1)[0][1] / len(of_image) for of_image in homes if len(of_image) > 2])
 
 
+@pytest.mark.slow
 def test_context_tells_of_the_class_but_not_in_the_other_test():
     assert share_at_home(4, 80) > share_at_home(5, 80) + 0.1
 

@@ -58,6 +58,7 @@ def same_distribution(ours, theirs):
         assert stats.ks_2samp(np.array(ours)[:, column], np.array(theirs)[:, column]).pvalue > SIGNIFICANCE, column
 
 
+@pytest.mark.slow
 def test_crops_are_distributed_as_the_official_ones():
     truth = some_truth(np.random.default_rng(0))
     rng = np.random.default_rng(1)

@@ -62,8 +62,8 @@ def test_onnx_of_yolo3_without_suppression(yolo3, tmp_path):
     assert_found_is_the_detectors(yolo3, [array.asnumpy() for array in found], batch)
 
 
-@pytest.mark.parametrize("kind, more", (("single level", ()), ("pyramid", ()), ("pyramid", ("--roi-mode", "pool")),
-                                        ("learning pyramid", ())))
+@pytest.mark.parametrize("kind, more", (("pyramid", ()), *[pytest.param(*case, marks=pytest.mark.slow) for case in (
+    ("single level", ()), ("pyramid", ("--roi-mode", "pool")), ("learning pyramid", ()))]))
 def test_onnx_of_faster_rcnn_finds_what_mxnet_finds(kind, more, tmp_path):
     detector = rcnn_detector(kind, *more)
     path = str(tmp_path / "a.onnx")

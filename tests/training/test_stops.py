@@ -76,7 +76,8 @@ def error_of(err):
     return lines[0]
 
 
-@pytest.mark.parametrize("asked, status", ((signal.SIGTERM, 143), (signal.SIGINT, 130)))
+@pytest.mark.parametrize("asked, status", (
+    (signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)))
 def test_a_signal_to_the_group_saves_and_ends_in_time(asked, status, data, tmp_path):
     process = training(tmp_path, data)
     wait_for(process, lambda: has_rows(tmp_path))

@@ -234,7 +234,8 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path):
 # ResNets
 
 @pytest.mark.parametrize("target, depth, deep", (("resnet18_v1b", 18, False), ("resnet50_v1b", 50, False),
-                                                 ("resnet101_v1b", 101, False), ("resnet101_v1d", 101, True)))
+                                                 pytest.param("resnet101_v1b", 101, False, marks=pytest.mark.slow),
+                                                 ("resnet101_v1d", 101, True)))
 def test_resnets_compute_what_torch_s_do(tmp_path, target, depth, deep):
     state = torch_resnets.random_state(depth, deep)
     path = tmp_path / "model.safetensors"

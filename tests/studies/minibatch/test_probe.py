@@ -319,6 +319,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_a_probe_takes_at_most_three_times_the_parameters_whatever_the_number_of_mini_batches():
     if not os.access("/proc/self/clear_refs", os.W_OK):
         pytest.skip("the system does not tell peaks")
