@@ -46,14 +46,15 @@ class Ended:
 
 
 class Group:
-    """So many workers that run the same words; `for_each(number)` -> more of them."""
+    """So many workers that run the same words; `for_each(number)` -> more of them, home(number) -> a worker's own folder."""
 
-    def __init__(self, workers, words, folder, servers=1, for_each=lambda number: (), python=sys.executable, **variables):
+    def __init__(self, workers, words, folder, servers=1, for_each=lambda number: (), python=sys.executable,
+                 home=lambda number: os.path.expanduser("~"), **variables):
         told = dict(DMLC_PS_ROOT_URI=HERE, DMLC_PS_ROOT_PORT=str(free_port()), DMLC_NUM_WORKER=str(workers),
                     DMLC_NUM_SERVER=str(servers), DMLC_NODE_HOST=HERE, **variables)
         self.others = [self._start([python, "-m", "gluon_bof.distributed.server"], folder, DMLC_ROLE=role, **told)
                        for role in ["scheduler"] + ["server"] * servers]
-        self.workers = [self._start([python, *words, *for_each(number)], folder, DMLC_ROLE="worker",
+        self.workers = [self._start([python, *words, *for_each(number)], folder, DMLC_ROLE="worker", HOME=str(home(number)),
                                     GLUON_BOF_PROGRESS=str(Path(folder, f"progress-{number}")), **told)
                         for number in range(workers)]
 

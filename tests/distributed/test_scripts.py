@@ -193,10 +193,13 @@ def test_what_stops_the_first_worker_is_told_by_all(data, tmp_path):
 
 @pytest.mark.slow
 def test_workers_with_unlike_data_are_refused(data, tmp_path):
+    # the options are the first worker's, so that a folder is unlike only where hosts have files of their own
     other = write_voc_set(tmp_path / "other", images=11, validation=4)
-    group = Group(2, [*map(str, YOLO), "--runs", str(tmp_path), "--name", "unlike"], tmp_path,
-                  for_each=lambda number: ("--dataset-root", str((data, other)[number]), "--dataset", "voc"))
+    for number, place in enumerate((data, other)):
+        (tmp_path / f"home-{number}" / ".mxnet" / "datasets").mkdir(parents=True)
+        (tmp_path / f"home-{number}" / ".mxnet" / "datasets" / "voc").symlink_to(place)
+    group = Group(2, [*map(str, YOLO), "--runs", str(tmp_path), "--name", "unlike", "--dataset", "voc"], tmp_path,
+                  home=lambda number: tmp_path / f"home-{number}")
     ended = group.wait()
     assert all(worker.status == 2 for worker in ended)
-    # the options are the first worker's, so that a folder is unlike only where hosts have files of their own
     assert all("is another one than that of worker 0" in worker.err for worker in ended)
