@@ -52,7 +52,7 @@ def train(options, run, checkpoint=None):
         graph.hybridize(static_alloc=options.static_alloc)
 
     # trainer
-    optimizer = training.build_optimizer(options, freebies.build_schedule(**learning_rate(options, sampler.updates)))
+    optimizer = training.build_optimizer(options, freebies.build_schedule(**training.update_schedule(options, sampler.updates)))
     trainer = training.build_trainer(network.trained_parameters(), optimizer, devices, options.amp, options.kv_store)
     step = training.Step(graph, lambda *arrays: arrays, trainer, devices, options.batch_size, options.amp, options.accumulate)
 
@@ -84,15 +84,6 @@ def initialised_network(options, classes, devices, checkpoint=None):
 def class_smoothing(options, class_count):
     """Eq. 3 (paper, section 3.2) over the classes and background, or none."""
     return freebies.equation_3(options.label_smooth_eps, class_count + 1)
-
-
-def learning_rate(options, updates):
-    """The schedule's settings, counted in iterations, which are updates (paper, section 3.4)."""
-    # GluonCV's ramp reaches the full rate at iteration number --lr-warmup, the schedule's at the last of its warm-up
-    return dict(mode=options.lr_mode, base_lr=options.scaled_lr(), iterations=options.epochs * updates,
-                warmup=options.lr_warmup + 1 if options.lr_warmup > 0 else 0,
-                warmup_lr=options.scaled_lr() * options.lr_warmup_factor,
-                steps=[epoch * updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
 
 
 if __name__ == "__main__":

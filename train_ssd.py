@@ -44,7 +44,7 @@ def train(options, run, checkpoint=None):
     graph.hybridize(static_alloc=True)
 
     # trainer
-    optimizer = training.build_optimizer(options, freebies.build_schedule(**learning_rate(options, sampler.updates)))
+    optimizer = training.build_optimizer(options, freebies.build_schedule(**training.epoch_schedule(options, sampler.updates)))
     if options.no_wd:
         training.exempt_from_decay(network)
     trainer = training.build_trainer(network.trained_parameters(), optimizer, devices, options.amp, options.kv_store)
@@ -80,13 +80,6 @@ def initialised_network(options, classes, devices, checkpoint=None):
 def class_smoothing(options, class_count):
     """Eq. 3 (paper, section 3.2) over the classes and background, or none."""
     return freebies.equation_3(options.label_smooth_eps, class_count + 1)
-
-
-def learning_rate(options, updates):
-    """The schedule's settings, counted in iterations, which are updates (paper, section 3.4)."""
-    return dict(mode=options.lr_mode, base_lr=options.scaled_lr(), iterations=options.epochs * updates,
-                warmup=options.warmup_epochs * updates, warmup_lr=options.warmup_lr,
-                steps=[epoch * updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
 
 
 if __name__ == "__main__":

@@ -93,9 +93,7 @@ def class_smoothing(options, class_count):
 def learning_rate(options, updates):
     """The schedule's settings, counted in iterations, which are updates (paper, section 3.4)."""
     epochs = freebies.step_epochs(options.lr_decay_epoch, options.lr_decay_period, options.epochs)
-    return dict(mode=options.lr_mode, base_lr=options.scaled_lr(), iterations=options.epochs * updates,
-                warmup=options.warmup_epochs * updates, warmup_lr=options.warmup_lr,
-                steps=[epoch * updates for epoch in epochs], factor=options.lr_decay)
+    return dict(training.epoch_schedule(options, updates), steps=[epoch * updates for epoch in epochs])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ class Normalise(gluon.HybridBlock):
 
 class InferenceGraph(gluon.HybridBlock):
     """(images (B, H, W, 3) uint8) -> what the network gives for normalised ones: a detector class ids (B, D, 1), scores (B, D, 1)
-    and boxes (B, D, 4) in input pixels, a classifier logits (B, K). A detector's `set_nms` counts from the next batch on."""
+    and boxes (B, D, 4) in input pixels, a classifier logits (B, K), a localiser corners (B, 4) too. A detector's `set_nms` counts
+    from the next batch on."""
 
     def __init__(self, network, **kwargs):
         super().__init__(**kwargs)
@@ -37,3 +38,20 @@ class InferenceGraph(gluon.HybridBlock):
 
     def hybrid_forward(self, F, images):
         return self.network(self.normalise(images))
+
+
+class CandidateGraph(gluon.HybridBlock):
+    """(images (B, H, W, 3) uint8) -> what is suppressed: boxes (B, N, 4) in input pixels, scores (B, N, K)."""
+
+    def __init__(self, network, **keywords):
+        super().__init__(**keywords)
+        self.normalise = Normalise()
+        self.network = network
+
+    def hybrid_forward(self, F, images):
+        return self.network.candidates(F, self.normalise(images))
+
+
+def candidates(network: Any, data: Any) -> tuple:
+    """(symbols of a CandidateGraph, their names) of an input symbol; see models.build.ExportForm."""
+    return CandidateGraph(network)(data), ["boxes", "scores"]

@@ -153,4 +153,4 @@ def localising_graphs(options: Any, class_count: int, devices: Sequence[Any]) ->
     """The same of a classifier that says where its object is, too (--localise)."""
     found = localiser.build_localiser(options.network, class_count, devices, options.data_shape, options.last_gamma)
     graph = localiser.TrainingGraph(found, class_count, options.label_smooth_eps, options.box_weight)
-    return found.network, graph, localisation.ScoringGraph(found)
+    return found.network, graph, InferenceGraph(found)

@@ -8,28 +8,14 @@ from typing import Any, Callable, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from gluon_bof.backend import gluon
 from gluon_bof.data.localisation import whole_boxes
 from gluon_bof.distributed import exchange
-from gluon_bof.models.preprocess import Normalise
 
 IOU = 0.5  # least of a box that is said to be right
 LOSSES = ("cross_entropy", "box")
 # see engine.Recorder
 RECORDED = ({"accuracy": "accuracy", "mean_iou": "mean_iou", "localisation": "localisation"},
             ("localisation", "validation localisation accuracy"))
-
-
-class ScoringGraph(gluon.HybridBlock):
-    """(images (B, H, W, 3) uint8) -> logits (B, K) and corners (B, 4)."""
-
-    def __init__(self, localiser, **kwargs):
-        super().__init__(**kwargs)
-        self.normalise = Normalise()
-        self.localiser = localiser
-
-    def hybrid_forward(self, F, images):
-        return self.localiser(self.normalise(images))
 
 
 class Localisation:

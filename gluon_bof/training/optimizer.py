@@ -16,6 +16,15 @@ def epoch_schedule(options: Any, updates: int) -> dict[str, Any]:
                 steps=[epoch * updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
 
 
+def update_schedule(options: Any, updates: int) -> dict[str, Any]:
+    """The same of options whose warm-up is counted in updates, --lr-warmup, from --lr-warmup-factor on."""
+    # GluonCV's ramp reaches the full rate at iteration number --lr-warmup, the schedule's at the last of its warm-up
+    return dict(mode=options.lr_mode, base_lr=options.scaled_lr(), iterations=options.epochs * updates,
+                warmup=options.lr_warmup + 1 if options.lr_warmup > 0 else 0,
+                warmup_lr=options.scaled_lr() * options.lr_warmup_factor,
+                steps=[epoch * updates for epoch in options.lr_decay_epoch], factor=options.lr_decay)
+
+
 def build_optimizer(options: Any, schedule: Any) -> Any:
     """mx.optimizer of options.optimizer that follows the schedule from its first value on."""
     own = {

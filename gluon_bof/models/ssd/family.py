@@ -4,12 +4,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Iterator, Mapping, Sequence
 
-from gluon_bof.backend import gluon
 from gluon_bof.data.transforms import EvalTransform, square
 from gluon_bof.freebies.sync_batch_norm import norm_layer
 from gluon_bof.models.build import ExportForm, with_inferred_shapes
 from gluon_bof.models.heads import MAX_CLASSES
-from gluon_bof.models.preprocess import Normalise
+from gluon_bof.models.preprocess import candidates
 from gluon_bof.models.ssd.network import SSD, build_ssd
 from gluon_bof.options.ssd import NETWORKS, SHAPES, SsdOptions
 
@@ -33,26 +32,10 @@ def inference_batch(options: SsdOptions) -> int:
     return options.batch_size
 
 
-class CandidateGraph(gluon.HybridBlock):
-    """(images (B, H, W, 3) uint8) -> what is suppressed: boxes (B, N, 4) in input pixels, scores (B, N, K)."""
-
-    def __init__(self, network, **keywords):
-        super().__init__(**keywords)
-        self.normalise = Normalise()
-        self.network = network
-
-    def hybrid_forward(self, F, images):
-        return self.network.candidates(F, self.normalise(images))
-
-
-def _candidates(network, data):
-    return CandidateGraph(network)(data), ["boxes", "scores"]
-
-
 def export_form(options: SsdOptions) -> ExportForm:
     """Any sides that the network takes, any number of images."""
-    return ExportForm(options.sides()[1], 1, True, _candidates, {"boxes": "xmin, ymin, xmax, ymax in pixels of the input",
-                                                                 "scores": "of each class, in 0..1"})
+    return ExportForm(options.sides()[1], 1, True, candidates, {"boxes": "xmin, ymin, xmax, ymax in pixels of the input",
+                                                                "scores": "of each class, in 0..1"})
 
 
 def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Iterator, Mapping, Sequence
 
-from gluon_bof.backend import gluon
 from gluon_bof.data.transforms import EvalTransform, square
 from gluon_bof.freebies.sync_batch_norm import norm_layer
 from gluon_bof.models.build import ExportForm, with_inferred_shapes
 from gluon_bof.models.heads import classes_by_rows
-from gluon_bof.models.preprocess import Normalise
+from gluon_bof.models.preprocess import candidates
 from gluon_bof.models.yolo3.network import ANCHORS, NETWORKS, YOLOv3, build_yolo3
 from gluon_bof.options.yolo3 import MAX_SIDE, STRIDE, Yolo3Options
 
@@ -29,26 +28,10 @@ def inference_batch(options: Yolo3Options) -> int:
     return options.batch_size
 
 
-class CandidateGraph(gluon.HybridBlock):
-    """(images (B, H, W, 3) uint8) -> what is suppressed: boxes (B, N, 4) in input pixels, scores (B, N, K)."""
-
-    def __init__(self, network, **keywords):
-        super().__init__(**keywords)
-        self.normalise = Normalise()
-        self.network = network
-
-    def hybrid_forward(self, F, images):
-        return self.network.candidates(F, self.normalise(images))
-
-
-def _candidates(network, data):
-    return CandidateGraph(network)(data), ["boxes", "scores"]
-
-
 def export_form(options: Yolo3Options) -> ExportForm:
     """Squares and other multiples of 32, any number of images."""
-    return ExportForm(MAX_SIDE, STRIDE, True, _candidates, {"boxes": "xmin, ymin, xmax, ymax in pixels of the input",
-                                                            "scores": "of each class, in 0..1"})
+    return ExportForm(MAX_SIDE, STRIDE, True, candidates, {"boxes": "xmin, ymin, xmax, ymax in pixels of the input",
+                                                           "scores": "of each class, in 0..1"})
 
 
 def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:
