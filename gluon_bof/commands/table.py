@@ -12,7 +12,7 @@ from gluon_bof.errors import UserError, user_facing, warn
 from gluon_bof.files import csv_text, write_atomically
 from gluon_bof.options.flags import NotAValue, Parser, flag_name
 from gluon_bof.options.recipes import Table
-from gluon_bof.paper import embedded, factorial, harness, jobs, miniature, optimizers, photographs, upsampling
+from gluon_bof.paper import bag, embedded, factorial, harness, jobs, miniature, optimizers, photographs, upsampling
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.tables import (
     Request,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EPILOG = """Flags after -- go to every training: table 2 --scale small -- --epochs 4. Flags after a second -- go to the
 pre-training of backbones. Every finished run leaves a bundle, OUT/runs/NAME.json: what has one is not run again, and what was cut
 off goes on."""
-EXPERIMENTS = ("miniature", "photographs", "embedded", "optimizers", "upsampling")
+EXPERIMENTS = ("miniature", "bag", "photographs", "embedded", "optimizers", "upsampling")
 OF_TABLES = {"scale": "paper", "gpus": None, "dataset_root": "", "cost": False}  # flags, with their defaults
 
 
@@ -185,7 +185,7 @@ def work_of(given: Any, argv: Sequence[str]) -> Work:
     if isinstance(given.table, Table):
         return _of_table(given, argv)
     return {"miniature": _of_miniature, "photographs": _of_photographs, "embedded": _of_embedded,
-            "optimizers": _of_optimizers, "upsampling": _of_upsampling}[given.table](given)
+            "optimizers": _of_optimizers, "upsampling": _of_upsampling, "bag": _of_bag}[given.table](given)
 
 
 def _of_table(given, argv):
@@ -228,6 +228,15 @@ def _of_photographs(given):
 
 def _of_embedded(given):
     return _of_plan(given, embedded)
+
+
+def _of_bag(given):
+    if given.dataset or given.extra or given.extra_pretraining:
+        raise UserError(f"{'--dataset' if given.dataset else 'flags after --'}: the protocol of bag is fixed",
+                        remedy="leave it out")
+    keys = bag.chosen_rows(given.rows)
+    planned = bag.plan(chosen_seeds(given.seeds) if given.seeds else bag.SEEDS, given.runs)
+    return Work(planned, [job for job in planned if job.row.key in keys], _page_of(bag.EXPERIMENT), minutes=bag.MINUTES)
 
 
 def _of_upsampling(given):

@@ -15,6 +15,8 @@ from gluon_bof.data.sets import class_names
 from gluon_bof.data.shapes import CLASSES as SHAPES
 from gluon_bof.data.shapes import ensure_drawn
 from gluon_bof.data.voc import VOC_CLASSES
+from gluon_bof.data.vocmini import DEFAULT_SPLIT, ensure_vocmini
+from gluon_bof.data.vocmini import NAMES as VOCMINI
 from gluon_bof.data.workers import init_worker
 from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.freebies.augmentation import View, render
@@ -55,12 +57,15 @@ def open_segmentation(dataset: str, root: str | None, role: str, classes: Iterab
                       split: str | None = None) -> SegmentationSet:
     """One part, "train" or "val", of a set -> SegmentationSet.
 
-    dataset: "shapes", "pascal_voc" (2012), "pascal_aug" (SBD), or a folder: VOC's layout (SegmentationClass/, JPEGImages/,
-    ImageSets/Segmentation/), or images/ and masks/ with files of the same names, perhaps in folders of the parts' names. root:
-    where a named set lies; classes: their names, which only such a folder needs; split: another part than the role's.
-    Raises UserError for an unknown or missing set and for images without a map."""
+    dataset: "shapes", "vocmini", "pascal_voc" (2012), "pascal_aug" (SBD), or a folder: VOC's layout (SegmentationClass/,
+    JPEGImages/, ImageSets/Segmentation/), or images/ and masks/ with files of the same names, perhaps in folders of the parts'
+    names. root: where a named set lies; classes: their names, which only such a folder needs; split: another part than the
+    role's. Raises UserError for an unknown or missing set and for images without a map."""
     if dataset == "shapes":
         return _voc(os.path.join(ensure_drawn(root), "VOC2007"), role, split, (BACKGROUND, *SHAPES), "shapes", classes)
+    if dataset == "vocmini":
+        split = split if split not in (None, "", role) else DEFAULT_SPLIT[role]
+        return _voc(os.path.join(ensure_vocmini(split, root), "VOC2007"), role, split, (BACKGROUND, *VOCMINI), "vocmini", classes)
     if dataset in ("pascal_voc", "voc"):
         folder = os.path.join(os.path.expanduser(root or VOC_ROOT), "VOC2012")
         return _voc(folder, role, split, (BACKGROUND, *VOC_CLASSES), "pascal_voc", classes)
@@ -70,7 +75,7 @@ def open_segmentation(dataset: str, root: str | None, role: str, classes: Iterab
         raise UserError(f"{dataset} is not read here", remedy="write it as a folder of images/ and masks/")
     folder = os.path.expanduser(dataset)
     if not os.path.isdir(folder):
-        raise UserError(f"no data set {dataset!r}", remedy="known are shapes, pascal_voc, pascal_aug and folders")
+        raise UserError(f"no data set {dataset!r}", remedy="known are shapes, vocmini, pascal_voc, pascal_aug and folders")
     for place in (folder, os.path.join(folder, "VOC2012"), os.path.join(folder, "VOC2007")):
         if os.path.isdir(os.path.join(place, "SegmentationClass")):
             return _voc(place, role, split, None, os.path.basename(folder), classes)

@@ -177,12 +177,10 @@ def _open_drawn(dataset, root, role, classes, split, masks):
     from gluon_bof.data.shapes import load_shapes, part_of  # these draw the set when first used
     from gluon_bof.data.vocmini import load_vocmini
 
-    if masks and dataset == "vocmini":
-        raise UserError("the data set vocmini is drawn without masks", remedy="shapes has them")
     places = slice(None)
     if split and dataset == "shapes":
         role, places = part_of(split)
-    found = load_vocmini(role, root, split) if dataset == "vocmini" else load_shapes(role, root=root, masks=masks)
+    found = load_vocmini(role, root, split, masks) if dataset == "vocmini" else load_shapes(role, root=root, masks=masks)
     if classes is not None and tuple(classes) != tuple(found.classes):
         raise UserError(f"the classes of the data set {dataset} are {', '.join(found.classes)}", remedy="leave --classes out")
     found.records = found.records[places]

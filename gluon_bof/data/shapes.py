@@ -65,11 +65,14 @@ def load_backbone_shapes(role: str, root: str | None = None) -> DetectionSet:
 
 def ensure_drawn(root: str | None = None, splits: Mapping[str, int] | None = None, stem: str = "shapes", first: int = 0,
                  draw: Callable[[int, int], tuple] | None = None, version: int = FILES,
-                 heads: Mapping[str, int] | None = None) -> str:
+                 heads: Mapping[str, int] | None = None, classes: Sequence[str] = ()) -> str:
     """Path of the drawn set; draws it if it is not there. Two processes may do so at once: the first to end wins.
 
-    splits: {name: images}, of which `first` is the first one's number; draw(split's number, index) -> as `draw_image`, or as
-    `draw_scene`, which is the default; heads: {further split: so many first images of the first one}."""
+    splits: {name: images}, of which `first` is the first one's number; draw(split's number, index) -> as `draw_scene`, which is
+    the default, or, without classes, as `draw_image`; heads: {further split: so many first images of the first one}; classes:
+    in the order of the numbers that label maps have for them."""
+    if draw is None:
+        draw, classes = draw_scene, CLASSES
     cache = Path(root or cache_folder())
     folder = cache / f"{stem}-v{version}"
     if folder.is_dir():
@@ -81,7 +84,7 @@ def ensure_drawn(root: str | None = None, splits: Mapping[str, int] | None = Non
         raise UserError(f"the embedded set cannot be written here ({error.strerror})", str(cache),
                         "set GLUON_BOF_CACHE to a folder that can be written") from None
     try:
-        _write_set(unfinished, splits or SPLITS, first, draw or draw_scene, heads or {})
+        _write_set(unfinished, splits or SPLITS, first, draw, heads or {}, classes)
         os.rename(unfinished, folder)
     except OSError as error:
         if folder.is_dir():  # another process was first
@@ -127,26 +130,26 @@ def _is_alive(process):
     return True
 
 
-def _write_set(root, splits, first, draw, heads):
+def _write_set(root, splits, first, draw, heads, classes):
     folder = root / "VOC2007"
     for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (folder / name).mkdir(parents=True)
-    if draw is draw_scene:
+    if classes:
         for name in ("SegmentationObject", "SegmentationClass", "ImageSets/Segmentation"):
             (folder / name).mkdir()
     names = {split: [f"{split}_{index:04d}" for index in range(count)] for split, count in splits.items()}
     _draw_side_by_side(folder, [(number, index, name) for number, of_split in enumerate(names.values(), first)
-                                for index, name in enumerate(of_split)], draw)
+                                for index, name in enumerate(of_split)], draw, classes)
     first_names = next(iter(names.values()))
     for split, of_split in {**names, **{head: first_names[:count] for head, count in heads.items()}}.items():
         for lists in (folder / "ImageSets").iterdir():
             (lists / f"{split}.txt").write_text("\n".join(of_split) + "\n")
 
 
-def _draw_side_by_side(folder, places, draw):
+def _draw_side_by_side(folder, places, draw, classes):
     """Write the images of these places, (split's number, index, name), with a process for every core."""
     count = os.cpu_count() or 1
-    drawers = [Process(target=_write_images, args=(folder, places[first::count], draw), daemon=True)
+    drawers = [Process(target=_write_images, args=(folder, places[first::count], draw, classes), daemon=True)
                for first in range(count)]
     for drawer in drawers:
         drawer.start()
@@ -161,18 +164,18 @@ def _draw_side_by_side(folder, places, draw):
             drawer.join()
 
 
-def _write_images(folder, places, draw):
+def _write_images(folder, places, draw, classes):
     """A drawer's work. Its exit status is the number of the error that stopped it."""
     init_worker()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this hears it too, and removes the folder
     try:
         for place in places:
-            _write_image(folder, *place, draw)
+            _write_image(folder, *place, draw, classes)
     except OSError as error:
         sys.exit(error.errno or errno.EIO)
 
 
-def _write_image(folder, split, index, name, draw):
+def _write_image(folder, split, index, name, draw, classes):
     image, objects, *owners = draw(split, index)
     done = cv2.imwrite(str(folder / "JPEGImages" / f"{name}.jpg"), image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     if not done:
@@ -180,7 +183,7 @@ def _write_image(folder, split, index, name, draw):
     (folder / "Annotations" / f"{name}.xml").write_text(_annotation(name, image.shape, objects))
     for numbers in owners:
         of_number = np.zeros(256, np.uint8)  # the class id + 1 of each object
-        of_number[1:len(objects) + 1] = [CLASSES.index(label) + 1 for label, *_ in objects]
+        of_number[1:len(objects) + 1] = [classes.index(label) + 1 for label, *_ in objects]
         of_number[NOBODY] = NOBODY
         write_numbers(str(folder / "SegmentationObject" / f"{name}.png"), numbers)
         write_numbers(str(folder / "SegmentationClass" / f"{name}.png"), of_number[numbers])

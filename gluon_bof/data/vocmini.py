@@ -1,18 +1,21 @@
 """vocmini: a drawn set that is hard in the way Pascal VOC is. 20 classes that share outlines, textures and colours pairwise,
 in scenes that tell something of the class; sizes, crowding, truncation and difficult objects about as in VOC 2007.
 
-Drawn from a seed into the cache folder when first opened, part by part, as JPEG and VOC XML (docs/miniature.md)."""
+Drawn from a seed into the cache folder when first opened, part by part, as JPEG, VOC XML and VOC's PNGs of silhouettes
+(docs/miniature.md)."""
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
 from gluon_bof.boxes import DetectionSet
-from gluon_bof.data.shapes import ensure_drawn
+from gluon_bof.data.shapes import ensure_drawn, owners
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
+from gluon_bof.masks import NOBODY
 
-VERSION = 3  # a new number wherever a pixel changes, so that an old cache is left alone
+VERSION = 3  # a new number wherever a pixel or a box changes: what was measured on them says it
+FILES = 4  # a new number wherever a file does, so that an old cache is left alone; 4: the silhouettes came to the same images
 SEED = 20070607
 OUTLINES = ("disc", "triangle", "box", "house", "star", "cross", "crescent", "arrow", "ring", "bolt")
 TEXTURES = ("plain", "stripes", "bars", "checks", "dots", "shaded", "circles", "waves", "grain", "hatch")
@@ -66,26 +69,51 @@ def scene_of(class_id: int) -> int:
     return class_id % SCENES
 
 
-def load_vocmini(role: str, root: str | None = None, split: str | None = None) -> DetectionSet:
+def load_vocmini(role: str, root: str | None = None, split: str | None = None, masks: bool = False) -> DetectionSet:
     """One split as a DetectionSet, drawn on first use.
 
     role: "train" or "val"; split: a key of SPLITS or train-N for N of TRAINING_SIZES; default: DEFAULT_SPLIT of the role. root:
-    cache folder. Raises UserError for other splits."""
+    cache folder; masks: with each object's silhouette, as far as it is seen. Raises UserError for other splits."""
     split = split or DEFAULT_SPLIT[role]
+    return load_voc(ensure_vocmini(split, root), role, classes=NAMES, split=split, name="vocmini", masks=masks)
+
+
+def ensure_vocmini(split: str, root: str | None = None) -> str:
+    """The folder that holds a split; draws it if it is not there. Raises UserError for a split that there is not."""
     part = "train" if split.startswith("train-") else split
     known = [*SPLITS, *(f"train-{size}" for size in TRAINING_SIZES)]
     if split not in known:
         raise UserError(f"the data set vocmini has no split {split!r}", remedy=f"choose one of {', '.join(known)}")
     number, count = SPLITS[part]
     heads = {f"train-{size}": size for size in TRAINING_SIZES if part == "train"}
-    folder = ensure_drawn(root, {part: count}, f"vocmini-{part}", number, draw_image, VERSION, heads)
-    return load_voc(folder, role, classes=NAMES, split=split, name="vocmini")
+    return ensure_drawn(root, {part: count}, f"vocmini-{part}", number, draw_scene, FILES, heads, NAMES)
 
 
 # ---- one image -----------------------------------------------------------------------------------------------------
 
 def draw_image(split: int, index: int) -> tuple[np.ndarray, list[tuple]]:
     """((H, W, 3) uint8 RGB, [(class name, (left, top, right, bottom), difficult, truncated)]), a pure function of its place."""
+    image, placed = _draw(split, index)
+    return image, [found for found in map(_described, placed) if found]
+
+
+def draw_scene(split: int, index: int) -> tuple[np.ndarray, list[tuple], np.ndarray]:
+    """The same, and whose each pixel is: (H, W) uint8, the object's number from 1; NOBODY's is what has too little left to be
+    labelled."""
+    image, placed = _draw(split, index)
+    described = [_described(entry) for entry in placed]
+    found = [about for about in described if about]
+    of_placed, number = np.zeros(256, np.uint8), 0
+    of_placed[NOBODY] = NOBODY
+    for place, about in enumerate(described, 1):
+        number += about is not None
+        of_placed[place] = number if about else NOBODY
+    numbers = owners([visible for _, _, visible, _, _ in placed], image.shape[:2])
+    return image, found, of_placed[numbers]
+
+
+def _draw(split, index):
+    """((H, W, 3) uint8, what `_place` remembers of each object)."""
     rng = np.random.Generator(np.random.Philox(key=np.array((SEED, split), np.uint64),
                                                counter=np.array((0, index, 0, 0), np.uint64)))
     width, height = FRAMES[rng.integers(len(FRAMES))]
@@ -95,7 +123,7 @@ def draw_image(split: int, index: int) -> tuple[np.ndarray, list[tuple]]:
     placed = []
     for class_id, side in _wanted(rng, scene, size, split in OTHER_CONTEXTS):
         _place(rng, canvas, placed, class_id, side, split in OTHER_CONTEXTS)
-    return _photograph(rng, canvas, (width, height)), [found for found in map(_described, placed) if found]
+    return _photograph(rng, canvas, (width, height)), placed
 
 
 def _wanted(rng, scene, size, is_other):

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small runs: the same bits on any number of cores, and two do not spin against each other
 OF_TRAINING = ("map", "metric", "per_class", "accuracy", "top5", "best_map", "best_accuracy", "epochs", "stopped_early",
                "iterations", "skipped", "miou", "pixel_accuracy")
-OF_EVALUATION = ("map", "metric", "per_class", "coco", "images", "skipped", "calibration_error", "sliding_patch")
+OF_EVALUATION = ("map", "metric", "per_class", "coco", "masks", "box_map", "miou", "pixel_accuracy", "images", "skipped",
+                 "calibration_error", "sliding_patch")
 
 
 @dataclass(frozen=True)

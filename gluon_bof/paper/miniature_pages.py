@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_3, TABLE_5, TABLE_6
 from gluon_bof.paper import effects, factorial, harness, miniature
 from gluon_bof.paper.effects import Measure, judged
+from gluon_bof.paper.miniature import FITTED
 from gluon_bof.paper.words import Picture, made_by, refuse_others, spread, table, told
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ MECHANISMS = tuple(Measure(title, (factorial.MECHANISMS,), number) for title, nu
     ("sliding patch found", "sliding_patch.patch_recall"), ("objects beside it found", "sliding_patch.recall"),
     ("calibration error", "calibration_error"), ("AP of small objects", "APs"), ("AP of medium ones", "APm"),
     ("AP of large ones", "APl")))
-FITTED = 97.0  # points of OWN_IMAGES that a row must reach (docs/miniature.md)
 OF_PAPER = {"yolo3": TABLE_2, "faster_rcnn": TABLE_3}  # whose stacked rows a factorial has
 
 
@@ -58,7 +58,7 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
     whole, seeds = of_whole_seeds(found, family)
     status = _status(found, seeds, design)
     if not seeds:
-        return status
+        return "\n\n".join(filter(None, (status, _ends(found, design, measures))))
     by_measure = {measure: effects.effects_of(effects.numbers_of(whole, measure), design) for measure in measures}
     titles = [measure.title for measure in measures]
     main = table(["main effect, points", *titles, "on AP"],
@@ -70,6 +70,18 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
     return "\n".join([status, "", f"![Effects with their 95% intervals]({design.name}-effects.png)", "",
                       "*Squares: means with 95% intervals; dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*", "",
                       main, steps, _mechanisms(whole, design), _gauge(whole, design)])
+
+
+def _ends(found, design, measures):
+    """What the whole bag gains, of the seeds that have both ends, before any seed is whole; "" where there is none."""
+    *_, bag = miniature.stacked(design)
+    gains = {measure: {seed: values[bag, seed] - values["baseline", seed] for key, seed in values
+                       if key == bag and ("baseline", seed) in values}
+             for measure in measures for values in [effects.numbers_of(found, measure)]}
+    if not gains[AP]:
+        return ""
+    words = ", ".join(f"{measure.title} {told(miniature.over_seeds(by_seed))}" for measure, by_seed in gains.items())
+    return f"The whole bag against the baseline, points, {len(gains[AP])} seeds: {words}. {_gauge(found, design)}"
 
 
 def _mechanisms(found, design):

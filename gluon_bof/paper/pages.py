@@ -15,6 +15,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.options import families
 from gluon_bof.paper import effects, embedded, miniature, photographs, upsampling
+from gluon_bof.paper.bag_pages import bag_pictures, bag_summary, whole_bags
 from gluon_bof.paper.bundles import Store, shipped
 from gluon_bof.paper.effects import Measure
 from gluon_bof.paper.miniature_pages import (
@@ -245,6 +246,8 @@ def readme_table(store: Store) -> str:
             bag = effects.effects_of(effects.numbers_of(whole, AP), design).bag
             rows.append([f"{DETECTORS[family]}, the whole bag against the baseline", f"`vocmini`, {len(seeds)} seeds",
                          f"{told(bag)} points of AP"])
+    rows += [[f"{family.title}, the whole bag against the baseline", f"`vocmini`, {len(gain.by_seed)} seeds",
+              f"{told(gain)} points of {family.numbers[0].title}"] for family, gain in whole_bags(store)]
     rows += [["whole bag against the baseline", label, f"{folded(found)} points of AP, {len(found.by_fold)} folds"]
              for label, found, _ in _photograph_bars(store)]
     return table(["what", "data", "result"], rows)
@@ -253,11 +256,11 @@ def readme_table(store: Store) -> str:
 def pictures(store: Store) -> list[Picture]:
     """Every picture that the bundles give."""
     of_miniature = [picture for family in miniature.DESIGNS for picture in miniature_pictures(store, family)]
-    return [*of_miniature, *_photograph_pictures(store)]
+    return [*of_miniature, *bag_pictures(store), *_photograph_pictures(store)]
 
 
 SECTIONS = {"miniature": miniature_summary, "miniature-rows": miniature_rows,
             "miniature-tables": miniature_tables, "miniature-faster-rcnn": partial(miniature_summary, family="faster_rcnn"),
             "miniature-faster-rcnn-rows": partial(miniature_rows, family="faster_rcnn"), "photographs": photographs_summary,
-            "optimizers": optimizers_summary, "embedded": embedded_summary, "upsampling": upsampling_summary,
+            "bag": bag_summary, "optimizers": optimizers_summary, "embedded": embedded_summary, "upsampling": upsampling_summary,
             "shipped": shipped_summary, "measured": readme_table}

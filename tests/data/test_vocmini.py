@@ -8,8 +8,10 @@ import pytest
 from gluon_bof.data import vocmini
 from gluon_bof.data.classification import MARGIN, SQUARE_SIDE, open_classes
 from gluon_bof.data.images import read_image
+from gluon_bof.data.segmentation import open_segmentation, read_labels
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
+from gluon_bof.masks import NOBODY, decode
 
 CLASSES = range(len(vocmini.NAMES))
 
@@ -88,6 +90,45 @@ def test_splits_are_parts_of_their_own_and_sizes_are_nested(tmp_path, monkeypatc
     assert not set(paths[2]) & set(paths[1]) and test.classes == vocmini.NAMES
     record, (_, objects) = test.records[1], vocmini.draw_image(4, 1)
     assert record.difficult.tolist() == [found[2] for found in objects]
+
+
+def test_silhouettes_are_of_the_labelled_objects_in_their_boxes_and_change_neither_image_nor_box():
+    for index in range(40):
+        image, objects, numbers = vocmini.draw_scene(2, index)
+        plain, same = vocmini.draw_image(2, index)
+        np.testing.assert_array_equal(image, plain)
+        assert objects == same and numbers.shape == image.shape[:2]
+        assert set(np.unique(numbers)) - {0, NOBODY} == set(range(1, len(objects) + 1))
+        for number, (_, (left, top, right, bottom), _, _) in enumerate(objects, 1):
+            assert (numbers[top:bottom, left:right] == number).sum() == (numbers == number).sum()
+
+
+def test_what_is_too_small_to_be_labelled_is_nobodys(monkeypatch):
+    _, objects, numbers = vocmini.draw_scene(2, 5)
+    count = len(objects)
+    assert count > 1
+    first = objects[0]
+    described = vocmini._described
+    monkeypatch.setattr(vocmini, "_described", lambda entry: None if described(entry) == first else described(entry))
+    _, fewer, without = vocmini.draw_scene(2, 5)
+    assert fewer == objects[1:]
+    np.testing.assert_array_equal(without == NOBODY, (numbers == NOBODY) | (numbers == 1))
+    for number in range(2, count + 1):
+        np.testing.assert_array_equal(without == number - 1, numbers == number)
+
+
+def test_masks_and_label_maps_are_read_from_the_same_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(vocmini, "SPLITS", {"train": (2, 3), "test": (4, 2)})
+    monkeypatch.setattr(vocmini, "TRAINING_SIZES", (2,))
+    objects = open_set("vocmini", tmp_path, "val", split="test", masks=True)
+    maps = open_segmentation("vocmini", tmp_path, "val")
+    assert maps.classes == ("background", *vocmini.NAMES) and len(maps) == 2
+    assert len(open_segmentation("vocmini", tmp_path, "train", split="train-2")) == 2
+    for record, sample in zip(objects.records, maps.samples):
+        labels = read_labels(sample, len(maps.classes))
+        assert len(record.masks) == len(record.boxes)
+        for class_id, mask in zip(record.classes, decode(record.masks, labels.shape).astype(bool)):
+            assert mask.any() and (labels[mask] == class_id + 1).all()
 
 
 def test_backbones_see_small_objects_with_what_is_around_them(tmp_path, monkeypatch):

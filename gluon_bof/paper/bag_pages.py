@@ -1,0 +1,103 @@
+"""What the bundles of the bag on further families say: every row with its fit, and what it gains over the baseline."""
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any, Mapping
+
+from gluon_bof.paper import bag, miniature
+from gluon_bof.paper.bag import Bag
+from gluon_bof.paper.effects import judged
+from gluon_bof.paper.miniature import Effect
+from gluon_bof.paper.words import Picture, made_by, spread, table, told
+
+if TYPE_CHECKING:
+    from gluon_bof.paper.bag import Number
+    from gluon_bof.paper.bundles import Store
+
+TEST = "test"
+PICTURE = "bag-effects.png"
+
+
+def bag_summary(store: Store) -> str:
+    """A table a family: rows of the paper's stack, the baseline first."""
+    there = bag.found(store)
+    if not there:
+        return "No run has a bundle yet."
+    parts = []
+    if _groups(there):
+        parts += [f"![What the bag gains on every family]({PICTURE})", "",
+                  "*Squares: means over the seeds that both rows have, with Student's 95% interval; dots: seeds.*", ""]
+    for family in bag.BAGS:
+        rows = _rows(family, there)
+        if rows:
+            parts += [f"{family.title}:", "", table(_head(family), rows)]
+    return "\n".join([*parts, made_by(list(there.values()))])
+
+
+def _head(family):
+    return ["row", *(number.title for number in family.numbers), f"{family.fit.title} on its training images",
+            f"against the baseline, {family.numbers[0].title}", "", "seeds"]
+
+
+def _rows(family, there):
+    rows = []
+    for row in family.rows():
+        by_seed = of_row(there, row.key, family.numbers[0])
+        if not by_seed:
+            continue
+        gain = gain_over_baseline(family, row.key, there)
+        fit = list(of_row(there, row.key, family.fit, miniature.TRAIN).values())
+        is_under = family.fitted is not None and statistics.mean(fit) < family.fitted
+        rows.append([_name(row), *(spread(list(of_row(there, row.key, number).values())) for number in family.numbers),
+                     spread(fit) + (" (underfitted)" if is_under else ""),
+                     told(gain) if gain else "", judged(gain) if gain else "",
+                     ", ".join(f"{value:.1f}" for value in by_seed.values())])
+    return rows
+
+
+def _name(row):
+    if not row.on:
+        return "baseline"
+    return f"+ {row.on[-1]}" + (" (whole bag)" if row.on == tuple(row.bag.factors) else "")
+
+
+def of_row(there: Mapping[tuple[str, int], Mapping[str, Any]], key: str, number: Number, split: str = TEST) -> dict[int, float]:
+    """{seed: points} of a row on a split."""
+    return {seed: number.of(bundle["evaluations"][split]) for (row, seed), bundle in sorted(there.items()) if row == key}
+
+
+def gain_over_baseline(family: Bag, key: str, there: Mapping[tuple[str, int], Mapping[str, Any]]) -> Effect | None:
+    """What a row gains over its family's baseline in its own number, paired within a seed; None for the baseline itself and where
+    no seed has both."""
+    base = family.rows()[0].key
+    over, mine = (of_row(there, name, family.numbers[0]) for name in (base, key))
+    shared = {seed: mine[seed] - over[seed] for seed in mine if seed in over}
+    return miniature.over_seeds(shared) if shared and key != base else None
+
+
+def whole_bags(store: Store) -> list[tuple[Bag, Effect]]:
+    """[(family, what its whole bag gains over its baseline)] of those that have both."""
+    there = bag.found(store)
+    gains = [(family, gain_over_baseline(family, family.rows()[-1].key, there)) for family in bag.BAGS]
+    return [(family, gain) for family, gain in gains if gain]
+
+
+def bag_pictures(store: Store) -> list[Picture]:
+    """Gains of every row, a group a family."""
+    from gluon_bof.paper import pictures as drawing
+
+    groups = _groups(bag.found(store))
+    if not groups:
+        return []
+    bars = {title: [drawing.Bar(name, gain.mean, gain.half_width, tuple(gain.by_seed.values())) for name, gain in gains]
+            for title, gains in groups.items()}
+    panels = [drawing.Panel("row of the stack less the baseline", bars)]
+    return [Picture(PICTURE, panels, lambda path: drawing.forest(path, panels))]
+
+
+def _groups(there):
+    """{family and what it is measured by: [(row, its gain over the baseline)]}."""
+    groups = {f"{family.title}, {family.numbers[0].title}":
+              [(_name(row), gain) for row in family.rows() for gain in [gain_over_baseline(family, row.key, there)] if gain]
+              for family in bag.BAGS}
+    return {title: gains for title, gains in groups.items() if gains}

@@ -1,0 +1,104 @@
+"""The bag on further families: what differs between its rows, and the page that is made of made-up bundles."""
+import json
+
+import numpy as np
+import pytest
+
+from gluon_bof.commands import table as command
+from gluon_bof.errors import UserError
+from gluon_bof.options.flags import as_dict
+from gluon_bof.paper import bag, miniature, pages
+from gluon_bof.paper.bundles import Store
+from tests.paper.made_up import bundle_for
+
+GAIN = 0.02  # of the whole bag in the made-up bundles
+
+
+def made_up(store, seeds=bag.SEEDS, rows=()):
+    """{(row, seed): the number, a fraction} of bundles that are written."""
+    rng, numbers = np.random.default_rng(0), {}
+    for job in bag.plan(seeds):
+        if rows and job.row.key not in rows:
+            continue
+        value = 0.3 + 0.01 * job.seed + GAIN * (job.row.on == tuple(job.row.bag.factors)) + rng.normal(0, 0.0005)
+        bundle = bundle_for(job, **{miniature.TRAIN: 0.9})
+        bundle["evaluations"]["test"].update(miou=value, pixel_accuracy=0.8, masks={"AP": value, "AP50": 0.5})
+        bundle["evaluations"]["test"]["coco"]["AP"] = value
+        bundle["evaluations"][miniature.TRAIN].update(miou=0.7, masks={"AP50": 0.96})
+        store.write(bundle)
+        numbers[job.row.key, job.seed] = value
+    return numbers
+
+
+def test_each_row_adds_one_freebie_to_the_one_before_it_and_changes_nothing_else():
+    assert [len(family.rows()) for family in bag.BAGS] == [5, 4, 4] and len({row.key for row in bag.ROWS}) == 13
+    for family in bag.BAGS:
+        for before, row in zip(family.rows(), family.rows()[1:]):
+            assert row.on[:-1] == before.on
+            old, new = as_dict(before.options()), as_dict(row.options())
+            assert {name for name in old if old[name] != new[name]} == set(family.factors[row.on[-1]])
+        first, last = family.rows()[0].options(), family.rows()[-1].options()
+        assert (first.mixup, first.label_smooth_eps, first.lr_mode) == ("", 0.0, "step")
+        assert (last.mixup, last.label_smooth_eps, last.lr_mode) == ("beta", 0.1, "cosine")
+        assert len(tuple(first.training_sizes())) == 1
+
+
+def test_every_run_reads_the_miniatures_set_and_starts_from_its_backbone(tmp_path):
+    jobs = bag.plan((0,), str(tmp_path))
+    for job in jobs:
+        options = job.training.options
+        options.check()
+        assert (options.dataset, options.train_split, options.val_split, options.gpus) == ("vocmini", "train-125", "test", "")
+        assert options.network == miniature.BACKBONE.network and options.no_mixup_epochs * 10 == options.epochs
+        assert options.pretrained_base == job.pretraining.run.last_weights
+        assert job.pretraining.options.name == miniature.BACKBONE.name
+        assert [evaluation.key for evaluation in job.evaluations] == ["test", "train-125"]
+
+
+def test_the_page_tells_paired_gains_and_marks_what_does_not_fit(tmp_path):
+    numbers = made_up(Store(str(tmp_path)))
+    text = pages.SECTIONS["bag"](Store(str(tmp_path)))
+    for family in bag.BAGS:
+        last = family.rows()[-1].key
+        differences = [100 * (numbers[last, seed] - numbers[family.rows()[0].key, seed]) for seed in bag.SEEDS]
+        half = 4.302653 * np.std(differences, ddof=1) / np.sqrt(3)  # Student, two degrees
+        part = text.split(f"{family.title}:")[1].split("\n\n")[1]
+        line = next(line for line in part.splitlines() if "whole bag" in line)
+        assert f"**{np.mean(differences):+.2f} ± {half:.2f}** | gain" in line
+        assert ("underfitted" in part) == (family is bag.MASK_RCNN)
+    assert "39 bundles" in text
+    measured = pages.SECTIONS["measured"](Store(str(tmp_path)))
+    assert measured.count("the whole bag against the baseline") == 3
+
+
+def test_a_page_of_some_rows_tells_those_alone(tmp_path):
+    store = Store(str(tmp_path))
+    assert "No run" in pages.SECTIONS["bag"](store) and pages.pictures(store) == []
+    made_up(store, (0,), ("ssd-baseline",))
+    text = pages.SECTIONS["bag"](store)
+    assert "SSD:" in text and "U-Net:" not in text and "![" not in text and pages.pictures(store) == []
+    made_up(store, (0,), bag.chosen_rows("ends"))
+    (picture,) = pages.pictures(store)
+    picture.draw(str(tmp_path / picture.file))
+    assert (tmp_path / picture.file).stat().st_size > 10_000 and picture.file in pages.SECTIONS["bag"](store)
+
+
+def test_a_bundle_of_another_protocol_is_refused(tmp_path):
+    store = Store(str(tmp_path))
+    job, *_ = bag.plan((0,))
+    bundle = bundle_for(job)
+    bundle["configuration"]["options"]["epochs"] += 1
+    store.write(bundle)
+    with pytest.raises(UserError):
+        pages.SECTIONS["bag"](store)
+
+
+def test_the_command_plans_rows_and_refuses_what_would_change_the_protocol(tmp_path, capsys):
+    where = ["--runs", str(tmp_path), "--out", str(tmp_path)]
+    assert command.main(["bag", "--rows", "ends", "--seeds", "0,1", "--plan", *where]) == 0
+    missing = json.loads(capsys.readouterr().out.splitlines()[-1])["missing"]
+    assert len(missing) == 12 and "bag-ssd-random-shapes+cosine+label-smoothing+mixup-seed-1" in missing
+    for words in (["--dataset", "x"], ["--rows", "ssd"], ["--", "--epochs", "1"]):
+        with pytest.raises(SystemExit) as ended:
+            command.main(["bag", *where, *words])
+        assert ended.value.code == 2
