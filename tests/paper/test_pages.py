@@ -133,6 +133,18 @@ def test_a_seed_that_lacks_a_run_is_told_and_not_counted(tmp_path):
     assert "no seed is whole yet" in miniature_pages._status([store.read("miniature-mixup-seed-2")], [])
 
 
+def test_the_whole_bag_is_told_before_a_seed_is_whole_from_the_seeds_that_have_both_ends(tmp_path):
+    store = Store(str(tmp_path))
+    ends = ("baseline", miniature.stacked()[-1])
+    left_out = [f"miniature-{cell.key}-seed-{seed}" for cell in miniature.cells() for seed in range(3) if cell.key not in ends]
+    numbers = made_up_factorial(store, left_out=[*left_out, "miniature-baseline-seed-1"])
+    text = pages.miniature_summary(store)
+    gains = {seed: numbers[ends[1], seed] - numbers[ends[0], seed] for seed in (0, 2)}
+    assert "5 runs, 17 a seed; no seed is whole yet" in text
+    assert f"points, 2 seeds: AP@[.5:.95] {pages.told(miniature.over_seeds(gains))}," in text and "Every row has" in text
+    assert "whole bag" not in pages.readme_table(store).split("`vocmini`")[0]
+
+
 def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
     store = Store(str(tmp_path))
     made_up_factorial(store)
