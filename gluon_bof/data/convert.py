@@ -113,6 +113,8 @@ def _losses(parts, to):
     spare = sum(len(found.unannotated) for found in parts.values() if not found.negatives_of_unannotated)
     notes = [f"{faults} faults were left out"] if faults else []
     notes += [f"{spare} images without an annotation file were left out; --unannotated negative writes them"] if spare else []
+    masks = sum(map(_masks_beside, parts.values()))
+    notes += [f"{masks} masks were left out: boxes alone are written"] if masks else []
     if difficult and to != "voc":
         notes.append(f"{difficult} boxes are no longer marked difficult, which {to} cannot say")
     if crowd and to != "coco":
@@ -123,6 +125,21 @@ def _losses(parts, to):
     if to == "voc" and {"val", "test"} <= set(parts):
         notes.append("VOC's layout validates on test; --val-split val chooses the other")
     return notes
+
+
+def _masks_beside(found):
+    """How many objects of a set have masks where VOC and COCO keep them; of VOC, those of its images with such a file."""
+    if found.annotation_file:
+        with open(found.annotation_file, encoding="utf-8") as file:
+            annotations = json.load(file)["annotations"]
+        images = {record.image_id for record in found.records}
+        return sum(bool(entry.get("segmentation")) and entry["image_id"] in images for entry in annotations)
+    return sum(len(record.boxes) for record in found.records if os.path.isfile(_voc_mask(record)))
+
+
+def _voc_mask(record):
+    folder = os.path.dirname(os.path.dirname(record.source))
+    return os.path.join(folder, "SegmentationObject", os.path.splitext(os.path.basename(record.source))[0] + ".png")
 
 
 def _as_said(record, to):

@@ -9,6 +9,7 @@ from gluon_bof.commands.convert import main
 from gluon_bof.data.convert import convert_set
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
+from gluon_bof.masks import write_numbers
 from tests.data import coco_files, layout_files, voc_files
 from tests.data.test_layouts import WRITERS, assert_is_the_set, names_of
 
@@ -69,6 +70,22 @@ def test_what_a_layout_cannot_say_is_told(tmp_path):
         made = convert_set(str(tmp_path / "hard"), str(tmp_path / f"hard-{target}"), target)
         assert sum("1 boxes are no longer marked difficult" in note for note in made.notes) == notes
     assert open_set(str(tmp_path / "hard-voc"), None, "train").records[0].difficult.tolist() == [True]
+
+
+def test_masks_that_are_not_written_are_told(tmp_path):
+    content = coco_files.content()
+    content["annotations"][0]["segmentation"] = [[1, 1, 9, 1, 9, 9]]
+    for role in ("train", "val"):
+        coco_files.write_set(tmp_path / "coco", content, role)
+    voc_files.write_set(tmp_path / "voc", {"a": voc_files.xml(voc_files.DOG), "b": voc_files.xml(voc_files.DOG)},
+                        {"train": "a", "val": "b"})
+    folder = tmp_path / "voc" / "SegmentationObject"
+    folder.mkdir()
+    write_numbers(str(folder / "a.png"), np.ones((10, 10), np.uint8))
+    for source, count in (("coco", 2), ("voc", 1)):
+        for target in TARGETS:
+            made = convert_set(str(tmp_path / source), str(tmp_path / f"{source}-{target}"), target)
+            assert f"{count} masks were left out: boxes alone are written" in made.notes
 
 
 @pytest.mark.parametrize("orientation", (5, 6, 7, 8))
