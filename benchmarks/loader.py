@@ -65,15 +65,21 @@ class Ours:
         self.epoch = 0
 
     def batches(self):
-        """What a worker makes of each list of draws."""
+        """What a worker makes of each list of draws, whose buffers it has back when the next is asked for."""
+        from gluon_bof.data.shared_memory import Lending, Lent
+        lending = Lending()
         self.epoch += 1
         for sampler in self.sampler.start(self.epoch):
-            yield self.batchify([self.images[spec] for spec in sampler])
+            batch = self.batchify([self.images[spec] for spec in sampler])
+            lending.sent(True)
+            yield batch
+            lending.take_back([(part.number, part.generation) for part in batch if isinstance(part, Lent)])
 
     def wire_bytes(self):
         """Bytes of a batch over those of its images."""
-        *arrays, _ = next(iter(self.batches()))
-        return sum(map(bytes_of, arrays)) / arrays[0].size
+        for *arrays, _ in self.batches():
+            told = sum(map(bytes_of, arrays)) / arrays[0].size
+        return told
 
     def peak_shared_memory(self, workers):
         """Bytes of shared memory while the stock loader runs with so many workers and is always ahead of its user."""

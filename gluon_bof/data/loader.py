@@ -14,7 +14,7 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.boxes import TRUTH_COLUMNS
 from gluon_bof.data.cache import image_reader
 from gluon_bof.data.images import read_image
-from gluon_bof.data.shared_memory import stack_to_shared, to_shared
+from gluon_bof.data.shared_memory import Lending, stack_to_shared, to_shared
 from gluon_bof.data.transforms import square
 from gluon_bof.data.workers import Workers, init_worker
 from gluon_bof.errors import UserError
@@ -152,7 +152,7 @@ class Loader:
             mx.nd.waitall()  # nor does work that MXNet has begun
             gc.collect()
             mx.nd.waitall()
-            self.workers = Workers(workers, self.compute)
+            self.workers = Workers(workers, self.compute, Lending())
 
     def __len__(self):
         return len(self.batches)

@@ -61,20 +61,24 @@ class _Worker(NamedTuple):
     process: Any
     pipe: Any
     tickets: list  # of the tasks that it has and has not answered
+    returned: list  # what it lent and may have back, to be told with its next task
 
 
 class Workers:
     """`count` processes that compute(task) side by side.
 
     They ignore what asks their parent to stop, and end with it, whatever ends it. A worker that dies is told as soon as any of
-    this process's Workers waits for a result: a training should not find out at its next validation."""
+    this process's Workers waits for a result: a training should not find out at its next validation.
 
-    def __init__(self, count: int, compute: Callable[[Any], Any]):
+    lending: the shared memory that answers lie in, see shared_memory.Lending; None: they go through the pipe."""
+
+    def __init__(self, count: int, compute: Callable[[Any], Any], lending: Any = None):
         util.get_temp_dir()  # the workers' sockets go there too, and this process removes it
         with _held_back(STOPPING):
-            self._crew = [_start(compute) for _ in range(count)]
+            self._crew = [_start(compute, lending) for _ in range(count)]
         self._ticket = self._first = 0
         self._done = {}
+        self._lending = lending
         self._loss = None  # what ended them early
         # before multiprocessing asks, by a signal that they ignore, whoever is left at exit
         self._end = util.Finalize(self, _kill, ([worker.process for worker in self._crew],), exitpriority=20)
@@ -112,9 +116,10 @@ class Workers:
                 return
             worker = min(self._crew, key=lambda one: len(one.tickets))
             try:
-                worker.pipe.send((self._ticket, task))
+                worker.pipe.send((self._ticket, task, worker.returned))
             except OSError as error:
                 self._lost(self, worker, error)
+            worker.returned.clear()
             worker.tickets.append(self._ticket)
             self._ticket += 1
 
@@ -136,6 +141,9 @@ class Workers:
             except (EOFError, OSError) as error:
                 self._lost(self, worker, error)
             worker.tickets.remove(ticket)
+            if self._lending and fine:  # also of what nobody waits for any more
+                result, returned = self._lending.take(worker.process.pid, result)
+                worker.returned.extend(returned)
             if ticket >= self._first:
                 self._done[ticket] = fine, result
 
@@ -158,15 +166,15 @@ class Workers:
         self._end()
 
 
-def _start(compute):
+def _start(compute, lending):
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=_work, args=(compute, theirs), daemon=True)
+    process = multiprocessing.Process(target=_work, args=(compute, theirs, lending), daemon=True)
     process.start()
     theirs.close()  # so that its end shows here
-    return _Worker(process, ours, [])
+    return _Worker(process, ours, [], [])
 
 
-def _work(compute, pipe):
+def _work(compute, pipe, lending):
     """A worker's life."""
     for asked in STOPPING:  # the whole process group hears them; a worker's parent saves first, and then ends it
         signal.signal(asked, signal.SIG_IGN)
@@ -175,24 +183,36 @@ def _work(compute, pipe):
     init_worker()
     if os.getppid() != multiprocessing.parent_process().pid:  # it ended before this one could ask to be told
         return
+    if lending:
+        lending.begin()
     while True:
         try:
-            ticket, task = pipe.recv()
+            ticket, *asked = pipe.recv()
         except EOFError:
             return
+        fine, result = _answer(compute, lending, *asked)
         try:
-            answer = ticket, True, compute(task)
-        except MemoryError:
-            answer = ticket, False, WorkerLost("the memory does not suffice for a data worker", None, FEWER)
-        except Exception as error:
-            answer = ticket, False, ExceptionWithTraceback(error, error.__traceback__)
-        try:
-            pipe.send(answer)
+            pipe.send((ticket, fine, result))
         except BrokenPipeError:
             return
         except Exception as error:  # what cannot be pickled
-            pipe.send((ticket, False, RuntimeError(f"a data worker's answer cannot be sent: {error!r} of {answer[2]!r}")))
-        del answer
+            fine = False
+            pipe.send((ticket, fine, RuntimeError(f"a data worker's answer cannot be sent: {error!r} of {result!r}")))
+        if lending:
+            lending.sent(fine)
+        del asked, result
+
+
+def _answer(compute, lending, task, returned):
+    """(whether it went well, what compute(task) gives or raises)."""
+    try:
+        if lending:
+            lending.take_back(returned)
+        return True, compute(task)
+    except MemoryError:
+        return False, WorkerLost("the memory does not suffice for a data worker", None, FEWER)
+    except Exception as error:
+        return False, ExceptionWithTraceback(error, error.__traceback__)
 
 
 def _loss(status):

@@ -153,16 +153,36 @@ def test_a_full_shared_memory_ends_an_evaluation_by_name(data, tmp_path):
     assert re.search(r"/dev/shm: .* room for .* MB of .* MB free of 0.02\d+ MB\); make it larger .*--shm-size", error_of(err))
 
 
-@pytest.mark.slow
-def test_and_a_training_in_its_middle(data, tmp_path):
-    """Batches of 25 kB fit, until something else takes the room."""
-    process = training(tmp_path, data, shell=small_shm(4000))
-    wait_for(process, lambda: has_rows(tmp_path))
-    with open(f"/proc/{children(process.pid)[0]}/root/dev/shm/hog", "wb", buffering=0) as file:
+def fill(folder):
+    """Take all the room that a folder has left."""
+    with open(f"{folder}/hog", "wb", buffering=0) as file:
         with pytest.raises(OSError):
             while True:
                 file.write(bytes(4096))
-    out, err = ended(process)
+
+
+@pytest.mark.slow
+def test_a_training_uses_the_room_again_that_it_has(data, tmp_path):
+    """Batches of 98 kB: their buffers are there when something else takes the rest."""
+    process = training(tmp_path, data, "--data-shape", "128", shell=small_shm(4000))
+    wait_for(process, lambda: has_rows(tmp_path, 12))
+    crew = children(process.pid)
+    fill(f"/proc/{crew[0]}/root/dev/shm")
+    rows = (tmp_path / "runs" / "run" / "intervals.csv").read_text().count("\n")
+    wait_for(process, lambda: has_rows(tmp_path, rows + 20))
+    os.killpg(process.pid, signal.SIGTERM)
+    _, err = ended(process, *crew)
+    assert process.returncode == 143 and "stopped and saved" in err
+
+
+@pytest.mark.slow
+def test_a_full_shared_memory_ends_a_training_in_its_middle_where_it_needs_more(data, tmp_path):
+    """Batches of one size at first, and then of larger ones."""
+    shapes = ("--data-shape", "128", "--random-shapes", "128,416", "--epochs", "3", "--val-interval", "3", "--batch-size", "1")
+    words = [word for word in WORDS if word != "--no-random-shape"]
+    process = start(tmp_path, ROOT / "train_yolo3.py", "--dataset", data, *words, *shapes, "--name", "run", "-j", "2",
+                    shell=small_shm(300))
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 2 and out == ""
     # MXNet itself may be the first to write where there is no room, at which the worker is ended
-    assert re.search(r"/dev/shm: .*(full|no room).* MB free of 4.1 MB\); make it larger", error_of(err))
+    assert re.search(r"/dev/shm: .*(full|no room).* MB free of 0.3\d* MB\); make it larger", error_of(err))

@@ -1,0 +1,147 @@
+"""Shared buffers that workers use again, with real processes: no array changes under whoever has it, however slow he is."""
+import time
+
+import numpy as np
+import pytest
+
+from gluon_bof.backend import mx
+from gluon_bof.data import shared_memory
+from gluon_bof.data.shared_memory import SMALL, Buffers, Lending, shared_buffer, to_shared
+from gluon_bof.data.workers import Workers
+from gluon_bof.errors import UserError
+
+SIDE = 200  # of arrays above SMALL, as all sides here
+
+
+def batch(task):
+    """(an array full of the task's number, another of another size, a small one, the number); a negative task fails in its
+    middle."""
+    number, side = task
+    large, memory = shared_buffer((side, side), np.int32, True)
+    memory[...] = number
+    if number < 0:
+        raise UserError("a broken image", "a file", "a remedy")
+    return large, to_shared(np.full((side, 2 * side), number % 251, np.uint8), True), to_shared(np.full(3, number), True), number
+
+
+def assert_is(found, task):
+    number, side = task
+    assert all(isinstance(part, mx.nd.NDArray) and part.context == mx.cpu() for part in found[:3]) and found[3] == number
+    for part, shape in zip(found, ((side, side), (side, 2 * side), (3,))):
+        assert part.shape == shape
+        np.testing.assert_array_equal(part.asnumpy(), number % 251 if part.dtype == np.uint8 else number)
+
+
+class Slow(Lending):
+    """Copies the first half of an array, waits for whatever the workers may do meanwhile, and copies the rest. seen: {worker
+    and buffer: how often it came}."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = {}
+
+    def _own(self, worker, part):
+        if isinstance(part, shared_memory.Lent):
+            self.seen[worker, part.number] = self.seen.get((worker, part.number), 0) + 1
+        return super()._own(worker, part)
+
+    def copied(self, memory, part):
+        whole = memory[:part.size * part.dtype.itemsize]
+        first = whole[:len(whole) // 2].copy()
+        time.sleep(0.02)
+        rest = whole[len(whole) // 2:].copy()
+        return super().copied(np.concatenate([first, rest]), part)
+
+
+class TooEarly(Slow):
+    """Gives buffers back before it copies them: the fault that generations are there to keep away, by a worker who is told so
+    outside them."""
+
+    def take(self, worker, result):
+        returned = [(part.number, part.generation) for part in result if isinstance(part, shared_memory.Lent)]
+        return result, returned
+
+
+def tasks_of(count, sides=(SIDE,)):
+    return [(number, sides[number % len(sides)]) for number in range(count)]
+
+
+@pytest.mark.parametrize("count", (1, 3))
+@pytest.mark.parametrize("sides", ((SIDE,), (SIDE, SIDE + 50, SIDE - 60), (130, 140, 150, 190, 260, 300)))
+def test_batches_stay_what_they_were_while_buffers_are_used_again_and_copied_slowly(count, sides):
+    lending = Slow()
+    workers = Workers(count, batch, lending)
+    tasks = tasks_of(30, sides)
+    kept = list(workers.results(tasks))  # all of them are held, and looked at in the end
+    for found, task in zip(kept, tasks):
+        assert_is(found, task)
+    assert sum(lending.seen.values()) == 2 * len(tasks)
+    if len(sides) == 1:
+        assert len(lending.seen) <= 4 * count, "two batches ahead, two buffers each"
+    assert len(lending._known) <= 4 * count
+
+
+def test_workers_have_none_of_the_buffers_of_the_process_that_they_are_forked_from():
+    batch((5, SIDE))
+    shared_memory._buffers.sent()
+    workers = Workers(1, batch, Lending())
+    for found, task in zip(workers.results(tasks_of(5)), tasks_of(5)):
+        assert_is(found, task)
+
+
+def test_a_buffer_that_is_given_back_too_early_is_seen_to_be_overwritten():
+    """The check above can fail: without the copy, later batches show in earlier ones."""
+    workers = Workers(1, batch, TooEarly())
+    results, tasks = workers.results(tasks_of(8)), tasks_of(8)
+    kept = [next(results)]
+    mine = shared_memory._memory_of(kept[0][0].buffer)
+    assert (mine.view(np.int32) == 0).all()
+    kept += list(results)
+    assert (mine.view(np.int32) != 0).all() and len(kept) == len(tasks)
+
+
+def test_passes_that_are_left_and_tasks_that_fail_give_their_buffers_back():
+    lending = Slow()
+    workers = Workers(2, batch, lending)
+    for _ in range(6):
+        left = workers.results(tasks_of(20))
+        next(left)
+        failing = workers.results([(-1, SIDE)] * 3)
+        with pytest.raises(UserError, match="broken image"):
+            next(failing)
+    for found, task in zip(workers.results(tasks_of(12)), tasks_of(12)):
+        assert_is(found, task)
+    assert len(lending.seen) <= 8
+
+
+def test_a_generation_that_is_not_lent_does_not_come_back_and_an_old_one_is_not_taken():
+    buffers = Buffers()
+    lent, memory = buffers.lend((SMALL,), np.uint8)
+    memory[...] = 1
+    buffers.sent()
+    for wrong in ((lent.number, lent.generation + 1), (lent.number + 1, lent.generation), (lent.number, 0)):
+        with pytest.raises(RuntimeError, match="not lent"):
+            buffers.take_back([wrong])
+    buffers.take_back([(lent.number, lent.generation)])
+    with pytest.raises(RuntimeError, match="not lent"):
+        buffers.take_back([(lent.number, lent.generation)])
+    again, _ = buffers.lend((SMALL,), np.uint8)
+    assert (again.number, again.generation, again.buffer) == (lent.number, 2, None)
+    lending = Lending()
+    lending.take("worker", (lent,))
+    lending.take("worker", (again,))
+    for old in (lent._replace(buffer=None), again):
+        with pytest.raises(RuntimeError, match="came as generation"):
+            lending.take("worker", (old,))
+
+
+def test_small_buffers_give_way_to_larger_ones_and_the_trainer_forgets_them():
+    buffers, lending = Buffers(), Lending()
+    for step, size in enumerate((SMALL, 4 * SMALL, 2 * SMALL, 4 * SMALL)):
+        lent, memory = buffers.lend((size,), np.uint8)
+        memory[...] = step
+        (found,), returned = lending.take(0, (lent,))
+        buffers.sent()
+        buffers.take_back(returned)
+        assert found.shape == (size,) and (found.asnumpy() == step).all()
+    assert len(buffers._all) == len(lending._known) == 1 and lent.number == 2
