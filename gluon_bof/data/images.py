@@ -17,6 +17,11 @@ import numpy as np
 from gluon_bof.data.headers import MAX_PIXELS, ORIENTATION, read_header, scan
 from gluon_bof.errors import UserError
 
+try:  # faster than OpenCV's, to the same pixels
+    import simplejpeg
+except ImportError:
+    simplejpeg = None
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -32,6 +37,7 @@ TURNS = {2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-
 _UNDONE_BY = {6: 8, 8: 6}  # the others undo themselves
 _COLOUR_AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _IMAGE_REMEDY = "replace the image, or start with --on-bad-sample skip"
+_JPEG_COLOURS = ("YCbCr", "Gray", "RGB")
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of them
 
 
@@ -59,12 +65,7 @@ def decode_image(data: bytes, orientation: int | None = AS_STORED) -> np.ndarray
     header = _scanned(data)
     if header and header.problem:
         raise ValueError(header.problem)
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _COLOUR_AS_STORED)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise ValueError("not an image that can be decoded")
+    image = _decoded(data)
     if header is None:
         return image if orientation is None else turned(image, orientation)
     wanted = header.orientation if orientation is None else orientation
@@ -73,6 +74,23 @@ def decode_image(data: bytes, orientation: int | None = AS_STORED) -> np.ndarray
             return image
         image = turned(image, _UNDONE_BY.get(header.orientation, header.orientation))
     return turned(image, wanted)
+
+
+def _decoded(data):
+    """(H, W, 3) uint8 RGB, as stored. A JPEG that is not whole or has other colours is OpenCV's to judge."""
+    if simplejpeg and data[:2] == b"\xff\xd8":
+        try:
+            if simplejpeg.decode_jpeg_header(data)[2] in _JPEG_COLOURS:
+                return simplejpeg.decode_jpeg(data, "RGB")
+        except ValueError:
+            pass
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _COLOUR_AS_STORED)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ValueError("not an image that can be decoded")
+    return image
 
 
 def _scanned(data):

@@ -1,0 +1,92 @@
+"""Two JPEG decoders, one result: simplejpeg, where it is installed, gives OpenCV's pixels, and OpenCV judges what is broken."""
+import cv2
+import numpy as np
+import pytest
+
+from gluon_bof.data import images
+from gluon_bof.data.images import decode_image
+
+pytest.importorskip("simplejpeg")
+SAMPLINGS = {name: getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{name}") for name in ("411", "420", "422", "440", "444")}
+
+
+def photograph(rng, height, width):
+    """Smooth colours with edges and noise, as cameras see them."""
+    coarse = rng.integers(0, 256, (5, 7, 3)).astype(np.uint8)
+    image = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(int)
+    image[height // 3:height // 2, width // 4:] += 90
+    return (image + rng.normal(0, 9, image.shape)).clip(0, 255).astype(np.uint8)
+
+
+def encoded(image, *settings):
+    return cv2.imencode(".jpg", image, list(settings))[1].tobytes()
+
+
+def without(monkeypatch, data):
+    """What OpenCV gives or says."""
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "simplejpeg", None)
+        return outcome(data)
+
+
+def outcome(data):
+    try:
+        return decode_image(data)
+    except ValueError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("progressive", (0, 1))
+def test_pixels_are_opencvs(monkeypatch, sampling, progressive):
+    rng = np.random.default_rng(int(sampling))
+    for height, width in ((64, 64), (61, 83), (7, 9), (1, 1), (120, 33)):
+        for quality in (35, 90, 100):
+            data = encoded(photograph(rng, height, width), cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE,
+                           progressive, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, SAMPLINGS[sampling], cv2.IMWRITE_JPEG_RST_INTERVAL, 3)
+            found = decode_image(data)
+            np.testing.assert_array_equal(found, without(monkeypatch, data))
+            assert found.flags.c_contiguous and found.flags.writeable
+
+
+@pytest.mark.parametrize("mode", ("L", "RGB", "CMYK"))
+def test_grey_and_ink_are_too(monkeypatch, tmp_path, mode):
+    from PIL import Image
+
+    path = tmp_path / "a.jpg"
+    picture = Image.fromarray(photograph(np.random.default_rng(0), 40, 50)).convert(mode)
+    for options in ({"quality": 90}, {"quality": 90, "keep_rgb": True}):
+        if mode != "RGB" and "keep_rgb" in options:
+            continue
+        try:
+            picture.save(path, **options)
+        except TypeError:  # an older Pillow
+            continue
+        data = path.read_bytes()
+        np.testing.assert_array_equal(decode_image(data), without(monkeypatch, data))
+
+
+def test_a_damaged_file_gives_what_opencv_gives_or_its_words(monkeypatch):
+    rng = np.random.default_rng(1)
+    whole = encoded(photograph(rng, 64, 96), cv2.IMWRITE_JPEG_QUALITY, 90)
+    refused = 0
+    for _ in range(300):
+        data = bytearray(whole)
+        for place in rng.integers(2, len(data) - 2, rng.integers(1, 4)):
+            data[place] = rng.integers(256)
+        data = bytes(data)
+        found, wanted = outcome(data), without(monkeypatch, data)
+        assert isinstance(found, str) == isinstance(wanted, str)
+        if isinstance(found, str):
+            refused += 1
+            assert found == wanted
+        else:
+            np.testing.assert_array_equal(found, wanted)
+    assert refused
+
+
+def test_a_file_that_is_cut_short_is_refused(monkeypatch):
+    whole = encoded(photograph(np.random.default_rng(2), 64, 96))
+    for length in (3, 200, len(whole) // 2, len(whole) - 2):
+        assert outcome(whole[:length]) == without(monkeypatch, whole[:length])
+        assert isinstance(outcome(whole[:length]), str)
