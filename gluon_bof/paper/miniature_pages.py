@@ -58,7 +58,7 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
     whole, seeds = of_whole_seeds(found, family)
     status = _status(found, seeds, design)
     if not seeds:
-        return "\n\n".join(filter(None, (status, _ends(found, design, measures))))
+        return "\n\n".join(filter(None, (status, _ends(found, family))))
     by_measure = {measure: effects.effects_of(effects.numbers_of(whole, measure), design) for measure in measures}
     titles = [measure.title for measure in measures]
     main = table(["main effect, points", *titles, "on AP"],
@@ -72,16 +72,25 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
                       main, steps, _mechanisms(whole, design), _gauge(whole, design)])
 
 
-def _ends(found, design, measures):
-    """What the whole bag gains, of the seeds that have both ends, before any seed is whole; "" where there is none."""
-    *_, bag = miniature.stacked(design)
-    gains = {measure: {seed: values[bag, seed] - values["baseline", seed] for key, seed in values
-                       if key == bag and ("baseline", seed) in values}
-             for measure in measures for values in [effects.numbers_of(found, measure)]}
-    if not gains[AP]:
+def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str = "yolo3") -> miniature.Effect | None:
+    """What the whole bag gains over the baseline, paired within the seeds that have both, whatever else they lack; None where
+    none has."""
+    return _gain(found, measure, "baseline", miniature.stacked(miniature.DESIGNS[family])[-1])
+
+
+def _ends(found, family):
+    """Baseline and whole bag before any seed is whole; "" where no seed has both."""
+    effect = whole_bag(found, AP, family)
+    if not effect:
         return ""
-    words = ", ".join(f"{measure.title} {told(miniature.over_seeds(by_seed))}" for measure, by_seed in gains.items())
-    return f"The whole bag against the baseline, points, {len(gains[AP])} seeds: {words}. {_gauge(found, design)}"
+    design = miniature.DESIGNS[family]
+    both = [bundle for bundle in found if bundle["seed"] in effect.by_seed]
+    rows = [[measure.title, *_pair(both, measure, "baseline", miniature.stacked(design)[-1]),
+             judged(whole_bag(found, measure, family)) if measure in MEASURES[family] else "not tested"]
+            for measure in (*MEASURES[family], OWN_IMAGES, *MECHANISMS)]
+    seeds = ", ".join(map(str, effect.by_seed))
+    return "\n".join([f"Both ends of the stack, {'seeds' if len(effect.by_seed) > 1 else 'seed'} {seeds}, points:", "",
+                      table(["", "baseline", "whole bag", "difference", ""], rows), _gauge(both, design)])
 
 
 def _mechanisms(found, design):
@@ -196,9 +205,15 @@ def _small_table(found, of_paper, keys, measure):
 
 def _pair(found, measure, over, key):
     """(numbers of a row, of another, their difference) as text, of the seeds that both have."""
+    gain = _gain(found, measure, over, key)
+    return (*(spread(list(_numbers(found, measure, row).values())) for row in (over, key)), told(gain) if gain else "")
+
+
+def _gain(found, measure, over, key):
+    """The Effect of a row against another in the seeds that both have; None where there is none."""
     first, second = _numbers(found, measure, over), _numbers(found, measure, key)
-    shared = {seed: second[seed] - first[seed] for seed in second if seed in first}
-    return (spread(list(first.values())), spread(list(second.values())), told(miniature.over_seeds(shared)) if shared else "")
+    shared = {seed: second[seed] - first[seed] for seed in sorted(second) if seed in first}
+    return miniature.over_seeds(shared) if shared else None
 
 
 def _numbers(found, measure, key):

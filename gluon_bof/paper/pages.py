@@ -25,7 +25,7 @@ from gluon_bof.paper.miniature_pages import (
     miniature_rows,
     miniature_summary,
     miniature_tables,
-    of_whole_seeds,
+    whole_bag,
 )
 from gluon_bof.paper.optimizer_pages import optimizers_summary
 from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, table, told
@@ -240,17 +240,20 @@ def readme_table(store: Store) -> str:
             rows.append([what[family], "1,000 drawn images", f"mAP@0.5 {statistics.mean(values):.3f} "
                                                              f"({'seeds' if len(values) > 1 else 'seed'}: {each})"])
     rows.append(["YOLOv3, the shipped weights `shapes`", "the drawn images", f"mAP@0.5 {shipped('yolo3_shapes')['map']:.3f}"])
-    for family, design in miniature.DESIGNS.items():
-        whole, seeds = of_whole_seeds(miniature_bundles(store, family), family)
-        if seeds:
-            bag = effects.effects_of(effects.numbers_of(whole, AP), design).bag
-            rows.append([f"{DETECTORS[family]}, the whole bag against the baseline", f"`vocmini`, {len(seeds)} seeds",
-                         f"{told(bag)} points of AP"])
-    rows += [[f"{family.title}, the whole bag against the baseline", f"`vocmini`, {len(gain.by_seed)} seeds",
-              f"{told(gain)} points of {family.numbers[0].title}"] for family, gain in whole_bags(store)]
+    for family in miniature.DESIGNS:
+        gain = whole_bag(miniature_bundles(store, family), AP, family)
+        if gain:
+            rows.append(_bag_row(DETECTORS[family], gain, AP.title))
+    rows += [_bag_row(family.title, gain, family.numbers[0].title) for family, gain in whole_bags(store)]
     rows += [["whole bag against the baseline", label, f"{folded(found)} points of AP, {len(found.by_fold)} folds"]
              for label, found, _ in _photograph_bars(store)]
     return table(["what", "data", "result"], rows)
+
+
+def _bag_row(name, gain, title):
+    count = len(gain.by_seed)
+    return [f"{name}, the whole bag against the baseline", f"`vocmini`, {count} {'seeds' if count > 1 else 'seed'}",
+            f"{told(gain)} points of {title}"]
 
 
 def pictures(store: Store) -> list[Picture]:
