@@ -77,12 +77,13 @@ def decode_image(data: bytes, orientation: int | None = AS_STORED) -> np.ndarray
 
 
 def _decoded(data):
-    """(H, W, 3) uint8 RGB, as stored. A JPEG that is not whole or has other colours is OpenCV's to judge."""
+    """(H, W, 3) uint8 RGB, as stored. A JPEG that is not whole, has other colours or too many pixels is OpenCV's to judge."""
     if simplejpeg and data[:2] == b"\xff\xd8":
         try:
-            if simplejpeg.decode_jpeg_header(data)[2] in _JPEG_COLOURS:
+            height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+            if colours in _JPEG_COLOURS and height * width <= MAX_PIXELS:  # `scan` may have seen no size
                 return simplejpeg.decode_jpeg(data, "RGB")
-        except ValueError:
+        except (ValueError, KeyError):  # the second of samplings that simplejpeg has no name for, such as 4:4:1
             pass
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _COLOUR_AS_STORED)

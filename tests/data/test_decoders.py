@@ -90,3 +90,37 @@ def test_a_file_that_is_cut_short_is_refused(monkeypatch):
     for length in (3, 200, len(whole) // 2, len(whole) - 2):
         assert outcome(whole[:length]) == without(monkeypatch, whole[:length])
         assert isinstance(outcome(whole[:length]), str)
+
+
+def with_sampling(data, factors):
+    """The same JPEG whose header says other sampling factors, of each component: what is decoded differs, and is whole or not."""
+    frame = data.index(b"\xff\xc0")
+    changed = bytearray(data)
+    changed[frame + 11:frame + 11 + 3 * len(factors):3] = factors
+    return bytes(changed)
+
+
+def test_samplings_without_a_name_in_simplejpeg_are_decoded(monkeypatch):
+    """4:4:1 was a KeyError."""
+    image = np.full((64, 64, 3), 90, np.uint8)  # one MCU of eight blocks and less says the same as one of three
+    data = encoded(image, cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, SAMPLINGS["444"])
+    for first in (0x14, 0x41, 0x24, 0x42, 0x13, 0x31):
+        damaged = with_sampling(data, (first, 0x11, 0x11))
+        found, wanted = outcome(damaged), without(monkeypatch, damaged)
+        assert isinstance(wanted, np.ndarray)
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_size_that_only_the_decoder_sees_is_limited_too(monkeypatch):
+    """Behind more fill bytes than the header's reader looks through, a few hundred bytes asked for 12.9 GB."""
+    data = encoded(np.zeros((16, 16, 3), np.uint8))
+    frame = data.index(b"\xff\xc0")
+    large = bytearray(data[frame:])
+    large[5:9] = (65500).to_bytes(2, "big") * 2
+    bomb = data[:frame] + b"\xff" * 70_000 + bytes(large)
+    asked = []
+    decode = images.simplejpeg.decode_jpeg
+    monkeypatch.setattr(images.simplejpeg, "decode_jpeg", lambda *given: asked.append(given) or decode(*given))
+    decode_image(data)
+    assert len(asked) == 1
+    assert outcome(bomb) == without(monkeypatch, bomb) == "not an image that can be decoded" and len(asked) == 1
