@@ -71,7 +71,7 @@ class Ours:
         self.epoch += 1
         for sampler in self.sampler.start(self.epoch):
             batch = self.batchify([self.images[spec] for spec in sampler])
-            lending.sent(True)
+            lending.sent(batch)
             yield batch
             lending.take_back([(part.number, part.generation) for part in batch if isinstance(part, Lent)])
 

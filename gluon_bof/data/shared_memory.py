@@ -35,6 +35,10 @@ class Lent(NamedTuple):
         return int(np.prod(self.shape))
 
 
+class Small(np.ndarray):
+    """An array that crosses to the trainer by itself, and becomes MXNet's there; what else a batch has of numpy's stays."""
+
+
 class _Buffer:
     def __init__(self, array):
         self.array = array
@@ -83,17 +87,15 @@ class Buffers:
                 raise RuntimeError(f"buffer {number} came back as generation {generation}, which is not lent")
             buffer.is_lent = False
 
-    def sent(self) -> None:
-        """The trainer has been told of all that was lent."""
+    def sent(self, told: Iterable[Lent]) -> None:
+        """The trainer has been told of these, of all that was lent since the last time; the others are free again."""
+        told = {part.number: part for part in told}
         for number in self._unsent:
-            self._all[number].is_known = True
-        self._unsent, self._gone = [], []
-
-    def recall(self) -> None:
-        """What was lent will not be told."""
-        for number in self._unsent:
-            self._all[number].is_lent = False
-        self._unsent = []
+            buffer = self._all[number]
+            buffer.is_lent = number in told
+            buffer.is_known |= buffer.is_lent
+        gone = {number for part in told.values() for number in part.gone}
+        self._unsent, self._gone = [], [number for number in self._gone if number not in gone]
 
 
 _buffers = Buffers()  # of this process, if it is a worker
@@ -114,22 +116,19 @@ class Lending:
         """In a worker, before its next task: these buffers are free again."""
         _buffers.take_back(returned)
 
-    def sent(self, answered: bool) -> None:
-        """In a worker, after a task: whether what was lent has been told."""
-        _buffers.sent() if answered else _buffers.recall()
+    def sent(self, answer: Any) -> None:
+        """In a worker, after a task: what the trainer has been told, None where the task failed."""
+        _buffers.sent(_lent_in(answer))
 
     def take(self, worker: Any, result: Any) -> tuple[Any, list[tuple[int, int]]]:
         """In the trainer: (a worker's result with arrays of its own, [(number, generation)] of what may be lent again)."""
-        if not isinstance(result, tuple):
-            return result, []
-        lent = [part for part in result if isinstance(part, Lent)]
-        return (tuple(self._own(worker, part) for part in result), [(part.number, part.generation) for part in lent])
+        own = {}
+        for part in _lent_in(result):
+            if part[:2] not in own:  # an array may be there twice
+                own[part[:2]] = self._own(worker, part)
+        return _with_own(result, own), list(own)
 
     def _own(self, worker, part):
-        if isinstance(part, np.ndarray):
-            return to_shared(part, False)
-        if not isinstance(part, Lent):
-            return part
         for number in part.gone:
             self._known.pop((worker, number), None)
         if part.buffer is not None:
@@ -147,17 +146,38 @@ class Lending:
         return target
 
 
+def _lent_in(result):
+    """Every Lent of an answer, also in tuples and lists within."""
+    if isinstance(result, Lent):
+        yield result
+    elif isinstance(result, (tuple, list)):
+        for part in result:
+            yield from _lent_in(part)
+
+
+def _with_own(result, own):
+    """The answer with own[number, generation] for each Lent, and MXNet's arrays for small ones."""
+    if isinstance(result, Lent):
+        return own[result[:2]]
+    if isinstance(result, Small):
+        return to_shared(result, False)
+    if not isinstance(result, (tuple, list)):
+        return result
+    parts = [_with_own(part, own) for part in result]
+    return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
+
+
 def shared_buffer(shape: Sequence[int], dtype: Any, shared: bool) -> tuple[Any, np.ndarray]:
     """(what a batch has for an array, the numpy array of its memory, to be filled): MXNet's array; or, where it is `shared` with
-    the trainer, what crosses to it: `Lent`, and of a small array the numpy array itself. Raises WorkerLost where there is no room
-    for it."""
+    the trainer, what crosses to it: `Lent`, and of a small array `Small`. Raises WorkerLost where there is no room for it."""
+    dtype = np.dtype(dtype).newbyteorder("=")  # MXNet's numbers are the machine's, whatever a file's were
     if not shared:
         target = mx.nd.empty(shape, ctx=mx.cpu(), dtype=dtype)
         return target, _memory_of(target).view(dtype).reshape(shape)
-    if int(np.prod(shape)) * np.dtype(dtype).itemsize > SMALL:
+    if int(np.prod(shape)) * dtype.itemsize > SMALL:
         return _buffers.lend(shape, dtype)
     array = np.empty(shape, dtype)
-    return array, array
+    return array.view(Small), array
 
 
 def _memory_of(array):

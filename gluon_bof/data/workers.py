@@ -199,7 +199,7 @@ def _work(compute, pipe, lending):
             fine = False
             pipe.send((ticket, fine, RuntimeError(f"a data worker's answer cannot be sent: {error!r} of {result!r}")))
         if lending:
-            lending.sent(fine)
+            lending.sent(result if fine else None)
         del asked, result
 
 

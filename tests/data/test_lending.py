@@ -1,5 +1,6 @@
 """Shared buffers that workers use again, with real processes: no array changes under whoever has it, however slow he is."""
 import time
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -41,8 +42,7 @@ class Slow(Lending):
         self.seen = {}
 
     def _own(self, worker, part):
-        if isinstance(part, shared_memory.Lent):
-            self.seen[worker, part.number] = self.seen.get((worker, part.number), 0) + 1
+        self.seen[worker, part.number] = self.seen.get((worker, part.number), 0) + 1
         return super()._own(worker, part)
 
     def copied(self, memory, part):
@@ -82,8 +82,7 @@ def test_batches_stay_what_they_were_while_buffers_are_used_again_and_copied_slo
 
 
 def test_workers_have_none_of_the_buffers_of_the_process_that_they_are_forked_from():
-    batch((5, SIDE))
-    shared_memory._buffers.sent()
+    shared_memory._buffers.sent(batch((5, SIDE))[:2])
     workers = Workers(1, batch, Lending())
     for found, task in zip(workers.results(tasks_of(5)), tasks_of(5)):
         assert_is(found, task)
@@ -118,7 +117,7 @@ def test_a_generation_that_is_not_lent_does_not_come_back_and_an_old_one_is_not_
     buffers = Buffers()
     lent, memory = buffers.lend((SMALL,), np.uint8)
     memory[...] = 1
-    buffers.sent()
+    buffers.sent([lent])
     for wrong in ((lent.number, lent.generation + 1), (lent.number + 1, lent.generation), (lent.number, 0)):
         with pytest.raises(RuntimeError, match="not lent"):
             buffers.take_back([wrong])
@@ -141,7 +140,70 @@ def test_small_buffers_give_way_to_larger_ones_and_the_trainer_forgets_them():
         lent, memory = buffers.lend((size,), np.uint8)
         memory[...] = step
         (found,), returned = lending.take(0, (lent,))
-        buffers.sent()
+        buffers.sent([lent])
         buffers.take_back(returned)
         assert found.shape == (size,) and (found.asnumpy() == step).all()
     assert len(buffers._all) == len(lending._known) == 1 and lent.number == 2
+
+
+def wasteful(task):
+    """As a family's own batchify that asks for a whole batch and has other arrays in place of some: an array (sides of all
+    sizes) that is lent and not handed out."""
+    large, _, _, number = batch(task)
+    return large, to_shared(np.full((2 * SIDE, SIDE), number), True)
+
+
+def test_an_array_that_a_batch_leaves_out_is_free_again_and_does_not_pile_up():
+    """Each was a buffer more, with its file descriptors, until there was no room."""
+    lending = Slow()
+    workers = Workers(1, wasteful, lending)
+    sides = (SIDE, SIDE + 40, SIDE + 90, SIDE - 30)
+    for (large, other), (number, _) in zip(workers.results(tasks_of(40, sides)), tasks_of(40, sides)):
+        assert (large.asnumpy() == number).all() and (other.asnumpy() == number).all()
+    assert len({number for _, number in lending.seen}) <= 3 * len(sides) and len(lending._known) <= 5
+
+
+def test_what_the_trainer_shall_forget_is_told_again_where_its_array_was_left_out():
+    buffers = Buffers()
+    first, _ = buffers.lend((SMALL,), np.uint8)
+    buffers.sent([first])
+    buffers.take_back([first[:2]])
+    left_out, _ = buffers.lend((2 * SMALL,), np.uint8)
+    assert left_out.gone == (first.number,)
+    buffers.sent([])
+    again, _ = buffers.lend((2 * SMALL,), np.uint8)
+    assert (again.number, again.gone) == (left_out.number, (first.number,)) and again.buffer is not None
+    buffers.sent([again])
+    assert buffers.lend((SMALL,), np.uint8)[0].gone == ()
+
+
+class Pair(NamedTuple):
+    first: object
+    second: object
+
+
+def answer(form):
+    """The same large and small array in one of several forms; with what is numpy's alone."""
+    large, small = to_shared(np.full((SIDE, SIDE), 7), True), to_shared(np.full(3, 7), True)
+    return {"alone": large, "small": small, "list": [large, small], "nested": (1, [large, (small,)]), "pair": Pair(large, small),
+            "twice": (large, large), "numpy": (large, np.array(["a", "b"]), np.zeros(2))}[form]
+
+
+def test_arrays_are_the_trainers_wherever_an_answer_has_them_and_numpys_stay_numpys():
+    workers = Workers(1, answer, Lending())
+    for _ in range(3):
+        alone, small, both, (_, (nested, (within,))), pair, twice, (_, names, numbers) = workers.results(
+            ["alone", "small", "list", "nested", "pair", "twice", "numpy"])
+        assert isinstance(pair, Pair) and isinstance(both, list)
+        for found in (alone, *both, small, nested, within, *pair, *twice):
+            assert isinstance(found, mx.nd.NDArray) and (found.asnumpy() == 7).all()
+        assert names.tolist() == ["a", "b"] and type(numbers) is np.ndarray
+
+
+@pytest.mark.parametrize("shared", (False, True))
+@pytest.mark.parametrize("count", (3, SMALL))
+def test_numbers_of_another_byte_order_stay_the_numbers_that_they_are(shared, count):
+    """They were taken as the machine's: 1 was 4.6e-41."""
+    lent = to_shared(np.arange(count).astype(">f4"), shared)
+    (found,), _ = Lending().take(0, (lent,))
+    np.testing.assert_array_equal(found.asnumpy(), np.arange(count))
