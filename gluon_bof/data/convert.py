@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from gluon_bof.boxes import DetectionSet, Record
+from gluon_bof.data.coco import as_id, load_json
 from gluon_bof.data.images import AS_STORED, image_header
 from gluon_bof.data.layouts import role_of
 from gluon_bof.data.sets import open_set, split_names
@@ -130,11 +131,17 @@ def _losses(parts, to):
 def _masks_beside(found):
     """How many objects of a set have masks where VOC and COCO keep them; of VOC, those of its images with such a file."""
     if found.annotation_file:
-        with open(found.annotation_file, encoding="utf-8") as file:
-            annotations = json.load(file)["annotations"]
         images = {record.image_id for record in found.records}
-        return sum(bool(entry.get("segmentation")) and entry["image_id"] in images for entry in annotations)
+        return sum(isinstance(entry, dict) and as_id(entry.get("image_id")) in images and _has_mask(entry.get("segmentation"))
+                   for entry in load_json(found.annotation_file)["annotations"])
     return sum(len(record.boxes) for record in found.records if os.path.isfile(_voc_mask(record)))
+
+
+def _has_mask(segmentation):
+    """Whether COCO's value, which may be anything, says an outline: exporters of boxes write [], [[]] or null."""
+    if isinstance(segmentation, dict):
+        return bool(segmentation.get("counts"))
+    return isinstance(segmentation, list) and any(segmentation)
 
 
 def _voc_mask(record):

@@ -88,6 +88,29 @@ def test_masks_that_are_not_written_are_told(tmp_path):
             assert f"{count} masks were left out: boxes alone are written" in made.notes
 
 
+@pytest.mark.parametrize("encoding", ("utf-8-sig", "utf-16"))
+def test_masks_are_counted_in_every_encoding_that_is_read(tmp_path, encoding):
+    content = coco_files.content()
+    content["annotations"][0]["segmentation"] = [[1, 1, 9, 1, 9, 9]]
+    path = coco_files.write_set(tmp_path / "coco", content)
+    path.write_text(path.read_text(), encoding=encoding)
+    made = convert_set(str(tmp_path / "coco"), str(tmp_path / "new"), "voc")
+    assert "1 masks were left out: boxes alone are written" in made.notes
+
+
+def test_what_is_skipped_as_malformed_or_says_no_outline_is_no_mask(tmp_path):
+    """A traceback each, where --on-bad-sample skip leaves such an annotation out."""
+    outline, box = [[1, 1, 9, 1, 9, 9]], {"category_id": 5, "bbox": [1, 1, 8, 8]}
+    content = coco_files.content()
+    content["annotations"][0]["segmentation"] = {"size": [80, 100], "counts": [8000]}
+    content["annotations"] += [5, None, dict(box, segmentation=outline), dict(box, image_id=[7], segmentation=outline)]
+    content["annotations"] += [{**box, "id": 80 + number, "image_id": 7, "segmentation": value}
+                               for number, value in enumerate(([], [[]], None, {}, {"counts": None}, 5, "x", [None]))]
+    coco_files.write_set(tmp_path / "coco", content)
+    made = convert_set(str(tmp_path / "coco"), str(tmp_path / "new"), "voc", on_bad_sample="skip")
+    assert "1 masks were left out: boxes alone are written" in made.notes and any("faults" in note for note in made.notes)
+
+
 @pytest.mark.parametrize("orientation", (5, 6, 7, 8))
 def test_boxes_annotated_on_the_stored_image_are_turned_for_yolo(tmp_path, orientation):
     from PIL import Image, ImageOps
