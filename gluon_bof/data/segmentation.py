@@ -64,7 +64,7 @@ def open_segmentation(dataset: str, root: str | None, role: str, classes: Iterab
     if dataset == "shapes":
         return _voc(os.path.join(ensure_drawn(root), "VOC2007"), role, split, (BACKGROUND, *SHAPES), "shapes", classes)
     if dataset == "vocmini":
-        split = split if split not in (None, "", role) else DEFAULT_SPLIT[role]
+        split = split or DEFAULT_SPLIT[role]  # "train" is one of its splits, the largest
         return _voc(os.path.join(ensure_vocmini(split, root), "VOC2007"), role, split, (BACKGROUND, *VOCMINI), "vocmini", classes)
     if dataset in ("pascal_voc", "voc"):
         folder = os.path.join(os.path.expanduser(root or VOC_ROOT), "VOC2012")

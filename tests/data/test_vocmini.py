@@ -124,6 +124,7 @@ def test_masks_and_label_maps_are_read_from_the_same_files(tmp_path, monkeypatch
     maps = open_segmentation("vocmini", tmp_path, "val")
     assert maps.classes == ("background", *vocmini.NAMES) and len(maps) == 2
     assert len(open_segmentation("vocmini", tmp_path, "train", split="train-2")) == 2
+    assert len(open_segmentation("vocmini", tmp_path, "train", split="train")) == 3, "not the part that is trained on by default"
     for record, sample in zip(objects.records, maps.samples):
         labels = read_labels(sample, len(maps.classes))
         assert len(record.masks) == len(record.boxes)
