@@ -46,13 +46,21 @@ def _rows(family, there):
         if not by_seed:
             continue
         gain = gain_over_baseline(family, row.key, there)
-        fit = list(of_row(there, row.key, family.fit, miniature.TRAIN).values())
-        is_under = family.fitted is not None and statistics.mean(fit) < family.fitted
+        fit = _fit(family, row.key, there)
         rows.append([_name(row), *(spread(list(of_row(there, row.key, number).values())) for number in family.numbers),
-                     spread(fit) + (" (underfitted)" if is_under else ""),
+                     spread(fit) + (" (underfitted)" if _is_under(family, fit) else ""),
                      told(gain) if gain else "", judged(gain) if gain else "",
                      ", ".join(f"{value:.1f}" for value in by_seed.values())])
     return rows
+
+
+def _fit(family, key, there):
+    """Points of a row on its training images, by seed."""
+    return list(of_row(there, key, family.fit, miniature.TRAIN).values())
+
+
+def _is_under(family, fit):
+    return family.fitted is not None and statistics.mean(fit) < family.fitted
 
 
 def _name(row):
@@ -75,11 +83,12 @@ def gain_over_baseline(family: Bag, key: str, there: Mapping[tuple[str, int], Ma
     return miniature.over_seeds(shared) if shared and key != base else None
 
 
-def whole_bags(store: Store) -> list[tuple[Bag, Effect]]:
-    """[(family, what its whole bag gains over its baseline)] of those that have both."""
+def whole_bags(store: Store) -> list[tuple[Bag, Effect, bool]]:
+    """[(family, what its whole bag gains over its baseline, whether that bag is underfitted)] of those that have both."""
     there = bag.found(store)
-    gains = [(family, gain_over_baseline(family, family.rows()[-1].key, there)) for family in bag.BAGS]
-    return [(family, gain) for family, gain in gains if gain]
+    wholes = [(family, family.rows()[-1].key) for family in bag.BAGS]
+    gains = [(family, key, gain_over_baseline(family, key, there)) for family, key in wholes]
+    return [(family, gain, _is_under(family, _fit(family, key, there))) for family, key, gain in gains if gain]
 
 
 def bag_pictures(store: Store) -> list[Picture]:

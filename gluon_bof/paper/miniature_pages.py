@@ -58,7 +58,7 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
     whole, seeds = of_whole_seeds(found, family)
     status = _status(found, seeds, design)
     if not seeds:
-        return "\n\n".join(filter(None, (status, _ends(found, family))))
+        return "\n\n".join(filter(None, (status, _ends(found, family, seeds))))
     by_measure = {measure: effects.effects_of(effects.numbers_of(whole, measure), design) for measure in measures}
     titles = [measure.title for measure in measures]
     main = table(["main effect, points", *titles, "on AP"],
@@ -69,7 +69,7 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
                    for name, pick in _steps(design)])
     return "\n".join([status, "", f"![Effects with their 95% intervals]({design.name}-effects.png)", "",
                       "*Squares: means with 95% intervals; dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*", "",
-                      main, steps, _mechanisms(whole, design), _gauge(whole, design)])
+                      main, steps, _mechanisms(whole, design), _gauge(whole, design), *_further_ends(found, family, seeds)])
 
 
 def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str = "yolo3") -> miniature.Effect | None:
@@ -78,10 +78,21 @@ def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str 
     return _gain(found, measure, "baseline", miniature.stacked(miniature.DESIGNS[family])[-1])
 
 
-def _ends(found, family):
-    """Baseline and whole bag before any seed is whole; "" where no seed has both."""
+def is_underfitted(found: Sequence[Mapping[str, Any]], family: str = "yolo3") -> bool:
+    """Whether the whole bag, which has a run, does not reach the regime's fit: then its gain says nothing about the paper."""
+    fit = _numbers(found, OWN_IMAGES, miniature.stacked(miniature.DESIGNS[family])[-1])
+    return statistics.mean(fit.values()) < FITTED
+
+
+def _further_ends(found, family, seeds):
+    ends = _ends(found, family, seeds)
+    return ("", ends) if ends else ()
+
+
+def _ends(found, family, whole):
+    """Baseline and whole bag of the seeds that have both; "" where those are whole, and told already."""
     effect = whole_bag(found, AP, family)
-    if not effect:
+    if not effect or set(effect.by_seed) == set(whole):
         return ""
     design = miniature.DESIGNS[family]
     both = [bundle for bundle in found if bundle["seed"] in effect.by_seed]

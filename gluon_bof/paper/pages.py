@@ -20,6 +20,7 @@ from gluon_bof.paper.bundles import Store, shipped
 from gluon_bof.paper.effects import Measure
 from gluon_bof.paper.miniature_pages import (
     AP,
+    is_underfitted,
     miniature_bundles,
     miniature_pictures,
     miniature_rows,
@@ -241,19 +242,20 @@ def readme_table(store: Store) -> str:
                                                              f"({'seeds' if len(values) > 1 else 'seed'}: {each})"])
     rows.append(["YOLOv3, the shipped weights `shapes`", "the drawn images", f"mAP@0.5 {shipped('yolo3_shapes')['map']:.3f}"])
     for family in miniature.DESIGNS:
-        gain = whole_bag(miniature_bundles(store, family), AP, family)
+        found = miniature_bundles(store, family)
+        gain = whole_bag(found, AP, family)
         if gain:
-            rows.append(_bag_row(DETECTORS[family], gain, AP.title))
-    rows += [_bag_row(family.title, gain, family.numbers[0].title) for family, gain in whole_bags(store)]
+            rows.append(_bag_row(DETECTORS[family], gain, AP.title, is_underfitted(found, family)))
+    rows += [_bag_row(family.title, gain, family.numbers[0].title, is_under) for family, gain, is_under in whole_bags(store)]
     rows += [["whole bag against the baseline", label, f"{folded(found)} points of AP, {len(found.by_fold)} folds"]
              for label, found, _ in _photograph_bars(store)]
     return table(["what", "data", "result"], rows)
 
 
-def _bag_row(name, gain, title):
+def _bag_row(name, gain, title, is_under):
     count = len(gain.by_seed)
     return [f"{name}, the whole bag against the baseline", f"`vocmini`, {count} {'seeds' if count > 1 else 'seed'}",
-            f"{told(gain)} points of {title}"]
+            f"{told(gain)} points of {title}" + (" (underfitted)" if is_under else "")]
 
 
 def pictures(store: Store) -> list[Picture]:

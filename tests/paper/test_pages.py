@@ -147,6 +147,19 @@ def test_the_whole_bag_is_told_before_a_seed_is_whole_from_the_seeds_that_have_b
     assert f"| YOLOv3, the whole bag against the baseline | `vocmini`, 2 seeds | {told} points of AP" in pages.readme_table(store)
 
 
+def test_seeds_that_have_both_ends_alone_are_told_beside_the_whole_ones_as_the_readme_counts_them(tmp_path):
+    store = Store(str(tmp_path))
+    ends = ("baseline", miniature.stacked()[-1])
+    made_up_factorial(store, left_out=[f"miniature-{cell.key}-seed-{seed}" for cell in miniature.cells() for seed in (1, 2)
+                                       if cell.key not in ends])
+    text = pages.miniature_summary(store)
+    assert "seed 0 is whole" in text and "Both ends of the stack, seeds 0, 1, 2, points:" in text
+    gain = miniature_pages.whole_bag(pages.miniature_bundles(store), miniature_pages.AP)
+    assert pages.told(gain) in text and pages.told(gain) in pages.readme_table(store)
+    made_up_factorial(store)
+    assert "Both ends" not in pages.miniature_summary(store)
+
+
 def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
     store = Store(str(tmp_path))
     made_up_factorial(store)
@@ -156,6 +169,7 @@ def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
         store.write(bundle_for(job, 0.42, **{OWN_IMAGES: 0.7}))
     assert "says nothing about the paper's regime" in pages.miniature_summary(store)
     assert "87.5 ± 0.0 (underfitted)" in pages.miniature_rows(store)
+    assert "points of AP@[.5:.95] (underfitted) |" in pages.readme_table(store)
 
 
 # intervals, by another program than ours
