@@ -64,9 +64,9 @@ def _is_under(family, fit):
 
 
 def _name(row):
-    if not row.on:
-        return "baseline"
-    return f"+ {row.on[-1]}" + (" (whole bag)" if row.on == tuple(row.bag.factors) else "")
+    """All that is on, for rows are compared with the baseline, and those between may have no run."""
+    words = " + ".join(row.on) or "baseline"
+    return f"whole bag: {words}" if row.on == tuple(row.bag.factors) else words
 
 
 def of_row(there: Mapping[tuple[str, int], Mapping[str, Any]], key: str, number: Number, split: str = TEST) -> dict[int, float]:

@@ -80,6 +80,7 @@ def test_a_page_of_some_rows_tells_those_alone(tmp_path):
     text = pages.SECTIONS["bag"](store)
     assert "SSD:" in text and "U-Net:" not in text and "![" not in text and pages.pictures(store) == []
     made_up(store, (0,), bag.chosen_rows("ends"))
+    assert "| whole bag: cosine + label-smoothing + mixup | " in pages.SECTIONS["bag"](store)
     (picture,) = pages.pictures(store)
     picture.draw(str(tmp_path / picture.file))
     assert (tmp_path / picture.file).stat().st_size > 10_000 and picture.file in pages.SECTIONS["bag"](store)
