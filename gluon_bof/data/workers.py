@@ -14,6 +14,7 @@ import time
 import weakref
 from multiprocessing import connection, util
 from multiprocessing.pool import ExceptionWithTraceback
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Callable, Iterable, Iterator, NamedTuple, NoReturn
 
 import cv2
@@ -80,19 +81,23 @@ class Workers:
         self._done = {}
         self._lending = lending
         self._loss = None  # what ended them early
+        self._is_whole = True  # whether this side's books are those of the workers'
         # before multiprocessing asks, by a signal that they ignore, whoever is left at exit
         self._end = util.Finalize(self, _kill, ([worker.process for worker in self._crew],), exitpriority=20)
         _crews.add(self)
 
     def results(self, tasks: Iterable[Any]) -> Iterator[Any]:
         """compute(task) of each, in their order, a few computed ahead. What a pass that was left early had asked for is
-        forgotten when the next begins. Raises what compute raises, and WorkerLost."""
+        forgotten when the next begins. Raises what compute raises, and WorkerLost, also where an earlier pass was interrupted (by
+        Ctrl-C) while it exchanged a message: whose answer is whose would not be known."""
         tasks = iter(tasks)
         mine = self._first = wanted = self._ticket
         self._done = {}
         while True:
             if self._loss:
                 raise self._loss
+            if not self._is_whole:
+                self._give_up(WorkerLost("the exchange with the data workers was interrupted", None, "begin anew"))
             if self._first != mine:
                 raise RuntimeError("another pass over these workers has begun")
             self._receive(0)
@@ -115,13 +120,16 @@ class Workers:
             except StopIteration:
                 return
             worker = min(self._crew, key=lambda one: len(one.tickets))
+            message = ForkingPickler.dumps((self._ticket, task, worker.returned))
+            self._is_whole = False
             try:
-                worker.pipe.send((self._ticket, task, worker.returned))
+                worker.pipe.send_bytes(message)
             except OSError as error:
                 self._lost(self, worker, error)
             worker.returned.clear()
             worker.tickets.append(self._ticket)
             self._ticket += 1
+            self._is_whole = True
 
     def _receive(self, seconds):
         """Take what has come, and wait so long for the first of it."""
@@ -134,6 +142,7 @@ class Workers:
         for one in ready:
             if one in by_sentinel:
                 self._lost(*by_sentinel[one])
+        self._is_whole = False
         for one in ready:
             worker = by_pipe[one]
             try:
@@ -146,6 +155,7 @@ class Workers:
                 worker.returned.extend(returned)
             if ticket >= self._first:
                 self._done[ticket] = fine, result
+        self._is_whole = True
 
     def _lost(self, owner, worker, error=None) -> NoReturn:
         worker.process.join(TO_END)

@@ -1,8 +1,10 @@
 """Data workers as real processes that real signals reach: what they compute, and how they end."""
 import multiprocessing
 import os
+import pickle
 import signal
 import time
+from multiprocessing.connection import Connection
 
 import numpy as np
 import pytest
@@ -68,6 +70,41 @@ def test_a_pass_that_was_left_leaves_nothing_to_the_next():
     assert list(workers.results([("square", number) for number in range(20, 25)])) == [400, 441, 484, 529, 576]
     with pytest.raises(RuntimeError, match="another pass"):
         next(left)
+
+
+@pytest.mark.parametrize("method", ("send_bytes", "recv"))
+def test_a_pass_that_is_interrupted_gives_the_next_no_answer_of_its_own(monkeypatch, method):
+    """Ctrl-C between a task's sending and its ticket's counting had two tasks under one ticket: the next pass had the answer to
+    the other, without a word."""
+    workers = Workers(1, described)
+    whole = getattr(Connection, method)
+
+    def interrupted(pipe, *message):
+        whole(pipe, *message)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, method, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(workers.results([("square", 1)]))
+    for _ in range(2):
+        with pytest.raises(WorkerLost, match="was interrupted"):
+            next(workers.results([("square", 2)]))
+
+
+def test_a_task_that_cannot_be_sent_and_an_interrupted_wait_leave_the_workers_to_the_next_pass():
+    workers = Workers(1, described)
+    with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
+        next(workers.results([("square", lambda: None)]))
+    assert list(workers.results([("square", 3)])) == [9]
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            next(workers.results([("sleep", 0.5)]))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert list(workers.results([("square", 4)])) == [16]
 
 
 def test_no_more_is_computed_ahead_than_is_allowed():
