@@ -171,17 +171,17 @@ class FasterRCNN(GluonCVFasterRCNN):
 
     def _of_anchors(self, F, nothing, number, feature):
         """Of the anchors of one level: rows (B, N, 5) of score and decoded box, logits (B, N, 1) and boxes (B, N, 4)."""
-        rpn = self.rpn
-        if self.num_stages > 1:
-            anchors = rpn.anchor_generator[number](feature)
-            scores, encoded, logits, boxes = rpn.rpn_head(feature)
+        rpn, is_pyramid = self.rpn, self.num_stages > 1
+        anchors = (rpn.anchor_generator[number] if is_pyramid else rpn.anchor_generator)(feature)
+        head = rpn.rpn_head if is_pyramid else rpn
+        if autograd.is_training() and self._runs_python() and head.conv1[0]._channels >= on_cpu.WIDE:
+            seen = head.conv1[1](on_cpu.convolved(F, feature, head.conv1[0]))
         else:
-            anchors = rpn.anchor_generator(feature)
-            seen = rpn.conv1(feature)
-            logits, boxes = (F.reshape(F.transpose(layer(seen), axes=(0, 2, 3, 1)), shape)
-                             for layer, shape in ((rpn.score, (0, -1, 1)), (rpn.loc, (0, -1, 4))))
-            scores, encoded = F.sigmoid(F.stop_gradient(logits)), F.stop_gradient(boxes)
-        return rpn.region_proposer(anchors, scores, encoded, nothing), logits, boxes
+            seen = head.conv1(feature)
+        logits, boxes = (F.reshape(F.transpose(layer(seen), axes=(0, 2, 3, 1)), shape)
+                         for layer, shape in ((head.score, (0, -1, 1)), (head.loc, (0, -1, 4))))
+        rows = rpn.region_proposer(anchors, F.sigmoid(F.stop_gradient(logits)), F.stop_gradient(boxes), nothing)
+        return rows, logits, boxes
 
     def _runs_python(self):
         """Whether operators of `on_cpu` may stand in the graph that is being built."""

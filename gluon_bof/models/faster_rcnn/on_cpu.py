@@ -1,10 +1,12 @@
-"""Two of MXNet's operators anew, for processors: ROIAlign over a pyramid's levels, and the suppression of proposals.
+"""Operators of MXNet's anew, for processors: ROIAlign over a pyramid's levels, the suppression of proposals, and the way back
+through the RPN's convolution.
 
 MXNet's own pass over every number of every region and channel by itself, on one thread. Pooling is linear: each number is a
 weighted sum of places of a level, the same for all channels. Here that is a sparse matrix, times the level with its channels
-last. Suppression compares blocks of boxes, and stops once enough are kept.
+last. Suppression compares blocks of boxes, and stops once enough are kept. Both give MXNet's numbers to the last bit, for they
+add in its order. Of the RPN's anchors a few hundred have a gradient, and MXNet convolves with the zeros of all others.
 
-Both give MXNet's numbers to the last bit, for they add in its order. They run in Python inside the graph, which an exported
+These run in Python inside the graph, which an exported
 graph cannot: see `models.build.portable`."""
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from gluon_bof.backend import mx
+from gluon_bof.backend import autograd, mx
 
 SAMPLES = 2  # along each side of a bin, MXNet's sample_ratio
 TAPS = 4  # places that a sample lies between
@@ -27,6 +29,7 @@ CHANNELS_AT_ONCE, NUMBERS_AT_ONCE = 256, 2 ** 17
 FORGOTTEN = 0.05  # seconds after which a result's thread has surely done with it
 BLOCK = 128  # boxes that are compared with those kept so far
 MANY = 500  # boxes, from which comparing them so is faster than by MXNet
+WIDE = 256  # channels, from which a convolution's gradient of few cells is
 
 _ran = threading.Event()  # since `_settle` was called
 
@@ -36,9 +39,9 @@ def _settle():
 
     For a fork MXNet ends its threads, while whoever forks holds Python's lock: one that still wants it, if only to forget what it
     has done, would wait for ever. It does so just after its result is there, which nothing tells."""
+    mx.nd.waitall()  # also for what has not begun
     if _ran.is_set():
         _ran.clear()
-        mx.nd.waitall()
         time.sleep(FORGOTTEN)
 
 
@@ -68,6 +71,16 @@ def suppressed(F: Any, rows: Any, overlap: float, compared: int, kept: int) -> A
     `compared` that score most and more than 0; rows of -1 fill up. As F.contrib.box_nms, of which these are the first rows."""
     return F.Custom(F.transpose(rows, axes=(0, 2, 1)), op_type="gluon_bof_suppressed", overlap=overlap, compared=compared,
                     kept=kept)
+
+
+def convolved(F: Any, x: Any, convolution: Any) -> Any:
+    """What a Conv2D of 3 x 3 cells with a bias makes of x (B, C, H, W), for who has a gradient of few cells: those alone are gone
+    through on the way back. The gradient is that of the convolution, but for the order in which its parts are added."""
+    weight, bias = (parameter.var() if F is mx.sym else parameter.data(x.context)
+                    for parameter in (convolution.weight, convolution.bias))
+    found = F.Custom(*(F.transpose(array, axes=(0, 2, 3, 1)) for array in (x, weight)),
+                     F.transpose(F.expand_dims(bias, axis=0)), op_type="gluon_bof_convolved")
+    return F.transpose(found, axes=(0, 3, 1, 2))
 
 
 class _RoiAlign(mx.operator.CustomOp):
@@ -272,6 +285,60 @@ def _overlaps(one, other, overlap):
     union -= shared
     with np.errstate(divide="ignore", invalid="ignore"):  # boxes of no area, which overlap nothing
         return np.divide(shared, union, out=shared) > overlap
+
+
+class _Convolved(mx.operator.CustomOp):
+    """x (B, H, W, C), weight (O, 3, 3, C), bias (O, 1) -> (B, H, W, O)."""
+
+    def forward(self, is_train, req, in_data, out_data, aux):
+        _ran.set()
+        with autograd.pause():
+            x, weight = (mx.nd.transpose(array, axes=(0, 3, 1, 2)) for array in in_data[:2])
+            found = mx.nd.Convolution(x, weight, in_data[2].reshape(-1), num_filter=len(weight), kernel=(3, 3), pad=(1, 1))
+            self.assign(out_data[0], req[0], mx.nd.transpose(found, axes=(0, 2, 3, 1)))
+
+    def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+        refuse_sums(req)
+        gradient_of_few(*map(_numbers, (*in_data[:2], out_grad[0], *in_grad)))
+
+
+@mx.operator.register("gluon_bof_convolved")
+class _ConvolvedProperties(mx.operator.CustomOpProp):
+    def list_arguments(self):
+        return ["x", "weight", "bias"]
+
+    def infer_shape(self, in_shape):
+        x, weight, bias = in_shape
+        return [x, (*weight[:3], x[3]), bias], [(*x[:3], weight[0])], []
+
+    def declare_backward_dependency(self, out_grad, in_data, out_data):
+        return [out_grad[0], *in_data[:2]]
+
+    def create_operator(self, ctx, in_shapes, in_dtypes):
+        return _Convolved()
+
+
+def gradient_of_few(x: np.ndarray, weight: np.ndarray, gradient: np.ndarray, of_x: np.ndarray, of_weight: np.ndarray,
+                    of_bias: np.ndarray) -> None:
+    """Write the gradients of x (B, H, W, C), weight (O, 3, 3, C) and bias (O, 1), of that of their convolution (B, H, W, O),
+    which is 0 at most cells."""
+    image, row, column = np.nonzero(gradient.any(axis=3))
+    gradient = gradient[image, row, column]
+    of_bias[:, 0] = gradient.sum(axis=0)
+    around = []  # for each of the nine taps the places that have a cell there, and those cells
+    for tap_row in (-1, 0, 1):
+        for tap_column in (-1, 0, 1):
+            there = np.flatnonzero((0 <= row + tap_row) & (row + tap_row < x.shape[1])
+                                   & (0 <= column + tap_column) & (column + tap_column < x.shape[2]))
+            around.append((there, (image[there], row[there] + tap_row, column[there] + tap_column)))
+    seen = np.zeros((len(row), len(around), x.shape[3]), np.float32)
+    for tap, (there, cells) in enumerate(around):
+        seen[there, tap] = x[cells]
+    of_weight[...] = np.tensordot(gradient, seen, (0, 0)).reshape(weight.shape)
+    of_seen = np.tensordot(gradient, weight.reshape(len(weight), *seen.shape[1:]), (1, 0))
+    of_x[...] = 0
+    for tap, (there, cells) in enumerate(around):
+        of_x[cells] += of_seen[there, tap]  # no cell comes twice
 
 
 def refuse_sums(requests: Sequence[str]) -> None:

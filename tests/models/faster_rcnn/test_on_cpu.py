@@ -138,10 +138,54 @@ def test_between_convolutions_it_reads_what_they_wrote_each_time(how, tail):
             np.testing.assert_array_equal(found, expected)
 
 
+class Twice(gluon.HybridBlock):
+    """One convolution at two sizes of features, which another one makes."""
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(**kwargs)
+        self.layer = layer
+        self.before = gluon.nn.Conv2D(16, 1, in_channels=8)
+        self.convolution = gluon.nn.Conv2D(24, 3, padding=1, in_channels=16)
+
+    def hybrid_forward(self, F, x, few):
+        fine = self.before(x)
+        coarse = F.Pooling(fine, kernel=(2, 2), stride=(2, 2), pool_type="avg")
+        found = [F.relu(self.layer(F, features, self.convolution)) for features in (fine, coarse)]
+        return F.sum(F.broadcast_mul(found[0], few)) + F.sum(F.slice_axis(F.square(found[1]), axis=3, begin=0, end=1))
+
+
+@pytest.mark.parametrize("how", (None, dict(), dict(static_alloc=True)))
+@pytest.mark.parametrize("share", (0, 0.02))
+def test_a_convolution_has_its_gradient_where_few_cells_have_one(how, share):
+    rng = np.random.default_rng(7)
+    x, few = mx.nd.array(rng.normal(size=(2, 8, 22, 30))), rng.random((2, 1, 22, 30)) < share
+    few[:, :, [0, -1], 3] = few[:, :, 4, [0, -1]] = share > 0  # also at the borders
+    few = mx.nd.array(few)
+    results = []
+    for layer, rounds in ((lambda F, features, convolution: convolution(features), 2), (on_cpu.convolved, 20)):
+        mx.random.seed(8)
+        network = Twice(layer)
+        network.initialize(mx.init.Xavier())
+        if how is not None:
+            network.hybridize(**how)
+        for _ in range(rounds):
+            with autograd.record():
+                loss = network(x, few)
+            loss.backward()
+            results.append([loss.asnumpy(), *(parameter.grad().asnumpy() for parameter in network.collect_params().values())])
+    assert all(np.abs(part).max() > 0 for part in results[1])
+    for result in results[2:]:
+        np.testing.assert_array_equal(result[0], results[1][0])
+        for found, again, expected in zip(result, results[2], results[1]):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+            np.testing.assert_array_equal(found, again)
+
+
+@pytest.mark.parametrize("channels", (32, 256))
 @pytest.mark.parametrize("kind", oracle.KINDS)
-def test_a_network_trains_as_it_does_with_mxnets_operators_alone(kind):
+def test_a_network_trains_as_it_does_with_mxnets_operators_alone(kind, channels):
     rng = np.random.default_rng(5)
-    options = oracle.small_options(kind, "--rpn-train-pre-nms", "600")
+    options = oracle.small_options(kind, "--rpn-train-pre-nms", "600", "--rpn-channel", str(channels))
     network = oracle.filled(build_faster_rcnn(options, oracle.CLASSES, [mx.cpu()]))
     network.freeze_the_rest()
     sizes = [(96, 128), (80, 120)]
@@ -155,9 +199,11 @@ def test_a_network_trains_as_it_does_with_mxnets_operators_alone(kind):
     losses, gradients = step()
     with portable():
         expected_losses, expected = step()
-    np.testing.assert_array_equal(losses, expected_losses)
+    # oneDNN may convolve in another way what it does not get in an order of its own
+    differs = channels >= on_cpu.WIDE
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-6 if differs else 0)
     for name, gradient in gradients.items():
-        least = 1e-6 * np.abs(expected[name]).max()
+        least = (1e-5 if differs else 1e-6) * np.abs(expected[name]).max()
         np.testing.assert_allclose(gradient, expected[name], rtol=1e-5, atol=least, err_msg=name)
 
 
