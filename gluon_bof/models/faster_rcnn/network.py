@@ -211,8 +211,8 @@ class FasterRCNN(GluonCVFasterRCNN):
 
     def _pyramid_roi_feats(self, F, features, rpn_rois, roi_size, strides, roi_mode="align",
                            roi_canonical_scale=224.0, sampling_ratio=2, eps=1e-6):
-        """GluonCV's choice of each region's level. It hides regions of other levels behind the image number -1, at which
-        MXNet's ROIAlign on the CPU reads foreign memory; here they are moved out of sight instead."""
+        """GluonCV's choice of each region's level. It hides regions of other levels behind the image number -1, for which
+        MXNet's ROIAlign on the CPU leaves foreign memory and overwrites the first regions; here they are moved out of sight."""
         _, left, top, right, bottom = F.split(rpn_rois, axis=1, num_outputs=5)
         side = F.sqrt((right - left + 1) * (bottom - top + 1))
         coarsest = min(self._max_stage, 5)  # the sixth level is for proposals only

@@ -207,6 +207,19 @@ def test_a_network_trains_as_it_does_with_mxnets_operators_alone(kind, channels)
         np.testing.assert_allclose(gradient, expected[name], rtol=1e-5, atol=least, err_msg=name)
 
 
+@pytest.mark.parametrize("kind", oracle.KINDS)
+def test_a_network_finds_what_it_finds_with_mxnets_operators_alone(kind):
+    options = oracle.small_options(kind, "--rpn-test-pre-nms", "600")
+    network = oracle.filled(build_faster_rcnn(options, oracle.CLASSES, [mx.cpu()]))
+    x = mx.nd.random.normal(0, 1, (1, 3, 96, 128))
+    found = [output.asnumpy() for output in network(x)]
+    with portable():
+        expected = [output.asnumpy() for output in network(x)]
+    assert (expected[0] >= 0).any()
+    for mine, theirs in zip(found, expected):
+        np.testing.assert_array_equal(mine, theirs)
+
+
 def test_a_graph_for_other_programs_has_mxnets_operators_alone():
     network = oracle.filled(build_faster_rcnn(oracle.small_options("pyramid"), oracle.CLASSES, [mx.cpu()]))
 
