@@ -48,6 +48,8 @@ def _settle():
 os.register_at_fork(before=_settle)
 atexit.register(_settle)
 
+# Every operator asks for all arrays in its backward pass, needed or not: MXNet keeps in one place, for all operators of Python's
+# together, which of them the one made last asked for, and takes that for each one's.
 # What enters or leaves an operator of Python's is transposed, its gradient too. A convolution leaves its numbers in oneDNN's own
 # order, of which MXNet 1.9.1 gives such an operator a copy that it has freed by then. What is transposed is as its shape says,
 # and has memory of its own (where `x * 1` may overwrite x, order and all).
@@ -130,9 +132,6 @@ class _RoiAlignProperties(mx.operator.CustomOpProp):
 
     def infer_shape(self, in_shape):
         return in_shape, [(in_shape[0][1], *self.size, in_shape[1][3])], []
-
-    def declare_backward_dependency(self, out_grad, in_data, out_data):
-        return [out_grad[0], in_data[0]]
 
     def create_operator(self, ctx, in_shapes, in_dtypes):
         return _RoiAlign(self.size, self.strides, self.first)
@@ -233,7 +232,7 @@ class _SuppressedProperties(mx.operator.CustomOpProp):
     """overlap, compared, kept: as `suppressed`."""
 
     def __init__(self, overlap, compared, kept):
-        super().__init__(need_top_grad=False)
+        super().__init__(need_top_grad=True)
         self.overlap = np.float32(overlap)
         self.compared = int(compared)
         self.kept = int(kept)
@@ -310,9 +309,6 @@ class _ConvolvedProperties(mx.operator.CustomOpProp):
     def infer_shape(self, in_shape):
         x, weight, bias = in_shape
         return [x, (*weight[:3], x[3]), bias], [(*x[:3], weight[0])], []
-
-    def declare_backward_dependency(self, out_grad, in_data, out_data):
-        return [out_grad[0], *in_data[:2]]
 
     def create_operator(self, ctx, in_shapes, in_dtypes):
         return _Convolved()

@@ -1,4 +1,5 @@
 """Our ROIAlign and suppression of proposals against MXNet's own operators, to the last bit, alone and within networks."""
+import itertools
 import json
 import os
 import time
@@ -50,6 +51,29 @@ def test_pooling_and_its_gradient_are_mxnets_to_the_last_bit(shape, size):
     assert np.abs(expected[1]).max() > 0
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("align", "suppress", "convolve"))))
+def test_operators_of_one_step_go_back_whichever_of_them_was_made_last(order):
+    """MXNet remembers for all of them together which arrays the last one wanted."""
+    rng = np.random.default_rng(5)
+    rois, level = regions(rng, 20, 1, 8, 8), mx.nd.full((20, 1), 2)
+    features, x = (mx.nd.array(rng.normal(size=(1, 4, 8, 8))) for _ in range(2))
+    rows = mx.nd.array(proposals(rng, 1, 50, False))
+    convolution = gluon.nn.Conv2D(6, 3, padding=1, in_channels=4)
+    convolution.initialize()
+    make = {"align": lambda: on_cpu.roi_align(mx.nd, rois, level, [features], (3, 3), [STRIDE], 2).sum(),
+            "suppress": lambda: on_cpu.suppressed(mx.nd, rows, 0.5, 40, 10).sum(),
+            "convolve": lambda: on_cpu.convolved(mx.nd, x, convolution).sum()}
+    for array in (features, x):
+        array.attach_grad()
+    for _ in range(2):
+        with autograd.record():
+            total = mx.nd.add_n(*[make[name]() for name in order])
+        total.backward()
+        weight = convolution.weight.data().asnumpy().sum(axis=0)
+        np.testing.assert_allclose(x.grad.asnumpy()[0, :, 4, 4], weight.sum(axis=(1, 2)), rtol=1e-4, atol=1e-5)
+        assert np.abs(features.grad.asnumpy()).max() > 0
 
 
 def test_a_region_of_no_level_is_zero_and_each_region_is_cut_from_its_own():
