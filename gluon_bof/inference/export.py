@@ -20,7 +20,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD, render, whole_view
 from gluon_bof.inference.onnx_operators import OPSET, translations
-from gluon_bof.models.build import CANDIDATES, ROWS, models_of
+from gluon_bof.models.build import CANDIDATES, ROWS, models_of, portable
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.options.families import family_of
 from gluon_bof.weights.formats import params as params_format
@@ -203,10 +203,11 @@ def onnx_packages(otherwise: str = "give --format mxnet") -> tuple[ModuleType, M
 def _symbol(detector, nms):
     """(graph from INPUT to the outputs, every node with a name of its own; the outputs' names)."""
     data = mx.sym.Variable(INPUT)
-    if nms:
-        outputs, names = InferenceGraph(detector.network)(data), list(DETECTIONS)
-    else:
-        outputs, names = _form(detector).candidates(detector.network, data)
+    with portable():
+        if nms:
+            outputs, names = InferenceGraph(detector.network)(data), list(DETECTIONS)
+        else:
+            outputs, names = _form(detector).candidates(detector.network, data)
     return named_outputs(outputs, names), names
 
 

@@ -23,9 +23,11 @@ over each box), has
 from __future__ import annotations
 
 import importlib
+import threading
 import warnings
+from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from gluon_bof.backend import mx
 from gluon_bof.options.families import family_of
@@ -34,6 +36,7 @@ DUMMY_INPUT_SHAPE = (1, 3, 64, 64)  # an image that is large enough to infer eve
 
 # layouts of what is found before the last suppression: boxes (B, N, 4) and scores (B, N, K); or rows (…, 6) of id, score, box
 CANDIDATES, ROWS = ("boxes", "scores"), ("rows",)
+_building = threading.local()
 
 
 class ExportForm(NamedTuple):
@@ -46,6 +49,21 @@ class ExportForm(NamedTuple):
     any_batch: bool
     candidates: Callable[[Any, Any], tuple]
     texts: dict
+
+
+@contextmanager
+def portable() -> Iterator[None]:
+    """A context in which graphs are built of MXNet's own operators alone, so that other programs can run them."""
+    before, _building.portable = is_portable(), True
+    try:
+        yield
+    finally:
+        _building.portable = before
+
+
+def is_portable() -> bool:
+    """Whether the graph that is being built is for other programs."""
+    return getattr(_building, "portable", False)
 
 
 def models_of(options: Any) -> ModuleType:

@@ -51,6 +51,13 @@ def test_loader(images):
 
 
 @pytest.mark.slow
+def test_two_stage():
+    result, words = run("two_stage.py", "--kind", "embedded", "--short", "96", "--rounds", "2")
+    positive(result, "ratio", "processor_ratio")
+    assert result["same_as_mxnets_operators"] and "to the last bit" in words
+
+
+@pytest.mark.slow
 def test_inference(images):
     result, _ = run("inference.py", "--images", images, "--count", "2", "--batch", "2", "--rounds", "1", "--size", "128",
                     "--network", "mobilenet0.25", "--workers", "1")

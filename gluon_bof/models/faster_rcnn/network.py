@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Sequence
 
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.freebies.sync_batch_norm import AliasedBatchNorm, norm_layer
+from gluon_bof.models.build import is_portable
 from gluon_bof.models.darknet import darknet_mini, last_layers
+from gluon_bof.models.faster_rcnn import on_cpu
 from gluon_bof.models.faster_rcnn.targets import RegionSampler, RegionTargets, box_area
 from gluon_bof.models.gather import batched_gather
 from gluon_bof.models.heads import Rows
@@ -95,6 +97,7 @@ class FasterRCNN(GluonCVFasterRCNN):
                                                        keywords["rpn_min_size"], stds=(1.0, 1.0, 1.0, 1.0))
         self.region_sampler = RegionSampler(samples, positive_iou, positive_share)
         self.region_targets = RegionTargets(int(samples * positive_share))
+        self.on_cpu = False  # whether it is on processors alone
 
     def hybrid_forward(self, F, x, truth=None, keys=None, background_weight=None):
         if not autograd.is_training():
@@ -104,7 +107,7 @@ class FasterRCNN(GluonCVFasterRCNN):
     def _predictions(self, F, x, truth, keys, background_weight):
         """(what training returns, OfObjects)."""
         features = self._all_features(x)
-        scores, proposals, anchor_logits, anchor_boxes, _ = self.rpn(F.zeros_like(x), *features)
+        scores, proposals, anchor_logits, anchor_boxes = self._proposals(F, x, features)
         proposals, scores = F.stop_gradient(proposals), F.stop_gradient(scores)
         regions, samples, matches = self.region_sampler(
             proposals, scores, F.slice_axis(truth, axis=2, begin=0, end=4), keys)
@@ -128,7 +131,7 @@ class FasterRCNN(GluonCVFasterRCNN):
         """((ids, scores, boxes), features): GluonCV's inference, without the detections that it makes of what fills up the
         proposals: a box of no area overlaps no other, so that suppression would leave each of them."""
         features = self._all_features(x)
-        _, proposals = self.rpn(F.zeros_like(x), *features)
+        _, proposals, _, _ = self._proposals(F, x, features)
         regions = F.reshape(proposals, (-3, 0))
         of_first = F.zeros_like(F.slice_axis(regions, axis=1, begin=0, end=1))
         described = self._describe(F, self._cut_regions(F, features, F.stop_gradient(F.concat(of_first, regions, dim=1))))
@@ -150,10 +153,47 @@ class FasterRCNN(GluonCVFasterRCNN):
         features = self.features(x)
         return list(features) if isinstance(features, (list, tuple)) else [features]
 
+    def _proposals(self, F, x, features):
+        """Scores (B, P, 1) and boxes (B, P, 4) of the best proposals, and of all anchors logits (B, N, 1) and boxes (B, N, 4), as
+        GluonCV's RPN makes them."""
+        rpn, nothing = self.rpn, F.zeros_like(x)
+        found = [self._of_anchors(F, nothing, *level) for level in enumerate(features)]
+        rows, logits, boxes = (F.concat(*of_levels, dim=1) if self.num_stages > 1 else of_levels[0] for of_levels in zip(*found))
+        compared, kept = ((rpn._train_pre_nms, rpn._train_post_nms) if autograd.is_training() else
+                          (rpn._test_pre_nms, rpn._test_post_nms))
+        with autograd.pause():
+            if self._runs_python() and compared >= on_cpu.MANY:
+                best = on_cpu.suppressed(F, rows, rpn._nms_thresh, compared, kept)
+            else:
+                best = F.slice_axis(F.contrib.box_nms(rows, overlap_thresh=rpn._nms_thresh, topk=compared, coord_start=1,
+                                                      score_index=0, id_index=-1, force_suppress=True), axis=1, begin=0, end=kept)
+            return F.slice_axis(best, axis=2, begin=0, end=1), F.slice_axis(best, axis=2, begin=1, end=None), logits, boxes
+
+    def _of_anchors(self, F, nothing, number, feature):
+        """Of the anchors of one level: rows (B, N, 5) of score and decoded box, logits (B, N, 1) and boxes (B, N, 4)."""
+        rpn, is_pyramid = self.rpn, self.num_stages > 1
+        anchors = (rpn.anchor_generator[number] if is_pyramid else rpn.anchor_generator)(feature)
+        head = rpn.rpn_head if is_pyramid else rpn
+        if autograd.is_training() and self._runs_python() and head.conv1[0]._channels >= on_cpu.WIDE:
+            seen = head.conv1[1](on_cpu.convolved(F, feature, head.conv1[0]))
+        else:
+            seen = head.conv1(feature)
+        logits, boxes = (F.reshape(F.transpose(layer(seen), axes=(0, 2, 3, 1)), shape)
+                         for layer, shape in ((head.score, (0, -1, 1)), (head.loc, (0, -1, 4))))
+        rows = rpn.region_proposer(anchors, F.sigmoid(F.stop_gradient(logits)), F.stop_gradient(boxes), nothing)
+        return rows, logits, boxes
+
+    def _runs_python(self):
+        """Whether operators of `on_cpu` may stand in the graph that is being built."""
+        return self.on_cpu and not is_portable()
+
     def _cut_regions(self, F, features, rois):
         """(R, C, h, w) features of rois (R, 5): image number and corners; without a pyramid as the fourth stage sees them."""
         if self.num_stages > 1:
             cut = self._pyramid_roi_feats(F, features, rois, self._roi_size, self._strides, roi_mode=self._roi_mode)
+        elif self._roi_mode == "align" and self._runs_python() and autograd.is_training():  # only its gradient is slow there
+            level = F.zeros_like(F.slice_axis(rois, axis=1, begin=0, end=1))
+            cut = on_cpu.roi_align(F, rois, level, features, self._roi_size, [self._strides], 0)
         else:
             cut = self._cut_out(F, features[0], rois, self._strides)
         return cut if self.top_features is None else self.top_features(cut)
@@ -171,12 +211,15 @@ class FasterRCNN(GluonCVFasterRCNN):
 
     def _pyramid_roi_feats(self, F, features, rpn_rois, roi_size, strides, roi_mode="align",
                            roi_canonical_scale=224.0, sampling_ratio=2, eps=1e-6):
-        """GluonCV's choice of each region's level. It hides regions of other levels behind the image number -1, at which
-        MXNet's ROIAlign on the CPU reads foreign memory; here they are moved out of sight instead."""
+        """GluonCV's choice of each region's level. It hides regions of other levels behind the image number -1, for which
+        MXNet's ROIAlign on the CPU leaves foreign memory and overwrites the first regions; here they are moved out of sight."""
         _, left, top, right, bottom = F.split(rpn_rois, axis=1, num_outputs=5)
         side = F.sqrt((right - left + 1) * (bottom - top + 1))
         coarsest = min(self._max_stage, 5)  # the sixth level is for proposals only
         level = F.clip(F.floor(4 + F.log2(side / roi_canonical_scale + eps)), self._min_stage, coarsest)
+        if roi_mode == "align" and self._runs_python():
+            levels = features[:coarsest - self._min_stage + 1]
+            return on_cpu.roi_align(F, rpn_rois, level, levels, roi_size, strides, self._min_stage)
         image = F.slice_axis(rpn_rois, axis=1, begin=0, end=1)
         nowhere = F.concat(*[image] + [F.ones_like(image) * OFF_IMAGE] * 4, dim=1)
         cut = []
@@ -261,6 +304,7 @@ def assemble(network_class: type, options: FasterRcnnOptions, classes: Iterable[
         rpn_test_post_nms=options.rpn_test_post_nms, rpn_min_size=options.rpn_min_size,
         samples=options.rcnn_num_samples, positive_iou=options.rcnn_pos_iou_thresh, positive_share=options.rcnn_pos_ratio,
         **extra(layer if learns else None, arguments))
+    network.on_cpu = all(device.device_type == "cpu" for device in devices)
     network.of_backbone = {name: parameter for name, parameter in base._collect_params_with_prefix().items()
                            if not name.startswith(CLASSIFIER)}
     return network

@@ -1,0 +1,124 @@
+"""Faster R-CNN's inference on the CPU: our network beside GluonCV's of the same weights, the image in memory, nothing else.
+
+    two_stage.py                       # a pyramid on ResNet-18 at 320 pixels, as training.py --detector faster_rcnn has it
+    two_stage.py --kind embedded       # the embedded job's, at its size
+    two_stage.py --kind level          # GluonCV's ResNet-50 without a pyramid
+
+A third side is ours of MXNet's operators alone. Prints milliseconds an image, also of the processor, which other processes of
+the machine touch less; the last line is one JSON object."""
+import argparse
+import os
+import statistics
+import sys
+import time
+import warnings
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import numpy as np
+
+from benchmarks.common import finish, machine, ratio, say
+from gluon_bof.errors import user_facing
+
+CLASSES = ("circle", "cross", "ring", "triangle")
+SPREAD = 0.05  # of the heads' weights, so that scores differ from place to place
+KINDS = ("pyramid", "embedded", "level")
+
+
+def options_of(kind, short):
+    """Resolved options of a kind, and the sides of its image."""
+    from dataclasses import replace
+
+    from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+    from gluon_bof.options.recipes import EMBEDDED_FASTER_RCNN
+    short = short or (128 if kind == "embedded" else 320)
+    sizes = dict(image_short=(short,), image_max_size=short * 5 // 3)
+    if kind == "embedded":
+        options = replace(EMBEDDED_FASTER_RCNN, **sizes)
+    elif kind == "pyramid":
+        options = FasterRcnnOptions(dataset="shapes", network="resnet18_v1b", use_fpn=True, norm_layer="syncbn",
+                                    custom_model=True, num_box_head_conv=0, pretrained_base="no", **sizes)
+    else:
+        options = FasterRcnnOptions(dataset="shapes", network="resnet50_v1b", pretrained_base="no", **sizes)
+    return options.resolved(), (short, short * 4 // 3)
+
+
+def networks(options, size):
+    """(ours, GluonCV's) of the same weights."""
+    from gluon_bof.backend import mx
+    from gluon_bof.models.build import build_network
+    from gluon_bof.models.faster_rcnn.network import assemble
+    from gluon_bof.weights.load import set_weights, weights_of
+
+    from gluoncv.model_zoo.rcnn.faster_rcnn.faster_rcnn import FasterRCNN
+
+    def official(*arguments, samples, positive_iou, positive_share, **keywords):
+        return FasterRCNN(*arguments, num_sample=samples, pos_iou_thresh=positive_iou, pos_ratio=positive_share,
+                          per_device_batch_size=1, max_num_gt=100, **keywords)
+
+    mx.random.seed(0)
+    own, theirs = build_network(options, CLASSES, [mx.cpu()]), assemble(official, options, CLASSES, [mx.cpu()])
+    for parameter in own.collect_params(".*(dense|rpn).*weight").values():
+        parameter.set_data(mx.nd.random.normal(0, SPREAD, parameter.shape))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is initialised twice
+        theirs.initialize()
+    theirs(mx.nd.zeros((1, 3, *size)))
+    mx.nd.waitall()
+    set_weights(theirs, weights_of(own), "ours")
+    mx.nd.waitall()
+    return own, theirs
+
+
+def sides(options, size):
+    """{name: function that finds boxes in the image}."""
+    from gluon_bof.backend import mx
+    from gluon_bof.models.build import portable
+    from gluon_bof.models.preprocess import InferenceGraph
+    own, theirs = networks(options, size)
+    image = np.random.default_rng(0).integers(0, 256, (1, *size, 3)).astype(np.uint8)
+    given = mx.nd.array(image, dtype=np.uint8)
+    found = {}
+    for name, network in (("ours", own), ("MXNet's operators alone", own), ("GluonCV's", theirs)):
+        graph = InferenceGraph(network)
+        graph.hybridize()
+        if name == "ours":
+            graph(given)
+        with portable():  # counts where a graph is built, at its first call
+            graph(given)
+        found[name] = lambda graph=graph: [output.asnumpy() for output in graph(given)]
+    return found
+
+
+@user_facing
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help="which network")
+    parser.add_argument("--short", type=int, default=0, help="short side of the image in pixels; default: 320, embedded 128")
+    parser.add_argument("--rounds", type=int, default=7, help="how often the sides take turns")
+    arguments = parser.parse_args(argv)
+    options, size = options_of(arguments.kind, arguments.short)
+    say(machine())
+    say(f"{options.gluoncv_name()}, image {size[1]} x {size[0]}")
+    found = sides(options, size)
+    ours, alone = found["ours"](), found["MXNet's operators alone"]()
+    same = all(np.array_equal(mine, other) for mine, other in zip(ours, alone))
+    seconds = {name: [] for name in found}
+    for number in range(arguments.rounds):
+        for name in (list(found) if number % 2 == 0 else reversed(list(found))):
+            clock, processor = time.perf_counter(), time.process_time()
+            found[name]()
+            seconds[name].append((time.perf_counter() - clock, time.process_time() - processor))
+    result = {"kind": arguments.kind, "size": size, "same_as_mxnets_operators": same}
+    for name, measured in seconds.items():
+        clock, processor = (1000 * statistics.median(column) for column in zip(*measured))
+        say(f"{name:28} {clock:9.1f} ms, of the processor {processor:9.1f} ms")
+        result[name] = {"milliseconds": clock, "processor_milliseconds": processor}
+    for key, column in (("ratio", 0), ("processor_ratio", 1)):
+        result[key] = ratio(*([pair[column] for pair in seconds[name]] for name in ("GluonCV's", "ours")))
+    say(f"GluonCV's over ours: {result['ratio']:.2f}, of the processor's time {result['processor_ratio']:.2f}; detections "
+        f"{'are' if same else 'are NOT'} those of MXNet's operators to the last bit")
+    finish(result)
+
+
+if __name__ == "__main__":
+    main()
