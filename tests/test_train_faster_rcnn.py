@@ -69,7 +69,7 @@ def test_killed_while_it_writes_a_checkpoint_it_goes_on_to_the_bit(folder):
 @pytest.mark.parametrize("moment", range(4))
 def test_killed_at_random_moments_it_goes_on_to_the_bit(folder, moment):
     rng = random.Random(moment)
-    kill_and_resume(folder, f"killed-{moment}", rng.choice((after_rows("intervals", rng.randint(1, 7)),
+    kill_and_resume(folder, f"killed-{moment}", rng.choice((after_rows("intervals", rng.randint(1, 5)),
                                                             after_rows("metrics", rng.randint(1, 2)),
                                                             in_the_middle_of_a_checkpoint(0))))
 
