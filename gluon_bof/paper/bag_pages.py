@@ -60,7 +60,7 @@ def _fit(family, key, there):
 
 
 def _is_under(family, fit):
-    return family.fitted is not None and statistics.mean(fit) < family.fitted
+    return statistics.mean(fit) < family.fitted
 
 
 def _name(row):
