@@ -213,7 +213,8 @@ def _of_miniature(given):
     wanted = [job for job in every if job.row.key in keys]
     planned = [job for job in every if not isinstance(job.row, factorial.Further)]
     return Work(planned, wanted, _page_of(factorial.experiment_of(given.dataset, design)),
-                lambda store, plan: factorial.resolution_text(store, plan, given.dataset, design), factorial.MINUTES)
+                lambda store, plan: factorial.resolution_text(store, plan, given.dataset, design),
+                factorial.MINUTES[given.detector])
 
 
 def _of_photographs(given):

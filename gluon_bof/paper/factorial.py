@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gluon_bof.paper.harness import Plan
 
 EXPERIMENT = "miniature"
-MINUTES = 22.0  # of a run, where no bundle tells: the protocol's estimate of 640 epochs, and eight evaluations
+MINUTES = {"yolo3": 22.0, "faster_rcnn": 48.0}  # of a run, where no bundle tells: the protocol's estimates, and evaluations
 OWN = miniature.BASELINE.data_shape  # pixels, of all runs
 MECHANISMS = f"mechanisms-{OWN}"  # the evaluation that says by what the freebies work
 SLID = 100  # images that a patch slides through

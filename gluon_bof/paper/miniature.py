@@ -43,8 +43,8 @@ FACTORS = {
 FASTER_RCNN_BACKBONE = replace(BACKBONE, network="resnet18_v1b", name="miniature-faster-rcnn-backbone")
 FASTER_RCNN_BACKBONE_MIXUP = replace(FASTER_RCNN_BACKBONE, mixup="beta", name="miniature-faster-rcnn-backbone-mixup")
 FASTER_RCNN_BASELINE = replace(
-    EMBEDDED_FASTER_RCNN, dataset="vocmini", train_split=BASELINE.train_split, val_split="test", epochs=40, lr_mode="step",
-    lr_decay_epoch=(32, 36), mixup="", no_mixup_epochs=4, label_smooth_eps=0.0, gpus="", val_interval=1000, log_interval=0,
+    EMBEDDED_FASTER_RCNN, dataset="vocmini", train_split=BASELINE.train_split, val_split="test", epochs=240, lr_mode="step",
+    lr_decay_epoch=(192, 216), mixup="", no_mixup_epochs=24, label_smooth_eps=0.0, gpus="", val_interval=1000, log_interval=0,
     keep=1)
 FASTER_RCNN_FACTORS = {
     "cosine": dict(lr_mode="cosine"),
