@@ -66,8 +66,9 @@ def tasks_of(count, sides=(SIDE,)):
     return [(number, sides[number % len(sides)]) for number in range(count)]
 
 
-@pytest.mark.parametrize("count", (1, 3))
-@pytest.mark.parametrize("sides", ((SIDE,), (SIDE, SIDE + 50, SIDE - 60), (130, 140, 150, 190, 260, 300)))
+@pytest.mark.parametrize("count", (pytest.param(1, marks=pytest.mark.slow), 3))
+@pytest.mark.parametrize("sides", (pytest.param((SIDE,), marks=pytest.mark.slow), (SIDE, SIDE + 50, SIDE - 60),
+                                   pytest.param((130, 140, 150, 190, 260, 300), marks=pytest.mark.slow)))
 def test_batches_stay_what_they_were_while_buffers_are_used_again_and_copied_slowly(count, sides):
     lending = Slow()
     workers = Workers(count, batch, lending)
