@@ -85,6 +85,7 @@ def test_stopped_within_an_epoch_it_goes_on_to_the_bit(folder):
     assert parameters(folder, "stopped") == parameters(folder, "whole")
 
 
+@pytest.mark.slow  # tests/test_train_yolo3.py has it of the same command
 def test_evaluate_agrees_with_the_run(folder):
     answer = subprocess.run([sys.executable, "-m", "gluon_bof", "evaluate", str(folder / "runs/whole"), "--last"],
                             cwd=ROOT, capture_output=True, text=True)

@@ -69,6 +69,7 @@ def test_onnx(yolo3, image, tmp_path, capsys):
     assert os.listdir(tmp_path) == ["a.onnx"]
 
 
+@pytest.mark.slow  # tests/inference/test_export.py has other settings
 def test_onnx_with_another_overlap(yolo3, tmp_path, capsys):
     numbers = [run(capsys, yolo3[1], *KNOWN, "--to", str(tmp_path / "a.onnx"), "--short", "64", "--nms", overlap)["detections"]
                for overlap in ("0.1", "0.45")]

@@ -104,6 +104,7 @@ def test_a_signal_is_passed_on_once_and_is_the_status(launch):
             assert "asked 1 times" in job.log(name).read_text()
 
 
+@pytest.mark.slow  # each by itself is tested above
 def test_two_jobs_at_once_and_a_restart_end_with_their_outcome(launch):
     restarted = launch("-n", 2, *QUICK, "--max-restarts", 1, "--", PLAIN, 6, 0.05, "--name", "x", "--who", "worker-0", "--at", 3,
                        "--do", f"exit:{TRY_AGAIN}")

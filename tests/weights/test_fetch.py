@@ -179,6 +179,7 @@ def test_a_cache_that_cannot_be_made_is_the_users_to_mend(params, cache, serve):
         fetch()
 
 
+@pytest.mark.slow  # processes and a server of their own
 def test_processes_that_fetch_at_once_download_once(params, cache, serve, capfd):
     server = serve(archive(params), "slow 2")
     program = (f"from gluon_bof.weights import zoo; zoo.CHECKSUMS[{NAME!r}] = {hashlib.sha1(params).hexdigest()!r}; "

@@ -58,6 +58,7 @@ def test_rank_knows_the_boxes_of_a_detection_set(capsys, tmp_path):
     assert answer["batches"] == 3 and 1 <= answer["lowest"][0] <= answer["highest"][0] <= 3
 
 
+@pytest.mark.slow  # a run's probe is tested beside it
 def test_a_probe_of_fresh_weights_says_what_it_is(place, capsys, tmp_path):
     answer, told = run(capsys, "probe", *of(place), "--null-partitions", 20, "--null-batches", 1, "--out", tmp_path)
     assert answer["null"]["partitions"] == answer["null"]["batches"] == 20 and answer["mean_is_full_gradient"]
