@@ -72,14 +72,15 @@ class Ours:
         for sampler in self.sampler.start(self.epoch):
             batch = self.batchify([self.images[spec] for spec in sampler])
             lending.sent(batch)
-            yield batch
-            lending.take_back([(part.number, part.generation) for part in batch if isinstance(part, Lent)])
+            try:
+                yield batch
+            finally:
+                lending.take_back([(part.number, part.generation) for part in batch if isinstance(part, Lent)])
 
     def wire_bytes(self):
         """Bytes of a batch over those of its images."""
-        for *arrays, _ in self.batches():
-            told = sum(map(bytes_of, arrays)) / arrays[0].size
-        return told
+        *arrays, _ = next(iter(self.batches()))
+        return sum(map(bytes_of, arrays)) / arrays[0].size
 
     def peak_shared_memory(self, workers):
         """Bytes of shared memory while the stock loader runs with so many workers and is always ahead of its user."""

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from typing import Iterable, Sequence
 
+import numpy as np
+
 from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError
 
@@ -78,6 +80,17 @@ def refuse_too_new(cards: Iterable[tuple[str, float]]) -> None:
         if capability > NEWEST_CAPABILITY:
             raise UserError(f"{name} (compute capability {capability}) is newer than MXNet 1.9.1 can use "
                             f"(up to {NEWEST_CAPABILITY})", remedy="use an older card, or the CPU: --gpus ''")
+
+
+def numpy_view(array: mx.nd.NDArray) -> np.ndarray:
+    """An array that the host holds as numpy's, of its shape and type and in the same memory: to be used once its numbers are
+    there (`wait_to_read`), and as long as it is."""
+    if not array.size:
+        return np.empty(array.shape, array.dtype)
+    address = ctypes.c_void_p()
+    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
+    count = array.size * np.dtype(array.dtype).itemsize
+    return np.frombuffer((ctypes.c_byte * count).from_address(address.value), array.dtype).reshape(array.shape)
 
 
 def split(array: mx.nd.NDArray, devices: Sequence[mx.Context]) -> list[mx.nd.NDArray]:

@@ -5,7 +5,6 @@ gives buffer and generation back with the worker's next task; until then nobody 
 generation, or arrives under an old one, is a fault and raises."""
 from __future__ import annotations
 
-import ctypes
 import os
 from typing import Any, Iterable, NamedTuple, Sequence
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from gluon_bof.backend import mx
 from gluon_bof.data.workers import FULL, SHARED_MEMORY, WorkerLost, shared_memory_room
+from gluon_bof.devices import numpy_view
 from gluon_bof.freebies.augmentation import FILL
 
 SMALL = 1 << 15  # bytes up to which an array goes through the pipe itself
@@ -42,7 +42,7 @@ class Small(np.ndarray):
 class _Buffer:
     def __init__(self, array):
         self.array = array
-        self.memory = _memory_of(array)
+        self.memory = numpy_view(array)
         self.generation = 0
         self.is_lent = self.is_known = False
 
@@ -132,7 +132,7 @@ class Lending:
         for number in part.gone:
             self._known.pop((worker, number), None)
         if part.buffer is not None:
-            self._known[worker, part.number] = [part.buffer, _memory_of(part.buffer), 0]
+            self._known[worker, part.number] = [part.buffer, numpy_view(part.buffer), 0]
         _, memory, last = known = self._known[worker, part.number]
         if part.generation <= last:
             raise RuntimeError(f"buffer {part.number} of a data worker came as generation {part.generation} after {last}")
@@ -173,21 +173,11 @@ def shared_buffer(shape: Sequence[int], dtype: Any, shared: bool) -> tuple[Any, 
     dtype = np.dtype(dtype).newbyteorder("=")  # MXNet's numbers are the machine's, whatever a file's were
     if not shared:
         target = mx.nd.empty(shape, ctx=mx.cpu(), dtype=dtype)
-        return target, _memory_of(target).view(dtype).reshape(shape)
+        return target, numpy_view(target)
     if int(np.prod(shape)) * dtype.itemsize > SMALL:
         return _buffers.lend(shape, dtype)
     array = np.empty(shape, dtype)
     return array.view(Small), array
-
-
-def _memory_of(array):
-    """(bytes,) uint8, the memory of MXNet's array."""
-    address = ctypes.c_void_p()
-    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
-    count = array.size * np.dtype(array.dtype).itemsize
-    if not count:
-        return np.empty(0, np.uint8)
-    return np.frombuffer((ctypes.c_byte * count).from_address(address.value), np.uint8, count)
 
 
 def _reserved(shape, dtype):

@@ -9,6 +9,7 @@ from gluon_bof.backend import mx
 from gluon_bof.data import shared_memory
 from gluon_bof.data.shared_memory import SMALL, Buffers, Lending, shared_buffer, to_shared
 from gluon_bof.data.workers import Workers
+from gluon_bof.devices import numpy_view
 from gluon_bof.errors import UserError
 
 SIDE = 200  # of arrays above SMALL, as all sides here
@@ -94,7 +95,7 @@ def test_a_buffer_that_is_given_back_too_early_is_seen_to_be_overwritten():
     workers = Workers(1, batch, TooEarly())
     results, tasks = workers.results(tasks_of(8)), tasks_of(8)
     kept = [next(results)]
-    mine = shared_memory._memory_of(kept[0][0].buffer)
+    mine = numpy_view(kept[0][0].buffer)
     assert (mine.view(np.int32) == 0).all()
     kept += list(results)
     assert (mine.view(np.int32) != 0).all() and len(kept) == len(tasks)

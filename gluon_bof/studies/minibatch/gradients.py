@@ -5,12 +5,12 @@ to use the running statistics, or the running statistics are put back."""
 from __future__ import annotations
 
 import contextlib
-import ctypes
 from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
 from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.devices import numpy_view
 from gluon_bof.weights.load import structured_parameters
 
 PIECE = 1 << 16  # numbers that are handled at once: what they become in float64 stays in the processor's cache
@@ -102,9 +102,7 @@ class Gradients:
 def _host_parts(array, size):
     """(first number, numbers as numpy has them) of an array's parts: one, without a copy, of one that the host holds."""
     if array.context.device_type == "cpu" and array.dtype == np.float32:
-        address = ctypes.c_void_p()
-        mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
-        yield 0, np.frombuffer((ctypes.c_float * size).from_address(address.value), np.float32)
+        yield 0, numpy_view(array).reshape(-1)
     else:
         flat = array.reshape((-1,))
         for begin in range(0, size, TRANSFER):
