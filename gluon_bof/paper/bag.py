@@ -20,7 +20,8 @@ MINUTES = 15.0  # of a run, where no bundle tells
 
 # What the rows of all families share with the miniature's: the set, the backbone, the clean tail of a tenth, last weights
 SHARED = dict(dataset="vocmini", train_split=miniature.TRAIN, val_split="test", lr_mode="step", mixup="", label_smooth_eps=0.0,
-              syncbn=False, warmup_epochs=2, val_interval=1000, log_interval=0, keep=1, gpus="")
+              val_interval=1000, log_interval=0, keep=1, gpus="")
+OF_EPOCHS = dict(syncbn=False, warmup_epochs=2)  # of the families that have these options
 
 
 @dataclass(frozen=True)
@@ -91,26 +92,25 @@ def _freebies(peak_of_cosine, **before):
 
 
 SSD = Bag(
-    "SSD", replace(EMBEDDED_SSD, random_shapes=(), no_expand=True, **SHARED, **_over(320, 0.0013)),
+    "SSD", replace(EMBEDDED_SSD, random_shapes=(), no_expand=True, **SHARED, **OF_EPOCHS, **_over(320, 0.0013)),
     _freebies(0.002, **{"random-shapes": dict(random_shapes=(96, 192))}),
     (Number("AP@[.5:.95]", "coco.AP"), Number("mAP@0.5", "coco.AP50")), Number("mAP@0.5", "coco.AP50"))
-_OF_REGIONS = {name: value for name, value in SHARED.items() if name not in ("warmup_epochs", "syncbn")}
 MASK_RCNN = Bag(
-    "Mask R-CNN", replace(EMBEDDED_MASK_RCNN, anchor_scales=(1, 2, 4, 6, 9), **_OF_REGIONS, **_over(80, 0.0007)),
+    "Mask R-CNN", replace(EMBEDDED_MASK_RCNN, anchor_scales=(1, 2, 4, 6, 9), **SHARED, **_over(80, 0.0007)),
     _freebies(0.001),
     (Number("mask AP@[.5:.95]", "masks.AP"), Number("mask AP@0.5", "masks.AP50"), Number("box AP@[.5:.95]", "coco.AP")),
     Number("mask AP@0.5", "masks.AP50"))
 UNET = Bag(
-    "U-Net", replace(EMBEDDED_SEGMENTATION, ema=0.0, **SHARED, **_over(120, 0.002)), _freebies(0.003),
+    "U-Net", replace(EMBEDDED_SEGMENTATION, ema=0.0, **SHARED, **OF_EPOCHS, **_over(120, 0.002)), _freebies(0.003),
     (Number("mean IoU", "miou"), Number("pixel accuracy", "pixel_accuracy")), Number("mean IoU", "miou"), 80.0)
 BAGS = (SSD, MASK_RCNN, UNET)
 ROWS = tuple(row for bag in BAGS for row in bag.rows())
 
 
-def plan(seeds: Sequence[int] = SEEDS, runs: str = "runs", rows: Sequence[str] = ()) -> list[Job]:
-    """Every run of the rows (keys of ROWS; none: all), seed by seed."""
+def plan(seeds: Sequence[int] = SEEDS, runs: str = "runs") -> list[Job]:
+    """Every run of ROWS, seed by seed."""
     backbone = harness.training(replace(miniature.BACKBONE, runs=runs))
-    return [_job(row, seed, runs, backbone) for seed in seeds for row in ROWS if not rows or row.key in rows]
+    return [_job(row, seed, runs, backbone) for seed in seeds for row in ROWS]
 
 
 def _job(row, seed, runs, backbone):

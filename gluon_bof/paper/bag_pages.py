@@ -4,7 +4,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any, Mapping
 
-from gluon_bof.paper import bag, miniature
+from gluon_bof.paper import bag, effects, miniature
 from gluon_bof.paper.bag import Bag
 from gluon_bof.paper.effects import judged
 from gluon_bof.paper.miniature import Effect
@@ -78,9 +78,7 @@ def gain_over_baseline(family: Bag, key: str, there: Mapping[tuple[str, int], Ma
     """What a row gains over its family's baseline in its own number, paired within a seed; None for the baseline itself and where
     no seed has both."""
     base = family.rows()[0].key
-    over, mine = (of_row(there, name, family.numbers[0]) for name in (base, key))
-    shared = {seed: mine[seed] - over[seed] for seed in mine if seed in over}
-    return miniature.over_seeds(shared) if shared and key != base else None
+    return None if key == base else effects.gain(*(of_row(there, name, family.numbers[0]) for name in (base, key)))
 
 
 def whole_bags(store: Store) -> list[tuple[Bag, Effect, bool]]:

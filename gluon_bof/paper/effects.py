@@ -78,6 +78,12 @@ def difference(numbers: Mapping[tuple[str, int], float], row: str, over: str) ->
     return over_seeds({seed: numbers[row, seed] - numbers[over, seed] for seed in sorted({seed for _, seed in numbers})})
 
 
+def gain(over: Mapping[int, float], mine: Mapping[int, float]) -> Effect | None:
+    """Effect of a row, {seed: points}, against another in the seeds that both have; None where there is none."""
+    shared = {seed: mine[seed] - over[seed] for seed in sorted(mine) if seed in over}
+    return over_seeds(shared) if shared else None
+
+
 def interaction(first: str, second: str, numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> Effect:
     """By how much more the first factor gains where the second is on than where it is off: mean over all pairs of pairs."""
     corners = [cell for cell in cells(design) if cell.on is not None and first not in cell.on and second not in cell.on]

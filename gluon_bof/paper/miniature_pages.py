@@ -222,9 +222,7 @@ def _pair(found, measure, over, key):
 
 def _gain(found, measure, over, key):
     """The Effect of a row against another in the seeds that both have; None where there is none."""
-    first, second = _numbers(found, measure, over), _numbers(found, measure, key)
-    shared = {seed: second[seed] - first[seed] for seed in sorted(second) if seed in first}
-    return miniature.over_seeds(shared) if shared else None
+    return effects.gain(*(_numbers(found, measure, row) for row in (over, key)))
 
 
 def _numbers(found, measure, key):
