@@ -220,10 +220,12 @@ def _of_miniature(given):
 def _of_photographs(given):
     if not given.dataset:
         raise UserError("photographs of what?", remedy="give --dataset FOLDER")
+    if given.extra_pretraining:
+        raise UserError("a second -- does nothing for photographs", remedy="leave it out")
     keys = photographs.chosen_settings(given.rows)
     folds = photographs.prepare(given.dataset, given.folds, given.runs, given.out)
     seeds = chosen_seeds(given.seeds) if given.seeds else photographs.SEEDS
-    planned = photographs.plan(folds, seeds, given.runs, keys, given.extra, given.extra_pretraining)
+    planned = photographs.plan(folds, seeds, given.runs, keys, given.extra)
     return Work(planned, planned, _page_of(photographs.experiment_of(folds.name)), minutes=photographs.MINUTES)
 
 

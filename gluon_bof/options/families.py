@@ -8,7 +8,6 @@ from typing import Any, Iterable, NamedTuple
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
-from gluon_bof.options.faster_rcnn import NETWORKS as FASTER_RCNN_NETWORKS
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.flags import flag_name
 from gluon_bof.options.mask_rcnn import MaskRcnnOptions
@@ -93,10 +92,10 @@ def of_config(config: dict[str, Any]) -> Family:
     """The family of a run's configuration; version 0.1 did not write it down, and is told by the names of its options."""
     if isinstance(config.get("family"), str):
         return by_name(config["family"])
-    network = config.get("options", {}).get("network")
-    if "least_area" in config.get("options", {}):
+    options = config.get("options", {})
+    if "least_area" in options:
         return by_name("classifier")
-    return by_name("faster_rcnn" if isinstance(network, str) and network in FASTER_RCNN_NETWORKS else "yolo3")
+    return by_name("faster_rcnn" if "use_fpn" in options else "yolo3")
 
 
 def of_given(given: dict[str, Any], told: Family | None = None) -> Family:

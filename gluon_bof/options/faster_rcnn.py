@@ -10,7 +10,8 @@ from gluon_bof.errors import UserError
 from gluon_bof.options.flags import INTEGERS, NUMBERS, at_least, flag, flag_name, not_negative, positive, positive_numbers
 from gluon_bof.options.training import DetectionOptions, decay_epochs
 
-NETWORKS = ("resnet18_v1b", "resnet50_v1b", "resnet101_v1b", "resnet101_v1d", "resnest50", "resnest101", "resnest269")
+NETWORKS = ("resnet18_v1b", "resnet50_v1b", "resnet101_v1b", "resnet101_v1d", "resnest50", "resnest101", "resnest269",
+            "darknet-mini")
 SMALLEST_SIDE = 32  # pixels, of a test image
 ZOO_MAX_SIDE = 1333  # of COCO's images in GluonCV's model zoo, where the paper has 1300
 # GluonCV's names; the first part is a pyramid's, the second its learning normalisation's
@@ -28,7 +29,8 @@ def part(default_text: str, text: str, kind: Any = str, **how: Any) -> Any:
 class FasterRcnnOptions(DetectionOptions):
     """Fields that are None depend on others; `resolved` fills them."""
 
-    network: str = flag("resnet50_v1b", "backbone", "first", choices=NETWORKS)
+    network: str = flag("resnet50_v1b", "backbone; darknet-mini, not GluonCV's, is for small sets on CPUs", "first",
+                        choices=NETWORKS)
     batch_size: int = flag(1, "images a step, over all devices", "first")
     epochs: int = flag(None, "training epochs; default 20, for COCO 26", "first", kind=int)
     lr: float = flag(None, "learning rate; default 0.001, for COCO 0.00125", "first", kind=float)

@@ -23,7 +23,8 @@ WARMUP_IMAGES, LEAST_WARMUP = 8000, 1000  # images that warm-up sees, and update
 class MaskRcnnOptions(FasterRcnnOptions):
     """Fields that are None depend on others; `resolved` fills them."""
 
-    network: str = flag("resnet50_v1b", "backbone", "first", choices=NETWORKS)
+    network: str = flag("resnet50_v1b", "backbone; darknet-mini, not GluonCV's, is for small sets on CPUs", "first",
+                        choices=NETWORKS)
     batch_size: int = flag(8, "images a step, over all devices", "first")
     epochs: int = flag(None, "training epochs; default 26", "first", kind=int)
     lr: float = flag(None, "learning rate; default 0.00125 times --batch-size", "first", kind=float)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gluon_bof.paper.harness import Plan
 
 EXPERIMENT = "miniature"
-MINUTES = {"yolo3": 22.0, "faster_rcnn": 48.0}  # of a run, where no bundle tells: the protocol's estimates, and evaluations
+MINUTES = {"yolo3": 22.0, "faster_rcnn": 34.0}  # of a run, where no bundle tells: the protocol's estimates, and evaluations
 OWN = miniature.BASELINE.data_shape  # pixels, of all runs
 MECHANISMS = f"mechanisms-{OWN}"  # the evaluation that says by what the freebies work
 SLID = 100  # images that a patch slides through
@@ -49,7 +49,7 @@ FURTHER = (
 _REGIONS = {cell.key: cell.options for cell in miniature.cells(miniature.FASTER_RCNN)}
 _WITHOUT_MIXUP_6, _BAG_6 = ("+".join(list(miniature.FASTER_RCNN_FACTORS)[:count]) for count in (2, 3))
 FURTHER_FASTER_RCNN = tuple(
-    Further(key, _REGIONS[row], miniature.FASTER_RCNN_BACKBONE_MIXUP)
+    Further(key, _REGIONS[row], miniature.BACKBONE_MIXUP)
     for key, row in (("mixup-backbone-plain-detector", _WITHOUT_MIXUP_6), ("mixup-backbone-mixup-detector", _BAG_6)))
 FURTHER_OF = {miniature.YOLO3.name: FURTHER, miniature.FASTER_RCNN.name: FURTHER_FASTER_RCNN}
 # rows of the paper's tables, from the baseline of each on: those of the factorials and of FURTHER_OF
@@ -69,10 +69,11 @@ def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Seq
     experiment = experiment_of(dataset, design)
 
     def pretraining_of(backbone):
-        return harness.training(replace(backbone, runs=runs, name=backbone.name.replace(design.name, experiment, 1), **before))
+        name = backbone.name.replace(EXPERIMENT, experiment_of(dataset), 1)  # both detectors start from it
+        return harness.training(replace(backbone, runs=runs, name=name, **before))
 
     rows = [*miniature.cells(design), *(FURTHER_OF[design.name] if with_further else ())]
-    backbones = {row.key: pretraining_of(getattr(row, "backbone", design.backbone)) for row in rows}
+    backbones = {row.key: pretraining_of(getattr(row, "backbone", miniature.BACKBONE)) for row in rows}
     family = family_of(design.baseline).name
     detector = () if design is miniature.YOLO3 else ("--detector", family)
     found = []

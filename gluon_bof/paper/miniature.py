@@ -39,15 +39,13 @@ FACTORS = {
     "mixup": dict(mixup="beta"),
 }
 
-# Faster R-CNN the same, without random shapes, which it does not have
-FASTER_RCNN_BACKBONE = replace(BACKBONE, network="resnet18_v1b", name="miniature-faster-rcnn-backbone")
-FASTER_RCNN_BACKBONE_MIXUP = replace(FASTER_RCNN_BACKBONE, mixup="beta", name="miniature-faster-rcnn-backbone-mixup")
+# Faster R-CNN the same from the same backbone, without random shapes, which it does not have
 FASTER_RCNN_BASELINE = replace(
-    EMBEDDED_FASTER_RCNN, dataset="vocmini", train_split=BASELINE.train_split, val_split="test", epochs=240, lr_mode="step",
-    lr_decay_epoch=(192, 216), mixup="", no_mixup_epochs=24, label_smooth_eps=0.0, gpus="", val_interval=1000, log_interval=0,
-    keep=1)
+    EMBEDDED_FASTER_RCNN, dataset="vocmini", train_split=BASELINE.train_split, val_split="test", network=BASELINE.network,
+    anchor_scales=(1, 2, 4, 6, 9), epochs=320, lr=0.0007, lr_mode="step", lr_decay_epoch=(256, 288), mixup="", no_mixup_epochs=32,
+    label_smooth_eps=0.0, gpus="", val_interval=1000, log_interval=0, keep=1)
 FASTER_RCNN_FACTORS = {
-    "cosine": dict(lr_mode="cosine"),
+    "cosine": dict(lr_mode="cosine", lr=0.001),
     "label-smoothing": FACTORS["label-smoothing"],
     "mixup": FACTORS["mixup"],
 }
@@ -56,18 +54,16 @@ FASTER_RCNN_FACTORS = {
 @dataclass(frozen=True)
 class Design:
     """What a factorial is made of. name: begins the names of its runs; factors: {factor: the options that switch it on}; sizes:
-    of the test images, pixels; backbone: the run that all start from."""
+    of the test images, pixels."""
 
     name: str
     baseline: Any
     factors: dict
     sizes: tuple
-    backbone: ClassifierOptions
 
 
-YOLO3 = Design("miniature", BASELINE, FACTORS, SIZES, BACKBONE)
-FASTER_RCNN = Design("miniature-faster-rcnn", FASTER_RCNN_BASELINE, FASTER_RCNN_FACTORS, (BASELINE.data_shape,),
-                     FASTER_RCNN_BACKBONE)
+YOLO3 = Design("miniature", BASELINE, FACTORS, SIZES)
+FASTER_RCNN = Design("miniature-faster-rcnn", FASTER_RCNN_BASELINE, FASTER_RCNN_FACTORS, (BASELINE.data_shape,))
 DESIGNS = {"yolo3": YOLO3, "faster_rcnn": FASTER_RCNN}
 
 

@@ -171,7 +171,7 @@ def miniature_rows(store: Store, family: str = "yolo3") -> str:
         pairs = effects.effects_of(effects.numbers_of(whole, AP), design).interactions
         parts += ["Interactions, shown and not tested: by how much more the first gains where the second is on, points of AP.",
                   "", table(["", "AP"], [[" with ".join(pair), told(effect).strip("*")] for pair, effect in pairs.items()])]
-    backbone = store.read(design.backbone.name)
+    backbone = store.read(miniature.BACKBONE.name)
     base = f"The backbone tells {100 * backbone['training']['accuracy']:.1f}% of the single objects that it is validated on.\n" \
         if backbone else ""
     return "\n".join([*parts, base, made_by(found)])

@@ -1,5 +1,5 @@
-"""The bag on photographs: baseline and whole bag of both detectors, cross-validated on a folder of one's own, from small
-backbones that have seen drawn shapes alone. The folds are written once; the folder itself is only read."""
+"""The bag on photographs: baseline and whole bag of both detectors, cross-validated on a folder of one's own, from the shipped
+backbone, which has seen drawn shapes alone. The folds are written once; the folder itself is only read."""
 from __future__ import annotations
 
 import json
@@ -12,8 +12,7 @@ from gluon_bof.data.convert import convert_set
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of, write_atomically
-from gluon_bof.options.flags import EMBEDDED
-from gluon_bof.options.recipes import SHIPPED_BACKBONE, SMALL_SET_FASTER_RCNN, SMALL_SET_YOLO3
+from gluon_bof.options.recipes import SMALL_SET_FASTER_RCNN, SMALL_SET_YOLO3
 from gluon_bof.paper import bundles, harness, miniature
 from gluon_bof.paper.harness import Job
 from gluon_bof.paper.tables import chosen, flags_of_trainings
@@ -26,23 +25,20 @@ RESERVED = ("classes", "layout", "pretrained_base", "train_split", "val_split") 
 SMOOTHING = 0.005  # epsilon over the number of classes, the paper's 0.1 / 20
 MINUTES = 25.0  # of a run, where no bundle tells
 SHARED = dict(num_workers=1, gpus="", val_interval=1000, save_interval=0, log_interval=0, keep=1, lr_mode="step", mixup="",
-              label_smooth_eps=0.0)
+              label_smooth_eps=0.0, network="darknet-mini", pretrained_base="shipped")
 
 # As docs/miniature.md has it: the test size in the middle of the random shapes, as 416 in 320…608; a clean tail of a tenth; the
 # two schedules with the miniature's peaks; some 4,400 updates of 8 for three hundred images, as small networks that had a third
 # of that with the whole bag did not fit their images. What suits a few hundred photographs is the recipe small-dataset's.
 YOLO3 = replace(
-    SMALL_SET_YOLO3, **SHARED, network="darknet-mini", pretrained_base="shipped", init="gluoncv", wd=miniature.BASELINE.wd,
-    no_wd=True, data_shape=SIDE, no_random_shape=True, random_shapes=(160, 320), epochs=120, lr_decay_epoch=(96, 108),
-    lr=miniature.BASELINE.lr, optimizer=miniature.BASELINE.optimizer, warmup_epochs=2, no_mixup_epochs=12)
+    SMALL_SET_YOLO3, **SHARED, init="gluoncv", wd=miniature.BASELINE.wd, no_wd=True, data_shape=SIDE, no_random_shape=True,
+    random_shapes=(160, 320), epochs=120, lr_decay_epoch=(96, 108), lr=miniature.BASELINE.lr,
+    optimizer=miniature.BASELINE.optimizer, warmup_epochs=2, no_mixup_epochs=12)
 FASTER_RCNN = replace(
-    SMALL_SET_FASTER_RCNN, **SHARED, image_short=(SIDE,), image_max_size=384, epochs=15, lr_decay_epoch=(12, 14),
-    no_mixup_epochs=2)
-# Faster R-CNN has no backbone that the package ships: its own is trained as the shipped one was
-FASTER_RCNN_BACKBONE = replace(SHIPPED_BACKBONE, network=FASTER_RCNN.network, name="photographs-backbone-resnet18",
-                               val_interval=10)
+    SMALL_SET_FASTER_RCNN, **SHARED, image_short=(SIDE,), image_max_size=384, epochs=30, lr_decay_epoch=(24, 27),
+    lr=miniature.FASTER_RCNN_BASELINE.lr, no_mixup_epochs=3)
 BAGS = {"yolo3": dict(no_random_shape=False, lr_mode="cosine", lr=miniature.PEAK_OF_COSINE, mixup="beta"),
-        "faster_rcnn": dict(lr_mode="cosine", mixup="beta")}
+        "faster_rcnn": dict(miniature.FASTER_RCNN_FACTORS["cosine"], mixup="beta")}
 BASES = {"yolo3": YOLO3, "faster_rcnn": FASTER_RCNN}
 
 
@@ -82,33 +78,26 @@ class Folds:
         return f"fold-{fold}-{part}"
 
 
-def plan(folds: Folds, seeds: Sequence[int] = SEEDS, runs: str = "runs", rows: Sequence[str] = (), extra: Sequence[str] = (),
-         extra_pretraining: Sequence[str] = ()) -> list[Job]:
-    """Every run of the rows (keys of SETTINGS; none: all), seed by seed and fold by fold. extra, extra_pretraining: further flags
-    of all trainings and of the backbone's."""
+def plan(folds: Folds, seeds: Sequence[int] = SEEDS, runs: str = "runs", rows: Sequence[str] = (),
+         extra: Sequence[str] = ()) -> list[Job]:
+    """Every run of the rows (keys of SETTINGS; none: all), seed by seed and fold by fold. extra: further flags of all
+    trainings."""
     settings = [setting for setting in SETTINGS if not rows or setting.key in rows]
     changes = {setting.family: flags_of_trainings(type(BASES[setting.family]), extra, RESERVED) for setting in settings}
-    return [_job(folds, setting, seed, fold, runs, changes[setting.family], extra, extra_pretraining)
+    return [_job(folds, setting, seed, fold, runs, changes[setting.family], extra)
             for seed in seeds for fold in range(folds.count) for setting in settings]
 
 
-def _job(folds, setting, seed, fold, runs, changes, extra, extra_pretraining):
+def _job(folds, setting, seed, fold, runs, changes, extra):
     experiment = experiment_of(folds.name)
     own = dict(dataset=folds.folder, layout="voc", train_split=folds.split(fold, "train"), val_split=folds.split(fold, "test"),
                classes="", seed=seed, runs=runs, name=f"{experiment}-{setting.key}-fold-{fold}-seed-{seed}")
-    pretraining, data_before = None, {}
-    if setting.family == "faster_rcnn":
-        before = flags_of_trainings(type(FASTER_RCNN_BACKBONE), extra_pretraining, RESERVED)
-        pretraining = harness.training(replace(FASTER_RCNN_BACKBONE, runs=runs, **before))
-        own["pretrained_base"] = pretraining.run.last_weights
-        data_before = told_shapes()
     training = harness.training(replace(setting.options(len(folds.classes)), **{**changes, **own}))
     evaluations = tuple(harness.evaluation(training, f"evaluation-{part}", split=folds.split(fold, part), metric="coco")
                         for part in ("test", "train"))
-    again = harness.words_again(EXPERIMENT, setting.key, seed, folds.name, "--folds", str(folds.count), extra=extra,
-                                extra_pretraining=extra_pretraining)
-    return Job(setting, seed, training, pretraining, harness.ONE_THREAD, evaluations, experiment, folds.data, data_before,
-               {"fold": fold}, again)
+    again = harness.words_again(EXPERIMENT, setting.key, seed, folds.name, "--folds", str(folds.count), extra=extra)
+    return Job(setting, seed, training, None, harness.ONE_THREAD, evaluations, experiment, folds.data, marks={"fold": fold},
+               again=again)
 
 
 def experiment_of(name: str) -> str:
@@ -119,12 +108,6 @@ def experiment_of(name: str) -> str:
 def chosen_settings(text: str) -> tuple[str, ...]:
     """Keys of the settings that "1,3" or "yolo3-bag" names; of all for "". Raises UserError."""
     return chosen(text, [setting.key for setting in SETTINGS], EXPERIMENT)
-
-
-def told_shapes() -> dict[str, Any]:
-    """What the backbone of Faster R-CNN reads, as bundles say it."""
-    from gluon_bof.data.shapes import VERSION
-    return {"set": f"{EMBEDDED}-backbone", "version": VERSION}
 
 
 # ---- folds ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from gluon_bof.options import families
 
 
 @pytest.mark.parametrize("family, how", [("yolo3", {}), ("ssd", {}), ("mask_rcnn", {"use_fpn": True}), ("mask_rcnn", {}),
+                                         ("faster_rcnn", {"use_fpn": True, "norm_layer": "syncbn"}),
                                          ("mask_rcnn", {"use_fpn": True, "norm_layer": "syncbn"})])
 def test_a_second_network_of_a_process_has_the_names_of_the_first(family, how):
     options = families.by_name(family).options(dataset="voc", network="darknet-mini", pretrained_base="no", **how).resolved()

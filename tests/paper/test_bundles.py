@@ -216,7 +216,8 @@ def test_further_rows_are_made_where_they_are_asked_for_alone():
     (["miniature", "--rows", "22"], "no row '22'"), (["miniature", "--hours", "0"], "--hours: '0' is no number above 0"),
     (["embedded", "--folds", "3"], "--folds is for photographs alone"),
     (["2", "--detector", "faster_rcnn"], "for miniature alone"),
-    (["photographs"], "give --dataset"), (["embedded", "--dataset", "x"], "--dataset does nothing"),
+    (["photographs"], "give --dataset"), (["photographs", "--dataset", "x", "--", "--", "--lr", "1"], "a second --"),
+    (["embedded", "--dataset", "x"], "--dataset does nothing"),
     (["miniature", "--", "--pretrained-base", "x"], "--pretrained-base after --"),
     (["miniature", "--", "--seed", "3"], "--seed after --")])
 def test_arguments_that_cannot_be_meant_are_refused(words, message):
@@ -376,7 +377,7 @@ def test_a_fold_depends_on_an_images_bytes_alone():
 
 def test_both_rows_of_a_detector_differ_in_the_bag_alone():
     for family, freebies in (("yolo3", {"no_random_shape", "lr_mode", "lr", "mixup", "label_smooth_eps"}),
-                             ("faster_rcnn", {"lr_mode", "mixup", "label_smooth_eps"})):
+                             ("faster_rcnn", {"lr_mode", "lr", "mixup", "label_smooth_eps"})):
         baseline, bag = (as_dict(photographs.Setting(family, is_bag).options(6)) for is_bag in (False, True))
         assert {name for name in bag if bag[name] != baseline[name]} == freebies
         assert bag["label_smooth_eps"] / 6 == pytest.approx(0.1 / 20)

@@ -208,7 +208,7 @@ def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
     store, design = Store(str(tmp_path)), miniature.FASTER_RCNN
     made_up_factorial(store)
     planned = factorial.plan((0, 1), design=design)
-    assert len(planned) == 18 and {job.pretraining.options.name for job in planned} == {"miniature-faster-rcnn-backbone"}
+    assert len(planned) == 18 and {job.pretraining.options.name for job in planned} == {"miniature-backbone"}
     for job in planned:
         store.write(bundle_for(job, 0.5 + sum(GAINS[factor] for factor in job.row.on or ()), **{OWN_IMAGES: 0.98}))
     text = pages.miniature_summary(store, "faster_rcnn")

@@ -9,10 +9,10 @@ import cv2
 from gluon_bof.backend import mx
 from gluon_bof.data.transforms import EvalTransform, ShortSide
 from gluon_bof.models.build import ExportForm, with_inferred_shapes
-from gluon_bof.models.faster_rcnn.network import BACKBONES, FasterRCNN, build_faster_rcnn, resnet_parameters
+from gluon_bof.models.faster_rcnn.network import FasterRCNN, build_faster_rcnn, resnet_parameters
 from gluon_bof.models.heads import classes_by_rows
 from gluon_bof.models.preprocess import InferenceGraph
-from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+from gluon_bof.options.faster_rcnn import NETWORKS, FasterRcnnOptions
 
 HEADS = ("fc.", "output.")  # of classifiers
 MAX_CONVOLUTIONS = 16  # in a box head
@@ -63,7 +63,7 @@ def _candidate_options(shapes):
     learns = any("syncbatchnorm" in name for name in shapes)
     convolutions = sum(name.startswith("box_features.") and len(shape) == 4 for name, shape in shapes.items())
     custom = pyramid and "box_features.0.weight" not in shapes  # GluonCV's custom model pools there
-    for name in BACKBONES if convolutions <= MAX_CONVOLUTIONS else ():
+    for name in NETWORKS if convolutions <= MAX_CONVOLUTIONS else ():
         yield FasterRcnnOptions(network=name, use_fpn=pyramid, norm_layer="syncbn" if learns else None,
                                 pretrained_base="no", custom_model=custom, num_box_head_conv=convolutions).resolved()
 
@@ -71,4 +71,4 @@ def _candidate_options(shapes):
 def backbones() -> list[tuple[str, dict]]:
     """[(name, {name in a classifier's file: Parameter})]."""
     return [(name, {key: parameter for key, parameter in resnet_parameters(name).items() if not key.startswith(HEADS)})
-            for name in BACKBONES]
+            for name in NETWORKS]

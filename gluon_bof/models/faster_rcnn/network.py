@@ -33,7 +33,7 @@ BACKBONES = {
     "resnest101": (resnest.resnest101, (11, 15, 91, 11)),
     "resnest269": (resnest.resnest269, (11, 119, 191, 31)),
 }
-DARKNET = "darknet-mini"  # the package's own, beside those: of the families below this one
+DARKNET = "darknet-mini"  # the package's own, beside those
 LEVELS = 5  # of a pyramid, whose normalisations may be ready at once
 STEM = ("conv1.", "bn1.", "layer1.")
 DARKNET_STEM = tuple(f"features.{place}." for place in range(last_layers()[0] + 1))

@@ -23,11 +23,13 @@ SMALL = ("--dataset voc --network resnet18_v1b --pretrained-base no --image-shor
 KINDS = {"single level": SMALL.format(scales="1,2,4", more="--roi-size 4,4"),
          "pyramid": SMALL.format(scales="1,2,4,6,8", more="--use-fpn"),
          "learning pyramid": SMALL.format(scales="1,2,4,6,8", more="--use-fpn --norm-layer syncbn")}
+ON_DARKNET = "learning pyramid on darknet-mini"
+ALL_KINDS = {**KINDS, ON_DARKNET: KINDS["learning pyramid"].replace("resnet18_v1b", "darknet-mini")}
 
 
 def small_options(kind, *more):
     """Resolved options of a small network."""
-    options = faster_rcnn_options(KINDS[kind], *more)
+    options = faster_rcnn_options(ALL_KINDS[kind], *more)
     options.check()
     return options
 

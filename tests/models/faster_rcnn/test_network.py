@@ -6,7 +6,9 @@ from gluon_bof.backend import mx
 from gluon_bof.errors import UserError
 from gluon_bof.models.build import build_network
 from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
-from gluon_bof.weights.load import load_backbone, load_weights, save_weights, structured_parameters
+from gluon_bof.weights.convert import fitting_network
+from gluon_bof.weights.load import load_backbone, load_weights, read_weights, save_weights, structured_parameters
+from gluon_bof.weights.resolve import backbone_weights
 from tests.command_lines import faster_rcnn_options
 from tests.models.faster_rcnn import oracle
 
@@ -48,7 +50,7 @@ def test_networks_are_those_of_the_model_zoo(name):
     assert options.shorts() == shorts
 
 
-@pytest.mark.parametrize("kind", ("single level", "learning pyramid"))
+@pytest.mark.parametrize("kind", ("single level", "learning pyramid", oracle.ON_DARKNET))
 def test_weights_go_both_ways_and_detections_are_gluoncvs(kind, tmp_path):
     _, ours, theirs = oracle.pair(kind, 1)
     path = str(tmp_path / "weights.params")
@@ -106,6 +108,17 @@ def test_a_classifiers_file_fills_the_backbone(kind, tmp_path):
     load_backbone(other, detector)
     for name, parameter in other.backbone_parameters().items():
         np.testing.assert_array_equal(parameter.data().asnumpy(), network.backbone_parameters()[name].data().asnumpy())
+
+
+def test_a_pyramid_starts_from_the_shipped_backbone_and_is_told_by_its_weights(tmp_path):
+    network = oracle.filled(build_faster_rcnn(oracle.small_options(oracle.ON_DARKNET), oracle.CLASSES, [mx.cpu()]))
+    path = backbone_weights("shipped", "darknet-mini")
+    load_backbone(network, path)
+    shipped = read_weights(path)
+    for name, parameter in network.backbone_parameters().items():
+        np.testing.assert_array_equal(parameter.data().asnumpy(), shipped[name])
+    assert (fitting_network({name: parameter.shape for name, parameter in structured_parameters(network).items()})[:2]
+            == ("faster_rcnn_fpn_syncbn_darknet-mini", len(oracle.CLASSES)))
 
 
 def test_a_foreign_backbone_is_refused_by_name(tmp_path):
