@@ -22,15 +22,16 @@ class SegmentationLoss(gluon.HybridBlock):
         self._own, self._every = smoothing.positive - smoothing.negative, smoothing.negative
 
     def hybrid_forward(self, F, logits, labels, weights):
-        logarithms = F.log_softmax(F.cast(logits, "float32"), axis=1)
+        # classes last: as the middle axis MXNet takes three times as long for them on a CPU
+        logarithms = F.log_softmax(F.transpose(F.cast(logits, "float32"), axes=(0, 2, 3, 1)), axis=-1)
         total = 0
         for number in range(self._maps):
             label, weight = (F.squeeze(F.slice_axis(array, axis=1, begin=number, end=number + 1), axis=1)
                              for array in (labels, weights))
             counted = label != NOBODY
-            likely = self._own * F.pick(logarithms, label * counted, axis=1)
+            likely = self._own * F.pick(logarithms, label * counted, axis=-1)
             if self._every:
-                likely = likely + self._every * F.sum(logarithms, axis=1)
+                likely = likely + self._every * F.sum(logarithms, axis=-1)
             total = total - weight * F.sum(likely * counted, axis=(1, 2))
         return total
 
