@@ -1,7 +1,7 @@
 """Faster R-CNN's inference on the CPU: our network beside GluonCV's of the same weights, the image in memory, nothing else.
 
     two_stage.py                       # a pyramid on ResNet-18 at 320 pixels, as training.py --detector faster_rcnn has it
-    two_stage.py --kind embedded       # the embedded job's, at its size
+    two_stage.py --kind slim           # the embedded job's on a ResNet-18, at its size
     two_stage.py --kind level          # GluonCV's ResNet-50 without a pyramid
 
 A third side is ours of MXNet's operators alone. Prints milliseconds an image, also of the processor, which other processes of
@@ -21,7 +21,7 @@ from gluon_bof.errors import user_facing
 
 CLASSES = ("circle", "cross", "ring", "triangle")
 SPREAD = 0.05  # of the heads' weights, so that scores differ from place to place
-KINDS = ("pyramid", "embedded", "level")
+KINDS = ("pyramid", "slim", "level")
 
 
 def options_of(kind, short):
@@ -29,11 +29,11 @@ def options_of(kind, short):
     from dataclasses import replace
 
     from gluon_bof.options.faster_rcnn import FasterRcnnOptions
-    from gluon_bof.options.recipes import EMBEDDED_FASTER_RCNN
-    short = short or (128 if kind == "embedded" else 320)
+    from gluon_bof.options.recipes import EMBEDDED_FASTER_RCNN, RESNET_FROM_SCRATCH
+    short = short or (128 if kind == "slim" else 320)
     sizes = dict(image_short=(short,), image_max_size=short * 5 // 3)
-    if kind == "embedded":
-        options = replace(EMBEDDED_FASTER_RCNN, **sizes)
+    if kind == "slim":
+        options = replace(EMBEDDED_FASTER_RCNN, **RESNET_FROM_SCRATCH, **sizes)
     elif kind == "pyramid":
         options = FasterRcnnOptions(dataset="shapes", network="resnet18_v1b", use_fpn=True, norm_layer="syncbn",
                                     custom_model=True, num_box_head_conv=0, pretrained_base="no", **sizes)
@@ -93,7 +93,7 @@ def sides(options, size):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help="which network")
-    parser.add_argument("--short", type=int, default=0, help="short side of the image in pixels; default: 320, embedded 128")
+    parser.add_argument("--short", type=int, default=0, help="short side of the image in pixels; default: 320, slim 128")
     parser.add_argument("--rounds", type=int, default=7, help="how often the sides take turns")
     arguments = parser.parse_args(argv)
     options, size = options_of(arguments.kind, arguments.short)

@@ -39,10 +39,11 @@ SHIPPED_YOLO3 = replace(EMBEDDED_YOLO3, epochs=30, no_mixup_epochs=6)
 
 # Without any pretrained base a start near the identity is what lets a network without shortcuts learn in minutes
 FROM_SCRATCH = dict(network="mobilenet0.25", pretrained_base="no", init="near-identity", wd=0.0)
+RESNET_FROM_SCRATCH = dict(network="resnet18_v1b", pretrained_base="no")
 
-# The same for Faster R-CNN: a slim pyramid on ResNet-18, with fewer proposals and regions than images of 600 pixels need.
+# The same for Faster R-CNN: a slim pyramid, with fewer proposals and regions than images of 600 pixels need.
 EMBEDDED_FASTER_RCNN = FasterRcnnOptions(
-    dataset=EMBEDDED, network="resnet18_v1b", use_fpn=True, norm_layer="syncbn", pretrained_base="no",
+    dataset=EMBEDDED, network="darknet-mini", use_fpn=True, norm_layer="syncbn", pretrained_base="shipped",
     image_short=(128,), image_max_size=192, batch_size=4, epochs=4, optimizer="adam", lr=0.001, lr_mode="cosine",
     lr_warmup=200, wd=0.0, mixup="beta", no_mixup_epochs=2, label_smooth_eps=0.1,
     num_fpn_filters=64, num_box_head_conv=0, num_box_head_dense_filters=256, rpn_channel=64,
@@ -83,8 +84,8 @@ SMALL_SET_YOLO3 = replace(
     syncbn=False, no_color=True, no_expand=True, on_bad_sample="skip", val_interval=1, log_interval=100, save_interval=10,
     seed=233)
 SMALL_SET_FASTER_RCNN = replace(
-    EMBEDDED_FASTER_RCNN, image_short=(288,), image_max_size=480, epochs=10, no_mixup_epochs=5, lr_warmup=100,
-    anchor_scales=(1, 2, 4, 6, 8), anchor_alloc_size=None, rpn_train_pre_nms=1000, rpn_train_post_nms=300,
+    EMBEDDED_FASTER_RCNN, **RESNET_FROM_SCRATCH, image_short=(288,), image_max_size=480, epochs=10, no_mixup_epochs=5,
+    lr_warmup=100, anchor_scales=(1, 2, 4, 6, 8), anchor_alloc_size=None, rpn_train_pre_nms=1000, rpn_train_post_nms=300,
     rpn_test_pre_nms=500, rpn_test_post_nms=100, rcnn_num_samples=96, on_bad_sample="skip", val_interval=1, log_interval=100,
     save_interval=1, seed=233)
 
@@ -183,8 +184,8 @@ SMALL_YOLO3 = replace(
     lr_decay_epoch=(96, 108), syncbn=False, mixup="", no_mixup_epochs=60, label_smooth_eps=0.0, val_interval=120, gpus="",
     log_interval=0, keep=1)
 SMALL_FASTER_RCNN = replace(
-    EMBEDDED_FASTER_RCNN, epochs=16, lr_mode="step", lr_decay_epoch=(11, 15), lr_warmup=50, mixup="", no_mixup_epochs=4,
-    label_smooth_eps=0.0, val_interval=16, gpus="", log_interval=0, keep=1)
+    EMBEDDED_FASTER_RCNN, **RESNET_FROM_SCRATCH, epochs=16, lr_mode="step", lr_decay_epoch=(11, 15), lr_warmup=50, mixup="",
+    no_mixup_epochs=4, label_smooth_eps=0.0, val_interval=16, gpus="", log_interval=0, keep=1)
 SMALL_CLASSIFIER = ClassifierOptions(epochs=5, num_samples=2000, num_workers=1, gpus="", log_interval=0, val_interval=5)
 SMALL_SIZES = (64, 96, 128)
 
@@ -367,7 +368,7 @@ _OWN = [
     Recipe("shipped-shapes", "yolo3", SHIPPED_YOLO3, "this project, two CPU cores", "voc07", 0.9, 0.01),
     Recipe("shipped-backbone", "classifier", SHIPPED_BACKBONE, "this project, two CPU cores"),
     Recipe("shipped-backbone-mixup", "classifier", SHIPPED_BACKBONE_MIXUP, "this project, two CPU cores"),
-    Recipe("embedded", "faster_rcnn", EMBEDDED_FASTER_RCNN, "this project, two CPU cores", "voc07", 0.907, 0.02, 4.5),
+    Recipe("embedded", "faster_rcnn", EMBEDDED_FASTER_RCNN, "this project, two CPU cores", "voc07", 0.907, 0.02, 2.5),
     Recipe("embedded", "ssd", EMBEDDED_SSD, "this project, two CPU cores", "voc07", 0.89, 0.03, 2.5),
     Recipe("embedded", "mask_rcnn", EMBEDDED_MASK_RCNN, "this project, two CPU cores; of masks", "voc07", 0.956, 0.03, 4),
     Recipe("embedded", "segmentation", EMBEDDED_SEGMENTATION, "this project, two CPU cores", "mean IoU", 0.794, 0.03, 4),

@@ -41,7 +41,7 @@ FACTORS = {
 
 # Faster R-CNN the same from the same backbone, without random shapes, which it does not have
 FASTER_RCNN_BASELINE = replace(
-    EMBEDDED_FASTER_RCNN, dataset="vocmini", train_split=BASELINE.train_split, val_split="test", network=BASELINE.network,
+    EMBEDDED_FASTER_RCNN, dataset="vocmini", train_split=BASELINE.train_split, val_split="test",
     anchor_scales=(1, 2, 4, 6, 9), epochs=320, lr=0.0007, lr_mode="step", lr_decay_epoch=(256, 288), mixup="", no_mixup_epochs=32,
     label_smooth_eps=0.0, gpus="", val_interval=1000, log_interval=0, keep=1)
 FASTER_RCNN_FACTORS = {

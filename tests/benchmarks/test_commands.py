@@ -52,7 +52,7 @@ def test_loader(images):
 
 @pytest.mark.slow
 def test_two_stage():
-    result, words = run("two_stage.py", "--kind", "embedded", "--short", "96", "--rounds", "2")
+    result, words = run("two_stage.py", "--kind", "slim", "--short", "96", "--rounds", "2")
     positive(result, "ratio", "processor_ratio")
     assert result["same_as_mxnets_operators"] and "to the last bit" in words
 
