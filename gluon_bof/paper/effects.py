@@ -14,8 +14,6 @@ from gluon_bof.paper.miniature import (
     main_effect,
     over_seeds,
     replace_on,
-    stacked,
-    step_effects,
     student,
 )
 
@@ -55,21 +53,15 @@ def whole_seeds(bundles: Iterable[Mapping[str, Any]], design: Design = YOLO3) ->
 
 
 class Effects(NamedTuple):
-    """Effects on one measure, in points. main: {factor}; steps: {key of a stacked row}; augmentation: the baseline against the
-    row without it; bag: the whole bag against the baseline; interactions: {(factor, factor)}."""
+    """Effects on one measure, in points. main: {factor}; interactions: {(factor, factor)}."""
 
     main: dict
-    steps: dict
-    augmentation: Effect
-    bag: Effect
     interactions: dict
 
 
 def effects_of(numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> Effects:
-    """All effects of whole seeds. Raises KeyError where a run is missing."""
-    rows = stacked(design)
-    return Effects({factor: main_effect(factor, numbers, design) for factor in design.factors}, step_effects(numbers, design),
-                   difference(numbers, rows[1], rows[0]), difference(numbers, rows[-1], rows[1]),
+    """The effects of whole seeds that all rows tell together. Raises KeyError where a run is missing."""
+    return Effects({factor: main_effect(factor, numbers, design) for factor in design.factors},
                    {pair: interaction(*pair, numbers, design) for pair in combinations(design.factors, 2)})
 
 

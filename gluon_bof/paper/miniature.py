@@ -116,14 +116,6 @@ def main_effect(factor: str, numbers: Mapping[tuple[str, int], float], design: D
                        for seed in sorted({seed for _, seed in numbers})})
 
 
-def step_effects(numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> dict[str, Effect]:
-    """{key of a stacked row: Effect against the row before it}, those of the paper's Tables 2 and 3."""
-    keys = stacked(design)[1:]
-    seeds = sorted({seed for _, seed in numbers})
-    return {key: over_seeds({seed: numbers[key, seed] - numbers[before, seed] for seed in seeds})
-            for before, key in zip(keys, keys[1:])}
-
-
 def replace_on(cell: Cell, factor: str, level: bool, design: Design = YOLO3) -> str:
     """Key of the cell that differs from this one at most in one factor's level."""
     on = tuple(name for name in design.factors if (level if name == factor else name in cell.on))

@@ -53,23 +53,54 @@ def of_whole_seeds(found: Sequence[Mapping[str, Any]], family: str = "yolo3") ->
 def miniature_summary(store: Store, family: str = "yolo3") -> str:
     """Effects of the freebies, with a picture."""
     design, measures = miniature.DESIGNS[family], MEASURES[family]
-    tests = len(design.factors)
     found = miniature_bundles(store, family)
     whole, seeds = of_whole_seeds(found, family)
-    status = _status(found, seeds, design)
-    if not seeds:
-        return "\n\n".join(filter(None, (status, _ends(found, family, seeds))))
-    by_measure = {measure: effects.effects_of(effects.numbers_of(whole, measure), design) for measure in measures}
-    titles = [measure.title for measure in measures]
-    main = table(["main effect, points", *titles, "on AP"],
-                 [[factor, *(told(by_measure[measure].main[factor], tests) for measure in measures),
-                   judged(by_measure[AP].main[factor], tests)] for factor in design.factors])
-    steps = table(["row of the paper, against the row before", *titles, "on AP"],
-                  [[name, *(told(pick(by_measure[measure])) for measure in measures), judged(pick(by_measure[AP]))]
-                   for name, pick in _steps(design)])
-    return "\n".join([status, "", f"![Effects with their 95% intervals]({design.name}-effects.png)", "",
-                      "*Squares: means with 95% intervals; dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*", "",
-                      main, steps, _mechanisms(whole, design), _gauge(whole, design), *_further_ends(found, family, seeds)])
+    parts = [_status(found, seeds, design)]
+    if seeds or step_effects(found, AP, family):
+        parts += [f"![Effects with their 95% intervals]({design.name}-effects.png)",
+                  "*Squares: means with 95% intervals; dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*"]
+    if seeds:
+        parts.append(_main_effects(whole, design, measures))
+    parts.append(_steps(found, family))
+    parts.append(_mechanisms(whole, design) if seeds else _ends(found, family))
+    return "\n\n".join(part.rstrip("\n") for part in [*parts, _gauge(found, design) if found else ""] if part)
+
+
+def _main_effects(whole, design, measures):
+    tests = len(design.factors)
+    by_measure = {measure: effects.effects_of(effects.numbers_of(whole, measure), design).main for measure in measures}
+    return table(["main effect, points", *(measure.title for measure in measures), "on AP"],
+                 [[factor, *(told(main[factor], tests) for main in by_measure.values()), judged(by_measure[AP][factor], tests)]
+                  for factor in design.factors])
+
+
+def step_effects(found: Sequence[Mapping[str, Any]], measure: Measure, family: str = "yolo3") -> dict[str, miniature.Effect]:
+    """{key of a stacked row, of the paper's Tables 2 and 3: its Effect against the row before it, in the seeds that have both},
+    without the rows where none has."""
+    rows = miniature.stacked(miniature.DESIGNS[family])
+    gains = {key: _gain(found, measure, before, key) for before, key in zip(rows, rows[1:])}
+    return {key: gain for key, gain in gains.items() if gain}
+
+
+def _steps(found, family):
+    """The paper's stacked rows against the row before, and the whole bag against the baseline; "" where there is no step."""
+    measures = MEASURES[family]
+    names = {"baseline": "baseline, over no augmentation"}
+    by_measure = {measure: {names.get(key, f"+ {key.rpartition('+')[2]}"): gain
+                            for key, gain in step_effects(found, measure, family).items()} for measure in measures}
+    if not by_measure[AP]:
+        return ""
+    if whole_bag(found, AP, family):
+        for measure, gains in by_measure.items():
+            gains["**whole bag, over the baseline**"] = whole_bag(found, measure, family)
+    rows = [[name, *(told(gains[name]) for gains in by_measure.values()), judged(gain), _seeds(gain)]
+            for name, gain in by_measure[AP].items()]
+    head = ["row of the paper, against the row before", *(measure.title for measure in measures), "on AP", "seeds"]
+    return table(head, rows)
+
+
+def _seeds(effect):
+    return ", ".join(map(str, effect.by_seed))
 
 
 def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str = "yolo3") -> miniature.Effect | None:
@@ -84,24 +115,17 @@ def is_underfitted(found: Sequence[Mapping[str, Any]], family: str = "yolo3") ->
     return statistics.mean(fit.values()) < FITTED
 
 
-def _further_ends(found, family, seeds):
-    ends = _ends(found, family, seeds)
-    return ("", ends) if ends else ()
-
-
-def _ends(found, family, whole):
-    """Baseline and whole bag of the seeds that have both; "" where those are whole, and told already."""
+def _ends(found, family):
+    """Baseline and whole bag of the seeds that have both, with what the freebies are said to work by; "" where none has."""
     effect = whole_bag(found, AP, family)
-    if not effect or set(effect.by_seed) == set(whole):
+    if not effect:
         return ""
-    design = miniature.DESIGNS[family]
     both = [bundle for bundle in found if bundle["seed"] in effect.by_seed]
-    rows = [[measure.title, *_pair(both, measure, "baseline", miniature.stacked(design)[-1]),
+    rows = [[measure.title, *_pair(both, measure, "baseline", miniature.stacked(miniature.DESIGNS[family])[-1]),
              judged(whole_bag(found, measure, family)) if measure in MEASURES[family] else "not tested"]
             for measure in (*MEASURES[family], OWN_IMAGES, *MECHANISMS)]
-    seeds = ", ".join(map(str, effect.by_seed))
-    return "\n".join([f"Both ends of the stack, {'seeds' if len(effect.by_seed) > 1 else 'seed'} {seeds}, points:", "",
-                      table(["", "baseline", "whole bag", "difference", ""], rows), _gauge(both, design)])
+    return (f"Both ends of the stack, {'seeds' if len(effect.by_seed) > 1 else 'seed'} {_seeds(effect)}, points:\n\n"
+            + table(["", "baseline", "whole bag", "difference", ""], rows))
 
 
 def _mechanisms(found, design):
@@ -116,17 +140,10 @@ def _status(found, seeds, design=miniature.YOLO3):
     if not found:
         return "No run of the factorial has a bundle yet."
     numbers = ", ".join(map(str, seeds))
-    whole = {0: "no seed is whole yet, so no effect is told", 1: f"seed {numbers} is whole; intervals need two"}
+    whole = {0: "no seed is whole yet, so no main effect is told", 1: f"seed {numbers} is whole; intervals need two"}
     return (f"{len(found)} runs, {len(miniature.cells(design))} a seed; {whole.get(len(seeds), f'seeds {numbers} are whole')}. "
             "± is half of Student's 95% interval, paired within a seed; bold where it excludes 0 "
             f"(main effects: at 1 − 0.05/{len(design.factors)}).")
-
-
-def _steps(design):
-    """[(name, Effects -> Effect)] of the paper's stacked rows and the whole bag."""
-    names = [(f"+ {key.rpartition('+')[2]}", lambda found, key=key: found.steps[key]) for key in miniature.stacked(design)[2:]]
-    return [("baseline, over no augmentation", lambda found: found.augmentation), *names,
-            ("**whole bag, over the baseline**", lambda found: found.bag)]
 
 
 def _gauge(found, design):
@@ -231,7 +248,7 @@ def _numbers(found, measure, key):
 
 
 def miniature_pictures(store: Store, family: str) -> list[Picture]:
-    """The rows of a factorial, and its effects where a seed is whole."""
+    """The rows of a factorial, and its effects, the main ones of whole seeds alone."""
     from gluon_bof.paper import pictures as drawing
 
     design = miniature.DESIGNS[family]
@@ -244,9 +261,8 @@ def miniature_pictures(store: Store, family: str) -> list[Picture]:
     factors = list(design.factors)
     made = [Picture(f"{design.name}-rows.png", [factors, rows, titles, FITTED],
                     lambda path: drawing.matrix(path, factors, rows, titles, FITTED))]
-    whole, seeds = of_whole_seeds(found, family)
-    if seeds:
-        panels = [_effects_panel(whole, AP, family, False), _effects_panel(whole, AP50, family, True)]
+    if of_whole_seeds(found, family)[1] or step_effects(found, AP, family):
+        panels = [_effects_panel(found, AP, family, False), _effects_panel(found, AP50, family, True)]
         made.append(Picture(f"{design.name}-effects.png", panels, lambda path: drawing.forest(path, panels)))
     return made
 
@@ -254,7 +270,7 @@ def miniature_pictures(store: Store, family: str) -> list[Picture]:
 def _effects_panel(found, measure, family, with_paper):
     from gluon_bof.paper.pictures import Bar, Panel
 
-    told_effects = effects.effects_of(effects.numbers_of(found, measure), miniature.DESIGNS[family])
+    whole_seeds, seeds = of_whole_seeds(found, family)
     of_paper = OF_PAPER[family].rows
     papers = {row.key: row.paper_value - before.paper_value for before, row in zip(of_paper, of_paper[1:])}
     whole = of_paper[-1].paper_value - OF_PAPER[family].row("baseline").paper_value
@@ -262,8 +278,11 @@ def _effects_panel(found, measure, family, with_paper):
     def bar(name, effect, paper=None):
         return Bar(name, effect.mean, effect.half_width, tuple(effect.by_seed.values()), paper if with_paper else None)
 
-    main = [bar(name, effect) for name, effect in told_effects.main.items()]
-    steps = [bar(f"+ {key.rpartition('+')[2]}", effect, papers[key.rpartition("+")[2]])
-             for key, effect in told_effects.steps.items()]
-    return Panel(measure.title, {"main effects": main, "stacked rows, each over the one before": steps,
-                                 "all together, over the baseline": [bar("whole bag", told_effects.bag, whole)]})
+    main = effects.effects_of(effects.numbers_of(whole_seeds, measure), miniature.DESIGNS[family]).main if seeds else {}
+    steps = [bar(f"+ {name}", effect, papers[name]) for key, effect in step_effects(found, measure, family).items()
+             if key != "baseline" for name in [key.rpartition("+")[2]]]
+    bag = whole_bag(found, measure, family)
+    groups = {"main effects": [bar(name, effect) for name, effect in main.items()],
+              "stacked rows, each over the one before": steps,
+              "all together, over the baseline": [bar("whole bag", bag, whole)] if bag else []}
+    return Panel(measure.title, {name: bars for name, bars in groups.items() if bars})

@@ -147,17 +147,34 @@ def test_the_whole_bag_is_told_before_a_seed_is_whole_from_the_seeds_that_have_b
     assert f"| YOLOv3, the whole bag against the baseline | `vocmini`, 2 seeds | {told} points of AP" in pages.readme_table(store)
 
 
+def test_a_step_between_two_stacked_rows_is_told_from_the_seeds_that_have_both_before_any_is_whole(tmp_path):
+    store = Store(str(tmp_path))
+    rows = miniature.stacked()[1:]
+    left_out = [f"miniature-{cell.key}-seed-{seed}" for cell in miniature.cells() for seed in range(3) if cell.key not in rows]
+    numbers = made_up_factorial(store, left_out=[*left_out, f"miniature-{rows[2]}-seed-1"])
+    text = pages.miniature_summary(store)
+    lines = {line.split(" | ")[0].strip("| *"): line for line in text.splitlines() if line.startswith("| ")}
+    for name, over, key, seeds in (("+ random-shapes", rows[0], rows[1], (0, 1, 2)), ("+ cosine", rows[1], rows[2], (0, 2)),
+                                   ("+ label-smoothing", rows[2], rows[3], (0, 2)),
+                                   ("whole bag, over the baseline", rows[0], rows[4], (0, 1, 2))):
+        told = pages.told(miniature.over_seeds({seed: numbers[key, seed] - numbers[over, seed] for seed in seeds}))
+        assert lines[name].startswith(f"| {name} | {told} | ") or lines[name].startswith(f"| **{name}** | {told} | ")
+        assert lines[name].endswith(f"| {', '.join(map(str, seeds))} |")
+    assert "no seed is whole yet" in text and "main effect, points" not in text
+    assert "baseline, over no augmentation" not in text and "miniature-effects.png" in text
+    assert [picture.file for picture in pages.pictures(store)] == ["miniature-rows.png", "miniature-effects.png"]
+
+
 def test_seeds_that_have_both_ends_alone_are_told_beside_the_whole_ones_as_the_readme_counts_them(tmp_path):
     store = Store(str(tmp_path))
     ends = ("baseline", miniature.stacked()[-1])
     made_up_factorial(store, left_out=[f"miniature-{cell.key}-seed-{seed}" for cell in miniature.cells() for seed in (1, 2)
                                        if cell.key not in ends])
     text = pages.miniature_summary(store)
-    assert "seed 0 is whole" in text and "Both ends of the stack, seeds 0, 1, 2, points:" in text
     gain = miniature_pages.whole_bag(pages.miniature_bundles(store), miniature_pages.AP)
-    assert pages.told(gain) in text and pages.told(gain) in pages.readme_table(store)
-    made_up_factorial(store)
-    assert "Both ends" not in pages.miniature_summary(store)
+    told = next(line for line in text.splitlines() if line.startswith("| **whole bag, over the baseline** |"))
+    assert "seed 0 is whole" in text and told.endswith("| 0, 1, 2 |") and "Both ends" not in text
+    assert f" {pages.told(gain)} |" in told and pages.told(gain) in pages.readme_table(store)
 
 
 def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
@@ -187,7 +204,8 @@ def test_intervals_read_from_the_bundles_files_are_those_of_scipy(tmp_path):
         bundle = json.loads(path.read_text())
         points[bundle["row"], bundle["seed"]] = 100 * bundle["evaluations"][factorial.NUMBER]["coco"]["AP"]
     store = Store(str(tmp_path))
-    found = effects.effects_of(effects.numbers_of(store.of("miniature"), pages.AP))
+    bundles = pages.miniature_bundles(store)
+    found = effects.effects_of(effects.numbers_of(bundles, pages.AP))
     rows = [row.split("+") if row != "baseline" else [] for row, seed in points if seed == 0 and row != "no-augmentation"]
     names = {frozenset(row): "+".join(row) or "baseline" for row in rows}
     for factor in GAINS:
@@ -196,12 +214,11 @@ def test_intervals_read_from_the_bundles_files_are_those_of_scipy(tmp_path):
         by_seed = [np.mean([points[with_it, seed] - points[without, seed] for without, with_it in pairs]) for seed in range(3)]
         assert (found.main[factor].mean, found.main[factor].half_width) == pytest.approx(interval(by_seed))
     everything = "random-shapes+cosine+label-smoothing+mixup"
-    assert (found.bag.mean, found.bag.half_width) == pytest.approx(
-        interval([points[everything, seed] - points["baseline", seed] for seed in range(3)]))
-    assert (found.steps["random-shapes+cosine"].mean, found.steps["random-shapes+cosine"].half_width) == pytest.approx(
-        interval([points["random-shapes+cosine", seed] - points["random-shapes", seed] for seed in range(3)]))
-    assert found.augmentation.mean == pytest.approx(np.mean([points["baseline", seed] - points["no-augmentation", seed]
-                                                             for seed in range(3)]))
+    gains = {**miniature_pages.step_effects(bundles, pages.AP), "bag": miniature_pages.whole_bag(bundles, pages.AP)}
+    for name, key, over in (("bag", everything, "baseline"), ("random-shapes+cosine", "random-shapes+cosine", "random-shapes"),
+                            ("baseline", "baseline", "no-augmentation")):
+        assert (gains[name].mean, gains[name].half_width) == pytest.approx(
+            interval([points[key, seed] - points[over, seed] for seed in range(3)]))
 
 
 def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
