@@ -8,7 +8,7 @@ from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_3, TABLE_5, TABLE_
 from gluon_bof.paper import effects, factorial, harness, miniature
 from gluon_bof.paper.effects import Measure, judged
 from gluon_bof.paper.miniature import FITTED
-from gluon_bof.paper.words import Picture, made_by, refuse_others, spread, table, told
+from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, table, told
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -26,6 +26,7 @@ MECHANISMS = tuple(Measure(title, (factorial.MECHANISMS,), number) for title, nu
     ("calibration error", "calibration_error"), ("AP of small objects", "APs"), ("AP of medium ones", "APm"),
     ("AP of large ones", "APl")))
 OF_PAPER = {"yolo3": TABLE_2, "faster_rcnn": TABLE_3}  # whose stacked rows a factorial has
+FIGURE_OF = {"yolo3": 8, "faster_rcnn": 9}  # of the paper: AP of every class
 
 
 def miniature_bundles(store: Store, family: str = "yolo3") -> list[dict[str, Any]]:
@@ -63,7 +64,8 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
         parts.append(_main_effects(whole, design, measures))
     parts.append(_steps(found, family))
     parts.append(_mechanisms(whole, design) if seeds else _ends(found, family))
-    return "\n\n".join(part.rstrip("\n") for part in [*parts, _gauge(found, design) if found else ""] if part)
+    parts += [_gauge(found, design) if found else "", _classes_picture(found, family)]
+    return "\n\n".join(part.rstrip("\n") for part in parts if part)
 
 
 def _main_effects(whole, design, measures):
@@ -264,7 +266,44 @@ def miniature_pictures(store: Store, family: str) -> list[Picture]:
     if of_whole_seeds(found, family)[1] or step_effects(found, AP, family):
         panels = [_effects_panel(found, AP, family, False), _effects_panel(found, AP50, family, True)]
         made.append(Picture(f"{design.name}-effects.png", panels, lambda path: drawing.forest(path, panels)))
+    changes = class_changes(found, family)
+    if changes:
+        title = _classes_title(found, family)
+        made.append(Picture(f"{design.name}-classes.png", [changes, AP.title, title],
+                            lambda path: drawing.classes(path, changes, AP.title, title)))
     return made
+
+
+def class_changes(found: Sequence[Mapping[str, Any]], family: str = "yolo3") -> list[tuple[str, float, float, float]]:
+    """[(class, AP of the baseline, of the whole bag, their difference)] in 0..1, means over the seeds that have both, the largest
+    gain first: what the paper's Figures 8 and 9 show."""
+    ends = ("baseline", miniature.stacked(miniature.DESIGNS[family])[-1])
+    by_seed = [{bundle["seed"]: bundle["evaluations"][factorial.NUMBER]["per_class"] for bundle in found if bundle["row"] == row}
+               for row in ends]
+    seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
+    changes = []
+    for name in by_seed[0][seeds[0]] if seeds else ():
+        if all(of[seed][name] is not None for of in by_seed for seed in seeds):
+            before, after = (statistics.mean(of[seed][name] for seed in seeds) for of in by_seed)
+            changes.append((name, before, after, after - before))
+    return sorted(changes, key=lambda change: (-change[3], change[0]))
+
+
+def _classes_title(found, family):
+    seeds = whole_bag(found, AP, family).by_seed
+    before, after = (statistics.mean(_numbers(found, AP, row)[seed] for seed in seeds)
+                     for row in ("baseline", miniature.stacked(miniature.DESIGNS[family])[-1]))
+    return f"{DETECTORS[family]}, baseline → whole bag: {before:.2f} → {after:.2f} ({'seeds' if len(seeds) > 1 else 'seed'} " \
+           f"{', '.join(map(str, seeds))})"
+
+
+def _classes_picture(found, family):
+    """The words that show Figure 8 or 9; "" where no seed has both ends."""
+    if not class_changes(found, family):
+        return ""
+    gains = [change[3] > 0 for change in class_changes(found, family)]
+    return (f"![AP of every class, baseline and whole bag]({miniature.DESIGNS[family].name}-classes.png)\n\n"
+            f"*As the paper's Figure {FIGURE_OF[family]}: {sum(gains)} of {len(gains)} classes gain.*")
 
 
 def _effects_panel(found, measure, family, with_paper):

@@ -101,6 +101,16 @@ def _bar(axis, place, bar, colour):
         axis.plot([bar.paper], [place], "D", markerfacecolor="none", markeredgecolor="black", markersize=5)
 
 
+def classes(path: str, changes: Sequence[tuple[str, float, float, float]], measured: str, title: str) -> None:
+    """Figures 8 and 9 of bundles: [(class, AP before, after, difference)], in their order; measured: what AP is."""
+    from gluon_bof.paper.figures.classes import draw_changes
+
+    with page.look():
+        figure = draw_changes(changes, measured)
+        figure.suptitle(title, fontsize=9)
+        save(path, figure, [changes, measured, title])
+
+
 def matrix(path: str, factors: Sequence[str], rows: Iterable[tuple[tuple | None, Sequence[float], Sequence[float]]],
            titles: tuple[str, str], least: float) -> None:
     """The rows of a factorial, each with which factors are on and its runs' numbers.

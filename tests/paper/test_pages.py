@@ -20,6 +20,7 @@ from gluon_bof.paper.tables import Request
 from tests.paper.made_up import bundle_for
 from tests.scripts import ROOT
 
+PICTURES = ("rows", "effects", "classes")
 GAINS = dict(zip(miniature.FACTORS, (0.01, 0.004, -0.006, 0.015)))
 RESULTS = str(ROOT / "results")
 OWN_IMAGES, = miniature_pages.OWN_IMAGES.evaluations
@@ -84,7 +85,7 @@ def test_a_page_and_its_picture_follow_a_single_number(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- bundles: miniature -->\nold\n<!-- end -->\nafter\n")
     changed = pages.write_pages([str(page)], str(tmp_path))
-    assert [os.path.basename(path) for path in changed] == ["page.md", "miniature-rows.png", "miniature-effects.png"]
+    assert [os.path.basename(path) for path in changed] == ["page.md", *(f"miniature-{what}.png" for what in PICTURES)]
     assert not pages.write_pages([str(page)], str(tmp_path))
     text = page.read_text()
     assert text.startswith("before\n<!-- bundles: miniature -->\n51 runs, 17 a seed") and text.endswith("<!-- end -->\nafter\n")
@@ -162,7 +163,7 @@ def test_a_step_between_two_stacked_rows_is_told_from_the_seeds_that_have_both_b
         assert lines[name].endswith(f"| {', '.join(map(str, seeds))} |")
     assert "no seed is whole yet" in text and "main effect, points" not in text
     assert "baseline, over no augmentation" not in text and "miniature-effects.png" in text
-    assert [picture.file for picture in pages.pictures(store)] == ["miniature-rows.png", "miniature-effects.png"]
+    assert [picture.file for picture in pages.pictures(store)] == [f"miniature-{what}.png" for what in PICTURES]
 
 
 def test_seeds_that_have_both_ends_alone_are_told_beside_the_whole_ones_as_the_readme_counts_them(tmp_path):
@@ -233,7 +234,7 @@ def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
     for factor in design.factors:
         assert f"| {factor} | **{100 * GAINS[factor]:+.2f} ± 0.00** |" in text
     assert [picture.file for picture in pages.pictures(store)] == [f"{name}-{what}.png" for name in (
-        "miniature", "miniature-faster-rcnn") for what in ("rows", "effects")]
+        "miniature", "miniature-faster-rcnn") for what in PICTURES]
     assert pages.miniature_summary(store).startswith("51 runs, 17 a seed")
 
 
@@ -247,6 +248,18 @@ def test_by_what_the_freebies_work_is_told_by_their_main_effects(tmp_path):
     # of the made-up bundles a quarter of AP is the patch's, and what AP gains the calibration error loses
     assert mixup["sliding patch found"] == pytest.approx(gain / 4, abs=0.006)
     assert mixup["calibration error"] == pytest.approx(-gain, abs=0.006) and len(mixup) == 6
+
+
+def test_the_change_of_a_class_is_the_mean_over_the_seeds_that_have_both_ends(tmp_path):
+    store = Store(str(tmp_path))
+    numbers = made_up_factorial(store, left_out=["miniature-baseline-seed-1"])
+    ends = [[numbers[row, seed] / 100 for seed in (0, 2)] for row in ("baseline", miniature.stacked()[-1])]
+    found = {name: change for name, *change in miniature_pages.class_changes(pages.miniature_bundles(store))}
+    assert found.keys() == {"one", "two"}  # the third has no AP
+    for name, power in (("one", 1), ("two", 2)):
+        before, after = (np.mean(np.power(values, power)) for values in ends)
+        assert found[name] == pytest.approx([before, after, after - before])
+    assert "As the paper's Figure 8: 2 of 2 classes gain." in pages.miniature_summary(store)
 
 
 def test_an_effect_of_known_numbers():
@@ -313,7 +326,7 @@ def test_photographs_are_told_over_whole_folds_only(tmp_path):
     content = {"folds": 3, "images": {str(number): {"fold": number % 3, "sha256": str(number)} for number in range(9)}}
     path = tmp_path / "folds-mine-3.json"
     path.write_text(json.dumps(content))
-    folds = photographs.Folds("mine", 3, "elsewhere/mine-3", ("one",), photographs.told_folds("mine", 3, str(path)))
+    folds = photographs.Folds("mine", 3, "elsewhere/mine-3", ("one", "two", "none"), photographs.told_folds("mine", 3, str(path)))
     assert folds.data == {"set": "mine", "folds": 3, "images": [3, 3, 3], "sha256": hash_of(content)}
     planned = photographs.plan(folds, (0, 1))
     for job in planned:

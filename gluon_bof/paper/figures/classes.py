@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.validation import evaluate
@@ -40,16 +41,10 @@ def draw(given: Options) -> Drawn:
     if not known:
         raise UserError("no class has an AP in both evaluations", given.weights[1], "evaluate on a set that holds the classes")
     names = names_of(given.weights)
-    columns = math.ceil(len(known) / CLASSES_A_COLUMN)
-    lines = math.ceil(len(known) / columns)
-    figure = new_figure(max(1.2, 0.165 * lines) + 1.0)
-    highest = max(max(old, new) for _, old, new, _ in known)
-    for number, axis in enumerate(figure.subplots(1, columns, squeeze=False)[0]):
-        _draw_column(axis, known[number * lines:(number + 1) * lines], lines, highest, 22 if columns == 1 else 14)
+    figure = draw_changes(known, METRICS.get(before["metric"], before["metric"]))
     figure.suptitle(f"{by_name(FAMILY_OF[given.figure]).title}, {os.path.basename(os.path.abspath(before['dataset']))}: "
                     f"mAP {before['map']:.3f} → {after['map']:.3f} ({after['map'] - before['map']:+.3f})\n"
                     f"{shorten(names[0], 40)} → {shorten(names[1], 40)}", fontsize=9)
-    figure.supxlabel(f"{METRICS.get(before['metric'], before['metric'])}; gains red, losses blue", fontsize=9)
     return Drawn(figure, ("class", "before", "after", "difference"), changes,
                  {"metric": before["metric"], "dataset": before["dataset"], "map": [before["map"], after["map"]],
                   "difference": after["map"] - before["map"], "gains": sum(change[3] > 0 for change in known),
@@ -72,6 +67,18 @@ def class_changes(before: Mapping[str, Any], after: Mapping[str, Any], weights: 
         changes.append((name, "" if old is None else old, "" if new is None else new,
                         "" if None in (old, new) else new - old))
     return sorted(changes, key=lambda change: (change[3] == "", -(change[3] or 0), change[0]))
+
+
+def draw_changes(changes: Sequence[tuple[str, float, float, float]], measured: str) -> Figure:
+    """The figure of [(class, AP before, after, difference)], in their order; measured: what AP is."""
+    columns = math.ceil(len(changes) / CLASSES_A_COLUMN)
+    lines = math.ceil(len(changes) / columns)
+    figure = new_figure(max(1.2, 0.165 * lines) + 1.0)
+    highest = max(max(old, new) for _, old, new, _ in changes)
+    for number, axis in enumerate(figure.subplots(1, columns, squeeze=False)[0]):
+        _draw_column(axis, changes[number * lines:(number + 1) * lines], lines, highest, 22 if columns == 1 else 14)
+    figure.supxlabel(f"{measured}; gains red, losses blue", fontsize=9)
+    return figure
 
 
 def evaluation_of(weights: str, given: Options) -> dict[str, Any]:
