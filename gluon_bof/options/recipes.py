@@ -368,7 +368,7 @@ _OWN = [
     Recipe("shipped-shapes", "yolo3", SHIPPED_YOLO3, "this project, two CPU cores", "voc07", 0.9, 0.01),
     Recipe("shipped-backbone", "classifier", SHIPPED_BACKBONE, "this project, two CPU cores"),
     Recipe("shipped-backbone-mixup", "classifier", SHIPPED_BACKBONE_MIXUP, "this project, two CPU cores"),
-    Recipe("embedded", "faster_rcnn", EMBEDDED_FASTER_RCNN, "this project, two CPU cores", "voc07", 0.907, 0.02, 2.5),
+    Recipe("embedded", "faster_rcnn", EMBEDDED_FASTER_RCNN, "this project, two CPU cores", "voc07", 0.907, 0.02, 3),
     Recipe("embedded", "ssd", EMBEDDED_SSD, "this project, two CPU cores", "voc07", 0.89, 0.03, 2.5),
     Recipe("embedded", "mask_rcnn", EMBEDDED_MASK_RCNN, "this project, two CPU cores; of masks", "voc07", 0.956, 0.03, 4),
     Recipe("embedded", "segmentation", EMBEDDED_SEGMENTATION, "this project, two CPU cores", "mean IoU", 0.794, 0.03, 4),
