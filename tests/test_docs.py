@@ -1,0 +1,90 @@
+"""The pages that people read: where their links lead, and whether the commands in them have the flags that they are given."""
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+
+from gluon_bof.commands import COMMANDS
+from gluon_bof.commands.completion import whole_parser
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = (".", "docs", "results", "benchmarks")
+PAGES = sorted(page for folder in FOLDERS for page in (ROOT / folder).glob("*.md"))
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)\s#]*)(?:#([^)\s]*))?\)")
+COMMAND = re.compile(r"(?:gluon-bof|python -m gluon_bof|train_(?P<family>\w+)\.py)(?:\s+(?P<words>.*))?$")
+by_name = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@by_name
+def test_links_lead_to_a_file_and_to_a_heading_of_it(page):
+    dead = []
+    for target, anchor in LINK.findall(FENCED.sub("", page.read_text(encoding="utf-8"))):
+        place = (page.parent / target).resolve() if target else page
+        if not place.exists() or anchor and anchor not in anchors(place):
+            dead.append(f"{target}#{anchor}")
+    assert not dead
+
+
+@by_name
+def test_documented_commands_have_no_flag_that_is_not_there(page, parser):
+    unknown = {command: found for command in commands(page.read_text(encoding="utf-8"))
+               if (found := unknown_flags(command, parser))}
+    assert not unknown
+
+
+def test_an_unknown_flag_of_a_command_and_of_what_it_launches_is_found(parser):
+    assert unknown_flags("gluon-bof train yolo3 --data-shape 96 --roi-mode pool", parser) == ["--roi-mode"]
+    assert unknown_flags("gluon-bof launch -n 2 -- train_ssd.py --use-fpn", parser) == ["--use-fpn"]
+    assert unknown_flags("OMP_NUM_THREADS=1 python -m gluon_bof minibatch rank --probe sketch  # text --x", parser) == ["--probe"]
+
+
+@pytest.fixture(scope="module")
+def parser():
+    return whole_parser(COMMANDS)
+
+
+def anchors(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(text):
+    """Lines of a page's blocks, and what stands between backticks elsewhere, each on one line."""
+    blocks = [body.replace("\\\n", " ") for language, body in FENCED.findall(text) if language != "python"]
+    inline = re.findall(r"`([^`]+)`", FENCED.sub("", text))
+    return [line for block in blocks for line in block.splitlines()] + [" ".join(code.split()) for code in inline]
+
+
+def below(parser):
+    """{word: parser} of a parser's sub-commands."""
+    return next((action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)), {})
+
+
+def unknown_flags(line, parser):
+    """Long flags in a line that its command, or what that launches, does not take; [] where it is no command of ours."""
+    line, *behind = re.sub(r"\s#.*", "", line).split(" -- ")
+    match = COMMAND.search(line)
+    if not match:
+        return []
+    words = (match["words"] or "").split()
+    if match["family"]:
+        words = ["train", match["family"], *words]
+    known = parser
+    for word in words:
+        if word not in below(known):
+            break
+        known = below(known)[word]
+    takes = set(known._option_string_actions)
+    if words[:1] == ["figure"]:  # whose help says that evaluate's are taken too
+        takes |= set(below(parser)["evaluate"]._option_string_actions)
+    flags = [re.split("[=…]", word)[0] for word in words if re.match("--[a-z]", word)]
+    found = [flag for flag in flags if flag not in takes]
+    if words[:1] == ["launch"] and behind:
+        launched = behind[0] if COMMAND.search(behind[0]) else f"gluon-bof {behind[0]}"
+        found += unknown_flags(launched, parser)
+    return found
