@@ -97,7 +97,7 @@ class FasterRCNN(GluonCVFasterRCNN):
                                                        keywords["rpn_min_size"], stds=(1.0, 1.0, 1.0, 1.0))
         self.region_sampler = RegionSampler(samples, positive_iou, positive_share)
         self.region_targets = RegionTargets(int(samples * positive_share))
-        self.on_cpu = False  # whether it is on processors alone
+        self.is_on_cpus = False
 
     def hybrid_forward(self, F, x, truth=None, keys=None, background_weight=None):
         if not autograd.is_training():
@@ -185,7 +185,7 @@ class FasterRCNN(GluonCVFasterRCNN):
 
     def _runs_python(self):
         """Whether operators of `on_cpu` may stand in the graph that is being built."""
-        return self.on_cpu and not is_portable()
+        return self.is_on_cpus and not is_portable()
 
     def _cut_regions(self, F, features, rois):
         """(R, C, h, w) features of rois (R, 5): image number and corners; without a pyramid as the fourth stage sees them."""
@@ -304,7 +304,7 @@ def assemble(network_class: type, options: FasterRcnnOptions, classes: Iterable[
         rpn_test_post_nms=options.rpn_test_post_nms, rpn_min_size=options.rpn_min_size,
         samples=options.rcnn_num_samples, positive_iou=options.rcnn_pos_iou_thresh, positive_share=options.rcnn_pos_ratio,
         **extra(layer if learns else None, arguments))
-    network.on_cpu = all(device.device_type == "cpu" for device in devices)
+    network.is_on_cpus = all(device.device_type == "cpu" for device in devices)
     network.of_backbone = {name: parameter for name, parameter in base._collect_params_with_prefix().items()
                            if not name.startswith(CLASSIFIER)}
     return network

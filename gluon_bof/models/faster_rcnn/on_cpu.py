@@ -1,17 +1,17 @@
-"""Operators of MXNet's anew, for processors: ROIAlign over a pyramid's levels, the suppression of proposals, and the way back
-through the RPN's convolution.
+"""Three of MXNet's operators again, faster on processors: ROIAlign over a pyramid's levels, the suppression of proposals, and the
+gradient of the RPN's convolution.
 
-MXNet's own pass over every number of every region and channel by itself, on one thread. Pooling is linear: each number is a
-weighted sum of places of a level, the same for all channels. Here that is a sparse matrix, times the level with its channels
-last. Suppression compares blocks of boxes, and stops once enough are kept. Both give MXNet's numbers to the last bit, for they
-add in its order. Of the RPN's anchors a few hundred have a gradient, and MXNet convolves with the zeros of all others.
+MXNet's own ROIAlign and suppression work out every number of every region and channel by itself, on one thread. Pooling is
+linear: each number is a weighted sum of places of a level, the same for all channels. Here that is a sparse matrix, times the
+level with its channels last. Suppression compares blocks of boxes, and stops once enough are kept. Both give MXNet's numbers to
+the last bit, for they add in its order; of a region with a corner that is not finite, for which MXNet reads memory that is not
+its own, pooling gives NaN. Of the RPN's anchors a few hundred have a gradient, and MXNet convolves with the zeros of all others.
 
-These run in Python inside the graph, which an exported
-graph cannot: see `models.build.portable`."""
+They are Python within the graph, which an exported graph cannot have: see `models.build.portable`."""
 from __future__ import annotations
 
 import atexit
-import os
+import sys
 import threading
 import time
 from typing import Any, Sequence
@@ -23,29 +23,53 @@ from gluon_bof.devices import numpy_view
 
 SAMPLES = 2  # along each side of a bin, MXNet's sample_ratio
 TAPS = 4  # places that a sample lies between
-# What the processor's cache holds while it is needed: channels of a level, and numbers of samples. Those are half as much as
-# `devices.return_large_arrays` has returned to the system each time.
+# How many channels of a level and numbers of samples the processor's cache holds. So many numbers are half a megabyte: arrays of
+# one, by `devices.return_large_arrays`, go back to the system and are asked for again each time.
 CHANNELS_AT_ONCE, NUMBERS_AT_ONCE = 256, 2 ** 17
-FORGOTTEN = 0.05  # seconds after which a result's thread has surely done with it
+FORGOTTEN = 0.05  # seconds after which a result's thread has most likely done with it, where it cannot be ended
 BLOCK = 128  # boxes that are compared with those kept so far
 MANY = 500  # boxes, from which comparing them so is faster than by MXNet
-WIDE = 256  # channels, from which a convolution's gradient of few cells is
+CELLS_AT_ONCE = 2048  # that have a gradient, each with its neighbours: where a loss is NaN all cells of a level have one
+WIDE = 256  # channels, from which going through the few cells that have a gradient is faster
+
+FORKS = ("os.fork", "os.forkpty", "subprocess.Popen")  # audited before a process is forked; the last forks before Python 3.10
 
 _ran = threading.Event()  # since `_settle` was called
 
 
 def _settle():
-    """Wait until no operator of ours is under way.
+    """Wait until no operator of ours is under way, and none of MXNet's threads has anything left to do with one.
 
     For a fork MXNet ends its threads, while whoever forks holds Python's lock: one that still wants it, if only to forget what it
-    has done, would wait for ever. It does so just after its result is there, which nothing tells."""
+    has done, would wait for ever. It does so just after its result is there, which nothing tells.
+    Raises MXNetError where an operator, ours or not, has failed and nobody has read of it yet."""
     mx.nd.waitall()  # also for what has not begun
     if _ran.is_set():
         _ran.clear()
+        _renew_threads()
+
+
+def _renew_threads():
+    """Have MXNet end its threads and begin with new ones, as for a fork, but without Python's lock.
+
+    What another thread of Python's gave MXNet to do meanwhile would be lost, so where there are others, or a build of MXNet hides
+    these names, there is only waiting. (A fork while another thread uses MXNet now and then hangs without our operators too.)"""
+    library = mx.base._LIB
+    names = "_ZN5mxnet22pthread_atfork_prepareEv", "_ZN5mxnet21pthread_atfork_parentEv"
+    if threading.active_count() > 1 or not all(hasattr(library, name) for name in names):
         time.sleep(FORGOTTEN)
+        return
+    for name in names:
+        getattr(library, name)()
 
 
-os.register_at_fork(before=_settle)
+def _before_fork(event, _):
+    """A hook of audits and not of forks: what it raises reaches whoever forks, so that no failure is lost."""
+    if event in FORKS:
+        _settle()
+
+
+sys.addaudithook(_before_fork)
 atexit.register(_settle)
 
 # Every operator asks for all arrays in its backward pass, needed or not: MXNet keeps in one place, for all operators of Python's
@@ -142,9 +166,10 @@ def pooling_matrix(columns: np.ndarray, images: int, cells: Sequence[int], size:
     cells: for every bin of a region four rows, its samples, of which the bin is the mean."""
     from scipy.sparse import csr_matrix
 
-    left, top, right, bottom = columns[1:] * scale
-    row, of_row = _along(top, bottom, size[0], cells[0])
-    column, of_column = _along(left, right, size[1], cells[1])
+    with np.errstate(over="ignore", invalid="ignore"):  # of corners that are not finite
+        left, top, right, bottom = columns[1:] * scale
+        row, of_row = _along(top, bottom, size[0], cells[0])
+        column, of_column = _along(left, right, size[1], cells[1])
     image = columns[0].astype(np.int32)[:, None, None, None] * cells[0]
     # (region, bin's row, bin's column, sample's row, sample's column, tap's row, tap's column)
     place = ((image + row) * cells[1])[:, :, None, :, None, :, None] + column[:, None, :, None, :, None, :]
@@ -163,12 +188,13 @@ def _along(low, high, bins, cells):
     at = low + number * side + within * side / np.float32(SAMPLES)
     is_outside = (at < -1) | (at > cells)
     at = np.maximum(at, 0)
-    below = np.minimum(at, cells).astype(np.int32)
+    below = np.fmin(at, cells).astype(np.int32)  # of NaN the last cell
     is_last = below >= cells - 1
     below = np.where(is_last, np.int32(cells - 1), below)
     share = np.where(is_last, np.float32(0), at - below.astype(np.float32))
     weight = np.stack([1 - share, share], axis=-1)
     weight[is_outside] = 0
+    weight[np.isnan(at)] = np.nan
     return np.stack([below, np.where(is_last, below, below + 1)], axis=-1), weight
 
 
@@ -318,9 +344,18 @@ def gradient_of_few(x: np.ndarray, weight: np.ndarray, gradient: np.ndarray, of_
                     of_bias: np.ndarray) -> None:
     """Write the gradients of x (B, H, W, C), weight (O, 3, 3, C) and bias (O, 1), of that of their convolution (B, H, W, O),
     which is 0 at most cells."""
-    image, row, column = np.nonzero(gradient.any(axis=3))
-    gradient = gradient[image, row, column]
+    places = np.nonzero(gradient.any(axis=3))
+    gradient = gradient[places]
     of_bias[:, 0] = gradient.sum(axis=0)
+    of_weight[...] = of_x[...] = 0
+    for begin in range(0, len(gradient), CELLS_AT_ONCE):
+        here = slice(begin, begin + CELLS_AT_ONCE)
+        _add_gradient(x, weight, gradient[here], [numbers[here] for numbers in places], of_x, of_weight)
+
+
+def _add_gradient(x, weight, gradient, places, of_x, of_weight):
+    """Of that (K, O) of K cells at places (image, row, column)."""
+    image, row, column = places
     around = []  # for each of the nine taps the places that have a cell there, and those cells
     for tap_row in (-1, 0, 1):
         for tap_column in (-1, 0, 1):
@@ -330,9 +365,8 @@ def gradient_of_few(x: np.ndarray, weight: np.ndarray, gradient: np.ndarray, of_
     seen = np.zeros((len(row), len(around), x.shape[3]), np.float32)
     for tap, (there, cells) in enumerate(around):
         seen[there, tap] = x[cells]
-    of_weight[...] = np.tensordot(gradient, seen, (0, 0)).reshape(weight.shape)
+    of_weight += np.tensordot(gradient, seen, (0, 0)).reshape(weight.shape)
     of_seen = np.tensordot(gradient, weight.reshape(len(weight), *seen.shape[1:]), (1, 0))
-    of_x[...] = 0
     for tap, (there, cells) in enumerate(around):
         of_x[cells] += of_seen[there, tap]  # no cell comes twice
 
