@@ -16,6 +16,6 @@ COMMANDS = {
     "minibatch": "measure how far each mini-batch's gradient is from the full gradient",
     "pretrain": "train a backbone as a classifier, for --pretrained-base",
     "table": "train, evaluate and write down a table of the paper",
-    "figure": "draw a figure of the paper, 1 to 9",
+    "figure": "draw a figure of the paper, 1 to 9, or one of four others",
     "completion": "print the completion of flags for bash, zsh or tcsh",
 }

@@ -56,7 +56,7 @@ def build_parser() -> Parser:
     parser.add_argument("--scale", choices=("paper", "small"), default="paper",
                         help="the paper's own work, or the same rows at a size that a CPU finishes [paper]")
     parser.add_argument("--rows", default="", help="numbers or keys of rows, comma-separated [all]")
-    parser.add_argument("--seeds", default="", help="comma-separated [0; miniature and embedded: 0,1,2]")
+    parser.add_argument("--seeds", default="", help="comma-separated [tables 1 to 6 and photographs: 0; the others: 0,1,2]")
     parser.add_argument("--gpus", default=None, help="for example 0,1; '' is the CPU; split evenly among --jobs [those of "
                                                      "GluonCV's published commands; small: the CPU]")
     parser.add_argument("--dataset-root", default="", help="where VOC or COCO lies [~/.mxnet/datasets/…]")

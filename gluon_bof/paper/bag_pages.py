@@ -26,7 +26,8 @@ def bag_summary(store: Store) -> str:
     parts = []
     if _groups(there):
         parts += [f"![What the bag gains on every family]({PICTURE})", "",
-                  "*Squares: means over the seeds that both rows have, with Student's 95% interval; dots: seeds.*", ""]
+                  "*Squares: means over the seeds that both rows have, hollow where the row is underfitted, with Student's 95% "
+                  "interval where there are two seeds or more; dots: seeds.*", ""]
     for family in bag.BAGS:
         rows = _rows(family, there)
         if rows:
@@ -81,12 +82,12 @@ def gain_over_baseline(family: Bag, key: str, there: Mapping[tuple[str, int], Ma
     return None if key == base else effects.gain(*(of_row(there, name, family.numbers[0]) for name in (base, key)))
 
 
-def whole_bags(store: Store) -> list[tuple[Bag, Effect, bool]]:
-    """[(family, what its whole bag gains over its baseline, whether that bag is underfitted)] of those that have both."""
+def whole_bags(store: Store) -> list[tuple[Bag, Effect, float]]:
+    """[(family, what its whole bag gains over its baseline, that bag's points on its training images)] where both have runs."""
     there = bag.found(store)
     wholes = [(family, family.rows()[-1].key) for family in bag.BAGS]
     gains = [(family, key, gain_over_baseline(family, key, there)) for family, key in wholes]
-    return [(family, gain, _is_under(family, _fit(family, key, there))) for family, key, gain in gains if gain]
+    return [(family, gain, statistics.mean(_fit(family, key, there))) for family, key, gain in gains if gain]
 
 
 def bag_pictures(store: Store) -> list[Picture]:
@@ -96,15 +97,23 @@ def bag_pictures(store: Store) -> list[Picture]:
     groups = _groups(bag.found(store))
     if not groups:
         return []
-    bars = {title: [drawing.Bar(name, gain.mean, gain.half_width, tuple(gain.by_seed.values())) for name, gain in gains]
-            for title, gains in groups.items()}
-    panels = [drawing.Panel("row of the stack less the baseline", bars)]
+    bars = {title: [drawing.Bar(name, gain.mean, gain.half_width, tuple(gain.by_seed.values()), counts=counts)
+                    for name, gain, counts in gains] for title, gains in groups.items()}
+    panels = [drawing.Panel("gain over the family's baseline", bars)]
     return [Picture(PICTURE, panels, lambda path: drawing.forest(path, panels))]
 
 
 def _groups(there):
-    """{family and what it is measured by: [(row, its gain over the baseline)]}."""
-    groups = {f"{family.title}, {family.numbers[0].title}":
-              [(_name(row), gain) for row in family.rows() for gain in [gain_over_baseline(family, row.key, there)] if gain]
-              for family in bag.BAGS}
+    """{family and what it is measured by: [(row and its seeds, its gain over the baseline, whether the row is fitted)]}."""
+    groups = {}
+    for family in bag.BAGS:
+        gains = [(row, gain_over_baseline(family, row.key, there)) for row in family.rows()]
+        groups[f"{family.title}, {family.numbers[0].title}"] = [_bar_of(family, row, gain, there) for row, gain in gains if gain]
     return {title: gains for title, gains in groups.items() if gains}
+
+
+def _bar_of(family, row, gain, there):
+    is_under = _is_under(family, _fit(family, row.key, there))
+    seeds = len(gain.by_seed)
+    label = f"{_name(row).partition(':')[0]} ({'underfitted, ' if is_under else ''}{seeds} seed{'s' if seeds > 1 else ''})"
+    return label, gain, not is_under

@@ -111,10 +111,10 @@ def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str 
     return _gain(found, measure, "baseline", miniature.stacked(miniature.DESIGNS[family])[-1])
 
 
-def is_underfitted(found: Sequence[Mapping[str, Any]], family: str = "yolo3") -> bool:
-    """Whether the whole bag, which has a run, does not reach the regime's fit: then its gain says nothing about the paper."""
-    fit = _numbers(found, OWN_IMAGES, miniature.stacked(miniature.DESIGNS[family])[-1])
-    return statistics.mean(fit.values()) < FITTED
+def fit_of_bag(found: Sequence[Mapping[str, Any]], family: str = "yolo3") -> float:
+    """Points of the whole bag, which has a run, on its training images: below FITTED its gain says nothing about the paper's
+    regime."""
+    return statistics.mean(_numbers(found, OWN_IMAGES, miniature.stacked(miniature.DESIGNS[family])[-1]).values())
 
 
 def _ends(found, family):
@@ -144,8 +144,8 @@ def _status(found, seeds, design=miniature.YOLO3):
     numbers = ", ".join(map(str, seeds))
     whole = {0: "no seed is whole yet, so no main effect is told", 1: f"seed {numbers} is whole; intervals need two"}
     return (f"{len(found)} runs, {len(miniature.cells(design))} a seed; {whole.get(len(seeds), f'seeds {numbers} are whole')}. "
-            "± is half of Student's 95% interval, paired within a seed; bold where it excludes 0 "
-            f"(main effects: at 1 − 0.05/{len(design.factors)}).")
+            "± beside a difference is half of Student's 95% interval, paired within a seed, and bold where it excludes 0 "
+            f"(main effects: at 1 − 0.05/{len(design.factors)}); beside a row it is the standard deviation over seeds.")
 
 
 def _gauge(found, design):
@@ -153,11 +153,14 @@ def _gauge(found, design):
     fits = _by_row(found, OWN_IMAGES, design)
     under = [key for key, values in fits.items() if statistics.mean(values) < FITTED]
     if not under:
-        return f"Every row has at least {FITTED:g}% mAP@0.5 on its own training images, as the protocol asks."
+        return f"Every row has at least {FITTED:g}% mAP@0.5 on its own training images, its seeds' mean, as the protocol asks."
     bag = miniature.stacked(design)[-1]
     words = (f"**{len(under)} of {len(fits)} rows do not reach {FITTED:g}% mAP@0.5 on their own training images** and are "
              "underfitted by the protocol")
-    return words + ("; the whole bag is among them, so this says nothing about the paper's regime." if bag in under else ".")
+    if bag not in under:
+        return words + "."
+    return words + (f"; the whole bag is among them, with {statistics.mean(fits[bag]):.1f}%, so by the protocol this says "
+                    "nothing about the paper's regime.")
 
 
 def _by_row(found, measure, design):

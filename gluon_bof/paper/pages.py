@@ -20,7 +20,7 @@ from gluon_bof.paper.bundles import Store, shipped
 from gluon_bof.paper.effects import Measure
 from gluon_bof.paper.miniature_pages import (
     AP,
-    is_underfitted,
+    fit_of_bag,
     miniature_bundles,
     miniature_pictures,
     miniature_rows,
@@ -245,17 +245,19 @@ def readme_table(store: Store) -> str:
         found = miniature_bundles(store, family)
         gain = whole_bag(found, AP, family)
         if gain:
-            rows.append(_bag_row(DETECTORS[family], gain, AP.title, is_underfitted(found, family)))
-    rows += [_bag_row(family.title, gain, family.numbers[0].title, is_under) for family, gain, is_under in whole_bags(store)]
+            rows.append(_bag_row(DETECTORS[family], gain, AP.title, fit_of_bag(found, family), miniature.FITTED))
+    rows += [_bag_row(family.title, gain, family.numbers[0].title, fit, family.fitted) for family, gain, fit in whole_bags(store)]
     rows += [["whole bag against the baseline", label, f"{folded(found)} points of AP, {len(found.by_fold)} folds"]
              for label, found, _ in _photograph_bars(store)]
     return table(["what", "data", "result"], rows)
 
 
-def _bag_row(name, gain, title, is_under):
+def _bag_row(name, gain, title, fit, asked):
+    """fit: points of the whole bag on its training images; asked: what the protocol asks of them."""
     count = len(gain.by_seed)
+    mark = f" (underfitted: {fit:.1f} of {asked:g} on its training images)" if fit < asked else ""
     return [f"{name}, the whole bag against the baseline", f"`vocmini`, {count} {'seeds' if count > 1 else 'seed'}",
-            f"{told(gain)} points of {title}" + (" (underfitted)" if is_under else "")]
+            f"{told(gain)} points of {title}{mark}"]
 
 
 def pictures(store: Store) -> list[Picture]:

@@ -16,13 +16,14 @@ KEYWORD = "Numbers"  # of the PNG's text
 
 class Bar(NamedTuple):
     """A line of a forest plot: an effect with the half-width of its interval; dots: single differences; paper: the paper's own
-    effect, None where it has none."""
+    effect, None where it has none; counts: whether anything follows from it, else it is drawn hollow."""
 
     label: str
     mean: float
     half_width: float
     dots: tuple = ()
     paper: float | None = None
+    counts: bool = True
 
 
 class Panel(NamedTuple):
@@ -95,7 +96,7 @@ def _forest_panel(axis, panel):
 def _bar(axis, place, bar, colour):
     if math.isfinite(bar.half_width):
         axis.plot([bar.mean - bar.half_width, bar.mean + bar.half_width], [place, place], color=colour, linewidth=2)
-    axis.plot([bar.mean], [place], "s", color=colour, markersize=6)
+    axis.plot([bar.mean], [place], "s", color=colour, markersize=6, markerfacecolor=colour if bar.counts else "none")
     axis.plot(bar.dots, [place] * len(bar.dots), "o", color="black", markersize=2.5, alpha=0.7)
     if bar.paper is not None:
         axis.plot([bar.paper], [place], "D", markerfacecolor="none", markeredgecolor="black", markersize=5)
@@ -130,6 +131,11 @@ def matrix(path: str, factors: Sequence[str], rows: Iterable[tuple[tuple | None,
                     axis.plot([mean], [-place], "s", color=page.BLUE, markersize=5)
             axis.set_xlabel("points")
             axis.set_title(title)
+        for place, (_, test_points, _) in enumerate(rows):
+            if not test_points:
+                test.text(0.02, -place, "not run", transform=test.get_yaxis_transform(), va="center", fontsize=page.SMALL,
+                          color=page.GREY)
+        marks.set_ylim(0.7 - len(rows), 0.7)
         training.axvline(least, color="black", linewidth=0.8, linestyle="--")
         save(path, figure, [factors, rows, titles, least])
 
@@ -137,12 +143,14 @@ def matrix(path: str, factors: Sequence[str], rows: Iterable[tuple[tuple | None,
 def _factor_marks(axis, factors, rows):
     for place, on in enumerate(rows):
         if on is None:
-            axis.text((len(factors) - 1) / 2, -place, "no augmentation", ha="center", va="center", fontsize=page.SMALL)
+            axis.text((len(factors) - 1) / 2, -place, "no augmentation", ha="center", va="center", fontsize=page.SMALL,
+                      style="italic")
             continue
         for column, factor in enumerate(factors):
             axis.plot([column], [-place], "o", markersize=6, color="black" if factor in on else "#d8d8d8")
     axis.set_xticks(range(len(factors)), factors, rotation=50, ha="right")
     axis.set_yticks([])
+    axis.set_title("what is on (black)")
     axis.set_xlim(-0.6, len(factors) - 0.4)
     axis.grid(visible=False)
     axis.spines[["left", "bottom"]].set_visible(False)

@@ -187,7 +187,7 @@ def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
         store.write(bundle_for(job, 0.42, **{OWN_IMAGES: 0.7}))
     assert "says nothing about the paper's regime" in pages.miniature_summary(store)
     assert "87.5 ± 0.0 (underfitted)" in pages.miniature_rows(store)
-    assert "points of AP@[.5:.95] (underfitted) |" in pages.readme_table(store)
+    assert "points of AP@[.5:.95] (underfitted: 87.5 of 97 on its training images) |" in pages.readme_table(store)
 
 
 # intervals, by another program than ours
