@@ -108,9 +108,10 @@ def evaluations(training: Any, design: Design = miniature.YOLO3) -> tuple:
     """What every run is measured by: each size on the test splits, its own size on its own training images."""
     places = [(split, size) for split in miniature.SPLITS for size in (design.sizes if split.startswith("test") else (OWN,))]
     own = OWN if len(design.sizes) > 1 else None
-    scored = [harness.evaluation(training, f"evaluation-{split}-{size}", own and size, split, "coco") for split, size in places]
+    scored = [harness.evaluation(training, f"evaluation-{split}-{size}", own and size, split, "coco", design.evaluated)
+              for split, size in places]
     return (*scored, harness.evaluation(training, f"evaluation-{MECHANISMS}", own, "test", "coco",
-                                        ("--sliding-patch", str(SLID))))
+                                        (*design.evaluated, "--sliding-patch", str(SLID))))
 
 
 def told_data(dataset: str = "") -> dict[str, Any]:

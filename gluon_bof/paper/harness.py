@@ -131,7 +131,18 @@ def bundle_of(job: Job, store: Store) -> dict[str, Any] | None:
     if not found:
         return None
     bundles.refuse_other(found, job.configuration(), store.path(job.name))
-    return found if {wanted.key for wanted in job.evaluations} <= set(found["evaluations"]) else None
+    return None if lacking(found, job) else found
+
+
+def lacking(bundle: Mapping[str, Any], job: Job) -> list[str]:
+    """Keys of the job's evaluations that a bundle lacks, or has by another command than would be given now."""
+    return [wanted.key for wanted in job.evaluations
+            if wanted.key not in bundle["evaluations"] or told_command(wanted.words, job) not in bundle["commands"]]
+
+
+def told_command(words: Sequence[str], job: Job) -> str:
+    """A command of a job as bundles have it, without places."""
+    return bundles.without_places(jobs.line(words, job.environment), places_of(job))
 
 
 def missing(wanted: Iterable[Job], store: Store) -> list[Job]:
@@ -194,7 +205,7 @@ def _make(job, store, quiet):
                         "bring the run's folder from where it was trained, or move the bundle away")
     for found in job.evaluations:
         jobs.evaluate(job.training, list(found.words), found.result, job.environment, quiet)
-    if old and {found.key for found in job.evaluations} <= set(old["evaluations"]):
+    if old and not lacking(old, job):
         return  # only its weights had gone
     store.write(_bundle(job, digest, old))
 
@@ -211,18 +222,17 @@ def _bundle(job, digest, old):
     """What the run's folder says, as the bundle."""
     config = read_config(job.run.folder)
     environment = config["environment"]
-    places = places_of(job)
     results = {found.key: job.run.read_result(found.result) for found in job.evaluations}
     for key, result in results.items():
         if result["sha256"] != digest:
             raise UserError(f"its evaluation {key!r} is of other weights than its last", job.run.folder, "start it again")
     configuration = job.configuration()
     rows = job.run.rows("metrics")
-    commands = [bundles.without_places(jobs.line(words, job.environment), places) for words in job.commands()]
     return {
         "format": bundles.FORMAT, "name": job.name, "experiment": job.experiment, "row": job.row.key, "seed": job.seed,
         **job.marks,
-        "commands": commands, "again": shlex.join(["gluon-bof", "table", *job.again]) if job.again else "",
+        "commands": [told_command(words, job) for words in job.commands()],
+        "again": shlex.join(["gluon-bof", "table", *job.again]) if job.again else "",
         "configuration": configuration, "configuration_sha256": bundles.hash_of(configuration),
         "git_revision": environment["git_revision"], "git_revision_at_end": git_revision(),
         "versions": environment["versions"],

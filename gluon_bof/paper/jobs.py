@@ -143,12 +143,13 @@ def _is_same_file(name, saved, wanted):
 
 
 def evaluate(job: Training, words: Sequence[str], name: str, environment: dict[str, str], quiet: bool = False) -> Any:
-    """The evaluation of the run's last weights, kept in its folder under this name and made again for other weights."""
-    kept, weights = job.run.read_result(name), job.run.last_weights
-    if kept and os.path.isfile(weights) and kept.get("sha256") == sha256_of(weights):
+    """The evaluation of the run's last weights, kept in its folder under this name and made again for other weights or by another
+    command."""
+    kept, weights, command = job.run.read_result(name), job.run.last_weights, line(words, environment)
+    if kept and os.path.isfile(weights) and kept.get("sha256") == sha256_of(weights) and kept.get("command") == command:
         return kept
     began = time.monotonic()
-    result = {"command": line(words, environment), **run(words, environment, quiet)}
+    result = {"command": command, **run(words, environment, quiet)}
     result["seconds"] = time.monotonic() - began
     job.run.keep_result(name, result)
     return result

@@ -57,9 +57,10 @@ def refuse_others(found: Iterable[Mapping[str, Any]], planned: Iterable[Job], st
             if bundle.get(mark) != wanted:
                 raise UserError(f"the bundle there says {mark} {bundle.get(mark)} and not {wanted}", path,
                                 "remove it; the run will be made again")
-        lacking = [wanted.key for wanted in job.evaluations if wanted.key not in bundle["evaluations"]]
+        lacking = harness.lacking(bundle, job)
         if lacking:
-            raise UserError(f"the bundle lacks the evaluation {lacking[0]}", path, "start its run again, which makes it")
+            raise UserError(f"the bundle lacks the evaluation {lacking[0]}, or has it by another command than would be given now",
+                            path, "start its run again, which makes it")
 
 
 def made_by(found: Sequence[Mapping[str, Any]]) -> str:

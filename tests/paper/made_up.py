@@ -1,7 +1,7 @@
 """Bundles that no run has left, for tests of what is made of them."""
 import json
 
-from gluon_bof.paper import bundles
+from gluon_bof.paper import bundles, harness
 
 
 def bundle_for(job, value=0.5, seconds=60.0, **values):
@@ -9,7 +9,7 @@ def bundle_for(job, value=0.5, seconds=60.0, **values):
 
     mAP@0.5 is a quarter above AP."""
     found = {"format": bundles.FORMAT, "name": job.name, "experiment": job.experiment, "row": job.row.key, "seed": job.seed,
-             "commands": [], "configuration": job.configuration(),
+             "commands": [harness.told_command(words, job) for words in job.commands()], "configuration": job.configuration(),
              "configuration_sha256": bundles.hash_of(job.configuration()), "git_revision": "0123456789abcdef",
              "versions": {}, "machine": {"cpu": "a processor"}, **job.marks,
              "times": {"training_seconds": seconds, "evaluation_seconds": {}, "finished": "2020-02-02T00:00:00Z"},

@@ -17,7 +17,7 @@ from gluon_bof.files import sha256_of
 from gluon_bof.options.flags import as_dict
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.paper import bundles, factorial, harness, miniature, photographs
+from gluon_bof.paper import bundles, factorial, harness, jobs, miniature, pages, photographs
 from gluon_bof.paper.bundles import Store
 from gluon_bof.runs.config import write_config
 from gluon_bof.weights.zoo import BACKBONES, SHIPPED
@@ -46,6 +46,18 @@ def test_a_bundle_of_another_configuration_is_refused_by_the_flag(tmp_path, chan
     store.write(bundle_for(other))
     with pytest.raises(UserError, match=re.escape(words)):
         harness.missing([job], store)
+
+
+def test_a_bundle_whose_number_another_command_gave_is_made_again_and_not_published(tmp_path):
+    job = factorial.plan((0,), str(tmp_path / "runs"), design=miniature.FASTER_RCNN)[1]
+    store = Store(str(tmp_path))
+    whole = bundle_for(job)
+    store.write(whole)
+    assert not harness.missing([job], store) and pages.miniature_summary(store, "faster_rcnn").startswith("1 runs, 9 a seed")
+    store.write({**whole, "commands": [command.replace("--nms-thresh 0.5", "--nms-thresh 0.3") for command in whole["commands"]]})
+    assert harness.missing([job], store) == [job]
+    with pytest.raises(UserError, match="test-128, or has it by another command"):
+        pages.miniature_summary(store, "faster_rcnn")
 
 
 def test_a_bundle_that_started_from_another_backbone_or_read_other_data_is_refused(tmp_path):
@@ -297,7 +309,7 @@ def test_a_bundle_says_what_its_run_was(tmp_path, monkeypatch):
         file.write("iteration,seconds\n1,2.5\n2,3.5\n")
     job.run.keep_result("training", {"map": 0.25, "metric": "coco", "run": job.run.folder, "weights": job.run.last_weights})
     job.run.keep_result(evaluation.result, {"map": 0.5, "metric": "coco", "sha256": digest, "seconds": 7.0,
-                                            "weights": job.run.last_weights})
+                                            "command": jobs.line(evaluation.words, harness.ONE_THREAD)})
     store = Store(str(tmp_path))
     harness.run_missing([job], store)
     found = store.read("it")

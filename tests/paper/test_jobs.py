@@ -113,20 +113,21 @@ def test_a_training_whose_result_is_kept_is_not_run_again(tmp_path):
         jobs.train(job_of(tmp_path, epochs=3), {})
 
 
-def test_an_evaluation_is_made_once_for_the_same_weights_and_anew_for_others(tmp_path):
+def test_an_evaluation_is_made_once_for_the_same_weights_and_words_and_anew_for_others(tmp_path):
     job = with_run(job_of(tmp_path))
     counter = tmp_path / "counter"
 
-    def evaluate(content):
+    def evaluate(content, *more):
         with open(job.run.last_weights, "wb") as file:
             file.write(content)
-        words = [sys.executable, "-c", COUNTS, str(counter), hashlib.sha256(content).hexdigest()]
+        words = [sys.executable, "-c", COUNTS, str(counter), hashlib.sha256(content).hexdigest(), *more]
         return jobs.evaluate(job, words, "evaluation", {"A": "b c"})
 
     first = evaluate(b"weights")
     assert first["map"] == 0.5 and first["command"].startswith("A='b c' ")
     assert evaluate(b"weights") == first and counter.read_text() == "x"
     assert evaluate(b"others")["sha256"] != first["sha256"] and counter.read_text() == "xx"
+    assert evaluate(b"others", "--nms-thresh=0.5")["command"].endswith("--nms-thresh=0.5") and counter.read_text() == "xxx"
 
 
 # commands
