@@ -4,6 +4,7 @@ import pytest
 pytest.register_assert_rewrite("tests.contracts")
 
 from gluon_bof.backend import gluon  # noqa: E402
+from gluon_bof.models.darknet import darknet_mini  # noqa: E402
 from gluon_bof.options import families  # noqa: E402
 from tests.contracts import (  # noqa: E402,F401
     Case,
@@ -18,6 +19,7 @@ from gluoncv.model_zoo import get_model  # noqa: E402
 from gluoncv.model_zoo.rcnn.faster_rcnn import get_faster_rcnn  # noqa: E402
 from gluoncv.model_zoo.rcnn.mask_rcnn.mask_rcnn import get_mask_rcnn  # noqa: E402
 from gluoncv.model_zoo.rcnn.rcnn import custom_rcnn_fpn  # noqa: E402
+from gluoncv.nn.feature import FPNFeatureExpander  # noqa: E402
 
 TINY = "--dataset voc --pretrained-base no -j 0 --log-interval 1 --gpus= --seed 3 --epochs 2 --batch-size 2 --save-interval 0 "
 YOLO3 = TINY + "--network mobilenet0.25 --data-shape 64 --no-random-shape --lr 0.01"
@@ -25,7 +27,7 @@ FASTER_RCNN = TINY + (
     "--network resnet18_v1b --use-fpn --image-short 64 --image-max-size 96 --rpn-channel 16 --num-fpn-filters 16 "
     "--rpn-min-size 2 --num-box-head-dense-filters 32 --anchor-scales 1,1.5,2,3,4 --anchor-alloc-size 32,32 --lr 0.01 "
     "--rpn-train-pre-nms 100 --rpn-train-post-nms 50 --rpn-test-pre-nms 50 --rpn-test-post-nms 20 --rcnn-num-samples 32")
-MASK_RCNN = FASTER_RCNN + " --mask-channels 8 --lr 0.012 --lr-warmup -1"
+MASK_RCNN = FASTER_RCNN.replace("resnet18_v1b", "darknet-mini") + " --mask-channels 8 --lr 0.012 --lr-warmup -1"
 
 SSD = TINY + "--network mobilenet0.25 --base-shape 300 --data-shape 64 --lr 0.01"
 
@@ -57,13 +59,16 @@ def gluoncvs_ssd(classes):
 
 
 def gluoncvs_mask_rcnn(classes):
-    """GluonCV's network with the sizes of MASK_RCNN."""
-    features, top_features, _ = custom_rcnn_fpn(False, "resnet18_v1b", norm_kwargs={}, num_fpn_filters=16)
+    """GluonCV's network with the sizes of MASK_RCNN, on a small one of its Darknets."""
+    base = darknet_mini(norm_kwargs={"use_global_stats": True}, prefix="darknetv30_")
+    ends = [f"darknetbasicblockv3{block}__plus0" for block in (1, 3, 5, 6)]  # of strides 4, 8, 16 and 32
+    features = FPNFeatureExpander(network=base, outputs=ends, num_filters=[16] * 4, use_1x1=True, use_upsample=True,
+                                  use_elewadd=True, use_p6=True, no_bias=False, pretrained=False)
     head = gluon.nn.HybridSequential()
     for _ in range(2):
         head.add(gluon.nn.Dense(32), gluon.nn.Activation("relu"))
     return initialised(get_mask_rcnn(
-        "fpn_resnet18_v1b", "voc", features=features, top_features=top_features, box_features=head, classes=list(classes),
+        "fpn_darknet-mini", "voc", features=features, top_features=None, box_features=head, classes=list(classes),
         short=64, max_size=96, min_stage=2, max_stage=6, nms_thresh=0.5, nms_topk=-1, post_nms=-1, roi_mode="align",
         roi_size=(7, 7), strides=(4, 8, 16, 32, 64), clip=4.42, rpn_channel=16, base_size=16, scales=(1, 1.5, 2, 3, 4),
         ratios=(0.5, 1, 2), alloc_size=(32, 32), rpn_nms_thresh=0.7, rpn_train_pre_nms=100, rpn_train_post_nms=50,

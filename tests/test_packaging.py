@@ -97,6 +97,7 @@ def test_make_refuses_a_python_that_does_not_run_and_makes_nothing(clone):
     assert not (clone / ".venv").exists()
 
 
+@pytest.mark.slow  # make itself removes no stamp that was not made
 def test_a_failed_installation_leaves_no_stamp(clone):
     (clone / "pyproject.toml").write_text("not = [ TOML")
     outcome = make("install", f"PYTHON={sys.executable}", cwd=clone)

@@ -31,12 +31,16 @@ def case():
         yield Case(FAMILY, tuple(WORDS.split()), lambda classes: initialised(Cells(classes)), ("box", "class"))
 
 
+@pytest.mark.slow  # what the package's own families hold in tests/test_contracts.py
 class TestThirdFamily(Contracts):
-    def test_the_commands_know_it(self, case, folder, tmp_path, capsys):
-        assert train_command.main(["--help"]) == 0
-        assert "cells" in capsys.readouterr().out
-        assert train_command.main(["cells", *case.words, "--dry-run"]) == 0
-        assert json.loads(capsys.readouterr().out)["network"] == "conv4"
-        assert weights.main(["show", folder.whole.last_weights]) == 0
-        images = str(folder.path / "set" / "VOC2007" / "JPEGImages")
-        assert predict.main([folder.whole.folder, images, "--out", str(tmp_path)]) == 0
+    """A made-up family by the same contracts."""
+
+
+def test_the_commands_know_it(case, folder, tmp_path, capsys):
+    assert train_command.main(["--help"]) == 0
+    assert "cells" in capsys.readouterr().out
+    assert train_command.main(["cells", *case.words, "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["network"] == "conv4"
+    assert weights.main(["show", folder.whole.last_weights]) == 0
+    images = str(folder.path / "set" / "VOC2007" / "JPEGImages")
+    assert predict.main([folder.whole.folder, images, "--out", str(tmp_path)]) == 0

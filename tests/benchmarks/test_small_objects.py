@@ -2,6 +2,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from benchmarks.small_objects import SIZE, Drawing, main
 
@@ -16,6 +17,7 @@ def test_objects_are_as_small_as_they_are_said_to_be():
     assert np.array_equal(image, Drawing(12, 1)(0, 0)[0]) and not np.array_equal(image, Drawing(12, 1)(0, 1)[0])
 
 
+@pytest.mark.slow
 def test_the_last_line_has_a_row_a_view(tmp_path, capsys):
     main(["--images", "1", "--small", "8", "--large", "1", "--views", "160,160/500", "--keep", str(tmp_path)])
     whole, ours, plain = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]

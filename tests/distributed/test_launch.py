@@ -54,6 +54,7 @@ def test_what_fails_first_is_named_and_all_are_ended(launch):
             assert f"the last lines of {job.log('worker-1.log')}:\n  | a last word" in said
 
 
+@pytest.mark.slow  # a worker that dies is named above
 def test_a_server_a_scheduler_and_a_keeper_that_stop_or_die_are_named(launch):
     words = ("-n", 1, *QUICK, "--", PLAIN, 999, 0.05)
     stopped, killed, kept = jobs = [launch(*words) for _ in range(3)]

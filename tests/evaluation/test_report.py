@@ -100,6 +100,7 @@ def test_a_set_without_a_box_to_find_has_a_page_without_a_mean(tmp_path):
         assert "<b>–</b>" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow  # a browser of its own
 def test_many_classes_fit(tmp_path):
     found_set = load_voc(str(write_voc_set(tmp_path / "set", 2, 6)), "val", classes=CLASSES)
     many = DetectionSet("own", CLASSES + tuple(f"a class with a long name {number}" for number in range(77)), found_set.records)

@@ -71,6 +71,7 @@ def lost(how, steps=1500):
     return (resident() - before) / steps
 
 
+@pytest.mark.slow  # only another MXNet could lose it again
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_no_memory_is_lost_in_a_step():
     program = f"import sys; sys.path.insert(0, {sys.path[0]!r}); from tests.models.test_beside import lost; print(lost('beside'))"

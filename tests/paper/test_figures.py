@@ -290,6 +290,7 @@ def write_evaluations(folder, classes):
     return paths
 
 
+@pytest.mark.slow  # draws every figure
 def test_no_text_lies_on_another(tmp_path, pair):
     drawn(2)
     drawn(2, "--images", *pair, "--ratios", "0.1,0.2,0.3,0.4", "--labels", "a rather long label of it", "an even longer label")

@@ -318,7 +318,7 @@ subprocess._USE_VFORK = False  # as before Python 3.10
 features, rois = mx.nd.random.normal(0, 1, (1, 4, 20, 20)), mx.nd.array([[0, 1, 2, 30, 30]] * 30)
 expected = cut().asnumpy()
 on_cpu.FORGOTTEN = 0  # only what is certain
-for make_process in (fork, run) * 15:
+for make_process in (fork, run) * 5:
     kept, *_ = [cut() for _ in range(4)]
     del _  # what nobody holds, MXNet's threads forget
     make_process()
