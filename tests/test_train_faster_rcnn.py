@@ -11,7 +11,7 @@ from tests.scripts import ROOT, Script, after_rows, in_the_middle_of_a_checkpoin
 from tests.tiny_sets import write_voc_set
 
 SCRIPT = Script("train_faster_rcnn.py")
-SMALL = ("--dataset voc --network resnet18_v1b --use-fpn --norm-layer syncbn --pretrained-base no --image-short 64 "
+SMALL = ("--dataset voc --network darknet-mini --use-fpn --norm-layer syncbn --pretrained-base shipped --image-short 64 "
          "--image-max-size 96 --rpn-channel 16 --num-fpn-filters 16 --num-box-head-conv 1 --num-box-head-conv-filters 16 "
          "--num-box-head-dense-filters 32 --anchor-scales 1,1.5,2,3,4 --anchor-alloc-size 32,32 --rpn-min-size 2 "
          "--rpn-train-pre-nms 100 --rpn-train-post-nms 50 --rpn-test-pre-nms 50 --rpn-test-post-nms 20 "
