@@ -1,4 +1,4 @@
-"""The bag on every further family, as the paper stacks it and at the miniature's scale: SSD, Mask R-CNN, U-Net
+"""The bag on every further family, as the paper stacks it and at the miniature's scale: SSD, Mask R-CNN, FCN-8s
 (docs/miniature.md has the protocol)."""
 from __future__ import annotations
 
@@ -100,10 +100,11 @@ MASK_RCNN = Bag(
     _freebies(0.001),
     (Number("mask AP@[.5:.95]", "masks.AP"), Number("mask AP@0.5", "masks.AP50"), Number("box AP@[.5:.95]", "coco.AP")),
     Number("mask AP@0.5", "masks.AP50"))
-UNET = Bag(
-    "U-Net", replace(EMBEDDED_SEGMENTATION, ema=0.0, **SHARED, **OF_EPOCHS, **_over(120, 0.002)), _freebies(0.003),
+FCN = Bag(
+    "FCN-8s", replace(EMBEDDED_SEGMENTATION, model="fcn8s", upsampling="bilinear", ema=0.0, **SHARED, **OF_EPOCHS,
+                      **_over(360, 0.002)), _freebies(0.003),
     (Number("mean IoU", "miou"), Number("pixel accuracy", "pixel_accuracy")), Number("mean IoU", "miou"), 80.0)
-BAGS = (SSD, MASK_RCNN, UNET)
+BAGS = (SSD, MASK_RCNN, FCN)
 ROWS = tuple(row for bag in BAGS for row in bag.rows())
 
 

@@ -78,7 +78,7 @@ def test_a_page_of_some_rows_tells_those_alone(tmp_path):
     assert "No run" in pages.SECTIONS["bag"](store) and pages.pictures(store) == []
     made_up(store, (0,), ("ssd-baseline",))
     text = pages.SECTIONS["bag"](store)
-    assert "SSD:" in text and "U-Net:" not in text and "![" not in text and pages.pictures(store) == []
+    assert "SSD:" in text and "FCN-8s:" not in text and "![" not in text and pages.pictures(store) == []
     made_up(store, (0,), bag.chosen_rows("ends"))
     assert "| whole bag: cosine + label-smoothing + mixup | " in pages.SECTIONS["bag"](store)
     (picture,) = pages.pictures(store)
