@@ -56,7 +56,7 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
     design, measures = miniature.DESIGNS[family], MEASURES[family]
     found = miniature_bundles(store, family)
     whole, seeds = of_whole_seeds(found, family)
-    parts = [_status(found, seeds, design)]
+    parts = [_headline(found, family), _status(found, seeds, design)]
     if seeds or step_effects(found, AP, family):
         parts += [f"![Effects with their 95% intervals]({design.name}-effects.png)",
                   "*Squares: means with 95% intervals; dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*"]
@@ -66,6 +66,28 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
     parts.append(_mechanisms(whole, design) if seeds else _ends(found, family))
     parts += [_gauge(found, design) if found else "", _classes_picture(found, family)]
     return "\n\n".join(part.rstrip("\n") for part in parts if part)
+
+
+def _headline(found, family):
+    """What the whole bag gains, in a sentence; "" where no seed has both ends."""
+    effect = whole_bag(found, AP, family)
+    if not effect:
+        return ""
+    before, after = _ends_of(found, effect.by_seed, family)
+    measured = [(f"points of {AP.title}, {before:.1f} to {after:.1f}", effect),
+                *((measure.title, whole_bag(found, measure, family)) for measure in MEASURES[family][1:])]
+    told_of = "; ".join(f"{told(gain)} {name} ({judged(gain)})" for name, gain in measured)
+    return f"The whole bag against the baseline, {_of_seeds(effect)}: {told_of}."
+
+
+def _ends_of(found, seeds, family):
+    """Points of AP of the baseline and of the whole bag, means over these seeds."""
+    return (statistics.mean(_numbers(found, AP, row)[seed] for seed in seeds)
+            for row in ("baseline", miniature.stacked(miniature.DESIGNS[family])[-1]))
+
+
+def _of_seeds(effect):
+    return f"{'seeds' if len(effect.by_seed) > 1 else 'seed'} {_seeds(effect)}"
 
 
 def _main_effects(whole, design, measures):
@@ -126,7 +148,7 @@ def _ends(found, family):
     rows = [[measure.title, *_pair(both, measure, "baseline", miniature.stacked(miniature.DESIGNS[family])[-1]),
              judged(whole_bag(found, measure, family)) if measure in MEASURES[family] else "not tested"]
             for measure in (*MEASURES[family], OWN_IMAGES, *MECHANISMS)]
-    return (f"Both ends of the stack, {'seeds' if len(effect.by_seed) > 1 else 'seed'} {_seeds(effect)}, points:\n\n"
+    return (f"Both ends of the stack, {_of_seeds(effect)}, points:\n\n"
             + table(["", "baseline", "whole bag", "difference", ""], rows))
 
 
@@ -293,11 +315,9 @@ def class_changes(found: Sequence[Mapping[str, Any]], family: str = "yolo3") -> 
 
 
 def _classes_title(found, family):
-    seeds = whole_bag(found, AP, family).by_seed
-    before, after = (statistics.mean(_numbers(found, AP, row)[seed] for seed in seeds)
-                     for row in ("baseline", miniature.stacked(miniature.DESIGNS[family])[-1]))
-    return f"{DETECTORS[family]}, baseline → whole bag: {before:.2f} → {after:.2f} ({'seeds' if len(seeds) > 1 else 'seed'} " \
-           f"{', '.join(map(str, seeds))})"
+    effect = whole_bag(found, AP, family)
+    before, after = _ends_of(found, effect.by_seed, family)
+    return f"{DETECTORS[family]}, baseline → whole bag: {before:.2f} → {after:.2f} ({_of_seeds(effect)})"
 
 
 def _classes_picture(found, family):

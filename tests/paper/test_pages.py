@@ -88,7 +88,8 @@ def test_a_page_and_its_picture_follow_a_single_number(tmp_path):
     assert [os.path.basename(path) for path in changed] == ["page.md", *(f"miniature-{what}.png" for what in PICTURES)]
     assert not pages.write_pages([str(page)], str(tmp_path))
     text = page.read_text()
-    assert text.startswith("before\n<!-- bundles: miniature -->\n51 runs, 17 a seed") and text.endswith("<!-- end -->\nafter\n")
+    assert text.startswith("before\n<!-- bundles: miniature -->\nThe whole bag against the baseline, seeds 0, 1, 2:")
+    assert "\n51 runs, 17 a seed" in text and text.endswith("<!-- end -->\nafter\n")
 
     job = factorial.plan((1,))[-1]
     bundle = store.read(job.name)
@@ -128,7 +129,7 @@ def test_a_seed_that_lacks_a_run_is_told_and_not_counted(tmp_path):
     store = Store(str(tmp_path))
     numbers = made_up_factorial(store, left_out=["miniature-cosine-seed-2"])
     text = pages.miniature_summary(store)
-    assert text.startswith("50 runs, 17 a seed; seeds 0, 1 are whole.")
+    assert "\n50 runs, 17 a seed; seeds 0, 1 are whole." in text
     whole = {place: value for place, value in numbers.items() if place[1] < 2}
     assert pages.told(miniature.main_effect("mixup", whole), len(GAINS)) in text
     assert "no seed is whole yet" in miniature_pages._status([store.read("miniature-mixup-seed-2")], [])
@@ -143,6 +144,9 @@ def test_the_whole_bag_is_told_before_a_seed_is_whole_from_the_seeds_that_have_b
     gains = {seed: numbers[ends[1], seed] - numbers[ends[0], seed] for seed in (0, 2)}
     assert "5 runs, 17 a seed; no seed is whole yet" in text
     told = pages.told(miniature.over_seeds(gains))
+    ends_of = [np.mean([numbers[row, seed] for seed in gains]) for row in ends]
+    assert text.startswith(f"The whole bag against the baseline, seeds 0, 2: {told} points of AP@[.5:.95], "
+                           f"{ends_of[0]:.1f} to {ends_of[1]:.1f} ({effects.judged(miniature.over_seeds(gains))}); ")
     assert "Both ends of the stack, seeds 0, 2, points:" in text and "Every row has" in text
     assert f"| {told} |" in next(line for line in text.splitlines() if line.startswith("| AP@[.5:.95] |"))
     assert f"| YOLOv3, the whole bag against the baseline | `vocmini`, 2 seeds | {told} points of AP" in pages.readme_table(store)
@@ -230,12 +234,12 @@ def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
     for job in planned:
         store.write(bundle_for(job, 0.5 + sum(GAINS[factor] for factor in job.row.on or ()), **{OWN_IMAGES: 0.98}))
     text = pages.miniature_summary(store, "faster_rcnn")
-    assert text.startswith("18 runs, 9 a seed; seeds 0, 1 are whole.") and "0.05/3" in text and "random-shapes" not in text
+    assert "\n18 runs, 9 a seed; seeds 0, 1 are whole." in text and "0.05/3" in text and "random-shapes" not in text
     for factor in design.factors:
         assert f"| {factor} | **{100 * GAINS[factor]:+.2f} ± 0.00** |" in text
     assert [picture.file for picture in pages.pictures(store)] == [f"{name}-{what}.png" for name in (
         "miniature", "miniature-faster-rcnn") for what in PICTURES]
-    assert pages.miniature_summary(store).startswith("51 runs, 17 a seed")
+    assert "\n51 runs, 17 a seed" in pages.miniature_summary(store)
 
 
 def test_by_what_the_freebies_work_is_told_by_their_main_effects(tmp_path):
