@@ -3,14 +3,13 @@ from __future__ import annotations
 
 import argparse
 import re
-from pathlib import Path
 
 import pytest
 
 from gluon_bof.commands import COMMANDS
 from gluon_bof.commands.completion import whole_parser
+from tests.scripts import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (".", "docs", "results", "benchmarks")
 PAGES = sorted(page for folder in FOLDERS for page in (ROOT / folder).glob("*.md"))
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -67,7 +67,11 @@ def _is_under(family, fit):
 def _name(row):
     """All that is on, for rows are compared with the baseline, and those between may have no run."""
     words = " + ".join(row.on) or "baseline"
-    return f"whole bag: {words}" if row.on == tuple(row.bag.factors) else words
+    return f"whole bag: {words}" if _is_whole(row) else words
+
+
+def _is_whole(row):
+    return row.on == tuple(row.bag.factors)
 
 
 def of_row(there: Mapping[tuple[str, int], Mapping[str, Any]], key: str, number: Number, split: str = TEST) -> dict[int, float]:
@@ -115,5 +119,5 @@ def _groups(there):
 def _bar_of(family, row, gain, there):
     is_under = _is_under(family, _fit(family, row.key, there))
     seeds = len(gain.by_seed)
-    label = f"{_name(row).partition(':')[0]} ({'underfitted, ' if is_under else ''}{seeds} seed{'s' if seeds > 1 else ''})"
-    return label, gain, not is_under
+    name = "whole bag" if _is_whole(row) else _name(row)
+    return f"{name} ({'underfitted, ' if is_under else ''}{seeds} seed{'s' if seeds > 1 else ''})", gain, not is_under

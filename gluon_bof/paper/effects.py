@@ -52,17 +52,14 @@ def whole_seeds(bundles: Iterable[Mapping[str, Any]], design: Design = YOLO3) ->
     return sorted(seed for seed, rows in there.items() if rows >= keys)
 
 
-class Effects(NamedTuple):
-    """Effects on one measure, in points. main: {factor}; interactions: {(factor, factor)}."""
-
-    main: dict
-    interactions: dict
+def main_effects(numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> dict[str, Effect]:
+    """{factor: its main effect in points} of whole seeds. Raises KeyError where a run is missing."""
+    return {factor: main_effect(factor, numbers, design) for factor in design.factors}
 
 
-def effects_of(numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> Effects:
-    """The effects of whole seeds that all rows tell together. Raises KeyError where a run is missing."""
-    return Effects({factor: main_effect(factor, numbers, design) for factor in design.factors},
-                   {pair: interaction(*pair, numbers, design) for pair in combinations(design.factors, 2)})
+def interactions(numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> dict[tuple[str, str], Effect]:
+    """{(factor, factor): their interaction in points} of whole seeds. Raises KeyError where a run is missing."""
+    return {pair: interaction(*pair, numbers, design) for pair in combinations(design.factors, 2)}
 
 
 def difference(numbers: Mapping[tuple[str, int], float], row: str, over: str) -> Effect:

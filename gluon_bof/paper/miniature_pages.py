@@ -82,8 +82,12 @@ def _headline(found, family):
 
 def _ends_of(found, seeds, family):
     """Points of AP of the baseline and of the whole bag, means over these seeds."""
-    return (statistics.mean(_numbers(found, AP, row)[seed] for seed in seeds)
-            for row in ("baseline", miniature.stacked(miniature.DESIGNS[family])[-1]))
+    return (statistics.mean(_numbers(found, AP, row)[seed] for seed in seeds) for row in _end_rows(family))
+
+
+def _end_rows(family):
+    """Keys of the stack's ends: the baseline, the whole bag."""
+    return "baseline", miniature.stacked(miniature.DESIGNS[family])[-1]
 
 
 def _of_seeds(effect):
@@ -92,7 +96,7 @@ def _of_seeds(effect):
 
 def _main_effects(whole, design, measures):
     tests = len(design.factors)
-    by_measure = {measure: effects.effects_of(effects.numbers_of(whole, measure), design).main for measure in measures}
+    by_measure = {measure: effects.main_effects(effects.numbers_of(whole, measure), design) for measure in measures}
     return table(["main effect, points", *(measure.title for measure in measures), "on AP"],
                  [[factor, *(told(main[factor], tests) for main in by_measure.values()), judged(by_measure[AP][factor], tests)]
                   for factor in design.factors])
@@ -130,13 +134,13 @@ def _seeds(effect):
 def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str = "yolo3") -> miniature.Effect | None:
     """What the whole bag gains over the baseline, paired within the seeds that have both, whatever else they lack; None where
     none has."""
-    return _gain(found, measure, "baseline", miniature.stacked(miniature.DESIGNS[family])[-1])
+    return _gain(found, measure, *_end_rows(family))
 
 
 def fit_of_bag(found: Sequence[Mapping[str, Any]], family: str = "yolo3") -> float:
     """Points of the whole bag, which has a run, on its training images: below FITTED its gain says nothing about the paper's
     regime."""
-    return statistics.mean(_numbers(found, OWN_IMAGES, miniature.stacked(miniature.DESIGNS[family])[-1]).values())
+    return statistics.mean(_numbers(found, OWN_IMAGES, _end_rows(family)[1]).values())
 
 
 def _ends(found, family):
@@ -145,7 +149,7 @@ def _ends(found, family):
     if not effect:
         return ""
     both = [bundle for bundle in found if bundle["seed"] in effect.by_seed]
-    rows = [[measure.title, *_pair(both, measure, "baseline", miniature.stacked(miniature.DESIGNS[family])[-1]),
+    rows = [[measure.title, *_pair(both, measure, *_end_rows(family)),
              judged(whole_bag(found, measure, family)) if measure in MEASURES[family] else "not tested"]
             for measure in (*MEASURES[family], OWN_IMAGES, *MECHANISMS)]
     return (f"Both ends of the stack, {_of_seeds(effect)}, points:\n\n"
@@ -154,7 +158,7 @@ def _ends(found, family):
 
 def _mechanisms(found, design):
     """Main effects on what the freebies are said to work by."""
-    by_measure = {measure: effects.effects_of(effects.numbers_of(found, measure), design).main for measure in MECHANISMS}
+    by_measure = {measure: effects.main_effects(effects.numbers_of(found, measure), design) for measure in MECHANISMS}
     rows = [[measure.title, *(told(main[factor]) for factor in design.factors)] for measure, main in by_measure.items()]
     words = "By what they work (not tested; a fall of the calibration error is a gain; sizes are COCO's, in the set's pixels):"
     return f"{words}\n\n" + table(["main effect, points", *design.factors], rows)
@@ -212,7 +216,7 @@ def miniature_rows(store: Store, family: str = "yolo3") -> str:
     parts = [f"![Every row]({design.name}-rows.png)", "", table(head, rows)]
     whole, seeds = of_whole_seeds(found, family)
     if seeds:
-        pairs = effects.effects_of(effects.numbers_of(whole, AP), design).interactions
+        pairs = effects.interactions(effects.numbers_of(whole, AP), design)
         parts += ["Interactions, shown and not tested: by how much more the first gains where the second is on, points of AP.",
                   "", table(["", "AP"], [[" with ".join(pair), told(effect).strip("*")] for pair, effect in pairs.items()])]
     backbone = store.read(miniature.BACKBONE.name)
@@ -302,9 +306,8 @@ def miniature_pictures(store: Store, family: str) -> list[Picture]:
 def class_changes(found: Sequence[Mapping[str, Any]], family: str = "yolo3") -> list[tuple[str, float, float, float]]:
     """[(class, AP of the baseline, of the whole bag, their difference)] in 0..1, means over the seeds that have both, the largest
     gain first: what the paper's Figures 8 and 9 show."""
-    ends = ("baseline", miniature.stacked(miniature.DESIGNS[family])[-1])
     by_seed = [{bundle["seed"]: bundle["evaluations"][factorial.NUMBER]["per_class"] for bundle in found if bundle["row"] == row}
-               for row in ends]
+               for row in _end_rows(family)]
     seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
     changes = []
     for name in by_seed[0][seeds[0]] if seeds else ():
@@ -322,9 +325,9 @@ def _classes_title(found, family):
 
 def _classes_picture(found, family):
     """The words that show Figure 8 or 9; "" where no seed has both ends."""
-    if not class_changes(found, family):
+    gains = [difference > 0 for *_, difference in class_changes(found, family)]
+    if not gains:
         return ""
-    gains = [change[3] > 0 for change in class_changes(found, family)]
     return (f"![AP of every class, baseline and whole bag]({miniature.DESIGNS[family].name}-classes.png)\n\n"
             f"*As the paper's Figure {FIGURE_OF[family]}: {sum(gains)} of {len(gains)} classes gain.*")
 
@@ -340,7 +343,7 @@ def _effects_panel(found, measure, family, with_paper):
     def bar(name, effect, paper=None):
         return Bar(name, effect.mean, effect.half_width, tuple(effect.by_seed.values()), paper if with_paper else None)
 
-    main = effects.effects_of(effects.numbers_of(whole_seeds, measure), miniature.DESIGNS[family]).main if seeds else {}
+    main = effects.main_effects(effects.numbers_of(whole_seeds, measure), miniature.DESIGNS[family]) if seeds else {}
     steps = [bar(f"+ {name}", effect, papers[name]) for key, effect in step_effects(found, measure, family).items()
              if key != "baseline" for name in [key.rpartition("+")[2]]]
     bag = whole_bag(found, measure, family)

@@ -210,14 +210,14 @@ def test_intervals_read_from_the_bundles_files_are_those_of_scipy(tmp_path):
         points[bundle["row"], bundle["seed"]] = 100 * bundle["evaluations"][factorial.NUMBER]["coco"]["AP"]
     store = Store(str(tmp_path))
     bundles = pages.miniature_bundles(store)
-    found = effects.effects_of(effects.numbers_of(bundles, pages.AP))
+    found = effects.main_effects(effects.numbers_of(bundles, pages.AP))
     rows = [row.split("+") if row != "baseline" else [] for row, seed in points if seed == 0 and row != "no-augmentation"]
     names = {frozenset(row): "+".join(row) or "baseline" for row in rows}
     for factor in GAINS:
         pairs = [(names[frozenset(row)], names[frozenset(row) | {factor}]) for row in rows if factor not in row]
         assert len(pairs) == 8
         by_seed = [np.mean([points[with_it, seed] - points[without, seed] for without, with_it in pairs]) for seed in range(3)]
-        assert (found.main[factor].mean, found.main[factor].half_width) == pytest.approx(interval(by_seed))
+        assert (found[factor].mean, found[factor].half_width) == pytest.approx(interval(by_seed))
     everything = "random-shapes+cosine+label-smoothing+mixup"
     gains = {**miniature_pages.step_effects(bundles, pages.AP), "bag": miniature_pages.whole_bag(bundles, pages.AP)}
     for name, key, over in (("bag", everything, "baseline"), ("random-shapes+cosine", "random-shapes+cosine", "random-shapes"),
@@ -276,7 +276,7 @@ def test_an_effect_of_known_numbers():
 
 def test_interactions_are_those_of_least_squares(tmp_path):
     numbers = made_up_factorial(Store(str(tmp_path)), noise=0.01)
-    found = effects.effects_of(numbers).interactions
+    found = effects.interactions(numbers)
     cells = [cell for cell in miniature.cells() if cell.on is not None]
     design = np.array([[1] + [1 if name in cell.on else -1 for name in GAINS] for cell in cells], float)
     pairs = list(found)
