@@ -93,8 +93,9 @@ def _job(folds, setting, seed, fold, runs, changes, extra):
     own = dict(dataset=folds.folder, layout="voc", train_split=folds.split(fold, "train"), val_split=folds.split(fold, "test"),
                classes="", seed=seed, runs=runs, name=f"{experiment}-{setting.key}-fold-{fold}-seed-{seed}")
     training = harness.training(replace(setting.options(len(folds.classes)), **{**changes, **own}))
-    evaluations = tuple(harness.evaluation(training, f"evaluation-{part}", split=folds.split(fold, part), metric="coco")
-                        for part in ("test", "train"))
+    evaluated = miniature.DESIGNS[setting.family].evaluated
+    evaluations = tuple(harness.evaluation(training, f"evaluation-{part}", split=folds.split(fold, part), metric="coco",
+                                           more=evaluated) for part in ("test", "train"))
     again = harness.words_again(EXPERIMENT, setting.key, seed, folds.name, "--folds", str(folds.count), extra=extra)
     return Job(setting, seed, training, None, harness.ONE_THREAD, evaluations, experiment, folds.data, marks={"fold": fold},
                again=again)

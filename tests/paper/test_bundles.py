@@ -395,6 +395,13 @@ def test_both_rows_of_a_detector_differ_in_the_bag_alone():
         assert bag["label_smooth_eps"] / 6 == pytest.approx(0.1 / 20)
 
 
+def test_photographs_and_the_miniature_suppress_the_detections_of_a_detector_alike():
+    for job in photographs.plan(photographs.Folds("mine", 5, "mine", ("cat",), {})):
+        flags = miniature.DESIGNS[job.row.family].evaluated
+        assert job.evaluations and all(" ".join(flags) in " ".join(scored.words) for scored in job.evaluations)
+    assert "--nms-thresh 0.5" in " ".join(miniature.FASTER_RCNN.evaluated)
+
+
 def test_a_shipped_backbone_is_told_by_its_hash():
     for name in BACKBONES:
         told = bundles.configuration(Yolo3Options(pretrained_base=name), {})["options"]["pretrained_base"]
