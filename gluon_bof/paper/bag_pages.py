@@ -86,14 +86,6 @@ def gain_over_baseline(family: Bag, key: str, there: Mapping[tuple[str, int], Ma
     return None if key == base else effects.gain(*(of_row(there, name, family.numbers[0]) for name in (base, key)))
 
 
-def whole_bags(store: Store) -> list[tuple[Bag, Effect, float]]:
-    """[(family, what its whole bag gains over its baseline, that bag's points on its training images)] where both have runs."""
-    there = bag.found(store)
-    wholes = [(family, family.rows()[-1].key) for family in bag.BAGS]
-    gains = [(family, key, gain_over_baseline(family, key, there)) for family, key in wholes]
-    return [(family, gain, statistics.mean(_fit(family, key, there))) for family, key, gain in gains if gain]
-
-
 def bag_pictures(store: Store) -> list[Picture]:
     """Gains of every row, a group a family."""
     from gluon_bof.paper import pictures as drawing

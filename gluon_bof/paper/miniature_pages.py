@@ -82,10 +82,10 @@ def _headline(found, family):
 
 def _ends_of(found, seeds, family):
     """Points of AP of the baseline and of the whole bag, means over these seeds."""
-    return (statistics.mean(_numbers(found, AP, row)[seed] for seed in seeds) for row in _end_rows(family))
+    return (statistics.mean(points_of_row(found, AP, row)[seed] for seed in seeds) for row in end_rows(family))
 
 
-def _end_rows(family):
+def end_rows(family: str) -> tuple[str, str]:
     """Keys of the stack's ends: the baseline, the whole bag."""
     return "baseline", miniature.stacked(miniature.DESIGNS[family])[-1]
 
@@ -134,13 +134,7 @@ def _seeds(effect):
 def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str = "yolo3") -> miniature.Effect | None:
     """What the whole bag gains over the baseline, paired within the seeds that have both, whatever else they lack; None where
     none has."""
-    return _gain(found, measure, *_end_rows(family))
-
-
-def fit_of_bag(found: Sequence[Mapping[str, Any]], family: str = "yolo3") -> float:
-    """Points of the whole bag, which has a run, on its training images: below FITTED its gain says nothing about the paper's
-    regime."""
-    return statistics.mean(_numbers(found, OWN_IMAGES, _end_rows(family)[1]).values())
+    return _gain(found, measure, *end_rows(family))
 
 
 def _ends(found, family):
@@ -149,7 +143,7 @@ def _ends(found, family):
     if not effect:
         return ""
     both = [bundle for bundle in found if bundle["seed"] in effect.by_seed]
-    rows = [[measure.title, *_pair(both, measure, *_end_rows(family)),
+    rows = [[measure.title, *_pair(both, measure, *end_rows(family)),
              judged(whole_bag(found, measure, family)) if measure in MEASURES[family] else "not tested"]
             for measure in (*MEASURES[family], OWN_IMAGES, *MECHANISMS)]
     return (f"Both ends of the stack, {_of_seeds(effect)}, points:\n\n"
@@ -265,15 +259,15 @@ def _small_table(found, of_paper, keys, measure):
 def _pair(found, measure, over, key):
     """(numbers of a row, of another, their difference) as text, of the seeds that both have."""
     gain = _gain(found, measure, over, key)
-    return (*(spread(list(_numbers(found, measure, row).values())) for row in (over, key)), told(gain) if gain else "")
+    return (*(spread(list(points_of_row(found, measure, row).values())) for row in (over, key)), told(gain) if gain else "")
 
 
 def _gain(found, measure, over, key):
     """The Effect of a row against another in the seeds that both have; None where there is none."""
-    return effects.gain(*(_numbers(found, measure, row) for row in (over, key)))
+    return effects.gain(*(points_of_row(found, measure, row) for row in (over, key)))
 
 
-def _numbers(found, measure, key):
+def points_of_row(found: Sequence[Mapping[str, Any]], measure: Measure, key: str) -> dict[int, float]:
     """{seed: points} of a row."""
     return {bundle["seed"]: measure.of(bundle) for bundle in found if bundle["row"] == key}
 
@@ -307,7 +301,7 @@ def class_changes(found: Sequence[Mapping[str, Any]], family: str = "yolo3") -> 
     """[(class, AP of the baseline, of the whole bag, their difference)] in 0..1, means over the seeds that have both, the largest
     gain first: what the paper's Figures 8 and 9 show."""
     by_seed = [{bundle["seed"]: bundle["evaluations"][factorial.NUMBER]["per_class"] for bundle in found if bundle["row"] == row}
-               for row in _end_rows(family)]
+               for row in end_rows(family)]
     seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
     changes = []
     for name in by_seed[0][seeds[0]] if seeds else ():

@@ -15,18 +15,15 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.options import families
 from gluon_bof.paper import effects, embedded, miniature, photographs, upsampling
-from gluon_bof.paper.bag_pages import bag_pictures, bag_summary, whole_bags
+from gluon_bof.paper.bag_pages import bag_pictures, bag_summary
 from gluon_bof.paper.bundles import Store, shipped
 from gluon_bof.paper.effects import Measure
+from gluon_bof.paper.ends import Ends, both_ends, figure_1, figure_1_pictures
 from gluon_bof.paper.miniature_pages import (
-    AP,
-    fit_of_bag,
-    miniature_bundles,
     miniature_pictures,
     miniature_rows,
     miniature_summary,
     miniature_tables,
-    whole_bag,
 )
 from gluon_bof.paper.optimizer_pages import optimizers_summary
 from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, table, told
@@ -241,32 +238,26 @@ def readme_table(store: Store) -> str:
             rows.append([what[family], "1,000 drawn images", f"mAP@0.5 {statistics.mean(values):.3f} "
                                                              f"({'seeds' if len(values) > 1 else 'seed'}: {each})"])
     rows.append(["YOLOv3, the shipped weights `shapes`", "the drawn images", f"mAP@0.5 {shipped('yolo3_shapes')['map']:.3f}"])
-    for family in miniature.DESIGNS:
-        found = miniature_bundles(store, family)
-        gain = whole_bag(found, AP, family)
-        if gain:
-            rows.append(_bag_row(DETECTORS[family], gain, AP.title, fit_of_bag(found, family), miniature.FITTED))
-    rows += [_bag_row(family.title, gain, family.numbers[0].title, fit, family.fitted) for family, gain, fit in whole_bags(store)]
+    rows += [_row_of_ends(ends) for ends in both_ends(store)]
     rows += [["whole bag against the baseline", label, f"{folded(found)} points of AP, {len(found.by_fold)} folds"]
              for label, found, _ in _photograph_bars(store)]
     return table(["what", "data", "result"], rows)
 
 
-def _bag_row(name, gain, title, fit, asked):
-    """fit: points of the whole bag on its training images; asked: what the protocol asks of them."""
-    count = len(gain.by_seed)
-    mark = f" (underfitted: {fit:.1f} of {asked:g} on its training images)" if fit < asked else ""
-    return [f"{name}, the whole bag against the baseline", f"`vocmini`, {count} {'seeds' if count > 1 else 'seed'}",
-            f"{told(gain)} points of {title}{mark}"]
+def _row_of_ends(ends: Ends):
+    count = len(ends.bag)
+    mark = "" if ends.is_fitted else f" (underfitted: {ends.fit:.1f} of {ends.asked:g} on its training images)"
+    return [f"{ends.title}, the whole bag against the baseline", f"`vocmini`, {count} {'seeds' if count > 1 else 'seed'}",
+            f"{told(ends.gain)} points of {ends.number}{mark}"]
 
 
 def pictures(store: Store) -> list[Picture]:
     """Every picture that the bundles give."""
     of_miniature = [picture for family in miniature.DESIGNS for picture in miniature_pictures(store, family)]
-    return [*of_miniature, *bag_pictures(store), *_photograph_pictures(store)]
+    return [*figure_1_pictures(store), *of_miniature, *bag_pictures(store), *_photograph_pictures(store)]
 
 
-SECTIONS = {"miniature": miniature_summary, "miniature-rows": miniature_rows,
+SECTIONS = {"figure-1": figure_1, "miniature": miniature_summary, "miniature-rows": miniature_rows,
             "miniature-tables": miniature_tables, "miniature-faster-rcnn": partial(miniature_summary, family="faster_rcnn"),
             "miniature-faster-rcnn-rows": partial(miniature_rows, family="faster_rcnn"), "photographs": photographs_summary,
             "bag": bag_summary, "optimizers": optimizers_summary, "embedded": embedded_summary, "upsampling": upsampling_summary,

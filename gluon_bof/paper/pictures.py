@@ -7,6 +7,8 @@ import io
 import math
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
+from matplotlib.patches import Patch
+
 from gluon_bof.files import write_atomically
 from gluon_bof.paper.bundles import hash_of
 from gluon_bof.paper.figures import page
@@ -24,6 +26,15 @@ class Bar(NamedTuple):
     dots: tuple = ()
     paper: float | None = None
     counts: bool = True
+
+
+class Pair(NamedTuple):
+    """A baseline and what it became, points; gain: the Bar of their difference."""
+
+    label: str
+    before: float
+    after: float
+    gain: Bar
 
 
 class Panel(NamedTuple):
@@ -100,6 +111,31 @@ def _bar(axis, place, bar, colour):
     axis.plot(bar.dots, [place] * len(bar.dots), "o", color="black", markersize=2.5, alpha=0.7)
     if bar.paper is not None:
         axis.plot([bar.paper], [place], "D", markerfacecolor="none", markeredgecolor="black", markersize=5)
+
+
+def pairs(path: str, rows: Sequence[Pair]) -> None:
+    """Figure 1 of bundles: two bars a row, and the difference with its interval beside them."""
+    with page.look():
+        figure = page.new_figure(0.55 * len(rows) + 1.0)
+        levels, gains = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+        for place, row in enumerate(rows):
+            _level(levels, 0.2 - place, row.before, page.GREY)
+            _level(levels, -0.2 - place, row.after, page.BLUE, row.gain.counts)
+            _bar(gains, -place, row.gain, page.BLUE)
+        levels.set_yticks([-place for place in range(len(rows))], [row.label.replace(", ", "\n") for row in rows])
+        levels.set(xlabel="points", xlim=(0, 1.12 * max(max(row.before, row.after) for row in rows)))
+        gains.axvline(0, color="black", linewidth=0.8)
+        gains.set(xlabel="points", title="what the whole bag gains")
+        for axis in (levels, gains):
+            axis.grid(axis="y", visible=False)
+        handles = [Patch(color=colour, label=label) for colour, label in ((page.GREY, "baseline"), (page.BLUE, "whole bag"))]
+        levels.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+        save(path, figure, rows)
+
+
+def _level(axis, place, points, colour, is_filled=True):
+    axis.barh(place, points, 0.34, facecolor=colour if is_filled else "white", edgecolor=colour, linewidth=1.2)
+    axis.text(points, place, f" {points:.1f}", va="center", fontsize=page.SMALL)
 
 
 def classes(path: str, changes: Sequence[tuple[str, float, float, float]], measured: str, title: str) -> None:

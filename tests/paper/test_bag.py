@@ -9,25 +9,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.options.flags import as_dict
 from gluon_bof.paper import bag, miniature, pages
 from gluon_bof.paper.bundles import Store
-from tests.paper.made_up import bundle_for
-
-GAIN = 0.02  # of the whole bag in the made-up bundles
-
-
-def made_up(store, seeds=bag.SEEDS, rows=()):
-    """{(row, seed): the number, a fraction} of bundles that are written."""
-    rng, numbers = np.random.default_rng(0), {}
-    for job in bag.plan(seeds):
-        if rows and job.row.key not in rows:
-            continue
-        value = 0.3 + 0.01 * job.seed + GAIN * (job.row.on == tuple(job.row.bag.factors)) + rng.normal(0, 0.0005)
-        bundle = bundle_for(job, **{miniature.TRAIN: 0.9})
-        bundle["evaluations"]["test"].update(miou=value, pixel_accuracy=0.8, masks={"AP": value, "AP50": 0.5})
-        bundle["evaluations"]["test"]["coco"]["AP"] = value
-        bundle["evaluations"][miniature.TRAIN].update(miou=0.7, masks={"AP50": 0.96})
-        store.write(bundle)
-        numbers[job.row.key, job.seed] = value
-    return numbers
+from tests.paper.made_up import bundle_for, made_up_bag
 
 
 def test_each_row_adds_one_freebie_to_the_one_before_it_and_changes_nothing_else():
@@ -56,7 +38,7 @@ def test_every_run_reads_the_miniatures_set_and_starts_from_its_backbone(tmp_pat
 
 
 def test_the_page_tells_paired_gains_and_marks_what_does_not_fit(tmp_path):
-    numbers = made_up(Store(str(tmp_path)))
+    numbers = made_up_bag(Store(str(tmp_path)))
     text = pages.SECTIONS["bag"](Store(str(tmp_path)))
     for family in bag.BAGS:
         last = family.rows()[-1].key
@@ -76,14 +58,15 @@ def test_the_page_tells_paired_gains_and_marks_what_does_not_fit(tmp_path):
 def test_a_page_of_some_rows_tells_those_alone(tmp_path):
     store = Store(str(tmp_path))
     assert "No run" in pages.SECTIONS["bag"](store) and pages.pictures(store) == []
-    made_up(store, (0,), ("ssd-baseline",))
+    made_up_bag(store, (0,), ("ssd-baseline",))
     text = pages.SECTIONS["bag"](store)
     assert "SSD:" in text and "FCN-8s:" not in text and "![" not in text and pages.pictures(store) == []
-    made_up(store, (0,), bag.chosen_rows("ends"))
+    made_up_bag(store, (0,), bag.chosen_rows("ends"))
     assert "| whole bag: cosine + label-smoothing + mixup | " in pages.SECTIONS["bag"](store)
-    (picture,) = pages.pictures(store)
-    picture.draw(str(tmp_path / picture.file))
-    assert (tmp_path / picture.file).stat().st_size > 10_000 and picture.file in pages.SECTIONS["bag"](store)
+    figure_1, picture = pages.pictures(store)
+    for drawn, section in ((figure_1, "figure-1"), (picture, "bag")):
+        drawn.draw(str(tmp_path / drawn.file))
+        assert (tmp_path / drawn.file).stat().st_size > 10_000 and drawn.file in pages.SECTIONS[section](store)
 
 
 def test_a_bundle_of_another_protocol_is_refused(tmp_path):

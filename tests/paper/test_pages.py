@@ -20,7 +20,7 @@ from gluon_bof.paper.tables import Request
 from tests.paper.made_up import bundle_for
 from tests.scripts import ROOT
 
-PICTURES = ("rows", "effects", "classes")
+PICTURES = ["figure-1.png", *(f"miniature-{what}.png" for what in ("rows", "effects", "classes"))]
 GAINS = dict(zip(miniature.FACTORS, (0.01, 0.004, -0.006, 0.015)))
 RESULTS = str(ROOT / "results")
 OWN_IMAGES, = miniature_pages.OWN_IMAGES.evaluations
@@ -85,7 +85,7 @@ def test_a_page_and_its_picture_follow_a_single_number(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- bundles: miniature -->\nold\n<!-- end -->\nafter\n")
     changed = pages.write_pages([str(page)], str(tmp_path))
-    assert [os.path.basename(path) for path in changed] == ["page.md", *(f"miniature-{what}.png" for what in PICTURES)]
+    assert [os.path.basename(path) for path in changed] == ["page.md", *PICTURES]
     assert not pages.write_pages([str(page)], str(tmp_path))
     text = page.read_text()
     assert text.startswith("before\n<!-- bundles: miniature -->\nThe whole bag against the baseline, seeds 0, 1, 2:")
@@ -167,7 +167,7 @@ def test_a_step_between_two_stacked_rows_is_told_from_the_seeds_that_have_both_b
         assert lines[name].endswith(f"| {', '.join(map(str, seeds))} |")
     assert "no seed is whole yet" in text and "main effect, points" not in text
     assert "baseline, over no augmentation" not in text and "miniature-effects.png" in text
-    assert [picture.file for picture in pages.pictures(store)] == [f"miniature-{what}.png" for what in PICTURES]
+    assert [picture.file for picture in pages.pictures(store)] == PICTURES
 
 
 def test_seeds_that_have_both_ends_alone_are_told_beside_the_whole_ones_as_the_readme_counts_them(tmp_path):
@@ -176,7 +176,7 @@ def test_seeds_that_have_both_ends_alone_are_told_beside_the_whole_ones_as_the_r
     made_up_factorial(store, left_out=[f"miniature-{cell.key}-seed-{seed}" for cell in miniature.cells() for seed in (1, 2)
                                        if cell.key not in ends])
     text = pages.miniature_summary(store)
-    gain = miniature_pages.whole_bag(pages.miniature_bundles(store), miniature_pages.AP)
+    gain = miniature_pages.whole_bag(miniature_pages.miniature_bundles(store), miniature_pages.AP)
     told = next(line for line in text.splitlines() if line.startswith("| **whole bag, over the baseline** |"))
     assert "seed 0 is whole" in text and told.endswith("| 0, 1, 2 |") and "Both ends" not in text
     assert f" {pages.told(gain)} |" in told and pages.told(gain) in pages.readme_table(store)
@@ -209,8 +209,8 @@ def test_intervals_read_from_the_bundles_files_are_those_of_scipy(tmp_path):
         bundle = json.loads(path.read_text())
         points[bundle["row"], bundle["seed"]] = 100 * bundle["evaluations"][factorial.NUMBER]["coco"]["AP"]
     store = Store(str(tmp_path))
-    bundles = pages.miniature_bundles(store)
-    found = effects.main_effects(effects.numbers_of(bundles, pages.AP))
+    bundles = miniature_pages.miniature_bundles(store)
+    found = effects.main_effects(effects.numbers_of(bundles, miniature_pages.AP))
     rows = [row.split("+") if row != "baseline" else [] for row, seed in points if seed == 0 and row != "no-augmentation"]
     names = {frozenset(row): "+".join(row) or "baseline" for row in rows}
     for factor in GAINS:
@@ -219,7 +219,8 @@ def test_intervals_read_from_the_bundles_files_are_those_of_scipy(tmp_path):
         by_seed = [np.mean([points[with_it, seed] - points[without, seed] for without, with_it in pairs]) for seed in range(3)]
         assert (found[factor].mean, found[factor].half_width) == pytest.approx(interval(by_seed))
     everything = "random-shapes+cosine+label-smoothing+mixup"
-    gains = {**miniature_pages.step_effects(bundles, pages.AP), "bag": miniature_pages.whole_bag(bundles, pages.AP)}
+    gains = {**miniature_pages.step_effects(bundles, miniature_pages.AP),
+             "bag": miniature_pages.whole_bag(bundles, miniature_pages.AP)}
     for name, key, over in (("bag", everything, "baseline"), ("random-shapes+cosine", "random-shapes+cosine", "random-shapes"),
                             ("baseline", "baseline", "no-augmentation")):
         assert (gains[name].mean, gains[name].half_width) == pytest.approx(
@@ -237,8 +238,8 @@ def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
     assert "\n18 runs, 9 a seed; seeds 0, 1 are whole." in text and "0.05/3" in text and "random-shapes" not in text
     for factor in design.factors:
         assert f"| {factor} | **{100 * GAINS[factor]:+.2f} ± 0.00** |" in text
-    assert [picture.file for picture in pages.pictures(store)] == [f"{name}-{what}.png" for name in (
-        "miniature", "miniature-faster-rcnn") for what in PICTURES]
+    assert [picture.file for picture in pages.pictures(store)] == [
+        *PICTURES, *(name.replace("miniature-", "miniature-faster-rcnn-") for name in PICTURES[1:])]
     assert "\n51 runs, 17 a seed" in pages.miniature_summary(store)
 
 
@@ -258,7 +259,7 @@ def test_the_change_of_a_class_is_the_mean_over_the_seeds_that_have_both_ends(tm
     store = Store(str(tmp_path))
     numbers = made_up_factorial(store, left_out=["miniature-baseline-seed-1"])
     ends = [[numbers[row, seed] / 100 for seed in (0, 2)] for row in ("baseline", miniature.stacked()[-1])]
-    found = {name: change for name, *change in miniature_pages.class_changes(pages.miniature_bundles(store))}
+    found = {name: change for name, *change in miniature_pages.class_changes(miniature_pages.miniature_bundles(store))}
     assert found.keys() == {"one", "two"}  # the third has no AP
     for name, power in (("one", 1), ("two", 2)):
         before, after = (np.mean(np.power(values, power)) for values in ends)

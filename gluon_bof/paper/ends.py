@@ -1,0 +1,86 @@
+"""Both ends of the stack, baseline and whole bag, of every family that has runs of them: the README's lines and Figure 1."""
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, NamedTuple
+
+from gluon_bof.paper import bag, effects, miniature
+from gluon_bof.paper.bag_pages import of_row
+from gluon_bof.paper.effects import Effect
+from gluon_bof.paper.miniature_pages import AP, OWN_IMAGES, end_rows, miniature_bundles, points_of_row
+from gluon_bof.paper.words import DETECTORS, Picture
+
+if TYPE_CHECKING:
+    from gluon_bof.paper.bundles import Store
+
+PICTURE = "figure-1.png"
+
+
+class Ends(NamedTuple):
+    """Baseline and whole bag of a family. number: what a row is measured by; baseline, bag: {seed: points}, of the same seeds;
+    fit: points of all whole bags on their training images, asked: what the protocol asks of them."""
+
+    title: str
+    number: str
+    baseline: dict
+    bag: dict
+    fit: float
+    asked: float
+
+    @property
+    def gain(self) -> Effect:
+        """The whole bag against the baseline, paired within a seed."""
+        return effects.gain(self.baseline, self.bag)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the whole bag is long enough to say something about the paper."""
+        return self.fit >= self.asked
+
+
+def both_ends(store: Store) -> list[Ends]:
+    """The families of which a seed has both ends, the paper's two detectors first. Raises UserError for bundles of other
+    configurations."""
+    made = []
+    for family, title in DETECTORS.items():
+        found = miniature_bundles(store, family)
+        baseline, whole = end_rows(family)
+        made.append(_ends(title, AP.title, points_of_row(found, AP, baseline), points_of_row(found, AP, whole),
+                          points_of_row(found, OWN_IMAGES, whole), miniature.FITTED))
+    there = bag.found(store)
+    for family in bag.BAGS:
+        number, rows = family.numbers[0], family.rows()
+        baseline, whole = (of_row(there, row.key, number) for row in (rows[0], rows[-1]))
+        made.append(_ends(family.title, number.title, baseline, whole, of_row(there, rows[-1].key, family.fit, miniature.TRAIN),
+                          family.fitted))
+    return [ends for ends in made if ends]
+
+
+def _ends(title, number, baseline, whole, fits, asked):
+    """None where no seed has both."""
+    seeds = sorted(baseline.keys() & whole.keys())
+    if not seeds:
+        return None
+    return Ends(title, number, *({seed: of[seed] for seed in seeds} for of in (baseline, whole)), statistics.mean(fits.values()),
+                asked)
+
+
+def figure_1(store: Store) -> str:
+    """The words that show the picture."""
+    if not both_ends(store):
+        return "No run has a bundle yet."
+    return (f"![Baseline and whole bag of every family]({PICTURE})\n\n"
+            "*As the paper's Figure 1, without its speeds, for both rows have the same network. Left: means over the seeds "
+            "that have both; right: what the whole bag gains, with Student's 95% interval where there are two seeds or more, "
+            "a dot a seed. Hollow: the whole bag fits its training images less than the protocol asks, so that nothing "
+            "follows from it for longer trainings.*")
+
+
+def figure_1_pictures(store: Store) -> list[Picture]:
+    """Figure 1 of the bundles."""
+    from gluon_bof.paper import pictures as drawing
+
+    rows = [drawing.Pair(f"{ends.title}, {ends.number}", *(statistics.mean(of.values()) for of in (ends.baseline, ends.bag)),
+                         drawing.Bar("", ends.gain.mean, ends.gain.half_width, tuple(ends.gain.by_seed.values()),
+                                     counts=ends.is_fitted)) for ends in both_ends(store)]
+    return [Picture(PICTURE, rows, lambda path: drawing.pairs(path, rows))] if rows else []
