@@ -20,22 +20,31 @@ from gluon_bof.paper.miniature import (
 
 class Measure(NamedTuple):
     """A number of a run: the mean over evaluations (keys of a bundle) of one of COCO's numbers, or of another that they tell
-    (calibration_error, sliding_patch.recall), in points."""
+    (calibration_error, sliding_patch.recall), in points; over: another number that it is told as a share of."""
 
     title: str
     evaluations: tuple
     number: str = "AP"
+    over: str = ""
 
     def of(self, bundle: Mapping[str, Any]) -> float:
-        """The number of a bundle. Raises KeyError where it lacks one of the evaluations."""
-        return statistics.mean(100 * (self._read(bundle["evaluations"][key]) or 0) for key in self.evaluations)
+        """The number of a bundle; a share of nothing is 0. Raises KeyError where it lacks one of the evaluations."""
+        return statistics.mean(100 * self._number(bundle["evaluations"][key]) for key in self.evaluations)
 
-    def _read(self, evaluation):
-        if self.number in evaluation["coco"]:
-            return evaluation["coco"][self.number]
-        for name in self.number.split("."):
-            evaluation = evaluation[name]
-        return evaluation
+    def _number(self, evaluation):
+        number = _read(evaluation, self.number) or 0
+        if not self.over:
+            return number
+        whole = _read(evaluation, self.over)
+        return number / whole if whole else 0
+
+
+def _read(evaluation, name):
+    if name in evaluation["coco"]:
+        return evaluation["coco"][name]
+    for word in name.split("."):
+        evaluation = evaluation[word]
+    return evaluation
 
 
 def numbers_of(bundles: Iterable[Mapping[str, Any]], measure: Measure) -> dict[tuple[str, int], float]:

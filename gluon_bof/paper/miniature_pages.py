@@ -21,8 +21,9 @@ OTHER = Measure("AP in other contexts", (f"test-other-{OWN}",))
 OWN_IMAGES = Measure("mAP@0.5 on its training images", (f"{miniature.BASELINE.train_split}-{OWN}",), "AP50")
 MEASURES = {"yolo3": (AP, AP50, OVER_SIZES, OTHER), "faster_rcnn": (AP, AP50, OTHER)}
 # what a freebie is said to work by, of the evaluation that slides a patch, too
-MECHANISMS = tuple(Measure(title, (factorial.MECHANISMS,), number) for title, number in (
+MECHANISMS = tuple(Measure(title, (factorial.MECHANISMS,), *numbers) for title, *numbers in (
     ("sliding patch found", "sliding_patch.patch_recall"), ("objects beside it found", "sliding_patch.recall"),
+    ("share of those found without it", "sliding_patch.recall", "sliding_patch.recall_without_patch"),
     ("calibration error", "calibration_error"), ("AP of small objects", "APs"), ("AP of medium ones", "APm"),
     ("AP of large ones", "APl")))
 OF_PAPER = {"yolo3": TABLE_2, "faster_rcnn": TABLE_3}  # whose stacked rows a factorial has

@@ -25,10 +25,12 @@ from gluon_bof.models.build import build_network
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.paper.figures import classes as figure_classes
+from gluon_bof.paper.figures import detections as figure_detections
 from gluon_bof.paper.figures import page as figure_page
 from gluon_bof.paper.figures import schedules as figure_schedules
 from gluon_bof.paper.figures.mixup import blend_resized
 from gluon_bof.paper.figures.ratios import sampled_ratios
+from gluon_bof.paper.figures.weights import names_of
 from gluon_bof.runs.folder import create_run
 from gluon_bof.weights.load import save_weights
 from gluon_bof.weights.resolve import resolve
@@ -359,3 +361,22 @@ def test_a_place_that_is_a_file_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         figures.main(["4", "--out", str(tmp_path / "out")])
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_names_lose_the_words_that_they_share_and_stay_apart():
+    assert names_of(["runs/m-baseline-seed-0", "runs/m-cosine+mixup-seed-0"]) == ["baseline", "cosine+mixup"]
+    assert names_of(["a-seed-0", "a-seed-1"]) == ["a-seed-0", "a-seed-1"]  # a number alone says nothing
+    assert names_of(["mixup-a", "mixup"]) == ["mixup-a", "mixup"] and names_of(["one-run"]) == ["one-run"]
+    assert names_of(["x/last.params", "y/last.params"]) == ["x/last.params", "y/last.params"]
+
+
+def test_the_images_of_a_line_are_equally_high_and_keep_their_shape(tmp_path, capsys):
+    files = []
+    for number, (width, height) in enumerate(((160, 120), (90, 160), (160, 90), (120, 160))):
+        files.append(tmp_path / f"{number}.png")
+        Image.fromarray(np.full((height, width, 3), 40 * number, np.uint8)).save(files[-1])
+    drawn = figure_detections.draw(figure_detections.Options(weights="shapes", images=tuple(map(str, files))))
+    boxes = [axis.get_window_extent() for axis in drawn.figure.axes if axis.images]
+    assert len(boxes) == 4 and np.ptp([box.height for box in boxes[:3]]) < 0.02 * boxes[0].height
+    assert boxes[0].width / boxes[0].height == pytest.approx(160 / 120, rel=0.02)
+    assert boxes[2].x1 - boxes[0].x0 > 0.95 * drawn.figure.bbox.width

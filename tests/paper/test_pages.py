@@ -252,7 +252,8 @@ def test_by_what_the_freebies_work_is_told_by_their_main_effects(tmp_path):
         measure.title for measure in miniature_pages.MECHANISMS}}
     # of the made-up bundles a quarter of AP is the patch's, and what AP gains the calibration error loses
     assert mixup["sliding patch found"] == pytest.approx(gain / 4, abs=0.006)
-    assert mixup["calibration error"] == pytest.approx(-gain, abs=0.006) and len(mixup) == 6
+    assert mixup["calibration error"] == pytest.approx(-gain, abs=0.006) and len(mixup) == 7
+    assert mixup["share of those found without it"] == pytest.approx(0, abs=0.006)  # half of them in every made-up bundle
 
 
 def test_the_change_of_a_class_is_the_mean_over_the_seeds_that_have_both_ends(tmp_path):
@@ -322,6 +323,13 @@ def test_a_measure_is_the_mean_over_its_evaluations_in_points():
     assert Measure("", ("a", "b", "c")).of(bundle) == 25
     with pytest.raises(KeyError):
         Measure("", ("d",)).of(bundle)
+
+
+def test_a_share_is_of_each_evaluations_own_whole_and_nothing_of_nothing():
+    bundle = {"evaluations": {name: {"coco": {}, "slide": {"found": found, "all": whole}}
+                              for name, found, whole in (("a", 0.1, 0.4), ("b", 0.3, 0.4), ("c", 0.0, 0.0))}}
+    assert Measure("", ("a", "b"), "slide.found", "slide.all").of(bundle) == pytest.approx(50)
+    assert Measure("", ("c",), "slide.found", "slide.all").of(bundle) == 0
 
 
 # photographs

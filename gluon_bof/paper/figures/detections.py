@@ -1,7 +1,6 @@
 """Figure 7: detections drawn on images."""
 from __future__ import annotations
 
-import math
 import os
 import sys
 from dataclasses import dataclass
@@ -68,12 +67,16 @@ def spread(items: Sequence[Any], count: int) -> list[Any]:
 
 
 def _grid(images):
-    """(figure, an axis for each image); a line is as high as its highest image."""
+    """(figure, an axis for each image); the images of a line are equally high and together as wide as the page."""
     columns = min(COLUMNS, len(images))
-    lines = [images[first:first + columns] for first in range(0, len(images), columns)]
-    heights = [WIDTH / columns * max(image.shape[0] / image.shape[1] for image in line) for line in lines]
+    aspects = [image.shape[1] / image.shape[0] for image in images]
+    lines = [aspects[first:first + columns] for first in range(0, len(images), columns)]
+    lines[-1] = lines[-1] + [sum(aspects) / len(aspects)] * (columns - len(lines[-1]))  # room that stays empty
+    heights = [WIDTH / sum(line) for line in lines]
     figure = new_figure(sum(heights) + 0.3 * len(lines))
-    axes = np.ravel(figure.subplots(math.ceil(len(images) / columns), columns, height_ratios=heights))
+    grid = figure.add_gridspec(len(lines), 1, height_ratios=heights)
+    axes = [figure.add_subplot(place) for number, line in enumerate(lines)
+            for place in grid[number].subgridspec(1, columns, width_ratios=line)]
     for axis in axes:
         axis.set_axis_off()
     return figure, axes

@@ -20,10 +20,29 @@ def open_weights(weights: str, given: FigureOptions) -> tuple[Detector, Any]:
 
 
 def names_of(paths: Sequence[str]) -> list[str]:
-    """A short name for each run's folder or file: its own, or, where two are alike, as much of the path as tells them apart."""
+    """A short name for each run's folder or file: its own, or, where two are alike, as much of the path as tells them apart;
+    without the words that all names begin and end with, where that leaves words."""
     parts = [os.path.abspath(path).split(os.sep) for path in paths]
     for count in range(1, max(map(len, parts)) + 1):
         names = ["/".join(words[-count:]) for words in parts]
         if len(set(names)) == len(names):
-            return names
+            return _without_shared_words(names)
     raise UserError(f"{paths[0]} is given twice", remedy="give two different weights")
+
+
+def _without_shared_words(names):
+    """["a-plain-seed-0", "a-mixup-seed-0"] -> ["plain", "mixup"]."""
+    words = [name.split("-") for name in names]
+    room = min(map(len, words)) - 1
+    begin = min(room, _shared(words))
+    end = min(room - begin, _shared([name[::-1] for name in words]))
+    short = ["-".join(name[begin:len(name) - end]) for name in words]
+    return short if len(names) > 1 and all(name[:1].isalpha() for name in short) else names
+
+
+def _shared(lists):
+    """How many items all lists begin with."""
+    for count, items in enumerate(zip(*lists)):
+        if len(set(items)) > 1:
+            return count
+    return min(map(len, lists))
