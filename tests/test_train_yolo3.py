@@ -58,8 +58,8 @@ def test_the_last_line_is_the_outcome_and_the_folder_is_complete(folder):
 
 
 @pytest.mark.parametrize("workers", ("3", pytest.param("0", marks=pytest.mark.slow)))
-def test_the_workers_number_changes_no_bit(folder, workers):
-    assert run(folder, *training(folder, f"workers-{workers}"), "-j", workers).returncode == 0
+def test_neither_the_workers_number_nor_a_validation_on_the_way_changes_a_bit(folder, workers):
+    assert run(folder, *training(folder, f"workers-{workers}"), "-j", workers, "--val-interval", "1000").returncode == 0
     assert parameters(folder, f"workers-{workers}") == parameters(folder, "whole")
 
 

@@ -228,6 +228,7 @@ def _bundle(job, digest, old):
             raise UserError(f"its evaluation {key!r} is of other weights than its last", job.run.folder, "start it again")
     configuration = job.configuration()
     rows = job.run.rows("metrics")
+    validations = [[int(row["epoch"]) + 1, float(row["map"])] for row in rows if row.get("map")]
     return {
         "format": bundles.FORMAT, "name": job.name, "experiment": job.experiment, "row": job.row.key, "seed": job.seed,
         **job.marks,
@@ -248,6 +249,7 @@ def _bundle(job, digest, old):
                         **{key: _kept(result, OF_EVALUATION) for key, result in results.items()}},
         **({"losses": [[int(row["iteration"]), float(row["total_loss"])] for row in job.run.rows("intervals")]}
            if job.keeps_losses else {}),
+        **({"validations": validations} if len(validations) > 1 else {}),  # [[epochs done, mAP]]
     }
 
 

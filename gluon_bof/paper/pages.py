@@ -26,6 +26,7 @@ from gluon_bof.paper.miniature_pages import (
     miniature_tables,
 )
 from gluon_bof.paper.optimizer_pages import optimizers_summary
+from gluon_bof.paper.schedule_pages import figure_6, figure_6_pictures
 from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, table, told
 
 MARKED = re.compile(r"(<!-- bundles: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -254,10 +255,11 @@ def _row_of_ends(ends: Ends):
 def pictures(store: Store) -> list[Picture]:
     """Every picture that the bundles give."""
     of_miniature = [picture for family in miniature.DESIGNS for picture in miniature_pictures(store, family)]
-    return [*figure_1_pictures(store), *of_miniature, *bag_pictures(store), *_photograph_pictures(store)]
+    of_paper = [*figure_1_pictures(store), *figure_6_pictures(store)]
+    return [*of_paper, *of_miniature, *bag_pictures(store), *_photograph_pictures(store)]
 
 
-SECTIONS = {"figure-1": figure_1, "miniature": miniature_summary, "miniature-rows": miniature_rows,
+SECTIONS = {"figure-1": figure_1, "figure-6": figure_6, "miniature": miniature_summary, "miniature-rows": miniature_rows,
             "miniature-tables": miniature_tables, "miniature-faster-rcnn": partial(miniature_summary, family="faster_rcnn"),
             "miniature-faster-rcnn-rows": partial(miniature_rows, family="faster_rcnn"), "photographs": photographs_summary,
             "bag": bag_summary, "optimizers": optimizers_summary, "embedded": embedded_summary, "upsampling": upsampling_summary,

@@ -37,6 +37,15 @@ class Pair(NamedTuple):
     gain: Bar
 
 
+class Course(NamedTuple):
+    """A schedule: the rate of every epoch, and what was measured at some, a curve a seed."""
+
+    label: str
+    rates: list
+    epochs: list
+    curves: list
+
+
 class Panel(NamedTuple):
     """A forest plot. groups: {what its bars are: [Bar]}."""
 
@@ -136,6 +145,24 @@ def pairs(path: str, rows: Sequence[Pair]) -> None:
 def _level(axis, place, points, colour, is_filled=True):
     axis.barh(place, points, 0.34, facecolor=colour if is_filled else "white", edgecolor=colour, linewidth=1.2)
     axis.text(points, place, f" {points:.1f}", va="center", fontsize=page.SMALL)
+
+
+def courses(path: str, lines: Sequence[Course], measured: str) -> None:
+    """Figure 6 of bundles: learning rates, and curves with their means; measured: what they are of."""
+    with page.look():
+        figure = page.new_figure(3.1)
+        left, right = figure.subplots(1, 2)
+        for line, colour in zip(lines, (page.BLUE, page.ORANGE)):
+            left.plot(range(len(line.rates)), line.rates, color=colour, label=line.label)
+            for curve in line.curves:
+                right.plot(line.epochs, curve, color=colour, linewidth=0.7, alpha=0.6)
+            means = [sum(values) / len(values) for values in zip(*line.curves)]
+            right.plot(line.epochs, means, color=colour, linewidth=2, marker="o", markersize=3, label=line.label)
+        left.set(xlabel="epoch", ylabel="learning rate", title="(a) schedules with warm-up", xlim=(0, None), ylim=(0, None))
+        right.set(xlabel="epoch", ylabel=measured, title="(b) validation", xlim=(0, None))
+        for axis in (left, right):
+            axis.legend()
+        save(path, figure, [lines, measured])
 
 
 def classes(path: str, changes: Sequence[tuple[str, float, float, float]], measured: str, title: str) -> None:

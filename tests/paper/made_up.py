@@ -17,9 +17,12 @@ def bundle_for(job, value=0.5, seconds=60.0, **values):
              "configuration_sha256": bundles.hash_of(job.configuration()), "git_revision": "0123456789abcdef",
              "versions": {}, "machine": {"cpu": "a processor"}, **job.marks,
              "times": {"training_seconds": seconds, "evaluation_seconds": {}, "finished": "2020-02-02T00:00:00Z"},
-             "weights_sha256": "0", "training": {},
+             "weights_sha256": "0", "training": {"iterations": 15 * job.training.options.epochs},
              "evaluations": {wanted.key: _evaluation(values.get(wanted.key, value))
                              for wanted in job.evaluations}}
+    validated = range(job.training.options.val_interval, job.training.options.epochs + 1, job.training.options.val_interval)
+    if len(validated) > 1:
+        found["validations"] = [[epoch, value * epoch / job.training.options.epochs] for epoch in validated]
     return json.loads(json.dumps(found))
 
 
