@@ -1,10 +1,10 @@
-"""Both ends of the stack, baseline and whole bag, of every family that has runs of them: the README's lines and Figure 1."""
+"""Both ends of the stack, baseline and whole bag, of every family that has runs of them: the README's lines, and Figure 1."""
 from __future__ import annotations
 
 import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
-from gluon_bof.paper import bag, effects, miniature
+from gluon_bof.paper import bag, effects, miniature, photograph_pages
 from gluon_bof.paper.bag_pages import of_row
 from gluon_bof.paper.effects import Effect
 from gluon_bof.paper.miniature_pages import AP, OWN_IMAGES, end_rows, miniature_bundles, points_of_row
@@ -67,20 +67,23 @@ def _ends(title, number, baseline, whole, fits, asked):
 
 def figure_1(store: Store) -> str:
     """The words that show the picture."""
-    if not both_ends(store):
+    if not figure_1_pictures(store):
         return "No run has a bundle yet."
     return (f"![Baseline and whole bag of every family]({PICTURE})\n\n"
             "*As the paper's Figure 1, without its speeds, for both rows have the same network. Left: means over the seeds "
             "that have both; right: what the whole bag gains, with Student's 95% interval where there are two seeds or more, "
-            "a dot a seed. Hollow: the whole bag fits its training images less than the protocol asks, so that nothing "
-            "follows from it for longer trainings.*")
+            "a dot a seed (of photographs: over the folds, a dot a fold). Hollow: the whole bag fits its training images less "
+            "than the protocol asks, so that nothing follows from it for longer trainings.*")
 
 
 def figure_1_pictures(store: Store) -> list[Picture]:
     """Figure 1 of the bundles."""
     from gluon_bof.paper import pictures as drawing
 
-    rows = [drawing.Pair(f"{ends.title}, {ends.number}", *(statistics.mean(of.values()) for of in (ends.baseline, ends.bag)),
-                         drawing.Bar("", ends.gain.mean, ends.gain.half_width, tuple(ends.gain.by_seed.values()),
-                                     counts=ends.is_fitted)) for ends in both_ends(store)]
+    rows = [drawing.Pair(f"{gain.detector}, {AP.title} on {gain.set}", gain.baseline, gain.bag, photograph_pages.bar(gain))
+            for gain in photograph_pages.gains(store)]
+    rows += [drawing.Pair(f"{ends.title}, {ends.number} on vocmini",
+                          *(statistics.mean(of.values()) for of in (ends.baseline, ends.bag)),
+                          drawing.Bar("", ends.gain.mean, ends.gain.half_width, tuple(ends.gain.by_seed.values()),
+                                      counts=ends.is_fitted)) for ends in both_ends(store)]
     return [Picture(PICTURE, rows, lambda path: drawing.pairs(path, rows))] if rows else []

@@ -14,10 +14,9 @@ from typing import Any, Iterable
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.options import families
-from gluon_bof.paper import effects, embedded, miniature, photographs, upsampling
+from gluon_bof.paper import embedded, miniature, upsampling
 from gluon_bof.paper.bag_pages import bag_pictures, bag_summary
 from gluon_bof.paper.bundles import Store, shipped
-from gluon_bof.paper.effects import Measure
 from gluon_bof.paper.ends import Ends, both_ends, figure_1, figure_1_pictures
 from gluon_bof.paper.miniature_pages import (
     miniature_pictures,
@@ -26,12 +25,12 @@ from gluon_bof.paper.miniature_pages import (
     miniature_tables,
 )
 from gluon_bof.paper.optimizer_pages import optimizers_summary
+from gluon_bof.paper.photograph_pages import Gain, photograph_pictures, photographs_summary, told_folds
+from gluon_bof.paper.photograph_pages import gains as photograph_gains
 from gluon_bof.paper.schedule_pages import figure_6, figure_6_pictures
-from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, table, told
+from gluon_bof.paper.words import Picture, made_by, refuse_others, spread, table, told
 
 MARKED = re.compile(r"(<!-- bundles: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-TEST, TEST50, TRAIN50 = (Measure("AP@[.5:.95]", ("test",)), Measure("mAP@0.5", ("test",), "AP50"),
-                         Measure("mAP@0.5 on its training images", ("train",), "AP50"))
 
 
 # ---- filling pages -------------------------------------------------------------------------------------------------
@@ -76,98 +75,6 @@ def write_pages(paths: Iterable[str], results: str) -> list[str]:
 def _read(path):
     with open(path, encoding="utf-8") as file:
         return file.read()
-
-
-# ---- photographs ---------------------------------------------------------------------------------------------------
-
-def _photograph_sets(store):
-    """{set: its bundles}, and how many folds it has."""
-    names = {}
-    for experiment in sorted({bundle["experiment"] for bundle in store.everything()}):
-        name = experiment[len(photographs.EXPERIMENT) + 1:]
-        if experiment.startswith(f"{photographs.EXPERIMENT}-"):
-            found = [bundle for bundle in store.of(experiment) if "fold" in bundle]
-            if found:
-                names[name] = found
-    return names
-
-
-def _checked_folds(name, found, store):
-    """The number of folds. Raises UserError where bundles are of another configuration than would be run now, or of other
-    folds."""
-    data = found[0]["configuration"]["data"]
-    path = os.path.join(os.path.dirname(store.folder), f"folds-{name}-{data['folds']}.json")
-    if not os.path.exists(path):
-        raise UserError("the folds of these bundles are missing", path, "bring the file from where they were made")
-    folds = photographs.Folds(name, data["folds"], name, tuple(found[0]["evaluations"]["test"]["per_class"]),
-                              photographs.told_folds(name, data["folds"], path))
-    refuse_others(found, photographs.plan(folds, sorted({bundle["seed"] for bundle in found})), store)
-    return data["folds"]
-
-
-def photographs_summary(store: Store) -> str:
-    """Baseline and whole bag of both detectors on every set."""
-    sets = _photograph_sets(store)
-    if not sets:
-        return "No run has a bundle yet."
-    parts = []
-    rows, bars = [], _photograph_bars(store)
-    for name, found in sets.items():
-        for family, detector in DETECTORS.items():
-            rows += _photograph_rows(name, found, family, detector)
-    parts.append(table(["set", "detector", "", TEST.title, TEST50.title, TRAIN50.title, "runs"], rows))
-    if bars:
-        parts += ["![Whole bag less baseline](photographs-effects.png)", "",
-                  "*Dots are folds. The 95% interval is Student's over the folds, widened for the training images that they "
-                  "share (Nadeau and Bengio, 2003).*", "",
-                  table(["set, detector", "whole bag less baseline, AP", "not widened", "folds, seeds", ""],
-                        [[label, folded(found), f"± {found.half_width:.2f}", f"{len(found.by_fold)}, {len(seeds)}",
-                          _judged_folds(found)] for label, found, seeds in bars])]
-    everything = [bundle for found in sets.values() for bundle in found]
-    return "\n".join([*parts, made_by(everything)])
-
-
-def _photograph_rows(name, found, family, detector):
-    rows = []
-    for setting in photographs.SETTINGS:
-        of_row = [bundle for bundle in found if bundle["row"] == setting.key]
-        if setting.family == family and of_row:
-            numbers = [[measure.of(bundle) for bundle in of_row] for measure in (TEST, TEST50, TRAIN50)]
-            rows.append([name, detector, "whole bag" if setting.is_bag else "baseline", *map(spread, numbers), str(len(of_row))])
-    return rows
-
-
-def _photograph_bars(store):
-    """[(label, Folded, seeds)] of the sets and detectors of which a seed is whole."""
-    made = []
-    for name, found in _photograph_sets(store).items():
-        folds = _checked_folds(name, found, store)
-        for family, detector in DETECTORS.items():
-            baseline, bag = (photographs.Setting(family, is_bag).key for is_bag in (False, True))
-            differences, seeds = effects.paired_folds(found, TEST, bag, baseline, range(folds))
-            if seeds:
-                made.append((f"{name}, {detector}", effects.over_folds(differences), seeds))
-    return made
-
-
-def folded(found: effects.Folded) -> str:
-    """A difference over folds with its widened interval."""
-    return f"{found.mean:+.2f} ± {found.corrected:.2f}"
-
-
-def _judged_folds(found):
-    return ("gain" if found.mean > 0 else "loss") if abs(found.mean) > found.corrected else "not resolved"
-
-
-def _photograph_pictures(store):
-    from gluon_bof.paper import pictures as drawing
-
-    bars = [drawing.Bar(label, found.mean, found.corrected, tuple(found.by_fold.values()))
-            for label, found, _ in _photograph_bars(store)]
-    if not bars:
-        return []
-    panels = [drawing.Panel("whole bag less baseline, AP@[.5:.95]", {"mean over folds with 95% interval": bars})]
-    return [Picture("photographs-effects.png", panels, lambda path: drawing.forest(path, panels))]
 
 
 # ---- the embedded jobs, and what the package ships -----------------------------------------------------------------
@@ -240,8 +147,7 @@ def readme_table(store: Store) -> str:
                                                              f"({'seeds' if len(values) > 1 else 'seed'}: {each})"])
     rows.append(["YOLOv3, the shipped weights `shapes`", "the drawn images", f"mAP@0.5 {shipped('yolo3_shapes')['map']:.3f}"])
     rows += [_row_of_ends(ends) for ends in both_ends(store)]
-    rows += [["whole bag against the baseline", label, f"{folded(found)} points of AP, {len(found.by_fold)} folds"]
-             for label, found, _ in _photograph_bars(store)]
+    rows += [_row_of_photographs(gain) for gain in photograph_gains(store)]
     return table(["what", "data", "result"], rows)
 
 
@@ -252,11 +158,17 @@ def _row_of_ends(ends: Ends):
             f"{told(ends.gain)} points of {ends.number}{mark}"]
 
 
+def _row_of_photographs(gain: Gain):
+    mark = "" if gain.is_fitted else f" (underfitted: {gain.fit:.1f} of {miniature.FITTED:g} on its training images)"
+    return [f"{gain.detector}, the whole bag against the baseline", f"{gain.images} photographs (`{gain.set}`), "
+            f"{len(gain.effect.by_fold)} folds", f"{told_folds(gain.effect)} points of AP@[.5:.95]{mark}"]
+
+
 def pictures(store: Store) -> list[Picture]:
     """Every picture that the bundles give."""
     of_miniature = [picture for family in miniature.DESIGNS for picture in miniature_pictures(store, family)]
     of_paper = [*figure_1_pictures(store), *figure_6_pictures(store)]
-    return [*of_paper, *of_miniature, *bag_pictures(store), *_photograph_pictures(store)]
+    return [*of_paper, *of_miniature, *bag_pictures(store), *photograph_pictures(store)]
 
 
 SECTIONS = {"figure-1": figure_1, "figure-6": figure_6, "miniature": miniature_summary, "miniature-rows": miniature_rows,

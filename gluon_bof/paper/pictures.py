@@ -131,7 +131,7 @@ def pairs(path: str, rows: Sequence[Pair]) -> None:
             _level(levels, 0.2 - place, row.before, page.GREY)
             _level(levels, -0.2 - place, row.after, page.BLUE, row.gain.counts)
             _bar(gains, -place, row.gain, page.BLUE)
-        levels.set_yticks([-place for place in range(len(rows))], [row.label.replace(", ", "\n") for row in rows])
+        levels.set_yticks([-place for place in range(len(rows))], [row.label.replace(", ", "\n", 1) for row in rows])
         levels.set(xlabel="points", xlim=(0, 1.12 * max(max(row.before, row.after) for row in rows)))
         gains.axvline(0, color="black", linewidth=0.8)
         gains.set(xlabel="points", title="what the whole bag gains")

@@ -25,7 +25,7 @@ def test_a_seed_that_lacks_an_end_is_in_neither_mean(tmp_path):
     assert of_yolo3.gain.mean == pytest.approx(3) and of_yolo3.is_fitted
     picture, = ends.figure_1_pictures(store)
     (row,) = picture.numbers
-    assert (row.label, row.before, row.after) == ("YOLOv3, AP@[.5:.95]", pytest.approx(11), pytest.approx(14))
+    assert (row.label, row.before, row.after) == ("YOLOv3, AP@[.5:.95] on vocmini", pytest.approx(11), pytest.approx(14))
     assert row.gain.dots == pytest.approx((5, 1)) and row.gain.counts
 
 

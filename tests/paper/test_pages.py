@@ -12,7 +12,17 @@ from gluon_bof.commands.table import cost_text
 from gluon_bof.errors import UserError
 from gluon_bof.files import csv_text
 from gluon_bof.options.recipes import TABLES
-from gluon_bof.paper import effects, factorial, harness, miniature, miniature_pages, pages, photographs, tables
+from gluon_bof.paper import (
+    effects,
+    factorial,
+    harness,
+    miniature,
+    miniature_pages,
+    pages,
+    photograph_pages,
+    photographs,
+    tables,
+)
 from gluon_bof.paper.bundles import Store, hash_of
 from gluon_bof.paper.effects import Measure
 from gluon_bof.paper.pictures import digest_in, digest_of
@@ -347,11 +357,18 @@ def test_photographs_are_told_over_whole_folds_only(tmp_path):
         bag = 0.02 + 0.01 * job.marks["fold"] if job.row.is_bag else 0
         if (job.seed, job.marks["fold"], job.row.key) != (1, 2, "yolo3-bag"):
             store.write(bundle_for(job, 0.4 + bag))
-    bars = {label: (found, seeds) for label, found, seeds in pages._photograph_bars(store)}
-    assert bars["mine, YOLOv3"][1] == [0] and bars["mine, Faster R-CNN"][1] == [0, 1]
-    assert bars["mine, YOLOv3"][0].by_fold == pytest.approx({0: 2, 1: 3, 2: 4})
+    gains = {gain.detector: gain for gain in photograph_pages.gains(store)}
+    yolo3 = gains["YOLOv3"]
+    assert (yolo3.set, yolo3.images, yolo3.seeds) == ("mine", 9, [0]) and gains["Faster R-CNN"].seeds == [0, 1]
+    assert yolo3.effect.by_fold == pytest.approx({0: 2, 1: 3, 2: 4})
+    assert (yolo3.baseline, yolo3.bag) == pytest.approx((40, 43)) and yolo3.fit == pytest.approx(53.75) and not yolo3.is_fitted
     text = pages.photographs_summary(store)
-    assert "| mine, YOLOv3 | +3.00 ± 3.93 | ± 2.48 | 3, 1 | not resolved |" in text
+    assert "| mine, YOLOv3 | +3.00 ± 3.93 | not resolved | +3.75 ± 4.91 | not resolved | ± 2.48 | 3, 1 |" in text
+    assert "| 9 photographs (`mine`), 3 folds | +3.00 ± 3.93 points of AP@[.5:.95] (underfitted: " in pages.readme_table(store)
+    figure_1, forest = pages.pictures(store)
+    assert [row.label for row in figure_1.numbers] == [f"{name}, AP@[.5:.95] on mine" for name in ("YOLOv3", "Faster R-CNN")]
+    forest.draw(str(tmp_path / forest.file))
+    assert digest_in(str(tmp_path / forest.file)) == digest_of(forest.numbers)
 
     path.write_text(json.dumps({**content, "images": {**content["images"], "0": {"fold": 1, "sha256": "0"}}}))
     with pytest.raises(UserError, match="data"):
