@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import math
+from itertools import cycle
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from matplotlib.patches import Patch
@@ -96,7 +97,7 @@ def forest(path: str, panels: Sequence[Panel]) -> None:
 
 def _forest_panel(axis, panel):
     places, labels, place = [], [], 0.0
-    for colour, (group, bars) in zip(page.COLOURS, panel.groups.items()):
+    for colour, (group, bars) in zip(cycle(page.COLOURS), panel.groups.items()):
         axis.text(0.01, place, group, transform=axis.get_yaxis_transform(), fontsize=page.SMALL, fontweight="bold", va="center",
                   bbox=dict(facecolor="white", linewidth=0, pad=1.5))
         for bar in bars:

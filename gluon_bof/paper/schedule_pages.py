@@ -4,7 +4,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any, Mapping
 
-from gluon_bof.freebies.schedule import rates_of
+from gluon_bof.errors import UserError
 from gluon_bof.paper import miniature
 from gluon_bof.paper.miniature_pages import miniature_bundles
 from gluon_bof.paper.words import Picture
@@ -17,10 +17,14 @@ PICTURE = "figure-6.png"
 
 def by_schedule(store: Store) -> dict[str, list[Mapping[str, Any]]]:
     """{schedule: bundles of its row, by seed}, of the seeds that have both. Raises UserError for bundles of other
-    configurations."""
+    configurations and for one without its validations."""
     found = {schedule: {bundle["seed"]: bundle for bundle in miniature_bundles(store) if bundle["row"] == row}
              for schedule, row in miniature.SCHEDULES.items()}
     seeds = sorted(set.intersection(*(set(of_row) for of_row in found.values())))
+    for bundle in (of_row[seed] for of_row in found.values() for seed in seeds):
+        if "validations" not in bundle:
+            raise UserError("the bundle lacks the validations on the way", store.path(bundle["name"]),
+                            "remove it; the run will be made again")
     return {schedule: [of_row[seed] for seed in seeds] for schedule, of_row in found.items()} if seeds else {}
 
 
@@ -32,10 +36,11 @@ def validation_curves(bundles: list[Mapping[str, Any]]) -> tuple[list[int], list
 
 def rates(schedule: str, batches: int) -> list[float]:
     """The learning rate of every iteration of a schedule's row; batches: of an epoch."""
+    from gluon_bof.freebies.schedule import rates_of  # these bring MXNet along
+    from gluon_bof.training.optimizer import epoch_schedule
+
     options, = (cell.options for cell in miniature.cells() if cell.key == miniature.SCHEDULES[schedule])
-    steps = [epoch * batches for epoch in options.lr_decay_epoch]
-    return rates_of(options.epochs * batches, mode=options.lr_mode, base_lr=options.lr, warmup=options.warmup_epochs * batches,
-                    warmup_lr=options.warmup_lr, factor=options.lr_decay, steps=steps)
+    return rates_of(**epoch_schedule(options, batches))
 
 
 def figure_6(store: Store) -> str:

@@ -370,6 +370,14 @@ def test_names_lose_the_words_that_they_share_and_stay_apart():
     assert names_of(["x/last.params", "y/last.params"]) == ["x/last.params", "y/last.params"]
 
 
+@pytest.mark.parametrize("names, short", [
+    (("m-with-mixup", "m-without-mixup"), ("with-mixup", "without-mixup")),
+    (("m-no-mixup", "m-no-cosine"), ("no-mixup", "no-cosine")),
+    (("m-seed-0", "m-mixup-seed-0"), ("m-seed-0", "m-mixup-seed-0"))])
+def test_a_shortened_name_keeps_the_words_that_say_what_a_run_is(names, short):
+    assert names_of(names) == list(short)
+
+
 def test_the_images_of_a_line_are_equally_high_and_keep_their_shape(tmp_path, capsys):
     files = []
     for number, (width, height) in enumerate(((160, 120), (90, 160), (160, 90), (120, 160))):
@@ -380,3 +388,15 @@ def test_the_images_of_a_line_are_equally_high_and_keep_their_shape(tmp_path, ca
     assert len(boxes) == 4 and np.ptp([box.height for box in boxes[:3]]) < 0.02 * boxes[0].height
     assert boxes[0].width / boxes[0].height == pytest.approx(160 / 120, rel=0.02)
     assert boxes[2].x1 - boxes[0].x0 > 0.95 * drawn.figure.bbox.width
+
+
+def test_the_name_of_a_narrow_image_does_not_lie_on_its_neighbours_names(tmp_path):
+    files = []
+    for number, (width, height) in enumerate(((160, 90), (60, 160), (160, 90))):
+        files.append(tmp_path / f"IMG_20190713_142355_burst_0001_{number}.png")
+        Image.fromarray(np.zeros((height, width, 3), np.uint8)).save(files[-1])
+    drawn = figure_detections.draw(figure_detections.Options(weights="shapes", images=tuple(map(str, files))))
+    names = [axis.title for axis in drawn.figure.axes]
+    places = [name.get_window_extent() for name in names]
+    assert all(left.x1 < right.x0 for left, right in zip(places, places[1:]))
+    assert [name.get_text()[-5:] for name in names] == ["0.png", "1.png", "2.png"]

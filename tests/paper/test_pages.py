@@ -25,7 +25,8 @@ from gluon_bof.paper import (
 )
 from gluon_bof.paper.bundles import Store, hash_of
 from gluon_bof.paper.effects import Measure
-from gluon_bof.paper.pictures import digest_in, digest_of
+from gluon_bof.paper.figures.page import new_figure
+from gluon_bof.paper.pictures import Bar, Panel, _forest_panel, digest_in, digest_of
 from gluon_bof.paper.tables import Request
 from tests.paper.made_up import bundle_for
 from tests.scripts import ROOT
@@ -374,6 +375,12 @@ def test_photographs_are_told_over_whole_folds_only(tmp_path):
     with pytest.raises(UserError, match="data"):
         pages.photographs_summary(store)
     assert harness.missing(planned[:1], store) == []
+
+
+def test_a_forest_plot_of_more_groups_than_colours_leaves_none_out():
+    axis = new_figure(3).subplots()
+    _forest_panel(axis, Panel("gains", {f"set {number}": [Bar(f"bar {number}", 1, 1)] for number in range(9)}))
+    assert [label.get_text() for label in axis.get_yticklabels()] == [f"bar {number}" for number in range(9)]
 
 
 def test_table_6_is_of_the_backbones_and_detectors_with_and_without_mixup(tmp_path):

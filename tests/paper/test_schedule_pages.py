@@ -3,8 +3,9 @@ import math
 
 import pytest
 
+from gluon_bof.errors import UserError
 from gluon_bof.paper import factorial, miniature, schedule_pages
-from gluon_bof.paper.bundles import Store
+from gluon_bof.paper.bundles import CONTENT, Store
 from gluon_bof.paper.pictures import digest_in, digest_of
 from tests.paper.made_up import bundle_for
 
@@ -35,6 +36,15 @@ def test_without_a_seed_of_both_schedules_nothing_is_drawn(tmp_path):
     store = Store(str(tmp_path))
     made_up(store, {(STEP, 0): 0.1, (COSINE, 1): 0.1})
     assert schedule_pages.figure_6(store).startswith("No seed") and not schedule_pages.figure_6_pictures(store)
+
+
+def test_a_bundle_without_its_validations_is_named(tmp_path):
+    store = Store(str(tmp_path))
+    made_up(store, {(STEP, 0): 0.1, (COSINE, 0): 0.1})
+    bundle = store.read(f"miniature-{STEP}-seed-0")
+    store.write({name: value for name, value in bundle.items() if name not in ("validations", CONTENT)})
+    with pytest.raises(UserError, match="validations"):
+        schedule_pages.figure_6(store)
 
 
 def test_the_rates_are_the_closed_forms_with_each_schedules_peak():

@@ -18,6 +18,7 @@ from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import open_weights
 
 COLUMNS = 3
+LETTERS = 102  # of a title as wide as the page
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,10 @@ def draw(given: Options) -> Drawn:
     figure, axes = _grid(images)
     rows = []
     for axis, image, name in zip(axes, images, names):
-        show_image(axis, image, shorten(name, 34))
+        show_image(axis, image, name)
     fit_labels(figure)
+    for axis in axes:
+        axis.set_title(shorten(axis.get_title(), max(3, int(LETTERS * axis.get_window_extent().width / figure.bbox.width))))
     for axis, path, (boxes, classes, scores, *_) in zip(axes, paths, found):
         sure = scores >= given.threshold
         colours = [COLOURS[number % len(COLOURS)] for number in classes[sure]]

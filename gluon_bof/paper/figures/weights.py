@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from gluon_bof.inference.detector import Detector
     from gluon_bof.paper.figures.request import FigureOptions
 
+NEGATING = ("no", "not", "without", "minus")  # a name without them would say the opposite
+
 
 def open_weights(weights: str, given: FigureOptions) -> tuple[Detector, Any]:
     """(Detector, its options) of a run's folder, a .params file or a name; given: FigureOptions. Raises UserError."""
@@ -21,7 +23,7 @@ def open_weights(weights: str, given: FigureOptions) -> tuple[Detector, Any]:
 
 def names_of(paths: Sequence[str]) -> list[str]:
     """A short name for each run's folder or file: its own, or, where two are alike, as much of the path as tells them apart;
-    without the words that all names begin and end with, where that leaves words."""
+    without the words that all names begin with and a numbered end that they share, where that leaves words."""
     parts = [os.path.abspath(path).split(os.sep) for path in paths]
     for count in range(1, max(map(len, parts)) + 1):
         names = ["/".join(words[-count:]) for words in parts]
@@ -31,13 +33,15 @@ def names_of(paths: Sequence[str]) -> list[str]:
 
 
 def _without_shared_words(names):
-    """["a-plain-seed-0", "a-mixup-seed-0"] -> ["plain", "mixup"]."""
+    """["a-plain-seed-0", "a-mixup-seed-0"] -> ["plain", "mixup"]; an end without a number says what the words before it mean:
+    ["with-mixup", "without-mixup"]."""
     words = [name.split("-") for name in names]
-    room = min(map(len, words)) - 1
-    begin = min(room, _shared(words))
-    end = min(room - begin, _shared([name[::-1] for name in words]))
-    short = ["-".join(name[begin:len(name) - end]) for name in words]
-    return short if len(names) > 1 and all(name[:1].isalpha() for name in short) else names
+    begin = _shared(words)
+    while begin and words[0][begin - 1] in NEGATING:
+        begin -= 1
+    end = _shared([name[::-1] for name in words]) if words[0][-1].isdigit() else 0
+    short = ["-".join(name[begin:max(begin, len(name) - end)]) for name in words]
+    return short if all(name[:1].isalpha() for name in short) else names
 
 
 def _shared(lists):
