@@ -28,7 +28,7 @@ class Measure(NamedTuple):
     over: str = ""
 
     def of(self, bundle: Mapping[str, Any]) -> float:
-        """The number of a bundle; a share of nothing is 0. Raises KeyError where it lacks one of the evaluations."""
+        """The number of a bundle; a share of nothing is NaN. Raises KeyError where it lacks one of the evaluations."""
         return statistics.mean(100 * self._number(bundle["evaluations"][key]) for key in self.evaluations)
 
     def _number(self, evaluation):
@@ -36,7 +36,7 @@ class Measure(NamedTuple):
         if not self.over:
             return number
         whole = _read(evaluation, self.over)
-        return number / whole if whole else 0
+        return number / whole if whole else math.nan
 
 
 def _read(evaluation, name):

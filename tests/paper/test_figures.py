@@ -400,3 +400,9 @@ def test_the_name_of_a_narrow_image_does_not_lie_on_its_neighbours_names(tmp_pat
     places = [name.get_window_extent() for name in names]
     assert all(left.x1 < right.x0 for left, right in zip(places, places[1:]))
     assert [name.get_text()[-5:] for name in names] == ["0.png", "1.png", "2.png"]
+
+
+def test_an_image_of_extreme_shape_does_not_make_a_figure_that_no_file_holds(tmp_path):
+    Image.fromarray(np.zeros((640, 8, 3), np.uint8)).save(tmp_path / "tower.png")
+    drawn = figure_detections.draw(figure_detections.Options(weights="shapes", images=(str(tmp_path / "tower.png"),)))
+    assert drawn.figure.get_figheight() < 5 * figure_page.WIDTH

@@ -337,11 +337,11 @@ def test_a_measure_is_the_mean_over_its_evaluations_in_points():
         Measure("", ("d",)).of(bundle)
 
 
-def test_a_share_is_of_each_evaluations_own_whole_and_nothing_of_nothing():
+def test_a_share_is_of_each_evaluations_own_whole_and_of_nothing_there_is_none():
     bundle = {"evaluations": {name: {"coco": {}, "slide": {"found": found, "all": whole}}
                               for name, found, whole in (("a", 0.1, 0.4), ("b", 0.3, 0.4), ("c", 0.0, 0.0))}}
     assert Measure("", ("a", "b"), "slide.found", "slide.all").of(bundle) == pytest.approx(50)
-    assert Measure("", ("c",), "slide.found", "slide.all").of(bundle) == 0
+    assert np.isnan(Measure("", ("c",), "slide.found", "slide.all").of(bundle))
 
 
 # photographs

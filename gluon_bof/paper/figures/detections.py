@@ -18,6 +18,7 @@ from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import open_weights
 
 COLUMNS = 3
+WIDEST = 4.0  # width over height, or height over width: a longer image has bars beside it, so that the others are still seen
 LETTERS = 102  # of a title as wide as the page
 
 
@@ -72,7 +73,7 @@ def spread(items: Sequence[Any], count: int) -> list[Any]:
 def _grid(images):
     """(figure, an axis for each image); the images of a line are equally high and together as wide as the page."""
     columns = min(COLUMNS, len(images))
-    aspects = [image.shape[1] / image.shape[0] for image in images]
+    aspects = [min(max(image.shape[1] / image.shape[0], 1 / WIDEST), WIDEST) for image in images]
     lines = [aspects[first:first + columns] for first in range(0, len(images), columns)]
     lines[-1] = lines[-1] + [sum(aspects) / len(aspects)] * (columns - len(lines[-1]))  # room that stays empty
     heights = [WIDTH / sum(line) for line in lines]
