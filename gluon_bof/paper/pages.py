@@ -146,8 +146,8 @@ def readme_table(store: Store) -> str:
             rows.append([what[family], "1,000 drawn images", f"mAP@0.5 {statistics.mean(values):.3f} "
                                                              f"({'seeds' if len(values) > 1 else 'seed'}: {each})"])
     rows.append(["YOLOv3, the shipped weights `shapes`", "the drawn images", f"mAP@0.5 {shipped('yolo3_shapes')['map']:.3f}"])
-    rows += [_row_of_ends(ends) for ends in both_ends(store)]
     rows += [_row_of_photographs(gain) for gain in photograph_gains(store)]
+    rows += [_row_of_ends(ends) for ends in both_ends(store)]
     return table(["what", "data", "result"], rows)
 
 
