@@ -124,7 +124,7 @@ def test_bad_arguments_are_refused_on_one_line(yolo3, tmp_path, capsys, monkeypa
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ("onnx", "mxnet"))
+@pytest.mark.parametrize("kind", ("onnx", pytest.param("mxnet", marks=pytest.mark.slow)))
 def test_a_full_disk_leaves_what_was_there(kind, yolo3, tmp_path):
     before = {}
     for name in ("a", "a-0000.params", "a-symbol.json", "a.json"):
