@@ -67,7 +67,7 @@ def _ends(title, number, baseline, whole, fits, asked):
 
 def figure_1(store: Store) -> str:
     """The words that show the picture."""
-    if not figure_1_pictures(store):
+    if not (photograph_pages.gains(store) or both_ends(store)):
         return "No run has a bundle yet."
     return (f"![Baseline and whole bag of every family]({PICTURE})\n\n"
             "*As the paper's Figure 1, without its speeds, for both rows have the same network. Left: means over the seeds "

@@ -153,15 +153,19 @@ def readme_table(store: Store) -> str:
 
 def _row_of_ends(ends: Ends):
     count = len(ends.bag)
-    mark = "" if ends.is_fitted else f" (underfitted: {ends.fit:.1f} of {ends.asked:g} on its training images)"
     return [f"{ends.title}, the whole bag against the baseline", f"`vocmini`, {count} {'seeds' if count > 1 else 'seed'}",
-            f"{told(ends.gain)} points of {ends.number}{mark}"]
+            f"{told(ends.gain)} points of {ends.number}{_mark(ends, ends.asked)}"]
 
 
 def _row_of_photographs(gain: Gain):
-    mark = "" if gain.is_fitted else f" (underfitted: {gain.fit:.1f} of {miniature.FITTED:g} on its training images)"
-    return [f"{gain.detector}, the whole bag against the baseline", f"{gain.images} photographs (`{gain.set}`), "
-            f"{len(gain.effect.by_fold)} folds", f"{told_folds(gain.effect)} points of AP@[.5:.95]{mark}"]
+    folds = len(gain.effect.by_fold)
+    return [f"{gain.detector}, the whole bag against the baseline", f"{gain.images} photographs (`{gain.set}`), {folds} folds",
+            f"{told_folds(gain.effect)} points of AP@[.5:.95]{_mark(gain, miniature.FITTED)}"]
+
+
+def _mark(found: Ends | Gain, asked: float):
+    """Says of a whole bag that it has less than the asked points on its training images."""
+    return "" if found.is_fitted else f" (underfitted: {found.fit:.1f} of {asked:g} on its training images)"
 
 
 def pictures(store: Store) -> list[Picture]:

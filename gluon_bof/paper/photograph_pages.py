@@ -48,8 +48,11 @@ class Gain(NamedTuple):
 def gains(store: Store) -> list[Gain]:
     """The sets and detectors of which a seed has both rows in every fold. Raises UserError for bundles of another configuration
     or of other folds."""
-    return [gain for name, found in _sets(store).items() for family in DETECTORS
-            for gain in [_gain(name, found, family, _checked_folds(name, found, store))] if gain]
+    made = []
+    for name, found in _sets(store).items():
+        folds = _checked_folds(name, found, store)
+        made += [_gain(name, found, family, folds) for family in DETECTORS]
+    return [gain for gain in made if gain]
 
 
 def _gain(name, found, family, folds):
