@@ -64,6 +64,11 @@ def area(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return np.asarray(coding.area(as_coco(masks, size)) if len(masks) else [], np.float32)
 
 
+def covered(masks: np.ndarray, size: Sequence[int]) -> int:
+    """Pixels that one of the masks covers, or several."""
+    return int(coding.area(coding.merge(as_coco(masks, size)))) if len(masks) else 0
+
+
 def boxes_of(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """(M, 4) float32 corners of the smallest boxes around masks; right and bottom are edges. Zeros of one without a pixel."""
     found = np.asarray(coding.toBbox(as_coco(masks, size)) if len(masks) else np.zeros((0, 4)), np.float32).reshape(-1, 4)

@@ -17,7 +17,8 @@ from gluon_bof.commands import export as export_command
 from gluon_bof.commands import predict as predict_command
 from gluon_bof.commands import train as train_command
 from gluon_bof.commands import weights as weights_command
-from gluon_bof.data.segmentation import open_segmentation, read_labels
+from gluon_bof.data.label_sets import open_segmentation
+from gluon_bof.data.segmentation import read_labels
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.compare import compare_runs
 from gluon_bof.evaluation.segmentation import confusion, scores_of

@@ -9,8 +9,9 @@ from typing import Any, Callable
 import numpy as np
 from tqdm import tqdm
 
+from gluon_bof.data.label_sets import SegmentationSet, open_segmentation
 from gluon_bof.data.loader import validation_loader
-from gluon_bof.data.segmentation import FittedImages, SegmentationSet, look_over, open_segmentation, read_labels
+from gluon_bof.data.segmentation import FittedImages, look_over, read_labels
 from gluon_bof.data.sets import class_names
 from gluon_bof.distributed import comm, exchange
 from gluon_bof.distributed import progress as progress_file

@@ -46,13 +46,14 @@ class SegmentationOptions(TrainingOptions):
                                "begins as bilinear), and for unet also bed-of-nails and max-unpooling (plain backbone); "
                                "default: bilinear for fcn, transposed for the others", "network", choices=UPSAMPLINGS,
                            evaluates=True, builds=True)
-    dataset: str = flag(EMBEDDED, "shapes (embedded, drawn on first use), pascal_voc, pascal_aug, or a folder: of VOC's layout, "
-                                  "or of images/ and masks/ whose files have the same names. GluonCV's default is pascal, which "
-                                  "it does not know", "first", evaluates=True)
-    dataset_root: str = flag("", "where pascal_voc (the folder of VOC2012) or pascal_aug (VOCaug) lies; default ~/.mxnet/datasets"
-                                 "/voc", "data", evaluates=True)
+    dataset: str = flag(EMBEDDED, "shapes (embedded, drawn on first use), pascal_voc, pascal_aug, coco, ade20k, citys, or a "
+                                  "folder: of VOC's layout, of COCO's, or of images/ and masks/ whose files have the same names. "
+                                  "GluonCV's default is pascal, which it does not know", "first", evaluates=True)
+    dataset_root: str = flag("", "where a named set lies: the folder of VOC2012 or VOCaug, of COCO's annotations/, of "
+                                 "ADEChallengeData2016, of Cityscapes' gtFine/; default: voc, coco, ade or citys in "
+                                 "~/.mxnet/datasets", "data", evaluates=True)
     classes: str = flag("", "class names in the order of the masks' numbers, background first, comma-separated, or a text file "
-                            "of one a line; default: the folder's classes.txt", "data", evaluates=True)
+                            "of one a line; default: the folder's classes.txt, or COCO's categories", "data", evaluates=True)
     num_workers: int = flag(16, "number of data workers", "data", short="-j", old="--workers", evaluates=True)
     base_size: int = flag(520, "the long side of training images is drawn from half of it to twice it, in pixels", "data")
     crop_size: int = flag(480, "side in pixels of the squares that are cut out of training images, and of what validation's "

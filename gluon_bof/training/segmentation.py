@@ -7,7 +7,8 @@ from typing import Any, Sequence
 import numpy as np
 
 from gluon_bof.backend import mx
-from gluon_bof.data.segmentation import label_mark, look_over, open_segmentation
+from gluon_bof.data.label_sets import open_segmentation
+from gluon_bof.data.segmentation import label_mark, look_over
 from gluon_bof.data.sets import class_names
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.distributed import comm, progress

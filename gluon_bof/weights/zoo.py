@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from gluon_bof.backend import gluoncv
+from gluon_bof.data.label_sets import ade20k_classes
 from gluon_bof.data.voc import VOC_CLASSES
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of
@@ -25,9 +26,9 @@ SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shipped", "y
 # its backbones, by what --pretrained-base calls them: trained without and with mixup (Tables 5 and 6)
 BACKBONES = {"shipped": "darknet-mini", "shipped-mixup": "darknet-mini-mixup"}
 CLASSES = {"voc": VOC_CLASSES, "coco": tuple(gluoncv.data.COCODetection.CLASSES)}
-# of networks that segment, whose names may hold commas
+# of networks that segment
 SEGMENTED = {"pascal_voc": ("background", *VOC_CLASSES), "coco": ("background", *VOC_CLASSES),
-             "ade20k": tuple(" ".join(name.replace(",", " /").split()) for name in gluoncv.data.ADE20KSegmentation.CLASSES)}
+             "ade20k": ade20k_classes()}
 
 
 def is_name(text: str) -> bool:

@@ -8,7 +8,8 @@ import pytest
 from gluon_bof.data import vocmini
 from gluon_bof.data.classification import MARGIN, SQUARE_SIDE, open_classes
 from gluon_bof.data.images import read_image
-from gluon_bof.data.segmentation import open_segmentation, read_labels
+from gluon_bof.data.label_sets import open_segmentation
+from gluon_bof.data.segmentation import read_labels
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from gluon_bof.masks import NOBODY, decode

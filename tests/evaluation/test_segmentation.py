@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from gluon_bof.backend import mx
-from gluon_bof.data.segmentation import open_segmentation, read_labels
+from gluon_bof.data.label_sets import open_segmentation
+from gluon_bof.data.segmentation import read_labels
 from gluon_bof.evaluation.segmentation import confusion, iou_table, scores_of
 from gluon_bof.masks import NOBODY
 
