@@ -222,6 +222,7 @@ def _instances(folder, role, split, classes):
                         "put images into images/ and their maps, PNGs of the same names, into masks/") from None
     found = _with_masks(folder, None, role, split)
     names = tuple(classes or (BACKGROUND, *(name for name in found.classes if name != BACKGROUND)))
+    _require_background(names, found)
     lacking = [name for name in names[1:] if name not in found.classes]
     if lacking and (role == "train" or len(lacking) == len(names) - 1):
         raise UserError(f"class {lacking[0]!r} is not among its categories ({abbreviate(found.classes, MOST_TOLD)})",
@@ -239,6 +240,16 @@ def _instances(folder, role, split, classes):
                             "given", found.annotation_file, "name it in --classes, or take it out of the set")
     return SegmentationSet(os.path.basename(os.path.abspath(folder)), _classes(folder, None, names),
                            [_of_record(record, numbers) for record in found.records])
+
+
+def _require_background(names, found):
+    """Raise UserError where the first class, of which all pixels of no object are, cannot be the background."""
+    if not has_background(names):
+        raise UserError(f"a pixel of no object is background, and the classes given ({abbreviate(names, MOST_TOLD)}) have none",
+                        found.annotation_file, "weights of ADE20K or Cityscapes want label maps, images/ and masks/")
+    if names[0] != BACKGROUND and names[0] in found.classes:
+        raise UserError(f"the first of the classes given is that of the pixels of no object, and {names[0]!r} is a category",
+                        found.annotation_file, f"put the background before it: --classes {BACKGROUND},{','.join(names)}")
 
 
 def _with_masks(dataset, root, role, split):
@@ -296,6 +307,11 @@ def _ade20k(folder, role, split, classes):
 def ade20k_classes() -> tuple[str, ...]:
     """ADE20K's 150 classes. The words for one have a slash between them, not the data set's comma, which separates classes."""
     return class_names(ADE20K_CLASSES)
+
+
+def has_background(classes: Iterable[str]) -> bool:
+    """Whether the first of these classes is what is left over: of all sets but ADE20K and Cityscapes."""
+    return tuple(classes) not in (ade20k_classes(), tuple(CITYSCAPES.values()))
 
 
 def _cityscapes(folder, role, split, classes):

@@ -232,3 +232,13 @@ def test_a_named_set_has_its_own_classes(tmp_path):
     write_cityscapes(tmp_path, np.zeros((HEIGHT, WIDTH)))
     with pytest.raises(UserError, match="the classes of this set are road"):
         open_segmentation("citys", str(tmp_path), "train", ("background", "road"))
+
+
+@pytest.mark.parametrize("given, told", ((("cat", "dog"), "'cat' is a category"), (ade20k_classes(), "have none"),
+                                         (tuple(CITYSCAPES.values()), "have none")))
+def test_pixels_of_no_object_do_not_become_a_class_that_has_objects(given, told, tmp_path):
+    """--classes without the background, and weights of a set that has none."""
+    write_own(tmp_path, {2: "cat", 3: "dog", 4: "person", 5: "car"})
+    for role in ("train", "val"):
+        with pytest.raises(UserError, match=told):
+            open_segmentation(str(tmp_path), None, role, given)
