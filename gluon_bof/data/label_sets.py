@@ -228,8 +228,8 @@ def _instances(folder, role, split, classes):
         raise UserError(f"class {lacking[0]!r} is not among its categories ({abbreviate(found.classes, MOST_TOLD)})",
                         found.annotation_file, "fix --classes, of which the first is the background")
     numbers = np.array([names.index(name) if name in names[1:] else 0 for name in found.classes])
-    used = {number for record in found.records for number in record.classes.tolist()}
-    unused = [name for number, name in enumerate(found.classes) if name in names[1:] and number not in used]
+    used = {found.classes[number] for record in found.records for number in record.classes.tolist()}
+    unused = [name for name in names[1:] if name not in used]
     if unused:
         warn(f"{found.annotation_file} has no object of {abbreviate(unused, MOST_TOLD)}, and the mean IoU counts 0 for a class "
              "without one; if it is none of yours, give --classes, the background first, without it")

@@ -136,6 +136,12 @@ def test_a_category_without_an_object_is_told_of_since_it_lowers_the_mean(tmp_pa
     assert "no object" not in caplog.text
 
 
+def test_a_class_of_the_network_that_another_set_does_not_have_is_told_of_too(tmp_path, caplog):
+    write_own(tmp_path, {2: "cat", 3: "dog"})
+    open_segmentation(str(tmp_path), None, "val", ("background", "dog", "bird", "cat"))
+    assert "no object of bird" in caplog.text
+
+
 def test_a_category_called_background_is_no_second_one(tmp_path):
     write_own(tmp_path, {0: "background", 2: "cat", 3: "dog"}, [outlined(1, 0, (0, 0, 60, 40)), outlined(1, 3, (4, 4, 20, 20))])
     found = open_segmentation(str(tmp_path), None, "train")
