@@ -251,7 +251,7 @@ def test_train_names_the_family(capsys):
     (evaluate_command.main, ("--save-json", "a.json"), "a segmenter takes no --save-json"),
     (evaluate_command.main, ("--report", "a.html"), "a segmenter takes no --report"),
     (evaluate_command.main, ("--metric", "coco"), "segmentation has no --metric"),
-    (evaluate_command.main, ("--dataset", "coco"), "coco is not read here"),
+    (evaluate_command.main, ("--dataset", "nowhere"), "no data set 'nowhere'"),
     (export_command.main, ("--to", "a", "--format", "mxnet"), "a segmenter is not exported as mxnet"),
     (export_command.main, ("--to", "a.onnx", "--no-nms"), "a segmenter suppresses nothing"),
     (export_command.main, ("--to", "a.onnx", "--size", "33,32"), "cannot see images of 33 x 32")])

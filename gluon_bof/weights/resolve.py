@@ -13,6 +13,7 @@ from gluon_bof.runs.config import CLASSES, box_ends, is_run, read_config, read_o
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.weights.zoo import (
     BACKBONES,
+    classes_of,
     download,
     download_backbone,
     is_name,
@@ -21,7 +22,6 @@ from gluon_bof.weights.zoo import (
     parse_name,
     shipped_backbone,
 )
-from gluon_bof.weights.zoo import CLASSES as CLASSES_OF
 
 
 class Resolved(NamedTuple):
@@ -36,7 +36,9 @@ class Resolved(NamedTuple):
     def classes(self) -> tuple[str, ...] | None:
         """The class names in the order of the network's outputs; None where nothing tells them. Raises UserError where the file
         that does is damaged."""
-        return class_names(self.options.classes) if self.options.classes else CLASSES_OF.get(self.options.dataset)
+        if self.options.classes:
+            return class_names(self.options.classes)
+        return classes_of(families.family_of(self.options), self.options.dataset)
 
     @property
     def box_ends(self) -> BoxEnds:

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from gluon_bof.backend import gluoncv
-from gluon_bof.data.label_sets import ade20k_classes
+from gluon_bof.data.label_sets import CITYSCAPES, ade20k_classes
 from gluon_bof.data.voc import VOC_CLASSES
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of
@@ -27,8 +27,8 @@ SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shipped", "y
 BACKBONES = {"shipped": "darknet-mini", "shipped-mixup": "darknet-mini-mixup"}
 CLASSES = {"voc": VOC_CLASSES, "coco": tuple(gluoncv.data.COCODetection.CLASSES)}
 # of networks that segment
-SEGMENTED = {"pascal_voc": ("background", *VOC_CLASSES), "coco": ("background", *VOC_CLASSES),
-             "ade20k": ade20k_classes()}
+SEGMENTED = {**dict.fromkeys(("pascal_voc", "voc", "pascal_aug", "coco"), ("background", *VOC_CLASSES)),
+             "ade20k": ade20k_classes(), "citys": tuple(CITYSCAPES.values())}
 
 
 def is_name(text: str) -> bool:
@@ -60,8 +60,13 @@ def parse_name(path: str) -> dict[str, Any]:
     if os.path.abspath(path) == f"{SHIPPED}.params":
         return options_of(SHIPPED_NAME)
     family, told = families.told_by_file_name(path)
-    names = SEGMENTED if family and family.segments else CLASSES
-    return dict(told, classes=",".join(names[told["dataset"]])) if told else {}
+    return dict(told, classes=",".join(classes_of(family, told["dataset"]))) if told else {}
+
+
+def classes_of(family: families.Family, dataset: str) -> tuple[str, ...] | None:
+    """The class names of a named set as a family's networks have them: one that segments has COCO's as VOC's, behind the
+    background. None of another set."""
+    return (SEGMENTED if family.segments else CLASSES).get(dataset)
 
 
 def _is_ours(name):

@@ -71,6 +71,16 @@ def test_a_pretrained_base_is_a_file_a_backbones_or_a_detectors_name(params, cac
         zoo.download_backbone("resnet152")
 
 
+@pytest.mark.parametrize("dataset, first, count", (("coco", "background", 21), ("voc", "background", 21),
+                                                   ("ade20k", "wall", 150), ("citys", "road", 19)))
+def test_a_named_sets_classes_are_a_segmenters_not_a_detectors(dataset, first, count, tmp_path):
+    found = resolve(str(tmp_path / "a.params"), {"model": "unet", "dataset": dataset})
+    assert (found.classes[0], len(found.classes)) == (first, count)
+    if dataset in ("coco", "voc"):
+        assert len(resolve(str(tmp_path / "a.params"), {"network": "darknet53", "dataset": dataset}).classes) == {
+            "coco": 80, "voc": 20}[dataset]
+
+
 def test_a_run_or_file_goes_before_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("yolo3_darknet53_voc").mkdir()
