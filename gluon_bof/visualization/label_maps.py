@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from gluon_bof.data.label_sets import has_background
 from gluon_bof.data.segmentation import read_pair
 from gluon_bof.masks import NOBODY, voc_palette
 
@@ -18,12 +19,12 @@ OPACITY = 0.55
 MOST_NAMED = 21  # classes that a legend names
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, opacity: float = OPACITY) -> np.ndarray:
-    """An image (H, W, 3) uint8 RGB with its label map (H, W) over it in VOC's colours, edges drawn dark. Class 0, the background,
-    stays clear; ignored pixels are white."""
+def overlay(image: np.ndarray, labels: np.ndarray, opacity: float = OPACITY, classes: Sequence[str] = ()) -> np.ndarray:
+    """An image (H, W, 3) uint8 RGB with its label map (H, W) over it in VOC's colours, edges drawn dark. Class 0 stays clear, but
+    where `classes` have no background; ignored pixels are white."""
     painted = voc_palette()[labels].astype(np.float32)
     painted[labels == NOBODY] = 255
-    share = np.where(labels == 0, 0, opacity)[..., None]
+    share = np.where((labels == 0) & has_background(classes), 0, opacity)[..., None]
     found = image * (1 - share) + painted * share
     edge = np.zeros(labels.shape, bool)
     edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
@@ -40,7 +41,7 @@ def draw_training_maps(run: Any, dataset: Any, sampler: Any, classes: Sequence[s
         image, maps, weights = dataset[spec]
         _show(axes[0], image, f"{spec.size} px")
         for axis, labels, weight in zip(axes[1:], maps, weights):
-            _show(axis, overlay(image, labels), f"weight {weight:.2f}")
+            _show(axis, overlay(image, labels, classes=classes), f"weight {weight:.2f}")
     _save(figure, run, "training_images.png", classes)
 
 
@@ -49,8 +50,8 @@ def draw_validation_maps(run: Any, shown: Sequence[tuple], classes: Sequence[str
     figure, rows = _page(len(shown), 3)
     for axes, (sample, found) in zip(rows, shown):
         image, labels = read_pair(sample, len(classes))
-        for axis, picture, title in zip(axes, (image, overlay(image, labels), overlay(image, found)),
-                                        (sample.image_id, "truth", "found")):
+        maps = (overlay(image, shown_map, classes=classes) for shown_map in (labels, found))
+        for axis, picture, title in zip(axes, (image, *maps), (sample.image_id, "truth", "found")):
             _show(axis, picture, title)
     _save(figure, run, "validation_images.png", classes)
 
@@ -66,9 +67,14 @@ def _show(axis, image, title):
     axis.set_title(title[-40:], fontsize=8)
 
 
+def legend_of(classes: Sequence[str]) -> list[tuple[int, str]]:
+    """[(number, class name)] that a legend names: the first of those that are coloured."""
+    return list(enumerate(classes))[has_background(classes):MOST_NAMED]
+
+
 def _save(figure, run, name, classes):
     colours = voc_palette() / 255
-    patches = [Patch(color=colours[number], label=text) for number, text in list(enumerate(classes))[1:MOST_NAMED]]
+    patches = [Patch(color=colours[number], label=text) for number, text in legend_of(classes)]
     if patches:
         figure.legend(handles=patches, loc="outside lower center", ncols=min(5, len(patches)), fontsize=7)
     figure.savefig(os.path.join(run.images, name), dpi=90)
