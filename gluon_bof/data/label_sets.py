@@ -174,9 +174,9 @@ def _sbd(folder, role, split, classes):
 # ---- a folder of images and one of masks ---------------------------------------------------------------------------
 
 def _masks(folder, role, split, classes):
-    for place, whole in [(part, True) for part in _parts(folder, role, split)] + [(("", ""), False)]:
-        images = _folder_of(folder, ("images",), place)
-        masks = _folder_of(folder, MASKS, place)
+    without_parts = [(("", ""), False)] if split in (None, "", role) else []  # of which a part that is named is none
+    for place, whole in [(part, True) for part in _parts(folder, role, split)] + without_parts:
+        images, masks = _pair_of(folder, place)
         if images and masks:
             samples = _same_names(images, masks)
             if not whole:
@@ -184,6 +184,9 @@ def _masks(folder, role, split, classes):
             if not samples:
                 raise UserError(f"the part {role} holds no image", folder, "put images into images/ and their maps into masks/")
             return SegmentationSet(os.path.basename(os.path.abspath(folder)), _classes(folder, classes, None), samples)
+    if any(all(_pair_of(folder, place)) for place in [*_parts(folder, "train", None), *_parts(folder, "val", None), ("", "")]):
+        raise UserError(f"its part {split or role} has no images/ and masks/", folder,
+                        "name the parts that are there: --train-split, --val-split")
     return None
 
 
@@ -191,6 +194,11 @@ def _parts(folder, role, split):
     """(names of a part's folder before and behind images/) that are to be looked at: train/images and images/train."""
     names = [split] if split not in (None, "", role) else FALLBACKS[role]
     return [place for name in names for place in ((name, ""), ("", name))]
+
+
+def _pair_of(folder, place):
+    """The folders of a part's images and of its maps; None of one that is not there."""
+    return _folder_of(folder, ("images",), place), _folder_of(folder, MASKS, place)
 
 
 def _folder_of(folder, names, place):

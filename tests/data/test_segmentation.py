@@ -70,6 +70,18 @@ def test_a_folder_of_images_and_masks_is_read_in_its_parts(layout, tmp_path):
     assert set(np.unique(np.concatenate([read_labels(sample, 3).ravel() for sample in train.samples]))) == {0, 1, 2, NOBODY}
 
 
+@pytest.mark.parametrize("layout", ("parts", "behind", "none"))
+def test_a_part_that_is_not_there_is_refused_and_not_every_fifth_image_in_its_place(layout, tmp_path):
+    write_mask_set(tmp_path, 10, 5, layout=layout)
+    with pytest.raises(UserError, match="its part holdout has no images/ and masks/"):
+        open_segmentation(str(tmp_path), None, "val", split="holdout")
+    if layout == "parts":
+        (tmp_path / "val").rename(tmp_path / "valid")
+        with pytest.raises(UserError, match="its part val has no images/ and masks/"):
+            open_segmentation(str(tmp_path), None, "val")
+        assert len(open_segmentation(str(tmp_path), None, "val", split="valid")) == 5
+
+
 def test_names_of_classes_are_given_or_lie_beside_the_masks_or_are_asked_for(tmp_path):
     write_mask_set(tmp_path, 2, 1)
     assert open_segmentation(str(tmp_path), None, "train", ("a", "b", "c")).classes == ("a", "b", "c")
