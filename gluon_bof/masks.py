@@ -49,7 +49,7 @@ def decode(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
 def as_coco(masks: np.ndarray, size: Sequence[int]) -> list[dict[str, Any]]:
     """COCO's own objects, [{"size": [height, width], "counts": bytes}], as pycocotools takes them."""
     size = [int(side) for side in size]
-    empty = coding.encode(np.zeros(size, np.uint8, order="F"))["counts"]
+    empty = coding.frPyObjects({"size": size, "counts": [size[0] * size[1]]}, *size)["counts"]  # encoding takes every pixel
     return [{"size": size, "counts": bytes(counts) or empty} for counts in masks]
 
 

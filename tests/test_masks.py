@@ -50,6 +50,14 @@ def test_no_object_is_no_error():
     assert masks.pack(np.zeros((0, 4, 5), np.uint8), 1).shape == (1, 4, 5)
 
 
+@pytest.mark.parametrize("size", ((37, 52), (480, 640), (1, 1)))
+def test_a_mask_without_a_pixel_has_the_run_lengths_of_an_empty_image(size):
+    wanted = coding.encode(np.zeros(size, np.uint8, order="F"))["counts"]
+    assert masks.as_coco(masks.no_masks(1), size) == [{"size": list(size), "counts": wanted}]
+    full = masks.encode(np.ones((1, *size), np.uint8))
+    assert masks.covered(masks.no_masks(2), size) == 0 and masks.covered(np.append(full, full), size) == size[0] * size[1]
+
+
 def test_cocos_three_forms_of_one_object_are_one_mask():
     size = (40, 60)
     polygons = [[5.0, 5.0, 30.5, 6.0, 20.0, 33.0], [40, 10, 55, 10, 55, 30, 40, 30]]
