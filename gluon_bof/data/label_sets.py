@@ -224,11 +224,15 @@ def _same_names(images, masks):
 def _instances(folder, role, split, classes):
     """A folder of COCO's layout: its categories behind the background."""
     try:
-        recognise(folder, "coco", split)
+        alone = recognise(folder, "coco", split).file if split in (None, "", role) else None
     except UserError:
         raise UserError("there are neither images/ and masks/ nor SegmentationClass/ nor a JSON of COCO's", folder,
                         "put images into images/ and their maps, PNGs of the same names, into masks/") from None
-    found = _with_masks(folder, None, role, split)
+    found = _with_masks(folder, None, role, os.path.basename(alone) if alone else split)
+    if alone:  # the detectors' reader wants CVAT's to be named or shared out, which has no flag here
+        found.records = fifth(found.records, role, folder)
+        if not found.records:
+            raise UserError(f"the part {role} holds no image, for every fifth validates", alone, "five images are the least")
     names = tuple(classes or (BACKGROUND, *(name for name in found.classes if name != BACKGROUND)))
     _require_background(names, found)
     lacking = [name for name in names[1:] if name not in found.classes]

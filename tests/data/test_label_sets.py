@@ -116,6 +116,23 @@ def test_a_folder_of_cocos_layout_has_its_categories_behind_the_background(tmp_p
     assert not read_labels(train.samples[1], 3).any(), "an image without objects is background"
 
 
+@pytest.mark.parametrize("json_file, images", (("annotations/instances_default.json", "images"), ("result.json", "images"),
+                                               ("annotations/instances_default.json", "images/default")))
+def test_the_one_json_that_cvat_or_label_studio_writes_is_shared_out(json_file, images, tmp_path):
+    for number in range(1, 11):
+        write_image(tmp_path / images / f"{number}.jpg", number)
+    names = {number: f"{'images/' if json_file == 'result.json' else ''}{number}.jpg" for number in range(1, 11)}
+    write_coco(tmp_path / json_file, names, [outlined(number, 1, (4, 4, 20, 20)) for number in names], {1: "cat"})
+    train, val = (open_segmentation(str(tmp_path), None, role) for role in ("train", "val"))
+    assert [sample.image_id for sample in val.samples] == ["5", "10"]
+    assert sorted(int(sample.image_id) for sample in train.samples) == [1, 2, 3, 4, 6, 7, 8, 9]
+    stem = json_file.split("/")[-1][:-5]
+    assert len(open_segmentation(str(tmp_path), None, "val", split=stem)) == 10
+    write_coco(tmp_path / json_file, {1: names[1]}, [], {1: "cat"})
+    with pytest.raises(UserError, match="every fifth validates"):
+        open_segmentation(str(tmp_path), None, "val")
+
+
 def test_classes_that_are_given_number_a_folder_of_cocos_layout(tmp_path):
     write_own(tmp_path, {2: "cat", 3: "dog"})
     found = open_segmentation(str(tmp_path), None, "val", ("nothing", "dog", "bird", "cat"))
