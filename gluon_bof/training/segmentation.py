@@ -12,7 +12,7 @@ from gluon_bof.data.segmentation import label_mark, look_over
 from gluon_bof.data.sets import class_names
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.distributed import comm, progress
-from gluon_bof.errors import LOGGER, UserError
+from gluon_bof.errors import LOGGER, UserError, warn
 from gluon_bof.visualization.label_maps import draw_training_maps, draw_validation_maps
 from gluon_bof.visualization.run_pages import draw_run
 
@@ -36,8 +36,17 @@ def _opened(options, run):
         LOGGER.info("%s: %d images, %d classes (%s)", role, len(found), len(found.classes), ", ".join(found.classes[:21]))
     if sets[0].classes != sets[1].classes:
         raise UserError("what trains and what validates have other classes", options.dataset, "give --classes")
+    _tell_shared(*sets)
     run.write_classes(sets[0].classes)
     return sets
+
+
+def _tell_shared(training, validation):
+    """Warn of images that validate and are trained on: two parts that are named may be one, or VOC's trainval and val."""
+    shared = {sample.path for sample in training.samples} & {sample.path for sample in validation.samples}
+    if shared:
+        warn(f"{len(shared)} of the {len(validation)} images that validate are trained on too, such as {min(shared)}: the mean "
+             "IoU says little of other images; name other parts with --train-split and --val-split")
 
 
 class MapBatch:

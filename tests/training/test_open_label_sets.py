@@ -1,0 +1,37 @@
+"""What training says of its sets of label maps, and how several processes tell that they have the same."""
+import pytest
+
+from gluon_bof.data.label_sets import SegmentationSet, open_segmentation
+from gluon_bof.data.segmentation import label_mark
+from gluon_bof.options.segmentation import SegmentationOptions
+from gluon_bof.runs.folder import Run
+from gluon_bof.training.segmentation import open_label_sets
+from tests.data.test_label_sets import outlined, write_own
+from tests.tiny_masks import write_mask_set, write_voc_masks
+
+
+@pytest.mark.parametrize("splits, told", (({}, ""), ({"train_split": "trainval", "val_split": "val"}, "2 of the 2 images"),
+                                          ({"train_split": "val", "val_split": "val"}, "2 of the 2 images")))
+def test_images_that_validate_and_are_trained_on_are_told_of(splits, told, tmp_path, caplog):
+    write_voc_masks(tmp_path / "set", {"train": 3, "val": 2})
+    run = Run(str(tmp_path / "run"))
+    sets = open_label_sets(SegmentationOptions(dataset="pascal_voc", dataset_root=str(tmp_path / "set"), **splits), run)
+    run.close()
+    assert len(sets[1]) == 2 and ("trained on too" in caplog.text) is bool(told) and told in caplog.text
+
+
+def test_other_outlines_of_the_same_images_are_another_set(tmp_path):
+    marks = []
+    for folder, boxes in (("a", (4, 4, 20, 20)), ("b", (4, 4, 20, 21)), ("c", (4, 4, 20, 20))):
+        write_own(tmp_path / folder, {2: "cat", 3: "dog"}, [outlined(1, 2, boxes), outlined(2, 3, (1, 1, 9, 9))])
+        marks.append(label_mark(open_segmentation(str(tmp_path / folder), None, "train")))
+    assert marks[0] == marks[2] != marks[1]
+
+
+def test_other_classes_images_or_another_order_are_another_set(tmp_path):
+    write_mask_set(tmp_path, 3, 1)
+    found = open_segmentation(str(tmp_path), None, "train")
+    others = [SegmentationSet(found.name, classes, samples) for classes, samples in (
+        (("a", "b", "c"), found.samples), (found.classes, found.samples[::-1]), (found.classes, found.samples[:2]))]
+    marks = {label_mark(other) for other in (found, *others)}
+    assert len(marks) == 4 and label_mark(found) in marks
