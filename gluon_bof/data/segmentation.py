@@ -4,6 +4,7 @@ A label map is (H, W) uint8: the class of each pixel, 0 the first one (the backg
 read with numpy and cv2 only; everything random comes from the spec, as in `loader`."""
 from __future__ import annotations
 
+import hashlib
 from typing import Callable, Sequence
 
 import numpy as np
@@ -152,5 +153,12 @@ class FittedImages:
 
 
 def label_mark(found: SegmentationSet) -> str:
-    """What a set asks of a network, as text, for processes to compare."""
-    return repr([found.classes, [(sample.image_id, image_header(sample.path).size) for sample in found.samples]])
+    """A checksum of what a set asks of a network, for processes to compare: classes, images and their sizes, COCO's objects."""
+    digest = hashlib.sha256(repr(found.classes).encode())
+    for sample in found.samples:
+        objects = sample.objects
+        size = _read(image_header, sample.path).size if objects is None else objects.size
+        digest.update(repr((sample.image_id, size)).encode())
+        if objects is not None:
+            digest.update(objects.classes.tobytes() + objects.masks.tobytes())
+    return digest.hexdigest()
