@@ -243,8 +243,9 @@ def _instances(folder, role, split, classes):
     used = {found.classes[number] for record in found.records for number in record.classes.tolist()}
     unused = [name for name in names[1:] if name not in used]
     if unused:
-        warn(f"{found.annotation_file} has no object of {abbreviate(unused, MOST_TOLD)}, and the mean IoU counts 0 for a class "
-             "without one; if it is none of yours, give --classes, the background first, without it")
+        warn(f"{found.annotation_file}: what {'trains' if role == 'train' else 'validates'} has no object of "
+             f"{abbreviate(unused, MOST_TOLD)}, and the mean IoU counts 0 for a class without one; if it is none of yours, give "
+             "--classes, the background first, without it")
     beyond = {number for number, name in enumerate(found.classes) if name not in names and name != BACKGROUND}
     for record in found.records:
         for number in beyond & set(record.classes.tolist()):
