@@ -271,9 +271,10 @@ def _with_masks(dataset, root, role, split):
     try:
         found = open_set(dataset, root, role, split=split, masks=True, layout="coco" if root is None else "auto")
     except UserError as error:
-        foreign = any(flag in str(error.remedy) for flag in ("--on-bad-sample", "--val-share"))
-        raise UserError(error.problem, error.path, "fix the data set, or name its part with --train-split or --val-split"
-                        if foreign else error.remedy) from None
+        remedies = {"--on-bad-sample": "fix it, or list all faults with: gluon-bof check --masks",
+                    "--val-share": "name the JSON or its folder with --train-split or --val-split"}
+        remedy = next((remedies[flag] for flag in remedies if flag in str(error.remedy)), error.remedy)
+        raise UserError(error.problem, error.path, remedy) from None
     log_faults(found)
     return found
 
@@ -310,7 +311,7 @@ def _ade20k(folder, role, split, classes):
     numbers[0] = numbers[NOBODY] = NOBODY
     numbers[1:len(names) + 1] = np.arange(len(names))
     folder = os.path.join(folder, "ADEChallengeData2016")
-    part = ADE20K_PARTS[role] if split in (None, "", role) else split
+    part = ADE20K_PARTS.get(split or role, split)  # --val-split train is its training/
     images = _must_be(os.path.join(folder, "images", part), "point --dataset-root at the folder that holds ADEChallengeData2016")
     samples = [sample._replace(numbers=numbers) for sample in
                _same_names(images, _must_be(os.path.join(folder, "annotations", part), "unpack the annotations, too"))]

@@ -172,6 +172,11 @@ def test_a_fault_in_cocos_json_is_not_answered_with_a_flag_that_segmentation_lac
     with pytest.raises(UserError, match="polygon") as refusal:
         open_segmentation(str(tmp_path), None, "train")
     assert "_annotations.coco.json" in str(refusal.value.path) and "--on-bad-sample" not in str(refusal.value)
+    assert "gluon-bof check --masks" in refusal.value.remedy
+    (tmp_path / "valid" / "_annotations.coco.json").unlink()
+    with pytest.raises(UserError, match="no annotations for val") as refusal:
+        open_segmentation(str(tmp_path), None, "val")
+    assert "--val-split" in refusal.value.remedy and "--val-share" not in str(refusal.value)
 
 
 def test_a_coco_without_its_categories_is_refused(tmp_path):
@@ -193,6 +198,7 @@ def test_ade20ks_maps_are_gluoncvs(tmp_path):
         theirs = ADE20KSegmentation(str(tmp_path), split=role, mode="testval")
         places = {path: number for number, path in enumerate(theirs.images)}
         assert len(found) == len(theirs) == count
+        assert open_segmentation("ade20k", str(tmp_path), "val", None, role).samples[0].path == found.samples[0].path
         look_over(found)
         for sample in found.samples:
             ours, labels = read_pair(sample, 150)[1], theirs[places[sample.path]][1].asnumpy()
