@@ -197,8 +197,11 @@ def _parts(folder, role, split):
 
 
 def _pair_of(folder, place):
-    """The folders of a part's images and of its maps; None of one that is not there."""
-    return _folder_of(folder, ("images",), place), _folder_of(folder, MASKS, place)
+    """The folders of a part's images and of its maps; None of one that is not there, and of labels/ that holds YOLO's text."""
+    masks_folder = _folder_of(folder, MASKS, place)
+    if masks_folder and any(name.endswith(".txt") for name in os.listdir(masks_folder)):
+        masks_folder = None
+    return _folder_of(folder, ("images",), place), masks_folder
 
 
 def _folder_of(folder, names, place):

@@ -12,7 +12,7 @@ from gluon_bof.data.segmentation import label_mark, look_over
 from gluon_bof.data.sets import class_names
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.distributed import comm, progress
-from gluon_bof.errors import LOGGER, UserError, warn
+from gluon_bof.errors import LOGGER, warn
 from gluon_bof.visualization.label_maps import draw_training_maps, draw_validation_maps
 from gluon_bof.visualization.run_pages import draw_run
 
@@ -20,7 +20,8 @@ SCORED = ({"miou": "miou", "pixel_accuracy": "pixel_accuracy"}, ("miou", "valida
 
 
 def open_label_sets(options: Any, run: Any) -> list:
-    """[training set, validation set]; the class names are kept in the run. Raises UserError where the two differ in them."""
+    """[training set, validation set] of the same classes, whose names are kept in the run. Raises UserError as
+    `open_segmentation` does."""
     sets = comm.main_first(lambda: _opened(options, run))
     for role, found in zip(("training", "validation"), sets):
         comm.require_same(f"the {role} set", partial(label_mark, found))
@@ -29,15 +30,15 @@ def open_label_sets(options: Any, run: Any) -> list:
 
 def _opened(options, run):
     classes = class_names(options.classes) if options.classes else None
-    sets = [open_segmentation(options.dataset, options.dataset_root or None, role, classes, split or None)
-            for role, split in (("train", options.train_split), ("val", options.val_split))]
+    place = options.dataset, options.dataset_root or None
+    training = open_segmentation(*place, "train", classes, options.train_split or None)
+    # as for a detector: of COCO's layout, what validates may lack a category
+    sets = [training, open_segmentation(*place, "val", training.classes, options.val_split or None)]
     for role, found in zip(("train", "val"), sets):
         look_over(found)
         LOGGER.info("%s: %d images, %d classes (%s)", role, len(found), len(found.classes), ", ".join(found.classes[:21]))
-    if sets[0].classes != sets[1].classes:
-        raise UserError("what trains and what validates have other classes", options.dataset, "give --classes")
     _tell_shared(*sets)
-    run.write_classes(sets[0].classes)
+    run.write_classes(training.classes)
     return sets
 
 

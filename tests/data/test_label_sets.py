@@ -159,6 +159,17 @@ def test_a_class_of_the_network_that_another_set_does_not_have_is_told_of_too(tm
     assert "no object of bird" in caplog.text
 
 
+def test_labels_of_yolos_text_beside_cocos_json_are_no_masks(tmp_path):
+    write_image(tmp_path / "images" / "train" / "1.jpg")
+    (tmp_path / "labels" / "train").mkdir(parents=True)
+    (tmp_path / "labels" / "train" / "1.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    with pytest.raises(UserError, match="neither images/ and masks/"):
+        open_segmentation(str(tmp_path), None, "train")
+    write_coco(tmp_path / "annotations" / "instances_train2017.json", {1: "1.jpg"}, [outlined(1, 2, (4, 4, 20, 20))], {2: "cat"})
+    found = open_segmentation(str(tmp_path), None, "train")
+    assert read_labels(found.samples[0], 2)[10, 10] == 1
+
+
 def test_a_category_called_background_is_no_second_one(tmp_path):
     write_own(tmp_path, {0: "background", 2: "cat", 3: "dog"}, [outlined(1, 0, (0, 0, 60, 40)), outlined(1, 3, (4, 4, 20, 20))])
     found = open_segmentation(str(tmp_path), None, "train")

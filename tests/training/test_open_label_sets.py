@@ -1,8 +1,10 @@
 """What training says of its sets of label maps, and how several processes tell that they have the same."""
+import json
+
 import pytest
 
 from gluon_bof.data.label_sets import SegmentationSet, open_segmentation
-from gluon_bof.data.segmentation import label_mark
+from gluon_bof.data.segmentation import label_mark, read_labels
 from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.runs.folder import Run
 from gluon_bof.training.segmentation import open_label_sets
@@ -18,6 +20,20 @@ def test_images_that_validate_and_are_trained_on_are_told_of(splits, told, tmp_p
     sets = open_label_sets(SegmentationOptions(dataset="pascal_voc", dataset_root=str(tmp_path / "set"), **splits), run)
     run.close()
     assert len(sets[1]) == 2 and ("trained on too" in caplog.text) is bool(told) and told in caplog.text
+
+
+def test_what_validates_is_numbered_as_what_trains_and_may_lack_a_category(tmp_path):
+    write_own(tmp_path / "set", {2: "cat", 3: "dog"})
+    path = tmp_path / "set" / "valid" / "_annotations.coco.json"
+    content = json.loads(path.read_text())
+    content["categories"] = [{"id": 3, "name": "dog"}]
+    content["annotations"] = [entry for entry in content["annotations"] if entry["category_id"] == 3]
+    path.write_text(json.dumps(content))
+    run = Run(str(tmp_path / "run"))
+    train, val = open_label_sets(SegmentationOptions(dataset=str(tmp_path / "set")), run)
+    run.close()
+    assert train.classes == val.classes == ("background", "cat", "dog")
+    assert set(read_labels(val.samples[0], 3).ravel()) == {0, 2}
 
 
 def test_other_outlines_of_the_same_images_are_another_set(tmp_path):
