@@ -198,10 +198,17 @@ def _parts(folder, role, split):
 
 def _pair_of(folder, place):
     """The folders of a part's images and of its maps; None of one that is not there, and of labels/ that holds YOLO's text."""
-    masks_folder = _folder_of(folder, MASKS, place)
-    if masks_folder and any(name.endswith(".txt") for name in os.listdir(masks_folder)):
+    images, masks_folder = _folder_of(folder, ("images",), place), _folder_of(folder, MASKS, place)
+    if images and place == ("", "") and not _holds(images, ENDINGS):
+        images = None  # those of parts lie further down
+    if masks_folder and _holds(masks_folder, (".txt",)):
         masks_folder = None
-    return _folder_of(folder, ("images",), place), masks_folder
+    return images, masks_folder
+
+
+def _holds(folder, endings):
+    """Whether a folder has a file with one of the endings."""
+    return any(os.path.splitext(entry.name)[1].lower() in endings for entry in os.scandir(folder))
 
 
 def _folder_of(folder, names, place):
