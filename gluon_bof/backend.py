@@ -4,11 +4,11 @@ A module that also imports gluoncv does so below that line, because gluoncv impo
 import warnings
 
 from gluon_bof import threads
-from gluon_bof.compat import prepare_mxnet
+from gluon_bof.compat import light_import, prepare_mxnet
 
 prepare_mxnet()
 threads.choose()
-with warnings.catch_warnings():
+with warnings.catch_warnings(), light_import():
     warnings.simplefilter("ignore")  # both packages warn of what newer Pythons and NumPys made of their imports
     import mxnet as mx
     from mxnet import autograd, gluon, nd

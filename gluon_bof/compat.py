@@ -2,6 +2,8 @@
 
 Importing this module is cheap, and every Python from 3.6 on can do it, so that an unsupported one gets its message."""
 import sys
+from contextlib import contextmanager
+from typing import Iterator
 
 PYTHON_VERSIONS = ((3, 8), (3, 12))  # oldest and newest
 # NumPy had these as its own names until 1.24; MXNet still uses np.bool, GluonCV np.float and np.int
@@ -57,6 +59,34 @@ def prepare_mxnet() -> None:
     if installed_version(GPU_BUILD):
         load_cuda_libraries(cuda_library_folders())
         require_driver()
+
+
+@contextmanager
+def light_import() -> Iterator[None]:
+    """While MXNet is imported: no scikit-learn, which it takes the base of a class from that it has retired, and a scipy.stats
+    that is imported when it is first looked into, as MXNet's quantisation does. They were a fifth of what an import takes."""
+    instead = {"sklearn": None, "scipy.stats": _Later("scipy.stats")}  # None: an import fails, as where it is not installed
+    instead = {name: module for name, module in instead.items() if name not in sys.modules}
+    sys.modules.update(instead)
+    try:
+        yield
+    finally:
+        for name in instead:
+            del sys.modules[name]
+
+
+class _Later:
+    """A module that is imported when it is first looked into."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, attribute):
+        if attribute.startswith("__"):  # what the import itself asks for
+            raise AttributeError(attribute)
+        from importlib import import_module
+
+        return getattr(import_module(self._name), attribute)
 
 
 def for_cpu_contexts(count: int) -> dict:

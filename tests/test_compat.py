@@ -123,3 +123,26 @@ def test_the_build_for_gpus_without_a_driver_is_refused_with_the_remedy():
         assert "libcuda.so.1" in str(error) and "pip install mxnet==1.9.1" in str(error)
     else:
         pytest.skip("NVIDIA's driver is here")
+
+
+def test_what_mxnet_does_not_need_is_imported_when_it_is_asked_for():
+    """And then it is there, for MXNet's quantisation and for whoever imports it."""
+    said = """
+import sys
+from gluon_bof.backend import mx
+print([name for name in ("sklearn", "pandas", "scipy.stats") if name in sys.modules])
+print(mx.contrib.quantization.stats.entropy([0.5, 0.5]))
+import scipy.stats, sklearn.base
+print(scipy.stats.norm.cdf(0), sklearn.base.BaseEstimator.__name__, hasattr(scipy.stats, "no_such_name"))
+"""
+    outcome = subprocess.run([sys.executable, "-c", said], env=dict(os.environ, PYTHONPATH=str(ROOT)), capture_output=True,
+                             text=True)
+    assert outcome.stdout.splitlines() == ["[]", "0.6931471805599453", "0.5 BaseEstimator False"], outcome.stderr
+
+
+def test_a_module_that_is_there_already_stays_while_mxnet_is_imported():
+    import scipy.stats
+
+    with compat.light_import():
+        assert sys.modules["scipy.stats"] is scipy.stats
+    assert sys.modules["scipy.stats"] is scipy.stats and sys.modules.get("sklearn", compat) is not None
