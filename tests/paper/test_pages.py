@@ -364,7 +364,7 @@ def test_photographs_are_told_over_whole_folds_only(tmp_path):
     assert yolo3.effect.by_fold == pytest.approx({0: 2, 1: 3, 2: 4})
     assert (yolo3.baseline, yolo3.bag) == pytest.approx((40, 43)) and yolo3.fit == pytest.approx(53.75) and not yolo3.is_fitted
     text = pages.photographs_summary(store)
-    assert "| mine, YOLOv3 | +3.00 ± 3.93 | not resolved | +3.75 ± 4.91 | not resolved | ± 2.48 | 3, 1 |" in text
+    assert "| mine, YOLOv3 | +3.00 ± 3.93 | not resolved (underfitted) | +3.75 ± 4.91 | not resolved | ± 2.48 | 3, 1 |" in text
     assert "| 9 photographs (`mine`), 3 folds | +3.00 ± 3.93 points of AP@[.5:.95] (underfitted: " in pages.readme_table(store)
     figure_1, forest = pages.pictures(store)
     assert [row.label for row in figure_1.numbers] == [f"{name}, AP@[.5:.95] on mine" for name in ("YOLOv3", "Faster R-CNN")]
