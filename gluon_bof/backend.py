@@ -6,13 +6,14 @@ import warnings
 from gluon_bof import threads
 from gluon_bof.compat import light_import, prepare_mxnet
 
-prepare_mxnet()
-threads.choose()
-with warnings.catch_warnings(), light_import():
-    warnings.simplefilter("ignore")  # both packages warn of what newer Pythons and NumPys made of their imports
-    import mxnet as mx
-    from mxnet import autograd, gluon, nd
+with light_import():
+    prepare_mxnet()
+    threads.choose()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # both packages warn of what newer Pythons and NumPys made of their imports
+        import mxnet as mx
+        from mxnet import autograd, gluon, nd
 
-    import gluoncv  # 0.1 s, here so that its warnings are silenced too
+        import gluoncv  # 0.1 s, here so that its warnings are silenced too
 
 __all__ = ["autograd", "gluon", "gluoncv", "mx", "nd"]

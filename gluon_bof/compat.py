@@ -63,16 +63,40 @@ def prepare_mxnet() -> None:
 
 @contextmanager
 def light_import() -> Iterator[None]:
-    """While MXNet is imported: no scikit-learn, which it takes the base of a class from that it has retired, and a scipy.stats
-    that is imported when it is first looked into, as MXNet's quantisation does. They were a fifth of what an import takes."""
+    """While MXNet is looked for and imported: no scikit-learn, which it takes the base of a class from that it has retired; a
+    scipy.stats that is imported when it is first looked into, as its quantisation does; the standard library's distutils, where
+    there is one, in place of setuptools' with all of setuptools; no collection of garbage. They were a third of the time."""
+    import gc
+
     instead = {"sklearn": None, "scipy.stats": _Later("scipy.stats")}  # None: an import fails, as where it is not installed
     instead = {name: module for name, module in instead.items() if name not in sys.modules}
     sys.modules.update(instead)
+    setuptools_finders = _take_setuptools_distutils()
+    collects = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
         for name in instead:
             del sys.modules[name]
+        sys.meta_path[:0] = setuptools_finders
+        if setuptools_finders:  # setuptools, imported later, warns of another distutils than its own
+            for name in [name for name in sys.modules if name.partition(".")[0] == "distutils"]:
+                del sys.modules[name]
+        if collects:
+            gc.enable()
+
+
+def _take_setuptools_distutils():
+    """Take out of the import system what gives setuptools' distutils, where the standard library has its own (Python 3.11 and
+    older) and none is imported yet. Returns the finders."""
+    from importlib.machinery import PathFinder
+
+    found = [finder for finder in sys.meta_path if type(finder).__name__ == "DistutilsMetaFinder"]
+    if not found or "distutils" in sys.modules or PathFinder.find_spec("distutils") is None:
+        return []
+    sys.meta_path[:] = [finder for finder in sys.meta_path if finder not in found]
+    return found
 
 
 class _Later:
