@@ -16,7 +16,7 @@ train: $(STAMP)
 	.venv/bin/python train_yolo3.py $(if $(GPUS),--gpus $(GPUS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 test: $(STAMP)
-	.venv/bin/python -m pytest -q -n 3 --dist worksteal $(ARGS)
+	.venv/bin/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
 lint: $(STAMP)
 	.venv/bin/ruff check .

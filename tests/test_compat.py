@@ -133,16 +133,16 @@ from gluon_bof.backend import mx
 print([name for name in ("sklearn", "pandas", "scipy.stats", "distutils") if name in sys.modules])
 print("setuptools" in sys.modules, any(type(finder).__name__ == "DistutilsMetaFinder" for finder in sys.meta_path))
 print(mx.contrib.quantization.stats.entropy([0.5, 0.5]))
-import scipy.stats, setuptools, sklearn.base
+import importlib.util, scipy.stats, setuptools
 import distutils.version
 print(distutils.__file__ == setuptools._distutils.__file__, gc.isenabled())
-print(scipy.stats.norm.cdf(0), sklearn.base.BaseEstimator.__name__, hasattr(scipy.stats, "no_such_name"))
+print(scipy.stats.norm.cdf(0), importlib.util.find_spec("sklearn.base") is not None, hasattr(scipy.stats, "no_such_name"))
 """
     outcome = subprocess.run([sys.executable, "-c", said], env=dict(os.environ, PYTHONPATH=str(ROOT)), capture_output=True,
                              text=True)
     has_own = sys.version_info < (3, 12)  # Python 3.12 has no distutils but setuptools'
     expected = ["[]", "False True"] if has_own else ["['distutils']", "True True"]
-    expected += ["0.6931471805599453", "True True", "0.5 BaseEstimator False"]
+    expected += ["0.6931471805599453", "True True", "0.5 True False"]
     assert outcome.stdout.splitlines() == expected, outcome.stderr
     assert "Warning" not in outcome.stderr
 

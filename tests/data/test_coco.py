@@ -239,6 +239,7 @@ def test_roots_that_cannot_be_read(tmp_path):
     assert "none of its 3 images can be used" in raised(str(tmp_path / "bare"), "train", on_bad_sample="skip")
 
 
+@pytest.mark.slow
 def test_ten_thousand_images_take_no_minutes(tmp_path):
     images = [{"id": number, "file_name": f"{number % 3}.jpg", "width": WIDTH, "height": HEIGHT}
               for number in range(10000)]

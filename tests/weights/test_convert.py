@@ -233,7 +233,8 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path):
 
 # ResNets
 
-@pytest.mark.parametrize("target, depth, deep", (("resnet18_v1b", 18, False), ("resnet50_v1b", 50, False),
+@pytest.mark.parametrize("target, depth, deep", (("resnet18_v1b", 18, False),
+                                                 pytest.param("resnet50_v1b", 50, False, marks=pytest.mark.slow),
                                                  pytest.param("resnet101_v1b", 101, False, marks=pytest.mark.slow),
                                                  ("resnet101_v1d", 101, True)))
 def test_resnets_compute_what_torch_s_do(tmp_path, target, depth, deep):
