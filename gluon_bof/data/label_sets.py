@@ -3,6 +3,7 @@ ADE20K, Cityscapes, folders of images and masks, the drawn sets. Here files are 
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import Iterable, NamedTuple
 
 import numpy as np
@@ -249,7 +250,7 @@ def _instances(folder, role, split, classes):
     if lacking and (role == "train" or len(lacking) == len(names) - 1):
         raise UserError(f"class {lacking[0]!r} is not among its categories ({abbreviate(found.classes, MOST_TOLD)})",
                         found.annotation_file, "fix --classes, of which the first is the background")
-    numbers = np.array([names.index(name) if name in names[1:] else 0 for name in found.classes])
+    numbers = _numbered(found.classes, names)
     used = {found.classes[number] for record in found.records for number in record.classes.tolist()}
     unused = [name for name in names[1:] if name not in used]
     if unused:
@@ -289,6 +290,11 @@ def _with_masks(dataset, root, role, split):
     return found
 
 
+def _numbered(categories, names):
+    """The number of each category's pixels among these names, of which the first is the background; 0 of one that is left out."""
+    return np.array([names.index(name) if name in names[1:] else 0 for name in categories])
+
+
 def _of_record(record, numbers):
     """The LabelledImage of a record with masks. numbers: of each class, that of its pixels; 0 is what is left out."""
     kept = numbers[record.classes] > 0
@@ -303,7 +309,7 @@ def _coco_as_voc(folder, role, split, classes):
     if missing:
         raise UserError(f"it has no category {missing[0]!r}, which COCO 2017 has", found.annotation_file,
                         f"give the folder itself: --dataset {folder}")
-    numbers = np.array([COCO_AS_VOC.index(name) + 1 if name in COCO_AS_VOC else 0 for name in found.classes])
+    numbers = _numbered(found.classes, (BACKGROUND, *COCO_AS_VOC))
     samples = [sample for record in found.records for sample in [_of_record(record, numbers)]
                if masks.covered(sample.objects.masks, sample.objects.size) >= COCO_LEAST_PIXELS]
     if not samples:
@@ -328,6 +334,7 @@ def _ade20k(folder, role, split, classes):
     return SegmentationSet("ade20k", _classes(folder, classes, names), _some(samples, images))
 
 
+@lru_cache(maxsize=None)  # asked of every map that is drawn
 def ade20k_classes() -> tuple[str, ...]:
     """ADE20K's 150 classes. The words for one have a slash between them, not the data set's comma, which separates classes."""
     return class_names(ADE20K_CLASSES)

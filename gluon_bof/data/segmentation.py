@@ -42,10 +42,11 @@ def read_labels(sample: LabelledImage, class_count: int) -> np.ndarray:
 
 def _renumbered(labels, sample):
     """The map with the classes' numbers in place of the set's own."""
-    unknown = labels[sample.numbers[labels] == UNKNOWN]
+    classes = sample.numbers[labels]
+    unknown = labels[classes == UNKNOWN]
     if len(unknown):
         raise UserError(f"a pixel has the number {unknown[0]}, and the set has no such class", sample.mask, "fix the data set")
-    return sample.numbers[labels].astype(np.uint8)
+    return classes.astype(np.uint8)
 
 
 def _mat(path):

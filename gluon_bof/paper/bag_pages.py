@@ -8,7 +8,7 @@ from gluon_bof.paper import bag, effects, miniature
 from gluon_bof.paper.bag import Bag
 from gluon_bof.paper.effects import judged
 from gluon_bof.paper.miniature import Effect
-from gluon_bof.paper.words import Picture, made_by, spread, table, told
+from gluon_bof.paper.words import Picture, made_by, spread, spread_of_fit, table, told
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bag import Number
@@ -47,9 +47,8 @@ def _rows(family, there):
         if not by_seed:
             continue
         gain = gain_over_baseline(family, row.key, there)
-        fit = _fit(family, row.key, there)
         rows.append([_name(row), *(spread(list(of_row(there, row.key, number).values())) for number in family.numbers),
-                     spread(fit) + (" (underfitted)" if _is_under(family, fit) else ""),
+                     spread_of_fit(_fit(family, row.key, there), family.fitted),
                      told(gain) if gain else "", judged(gain) if gain else "",
                      ", ".join(f"{value:.1f}" for value in by_seed.values())])
     return rows
@@ -58,10 +57,6 @@ def _rows(family, there):
 def _fit(family, key, there):
     """Points of a row on its training images, by seed."""
     return list(of_row(there, key, family.fit, miniature.TRAIN).values())
-
-
-def _is_under(family, fit):
-    return statistics.mean(fit) < family.fitted
 
 
 def _name(row):
@@ -109,7 +104,7 @@ def _groups(there):
 
 
 def _bar_of(family, row, gain, there):
-    is_under = _is_under(family, _fit(family, row.key, there))
+    is_under = statistics.mean(_fit(family, row.key, there)) < family.fitted
     seeds = len(gain.by_seed)
     name = "whole bag" if _is_whole(row) else _name(row)
     return f"{name} ({'underfitted, ' if is_under else ''}{seeds} seed{'s' if seeds > 1 else ''})", gain, not is_under

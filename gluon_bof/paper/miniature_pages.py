@@ -8,7 +8,7 @@ from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_3, TABLE_5, TABLE_
 from gluon_bof.paper import effects, factorial, harness, miniature
 from gluon_bof.paper.effects import Measure, judged
 from gluon_bof.paper.miniature import FITTED
-from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, table, told
+from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, spread_of_fit, table, told
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -204,8 +204,7 @@ def miniature_rows(store: Store, family: str = "yolo3") -> str:
     for key, values in columns[AP].items():
         fit = columns[OWN_IMAGES][key]
         gap = [own - test for own, test in zip(fit, columns[AP50][key])]
-        mark = "" if statistics.mean(fit) >= FITTED else " (underfitted)"
-        rows.append([key, *(spread(columns[measure][key]) for measure in measures), spread(fit) + mark, spread(gap),
+        rows.append([key, *(spread(columns[measure][key]) for measure in measures), spread_of_fit(fit, FITTED), spread(gap),
                      ", ".join(f"{value:.2f}" for value in values)])
     head = ["row", *(measure.title for measure in measures), OWN_IMAGES.title, "gap to the test", "AP of each seed"]
     parts = [f"![Every row]({design.name}-rows.png)", "", table(head, rows)]

@@ -10,7 +10,7 @@ from gluon_bof.paper import effects, photographs
 from gluon_bof.paper.effects import Folded, Measure
 from gluon_bof.paper.miniature import FITTED
 from gluon_bof.paper.photographs import Setting
-from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, table
+from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, spread_of_fit, table
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -113,23 +113,19 @@ def photographs_summary(store: Store) -> str:
 
 def _table_of_gains(of_both):
     head = ["set, detector", f"whole bag less baseline, {TEST.title}", "", TEST50.title, "", "AP, not widened", "folds, seeds"]
-    return table(head, [[gain.label, told_folds(gain.effect), judged_folds(gain.effect) + _mark(gain.fit),
-                         told_folds(gain.effect50), judged_folds(gain.effect50), f"± {gain.effect.half_width:.2f}",
+    return table(head, [[gain.label, told_folds(gain.effect),
+                         judged_folds(gain.effect) + ("" if gain.is_fitted else " (underfitted)"), told_folds(gain.effect50),
+                         judged_folds(gain.effect50), f"± {gain.effect.half_width:.2f}",
                          f"{len(gain.effect.by_fold)}, {len(gain.seeds)}"] for gain in of_both])
-
-
-def _mark(fit):
-    """What stands behind runs that have so much mAP@0.5, in points, on their training images."""
-    return "" if fit >= FITTED else " (underfitted)"
 
 
 def _rows(name, found):
     for setting in photographs.SETTINGS:
         of_row: Sequence[Mapping[str, Any]] = [bundle for bundle in found if bundle["row"] == setting.key]
         if of_row:
-            numbers = [[measure.of(bundle) for bundle in of_row] for measure in (TEST, TEST50, TRAIN50)]
-            told = [*map(spread, numbers[:-1]), f"{spread(numbers[-1])}{_mark(statistics.mean(numbers[-1]))}"]
-            yield [name, DETECTORS[setting.family], "whole bag" if setting.is_bag else "baseline", *told, str(len(of_row))]
+            test, test50, fit = ([measure.of(bundle) for bundle in of_row] for measure in (TEST, TEST50, TRAIN50))
+            yield [name, DETECTORS[setting.family], "whole bag" if setting.is_bag else "baseline", spread(test), spread(test50),
+                   spread_of_fit(fit, FITTED), str(len(of_row))]
 
 
 def told_folds(found: Folded) -> str:

@@ -43,6 +43,11 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
     return mean + (f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else "")
 
 
+def spread_of_fit(values: Sequence[float], asked: float) -> str:
+    """The same of runs' points on their training images, of which the protocol asks so many."""
+    return spread(values) + ("" if statistics.mean(values) >= asked else " (underfitted)")
+
+
 def refuse_others(found: Iterable[Mapping[str, Any]], planned: Iterable[Job], store: Store) -> None:
     """Raise UserError where a bundle is not what the job of its name would be now, lacks one of its evaluations or says that it
     is of another row, seed or fold, or where no job has its name."""
