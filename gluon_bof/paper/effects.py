@@ -8,9 +8,11 @@ from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from gluon_bof.paper.miniature import (
     YOLO3,
+    Cell,
     Design,
     Effect,
     cells,
+    half,
     main_effect,
     over_seeds,
     replace_on,
@@ -52,18 +54,27 @@ def numbers_of(bundles: Iterable[Mapping[str, Any]], measure: Measure) -> dict[t
     return {(bundle["row"], bundle["seed"]): measure.of(bundle) for bundle in bundles}
 
 
-def whole_seeds(bundles: Iterable[Mapping[str, Any]], design: Design = YOLO3) -> list[int]:
-    """Seeds of which every cell of the factorial has its bundle: no other is counted in an effect."""
-    keys = {cell.key for cell in cells(design)}
+def whole_seeds(bundles: Iterable[Mapping[str, Any]], rows: Sequence[Cell]) -> list[int]:
+    """Seeds of which every one of these rows has its bundle: no other is counted in an effect."""
+    keys = {cell.key for cell in rows}
     there = {}
     for bundle in bundles:
         there.setdefault(bundle["seed"], set()).add(bundle["row"])
     return sorted(seed for seed, rows in there.items() if rows >= keys)
 
 
-def main_effects(numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> dict[str, Effect]:
-    """{factor: its main effect in points} of whole seeds. Raises KeyError where a run is missing."""
-    return {factor: main_effect(factor, numbers, design) for factor in design.factors}
+def balanced(bundles: Sequence[Mapping[str, Any]], design: Design = YOLO3) -> tuple[tuple[Cell, ...], list[int]]:
+    """(rows, whole seeds) that main effects are told from: the factorial, or its half while that is whole in more seeds."""
+    choices = [(rows, whole_seeds(bundles, rows)) for rows in (cells(design), half(design)) if rows]
+    return max(choices, key=lambda choice: len(choice[1]))
+
+
+def main_effects(bundles: Iterable[Mapping[str, Any]], measure: Measure, design: Design = YOLO3) -> dict[str, Effect]:
+    """{factor: its main effect in points}, of the rows and seeds that balanced says; {} where no seed is whole."""
+    bundles = list(bundles)
+    rows, seeds = balanced(bundles, design)
+    numbers = numbers_of((bundle for bundle in bundles if bundle["seed"] in seeds), measure)
+    return {factor: main_effect(factor, numbers, rows) for factor in design.factors} if seeds else {}
 
 
 def interactions(numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> dict[tuple[str, str], Effect]:

@@ -91,11 +91,12 @@ def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Seq
 
 
 def chosen_rows(text: str, design: Design = miniature.YOLO3) -> tuple[str, ...]:
-    """Keys of the rows that "1,3" or "baseline,mixup" names, "further" those of FURTHER_OF; of all of the factorial for "".
-    Raises UserError."""
+    """Keys of the rows that "1,3" or "baseline,mixup" names, "further" those of FURTHER_OF, "half" those of miniature.half;
+    of the whole factorial for "". Raises UserError."""
     factorial = [cell.key for cell in miniature.cells(design)]
     further = [row.key for row in FURTHER_OF[design.name]]
-    words = text.replace("further", ",".join(further)) if further else text
+    groups = {"further": further, "half": [cell.key for cell in miniature.half(design)]}
+    words = ",".join(",".join(groups.get(word.strip()) or [word]) for word in text.split(","))
     return chosen(words, factorial + further, "the miniature") if words else tuple(factorial)
 
 

@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.recipes import EMBEDDED_FASTER_RCNN
@@ -97,6 +98,14 @@ def cells(design: Design = YOLO3) -> tuple[Cell, ...]:
     return tuple(found)
 
 
+def half(design: Design = YOLO3) -> tuple[Cell, ...]:
+    """The rows with an even number of four factors on, which tell main effects unmixed with interactions of two (resolution IV);
+    none of three factors, whose half would mix them."""
+    if len(design.factors) != 4:
+        return ()
+    return tuple(cell for cell in cells(design) if cell.on is not None and len(cell.on) % 2 == 0)
+
+
 def stacked(design: Design = YOLO3) -> tuple[str, ...]:
     """Keys of the paper's rows among the cells: no augmentation, the baseline, then one factor more each."""
     names = list(design.factors)
@@ -112,15 +121,18 @@ class Effect:
     by_seed: dict
 
 
-def main_effect(factor: str, numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> Effect:
-    """Effect of a factor: mean over all pairs of cells that differ in it alone (YOLOv3: eight), paired within a seed.
+def main_effect(factor: str, numbers: Mapping[tuple[str, int], float], rows: Sequence[Cell] | None = None) -> Effect:
+    """Effect of a factor: mean of the rows with it less that of the rows without, within a seed.
 
-    numbers: {(key of a cell, seed): points} of whole seeds. The interval is Student's over the seeds, so it needs two of them.
-    Raises KeyError where a run is missing: no cell may be left out."""
-    pairs = [(replace_on(cell, factor, False, design), replace_on(cell, factor, True, design)) for cell in cells(design)
-             if cell.on is not None and factor not in cell.on]
-    return over_seeds({seed: sum(numbers[with_it, seed] - numbers[without, seed] for without, with_it in pairs) / len(pairs)
-                       for seed in sorted({seed for _, seed in numbers})})
+    numbers: {(key of a cell, seed): points} of whole seeds; rows: of YOLOv3's whole factorial, where not told; that without
+    augmentation is none of them. The interval is Student's over the seeds, so it needs two of them. Raises KeyError where a run
+    is missing: no row may be left out, for the others would not be balanced."""
+    rows = [cell for cell in (cells() if rows is None else rows) if cell.on is not None]
+
+    def mean_of(level, seed):
+        return statistics.mean(numbers[cell.key, seed] for cell in rows if (factor in cell.on) == level)
+
+    return over_seeds({seed: mean_of(True, seed) - mean_of(False, seed) for seed in sorted({seed for _, seed in numbers})})
 
 
 def replace_on(cell: Cell, factor: str, level: bool, design: Design = YOLO3) -> str:

@@ -46,25 +46,19 @@ def _all_of_miniature(store, family="yolo3"):
     return found
 
 
-def of_whole_seeds(found: Sequence[Mapping[str, Any]], family: str = "yolo3") -> tuple[list, list[int]]:
-    """(bundles of whole seeds, those seeds)."""
-    seeds = effects.whole_seeds(found, miniature.DESIGNS[family])
-    return [bundle for bundle in found if bundle["seed"] in seeds], seeds
-
-
 def miniature_summary(store: Store, family: str = "yolo3") -> str:
     """Effects of the freebies, with a picture."""
     design, measures = miniature.DESIGNS[family], MEASURES[family]
     found = miniature_bundles(store, family)
-    whole, seeds = of_whole_seeds(found, family)
-    parts = [_headline(found, family), _status(found, seeds, design)]
-    if seeds or step_effects(found, AP, family):
+    main = effects.main_effects(found, AP, design)
+    parts = [_headline(found, family), _status(found, design)]
+    if main or step_effects(found, AP, family):
         parts += [f"![Effects with their 95% intervals]({design.name}-effects.png)",
                   "*Squares: means with 95% intervals; dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*"]
-    if seeds:
-        parts.append(_main_effects(whole, design, measures))
+    if main:
+        parts.append(_main_effects(found, design, measures))
     parts.append(_steps(found, family))
-    parts.append(_mechanisms(whole, design) if seeds else _ends(found, family))
+    parts.append(_mechanisms(found, design) if main else _ends(found, family))
     parts += [_gauge(found, design) if found else "", _classes_picture(found, family)]
     return "\n\n".join(part.rstrip("\n") for part in parts if part)
 
@@ -95,9 +89,9 @@ def _of_seeds(effect):
     return f"{'seeds' if len(effect.by_seed) > 1 else 'seed'} {_seeds(effect)}"
 
 
-def _main_effects(whole, design, measures):
+def _main_effects(found, design, measures):
     tests = len(design.factors)
-    by_measure = {measure: effects.main_effects(effects.numbers_of(whole, measure), design) for measure in measures}
+    by_measure = {measure: effects.main_effects(found, measure, design) for measure in measures}
     return table(["main effect, points", *(measure.title for measure in measures), "on AP"],
                  [[factor, *(told(main[factor], tests) for main in by_measure.values()), judged(by_measure[AP][factor], tests)]
                   for factor in design.factors])
@@ -153,20 +147,30 @@ def _ends(found, family):
 
 def _mechanisms(found, design):
     """Main effects on what the freebies are said to work by."""
-    by_measure = {measure: effects.main_effects(effects.numbers_of(found, measure), design) for measure in MECHANISMS}
+    by_measure = {measure: effects.main_effects(found, measure, design) for measure in MECHANISMS}
     rows = [[measure.title, *(told(main[factor]) for factor in design.factors)] for measure, main in by_measure.items()]
     words = "By what they work (not tested; a fall of the calibration error is a gain; sizes are COCO's, in the set's pixels):"
     return f"{words}\n\n" + table(["main effect, points", *design.factors], rows)
 
 
-def _status(found, seeds, design=miniature.YOLO3):
+def _status(found, design=miniature.YOLO3):
     if not found:
         return "No run of the factorial has a bundle yet."
-    numbers = ", ".join(map(str, seeds))
-    whole = {0: "no seed is whole yet, so no main effect is told", 1: f"seed {numbers} is whole; intervals need two"}
-    return (f"{len(found)} runs, {len(miniature.cells(design))} a seed; {whole.get(len(seeds), f'seeds {numbers} are whole')}. "
+    return (f"{len(found)} runs, {len(miniature.cells(design))} a seed; {_whole(found, design)}. "
             "± beside a difference is half of Student's 95% interval, paired within a seed, and bold where it excludes 0 "
             f"(main effects: at 1 − 0.05/{len(design.factors)}); beside a row it is the standard deviation over seeds.")
+
+
+def _whole(found, design):
+    """Of which rows and seeds main effects are told."""
+    rows, seeds = effects.balanced(found, design)
+    if not seeds:
+        return "no seed is whole yet, so no main effect is told"
+    numbers = ", ".join(map(str, seeds))
+    words = f"seeds {numbers} are whole" if len(seeds) > 1 else f"seed {numbers} is whole; intervals need two"
+    if rows == miniature.cells(design):
+        return words
+    return f"in the half with an even number of freebies, of which main effects are told until the rest is there, {words}"
 
 
 def _gauge(found, design):
@@ -198,7 +202,7 @@ def miniature_rows(store: Store, family: str = "yolo3") -> str:
     design, measures = miniature.DESIGNS[family], MEASURES[family]
     found = miniature_bundles(store, family)
     if not found:
-        return _status(found, [])
+        return _status(found)
     columns = {measure: _by_row(found, measure, design) for measure in (*measures, OWN_IMAGES)}
     rows = []
     for key, values in columns[AP].items():
@@ -208,8 +212,9 @@ def miniature_rows(store: Store, family: str = "yolo3") -> str:
                      ", ".join(f"{value:.2f}" for value in values)])
     head = ["row", *(measure.title for measure in measures), OWN_IMAGES.title, "gap to the test", "AP of each seed"]
     parts = [f"![Every row]({design.name}-rows.png)", "", table(head, rows)]
-    whole, seeds = of_whole_seeds(found, family)
+    seeds = effects.whole_seeds(found, miniature.cells(design))
     if seeds:
+        whole = [bundle for bundle in found if bundle["seed"] in seeds]
         pairs = effects.interactions(effects.numbers_of(whole, AP), design)
         parts += ["Interactions, shown and not tested: by how much more the first gains where the second is on, points of AP.",
                   "", table(["", "AP"], [[" with ".join(pair), told(effect).strip("*")] for pair, effect in pairs.items()])]
@@ -286,7 +291,7 @@ def miniature_pictures(store: Store, family: str) -> list[Picture]:
     factors = list(design.factors)
     made = [Picture(f"{design.name}-rows.png", [factors, rows, titles, FITTED],
                     lambda path: drawing.matrix(path, factors, rows, titles, FITTED))]
-    if of_whole_seeds(found, family)[1] or step_effects(found, AP, family):
+    if effects.balanced(found, design)[1] or step_effects(found, AP, family):
         panels = [_effects_panel(found, AP, family, False), _effects_panel(found, AP50, family, True)]
         made.append(Picture(f"{design.name}-effects.png", panels, lambda path: drawing.forest(path, panels)))
     changes = class_changes(found, family)
@@ -329,7 +334,6 @@ def _classes_picture(found, family):
 def _effects_panel(found, measure, family, with_paper):
     from gluon_bof.paper.pictures import Bar, Panel
 
-    whole_seeds, seeds = of_whole_seeds(found, family)
     of_paper = OF_PAPER[family].rows
     papers = {row.key: row.paper_value - before.paper_value for before, row in zip(of_paper, of_paper[1:])}
     whole = of_paper[-1].paper_value - OF_PAPER[family].row("baseline").paper_value
@@ -337,7 +341,7 @@ def _effects_panel(found, measure, family, with_paper):
     def bar(name, effect, paper=None):
         return Bar(name, effect.mean, effect.half_width, tuple(effect.by_seed.values()), paper if with_paper else None)
 
-    main = effects.main_effects(effects.numbers_of(whole_seeds, measure), miniature.DESIGNS[family]) if seeds else {}
+    main = effects.main_effects(found, measure, miniature.DESIGNS[family])
     steps = [bar(f"+ {name}", effect, papers[name]) for key, effect in step_effects(found, measure, family).items()
              if key != "baseline" for name in [key.rpartition("+")[2]]]
     bag = whole_bag(found, measure, family)

@@ -211,7 +211,7 @@ def test_rows_of_the_papers_tables_differ_from_each_other_as_the_papers_do(tmp_p
 
 
 def test_further_rows_are_made_where_they_are_asked_for_alone():
-    for text, count in (("", 17), ("further", 4), ("baseline,further", 5), ("1,2", 2)):
+    for text, count in (("", 17), ("further", 4), ("baseline,further", 5), ("1,2", 2), ("half", 8)):
         assert len(factorial.chosen_rows(text)) == count
     for text, count in (("", 9), ("further", 2), ("baseline,further", 3)):
         assert len(factorial.chosen_rows(text, miniature.FASTER_RCNN)) == count

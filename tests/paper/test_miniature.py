@@ -60,6 +60,19 @@ def test_main_effects_are_those_of_least_squares():
         assert found.half_width == pytest.approx(4.302653 * values.std(ddof=1) / math.sqrt(3), rel=1e-5)
 
 
+def test_the_half_tells_main_effects_in_spite_of_interactions_of_two_and_that_of_three_factors_is_not_used():
+    half = miniature.half()
+    signs = np.array([[1 if name in cell.on else -1 for name in miniature.FACTORS] for cell in half])
+    assert len({cell.key for cell in half}) == 8 and (signs.sum(axis=0) == 0).all()
+    pairs = np.array([signs[:, a] * signs[:, b] for a in range(4) for b in range(a)])
+    assert (pairs @ signs == 0).all() and (signs.T @ signs == 8 * np.eye(4)).all()
+    numbers = {(cell.key, 0): 60 + 2 * ("mixup" in cell.on) + 5 * ({"cosine", "label-smoothing"} <= set(cell.on))
+               for cell in half}
+    assert miniature.main_effect("mixup", numbers, half).mean == pytest.approx(2)
+    assert miniature.main_effect("random-shapes", numbers, half).mean == pytest.approx(0)
+    assert miniature.half(miniature.FASTER_RCNN) == ()
+
+
 def test_intervals_hold_the_true_effect_as_often_as_they_say():
     rng = np.random.default_rng(1)
     effects = dict.fromkeys(miniature.FACTORS, 0.7)

@@ -139,12 +139,22 @@ def test_a_bundle_that_stands_for_another_row_or_lacks_a_number_is_one_line(tmp_
 
 def test_a_seed_that_lacks_a_run_is_told_and_not_counted(tmp_path):
     store = Store(str(tmp_path))
-    numbers = made_up_factorial(store, left_out=["miniature-cosine-seed-2"])
+    numbers = made_up_factorial(store, left_out=["miniature-baseline-seed-2"])
     text = pages.miniature_summary(store)
     assert "\n50 runs, 17 a seed; seeds 0, 1 are whole." in text
     whole = {place: value for place, value in numbers.items() if place[1] < 2}
     assert pages.told(miniature.main_effect("mixup", whole), len(GAINS)) in text
-    assert "no seed is whole yet" in miniature_pages._status([store.read("miniature-mixup-seed-2")], [])
+    assert "no seed is whole yet" in miniature_pages._status([store.read("miniature-mixup-seed-2")])
+
+
+def test_main_effects_are_told_from_the_half_while_it_alone_is_whole_in_more_seeds(tmp_path):
+    store = Store(str(tmp_path))
+    numbers = made_up_factorial(store, left_out=["miniature-mixup-seed-1", "miniature-cosine-seed-2"])
+    text = pages.miniature_summary(store)
+    assert "in the half with an even number of freebies" in text and "seeds 0, 1, 2 are whole." in text
+    told = next(line for line in text.splitlines() if line.startswith("| mixup | "))
+    assert told.startswith(f"| mixup | {pages.told(miniature.main_effect('mixup', numbers, miniature.half()), len(GAINS))} | ")
+    assert "Interactions" in pages.miniature_rows(store)  # of seed 0, which is whole
 
 
 def test_the_whole_bag_is_told_before_a_seed_is_whole_from_the_seeds_that_have_both_ends(tmp_path):
@@ -222,7 +232,7 @@ def test_intervals_read_from_the_bundles_files_are_those_of_scipy(tmp_path):
         points[bundle["row"], bundle["seed"]] = 100 * bundle["evaluations"][factorial.NUMBER]["coco"]["AP"]
     store = Store(str(tmp_path))
     bundles = miniature_pages.miniature_bundles(store)
-    found = effects.main_effects(effects.numbers_of(bundles, miniature_pages.AP))
+    found = effects.main_effects(bundles, miniature_pages.AP)
     rows = [row.split("+") if row != "baseline" else [] for row, seed in points if seed == 0 and row != "no-augmentation"]
     names = {frozenset(row): "+".join(row) or "baseline" for row in rows}
     for factor in GAINS:
