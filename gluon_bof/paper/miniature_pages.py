@@ -180,12 +180,11 @@ def _gauge(found, design):
     if not under:
         return f"Every row has at least {FITTED:g}% mAP@0.5 on its own training images, its seeds' mean, as the protocol asks."
     bag = miniature.stacked(design)[-1]
-    words = (f"**{len(under)} of {len(fits)} rows do not reach {FITTED:g}% mAP@0.5 on their own training images** and are "
-             "underfitted by the protocol")
+    words = f"**Underfitted, with less than {FITTED:g}% mAP@0.5 on its own training images: {len(under)} of {len(fits)} rows**"
     if bag not in under:
         return words + "."
-    return words + (f"; the whole bag is among them, with {statistics.mean(fits[bag]):.1f}%, so by the protocol this says "
-                    "nothing about the paper's regime.")
+    return words + (f"; the whole bag is one, with {statistics.mean(fits[bag]):.1f}%, so by the protocol this says nothing about "
+                    "the paper's regime.")
 
 
 def _by_row(found, measure, design):

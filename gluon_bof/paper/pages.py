@@ -14,11 +14,13 @@ from typing import Any, Iterable
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.options import families
-from gluon_bof.paper import embedded, miniature, upsampling
+from gluon_bof.paper import effects, embedded, miniature, upsampling
 from gluon_bof.paper.bag_pages import bag_pictures, bag_summary
 from gluon_bof.paper.bundles import Store, shipped
 from gluon_bof.paper.ends import Ends, both_ends, figure_1, figure_1_pictures
 from gluon_bof.paper.miniature_pages import (
+    AP,
+    miniature_bundles,
     miniature_pictures,
     miniature_rows,
     miniature_summary,
@@ -28,7 +30,7 @@ from gluon_bof.paper.optimizer_pages import optimizers_summary
 from gluon_bof.paper.photograph_pages import Gain, photograph_pictures, photographs_summary, told_folds
 from gluon_bof.paper.photograph_pages import gains as photograph_gains
 from gluon_bof.paper.schedule_pages import figure_6, figure_6_pictures
-from gluon_bof.paper.words import Picture, made_by, refuse_others, spread, table, told
+from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, table, told
 
 MARKED = re.compile(r"(<!-- bundles: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -148,6 +150,7 @@ def readme_table(store: Store) -> str:
     rows.append(["YOLOv3, the shipped weights `shapes`", "the drawn images", f"mAP@0.5 {shipped('yolo3_shapes')['map']:.3f}"])
     rows += [_row_of_photographs(gain) for gain in photograph_gains(store)]
     rows += [_row_of_ends(ends) for ends in both_ends(store)]
+    rows += [row for family in miniature.DESIGNS for row in _row_of_freebies(store, family)]
     return table(["what", "data", "result"], rows)
 
 
@@ -155,6 +158,18 @@ def _row_of_ends(ends: Ends):
     count = len(ends.bag)
     return [f"{ends.title}, the whole bag against the baseline", f"`vocmini`, {count} {'seeds' if count > 1 else 'seed'}",
             f"{told(ends.gain)} points of {ends.number}{_mark(ends, ends.asked)}"]
+
+
+def _row_of_freebies(store, family):
+    """The main effects of a factorial, in a row; no row where they have no interval."""
+    design = miniature.DESIGNS[family]
+    main = effects.main_effects(miniature_bundles(store, family), AP, design)
+    seeds = {seed for effect in main.values() for seed in effect.by_seed}
+    if len(seeds) < 2:
+        return []
+    each = "; ".join(f"{factor} {told(effect, len(main))}" for factor, effect in main.items())
+    what = f"{DETECTORS[family]}, each freebie, others on and off"
+    return [[what, f"`vocmini`, {len(seeds)} seeds", f"{each} points of {AP.title}"]]
 
 
 def _row_of_photographs(gain: Gain):

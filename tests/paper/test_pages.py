@@ -153,7 +153,10 @@ def test_main_effects_are_told_from_the_half_while_it_alone_is_whole_in_more_see
     text = pages.miniature_summary(store)
     assert "in the half with an even number of freebies" in text and "seeds 0, 1, 2 are whole." in text
     told = next(line for line in text.splitlines() if line.startswith("| mixup | "))
-    assert told.startswith(f"| mixup | {pages.told(miniature.main_effect('mixup', numbers, miniature.half()), len(GAINS))} | ")
+    effect = pages.told(miniature.main_effect("mixup", numbers, miniature.half()), len(GAINS))
+    assert told.startswith(f"| mixup | {effect} | ")
+    assert "| YOLOv3, each freebie, others on and off | `vocmini`, 3 seeds | random-shapes " in pages.readme_table(store)
+    assert f"; mixup {effect} points of AP@[.5:.95] |" in pages.readme_table(store)
     assert "Interactions" in pages.miniature_rows(store)  # of seed 0, which is whole
 
 
