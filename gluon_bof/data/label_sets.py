@@ -165,8 +165,7 @@ def _paired(images, mask, image_id):
 
 def _sbd(folder, role, split, classes):
     """SBD, GluonCV's pascal_aug: img/, cls/*.mat, train.txt and val.txt."""
-    if not os.path.isdir(folder):
-        raise UserError("the folder of the data set does not exist", folder, "point --dataset-root at what holds VOCaug")
+    _must_be(folder, "point --dataset-root at what holds VOCaug")
     samples = [_paired(os.path.join(folder, "img"), os.path.join(folder, "cls", f"{image_id}.mat"), image_id)
                for image_id in _listed(folder, role, split)]
     return SegmentationSet("pascal_aug", _classes(folder, classes, (BACKGROUND, *VOC_CLASSES)), samples)
@@ -177,9 +176,9 @@ def _sbd(folder, role, split, classes):
 def _masks(folder, role, split, classes):
     without_parts = [(("", ""), False)] if split in (None, "", role) else []  # of which a part that is named is none
     for place, whole in [(part, True) for part in _parts(folder, role, split)] + without_parts:
-        images, masks = _pair_of(folder, place)
-        if images and masks:
-            samples = _same_names(images, masks)
+        images, maps = _pair_of(folder, place)
+        if images and maps:
+            samples = _same_names(images, maps)
             if not whole:
                 samples = fifth(samples, role, folder)
             if not samples:
@@ -199,12 +198,12 @@ def _parts(folder, role, split):
 
 def _pair_of(folder, place):
     """The folders of a part's images and of its maps; None of one that is not there, and of labels/ that holds YOLO's text."""
-    images, masks_folder = _folder_of(folder, ("images",), place), _folder_of(folder, MASKS, place)
+    images, maps = _folder_of(folder, ("images",), place), _folder_of(folder, MASKS, place)
     if images and place == ("", "") and not _holds(images, ENDINGS):
         images = None  # those of parts lie further down
-    if masks_folder and _holds(masks_folder, (".txt",)):
-        masks_folder = None
-    return images, masks_folder
+    if maps and _holds(maps, (".txt",)):
+        maps = None
+    return images, maps
 
 
 def _holds(folder, endings):
@@ -218,15 +217,16 @@ def _folder_of(folder, names, place):
     return next((path for path in paths if os.path.isdir(path)), None)
 
 
-def _same_names(images, masks):
+def _same_names(images, maps):
+    """A LabelledImage of each file of a folder, whose map is the PNG of the same name in the other."""
     samples = []
     for name in sorted(os.listdir(images)):
         stem, ending = os.path.splitext(name)
         if ending.lower() in ENDINGS:
             path = os.path.join(images, name)
-            if not os.path.isfile(os.path.join(masks, f"{stem}.png")):
-                raise UserError("the image has no label map", os.path.join(masks, f"{stem}.png"), "add it")
-            samples.append(LabelledImage(path, os.path.join(masks, f"{stem}.png"), stem))
+            if not os.path.isfile(os.path.join(maps, f"{stem}.png")):
+                raise UserError("the image has no label map", os.path.join(maps, f"{stem}.png"), "add it")
+            samples.append(LabelledImage(path, os.path.join(maps, f"{stem}.png"), stem))
     return samples
 
 
@@ -234,6 +234,18 @@ def _same_names(images, masks):
 
 def _instances(folder, role, split, classes):
     """A folder of COCO's layout: its categories behind the background."""
+    found = _part_of_instances(folder, role, split)
+    names = tuple(classes or (BACKGROUND, *(name for name in found.classes if name != BACKGROUND)))
+    _require_background(names, found)
+    _require_categories(names, found, role)
+    _warn_of_unused(names, found, role)
+    numbers = _numbered(found.classes, names)
+    return SegmentationSet(os.path.basename(os.path.abspath(folder)), _classes(folder, None, names),
+                           [_of_record(record, numbers) for record in found.records])
+
+
+def _part_of_instances(folder, role, split):
+    """The DetectionSet of a part; of a JSON without parts every fifth image validates."""
     try:
         alone = recognise(folder, "coco", split).file if split in (None, "", role) else None
     except UserError:
@@ -244,26 +256,30 @@ def _instances(folder, role, split, classes):
         found.records = fifth(found.records, role, folder)
         if not found.records:
             raise UserError(f"the part {role} holds no image, for every fifth validates", alone, "five images are the least")
-    names = tuple(classes or (BACKGROUND, *(name for name in found.classes if name != BACKGROUND)))
-    _require_background(names, found)
+    return found
+
+
+def _require_categories(names, found, role):
+    """Raise UserError where a class given is no category (of what validates: none is), and where an object's is not given."""
     lacking = [name for name in names[1:] if name not in found.classes]
     if lacking and (role == "train" or len(lacking) == len(names) - 1):
         raise UserError(f"class {lacking[0]!r} is not among its categories ({abbreviate(found.classes, MOST_TOLD)})",
                         found.annotation_file, "fix --classes, of which the first is the background")
-    numbers = _numbered(found.classes, names)
+    beyond = {number for number, name in enumerate(found.classes) if name not in names and name != BACKGROUND}
+    for record in found.records:
+        for number in beyond & set(record.classes.tolist()):
+            raise UserError(f"an object of image {record.image_id!r} is a {found.classes[number]}, which is none of the classes "
+                            "given", found.annotation_file, "name it in --classes, or take it out of the set")
+
+
+def _warn_of_unused(names, found, role):
+    """Warn of classes that no object is of."""
     used = {found.classes[number] for record in found.records for number in record.classes.tolist()}
     unused = [name for name in names[1:] if name not in used]
     if unused:
         warn(f"{found.annotation_file}: what {'trains' if role == 'train' else 'validates'} has no object of "
              f"{abbreviate(unused, MOST_TOLD)}, and the mean IoU counts 0 for a class without one; if it is none of yours, give "
              "--classes, the background first, without it")
-    beyond = {number for number, name in enumerate(found.classes) if name not in names and name != BACKGROUND}
-    for record in found.records:
-        for number in beyond & set(record.classes.tolist()):
-            raise UserError(f"an object of image {record.image_id!r} is a {found.classes[number]}, which is none of the classes "
-                            "given", found.annotation_file, "name it in --classes, or take it out of the set")
-    return SegmentationSet(os.path.basename(os.path.abspath(folder)), _classes(folder, None, names),
-                           [_of_record(record, numbers) for record in found.records])
 
 
 def _require_background(names, found):
