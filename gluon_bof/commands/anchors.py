@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> Parser:
     """The command's parser."""
     parser = Parser("gluon-bof anchors", description=__doc__.split(": ", 1)[1])
-    parser.add_argument("dataset", metavar="DATASET", help="shapes, voc, coco, or a folder of VOC's, COCO's, YOLO's or LabelMe's "
-                                                              "layout")
+    parser.add_argument("dataset", metavar="DATASET",
+                        help="shapes, vocmini, voc, coco, or a folder of VOC's, COCO's, YOLO's or LabelMe's layout")
     parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
     parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line; "
                                                         "boxes of others are faults")

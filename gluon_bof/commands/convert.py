@@ -29,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> Parser:
     """The command's parser."""
     parser = Parser("gluon-bof convert", description=__doc__.split(": ", 1)[1])
-    parser.add_argument("dataset", metavar="IN", help="shapes, voc, coco, or a folder of VOC's, COCO's, YOLO's or LabelMe's "
-                                                         "layout")
+    parser.add_argument("dataset", metavar="IN",
+                        help="shapes, vocmini, voc, coco, or a folder of VOC's, COCO's, YOLO's or LabelMe's layout")
     parser.add_argument("out", metavar="OUT", help="the folder to write, which is new or empty")
     parser.add_argument("--to", required=True, choices=TARGETS, help="the layout to write")
     parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")

@@ -55,7 +55,9 @@ def build_parser() -> Parser:
                         help=f"the table's number, 1 to 6, or an experiment: {', '.join(EXPERIMENTS)}")
     parser.add_argument("--scale", choices=("paper", "small"), default="paper",
                         help="the paper's own work, or the same rows at a size that a CPU finishes [paper]")
-    parser.add_argument("--rows", default="", help="numbers or keys of rows, comma-separated [all]")
+    parser.add_argument("--rows", default="",
+                        help="numbers or keys of rows, comma-separated; of miniature also half and further, of bag ends [all; of "
+                             "miniature all but further]")
     parser.add_argument("--seeds", default="", help="comma-separated [tables 1 to 6 and photographs: 0; the others: 0,1,2]")
     parser.add_argument("--gpus", default=None, help="for example 0,1; '' is the CPU; split evenly among --jobs [those of "
                                                      "GluonCV's published commands; small: the CPU]")
@@ -71,7 +73,8 @@ def build_parser() -> Parser:
     parser.add_argument("--minutes", type=_positive, default=None,
                         help="of a run, for --hours, where no bundle of its kind tells")
     parser.add_argument("--runs", default="runs", help="folder that holds the runs [runs]")
-    parser.add_argument("--out", default="results", help="folder for table-N.md and .csv, and for runs/, the bundles [results]")
+    parser.add_argument("--out", default="results",
+                        help="folder for table-N.md (or table-N-small.md) and .csv, and for runs/, the bundles [results]")
     parser.add_argument("--cost", action="store_true", help="also compare what the first and the last row cost in inference")
     parser.add_argument("--dry-run", action="store_true", help="print every command and end")
     parser.add_argument("--plan", action="store_true", help="say what has no bundle, how long it takes and what it can tell; end")

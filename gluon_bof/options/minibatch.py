@@ -59,7 +59,7 @@ class MinibatchOptions(TrainingOptions):
                       choices=tuple(ORDERS))
     probe: str = flag("two-pass", "how the gradients of all mini-batches are measured at every epoch's start: two-pass (exact, "
                                   "in the memory of three networks), cache (the paper's: every gradient on disk), sketch (one "
-                                  "pass, a percent off), none", "first", choices=PROBES)
+                                  "pass, a percent off), none (train alone)", "first", choices=PROBES)
     probe_interval: int = flag(1, "epochs between two probes", "first")
     statistics: str = flag("frozen", "batch normalisation in a probe: by the running statistics, or by the mini-batch's own, "
                                      "with which the mean of gradients is not the full gradient", "first", choices=STATISTICS)

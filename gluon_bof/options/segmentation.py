@@ -46,9 +46,9 @@ class SegmentationOptions(TrainingOptions):
                                "begins as bilinear), and for unet also bed-of-nails and max-unpooling (plain backbone); "
                                "default: bilinear for fcn, transposed for the others", "network", choices=UPSAMPLINGS,
                            evaluates=True, builds=True)
-    dataset: str = flag(EMBEDDED, "shapes (embedded, drawn on first use), pascal_voc, pascal_aug, coco, ade20k, citys, or a "
-                                  "folder: of VOC's layout, of COCO's, or of images/ and masks/ whose files have the same names. "
-                                  "GluonCV's default is pascal, which it does not know", "first", evaluates=True)
+    dataset: str = flag(EMBEDDED, "shapes (embedded, drawn on first use), vocmini, pascal_voc, pascal_aug, coco, ade20k, citys, "
+                                  "or a folder: of VOC's layout, of COCO's, or of images/ and masks/ whose files have the same "
+                                  "names. GluonCV's default is pascal, which it does not know", "first", evaluates=True)
     dataset_root: str = flag("", "where a named set lies: the folder of VOC2012 or VOCaug, of COCO's annotations/, of "
                                  "ADEChallengeData2016, of Cityscapes' gtFine/; default: voc, coco, ade or citys in "
                                  "~/.mxnet/datasets", "data", evaluates=True)

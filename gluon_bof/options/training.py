@@ -30,7 +30,7 @@ MIXUP = Kind(_mixup_mode, _WRITTEN.__getitem__, lambda value: _READ[value])
 class TrainingOptions:
     """What every training takes."""
 
-    dataset: str = flag(EMBEDDED, "shapes (embedded, drawn on first use), voc, coco, or a folder of your own in VOC's, "
+    dataset: str = flag(EMBEDDED, "shapes (embedded, drawn on first use), vocmini, voc, coco, or a folder of your own in VOC's, "
                                   "COCO's, YOLO's or LabelMe's layout. GluonCV's default is voc; here the embedded job runs "
                                   "without it", "first",
                         evaluates=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 import math
 import statistics
 from itertools import combinations
-from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
+from gluon_bof.paper import miniature
 from gluon_bof.paper.miniature import (
     YOLO3,
     Cell,
     Design,
     Effect,
     cells,
-    half,
     main_effect,
     over_seeds,
     replace_on,
@@ -63,16 +63,22 @@ def whole_seeds(bundles: Iterable[Mapping[str, Any]], rows: Sequence[Cell]) -> l
     return sorted(seed for seed, rows in there.items() if rows >= keys)
 
 
-def balanced(bundles: Sequence[Mapping[str, Any]], design: Design = YOLO3) -> tuple[tuple[Cell, ...], list[int]]:
-    """(rows, whole seeds) that main effects are told from: the factorial, or its half while that is whole in more seeds."""
-    choices = [(rows, whole_seeds(bundles, rows)) for rows in (cells(design), half(design)) if rows]
+def balanced(design: Design, whole: Callable[[Sequence[Cell]], list[int]]) -> tuple[tuple[Cell, ...], list[int]]:
+    """(rows, seeds) that main effects are told from: the full factorial, or its half while that is whole in more seeds.
+    whole(rows): the seeds of which all of these rows are there."""
+    choices = [(rows, whole(rows)) for rows in (miniature.combinations(design), miniature.half(design)) if rows]
     return max(choices, key=lambda choice: len(choice[1]))
 
 
+def told_from(bundles: Sequence[Mapping[str, Any]], design: Design = YOLO3) -> tuple[tuple[Cell, ...], list[int]]:
+    """(rows, seeds) that main effects of these bundles are told from."""
+    return balanced(design, lambda rows: whole_seeds(bundles, rows))
+
+
 def main_effects(bundles: Iterable[Mapping[str, Any]], measure: Measure, design: Design = YOLO3) -> dict[str, Effect]:
-    """{factor: its main effect in points}, of the rows and seeds that balanced says; {} where no seed is whole."""
+    """{factor: its main effect in points}, of the rows and seeds of told_from; {} where no seed is whole."""
     bundles = list(bundles)
-    rows, seeds = balanced(bundles, design)
+    rows, seeds = told_from(bundles, design)
     numbers = numbers_of((bundle for bundle in bundles if bundle["seed"] in seeds), measure)
     return {factor: main_effect(factor, numbers, rows) for factor in design.factors} if seeds else {}
 
@@ -95,7 +101,7 @@ def gain(over: Mapping[int, float], mine: Mapping[int, float]) -> Effect | None:
 
 def interaction(first: str, second: str, numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> Effect:
     """By how much more the first factor gains where the second is on than where it is off: mean over all pairs of pairs."""
-    corners = [cell for cell in cells(design) if cell.on is not None and first not in cell.on and second not in cell.on]
+    corners = [cell for cell in miniature.combinations(design) if first not in cell.on and second not in cell.on]
 
     def of_seed(seed):
         gains = [[numbers[key, seed] for key in _square(cell, first, second, design)] for cell in corners]

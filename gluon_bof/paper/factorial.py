@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.families import family_of
-from gluon_bof.paper import harness, miniature
+from gluon_bof.paper import effects, harness, miniature
 from gluon_bof.paper.bundles import fingerprint
 from gluon_bof.paper.harness import Backbone, Job
 from gluon_bof.paper.miniature import Design
@@ -125,13 +125,14 @@ def told_data(dataset: str = "") -> dict[str, Any]:
 
 def resolution_text(store: Store, plan: Plan, dataset: str = "", design: Design = miniature.YOLO3) -> str:
     """What sizes of effect the seeds can tell from nothing that will be whole, in a sentence."""
-    seeds = len(plan.whole_seeds())
-    if seeds < 2:
+    rows, seeds = effects.balanced(design, lambda rows: plan.whole_seeds(cell.key for cell in rows))
+    if len(seeds) < 2:
         return "an interval needs two whole seeds"
     spread, source = spread_of(store, dataset, design)
-    main, step = miniature.resolution(spread, seeds, 2 ** (len(design.factors) - 1))
-    return (f"{seeds} seeds at a spread of {spread:.2f} points of AP ({source}) tell a main effect from nothing at "
-            f"{main:.2f} points, a step between two rows at {step:.2f}")
+    main, step = miniature.resolution(spread, len(seeds), len(rows) // 2)
+    of_half = "" if rows == miniature.combinations(design) else " of the half"
+    return (f"{len(seeds)} seeds{of_half} at a spread of {spread:.2f} points of AP ({source}) tell a main "
+            f"effect from nothing at {main:.2f} points, a step between two rows at {step:.2f}")
 
 
 def spread_of(store: Store, dataset: str = "", design: Design = miniature.YOLO3) -> tuple[float, str]:

@@ -271,13 +271,13 @@ def _kept(result, names):
 
 class Plan(NamedTuple):
     """What fits. to_do: jobs without a bundle, in their order; minutes: {family: of one run, where anything tells}; sources:
-    whence that is known; fits: how many of to_do; whole: {seed: whether all rows will have its bundle then}."""
+    whence that is known; fits: how many of to_do; lacking: {seed: rows that will lack a bundle then}."""
 
     to_do: list
     minutes: dict
     sources: dict
     fits: int
-    whole: dict
+    lacking: dict
 
     def text(self, side_by_side: int, hours: float | None) -> str:
         """The plan in a sentence."""
@@ -292,9 +292,9 @@ class Plan(NamedTuple):
         seeds = self.whole_seeds()
         return f"{', '.join(words)}; then whole: {'seeds ' + ', '.join(map(str, seeds)) if seeds else 'no seed'}"
 
-    def whole_seeds(self) -> list[int]:
-        """Seeds of which every run will have its bundle."""
-        return [seed for seed, is_whole in self.whole.items() if is_whole]
+    def whole_seeds(self, rows: Iterable[str] | None = None) -> list[int]:
+        """Seeds of which every run of these rows, or of all, will have its bundle."""
+        return [seed for seed, lacking in self.lacking.items() if not (lacking if rows is None else lacking & set(rows))]
 
     def estimate(self, job: Job) -> float:
         """Minutes that a job will take, 0 where nothing tells."""
@@ -319,10 +319,10 @@ def plan_hours(wanted: Sequence[Job], store: Store, side_by_side: int = 1, hours
         fits += 1
     planned = wanted if planned is None else planned
     left_then = {job.name for job in missing(planned, store)} - {job.name for job in to_do[:fits]}
-    whole = {}
+    lacking = {}
     for job in planned:
-        whole[job.seed] = whole.get(job.seed, True) and job.name not in left_then
-    return Plan(to_do, minutes, sources, fits, whole)
+        lacking.setdefault(job.seed, set()).update({job.row.key} if job.name in left_then else ())
+    return Plan(to_do, minutes, sources, fits, lacking)
 
 
 def _minutes(wanted, store, stated):

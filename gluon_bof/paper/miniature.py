@@ -98,12 +98,17 @@ def cells(design: Design = YOLO3) -> tuple[Cell, ...]:
     return tuple(found)
 
 
+def combinations(design: Design = YOLO3) -> tuple[Cell, ...]:
+    """The full factorial alone: the runs of a seed but that without augmentation."""
+    return tuple(cell for cell in cells(design) if cell.on is not None)
+
+
 def half(design: Design = YOLO3) -> tuple[Cell, ...]:
     """The rows with an even number of four factors on, which tell main effects unmixed with interactions of two (resolution IV);
     none of three factors, whose half would mix them."""
     if len(design.factors) != 4:
         return ()
-    return tuple(cell for cell in cells(design) if cell.on is not None and len(cell.on) % 2 == 0)
+    return tuple(cell for cell in combinations(design) if len(cell.on) % 2 == 0)
 
 
 def stacked(design: Design = YOLO3) -> tuple[str, ...]:
@@ -124,10 +129,10 @@ class Effect:
 def main_effect(factor: str, numbers: Mapping[tuple[str, int], float], rows: Sequence[Cell] | None = None) -> Effect:
     """Effect of a factor: mean of the rows with it less that of the rows without, within a seed.
 
-    numbers: {(key of a cell, seed): points} of whole seeds; rows: of YOLOv3's whole factorial, where not told; that without
-    augmentation is none of them. The interval is Student's over the seeds, so it needs two of them. Raises KeyError where a run
-    is missing: no row may be left out, for the others would not be balanced."""
-    rows = [cell for cell in (cells() if rows is None else rows) if cell.on is not None]
+    numbers: {(key of a cell, seed): points} of whole seeds; rows: those of YOLOv3's full factorial, where not told. The interval
+    is Student's over the seeds, so it needs two of them. Raises KeyError where a run is missing: no row
+    may be left out, for the others would not be balanced."""
+    rows = combinations() if rows is None else rows
 
     def mean_of(level, seed):
         return statistics.mean(numbers[cell.key, seed] for cell in rows if (factor in cell.on) == level)

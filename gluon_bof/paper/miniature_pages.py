@@ -58,7 +58,7 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
     if main:
         parts.append(_main_effects(found, design, measures))
     parts.append(_steps(found, family))
-    parts.append(_mechanisms(found, design) if main else _ends(found, family))
+    parts += [_ends(found, family), _mechanisms(found, design) if main else ""]
     parts += [_gauge(found, design) if found else "", _classes_picture(found, family)]
     return "\n\n".join(part.rstrip("\n") for part in parts if part)
 
@@ -72,7 +72,7 @@ def _headline(found, family):
     measured = [(f"points of {AP.title}, {before:.1f} to {after:.1f}", effect),
                 *((measure.title, whole_bag(found, measure, family)) for measure in MEASURES[family][1:])]
     told_of = "; ".join(f"{told(gain)} {name} ({judged(gain)})" for name, gain in measured)
-    return f"The whole bag against the baseline, {_of_seeds(effect)}: {told_of}."
+    return f"The whole bag against the baseline, {_of_seeds(effect.by_seed)}: {told_of}."
 
 
 def _ends_of(found, seeds, family):
@@ -85,8 +85,8 @@ def end_rows(family: str) -> tuple[str, str]:
     return "baseline", miniature.stacked(miniature.DESIGNS[family])[-1]
 
 
-def _of_seeds(effect):
-    return f"{'seeds' if len(effect.by_seed) > 1 else 'seed'} {_seeds(effect)}"
+def _of_seeds(seeds):
+    return f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}"
 
 
 def _main_effects(found, design, measures):
@@ -141,14 +141,15 @@ def _ends(found, family):
     rows = [[measure.title, *_pair(both, measure, *end_rows(family)),
              judged(whole_bag(found, measure, family)) if measure in MEASURES[family] else "not tested"]
             for measure in (*MEASURES[family], OWN_IMAGES, *MECHANISMS)]
-    return (f"Both ends of the stack, {_of_seeds(effect)}, points:\n\n"
+    return (f"Both ends of the stack, {_of_seeds(effect.by_seed)}, points:\n\n"
             + table(["", "baseline", "whole bag", "difference", ""], rows))
 
 
 def _mechanisms(found, design):
     """Main effects on what the freebies are said to work by."""
     by_measure = {measure: effects.main_effects(found, measure, design) for measure in MECHANISMS}
-    rows = [[measure.title, *(told(main[factor]) for factor in design.factors)] for measure, main in by_measure.items()]
+    tests = len(design.factors)
+    rows = [[measure.title, *(told(main[factor], tests) for factor in design.factors)] for measure, main in by_measure.items()]
     words = "By what they work (not tested; a fall of the calibration error is a gain; sizes are COCO's, in the set's pixels):"
     return f"{words}\n\n" + table(["main effect, points", *design.factors], rows)
 
@@ -163,20 +164,26 @@ def _status(found, design=miniature.YOLO3):
 
 def _whole(found, design):
     """Of which rows and seeds main effects are told."""
-    rows, seeds = effects.balanced(found, design)
+    rows, seeds = effects.told_from(found, design)
     if not seeds:
         return "no seed is whole yet, so no main effect is told"
     numbers = ", ".join(map(str, seeds))
-    words = f"seeds {numbers} are whole" if len(seeds) > 1 else f"seed {numbers} is whole; intervals need two"
-    if rows == miniature.cells(design):
-        return words
-    return f"in the half with an even number of freebies, of which main effects are told until the rest is there, {words}"
+    if rows != miniature.combinations(design):
+        more = "" if len(seeds) > 1 else "; intervals need two"
+        return (f"main effects are from the half with an even number of freebies, {_of_seeds(seeds)}, until the rest is "
+                f"there{more}")
+    return f"seeds {numbers} are whole" if len(seeds) > 1 else f"seed {numbers} is whole; intervals need two"
+
+
+def underfitted(found: Sequence[Mapping[str, Any]], design: miniature.Design) -> list[str]:
+    """Keys of the rows that have less than FITTED points on their own training images, their seeds' mean."""
+    return [key for key, values in _by_row(found, OWN_IMAGES, design).items() if statistics.mean(values) < FITTED]
 
 
 def _gauge(found, design):
     """Which rows fit their training images, in a sentence."""
     fits = _by_row(found, OWN_IMAGES, design)
-    under = [key for key, values in fits.items() if statistics.mean(values) < FITTED]
+    under = underfitted(found, design)
     if not under:
         return f"Every row has at least {FITTED:g}% mAP@0.5 on its own training images, its seeds' mean, as the protocol asks."
     bag = miniature.stacked(design)[-1]
@@ -211,7 +218,7 @@ def miniature_rows(store: Store, family: str = "yolo3") -> str:
                      ", ".join(f"{value:.2f}" for value in values)])
     head = ["row", *(measure.title for measure in measures), OWN_IMAGES.title, "gap to the test", "AP of each seed"]
     parts = [f"![Every row]({design.name}-rows.png)", "", table(head, rows)]
-    seeds = effects.whole_seeds(found, miniature.cells(design))
+    seeds = effects.whole_seeds(found, miniature.combinations(design))
     if seeds:
         whole = [bundle for bundle in found if bundle["seed"] in seeds]
         pairs = effects.interactions(effects.numbers_of(whole, AP), design)
@@ -290,7 +297,7 @@ def miniature_pictures(store: Store, family: str) -> list[Picture]:
     factors = list(design.factors)
     made = [Picture(f"{design.name}-rows.png", [factors, rows, titles, FITTED],
                     lambda path: drawing.matrix(path, factors, rows, titles, FITTED))]
-    if effects.balanced(found, design)[1] or step_effects(found, AP, family):
+    if effects.told_from(found, design)[1] or step_effects(found, AP, family):
         panels = [_effects_panel(found, AP, family, False), _effects_panel(found, AP50, family, True)]
         made.append(Picture(f"{design.name}-effects.png", panels, lambda path: drawing.forest(path, panels)))
     changes = class_changes(found, family)
@@ -318,7 +325,7 @@ def class_changes(found: Sequence[Mapping[str, Any]], family: str = "yolo3") -> 
 def _classes_title(found, family):
     effect = whole_bag(found, AP, family)
     before, after = _ends_of(found, effect.by_seed, family)
-    return f"{DETECTORS[family]}, baseline → whole bag: {before:.2f} → {after:.2f} ({_of_seeds(effect)})"
+    return f"{DETECTORS[family]}, baseline → whole bag: {before:.2f} → {after:.2f} ({_of_seeds(effect.by_seed)})"
 
 
 def _classes_picture(found, family):

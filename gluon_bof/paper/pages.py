@@ -25,6 +25,7 @@ from gluon_bof.paper.miniature_pages import (
     miniature_rows,
     miniature_summary,
     miniature_tables,
+    underfitted,
 )
 from gluon_bof.paper.optimizer_pages import optimizers_summary
 from gluon_bof.paper.photograph_pages import Gain, photograph_pictures, photographs_summary, told_folds
@@ -162,14 +163,17 @@ def _row_of_ends(ends: Ends):
 
 def _row_of_freebies(store, family):
     """The main effects of a factorial, in a row; no row where they have no interval."""
-    design = miniature.DESIGNS[family]
-    main = effects.main_effects(miniature_bundles(store, family), AP, design)
-    seeds = {seed for effect in main.values() for seed in effect.by_seed}
+    design, found = miniature.DESIGNS[family], miniature_bundles(store, family)
+    rows, seeds = effects.told_from(found, design)
     if len(seeds) < 2:
         return []
+    main = effects.main_effects(found, AP, design)
     each = "; ".join(f"{factor} {told(effect, len(main))}" for factor, effect in main.items())
-    what = f"{DETECTORS[family]}, each freebie, others on and off"
-    return [[what, f"`vocmini`, {len(seeds)} seeds", f"{each} points of {AP.title}"]]
+    under = [row.key for row in rows if row.key in underfitted(found, design)]
+    mark = f" (underfitted: {len(under)} of {len(rows)} rows)" if under else ""
+    of_half = "" if rows == miniature.combinations(design) else ", half of all combinations"
+    return [[f"{DETECTORS[family]}, each freebie with the others on and off", f"`vocmini`, {len(seeds)} seeds{of_half}",
+             f"{each} points of {AP.title}{mark}"]]
 
 
 def _row_of_photographs(gain: Gain):

@@ -181,6 +181,15 @@ def test_what_the_seeds_can_tell_is_the_resolution_at_the_bundles_own_spread(tmp
     assert "0.71 points of AP (of 17 rows)" in text
 
 
+def test_the_half_alone_tells_its_own_resolution(tmp_path):
+    every = planned(tmp_path, seeds=miniature.SEEDS)
+    half = [job for job in every if job.row.key in factorial.chosen_rows("half")]
+    store = Store(str(tmp_path))
+    text = factorial.resolution_text(store, harness.plan_hours(half, store, planned=every))
+    assert f"3 seeds of the half at a spread of 0.60 points of AP (the pilot's) tell a main effect from nothing at " \
+           f"{miniature.resolution(0.6, 3, 4)[0]:.2f} points" in text
+
+
 def test_the_factorial_has_every_cell_and_seed_once_with_all_its_evaluations(tmp_path):
     wanted = planned(tmp_path, seeds=miniature.SEEDS)
     assert len({job.name for job in wanted}) == 17 * len(miniature.SEEDS)

@@ -149,15 +149,19 @@ def test_a_seed_that_lacks_a_run_is_told_and_not_counted(tmp_path):
 
 def test_main_effects_are_told_from_the_half_while_it_alone_is_whole_in_more_seeds(tmp_path):
     store = Store(str(tmp_path))
-    numbers = made_up_factorial(store, left_out=["miniature-mixup-seed-1", "miniature-cosine-seed-2"])
+    numbers = made_up_factorial(store, left_out=["miniature-mixup-seed-1", "miniature-cosine-seed-2",
+                                                 "miniature-no-augmentation-seed-0"])  # which is in no main effect
     text = pages.miniature_summary(store)
-    assert "in the half with an even number of freebies" in text and "seeds 0, 1, 2 are whole." in text
+    assert "main effects are from the half with an even number of freebies, seeds 0, 1, 2, until the rest is there." in text
     told = next(line for line in text.splitlines() if line.startswith("| mixup | "))
     effect = pages.told(miniature.main_effect("mixup", numbers, miniature.half()), len(GAINS))
     assert told.startswith(f"| mixup | {effect} | ")
-    assert "| YOLOv3, each freebie, others on and off | `vocmini`, 3 seeds | random-shapes " in pages.readme_table(store)
-    assert f"; mixup {effect} points of AP@[.5:.95] |" in pages.readme_table(store)
+    start = "| YOLOv3, each freebie with the others on and off | `vocmini`, 3 seeds, half of all combinations | random-shapes "
+    assert start in pages.readme_table(store) and f"; mixup {effect} points of AP@[.5:.95] |" in pages.readme_table(store)
     assert "Interactions" in pages.miniature_rows(store)  # of seed 0, which is whole
+    job, = (job for job in factorial.plan((0,)) if job.row.key == "cosine+mixup")
+    store.write(bundle_for(job, 0.5, **{OWN_IMAGES: 0.5}))
+    assert "points of AP@[.5:.95] (underfitted: 1 of 8 rows) |" in pages.readme_table(store)
 
 
 def test_the_whole_bag_is_told_before_a_seed_is_whole_from_the_seeds_that_have_both_ends(tmp_path):
@@ -203,7 +207,7 @@ def test_seeds_that_have_both_ends_alone_are_told_beside_the_whole_ones_as_the_r
     text = pages.miniature_summary(store)
     gain = miniature_pages.whole_bag(miniature_pages.miniature_bundles(store), miniature_pages.AP)
     told = next(line for line in text.splitlines() if line.startswith("| **whole bag, over the baseline** |"))
-    assert "seed 0 is whole" in text and told.endswith("| 0, 1, 2 |") and "Both ends" not in text
+    assert "seed 0 is whole" in text and told.endswith("| 0, 1, 2 |") and "Both ends of the stack, seeds 0, 1, 2" in text
     assert f" {pages.told(gain)} |" in told and pages.told(gain) in pages.readme_table(store)
 
 
@@ -271,7 +275,7 @@ def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
 def test_by_what_the_freebies_work_is_told_by_their_main_effects(tmp_path):
     store = Store(str(tmp_path))
     gain = miniature.main_effect("mixup", made_up_factorial(store)).mean
-    text = pages.miniature_summary(store)
+    text = pages.miniature_summary(store).partition("By what they work")[2]
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if " | " in line]
     mixup = {row[0]: float(row[-1].strip("*").split(" ± ")[0]) for row in rows if row[0] in {
         measure.title for measure in miniature_pages.MECHANISMS}}
