@@ -286,10 +286,12 @@ def epoch_of(path: str) -> int | None:
 
 
 def create_run(options: Any) -> Run:
-    """A new run's folder with its configuration. Raises UserError where the name is taken or the place unwritable."""
+    """A new run's folder with its configuration. Raises UserError where the name is taken, and be it by a folder of other things,
+    which would go with a run that fails at its start; and where the place is unwritable."""
     folder = os.path.join(options.runs, options.name) if options.name else _next_free(options)
     if os.path.exists(RunFolder(folder).config):
         raise UserError("a run of this name is there already", folder, f"resume it: --resume {folder}, or choose --name")
+    _refuse_files_of_others(folder)
     try:
         run = Run(folder)
     except OSError as error:
@@ -297,6 +299,15 @@ def create_run(options: Any) -> Run:
                         "choose another place with --runs") from None
     write_config(folder, options)
     return run
+
+
+def _refuse_files_of_others(folder):
+    """Raise UserError where the folder holds more than a start that was killed at once leaves behind."""
+    run = RunFolder(folder)
+    for place, own in ((folder, (run.lock, run.checkpoints, run.images)), (run.checkpoints, ()), (run.images, ())):
+        names = os.listdir(place) if os.path.isdir(place) else []
+        if not {os.path.join(place, name) for name in names if not name.endswith(".part")} <= set(own):
+            raise UserError("this is no run's folder, and it holds files", folder, "choose another place with --name or --runs")
 
 
 def _next_free(options):

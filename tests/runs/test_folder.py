@@ -1,6 +1,7 @@
 """A run's folder: what lies in it under which name, who may write it, what is in its log, and how it is found again."""
 import logging
 import os
+import shutil
 import subprocess
 import sys
 
@@ -100,6 +101,24 @@ def test_a_run_that_made_nothing_frees_its_name_and_one_that_did_stays(options):
     run.discard_if_unused()
     run.close()
     assert os.path.exists(run.folder)
+
+
+def test_a_folder_of_other_things_is_refused_and_loses_nothing_and_what_a_killed_start_left_is_taken(options, tmp_path):
+    named = Yolo3Options(**{**vars(options), "name": "mine"})
+    folder = os.path.join(options.runs, "mine")
+    for path in ("thesis.txt", "old/a.params", "images/cat.jpg", "checkpoints/iteration-000000001.ckpt"):
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(os.path.dirname(os.path.join(folder, path)))
+        with open(os.path.join(folder, path), "w") as file:
+            file.write("kept")
+        with pytest.raises(UserError, match="no run's folder, and it holds files.*--name") as error:
+            create_run(named)
+        assert error.value.path == folder and os.path.isfile(os.path.join(folder, path)), path
+    shutil.rmtree(folder)
+    Run(folder).close()  # killed before its configuration was written
+    with open(os.path.join(folder, "config.json.1.part"), "w"):
+        pass
+    assert created(named) == folder
 
 
 def test_new_runs_are_numbered_and_a_name_that_is_taken_is_refused(options, tmp_path):
