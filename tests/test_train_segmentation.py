@@ -139,11 +139,12 @@ def test_the_embedded_job_reaches_its_goal(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_workers_train_and_validate_as_one_process(folder):
+@pytest.mark.parametrize("batch", ("2", "5"))  # of the 5 images: both validate, or one of the two has no share
+def test_two_workers_train_and_validate_as_one_process(folder, batch):
     # what every pixel goes through is frozen but the last layer, which is the same in one process and in many
-    more = ("--freeze", "all-but-head", "--optimizer", "sgd", "--upsampling", "transposed")
-    one, _ = said(train_segmentation.main, words(folder, "one", *more))
-    first, second = train_together(2, [str(ROOT / "train_segmentation.py"), *words(folder, "two", *more)], folder)
+    more = ("--freeze", "all-but-head", "--optimizer", "sgd", "--upsampling", "transposed", "--test-batch-size", batch)
+    one, _ = said(train_segmentation.main, words(folder, f"one-{batch}", *more))
+    first, second = train_together(2, [str(ROOT / "train_segmentation.py"), *words(folder, f"two-{batch}", *more)], folder)
     two = json.loads(first.out.splitlines()[-1])
     assert second.out == "" and two["iterations"] == one["iterations"]
     assert two["miou"] == pytest.approx(one["miou"], abs=1e-3)

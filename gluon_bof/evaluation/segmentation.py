@@ -50,7 +50,8 @@ class MapValidation:
     "per_class": {class: IoU or None}}. Label maps are compared in the images' own pixels.
 
     Of several processes each looks at its share of the batches; pixels are counted by all together. Made before the network is,
-    so that the data workers carry none of it. `shown`: [(sample, label map found)] of a few images, of the last call."""
+    so that the data workers carry none of it. `shown`: [(sample, label map found)] of the few images that are shown and in the
+    share, of the last call; None before it."""
 
     def __init__(self, options: Any, found_set: SegmentationSet):
         models = models_of(options)
@@ -58,7 +59,7 @@ class MapValidation:
         self.loader = validation_loader(FittedImages(found_set.samples, models.eval_transform(options)),
                                         models.inference_batch(options), options.num_workers, (comm.rank(), comm.size()))
         self._chosen = set(np.linspace(0, len(found_set) - 1, min(SHOWN, len(found_set))).astype(int).tolist())
-        self.shown = []
+        self.shown = None
 
     def __call__(self, segmenter: Any, should_stop: Callable[[], bool] = lambda: False,
                  progress: str = "validating") -> dict | None:

@@ -101,7 +101,7 @@ def parse(options_class: type, argv: Sequence[str] | None, description: str, rec
     name = given.get("recipe") or embedded
     if name and name not in recipes:
         raise UserError(f"no recipe {name!r}", remedy="--list-recipes names them")
-    base = dataclasses.replace(recipes[name].options, recipe=name) if name else options_class()
+    base = dataclasses.replace(recipes[name].options.under(given), recipe=name) if name else options_class()
     return Parsed(dataclasses.replace(base, **given), set(given), dry_run)
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
 
 from gluon_bof.errors import UserError, warn
-from gluon_bof.options.flags import EMBEDDED, at_least, flag, flag_name, not_negative
+from gluon_bof.options.flags import EMBEDDED, at_least, flag, flag_name, not_negative, positive
 from gluon_bof.options.training import FREEZE, MIXUP, TrainingOptions, decay_epochs
 from gluon_bof.options.yolo3 import SYNCBN
 
@@ -25,6 +25,7 @@ UPSAMPLED_BY = {"fcn": "bilinear"}  # without --upsampling; the others' papers h
 ZOO_NAMES = {"resnet50": "resnet50_v1s", "resnet101": "resnet101_v1s"}  # GluonCV's names of the backbones' weights
 DATASETS = {"voc": "pascal_voc", "ade": "ade20k", "coco": "coco"}  # as GluonCV's names of models end: its names of data sets
 NAME = re.compile(r"fcn_(resnet\d+)_(voc|coco|ade)(?=$|[-_.])")
+WITHOUT_NORM = "vgg16"  # the backbone without batch normalisation, on which the paper's FCNs have none either
 STRIDE = 32  # pixels of the coarsest cell: sides are multiples of it, but for GluonCV's FCN
 NO_LOG_FILE = "train.log"
 
@@ -145,7 +146,14 @@ class SegmentationOptions(TrainingOptions):
 
     def synchronises_batchnorm(self) -> bool:
         """Whether batch normalisation is to have the statistics of all devices together."""
-        return bool(self.syncbn)
+        return bool(self.syncbn) and self.backbone != WITHOUT_NORM
+
+    def under(self, given: Mapping[str, Any]) -> SegmentationOptions:
+        """The options of a recipe without what another network that is given cannot have: its own defaults are in their place."""
+        model = "fcn" if given.get("model_zoo") else given.get("model", self.model)
+        backbone = given.get("backbone", self.backbone if self.backbone in MODELS[model] else None)
+        changes = {} if backbone == self.backbone else {"backbone": backbone, "pretrained_base": "yes"}
+        return dataclasses.replace(self, **changes, upsampling=None if model in UPSAMPLED_BY else self.upsampling)
 
     def resolved(self) -> SegmentationOptions:
         """The same options with everything filled in that depends on others. Raises UserError for what cannot be together."""
@@ -163,12 +171,14 @@ class SegmentationOptions(TrainingOptions):
 
     def _of_zoo(self):
         if not self.model_zoo:
-            return {}
+            is_name = not os.path.exists(self.transfer)
+            return {"aux": True} if is_name and self.from_file_name(self.transfer).get("aux") else {}
         told = self.from_file_name(self.model_zoo)
         if not told or told["backbone"] not in self.model_zoo:
             raise UserError(f"GluonCV has no FCN {self.model_zoo!r} that can be had here",
                             remedy="for example fcn_resnet101_coco")
         return {"model": told["model"], "backbone": told["backbone"],
+                "aux": self.aux or self.pretrained,  # which GluonCV's files have
                 "transfer": self.model_zoo if self.pretrained else self.transfer}
 
     def _devices(self):
@@ -196,9 +206,13 @@ class SegmentationOptions(TrainingOptions):
         at_least(self, "ngpus", -1)
         at_least(self, "start_epoch", 0)
         not_negative(self, "aux_weight")
+        if self.aux:
+            positive(self, "aux_weight")  # a head without a loss would never get a gradient
         if self.start_epoch >= self.epochs:
             raise UserError(f"--start-epoch {self.start_epoch} is not before --epochs {self.epochs}",
                             remedy="start earlier or train longer")
+        if self.syncbn and self.backbone == WITHOUT_NORM:
+            warn(f"--syncbn does nothing: {self.model} on {self.backbone} has no batch normalisation")
         if self.mode:
             warn(f"--mode {self.mode} does nothing: networks are always hybridised")
         if self.logging_file != NO_LOG_FILE:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
 
 from gluon_bof.errors import UserError, warn
 from gluon_bof.options.flags import EMBEDDED, INTEGERS, Kind, NotAValue, at_least, flag, flag_name, not_negative, positive
@@ -77,6 +77,10 @@ class TrainingOptions:
                                    "or dist_device_sync over workers, which gluon-bof launch starts and which need no flag")
     horovod: bool = flag(False, "workers that Horovod joins, one device each; started by horovodrun or gluon-bof launch")
     tensorboard: bool = flag(False, "also write TensorBoard events (pip install 'gluon_bof[tensorboard]')")
+
+    def under(self, given: Mapping[str, Any]) -> Any:
+        """These options, a recipe's, as they are where these flags, {field: value}, are given on top of them."""
+        return self
 
     def resolved(self) -> Any:
         """The same options with everything filled in that depends on others."""
@@ -225,6 +229,11 @@ class DetectionOptions(TrainingOptions):
     def from_file_name(cls, name: str) -> dict[str, Any]:
         """{field: value} that the name of a file or model of GluonCV's tells of this family; {} if it is none."""
         raise NotImplementedError
+
+    @property
+    def dataset_name(self) -> str:
+        """The data set's name as it ends the names of GluonCV's files; a folder's own."""
+        return os.path.basename(os.path.abspath(self.dataset))
 
     def gluoncv_name(self) -> str:
         """GluonCV's name of the network, as it begins the names of its files."""

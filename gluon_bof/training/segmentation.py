@@ -94,7 +94,7 @@ def fit_maps(engine: Any, run: Any, images: Any, sets: Sequence[Any], validation
         run.forget_after(engine.iteration)
         draw_training_maps(run, images, engine.sampler, classes)
     metrics = engine.run_epochs()
-    if not validation.shown:  # a finished run was resumed: there was nothing left to validate
+    if validation.shown is None:  # a finished run was resumed: there was nothing left to validate
         with engine.saver.averaged():
             validation(segmenter)
     if not comm.is_main():

@@ -89,10 +89,39 @@ def test_without_a_data_set_the_embedded_job_runs_with_every_freebie(capsys):
     ("--gpus 1 --ngpus 3", "two choices of devices"), ("--model-zoo psp_resnet101_voc", "no FCN 'psp_resnet101_voc'"),
     ("--pretrained", "--pretrained wants --model-zoo"), ("--eval", "--eval has no weights"),
     ("--model-zoo fcn_resnet101_coco --pretrained --resume a.params", "are two starts"),
+    ("--aux --aux-weight 0", "--aux-weight 0.0 must be above 0"),
     ("--start-epoch 50", "--start-epoch 50 is not before"), ("--aux-weight -1", "--aux-weight -1.0 must be 0 or more")])
 def test_what_cannot_be_is_refused_in_one_line(words, told, tmp_path):
     assert told in SCRIPT.refused(tmp_path, "--dataset", "pascal_voc", *words.split())
     assert not list(tmp_path.iterdir())
+
+
+def test_another_network_than_the_embedded_jobs_begins_with_its_own_defaults():
+    def kept(words):
+        found = parse(SegmentationOptions, words.split(), "", RECIPES.of_family("segmentation")).options.resolved()
+        found.check()
+        assert found.dataset == "shapes" and found.crop_size == 128
+        return found.model, found.backbone, found.upsampling, found.pretrained_base
+
+    assert kept("") == ("unet", "darknet-mini", "transposed", "shipped")
+    assert kept("--model fcn8s") == ("fcn8s", "darknet-mini", "transposed", "shipped")
+    assert kept("--upsampling nearest --pretrained-base no") == ("unet", "darknet-mini", "nearest", "no")
+    assert kept("--model fcn") == ("fcn", "resnet50", "bilinear", "yes")
+    for words in ("--model fcn --backbone resnet101", "--model-zoo fcn_resnet101_voc"):
+        assert kept(words) == ("fcn", "resnet101", "bilinear", "yes")
+    assert kept("--model fcn8s --backbone vgg16 --pretrained-base no") == ("fcn8s", "vgg16", "transposed", "no")
+    assert kept("--backbone plain") == ("unet", "plain", "transposed", "no")
+
+
+def test_gluoncvs_weights_have_a_second_head_and_vgg_has_nothing_to_synchronise(caplog):
+    assert options("--dataset pascal_voc --model-zoo fcn_resnet101_voc --pretrained").aux
+    assert options("--dataset pascal_voc --backbone resnet101 --transfer fcn_resnet101_voc").aux
+    assert not options("--dataset pascal_voc --model-zoo fcn_resnet101_voc").aux
+    found = options("--dataset pascal_voc --model fcn8s --syncbn")
+    assert not found.synchronises_batchnorm()
+    found.check()
+    assert "--syncbn does nothing: fcn8s on vgg16 has no batch normalisation" in caplog.text
+    assert options("--dataset pascal_voc --syncbn").synchronises_batchnorm()
 
 
 def test_every_model_has_its_backbones_and_its_own_way_of_upsampling():

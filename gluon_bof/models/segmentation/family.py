@@ -31,7 +31,7 @@ STEMS = {"vgg16": tuple(f"features.{number}." for number in range(10)), "plain":
 
 def build(options: SegmentationOptions, classes: Sequence[str], devices: Sequence[Any]) -> gluon.HybridBlock:
     """The network of these options for these class names, not yet initialised."""
-    norm = norm_layer(bool(options.syncbn), devices)
+    norm = norm_layer(options.synchronises_batchnorm(), devices)
     if options.model == "fcn":
         return ResNetFCN(classes, options.backbone, options.crop_size, options.aux, norm)
     if options.model == "unet":
