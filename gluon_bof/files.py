@@ -35,6 +35,13 @@ def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview], last
                         "make room or choose another place; what was saved before is kept") from None
 
 
+def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder that exists") -> None:
+    """Raise UserError where no file can be written at that path, before the work that would be lost."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise UserError("no file can be written there", path, remedy)
+
+
 def write_text(folder: str, name: str, text: str) -> str:
     """Write a file into a folder, which is made where it is not there. Returns its path. Raises UserError."""
     os.makedirs(folder, exist_ok=True)

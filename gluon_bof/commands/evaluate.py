@@ -16,11 +16,11 @@ from gluon_bof.commands.flags import (
     given_options,
     new_parser,
     refuse_no_page,
-    refuse_unwritable,
 )
 from gluon_bof.errors import UserError, user_facing
+from gluon_bof.files import refuse_unwritable
 from gluon_bof.inference.tiles import tiling_of
-from gluon_bof.options.flags import Parser, at_least
+from gluon_bof.options.flags import Parser
 
 
 @user_facing
@@ -73,6 +73,4 @@ def build_parser(everything: bool = False) -> Parser:
 def resolved(arguments: Any) -> Any:
     """What the weights of a parsed command line mean; what is not given comes from the run that they lie in."""
     from gluon_bof.weights.resolve import resolve
-    found = resolve(arguments.weights, given_options(arguments, evaluation_fields()), arguments.last)
-    at_least(found.options, "batch_size", 1)
-    return found
+    return resolve(arguments.weights, given_options(arguments, evaluation_fields()), arguments.last)

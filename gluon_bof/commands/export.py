@@ -6,8 +6,9 @@ import json
 import sys
 from typing import Sequence
 
-from gluon_bof.commands.flags import add_fields, add_weights, building_fields, given_options, new_parser, refuse_unwritable
+from gluon_bof.commands.flags import add_fields, add_weights, building_fields, given_options, new_parser
 from gluon_bof.errors import UserError, user_facing
+from gluon_bof.files import refuse_unwritable
 from gluon_bof.options.flags import Parser
 
 

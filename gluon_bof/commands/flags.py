@@ -6,6 +6,7 @@ import os
 from typing import Any, Sequence
 
 from gluon_bof.errors import UserError
+from gluon_bof.files import refuse_unwritable
 from gluon_bof.options import families
 from gluon_bof.options.flags import Parser, add_flag, add_help_all, flag
 from gluon_bof.options.training import DetectionOptions
@@ -96,12 +97,6 @@ def add_layout(parser: Parser) -> None:
     parser.add_argument("--layout", default="auto", choices=fields["layout"].metadata["choices"],
                         help=fields["layout"].metadata["help"].replace("--dataset", "DATASET"))
     parser.add_argument("--val-share", default=0.0, type=float, metavar="X", help=fields["val_share"].metadata["help"])
-
-
-def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder that exists") -> None:
-    """Raise UserError where no file can be written at that path, before the work that would be lost."""
-    if os.path.isdir(path) or not os.path.isdir(os.path.dirname(os.path.abspath(path))):
-        raise UserError("no file can be written there", path, remedy)
 
 
 def refuse_no_page(path: str) -> None:

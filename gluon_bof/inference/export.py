@@ -38,7 +38,6 @@ SCORE_TOLERANCE = 1e-4
 BOX_TOLERANCE = 0.05  # pixels; MXNet's own two ways to compute on the CPU came 0.01 apart in a Darknet-53
 # Where two overlapping boxes score the same but for rounding, chance says which suppresses the other
 FEW, MAX_UNMATCHED = 2, 0.01
-SIDE = 32  # pixels, the smallest; backbones halve an image five times
 AS_MANY = -1  # a side of an array that is as long as there are images
 IN_ITS_PLACE = "give --format mxnet, which keeps every network bit for bit"
 TRIALS = 4  # drawn images that an export is checked with
@@ -70,9 +69,9 @@ def input_size(detector: Detector, size: Sequence[int] | None = None) -> tuple[i
     height, width = size
     if height % form.multiple or width % form.multiple:
         raise UserError(f"this network cannot see images of {height} x {width}", remedy=f"give multiples of {form.multiple}")
-    if not SIDE <= min(size) <= max(size) <= form.max_side:
+    if not form.min_side <= min(size) <= max(size) <= form.max_side:
         raise UserError(f"this network cannot see images of {height} x {width}",
-                        remedy=f"give sides from {SIDE} to {form.max_side}")
+                        remedy=f"give sides from {form.min_side} to {form.max_side}")
     return int(height), int(width)
 
 

@@ -102,9 +102,9 @@ class FasterRcnnOptions(DetectionOptions):
     def gluoncv_name(self) -> str:
         """GluonCV's name of the network, as it begins the names of its files."""
         if self.custom_model:
-            return f"custom_faster_rcnn_fpn_{self.network}_{self.dataset}"
+            return f"custom_faster_rcnn_fpn_{self.network}_{self.dataset_name}"
         parts = ["faster_rcnn"] + ["fpn"] * self.use_fpn + ["syncbn"] * bool(self.norm_layer)
-        return "_".join(parts + [self.network, self.dataset])
+        return "_".join(parts + [self.network, self.dataset_name])
 
     def at_size(self, short: int) -> FasterRcnnOptions:
         """The options with another short side of test images, in pixels. Raises UserError for one that cannot be."""

@@ -62,7 +62,7 @@ class MaskRcnnOptions(FasterRcnnOptions):
     def gluoncv_name(self) -> str:
         """GluonCV's name of the network, as it begins the names of its files."""
         parts = ["mask_rcnn"] + ["fpn"] * self.use_fpn + ["syncbn"] * bool(self.norm_layer)
-        return "_".join(["custom"] * self.custom_model + parts + [self.network, self.dataset])
+        return "_".join(["custom"] * self.custom_model + parts + [self.network, self.dataset_name])
 
     def resolved(self) -> MaskRcnnOptions:
         """The same options with every None filled, as GluonCV's script and model zoo do."""
@@ -75,10 +75,12 @@ class MaskRcnnOptions(FasterRcnnOptions):
         images = usual if self.scale_lr else max(1, self.batch_size)
         # masks are GluonCV's on COCO alone: its network is the same on every set
         values = {**preset(dataclasses.replace(self, dataset="coco")), **MASKS}
+        if self.network == "resnet18_v1b" and not self.use_fpn:
+            values.update(rcnn_num_samples=256)
         if self.use_fpn:
             values.update(PYRAMID_OF_SMALL if self.network in SMALL else PYRAMID)
-            if self.norm_layer:
-                values.update(num_box_head_conv=1)
+            if self.norm_layer and not self.custom_model:
+                values.update(num_box_head_conv=1, rpn_channel=1024)
         if self.custom_model:
             values.update(CUSTOM, num_box_head_conv=4 if self.norm_layer else 0)
         return dict(values, epochs=26, lr=LR_OF_AN_IMAGE * images, lr_decay_epoch=(17, 23), wd=1e-4,

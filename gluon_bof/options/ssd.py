@@ -83,7 +83,7 @@ class SsdOptions(DetectionOptions):
 
     def gluoncv_name(self) -> str:
         """GluonCV's name of the network, as it begins the names of its files."""
-        return f"ssd_{self.made_for()}_{self.network}_{self.dataset}"
+        return f"ssd_{self.made_for()}_{self.network}_{self.dataset_name}"
 
     def made_for(self) -> int:
         """Side of images in pixels that the network's layers and anchors are made for."""

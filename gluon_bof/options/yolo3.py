@@ -106,7 +106,7 @@ class Yolo3Options(DetectionOptions):
 
     def gluoncv_name(self) -> str:
         """GluonCV's name of the network, as it begins the names of its files."""
-        return f"yolo3_{self.network}_{self.dataset}"
+        return f"yolo3_{self.network}_{self.dataset_name}"
 
     def check_test_size(self) -> None:
         """Raise UserError for a test size that the network cannot take."""

@@ -17,6 +17,7 @@ from gluon_bof.backend import mx
 from gluon_bof.data.workers import WorkerLost
 from gluon_bof.distributed import comm, progress
 from gluon_bof.errors import LOGGER, TRY_AGAIN
+from gluon_bof.files import refuse_unwritable
 from gluon_bof.options.families import family_of
 from gluon_bof.runs.folder import devices_differ
 from gluon_bof.training.checkpoint import save_checkpoint
@@ -69,6 +70,8 @@ class Saver:
         self.keep = options.keep
         self.save_interval = options.save_interval
         self.prefix = getattr(options, "save_prefix", "") and f"{options.save_prefix}{options.gluoncv_name()}"
+        if self.prefix and comm.is_main():
+            refuse_unwritable(self._under_prefix("best"), "make the folder, or give another --save-prefix")
         self.network = network
         self.trainer = trainer
         self.averages = averages
@@ -111,7 +114,10 @@ class Saver:
     def _as_gluoncv(self, ending):
         """Files under GluonCV's names, for those who asked with --save-prefix."""
         if self.prefix:
-            self._write(f"{self.prefix}_{ending}.params")
+            self._write(self._under_prefix(ending))
+
+    def _under_prefix(self, ending):
+        return f"{self.prefix}_{ending}.params"
 
     def _write(self, path):
         if not comm.is_main():

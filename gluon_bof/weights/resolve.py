@@ -8,7 +8,7 @@ from gluon_bof.boxes import BoxEnds
 from gluon_bof.data.sets import class_names
 from gluon_bof.errors import UserError
 from gluon_bof.options import families
-from gluon_bof.options.flags import from_dict
+from gluon_bof.options.flags import at_least, from_dict
 from gluon_bof.runs.config import CLASSES, box_ends, is_run, read_config, read_options
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.weights.zoo import (
@@ -83,9 +83,7 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     family = families.of_given(given, told_by)
     given.pop("family", None)
     families.require_known(given, family)
-    options = from_dict(family.options, given, weights).resolved()
-    options.check_test_size()
-    return Resolved(options, weights, None)
+    return Resolved(_checked(from_dict(family.options, given, weights).resolved()), weights, None)
 
 
 def _of_run(folder, weights, given, last):
@@ -99,11 +97,19 @@ def _of_run(folder, weights, given, last):
     # another data set is not where the run's lay
     if given.get("dataset", config["options"].get("dataset")) != config["options"].get("dataset"):
         settings.update(dataset_root="", val_split="")
-    options = read_options(folder, **{**settings, **given})
-    options.check_test_size()
+    options = _checked(read_options(folder, **{**settings, **given}))
     if os.path.isdir(weights):
         weights = RunFolder(weights).last_weights if last else RunFolder(weights).best_weights
     return Resolved(options, weights, folder)
+
+
+def _checked(options):
+    """The options, whose images can be tested. Raises UserError."""
+    options.check_test_size()
+    for name in ("batch_size", "test_batch_size"):
+        if hasattr(options, name):
+            at_least(options, name, 1)
+    return options
 
 
 def backbone_weights(pretrained_base: str, network: str) -> str:

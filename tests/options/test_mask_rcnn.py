@@ -19,6 +19,7 @@ SINGLE = dict(image_short="800", image_max_size=1333, nms_thresh=0.5, nms_topk=-
               rpn_nms_thresh=0.7, rpn_train_pre_nms=12000, rpn_train_post_nms=2000, rpn_test_pre_nms=6000, rpn_test_post_nms=1000,
               rpn_min_size=1, rcnn_num_samples=128, rcnn_pos_iou_thresh=0.5, rcnn_pos_ratio=0.25, mask_channels=256,
               rcnn_max_dets=1000, target_roi_scale=1, num_mask_head_convs=0)
+SINGLE_18 = dict(SINGLE, rcnn_num_samples=256)
 PYRAMID = dict(SINGLE, strides="4,8,16,32,64", anchor_alloc_size="384,384", rcnn_num_samples=512, target_roi_scale=2,
                num_mask_head_convs=4, num_fpn_filters=256, num_box_head_dense_filters=1024)
 PYRAMID_18 = dict(PYRAMID, roi_size="7,7", num_mask_head_convs=2)
@@ -36,7 +37,7 @@ PUBLISHED = {
     f"{EIGHT} --network resnet18_v1b --val-interval 2 -j 8 --verbose --use-fpn":
         dict(COCO, network="resnet18_v1b", val_interval=2, num_workers=8, verbose=True, use_fpn=True, **PYRAMID_18),
     f"{EIGHT} --network resnet18_v1b --val-interval 2 -j 8 --verbose":
-        dict(COCO, network="resnet18_v1b", val_interval=2, num_workers=8, verbose=True, **SINGLE),
+        dict(COCO, network="resnet18_v1b", val_interval=2, num_workers=8, verbose=True, **SINGLE_18),
     EIGHT: dict(COCO, **SINGLE),  # published without --dataset, which is coco there
     "--dataset coco -j4 --lr-decay-epoch 8,10 --epochs 12 --log-interval 100 --val-interval 12 --batch-size 16 --use-fpn "
     "--lr 0.02 --lr-warmup-factor 0.03 --lr-warmup 1000 --static-alloc --clip-gradient 1.5 --use-ext --horovod --amp":
@@ -71,6 +72,12 @@ def test_without_a_data_set_the_embedded_job_runs_with_every_freebie(capsys):
     assert found["dataset"] == "shapes" and found["mixup"] is True and found["label_smooth_eps"] == 0.1
     assert found["lr_mode"] == "cosine" and found["lr_warmup"] > 0 and found["norm_layer"] == "syncbn"
     assert found["epochs"] > found["no_mixup_epochs"] and found["pretrained_base"] == "shipped"
+
+
+def test_a_pyramid_whose_normalisation_learns_has_gluoncvs_region_proposals():
+    for network in ("resnet18_v1b", "resnet50_v1b", "resnet101_v1d"):
+        for learning, channels in (("--norm-layer syncbn", 1024), ("", 1024)):
+            assert mask_rcnn_options(f"--dataset coco --network {network} --use-fpn {learning}").rpn_channel == channels
 
 
 def test_the_word_custom_model_has_gluoncvs_defaults():

@@ -10,6 +10,7 @@ import pytest
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.data.sampler import BatchSampler
+from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import CountedFromOne, build_schedule, rates_of
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
@@ -102,6 +103,16 @@ def engine_of(run, validate, options=OPTIONS, broken=(), resume=False, layers=li
 def table(run, name):
     with open(run.table(name), newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_a_prefix_in_a_folder_that_is_missing_is_refused_before_training_and_a_sets_path_is_no_part_of_it(opened, tmp_path):
+    run = opened("whole")
+    set_in_a_folder = {**vars(OPTIONS), "dataset": str(tmp_path / "sets" / "mine")}
+    engine = engine_of(run, Scores(), Yolo3Options(**{**set_in_a_folder, "save_prefix": str(tmp_path / "saved_")}))
+    assert engine.saver.prefix == str(tmp_path / f"saved_yolo3_{OPTIONS.network}_mine")
+    with pytest.raises(UserError, match="no file can be written there; make the folder") as error:
+        engine_of(run, Scores(), Yolo3Options(**{**set_in_a_folder, "save_prefix": str(tmp_path / "missing" / "a_")}))
+    assert error.value.path == str(tmp_path / "missing" / f"a_yolo3_{OPTIONS.network}_mine_best.params")
 
 
 def test_a_run_keeps_the_last_the_best_and_every_so_many_epochs_weights(opened, tmp_path):

@@ -25,6 +25,8 @@ def test_a_runs_options_come_back(tmp_path):
     options, path, run = resolve(write_run(tmp_path), {"metric": "voc"})
     assert (options.network, options.data_shape, options.metric) == ("mobilenet0.25", 64, "voc")
     assert (path, run) == (str(tmp_path / "best.params"), str(tmp_path))
+    with pytest.raises(UserError, match="--batch-size 0"):
+        resolve(str(tmp_path), {"batch_size": 0})
     assert resolve(str(tmp_path), {}, last=True).path == str(tmp_path / "last.params")
 
 

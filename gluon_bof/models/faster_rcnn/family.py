@@ -54,7 +54,7 @@ def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:
     classes = classes_by_rows({"class_predictor.bias": shapes["class_predictor.bias"]}, FasterRCNN.HEAD_ROWS)
     for options in _candidate_options(shapes) if classes else ():
         network = with_inferred_shapes(build_faster_rcnn(options, [str(index) for index in range(classes)], [mx.cpu()]))
-        yield options.gluoncv_name()[:-len(options.dataset) - 1], classes, network._collect_params_with_prefix()
+        yield options.gluoncv_name()[:-len(options.dataset_name) - 1], classes, network._collect_params_with_prefix()
 
 
 def _candidate_options(shapes):

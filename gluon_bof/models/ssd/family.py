@@ -34,8 +34,9 @@ def inference_batch(options: SsdOptions) -> int:
 
 def export_form(options: SsdOptions) -> ExportForm:
     """Any sides that the network takes, any number of images."""
-    return ExportForm(options.sides()[1], 1, True, candidates, {"boxes": "xmin, ymin, xmax, ymax in pixels of the input",
-                                                                "scores": "of each class, in 0..1"})
+    least, largest = options.sides()
+    return ExportForm(largest, 1, True, candidates, {"boxes": "xmin, ymin, xmax, ymax in pixels of the input",
+                                                     "scores": "of each class, in 0..1"}, least)
 
 
 def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:

@@ -7,6 +7,7 @@ import pytest
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.freebies.label_smoothing import equation_3
 from gluon_bof.models.build import build_network
+from gluon_bof.models.ssd.family import build, export_form
 from gluon_bof.models.ssd.loss import MultiBoxLoss
 from gluon_bof.models.ssd.network import Anchors, build_ssd
 from gluon_bof.models.ssd.structures import mini_features, structure_of
@@ -247,3 +248,15 @@ def test_every_network_has_a_backbone_and_a_stem_of_a_classifiers_names(name, si
         missing = classifier.keys() - backbone.keys()
         # SSD takes a ResNet v2's last features before its last convolutions
         assert all(re.match(r"output\.|fc\." if name != "resnet101_v2" else r"output\.|features\.[89]\.", key) for key in missing)
+
+
+@pytest.mark.parametrize("name, side", (("vgg16_atrous", 300), ("resnet34_v1b", 300), ("darknet-mini", 128)))
+def test_an_export_is_refused_below_the_least_side_that_mxnet_can_take(name, side):
+    options = SsdOptions(dataset="voc", network=name, data_shape=side, gpus="").resolved()
+    network = build(options, ["cat"], [mx.cpu()])
+    symbol = mx.sym.Group(list(network(mx.sym.var("data"))))
+    least = export_form(options).min_side
+    symbol.infer_shape_partial(data=(1, 3, least, least))
+    if least > 32:
+        with pytest.raises(mx.MXNetError):
+            symbol.infer_shape_partial(data=(1, 3, least - 1, least - 1))
