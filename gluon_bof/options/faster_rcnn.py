@@ -164,6 +164,11 @@ class FasterRcnnOptions(DetectionOptions):
         for name in ("rcnn_pos_iou_thresh", "rcnn_pos_ratio"):
             if not 0 < getattr(self, name) <= 1:
                 raise UserError(f"{flag_name(name)} {getattr(self, name)} is outside (0, 1]", remedy="give a share")
+        objects = self.rcnn_num_samples * self.rcnn_pos_ratio
+        if int(objects) < 1 or round(objects) >= self.rcnn_num_samples:
+            lacking = "objects" if int(objects) < 1 else "background"
+            raise UserError(f"--rcnn-num-samples {self.rcnn_num_samples} with --rcnn-pos-ratio {self.rcnn_pos_ratio} leaves no "
+                            f"place for {lacking}", remedy="128 and 0.25 are usual")
         if self.lr_warmup_factor > 1:
             raise UserError(f"--lr-warmup-factor {self.lr_warmup_factor} is above 1", remedy="warm-up goes upwards")
         if self.amp and self.norm_layer:

@@ -153,7 +153,7 @@ class SegmentationOptions(TrainingOptions):
         model = "fcn" if given.get("model_zoo") else given.get("model", self.model)
         backbone = given.get("backbone", self.backbone if self.backbone in MODELS[model] else None)
         changes = {} if backbone == self.backbone else {"backbone": backbone, "pretrained_base": "yes"}
-        return dataclasses.replace(self, **changes, upsampling=None if model in UPSAMPLED_BY else self.upsampling)
+        return dataclasses.replace(super().under(given), **changes, upsampling=None if model in UPSAMPLED_BY else self.upsampling)
 
     def resolved(self) -> SegmentationOptions:
         """The same options with everything filled in that depends on others. Raises UserError for what cannot be together."""

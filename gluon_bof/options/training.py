@@ -80,7 +80,7 @@ class TrainingOptions:
 
     def under(self, given: Mapping[str, Any]) -> Any:
         """These options, a recipe's, as they are where these flags, {field: value}, are given on top of them."""
-        return self
+        return dataclasses.replace(self, **other_devices(given))
 
     def resolved(self) -> Any:
         """The same options with everything filled in that depends on others."""
@@ -157,6 +157,13 @@ class TrainingOptions:
         if self.warmup_epochs >= self.epochs:
             raise UserError(f"--warmup-epochs {self.warmup_epochs} leaves nothing of --epochs {self.epochs}",
                             remedy="warm up for less")
+
+
+def other_devices(given: Mapping[str, Any]) -> dict[str, Any]:
+    """{field: value} that --gpus or --cpus, given alone, leaves of the other: it takes its place."""
+    if given.get("cpus") and "gpus" not in given:
+        return {"gpus": None}
+    return {"cpus": 0} if given.get("gpus") and "cpus" not in given else {}
 
 
 @dataclasses.dataclass(frozen=True)

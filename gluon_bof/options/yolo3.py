@@ -4,7 +4,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import INTEGERS, NUMBERS, Kind, NotAValue, at_least, flag
@@ -107,6 +107,13 @@ class Yolo3Options(DetectionOptions):
     def gluoncv_name(self) -> str:
         """GluonCV's name of the network, as it begins the names of its files."""
         return f"yolo3_{self.network}_{self.dataset_name}"
+
+    def under(self, given: Mapping[str, Any]) -> Yolo3Options:
+        """A recipe's options without its way to smooth labels where the other one is given."""
+        ways = {"label_smooth": False, "label_smooth_eps": 0.0}
+        told = [name for name in ways if given.get(name)]
+        changes = {name: off for name, off in ways.items() if told and name not in given}
+        return dataclasses.replace(super().under(given), **changes)
 
     def check_test_size(self) -> None:
         """Raise UserError for a test size that the network cannot take."""

@@ -21,7 +21,8 @@ from typing import Any, Iterable
 from gluon_bof.errors import LOGGER, UserError, early_warnings, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.options.flags import as_dict, flag_name
-from gluon_bof.runs.config import CONFIG, read_options, write_classes, write_config
+from gluon_bof.options.training import other_devices
+from gluon_bof.runs.config import CLASSES, CONFIG, read_options, write_classes, write_config
 
 CHECKPOINT = re.compile(r"iteration-(\d{9})\.ckpt")
 EPOCH_WEIGHTS = re.compile(r"epoch-(\d{4,})\.params")
@@ -115,9 +116,10 @@ class RunFolder:
 
 class Run(RunFolder):
     """A run that is being trained. Only one process may hold it. devices_told: whether the flags state on how many devices, so
-    that a change has been warned of."""
+    that a change has been warned of; is_new: whether this process made it."""
 
     devices_told = False
+    is_new = False
 
     def __init__(self, folder: str):
         super().__init__(folder)
@@ -164,8 +166,11 @@ class Run(RunFolder):
         self._lock.close()
 
     def discard_if_unused(self) -> None:
-        """Remove the folder of a run that failed before its first batch, so that its name can be given again."""
-        if not os.listdir(self.images) and not os.listdir(self.checkpoints):
+        """Remove the folder of a new run that failed before its first batch, so that its name can be given again."""
+        made = {self.lock, self.config, self.log, self.events, self.exchange, self.checkpoints, self.images,
+                os.path.join(self.folder, CLASSES)}
+        if self.is_new and not _has_more_than(self.folder, made) and not os.listdir(self.images) \
+                and not os.listdir(self.checkpoints):
             shutil.rmtree(self.folder)
 
     def record(self, table: str, row: dict[str, Any]) -> None:
@@ -297,6 +302,7 @@ def create_run(options: Any) -> Run:
     except OSError as error:
         raise UserError(f"the run's folder cannot be made ({error.strerror})", folder,
                         "choose another place with --runs") from None
+    run.is_new = True
     write_config(folder, options)
     return run
 
@@ -304,10 +310,15 @@ def create_run(options: Any) -> Run:
 def _refuse_files_of_others(folder):
     """Raise UserError where the folder holds more than a start that was killed at once leaves behind."""
     run = RunFolder(folder)
-    for place, own in ((folder, (run.lock, run.checkpoints, run.images)), (run.checkpoints, ()), (run.images, ())):
-        names = os.listdir(place) if os.path.isdir(place) else []
-        if not {os.path.join(place, name) for name in names if not name.endswith(".part")} <= set(own):
-            raise UserError("this is no run's folder, and it holds files", folder, "choose another place with --name or --runs")
+    if any(_has_more_than(place, own) for place, own in
+           ((folder, {run.lock, run.checkpoints, run.images}), (run.checkpoints, set()), (run.images, set()))):
+        raise UserError("this is no run's folder, and it holds files", folder, "choose another place with --name or --runs")
+
+
+def _has_more_than(folder, paths):
+    """Whether a folder holds anything else; what a killed write left behind does not count."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return any(os.path.join(folder, name) not in paths for name in names if not name.endswith(".part"))
 
 
 def _next_free(options):
@@ -353,7 +364,8 @@ def continued_options(folder: str, options: Any, given: set) -> Any:
                             "a resumed run keeps its configuration: leave it out")
     devices_differ(stated_devices(saved), stated_devices(options) if given & {"gpus", "cpus"} else None)
     # a run that began from a .params file still does, should it have been stopped before its first checkpoint
-    return dataclasses.replace(saved, **{name: getattr(options, name) for name in given & MAY_CHANGE - {"resume"}})
+    changes = {name: getattr(options, name) for name in given & MAY_CHANGE - {"resume"}}
+    return dataclasses.replace(saved, **other_devices(changes), **changes)
 
 
 def stated_devices(options: Any) -> int | None:
@@ -377,4 +389,16 @@ def reopen_run(folder: str, checkpoint: str | None, options: Any, given: set) ->
     run = Run(folder)
     run.devices_told = None not in (before, stated_devices(options))
     newest = run.checkpoint_paths()[-1:]
+    if not checkpoint and not newest:
+        _refuse_lost_checkpoints(run)
     return run, options, checkpoint or (newest[0] if newest else None)
+
+
+def _refuse_lost_checkpoints(run):
+    """Raise UserError where a run without a checkpoint has been saved before: from its beginning it would write over what it has.
+    One that was killed in its first save has a line of its first epoch, and begins anew."""
+    epochs = len(run.rows("metrics"))
+    weights = [path for path in (run.last_weights, run.best_weights, run.epoch_weights(0)) if os.path.exists(path)]
+    if epochs > 1 or (weights and not epochs):
+        start = f"start another run from {weights[0]}" if weights else "start another run"
+        raise UserError("the run's checkpoints are gone, so it cannot go on", run.folder, start)

@@ -19,7 +19,7 @@ from gluon_bof.errors import UserError, user_facing
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, from_dict, parse, to_json
 from gluon_bof.options.recipes import RECIPES
-from gluon_bof.runs.config import threads_of
+from gluon_bof.runs.config import read_options, threads_of
 from gluon_bof.runs.folder import FollowedRun, Run, continued_options, create_run, find_run, reopen_run
 
 WORDS = ("", "auto", "yes", "no", "shipped", "shipped-mixup")
@@ -75,16 +75,24 @@ def run_training(options: Any, given: set, train: Train) -> dict:
     """Train in a new run, or in the one that --resume names. Returns the outcome. given: names of the options that were given."""
     options = dataclasses.replace(options, **{name: os.path.abspath(place) for name, place in vars(options).items()
                                               if name in PLACES and place not in WORDS and os.path.exists(place)})
-    start(options)
+    start(dataclasses.replace(options, cpus=_cpus_of(options, given)))
     run, options, checkpoint = open_run(options, given)
-    run.start_logging(options.tensorboard)
     try:
+        run.start_logging(options.tensorboard)
         return train(options, run, checkpoint)
     except UserError:
         run.discard_if_unused()
         raise
     finally:
         run.close()
+
+
+def _cpus_of(options, given):
+    """On how many contexts of the CPU: a run that goes on says it itself where no flag does."""
+    if not given & {"cpus", "gpus"} and options.resume and not options.resume.endswith(".params"):
+        folder, _ = find_run(options.resume, options)
+        return read_options(folder).cpus if folder else options.cpus
+    return options.cpus
 
 
 def start(options: Any) -> None:

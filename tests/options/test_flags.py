@@ -73,6 +73,16 @@ def test_without_a_data_set_the_embedded_job_runs_with_every_freebie(capsys):
     assert dry_run("--epochs 9", capsys)["epochs"] == 9
 
 
+def test_a_flag_that_stands_for_another_of_the_recipes_takes_its_place(capsys):
+    found = dry_run("--label-smooth", capsys)
+    assert found["label_smooth"] is True and found["label_smooth_eps"] == 0
+    found = dry_run("--recipe table-2/mixup --cpus 2", capsys)
+    assert found["cpus"] == 2 and found["gpus"] is None
+    with pytest.raises(SystemExit):
+        train_yolo3.main(["--label-smooth", "--label-smooth-eps", "0.1", "--dry-run"])
+    assert "give one" in capsys.readouterr().err
+
+
 def test_every_official_flag_is_accepted():
     flags = {option for action in build_parser(Yolo3Options, "")._actions for option in action.option_strings}
     assert {"--" + name.replace("_", "-") for name in OFFICIAL_DEFAULTS} | {"-j", "--gpus", "--dataset"} <= flags

@@ -12,6 +12,7 @@ from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import read_options
 from gluon_bof.runs.folder import Run, RunFolder, continued_options, create_run, find_run, reopen_run
+from gluon_bof.training.entry import _cpus_of
 
 HOLDER = "import sys\nfrom gluon_bof.runs.folder import Run\nrun = Run(sys.argv[1])\n" \
          "print('held', flush=True)\nsys.stdin.read()\n"
@@ -101,6 +102,57 @@ def test_a_run_that_made_nothing_frees_its_name_and_one_that_did_stays(options):
     run.discard_if_unused()
     run.close()
     assert os.path.exists(run.folder)
+
+
+def test_a_run_that_is_reopened_or_has_rows_is_never_discarded(options):
+    for table in ("intervals", "metrics", None):
+        run = create_run(options)
+        if table:
+            run.record(table, {"iteration": 1, "loss": 2.0})
+        run.close()
+        if not table:  # without checkpoints and images, as somebody keeps a finished run
+            for path in (run.best_weights, os.path.join(run.folder, "classes.txt")):
+                with open(path, "w") as file:
+                    file.write("kept")
+            run = Run(run.folder)
+        run.discard_if_unused()
+        run.close()
+        assert os.path.exists(run.folder)
+
+
+def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew_over_what_it_has(options):
+    def left_with(epochs, *weights):
+        run = create_run(options)
+        for epoch in range(epochs):
+            run.record("metrics", {"epoch": epoch, "iteration": epoch + 1})
+        for path in weights:
+            with open(getattr(run, path), "w") as file:
+                file.write("kept")
+        run.close()
+        return run.folder
+
+    for folder in (left_with(2), left_with(2, "last_weights", "best_weights"), left_with(0, "best_weights")):
+        with pytest.raises(UserError, match="checkpoints are gone.*start another run"):
+            reopen_run(folder, None, options, set())
+    for folder in (left_with(0), left_with(1, "best_weights", "last_weights")):  # killed before, and in, its first save
+        run, _, checkpoint = reopen_run(folder, None, options, set())
+        run.close()
+        assert checkpoint is None
+
+
+def test_the_devices_that_are_given_take_the_place_of_the_others(options):
+    folder = created(Yolo3Options(**{**vars(options), "cpus": 2}))
+    kept = Yolo3Options(**{**vars(options), "gpus": "0"})
+    assert (continued_options(folder, kept, {"gpus"}).cpus, continued_options(folder, kept, {"gpus"}).gpus) == (0, "0")
+    assert (continued_options(folder, kept, set()).cpus, continued_options(folder, kept, set()).gpus) == (2, options.gpus)
+
+
+def test_a_run_on_contexts_of_the_cpu_goes_on_with_as_many_before_mxnet_is_imported(options):
+    folder = created(Yolo3Options(**{**vars(options), "cpus": 2}))
+    resumed = Yolo3Options(**{**vars(options), "resume": folder})
+    assert _cpus_of(resumed, {"resume"}) == 2
+    assert _cpus_of(resumed, {"resume", "gpus"}) == 0 and _cpus_of(options, set()) == 0
+    assert _cpus_of(Yolo3Options(resume="auto", runs=os.path.join(folder, "no runs")), set()) == 0
 
 
 def test_a_folder_of_other_things_is_refused_and_loses_nothing_and_what_a_killed_start_left_is_taken(options, tmp_path):
