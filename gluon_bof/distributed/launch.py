@@ -23,6 +23,7 @@ from gluon_bof.distributed.roles import (
 )
 from gluon_bof.distributed.supervise import POLL_SECONDS, Ended, Group, Limits, StopSignals, copy_to_stderr, naming, say
 from gluon_bof.errors import EXIT_STATUS, UserError
+from gluon_bof.runs.config import is_run
 from gluon_bof.runs.folder import CHECKPOINT
 
 PORT_TRIES = 3
@@ -216,15 +217,19 @@ def interpreted(words: Sequence[str]) -> list[str]:
 
 def resumable(words: Sequence[str]) -> bool:
     """Whether the words name the run that a second start has to go on with."""
-    return any(_value(words, name) not in (None, "auto") for name in ("--name", "--resume"))
+    resumed = _value(words, "--resume")
+    return _value(words, "--name") is not None or resumed not in (None, "auto") and not resumed.endswith(".params")
 
 
 def resuming(words: Sequence[str]) -> list[str]:
     """The words of a second start: the same run, from its last checkpoint, or from its beginning if it has none."""
     given = _value(words, "--resume")
     older = given is not None and CHECKPOINT.fullmatch(os.path.basename(given))
-    if given is not None and not given.endswith(".params") and not older:
+    starts_from_weights = given is not None and given.endswith(".params")
+    if given is not None and not starts_from_weights and not older:
         return list(words)
+    if starts_from_weights and not is_run(os.path.join(_value(words, "--runs") or "runs", _value(words, "--name") or "")):
+        return list(words)  # the first start made no run yet that would have the weights
     kept = list(words)
     if given is not None:  # the first start's weights are in the run now, and newer ones than those of an older checkpoint
         at = next(number for number, word in enumerate(kept) if word.partition("=")[0] == "--resume")

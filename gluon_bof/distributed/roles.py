@@ -13,6 +13,7 @@ from gluon_bof.errors import UserError
 LOOPBACK = "127.0.0.1"
 LOCAL_NAMES = ("localhost", LOOPBACK)
 ENGINES = ("ps", "horovod")
+GPUS = "CUDA_VISIBLE_DEVICES"
 # of an outer job: no process of ours may take them for its own
 FOREIGN = ("DMLC_", "HOROVOD_", "PORT", progress.VARIABLE, "OMPI_", "PMI_", "PMIX_")
 SERVER = ("-m", "gluon_bof.distributed.server")
@@ -213,14 +214,25 @@ def _horovod_variables(cluster, role, port):
 
 def shared_out(cluster: Cluster, role: Role, gpus_per_worker: int, environment: Mapping[str, str]) -> dict[str, str]:
     """A process's part of its machine: GPUs, and of this machine's cores a share of threads, unless OMP_NUM_THREADS is set."""
-    given = {}
+    given: dict[str, str] = {}
     if gpus_per_worker and role.kind == "worker":
-        first = role.local * gpus_per_worker
-        given["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(first, first + gpus_per_worker)))
+        given[GPUS] = ",".join(_gpus_of(role, gpus_per_worker, environment))
     if role.host.is_local and threads.VARIABLE not in environment:
         beside = sum(worker.host.is_local for worker in cluster.workers)
         given[threads.VARIABLE] = str(max(1, threads.cores() // max(1, beside)))
     return given
+
+
+def _gpus_of(role, count, environment):
+    """The worker's slice of its machine's GPUs; of this machine's, those that the launcher was given."""
+    first = role.local * count
+    if not (role.host.is_local and environment.get(GPUS)):
+        return map(str, range(first, first + count))
+    visible = environment[GPUS].split(",")
+    if len(visible) < first + count:
+        raise UserError(f"{GPUS} is {environment[GPUS]}, and the workers of this machine want {first + count} GPUs or more",
+                        remedy="start fewer workers, or give fewer with --gpus-per-worker")
+    return visible[first:first + count]
 
 
 def command_of(role: Role, words: Sequence[str]) -> list[str]:

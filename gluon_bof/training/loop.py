@@ -66,7 +66,7 @@ class Step:
         return _JointLosses(comm.group().sum("losses", own), self)
 
     def _update(self):
-        if comm.size() > 1 and not self.trainer._kv_initialized:
+        if not self.trainer._kv_initialized:
             introduce(self.trainer)
         self.trainer.step(self.batch_size * self.accumulate)
         self._forget()

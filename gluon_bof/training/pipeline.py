@@ -118,7 +118,7 @@ def restore(options: Any, checkpoint: str | None, network: Any, trainer: Any) ->
     if comm.size() > 1:
         comm.require_same("the checkpoint", lambda: sha256_of(checkpoint) if checkpoint else "")
         share_weights(network)
-        introduce(trainer)
+    introduce(trainer)
     progress.report("restored")
     return position
 

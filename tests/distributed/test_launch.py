@@ -8,9 +8,11 @@ import subprocess
 import pytest
 
 from gluon_bof.__main__ import main
-from gluon_bof.distributed.launch import resuming
-from gluon_bof.distributed.roles import Ports
+from gluon_bof.distributed.launch import resumable, resuming
+from gluon_bof.distributed.roles import Host, Ports, place, shared_out, this_machine
 from gluon_bof.errors import EXIT_STATUS, TRY_AGAIN, UserError
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.runs.config import write_config
 from tests.distributed.jobs import PLAIN, QUICK, Job, state
 
 
@@ -141,10 +143,29 @@ def test_a_mistake_is_one_line_and_status_2(words, problem, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+def test_workers_share_the_gpus_that_the_launcher_was_given_and_no_others():
+    here = place(2, None, this_machine(2))
+    visible = {"CUDA_VISIBLE_DEVICES": "2,5,GPU-8a"}
+    assert [shared_out(here, role, 1, visible)["CUDA_VISIBLE_DEVICES"] for role in here.workers] == ["2", "5"]
+    assert [shared_out(here, role, 1, {})["CUDA_VISIBLE_DEVICES"] for role in here.workers] == ["0", "1"]
+    with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES is 2,5,GPU-8a.*want 4 GPUs"):
+        shared_out(here, here.workers[1], 2, visible)
+    there = place(2, None, [Host("one", 2, "10.0.0.1")])  # whose GPUs the launcher's variable says nothing of
+    assert shared_out(there, there.workers[1], 1, visible)["CUDA_VISIBLE_DEVICES"] == "1"
+
+
+def test_a_restart_begins_again_from_the_weights_that_no_run_has_yet_and_never_with_another_run(tmp_path):
+    words = ["train_yolo3.py", "--resume=a.params", "--runs", str(tmp_path), "--name", "mine"]
+    assert resuming(words) == words
+    (tmp_path / "mine").mkdir()
+    write_config(str(tmp_path / "mine"), Yolo3Options())
+    assert resuming(words) == ["train_yolo3.py", "--runs", str(tmp_path), "--name", "mine", "--resume", "auto"]
+    assert resumable(words) and not resumable(words[:2]) and resumable(["x.py", "--resume", "runs/x"])
+
+
 def test_a_restart_goes_on_from_the_newest_checkpoint_whatever_the_first_start_went_on_from():
     older = "/there/runs/x/checkpoints/iteration-000000024.ckpt"
     for given, wanted in (((), ("--resume", "auto")), (("--resume", "runs/x"), ("--resume", "runs/x")),
-                          (("--resume=a.params", "-j", "2"), ("-j", "2", "--resume", "auto")),
                           (("--resume", older, "-j", "2"), ("-j", "2", "--resume", "/there/runs/x"))):
         assert resuming(["train_yolo3.py", *given]) == ["train_yolo3.py", *wanted]
 
