@@ -199,7 +199,7 @@ def _make(job, store, quiet):
         _require_backbone(job.backbone(), store)
     old = store.read(job.name)
     jobs.train(job.training, job.environment, quiet)
-    digest = sha256_of(job.run.last_weights)
+    digest = _digest_of(job.run)
     if old and old["weights_sha256"] != digest:
         raise UserError("trained again, the run has other weights than its bundle says", store.path(job.name),
                         "bring the run's folder from where it was trained, or move the bundle away")
@@ -213,9 +213,17 @@ def _make(job, store, quiet):
 def _require_backbone(job, store):
     """Raise UserError where the weights that a run would start from are not those of their bundle."""
     bundle = bundle_of(job, store)
-    if not bundle or bundle["weights_sha256"] != sha256_of(job.run.last_weights):
+    if not bundle or bundle["weights_sha256"] != _digest_of(job.run):
         raise UserError("the weights that runs start from are not those of their bundle", job.run.last_weights,
                         "bring them from where they were trained, or move all bundles of the experiment away")
+
+
+def _digest_of(run):
+    """The checksum of a finished run's weights. Raises UserError where they have gone."""
+    if not os.path.isfile(run.last_weights):
+        raise UserError("a finished run's weights are not there", run.last_weights,
+                        "bring them from where they were trained, or move the run's folder away: it is trained again")
+    return sha256_of(run.last_weights)
 
 
 def _bundle(job, digest, old):

@@ -97,6 +97,8 @@ def run(words: Sequence[str], environment: dict[str, str], quiet: bool = False) 
         except KeyboardInterrupt:
             process.wait()  # Ctrl-C reached it too, and it is saving
             raise
+        if process.returncode == 128 + signal.SIGINT:
+            raise KeyboardInterrupt  # before this process, where threads wait for others
         if process.returncode:
             errors.seek(0)
             told = errors.read().strip()
@@ -173,6 +175,9 @@ def run_in_parallel(workers: Sequence[Sequence[Callable[[], Any]]]) -> None:
         walk(workers[0])
         return
     with ThreadPoolExecutor(len(workers)) as pool:
-        wait([pool.submit(walk, functions) for functions in workers], return_when=FIRST_EXCEPTION)
+        try:
+            wait([pool.submit(walk, functions) for functions in workers], return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt as error:
+            failed.append(error)  # what runs saves and ends; nothing further starts
     if failed:
         raise failed[0]

@@ -11,14 +11,16 @@ from typing import Any, Sequence
 from gluon_bof.data.convert import convert_set
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.errors import UserError
-from gluon_bof.files import sha256_of, write_atomically
+from gluon_bof.files import sha256_of, write_atomically, write_text
 from gluon_bof.options.recipes import SMALL_SET_FASTER_RCNN, SMALL_SET_YOLO3
 from gluon_bof.paper import bundles, harness, miniature
+from gluon_bof.paper.bundles import fingerprint
 from gluon_bof.paper.harness import Job
 from gluon_bof.paper.tables import chosen, flags_of_trainings
 
 EXPERIMENT = "photographs"
 FOLDS = 5
+SOURCE = "source.json"  # in a copied folder: what tells the one that it was copied from
 SEEDS = (0,)
 SIDE = 224
 RESERVED = ("classes", "layout", "pretrained_base", "train_split", "val_split")  # flags that trainings may not be given
@@ -117,8 +119,8 @@ def chosen_settings(text: str) -> tuple[str, ...]:
 
 def prepare(dataset: str, count: int, runs: str, results: str) -> Folds:
     """The folds of a folder in any layout. They are written once, into RESULTS/folds-NAME-COUNT.json; the images are copied once,
-    into RUNS/sets/NAME-COUNT. Faulty boxes and images are left out. Raises UserError where the images are others than the
-    file's."""
+    into RUNS/sets/NAME-COUNT, which then stands for the folder, be it there or not. Faulty boxes and images are left out. Raises
+    UserError where the images are others than the file's, and where the folder is another than was copied."""
     name = os.path.basename(os.path.abspath(dataset)).lower()
     folder = os.path.join(runs, "sets", f"{name}-{count}")
     if not os.path.isdir(folder):
@@ -126,6 +128,9 @@ def prepare(dataset: str, count: int, runs: str, results: str) -> Folds:
             raise UserError("the folder of the data set does not exist", dataset, "give --dataset FOLDER")
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         convert_set(dataset, folder, "voc", on_bad_sample="skip", copy=True)
+        write_text(folder, SOURCE, json.dumps(fingerprint(dataset)))
+    elif os.path.isdir(dataset):
+        _refuse_another(dataset, folder)
     images = os.path.join(folder, "JPEGImages")
     digests = {os.path.splitext(file)[0]: sha256_of(os.path.join(images, file)) for file in sorted(os.listdir(images))
                if os.path.splitext(file)[1].lower() in ENDINGS}
@@ -135,6 +140,17 @@ def prepare(dataset: str, count: int, runs: str, results: str) -> Folds:
     with open(os.path.join(folder, "classes.txt"), encoding="utf-8") as file:
         classes = tuple(file.read().splitlines())
     return Folds(name, count, folder, classes, told_folds(name, count, path))
+
+
+def _refuse_another(dataset, folder):
+    """Raise UserError where a folder is not what was copied; a copy of before sources were kept is taken as it is."""
+    path = os.path.join(folder, SOURCE)
+    if not os.path.isfile(path):
+        return
+    with open(path, encoding="utf-8") as file:
+        if json.load(file)["sha256"] != fingerprint(dataset)["sha256"]:
+            raise UserError(f"it has other files than what was copied to {folder}", dataset,
+                            "give --runs another folder, or move that copy away")
 
 
 def assigned(digests: dict[str, str], count: int) -> dict[str, int]:

@@ -381,6 +381,9 @@ def test_folds_are_written_once_and_the_folder_is_only_read(tmp_path):
     assert [{"again", "000000"} <= part["test"] for part in parts].count(True) == 1
 
     os.remove(mine / "000003.jpg")
+    with pytest.raises(UserError, match="other files than what was copied") as error:
+        photographs.prepare(str(mine), 3, str(tmp_path / "runs"), str(tmp_path / "results"))
+    assert error.value.path == str(mine)
     with pytest.raises(UserError, match="made of other images"):
         photographs.prepare(str(mine), 3, str(tmp_path / "third runs"), str(tmp_path / "results"))
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -62,6 +63,32 @@ def test_after_an_error_nothing_further_starts_and_what_runs_is_awaited(error):
     with pytest.raises(type(error)) as raised:
         jobs.run_in_parallel([[fail, lambda: done.append("never")], [work, lambda: done.append("never either")]])
     assert raised.value is error and done == ["first"]
+
+
+def test_ctrl_c_starts_nothing_further_and_what_runs_is_awaited():
+    both, interrupted, done = threading.Barrier(2, timeout=30), threading.Event(), []
+
+    def interrupt():
+        both.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupted.wait(30)
+        done.append("first")
+
+    def save_and_end():
+        both.wait()
+        time.sleep(0.2)  # the main thread has had it by now
+        interrupted.set()
+        done.append("second")
+
+    shared = iter([interrupt, save_and_end, lambda: done.append("never")])
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run_in_parallel([shared, shared])
+    assert sorted(done) == ["first", "second"]
+
+
+def test_a_command_that_ctrl_c_ended_is_no_failure():
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run([sys.executable, "-c", "raise SystemExit(130)"], {})
 
 
 def test_an_error_of_a_single_list_is_raised_at_once():
