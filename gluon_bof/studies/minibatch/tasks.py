@@ -182,13 +182,14 @@ class Detection(Task):
     def __init__(self, options: MinibatchOptions):
         super().__init__(options)
         own = self.detector_options = options.detector_options()
-        sets = [open_set(options.dataset, options.dataset_root or None, role) for role in ("train", "val")]
-        records = _first(options.num_images, sets[0].records)
-        self.classes = sets[0].classes
+        place = options.dataset, options.dataset_root or None
+        training = open_set(*place, "train")
+        records = _first(options.num_images, training.records)
+        self.classes = training.classes
         self.labels = [tuple(record.truth()[:, 4].astype(int)) for record in records]
         augmentation = Augmentation.none() if options.no_augment else Augmentation()
         self._open(TrainingImages(records, augmentation), TrainingImages(records, Augmentation.none()), TrainingBatch)
-        self._validation = Validation(own, sets[1])
+        self._validation = Validation(own, open_set(*place, "val", self.classes))
 
     def shown(self) -> Iterator[tuple]:
         """(image, truth) of each training image as the network sees it, without augmentation."""
