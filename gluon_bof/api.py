@@ -2,15 +2,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any, Sequence
 
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.data import sets
-from gluon_bof.errors import in_python
+from gluon_bof.errors import UserError, in_python
 from gluon_bof.inference.model import load
 from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.options import families
-from gluon_bof.options.flags import from_dict
+from gluon_bof.options.flags import EMBEDDED, from_dict
 from gluon_bof.options.recipes import RECIPES as recipes
 from gluon_bof.training.entry import ready, run_training, train_of
 
@@ -22,18 +23,30 @@ def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> d
     """Train a detector ("yolo3", "faster_rcnn", "ssd" or "mask_rcnn") or a segmenter ("segmentation"), as the family's script
     does. Returns its outcome: {"run": folder, "map" or "miou": fraction, "weights": path, …}.
 
-    recipe: a name in `recipes`; without it the options stand on the recipe "embedded" where no dataset is given, else on
-    GluonCV's defaults. options: the flags' names with underscores, such as dataset, epochs, mixup ("beta" or "even"),
-    label_smooth_eps, lr_mode; lists are tuples. Raises UserError."""
+    recipe: a name in `recipes`, of this family; without it the options stand on the recipe "embedded" where the dataset is the
+    embedded one ("shapes", or none is given), else on GluonCV's defaults. options: the flags' names with underscores, such as
+    dataset, epochs, mixup ("beta" or "even"), label_smooth_eps, lr_mode; lists are tuples. Raises UserError."""
+    from gluon_bof.weights.resolve import require_choices, with_classes_as_text
+    options = with_classes_as_text(options)
     chosen = families.by_name(family)
     own = recipes.of_family(family)
-    name = recipe or ("" if options.get("dataset") or "embedded" not in own else "embedded")
+    name = recipe or ("embedded" if "embedded" in own and options.get("dataset", EMBEDDED) == EMBEDDED else "")
     if name and name not in own:
-        name = recipes[name].name  # an unknown one is refused here
-    base = own[name].options if name else chosen.options()
-    values = {field: getattr(base, field) for field in chosen.options.__dataclass_fields__}
-    given = from_dict(chosen.options, {**values, "recipe": name, **options}, f"gluon_bof.train({family!r})")
-    return run_training(ready(given), set(options), train_of(family))
+        name = _own_name(name, family)
+    given = from_dict(chosen.options, options, f"gluon_bof.train({family!r})")
+    require_choices(given, options)
+    base = own[name].options.under(options) if name else chosen.options()
+    wanted = replace(base, recipe=name, **{field: getattr(given, field) for field in options})
+    return run_training(ready(wanted), set(options), train_of(family))
+
+
+def _own_name(name, family):
+    """The name that a recipe has within its family. Raises UserError for another family's, and for one that nobody has."""
+    found = recipes[name]
+    if found.family != family:
+        raise UserError(f"the recipe {name!r} is {families.by_name(found.family).title}'s", remedy=f"--family {found.family} has "
+                        f"it; {family} has {', '.join(recipes.of_family(family))}")
+    return found.name
 
 
 @in_python()

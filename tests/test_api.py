@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 import gluon_bof
+from gluon_bof import api
+from gluon_bof.options.families import by_name
+from gluon_bof.options.flags import parse
+from gluon_bof.training.entry import ready
 from tests.pages import without_pages
 from tests.tiny_sets import CLASSES, write_voc_set
 
@@ -61,7 +65,39 @@ def test_recipes_are_known_by_name_and_others_refused():
         gluon_bof.recipes["nothing"]
 
 
+@pytest.mark.parametrize("family, words, arguments", (
+    ("yolo3", ["--dataset", "shapes"], dict(dataset="shapes")),
+    ("yolo3", [], {}),
+    ("yolo3", ["--dataset", "voc"], dict(dataset="voc")),
+    ("faster_rcnn", ["--recipe", "small-dataset", "--dataset", "x"], dict(recipe="faster_rcnn/small-dataset", dataset="x")),
+    ("segmentation", ["--model", "fcn"], dict(model="fcn")),  # the recipe's upsampling and backbone are a U-Net's
+    ("yolo3", ["--dataset", "voc", "--classes", "cat,dog"], dict(dataset="voc", classes=["cat", "dog"]))))
+def test_training_from_python_has_not_other_options_than_the_command_line(family, words, arguments, monkeypatch):
+    monkeypatch.setattr(api, "run_training", lambda options, given, train: options)
+    of_words = parse(by_name(family).options, words, "", gluon_bof.recipes.of_family(family)).options
+    assert gluon_bof.train(family, **arguments) == ready(of_words)
+
+
+@pytest.mark.parametrize("recipe, told", (("faster_rcnn/small-dataset", "Faster R-CNN's"), ("ssd/embedded", "SSD's"),
+                                          ("shipped-backbone", "classifier's")))
+def test_the_recipe_of_another_family_does_not_train_this_ones_by_the_same_name(recipe, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(gluon_bof.UserError, match=f"the recipe '{recipe}' is {told}"):
+        gluon_bof.train("yolo3", recipe=recipe)
+    assert not list(tmp_path.iterdir())
+
+
+def test_classes_may_be_names_where_weights_are_scored(place, tmp_path):
+    run = str(place / "runs" / "one")
+    told = json.loads((place / "outcome.json").read_text())
+    assert gluon_bof.evaluate(run, last=True, num_workers=0, classes=list(CLASSES))["map"] == told["map"]
+    with pytest.raises(gluon_bof.UserError, match="class 'cat' is named twice"):
+        gluon_bof.evaluate(run, classes=["cat", "cat"])
+
+
 @pytest.mark.parametrize("arguments, told", (
+    (dict(lr_mode="linear"), "YOLOv3 has no lr_mode linear; choose one of step"),
+    (dict(family="segmentation", model="unet9"), "segmentation has no model unet9; choose one of fcn"),
     (dict(family="ssd7"), "unknown family 'ssd7'"),
     (dict(no_such_thing=3), "unknown fields: no_such_thing"),
     (dict(epochs="many"), "epochs cannot be 'many'"),

@@ -11,7 +11,6 @@ import numpy as np
 
 from gluon_bof.boxes import BoxEnds, Detections
 from gluon_bof.data.images import from_pillow, read_upright
-from gluon_bof.data.sets import unique_names
 from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError, in_python
 from gluon_bof.inference.ahead import in_order
@@ -133,12 +132,7 @@ def load(weights: Any, device: str | None = None, short: int | None = None, nms:
 def open_model(weights: Any, device: str | None = None, short: int | None = None, nms: float | None = None,
                last: bool = False, engine: str = "mxnet", **options: Any) -> Model:
     """The same, for commands: errors speak of flags."""
-    classes = options.pop("classes", None)
-    if isinstance(classes, str):
-        options["classes"], classes = classes, None
     found = resolve(os.fspath(weights), options, last)
-    if classes is not None:
-        found = found._replace(options=dataclasses.replace(found.options, classes=",".join(unique_names(list(classes)))))
     if family_of(found.options).segments:
         refuse_of_segmenters(nms=nms, engine=None if engine in ("auto", "mxnet") else engine)
         settings = found._replace(options=dataclasses.replace(found.options, gpus=_gpus(device)))

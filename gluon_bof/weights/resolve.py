@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Iterable, Mapping, NamedTuple
 
 from gluon_bof.boxes import BoxEnds
+from gluon_bof.data.images import unique_names
 from gluon_bof.data.sets import class_names
 from gluon_bof.errors import UserError
 from gluon_bof.options import families
-from gluon_bof.options.flags import at_least, from_dict
+from gluon_bof.options.flags import at_least, flag_name, from_dict
 from gluon_bof.runs.config import CLASSES, box_ends, is_run, read_config, read_options
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.weights.zoo import (
@@ -22,6 +23,9 @@ from gluon_bof.weights.zoo import (
     parse_name,
     shipped_backbone,
 )
+
+# what tells of one data set where and how its images for validation lie, as no other set has it
+OF_A_SET = {"dataset_root": "", "val_split": "", "layout": "auto", "val_share": 0.0}
 
 
 class Resolved(NamedTuple):
@@ -63,10 +67,10 @@ class Resolved(NamedTuple):
 
 def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = False) -> Resolved:
     """What a run's folder (its best weights, or the last), a .params file or a model's name means; a name is downloaded, and a
-    file or folder goes before a name. given: {option: value as JSON has it} that replaces what these tell.
+    file or folder goes before a name. given: {option: value as JSON has it, classes as names too} that replaces what these tell.
 
     Raises UserError for a folder that is no run's, for options of another family, and as `options_of` and `download` do."""
-    given = dict(given or {})
+    given = with_classes_as_text(given or {})
     told, told_by = {}, families.told_by_file_name(weights)[0]
     if not os.path.exists(weights) and is_name(weights):
         told, weights = options_of(weights), download(weights)
@@ -83,7 +87,9 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     family = families.of_given(given, told_by)
     given.pop("family", None)
     families.require_known(given, family)
-    return Resolved(_checked(from_dict(family.options, given, weights).resolved()), weights, None)
+    options = from_dict(family.options, given, weights)
+    require_choices(options, given)
+    return Resolved(_checked(options.resolved()), weights, None)
 
 
 def _of_run(folder, weights, given, last):
@@ -93,14 +99,37 @@ def _of_run(folder, weights, given, last):
                         "give a detector's run; a detector starts from this one with --pretrained-base")
     if given.pop("family", config["family"]) != config["family"]:
         raise UserError(f"this is a run of {families.by_name(config['family']).title}", folder, "leave --family out")
-    settings = {"classes": os.path.join(folder, CLASSES), **read_options(folder).fixed()}
+    own = read_options(folder)
+    settings = {"classes": os.path.join(folder, CLASSES), **own.fixed()}
     # another data set is not where the run's lay
     if given.get("dataset", config["options"].get("dataset")) != config["options"].get("dataset"):
-        settings.update(dataset_root="", val_split="")
-    options = _checked(read_options(folder, **{**settings, **given}))
+        settings.update({name: value for name, value in OF_A_SET.items() if hasattr(own, name)})
+    options = read_options(folder, **{**settings, **given})
+    require_choices(options, given)
+    _checked(options)
     if os.path.isdir(weights):
         weights = RunFolder(weights).last_weights if last else RunFolder(weights).best_weights
     return Resolved(options, weights, folder)
+
+
+def with_classes_as_text(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same {option: value}, with classes comma-separated where they are names. Raises UserError for a name that is twice."""
+    given = dict(given)
+    if given.get("classes") is None:
+        given.pop("classes", None)
+    elif not isinstance(given["classes"], str):
+        given["classes"] = ",".join(unique_names(list(given["classes"])))
+    return given
+
+
+def require_choices(options: Any, given: Iterable[str]) -> None:
+    """Raise UserError where one of the given options has none of the values that its flag may have."""
+    for name in given:
+        field, value = options.__dataclass_fields__[name], getattr(options, name)
+        choices = field.metadata.get("choices")
+        if choices and value not in choices and value != field.default:
+            raise UserError(f"{families.family_of(options).title} has no {flag_name(name)} {value}",
+                            remedy=f"choose one of {', '.join(str(choice) for choice in choices if choice)}")
 
 
 def _checked(options):

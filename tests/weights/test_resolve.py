@@ -8,10 +8,13 @@ import pytest
 
 from gluon_bof.data.sets import class_names
 from gluon_bof.errors import UserError
+from gluon_bof.options.families import by_name
 from gluon_bof.options.flags import as_dict
+from gluon_bof.options.recipes import RECIPES
+from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.weights import zoo
-from gluon_bof.weights.resolve import backbone_weights, resolve
+from gluon_bof.weights.resolve import backbone_weights, require_choices, resolve
 from tests.weights.zoo_server import NAME, archive, stem, zipped
 
 
@@ -51,6 +54,34 @@ def test_another_programs_configuration_does_not_stand_in_the_way(tmp_path):
     assert (options.network, path, run) == ("mobilenet1.0", weights, None)
     with pytest.raises(UserError, match="not a run's folder"):
         resolve(str(tmp_path), {})
+
+
+@pytest.mark.parametrize("family, network", (("ssd", "darknet35"), ("faster_rcnn", "darknet53"), ("mask_rcnn", "vgg"),
+                                             ("yolo3", "vgg16")))
+def test_a_network_that_the_family_lacks_is_refused_by_name(family, network, tmp_path):
+    title = by_name(family).title
+    with pytest.raises(UserError, match=f"{title} has no --network {network}; choose one of "):
+        resolve(str(tmp_path / "x.params"), {"family": family, "network": network, "classes": "a,b"})
+
+
+def test_every_recipe_has_what_its_flags_may_have():
+    for recipe in RECIPES.values():
+        require_choices(recipe.options, recipe.options.__dataclass_fields__)
+
+
+def test_another_data_set_does_not_get_the_layout_and_share_of_the_runs_own(tmp_path):
+    write_run(tmp_path, dataset="own", dataset_root="there", val_split="dev", layout="yolo", val_share=0.2)
+    own, other, told = (resolve(str(tmp_path), given).options
+                        for given in ({}, {"dataset": "other"}, {"dataset": "other", "layout": "coco"}))
+    assert (own.dataset_root, own.val_split, own.layout, own.val_share) == ("there", "dev", "yolo", 0.2)
+    assert (other.dataset_root, other.val_split, other.layout, other.val_share) == ("", "", "auto", 0)
+    assert told.layout == "coco"
+
+
+def test_a_segmenters_run_is_asked_for_another_data_set_though_it_has_no_layout(tmp_path):
+    options = dict(as_dict(SegmentationOptions(dataset="own", val_split="dev")))
+    (tmp_path / "config.json").write_text(json.dumps({"family": "segmentation", "options": options}))
+    assert resolve(str(tmp_path), {"dataset": "other"}).options.val_split == ""
 
 
 def test_options_of_the_other_detector_are_refused_by_name(tmp_path):
