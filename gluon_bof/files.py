@@ -36,10 +36,25 @@ def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview], last
 
 
 def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder that exists") -> None:
-    """Raise UserError where no file can be written at that path, before the work that would be lost."""
+    """Raise UserError where no file can be written at that path, or it would take the place of the one that the command's output
+    goes into, before the work that would be lost."""
     folder = os.path.dirname(os.path.abspath(path))
     if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise UserError("no file can be written there", path, remedy)
+    if _is_output(path):
+        raise UserError("the command's output goes into this file", path, "give another name")
+
+
+def _is_output(path):
+    try:
+        return os.path.samestat(os.fstat(1), os.stat(path))
+    except OSError:  # the output is closed, or there is no such file
+        return False
+
+
+def numbers_beside(page: str) -> str:
+    """The path of the JSON that holds a page's numbers."""
+    return os.path.splitext(page)[0] + ".json"
 
 
 def write_text(folder: str, name: str, text: str) -> str:

@@ -49,7 +49,8 @@ def build_parser() -> Parser:
     parser.add_argument("--masks", action="store_true", help="read the mask of each box, too, as Mask R-CNN's training does")
     parser.add_argument("--with", dest="weights", default=None, metavar="WEIGHTS",
                         help="also list the labels that this trained network doubts: a run's folder, a .params file, or a name")
-    parser.add_argument("--report", default=None, metavar="FILE.html", help="show them on a page (with --with)")
+    parser.add_argument("--report", default=None, metavar="FILE.html",
+                        help="show them on a page (with --with); its numbers go into FILE.json")
     parser.add_argument("--num-workers", "-j", type=int, default=0, help="data workers of --with [0]")
     return parser
 

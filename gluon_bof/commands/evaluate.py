@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.save_json:
         refuse_unwritable(arguments.save_json)
     if arguments.report:
-        refuse_no_page(arguments.report)
+        refuse_no_page(arguments.report, arguments.save_json)
     from gluon_bof.evaluation.validation import evaluate
     from gluon_bof.evaluation.voc import per_class_table
     outcome = evaluate(resolved(arguments), arguments.save_json, arguments.report, tiling, arguments.engine,

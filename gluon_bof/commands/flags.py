@@ -6,7 +6,7 @@ import os
 from typing import Any, Sequence
 
 from gluon_bof.errors import UserError
-from gluon_bof.files import refuse_unwritable
+from gluon_bof.files import numbers_beside, refuse_unwritable
 from gluon_bof.options import families
 from gluon_bof.options.flags import Parser, add_flag, add_help_all, flag
 from gluon_bof.options.training import DetectionOptions
@@ -99,8 +99,16 @@ def add_layout(parser: Parser) -> None:
     parser.add_argument("--val-share", default=0.0, type=float, metavar="X", help=fields["val_share"].metadata["help"])
 
 
-def refuse_no_page(path: str) -> None:
-    """Raise UserError where no page can be written at that path; its numbers go into a .json beside it."""
+def refuse_no_page(path: str, *others: str) -> None:
+    """Raise UserError where no page can be written at that path, and where its numbers, which go into a .json beside it, would
+    take the place of another file that is written, one of `others`, or of a file that is no page's."""
     if os.path.splitext(path)[1].lower() not in PAGES:
         raise UserError("a page's name ends in .html", path, "for example report.html")
-    refuse_unwritable(path)
+    numbers = numbers_beside(path)
+    for place in (path, numbers):
+        refuse_unwritable(place)
+        if os.path.realpath(place) in map(os.path.realpath, filter(None, others)):
+            raise UserError("the page or its numbers and another output would go into this file", place,
+                            "give one of them another name")
+    if os.path.exists(numbers) and not os.path.exists(path):
+        raise UserError("it would be replaced by the page's numbers", numbers, f"give another name than {path}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gluon_bof.errors import printable
-from gluon_bof.files import write_atomically
+from gluon_bof.files import numbers_beside, write_atomically
 
 TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
 DOTS = 160  # an inch, of a figure
@@ -29,7 +29,7 @@ def write_page(path: str, template: str, numbers: dict, **shown: Any) -> str:
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters.update(share=share, number=number, text=text)
-    beside = os.path.splitext(path)[0] + ".json"
+    beside = numbers_beside(path)
     html = environment.get_template(template).render(numbers=numbers, beside=os.path.basename(beside), **shown)
     write_atomically(beside, (json.dumps(numbers, indent=1, allow_nan=False) + "\n").encode())
     write_atomically(path, html.encode("utf-8", "replace"))

@@ -1,8 +1,11 @@
 """gluon-bof report: runs side by side."""
 import json
+import subprocess
+import sys
 
 import pytest
 
+from gluon_bof.__main__ import main as gluon_bof_main
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.commands.report import main
 from gluon_bof.evaluation.report import report_run
@@ -55,6 +58,41 @@ def test_runs_of_one_name_are_told_apart(tmp_path):
     main([*two, "--out", str(tmp_path / "page.html")])
     names = [run["name"] for run in json.loads((tmp_path / "page.json").read_text())["runs"]]
     assert names == two
+
+
+def test_a_page_does_not_put_its_numbers_over_a_file_that_is_no_pages(runs, tmp_path, capsys):
+    (tmp_path / "page.json").write_text("mine")
+    with pytest.raises(SystemExit):
+        main([*runs, "--out", str(tmp_path / "page.html")])
+    assert "page.json: it would be replaced by the page's numbers" in capsys.readouterr().err
+    assert (tmp_path / "page.json").read_text() == "mine" and not (tmp_path / "page.html").exists()
+
+
+def test_a_page_that_is_there_is_written_again(runs, tmp_path):
+    for words in (runs, runs[:1]):
+        assert main([*words, "--out", str(tmp_path / "page.html")]) == 0
+    assert len(json.loads((tmp_path / "page.json").read_text())["runs"]) == 1
+
+
+def test_a_page_does_not_put_its_numbers_over_the_commands_output(runs, tmp_path):
+    main([*runs, "--out", str(tmp_path / "page.html")])
+    with open(tmp_path / "page.json", "a") as output:
+        ended = subprocess.run([sys.executable, "-m", "gluon_bof", "report", *runs, "--out", str(tmp_path / "page.html")],
+                               stdout=output, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 2 and "page.json: the command's output goes into this file" in ended.stderr
+
+
+@pytest.mark.parametrize("words, problem", (
+    (("evaluate", "shapes", "--save-json", "a.json", "--report", "a.html"), "another output would go into this file"),
+    (("evaluate", "shapes", "--save-json", "a.html", "--report", "a.html"), "another output would go into this file"),
+    (("check", "set", "--with", "shapes", "--report", "train.html"), "train.json: it would be replaced")))
+def test_a_report_does_not_take_the_place_of_detections_or_annotations(words, problem, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.json").write_text("{}")
+    with pytest.raises(SystemExit) as ended:
+        gluon_bof_main(list(words))
+    assert ended.value.code == 2 and problem in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["train.json"]
 
 
 @pytest.mark.parametrize("fault", ("no run", "damaged report", "no page"))
