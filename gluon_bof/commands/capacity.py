@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif _are_epochs(given.weights):
         outcome = _epochs(given)
     else:
-        outcome = [_one(path, given, len(given.weights) > 1) for path in given.weights]
+        folders = _folders(given.weights, given.out)
+        outcome = [_one(path, given, folder) for path, folder in zip(given.weights, folders)]
         outcome = outcome[0] if len(outcome) == 1 else {"networks": outcome}
     print(json.dumps(_plain(outcome), allow_nan=False), flush=True)
     return 0
@@ -63,12 +64,11 @@ def _are_epochs(paths):
     return len(paths) > 1 and all(epoch_of(path) is not None for path in paths)
 
 
-def _one(path, given, several):
+def _one(path, given, folder):
     """Table and files of one network."""
     from gluon_bof.studies.capacity import analyze
     report = analyze(path, given.convention, given.null, given.seed, given.last)
     say(f"{path}: {report.convention.name} ({report.convention.about})\n{table(report)}\n{summary_text(report)}")
-    folder = os.path.join(given.out, _stem(path)) if several else given.out
     files = [write_text(folder, "layers.csv", report.csv())] if given.csv else []
     if given.plot:
         from gluon_bof.studies.capacity.plots import draw_report
@@ -76,10 +76,24 @@ def _one(path, given, several):
     return {"weights": str(path), "convention": report.convention.name, **report.summary, "blocks": report.blocks, "files": files}
 
 
-def _stem(path):
-    """A name for the files of one of several networks."""
-    parts = os.path.normpath(path).split(os.sep)[-2:]
-    return "-".join(os.path.splitext(part)[0] for part in parts)
+def _folders(paths, out):
+    """A folder for the files of each network, `out` itself where there is one: by its path's last two words, with a number where
+    another network has these."""
+    from gluon_bof.studies.capacity.arrays import ENDINGS
+    if len(paths) == 1:
+        return [out]
+    folders = []
+    for path in paths:
+        words = os.path.normpath(path).split(os.sep)[-2:]
+        if words[-1].lower().endswith(ENDINGS):
+            words[-1] = os.path.splitext(words[-1])[0]
+        stem = folder = os.path.join(out, "-".join(word for word in words if word not in ("", os.pardir)))
+        number = 1
+        while folder in folders:
+            number += 1
+            folder = f"{stem}-{number}"
+        folders.append(folder)
+    return folders
 
 
 def _epochs(given):

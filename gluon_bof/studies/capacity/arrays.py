@@ -18,6 +18,7 @@ from gluon_bof.weights.formats import safetensors as safetensors_format
 from gluon_bof.weights.formats.darknet import DARKNET, YOLO3, Convolution
 from gluon_bof.weights.formats.safetensors import REDOWNLOAD_REMEDY, beginning
 
+ENDINGS = (".params", ".safetensors", ".weights", ".onnx", ".ckpt")
 # ONNX operators with weights, and which of their inputs these are
 WITH_WEIGHTS = {"Conv": (1,), "ConvTranspose": (1,), "Gemm": (1,), "MatMul": (0, 1)}
 STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))  # of Darknet-53: channels and residual blocks
@@ -48,7 +49,7 @@ def file_of(weights: str, last: bool = False) -> str:
             raise UserError("this is not a run's folder: it holds no config.json", weights,
                             "give a folder under runs/ or a file of weights")
         return RunFolder(weights).last_weights if last else RunFolder(weights).best_weights
-    if not os.path.exists(weights) and not os.path.splitext(weights)[1]:
+    if not os.path.exists(weights) and not weights.lower().endswith(ENDINGS):
         from gluon_bof.weights.zoo import download, download_backbone, is_name
         if is_name(weights):
             return download_backbone(weights) if weights in families.networks() else download(weights)

@@ -99,6 +99,20 @@ def test_a_name_is_the_weights_that_are_published_under_it():
         file_of("yolo3_darknet54_coco")
 
 
+@pytest.mark.parametrize("name", ("yolo3_mobilenet1.0_coco", "mobilenet1.0"))
+def test_a_published_name_with_a_dot_is_no_missing_file(name, monkeypatch):
+    from gluon_bof.weights import zoo
+    monkeypatch.setattr(zoo, "fetch_file", lambda name, *how: f"the cache's {name}")
+    assert file_of(name) == f"the cache's {name}"
+
+
+@pytest.mark.parametrize("path", ("yolo3_mine.params", "yolo3_mine.weights", "ssd_mine.onnx", "nowhere/a.safetensors"))
+def test_a_file_that_is_missing_is_not_taken_for_a_published_name(path):
+    with pytest.raises((UserError, OSError), match=r"no such|No such|not exist") as refusal:
+        read_arrays(path)
+    assert path in str(refusal.value)
+
+
 def test_files_are_read_without_mxnet(tmp_path):
     (tmp_path / "net.params").write_bytes(params_format.dumps(ARRAYS))
     program = (f"import sys, json; from gluon_bof.commands.capacity import main; main([{str(tmp_path / 'net.params')!r}]); "

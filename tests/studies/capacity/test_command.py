@@ -55,6 +55,25 @@ def test_one_network_gives_a_table_a_summary_and_files(tmp_path, capsys):
     assert "null alpha" in told and "yolo_blocks.0.body.0.0" in told
 
 
+@pytest.mark.parametrize("places, folders", (
+    (("runs/lr-0.1", "runs/lr-0.2"), ("runs-lr-0.1", "runs-lr-0.2")),
+    (("yolo3_mobilenet1.0_voc-001", "yolo3_mobilenet1.0_voc-002"), ("yolo3_mobilenet1.0_voc-001", "yolo3_mobilenet1.0_voc-002")),
+    (("a/x/best.params", "b/x/best.params", "x/best-2.params"), ("x-best", "x-best-2", "x-best-2-2"))))
+def test_no_network_of_several_writes_over_the_files_of_another(tmp_path, capsys, monkeypatch, places, folders):
+    monkeypatch.chdir(tmp_path)
+    for seed, place in enumerate(places):
+        path = Path(place if place.endswith(".params") else f"{place}/best.params")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_weights(path, 1.0, seed)
+        if not place.endswith(".params"):
+            Path(place, "config.json").write_text('{"options": {}}')
+    answer, _ = run(capsys, *places, "--csv", "--out", "out")
+    assert [network["files"] for network in answer["networks"]] == [[f"out/{folder}/layers.csv"] for folder in folders]
+    for network, folder in zip(answer["networks"], folders):
+        rows = list(csv.DictReader(open(f"out/{folder}/layers.csv")))
+        assert np.mean([float(row["alpha"]) for row in rows]) == pytest.approx(network["alpha"])
+
+
 @pytest.mark.parametrize("convention", ["ww-slices", "paper", "htsr-2019", "hill", "farms"])
 def test_every_convention_goes_through(tmp_path, capsys, convention):
     answer, _ = run(capsys, write_weights(tmp_path / "a.params", 1.0), "--convention", convention)
