@@ -189,6 +189,18 @@ def test_predict_writes_overlays_and_maps(folder, whole, tmp_path):
     assert sum(row["shares"].values()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("theirs", ("segments.json", "a.labels.png"))
+def test_a_label_map_or_summary_takes_the_place_of_no_file_in_anothers_folder(theirs, folder, whole, tmp_path, capsys):
+    image = sorted((folder / "set" / "val" / "images").iterdir())[0]
+    Image.open(image).save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / theirs).write_text("theirs")
+    with pytest.raises(SystemExit) as ended:
+        predict_command.main([whole.folder, str(tmp_path / "a.png"), "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2 and f"{theirs}: the prediction would replace it" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [theirs]
+
+
 def test_images_of_one_name_do_not_overwrite_each_others_maps(folder, whole, tmp_path):
     one, other = (Image.open(path) for path in sorted((folder / "set" / "val" / "images").iterdir())[:2])
     one.save(tmp_path / "a.png")

@@ -55,6 +55,7 @@ def predict_all(model: Model, sources: Sequence[Source], out: str, score: float 
     tiling: look at slices, too."""
     found = DetectionWriter(model, model.box_ends)
     refuse_tiles(model.detector.options, tiling)
+    found.begin(out)
     task = _Task(model, score, skip_broken, tiling, found)
     skipped, began = [], time.perf_counter()
     left = len(sources)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Sequence
 from gluon_bof.boxes import BoxEnds
 from gluon_bof.errors import UserError
 from gluon_bof.files import csv_text, write_atomically
+from gluon_bof.inference.sources import OF_IMAGES, refuse_foreign
 from gluon_bof.masks import as_json, encode
 
 if TYPE_CHECKING:
@@ -91,10 +92,18 @@ class DetectionWriter:
             for row, mask in zip(self.rows[len(self.rows) - len(masks):], encode(masks)):
                 row["segmentation"] = as_json(mask, shape[:2])
 
+    def begin(self, folder: str) -> None:
+        """Write the three files, as yet empty, where the folder has none, so that it is known as one of predictions should this
+        one be cut off. Raises UserError where they would take the place of others."""
+        paths = paths_in(folder)
+        refuse_foreign(paths.values(), folder)
+        os.makedirs(folder, exist_ok=True)
+        if not os.path.exists(paths["images_json"]):
+            self.save(folder)
+
     def save(self, folder: str) -> dict[str, str]:
         """Write the three files. Returns {"json": path, "csv": path, "images_json": path}."""
-        paths = {kind: os.path.join(folder, f"detections.{kind}") for kind in ("json", "csv")}
-        paths["images_json"] = os.path.join(folder, "images.json")
+        paths = paths_in(folder)
         categories = [{"id": number, "name": name} for name, number in self.categories.items()]
         about = json.dumps({"images": self.images, "categories": categories}, ensure_ascii=False)
         write_atomically(paths["images_json"], about.encode(errors="backslashreplace"))
@@ -103,6 +112,12 @@ class DetectionWriter:
         write_atomically(paths["json"], f"[\n{lines}\n]\n".encode(errors="backslashreplace"))
         write_atomically(paths["csv"], csv_text(map(_cells, self.rows), COLUMNS).encode(errors="backslashreplace"))
         return paths
+
+
+def paths_in(folder: str) -> dict[str, str]:
+    """{"json": path, "csv": path, "images_json": path} of the files that tell what was found."""
+    names = {"json": "detections.json", "csv": "detections.csv", "images_json": OF_IMAGES}
+    return {kind: os.path.join(folder, name) for kind, name in names.items()}
 
 
 def _cells(row):

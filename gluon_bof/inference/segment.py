@@ -14,13 +14,13 @@ from tqdm import tqdm
 from gluon_bof.data.images import read_upright
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
+from gluon_bof.inference.sources import OF_SEGMENTS, refuse_foreign
 from gluon_bof.masks import write_numbers
 
 if TYPE_CHECKING:
     from gluon_bof.inference.segmenter import SegmentationModel
     from gluon_bof.inference.sources import Source
 
-SUMMARY = "segments.json"
 MAP_ENDING = ".labels.png"
 
 
@@ -31,7 +31,15 @@ def segment_all(model: SegmentationModel, sources: Sequence[Source], out: str, s
     if videos:
         raise UserError("a segmenter takes images, not videos", videos[0], "cut it into images")
     rows, skipped, began = [], [], time.perf_counter()
-    paths = map_paths(sources)
+    paths, summary = map_paths(sources), os.path.join(out, OF_SEGMENTS)
+    refuse_foreign([*paths.values(), summary], out)
+
+    def save():
+        write_atomically(summary, json.dumps({"classes": list(model.classes), "images": rows}, indent=1).encode())
+
+    os.makedirs(out, exist_ok=True)
+    if not os.path.exists(summary):
+        save()  # should this be cut off, the folder is known as one of predictions
     try:
         for source in tqdm(sources, desc="segmenting", unit="file", leave=False, file=sys.stderr,
                            disable=not sys.stderr.isatty()):
@@ -45,12 +53,11 @@ def segment_all(model: SegmentationModel, sources: Sequence[Source], out: str, s
                 continue
             rows.append(_written(model, source, image, paths[source]))
     finally:
-        path = os.path.join(out, SUMMARY)
-        write_atomically(path, json.dumps({"classes": list(model.classes), "images": rows}, indent=1).encode())
+        save()
     seconds = time.perf_counter() - began
     print(f"{len(rows)} images in {out}", file=sys.stderr)
     return {"device": str(model.segmenter.device), "engine": "mxnet", "files": len(rows), "images": len(rows), "skipped": skipped,
-            "images_per_second": len(rows) / max(seconds, 1e-9), "out": out, "json": path}
+            "images_per_second": len(rows) / max(seconds, 1e-9), "out": out, "json": summary}
 
 
 def map_paths(sources: Sequence[Source]) -> dict[Source, str]:

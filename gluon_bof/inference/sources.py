@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 from typing import Iterable, NamedTuple
 
@@ -10,6 +11,8 @@ from gluon_bof.errors import UserError
 
 IMAGES = ENDINGS
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+OF_IMAGES, OF_SEGMENTS = "images.json", "segments.json"  # by one of which a folder of predictions is known
+KEYS = {OF_IMAGES: {"images", "categories"}, OF_SEGMENTS: {"classes", "images"}}  # an annotation's JSON has more
 DRAWN_AS = {".jpg": ".jpg", ".jpeg": ".jpeg", ".png": ".png"}  # any other image is drawn into a .png
 
 
@@ -29,7 +32,8 @@ def find_sources(words: Iterable[str], out: str) -> list[Source]:
     """[Source] of files, folders (with all below them) and patterns, in this order, each file once.
 
     Images of a folder keep their place below it; where two would be drawn into one file, the second gets a number.
-    Raises UserError for a word that names nothing, and where a drawn image would replace a given one."""
+    Raises UserError for a word that names nothing, and where a drawn image would replace a given one, or any file in a folder
+    that no prediction made."""
     found, taken, given = [], set(), {}
     inside = os.path.realpath(out)
     for word in words:
@@ -42,7 +46,24 @@ def find_sources(words: Iterable[str], out: str) -> list[Source]:
         if os.path.realpath(source.target) in given:
             raise UserError("it would be replaced by the drawn image", given[os.path.realpath(source.target)],
                             "choose another folder: --out")
+    refuse_foreign((source.target for source in found), out)
     return found
+
+
+def refuse_foreign(paths: Iterable[str], out: str) -> None:
+    """Raise UserError where one of these files, which go into the folder `out`, is there, and no prediction made that folder."""
+    there = next(filter(os.path.lexists, paths), None)
+    if there and not any(_has_keys(os.path.join(out, name), keys) for name, keys in KEYS.items()):
+        raise UserError("the prediction would replace it", there, "choose another folder: --out")
+
+
+def _has_keys(path, keys):
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and set(content) == keys
 
 
 def _files(word, out):

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -184,6 +185,8 @@ def test_images_of_one_name_are_drawn_under_several(images, tmp_path):
 def test_drawings_of_an_earlier_time_are_not_taken_for_images(images):
     out = images / "drawn"
     first = find_sources([str(images)], str(out))
+    out.mkdir()
+    (out / "images.json").write_text('{"images": [], "categories": []}')
     for source in first:
         os.makedirs(os.path.dirname(source.target), exist_ok=True)
         shutil.copy(images / "a.jpg", source.target)
@@ -198,6 +201,36 @@ def test_a_given_image_is_never_replaced(run, images, tmp_path, capsys):
         line = refused(capsys, run, *words)
         assert "a.jpg: it would be replaced by the drawn image; choose another folder: --out" in line
     assert (images / "a.jpg").read_bytes() == before and not (images / "detections.json").exists()
+
+
+@pytest.mark.parametrize("theirs, given", (("a.jpg", "images/a.jpg"), ("clip.mp4", "clip.avi"), ("images.json", "images/a.jpg"),
+                                           ("detections.csv", "images/a.jpg")))
+def test_a_file_in_a_folder_that_no_prediction_made_is_never_replaced(run, images, tmp_path, capsys, theirs, given):
+    out = tmp_path / "theirs"
+    out.mkdir()
+    # a COCO set's own JSON beside it
+    (out / "images.json").write_text('{"images": [], "categories": [], "annotations": []}')
+    (out / theirs).write_text("theirs")
+    (tmp_path / "clip.avi").write_text("no video")
+    line = refused(capsys, run, tmp_path / given, "--out", out)
+    assert "the prediction would replace it; choose another folder: --out" in line
+    assert (out / theirs).read_text() == "theirs" and set(files_below(out)) == {"images.json", theirs}
+
+
+def test_a_prediction_that_was_cut_off_can_be_started_again(run, images, tmp_path, capsys):
+    out = tmp_path / "out"
+    write_video(tmp_path / "v.mp4", 400)
+    words = [run, str(images), str(tmp_path / "v.mp4"), "--out", str(out), "--score", "0.9"]
+    killed = subprocess.Popen([sys.executable, "-m", "gluon_bof", "predict", *words], stderr=subprocess.DEVNULL)
+    try:
+        while not (out / "a.jpg").exists() and killed.poll() is None:
+            time.sleep(0.01)
+    finally:
+        killed.kill()
+        killed.wait()
+    assert rows_of(out) == [] and (out / "a.jpg").exists()
+    told, _ = predict(capsys, run, images, "--out", out, "--score", "0.9")
+    assert told["images"] == 4 and len(rows_of(out)) == told["detections"]
 
 
 def test_a_turned_image_is_drawn_upright(run, images, tmp_path, capsys):
