@@ -12,7 +12,7 @@ from typing import Any, Sequence
 from gluon_bof.commands.evaluate import build_parser as evaluation_parser
 from gluon_bof.commands.flags import evaluation_fields, given_options
 from gluon_bof.errors import UserError, user_facing
-from gluon_bof.options.flags import Parser, add_flag, add_subparsers
+from gluon_bof.options.flags import Parser, add_flag, add_subparsers, flag_name
 
 # number or name: (module with Options and draw(given), what it shows); a module is imported only when it draws
 FIGURES = {
@@ -31,7 +31,8 @@ FIGURES = {
     "optimizers": ("optimizers", "six optimizers on hard surfaces and on a training; L-BFGS on a head"),
 }
 WITH_WEIGHTS = (1, 5, 7, 8, 9, "families")  # these pass what is not theirs on to `evaluate`
-FURTHER = "Further flags are those of gluon-bof evaluate, such as --network, --classes, --dataset, --gpus, --last."
+FURTHER = ("Further flags are those of gluon-bof evaluate that say which networks and which data set are meant, such as "
+           "--network, --classes, --dataset, --gpus, --last.")
 
 
 @user_facing
@@ -65,9 +66,19 @@ def read_request(argv: Sequence[str]) -> tuple[Any, ModuleType]:
     if rest and number not in WITH_WEIGHTS:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(given).items()}
-    of_evaluation = evaluation_parser().parse_args(["WEIGHTS", *rest])
+    of_evaluation = _further(number, rest)
     return module.Options(figure=number, last=of_evaluation.last, **values,
                           evaluation=given_options(of_evaluation, evaluation_fields())), module
+
+
+def _further(number, words):
+    """The words that are not the figure's own, as `evaluate` takes them. Raises UserError for those that do nothing here."""
+    given, default = (evaluation_parser().parse_args(["WEIGHTS", *some]) for some in (words, ()))
+    known = {"last", *(field.name for field in evaluation_fields())}
+    idle = [flag_name(name) for name, value in vars(given).items() if name not in known and value != getattr(default, name)]
+    if idle:
+        raise UserError(f"{', '.join(idle)}: figure {number} has no such flag", remedy="leave it out")
+    return given
 
 
 def figure_parser(number: int | str) -> Parser:
