@@ -31,7 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     outcome = _summary(report)
     if weights:
         from gluon_bof.evaluation.doubts import doubt_set
-        outcome["suspects"], text = doubt_set(weights, place, report.faults, arguments.report, arguments.num_workers)
+        try:
+            outcome["suspects"], text = doubt_set(weights, place, report.faults, arguments.report, arguments.num_workers)
+        except UserError:
+            print(json.dumps(outcome), flush=True)  # what was found in the set holds all the same
+            raise
         print(text, file=sys.stderr)
     print(json.dumps(outcome))
     return 1 if report.faults else 0
@@ -59,7 +63,7 @@ def _resolved(weights):
     """What --with means, before the set is read."""
     from gluon_bof.weights.resolve import resolve
     found = resolve(weights)
-    found.require_file()
+    found.require_detector()
     return found
 
 

@@ -173,8 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     work.write(store)
     harness.run_missing(work.wanted, store, given.jobs, after_each, harness.until(given.hours, planned))
     if given.cost:
-        from gluon_bof.paper.cost import compare_runs
-        compare_runs(*ends(work.planned), store)
+        _compare_cost(work.planned, store)
     said = work.write(store)
     left = len(harness.missing(work.wanted, store))
     if left:
@@ -291,6 +290,16 @@ def ends(planned: Sequence[Job]) -> tuple[Job, Job]:
     """The jobs of the table's first and last row, with the first seed."""
     of_seed = [job for job in planned if job.seed == planned[0].seed]
     return of_seed[0], of_seed[-1]
+
+
+def _compare_cost(planned, store):
+    """What the first and the last row cost in inference, where both have been made and their weights are still there."""
+    lacking = [job.name for job in ends(planned) if not (store.read(job.name) and os.path.isfile(job.run.last_weights))]
+    if lacking:
+        warn(f"--cost compares nothing: there is no bundle, or there are no weights, of {' and '.join(lacking)}")
+        return
+    from gluon_bof.paper.cost import compare_runs
+    compare_runs(*ends(planned), store)
 
 
 def cost_text(planned: Sequence[Job], store: Store) -> str:

@@ -56,6 +56,13 @@ class Resolved(NamedTuple):
         if not os.path.isfile(self.path):
             raise UserError("there are no such weights", self.path, "check the path")
 
+    def require_detector(self) -> None:
+        """Raise UserError where the file is missing, or the network finds no boxes."""
+        if families.family_of(self.options).segments:
+            raise UserError("this network gives every pixel a class, and finds no boxes", self.run or self.path,
+                            "give a detector's weights")
+        self.require_file()
+
     def require(self) -> tuple[str, ...]:
         """The class names, of a file that is there. Raises UserError where either is missing."""
         self.require_file()

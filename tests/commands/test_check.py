@@ -4,6 +4,8 @@ import json
 import pytest
 
 from gluon_bof.commands.check import main
+from gluon_bof.options.flags import as_dict
+from gluon_bof.options.segmentation import SegmentationOptions
 from tests.evaluation.browser import look_at
 from tests.tiny_networks import write_run
 from tests.tiny_sets import write_voc_set
@@ -37,6 +39,22 @@ def test_broken_images_are_left_out(run, tmp_path, capsys):
     outcome = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert outcome["faults_by_kind"] == {"broken image": 1}
     assert not any("000001.jpg" in one["path"] for one in outcome["suspects"]["first"])
+
+
+def test_weights_that_do_not_know_the_classes_do_not_cost_the_report_of_the_set(tmp_path, capsys):
+    folder = write_voc_set(tmp_path / "set", 2, 1)
+    with pytest.raises(SystemExit) as ended:
+        main([str(folder), "--with", "shapes"])
+    outcome = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert ended.value.code == 2 and outcome["images"] == {"train": 2, "val": 1} and "suspects" not in outcome
+
+
+def test_a_segmenter_is_refused_before_the_set_is_read(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(json.dumps({"family": "segmentation", "options": as_dict(SegmentationOptions())}))
+    (tmp_path / "best.params").write_bytes(b"")
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "no set"), "--with", str(tmp_path)])
+    assert "gives every pixel a class, and finds no boxes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words, problem", [

@@ -23,13 +23,17 @@ from gluon_bof.evaluation.validation import evaluate
 from gluon_bof.freebies.mixup import blend_images
 from gluon_bof.models.build import build_network
 from gluon_bof.options.recipes import TABLES
+from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.paper.figures import classes as figure_classes
 from gluon_bof.paper.figures import detections as figure_detections
+from gluon_bof.paper.figures import elephant as figure_elephant
 from gluon_bof.paper.figures import page as figure_page
 from gluon_bof.paper.figures import schedules as figure_schedules
+from gluon_bof.paper.figures import throughput as figure_throughput
 from gluon_bof.paper.figures.mixup import blend_resized
 from gluon_bof.paper.figures.ratios import sampled_ratios
+from gluon_bof.paper.figures.scenes import given_scene
 from gluon_bof.paper.figures.weights import names_of
 from gluon_bof.runs.folder import create_run
 from gluon_bof.weights.load import save_weights
@@ -172,6 +176,14 @@ def test_figure_6_is_the_closed_form_and_the_runs_own_numbers(tmp_path):
     assert answer["runs"] == {folder: {"last": float(values[2]), "best": float(values[2])} for folder, values in runs.items()}
 
 
+def test_figure_6_does_not_send_a_segmentation_back_to_train_for_an_map_that_it_never_has(tmp_path):
+    run = create_run(SegmentationOptions(runs=str(tmp_path), name="maps"))
+    run.record("metrics", {"epoch": 0, "iteration": 7, "miou": 0.5})
+    run.close()
+    with pytest.raises(UserError, match="trained no detector, and figure 6 draws the mAP of detectors"):
+        drawn(6, "--runs", run.folder)
+
+
 def test_figure_6_has_the_papers_settings():
     given, module = figures.read_request(["6"])
     assert (given.epochs, given.warmup_epochs, given.lr_decay_epoch, given.batches) == (200, 4, (160, 180), 258)
@@ -272,6 +284,62 @@ def test_figure_8_is_the_difference_of_two_evaluations(run, evaluations, tmp_pat
         drawn(9, "--weights", *weights)
 
 
+@pytest.fixture
+def no_evaluation(monkeypatch):
+    """What cannot be drawn is to be refused before the hours of an evaluation, or of a slide."""
+    for module, name in ((figure_classes, "evaluate"), (figure_throughput, "evaluate"), (figure_elephant, "slide")):
+        monkeypatch.setattr(module, name, lambda *given: pytest.fail("the work had begun"))
+
+
+@pytest.mark.parametrize("change, words, message", (
+    ({"dataset": "other"}, (), "the evaluation's dataset is other"),
+    ({"metric": "coco"}, ("--metric", "voc07"), "the evaluation's metric is coco"),
+    ({"per_class": {"cat": 0.5}}, (), "the classes differ")))
+def test_what_figure_8_cannot_compare_is_not_evaluated_first(change, words, message, run, tmp_path, no_evaluation):
+    set_of_run = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(run.image)))) + "/set"
+    told = {"map": 0.5, "dataset": set_of_run, "metric": "voc07", "per_class": dict.fromkeys(CLASSES, 0.5), **change}
+    (tmp_path / "a.json").write_text(json.dumps(told))
+    with pytest.raises(UserError, match=message):
+        drawn(8, "--weights", run.folder, tmp_path / "a.json", *words)
+
+
+def test_no_figure_works_with_the_first_weights_where_the_second_are_missing(run, tmp_path, no_evaluation):
+    (tmp_path / "coco.csv").write_text("name,map,throughput,metric\na,0.36,90,coco\n")
+    missing = os.path.join(run.folder, "nowhere.params")
+    for words in ((8, "--weights", run.folder, missing), (1, "--runs", run.folder, missing),
+                  (5, "--weights", run.folder, missing, "--image", run.image, "--patch", run.image, "--scale", "0.1")):
+        with pytest.raises(UserError, match="there are no such weights"):
+            drawn(*words)
+    with pytest.raises(UserError, match="is given twice"):
+        drawn(8, "--weights", run.folder, run.folder)
+    with pytest.raises(UserError, match="measured by coco and voc07"):
+        drawn(1, "--runs", run.folder, "--points", tmp_path / "coco.csv", "--metric", "voc07")
+    with pytest.raises(UserError, match="'lion' is not among the classes"):
+        drawn(5, "--weights", run.folder, os.path.join(run.folder, "last.params"), "--label", "lion", "--image", run.image,
+              "--patch", run.image, "--scale", "0.1")
+
+
+def turned(path, image):
+    """Write an image whose file says that its right side is up (EXIF 6). Returns the path."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(image).save(path, exif=exif)
+    return str(path)
+
+
+def test_a_photograph_of_a_turned_camera_is_drawn_upright(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 4), np.uint8)
+    pixels[:, :, 3] = np.where(pixels[:, :, 3] > 99, 255, 0)
+    path = turned(tmp_path / "a.png", pixels[:, :, :3])
+    upright = np.rot90(pixels, -1)
+    assert np.array_equal(given_scene(path, ["cat,1,61,60,90"]).image, upright[:, :, :3])  # the box lies in what people see
+    rows = drawn(3, "--images", path, path, "--boxes-a", "cat,1,61,60,90", "--ratios", "0.5").rows
+    assert rows[0][1:] and (60, 90) == tuple(map(int, rows[0][-2:]))
+    glass = figure_elephant.Options(weights=("x",), patch=turned(tmp_path / "glass.png", pixels), box="0,60,60,90")
+    patch, mask, _ = figure_elephant._patch(glass)
+    assert np.array_equal(patch, upright[60:, :, :3]) and np.array_equal(mask, upright[60:, :, 3] > 127)
+
+
 def test_changes_are_sorted_and_classes_without_an_ap_come_last():
     before = {"dataset": "d", "metric": "m", "per_class": {"a": 0.5, "b": 0.25, "c": None, "d": 0.5, "e": 0.5}}
     after = dict(before, per_class={"a": 0.25, "b": 0.75, "c": 0.5, "d": 0.5, "e": None})
@@ -328,7 +396,12 @@ def test_labels_in_a_crowd_keep_apart():
     (["5", "--weights", "a", "b", "c"], "one or two"), (["5", "--weights", "a", "--threshold", "0"], "outside"),
     (["5", "--weights", "a", "--box", "1,2,3,4"], "belongs to --patch"), (["5", "--weights", "no-run"], "no-run"),
     (["7", "--weights", "no-run", "--count", "0"], "below 1"),
-    (["8", "--weights", "no.json", "no.json"], "no.json: not the output"),
+    (["8", "--weights", "no.json", "other.json"], "no.json: not the output"),
+    (["7", "--weights", "shapes", "--tile", "64"], "--tile: figure 7 has no such flag"),
+    (["7", "--weights", "shapes", "--overlap", "0.5"], "--overlap: "),
+    (["5", "--weights", "shapes", "--engine", "onnx"], "--engine: "),
+    (["1", "--runs", "shapes", "--save-json", "a.json", "--report", "a.html"], "--save-json, --report: figure 1 has no"),
+    (["8", "--weights", "a.json", "b.json", "--sliding-patch", "3"], "--sliding-patch: "),
     (["8", "--weights", "a"], "expected 2 arguments"), (["7", "--weights", "no-run", "--speed", "9"], "unrecognized"),
 ])
 def test_arguments_that_cannot_be_meant_are_refused(words, message, tmp_path, capsys, monkeypatch):

@@ -15,12 +15,14 @@ import pytest
 import train_faster_rcnn
 import train_yolo3
 from gluon_bof.commands import pretrain
+from gluon_bof.commands import table as table_command
 from gluon_bof.commands.evaluate import build_parser
 from gluon_bof.commands.table import commands_of, read_request
 from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.flags import as_dict, parse
 from gluon_bof.options.recipes import RECIPES, TABLES
+from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.tables import Request, chosen_rows, chosen_seeds, plan
 from tests.scripts import ROOT
 from tests.tiny_sets import write_voc_set
@@ -191,6 +193,14 @@ def test_a_killed_harness_goes_on_and_ends_with_the_same_numbers(tmp_path):
     line = page(tmp_path)["mixup"]
     values = [value for row in rows if row["row"] == "mixup" for value in row["values"].values()]
     assert line["ours"] == f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+
+
+def test_a_table_without_its_ends_says_that_their_cost_is_not_compared(tmp_path, caplog):
+    _, given = table_command.read_request(["2", "--scale", "small", "--rows", "2", "--cost", "--runs", str(tmp_path)])
+    planned = table_command.work_of(given, []).planned
+    with caplog.at_level("WARNING", "gluon_bof"):
+        table_command._compare_cost(planned, Store(str(tmp_path)))
+    assert "no weights, of table-2-small-no-augmentation-seed-0 and table-2-small-mixup-seed-0" in caplog.text
 
 
 @pytest.mark.slow

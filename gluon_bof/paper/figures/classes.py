@@ -5,7 +5,7 @@ import json
 import math
 import os
 from dataclasses import dataclass
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ from gluon_bof.options.families import by_name, family_of
 from gluon_bof.paper.figures.page import SMALL, Drawn, new_figure, shorten
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import names_of
-from gluon_bof.weights.resolve import resolve
+from gluon_bof.weights.resolve import Resolved, resolve
 
 GAIN, LOSS = "#D62728", "#1F77B4"  # the paper's caption: gains red, losses blue
 KEPT = "#C8C8C8"
@@ -35,12 +35,14 @@ class Options(FigureOptions):
 
 def draw(given: Options) -> Drawn:
     """Figure 8 or 9 -> Drawn; a row for each class, the largest gain first."""
-    before, after = (evaluation_of(weights, given) for weights in given.weights)
+    names = names_of(given.weights)
+    sides = [_side(weights, given) for weights in given.weights]
+    require_alike(*(side.told for side in sides), given.weights)
+    before, after = (side.found or evaluate(side.resolved) for side in sides)
     changes = class_changes(before, after, given.weights)
     known = [change for change in changes if change[3] != ""]
     if not known:
         raise UserError("no class has an AP in both evaluations", given.weights[1], "evaluate on a set that holds the classes")
-    names = names_of(given.weights)
     figure = draw_changes(known, METRICS.get(before["metric"], before["metric"]))
     figure.suptitle(f"{by_name(FAMILY_OF[given.figure]).title}, {os.path.basename(os.path.abspath(before['dataset']))}: "
                     f"mAP {before['map']:.3f} → {after['map']:.3f} ({after['map'] - before['map']:+.3f})\n"
@@ -55,12 +57,7 @@ def class_changes(before: Mapping[str, Any], after: Mapping[str, Any], weights: 
     """[(class, AP before, after, difference)] of two evaluations, the largest gain first; "" where there is no AP.
 
     Raises UserError where they are not of the same data set, metric and classes."""
-    for field in ("dataset", "metric"):
-        if before[field] != after[field]:
-            raise UserError(f"the evaluation's {field} is {after[field]}, that of {weights[0]} is {before[field]}", weights[1],
-                            "compare evaluations of one data set by one metric")
-    if set(before["per_class"]) != set(after["per_class"]):
-        raise UserError(f"the classes differ from those of {weights[0]}", weights[1], "compare detectors of the same classes")
+    require_alike(_told(before), _told(after), weights)
     changes = []
     for name, old in before["per_class"].items():
         new = after["per_class"][name]
@@ -81,17 +78,43 @@ def draw_changes(changes: Sequence[tuple[str, float, float, float]], measured: s
     return figure
 
 
-def evaluation_of(weights: str, given: Options) -> dict[str, Any]:
-    """What `evaluate` says of these weights, or said in a .json file. Raises UserError."""
+def require_alike(before: Mapping[str, Any], after: Mapping[str, Any], weights: Sequence[str]) -> None:
+    """Raise UserError where two evaluations are not of the same dataset, metric and classes; None is not known yet."""
+    for field in ("dataset", "metric"):
+        if None not in (before[field], after[field]) and before[field] != after[field]:
+            raise UserError(f"the evaluation's {field} is {after[field]}, that of {weights[0]} is {before[field]}", weights[1],
+                            "compare evaluations of one data set by one metric")
+    if None not in (before["classes"], after["classes"]) and set(before["classes"]) != set(after["classes"]):
+        raise UserError(f"the classes differ from those of {weights[0]}", weights[1], "compare detectors of the same classes")
+
+
+def _told(evaluation):
+    return {"dataset": evaluation["dataset"], "metric": evaluation["metric"], "classes": evaluation["per_class"]}
+
+
+class _Side(NamedTuple):
+    """What is to be compared: an evaluation that was made, or weights to evaluate; told: what is known of it beforehand."""
+
+    told: dict
+    found: dict | None = None
+    resolved: Resolved | None = None
+
+
+def _side(weights, given):
+    """The _Side of weights, or of a .json file. Raises UserError."""
     if weights.endswith(".json"):
-        return read_evaluation(weights)
+        found = read_evaluation(weights)
+        return _Side(_told(found), found)
     resolved = resolve(weights, given.evaluation, given.last)
     family = family_of(resolved.options)
     if family.name != FAMILY_OF[given.figure]:
         others = [number for number, name in FAMILY_OF.items() if name == family.name]
         raise UserError(f"the network is a {family.title}", weights, f"draw figure {others[0]}" if others else
                         f"give a {by_name(FAMILY_OF[given.figure]).title}")
-    return evaluate(resolved)
+    resolved.require_file()
+    metric = resolved.options.metric
+    return _Side({"dataset": resolved.options.dataset, "metric": None if metric == "auto" else metric,
+                  "classes": resolved.classes}, None, resolved)
 
 
 def read_evaluation(path: str) -> dict[str, Any]:

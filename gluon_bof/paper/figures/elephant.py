@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from gluon_bof.data.images import read_image
+from gluon_bof.data.images import read_upright
 from gluon_bof.errors import UserError
+from gluon_bof.inference.detector import open_detector
 from gluon_bof.options.families import family_of
 from gluon_bof.options.flags import flag
 from gluon_bof.paper.elephant import ANY_CLASS, Slide, paste, slide
@@ -30,7 +31,7 @@ from gluon_bof.paper.figures.page import (
 )
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.scenes import Scene, embedded_scene, given_scene, read_box
-from gluon_bof.paper.figures.weights import names_of, open_weights
+from gluon_bof.paper.figures.weights import names_of, resolve_all
 
 EMBEDDED_IMAGE, EMBEDDED_PATCH = 2, (14, 0)  # an image without triangles, and a triangle
 HIDDEN = "#888888"
@@ -60,8 +61,10 @@ def draw(given: Options) -> Drawn:
     if any(a < b for a, b in zip(room.image.shape[:2], patch.shape[:2])):
         raise UserError(f"the elephant of {patch.shape[1]} x {patch.shape[0]} pixels does not fit into the image of "
                         f"{room.image.shape[1]} x {room.image.shape[0]}", given.patch or None, "give --scale or another --box")
-    trials = [_try(name, weights, given, room, patch, mask, label)
-              for name, weights in zip(names_of(given.weights), given.weights)]
+    names, resolved = names_of(given.weights), resolve_all(given.weights, given)
+    for weights, one in zip(given.weights, resolved):
+        _require_known({*room.labels, *([label] if label else [])}, one.require(), weights)
+    trials = [_try(*side, given, room, patch, mask, label) for side in zip(names, given.weights, resolved)]
     # the place at which all together find least, so that each is seen in the same image
     together = sum(np.nan_to_num(trial.slide.recall, nan=1) for trial in trials)
     shown = np.unravel_index(together.argmin(), together.shape)
@@ -100,7 +103,7 @@ def _check(given):
 def _patch(given):
     """(pixels (h, w, 3), mask (h, w) bool or None, label or None) of the elephant."""
     if given.patch:
-        image, mask, label = read_image(given.patch), _opaque(given.patch), given.label or None
+        image, mask, label = read_upright(given.patch), _opaque(given.patch), given.label or None
         box = read_box(given.box, image, given.patch) if given.box else (0, 0, image.shape[1], image.shape[0])
     else:
         scene, number = embedded_scene(EMBEDDED_PATCH[0]), EMBEDDED_PATCH[1]
@@ -117,20 +120,23 @@ def _patch(given):
 
 
 def _opaque(path):
-    """(H, W) bool: the pixels of a file that are not transparent; None if it knows no transparency."""
+    """(H, W) bool: the pixels of a file that are not transparent, upright; None if it knows no transparency."""
     with Image.open(path) as image:
         if "A" not in image.getbands() and "transparency" not in image.info:
             return None
-        return np.asarray(image.convert("RGBA").getchannel("A")) > 127
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGBA").getchannel("A")) > 127
 
 
-def _try(name, weights, given, room, patch, mask, label):
-    """One detector's Slide."""
-    detector, options = open_weights(weights, given)
-    for wanted in {*room.labels, *([label] if label else [])}:
-        if wanted not in detector.classes:
-            raise UserError(f"{wanted!r} is not among the classes of these weights ({', '.join(detector.classes[:20])})", weights,
+def _require_known(labels, classes, weights):
+    for wanted in labels:
+        if wanted not in classes:
+            raise UserError(f"{wanted!r} is not among the classes of these weights ({', '.join(classes[:20])})", weights,
                             "give --image, --patch, --objects and --label that they know")
+
+
+def _try(name, weights, resolved, given, room, patch, mask, label):
+    """One detector's Slide."""
+    detector = open_detector(resolved)
     if given.image and not given.objects:
         room = _found_in(detector, room, given.threshold, weights)
     classes = np.array([detector.classes.index(wanted) for wanted in room.labels], int)
@@ -138,7 +144,7 @@ def _try(name, weights, given, room, patch, mask, label):
                  detector.classes.index(label) if label else ANY_CLASS, mask, given.step, given.threshold,
                  lambda chunks: tqdm(chunks, desc=f"sliding, {name}", leave=False, file=sys.stderr,
                                      disable=not sys.stderr.isatty()))
-    return _Trial(name, weights, family_of(options).title, room, slid)
+    return _Trial(name, weights, family_of(resolved.options).title, room, slid)
 
 
 def _found_in(detector, room, threshold, weights):

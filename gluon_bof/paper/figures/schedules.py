@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import rates_of
+from gluon_bof.options.families import by_name
 from gluon_bof.options.flags import INTEGERS, flag
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.paper.figures.page import BLUE, COLOURS, ORANGE, Drawn, new_figure, shorten
@@ -68,7 +69,11 @@ def schedule_of(mode: str, given: Options) -> list[float]:
 
 def validation_curve(folder: str) -> tuple[str, str, list[tuple[int, int]], list[float]]:
     """(folder, its schedule's name, [(iteration, epochs done)], [mAP]) of a run. Raises UserError where it has none."""
-    mode = read_config(folder)["options"].get("lr_mode", "")
+    config = read_config(folder)
+    if not by_name(config["family"]).detects:
+        raise UserError("this run trained no detector, and figure 6 draws the mAP of detectors", folder,
+                        "give others with --runs")
+    mode = config["options"].get("lr_mode", "")
     path = RunFolder(folder).table("metrics")
     try:
         lines = [line for line in RunFolder(folder).rows("metrics") if line.get("map")]

@@ -19,13 +19,13 @@ from gluon_bof.options.recipes import TABLES
 from gluon_bof.paper.figures.classes import METRICS
 from gluon_bof.paper.figures.page import COLOURS, GREY, Drawn, fit_labels, label_points, new_figure
 from gluon_bof.paper.figures.request import FigureOptions, many
-from gluon_bof.paper.figures.weights import names_of
-from gluon_bof.weights.resolve import resolve
+from gluon_bof.paper.figures.weights import names_of, resolve_all
 
 if TYPE_CHECKING:
     import numpy as np
 
     from gluon_bof.inference.detector import Detector
+    from gluon_bof.weights.resolve import Resolved
 
 ROUNDS = 5
 MIN_SECONDS = 1.0  # of a measurement
@@ -60,8 +60,11 @@ def draw(given: Options) -> Drawn:
     if not given.runs and not given.points:
         raise UserError("there is nothing to draw", remedy="give --runs or --points; the paper's text has no number of Figure 1")
     points = read_points(given.points) if given.points else []
-    points += measured_points(given) if given.runs else []
-    metric = metric_of(points, given.paper)
+    sides = sides_of(given) if given.runs else []
+    known = [point.metric for point in points] + [side.resolved.options.metric for side in sides]
+    metric_of([metric for metric in known if metric != "auto"], given.paper)  # before the work
+    points += measured_points(sides)
+    metric = metric_of([point.metric for point in points], given.paper)
     papers = TABLES[4].rows if given.paper else ()
     figure = new_figure(4.2)
     axis = figure.subplots()
@@ -92,16 +95,17 @@ def _place(point):
     return point.throughput, point.accuracy
 
 
-def metric_of(points: Iterable[Point], with_paper: bool) -> str:
-    """The one metric of all points that name one, or "". Raises UserError where they differ, or from the paper's."""
-    metrics = {point.metric for point in points} - {""}
-    if len(metrics) > 1:
-        raise UserError(f"the points are measured by {' and '.join(sorted(metrics))}",
+def metric_of(metrics: Iterable[str], with_paper: bool) -> str:
+    """The one metric of all points, "" of one that names none. Raises UserError where they differ, or from the paper's."""
+    found = set(metrics)
+    named = found - {""}
+    if len(named) > 1:
+        raise UserError(f"the points are measured by {' and '.join(sorted(named))}",
                         remedy="draw one metric at a time, or give all runs one --metric")
-    if with_paper and any(point.metric != PAPER_METRIC for point in points):
+    if with_paper and found - {PAPER_METRIC}:
         raise UserError("--paper draws COCO's AP, and not all points are that", remedy="evaluate on COCO; in a table, write coco "
                                                                                     "in the column metric")
-    return next(iter(metrics), "")
+    return next(iter(named), "")
 
 
 def read_points(path: str) -> list[Point]:
@@ -133,20 +137,33 @@ def read_points(path: str) -> list[Point]:
     return points
 
 
-def measured_points(given: Options) -> list[Point]:
+class Side(NamedTuple):
+    """A detector that is to be evaluated and measured at one size: its point's name and series."""
+
+    name: str
+    series: str
+    resolved: Resolved
+
+
+def sides_of(given: Options) -> list[Side]:
+    """[Side] of runs, at each size. Raises UserError for what cannot be evaluated or measured."""
+    sides = []
+    for name, resolved in zip(names_of(given.runs), resolve_all(given.runs, given)):
+        for size in given.sizes:
+            sides.append(Side(f"{name} {size}", name, resolved._replace(options=resolved.options.at_size(size))))
+        if not given.sizes:
+            sides.append(Side(name, "", resolved))
+    return sides
+
+
+def measured_points(sides: Sequence[Side]) -> list[Point]:
     """[Point] of runs, evaluated on their validation sets; throughput is measured image by image, in turn."""
-    trials = []
-    for name, weights in zip(names_of(given.runs), given.runs):
-        resolved = resolve(weights, given.evaluation, given.last)
-        for size in given.sizes or [None]:
-            at_size = resolved._replace(options=resolved.options.at_size(size)) if size else resolved
-            found = evaluate(at_size)
-            trials.append((f"{name} {size}" if size else name, name if size else "", found, open_detector(at_size),
-                           at_size.options))
-    speeds = throughputs([(detector, _some_images(options)) for *_, detector, options in trials])
-    return [Point(name, found["map"], speed, series, found["metric"], f"{found['weights']} on {found['dataset']}, measured on "
-                                                                     f"{detector.device}")
-            for (name, series, found, detector, _), speed in zip(trials, speeds)]
+    found = [evaluate(side.resolved) for side in sides]
+    detectors = [open_detector(side.resolved) for side in sides]
+    speeds = throughputs([(detector, _some_images(side.resolved.options)) for detector, side in zip(detectors, sides)])
+    return [Point(side.name, one["map"], speed, side.series, one["metric"],
+                  f"{one['weights']} on {one['dataset']}, measured on {detector.device}")
+            for side, one, detector, speed in zip(sides, found, detectors, speeds)]
 
 
 def throughputs(sides: Sequence[tuple[Detector, Sequence[np.ndarray]]]) -> list[float]:

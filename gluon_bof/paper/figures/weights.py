@@ -11,6 +11,7 @@ from gluon_bof.weights.resolve import resolve
 if TYPE_CHECKING:
     from gluon_bof.inference.detector import Detector
     from gluon_bof.paper.figures.request import FigureOptions
+    from gluon_bof.weights.resolve import Resolved
 
 NEGATING = ("no", "not", "without", "minus")  # a name without them would say the opposite
 
@@ -19,6 +20,14 @@ def open_weights(weights: str, given: FigureOptions) -> tuple[Detector, Any]:
     """(Detector, its options) of a run's folder, a .params file or a name; given: FigureOptions. Raises UserError."""
     found = resolve(weights, given.evaluation, given.last)
     return open_detector(found), found.options
+
+
+def resolve_all(paths: Sequence[str], given: FigureOptions) -> list[Resolved]:
+    """What the weights mean, before the work with any. Raises UserError for a file that is missing and for a segmenter."""
+    found = [resolve(weights, given.evaluation, given.last) for weights in paths]
+    for one in found:
+        one.require_detector()
+    return found
 
 
 def names_of(paths: Sequence[str]) -> list[str]:
