@@ -8,7 +8,7 @@ from typing import Any, Sequence
 
 from gluon_bof.errors import UserError, say, user_facing
 from gluon_bof.files import csv_text, write_text
-from gluon_bof.options.flags import Parser
+from gluon_bof.options.flags import Parser, flag_name
 
 SHOWN = ("alpha", "xmin", "D", "lambda_max", "alpha_weighted", "stable_rank")  # columns of the table, beside the first ones
 LONGEST_NAME = 44
@@ -21,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.seed < 0:
         raise UserError(f"--seed {given.seed} is below 0", remedy="leave it out")
     if given.figure_4:
+        _refuse_beside_figure_4(given)
         outcome = _figure_4(given)
     elif not given.weights:
         raise UserError("no WEIGHTS are given", remedy="give a run's folder or a file of weights; --help tells which")
@@ -141,16 +142,20 @@ def _correlate(given):
     return {"models": answer, "correlations": [row._asdict() for row in rows], "files": files}
 
 
+def _refuse_beside_figure_4(given):
+    idle = [flag_name(name) for name in ("null", "last", "csv", "plot", "layer", "correlate") if getattr(given, name)]
+    if given.weights or idle:
+        raise UserError(f"{', '.join(['WEIGHTS'] * bool(given.weights) + idle)}: --figure-4 draws a pair of its own",
+                        remedy="leave it out")
+
+
 def _figure_4(given):
     """The pair of the paper's Figure 4, trained if it is not there yet."""
     from gluon_bof.studies.capacity import analyze
-    from gluon_bof.studies.capacity.group_pair import ABOUT, PLAIN, REGULARISED, train_pair
+    from gluon_bof.studies.capacity.group_pair import PLAIN, REGULARISED, train_pair
     from gluon_bof.studies.capacity.plots import draw_pair
+    about = train_pair(given.out, given.seed)
     paths = [os.path.join(given.out, name) for name in (PLAIN, REGULARISED)]
-    if not all(os.path.exists(path) for path in paths + [os.path.join(given.out, ABOUT)]):
-        train_pair(given.out, given.seed)
-    with open(os.path.join(given.out, ABOUT)) as file:
-        about = json.load(file)
     reports = {f"{os.path.splitext(os.path.basename(path))[0]}, accuracy "
                f"{about[os.path.splitext(os.path.basename(path))[0]]:.3f}": analyze(path, given.convention) for path in paths}
     for name, report in reports.items():

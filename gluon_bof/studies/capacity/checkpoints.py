@@ -11,7 +11,7 @@ from gluon_bof.studies.capacity.conventions import DEFAULT, Convention
 from gluon_bof.studies.capacity.correlation import Model
 from gluon_bof.studies.capacity.report import Report, analyze
 
-SCORES = ("map", "accuracy")  # columns of a run's metrics, a detector's and a classifier's
+SCORES = ("map", "accuracy", "miou")  # columns of a run's metrics, a detector's, a classifier's and a segmenter's
 
 
 class Checkpoint(NamedTuple):
@@ -40,7 +40,7 @@ def over_epochs(paths: Sequence[str], convention: str | Convention = DEFAULT, nu
 
 
 def scores_of(folder: str) -> dict[int, float]:
-    """{epoch: score} of a run's metrics: mAP, or a classifier's accuracy, of the epochs that were validated."""
+    """{epoch: score} of a run's metrics, of validated epochs: mAP, a classifier's accuracy or a segmenter's mean IoU."""
     found = {}
     for row in RunFolder(folder).rows("metrics"):
         score = next((row[name] for name in SCORES if row.get(name)), "")
@@ -69,5 +69,7 @@ def _told_by(folder, last):
     scores = scores_of(folder)
     if not scores:
         raise UserError("this run has no score", folder, "let it validate once, or leave it out")
-    network = str(read_config(folder)["options"].get("network", "unknown"))
-    return network, scores[max(scores)] if last else max(scores.values())
+    options = read_config(folder)["options"]
+    # a segmenter has a model on a backbone
+    network = options.get("network") or " on ".join(filter(None, map(options.get, ("model", "backbone")))) or "unknown"
+    return str(network), scores[max(scores)] if last else max(scores.values())

@@ -14,7 +14,7 @@ import numpy as np
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.data.classification import ClassImages, open_classes
-from gluon_bof.errors import warn
+from gluon_bof.errors import UserError, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD
 from gluon_bof.weights.load import save_weights, structured_parameters
@@ -31,32 +31,68 @@ PLAIN, REGULARISED, ABOUT = "plain.params", "regularised.params", "pair.json"
 
 def train_pair(folder: str, seed: int = 0, epochs: int = 6, more_epochs: int = 1, rate: float = 0.05,
                strength: float = 0.5) -> dict:
-    """Train both networks and leave plain.params, regularised.params and pair.json in a folder; a plain.params that lies
-    there already is taken as it is.
+    """Train both networks and leave plain.params, regularised.params and pair.json in a folder, whose pair.json says from the
+    beginning what is trained there: what a kill left is gone on from, and a pair that is finished is not trained again.
 
     epochs: of the plain one, cosine from `rate`; more_epochs: of the other one, on top of those, from a fifth of it;
-    strength: of the shrinking, in units of sqrt(size) per unit of the learning rate. Returns {"plain": accuracy, …}."""
-    os.makedirs(folder, exist_ok=True)
+    strength: of the shrinking, in units of sqrt(size) per unit of the learning rate. Returns {"plain": accuracy, …}. Raises
+    UserError for a folder with another pair, or with weights of which no pair.json tells."""
+    about = {"network": NETWORK, "seed": seed, "epochs": epochs, "more_epochs": more_epochs, "rate": rate,
+             "strength": strength, "groups": list(GROUPS)}
+    there = _read_about(folder, about)
+    if all(_name(file) in there and os.path.exists(os.path.join(folder, file)) for file in (PLAIN, REGULARISED)):
+        return there
+    _write_about(folder, about)
     mx.random.seed(seed)
     np.random.seed(seed)  # what MXNet's initialisers draw from
     train, test = (_arrays(found) for found in open_classes("shapes"))
+    about.update(training_objects=len(train[1]), test_objects=len(test[1]))
     network = get_model(NETWORK, classes=int(train[1].max()) + 1)
     network.initialize(mx.init.MSRAPrelu())
     network.hybridize()
-    about = {"network": NETWORK, "seed": seed, "epochs": epochs, "more_epochs": more_epochs, "rate": rate,
-             "strength": strength, "groups": list(GROUPS), "training_objects": len(train[1]), "test_objects": len(test[1])}
-    for name, count, first_rate, shrink in ((PLAIN, epochs, rate, 0.0), (REGULARISED, more_epochs, rate / 5, strength)):
-        if name == PLAIN and os.path.exists(os.path.join(folder, PLAIN)):
-            network.load_parameters(os.path.join(folder, PLAIN))
+    for file, count, first_rate, shrink in ((PLAIN, epochs, rate, 0.0), (REGULARISED, more_epochs, rate / 5, strength)):
+        path = os.path.join(folder, file)
+        if file == PLAIN and os.path.exists(path):
+            network.load_parameters(path)
         else:
             # drawn from the seed again, so that it does not matter whether the plain one was there already
             rng = np.random.Generator(np.random.Philox(seed))
             _train(network, train, rng, count, first_rate, shrink)
-        about[name.split(".")[0]] = _accuracy(network, test)
-        warn(f"{name}: accuracy {about[name.split('.')[0]]:.4f} on {len(test[1])} objects")
-        save_weights(network, os.path.join(folder, name))
-    write_atomically(os.path.join(folder, ABOUT), json.dumps(about, indent=2).encode())
+        about[_name(file)] = _accuracy(network, test)
+        warn(f"{file}: accuracy {about[_name(file)]:.4f} on {len(test[1])} objects")
+        save_weights(network, path)
+    _write_about(folder, about)
     return about
+
+
+def _name(file):
+    """What pair.json calls the accuracy of the network in a file."""
+    return file.split(".")[0]
+
+
+def _read_about(folder, wanted):
+    """What the folder's pair.json tells, {} where there is none. Raises UserError where it is not that of the wanted pair."""
+    path = os.path.join(folder, ABOUT)
+    try:
+        with open(path) as file:
+            there = json.load(file)
+        other = [f"{name} {there[name]}" for name, value in wanted.items() if there[name] != value]
+    except FileNotFoundError:
+        unknown = [file for file in (PLAIN, REGULARISED) if os.path.exists(os.path.join(folder, file))]
+        if unknown:
+            raise UserError(f"no {ABOUT} beside it tells what was trained", os.path.join(folder, unknown[0]),
+                            "give another --out, or remove it") from None
+        return {}
+    except (ValueError, KeyError, TypeError):
+        raise UserError("this is not what a training of the pair wrote", path, "give another --out") from None
+    if other:
+        raise UserError(f"the pair there has {', '.join(other)}", path, "give another --out")
+    return there
+
+
+def _write_about(folder, about):
+    os.makedirs(folder, exist_ok=True)
+    write_atomically(os.path.join(folder, ABOUT), json.dumps(about, indent=2).encode())
 
 
 def _arrays(found):

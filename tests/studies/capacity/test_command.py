@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from gluon_bof.commands.capacity import main
+from gluon_bof.errors import UserError
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.weights.formats import params as params_format
 
+GROUPS = ["features.3.1.body.0.weight", "features.3.1.body.3.weight", "features.3.2.body.0.weight",
+          "features.4.1.body.0.weight", "features.4.2.body.0.weight"]
 RNG = np.random.default_rng(0)
 NAMES = ("stages.0.0.weight", "yolo_blocks.0.body.0.0.weight", "yolo_outputs.0.prediction.weight")
 
@@ -138,7 +141,67 @@ def test_a_network_of_zeros_is_answered_with_null(tmp_path, capsys):
     assert answer["alpha"] is None and "all weights are 0" in told
 
 
-@pytest.mark.parametrize("words, told", [((), "no WEIGHTS"), (("none.params",), "none.params"),
+def write_pair(folder, seed=0, **accuracies):
+    """What a training of Figure 4's pair has left in a folder."""
+    about = dict(network="cifar_resnet20_v1", seed=seed, epochs=6, more_epochs=1, rate=0.05, strength=0.5, groups=GROUPS,
+                 **accuracies)
+    (folder / "pair.json").write_text(json.dumps(about))
+    for name, strength in (("plain", 1.0), ("regularised", 0.5))[:max(1, len(accuracies))]:
+        arrays = {group: RNG.normal(size=(32, 16, 3, 3)).astype(np.float32) * strength for group in GROUPS}
+        (folder / f"{name}.params").write_bytes(params_format.dumps(arrays))
+
+
+def test_figure_4_is_drawn_of_the_pair_that_is_there(tmp_path, capsys):
+    write_pair(tmp_path, plain=0.9, regularised=0.8)
+    answer, _ = run(capsys, "--figure-4", "--out", tmp_path)
+    assert set(answer["summaries"]) == {"plain, accuracy 0.900", "regularised, accuracy 0.800"}
+    assert answer["files"] == [str(tmp_path / "figure-4.png")] and os.path.getsize(tmp_path / "figure-4.png") > 500
+
+
+@pytest.mark.parametrize("accuracies", ({"plain": 0.9, "regularised": 0.8}, {}))
+def test_figure_4_of_another_seed_is_not_that_of_the_pair_which_is_there(accuracies, tmp_path, capsys):
+    write_pair(tmp_path, **accuracies)
+    with pytest.raises(SystemExit):
+        main(["--figure-4", "--seed", "1", "--out", str(tmp_path)])
+    assert "pair.json: the pair there has seed 0; give another --out" in capsys.readouterr().err
+
+
+def test_weights_of_an_unknown_seed_are_not_taken_for_the_pairs(tmp_path, capsys):
+    write_pair(tmp_path)
+    (tmp_path / "pair.json").unlink()
+    with pytest.raises(SystemExit):
+        main(["--figure-4", "--out", str(tmp_path)])
+    assert "plain.params: no pair.json beside it tells what was trained" in capsys.readouterr().err
+
+
+def test_a_pair_that_a_kill_cut_off_has_told_its_seed(tmp_path, monkeypatch):
+    from gluon_bof.studies.capacity import group_pair
+
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(group_pair, "open_classes", killed)
+    with pytest.raises(KeyboardInterrupt):
+        group_pair.train_pair(str(tmp_path / "pair"), seed=3)
+    assert json.loads((tmp_path / "pair" / "pair.json").read_text())["seed"] == 3
+    with pytest.raises(KeyboardInterrupt):  # the same one goes on
+        group_pair.train_pair(str(tmp_path / "pair"), seed=3)
+    with pytest.raises(UserError, match="the pair there has seed 3"):
+        group_pair.train_pair(str(tmp_path / "pair"), seed=4)
+
+
+def test_a_segmenters_score_is_its_mean_iou(tmp_path, capsys):
+    folder, _ = write_run(tmp_path / "one", "net", ["0.1", "0.4"])
+    Path(folder, "metrics.csv").write_text("epoch,iteration,miou,pixel_accuracy\n0,1,0.25,0.9\n1,2,0.5,0.9\n")
+    Path(folder, "config.json").write_text('{"family": "segmentation", "options": {"model": "unet", "backbone": "plain"}}')
+    model, = run(capsys, "--correlate", folder)[0]["models"]
+    assert model["score"] == 0.5 and model["architecture"] == "unet on plain"
+
+
+@pytest.mark.parametrize("words, told", [(("--figure-4", "shapes"), "WEIGHTS: --figure-4 draws"),
+                                         (("--figure-4", "--csv", "--null"), "--null, --csv: --figure-4 draws"),
+                                         (("--figure-4", "--layer", "a", "--last"), "--last, --layer: --figure-4 draws"),
+                                         ((), "no WEIGHTS"), (("none.params",), "none.params"),
                                          (("x", "--convention", "mine"), "mine"), (("--correlate", "."), "not a run"),
                                          (("--correlate",), "no WEIGHTS"), (("x", "--seed", "-1"), "--seed -1")])
 def test_mistakes_end_in_one_line_with_status_2(capsys, words, told):
