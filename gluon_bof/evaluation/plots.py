@@ -7,6 +7,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from gluon_bof.visualization.draw import literal
+
 matplotlib.use("Agg")
 
 WIDE, HIGH = 5.2, 3.9  # inches
@@ -20,9 +22,9 @@ TEXT = {"classification": "wrong class", "localisation": "badly placed", "both":
 
 
 def short(name: str) -> str:
-    """A class's name where there is little room; matplotlib reads dollars as mathematics."""
-    name = str(name).replace("$", r"\$")
-    return name if len(name) <= LONGEST else name[:LONGEST - 1] + "…"
+    """A class's name where there is little room."""
+    name = str(name)
+    return literal(name if len(name) <= LONGEST else name[:LONGEST - 1] + "…")
 
 
 def errors_figure(errors: dict) -> Figure:

@@ -35,6 +35,12 @@ def draw_detections(image: np.ndarray, prediction: Any) -> np.ndarray:
     return np.asarray(canvas)
 
 
+def literal(text: Any) -> str:
+    """A text, such as a class's or a file's name, as matplotlib draws it letter by letter, which reads dollars as mathematics.
+    It is shortened before."""
+    return str(text).replace("$", r"\$")
+
+
 def with_masks(image: np.ndarray, masks: np.ndarray, classes: Sequence[int]) -> np.ndarray:
     """A copy of an image (H, W, 3) uint8 RGB, tinted in its class's colour where a mask of (N, H, W) is, with a line around."""
     tinted = image.copy()

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from gluon_bof.data.label_sets import has_background
 from gluon_bof.data.segmentation import read_pair
 from gluon_bof.masks import NOBODY, voc_palette
+from gluon_bof.visualization.draw import literal
 
 matplotlib.use("Agg")
 
@@ -64,7 +65,7 @@ def _page(count, columns):
 def _show(axis, image, title):
     axis.imshow(image)
     axis.set_axis_off()
-    axis.set_title(title[-40:], fontsize=8)
+    axis.set_title(literal(title[-40:]), fontsize=8)
 
 
 def legend_of(classes: Sequence[str]) -> list[tuple[int, str]]:
@@ -74,7 +75,7 @@ def legend_of(classes: Sequence[str]) -> list[tuple[int, str]]:
 
 def _save(figure, run, name, classes):
     colours = voc_palette() / 255
-    patches = [Patch(color=colours[number], label=text) for number, text in legend_of(classes)]
+    patches = [Patch(color=colours[number], label=literal(text)) for number, text in legend_of(classes)]
     if patches:
         figure.legend(handles=patches, loc="outside lower center", ncols=min(5, len(patches)), fontsize=7)
     figure.savefig(os.path.join(run.images, name), dpi=90)

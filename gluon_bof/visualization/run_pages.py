@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from gluon_bof.data.images import read_image
 from gluon_bof.masks import decode
-from gluon_bof.visualization.draw import with_masks
+from gluon_bof.visualization.draw import literal, with_masks
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import Detections, DetectionSet
@@ -92,7 +92,7 @@ def draw_detections(run: RunFolder, detection_set: DetectionSet, detections: Seq
             _masked(image, record.masks, record.classes), _masked(image, found.masks[sure], found.classes[sure]))
         for axis, title, image in zip(axes[2 * place:2 * place + 2], ("truth", "found"), shown):
             axis.imshow(image)
-            axis.set_title(f"{record.image_id}: {title}"[-40:], fontsize=7)
+            axis.set_title(literal(f"{record.image_id}: {title}"[-40:]), fontsize=7)
         for box, number in zip(record.boxes, record.classes):
             _box(axes[2 * place], box, number, detection_set.classes[number])
         for box, number, value in zip(*found[:3]):
@@ -120,7 +120,7 @@ def _box(axis, box, number, text, opacity=1.0):
     axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.5,
                              alpha=opacity))
     look = dict(LOOK, bbox=dict(LOOK["bbox"], facecolor=colour))
-    axis.text(left, top, text, clip_on=True, **look)
+    axis.text(left, top, literal(text), clip_on=True, **look)
 
 
 def _save(figure, run, name):
@@ -141,5 +141,5 @@ def draw_localised(run: RunFolder, images: Any, samples: Sequence, boxes: np.nda
         left, top, right, bottom = boxes[index] * image.shape[0]
         axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="white", linestyle="--"))
         _box(axis, said * image.shape[0], number, classes[number])
-        axis.set_title(f"truth: {classes[samples[index].class_id]}", fontsize=8)
+        axis.set_title(literal(f"truth: {classes[samples[index].class_id]}"), fontsize=8)
     _save(figure, run, "validation_boxes.png")

@@ -16,6 +16,7 @@ from gluon_bof.options.families import by_name, family_of
 from gluon_bof.paper.figures.page import SMALL, Drawn, new_figure, shorten
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import names_of
+from gluon_bof.visualization.draw import literal
 from gluon_bof.weights.resolve import Resolved, resolve
 
 GAIN, LOSS = "#D62728", "#1F77B4"  # the paper's caption: gains red, losses blue
@@ -44,9 +45,10 @@ def draw(given: Options) -> Drawn:
     if not known:
         raise UserError("no class has an AP in both evaluations", given.weights[1], "evaluate on a set that holds the classes")
     figure = draw_changes(known, METRICS.get(before["metric"], before["metric"]))
-    figure.suptitle(f"{by_name(FAMILY_OF[given.figure]).title}, {os.path.basename(os.path.abspath(before['dataset']))}: "
-                    f"mAP {before['map']:.3f} → {after['map']:.3f} ({after['map'] - before['map']:+.3f})\n"
-                    f"{shorten(names[0], 40)} → {shorten(names[1], 40)}", fontsize=9)
+    dataset = os.path.basename(os.path.abspath(before["dataset"]))
+    figure.suptitle(literal(f"{by_name(FAMILY_OF[given.figure]).title}, {dataset}: "
+                            f"mAP {before['map']:.3f} → {after['map']:.3f} ({after['map'] - before['map']:+.3f})\n"
+                            f"{shorten(names[0], 40)} → {shorten(names[1], 40)}"), fontsize=9)
     return Drawn(figure, ("class", "before", "after", "difference"), changes,
                  {"metric": before["metric"], "dataset": before["dataset"], "map": [before["map"], after["map"]],
                   "difference": after["map"] - before["map"], "gains": sum(change[3] > 0 for change in known),
@@ -142,7 +144,7 @@ def _draw_column(axis, changes, lines, highest, most):
     for place, low, high in zip(places, old, new):
         axis.text(max(low, high) + 0.01 * highest, place, f"{100 * (high - low):+.1f}", va="center", fontsize=SMALL,
                   color=GAIN if high > low else LOSS if high < low else "black")
-    axis.set_yticks(places, [shorten(change[0], most) for change in changes])
+    axis.set_yticks(places, [literal(shorten(change[0], most)) for change in changes])
     axis.set(ylim=(lines - 0.4, -0.6), xlim=(0, 1.16 * highest if highest else 1))
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="y", visible=False)

@@ -16,6 +16,7 @@ from gluon_bof.options.flags import flag
 from gluon_bof.paper.figures.page import COLOURS, WIDTH, Drawn, draw_box, fit_labels, label_boxes, new_figure, shorten, show_image
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import open_weights
+from gluon_bof.visualization.draw import literal
 
 COLUMNS = 3
 WIDEST = 4.0  # width over height, or height over width: a longer image has bars beside it, so that the others are still seen
@@ -50,8 +51,9 @@ def draw(given: Options) -> Drawn:
     for axis, image, name in zip(axes, images, names):
         show_image(axis, image, name)
     fit_labels(figure)
-    for axis in axes:
-        axis.set_title(shorten(axis.get_title(), max(3, int(LETTERS * axis.get_window_extent().width / figure.bbox.width))))
+    for axis, name in zip(axes, names):
+        letters = max(3, int(LETTERS * axis.get_window_extent().width / figure.bbox.width))
+        axis.set_title(literal(shorten(name, letters)))
     for axis, path, (boxes, classes, scores, *_) in zip(axes, paths, found):
         sure = scores >= given.threshold
         colours = [COLOURS[number % len(COLOURS)] for number in classes[sure]]

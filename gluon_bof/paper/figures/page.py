@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from gluon_bof.files import write_atomically
+from gluon_bof.visualization.draw import literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +76,7 @@ def show_image(axis: Axes, image: np.ndarray, title: str = "") -> None:
     """An image (H, W, 3) uint8 without ticks."""
     axis.imshow(image, interpolation="nearest" if max(image.shape) < 64 else "antialiased")
     axis.set_axis_off()
-    axis.set_title(title)
+    axis.set_title(literal(title))
     axis.set_anchor("N")  # titles of a line of images stand at one height, and have their room
 
 
@@ -122,7 +123,7 @@ def place_labels(axis: Axes, texts: Iterable[str], colours: Iterable[str], place
     for text, colour, candidates in zip(texts, colours, places):
         style = dict(color=_ink_on(colour), bbox=dict(boxstyle="square,pad=0.12", facecolor=colour, linewidth=0, alpha=0.85)) \
             if filled else dict(color=colour)
-        written = axis.text(0, 0, text, fontsize=SMALL, ha="left", va="bottom", **style)
+        written = axis.text(0, 0, literal(text), fontsize=SMALL, ha="left", va="bottom", **style)
         extent = written.get_window_extent(renderer)
         width, height = extent.width + 2 * GAP, extent.height + 2 * GAP
         place = next((free for free in (_rectangle(*candidate, width, height, limits) for candidate in candidates)

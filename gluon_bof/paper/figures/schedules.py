@@ -13,6 +13,7 @@ from gluon_bof.paper.figures.page import BLUE, COLOURS, ORANGE, Drawn, new_figur
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.runs.config import read_config
 from gluon_bof.runs.folder import RunFolder
+from gluon_bof.visualization.draw import literal
 
 RECIPE = TABLES[2].row("cosine").paper.options  # "YOLOv3 training on Pascal VOC … batch size 64"
 IMAGES = 5011 + 11540  # of Pascal VOC 2007 and 2012 trainval
@@ -94,7 +95,7 @@ def _draw_curves(axis, curves):
         colour = MODES[mode] if by_mode else COLOURS[number % len(COLOURS)]
         name = os.path.basename(os.path.abspath(folder))
         axis.plot([epoch for _, epoch in places], values, color=colour, marker="o", markersize=3,
-                  label=f"{mode}: {shorten(name, 24)}, {values[-1]:.3f}")
+                  label=literal(f"{mode}: {shorten(name, 24)}, {values[-1]:.3f}"))
         rows += [("validation mAP", folder, iteration, epoch, value) for (iteration, epoch), value in zip(places, values)]
     axis.set(xlabel="epoch", ylabel="validation mAP", title="(b) validation", xlim=(0, None))
     low, high = axis.get_ylim()

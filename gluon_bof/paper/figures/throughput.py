@@ -20,6 +20,7 @@ from gluon_bof.paper.figures.classes import METRICS
 from gluon_bof.paper.figures.page import COLOURS, GREY, Drawn, fit_labels, label_points, new_figure
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import names_of, resolve_all
+from gluon_bof.visualization.draw import literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +74,7 @@ def draw(given: Options) -> Drawn:
     for number, name in enumerate(series):
         own = sorted((point for point in points if point.series == name), key=lambda point: point.throughput)
         axis.plot([point.throughput for point in own], [point.accuracy for point in own], marker="o", markersize=5,
-                  linestyle="-" if name else "none", color=COLOURS[number % len(COLOURS)], label=name or None)
+                  linestyle="-" if name else "none", color=COLOURS[number % len(COLOURS)], label=literal(name) or None)
         if name:
             lines.append([_place(point) for point in own])
     for row in papers:

@@ -1,6 +1,7 @@
 """The study's figures as PNGs. matplotlib is imported when one is drawn."""
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from typing import Any, Mapping, Sequence
@@ -58,6 +59,7 @@ def draw_spectrum(report: Any, source: Any, path: str, layer: str = "", seed: in
     """The density of a layer's eigenvalues in log-log with its fit, beside that of the same entries shuffled.
 
     Raises UserError where the layer that is named is none, or has no fit."""
+    from gluon_bof.visualization.draw import literal
     convention = report.convention
     row = _row_to_draw(report, layer)
     found = [one for one in layers_of(read_arrays(source, last)) if row and one.name == row["name"]]
@@ -74,7 +76,8 @@ def draw_spectrum(report: Any, source: Any, path: str, layer: str = "", seed: in
             axis.plot(centres[density > 0], density[density > 0], "o", ms=4, color=colour, label=label)
         fitted = values[values > convention.floor]
         _draw_law(axis, values, fit_power_law(fitted, convention.method_for(len(fitted))))
-        axis.set(xscale="log", yscale="log", title=f"{row['name']}  ({row['kind']} {row['N']} x {row['M']}, {convention.name})")
+        axis.set(xscale="log", yscale="log",
+                 title=literal(f"{row['name']}  ({row['kind']} {row['N']} x {row['M']}, {convention.name})"))
         axis.legend(frameon=False)
     axis.set(xlabel="eigenvalue", ylabel="density")
     return _save(figure, path)
@@ -159,8 +162,10 @@ def draw_lambda(report: Any, path: str) -> str:
 def draw_epochs(checkpoints: Mapping[str, Sequence[Any]], path: str, title: str = "") -> str:
     """alpha, log lambda_max and alpha-hat against the epoch with mAP, and alpha-hat against mAP. One line a run:
     checkpoints: {name: [Checkpoint]}."""
+    from gluon_bof.visualization.draw import literal
     figure, axes = _figure(3, (13, 4))
-    for colour, (name, found) in zip((OURS, FIT, OTHER, "#6a4c93"), checkpoints.items()):
+    for colour, (run, found) in zip(itertools.cycle((OURS, FIT, OTHER, "#6a4c93")), checkpoints.items()):
+        name = literal(run)
         epochs = [one.epoch for one in found]
         hats = [one.report.summary["alpha_hat"] for one in found]
         axes[0].plot(epochs, [one.report.summary["alpha"] for one in found], "o-", ms=4, color=colour, label=name)
@@ -187,6 +192,7 @@ def draw_epochs(checkpoints: Mapping[str, Sequence[Any]], path: str, title: str 
 
 def draw_models(models: Sequence[Any], path: str, title: str = "") -> str:
     """alpha, log lambda_max and alpha-hat of models against their scores, coloured by architecture. models: correlation.Model."""
+    from gluon_bof.visualization.draw import literal
     figure, axes = _figure(3, (13, 4))
     names = list(dict.fromkeys(model.architecture for model in models))
     for axis, (metric, label) in zip(axes, (("alpha", "mean alpha"), ("log_spectral_norm", "mean log10 lambda_max"),
@@ -194,7 +200,7 @@ def draw_models(models: Sequence[Any], path: str, title: str = "") -> str:
         for place, name in enumerate(names):
             of_it = [model for model in models if model.architecture == name]
             axis.plot([model.metrics[metric] for model in of_it], [model.accuracy for model in of_it], "o", ms=5,
-                      color=f"C{place % 10}", label=name)
+                      color=f"C{place % 10}", label=literal(name))
         axis.set(xlabel=label, ylabel="validation score")
     axes[0].legend(frameon=False, fontsize=8)
     figure.suptitle(title)

@@ -3,6 +3,7 @@ import csv
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -94,6 +95,15 @@ def test_checkpoints_are_set_against_epochs_and_scores(tmp_path, capsys):
     rows = list(csv.DictReader(open(table)))
     assert [row["score"] for row in rows] == ["0.1", "", "0.3", "0.35", "0.5"]
     assert [float(row["alpha"]) for row in rows] == [row["alpha"] for row in answer["runs"]["one"]]
+
+
+def test_the_fifth_run_is_not_left_out_of_the_figure(monkeypatch):
+    from gluon_bof.studies.capacity import plots
+    saved = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: saved.append(figure))
+    report = SimpleNamespace(summary={"alpha": 2.0, "alpha_hat": 3.0})
+    plots.draw_epochs({f"run {number}": [SimpleNamespace(epoch=0, score=0.5, report=report)] for number in range(5)}, "a.png")
+    assert [len(axis.lines) for axis in saved[0].axes] == [5, 5, 5]
 
 
 def test_runs_are_correlated_by_network(tmp_path, capsys):
