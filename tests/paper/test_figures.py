@@ -402,6 +402,8 @@ def test_labels_in_a_crowd_keep_apart():
     (["5", "--weights", "shapes", "--engine", "onnx"], "--engine: "),
     (["1", "--runs", "shapes", "--save-json", "a.json", "--report", "a.html"], "--save-json, --report: figure 1 has no"),
     (["8", "--weights", "a.json", "b.json", "--sliding-patch", "3"], "--sliding-patch: "),
+    (["8", "--weights", "a.json", "b.json", "--metric", "coco", "--last"], "--metric, --last: there are no weights to evaluate"),
+    (["1", "--points", "a.csv", "--metric", "coco"], "--metric: there are no weights to evaluate"),
     (["8", "--weights", "a"], "expected 2 arguments"), (["7", "--weights", "no-run", "--speed", "9"], "unrecognized"),
 ])
 def test_arguments_that_cannot_be_meant_are_refused(words, message, tmp_path, capsys, monkeypatch):

@@ -15,7 +15,7 @@ from gluon_bof.evaluation.validation import evaluate
 from gluon_bof.options.families import by_name, family_of
 from gluon_bof.paper.figures.page import SMALL, Drawn, new_figure, shorten
 from gluon_bof.paper.figures.request import FigureOptions, many
-from gluon_bof.paper.figures.weights import names_of
+from gluon_bof.paper.figures.weights import names_of, refuse_flags_of_evaluation
 from gluon_bof.visualization.draw import literal
 from gluon_bof.weights.resolve import Resolved, resolve
 
@@ -37,6 +37,8 @@ class Options(FigureOptions):
 def draw(given: Options) -> Drawn:
     """Figure 8 or 9 -> Drawn; a row for each class, the largest gain first."""
     names = names_of(given.weights)
+    if all(weights.endswith(".json") for weights in given.weights):
+        refuse_flags_of_evaluation(given)
     sides = [_side(weights, given) for weights in given.weights]
     require_alike(*(side.told for side in sides), given.weights)
     before, after = (side.found or evaluate(side.resolved) for side in sides)

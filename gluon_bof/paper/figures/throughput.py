@@ -19,7 +19,7 @@ from gluon_bof.options.recipes import TABLES
 from gluon_bof.paper.figures.classes import METRICS
 from gluon_bof.paper.figures.page import COLOURS, GREY, Drawn, fit_labels, label_points, new_figure
 from gluon_bof.paper.figures.request import FigureOptions, many
-from gluon_bof.paper.figures.weights import names_of, resolve_all
+from gluon_bof.paper.figures.weights import names_of, refuse_flags_of_evaluation, resolve_all
 from gluon_bof.visualization.draw import literal
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def draw(given: Options) -> Drawn:
     """Figure 1 -> Drawn; a row for each point."""
     if not given.runs and not given.points:
         raise UserError("there is nothing to draw", remedy="give --runs or --points; the paper's text has no number of Figure 1")
+    if not given.runs:
+        refuse_flags_of_evaluation(given)
     points = read_points(given.points) if given.points else []
     sides = sides_of(given) if given.runs else []
     known = [point.metric for point in points] + [side.resolved.options.metric for side in sides]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 from gluon_bof.errors import UserError
 from gluon_bof.inference.detector import open_detector
+from gluon_bof.options.flags import flag_name
 from gluon_bof.weights.resolve import resolve
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ def resolve_all(paths: Sequence[str], given: FigureOptions) -> list[Resolved]:
     for one in found:
         one.require_detector()
     return found
+
+
+def refuse_flags_of_evaluation(given: FigureOptions) -> None:
+    """Raise UserError where flags of `evaluate` are given to a figure that has nothing to evaluate."""
+    idle = [flag_name(name) for name in (*given.evaluation, *["last"] * given.last)]
+    if idle:
+        raise UserError(f"{', '.join(idle)}: there are no weights to evaluate", remedy="leave it out, or give weights")
 
 
 def names_of(paths: Sequence[str]) -> list[str]:
