@@ -16,7 +16,7 @@ from tqdm import tqdm
 from gluon_bof.backend import mx
 from gluon_bof.data.workers import WorkerLost
 from gluon_bof.distributed import comm, progress
-from gluon_bof.errors import LOGGER, TRY_AGAIN
+from gluon_bof.errors import LOGGER, TRY_AGAIN, UserError
 from gluon_bof.files import refuse_unwritable
 from gluon_bof.options.families import family_of
 from gluon_bof.runs.folder import devices_differ
@@ -215,7 +215,7 @@ class Engine:
         self.waited = position.get("waited", 0)  # validations since the best one
         self.stopped_early = position.get("stopped_early", False)
         self.skipped = set(position.get("skipped", ()))
-        self.lost = None  # what a data worker ended by: all that is trained is saved before it is told
+        self.lost = None  # data that cannot be had, or the worker that ended: all that is trained is saved before it is told
         self.saver = Saver(run, options, network, step.trainer, self._averages(network, position))
         if not run.devices_told or comm.size() > 1:
             devices_differ(position.get("devices"), self._devices)
@@ -257,8 +257,8 @@ class Engine:
         return self.stopped_early or self.epoch >= self.options.epochs
 
     def run_epochs(self) -> dict[str, Any]:
-        """Train to the last epoch. Returns the last validation's metrics. Raises Stopped when asked to stop, and
-        WorkerLost; both after everything is saved."""
+        """Train to the last epoch. Returns the last validation's metrics. Raises Stopped when asked to stop, and WorkerLost and
+        UserError of the data, such as a broken image; all of them after everything is saved."""
         total, done = self.options.epochs * self.sampler.batches, self.epoch * self.sampler.batches + self.batch
         with StopRequest() as stop, tqdm(total=total, initial=done, unit="batch", file=sys.stderr,
                                          mininterval=0.5 if sys.stderr.isatty() else 15, dynamic_ncols=True,
@@ -270,6 +270,7 @@ class Engine:
                     self._finish_epoch()
                 self._save()
                 if self.lost:
+                    self._tell_saved()
                     raise self.lost
                 asked = self._asked()
                 if asked and not self.is_finished:
@@ -294,11 +295,11 @@ class Engine:
                 if len(update) == self.sampler.accumulate:
                     yield from update
                     update = []
-        except WorkerLost as lost:
+        except UserError as lost:
             self._lose(lost)
 
     def _lose(self, lost):
-        if comm.is_told_of_others():
+        if comm.is_told_of_others() and isinstance(lost, WorkerLost):
             lost.status = TRY_AGAIN  # the launcher may
         if comm.size() > 1:
             lost.remedy = (lost.remedy or "").replace("a training has saved what it had", "the last checkpoint is kept")
@@ -330,7 +331,7 @@ class Engine:
             try:
                 with self.saver.averaged():
                     metrics = self.validate(self._should_stop_validating)
-            except WorkerLost as lost:
+            except UserError as lost:
                 metrics = None
                 self._lose(lost)
             if metrics is None:
@@ -378,11 +379,14 @@ class Engine:
         comm.require_same(f"what has been trained up to iteration {self.iteration}", self.saver.mark)
 
     def _leave(self, asked):
-        self.bar.close()
+        self._tell_saved()
         comm.close()
+        raise Stopped(128 + asked)
+
+    def _tell_saved(self):
+        self.bar.close()
         LOGGER.info("stopped and saved at epoch %d, batch %d. To go on:  %s", self.epoch, self.batch,
                     resume_command(self.options, self.folder))
-        raise Stopped(128 + asked)
 
 
 def resume_command(options: Any, folder: str) -> str:

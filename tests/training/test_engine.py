@@ -5,12 +5,16 @@ import os
 import signal
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
 from gluon_bof.backend import gluon, mx
+from gluon_bof.boxes import Record
+from gluon_bof.data.loader import ValidationImages
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.errors import UserError
+from gluon_bof.freebies.augmentation import as_it_is
 from gluon_bof.freebies.schedule import CountedFromOne, build_schedule, rates_of
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
@@ -297,3 +301,32 @@ def test_the_saver_keeps_as_many_checkpoints_as_it_is_told(opened):
         saver.save(iteration, {"epoch": iteration})
     assert run.checkpoint_paths() == [run.checkpoint(6), run.checkpoint(9)]
     assert [read_checkpoint(path)[0]["epoch"] for path in run.checkpoint_paths()] == [6, 9]
+
+
+@pytest.mark.parametrize("while_training", (False, True))
+def test_an_image_that_cannot_be_read_costs_no_batch_and_the_mended_run_ends_in_the_same_bits(opened, tmp_path, while_training):
+    """It cost all since the last save, of a short first epoch all of it."""
+    whole, run = opened("whole"), opened("broken")
+    options = Yolo3Options(**{**vars(OPTIONS), "epochs": 1})
+    image = tmp_path / "image.png"
+    cv2.imwrite(str(image), np.zeros((8, 8, 3), np.uint8))
+    sound = image.read_bytes()
+    shown = ValidationImages([Record(str(image), "", "image", 8, 8, np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, bool),
+                                     np.zeros(0, bool))], as_it_is)
+
+    def engine(of_run, resume=False):
+        made = engine_of(of_run, Scores(meanwhile=lambda call: shown[0]), options, resume=resume)
+        if while_training:
+            loader = made.loader
+            made.loader = (batch for number, batch in enumerate(loader) if number != 1 or shown[0])
+        return made
+
+    engine(whole).run_epochs()
+    image.write_bytes(sound[:40])
+    with pytest.raises(UserError, match="image.png"):
+        engine(run).run_epochs()
+    meta, _ = read_checkpoint(run.checkpoint_paths()[-1])
+    assert (meta["epoch"], meta["batch"]) == (0, 1 if while_training else BATCHES)
+    image.write_bytes(sound)
+    assert engine(run, resume=True).run_epochs() == {"map": 0.2, "metric": "voc07"}
+    assert open(run.last_weights, "rb").read() == open(whole.last_weights, "rb").read()
