@@ -46,7 +46,7 @@ def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None
               split: str | None = None, name: str = "coco", skip_empty: bool = False, masks: bool = False) -> DetectionSet:
     """Read one part of a COCO-layout set -> DetectionSet, in the order of the image ids.
 
-    root_or_json: the set's folder, or the JSON itself. role: "train" or "val". split: the JSON's name, with or
+    root_or_json: the set's folder, or the JSON itself. role: "train" or "val". split: the one JSON's name, with or
     without .json, instead of the role's. classes: names in the order of their ids; default: the JSON's categories in
     the order of theirs. skip_empty: leave out images without a box to train on. Boxes are x, y, x + w, y + h cut to
     the image; boxes with `ignore` are left out, as in GluonCV. `area` counts for nothing here: a box is a box, whatever
@@ -147,9 +147,10 @@ def _annotation_file(root, role, split):
     found = _named(root, split) if split else _candidates(root, role)
     if not found:
         wanted = f"no annotations of split {split!r}" if split else f"no annotations for {role}"
+        wanted += ": COCO's layout takes one split, not several" if "," in (split or "") else ""
         raise UserError(f"{wanted} (found: {_some([os.path.relpath(path, root) for path in all_json(root)])})", root,
                         f"{_LAYOUT}, or any that is named: --split, in training --train-split and --val-split; "
-                        "--val-share 0.2 shares out the images of one")
+                        "or, where none is named, --val-share 0.2 shares out the images of one")
     if len(found) > 1:
         raise UserError(f"several files may be meant for {split or role}: "
                         f"{_some([os.path.relpath(path, root) for path in found])}", root,

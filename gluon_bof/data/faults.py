@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
 import numpy as np
 
 from gluon_bof.boxes import Fault
-from gluon_bof.errors import LOGGER, UserError
+from gluon_bof.errors import LOGGER, UserError, warn
 from gluon_bof.masks import boxes_of
 
 if TYPE_CHECKING:
@@ -108,6 +108,22 @@ def log_faults(found: DetectionSet, others: Iterable[DetectionSet] = ()) -> None
     for note in found.notes():
         if note not in said:
             LOGGER.info("%s", note)
+
+
+def warn_of_shared(training: Iterable[Any], validation: Sequence[Any], score: str) -> None:
+    """Warn of images that validate and are trained on: two parts that are named may be one, or one within the other, as VOC's
+    trainval and val. training, validation: what has the `path` of an image; score: what says little then."""
+    shared = set(_real_paths(training)) & set(_real_paths(validation))
+    if shared:
+        warn(f"{len(shared)} of the {len(validation)} images that validate are trained on too, such as {min(shared)}: the "
+             f"{score} says little of other images; name other parts with --train-split and --val-split")
+
+
+def _real_paths(samples):
+    """Paths behind folders that are links; of each folder that is asked once."""
+    places = [os.path.split(sample.path) for sample in samples]
+    real = {folder: os.path.realpath(folder) for folder in {folder for folder, _ in places}}
+    return [os.path.join(real[folder], name) for folder, name in places]
 
 
 def require_boxes(records: Sequence[Record], where: str) -> None:

@@ -26,6 +26,7 @@ BACKGROUND = "background"
 DATASETS = os.path.join("~", ".mxnet", "datasets")  # where GluonCV puts them
 NAMED = ("shapes", "vocmini", "pascal_voc", "pascal_aug", "coco", "ade20k", "citys")
 MASKS = ("masks", "labels")  # names of the folder beside images/
+FEW = "five images are the least"
 MOST_TOLD = 8  # class names in a message
 FALLBACKS = {"train": ("train", "trainval"), "val": ("val", "test")}
 
@@ -180,7 +181,7 @@ def _masks(folder, role, split, classes):
         if images and maps:
             samples = _same_names(images, maps)
             if not whole:
-                samples = fifth(samples, role, folder)
+                samples = fifth(samples, role, folder, FEW)
             if not samples:
                 raise UserError(f"the part {role} holds no image", folder, "put images into images/ and their maps into masks/")
             return SegmentationSet(os.path.basename(os.path.abspath(folder)), _classes(folder, classes, None), samples)
@@ -253,9 +254,7 @@ def _part_of_instances(folder, role, split):
                         "put images into images/ and their maps, PNGs of the same names, into masks/") from None
     found = _with_masks(folder, None, role, os.path.basename(alone) if alone else split)
     if alone:  # the detectors' reader wants CVAT's to be named or shared out, which has no flag here
-        found.records = fifth(found.records, role, folder)
-        if not found.records:
-            raise UserError(f"the part {role} holds no image, for every fifth validates", alone, "five images are the least")
+        found.records = fifth(found.records, role, folder, FEW)
     return found
 
 

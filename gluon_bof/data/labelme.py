@@ -11,6 +11,7 @@ from gluon_bof.data.faults import FaultPolicy
 from gluon_bof.data.images import ENDINGS, finite_number, stated_size
 from gluon_bof.data.layouts import Layout, Part, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records, require_records
+from gluon_bof.data.voc import share
 from gluon_bof.errors import UserError, abbreviate
 
 _OUTLINES = {"rectangle": 2, "polygon": 3, "linestrip": 2, "mask": 2, "rotation": 3, "oriented_rectangle": 3}  # least points
@@ -42,8 +43,8 @@ def load_labelme(layout: Layout, role: str, classes: Any = None, on_bad_sample: 
     chosen = _chosen(layout, role, split)
     members = [file for part in chosen for file in files[part]]
     spare = [path for part in chosen for path in _spare(part, files)]
-    if not any(part.split for part in layout.parts):
-        members, spare = (items if whole else fifth(items, role, layout.folder) for items in (members, spare))
+    if not whole and not any(part.split for part in layout.parts):
+        members, spare = fifth(members, role, layout.folder), share(spare, role)
     samples = _samples(members, layout.folder, faults)
     if unannotated == "negative":
         samples += [Sample(path, path, image_id) for path, image_id in zip(spare, image_ids(spare, layout.folder))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections import Counter
 from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
 import numpy as np
@@ -19,7 +20,7 @@ from gluon_bof.data.faults import (
 )
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import AS_STORED, check_header, settle, unique_names
-from gluon_bof.data.voc import HELD_OUT_EVERY
+from gluon_bof.data.voc import FEW_REMEDY, HELD_OUT_EVERY, few_images, share
 from gluon_bof.errors import UserError
 
 _log = logging.getLogger("gluon_bof")
@@ -85,14 +86,17 @@ def _record(sample, header, rows_of, faults):
 def image_ids(paths: Sequence[str], root: str) -> list[str]:
     """An id for each image: its name without ending, or its path below the root where several have the name."""
     stems = [os.path.splitext(os.path.basename(path))[0] for path in paths]
-    repeated = {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else ()
-    return [os.path.relpath(path, root) if stem in repeated else stem for path, stem in zip(paths, stems)]
+    count = Counter(stems)
+    return [os.path.relpath(path, root) if count[stem] > 1 else stem for path, stem in zip(paths, stems)]
 
 
-def fifth(items: Sequence[Any], role: str, where: str) -> list[Any]:
-    """Every fifth item validates, the others train: where no split is told, as in VOC's layout."""
+def fifth(items: Sequence[Any], role: str, where: str, remedy: str = FEW_REMEDY) -> list[Any]:
+    """Every fifth item validates, the others train: where no split is told, as in VOC's layout. Raises UserError where none does,
+    and says the remedy."""
+    if role == "val" and len(items) < HELD_OUT_EVERY:
+        raise UserError(few_images(len(items)), where, remedy)
     _log.warning("%s has no splits: every %dth image validates, the others train", where, HELD_OUT_EVERY)
-    return [item for index, item in enumerate(items) if (index % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == (role == "val")]
+    return share(items, role)
 
 
 def is_held_out(path: str, share: float) -> bool:

@@ -5,15 +5,14 @@ import os
 from typing import TYPE_CHECKING, Iterable
 
 from gluon_bof.data.coco import coco_roles, coco_splits, is_coco, load_coco, without_empty
-from gluon_bof.data.faults import FaultPolicy
 from gluon_bof.data.images import unique_names
 from gluon_bof.data.labelme import load_labelme
 from gluon_bof.data.layouts import Layout, recognise, role_of
-from gluon_bof.data.samples import fifth, is_held_out, require_records
+from gluon_bof.data.samples import fifth, is_held_out
 from gluon_bof.data.voc import is_voc, load_voc, voc_splits
 from gluon_bof.data.yolo_txt import load_yolo
 from gluon_bof.data.yolo_txt import parts_of as yolo_parts
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, warn
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import DetectionSet
@@ -36,21 +35,27 @@ def open_set(dataset: str, root: str | None, role: str, classes: Iterable[str] |
     layout: one of `layouts.LAYOUTS` where a folder may have two. val_share: in (0, 1), the share of the images that validate
     where the set has no part to validate on, chosen by a hash of their bytes; 0: as the layout does without. masks: with a mask
     of each box, from VOC's or COCO's layout or the drawn "shapes". Raises UserError for a set without them, for an unknown or
-    missing set, and as the readers do."""
+    missing set, for a val_share of a split that is named, for layout and val_share of a drawn set, and as the readers do."""
     if not 0 <= val_share < 1:
         raise UserError(f"--val-share {val_share:g} is outside [0, 1)", remedy="0.2 is usual")
     if dataset in DRAWN:
-        return _open_drawn(dataset, root, role, classes, split, masks)
-    place = _place(dataset, root, split, layout)
-    shares = bool(val_share) and not split and not _validates(place, classes)
-    found = _read(place, "train" if shares else role, classes, on_bad_sample, split, unannotated, shares, masks)
-    if shares:
-        _share(found, role, val_share, place.folder)
-    found.layout = str(place)
+        if val_share or layout != "auto":
+            flag, none = ("--val-share", 0) if val_share else ("--layout", "auto")
+            raise UserError(f"{flag} is of a folder's set, and {dataset} is drawn, with parts to train and to validate on",
+                            remedy=f"leave it out, or give {flag} {none}")
+        where, found = dataset, _open_drawn(dataset, root, role, classes, split, masks)
+    else:
+        place = _place(dataset, root, split, layout)
+        where = place.folder
+        shares = _shares(place, role, classes, split, val_share)
+        found = _read(place, "train" if shares else role, classes, on_bad_sample, split, unannotated, shares, masks)
+        if shares:
+            _share(found, role, val_share, place.folder)
+        found.layout = str(place)
     if skip_empty:
         found.records = without_empty(found.records)
         if not found.records:
-            raise UserError("no image has a box to train on", place.folder, "leave --skip-empty out, or annotate the set")
+            raise UserError("no image has a box to train on", where, "leave --skip-empty out, or annotate the set")
     return found
 
 
@@ -83,7 +88,6 @@ def _read(place, role, classes, on_bad_sample, split, unannotated, whole, masks)
     found = load_coco(place.file, role, **how)
     if not whole:
         found.records = fifth(found.records, role, place.folder)
-        require_records(found.records, 1, place.folder, FaultPolicy("skip"))
     return found
 
 
@@ -106,6 +110,20 @@ def _splits(place, classes):
 def _validates(place, classes):
     """Whether a set has a part to validate on."""
     return any(role_of(name) in ("val", "test") for name in _splits(place, classes))
+
+
+def _shares(place, role, classes, split, val_share):
+    """Whether the images are to be shared out. Raises UserError where a split is named that would be."""
+    if not val_share:
+        return False
+    validates = _validates(place, classes)
+    if split and not validates:
+        raise UserError(f"--val-share {val_share:g} shares out the images of a whole set, and its split {split!r} is named, all "
+                        "of which is one part", place.folder, "leave one of the two out, or name a split to train on and another "
+                                                              "to validate on")
+    if validates and role == "val" and not split:
+        warn(f"{place.folder} has a part to validate on: --val-share {val_share:g} does nothing")
+    return not validates
 
 
 def _share(found, role, val_share, folder):

@@ -34,6 +34,7 @@ from gluon_bof.masks import NOBODY, no_masks, of_numbers, read_numbers
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
                "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
 HELD_OUT_EVERY = 5  # without split files, every fifth image validates
+FEW_REMEDY = "five images are the least, or give --val-share"
 
 UNANNOTATED = ("skip", "negative")
 
@@ -273,7 +274,7 @@ def _without_annotation(members, role, split, unannotated, whole):
         elif len(folder.images) > len(folder.annotations) or any(stem not in folder.annotations for stem in folder.images):
             used = {folder.image_path(image_id, _annotation(path).filename) for image_id, path in folder.annotations.items()}
             spare = [stem for stem, path in folder.images.items() if stem not in folder.annotations and path not in used]
-            found += [(folder, stem) for stem in (spare if whole or folder.is_part else _share(spare, role))]
+            found += [(folder, stem) for stem in (spare if whole or folder.is_part else share(sorted(spare), role))]
     return found
 
 
@@ -292,6 +293,8 @@ def _members(folders, role, split, whole):
                         "add ImageSets/Main/" + ("trainval.txt or train.txt" if role == "train" else
                                                  "test.txt or val.txt, or share it out with --val-share 0.2"))
     unique = [(folder, list(dict.fromkeys(ids))) for folder, ids in parts]
+    if not any(ids for _, ids in unique) and not any(folder.splits for folder in folders):  # each has fewer than five
+        raise UserError(few_images(sum(len(folder.annotations) for folder in folders)), folders[0].path, FEW_REMEDY)
     if not any(ids for _, ids in unique):
         raise UserError(f"nothing to {'train' if role == 'train' else 'validate'} on: the split is empty",
                         _where(parts[0][0], role, split), "list its images, one name a line")
@@ -358,13 +361,17 @@ def _role_ids(folder, role, tested, whole):
 def _held_out(folder, role):
     _log.warning("%s has no ImageSets/Main: every %dth image validates, the others train",
                  folder.path, HELD_OUT_EVERY)
-    return _share(folder.annotations, role)
+    return share(sorted(folder.annotations), role)
 
 
-def _share(names, role):
-    """Every fifth name for validation, the others for training."""
-    return [name for index, name in enumerate(sorted(names))
-            if (index % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == (role == "val")]
+def few_images(count: int) -> str:
+    """What is wrong where so few images have no part to validate on."""
+    return f"there is nothing to validate on: no part tells, and every {HELD_OUT_EVERY}th image would, of {count}"
+
+
+def share(items: Iterable[Any], role: str) -> list[Any]:
+    """Every fifth item for validation, the others for training."""
+    return [item for index, item in enumerate(items) if (index % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == (role == "val")]
 
 
 def _split_ids(folder, name):

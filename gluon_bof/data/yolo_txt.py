@@ -260,10 +260,16 @@ def _of_folder(folder, deep, faults):
 
 
 def _files(folder, deep):
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if deep and not name.startswith("."))
-        found += [os.path.join(place, name) for name in names if not name.startswith(".")]
+    """Paths of the files in a folder, or also below it, in order. Links to folders are followed when all others have been read,
+    and no folder is read twice."""
+    found, seen, waiting = [], set(), [folder]
+    for start in waiting:
+        for place, folders, names in os.walk(start):
+            real = os.path.realpath(place)
+            folders[:] = sorted(name for name in folders if deep and real not in seen and not name.startswith("."))
+            waiting += [path for name in folders for path in [os.path.join(place, name)] if os.path.islink(path)]
+            found += [os.path.join(place, name) for name in names if real not in seen and not name.startswith(".")]
+            seen.add(real)
     return sorted(found)
 
 

@@ -107,7 +107,8 @@ def validation_set(options: Any) -> DetectionSet:
     """The DetectionSet that these options validate on. Raises UserError as `open_set` does."""
     return open_set(options.dataset, options.dataset_root or None, "val",
                     class_names(options.classes) if options.classes else None, options.on_bad_sample, options.val_split or None,
-                    options.unannotated, layout=options.layout, val_share=options.val_share, masks=family_of(options).masks)
+                    options.unannotated, layout=options.layout, val_share=0 if options.val_split else options.val_share,
+                    masks=family_of(options).masks)
 
 
 def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tiling | None = None,

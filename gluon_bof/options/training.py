@@ -178,15 +178,17 @@ class DetectionOptions(TrainingOptions):
                                     "negatives", "data", choices=("skip", "negative"), evaluates=True)
     layout: str = flag("auto", "what the folder of --dataset is to be taken for; auto: what lies in it tells", "data",
                        choices=("auto", "voc", "coco", "yolo", "labelme"), evaluates=True)
-    val_share: float = flag(0.0, "share of the images that validate, where the set has no part to validate on, by a hash of "
-                                 "their bytes; 0: as the layout does without (every fifth)", "data", evaluates=True)
+    val_share: float = flag(0.0, "share of the images that validate, where the set has no part to validate on and no split "
+                                 "is named, by a hash of their bytes; 0: as the layout does without (every fifth)", "data",
+                            evaluates=True)
     cache: str = flag("none", "keep the decoded training images, in memory that all data workers share (ram) or in the run's "
                               "folder (disk), width x height x 3 bytes each: for sets that fit; the same batches", "data",
                       choices=("none", "ram", "disk"))
     skip_empty: bool = flag(False, "do not train on images without a box, as GluonCV on COCO; default: they are negatives",
                             "data")
-    train_split: str = flag("", "split(s) to train on, comma-separated; default: trainval", "data")
-    val_split: str = flag("", "split(s) to validate on, comma-separated; default: test", "data", evaluates=True)
+    train_split: str = flag("", "split(s) to train on, comma-separated (of COCO's layout one); default: trainval", "data")
+    val_split: str = flag("", "split(s) to validate on, comma-separated (of COCO's layout one); default: test", "data",
+                          evaluates=True)
     mixup_loss: str = flag("weighted", "weigh each box by its image's mix ratio, or all by 1; global (Faster R-CNN, with "
                                        "--mixup even): every loss by 0.5, background's too, as GluonCV's --mixup does",
                            "freebies", choices=("weighted", "unweighted", "global"))

@@ -9,7 +9,7 @@ from typing import Any, Iterable, Sequence
 from gluon_bof import threads
 from gluon_bof.backend import mx
 from gluon_bof.compat import for_cpu_contexts
-from gluon_bof.data.faults import log_faults, require_boxes
+from gluon_bof.data.faults import log_faults, require_boxes, warn_of_shared
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.devices import contexts, return_large_arrays
@@ -97,6 +97,7 @@ def _open_sets(options, run):
                     ", ".join(found.classes[:20]), len(found.faults))
         sets.append(found)
         classes = found.classes
+    warn_of_shared(*(found.records for found in sets), "mAP")
     run.write_classes(classes)
     return sets
 

@@ -7,12 +7,13 @@ from typing import Any, Sequence
 import numpy as np
 
 from gluon_bof.backend import mx
+from gluon_bof.data.faults import warn_of_shared
 from gluon_bof.data.label_sets import open_segmentation
 from gluon_bof.data.segmentation import label_mark, look_over
 from gluon_bof.data.sets import class_names
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.distributed import comm, progress
-from gluon_bof.errors import LOGGER, warn
+from gluon_bof.errors import LOGGER
 from gluon_bof.visualization.label_maps import draw_training_maps, draw_validation_maps
 from gluon_bof.visualization.run_pages import draw_run
 
@@ -37,17 +38,9 @@ def _opened(options, run):
     for role, found in zip(("train", "val"), sets):
         look_over(found)
         LOGGER.info("%s: %d images, %d classes (%s)", role, len(found), len(found.classes), ", ".join(found.classes[:21]))
-    _tell_shared(*sets)
+    warn_of_shared(training.samples, sets[1].samples, "mean IoU")
     run.write_classes(training.classes)
     return sets
-
-
-def _tell_shared(training, validation):
-    """Warn of images that validate and are trained on: two parts that are named may be one, or VOC's trainval and val."""
-    shared = {sample.path for sample in training.samples} & {sample.path for sample in validation.samples}
-    if shared:
-        warn(f"{len(shared)} of the {len(validation)} images that validate are trained on too, such as {min(shared)}: the mean "
-             "IoU says little of other images; name other parts with --train-split and --val-split")
 
 
 class MapBatch:

@@ -129,7 +129,7 @@ def test_the_one_json_that_cvat_or_label_studio_writes_is_shared_out(json_file, 
     stem = json_file.split("/")[-1][:-5]
     assert len(open_segmentation(str(tmp_path), None, "val", split=stem)) == 10
     write_coco(tmp_path / json_file, {1: names[1]}, [], {1: "cat"})
-    with pytest.raises(UserError, match="every fifth validates"):
+    with pytest.raises(UserError, match="every 5th image would, of 1; five images are the least$"):
         open_segmentation(str(tmp_path), None, "val")
 
 

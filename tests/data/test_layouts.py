@@ -173,6 +173,16 @@ def test_folders_of_nothing_are_one_line(tmp_path):
         open_set(str(tmp_path), None, "train")
 
 
+@pytest.mark.parametrize("write", layout_files.ONE_PART, ids=["voc", "labelme", "coco", "label studio", "labelimg"])
+def test_fewer_than_five_images_without_parts_have_a_way_out(tmp_path, monkeypatch, write):
+    """It said that none of 0 images can be used, or that the split is empty."""
+    monkeypatch.setattr(layout_files, "IMAGES", {name: layout_files.IMAGES[name] for name in "abde"})
+    write(str(tmp_path))
+    with pytest.raises(UserError, match="every 5th image would, of 4; five images are the least, or give --val-share"):
+        open_set(str(tmp_path), None, "val")
+    assert len(open_set(str(tmp_path), None, "train")) == 4
+
+
 @pytest.mark.skipif(not CARDS.is_dir(), reason="the cards do not lie beside the checkout")
 def test_photographs_of_cards_as_their_author_left_them():
     train, val = (open_set(str(CARDS), None, role) for role in ("train", "val"))

@@ -57,3 +57,13 @@ def test_class_names_that_cannot_be_meant(tmp_path):
                 str(tmp_path), "names.txt"):
         with pytest.raises(UserError):
             class_names(bad)
+
+
+def test_a_drawn_set_heeds_skip_empty_and_refuses_a_share_and_a_layout():
+    """All three were ignored without a word."""
+    found = open_set("shapes", None, "train")
+    empty = sum(not len(record.boxes) for record in found.records)
+    assert empty > 0 and len(open_set("shapes", None, "train", skip_empty=True)) == len(found) - empty
+    for flag, value in (("val_share", 0.2), ("layout", "coco")):
+        with pytest.raises(UserError, match=f"--{flag.replace('_', '-')} is of a folder's set, and shapes is drawn"):
+            open_set("shapes", None, "train", **{flag: value})

@@ -1,9 +1,13 @@
 """YOLO's text: what names the classes and the parts, and every malformed line or configuration in one line."""
+import os
+import time
+
 import cv2
 import numpy as np
 import pytest
 
 from gluon_bof.data.check import check_set
+from gluon_bof.data.samples import image_ids
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from tests.data import layout_files
@@ -159,3 +163,32 @@ def test_images_of_one_name_in_two_folders_have_ids_of_their_own(place):
     cv2.imwrite(str(place / "images" / "val" / "a.jpg"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     ids = [record.image_id for record in opened(place, split="train,val").records]
     assert len(set(ids)) == 7
+
+
+def test_folders_below_that_are_links_are_read_once_and_after_the_others(place, tmp_path_factory):
+    """They were left out without a word; a link back to where it lies must end."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for kind in ("images", "labels"):
+        (place / kind / "train" / "more").mkdir()
+        for name in "ab":
+            (next((place / kind / "train").glob(f"{name}.*"))).rename(
+                place / kind / "train" / "more" / (f"{name}.jpg" if kind == "images" else f"{name}.txt"))
+    kept = opened(place)
+    for kind in ("images", "labels"):
+        (place / kind / "train" / "more").rename(elsewhere / kind)
+        (place / kind / "train" / "more").symlink_to(elsewhere / kind)
+        (place / kind / "train" / "again").symlink_to("more")
+        (place / kind / "train" / "back").symlink_to(place / kind)
+    found = opened(place)
+    once = [record for record in found.records if "back" not in record.path]
+    assert [record.image_id for record in kept.records] == ["c", "d", "a", "b"]
+    assert sorted(record.image_id for record in once) == list("abcd") and sum(len(record.boxes) for record in once) == 4
+    assert len({os.path.realpath(record.path) for record in found.records}) == len(found) == 6  # back has what validates, too
+
+
+def test_names_that_repeat_are_counted_once_and_not_anew_for_each():
+    paths = [f"/set/{number % 30000}/{number}.jpg" for number in range(30000)] + ["/set/other/7.jpg"]
+    before = time.process_time()
+    ids = image_ids(paths, "/set")
+    assert time.process_time() - before < 2  # it was a minute
+    assert ids[7] == "7/7.jpg" and ids[-1] == "other/7.jpg" and ids[8] == "8" and len(set(ids)) == len(ids)

@@ -6,10 +6,11 @@ import tempfile
 import pytest
 
 from gluon_bof.errors import UserError
+from gluon_bof.evaluation.validation import validation_set
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.folder import Run
 from gluon_bof.training.pipeline import open_sets
-from tests.data import coco_files, test_real_sets, voc_files
+from tests.data import coco_files, layout_files, test_real_sets, voc_files
 
 
 def opened(caplog, folder, **options):
@@ -58,3 +59,33 @@ def test_recipes_of_cocos_tables_skip_empty_images_and_no_others_do():
         for row in table.rows:
             assert row.paper.options.skip_empty == (number >= 4) and not row.small.options.skip_empty, row.key
     assert not Yolo3Options().skip_empty and not EMBEDDED_YOLO3.skip_empty and not EMBEDDED_FASTER_RCNN.skip_empty
+
+
+def test_a_split_that_trains_and_a_share_of_the_same_images_are_refused(tmp_path, caplog):
+    """Two of four images trained and validated, without a word."""
+    layout_files.cvat_coco(str(tmp_path / "set"))
+    for options in ({"train_split": "default"}, {"val_split": "default"}):
+        with pytest.raises(UserError, match="its split 'default' is named, all of which") as caught:
+            opened(caplog, tmp_path / "set", val_share=0.5, **options)
+        assert caught.value.remedy and "--val-share 0.5" in str(caught.value)
+    (training, validation), said = opened(caplog, tmp_path / "set", val_share=0.5)
+    assert len(training) == 4 and len(validation) == 2 and "trained on too" not in said
+    assert len(validation_set(Yolo3Options(dataset=str(tmp_path / "set"), val_split="default", val_share=0.5))) == 6
+
+
+def test_a_share_of_a_set_that_has_a_part_to_validate_on_is_told_to_do_nothing(tmp_path, caplog):
+    layout_files.ultralytics(str(tmp_path / "set"))
+    said = opened(caplog, tmp_path / "set", val_share=0.5)[1]
+    assert said.count("has a part to validate on: --val-share 0.5 does nothing") == 1
+
+
+@pytest.mark.parametrize("is_link", (False, True))
+def test_images_that_validate_and_train_are_told_of(tmp_path, caplog, is_link):
+    layout_files.ultralytics(str(tmp_path / "set"))
+    assert "trained on too" not in opened(caplog, tmp_path / "set")[1]
+    (tmp_path / "set" / "data.yaml").write_text("train: images\nval: images/val\nnames: [cat, dog]\n")
+    if is_link:
+        for kind in ("images", "labels"):
+            (tmp_path / "set" / kind / "val").rename(tmp_path / "set" / kind / "more")
+            (tmp_path / "set" / kind / "val").symlink_to("more")
+    assert "2 of the 2 images that validate are trained on too" in opened(caplog, tmp_path / "set")[1]
