@@ -16,7 +16,7 @@ from gluon_bof.data.samples import fifth
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.data.shapes import CLASSES as SHAPES
 from gluon_bof.data.shapes import ensure_drawn
-from gluon_bof.data.voc import VOC_CLASSES
+from gluon_bof.data.voc import VOC_CLASSES, read_split
 from gluon_bof.data.vocmini import DEFAULT_SPLIT, ensure_vocmini
 from gluon_bof.data.vocmini import NAMES as VOCMINI
 from gluon_bof.errors import UserError, abbreviate, warn
@@ -128,21 +128,21 @@ def _voc(folder, role, split, known, name, classes):
     if not os.path.isdir(os.path.join(folder, "SegmentationClass")):
         raise UserError("there is no folder SegmentationClass", folder, "point --dataset-root at the folder that holds VOC2012")
     lists = os.path.join(folder, "ImageSets", "Segmentation")
-    ids = _listed(lists, role, split)
-    samples = [_paired(os.path.join(folder, "JPEGImages"), os.path.join(folder, "SegmentationClass", f"{image_id}.png"), image_id)
-               for image_id in ids]
+    images, maps = os.path.join(folder, "JPEGImages"), os.path.join(folder, "SegmentationClass")
+    samples = [_paired(images, os.path.join(maps, f"{image_id}.png"), image_id)
+               for image_id in _listed(lists, role, split, images, maps)]
     return SegmentationSet(name, _classes(folder, classes, known), samples)
 
 
-def _listed(lists, role, split):
-    """The ids that a file of a folder lists: that of the split, or the first of those that the role may be."""
+def _listed(lists, role, split, images, maps):
+    """The ids that a file of a folder lists: that of the split, or the first of those that the role may be. images, maps: the
+    folders of what has an id."""
     chosen = [split] if split else []
     chosen += [name for name in FALLBACKS[role] if name not in chosen] if split in (None, "", role) else []
     for name in chosen:
         path = os.path.join(lists, f"{name}.txt")
         if os.path.isfile(path):
-            with open(path, encoding="utf-8") as file:
-                ids = [line.split()[0] for line in file if line.strip()]
+            ids = read_split(path, _stems(maps), _stems(images))
             if not ids:
                 raise UserError("the list names no image", path, "fix the data set")
             if name == "trainval" != split and os.path.isfile(os.path.join(lists, "val.txt")):
@@ -151,6 +151,10 @@ def _listed(lists, role, split):
             return ids
     raise UserError(f"there is no list {' or '.join(f'{name}.txt' for name in chosen)}", lists,
                     "name one with --train-split or --val-split")
+
+
+def _stems(folder):
+    return {os.path.splitext(name)[0] for name in os.listdir(folder)} if os.path.isdir(folder) else set()
 
 
 def _paired(images, mask, image_id):
@@ -167,8 +171,9 @@ def _paired(images, mask, image_id):
 def _sbd(folder, role, split, classes):
     """SBD, GluonCV's pascal_aug: img/, cls/*.mat, train.txt and val.txt."""
     _must_be(folder, "point --dataset-root at what holds VOCaug")
-    samples = [_paired(os.path.join(folder, "img"), os.path.join(folder, "cls", f"{image_id}.mat"), image_id)
-               for image_id in _listed(folder, role, split)]
+    images, maps = os.path.join(folder, "img"), os.path.join(folder, "cls")
+    samples = [_paired(images, os.path.join(maps, f"{image_id}.mat"), image_id)
+               for image_id in _listed(folder, role, split, images, maps)]
     return SegmentationSet("pascal_aug", _classes(folder, classes, (BACKGROUND, *VOC_CLASSES)), samples)
 
 

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import xml.etree.ElementTree as ElementTree
-from typing import Any, Iterable, NamedTuple, Sequence
+from typing import Any, Container, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
@@ -375,33 +375,36 @@ def share(items: Iterable[Any], role: str) -> list[Any]:
 
 
 def _split_ids(folder, name):
-    """Image ids of a split file. A line is an id, or an id and a flag (1, 0, and -1: not in the split)."""
     path = folder.splits[name]
-    if folder.is_part:
-        return list(path)
+    return list(path) if folder.is_part else read_split(path, folder.annotations, folder.images)
+
+
+def read_split(path: str, annotations: Container[str], images: Container[str]) -> list[str]:
+    """Image ids of a split file. A line is an id, or an id and a flag (1, 0, and -1: not in the split), an id perhaps with its
+    image's ending. annotations, images: the ids that have one. Raises UserError where it is not text."""
     try:
         with open(path, encoding="utf-8-sig") as file:
             lines = [line.strip() for line in file]
     except UnicodeDecodeError:
         raise UserError("the split is not UTF-8 text", path, "save it as UTF-8, one name a line") from None
-    return [image_id for line in lines if line for image_id in _line_ids(line, folder)]
+    return [image_id for line in lines if line for image_id in _line_ids(line, annotations, images)]
 
 
-def _line_ids(line, folder):
-    if line in folder.annotations:
+def _line_ids(line, annotations, images):
+    if line in annotations:
         return [line]
     words = line.rsplit(None, 1)  # by a space or a tab
     flag = words[1] if len(words) == 2 and words[1] in ("-1", "0", "1") else ""
-    if flag and _id_of(line, folder) == line:
-        return [] if flag == "-1" else [_id_of(words[0], folder)]
-    return [_id_of(line, folder)]
+    if flag and _id_of(line, annotations, images) == line:
+        return [] if flag == "-1" else [_id_of(words[0], annotations, images)]
+    return [_id_of(line, annotations, images)]
 
 
-def _id_of(name, folder):
+def _id_of(name, annotations, images):
     """The name without the ending of an image, where that is an image's id."""
     stem, ending = os.path.splitext(name)
-    known = ending.lower() in ENDINGS and (stem in folder.annotations or stem in folder.images)
-    return stem if known and name not in folder.annotations else name
+    known = ending.lower() in ENDINGS and (stem in annotations or stem in images)
+    return stem if known and name not in annotations else name
 
 
 def _survey(folders):

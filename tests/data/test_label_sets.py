@@ -8,10 +8,13 @@ from pycocotools import mask as coding
 
 from gluon_bof.data.label_sets import CITYSCAPES, COCO_AS_VOC, ade20k_classes, open_segmentation
 from gluon_bof.data.segmentation import FittedImages, look_over, read_labels, read_pair
+from gluon_bof.data.sets import open_set
 from gluon_bof.data.voc import VOC_CLASSES
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import as_it_is
 from gluon_bof.masks import NOBODY
+from tests.data import voc_files
+from tests.tiny_masks import write_voc_masks
 
 from gluoncv.data import ADE20KSegmentation, CitySegmentation, COCOSegmentation
 
@@ -282,3 +285,25 @@ def test_pixels_of_no_object_do_not_become_a_class_that_has_objects(given, told,
     for role in ("train", "val"):
         with pytest.raises(UserError, match=told):
             open_segmentation(str(tmp_path), None, role, given)
+
+
+def test_a_list_is_read_as_the_detectors_read_theirs(tmp_path):
+    """A byte order mark, names with a space or with the ending of their image were not found; Latin-1 gave a traceback."""
+    write_voc_masks(tmp_path, {"train": 3, "val": 2})
+    folder = tmp_path / "VOC2012"
+    for kind, ending in (("JPEGImages", ".jpg"), ("SegmentationClass", ".png")):
+        (folder / kind / f"2007_train_1{ending}").rename(folder / kind / f"a b{ending}")
+    (folder / "Annotations").mkdir()
+    for image in (folder / "JPEGImages").iterdir():
+        (folder / "Annotations" / f"{image.stem}.xml").write_text(voc_files.xml(("dog", 1, 1, 9, 9), size=(WIDTH, HEIGHT)))
+    main = folder / "ImageSets" / "Main"
+    main.mkdir()
+    lines = "\ufeff2007_train_0\r\n\na b\n2007_train_2.jpg 1\n2007_val_0 -1\n"
+    for place in (main, folder / "ImageSets" / "Segmentation"):
+        (place / "mine.txt").write_text(lines, encoding="utf-8")
+    found = open_segmentation("pascal_voc", str(tmp_path), "train", split="mine")
+    assert [sample.image_id for sample in found.samples] == ["2007_train_0", "a b", "2007_train_2"] == \
+        [record.image_id for record in open_set(str(folder), None, "train", split="mine").records]
+    (folder / "ImageSets" / "Segmentation" / "mine.txt").write_bytes("bär\n".encode("latin-1"))
+    with pytest.raises(UserError, match="the split is not UTF-8 text"):
+        open_segmentation("pascal_voc", str(tmp_path), "train", split="mine")
