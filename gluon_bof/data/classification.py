@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple, Sequence
 import cv2
 import numpy as np
 
-from gluon_bof.data.images import ENDINGS, decode_image, read_image
+from gluon_bof.data.faults import log_faults
+from gluon_bof.data.images import ENDINGS, decode_image, read_image, read_or_name
+from gluon_bof.data.layouts import annotated_as
 from gluon_bof.data.sets import open_set
 from gluon_bof.data.shapes import load_backbone_shapes
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.freebies.augmentation import GREY, View, best_interpolation, render
 from gluon_bof.freebies.mixup import blend_images
 from gluon_bof.rng import augmentation_rng
@@ -69,8 +71,8 @@ def open_classes(dataset: str, root: str | None = None) -> tuple[ClassificationS
     """(training, validation) ClassificationSet.
 
     dataset: "shapes", "shapes-backbone", "vocmini", "imagenet" (in `root`, by default GluonCV's place for it), or a folder:
-    of train.rec, train.idx, val.rec and val.idx; of train/CLASS/ and val/CLASS/; or of a detection set. Raises UserError for any
-    other."""
+    of train.rec, train.idx, val.rec and val.idx; of train/CLASS/ and val/CLASS/; or of a detection set, whose faults are left out
+    and named. Raises UserError for any other."""
     folder = os.path.expanduser((root or IMAGENET_ROOT) if dataset == "imagenet" else dataset)
     if dataset not in DRAWN and not os.path.isdir(folder):
         raise UserError("the folder of the data set does not exist", folder, "give --dataset shapes, a folder, or "
@@ -78,35 +80,75 @@ def open_classes(dataset: str, root: str | None = None) -> tuple[ClassificationS
     for part in (folder, os.path.join(folder, "rec")):
         if dataset not in DRAWN and os.path.isfile(os.path.join(part, "train.rec")):
             return tuple(_from_records(part, role) for role in ROLES)
-    if dataset not in DRAWN and os.path.isdir(os.path.join(folder, "train")):
+    if dataset not in DRAWN and _is_of_classes(folder, dataset == "imagenet"):
         return _from_folders(folder)
     if dataset == "imagenet":
         raise UserError("there is neither train.rec nor a folder train", folder, "point --dataset-root at ImageNet")
     return _from_objects(dataset)
 
 
+def _is_of_classes(folder, is_told):
+    """Whether train/ holds folders of classes, or of images and labels. XML or JSON may lie beside the images of several classes.
+    is_told: whether the set's name tells."""
+    train = os.path.join(folder, "train")
+    if is_told or not os.path.isdir(train):
+        return os.path.isdir(train)
+    beside = len(_folders(train)) > 1 and all(_images(os.path.join(train, name)) for name in _folders(train))
+    return not annotated_as(folder) - ({"voc", "labelme"} if beside else set())
+
+
 def _from_folders(folder):
-    classes = sorted(entry.name for entry in os.scandir(os.path.join(folder, "train")) if entry.is_dir())
+    classes = _folders(os.path.join(folder, "train"))
     if not classes:
         raise UserError("the folder train holds no folder of a class", folder, "put images into train/CLASS/")
+    others = [name for name in _folders(os.path.join(folder, "val")) if name not in classes
+              and _images(os.path.join(folder, "val", name))]
+    if others:
+        raise UserError(f"no class of train is called {abbreviate(others)}, as folders of val are", folder,
+                        "call the folders of a class alike")
     sets = []
     for role in ROLES:
-        samples = []
-        for class_id, name in enumerate(classes):
-            place = os.path.join(folder, role, name)
-            names = sorted(os.listdir(place)) if os.path.isdir(place) else []
-            samples += [Sample(os.path.join(place, image), class_id) for image in names
-                        if image.lower().endswith(ENDINGS)]
+        places = [os.path.join(folder, role, name) for name in classes]
+        samples = [Sample(os.path.join(place, image), class_id) for class_id, place in enumerate(places)
+                   for image in _images(place)]
         sets.append(not_empty(ClassificationSet(os.path.basename(folder), tuple(classes), samples), folder, role))
     return tuple(sets)
 
 
+def _folders(place):
+    """Names of the folders in a folder, without hidden ones, in order; none where it is not there."""
+    return sorted(entry.name for entry in os.scandir(place) if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))) \
+        if os.path.isdir(place) else []
+
+
+def _images(place):
+    """Names of the images in a folder, in order; none where it is not there."""
+    names = sorted(os.listdir(place)) if os.path.isdir(place) else []
+    return [name for name in names if name.lower().endswith(ENDINGS) and not name.startswith(".")]
+
+
+def open_boxes(dataset: str, root: str | None, role: str, classes: Sequence[str] | None,
+               others: Sequence[DetectionSet] = ()) -> DetectionSet:
+    """A part of a detection set, whose faults are left out and named in the log. others: parts that were opened before. Raises
+    UserError as `open_set` does, whose ways out may be flags that pre-training has not."""
+    try:
+        found = open_set(dataset, root, role, classes, "skip")
+    except UserError as error:
+        remedy = error.remedy or ""
+        if "--" in remedy.replace("--dataset", ""):
+            remedy += " (pretrain has no such flag, but takes what gluon-bof convert writes)"
+        raise UserError(error.problem, error.path, remedy) from None
+    log_faults(found, others)
+    return found
+
+
 def _from_objects(dataset):
     """Each box of a detection set is an image of its class; difficult ones, crowds and specks are left out."""
-    classes, sets = None, []
+    opened, sets = [], []
     for role in ROLES:
-        found = open_drawn(dataset, role) if dataset in DRAWN else open_set(dataset, None, role, classes, "skip")
-        classes = None if dataset in DRAWN else found.classes
+        classes = opened[0].classes if opened else None
+        found = open_drawn(dataset, role) if dataset in DRAWN else open_boxes(dataset, None, role, classes, opened)
+        opened.append(found)
         samples = []
         for record in found.records:
             for box, class_id in zip(record.boxes[~(record.crowd | record.difficult)],
@@ -202,7 +244,7 @@ def read_sample(sample: Sample) -> np.ndarray:
         except ValueError as error:
             raise UserError(f"the record at byte {sample.place} holds no image that can be decoded ({error})", sample.path,
                             "make the file again with MXNet's im2rec.py") from None
-    image = read_image(sample.path, sample.orientation)
+    image = read_or_name(read_image, sample.path, sample.orientation)
     if sample.window:
         left, top, width, height = sample.window
         image = image[top:top + height, left:left + width]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import TYPE_CHECKING, Any, Iterable
+from typing import TYPE_CHECKING, Any, Callable, Iterable
 
 import cv2
 import numpy as np
@@ -56,6 +56,14 @@ def read_image(path: str, orientation: int | None = AS_STORED) -> np.ndarray:
 def read_upright(path: str) -> np.ndarray:
     """An image file as people see it: `read_image`, turned as the file's EXIF orientation says."""
     return read_image(path, None)
+
+
+def read_or_name(reader: Callable[..., Any], path: str, *how: Any) -> Any:
+    """What a reader of here says of a file, where none is left out: its error names no --on-bad-sample."""
+    try:
+        return reader(path, *how)
+    except UserError as error:
+        raise UserError(error.problem, error.path, "replace it, or take it out of the set") from None
 
 
 def decode_image(data: bytes, orientation: int | None = AS_STORED) -> np.ndarray:

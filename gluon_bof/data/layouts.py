@@ -69,8 +69,7 @@ def recognise(folder: str, wanted: str = "auto", split: str | None = None) -> La
     """The layout of a folder; wanted: one of LAYOUTS, or auto. split: as --split, may name a JSON.
 
     Raises UserError if it has none, not the wanted one, or if two are possible: then both are named."""
-    tree = _tree(folder)
-    readings = [found for read in (_voc, _coco, _yolo, _labelme) for found in [read(folder, tree, split)] if found]
+    readings = _readings(folder, split)
     if wanted != "auto":
         readings = [found for found in readings if found.name == wanted]
         if not readings:
@@ -85,6 +84,16 @@ def recognise(folder: str, wanted: str = "auto", split: str | None = None) -> La
         flags = " or ".join(f"--layout {found.name}" for found in readings)
         raise UserError(f"it may be {told}", folder, f"choose with {flags}")
     return readings[0]
+
+
+def annotated_as(folder: str) -> set[str]:
+    """The LAYOUTS of which annotations are found in a folder; a JSON that only its name speaks for is none."""
+    return {found.name for found in _readings(folder) if found.certain or found.name == "yolo"}
+
+
+def _readings(folder, split=None):
+    tree = _tree(folder)
+    return [found for read in (_voc, _coco, _yolo, _labelme) for found in [read(folder, tree, split)] if found]
 
 
 def split_of(path: str, root: str) -> str:

@@ -19,10 +19,10 @@ from gluon_bof.data.classification import (
     Sample,
     draw_view,
     not_empty,
+    open_boxes,
     open_drawn,
     read_sample,
 )
-from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError, warn
 from gluon_bof.freebies.augmentation import View, transform_boxes, whole_view
 from gluon_bof.freebies.mixup import blend_images
@@ -43,10 +43,11 @@ def open_objects(dataset: str, root: str | None = None) -> tuple[ClassificationS
     boxes, and where none of its images has one object."""
     if dataset == "imagenet":
         raise UserError("ImageNet as it is read here has no boxes", remedy="give --dataset shapes, or a folder with boxes")
-    classes, sets = None, []
+    opened, sets = [], []
     for role in ROLES:
-        found = open_drawn(dataset, role) if dataset in DRAWN else open_set(dataset, root, role, classes, "skip")
-        classes = None if dataset in DRAWN else found.classes
+        classes = opened[0].classes if opened else None
+        found = open_drawn(dataset, role) if dataset in DRAWN else open_boxes(dataset, root, role, classes, opened)
+        opened.append(found)
         samples = [sample for number, record in enumerate(found.records)
                    for sample in (cut_out(record, number) if dataset in DRAWN else whole(record))]
         if dataset not in DRAWN and 0 < len(samples) < len(found):

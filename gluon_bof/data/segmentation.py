@@ -9,7 +9,7 @@ from typing import Callable, Sequence
 
 import numpy as np
 
-from gluon_bof.data.images import image_header, read_image, settle
+from gluon_bof.data.images import image_header, read_image, read_or_name, settle
 from gluon_bof.data.label_sets import UNKNOWN, LabelledImage, SegmentationSet
 from gluon_bof.data.workers import init_worker
 from gluon_bof.errors import UserError, warn
@@ -73,15 +73,7 @@ def look_over(found: SegmentationSet) -> None:
 def read_pair(sample: LabelledImage, class_count: int) -> tuple[np.ndarray, np.ndarray]:
     """(image (H, W, 3), its label map (H, W)). Raises UserError as the readers do, and where their sizes differ."""
     labels = read_labels(sample, class_count)
-    return _read(read_image, sample.path, _orientation(sample, labels.shape[::-1])), labels
-
-
-def _read(reader, path, *how):
-    """What one of data.images' readers says of a file. They name a way out, --on-bad-sample, that segmentation has not."""
-    try:
-        return reader(path, *how)
-    except UserError as error:
-        raise UserError(error.problem, error.path, "replace it, or take it out of the set") from None
+    return read_or_name(read_image, sample.path, _orientation(sample, labels.shape[::-1])), labels
 
 
 def _orientation(sample, size=None):
@@ -90,7 +82,7 @@ def _orientation(sample, size=None):
     if size is None:
         size = _map_size(sample)
     try:
-        return settle(_read(image_header, sample.path), size)[0]
+        return settle(read_or_name(image_header, sample.path), size)[0]
     except ValueError as error:
         raise UserError(f"the label map has another size than its image: {error}", sample.mask, "fix the data set") from None
 
@@ -99,7 +91,7 @@ def _map_size(sample):
     """(width, height) of a label map."""
     if sample.objects is not None:
         return sample.objects.size[::-1]
-    return _mat(sample.mask).shape[::-1] if sample.mask.endswith(".mat") else _read(image_header, sample.mask).size
+    return _mat(sample.mask).shape[::-1] if sample.mask.endswith(".mat") else read_or_name(image_header, sample.mask).size
 
 
 class MapImages:
@@ -149,7 +141,7 @@ class FittedImages:
     def __getitem__(self, index):
         init_worker()
         sample = self.samples[index]
-        image = _read(read_image, sample.path, _orientation(sample))
+        image = read_or_name(read_image, sample.path, _orientation(sample))
         return np.ascontiguousarray(render(image, self.view(image.shape))), index
 
 
@@ -158,7 +150,7 @@ def label_mark(found: SegmentationSet) -> str:
     digest = hashlib.sha256(repr(found.classes).encode())
     for sample in found.samples:
         objects = sample.objects
-        size = _read(image_header, sample.path).size if objects is None else objects.size
+        size = read_or_name(image_header, sample.path).size if objects is None else objects.size
         digest.update(repr((sample.image_id, size)).encode())
         if objects is not None:
             digest.update(objects.classes.tobytes() + objects.masks.tobytes())

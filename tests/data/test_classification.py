@@ -13,10 +13,13 @@ from gluon_bof.data.classification import (
     read_record,
     read_sample,
 )
+from gluon_bof.data.convert import TARGETS, convert_set
+from gluon_bof.data.localisation import open_objects
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.mixup import MixRatio
 from gluon_bof.rng import generator
+from tests.data import layout_files
 from tests.tiny_sets import write_class_folders, write_voc_set
 
 
@@ -109,3 +112,58 @@ def test_colours_keep_their_mean_on_average_and_jitter_as_far_as_gluoncvs():
     np.testing.assert_allclose(seen.mean(axis=0), (90, 120, 150), atol=4)
     grey = maps[:, :, :3] @ (100, 100, 100) + maps[:, :, 3]  # of grey, brightness and lighting are all that is left, nearly
     assert 18 < grey.mean(axis=1).std() < 30  # 100 times the deviation of U(0.6, 1.4) is 23
+
+
+@pytest.mark.parametrize("write", [write for writers in layout_files.LAYOUTS.values() for write in writers],
+                         ids=[write.__name__ for writers in layout_files.LAYOUTS.values() for write in writers])
+def test_a_detection_set_with_a_folder_train_gives_its_objects_and_not_classes_of_its_folders(tmp_path, write):
+    """train/images and train/labels were two classes, train/*.jpg none."""
+    write(str(tmp_path))
+    training, validation = open_classes(str(tmp_path))
+    assert training.classes == layout_files.CLASSES == validation.classes and len(validation) == 2  # the third is too small
+    assert all(sample.window for sample in training.samples + validation.samples)
+
+
+def test_what_convert_writes_is_pre_trained_on(tmp_path):
+    layout_files.ultralytics(str(tmp_path / "in"))
+    for target in TARGETS:
+        convert_set(str(tmp_path / "in"), str(tmp_path / target), target)
+        assert [len(found) for found in open_classes(str(tmp_path / target))] == [2, 2]
+
+
+def test_folders_of_classes_are_such_with_annotations_or_other_json_beside_the_images(tmp_path):
+    write_class_folders(tmp_path, np.random.default_rng(0))
+    before = [found.samples for found in open_classes(str(tmp_path))]
+    (tmp_path / "train" / "notes.json").write_text("{}")
+    (tmp_path / "train" / "bright" / "0.xml").write_text("<annotation/>")
+    for part in ("train", "val"):
+        (tmp_path / part / ".ipynb_checkpoints").mkdir()
+        (tmp_path / part / ".ipynb_checkpoints" / "0.png").write_bytes(b"x")
+    (tmp_path / "train" / "bright" / "._0.png").write_bytes(b"x")
+    training, validation = open_classes(str(tmp_path))
+    assert training.classes == ("bright", "dark") and [training.samples, validation.samples] == before
+
+
+def test_a_folder_that_validates_under_another_name_is_refused_and_not_left_out_of_the_accuracy(tmp_path):
+    write_class_folders(tmp_path, np.random.default_rng(0))
+    (tmp_path / "val" / "dark").rename(tmp_path / "val" / "Dark")
+    with pytest.raises(UserError, match="no class of train is called Dark, as folders of val are"):
+        open_classes(str(tmp_path))
+
+
+@pytest.mark.parametrize("open_parts", (open_classes, open_objects))
+def test_faults_of_a_detection_set_are_named_and_no_flag_that_pre_training_has_not(tmp_path, caplog, open_parts):
+    """They were left out without a word; a broken image told of --on-bad-sample."""
+    layout_files.ultralytics(str(tmp_path))
+    (tmp_path / "labels" / "train" / "b.txt").write_text("5 0.5 0.5 0.1 0.1\n")
+    training, _ = open_parts(str(tmp_path))
+    assert caplog.text.count("skipped: ") == 1 and "class id 5" in caplog.text
+    path = training.samples[0].path
+    with open(path, "r+b") as file:
+        file.truncate(300)
+    with pytest.raises(UserError) as caught:
+        read_sample(training.samples[0])
+    assert path in str(caught.value) and "--" not in caught.value.remedy
+    (tmp_path / "data.yaml").write_text("train: images/train\nnames: [cat, dog]\n")
+    with pytest.raises(UserError, match="--val-share .*pretrain has no such flag, but takes what gluon-bof convert writes"):
+        open_parts(str(tmp_path))
