@@ -109,11 +109,11 @@ def coco_roles(root: str) -> tuple[str, ...]:
     return tuple(role for role in ("train", "val", "test") if _role_json(root, role))
 
 
-def coco_splits(root: str) -> tuple[str, ...]:
-    """The names of all JSON files of a folder, as `split` takes them: the file's, or its folder's where several have it."""
+def coco_splits(root: str) -> dict[str, str]:
+    """{name: path} of all JSON files of a folder, as `split` takes them: the file's, or its folder's where several have it."""
     paths = all_json(root)
     stems = [_stem(path) for path in paths]
-    return tuple(stem if stems.count(stem) == 1 else os.path.basename(os.path.dirname(path)) for stem, path in zip(stems, paths))
+    return {stem if stems.count(stem) == 1 else os.path.basename(os.path.dirname(path)): path for stem, path in zip(stems, paths)}
 
 
 def _role_json(root, role):
@@ -294,7 +294,7 @@ class _ImageFinder:
         if os.path.isfile(root_or_json) and os.path.basename(beside).lower() == "annotations":
             root = os.path.dirname(beside) or "."
         stem = _stem(json_path)
-        splits = [stem, stem.rsplit("_", 1)[-1]]
+        splits = [stem, stem.replace("instances_", "", 1), stem.rsplit("_", 1)[-1]]
         splits += [word for word in ("train", "valid", "val", "test") if word in stem]
         # the split's own folders come first: another part may have an image of the same name
         folders = [beside] if os.path.normpath(beside) != os.path.normpath(root) else []

@@ -14,7 +14,7 @@ from gluon_bof.boxes import DetectionSet, Record
 from gluon_bof.data.coco import as_id, load_json
 from gluon_bof.data.images import AS_STORED, image_header
 from gluon_bof.data.layouts import role_of
-from gluon_bof.data.sets import open_set, split_names
+from gluon_bof.data.sets import DRAWN, annotations_of, open_set, split_names
 from gluon_bof.errors import UserError
 
 TARGETS = ("voc", "coco", "yolo")
@@ -48,9 +48,10 @@ def convert_set(dataset: str, out: str, to: str, root: str | None = None, classe
     read back differs, and as `open_set` does."""
     if os.path.lexists(out) and not (os.path.isdir(out) and not os.listdir(out)):
         raise UserError("there is something already", out, "give a new folder")
-    parts = _read_parts(dataset, dict(root=root, on_bad_sample=on_bad_sample, unannotated=unannotated, layout=layout,
-                                      val_share=val_share), classes)
-    notes = _losses(parts, to)
+    out = os.path.realpath(out)  # of a link to an empty folder, that is filled
+    parts, missing = _read_parts(dataset, dict(root=root, on_bad_sample=on_bad_sample, unannotated=unannotated, layout=layout,
+                                               val_share=val_share), classes)
+    notes = missing + _losses(parts, to)
     parts = {name: dataclasses.replace(found, records=[_as_said(record, to) for record in found.records])
              for name, found in parts.items()}
     names = _file_names(parts, notes)
@@ -68,9 +69,11 @@ def convert_set(dataset: str, out: str, to: str, root: str | None = None, classe
 
 
 def _read_parts(dataset, how, classes):
-    """{part's name: DetectionSet}: what trains and what validates, and what neither does under its own name."""
-    roles, splits, place = ((), (), None) if dataset == "shapes" else split_names(dataset, how["root"], how["layout"], classes)
-    has_files = place is not None and place.name == "voc" and not place.parts  # of which several may be of one role
+    """({part's name: DetectionSet}, sentences of what is in none): what trains and what validates, and what neither does under
+    its own name."""
+    roles, splits, place = ((), (), None) if dataset in DRAWN else split_names(dataset, how["root"], how["layout"], classes)
+    # VOC's lists, of which several may be of one role
+    has_files = place is not None and place.name == "voc" and not any(part.split for part in place.parts)
     parts = {}
     if not splits or "train" in roles:
         parts["train"] = open_set(dataset, role="train", classes=classes, **how)
@@ -80,30 +83,63 @@ def _read_parts(dataset, how, classes):
         tests = has_files and {"val", "test"} <= set(splits)
         name = "test" if tests and "trainval" not in splits else "val"
         parts[name] = open_set(dataset, role="val", classes=classes, **how)
-    seen = {record.path for found in parts.values() for record in found.records}
+    rest = _Rest(dataset, {**how, "val_share": 0}, parts, annotations_of(place) if splits else set())
+    # elsewhere than among VOC's lists these are all of their role
+    by_role = () if has_files else set(parts) & {"train", "val"}
     for split in splits:
-        # VOC has 80 lists of single classes, such as cat_train; elsewhere a role's parts are all read
-        if "_" not in split if has_files else role_of(split) not in parts:
-            seen |= _read_other(dataset, how, split, parts, seen)
+        if not (has_files and "_" in split) and role_of(split) not in by_role:
+            rest.add(split)
+    for split in splits if has_files and rest.unread else ():
+        # VOC has 80 lists of single classes, such as cat_train, whose images others list, too
+        if "_" in split and annotations_of(place, split) & rest.unread:
+            rest.add(split)
     if not parts:
         raise UserError("no split is called train, val or test", dataset, f"found: {', '.join(splits)}")
-    return parts
+    if rest.unread:
+        rest.notes.append(f"{len(rest.unread)} images with annotations were left out, which are in no part that was read")
+    return parts, rest.notes
 
 
-def _read_other(dataset, how, split, parts, seen):
-    """Add a split of its own to the parts, if others don't hold all of its images. Returns the paths."""
-    classes = next(iter(parts.values())).classes if parts else None
-    try:
-        found = open_set(dataset, role="val", classes=classes, split=split, **how)
-    except UserError:
-        if how["on_bad_sample"] == "error" and role_of(split):
-            raise
-        return set()
-    found.records = [record for record in found.records if record.path not in seen]
-    if found.records:
-        name = role_of(split) or split
-        parts[name if name not in parts else split] = found
-    return {record.path for record in found.records}
+class _Rest:
+    """Adds splits of their own to the parts of a set. how: as `open_set` takes it. unread: real paths of annotations of images
+    that are in no part; notes: of splits that could not be read."""
+
+    def __init__(self, dataset, how, parts, unread):
+        self.dataset = dataset
+        self.how = how
+        self.parts = parts
+        self.unread = unread
+        self.notes = []
+        self._seen = set()
+        for found in parts.values():
+            self._see(found)
+
+    def add(self, split):
+        """Read a split, and keep what no other part has. Raises UserError unless faults are skipped."""
+        classes = next(iter(self.parts.values())).classes if self.parts else None
+        try:
+            found = open_set(self.dataset, role="val", classes=classes, split=split, **self.how)
+        except UserError as error:
+            if self.how["on_bad_sample"] == "error":
+                raise
+            self.notes.append(f"the part {split} was left out: {UserError(error.problem, error.path)}")
+            return
+        kept = [record for record in found.records if record.path not in self._seen]
+        self._see(found)
+        if kept:
+            found.records = kept
+            name = role_of(split) or split
+            self.parts[name if name not in self.parts else split] = found
+
+    def _see(self, found):
+        self._seen |= {record.path for record in found.records}
+        self.unread -= {os.path.realpath(record.source) for record in found.records}
+        told = {_stem(fault.path) for fault in found.faults}  # of an annotation, or of its image
+        self.unread -= {path for path in self.unread if _stem(path) in told}
+
+
+def _stem(path):
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def _losses(parts, to):

@@ -71,6 +71,11 @@ def _chosen(layout, role, split):
     return found
 
 
+def labelme_files(layout: Layout) -> list[str]:
+    """Paths of all files of a set, whatever part they are of."""
+    return [file.path for part in layout.parts for file in _read_part(part)]
+
+
 def _read_part(part: Part) -> list[_File]:
     names = sorted(name for name in os.listdir(part.annotations) if name.lower().endswith(".json") and not name.startswith("."))
     images = {}

@@ -303,6 +303,13 @@ def labels_folder(images: str) -> str:
     return images
 
 
+def labels_in(root: str) -> list[str]:
+    """Paths of YOLO's labels in a folder and below it that have an image."""
+    tree = _tree(root)
+    return [os.path.join(labels_folder(of_folder.path), f"{stem}.txt") for of_folder in tree if of_folder.images
+            for stem in _label_stems(of_folder, tree)]
+
+
 def _label_stems(of_folder, tree):
     place = labels_folder(of_folder.path)
     labels = next((other.txt for other in tree if other.path == place), {})

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Iterable
 
 from gluon_bof.data.coco import coco_roles, coco_splits, is_coco, load_coco, without_empty
 from gluon_bof.data.images import unique_names
-from gluon_bof.data.labelme import load_labelme
-from gluon_bof.data.layouts import Layout, recognise, role_of
+from gluon_bof.data.labelme import labelme_files, load_labelme
+from gluon_bof.data.layouts import Layout, labels_in, recognise, role_of, sniff
 from gluon_bof.data.samples import fifth, is_held_out
-from gluon_bof.data.voc import is_voc, load_voc, voc_splits
+from gluon_bof.data.voc import is_voc, load_voc, voc_annotations, voc_splits
 from gluon_bof.data.yolo_txt import load_yolo
 from gluon_bof.data.yolo_txt import parts_of as yolo_parts
 from gluon_bof.errors import UserError, warn
@@ -65,8 +65,22 @@ def split_names(dataset: str, root: str | None = None, layout: str = "auto",
     none. roles: of train, val and test."""
     place = _place(dataset, root, None, layout)
     roles = _splits(place, classes)
-    names = coco_splits(place.folder) if place.name == "coco" and roles else roles
+    names = roles
+    if place.name == "coco" and roles:  # other JSON may lie there
+        names = tuple(name for name, path in coco_splits(place.folder).items() if role_of(name) or sniff(path) == "coco")
     return {role for name in roles for role in (("train", "val") if name == "trainval" else (role_of(name),))}, names, place
+
+
+def annotations_of(place: Layout, split: str | None = None) -> set[str]:
+    """Real paths of the files of a set's annotations, one an image, whether or not a part has the image; none of COCO's layout.
+    split: of VOC's lists one, whose alone are wanted."""
+    if place.name == "voc":
+        found = voc_annotations(place.folder, place.parts, split)
+    elif place.name == "labelme":
+        found = labelme_files(place)
+    else:
+        found = labels_in(place.folder) if place.name == "yolo" else ()
+    return set(map(os.path.realpath, found))
 
 
 def _read(place, role, classes, on_bad_sample, split, unannotated, whole, masks):

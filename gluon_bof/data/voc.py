@@ -232,6 +232,18 @@ def voc_splits(root: str, parts: Sequence[Any] = ()) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for folder in folders for name in folder.splits))
 
 
+def voc_annotations(root: str, parts: Sequence[Any] = (), split: str | None = None) -> list[str]:
+    """Paths of a set's annotations, or of those alone whose images a split lists; none of a split that is not text."""
+    folders = _folders_of_parts(parts) if parts else _open_folders(os.path.expanduser(root))
+    if split is None:
+        return [path for folder in folders for path in folder.annotations.values()]
+    try:
+        return [folder.annotations[image_id] for folder in folders if split in folder.splits
+                for image_id in _split_ids(folder, split) if image_id in folder.annotations]
+    except UserError:
+        return []
+
+
 def _ordered(names, root):
     """The class names in the order of the root's classes.txt, where that names them all; else as they are."""
     try:

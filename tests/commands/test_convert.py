@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gluon_bof.commands.convert import main
+from gluon_bof.data import vocmini
 from gluon_bof.data.convert import convert_set
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
@@ -203,3 +204,74 @@ def test_refusals_are_one_line_and_status_2(tmp_path, monkeypatch, capsys, argum
         main(arguments)
     said = capsys.readouterr()
     assert caught.value.code == 2 and part in said.err and len(said.err.strip().splitlines()) == 1
+
+
+def write_night(folder, **splits):
+    """VOC's layout of nine images, of which `far` has a box without area."""
+    annotations = {**dict.fromkeys("abcdefgh", voc_files.xml(voc_files.DOG)), "far": voc_files.xml(("dog", 9, 9, 9, 9))}
+    return str(voc_files.write_set(folder, annotations, {"train": "ab", "val": "c", **splits}))
+
+
+def test_a_part_of_any_name_that_cannot_be_read_ends_it_and_is_not_left_out(tmp_path):
+    """Half of the images were gone, status 0."""
+    source = write_night(tmp_path / "in", extra=["d", "e", "far"])
+    with pytest.raises(UserError, match="far.xml.*no area"):
+        convert_set(source, str(tmp_path / "out"), "coco")
+    made = convert_set(source, str(tmp_path / "out"), "coco", on_bad_sample="skip")
+    assert made.images == {"train": 2, "val": 1, "extra": 3} and made.notes == (
+        "3 images with annotations were left out, which are in no part that was read", "1 faults were left out")
+
+
+def test_a_part_that_is_skipped_is_told_with_its_error(tmp_path):
+    layout_files.coco_standard(str(tmp_path / "in"))
+    content = layout_files.of_coco("ab")
+    content["categories"] = [{"id": 1, "name": "Cat"}, {"id": 2, "name": "Dog"}]
+    layout_files.put(str(tmp_path / "in" / "annotations" / "instances_test.json"), content)
+    layout_files.put(str(tmp_path / "in" / "info.json"), {"version": 3})  # of another program
+    with pytest.raises(UserError, match="instances_test.json: class 'cat' is not among"):
+        convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "voc")
+    made = convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "voc", on_bad_sample="skip")
+    assert made.images == {"train": 4, "val": 2} and len(made.notes) == 1
+    assert made.notes[0].startswith("the part instances_test was left out: ") and "class 'cat' is not among" in made.notes[0]
+
+
+@pytest.mark.parametrize("target", ("coco", "voc"))
+def test_lists_of_images_that_no_other_has_are_parts_and_those_of_classes_are_none(tmp_path, target):
+    source = write_night(tmp_path / "in", test_night="de", test_day="f", dog_train=["a  1", "b -1"], dog_val=["c  1"],
+                         class_names=["dog"])
+    made = convert_set(source, str(tmp_path / "out"), target)
+    assert sorted(made.images.values()) == [1, 1, 2, 2] and made.images["train"] == 2 and made.images["val"] == 1
+    assert {"test", "test_day", "test_night"} > set(made.images) - {"train", "val"}
+    assert made.notes[0] == "3 images with annotations were left out, which are in no part that was read"
+
+
+@pytest.mark.parametrize("write, kinds", ((layout_files.ultralytics, ("images", "labels")),
+                                          (layout_files.labelme_annotations, ("images", "annotations"))))
+def test_annotated_images_in_folders_of_no_part_are_counted(tmp_path, write, kinds):
+    write(str(tmp_path / "in"))
+    for kind in kinds:
+        os.mkdir(tmp_path / "in" / kind / "more")
+        for path in (tmp_path / "in" / kind / "train").glob("[ab].*"):
+            path.rename(tmp_path / "in" / kind / "more" / path.name)
+    made = convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "voc")
+    assert made.images == {"train": 2, "val": 2}
+    assert made.notes == ("2 images with annotations were left out, which are in no part that was read",)
+
+
+def test_an_image_that_is_skipped_as_broken_is_a_fault_and_in_a_part(tmp_path):
+    layout_files.ultralytics(str(tmp_path / "in"))
+    (tmp_path / "in" / "images" / "train" / "a.jpg").write_bytes(b"x")
+    assert convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "coco", on_bad_sample="skip").notes == (
+        "1 faults were left out",)
+
+
+def test_vocmini_is_written_and_a_link_to_an_empty_folder_is_filled(tmp_path, monkeypatch):
+    monkeypatch.setitem(vocmini.SPLITS, "train", (2, 4))
+    monkeypatch.setitem(vocmini.SPLITS, "test", (4, 2))
+    monkeypatch.setattr(vocmini, "DEFAULT_SPLIT", {"train": "train", "val": "test"})
+    monkeypatch.setenv("GLUON_BOF_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    made = convert_set("vocmini", str(tmp_path / "link"), "coco")
+    assert made.images == {"train": 4, "val": 2} and os.path.islink(tmp_path / "link")
+    assert len(open_set(str(tmp_path / "empty"), None, "train")) == 4
