@@ -11,6 +11,7 @@ from gluon_bof.commands.flags import add_layout
 from gluon_bof.data.anchors import LARGEST, STRIDES, box_sizes, default_anchors, fit_anchors, quality, write_anchors
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.errors import UserError, user_facing
+from gluon_bof.files import refuse_unwritable
 from gluon_bof.options.flags import Parser
 from gluon_bof.visualization.anchors import draw
 
@@ -23,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"--data-shape {given.data_shape} is not a multiple of 32", remedy="for example 416")
     if given.starts < 1 or given.seed < 0:
         raise UserError("--starts is at least 1 and --seed at least 0", remedy="leave them out")
+    for path in filter(None, (given.out, given.plot)):
+        refuse_unwritable(path)
     classes = class_names(given.classes) if given.classes else None
     found = open_set(given.dataset, given.dataset_root, "train", classes, given.on_bad_sample, given.split,
                      layout=given.layout, val_share=given.val_share)

@@ -100,7 +100,8 @@ def test_bad_arguments_are_refused_on_one_line(tiny, tmp_path, capsys):
     assert "--data-shape" in refused(capsys, tiny, "--data-shape", "many", *out)
     assert "DATASET" in refused(capsys) and "see gluon-bof anchors --help" in refused(capsys, "--colour")
     assert "no-such-split" in refused(capsys, tiny, "--split", "no-such-split", *out)
-    assert "cannot be written" in refused(capsys, tiny, "--out", str(tmp_path / "nowhere" / "a.json"))
+    for flag, where in (("--out", ()), ("--plot", out)):  # before the set is even looked for
+        assert "no file can be written there" in refused(capsys, "no-set", *where, flag, str(tmp_path / "nowhere" / "a.json"))
     coco_files.write_set(tmp_path / "coco")
     assert "too few for 9 anchors" in refused(capsys, str(tmp_path / "coco"), *out)
     assert [path.name for path in tmp_path.iterdir()] == ["coco"]
