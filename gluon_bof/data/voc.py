@@ -305,7 +305,7 @@ def _members(folders, role, split, whole):
                         "add ImageSets/Main/" + ("trainval.txt or train.txt" if role == "train" else
                                                  "test.txt or val.txt, or share it out with --val-share 0.2"))
     unique = [(folder, list(dict.fromkeys(ids))) for folder, ids in parts]
-    if not any(ids for _, ids in unique) and not any(folder.splits for folder in folders):  # each has fewer than five
+    if role == "val" and not any(ids for _, ids in unique) and not any(folder.splits for folder in folders):
         raise UserError(few_images(sum(len(folder.annotations) for folder in folders)), folders[0].path, FEW_REMEDY)
     if not any(ids for _, ids in unique):
         raise UserError(f"nothing to {'train' if role == 'train' else 'validate'} on: the split is empty",
