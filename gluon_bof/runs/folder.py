@@ -167,10 +167,10 @@ class Run(RunFolder):
 
     def discard_if_unused(self) -> None:
         """Remove the folder of a new run that failed before its first batch, so that its name can be given again."""
-        made = {self.lock, self.config, self.log, self.events, self.exchange, self.checkpoints, self.images,
+        results = self.checkpoints, self.images, self.probes
+        made = {self.lock, self.config, self.log, self.events, self.exchange, self.partition, *results,
                 os.path.join(self.folder, CLASSES)}
-        if self.is_new and not _has_more_than(self.folder, made) and not os.listdir(self.images) \
-                and not os.listdir(self.checkpoints):
+        if self.is_new and not _has_more_than(self.folder, made) and not any(_has_more_than(place, ()) for place in results):
             shutil.rmtree(self.folder)
 
     def record(self, table: str, row: dict[str, Any]) -> None:

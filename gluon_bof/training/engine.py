@@ -268,6 +268,8 @@ class Engine:
                 self._train()
                 if self.batch == self.sampler.batches:
                     self._finish_epoch()
+                if self.lost and not self.iteration:
+                    raise self.lost  # nothing is trained: the run's name is free again
                 self._save()
                 if self.lost:
                     self._tell_saved()

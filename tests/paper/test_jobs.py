@@ -38,6 +38,14 @@ def with_run(job):
 
 # side by side
 
+@pytest.fixture
+def own_interrupt():
+    """Ctrl-C as a shell hands it on; to what it starts in the background it says to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_lists_run_in_their_order_and_side_by_side():
     done, meet = [], threading.Barrier(2, timeout=30)  # broken unless both lists are under way at once
     jobs.run_in_parallel([[lambda: meet.wait(), lambda: done.append("a1"), lambda: done.append("a2")],
@@ -65,7 +73,7 @@ def test_after_an_error_nothing_further_starts_and_what_runs_is_awaited(error):
     assert raised.value is error and done == ["first"]
 
 
-def test_ctrl_c_starts_nothing_further_and_what_runs_is_awaited():
+def test_ctrl_c_starts_nothing_further_and_what_runs_is_awaited(own_interrupt):
     both, interrupted, done = threading.Barrier(2, timeout=30), threading.Event(), []
 
     def interrupt():
