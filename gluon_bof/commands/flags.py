@@ -111,4 +111,4 @@ def refuse_no_page(path: str, *others: str) -> None:
             raise UserError("the page or its numbers and another output would go into this file", place,
                             "give one of them another name")
     if os.path.exists(numbers) and not os.path.exists(path):
-        raise UserError("it would be replaced by the page's numbers", numbers, f"give another name than {path}")
+        raise UserError("it would be replaced by the page's numbers", numbers, f"remove it, or give another name than {path}")

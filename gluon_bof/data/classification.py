@@ -88,13 +88,13 @@ def open_classes(dataset: str, root: str | None = None) -> tuple[ClassificationS
 
 
 def _is_of_classes(folder, is_told):
-    """Whether train/ holds folders of classes, or of images and labels. XML or JSON may lie beside the images of several classes.
+    """Whether train/ holds folders of classes, or of images and labels. Annotations may lie beside the images of several classes.
     is_told: whether the set's name tells."""
     train = os.path.join(folder, "train")
     if is_told or not os.path.isdir(train):
         return os.path.isdir(train)
     beside = len(_folders(train)) > 1 and all(_images(os.path.join(train, name)) for name in _folders(train))
-    return not annotated_as(folder) - ({"voc", "labelme"} if beside else set())
+    return not annotated_as(folder) - ({"voc", "labelme", "yolo"} if beside else set())
 
 
 def _from_folders(folder):

@@ -31,8 +31,8 @@ def write_page(path: str, template: str, numbers: dict, **shown: Any) -> str:
     environment.filters.update(share=share, number=number, text=text)
     beside = numbers_beside(path)
     html = environment.get_template(template).render(numbers=numbers, beside=os.path.basename(beside), **shown)
+    write_atomically(path, html.encode("utf-8", "replace"))  # first: numbers without a page are taken for another's file
     write_atomically(beside, (json.dumps(numbers, indent=1, allow_nan=False) + "\n").encode())
-    write_atomically(path, html.encode("utf-8", "replace"))
     return beside
 
 

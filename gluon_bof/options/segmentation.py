@@ -171,8 +171,8 @@ class SegmentationOptions(TrainingOptions):
 
     def _of_zoo(self):
         if not self.model_zoo:
-            is_name = not os.path.exists(self.transfer)
-            return {"aux": True} if is_name and self.from_file_name(self.transfer).get("aux") else {}
+            has_aux = not os.path.exists(self.transfer) and self.from_file_name(self.transfer).get("aux")
+            return {"aux": True} if has_aux and self.model == "fcn" else {}
         told = self.from_file_name(self.model_zoo)
         if not told or told["backbone"] not in self.model_zoo:
             raise UserError(f"GluonCV has no FCN {self.model_zoo!r} that can be had here",

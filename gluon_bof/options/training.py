@@ -163,7 +163,7 @@ def other_devices(given: Mapping[str, Any]) -> dict[str, Any]:
     """{field: value} that --gpus or --cpus, given alone, leaves of the other: it takes its place."""
     if given.get("cpus") and "gpus" not in given:
         return {"gpus": None}
-    return {"cpus": 0} if given.get("gpus") and "cpus" not in given else {}
+    return {"cpus": 0} if given.get("gpus") is not None and "cpus" not in given else {}
 
 
 @dataclasses.dataclass(frozen=True)

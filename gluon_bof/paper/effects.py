@@ -60,7 +60,7 @@ def whole_seeds(bundles: Iterable[Mapping[str, Any]], rows: Sequence[Cell]) -> l
     there = {}
     for bundle in bundles:
         there.setdefault(bundle["seed"], set()).add(bundle["row"])
-    return sorted(seed for seed, rows in there.items() if rows >= keys)
+    return sorted(seed for seed, made in there.items() if made >= keys)
 
 
 def balanced(design: Design, whole: Callable[[Sequence[Cell]], list[int]]) -> tuple[tuple[Cell, ...], list[int]]:

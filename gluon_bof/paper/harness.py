@@ -302,7 +302,8 @@ class Plan(NamedTuple):
 
     def whole_seeds(self, rows: Iterable[str] | None = None) -> list[int]:
         """Seeds of which every run of these rows, or of all, will have its bundle."""
-        return [seed for seed, lacking in self.lacking.items() if not (lacking if rows is None else lacking & set(rows))]
+        wanted = None if rows is None else set(rows)
+        return [seed for seed, lacking in self.lacking.items() if not (lacking if wanted is None else lacking & wanted)]
 
     def estimate(self, job: Job) -> float:
         """Minutes that a job will take, 0 where nothing tells."""

@@ -46,7 +46,8 @@ class Training(NamedTuple):
     def resuming_command(self) -> list[str]:
         """The command that goes on with its run."""
         words = [*script_words(self.family), "--resume", self.run.folder]
-        return words if self.options.gpus is None else [*words, "--gpus", self.options.gpus]
+        told = {"--gpus": self.options.gpus, "--cpus": str(self.options.cpus) if self.options.cpus else None}
+        return words + [word for flag, value in told.items() if value is not None for word in (flag, value)]
 
 
 def training(recipe: Recipe, extra: Sequence[str], **own: Any) -> Training:

@@ -127,8 +127,9 @@ def prepare(dataset: str, count: int, runs: str, results: str) -> Folds:
         if not os.path.isdir(dataset):
             raise UserError("the folder of the data set does not exist", dataset, "give --dataset FOLDER")
         os.makedirs(os.path.dirname(folder), exist_ok=True)
+        source = json.dumps(fingerprint(dataset))
         convert_set(dataset, folder, "voc", on_bad_sample="skip", copy=True)
-        write_text(folder, SOURCE, json.dumps(fingerprint(dataset)))
+        write_text(folder, SOURCE, source)
     elif os.path.isdir(dataset):
         _refuse_another(dataset, folder)
     images = os.path.join(folder, "JPEGImages")

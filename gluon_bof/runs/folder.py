@@ -167,9 +167,9 @@ class Run(RunFolder):
 
     def discard_if_unused(self) -> None:
         """Remove the folder of a new run that failed before its first batch, so that its name can be given again."""
-        results = self.checkpoints, self.images, self.probes
-        made = {self.lock, self.config, self.log, self.events, self.exchange, self.partition, *results,
-                os.path.join(self.folder, CLASSES)}
+        results = self.checkpoints, self.probes
+        made = {self.lock, self.config, self.log, self.events, self.exchange, self.partition, self.images, *results,
+                os.path.join(self.folder, CLASSES)}  # of images there are those that training sees, drawn before it
         if self.is_new and not _has_more_than(self.folder, made) and not any(_has_more_than(place, ()) for place in results):
             shutil.rmtree(self.folder)
 
@@ -396,9 +396,10 @@ def reopen_run(folder: str, checkpoint: str | None, options: Any, given: set) ->
 
 def _refuse_lost_checkpoints(run):
     """Raise UserError where a run without a checkpoint has been saved before: from its beginning it would write over what it has.
-    One that was killed in its first save has a line of its first epoch, and begins anew."""
+    One that was killed in its first save, within the first epoch or after it, begins anew."""
     epochs = len(run.rows("metrics"))
-    weights = [path for path in (run.last_weights, run.best_weights, run.epoch_weights(0)) if os.path.exists(path)]
-    if epochs > 1 or (weights and not epochs):
+    weights = [path for path in (run.best_weights, run.epoch_weights(0), run.last_weights) if os.path.exists(path)]
+    # the last weights are written before the first checkpoint, and the first epoch's line before the others
+    if epochs > 1 or (not epochs and weights and weights[0] != run.last_weights):
         start = f"start another run from {weights[0]}" if weights else "start another run"
         raise UserError("the run's checkpoints are gone, so it cannot go on", run.folder, start)

@@ -6,7 +6,7 @@ from typing import Any, Iterable, Mapping, NamedTuple
 
 from gluon_bof.boxes import BoxEnds
 from gluon_bof.data.images import unique_names
-from gluon_bof.data.sets import class_names
+from gluon_bof.data.sets import DRAWN, class_names
 from gluon_bof.errors import UserError
 from gluon_bof.options import families
 from gluon_bof.options.flags import at_least, flag_name, from_dict
@@ -25,7 +25,7 @@ from gluon_bof.weights.zoo import (
 )
 
 # what tells of one data set where and how its images for validation lie, as no other set has it
-OF_A_SET = {"dataset_root": "", "val_split": "", "layout": "auto", "val_share": 0.0}
+OF_A_SET = {"dataset_root": "", "val_split": "", "layout": "auto"}
 
 
 class Resolved(NamedTuple):
@@ -109,8 +109,10 @@ def _of_run(folder, weights, given, last):
     own = read_options(folder)
     settings = {"classes": os.path.join(folder, CLASSES), **own.fixed()}
     # another data set is not where the run's lay
-    if given.get("dataset", config["options"].get("dataset")) != config["options"].get("dataset"):
+    if not _is_same_set(given.get("dataset", own.dataset), own.dataset):
         settings.update({name: value for name, value in OF_A_SET.items() if hasattr(own, name)})
+        if given["dataset"] in DRAWN and hasattr(own, "val_share"):
+            settings.update(val_share=0.0)  # a share of a folder validates alike; these have a part for it
     options = read_options(folder, **{**settings, **given})
     require_choices(options, given)
     _checked(options)
@@ -137,6 +139,11 @@ def require_choices(options: Any, given: Iterable[str]) -> None:
         if choices and value not in choices and value != field.default:
             raise UserError(f"{families.family_of(options).title} has no {flag_name(name)} {value}",
                             remedy=f"choose one of {', '.join(str(choice) for choice in choices if choice)}")
+
+
+def _is_same_set(dataset, other):
+    """Whether two words of --dataset mean one set; a folder may be written in several ways."""
+    return dataset == other or os.path.isdir(dataset) and os.path.realpath(dataset) == os.path.realpath(other)
 
 
 def _checked(options):

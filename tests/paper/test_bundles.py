@@ -18,7 +18,7 @@ from gluon_bof.options.flags import as_dict
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.paper import bundles, factorial, harness, jobs, miniature, pages, photographs
-from gluon_bof.paper.bundles import Store
+from gluon_bof.paper.bundles import Store, fingerprint
 from gluon_bof.runs.config import write_config
 from gluon_bof.weights.zoo import BACKBONES, SHIPPED
 from tests.paper.made_up import bundle_for
@@ -179,6 +179,29 @@ def test_what_the_seeds_can_tell_is_the_resolution_at_the_bundles_own_spread(tmp
     main, step = miniature.resolution(0.5 ** 0.5, 3)
     assert f"main effect from nothing at {main:.2f} points, a step between two rows at {step:.2f}" in text
     assert "0.71 points of AP (of 17 rows)" in text
+
+
+def test_seeds_that_will_not_be_whole_resolve_nothing(tmp_path):
+    every, store = planned(tmp_path, seeds=miniature.SEEDS), Store(str(tmp_path))
+    for hours, text in ((0.01, "an interval needs two whole seeds"), (10 * 17 / 60, "an interval needs two whole seeds"),
+                        (10 * 34 / 60, "2 seeds at a spread")):
+        assert text in factorial.resolution_text(store, harness.plan_hours(every, store, 1, hours, stated=10))
+    baseline = [job for job in every if job.row.key == "baseline"]
+    assert "needs two" in factorial.resolution_text(store, harness.plan_hours(baseline, store, planned=every))
+
+
+def test_a_folder_is_told_from_another_behind_links_too_and_hidden_files_are_none_of_it(tmp_path):
+    for name, size in (("a", 3), ("b", 4)):
+        (tmp_path / name).mkdir()
+        (tmp_path / f"images of {name}").mkdir()
+        (tmp_path / f"images of {name}" / "1.jpg").write_bytes(b"x" * size)
+        (tmp_path / name / "images").symlink_to(tmp_path / f"images of {name}")
+    one, other = (fingerprint(str(tmp_path / name)) for name in ("a", "b"))
+    assert one["files"] == other["files"] == 1 and one["sha256"] != other["sha256"]
+    (tmp_path / "a" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "a" / "nowhere.jpg").symlink_to(tmp_path / "nothing")
+    (tmp_path / "images of a" / "back").symlink_to(tmp_path / "a")
+    assert fingerprint(str(tmp_path / "a"))["files"] == 1
 
 
 def test_the_half_alone_tells_its_own_resolution(tmp_path):

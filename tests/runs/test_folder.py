@@ -97,7 +97,13 @@ def test_a_run_that_made_nothing_frees_its_name_and_one_that_did_stays(options):
     run.close()
     assert not os.path.exists(run.folder)
     run = create_run(options)
-    with open(os.path.join(run.images, "a.png"), "w"):
+    with open(os.path.join(run.images, "training_images.png"), "w"):
+        pass  # drawn before the first batch
+    run.discard_if_unused()
+    run.close()
+    assert not os.path.exists(run.folder)
+    run = create_run(options)
+    with open(run.checkpoint(3), "w"):
         pass
     run.discard_if_unused()
     run.close()
@@ -134,7 +140,8 @@ def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew_over_what_it_has(opt
     for folder in (left_with(2), left_with(2, "last_weights", "best_weights"), left_with(0, "best_weights")):
         with pytest.raises(UserError, match="checkpoints are gone.*start another run"):
             reopen_run(folder, None, options, set())
-    for folder in (left_with(0), left_with(1, "best_weights", "last_weights")):  # killed before, and in, its first save
+    # killed before its first save, in that within the first epoch, and in that after it
+    for folder in (left_with(0), left_with(0, "last_weights"), left_with(1, "best_weights", "last_weights")):
         run, _, checkpoint = reopen_run(folder, None, options, set())
         run.close()
         assert checkpoint is None
@@ -145,6 +152,7 @@ def test_the_devices_that_are_given_take_the_place_of_the_others(options):
     kept = Yolo3Options(**{**vars(options), "gpus": "0"})
     assert (continued_options(folder, kept, {"gpus"}).cpus, continued_options(folder, kept, {"gpus"}).gpus) == (0, "0")
     assert (continued_options(folder, kept, set()).cpus, continued_options(folder, kept, set()).gpus) == (2, options.gpus)
+    assert continued_options(folder, Yolo3Options(**{**vars(options), "gpus": ""}), {"gpus"}).cpus == 0  # the CPU as one device
 
 
 def test_a_run_on_contexts_of_the_cpu_goes_on_with_as_many_before_mxnet_is_imported(options):

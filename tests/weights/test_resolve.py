@@ -69,13 +69,23 @@ def test_every_recipe_has_what_its_flags_may_have():
         require_choices(recipe.options, recipe.options.__dataclass_fields__)
 
 
-def test_another_data_set_does_not_get_the_layout_and_share_of_the_runs_own(tmp_path):
+def test_another_data_set_does_not_get_the_layout_of_the_runs_own(tmp_path):
     write_run(tmp_path, dataset="own", dataset_root="there", val_split="dev", layout="yolo", val_share=0.2)
     own, other, told = (resolve(str(tmp_path), given).options
                         for given in ({}, {"dataset": "other"}, {"dataset": "other", "layout": "coco"}))
     assert (own.dataset_root, own.val_split, own.layout, own.val_share) == ("there", "dev", "yolo", 0.2)
-    assert (other.dataset_root, other.val_split, other.layout, other.val_share) == ("", "", "auto", 0)
-    assert told.layout == "coco"
+    assert (other.dataset_root, other.val_split, other.layout, other.val_share) == ("", "", "auto", 0.2)
+    assert told.layout == "coco" and resolve(str(tmp_path), {"dataset": "vocmini"}).options.val_share == 0
+
+
+def test_the_runs_own_set_written_another_way_keeps_its_split_and_share(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "run").mkdir()
+    write_run(tmp_path / "run", dataset="pets", val_split="dev", layout="yolo", val_share=0.2)
+    for dataset in ("pets", "./pets", "pets/", str(tmp_path / "pets")):
+        found = resolve(str(tmp_path / "run"), {"dataset": dataset}).options
+        assert (found.val_split, found.layout, found.val_share) == ("dev", "yolo", 0.2)
 
 
 def test_a_segmenters_run_is_asked_for_another_data_set_though_it_has_no_layout(tmp_path):

@@ -32,6 +32,7 @@ from gluon_bof.paper.figures.page import (
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.scenes import Scene, embedded_scene, given_scene, read_box
 from gluon_bof.paper.figures.weights import names_of, resolve_all
+from gluon_bof.visualization.draw import literal
 
 EMBEDDED_IMAGE, EMBEDDED_PATCH = 2, (14, 0)  # an image without triangles, and a triangle
 HIDDEN = "#888888"
@@ -181,7 +182,7 @@ def _draw(trials, room, patch, mask, shown):
     limit = max(0.1, *(float(np.abs(np.nan_to_num(trial.slide.score_change)).max()) for trial in trials))
     for trial, (example, missed, moved) in zip(trials, axes):
         summary = trial.slide.summary()
-        example.set_title(f"{shorten(trial.name, 30)}\n{trial.kind}")
+        example.set_title(f"{literal(shorten(trial.name, 30))}\n{trial.kind}")
         missed_map = _map(missed, trial, patch, 1 - trial.slide.recall, "Oranges", (0, 1))
         missed.set_title(f"recall of the others {_text(summary['recall'])}\n"
                          f"(without elephant {_text(summary['recall_without_patch'])})")
