@@ -73,7 +73,7 @@ def confusion_matrix(detections: Sequence[Detections], records: Sequence[Record]
     matrix = np.zeros((class_count + 1, class_count + 1), np.int64)
     for found, record in zip(detections, records):
         match = match_image(found, record, threshold)
-        shown = np.asarray(found.scores)[match.rows] >= score
+        shown = (np.asarray(found.scores)[match.rows] >= score) & ~match.excused
         labels = np.asarray(found.classes)[match.rows][shown]
         truths = record.classes[match.truths]
         row_of, column_of = _pairs(match.overlap[shown], threshold)
@@ -82,7 +82,7 @@ def confusion_matrix(detections: Sequence[Detections], records: Sequence[Record]
         alone[row_of] = False
         unfound = np.ones(len(truths), bool)
         unfound[column_of] = False
-        np.add.at(matrix, (class_count, labels[alone & ~match.excused[shown]]), 1)
+        np.add.at(matrix, (class_count, labels[alone]), 1)
         np.add.at(matrix, (truths[unfound], class_count), 1)
     return matrix
 

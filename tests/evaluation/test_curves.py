@@ -135,6 +135,13 @@ def test_difficult_boxes_are_neither_found_nor_missed():
     assert match_set([found], [record], 1).scores.size == 0
 
 
+def test_a_detection_in_a_crowd_does_not_take_the_box_of_another_class_that_it_covers():
+    record = record_of([(0, 0, 100, 100), (20, 20, 80, 80)], [0, 1], crowd=[True, False])
+    found = found_of([(22, 22, 80, 80), (20, 20, 76, 76)], [0, 1], [0.9, 0.8])
+    assert confusion_matrix([found], [record], 2, 0.1)[1].tolist() == [0, 1, 0]
+    assert confusion_matrix([found_of([(22, 22, 80, 80)], [0], [0.9])], [record], 2, 0.1).tolist() == [[0] * 3, [0, 0, 1], [0] * 3]
+
+
 def test_ece_of_scores_that_say_the_truth_is_zero_and_of_others_its_closed_form():
     halves = np.tile([True, False], 500)
     assert calibration(np.full(1000, 0.5), halves).error == pytest.approx(0)
