@@ -25,6 +25,10 @@ STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))  # of Darknet-53: ch
 LEVELS = (512, 256, 128)  # channels of YOLOv3's three heads
 
 
+class OfOperators(dict):
+    """{name: array} of what a graph's operators weigh with: weights of layers, whatever they are called."""
+
+
 def read_arrays(source: Any, last: bool = False) -> dict[str, np.ndarray]:
     """{name: array} of a run's folder (its best weights, or the last), a .params, .safetensors, .weights (Darknet-53 and
     YOLOv3), .onnx or .ckpt file, "shapes" or GluonCV's name of a published model or backbone, a Gluon block, or a dictionary of
@@ -107,7 +111,7 @@ def _read_onnx(path):
     values = {entry.name: entry for entry in graph.initializer}
     # an initialiser may pass through an Identity first
     behind = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
-    arrays = {}
+    arrays = OfOperators()
     for node in graph.node:
         for place in WITH_WEIGHTS.get(node.op_type, ()):
             name = behind.get(node.input[place], node.input[place])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gluon_bof.errors import UserError
+from gluon_bof.studies.capacity.arrays import OfOperators
 
 BACKBONE, NECK, HEADS, OTHER = "backbone", "neck", "heads", "other"
 BLOCKS = (BACKBONE, NECK, HEADS, OTHER)
@@ -30,10 +31,11 @@ class Layer(NamedTuple):
 
 def layers_of(arrays: dict) -> list[Layer]:
     """The layers among {name: array}, in its order: what is called a weight and has two to four dimensions; where nothing
-    is called so, whatever has that many. Raises UserError where there is none."""
+    is called so, and of OfOperators, whatever has that many. Raises UserError where there is none."""
     shaped = {name: array for name, array in arrays.items()
               if np.ndim(array) in DIMENSIONS and np.size(array) and np.issubdtype(np.asarray(array).dtype, np.floating)}
-    called = {name: array for name, array in shaped.items() if IS_WEIGHT.search(name)} or shaped
+    called = {} if isinstance(arrays, OfOperators) else {name: array for name, array in shaped.items() if IS_WEIGHT.search(name)}
+    called = called or shaped
     if not called:
         raise UserError("there is no layer of weights in it", remedy="give weights of a network")
     return [Layer(_short(name), np.asarray(array), block_of(name), depth)

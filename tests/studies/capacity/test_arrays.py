@@ -47,6 +47,21 @@ def test_onnx_gives_the_weights_of_its_operators_and_no_other_initialiser(tmp_pa
     assert np.array_equal(alphas(str(tmp_path / "net.onnx")), alphas(ARRAYS))
 
 
+def test_onnx_keeps_a_weight_whose_name_says_nothing_beside_one_that_is_called_weight(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    from onnx import helper, numpy_helper
+    weights = {"onnx::Conv_497": RNG.normal(size=(20, 12, 3, 3)), "onnx::Conv_500": RNG.normal(size=(16, 20, 3, 3)),
+               "fc.weight": RNG.normal(size=(10, 16))}
+    nodes = [helper.make_node("Conv", ["x", "onnx::Conv_497"], ["y"]), helper.make_node("Conv", ["y", "onnx::Conv_500"], ["z"]),
+             helper.make_node("Gemm", ["z", "fc.weight"], ["out"], transB=1)]
+    value = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("x", "out")]
+    onnx.save(helper.make_model(helper.make_graph(nodes, "net", value[:1], value[1:], [
+        numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()])), str(tmp_path / "net.onnx"))
+    report = analyze(str(tmp_path / "net.onnx"))
+    assert [row["name"] for row in report.details] == ["onnx::Conv_497", "onnx::Conv_500", "fc"]
+    assert report.summary["layers"] == 3
+
+
 @pytest.mark.parametrize("classes", [None, 1, 20, 80])
 def test_darknet_layers_are_those_of_the_network_itself(classes):
     from gluon_bof.weights import convert
