@@ -89,7 +89,8 @@ def _false_positives(detections, records, names, kinds):
     worst = []
     for index, (found, record) in enumerate(zip(detections, records)):
         match = match_image(found, record)
-        wrong = match.rows[(match.claimed < 0) & ~match.excused]
+        drawable = np.isfinite(found.boxes[match.rows]).all(axis=1)
+        wrong = match.rows[(match.claimed < 0) & ~match.excused & drawable]
         worst += [(-float(found.scores[row]), index, int(row)) for row in wrong if kinds[index][row] != HIT]
     entries = []
     for _, index, row in sorted(worst)[:THUMBNAILS]:

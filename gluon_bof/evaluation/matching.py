@@ -11,7 +11,7 @@ import numpy as np
 
 from gluon_bof.boxes import Detections, Record, area, iou
 
-EVERY_SIZE = (0.0, np.inf)  # square pixels
+EVERY_SIZE = (-np.inf, np.inf)  # square pixels
 POINTS = np.arange(101) / 100  # of recall, COCO's
 
 
@@ -56,7 +56,7 @@ def match_image(found: Detections, record: Record, threshold: float = 0.5, most:
     truths = np.asarray(record.boxes, np.float64).reshape(-1, 4)
     same = np.asarray(found.classes)[rows][:, None] == record.classes
     overlap = np.nan_to_num(iou(boxes, truths))  # a box that is not a number is a miss
-    fits = _within(area(truths), sizes)
+    fits = ~_of_other_size(truths, sizes)
     counted = ~(record.difficult | record.crowd) & fits
     claimed = claim(np.where(same & counted, overlap, 0), threshold)
     excused = (same & record.difficult & (overlap >= threshold)).any(axis=1)
@@ -64,7 +64,7 @@ def match_image(found: Detections, record: Record, threshold: float = 0.5, most:
     if not fits.all():
         of_other_size = same & ~fits & ~record.crowd & (claimed < 0)[:, None]
         excused |= claim(np.where(of_other_size, overlap, 0), threshold) >= 0
-    excused |= ~_within(area(boxes), sizes)
+    excused |= _of_other_size(boxes, sizes)
     kept = np.flatnonzero(counted)
     columns = np.append(np.cumsum(counted) - 1, -1)[claimed]
     return ImageMatch(rows, kept, overlap[:, kept], same[:, kept], columns, excused & (claimed < 0))
@@ -122,8 +122,9 @@ def precision_at_recall(hits: np.ndarray, positives: int) -> np.ndarray:
     return ceiling[np.searchsorted(found / positives, POINTS)]
 
 
-def _within(areas, sizes):
-    return (sizes[0] <= areas) & (areas <= sizes[1])
+def _of_other_size(boxes, sizes):
+    areas = area(boxes)
+    return (areas < sizes[0]) | (areas > sizes[1])  # as in COCOeval what is not a number is of no other size
 
 
 def _inside(boxes, regions):

@@ -7,8 +7,12 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from gluon_bof.boxes import DetectionSet
 from gluon_bof.evaluation.curves import ap_by_size, best_f1, calibration, confusion_matrix, curve, lowest_overlaps, nearest
+from gluon_bof.evaluation.errors import detection_errors
+from gluon_bof.evaluation.gallery import worst_images
 from gluon_bof.evaluation.matching import average_precision, match_set
+from gluon_bof.evaluation.voc import voc_average_precision
 from tests.evaluation.drawn_detections import draw, found_of, record_of
 
 CLASSES = 4
@@ -139,7 +143,22 @@ def test_a_detection_in_a_crowd_does_not_take_the_box_of_another_class_that_it_c
     record = record_of([(0, 0, 100, 100), (20, 20, 80, 80)], [0, 1], crowd=[True, False])
     found = found_of([(22, 22, 80, 80), (20, 20, 76, 76)], [0, 1], [0.9, 0.8])
     assert confusion_matrix([found], [record], 2, 0.1)[1].tolist() == [0, 1, 0]
-    assert confusion_matrix([found_of([(22, 22, 80, 80)], [0], [0.9])], [record], 2, 0.1).tolist() == [[0] * 3, [0, 0, 1], [0] * 3]
+    alone = found_of([(22, 22, 80, 80)], [0], [0.9])
+    assert confusion_matrix([alone], [record], 2, 0.1).tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 0]]
+
+
+def test_a_box_that_is_not_a_number_is_a_miss_as_in_vocs_metric_and_excused_by_no_size():
+    record = record_of([(0, 0, 50, 50)], [0])
+    found = found_of([(np.nan, 0, 50, 50), (0, 0, 50, 50)], [0, 0], [0.9, 0.8])
+    matches = match_set([found], [record], 1)
+    assert matches.hits.tolist() == [False, True]
+    theirs = voc_average_precision([found], [record], 1)
+    assert average_precision(matches.hits, 1) == pytest.approx(theirs[0]) == pytest.approx(0.5)
+    for size, (ap, boxes) in ap_by_size([found], [record], 1).items():
+        assert ap[0] == pytest.approx(0.5) if boxes[0] else np.isnan(ap[0]), size
+    errors = detection_errors([found], [record], 1)
+    assert errors.counts["background"] == 1  # which no page can draw
+    assert worst_images([found], DetectionSet("own", ("a",), [record]), errors.kinds, 0.5)["false_positives"] == []
 
 
 def test_ece_of_scores_that_say_the_truth_is_zero_and_of_others_its_closed_form():
