@@ -98,6 +98,10 @@ class DetectionSet:
         """Number of images that are turned because their EXIF tag says so."""
         return sum(record.orientation != 1 for record in self.records)
 
+    def ends_of(self, detector: BoxEnds) -> BoxEnds:
+        """Where a detector's boxes end beside those of this set: as it was trained, on COCO's format; on others at the edge."""
+        return detector if self.annotation_file else BoxEnds.EDGE
+
     def notes(self) -> list[str]:
         """What is to know of the set, as sentences."""
         notes = [str(self.origin)] if self.origin else []

@@ -36,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_no_page(arguments.report, arguments.save_json)
     from gluon_bof.evaluation.validation import evaluate
     from gluon_bof.evaluation.voc import per_class_table
-    outcome = evaluate(resolved(arguments), arguments.save_json, arguments.report, tiling, arguments.engine,
-                       partial(_slid, arguments.sliding_patch, tiling) if arguments.sliding_patch else None)
+    found = resolved(arguments)
+    outcome = evaluate(found, arguments.save_json, arguments.report, tiling, arguments.engine,
+                       partial(_slid, arguments.sliding_patch, tiling, found) if arguments.sliding_patch else None)
     if "miou" in outcome:
         from gluon_bof.evaluation.segmentation import iou_table
         print(iou_table(outcome), file=sys.stderr)
@@ -49,9 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _slid(images, tiling, detector, detection_set):
+def _slid(images, tiling, found, detector, detection_set):
     from gluon_bof.paper.sliding import sliding_patch
-    return {"sliding_patch": sliding_patch(detector, detection_set, images, tiling)}
+    return {"sliding_patch": sliding_patch(detector, detection_set, images, tiling, detection_set.ends_of(found.box_ends))}
 
 
 def build_parser(everything: bool = False) -> Parser:

@@ -33,7 +33,9 @@ def doubt_set(resolved: Resolved, place: tuple, faults: Sequence[Fault] = (), pa
     records = list({record.path: record for found in sets.values() for record in found.records
                     if record.path not in broken}.values())
     classes = next(iter(sets.values())).classes
-    suspects = find_suspects(detections_of(resolved, records, classes, workers), records, len(classes))
+    ends = next(iter(sets.values())).ends_of(resolved.box_ends)  # parts of one set have one format
+    found = [ends.as_edges(one) for one in detections_of(resolved, records, classes, workers)]
+    suspects = find_suspects(found, records, len(classes))
     entries = entries_of(suspects, records, classes)
     counts = Counter(one.kind for one in suspects)
     told = {"count": len(suspects), "by_kind": {kind: counts[kind] for kind in KINDS},

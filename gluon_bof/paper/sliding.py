@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from gluon_bof.boxes import area
+from gluon_bof.boxes import BoxEnds, area
 from gluon_bof.data.images import read_image
 from gluon_bof.paper.elephant import slide
 
@@ -23,22 +23,22 @@ LEAST = 0.15  # of an image's shorter side
 
 
 def sliding_patch(detector: Any, detection_set: DetectionSet, images: int,
-                  tiling: Tiling | None = None) -> dict[str, float | None]:
+                  tiling: Tiling | None = None, ends: BoxEnds = BoxEnds.EDGE) -> dict[str, float | None]:
     """Means over so many images, evenly taken from the set, through each of which an object of another image, of a class that the
     image lacks, is slid: `patch_recall`, how often the detector finds it where it is; `recall`, of the image's own objects that
     it does not hide; `recall_without_patch`, of those without it; `score_change`, of theirs by it. `images`: how many there were.
 
-    tiling: the detector looks at slices, too.
+    tiling: the detector looks at slices, too. ends: how the boxes end that it finds.
     A detection counts with a score of 0.5 or more, of the right class, at an IoU of 0.5 or more."""
     found = []
-    detect = partial(detector.detect, tiling=tiling) if tiling else detector.detect
+    look = partial(detector.detect, tiling=tiling) if tiling else detector.detect
     rooms = _rooms(detection_set.records, images)
     for record, patch in tqdm(rooms, desc="sliding", unit="image", leave=False, file=sys.stderr,
                               disable=not sys.stderr.isatty()):
         image, (pixels, label) = read_image(record.path, record.orientation), _cut(*patch)
         asked = ~(record.difficult | record.crowd)
-        slid = slide(detect, image, pixels, record.boxes[asked], record.classes[asked], label,
-                     step=max(image.shape[:2]) / PLACES)
+        slid = slide(lambda images: list(map(ends.as_edges, look(images))), image, pixels, record.boxes[asked],
+                     record.classes[asked], label, step=max(image.shape[:2]) / PLACES)
         found.append(slid.summary())
     names = ("patch_recall", "recall", "recall_without_patch", "score_change")
     return {**{name: _mean_of_known([one[name] for one in found]) for name in names}, "images": len(found)}

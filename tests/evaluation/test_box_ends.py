@@ -9,6 +9,7 @@ import pytest
 from gluon_bof.boxes import BoxEnds, Detections, DetectionSet
 from gluon_bof.data.coco import load_coco
 from gluon_bof.errors import UserError
+from gluon_bof.evaluation import doubts
 from gluon_bof.evaluation.coco import coco_average_precision
 from gluon_bof.evaluation.validation import Validation, evaluate
 from gluon_bof.inference.model import load
@@ -19,6 +20,7 @@ from gluon_bof.weights import zoo
 from gluon_bof.weights.resolve import resolve
 from tests.evaluation.test_coco import official, random_truth, write_set
 from tests.tiny_networks import CLASSES, write_run
+from tests.tiny_sets import write_voc_set
 
 from gluoncv.utils.bbox import bbox_xywh_to_xyxy
 
@@ -113,6 +115,19 @@ def test_on_vocs_ground_truth_nothing_is_added():
     for file, ends in ((None, BoxEnds.EDGE), ("a.json", BoxEnds.LAST_PIXEL)):
         validation = Validation(options, DetectionSet("x", ("a",), [], annotation_file=file), BoxEnds.LAST_PIXEL)
         assert validation.ends is ends
+
+
+def test_a_check_does_not_doubt_labels_for_the_pixel_that_published_weights_leave_out(published, coco, monkeypatch):
+    _, path, given = published
+    looked_at = {}
+    monkeypatch.setattr(doubts, "find_suspects", lambda found, records, count: looked_at.update(found=found) or [])
+    ours = [Detections(np.array([[1, 2, 30, 40]], np.float32), np.zeros(1, np.int64), np.ones(1, np.float32))]
+    monkeypatch.setattr(doubts, "detections_of", lambda *given: ours)
+    doubts.doubt_set(resolve(path, given), (str(coco),))
+    assert looked_at["found"][0].boxes.tolist() == [[1, 2, 31, 41]]
+    voc = write_voc_set(coco / "voc", 2, 1)
+    doubts.doubt_set(resolve(path, given), (str(voc),))
+    assert looked_at["found"][0].boxes.tolist() == [[1, 2, 30, 40]]
 
 
 def test_predictions_keep_their_pixels_and_their_rows_have_cocos(published):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gluon_bof.backend import mx
+from gluon_bof.boxes import BoxEnds
 from gluon_bof.commands import figure as figures
 from gluon_bof.errors import UserError
 from gluon_bof.inference.detector import Detector
@@ -150,6 +151,8 @@ def test_a_whole_network_takes_its_turn_and_finds_what_it_finds_alone(network, i
     found, alone = families.detect(way, image, Clock()), detector.detect([image])[0]
     for one, other in zip(found, alone):
         np.testing.assert_array_equal(one, other)
+    on_coco = families.detect(way._replace(ends=BoxEnds.LAST_PIXEL), image, Clock())  # of published weights
+    np.testing.assert_array_equal(on_coco.boxes, alone.boxes + np.array((0, 0, 1, 1), np.float32))
 
 
 @pytest.mark.parametrize("words, message", (

@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_bof.boxes import Detections
+from gluon_bof.boxes import BoxEnds, Detections
 from gluon_bof.data.images import read_image
 from gluon_bof.data.voc import load_voc
 from gluon_bof.inference.tiles import tiling_of
@@ -47,6 +47,20 @@ def test_a_detector_that_sees_finds_the_patch_and_a_blind_one_does_not(found_set
     assert seen["images"] == blind["images"] > 1
     assert seen["patch_recall"] > 0.9 and seen["recall_without_patch"] > 0.7
     assert blind["patch_recall"] == blind["recall"] == blind["recall_without_patch"] == 0
+
+
+def test_a_slide_counts_the_pixel_that_published_weights_leave_out(found_set, monkeypatch):
+    own = sliding.slide
+    seen = []
+
+    def watched(detect, image, *rest, **how):
+        seen.append((detect([image])[0].boxes, OfColours().detect([image])[0].boxes))
+        return own(detect, image, *rest, **how)
+
+    monkeypatch.setattr(sliding, "slide", watched)
+    sliding.sliding_patch(OfColours(), found_set, 1, ends=BoxEnds.LAST_PIXEL)
+    (told, found), = seen
+    assert len(found) and np.array_equal(told, found + (0, 0, 1, 1))
 
 
 class OfColoursInSlices(OfColours):

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 from tqdm import tqdm
 
+from gluon_bof.boxes import BoxEnds
 from gluon_bof.data.images import read_image
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.score import score
@@ -23,6 +24,7 @@ from gluon_bof.paper.figures.page import BLUE, GREEN, ORANGE, PURPLE, Drawn, fit
 from gluon_bof.paper.figures.request import FigureOptions
 from gluon_bof.paper.figures.weights import open_weights
 from gluon_bof.paper.two_stage import Clock, TwoStage, blob_proposals, recall
+from gluon_bof.weights.resolve import resolve
 
 COLOUR_OF = {"proposals": ORANGE, "backbone": BLUE, "head": GREEN, "whole network": PURPLE}
 TICKS = tuple(digit * 10 ** power for power in range(-1, 5) for digit in (1, 2, 5))  # milliseconds
@@ -42,10 +44,12 @@ class Options(FigureOptions):
 
 
 class Way(NamedTuple):
-    """A way to detect: see(image) -> it as the network sees it; run(seen, clock) -> ids, scores, boxes of one image."""
+    """A way to detect: see(image) -> it as the network sees it; run(seen, clock) -> ids, scores, boxes of one image; ends: how
+    these boxes end beside those of the set."""
 
     see: Callable[[np.ndarray], np.ndarray]
     run: Callable[[np.ndarray, Clock], tuple]
+    ends: BoxEnds = BoxEnds.EDGE
 
 
 def draw(given: Options) -> Drawn:
@@ -74,12 +78,15 @@ def prepare(given: Options) -> tuple[dict[str, Way], list[np.ndarray], Any]:
     if not hasattr(two_stage.network, "rpn"):
         raise UserError(f"--two-stage {given.two_stage} is a {family_of(options).title}", remedy="give one that makes proposals")
     found_set = validation_set(options)
-    ways = {name: Way(two_stage.see, run) for name, run in _two_stage_ways(TwoStage(two_stage.network)).items()}
+    ends = {weights: found_set.ends_of(resolve(weights, given.evaluation, given.last).box_ends)
+            for weights in (given.two_stage, given.yolo3, given.ssd) if weights}
+    ways = {name: Way(two_stage.see, run, ends[given.two_stage])
+            for name, run in _two_stage_ways(TwoStage(two_stage.network)).items()}
     for name, weights in (("yolo3", given.yolo3), ("ssd", given.ssd)):
         if weights:
             detector, of_it = open_weights(weights, given)
             _require_alike(name, weights, of_it, detector, options, two_stage)
-            ways[family_of(of_it).title] = Way(detector.see, _whole(detector))
+            ways[family_of(of_it).title] = Way(detector.see, _whole(detector), ends[weights])
     places = _spread(len(found_set), given.count or len(found_set))
     chosen = replace(found_set, records=[found_set.records[place] for place in places])
     return ways, [read_image(record.path, record.orientation) for record in chosen.records], chosen
@@ -109,7 +116,7 @@ def _require_alike(name, weights, options, detector, wanted, of_wanted):
 def detect(way: Way, image: np.ndarray, clock: Clock) -> Any:
     """Detections in an image (H, W, 3) uint8, in its own pixels."""
     seen = way.see(image)
-    return unpack(*(output[0] for output in arrays(way.run(seen, clock))), seen.shape, image.shape)
+    return way.ends.as_edges(unpack(*(output[0] for output in arrays(way.run(seen, clock))), seen.shape, image.shape))
 
 
 def measure(ways: dict[str, Way], images: list[np.ndarray]) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
