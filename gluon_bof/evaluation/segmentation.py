@@ -119,6 +119,6 @@ def evaluate_maps(resolved: Resolved) -> dict[str, Any]:
     began = time.perf_counter()
     metrics = validation(segmenter, progress="evaluating")
     seconds = time.perf_counter() - began
-    return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset, "engine": "mxnet",
-            "images": len(found_set), "images_per_second": len(found_set) / seconds,
-            **{key: value for key, value in metrics.items() if key != "map"}}
+    return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset,
+            "val_split": options.val_split, "engine": "mxnet", "images": len(found_set),
+            "images_per_second": len(found_set) / seconds, **{key: value for key, value in metrics.items() if key != "map"}}

@@ -44,7 +44,7 @@ class Validation:
         self.set = detection_set
         self.score = score_masks if family_of(options).masks else score
         self.metric = options.metric
-        self.ends = box_ends if detection_set.annotation_file else BoxEnds.EDGE
+        self.ends = detection_set.ends_of(box_ends)
         self.detections = None
         self.loader = validation_loader(ValidationImages(detection_set.records, models.eval_transform(options)),
                                         models.inference_batch(options), options.num_workers, (comm.rank(), comm.size()))
@@ -144,8 +144,9 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
                       **({"AP of the masks": f"{result['map']:.4f}; this page is about the boxes"} if result.get("masks") and
                          result["map"] is not None else {})}, resolved.run)
     return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset,
-            "engine": detector.engine.name, "images": len(found_set), "images_per_second": len(found_set) / seconds,
-            "skipped": len(found_set.faults), "calibration_error": _calibration_error(validation.scored(), found_set),
+            "val_split": options.val_split, "engine": detector.engine.name, "images": len(found_set),
+            "images_per_second": len(found_set) / seconds, "skipped": len(found_set.faults),
+            "calibration_error": _calibration_error(validation.scored(), found_set),
             **({"report": report} if report else {}), **(further(detector, found_set) if further else {}),
             **(tiling._asdict() if tiling else {}), **result}
 

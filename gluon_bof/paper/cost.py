@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from gluon_bof.data.images import read_image
 from gluon_bof.evaluation.validation import validation_set
@@ -15,6 +15,8 @@ from gluon_bof.inference.detector import open_detector
 from gluon_bof.weights.resolve import resolve
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from gluon_bof.inference.detector import Detector
     from gluon_bof.paper.bundles import Store
     from gluon_bof.paper.harness import Job
@@ -49,15 +51,26 @@ class _Side:
         self.detector = open_detector(found)
         self.images = [read_image(record.path, record.orientation)
                        for record in validation_set(found.options).records[:count]]
-        self.detector.detect(self.images)  # every shape is known from here on
+        detect_each(self.detector, self.images)  # every shape is known from here on
         self.graph = exported_graph(self.detector)
 
     def images_per_second(self):
-        done, began = 0, time.perf_counter()
-        while time.perf_counter() - began < MIN_SECONDS:
-            self.detector.detect(self.images)
-            done += len(self.images)
-        return done / (time.perf_counter() - began)
+        return images_per_second(self.detector, self.images, MIN_SECONDS)
+
+
+def detect_each(detector: Detector, images: Sequence[np.ndarray]) -> None:
+    """Detect in images one by one: in a list, a detector looks at several together, at how many by its batch in training."""
+    for image in images:
+        detector.detect([image])
+
+
+def images_per_second(detector: Detector, images: Sequence[np.ndarray], seconds: float) -> float:
+    """Images a second, image by image, of a measurement that takes at least so many seconds."""
+    done, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        detect_each(detector, images)
+        done += len(images)
+    return done / (time.perf_counter() - began)
 
 
 def exported_graph(detector: Detector) -> list[dict[str, Any]]:

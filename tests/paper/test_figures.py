@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -21,10 +22,12 @@ from gluon_bof.data.images import read_image
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.validation import evaluate
 from gluon_bof.freebies.mixup import blend_images
+from gluon_bof.inference.detector import open_detector
 from gluon_bof.models.build import build_network
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.paper.cost import images_per_second
 from gluon_bof.paper.figures import classes as figure_classes
 from gluon_bof.paper.figures import detections as figure_detections
 from gluon_bof.paper.figures import elephant as figure_elephant
@@ -277,6 +280,7 @@ def test_figure_8_is_the_difference_of_two_evaluations(run, evaluations, tmp_pat
     weights = [os.path.join(run.folder, name) for name in ("best.params", "last.params")]
     answer, rows = called(capsys, 8, "--weights", *weights, "--out", tmp_path)
     assert answer["map"] == [result["map"] for result in found] and max(answer["map"]) > 0
+    assert {(result["val_split"], result["images"]) for result in found} == {("", 6)}
     assert {row["class"]: (float(row["before"]), float(row["after"])) for row in rows} == {
         name: tuple(result["per_class"][name] for result in found) for name in CLASSES}
     assert called(capsys, 8, "--weights", *files, "--out", tmp_path)[1] == rows
@@ -293,6 +297,7 @@ def no_evaluation(monkeypatch):
 
 @pytest.mark.parametrize("change, words, message", (
     ({"dataset": "other"}, (), "the evaluation's dataset is other"),
+    ({"val_split": "2007_val"}, (), "the evaluation's val_split is 2007_val, that of .* is none"),
     ({"metric": "coco"}, ("--metric", "voc07"), "the evaluation's metric is coco"),
     ({"per_class": {"cat": 0.5}}, (), "the classes differ")))
 def test_what_figure_8_cannot_compare_is_not_evaluated_first(change, words, message, run, tmp_path, no_evaluation):
@@ -301,6 +306,35 @@ def test_what_figure_8_cannot_compare_is_not_evaluated_first(change, words, mess
     (tmp_path / "a.json").write_text(json.dumps(told))
     with pytest.raises(UserError, match=message):
         drawn(8, "--weights", run.folder, tmp_path / "a.json", *words)
+
+
+def test_figure_8_does_not_compare_evaluations_of_other_images_and_takes_files_that_do_not_tell():
+    told = {"map": 0.5, "dataset": "set", "metric": "voc07", "per_class": {"cat": 0.5}}
+    before, after = {**told, "val_split": "a", "images": 6}, {**told, "val_split": "a", "images": 7}
+    with pytest.raises(UserError, match="after: the evaluation's images is 7, that of before is 6"):
+        figure_classes.class_changes(before, after, ("before", "after"))
+    for old in (told, {**told, "images": 6}, {**told, "val_split": "a"}):
+        assert figure_classes.class_changes(before, old, ("before", "after")) == [("cat", 0.5, 0.5, 0.0)]
+
+
+def test_figure_1_does_not_draw_one_runs_accuracy_on_a_set_beside_anothers_on_another(run, tmp_path, no_evaluation):
+    config = json.loads(open(os.path.join(run.folder, "config.json")).read())
+    for change in ({"dataset": "vocmini"}, {"val_split": "2007_val"}):
+        other = tmp_path / f"other-{next(iter(change))}"
+        shutil.copytree(run.folder, other)
+        (other / "config.json").write_text(json.dumps({**config, "options": {**config["options"], **change}}))
+        with pytest.raises(UserError, match=f"its {next(iter(change))} is '{next(iter(change.values()))}', that of .* is '"):
+            drawn(1, "--runs", run.folder, other)
+
+
+def test_image_by_image_is_one_image_a_call_whatever_a_detector_would_look_at_together(run):
+    detector = open_detector(resolve(run.folder))
+    image, looked_at = read_image(run.image), []
+    engine = detector.engine
+    detector.engine = lambda views: looked_at.append(len(views)) or engine(views)
+    assert detector.together(detector.see(image)) > 1 and len(detector.detect([image] * 3)) == 3
+    assert images_per_second(detector, [image] * 3, 0.01) > 0
+    assert looked_at[0] > 1 and set(looked_at[1:]) == {1}
 
 
 def test_no_figure_works_with_the_first_weights_where_the_second_are_missing(run, tmp_path, no_evaluation):

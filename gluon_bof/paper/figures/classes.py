@@ -60,7 +60,7 @@ def draw(given: Options) -> Drawn:
 def class_changes(before: Mapping[str, Any], after: Mapping[str, Any], weights: Sequence[str]) -> list[tuple]:
     """[(class, AP before, after, difference)] of two evaluations, the largest gain first; "" where there is no AP.
 
-    Raises UserError where they are not of the same data set, metric and classes."""
+    Raises UserError where they are not of the same images, metric and classes."""
     require_alike(_told(before), _told(after), weights)
     changes = []
     for name, old in before["per_class"].items():
@@ -83,17 +83,20 @@ def draw_changes(changes: Sequence[tuple[str, float, float, float]], measured: s
 
 
 def require_alike(before: Mapping[str, Any], after: Mapping[str, Any], weights: Sequence[str]) -> None:
-    """Raise UserError where two evaluations are not of the same dataset, metric and classes; None is not known yet."""
-    for field in ("dataset", "metric"):
+    """Raise UserError where two evaluations are not of the same dataset, split, number of images, metric and classes; None is not
+    known yet, or was not told by the version that evaluated."""
+    for field in ("dataset", "val_split", "images", "metric"):
         if None not in (before[field], after[field]) and before[field] != after[field]:
-            raise UserError(f"the evaluation's {field} is {after[field]}, that of {weights[0]} is {before[field]}", weights[1],
+            raise UserError(f"the evaluation's {field} is {after[field] or 'none'}, that of {weights[0]} is "
+                            f"{before[field] or 'none'}", weights[1],
                             "compare evaluations of one data set by one metric")
     if None not in (before["classes"], after["classes"]) and set(before["classes"]) != set(after["classes"]):
         raise UserError(f"the classes differ from those of {weights[0]}", weights[1], "compare detectors of the same classes")
 
 
 def _told(evaluation):
-    return {"dataset": evaluation["dataset"], "metric": evaluation["metric"], "classes": evaluation["per_class"]}
+    return {"dataset": evaluation["dataset"], "val_split": evaluation.get("val_split"), "images": evaluation.get("images"),
+            "metric": evaluation["metric"], "classes": evaluation["per_class"]}
 
 
 class _Side(NamedTuple):
@@ -117,8 +120,8 @@ def _side(weights, given):
                         f"give a {by_name(FAMILY_OF[given.figure]).title}")
     resolved.require_file()
     metric = resolved.options.metric
-    return _Side({"dataset": resolved.options.dataset, "metric": None if metric == "auto" else metric,
-                  "classes": resolved.classes}, None, resolved)
+    return _Side({"dataset": resolved.options.dataset, "val_split": resolved.options.val_split, "images": None,
+                  "metric": None if metric == "auto" else metric, "classes": resolved.classes}, None, resolved)
 
 
 def read_evaluation(path: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import statistics
 import sys
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterable, NamedTuple, Sequence
 
@@ -14,8 +13,9 @@ from gluon_bof.data.images import finite_number, read_image
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.validation import evaluate, validation_set
 from gluon_bof.inference.detector import open_detector
-from gluon_bof.options.flags import INTEGERS, flag
+from gluon_bof.options.flags import INTEGERS, flag, flag_name
 from gluon_bof.options.recipes import TABLES
+from gluon_bof.paper.cost import detect_each, images_per_second
 from gluon_bof.paper.figures.classes import METRICS
 from gluon_bof.paper.figures.page import COLOURS, GREY, Drawn, fit_labels, label_points, new_figure
 from gluon_bof.paper.figures.request import FigureOptions, many
@@ -32,6 +32,7 @@ ROUNDS = 5
 MIN_SECONDS = 1.0  # of a measurement
 IMAGES = 16
 PAPER_METRIC = "coco"
+OF_THE_SET = ("dataset", "val_split")  # options that say what a run is evaluated on
 
 
 class Point(NamedTuple):
@@ -66,6 +67,7 @@ def draw(given: Options) -> Drawn:
     sides = sides_of(given) if given.runs else []
     known = [point.metric for point in points] + [side.resolved.options.metric for side in sides]
     metric_of([metric for metric in known if metric != "auto"], given.paper)  # before the work
+    require_one_set(sides)
     points += measured_points(sides)
     metric = metric_of([point.metric for point in points], given.paper)
     papers = TABLES[4].rows if given.paper else ()
@@ -159,6 +161,16 @@ def sides_of(given: Options) -> list[Side]:
     return sides
 
 
+def require_one_set(sides: Sequence[Side]) -> None:
+    """Raise UserError where the runs validate on different data sets, or on different splits of one."""
+    for side in sides[1:]:
+        for field in OF_THE_SET:
+            first, other = (getattr(one.resolved.options, field) for one in (sides[0], side))
+            if first != other:
+                raise UserError(f"its {field} is {other!r}, that of {sides[0].name} is {first!r}",
+                                side.resolved.run or side.resolved.path, f"give all runs one {flag_name(field)}")
+
+
 def measured_points(sides: Sequence[Side]) -> list[Point]:
     """[Point] of runs, evaluated on their validation sets; throughput is measured image by image, in turn."""
     found = [evaluate(side.resolved) for side in sides]
@@ -173,20 +185,12 @@ def throughputs(sides: Sequence[tuple[Detector, Sequence[np.ndarray]]]) -> list[
     """Images a second of each (detector, images): the median of rounds in which all are measured in turn, so that what
     else the machine does meets them alike."""
     for detector, images in sides:
-        detector.detect(images)  # every shape is known from here on
+        detect_each(detector, images)  # every shape is known from here on
     rounds = []
     for number in range(ROUNDS):
         print(f"measuring throughput, round {number + 1} of {ROUNDS}", file=sys.stderr)
-        rounds.append([_images_per_second(*side) for side in sides])
+        rounds.append([images_per_second(*side, MIN_SECONDS) for side in sides])
     return [statistics.median(values) for values in zip(*rounds)]
-
-
-def _images_per_second(detector, images):
-    done, began = 0, time.perf_counter()
-    while time.perf_counter() - began < MIN_SECONDS:
-        detector.detect(images)
-        done += len(images)
-    return done / (time.perf_counter() - began)
 
 
 def _some_images(options):
