@@ -104,11 +104,19 @@ def _environment():
 
 
 def git_revision() -> str:
-    """The revision of the checkout that this code lies in, with "-dirty" where it is changed; "" where it lies in none."""
+    """The revision of the checkout that this code lies in, with "-dirty" where it is changed; "" where it lies in none, as an
+    installed package does, also where its environment lies in somebody's repository."""
+    if not _git("ls-files", "--error-unmatch", os.path.basename(__file__)):
+        return ""
+    return _git("describe", "--always", "--dirty", "--abbrev=40")
+
+
+def _git(*words):
+    """What git says of the folder of this code; "" where it refuses, or is not there."""
     here = os.path.dirname(os.path.abspath(__file__))
     try:
-        answer = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=40"],
-                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+        answer = subprocess.run(["git", "-C", here, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                                check=False)
     except OSError:
         return ""
     return answer.stdout.strip()

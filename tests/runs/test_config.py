@@ -1,10 +1,14 @@
 """What a run says of itself: the family and options of today's runs, and of those that version 0.1 wrote."""
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import gluon_bof
 from gluon_bof.commands import evaluate
 from gluon_bof.errors import UserError
 from gluon_bof.options import families
@@ -48,6 +52,32 @@ def make_old(folder):
         meta, arrays = read_checkpoint(path)
         meta["losses"] = {"pictures" if key == "images" else key: value for key, value in meta["losses"].items()}
         write_checkpoint(path, arrays, meta)
+
+
+def test_a_run_of_an_installed_package_does_not_tell_the_revision_of_the_repository_that_its_environment_lies_in(tmp_path):
+    def git(*words):
+        return subprocess.run(["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True,
+                              capture_output=True, text=True).stdout.strip()
+
+    place = tmp_path / "venv" / "site-packages" / "gluon_bof"
+    shutil.copytree(os.path.dirname(gluon_bof.__file__), place, ignore=lambda folder, names: [
+        name for name in names if not name.endswith(".py") and not os.path.isdir(os.path.join(folder, name))])
+    (tmp_path / "mine.py").write_text("mine = 1\n")
+    git("init", "-q")
+    git("add", "mine.py")
+    git("commit", "-qm", "mine")
+
+    def told():
+        code = "from gluon_bof.runs.config import git_revision; print(git_revision())"
+        return subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(place.parent)}, cwd=tmp_path,
+                              check=True, capture_output=True, text=True).stdout.strip()
+
+    assert told() == ""
+    git("add", "venv")
+    git("commit", "-qm", "a checkout of it")
+    assert told() == git("rev-parse", "HEAD")
+    (tmp_path / "mine.py").write_text("mine = 2\n")
+    assert told() == git("rev-parse", "HEAD") + "-dirty"
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: f"{type(options).__name__}-{options.network}")
