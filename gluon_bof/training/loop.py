@@ -218,7 +218,7 @@ def train_epoch(loader: Iterable[tuple], step: Step, losses: EpochLosses, epoch:
         if not np.isfinite(values).all():
             bad = ", ".join(f"{name} loss became {v}" for name, v in zip(losses.names, values) if not math.isfinite(v))
             raise UserError(f"{bad} at epoch {epoch}, batch {number}, learning rate {rate:.3g}",
-                            remedy="the last checkpoint is kept; lower --lr or lengthen --warmup-epochs")
+                            remedy="the last checkpoint is kept; lower --lr, or lengthen the warm-up")
         losses.add(values)
         losses.images += count
         losses.learning_rate = rate

@@ -67,6 +67,8 @@ def test_a_loss_that_is_not_finite_names_its_place(bad):
         train_epoch(batches_of([(1, 2), (3, bad), (5, 6)]), step, EpochLosses(("a", "b")), 3, 40,
                     lambda batch: 2.1e-3, lambda batch: False, None)
     assert f"b loss became {bad} at epoch 3, batch 41, learning rate 0.0021" in str(refusal.value)
+    # --warmup-epochs is not every family's
+    assert "lengthen the warm-up" in str(refusal.value) and "--warmup-epochs" not in str(refusal.value)
 
 
 def test_stopping_drains_what_is_in_flight():
