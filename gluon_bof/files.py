@@ -45,6 +45,17 @@ def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder t
         raise UserError("the command's output goes into this file", path, "give another name")
 
 
+def prepare_folder(folder: str, remedy: str = "choose another place with --out") -> None:
+    """Make the folder that a command's files go into, before the work that would be lost. Raises UserError where it cannot be
+    made or written into."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder cannot be made ({error.strerror})", folder, remedy) from None
+    if not os.access(folder, os.W_OK):
+        raise UserError("the folder cannot be written", folder, remedy)
+
+
 def _is_output(path):
     try:
         return os.path.samestat(os.fstat(1), os.stat(path))

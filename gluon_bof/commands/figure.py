@@ -4,7 +4,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-import os
 import sys
 from types import ModuleType
 from typing import Any, Sequence
@@ -12,6 +11,7 @@ from typing import Any, Sequence
 from gluon_bof.commands.evaluate import build_parser as evaluation_parser
 from gluon_bof.commands.flags import evaluation_fields, given_options
 from gluon_bof.errors import UserError, user_facing
+from gluon_bof.files import prepare_folder
 from gluon_bof.options.flags import Parser, add_flag, add_subparsers, flag_name
 
 # number or name: (module with Options and draw(given), what it shows); a module is imported only when it draws
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"  {number:22}  {text}")
         return 0
     given, module = read_request(argv)
-    _prepare(given.out)  # before the work, which may be hours of evaluation
+    prepare_folder(given.out)  # before the work, which may be hours of evaluation
 
     from gluon_bof.paper.figures import page
     with page.look():
@@ -99,9 +99,3 @@ def build_parser() -> Parser:
 
 def _module(number):
     return importlib.import_module(f"gluon_bof.paper.figures.{FIGURES[number][0]}")
-
-
-def _prepare(folder):
-    os.makedirs(folder, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise UserError("the folder cannot be written", folder, "choose another place with --out")

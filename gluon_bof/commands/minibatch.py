@@ -10,7 +10,7 @@ import sys
 from typing import Any, Callable, Sequence
 
 from gluon_bof.errors import UserError, say, user_facing
-from gluon_bof.files import csv_text, write_text
+from gluon_bof.files import csv_text, prepare_folder, write_text
 from gluon_bof.options.flags import Parser, add_flag, add_subparsers
 from gluon_bof.options.flags import build_parser as options_parser
 from gluon_bof.options.minibatch import NETWORKS, ORDERS, PROBES, MinibatchOptions
@@ -119,6 +119,7 @@ def _rank(given):
     from gluon_bof.studies.minibatch.scores import scores_of
     from gluon_bof.studies.minibatch.tasks import open_task
     options = options_of(given)
+    prepare_folder(given.out)
     task = open_task(options)
     scores = scores_of(task, options)
     order = ranking(scores)
@@ -151,6 +152,7 @@ def _probe(given):
                              **{} if hasattr(given, "probe") or kept.probe != "none" else {"probe": "two-pass"})
     else:
         options = options_of(given)
+    prepare_folder(given.out)
     found, scores, partition = probe_weights(options, weights)
     files = [write_text(given.out, "probe.csv", csv_text(table_rows(found, scores, partition))),
              write_text(given.out, "probe.json", json.dumps(found))]
@@ -192,7 +194,9 @@ def _compare(given):
         write_text(given.out, "orders.csv", csv_text([_plain_row(row) for row in trained]))
         say(f"{one.network}, {one.order}, seed {one.seed}: {one.score:.4f} after {one.steps} updates")
 
-    run_all(jobs(base, networks, orders, seeds, given.runs), after_each)
+    planned = jobs(base, networks, orders, seeds, given.runs)
+    prepare_folder(given.out)
+    run_all(planned, after_each)
     found = differences(trained)
     say("\n".join(f"{row.network:20} {row.order:16} less shuffled: {100 * row.mean:+.2f} points"
                   + (f" ({100 * row.low:+.2f} to {100 * row.high:+.2f})" if row.low is not None else "") + f", {row.seeds} seeds"

@@ -15,6 +15,8 @@ from gluon_bof.options.flags import as_dict
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.runs.config import is_run, read_options
 from gluon_bof.runs.folder import MAY_CHANGE, RunFolder
+from gluon_bof.studies.minibatch.orders import BY_NAME
+from gluon_bof.studies.minibatch.partition import cut
 from gluon_bof.training.entry import ready, run_training, train_of
 
 OUTCOME = "outcome"  # of a training that has ended, in its folder
@@ -55,7 +57,12 @@ def jobs(base: MinibatchOptions, networks: Sequence[str], orders: Sequence[str],
 
 
 def run_all(planned: Sequence[MinibatchOptions], after_each: Callable[[Trained], None] = lambda one: None) -> list[Trained]:
-    """Train what is missing. Raises UserError where a run of the same name had other options."""
+    """Train what is missing. Raises UserError, before the first training, where a run of the same name had other options, and
+    where a set makes too few mini-batches for an order."""
+    for options in planned:
+        if is_run(folder_of(options)):
+            _require_same(folder_of(options), options)
+    _require_orders([options for options in planned if RunFolder(folder_of(options)).read_result(OUTCOME) is None])
     found = []
     for options in planned:
         found.append(_trained(options))
@@ -63,12 +70,32 @@ def run_all(planned: Sequence[MinibatchOptions], after_each: Callable[[Trained],
     return found
 
 
+def folder_of(options: MinibatchOptions) -> str:
+    """The folder of a training's run."""
+    return os.path.join(options.runs, options.name)
+
+
+def _require_orders(planned):
+    """Make every order of trainings once, of as many mini-batches as it will have."""
+    images = {}  # of classifiers, which may be shown objects, and of detectors
+    for options in planned:
+        if options.detects not in images:
+            images[options.detects] = image_count(options)
+        partition = cut(np.arange(images[options.detects]), options.batch_size)
+        BY_NAME[options.order](partition, options.seed, options.phase_of)
+
+
+def image_count(options: MinibatchOptions) -> int:
+    """How many images these options train on."""
+    from gluon_bof.studies.minibatch.tasks import open_task  # which brings MXNet
+
+    return len(open_task(dataclasses.replace(options, num_workers=0)))
+
+
 def _trained(options):
-    folder = os.path.join(options.runs, options.name)
+    folder = folder_of(options)
     run = RunFolder(folder)
     outcome = run.read_result(OUTCOME)
-    if is_run(folder):
-        _require_same(folder, options)
     if outcome is None:
         if is_run(folder):
             options = dataclasses.replace(options, resume=folder)

@@ -128,6 +128,27 @@ def test_compare_trains_what_is_missing_and_pairs_by_seed(place, capsys, tmp_pat
     assert "a run of this name has another lr" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words, told", [
+    (("--orders", "shuffled,drop-extremes", "--epochs", 2, "--lr-decay-epoch", 1), "a tenth of 4 mini-batches is none"),
+    (("--orders", "shuffled", "--out", "FILE"), "the folder cannot be made")])
+def test_compare_trains_nothing_where_a_later_order_or_its_table_cannot_be(place, capsys, tmp_path, words, told):
+    (tmp_path / "file").write_text("mine")
+    words = [tmp_path / "file" / "out" if word == "FILE" else word for word in words]
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in ("compare", *of(place), "--networks", "dpn-mini", "--seeds", "0", "--gpus", "", "--runs",
+                                     tmp_path / "runs", "--out", tmp_path / "out", *words)])
+    assert ended.value.code == 2 and told in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("word, work", [("rank", "scores.scores_of"), ("probe", "single.probe_weights")])
+def test_no_work_is_done_for_a_table_that_cannot_be_written(place, capsys, tmp_path, monkeypatch, word, work):
+    monkeypatch.setattr(f"gluon_bof.studies.minibatch.{work}", lambda *given: pytest.fail("the work had begun"))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SystemExit) as ended:
+        main([str(part) for part in (word, *of(place), "--out", tmp_path / "file" / "out")])
+    assert ended.value.code == 2 and "the folder cannot be made" in capsys.readouterr().err
+
+
 def test_the_interval_is_students():
     from scipy import stats
     values = [0.01, 0.03, -0.01, 0.02, 0.05]
