@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError, user_facing, warn
-from gluon_bof.files import csv_text, write_atomically
+from gluon_bof.files import csv_text, prepare_folder, write_atomically
 from gluon_bof.options.flags import NotAValue, Parser, flag_name
 from gluon_bof.options.recipes import Table
 from gluon_bof.paper import bag, embedded, factorial, harness, jobs, miniature, optimizers, photographs, upsampling
@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if git_revision().endswith("-dirty"):
         warn("the checkout has changes that are in no commit: the bundles will say so (-dirty)")
-    os.makedirs(given.out, exist_ok=True)
+    prepare_folder(given.out)
     one_at_a_time = threading.Lock()
 
     def after_each(job):
@@ -225,8 +225,10 @@ def _of_photographs(given):
     if given.extra_pretraining:
         raise UserError("a second -- does nothing for photographs", remedy="leave it out")
     keys = photographs.chosen_settings(given.rows)
-    folds = photographs.prepare(given.dataset, given.folds, given.runs, given.out)
     seeds = chosen_seeds(given.seeds) if given.seeds else photographs.SEEDS
+    photographs.changes_of(keys, given.extra)  # refused before the images are copied
+    prepare = photographs.foresee if given.dry_run or given.plan else photographs.prepare
+    folds = prepare(given.dataset, given.folds, given.runs, given.out)
     planned = photographs.plan(folds, seeds, given.runs, keys, given.extra)
     return Work(planned, planned, _page_of(photographs.experiment_of(folds.name)), minutes=photographs.MINUTES)
 

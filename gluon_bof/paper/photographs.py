@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Sequence
@@ -86,10 +87,19 @@ def plan(folds: Folds, seeds: Sequence[int] = SEEDS, runs: str = "runs", rows: S
          extra: Sequence[str] = ()) -> list[Job]:
     """Every run of the rows (keys of SETTINGS; none: all), seed by seed and fold by fold. extra: further flags of all
     trainings."""
-    settings = [setting for setting in SETTINGS if not rows or setting.key in rows]
-    changes = {setting.family: flags_of_trainings(type(BASES[setting.family]), extra, RESERVED) for setting in settings}
+    settings = _settings(rows)
+    changes = changes_of(rows, extra)
     return [_job(folds, setting, seed, fold, runs, changes[setting.family], extra)
             for seed in seeds for fold in range(folds.count) for setting in settings]
+
+
+def changes_of(rows: Sequence[str], extra: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """{family: {option: value}} of further flags of the trainings of these rows. Raises UserError for what none may be given."""
+    return {setting.family: flags_of_trainings(type(BASES[setting.family]), extra, RESERVED) for setting in _settings(rows)}
+
+
+def _settings(rows):
+    return [setting for setting in SETTINGS if not rows or setting.key in rows]
 
 
 def _job(folds, setting, seed, fold, runs, changes, extra):
@@ -121,26 +131,59 @@ def prepare(dataset: str, count: int, runs: str, results: str) -> Folds:
     """The folds of a folder in any layout. They are written once, into RESULTS/folds-NAME-COUNT.json; the images are copied once,
     into RUNS/sets/NAME-COUNT, which then stands for the folder, be it there or not. Faulty boxes and images are left out. Raises
     UserError where the images are others than the file's, and where the folder is another than was copied."""
-    name = os.path.basename(os.path.abspath(dataset)).lower()
-    folder = os.path.join(runs, "sets", f"{name}-{count}")
-    if not os.path.isdir(folder):
-        if not os.path.isdir(dataset):
-            raise UserError("the folder of the data set does not exist", dataset, "give --dataset FOLDER")
+    name, folder, path = _places(dataset, count, runs, results)
+    if not _is_copied(dataset, folder):
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         source = json.dumps(fingerprint(dataset))
         convert_set(dataset, folder, "voc", on_bad_sample="skip", copy=True)
         write_text(folder, SOURCE, source)
-    elif os.path.isdir(dataset):
-        _refuse_another(dataset, folder)
-    images = os.path.join(folder, "JPEGImages")
-    digests = {os.path.splitext(file)[0]: sha256_of(os.path.join(images, file)) for file in sorted(os.listdir(images))
-               if os.path.splitext(file)[1].lower() in ENDINGS}
-    path = os.path.join(results, f"folds-{name}-{count}.json")
-    folds = _written_folds(path, digests, count)
+    folds = _written_folds(path, _digests(folder), count)
     _write_splits(folder, folds, count)
+    return Folds(name, count, folder, _classes(folder), told_folds(name, count, path))
+
+
+def foresee(dataset: str, count: int, runs: str, results: str) -> Folds:
+    """The Folds that `prepare` will give, of which nothing is left behind: what is not there yet is made in a temporary folder.
+    Raises UserError as `prepare` does."""
+    name, folder, path = _places(dataset, count, runs, results)
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = folder
+        if not _is_copied(dataset, folder):
+            copy = os.path.join(temporary, os.path.basename(folder))
+            convert_set(dataset, copy, "voc", on_bad_sample="skip")
+        if not os.path.exists(path):
+            path = os.path.join(temporary, os.path.basename(path))
+        _written_folds(path, _digests(copy), count)
+        return Folds(name, count, folder, _classes(copy), told_folds(name, count, path))
+
+
+def _places(dataset, count, runs, results):
+    """(the set's name, the folder of its copy, the file of its folds)."""
+    name = os.path.basename(os.path.abspath(dataset)).lower()
+    return name, os.path.join(runs, "sets", f"{name}-{count}"), os.path.join(results, f"folds-{name}-{count}.json")
+
+
+def _is_copied(dataset, folder):
+    """Whether there is a copy of a folder. Raises UserError where it is another's, and where there is neither."""
+    if os.path.isdir(folder):
+        if os.path.isdir(dataset):
+            _refuse_another(dataset, folder)
+        return True
+    if not os.path.isdir(dataset):
+        raise UserError("the folder of the data set does not exist", dataset, "give --dataset FOLDER")
+    return False
+
+
+def _digests(folder):
+    """{image: hash of its bytes} of a copy."""
+    images = os.path.join(folder, "JPEGImages")
+    return {os.path.splitext(file)[0]: sha256_of(os.path.join(images, file)) for file in sorted(os.listdir(images))
+            if os.path.splitext(file)[1].lower() in ENDINGS}
+
+
+def _classes(folder):
     with open(os.path.join(folder, "classes.txt"), encoding="utf-8") as file:
-        classes = tuple(file.read().splitlines())
-    return Folds(name, count, folder, classes, told_folds(name, count, path))
+        return tuple(file.read().splitlines())
 
 
 def _refuse_another(dataset, folder):

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -409,6 +410,39 @@ def test_folds_are_written_once_and_the_folder_is_only_read(tmp_path):
     assert error.value.path == str(mine)
     with pytest.raises(UserError, match="made of other images"):
         photographs.prepare(str(mine), 3, str(tmp_path / "third runs"), str(tmp_path / "results"))
+
+
+@pytest.mark.parametrize("words, told", [(("--dry-run",), "commands"), (("--plan",), "plan"), (("--seeds", "x"), "--seeds 'x'"),
+                                         (("--dry-run", "--", "--classes", "a"), "--classes after -- is the experiment's")])
+def test_what_only_tells_of_photographs_copies_none_and_leaves_nothing_behind(words, told, tmp_path, capsys, monkeypatch):
+    mine = write_photographs(tmp_path)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    before = listing(tmp_path)
+    own = ["photographs", "--dataset", str(mine), "--folds", "3", "--runs", str(tmp_path / "runs"), "--out",
+           str(tmp_path / "results")]
+    if told in ("commands", "plan"):
+        assert table.main([*own, *words]) == 0
+    else:
+        with pytest.raises(SystemExit):
+            table.main([*own, *words])
+    said = capsys.readouterr()
+    after = listing(tmp_path)
+    assert [row[0] for row in after] == [row[0] for row in before]
+    assert [row for row in after if row[0] != str(tmp_path / "temporary")] == [row for row in before if row[0] != str(
+        tmp_path / "temporary")]
+    if told == "commands":
+        assert f"--dataset {tmp_path / 'runs' / 'sets' / 'mine-3'}" in said.out and "--val-split fold-2-test" in said.out
+    elif told == "plan":
+        assert len(json.loads(said.out.splitlines()[-1])["missing"]) == 12
+    else:
+        assert told in said.err
+
+
+def test_what_is_foreseen_of_folds_is_what_is_then_made(tmp_path):
+    mine, runs, results = (str(path) for path in (write_photographs(tmp_path), tmp_path / "runs", tmp_path / "results"))
+    foreseen = photographs.foresee(mine, 3, runs, results)
+    assert foreseen == photographs.prepare(mine, 3, runs, results) == photographs.foresee(mine, 3, runs, results)
 
 
 def test_a_fold_depends_on_an_images_bytes_alone():
