@@ -7,7 +7,7 @@ import os
 from typing import Any, Sequence
 
 from gluon_bof.errors import UserError, say, user_facing
-from gluon_bof.files import csv_text, write_text
+from gluon_bof.files import csv_text, prepare_folder, write_text
 from gluon_bof.options.flags import Parser, flag_name
 
 SHOWN = ("alpha", "xmin", "D", "lambda_max", "alpha_weighted", "stable_rank")  # columns of the table, beside the first ones
@@ -25,14 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         outcome = _figure_4(given)
     elif not given.weights:
         raise UserError("no WEIGHTS are given", remedy="give a run's folder or a file of weights; --help tells which")
-    elif given.correlate:
-        outcome = _correlate(given)
-    elif _are_epochs(given.weights):
-        outcome = _epochs(given)
     else:
-        folders = _folders(given.weights, given.out)
-        outcome = [_one(path, given, folder) for path, folder in zip(given.weights, folders)]
-        outcome = outcome[0] if len(outcome) == 1 else {"networks": outcome}
+        outcome = _study(given)
     print(json.dumps(_plain(outcome), allow_nan=False), flush=True)
     return 0
 
@@ -58,6 +52,28 @@ def build_parser() -> Parser:
     parser.add_argument("--figure-4", action="store_true", help="train a ResNet-20 on the embedded set's objects, with and "
                         "without group regularisation (some minutes; kept in --out), and draw the paper's Figure 4 of the pair")
     return parser
+
+
+def _study(given):
+    """Of the WEIGHTS, whatever they are."""
+    _refuse_idle(given)
+    if given.csv or given.plot:
+        prepare_folder(given.out)
+    if given.correlate:
+        return _correlate(given)
+    if _are_epochs(given.weights):
+        return _epochs(given)
+    outcome = [_one(path, given, folder) for path, folder in zip(given.weights, _folders(given.weights, given.out))]
+    return outcome[0] if len(outcome) == 1 else {"networks": outcome}
+
+
+def _refuse_idle(given):
+    """Raise UserError for --layer where no spectrum is drawn, and for --last where no run is given."""
+    if given.layer and (not given.plot or given.correlate or _are_epochs(given.weights)):
+        raise UserError(f"--layer {given.layer}: the spectrum of one layer is drawn by --plot, of a network by itself",
+                        remedy="leave it out" if given.plot else "give --plot, or leave it out")
+    if given.last and not any(map(os.path.isdir, given.weights)):
+        raise UserError("--last: there is no run among WEIGHTS", remedy="leave it out")
 
 
 def _are_epochs(paths):

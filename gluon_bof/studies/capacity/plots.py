@@ -56,7 +56,8 @@ def draw_report(report: Any, source: Any, folder: str, layer: str = "", seed: in
 
 
 def draw_spectrum(report: Any, source: Any, path: str, layer: str = "", seed: int = 0, last: bool = False) -> str:
-    """The density of a layer's eigenvalues in log-log with its fit, beside that of the same entries shuffled.
+    """The density of a layer's eigenvalues in log-log with its fit, beside that of the same entries shuffled. Of a convention
+    with windows those of the first window, and beside its fit the layer's alpha, the mean over all.
 
     Raises UserError where the layer that is named is none, or has no fit."""
     from gluon_bof.visualization.draw import literal
@@ -68,16 +69,21 @@ def draw_spectrum(report: Any, source: Any, path: str, layer: str = "", seed: in
         place = row["slice"] or 0
         for array, colour, label in ((shuffled(found[0].array, seed), NULL, "entries shuffled"),
                                      (found[0].array, OURS, "the layer")):
-            values = spectra(array, convention)[place]
+            parts = spectra(array, convention)
+            values = parts[place]
             values = values[values > values[-1] * 1e-9]
             edges = np.geomspace(values[0], values[-1] * (1 + 1e-9), BINS + 1)
             density = np.histogram(values, edges, density=True)[0]
             centres = np.sqrt(edges[1:] * edges[:-1])
             axis.plot(centres[density > 0], density[density > 0], "o", ms=4, color=colour, label=label)
         fitted = values[values > convention.floor]
-        _draw_law(axis, values, fit_power_law(fitted, convention.method_for(len(fitted))))
-        axis.set(xscale="log", yscale="log",
-                 title=literal(f"{row['name']}  ({row['kind']} {row['N']} x {row['M']}, {convention.name})"))
+        several = convention.windows and len(parts) > 1
+        _draw_law(axis, values, fit_power_law(fitted, convention.method_for(len(fitted))),
+                  f"; mean of the windows' alpha {row['alpha']:.2f}" if several else "")
+        name = row["name"] if row["slice"] is None else f"{row['name']} [{row['slice']}]"
+        axis.set(xscale="log", yscale="log", title=literal(
+            f"{name}  ({row['kind']} {row['N']} x {row['M']}, {convention.name}"
+            f"{f', window 1 of {len(parts)}' if several else ''})"))
         axis.legend(frameon=False)
     axis.set(xlabel="eigenvalue", ylabel="density")
     return _save(figure, path)
@@ -96,13 +102,13 @@ def _row_to_draw(report, layer):
     return row
 
 
-def _draw_law(axis, values, fit):
+def _draw_law(axis, values, fit, further):
     if not fit.found:
         return
     tail = np.geomspace(fit.xmin, values[-1], 50)
     share = np.count_nonzero(values >= fit.xmin) / len(values)
     axis.plot(tail, share * (fit.alpha - 1) / fit.xmin * (tail / fit.xmin) ** -fit.alpha, color=FIT,
-              label=f"power law, alpha {fit.alpha:.2f}, D {fit.D:.3f}, tail {fit.n_tail} of {fit.n}")
+              label=f"power law, alpha {fit.alpha:.2f}, D {fit.D:.3f}, tail {fit.n_tail} of {fit.n}{further}")
     axis.axvline(fit.xmin, color=FIT, lw=0.8, ls=":")
 
 

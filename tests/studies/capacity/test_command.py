@@ -213,7 +213,12 @@ def test_a_segmenters_score_is_its_mean_iou(tmp_path, capsys):
                                          (("--figure-4", "--layer", "a", "--last"), "--last, --layer: --figure-4 draws"),
                                          ((), "no WEIGHTS"), (("none.params",), "none.params"),
                                          (("x", "--convention", "mine"), "mine"), (("--correlate", "."), "not a run"),
-                                         (("--correlate",), "no WEIGHTS"), (("x", "--seed", "-1"), "--seed -1")])
+                                         (("--correlate",), "no WEIGHTS"), (("x", "--seed", "-1"), "--seed -1"),
+                                         (("shapes", "--layer", "a"), "--layer a: the spectrum of one layer is drawn by --plot"),
+                                         (("--correlate", ".", "--plot", "--layer", "a"), "--layer a: the spectrum"),
+                                         (("epoch-0001.params", "epoch-0002.params", "--plot", "--layer", "a"), "--layer a"),
+                                         (("shapes", "--last"), "--last: there is no run"),
+                                         (("none.params", "--csv", "--out", f"{__file__}/out"), "the folder cannot be made")])
 def test_mistakes_end_in_one_line_with_status_2(capsys, words, told):
     with pytest.raises(SystemExit) as end:
         main(list(words))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from gluon_bof.errors import UserError
-from gluon_bof.studies.capacity import analyze, esd, fit_power_law
+from gluon_bof.studies.capacity import analyze, esd, fit_power_law, plots
 from gluon_bof.studies.capacity.lapack import eigenvalues_of_one, one_blas_thread
 from gluon_bof.studies.capacity.spectrum import shuffled
 
@@ -81,6 +81,22 @@ def test_farms_is_the_mean_over_square_windows():
     assert row["alpha"] == pytest.approx(np.mean([hill_of_the_upper_half(values) for values in spectra]), rel=1e-10)
     assert row["lambda_max"] == pytest.approx(np.mean([values.max() for values in spectra]), rel=1e-12)
     assert row["Q"] == 1
+
+
+def test_the_figure_of_a_window_does_not_pass_its_own_alpha_off_as_the_layers(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: drawn.append(figure) or path)
+    weights = {"a.weight": np.random.default_rng(1).normal(size=(16, 50, 3, 3))}
+    report = analyze(weights, "farms")
+    plots.draw_spectrum(report, weights, str(tmp_path / "a.png"))
+    axis, = drawn[0].axes
+    first = hill_of_the_upper_half(0.5 * np.concatenate(of_slices(weights["a.weight"][:, :16])))
+    label, = (text.get_text() for text in axis.get_legend().get_texts() if "alpha" in text.get_text())
+    assert axis.get_title().endswith("farms, window 1 of 3)")
+    assert f"alpha {first:.2f}, D" in label and label.endswith(f"mean of the windows' alpha {report.details[0]['alpha']:.2f}")
+    plots.draw_spectrum(analyze(weights, "ww-slices"), weights, str(tmp_path / "a.png"))
+    row = max(analyze(weights, "ww-slices").details, key=lambda row: row["tail"])
+    assert drawn[1].axes[0].get_title().startswith(f"a [{row['slice']}]")
 
 
 def test_farms_takes_away_the_bias_of_the_aspect_ratio():
