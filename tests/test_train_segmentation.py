@@ -279,7 +279,7 @@ def test_what_a_segmenter_cannot_do_is_refused_in_one_line(main, more, told, fol
 
 
 def test_a_report_of_detectors_refuses_it(whole, tmp_path):
-    with pytest.raises(UserError, match="this run segments"):
+    with pytest.raises(UserError, match="this run trained no detector"):
         compare_runs(str(tmp_path / "a.html"), [whole.folder])
 
 

@@ -21,13 +21,14 @@ def compare_runs(path: str, folders: Sequence[str]) -> dict:
     """Write a page of runs' folders side by side, and its numbers beside it -> the numbers:
 
     runs (a dict each: name, folder, epochs, last, best, at_epoch, and what its report.json holds or None), options
-    ({option: [value in each run]}, where they differ). Raises UserError for a folder that is no run's."""
+    ({option: [value in each run]}, where they differ). Raises UserError for a folder that is no detector's run."""
     names = _names(folders)
     read = [read_options(folder) for folder in folders]
     for folder, of_run in zip(folders, read):
-        if family_of(of_run).segments:
-            raise UserError("this run segments, and the page sets the mAP of detectors side by side", folder,
-                            "its own images are in images/")
+        # the study of mini-batches trains detectors too
+        if not getattr(of_run, "detects", family_of(of_run).detects):
+            raise UserError("this run trained no detector, and the page sets the mAP of detectors side by side", folder,
+                            "its own numbers are in metrics.csv, and images in images/")
     options = _differing(list(map(as_dict, read)))
     tables = {name: training_rows(folder) for name, folder in zip(names, folders)}
     runs = [dict(_learned(tables[name]), name=name, folder=folder, report=_report(folder))

@@ -95,6 +95,24 @@ def test_a_report_does_not_take_the_place_of_detections_or_annotations(words, pr
     assert [path.name for path in tmp_path.iterdir()] == ["train.json"]
 
 
+@pytest.mark.parametrize("family, options", (("classifier", {}), ("minibatch", {"network": "dpn-mini"})))
+def test_a_run_whose_accuracy_would_appear_nowhere_is_refused(family, options, tmp_path, capsys):
+    runs = [write_run(tmp_path / "bare", 2, (0.4,), report=False)]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text(json.dumps({"family": family, "options": options}))
+    with pytest.raises(SystemExit):
+        main([*runs, str(tmp_path / "other"), "--out", str(tmp_path / "page.html")])
+    assert "other: this run trained no detector" in capsys.readouterr().err and not (tmp_path / "page.html").exists()
+
+
+def test_a_detector_of_the_mini_batch_study_has_its_map_on_the_page(tmp_path):
+    run = write_run(tmp_path / "two", 2, (0.2, 0.3), report=False)
+    options = {"network": "yolo3_darknet-mini"}
+    (tmp_path / "two" / "config.json").write_text(json.dumps({"family": "minibatch", "options": options}))
+    main([run, "--out", str(tmp_path / "page.html")])
+    assert json.loads((tmp_path / "page.json").read_text())["runs"][0]["best"] == 0.3
+
+
 @pytest.mark.parametrize("fault", ("no run", "damaged report", "no page"))
 def test_what_cannot_be_read_or_written_is_one_line(runs, tmp_path, capsys, fault):
     words = [runs[0], "--out", str(tmp_path / "page.html")]
