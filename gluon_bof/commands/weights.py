@@ -10,7 +10,7 @@ import sys
 from typing import Sequence
 
 from gluon_bof.errors import printable, user_facing
-from gluon_bof.files import write_atomically
+from gluon_bof.files import refuse_unwritable, write_atomically
 from gluon_bof.options.flags import Parser
 from gluon_bof.weights.inspect import digests, read_contents
 
@@ -63,9 +63,10 @@ def _import(given):
     from gluon_bof.weights.convert import import_weights
     from gluon_bof.weights.formats.params import dumps
 
+    out = given.out or f"{given.to}.params"
+    refuse_unwritable(out)
     imported = import_weights(given.file, given.to, class_names(given.classes) if given.classes else None,
                               read_anchors(given.anchors) if given.anchors else None, given.epsilon, given.verbatim)
-    out = given.out or f"{given.to}.params"
     data = dumps(imported.arrays)
     write_atomically(out, data)
     unit = given.verbatim and imported.source.startswith("Darknet")

@@ -80,6 +80,12 @@ def test_import_of_a_detector_writes_its_classes(tmp_path, capsys):
     load_backbone(network, tmp_path / "ours.params")
 
 
+def test_no_weights_are_read_for_a_file_that_cannot_be_written(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        weights_command.main(["import", "none.weights", "--to", "darknet53", "--out", str(tmp_path / "no" / "a.params")])
+    assert "no file can be written there" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ("model.safetensors", "model.params", "model-00000000.params"))
 def test_show_tells_what_a_backbone_is(tmp_path, capsys, name):
     path = tmp_path / name
