@@ -79,11 +79,11 @@ def draw_spectrum(report: Any, source: Any, path: str, layer: str = "", seed: in
         fitted = values[values > convention.floor]
         several = convention.windows and len(parts) > 1
         _draw_law(axis, values, fit_power_law(fitted, convention.method_for(len(fitted))),
-                  f"; mean of the windows' alpha {row['alpha']:.2f}" if several else "")
+                  f"\nmean of the windows' alpha {row['alpha']:.2f}" if several else "")
         name = row["name"] if row["slice"] is None else f"{row['name']} [{row['slice']}]"
         axis.set(xscale="log", yscale="log", title=literal(
-            f"{name}  ({row['kind']} {row['N']} x {row['M']}, {convention.name}"
-            f"{f', window 1 of {len(parts)}' if several else ''})"))
+            f"{name}  ({row['kind']} {row['N']} x {row['M']}, {convention.name})"
+            + (f"\nwindow 1 of {len(parts)}" if several else "")))
         axis.legend(frameon=False)
     axis.set(xlabel="eigenvalue", ylabel="density")
     return _save(figure, path)

@@ -92,7 +92,7 @@ def test_the_figure_of_a_window_does_not_pass_its_own_alpha_off_as_the_layers(tm
     axis, = drawn[0].axes
     first = hill_of_the_upper_half(0.5 * np.concatenate(of_slices(weights["a.weight"][:, :16])))
     label, = (text.get_text() for text in axis.get_legend().get_texts() if "alpha" in text.get_text())
-    assert axis.get_title().endswith("farms, window 1 of 3)")
+    assert axis.get_title().endswith("farms)\nwindow 1 of 3")
     assert f"alpha {first:.2f}, D" in label and label.endswith(f"mean of the windows' alpha {report.details[0]['alpha']:.2f}")
     plots.draw_spectrum(analyze(weights, "ww-slices"), weights, str(tmp_path / "a.png"))
     row = max(analyze(weights, "ww-slices").details, key=lambda row: row["tail"])
