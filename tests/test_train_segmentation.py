@@ -155,6 +155,7 @@ def test_two_workers_train_and_validate_as_one_process(folder, batch):
 
 def test_evaluation_of_a_run_is_its_last_validation(folder, whole):
     _, found = said(evaluate_command.main, [whole.folder, "--last", "--num-workers", "0"])
+    assert found["val_split"] == ""
     outcome = json.loads((folder / "outcome.json").read_text())
     assert {key: found[key] for key in ("miou", "pixel_accuracy", "per_class")} == {
         key: outcome[key] for key in ("miou", "pixel_accuracy", "per_class")}
