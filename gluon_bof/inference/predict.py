@@ -18,7 +18,7 @@ from tqdm import tqdm
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.inference.ahead import BUDGET, in_order
-from gluon_bof.inference.results import DetectionWriter, VideoFile
+from gluon_bof.inference.results import DetectionWriter, VideoFile, refuse_no_utf8
 from gluon_bof.inference.tiles import refuse_tiles
 
 if TYPE_CHECKING:
@@ -186,6 +186,8 @@ def _predict_frames(task, source, left):
 
     if not os.path.isfile(source.path):
         raise UserError("the video does not exist", source.path, "check the path")
+    for path in source:
+        refuse_no_utf8(path)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video is said below, on one line
     video = cv2.VideoCapture(source.path)
     rate = video.get(cv2.CAP_PROP_FPS)

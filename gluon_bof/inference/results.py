@@ -30,12 +30,14 @@ class VideoFile:
         import cv2
 
         stem = os.path.splitext(path)[0]
+        refuse_no_utf8(path)
         self.margin = shape[0] % 2, shape[1] % 2
-        size = shape[1] + self.margin[1], shape[0] + self.margin[0]
+        self.written = 0
+        self.size = shape[1] + self.margin[1], shape[0] + self.margin[0]
         for ending, codec in CODECS:
             self.path = stem + ending
             self.unfinished = f"{stem}.{os.getpid()}.part{ending}"
-            self.writer = cv2.VideoWriter(self.unfinished, cv2.VideoWriter_fourcc(*codec), rate, size)
+            self.writer = cv2.VideoWriter(self.unfinished, cv2.VideoWriter_fourcc(*codec), rate, self.size)
             if self.writer.isOpened():
                 return
         raise UserError("the video cannot be written", self.path, "choose another --out, with room")
@@ -47,11 +49,18 @@ class VideoFile:
         frame = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         if any(self.margin):
             frame = cv2.copyMakeBorder(frame, 0, self.margin[0], 0, self.margin[1], cv2.BORDER_REPLICATE)
+        if frame.shape[1::-1] != self.size:  # of which OpenCV would write nothing, and say nothing
+            frame = cv2.resize(frame, self.size)
         self.writer.write(frame)
+        self.written += 1
 
     def keep(self) -> None:
-        """Give the file its name."""
+        """Give the file its name. Raises UserError where not all of it could be written, as on a full disk, of which OpenCV says
+        nothing; what has the name stays."""
         self.writer.release()
+        if _frames_in(self.unfinished) < self.written:
+            raise UserError("the video cannot be written", self.path, "make room or choose another place; what was there before "
+                                                                      "is kept")
         os.replace(self.unfinished, self.path)
 
     def discard(self) -> None:
@@ -59,6 +68,26 @@ class VideoFile:
         self.writer.release()
         if os.path.exists(self.unfinished):
             os.unlink(self.unfinished)
+
+
+def refuse_no_utf8(path: str) -> None:
+    """Raise UserError for a name of a video that OpenCV would end the process over."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise UserError("OpenCV opens no video whose name is no UTF-8", path, "rename it") from None
+
+
+def _frames_in(path):
+    """How many frames of a video can be read."""
+    import cv2
+
+    video = cv2.VideoCapture(path)
+    frames = 0
+    while video.grab():
+        frames += 1
+    video.release()
+    return frames
 
 
 class DetectionWriter:

@@ -295,6 +295,17 @@ def test_a_name_that_is_no_utf8_is_written_by_escapes(run, images, tmp_path, cap
     assert r"Stra\udcdfe.png" in table_of(out)[0]["file_name"] and os.path.exists(out / os.path.basename(strange))
 
 
+def test_a_video_whose_name_is_no_utf8_is_refused_or_skipped_and_does_not_end_the_process(run, images, tmp_path, capsys):
+    clip, out = write_video(tmp_path / "v.mp4", 2), tmp_path / "out"
+    strange = os.fsdecode(os.fsencode(str(images)) + b"/Stra\xdfe.mp4")
+    shutil.copy(clip, strange)
+    said = "OpenCV opens no video whose name is no UTF-8; rename it"
+    assert said in refused(capsys, run, strange, "--out", out)
+    told, text = predict(capsys, run, strange, images / "a.jpg", "--out", out, "--on-bad-sample", "skip")
+    assert (told["skipped"], told["files"]) == ([strange], 1) and said in text
+    assert said in refused(capsys, run, clip, "--out", os.fsdecode(os.fsencode(str(tmp_path)) + b"/Stra\xdfe"))
+
+
 def test_bad_arguments_are_refused_on_one_line(run, images, tmp_path, capsys):
     image, out = images / "a.jpg", ("--out", tmp_path / "out")
     assert "--score 1.5 is outside [0, 1]" in refused(capsys, run, image, *out, "--score", "1.5")

@@ -1,4 +1,7 @@
 """One image as a path, as Pillow's and as an array: the same pixels, turned alike, or refused; and videos whole."""
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -93,6 +96,44 @@ def test_a_video_with_an_odd_side_is_written_whole(tmp_path, shape):
     read.release()
     assert ok and seen.shape[:2] == (shape[0] + shape[0] % 2, shape[1] + shape[1] % 2)
     assert seen[shape[0] - 4:, shape[1] - 4:].min() > 180 and seen[:40, :60].max() < 60
+
+
+FULL_DISK = """
+import resource, sys
+import numpy as np
+from gluon_bof.errors import UserError
+from gluon_bof.inference.results import VideoFile
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+video = VideoFile(sys.argv[1], 10, (64, 96))
+for number in range(40):
+    video.write(np.random.default_rng(number).integers(0, 255, (64, 96, 3)).astype(np.uint8))
+try:
+    video.keep()
+except UserError as error:
+    print(error)
+finally:
+    video.discard()
+"""
+
+
+@pytest.mark.parametrize("ending", ["mp4", "avi"])
+def test_a_video_cut_off_by_a_full_disk_does_not_take_the_place_of_a_whole_one(tmp_path, ending):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"whole")
+    codecs = "" if ending == "mp4" else "import gluon_bof.inference.results as r; r.CODECS = r.CODECS[1:]"
+    told = subprocess.run([sys.executable, "-c", codecs + FULL_DISK, str(path)], capture_output=True, text=True, check=True)
+    assert f"a.{ending}: the video cannot be written; make room" in told.stdout
+    assert path.read_bytes() == b"whole" and [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_frame_of_another_size_is_not_left_out_of_a_video(tmp_path):
+    video = VideoFile(str(tmp_path / "a.mp4"), 10, (64, 96))
+    for side in (96, 48, 96):
+        video.write(np.full((64, side, 3), 200, np.uint8))
+    video.keep()
+    read = cv2.VideoCapture(video.path)
+    assert [read.read()[0] for _ in range(4)] == [True, True, True, False]
+    read.release()
 
 
 def test_the_model_takes_all_three():
