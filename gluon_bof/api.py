@@ -8,6 +8,7 @@ from typing import Any, Sequence
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.data import sets
 from gluon_bof.errors import UserError, in_python
+from gluon_bof.files import refuse_unwritable
 from gluon_bof.inference.model import load
 from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.options import families
@@ -33,6 +34,7 @@ def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> d
     name = recipe or ("embedded" if "embedded" in own and options.get("dataset", EMBEDDED) == EMBEDDED else "")
     if name and name not in own:
         name = _own_name(name, family)
+    families.require_known(options, chosen)
     given = from_dict(chosen.options, options, f"gluon_bof.train({family!r})")
     require_choices(given, options)
     base = own[name].options.under(options) if name else chosen.options()
@@ -59,12 +61,13 @@ def evaluate(weights: Any, last: bool = False, save: Any = "", tile: int | None 
     format. tile, overlap: as `Model.predict` takes them; engine: as `load`. Raises UserError."""
     from gluon_bof.evaluation.validation import evaluate as score_weights
     from gluon_bof.weights.resolve import resolve
-    tiling = tiling_of(tile, overlap)
-    return score_weights(resolve(os.fspath(weights), options, last), os.fspath(save), tiling=tiling,
-                         engine=engine)
+    tiling, save = tiling_of(tile, overlap), os.fspath(save)
+    if save:
+        refuse_unwritable(save)
+    return score_weights(resolve(os.fspath(weights), options, last), save, tiling=tiling, engine=engine)
 
 
-@in_python()
+@in_python(dataset_root="root")
 def open_dataset(dataset: Any, role: str = "train", root: Any = None, classes: Sequence[str] | None = None,
                  on_bad_sample: str = "error", split: str | None = None, layout: str = "auto",
                  val_share: float = 0.0, masks: bool = False) -> DetectionSet:

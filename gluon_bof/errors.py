@@ -54,18 +54,25 @@ def abbreviate(names: Iterable[Any], most: int = MAX_LISTED) -> str:
 
 
 @contextlib.contextmanager
-def in_python() -> Iterator[None]:
-    """For functions that people call from Python: errors speak of arguments, such as label_smooth_eps, not of flags."""
+def in_python(**called: str) -> Iterator[None]:
+    """For functions that people call from Python: errors speak of arguments, such as label_smooth_eps, not of flags. called:
+    arguments that have another name than the flag, {flag's: argument's}."""
     try:
         yield
     except UserError as error:
-        raise type(error)(*(_arguments(part) for part in (error.problem, error.path, error.remedy))) from None
+        raise type(error)(_arguments(error.problem, called), error.path, _arguments(error.remedy, called)) from None
 
 
-def _arguments(text):
+def _arguments(text, called):
     if not isinstance(text, str):
         return text
-    return re.sub(r"--([a-z][a-z0-9-]*[a-z0-9])", lambda match: match[1].replace("-", "_"), text)
+
+    def argument(match):
+        name = match[1].replace("-", "_")
+        return called.get(name, name)
+
+    # where a word begins: folders have dashes in their names
+    return re.sub(r"""(?<![^\s('"])--([a-z][a-z0-9-]*[a-z0-9])""", argument, text)
 
 
 class _Early(logging.Handler):

@@ -3,12 +3,14 @@ import inspect
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import gluon_bof
 from gluon_bof import api
+from gluon_bof.inference.segmenter import SegmentationModel
 from gluon_bof.options.families import by_name
 from gluon_bof.options.flags import parse
 from gluon_bof.training.entry import ready
@@ -56,6 +58,28 @@ def test_a_set_is_opened_by_its_role(place):
     assert (len(training), len(validation)) == (4, 2) and training.classes == CLASSES
     with pytest.raises(gluon_bof.UserError, match="'green' is not among the 1 classes given"):
         gluon_bof.open_dataset("voc", root=root, classes=["cat"])
+    with pytest.raises(gluon_bof.UserError, match="does not exist; point root at the data"):
+        gluon_bof.open_dataset("voc", root=root + "/none")
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_weights_are_scored_or_exported(place, tmp_path, monkeypatch):
+    run, there = str(place / "runs" / "one"), str(tmp_path / "none" / "x.json")
+    monkeypatch.setattr("gluon_bof.weights.resolve.resolve", lambda *how: pytest.fail("work that would be lost"))
+    with pytest.raises(gluon_bof.UserError, match="x.json: no file can be written there"):
+        gluon_bof.evaluate(run, save=there)
+    monkeypatch.undo()
+    monkeypatch.setattr("gluon_bof.inference.export.export_mxnet", lambda *how: pytest.fail("work that would be lost"))
+    with pytest.raises(gluon_bof.UserError, match="x.json: no file can be written there"):
+        gluon_bof.load(run, last=True).export(there, "mxnet")
+    with pytest.raises(gluon_bof.UserError, match="x.json: no file can be written there"):
+        SegmentationModel(SimpleNamespace(classes=())).export(there)
+
+
+def test_a_broken_image_is_not_answered_with_a_flag_that_predict_of_python_has_not(place, tmp_path):
+    (tmp_path / "--no-a.jpg").write_bytes(b"no image")
+    with pytest.raises(gluon_bof.UserError, match=r"--no-a.jpg: not an image.*; replace it") as refusal:
+        gluon_bof.load(str(place / "runs" / "one"), last=True).predict(tmp_path / "--no-a.jpg")
+    assert "bad" not in str(refusal.value)
 
 
 def test_recipes_are_known_by_name_and_others_refused():
@@ -99,7 +123,8 @@ def test_classes_may_be_names_where_weights_are_scored(place, tmp_path):
     (dict(lr_mode="linear"), "YOLOv3 has no lr_mode linear; choose one of step"),
     (dict(family="segmentation", model="unet9"), "segmentation has no model unet9; choose one of fcn"),
     (dict(family="ssd7"), "unknown family 'ssd7'"),
-    (dict(no_such_thing=3), "unknown fields: no_such_thing"),
+    (dict(no_such_thing=3), "YOLOv3 has no no_such_thing; leave it out"),
+    (dict(epoch=3), "YOLOv3 has no epoch; is epochs meant?"),
     (dict(epochs="many"), "epochs cannot be 'many'"),
     (dict(lr=-1.0), "lr -1.0 must be above 0"),
     (dict(label_smooth_eps=1.5), r"label_smooth_eps 1.5 is outside"),

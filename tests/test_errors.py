@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import UserError, in_python, user_facing
 
 
 @pytest.mark.parametrize("error,line", (
@@ -31,6 +31,14 @@ def test_a_programmers_error_keeps_its_traceback():
 
     with pytest.raises(KeyError):
         fail()
+
+
+def test_flags_become_arguments_and_folders_with_dashes_keep_their_names():
+    with pytest.raises(UserError) as raised, in_python(dataset_root="root"):
+        raise UserError("--lr-mode x (--epochs) differs from /data/night--my-set/a.jpg", "/data/night--my-set/a.jpg",
+                        "point --dataset-root at '--val-split'")
+    assert str(raised.value) == ("/data/night--my-set/a.jpg: lr_mode x (epochs) differs from /data/night--my-set/a.jpg; "
+                                 "point root at 'val_split'")
 
 
 def test_a_users_error_survives_the_way_back_from_a_worker():

@@ -176,7 +176,7 @@ def from_pillow(image: Image.Image) -> np.ndarray:
         image.load()  # Pillow itself turns a TIFF here, and forgets its tag
         orientation = image.getexif().get(ORIENTATION, AS_STORED)
     except Exception as error:  # on damage, Pillow's decoders raise whatever came up
-        raise UserError(f"the image cannot be read ({error})", path, _IMAGE_REMEDY) from None
+        raise UserError(f"the image cannot be read ({error})", path, "replace it") from None
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = lenient
     return np.ascontiguousarray(turned(_pillow_pixels(image, path), orientation))

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.boxes import BoxEnds, Detections
-from gluon_bof.data.images import from_pillow, read_upright
+from gluon_bof.data.images import from_pillow, read_or_name, read_upright
 from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError, in_python
+from gluon_bof.files import refuse_unwritable
 from gluon_bof.inference.ahead import in_order
 from gluon_bof.inference.detector import Detector, load_detector
 from gluon_bof.inference.segmenter import open_segmenter, refuse_of_segmenters
@@ -109,8 +110,9 @@ class Model:
         if write is None:
             raise UserError(f"unknown format {format!r}", remedy="choose onnx or mxnet")
         path = os.fspath(path)
-        if not os.path.basename(path) or os.path.isdir(path):
+        if not os.path.basename(path):
             raise UserError("no file can be written there", path or repr(path), "give a file's path")
+        refuse_unwritable(path)
         return write(self.detector, path, size, nms, images)
 
 
@@ -170,7 +172,7 @@ def as_image(image: Any) -> np.ndarray:
     """(H, W, 3) uint8 RGB of a path, an array or an image of Pillow's, upright. Raises UserError."""
     if hasattr(image, "convert"):
         image = from_pillow(image)
-    return validate_image(image) if isinstance(image, np.ndarray) else read_upright(os.fspath(image))
+    return validate_image(image) if isinstance(image, np.ndarray) else read_or_name(read_upright, os.fspath(image))
 
 
 def validate_image(image: np.ndarray) -> np.ndarray:

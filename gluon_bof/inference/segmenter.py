@@ -9,6 +9,7 @@ import numpy as np
 from gluon_bof.backend import mx
 from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError, in_python
+from gluon_bof.files import refuse_unwritable
 from gluon_bof.freebies.augmentation import render
 from gluon_bof.freebies.label_maps import unfitted
 from gluon_bof.models.build import build_network, models_of
@@ -122,6 +123,7 @@ class SegmentationModel:
         if not nms:
             raise UserError("a segmenter suppresses nothing", remedy="leave --no-nms out")
         path = os.fspath(path)
-        if not os.path.basename(path) or os.path.isdir(path):
+        if not os.path.basename(path):
             raise UserError("no file can be written there", path or repr(path), "give a file's path")
+        refuse_unwritable(path)
         return export_scores(self.segmenter, path, size, images)

@@ -4,6 +4,7 @@ Nothing else in the package asks what kind a network is. Whoever needs something
 its network; `models.build` names what a family's package has to offer."""
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any, Iterable, NamedTuple
 
 from gluon_bof.errors import UserError
@@ -115,9 +116,12 @@ def of_given(given: dict[str, Any], told: Family | None = None) -> Family:
 
 def require_known(given: Iterable[str], family: Family) -> None:
     """Raise UserError where one of the given options is another family's, or none."""
-    foreign = [flag_name(name) for name in given if name not in family.options.__dataclass_fields__]
+    known = family.options.__dataclass_fields__
+    foreign = [name for name in given if name not in known]
     if foreign:
-        raise UserError(f"{family.title} has no {', '.join(foreign)}", remedy="leave it out, or give the --network that is meant")
+        near = [flag_name(name) for name in get_close_matches(foreign[0], known, 1, 0.75)]
+        remedy = f"is {near[0]} meant?" if near else "leave it out, or give the --network that is meant"
+        raise UserError(f"{family.title} has no {', '.join(map(flag_name, foreign))}", remedy=remedy)
 
 
 def told_by_file_name(name: str) -> tuple[Family | None, dict[str, Any]]:
