@@ -152,14 +152,10 @@ class FasterRcnnOptions(DetectionOptions):
     def check(self) -> None:
         """Refuse, by name, values and combinations of resolved options that cannot work. Raises UserError."""
         super().check()
-        for name in ("num_fpn_filters", "num_box_head_conv_filters", "num_box_head_dense_filters", "rpn_channel",
-                     "anchor_base_size", "rpn_train_pre_nms", "rpn_train_post_nms", "rpn_test_pre_nms",
-                     "rpn_test_post_nms", "rcnn_num_samples", "image_max_size", "executor_threads"):
-            at_least(self, name, 1)
-        for name in ("num_box_head_conv", "rpn_min_size"):
-            at_least(self, name, 0)
+        self.check_build()
+        at_least(self, "executor_threads", 1)
         positive(self, "lr_warmup_factor")
-        for name in ("rpn_smoothl1_rho", "rcnn_smoothl1_rho", "clip"):
+        for name in ("rpn_smoothl1_rho", "rcnn_smoothl1_rho"):
             not_negative(self, name)
         for name in ("rcnn_pos_iou_thresh", "rcnn_pos_ratio"):
             if not 0 < getattr(self, name) <= 1:
@@ -175,9 +171,16 @@ class FasterRcnnOptions(DetectionOptions):
             raise UserError("--amp and --norm-layer syncbn do not go together in MXNet", remedy="leave one out")
         if self.mixup_loss == "global" and self.mixup != "even":
             raise UserError("--mixup-loss global is one ratio for everything", remedy="give --mixup even with it")
-        self._check_shapes()
 
-    def _check_shapes(self):
+    def check_build(self) -> None:
+        """Raise UserError for a network that cannot be built, of resolved options."""
+        for name in ("num_fpn_filters", "num_box_head_conv_filters", "num_box_head_dense_filters", "rpn_channel",
+                     "anchor_base_size", "rpn_train_pre_nms", "rpn_train_post_nms", "rpn_test_pre_nms",
+                     "rpn_test_post_nms", "rcnn_num_samples", "image_max_size"):
+            at_least(self, name, 1)
+        for name in ("num_box_head_conv", "rpn_min_size"):
+            at_least(self, name, 0)
+        not_negative(self, "clip")
         for name in ("image_short", "roi_size", "strides", "anchor_scales", "anchor_aspect_ratio", "anchor_alloc_size"):
             positive_numbers(self, name)
         sides, strides, allocated = self.image_short, self.strides, self.anchor_alloc_size

@@ -94,9 +94,9 @@ class MaskRcnnOptions(FasterRcnnOptions):
         """Height and width of a predicted mask, in cells."""
         return tuple(side * self.target_roi_scale for side in self.roi_size)
 
-    def check(self) -> None:
-        """Refuse, by name, values and combinations of resolved options that cannot work. Raises UserError."""
-        super().check()
+    def check_build(self) -> None:
+        """Raise UserError for a network that cannot be built, of resolved options."""
+        super().check_build()
         for name in ("target_roi_scale", "mask_channels", "rcnn_max_dets"):
             at_least(self, name, 1)
         at_least(self, "num_mask_head_convs", 0)

@@ -198,7 +198,8 @@ class SegmentationOptions(TrainingOptions):
     def check(self) -> None:
         """Refuse, by name, values and combinations that cannot work. Raises UserError."""
         super().check()
-        self._check_network()
+        self.check_build()
+        self._check_start()
         self.check_epoch_warmup()
         self.check_test_size()
         at_least(self, "base_size", 2)
@@ -218,7 +219,8 @@ class SegmentationOptions(TrainingOptions):
         if self.logging_file != NO_LOG_FILE:
             warn(f"--logging-file {self.logging_file} does nothing: a run's log is log.txt in its folder")
 
-    def _check_network(self):
+    def check_build(self) -> None:
+        """Raise UserError for a network that cannot be built, of resolved options."""
         if self.backbone not in MODELS[self.model]:
             raise UserError(f"{self.model} is not built on {self.backbone}", remedy=f"choose {' or '.join(MODELS[self.model])}")
         if self.model == "fcn" and self.upsampling != "bilinear":
@@ -232,12 +234,11 @@ class SegmentationOptions(TrainingOptions):
                             remedy="give --backbone plain")
         if self.aux and self.model != "fcn":
             raise UserError(f"{self.model} has no second head", remedy="leave --aux out")
+
+    def _check_start(self):
         if self.backbone == "plain" and self.pretrained_base != "no":
             raise UserError(f"U-Net's plain backbone has no weights to start from, and --pretrained-base is "
                             f"{self.pretrained_base}", remedy="give no")
-        self._check_start()
-
-    def _check_start(self):
         if self.pretrained and not self.model_zoo:
             raise UserError("--pretrained wants --model-zoo", remedy="name one of GluonCV's models")
         if self.eval and not (self.resume.endswith(".params") or self.transfer):

@@ -248,6 +248,9 @@ class DetectionOptions(TrainingOptions):
         """GluonCV's name of the network, as it begins the names of its files."""
         raise NotImplementedError
 
+    def check_build(self) -> None:
+        """Raise UserError for a network that cannot be built."""
+
     def check_test_size(self) -> None:
         """Raise UserError for a test size that the network cannot take."""
 

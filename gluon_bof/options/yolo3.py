@@ -115,6 +115,11 @@ class Yolo3Options(DetectionOptions):
         changes = {name: off for name, off in ways.items() if told and name not in given}
         return dataclasses.replace(super().under(given), **changes)
 
+    def check_build(self) -> None:
+        """Raise UserError for a file of anchors that nobody has read."""
+        if isinstance(self.anchors, str):
+            raise UserError("there is no such file of anchors", self.anchors, "give a file of gluon-bof anchors, or 18 numbers")
+
     def check_test_size(self) -> None:
         """Raise UserError for a test size that the network cannot take."""
         check_data_shape(self.data_shape)
@@ -151,8 +156,7 @@ class Yolo3Options(DetectionOptions):
             raise UserError("--label-smooth and --label-smooth-eps are two ways to do one thing", remedy="give one")
         if not 0 < self.objectness_prior < 1:
             raise UserError(f"--objectness-prior {self.objectness_prior} is outside (0, 1)", remedy="for example 0.01")
-        if isinstance(self.anchors, str):
-            raise UserError("there is no such file of anchors", self.anchors, "give a file of gluon-bof anchors, or 18 numbers")
+        self.check_build()
         at_least(self, "random_shape_interval", 1)
         shapes = self.random_shapes
         if len(shapes) != 2 or shapes[0] < STRIDE or shapes[0] > shapes[1] or shapes[0] % STRIDE or shapes[1] % STRIDE:

@@ -9,7 +9,7 @@ from gluon_bof.data.images import unique_names
 from gluon_bof.data.sets import DRAWN, class_names
 from gluon_bof.errors import UserError
 from gluon_bof.options import families
-from gluon_bof.options.flags import at_least, flag_name, from_dict
+from gluon_bof.options.flags import as_dict, at_least, flag_name, from_dict
 from gluon_bof.runs.config import CLASSES, box_ends, is_run, read_config, read_options
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.weights.zoo import (
@@ -107,7 +107,9 @@ def _of_run(folder, weights, given, last):
     if given.pop("family", config["family"]) != config["family"]:
         raise UserError(f"this is a run of {families.by_name(config['family']).title}", folder, "leave --family out")
     own = read_options(folder)
-    settings = {"classes": os.path.join(folder, CLASSES), **own.fixed()}
+    filled = as_dict(own.resolved())  # of what an older version did not write down
+    settings = {name: filled[name] for name, value in vars(own).items() if value is None}
+    settings.update(classes=os.path.join(folder, CLASSES), **own.fixed())
     # another data set is not where the run's lay
     if not _is_same_set(given.get("dataset", own.dataset), own.dataset):
         settings.update({name: value for name, value in OF_A_SET.items() if hasattr(own, name)})
@@ -147,7 +149,8 @@ def _is_same_set(dataset, other):
 
 
 def _checked(options):
-    """The options, whose images can be tested. Raises UserError."""
+    """The options, whose network can be built and tested. Raises UserError."""
+    options.check_build()
     options.check_test_size()
     for name in ("batch_size", "test_batch_size"):
         if hasattr(options, name):

@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.weights import zoo
 from gluon_bof.weights.resolve import backbone_weights, require_choices, resolve
 from tests.weights.zoo_server import NAME, archive, stem, zipped
+
+from gluoncv.model_zoo import get_model_list
 
 
 def write_run(folder, **changes):
@@ -92,6 +95,49 @@ def test_a_segmenters_run_is_asked_for_another_data_set_though_it_has_no_layout(
     options = dict(as_dict(SegmentationOptions(dataset="own", val_split="dev")))
     (tmp_path / "config.json").write_text(json.dumps({"family": "segmentation", "options": options}))
     assert resolve(str(tmp_path), {"dataset": "other"}).options.val_split == ""
+
+
+CANNOT_BE_BUILT = [
+    ("faster_rcnn", {"roi_size": "7"}, "--roi-size 7 is not a height and a width"),
+    ("faster_rcnn", {"strides": "8"}, "--strides 8 are not those of the network"),
+    ("faster_rcnn", {"image_short": ""}, "--image-short is not a list of positive numbers"),
+    ("faster_rcnn", {"anchor_alloc_size": "128"}, "--anchor-alloc-size 128 .* does not cover"),
+    ("faster_rcnn", {"use_fpn": True, "anchor_scales": "2,4"}, "--anchor-scales 2,4 are not one for each"),
+    ("faster_rcnn", {"rpn_channel": 0}, "--rpn-channel 0 is below 1"),
+    ("mask_rcnn", {"target_roi_scale": 2}, "--target-roi-scale 2 is not what the mask head gives"),
+    ("segmentation", {"model": "unet", "backbone": "resnet50"}, "unet is not built on resnet50"),
+    ("segmentation", {"model": "fcn8s", "upsampling": "max-unpooling"}, "--upsampling max-unpooling wants layers"),
+    ("segmentation", {"model": "unet", "aux": True}, "unet has no second head"),
+    ("yolo3", {"anchors": "none.json"}, "none.json: there is no such file of anchors"),
+    ("ssd", {"base_shape": 512, "network": "resnet34_v1b"}, "resnet34_v1b has no anchors for images of 512 pixels")]
+
+
+@pytest.mark.parametrize("family, given, told", CANNOT_BE_BUILT)
+def test_a_network_that_cannot_be_built_is_refused_before_it_is_outside_training_too(family, given, told, tmp_path):
+    told_of_file = {"family": family} if family != "segmentation" else {}
+    with pytest.raises(UserError, match=told):
+        resolve(str(tmp_path / "x.params"), {"classes": "a,b", **told_of_file, **given})
+    options = by_name(family).options(**{name: given[name] for name in ("model", "network", "use_fpn") if name in given}).resolved()
+    (tmp_path / "config.json").write_text(json.dumps({"family": family, "options": as_dict(options)}))
+    with pytest.raises(UserError, match=told):
+        resolve(str(tmp_path), given)
+
+
+@pytest.mark.parametrize("name", sorted(filter(zoo.parse_name, get_model_list())))
+def test_published_networks_can_be_built(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("gluon_bof.weights.resolve.download", lambda name: f"{name}.params")
+    assert resolve(name).classes
+
+
+@pytest.mark.parametrize("family", ("faster_rcnn", "mask_rcnn", "segmentation"))
+def test_a_run_that_an_older_version_wrote_opens_without_options_that_came_later(family, tmp_path):
+    whole = by_name(family).options().resolved()
+    later = {field.name for field in fields(whole) if field.default is None and field.metadata.get("builds" if family ==
+             "segmentation" else "part")}
+    told = {name: value for name, value in as_dict(whole).items() if name not in later}
+    (tmp_path / "config.json").write_text(json.dumps({"family": family, "options": told}))
+    found = resolve(str(tmp_path)).options
+    assert later and {name: getattr(found, name) for name in later} == {name: getattr(whole, name) for name in later}
 
 
 def test_options_of_the_other_detector_are_refused_by_name(tmp_path):
