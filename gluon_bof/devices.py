@@ -9,7 +9,7 @@ from typing import Iterable, Sequence
 import numpy as np
 
 from gluon_bof.backend import gluon, mx
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, warn
 
 NEWEST_CAPABILITY = 8.9  # mxnet-cu112 holds machine code up to Ada and no PTX for what came after
 M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
@@ -41,6 +41,19 @@ def contexts(gpus: str | None, cpus: int = 0) -> list[mx.Context]:
         return [mx.cpu(0)]
     refuse_too_new([card for number, card in enumerate(nvidia_cards()) if number in wanted])
     return [mx.gpu(number) for number in wanted]
+
+
+def first_context(gpus: str | None, of_run: bool = False) -> mx.Context:
+    """The first device of these, as `contexts` takes them. of_run: a run says so, and nobody now: where they are not there,
+    what is there takes their place, with a warning. Raises UserError as `contexts` does."""
+    try:
+        return contexts(gpus)[0]
+    except UserError as error:
+        if not of_run:
+            raise
+        device = contexts(None)[0]
+        warn(f"the run was trained with --gpus {gpus}, which cannot be had here ({error.problem}): {device} takes their place")
+        return device
 
 
 def return_large_arrays() -> None:

@@ -1,9 +1,14 @@
 """Devices that there are, that are missing, and that MXNet cannot use."""
+import json
+
 import pytest
 
 from gluon_bof.backend import mx
+from gluon_bof.commands import check, evaluate
 from gluon_bof.devices import contexts, parse_cards, refuse_too_new
 from gluon_bof.errors import UserError
+from tests.tiny_networks import write_run
+from tests.tiny_sets import write_voc_set
 
 
 def test_a_missing_gpu_and_one_too_new_are_refused_by_name():
@@ -16,3 +21,19 @@ def test_a_missing_gpu_and_one_too_new_are_refused_by_name():
     refuse_too_new(cards[:1])
     with pytest.raises(UserError, match="H100"):
         refuse_too_new(cards)
+
+
+def test_weights_of_a_run_on_gpus_are_used_where_there_are_none_and_only_given_ones_are_insisted_on(tmp_path, capsys):
+    run, place = write_run(tmp_path / "run"), str(tmp_path / "set")
+    write_voc_set(tmp_path / "set", images=2, validation=2)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["options"].update(gpus="98,99", dataset=place)
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    for command, words in ((evaluate.main, [run, "--num-workers", "0"]), (check.main, [place, "--with", run])):
+        command(words)
+        said = capsys.readouterr()
+        assert said.err.count("warning: the run was trained with --gpus 98,99, which cannot be had here") == 1
+        assert "map" in json.loads(said.out.splitlines()[-1]) or "suspects" in json.loads(said.out.splitlines()[-1])
+    with pytest.raises(SystemExit):
+        evaluate.main([run, "--num-workers", "0", "--gpus", "98"])
+    assert "GPU 98 was asked for" in capsys.readouterr().err

@@ -153,7 +153,7 @@ def _probe(given):
     else:
         options = options_of(given)
     prepare_folder(given.out)
-    found, scores, partition = probe_weights(options, weights)
+    found, scores, partition = probe_weights(options, weights, not hasattr(given, "gpus"))
     files = [write_text(given.out, "probe.csv", csv_text(table_rows(found, scores, partition))),
              write_text(given.out, "probe.json", json.dumps(found))]
     say(probe_text(found))

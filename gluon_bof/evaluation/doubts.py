@@ -65,7 +65,7 @@ def detections_of(resolved: Resolved, records: Sequence[Record], classes: Sequen
     # a batch of training may be far larger than inference needs
     loader = validation_loader(ValidationImages(records, models.eval_transform(options)),
                                min(models.inference_batch(options), MOST_AT_ONCE), workers)
-    detector, _ = load_detector(options, known, resolved.path)
+    detector, _ = load_detector(options, known, resolved.path, gpus_of_run=resolved.gpus_of_run)
     found = detect(detector.engine, loader, records, progress="looking for doubtful labels")
     place = np.array([classes.index(name) if name in classes else -1 for name in known])
     return [_renumbered(one, place) for one in found]

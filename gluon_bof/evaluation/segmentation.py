@@ -115,7 +115,7 @@ def evaluate_maps(resolved: Resolved) -> dict[str, Any]:
                         resolved.path, "evaluate it on a set of the classes that it was trained with")
     look_over(found_set)
     validation = MapValidation(options, found_set)
-    segmenter, digest = load_segmenter(options, found_set.classes, resolved.path)
+    segmenter, digest = load_segmenter(options, found_set.classes, resolved.path, resolved.gpus_of_run)
     began = time.perf_counter()
     metrics = validation(segmenter, progress="evaluating")
     seconds = time.perf_counter() - began

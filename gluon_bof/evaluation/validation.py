@@ -129,7 +129,7 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
     found_set = validation_set(options)
     log_faults(found_set)
     validation = Validation(options, found_set, resolved.box_ends, tiling)
-    detector, digest = load_detector(options, found_set.classes, resolved.path, engine)
+    detector, digest = load_detector(options, found_set.classes, resolved.path, engine, resolved.gpus_of_run)
     detector.engine.expect(len(found_set))
     began = time.perf_counter()
     result = validation(detector, progress="evaluating")

@@ -8,7 +8,7 @@ import numpy as np
 from gluon_bof.backend import mx
 from gluon_bof.boxes import Detections
 from gluon_bof.data.transforms import square
-from gluon_bof.devices import contexts
+from gluon_bof.devices import first_context
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import render
 from gluon_bof.inference.engines import MXNetEngine, arrays, engine_of
@@ -107,12 +107,13 @@ def unpack(ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray, seen: Sequenc
     return found if masks is None else found._replace(masks=paste(masks[kept[visible]], whole[visible], shape[:2]))
 
 
-def load_detector(options: Any, classes: Sequence[str], weights: str, engine: str = "mxnet") -> tuple[Detector, str]:
+def load_detector(options: Any, classes: Sequence[str], weights: str, engine: str = "mxnet",
+                  gpus_of_run: bool = False) -> tuple[Detector, str]:
     """(Detector with the weights of this file, the file's SHA-256). engine: "mxnet", "onnx" or "auto"; see inference.engines,
-    also for what it raises. Raises UserError for weights of a segmenter."""
+    also for what it raises. gpus_of_run: as in Resolved. Raises UserError for weights of a segmenter."""
     if family_of(options).segments:
         raise UserError("this network gives every pixel a class, and finds no boxes", weights, "give a detector's weights")
-    device = contexts(options.gpus)[0]
+    device = first_context(options.gpus, gpus_of_run)
     network = build_network(options, classes, [device])
     digest = load_weights(network, weights)
     detector = Detector(network, options, device)
@@ -122,4 +123,4 @@ def load_detector(options: Any, classes: Sequence[str], weights: str, engine: st
 
 def open_detector(resolved: Resolved) -> Detector:
     """The Detector that WEIGHTS means; see `weights.resolve`. Raises UserError where the file or the class names are missing."""
-    return load_detector(resolved.options, resolved.require(), resolved.path)[0]
+    return load_detector(resolved.options, resolved.require(), resolved.path, gpus_of_run=resolved.gpus_of_run)[0]

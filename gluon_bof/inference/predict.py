@@ -184,12 +184,7 @@ def _predict_frames(task, source, left):
 
     from gluon_bof.visualization.draw import draw_detections
 
-    if not os.path.isfile(source.path):
-        raise UserError("the video does not exist", source.path, "check the path")
-    for path in source:
-        refuse_no_utf8(path)
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video is said below, on one line
-    video = cv2.VideoCapture(source.path)
+    video = _opened(source)
     rate = video.get(cv2.CAP_PROP_FPS)
     rate = rate if math.isfinite(rate) and rate > 0 else USUAL_RATE
     announced = max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
@@ -227,6 +222,17 @@ def _predict_frames(task, source, left):
             writer.discard()
     if frames < announced:
         print(f"warning: {source.path}: {frames} of the {announced} frames that it announces could be read", file=sys.stderr)
+
+
+def _opened(source):
+    import cv2
+
+    if not os.path.isfile(source.path):
+        raise UserError("the video does not exist", source.path, "check the path")
+    for path in source:
+        refuse_no_utf8(path)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video is said in one line by who reads it
+    return cv2.VideoCapture(source.path)
 
 
 def _progress(total, what, unit):

@@ -7,7 +7,7 @@ from typing import Any, Iterator, NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.backend import mx
-from gluon_bof.devices import contexts
+from gluon_bof.devices import first_context
 from gluon_bof.errors import UserError, in_python
 from gluon_bof.files import refuse_unwritable
 from gluon_bof.freebies.augmentation import render
@@ -68,9 +68,9 @@ class Segmenter:
             yield likeliest(self.scores(render(image, self.transform(image.shape))[None])[0], image.shape)
 
 
-def load_segmenter(options: Any, classes: Sequence[str], weights: str) -> tuple[Segmenter, str]:
-    """(Segmenter with the weights of this file, the file's SHA-256)."""
-    device = contexts(options.gpus)[0]
+def load_segmenter(options: Any, classes: Sequence[str], weights: str, gpus_of_run: bool = False) -> tuple[Segmenter, str]:
+    """(Segmenter with the weights of this file, the file's SHA-256). gpus_of_run: as in Resolved."""
+    device = first_context(options.gpus, gpus_of_run)
     network = build_network(options, classes, [device])
     digest = load_weights(network, weights)
     return Segmenter(network, options, device), digest

@@ -30,11 +30,12 @@ OF_A_SET = {"dataset_root": "", "val_split": "", "layout": "auto"}
 
 class Resolved(NamedTuple):
     """options: with which the network is built and tested; path: of the .params file; run: the folder of the run that it lies
-    in, or None."""
+    in, or None; gpus_of_run: whether options.gpus are what the run says, and nobody now."""
 
     options: Any
     path: str
     run: str | None
+    gpus_of_run: bool = False
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -120,7 +121,7 @@ def _of_run(folder, weights, given, last):
     _checked(options)
     if os.path.isdir(weights):
         weights = RunFolder(weights).last_weights if last else RunFolder(weights).best_weights
-    return Resolved(options, weights, folder)
+    return Resolved(options, weights, folder, "gpus" not in given)
 
 
 def with_classes_as_text(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def write_run(folder, **changes):
 
 
 def test_a_runs_options_come_back(tmp_path):
-    options, path, run = resolve(write_run(tmp_path), {"metric": "voc"})
+    options, path, run, _ = resolve(write_run(tmp_path), {"metric": "voc"})
     assert (options.network, options.data_shape, options.metric) == ("mobilenet0.25", 64, "voc")
     assert (path, run) == (str(tmp_path / "best.params"), str(tmp_path))
     with pytest.raises(UserError, match="--batch-size 0"):
@@ -53,7 +53,7 @@ def test_a_damaged_configuration_is_refused(tmp_path, text):
 def test_another_programs_configuration_does_not_stand_in_the_way(tmp_path):
     (tmp_path / "config.json").write_text('{"architectures": ["ResNet"]}')
     weights = str(tmp_path / "a.params")
-    options, path, run = resolve(weights, {"network": "mobilenet1.0", "classes": "a,b"})
+    options, path, run, _ = resolve(weights, {"network": "mobilenet1.0", "classes": "a,b"})
     assert (options.network, path, run) == ("mobilenet1.0", weights, None)
     with pytest.raises(UserError, match="not a run's folder"):
         resolve(str(tmp_path), {})
@@ -117,7 +117,8 @@ def test_a_network_that_cannot_be_built_is_refused_before_it_is_outside_training
     told_of_file = {"family": family} if family != "segmentation" else {}
     with pytest.raises(UserError, match=told):
         resolve(str(tmp_path / "x.params"), {"classes": "a,b", **told_of_file, **given})
-    options = by_name(family).options(**{name: given[name] for name in ("model", "network", "use_fpn") if name in given}).resolved()
+    network = {name: given[name] for name in ("model", "network", "use_fpn") if name in given}
+    options = by_name(family).options(**network).resolved()
     (tmp_path / "config.json").write_text(json.dumps({"family": family, "options": as_dict(options)}))
     with pytest.raises(UserError, match=told):
         resolve(str(tmp_path), given)
@@ -177,11 +178,11 @@ def test_a_run_or_file_goes_before_a_name(tmp_path, monkeypatch):
         resolve("yolo3_darknet53_voc")
     Path("yolo3_darknet53_voc/config.json").write_text(json.dumps({"options": {"network": "mobilenet0.25", "dataset": "x"}}))
     for weights in ("yolo3_darknet53_voc", "yolo3_darknet53_voc/yolo3_darknet53_voc_best.params"):
-        options, path, run = resolve(weights)
+        options, path, run, _ = resolve(weights)
         assert (options.network, options.dataset) == ("mobilenet0.25", "x")
         assert os.path.abspath(run) == os.path.dirname(os.path.abspath(path)) == str(tmp_path / "yolo3_darknet53_voc")
         assert options.classes == os.path.join(run, "classes.txt")
     Path("yolo3_mobilenet1.0_coco_best.params").write_bytes(b"")
-    options, path, run = resolve("yolo3_mobilenet1.0_coco_best.params", {"data_shape": 320})
+    options, path, run, _ = resolve("yolo3_mobilenet1.0_coco_best.params", {"data_shape": 320})
     assert (options.network, options.data_shape, options.dataset, run) == ("mobilenet1.0", 320, "coco", None)
     assert len(class_names(options.classes)) == 80

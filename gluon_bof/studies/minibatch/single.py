@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gluon_bof.devices import contexts, return_large_arrays
+from gluon_bof.devices import first_context, return_large_arrays
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.runs.config import is_run
 from gluon_bof.runs.folder import RunFolder
@@ -15,12 +15,14 @@ from gluon_bof.studies.minibatch.tasks import open_task
 from gluon_bof.weights.load import load_weights
 
 
-def probe_weights(options: MinibatchOptions, weights: str = "") -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+def probe_weights(options: MinibatchOptions, weights: str = "",
+                  gpus_of_run: bool = False) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """(what `measure.probe_task` gives, the images' scores, the mini-batches) of weights on these options' set.
 
-    weights: a run's folder, whose last weights are taken, or a .params file; "": the network as it begins. Raises UserError."""
+    weights: a run's folder, whose last weights are taken, or a .params file; "": the network as it begins. gpus_of_run: whether
+    options.gpus are what the run says, and nobody now. Raises UserError."""
     return_large_arrays()
-    device = contexts(options.gpus)[0]
+    device = first_context(options.gpus, gpus_of_run)
     task = open_task(options)
     scores, partition = sorted_batches(task, options)
     task.start(device)
