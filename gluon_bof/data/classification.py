@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from gluon_bof.data.faults import log_faults
-from gluon_bof.data.images import ENDINGS, decode_image, read_image, read_or_name
+from gluon_bof.data.images import ENDINGS, decode_image, read_image, read_or_name, refuse_no_text
 from gluon_bof.data.layouts import annotated_as
 from gluon_bof.data.sets import open_set
 from gluon_bof.data.shapes import load_backbone_shapes
@@ -101,6 +101,7 @@ def _from_folders(folder):
     classes = _folders(os.path.join(folder, "train"))
     if not classes:
         raise UserError("the folder train holds no folder of a class", folder, "put images into train/CLASS/")
+    refuse_no_text(classes, folder)
     others = [name for name in _folders(os.path.join(folder, "val")) if name not in classes
               and _images(os.path.join(folder, "val", name))]
     if others:

@@ -248,7 +248,18 @@ def _put_images(folder, found, names, put):
         put(record.path, os.path.join(folder, name))
 
 
+def _refuse_no_text(found, names):
+    """Raise UserError for an image whose name, which is no UTF-8, no list or annotation can hold."""
+    for record, name in zip(found.records, names):
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UserError("its name cannot be written as text", record.path, "rename it, or give --to coco") from None
+
+
 def _write_voc(root, parts, names, put):
+    for part, found in parts.items():
+        _refuse_no_text(found, names[part])
     classes = next(iter(parts.values())).classes
     _write(os.path.join(root, "classes.txt"), "".join(f"{name}\n" for name in classes))
     os.makedirs(os.path.join(root, "Annotations"))
@@ -302,6 +313,7 @@ def _write_yolo(root, parts, names, put):
         config[part] = f"images/{part}"
         if names[part] != sorted(names[part]):  # a folder's order is that of its names
             config[part] = f"{part}.txt"
+            _refuse_no_text(found, names[part])
             _write(os.path.join(root, config[part]), "".join(f"images/{part}/{name}\n" for name in names[part]))
         for record, name in zip(found.records, names[part]):
             _write(os.path.join(root, "labels", part, os.path.splitext(name)[0] + ".txt"), _label(record))

@@ -271,12 +271,25 @@ def finite_number(value: Any) -> float:
     return number
 
 
-def unique_names(classes: Iterable[str]) -> tuple[str, ...]:
-    """Class names as a tuple. Raises UserError if there are none, or one is empty or there twice."""
+def unique_names(classes: Iterable[str], path: str | None = None) -> tuple[str, ...]:
+    """Class names as a tuple. path: of the file that they come from. Raises UserError if there are none, or one is empty, there
+    twice or no text."""
     names = tuple(classes)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise UserError("class names must not be empty", remedy="give them as --classes cat,dog")
+        raise UserError("class names must not be empty", path, "give them as --classes cat,dog")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UserError(f"class {twice[0]!r} is named twice", remedy="name every class once in --classes")
+        raise UserError(f"class {twice[0]!r} is named twice", path,
+                        "name every class once" if path else "name every class once in --classes")
+    refuse_no_text(names, path)
     return names
+
+
+def refuse_no_text(classes: Iterable[str], path: str | None) -> None:
+    """Raise UserError for a class name that cannot be written as text in UTF-8, such as that of a folder in another encoding or
+    half a character in JSON. path: where the names come from."""
+    for name in classes:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"the class name {name!r} cannot be written as text", path, "rename it in UTF-8") from None

@@ -26,11 +26,7 @@ def read_labels(sample: LabelledImage, class_count: int) -> np.ndarray:
     """(H, W) uint8, the label map of a sample. Raises UserError where it cannot be read or has a number beyond the classes."""
     if sample.objects is not None:
         return sample.objects.labels()
-    try:
-        labels = _mat(sample.mask) if sample.mask.endswith(".mat") else read_numbers(sample.mask)
-    except (OSError, ValueError, KeyError, AttributeError, SyntaxError) as error:
-        raise UserError(f"the label map cannot be read ({error})", sample.mask,
-                        "write class numbers as a PNG with 8 bits a pixel, grey or with a palette") from None
+    labels = _numbers(sample.mask)
     if sample.numbers is not None:
         labels = _renumbered(labels, sample)
     beyond = labels[(labels >= class_count) & (labels != NOBODY)]
@@ -38,6 +34,15 @@ def read_labels(sample: LabelledImage, class_count: int) -> np.ndarray:
         raise UserError(f"a pixel has the number {beyond[0]}, and there are {class_count} classes", sample.mask,
                         f"name all classes with --classes, or write {NOBODY} for pixels that are to be ignored")
     return labels
+
+
+def _numbers(path):
+    """(H, W) uint8 of a file of numbers, SBD's or a PNG. Raises UserError where it cannot be read."""
+    try:
+        return _mat(path) if path.endswith(".mat") else read_numbers(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"the label map cannot be read ({error})", path,
+                        "write class numbers as a PNG with 8 bits a pixel, grey or with a palette") from None
 
 
 def _renumbered(labels, sample):
@@ -50,10 +55,18 @@ def _renumbered(labels, sample):
 
 
 def _mat(path):
-    """SBD's label map."""
+    """SBD's label map. Raises ValueError for another file, OSError for one that cannot be read."""
     from scipy.io import loadmat
 
-    return np.asarray(loadmat(path, squeeze_me=True, struct_as_record=False)["GTcls"].Segmentation, np.uint8)
+    try:
+        labels = np.asarray(loadmat(path, squeeze_me=True, struct_as_record=False)["GTcls"].Segmentation, np.uint8)
+    except OSError:
+        raise
+    except Exception as error:  # on damage, SciPy's reader raises whatever came up
+        raise ValueError(" ".join(filter(None, (type(error).__name__, str(error))))) from None
+    if labels.ndim != 2:
+        raise ValueError(f"its numbers have {labels.ndim} dimensions")
+    return labels
 
 
 def look_over(found: SegmentationSet) -> None:
@@ -91,7 +104,7 @@ def _map_size(sample):
     """(width, height) of a label map."""
     if sample.objects is not None:
         return sample.objects.size[::-1]
-    return _mat(sample.mask).shape[::-1] if sample.mask.endswith(".mat") else read_or_name(image_header, sample.mask).size
+    return _numbers(sample.mask).shape[::-1] if sample.mask.endswith(".mat") else read_or_name(image_header, sample.mask).size
 
 
 class MapImages:

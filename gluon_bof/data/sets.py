@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING, Iterable
 
 from gluon_bof.data.coco import coco_roles, coco_splits, is_coco, load_coco, without_empty
-from gluon_bof.data.images import unique_names
+from gluon_bof.data.images import refuse_no_text, unique_names
 from gluon_bof.data.labelme import labelme_files, load_labelme
 from gluon_bof.data.layouts import Layout, labels_in, recognise, role_of, sniff
 from gluon_bof.data.samples import fifth, is_held_out
@@ -52,6 +52,7 @@ def open_set(dataset: str, root: str | None, role: str, classes: Iterable[str] |
         if shares:
             _share(found, role, val_share, place.folder)
         found.layout = str(place)
+        refuse_no_text(found.classes, place.folder)
     if skip_empty:
         found.records = without_empty(found.records)
         if not found.records:
@@ -154,12 +155,12 @@ def class_names(text: str) -> tuple[str, ...]:
 
     Raises UserError if there are none, one is there twice, or the file cannot be read."""
     if os.path.isfile(text) or ("," not in text and (os.path.splitext(text)[1] or os.sep in text)):
-        names = _lines(text)
+        names, file = _lines(text), text
         if not names:
             raise UserError("the file names no class", text, "write one class name a line")
     else:
-        names = text.split(",")
-    return unique_names([" ".join(name.split()) for name in names if name.strip()])
+        names, file = text.split(","), None
+    return unique_names([" ".join(name.split()) for name in names if name.strip()], file)
 
 
 def _lines(path):

@@ -189,6 +189,22 @@ def test_a_fault_leaves_nothing_behind(tmp_path):
     assert made.notes == ("1 faults were left out",)
 
 
+def test_an_image_whose_name_is_no_utf8_is_refused_by_voc_and_written_as_coco_and_yolo(tmp_path):
+    coco_files.write_set(tmp_path / "in", coco_files.content())
+    (image,) = (tmp_path / "in").rglob("a.jpg")
+    strange = os.fsdecode(os.fsencode(image.parent) + b"/caf\xe9.jpg")
+    os.rename(image, strange)
+    (annotations,) = (tmp_path / "in").rglob("*.json")
+    annotations.write_text(annotations.read_text().replace("a.jpg", "caf\\udce9.jpg"))
+    with pytest.raises(UserError, match="its name cannot be written as text; rename it, or give --to coco") as refusal:
+        convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "voc")
+    assert refusal.value.path == strange and os.listdir(tmp_path) == ["in"]
+    convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "coco")
+    assert any(record.path.endswith("caf\udce9.jpg") for record in open_set(str(tmp_path / "out"), None, "train").records)
+    with pytest.raises(UserError, match="its name cannot be written as text"):  # into a list, since it comes first
+        convert_set(str(tmp_path / "in"), str(tmp_path / "yolo"), "yolo")
+
+
 def test_the_command_ends_with_one_json_object(tmp_path, capsys):
     layout_files.labelme_beside(str(tmp_path / "in"))
     assert main([str(tmp_path / "in"), str(tmp_path / "out"), "--to", "yolo"]) == 0

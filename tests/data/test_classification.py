@@ -1,4 +1,5 @@
 """Images of classes: what is read as MXNet reads it, views, colours and mixed labels."""
+import os
 
 import numpy as np
 import pytest
@@ -142,6 +143,15 @@ def test_folders_of_classes_are_such_with_annotations_or_other_json_beside_the_i
     (tmp_path / "train" / "bright" / "._0.png").write_bytes(b"x")
     training, validation = open_classes(str(tmp_path))
     assert training.classes == ("bright", "dark") and [training.samples, validation.samples] == before
+
+
+def test_a_class_folder_whose_name_is_no_utf8_is_refused_and_not_when_the_run_writes_its_classes(tmp_path):
+    write_class_folders(tmp_path, np.random.default_rng(0))
+    for part in ("train", "val"):
+        os.rename(tmp_path / part / "dark", os.fsencode(tmp_path / part) + b"/caf\xe9")
+    with pytest.raises(UserError, match="the class name 'caf.udce9' cannot be written as text") as refusal:
+        open_classes(str(tmp_path))
+    assert refusal.value.path == str(tmp_path)
 
 
 def test_a_folder_that_validates_under_another_name_is_refused_and_not_left_out_of_the_accuracy(tmp_path):

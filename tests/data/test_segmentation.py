@@ -8,12 +8,13 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from gluon_bof.data.label_sets import open_segmentation
+from gluon_bof.data.label_sets import LabelledImage, open_segmentation
 from gluon_bof.data.sampler import SampleSpec
 from gluon_bof.data.segmentation import FittedImages, MapImages, look_over, read_labels, read_pair
 from gluon_bof.data.voc import VOC_CLASSES
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import as_it_is
+from gluon_bof.freebies.label_maps import fitted_view
 from gluon_bof.freebies.mixup import blend_images
 from gluon_bof.masks import NOBODY, write_numbers
 from tests.tiny_masks import CLASSES, write_mask_set, write_voc_masks
@@ -58,6 +59,26 @@ def test_sbds_maps_are_read_from_its_matlab_files(tmp_path):
     (folder / "train.txt").write_text("a\n")
     found = open_segmentation("pascal_aug", str(tmp_path), "train")
     np.testing.assert_array_equal(read_labels(found.samples[0], 21), labels)
+
+
+def test_a_damaged_matlab_file_is_refused_by_name_wherever_it_is_read(tmp_path):
+    Image.new("RGB", (3, 2)).save(tmp_path / "a.jpg")
+    path = tmp_path / "a.mat"
+    savemat(path, {"GTcls": {"Segmentation": np.zeros((2, 3), np.uint8)}})
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    savemat(path, {"GTinst": {"Segmentation": np.zeros((2, 3), np.uint8)}})
+    damaged = [path.read_bytes(), b"", b"no file of MATLAB's" * 20, *(whole[:length] for length in range(100, len(whole), 30)),
+               *(whole[:at] + rng.bytes(16) + whole[at + 16:] for at in range(124, len(whole) - 30, 40))]
+    sample, refused = LabelledImage(str(tmp_path / "a.jpg"), str(path), "a"), 0
+    for data in damaged:
+        path.write_bytes(data)
+        for read in (lambda: read_labels(sample, 21), lambda: FittedImages([sample], lambda shape: fitted_view(shape, 32))[0]):
+            try:
+                read()  # what hits nothing but names is whole
+            except UserError as error:
+                assert error.path == str(path)
+                refused += 1
+    assert refused > len(damaged)
 
 
 @pytest.mark.parametrize("layout", ("parts", "behind", "none"))

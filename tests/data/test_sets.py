@@ -1,6 +1,7 @@
 """Sets by name and by folder, and the value of --classes."""
 import pytest
 
+import gluon_bof
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.errors import UserError
 from tests.data import coco_files, voc_files
@@ -57,6 +58,23 @@ def test_class_names_that_cannot_be_meant(tmp_path):
                 str(tmp_path), "names.txt"):
         with pytest.raises(UserError):
             class_names(bad)
+
+
+def test_a_file_that_names_a_class_twice_is_named(tmp_path):
+    (tmp_path / "classes.txt").write_text("cat\ndog\ncat\n")
+    with pytest.raises(UserError, match="classes.txt: class 'cat' is named twice; name every class once$"):
+        class_names(str(tmp_path / "classes.txt"))
+
+
+def test_class_names_that_are_no_text_are_refused_where_they_are_read_and_not_when_a_run_writes_them(tmp_path):
+    content = coco_files.content()
+    content["categories"][0]["name"] = "half \ud83d"
+    coco_files.write_set(tmp_path / "set", content)
+    with pytest.raises(UserError, match=r"set: the class name 'half .ud83d' cannot be written as text; rename it in UTF-8"):
+        open_set(str(tmp_path / "set"), None, "train")
+    for names in (lambda: class_names("a,caf\udce9"), lambda: gluon_bof.load("a.params", classes=["a", "caf\udce9"])):
+        with pytest.raises(UserError, match="cannot be written as text"):
+            names()
 
 
 def test_a_drawn_set_heeds_skip_empty_and_refuses_a_share_and_a_layout():
