@@ -14,7 +14,7 @@ import numpy as np
 from gluon_bof.data.faults import log_faults
 from gluon_bof.data.images import ENDINGS, decode_image, read_image, read_or_name, refuse_no_text
 from gluon_bof.data.layouts import annotated_as
-from gluon_bof.data.sets import open_set
+from gluon_bof.data.sets import open_set, refuse_root
 from gluon_bof.data.shapes import load_backbone_shapes
 from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.freebies.augmentation import GREY, View, best_interpolation, render
@@ -73,6 +73,8 @@ def open_classes(dataset: str, root: str | None = None) -> tuple[ClassificationS
     dataset: "shapes", "shapes-backbone", "vocmini", "imagenet" (in `root`, by default GluonCV's place for it), or a folder:
     of train.rec, train.idx, val.rec and val.idx; of train/CLASS/ and val/CLASS/; or of a detection set, whose faults are left out
     and named. Raises UserError for any other."""
+    if dataset != "imagenet":
+        refuse_root(dataset, root)
     folder = os.path.expanduser((root or IMAGENET_ROOT) if dataset == "imagenet" else dataset)
     if dataset not in DRAWN and not os.path.isdir(folder):
         raise UserError("the folder of the data set does not exist", folder, "give --dataset shapes, a folder, or "

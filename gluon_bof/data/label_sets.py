@@ -13,7 +13,7 @@ from gluon_bof.data.faults import log_faults
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.data.layouts import recognise
 from gluon_bof.data.samples import fifth
-from gluon_bof.data.sets import class_names, open_set
+from gluon_bof.data.sets import class_names, open_set, refuse_root
 from gluon_bof.data.shapes import CLASSES as SHAPES
 from gluon_bof.data.shapes import ensure_drawn
 from gluon_bof.data.voc import VOC_CLASSES, read_split
@@ -109,13 +109,14 @@ def open_segmentation(dataset: str, root: str | None, role: str, classes: Iterab
         return _ade20k(os.path.expanduser(root or os.path.join(DATASETS, "ade")), role, split, classes)
     if dataset == "citys":
         return _cityscapes(os.path.expanduser(root or os.path.join(DATASETS, "citys")), role, split, classes)
-    return _folder(dataset, role, split, classes)
+    return _folder(dataset, root, role, split, classes)
 
 
-def _folder(dataset, role, split, classes):
+def _folder(dataset, root, role, split, classes):
     folder = os.path.expanduser(dataset)
     if not os.path.isdir(folder):
         raise UserError(f"no data set {dataset!r}", remedy=f"known are {', '.join(NAMED)} and folders")
+    refuse_root(dataset, root)
     for place in (folder, os.path.join(folder, "VOC2012"), os.path.join(folder, "VOC2007")):
         if os.path.isdir(os.path.join(place, "SegmentationClass")):
             return _voc(place, role, split, None, os.path.basename(folder), classes)

@@ -187,12 +187,21 @@ def _place(dataset, root, split=None, layout="auto"):
                             f"give the folder itself: --dataset {folder}")
         return _named_place(dataset, folder)
     folder = os.path.expanduser(dataset)
+    if os.path.exists(folder):
+        refuse_root(dataset, root)
     if os.path.isfile(folder) and folder.lower().endswith((".yaml", ".yml")) and layout in ("auto", "yolo"):
         return Layout("yolo", os.path.dirname(os.path.abspath(folder)), "it is a YAML file", file=folder)
     if not os.path.isdir(folder):
         raise UserError(f"no data set {dataset!r}", remedy=f"known are {', '.join(NAMES)}, and folders of VOC's, COCO's, YOLO's "
                                                            f"or LabelMe's layout")
     return recognise(folder, layout, split)
+
+
+def refuse_root(dataset: str, root: str | None) -> None:
+    """Raise UserError where a root is given of a set that does not lie in one: a folder of its own, or drawn."""
+    if root:
+        raise UserError(f"--dataset-root {root} says nothing of the set {dataset!r}",
+                        remedy="leave it out; of a folder the path itself is given: --dataset PATH")
 
 
 def _named_place(name, folder):

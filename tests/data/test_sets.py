@@ -2,7 +2,10 @@
 import pytest
 
 import gluon_bof
-from gluon_bof.data.sets import class_names, open_set
+from gluon_bof.data.classification import open_classes
+from gluon_bof.data.label_sets import open_segmentation
+from gluon_bof.data.localisation import open_objects
+from gluon_bof.data.sets import class_names, open_set, split_names
 from gluon_bof.errors import UserError
 from tests.data import coco_files, voc_files
 
@@ -58,6 +61,20 @@ def test_class_names_that_cannot_be_meant(tmp_path):
                 str(tmp_path), "names.txt"):
         with pytest.raises(UserError):
             class_names(bad)
+
+
+def test_a_root_is_refused_where_it_would_be_ignored_and_named_in_the_folders_place(tmp_path):
+    write_voc(tmp_path / "own")
+    own, told = str(tmp_path / "own"), "--dataset-root elsewhere says nothing of the set"
+    (tmp_path / "data.yaml").write_text("names: [a]")
+    for opened in (lambda: open_set(own, "elsewhere", "train"), lambda: split_names(own, "elsewhere"),
+                   lambda: open_set(str(tmp_path / "data.yaml"), "elsewhere", "train"),
+                   lambda: open_segmentation(own, "elsewhere", "train"), lambda: open_classes(own, "elsewhere"),
+                   lambda: open_classes("shapes", "elsewhere"), lambda: open_objects(own, "elsewhere")):
+        with pytest.raises(UserError, match=told):
+            opened()
+    with pytest.raises(UserError, match="no data set 'pascal'"):
+        open_set("pascal", "elsewhere", "train")
 
 
 def test_a_file_that_names_a_class_twice_is_named(tmp_path):
