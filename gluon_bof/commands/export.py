@@ -21,11 +21,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     refuse_unwritable(arguments.to)
     size = parse_size(arguments.size) if arguments.size else None
 
+    from gluon_bof.data.images import read_or_name, read_upright
     from gluon_bof.inference.export import BOX_TOLERANCE, SCORE_TOLERANCE, input_size, onnx_packages
-    from gluon_bof.inference.model import open_model, read_upright
+    from gluon_bof.inference.model import open_model
     if arguments.format == "onnx":
         onnx_packages()  # before weights are read, or even downloaded
-    images = [read_upright(path) for path in arguments.verify_on]
+    images = [read_or_name(read_upright, path) for path in arguments.verify_on]
     model = open_model(arguments.weights, "cpu", arguments.short, arguments.nms, arguments.last,
                        **given_options(arguments, building_fields()))
     check = model.export(arguments.to, arguments.format, size, not arguments.no_nms, images)

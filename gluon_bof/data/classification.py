@@ -133,13 +133,13 @@ def _images(place):
 def open_boxes(dataset: str, root: str | None, role: str, classes: Sequence[str] | None,
                others: Sequence[DetectionSet] = ()) -> DetectionSet:
     """A part of a detection set, whose faults are left out and named in the log. others: parts that were opened before. Raises
-    UserError as `open_set` does, whose ways out may be flags that pre-training has not."""
+    UserError as `open_set` does, whose ways out may be flags that its caller has not."""
     try:
         found = open_set(dataset, root, role, classes, "skip")
     except UserError as error:
         remedy = error.remedy or ""
         if "--" in remedy.replace("--dataset", ""):
-            remedy += " (pretrain has no such flag, but takes what gluon-bof convert writes)"
+            remedy += " (here there is no such flag, but what gluon-bof convert writes is read)"
         raise UserError(error.problem, error.path, remedy) from None
     log_faults(found, others)
     return found

@@ -69,6 +69,12 @@ def test_onnx(yolo3, image, tmp_path, capsys):
     assert os.listdir(tmp_path) == ["a.onnx"]
 
 
+def test_a_broken_image_to_verify_on_is_not_answered_with_a_flag_that_export_has_not(tmp_path, capsys):
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    line = refused(capsys, "shapes", "--to", str(tmp_path / "a.onnx"), "--verify-on", str(tmp_path / "a.jpg"))
+    assert line.endswith("a.jpg: not an image that can be decoded; replace it, or take it out of the set")
+
+
 @pytest.mark.slow  # tests/inference/test_export.py has other settings
 def test_onnx_with_another_overlap(yolo3, tmp_path, capsys):
     numbers = [run(capsys, yolo3[1], *KNOWN, "--to", str(tmp_path / "a.onnx"), "--short", "64", "--nms", overlap)["detections"]

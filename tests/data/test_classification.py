@@ -175,5 +175,5 @@ def test_faults_of_a_detection_set_are_named_and_no_flag_that_pre_training_has_n
         read_sample(training.samples[0])
     assert path in str(caught.value) and "--" not in caught.value.remedy
     (tmp_path / "data.yaml").write_text("train: images/train\nnames: [cat, dog]\n")
-    with pytest.raises(UserError, match="--val-share .*pretrain has no such flag, but takes what gluon-bof convert writes"):
+    with pytest.raises(UserError, match="--val-share .*here there is no such flag, but what gluon-bof convert writes is read"):
         open_parts(str(tmp_path))

@@ -419,6 +419,16 @@ def test_labels_in_a_crowd_keep_apart():
     assert texts_on_each_other(figure) == [] and 10 < len(axis.texts) < 60 and axis.texts[0].get_text() == "class 0"
 
 
+def test_a_broken_image_is_not_answered_with_a_flag_that_figures_have_not(tmp_path, capsys):
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    path = str(tmp_path / "a.jpg")
+    for words in (["2", "--images", path, path], ["5", "--weights", "shapes", "--patch", path],
+                  ["7", "--weights", "shapes", "--images", path]):
+        with pytest.raises(SystemExit):
+            figures.main(words)
+        assert f"{path}: not an image that can be decoded; replace it, or" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words, message", [
     (["10"], "no figure '10'"), (["--out"], "no figure '--out'"), (["4", "--alpha", "1"], "unrecognized arguments: --alpha"),
     (["2", "--ratios", "0.1,1.2"], "--ratios 1.2 is outside"), (["3", "--ratios", "half"], "not a list of numbers"),

@@ -9,7 +9,7 @@ from typing import Any, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from gluon_bof.data.images import read_image, read_upright
+from gluon_bof.data.images import read_image, read_or_name, read_upright
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.validation import validation_set
 from gluon_bof.options.flags import flag
@@ -42,7 +42,8 @@ def draw(given: Options) -> Drawn:
     detector, options = open_weights(given.weights, given)
     records = [] if given.images else spread(validation_set(options).records, given.count)
     paths = given.images or [record.path for record in records]
-    images = [read_upright(path) for path in given.images] or [read_image(one.path, one.orientation) for one in records]
+    images = [read_or_name(read_upright, path) for path in given.images] or [
+        read_or_name(read_image, one.path, one.orientation) for one in records]
     found = [detector.detect([image])[0] for image in
              tqdm(images, desc="detecting", leave=False, file=sys.stderr, disable=not sys.stderr.isatty())]
     names = [os.path.basename(path) for path in paths]

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from gluon_bof.data.images import read_upright
+from gluon_bof.data.images import read_or_name, read_upright
 from gluon_bof.errors import UserError
 from gluon_bof.inference.detector import open_detector
 from gluon_bof.options.families import family_of
@@ -104,7 +104,7 @@ def _check(given):
 def _patch(given):
     """(pixels (h, w, 3), mask (h, w) bool or None, label or None) of the elephant."""
     if given.patch:
-        image, mask, label = read_upright(given.patch), _opaque(given.patch), given.label or None
+        image, mask, label = read_or_name(read_upright, given.patch), _opaque(given.patch), given.label or None
         box = read_box(given.box, image, given.patch) if given.box else (0, 0, image.shape[1], image.shape[0])
     else:
         scene, number = embedded_scene(EMBEDDED_PATCH[0]), EMBEDDED_PATCH[1]

@@ -12,7 +12,7 @@ from matplotlib.ticker import NullFormatter, ScalarFormatter
 from tqdm import tqdm
 
 from gluon_bof.boxes import BoxEnds
-from gluon_bof.data.images import read_image
+from gluon_bof.data.images import read_image, read_or_name
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.score import score
 from gluon_bof.evaluation.validation import validation_set
@@ -89,7 +89,7 @@ def prepare(given: Options) -> tuple[dict[str, Way], list[np.ndarray], Any]:
             ways[family_of(of_it).title] = Way(detector.see, _whole(detector), ends[weights])
     places = _spread(len(found_set), given.count or len(found_set))
     chosen = replace(found_set, records=[found_set.records[place] for place in places])
-    return ways, [read_image(record.path, record.orientation) for record in chosen.records], chosen
+    return ways, [read_or_name(read_image, record.path, record.orientation) for record in chosen.records], chosen
 
 
 def _two_stage_ways(network):

@@ -6,7 +6,7 @@ from typing import Iterable, NamedTuple, Sequence
 
 import numpy as np
 
-from gluon_bof.data.images import finite_number, read_upright
+from gluon_bof.data.images import finite_number, read_or_name, read_upright
 from gluon_bof.errors import UserError
 
 
@@ -21,7 +21,7 @@ class Scene(NamedTuple):
 
 def given_scene(path: str, objects: Iterable[str]) -> Scene:
     """The upright image of a file with objects from the command line, "label,xmin,ymin,xmax,ymax" each. Raises UserError."""
-    image = read_upright(path)
+    image = read_or_name(read_upright, path)
     parsed = [read_object(text, image, path) for text in objects]
     return Scene(os.path.basename(path), image, np.array([box for _, box in parsed], np.float32).reshape(-1, 4),
                  tuple(label for label, _ in parsed))

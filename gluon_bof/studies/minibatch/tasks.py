@@ -11,10 +11,10 @@ import numpy as np
 from gluon_bof.backend import gluon, mx
 from gluon_bof.data.cifar10 import CLASSES as CIFAR10_CLASSES
 from gluon_bof.data.cifar10 import load_cifar10
-from gluon_bof.data.classification import ClassImages, open_classes
+from gluon_bof.data.classification import ClassImages, open_boxes, open_classes
+from gluon_bof.data.images import read_image, read_or_name
 from gluon_bof.data.loader import Loader, TrainingBatch, TrainingImages, validation_loader
 from gluon_bof.data.sampler import SampleSpec
-from gluon_bof.data.sets import open_set
 from gluon_bof.data.workers import init_worker
 from gluon_bof.errors import warn
 from gluon_bof.evaluation.validation import Validation
@@ -183,13 +183,15 @@ class Detection(Task):
         super().__init__(options)
         own = self.detector_options = options.detector_options()
         place = options.dataset, options.dataset_root or None
-        training = open_set(*place, "train")
+        training = open_boxes(*place, "train", None)
         records = _first(options.num_images, training.records)
         self.classes = training.classes
         self.labels = [tuple(record.truth()[:, 4].astype(int)) for record in records]
         augmentation = Augmentation.none() if options.no_augment else Augmentation()
-        self._open(TrainingImages(records, augmentation), TrainingImages(records, Augmentation.none()), TrainingBatch)
-        self._validation = Validation(own, open_set(*place, "val", self.classes))
+        read = partial(_read_image, records)
+        self._open(TrainingImages(records, augmentation, read=read), TrainingImages(records, Augmentation.none(), read=read),
+                   TrainingBatch)
+        self._validation = Validation(own, open_boxes(*place, "val", self.classes, [training]))
 
     def shown(self) -> Iterator[tuple]:
         """(image, truth) of each training image as the network sees it, without augmentation."""
@@ -217,6 +219,11 @@ class Detection(Task):
     def block(self, name: str) -> str:
         """Backbone, neck or heads."""
         return block_of(name)
+
+
+def _read_image(records, index):
+    """The image of a record, (H, W, 3). Raises UserError."""
+    return read_or_name(read_image, records[index].path, records[index].orientation)
 
 
 def _pixels(options):

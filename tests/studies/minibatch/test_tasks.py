@@ -1,4 +1,7 @@
 """What the mini-batch study trains and validates on."""
+import pytest
+
+from gluon_bof.errors import UserError
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.studies.minibatch.tasks import open_task
 from tests.data.coco_files import content, write_set
@@ -12,3 +15,17 @@ def test_right_detections_count_as_right_where_the_validation_json_numbers_its_c
                  for record in task._validation.set.records}
     assert validated == {7: ["Zebra", "dog"], 3: ["dog"], 9: []}  # as the validation's own JSON names them
     assert task._validation.set.classes == task.classes == ("Zebra", "dog")
+
+
+def test_a_broken_image_is_left_out_or_answered_without_a_flag_that_the_study_has_not(tmp_path, caplog):
+    write_set(tmp_path)
+    write_set(tmp_path, role="val")
+    broken, cut = sorted(tmp_path.rglob("*.jpg"))[:2]
+    cut.write_bytes(cut.read_bytes()[:-20])
+    options = MinibatchOptions(dataset=str(tmp_path), network="yolo3_darknet-mini", data_shape=32, num_workers=0)
+    task = open_task(options)
+    with pytest.raises(UserError, match="the image is cut short; replace it, or take it out of the set") as refusal:
+        list(task.shown())
+    assert refusal.value.path == str(cut)
+    broken.write_bytes(b"no image")
+    assert len(open_task(options)) == len(task) - 1 and f"skipped: {broken}" in caplog.text
