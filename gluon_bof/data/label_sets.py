@@ -254,10 +254,11 @@ def _instances(folder, role, split, classes):
 def _part_of_instances(folder, role, split):
     """The DetectionSet of a part; of a JSON without parts every fifth image validates."""
     try:
-        alone = recognise(folder, "coco", split).file if split in (None, "", role) else None
+        place = recognise(folder, "coco", split)
     except UserError:
         raise UserError("there are neither images/ and masks/ nor SegmentationClass/ nor a JSON of COCO's", folder,
                         "put images into images/ and their maps, PNGs of the same names, into masks/") from None
+    alone = place.file if split in (None, "", role) else None
     found = _with_masks(folder, None, role, os.path.basename(alone) if alone else split)
     if alone:  # the detectors' reader wants CVAT's to be named or shared out, which has no flag here
         found.records = fifth(found.records, role, folder, FEW)

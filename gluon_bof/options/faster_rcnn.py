@@ -171,6 +171,8 @@ class FasterRcnnOptions(DetectionOptions):
             raise UserError("--amp and --norm-layer syncbn do not go together in MXNet", remedy="leave one out")
         if self.mixup_loss == "global" and self.mixup != "even":
             raise UserError("--mixup-loss global is one ratio for everything", remedy="give --mixup even with it")
+        if not self.norm_layer:
+            self.warn_idle("--norm-layer syncbn", "syncbn")
 
     def check_build(self) -> None:
         """Raise UserError for a network that cannot be built, of resolved options."""

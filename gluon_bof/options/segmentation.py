@@ -12,7 +12,7 @@ from typing import Any, Iterable, Mapping
 
 from gluon_bof.errors import UserError, warn
 from gluon_bof.options.flags import EMBEDDED, at_least, flag, flag_name, not_negative, positive
-from gluon_bof.options.training import FREEZE, MIXUP, TrainingOptions, decay_epochs
+from gluon_bof.options.training import FREEZE, MIXUP, START_EPOCH, TrainingOptions, decay_epochs
 from gluon_bof.options.yolo3 import SYNCBN
 
 FILLING = ("nearest", "bilinear", "transposed")  # ways of upsampling that give every pixel a value
@@ -66,7 +66,7 @@ class SegmentationOptions(TrainingOptions):
                      builds=True)
     aux_weight: float = flag(0.5, "weight of that loss", "network")
     epochs: int = flag(50, "training epochs", "first")
-    start_epoch: int = flag(0, "epoch to start from when --resume is a .params file", old="--start_epoch")
+    start_epoch: int = flag(0, START_EPOCH, old="--start_epoch")
     batch_size: int = flag(16, "images a step, over all devices", "first")
     test_batch_size: int = flag(16, "images a batch in validation", evaluates=True)
     lr: float = flag(1e-3, "learning rate, of the mean gradient. GluonCV's weighs that by the devices over --batch-size", "first")
@@ -133,15 +133,17 @@ class SegmentationOptions(TrainingOptions):
 
     def at_size(self, short: int) -> SegmentationOptions:
         """The options with another test size in pixels. Raises UserError for one that the network cannot take."""
-        changed = dataclasses.replace(self, crop_size=short)
-        changed.check_test_size()
-        return changed
+        self._check_side(short, "--short")
+        return dataclasses.replace(self, crop_size=short)
 
     def check_test_size(self) -> None:
         """Raise UserError for a size that the network cannot take."""
+        self._check_side(self.crop_size, "--crop-size")
+
+    def _check_side(self, side, name):
         multiple = 8 if self.model == "fcn" else STRIDE
-        if self.crop_size < STRIDE or self.crop_size % multiple:
-            raise UserError(f"--crop-size {self.crop_size} is no size for {self.model}",
+        if side < STRIDE or side % multiple:
+            raise UserError(f"{name} {side} is no size for {self.model}",
                             remedy=f"give a multiple of {multiple}, from {STRIDE} on")
 
     def synchronises_batchnorm(self) -> bool:
@@ -214,6 +216,10 @@ class SegmentationOptions(TrainingOptions):
                             remedy="start earlier or train longer")
         if self.syncbn and self.backbone == WITHOUT_NORM:
             warn(f"--syncbn does nothing: {self.model} on {self.backbone} has no batch normalisation")
+        if self.early_stop and self.no_val:
+            warn(f"--early-stop {self.early_stop} does nothing with --no-val: there is one validation, at the end")
+        if not self.resume.endswith(".params"):
+            self.warn_idle("--resume FILE.params", "allow_partial")
         if self.mode:
             warn(f"--mode {self.mode} does nothing: networks are always hybridised")
         if self.logging_file != NO_LOG_FILE:

@@ -12,6 +12,7 @@ OPTIMIZERS = ("sgd", "nag", "adagrad", "rmsprop", "adam")
 METRICS = ("auto", "voc07", "voc", "coco")
 KV_STORES = ("nccl", "device", "local", "dist_sync", "dist_device_sync")
 FREEZE = ("none", "stem", "backbone", "all-but-head")
+START_EPOCH = "epoch that training begins with, from 0: for the weights of --resume FILE.params, but without them, too"
 
 
 def _mixup_mode(text):
@@ -110,6 +111,15 @@ class TrainingOptions:
             raise UserError(f"--name {self.name!r} is no plain folder name", remedy="choose the place with --runs")
         if self.mixup and self.no_mixup_epochs >= self.epochs:
             warn(f"--mixup does nothing: --no-mixup-epochs {self.no_mixup_epochs} covers all {self.epochs} epochs")
+        if self.mixup != "beta":
+            self.warn_idle("--mixup beta", "mixup_alpha", "mixup_beta")
+
+    def warn_idle(self, missing: str, *names: str) -> None:
+        """Warn of those of these options that were changed, and do nothing without what is missing."""
+        for name in names:
+            value = getattr(self, name)
+            if value != type(self).__dataclass_fields__[name].default:
+                warn(f"{flag_name(name)}{'' if value is True else f' {value}'} does nothing without {missing}")
 
     def _check_decays(self):
         for name in ("momentum", "beta1", "beta2", "rho"):
@@ -201,7 +211,7 @@ class DetectionOptions(TrainingOptions):
     freeze: str = flag("none", "what does not learn: the stem (its first layers), the backbone, or all-but-head. With little "
                                "data like the pretrained model's freeze much, with more data freeze less", "network",
                        choices=FREEZE)
-    start_epoch: int = flag(0, "epoch to start from when --resume is a .params file")
+    start_epoch: int = flag(0, START_EPOCH)
     allow_partial: bool = flag(False, "with --resume FILE.params: load what fits by name and shape, and say what does not")
     metric: str = flag("auto", "voc07 (11-point mAP@0.5), voc (all points), coco (AP@[.5:.95]); auto: coco for COCO, "
                                "else voc07", choices=METRICS, evaluates=True)
@@ -233,6 +243,12 @@ class DetectionOptions(TrainingOptions):
             raise UserError(f"--transfer and {other} {self.resume or self.pretrained_base} are two starts", remedy="give one")
         if self.freeze != "none" and self.pretrained_base == "no" and not self.transfer and not self.resume:
             warn(f"--freeze {self.freeze} keeps layers that nothing has trained")
+        if not self.mixup:
+            self.warn_idle("--mixup", "mixup_loss")
+        if self.balance == "none":
+            self.warn_idle("--balance repeat", "balance_threshold")
+        if not self.resume.endswith(".params"):
+            self.warn_idle("--resume FILE.params", "allow_partial")
 
     @classmethod
     def from_file_name(cls, name: str) -> dict[str, Any]:

@@ -210,8 +210,9 @@ def test_a_photograph_is_turned_as_its_map_lies(orientation, tmp_path):
 def test_a_set_that_is_not_there_is_refused(dataset, told, tmp_path):
     with pytest.raises(UserError, match=told):
         open_segmentation(dataset, str(tmp_path), "train")
-    with pytest.raises(UserError, match="neither images/ and masks/"):
-        open_segmentation(str(tmp_path), None, "train")
+    for split in (None, "train", "dev"):  # which flag --layout would not help, and there is none
+        with pytest.raises(UserError, match="neither images/ and masks/.*; put images into images/"):
+            open_segmentation(str(tmp_path), None, "train", split=split)
 
 
 def spec(index, partner=-1, ratio=1.0, key=(0, 0, 0, 0)):

@@ -143,5 +143,5 @@ def test_gluoncvs_file_names_tell_the_network():
 
 def test_a_size_that_the_network_cannot_take_is_refused():
     assert options("--dataset pascal_voc").at_size(320).crop_size == 320
-    with pytest.raises(UserError, match="--crop-size 321"):
+    with pytest.raises(UserError, match="--short 321 is no size for fcn"):  # the flag that was given
         options("--dataset pascal_voc").at_size(321)

@@ -167,7 +167,8 @@ def test_seeds_that_only_one_order_has_are_not_compared():
 
 @pytest.mark.parametrize("words, told", [
     ((), "minibatch needs to be told"), (("heatmap", "."), "not a run's folder"), (("sort",), "sort"),
-    (("compare", "--orders", "mine"), "--orders mine"), (("compare", "--seeds", "x"), "--seeds"),
+    (("compare", "--orders", "mine"), "--orders mine"),
+    (("compare", "--null-batches", "3"), "unrecognized"), (("compare", "--seeds", "x"), "--seeds"),
     (("rank", "--batch-size", "0"), "--batch-size 0"), (("probe", "--metric", "perceptual"), "AlexNet"),
     (("probe", "--probe", "none"), "none")])
 def test_mistakes_end_in_one_line_with_status_2(capsys, words, told):
