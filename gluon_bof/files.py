@@ -56,6 +56,14 @@ def prepare_folder(folder: str, remedy: str = "choose another place with --out")
         raise UserError("the folder cannot be written", folder, remedy)
 
 
+def refuse_no_utf8(path: str, who: str) -> None:
+    """Raise UserError for a name that is no UTF-8, where a library wants text. who: for example "MXNet opens no file"."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{who} whose name is no UTF-8", path, "rename it") from None
+
+
 def _is_output(path):
     try:
         return os.path.samestat(os.fstat(1), os.stat(path))

@@ -201,7 +201,7 @@ def refuse_root(dataset: str, root: str | None) -> None:
     """Raise UserError where a root is given of a set that does not lie in one: a folder of its own, or drawn."""
     if root:
         raise UserError(f"--dataset-root {root} says nothing of the set {dataset!r}",
-                        remedy="leave it out; of a folder the path itself is given: --dataset PATH")
+                        remedy="leave it out, or give --dataset-root ''; of a folder the path itself is --dataset")
 
 
 def _named_place(name, folder):

@@ -17,7 +17,7 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.data.shapes import draw_image
 from gluon_bof.data.transforms import square
 from gluon_bof.errors import UserError
-from gluon_bof.files import write_atomically
+from gluon_bof.files import refuse_no_utf8, write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD, render, whole_view
 from gluon_bof.inference.onnx_operators import OPSET, translations
 from gluon_bof.models.build import CANDIDATES, ROWS, models_of, portable
@@ -138,6 +138,7 @@ def export_mxnet(detector: Detector, prefix: str, size: Sequence[int] | None = N
     """Write PREFIX-symbol.json, PREFIX-0000.params and the description PREFIX.json, as MXNet's `SymbolBlock.imports` and
     `model.load_checkpoint` read them; input and outputs as `export_onnx`'s, at any size. Returns Check, whose differences
     are 0 or the two disagree. Raises UserError as `export_onnx` does; all three files appear, or none."""
+    refuse_no_utf8(os.path.abspath(prefix), "MXNet opens no file")
     size = input_size(detector, size)
     symbol, names = _symbol(detector, nms)
     states = set(symbol.list_auxiliary_states())

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Iterable, Iterator, NamedTuple, Sequence
 from tqdm import tqdm
 
 from gluon_bof.errors import UserError
-from gluon_bof.files import write_atomically
+from gluon_bof.files import refuse_no_utf8, write_atomically
 from gluon_bof.inference.ahead import BUDGET, in_order
-from gluon_bof.inference.results import DetectionWriter, VideoFile, refuse_no_utf8
+from gluon_bof.inference.results import OPENER, DetectionWriter, VideoFile
 from gluon_bof.inference.tiles import refuse_tiles
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def _opened(source):
     if not os.path.isfile(source.path):
         raise UserError("the video does not exist", source.path, "check the path")
     for path in source:
-        refuse_no_utf8(path)
+        refuse_no_utf8(path, OPENER)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video is said in one line by who reads it
     return cv2.VideoCapture(source.path)
 

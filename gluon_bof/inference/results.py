@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Sequence
 
 from gluon_bof.boxes import BoxEnds
 from gluon_bof.errors import UserError
-from gluon_bof.files import csv_text, write_atomically
+from gluon_bof.files import csv_text, refuse_no_utf8, write_atomically
 from gluon_bof.inference.sources import OF_IMAGES, refuse_foreign
 from gluon_bof.masks import as_json, encode
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 COLUMNS = ("image_id", "file_name", "category_id", "category_name", "x", "y", "width", "height", "score", "frame", "seconds")
 # COCO's numbers of its 80 classes, in its order: ten below 90 are not used
 COCO_IDS = [number for number in range(1, 91) if number not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
+OPENER = "OpenCV opens no video"  # but ends the process
 CODECS = ((".mp4", "mp4v"), (".avi", "MJPG"))  # the second where this OpenCV cannot write the first
 
 
@@ -30,7 +31,7 @@ class VideoFile:
         import cv2
 
         stem = os.path.splitext(path)[0]
-        refuse_no_utf8(path)
+        refuse_no_utf8(path, OPENER)
         self.margin = shape[0] % 2, shape[1] % 2
         self.written = 0
         self.size = shape[1] + self.margin[1], shape[0] + self.margin[0]
@@ -68,14 +69,6 @@ class VideoFile:
         self.writer.release()
         if os.path.exists(self.unfinished):
             os.unlink(self.unfinished)
-
-
-def refuse_no_utf8(path: str) -> None:
-    """Raise UserError for a name of a video that OpenCV would end the process over."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise UserError("OpenCV opens no video whose name is no UTF-8", path, "rename it") from None
 
 
 def _frames_in(path):

@@ -75,6 +75,11 @@ def test_a_broken_image_to_verify_on_is_not_answered_with_a_flag_that_export_has
     assert line.endswith("a.jpg: not an image that can be decoded; replace it, or take it out of the set")
 
 
+def test_a_name_that_is_no_utf8_is_refused_where_mxnet_is_to_open_it(tmp_path, capsys):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    assert "MXNet opens no file whose name is no UTF-8; rename it" in refused(capsys, "shapes", "--format", "mxnet", "--to", path)
+
+
 @pytest.mark.slow  # tests/inference/test_export.py has other settings
 def test_onnx_with_another_overlap(yolo3, tmp_path, capsys):
     numbers = [run(capsys, yolo3[1], *KNOWN, "--to", str(tmp_path / "a.onnx"), "--short", "64", "--nms", overlap)["detections"]
