@@ -39,10 +39,16 @@ def with_run(job):
 # side by side
 
 @pytest.fixture
-def own_interrupt():
-    """Ctrl-C as a shell hands it on; to what it starts in the background it says to ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
+def seen():
+    """Ctrl-C as a shell hands it on (to what it starts in the background it says to ignore it): set when Python has seen it."""
+    seen = threading.Event()
+
+    def interrupt(*_):
+        seen.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    yield seen
     signal.signal(signal.SIGINT, before)
 
 
@@ -73,22 +79,27 @@ def test_after_an_error_nothing_further_starts_and_what_runs_is_awaited(error):
     assert raised.value is error and done == ["first"]
 
 
-def test_ctrl_c_starts_nothing_further_and_what_runs_is_awaited(own_interrupt):
-    both, interrupted, done = threading.Barrier(2, timeout=30), threading.Event(), []
+def test_ctrl_c_starts_nothing_further_and_what_runs_is_awaited(seen):
+    both, done = threading.Barrier(2, timeout=30), []
+
+    def save_and_end(name):
+        assert seen.wait(30)
+        time.sleep(0.5)
+        done.append(name)
 
     def interrupt():
         both.wait()
+        time.sleep(0.5)  # the main thread waits by now; where it came in the instant before, that would sleep on
         os.kill(os.getpid(), signal.SIGINT)
-        assert interrupted.wait(30)
-        done.append("first")
+        while not seen.wait(3):
+            os.kill(os.getpid(), signal.SIGINT)
+        save_and_end("first")
 
-    def save_and_end():
+    def go_on():
         both.wait()
-        time.sleep(0.2)  # the main thread has had it by now
-        interrupted.set()
-        done.append("second")
+        save_and_end("second")
 
-    shared = iter([interrupt, save_and_end, lambda: done.append("never")])
+    shared = iter([interrupt, go_on, lambda: done.append("never")])
     with pytest.raises(KeyboardInterrupt):
         jobs.run_in_parallel([shared, shared])
     assert sorted(done) == ["first", "second"]
