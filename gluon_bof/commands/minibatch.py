@@ -13,13 +13,12 @@ from gluon_bof.errors import UserError, say, user_facing
 from gluon_bof.files import csv_text, prepare_folder, write_text
 from gluon_bof.options.flags import Parser, add_flag, add_subparsers
 from gluon_bof.options.flags import build_parser as options_parser
-from gluon_bof.options.minibatch import NETWORKS, ORDERS, PROBES, MinibatchOptions
+from gluon_bof.options.minibatch import NETWORKS, OF_PROBES, ORDERS, PROBES, MinibatchOptions
 from gluon_bof.options.recipes import RECIPES
 
 OF_DATA = ("dataset", "dataset_root", "network", "data_shape", "batch_size", "num_images", "metric", "alexnet", "lpips", "seed")
 OF_PROBE = ("statistics", "by_loss", "null_partitions", "null_batches", "cache", "pretrained_base", "init", "objectness_prior",
             "label_smooth_eps", "gpus", "num_workers")
-OF_PROBES = ("probe", "probe_interval", "statistics", "by_loss", "null_partitions", "null_batches", "null_interval", "cache")
 NOT_COMPARED = ("order", *OF_PROBES, "recipe", "resume", "name", "runs", "network", "seed")
 TRAIN = "train on sorted mini-batches and probe at every epoch's start"
 COMPARED = ("shuffled", "drop-extremes", "upper-quartile", "rs2", "grab")

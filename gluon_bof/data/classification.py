@@ -16,7 +16,7 @@ from gluon_bof.data.images import ENDINGS, decode_image, read_image, read_or_nam
 from gluon_bof.data.layouts import annotated_as
 from gluon_bof.data.sets import open_set, refuse_root
 from gluon_bof.data.shapes import load_backbone_shapes
-from gluon_bof.errors import UserError, abbreviate
+from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.freebies.augmentation import GREY, View, best_interpolation, render
 from gluon_bof.freebies.mixup import blend_images
 from gluon_bof.rng import augmentation_rng
@@ -73,12 +73,13 @@ def open_classes(dataset: str, root: str | None = None) -> tuple[ClassificationS
     dataset: "shapes", "shapes-backbone", "vocmini", "imagenet" (in `root`, by default GluonCV's place for it), or a folder:
     of train.rec, train.idx, val.rec and val.idx; of train/CLASS/ and val/CLASS/; or of a detection set, whose faults are left out
     and named. Raises UserError for any other."""
-    if dataset != "imagenet":
-        refuse_root(dataset, root)
     folder = os.path.expanduser((root or IMAGENET_ROOT) if dataset == "imagenet" else dataset)
     if dataset not in DRAWN and not os.path.isdir(folder):
         raise UserError("the folder of the data set does not exist", folder, "give --dataset shapes, a folder, or "
                                                                              "--dataset imagenet with --dataset-root")
+    warn_of_root(dataset, root)
+    if dataset not in ("imagenet", *DRAWN):
+        refuse_root(dataset, root)
     for part in (folder, os.path.join(folder, "rec")):
         if dataset not in DRAWN and os.path.isfile(os.path.join(part, "train.rec")):
             return tuple(_from_records(part, role) for role in ROLES)
@@ -87,6 +88,12 @@ def open_classes(dataset: str, root: str | None = None) -> tuple[ClassificationS
     if dataset == "imagenet":
         raise UserError("there is neither train.rec nor a folder train", folder, "point --dataset-root at ImageNet")
     return _from_objects(dataset)
+
+
+def warn_of_root(dataset: str, root: str | None) -> None:
+    """Warn of a root of a set that is drawn, which lies in the cache."""
+    if root and dataset in DRAWN:
+        warn(f"--dataset-root {root} does nothing: {dataset} is drawn into the cache")
 
 
 def _is_of_classes(folder, is_told):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from typing import TYPE_CHECKING, Any, Callable, Iterable
 
 import cv2
@@ -63,7 +64,8 @@ def read_or_name(reader: Callable[..., Any], path: str, *how: Any) -> Any:
     try:
         return reader(path, *how)
     except UserError as error:
-        raise UserError(error.problem, error.path, "replace it, or take it out of the set") from None
+        remedy = "replace it, or leave it out" if os.path.isfile(path) else "check the path"
+        raise UserError(error.problem, error.path, remedy) from None
 
 
 def decode_image(data: bytes, orientation: int | None = AS_STORED) -> np.ndarray:

@@ -22,8 +22,8 @@ from gluon_bof.data.classification import (
     open_boxes,
     open_drawn,
     read_sample,
+    warn_of_root,
 )
-from gluon_bof.data.sets import refuse_root
 from gluon_bof.errors import UserError, warn
 from gluon_bof.freebies.augmentation import View, transform_boxes, whole_view
 from gluon_bof.freebies.mixup import blend_images
@@ -44,7 +44,7 @@ def open_objects(dataset: str, root: str | None = None) -> tuple[ClassificationS
     boxes, and where none of its images has one object."""
     if dataset == "imagenet":
         raise UserError("ImageNet as it is read here has no boxes", remedy="give --dataset shapes, or a folder with boxes")
-    refuse_root(dataset, root)
+    warn_of_root(dataset, root)
     opened, sets = [], []
     for role in ROLES:
         classes = opened[0].classes if opened else None

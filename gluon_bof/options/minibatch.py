@@ -25,6 +25,8 @@ ORDERS = {
     "grab": "random mini-batches in the order of GraB's pair balance",
 }
 PROBES = ("two-pass", "cache", "sketch", "none")
+# options of a run's probes, which do nothing where there is none
+OF_PROBES = ("probe", "probe_interval", "statistics", "by_loss", "null_partitions", "null_batches", "null_interval", "cache")
 STATISTICS = ("frozen", "batch")
 
 

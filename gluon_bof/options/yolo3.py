@@ -118,7 +118,9 @@ class Yolo3Options(DetectionOptions):
     def check_build(self) -> None:
         """Raise UserError for a file of anchors that nobody has read."""
         if isinstance(self.anchors, str):
-            raise UserError("there is no such file of anchors", self.anchors, "give a file of gluon-bof anchors, or 18 numbers")
+            is_there = os.path.isfile(self.anchors)
+            raise UserError("only training reads a file of anchors" if is_there else "there is no such file of anchors",
+                            self.anchors, "give its 18 numbers, or train with a file of gluon-bof anchors")
 
     def check_test_size(self) -> None:
         """Raise UserError for a test size that the network cannot take."""

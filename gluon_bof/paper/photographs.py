@@ -146,7 +146,10 @@ def foresee(dataset: str, count: int, runs: str, results: str) -> Folds:
     """The Folds that `prepare` will give, of which nothing is left behind: what is not there yet is made in a temporary folder.
     Raises UserError as `prepare` does."""
     name, folder, path = _places(dataset, count, runs, results)
-    with tempfile.TemporaryDirectory() as temporary:
+    near = runs  # where links are made in place of copies
+    while not os.path.isdir(near):
+        near = os.path.dirname(os.path.abspath(near))
+    with tempfile.TemporaryDirectory(dir=near) as temporary:
         copy = folder
         if not _is_copied(dataset, folder):
             copy = os.path.join(temporary, os.path.basename(folder))

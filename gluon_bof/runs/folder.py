@@ -365,6 +365,8 @@ def continued_options(folder: str, options: Any, given: set) -> Any:
     devices_differ(stated_devices(saved), stated_devices(options) if given & {"gpus", "cpus"} else None)
     # a run that began from a .params file still does, should it have been stopped before its first checkpoint
     changes = {name: getattr(options, name) for name in given & MAY_CHANGE - {"resume"}}
+    if os.path.isdir(os.path.expanduser(saved.dataset)):
+        changes["dataset_root"] = ""  # an earlier version took one beside a folder, and did not look at it
     return dataclasses.replace(saved, **other_devices(changes), **changes)
 
 

@@ -112,7 +112,7 @@ def _of_run(folder, weights, given, last):
     settings = {name: filled[name] for name, value in vars(own).items() if value is None}
     settings.update(classes=os.path.join(folder, CLASSES), **own.fixed())
     # another data set is not where the run's lay
-    if not _is_same_set(given.get("dataset", own.dataset), own.dataset):
+    if not is_same_set(given.get("dataset", own.dataset), own.dataset):
         settings.update({name: value for name, value in OF_A_SET.items() if hasattr(own, name)})
         if given["dataset"] in DRAWN and hasattr(own, "val_share"):
             settings.update(val_share=0.0)  # a share of a folder validates alike; these have a part for it
@@ -144,7 +144,7 @@ def require_choices(options: Any, given: Iterable[str]) -> None:
                             remedy=f"choose one of {', '.join(str(choice) for choice in choices if choice)}")
 
 
-def _is_same_set(dataset, other):
+def is_same_set(dataset: str, other: str) -> bool:
     """Whether two words of --dataset mean one set; a folder may be written in several ways."""
     return dataset == other or os.path.isdir(dataset) and os.path.realpath(dataset) == os.path.realpath(other)
 

@@ -72,7 +72,7 @@ def test_onnx(yolo3, image, tmp_path, capsys):
 def test_a_broken_image_to_verify_on_is_not_answered_with_a_flag_that_export_has_not(tmp_path, capsys):
     (tmp_path / "a.jpg").write_bytes(b"no image")
     line = refused(capsys, "shapes", "--to", str(tmp_path / "a.onnx"), "--verify-on", str(tmp_path / "a.jpg"))
-    assert line.endswith("a.jpg: not an image that can be decoded; replace it, or take it out of the set")
+    assert line.endswith("a.jpg: not an image that can be decoded; replace it, or leave it out")
 
 
 def test_a_name_that_is_no_utf8_is_refused_where_mxnet_is_to_open_it(tmp_path, capsys):

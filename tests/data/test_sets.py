@@ -70,7 +70,7 @@ def test_a_root_is_refused_where_it_would_be_ignored_and_named_in_the_folders_pl
     for opened in (lambda: open_set(own, "elsewhere", "train"), lambda: split_names(own, "elsewhere"),
                    lambda: open_set(str(tmp_path / "data.yaml"), "elsewhere", "train"),
                    lambda: open_segmentation(own, "elsewhere", "train"), lambda: open_classes(own, "elsewhere"),
-                   lambda: open_classes("shapes", "elsewhere"), lambda: open_objects(own, "elsewhere")):
+                   lambda: open_objects(own, "elsewhere")):
         with pytest.raises(UserError, match=told):
             opened()
     with pytest.raises(UserError, match="no data set 'pascal'"):

@@ -297,7 +297,7 @@ def no_evaluation(monkeypatch):
 
 @pytest.mark.parametrize("change, words, message", (
     ({"dataset": "other"}, (), "the evaluation's dataset is other"),
-    ({"val_split": "2007_val"}, (), "the evaluation's val_split is 2007_val, that of .* is none"),
+    ({"val_split": "2007_val"}, ("--val-split", "2007_test"), "the evaluation's val_split is 2007_val, that of .* is 2007_test"),
     ({"metric": "coco"}, ("--metric", "voc07"), "the evaluation's metric is coco"),
     ({"per_class": {"cat": 0.5}}, (), "the classes differ")))
 def test_what_figure_8_cannot_compare_is_not_evaluated_first(change, words, message, run, tmp_path, no_evaluation):
@@ -313,7 +313,8 @@ def test_figure_8_does_not_compare_evaluations_of_other_images_and_takes_files_t
     before, after = {**told, "val_split": "a", "images": 6}, {**told, "val_split": "a", "images": 7}
     with pytest.raises(UserError, match="after: the evaluation's images is 7, that of before is 6"):
         figure_classes.class_changes(before, after, ("before", "after"))
-    for old in (told, {**told, "images": 6}, {**told, "val_split": "a"}):
+    for old in (told, {**told, "images": 6}, {**told, "val_split": "a"}, {**told, "val_split": "", "images": 6},
+                {**told, "dataset": "set"}):
         assert figure_classes.class_changes(before, old, ("before", "after")) == [("cat", 0.5, 0.5, 0.0)]
 
 

@@ -273,3 +273,12 @@ def test_what_a_killed_write_of_weights_left_behind_goes_with_the_next_save(tmp_
     run.keep_newest(3)
     run.close()
     assert not any(path.exists() for path in left) and (tmp_path / "run" / "last.params").exists()
+
+
+def test_a_run_of_before_whose_root_was_ignored_beside_a_folder_goes_on_without_it(options, tmp_path):
+    (tmp_path / "set").mkdir()
+    old = Yolo3Options(**{**vars(options), "dataset": str(tmp_path / "set"), "dataset_root": "elsewhere"})
+    folder = created(old)
+    assert continued_options(folder, old, set()).dataset_root == ""
+    named = Yolo3Options(**{**vars(options), "name": "named", "dataset": "voc", "dataset_root": "there"})
+    assert continued_options(created(named), named, set()).dataset_root == "there"

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import os
 from dataclasses import dataclass
 from typing import Any, Mapping, NamedTuple, Sequence
@@ -17,7 +18,7 @@ from gluon_bof.paper.figures.page import SMALL, Drawn, new_figure, shorten
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import names_of, refuse_flags_of_evaluation
 from gluon_bof.visualization.draw import literal
-from gluon_bof.weights.resolve import Resolved, resolve
+from gluon_bof.weights.resolve import Resolved, is_same_set, resolve
 
 GAIN, LOSS = "#D62728", "#1F77B4"  # the paper's caption: gains red, losses blue
 KEPT = "#C8C8C8"
@@ -86,7 +87,8 @@ def require_alike(before: Mapping[str, Any], after: Mapping[str, Any], weights: 
     """Raise UserError where two evaluations are not of the same dataset, split, number of images, metric and classes; None is not
     known yet, or was not told by the version that evaluated."""
     for field in ("dataset", "val_split", "images", "metric"):
-        if None not in (before[field], after[field]) and before[field] != after[field]:
+        are_alike = is_same_set if field == "dataset" else operator.eq
+        if None not in (before[field], after[field]) and not are_alike(before[field], after[field]):
             raise UserError(f"the evaluation's {field} is {after[field] or 'none'}, that of {weights[0]} is "
                             f"{before[field] or 'none'}", weights[1],
                             "compare evaluations of one data set by one metric")
@@ -95,8 +97,8 @@ def require_alike(before: Mapping[str, Any], after: Mapping[str, Any], weights: 
 
 
 def _told(evaluation):
-    return {"dataset": evaluation["dataset"], "val_split": evaluation.get("val_split"), "images": evaluation.get("images"),
-            "metric": evaluation["metric"], "classes": evaluation["per_class"]}
+    return {"dataset": evaluation["dataset"], "val_split": evaluation.get("val_split") or None,
+            "images": evaluation.get("images"), "metric": evaluation["metric"], "classes": evaluation["per_class"]}
 
 
 class _Side(NamedTuple):
@@ -120,7 +122,7 @@ def _side(weights, given):
                         f"give a {by_name(FAMILY_OF[given.figure]).title}")
     resolved.require_file()
     metric = resolved.options.metric
-    return _Side({"dataset": resolved.options.dataset, "val_split": resolved.options.val_split, "images": None,
+    return _Side({"dataset": resolved.options.dataset, "val_split": resolved.options.val_split or None, "images": None,
                   "metric": None if metric == "auto" else metric, "classes": resolved.classes}, None, resolved)
 
 

@@ -4,6 +4,7 @@ The paper's text has no number of its Figure 1. What it has is Table 4's AP, whi
 from __future__ import annotations
 
 import csv
+import operator
 import statistics
 import sys
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from gluon_bof.paper.figures.page import COLOURS, GREY, Drawn, fit_labels, label
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import names_of, refuse_flags_of_evaluation, resolve_all
 from gluon_bof.visualization.draw import literal
+from gluon_bof.weights.resolve import is_same_set
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +34,7 @@ ROUNDS = 5
 MIN_SECONDS = 1.0  # of a measurement
 IMAGES = 16
 PAPER_METRIC = "coco"
-OF_THE_SET = ("dataset", "val_split")  # options that say what a run is evaluated on
+OF_THE_SET = {"dataset": is_same_set, "val_split": operator.eq}  # what a run is evaluated on: whether two values mean one
 
 
 class Point(NamedTuple):
@@ -164,9 +166,9 @@ def sides_of(given: Options) -> list[Side]:
 def require_one_set(sides: Sequence[Side]) -> None:
     """Raise UserError where the runs validate on different data sets, or on different splits of one."""
     for side in sides[1:]:
-        for field in OF_THE_SET:
+        for field, are_alike in OF_THE_SET.items():
             first, other = (getattr(one.resolved.options, field) for one in (sides[0], side))
-            if first != other:
+            if not are_alike(first, other):
                 raise UserError(f"its {field} is {other!r}, that of {sides[0].name} is {first!r}",
                                 side.resolved.run or side.resolved.path, f"give all runs one {flag_name(field)}")
 

@@ -24,7 +24,7 @@ def test_a_broken_image_is_left_out_or_answered_without_a_flag_that_the_study_ha
     cut.write_bytes(cut.read_bytes()[:-20])
     options = MinibatchOptions(dataset=str(tmp_path), network="yolo3_darknet-mini", data_shape=32, num_workers=0)
     task = open_task(options)
-    with pytest.raises(UserError, match="the image is cut short; replace it, or take it out of the set") as refusal:
+    with pytest.raises(UserError, match="the image is cut short; replace it, or leave it out") as refusal:
         list(task.shown())
     assert refusal.value.path == str(cut)
     broken.write_bytes(b"no image")
