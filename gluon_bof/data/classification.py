@@ -152,13 +152,19 @@ def open_boxes(dataset: str, root: str | None, role: str, classes: Sequence[str]
     return found
 
 
-def _from_objects(dataset):
-    """Each box of a detection set is an image of its class; difficult ones, crowds and specks are left out."""
-    opened, sets = [], []
+def open_roles(dataset: str, root: str | None = None) -> list[DetectionSet]:
+    """Both parts of a drawn or of a detection set, which have the training part's classes. Raises UserError as `open_boxes`."""
+    opened = []
     for role in ROLES:
         classes = opened[0].classes if opened else None
-        found = open_drawn(dataset, role) if dataset in DRAWN else open_boxes(dataset, None, role, classes, opened)
-        opened.append(found)
+        opened.append(open_drawn(dataset, role) if dataset in DRAWN else open_boxes(dataset, root, role, classes, opened))
+    return opened
+
+
+def _from_objects(dataset):
+    """Each box of a detection set is an image of its class; difficult ones, crowds and specks are left out."""
+    sets = []
+    for role, found in zip(ROLES, open_roles(dataset)):
         samples = []
         for record in found.records:
             for box, class_id in zip(record.boxes[~(record.crowd | record.difficult)],

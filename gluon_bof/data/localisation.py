@@ -19,8 +19,7 @@ from gluon_bof.data.classification import (
     Sample,
     draw_view,
     not_empty,
-    open_boxes,
-    open_drawn,
+    open_roles,
     read_sample,
     warn_of_root,
 )
@@ -45,11 +44,8 @@ def open_objects(dataset: str, root: str | None = None) -> tuple[ClassificationS
     if dataset == "imagenet":
         raise UserError("ImageNet as it is read here has no boxes", remedy="give --dataset shapes, or a folder with boxes")
     warn_of_root(dataset, root)
-    opened, sets = [], []
-    for role in ROLES:
-        classes = opened[0].classes if opened else None
-        found = open_drawn(dataset, role) if dataset in DRAWN else open_boxes(dataset, root, role, classes, opened)
-        opened.append(found)
+    sets = []
+    for role, found in zip(ROLES, open_roles(dataset, root)):
         samples = [sample for number, record in enumerate(found.records)
                    for sample in (cut_out(record, number) if dataset in DRAWN else whole(record))]
         if dataset not in DRAWN and 0 < len(samples) < len(found):

@@ -39,8 +39,8 @@ def draw(given: Options) -> Drawn:
         raise UserError(f"--count {given.count} is below 1", remedy="give 1 or more")
     if not 0 <= given.threshold <= 1:
         raise UserError(f"--threshold {given.threshold} is outside [0, 1]", remedy="0.5 is usual")
-    detector, options = open_weights(given.weights, given)
-    records = [] if given.images else spread(validation_set(options).records, given.count)
+    detector, resolved = open_weights(given.weights, given)
+    records = [] if given.images else spread(validation_set(resolved.options).records, given.count)
     paths = given.images or [record.path for record in records]
     images = [read_or_name(read_upright, path) for path in given.images] or [
         read_or_name(read_image, one.path, one.orientation) for one in records]

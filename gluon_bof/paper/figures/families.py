@@ -24,7 +24,6 @@ from gluon_bof.paper.figures.page import BLUE, GREEN, ORANGE, PURPLE, Drawn, fit
 from gluon_bof.paper.figures.request import FigureOptions
 from gluon_bof.paper.figures.weights import open_weights
 from gluon_bof.paper.two_stage import Clock, TwoStage, blob_proposals, recall
-from gluon_bof.weights.resolve import resolve
 
 COLOUR_OF = {"proposals": ORANGE, "backbone": BLUE, "head": GREEN, "whole network": PURPLE}
 TICKS = tuple(digit * 10 ** power for power in range(-1, 5) for digit in (1, 2, 5))  # milliseconds
@@ -74,19 +73,18 @@ def draw(given: Options) -> Drawn:
 
 def prepare(given: Options) -> tuple[dict[str, Way], list[np.ndarray], Any]:
     """({name: Way}, images, the set that they are of). Raises UserError for weights of another family, backbone or set."""
-    two_stage, options = open_weights(given.two_stage, given)
+    two_stage, resolved = open_weights(given.two_stage, given)
+    options = resolved.options
     if not hasattr(two_stage.network, "rpn"):
         raise UserError(f"--two-stage {given.two_stage} is a {family_of(options).title}", remedy="give one that makes proposals")
     found_set = validation_set(options)
-    ends = {weights: found_set.ends_of(resolve(weights, given.evaluation, given.last).box_ends)
-            for weights in (given.two_stage, given.yolo3, given.ssd) if weights}
-    ways = {name: Way(two_stage.see, run, ends[given.two_stage])
+    ways = {name: Way(two_stage.see, run, found_set.ends_of(resolved.box_ends))
             for name, run in _two_stage_ways(TwoStage(two_stage.network)).items()}
     for name, weights in (("yolo3", given.yolo3), ("ssd", given.ssd)):
         if weights:
             detector, of_it = open_weights(weights, given)
-            _require_alike(name, weights, of_it, detector, options, two_stage)
-            ways[family_of(of_it).title] = Way(detector.see, _whole(detector), ends[weights])
+            _require_alike(name, weights, of_it.options, detector, options, two_stage)
+            ways[family_of(of_it.options).title] = Way(detector.see, _whole(detector), found_set.ends_of(of_it.box_ends))
     places = _spread(len(found_set), given.count or len(found_set))
     chosen = replace(found_set, records=[found_set.records[place] for place in places])
     return ways, [read_or_name(read_image, record.path, record.orientation) for record in chosen.records], chosen

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Sequence
 
 from gluon_bof.errors import UserError
 from gluon_bof.inference.detector import open_detector
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 NEGATING = ("no", "not", "without", "minus")  # a name without them would say the opposite
 
 
-def open_weights(weights: str, given: FigureOptions) -> tuple[Detector, Any]:
-    """(Detector, its options) of a run's folder, a .params file or a name; given: FigureOptions. Raises UserError."""
+def open_weights(weights: str, given: FigureOptions) -> tuple[Detector, Resolved]:
+    """(Detector, what they mean) of a run's folder, a .params file or a name; given: FigureOptions. Raises UserError."""
     found = resolve(weights, given.evaluation, given.last)
-    return open_detector(found), found.options
+    return open_detector(found), found
 
 
 def resolve_all(paths: Sequence[str], given: FigureOptions) -> list[Resolved]:
