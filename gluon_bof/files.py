@@ -56,12 +56,19 @@ def prepare_folder(folder: str, remedy: str = "choose another place with --out")
         raise UserError("the folder cannot be written", folder, remedy)
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a name can be written as text: not one of a file in another encoding, or with half a character of JSON."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def refuse_no_utf8(path: str, who: str) -> None:
     """Raise UserError for a name that is no UTF-8, where a library wants text. who: for example "MXNet opens no file"."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise UserError(f"{who} whose name is no UTF-8", path, "rename it") from None
+    if not is_utf8(path):
+        raise UserError(f"{who} whose name is no UTF-8", path, "rename it")
 
 
 def _is_output(path):

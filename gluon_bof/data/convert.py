@@ -16,6 +16,7 @@ from gluon_bof.data.images import AS_STORED, image_header
 from gluon_bof.data.layouts import role_of
 from gluon_bof.data.sets import DRAWN, annotations_of, open_set, split_names
 from gluon_bof.errors import UserError
+from gluon_bof.files import is_utf8
 
 TARGETS = ("voc", "coco", "yolo")
 TOLERANCE = 0.01  # pixels that a box may be off when it is read back; what formats round is far below
@@ -251,10 +252,8 @@ def _put_images(folder, found, names, put):
 def _refuse_no_text(found, names):
     """Raise UserError for an image whose name, which is no UTF-8, no list or annotation can hold."""
     for record, name in zip(found.records, names):
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise UserError("its name cannot be written as text", record.path, "rename it, or give --to coco") from None
+        if not is_utf8(name):
+            raise UserError("its name cannot be written as text", record.path, "rename it, or give --to coco")
 
 
 def _write_voc(root, parts, names, put):

@@ -17,6 +17,7 @@ import numpy as np
 
 from gluon_bof.data.headers import MAX_PIXELS, ORIENTATION, read_header, scan
 from gluon_bof.errors import UserError
+from gluon_bof.files import is_utf8
 
 try:  # faster than OpenCV's, to the same pixels
     import simplejpeg
@@ -288,10 +289,7 @@ def unique_names(classes: Iterable[str], path: str | None = None) -> tuple[str, 
 
 
 def refuse_no_text(classes: Iterable[str], path: str | None) -> None:
-    """Raise UserError for a class name that cannot be written as text in UTF-8, such as that of a folder in another encoding or
-    half a character in JSON. path: where the names come from."""
+    """Raise UserError for a class name that cannot be written as text in UTF-8. path: where the names come from."""
     for name in classes:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"the class name {name!r} cannot be written as text", path, "rename it in UTF-8") from None
+        if not is_utf8(name):
+            raise UserError(f"the class name {name!r} cannot be written as text", path, "rename it in UTF-8")

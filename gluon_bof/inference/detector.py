@@ -9,14 +9,13 @@ from gluon_bof.backend import mx
 from gluon_bof.boxes import Detections
 from gluon_bof.data.transforms import square
 from gluon_bof.devices import first_context
-from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import render
 from gluon_bof.inference.engines import MXNetEngine, arrays, engine_of
 from gluon_bof.inference.tiles import Tiling, add_slices
 from gluon_bof.masks import paste
 from gluon_bof.models.build import build_network, models_of
 from gluon_bof.models.preprocess import InferenceGraph
-from gluon_bof.options.families import family_of
+from gluon_bof.options.families import require_detector
 from gluon_bof.weights.load import load_weights
 from gluon_bof.weights.resolve import Resolved
 
@@ -111,8 +110,7 @@ def load_detector(options: Any, classes: Sequence[str], weights: str, engine: st
                   gpus_of_run: bool = False) -> tuple[Detector, str]:
     """(Detector with the weights of this file, the file's SHA-256). engine: "mxnet", "onnx" or "auto"; see inference.engines,
     also for what it raises. gpus_of_run: as in Resolved. Raises UserError for weights of a segmenter."""
-    if family_of(options).segments:
-        raise UserError("this network gives every pixel a class, and finds no boxes", weights, "give a detector's weights")
+    require_detector(options, weights)
     device = first_context(options.gpus, gpus_of_run)
     network = build_network(options, classes, [device])
     digest = load_weights(network, weights)

@@ -124,6 +124,12 @@ def require_known(given: Iterable[str], family: Family) -> None:
         raise UserError(f"{family.title} has no {', '.join(map(flag_name, foreign))}", remedy=remedy)
 
 
+def require_detector(options: Any, where: str) -> None:
+    """Raise UserError where the network of these options finds no boxes. where: the run or the file that it is of."""
+    if family_of(options).segments:
+        raise UserError("this network gives every pixel a class, and finds no boxes", where, "give a detector's weights")
+
+
 def told_by_file_name(name: str) -> tuple[Family | None, dict[str, Any]]:
     """(family, {option: value}) that a file's name tells, if it begins as GluonCV's training scripts and model zoo name theirs;
     (None, {}) if not."""

@@ -75,9 +75,8 @@ def told_from(bundles: Sequence[Mapping[str, Any]], design: Design = YOLO3) -> t
     return balanced(design, lambda rows: whole_seeds(bundles, rows))
 
 
-def main_effects(bundles: Iterable[Mapping[str, Any]], measure: Measure, design: Design = YOLO3) -> dict[str, Effect]:
+def main_effects(bundles: Sequence[Mapping[str, Any]], measure: Measure, design: Design = YOLO3) -> dict[str, Effect]:
     """{factor: its main effect in points}, of the rows and seeds of told_from; {} where no seed is whole."""
-    bundles = list(bundles)
     rows, seeds = told_from(bundles, design)
     numbers = numbers_of((bundle for bundle in bundles if bundle["seed"] in seeds), measure)
     return {factor: main_effect(factor, numbers, rows) for factor in design.factors} if seeds else {}

@@ -175,22 +175,22 @@ def _whole(found, design):
     return f"seeds {numbers} are whole" if len(seeds) > 1 else f"seed {numbers} is whole; intervals need two"
 
 
-def underfitted(found: Sequence[Mapping[str, Any]], design: miniature.Design) -> list[str]:
-    """Keys of the rows that have less than FITTED points on their own training images, their seeds' mean."""
-    return [key for key, values in _by_row(found, OWN_IMAGES, design).items() if statistics.mean(values) < FITTED]
+def fits_of(found: Sequence[Mapping[str, Any]], design: miniature.Design) -> dict[str, float]:
+    """{row: its points on its own training images, its seeds' mean}, of which the protocol asks FITTED."""
+    return {key: statistics.mean(values) for key, values in _by_row(found, OWN_IMAGES, design).items()}
 
 
 def _gauge(found, design):
     """Which rows fit their training images, in a sentence."""
-    fits = _by_row(found, OWN_IMAGES, design)
-    under = underfitted(found, design)
+    fits = fits_of(found, design)
+    under = [key for key, fit in fits.items() if fit < FITTED]
     if not under:
         return f"Every row has at least {FITTED:g}% mAP@0.5 on its own training images, its seeds' mean, as the protocol asks."
     bag = miniature.stacked(design)[-1]
     words = f"**Underfitted, with less than {FITTED:g}% mAP@0.5 on its own training images: {len(under)} of {len(fits)} rows**"
     if bag not in under:
         return words + "."
-    return words + (f"; the whole bag is one, with {statistics.mean(fits[bag]):.1f}%, so by the protocol this says nothing about "
+    return words + (f"; the whole bag is one, with {fits[bag]:.1f}%, so by the protocol this says nothing about "
                     "the paper's regime.")
 
 

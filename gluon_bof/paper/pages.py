@@ -20,12 +20,12 @@ from gluon_bof.paper.bundles import Store, shipped
 from gluon_bof.paper.ends import Ends, both_ends, figure_1, figure_1_pictures
 from gluon_bof.paper.miniature_pages import (
     AP,
+    fits_of,
     miniature_bundles,
     miniature_pictures,
     miniature_rows,
     miniature_summary,
     miniature_tables,
-    underfitted,
 )
 from gluon_bof.paper.optimizer_pages import optimizers_summary
 from gluon_bof.paper.photograph_pages import Gain, photograph_pictures, photographs_summary, told_folds
@@ -167,9 +167,9 @@ def _row_of_freebies(store, family):
     rows, seeds = effects.told_from(found, design)
     if len(seeds) < 2:
         return []
-    main = effects.main_effects(found, AP, design)
+    main, fits = effects.main_effects(found, AP, design), fits_of(found, design)
     each = "; ".join(f"{factor} {told(effect, len(main))}" for factor, effect in main.items())
-    under = [row.key for row in rows if row.key in underfitted(found, design)]
+    under = [row.key for row in rows if fits[row.key] < miniature.FITTED]
     mark = f" (underfitted: {len(under)} of {len(rows)} rows)" if under else ""
     of_half = "" if rows == miniature.combinations(design) else ", half of all combinations"
     return [[f"{DETECTORS[family]}, each freebie with the others on and off", f"`vocmini`, {len(seeds)} seeds{of_half}",

@@ -15,7 +15,6 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of, write_atomically, write_text
 from gluon_bof.options.recipes import SMALL_SET_FASTER_RCNN, SMALL_SET_YOLO3
 from gluon_bof.paper import bundles, harness, miniature
-from gluon_bof.paper.bundles import fingerprint
 from gluon_bof.paper.harness import Job
 from gluon_bof.paper.tables import chosen, flags_of_trainings
 
@@ -134,7 +133,7 @@ def prepare(dataset: str, count: int, runs: str, results: str) -> Folds:
     name, folder, path = _places(dataset, count, runs, results)
     if not _is_copied(dataset, folder):
         os.makedirs(os.path.dirname(folder), exist_ok=True)
-        source = json.dumps(fingerprint(dataset))
+        source = json.dumps(bundles.fingerprint(dataset))
         convert_set(dataset, folder, "voc", on_bad_sample="skip", copy=True)
         write_text(folder, SOURCE, source)
     folds = _written_folds(path, _digests(folder), count)
@@ -195,7 +194,7 @@ def _refuse_another(dataset, folder):
     if not os.path.isfile(path):
         return
     with open(path, encoding="utf-8") as file:
-        if json.load(file)["sha256"] != fingerprint(dataset)["sha256"]:
+        if json.load(file)["sha256"] != bundles.fingerprint(dataset)["sha256"]:
             raise UserError(f"it has other files than what was copied to {folder}", dataset,
                             "give --runs another folder, or move that copy away")
 

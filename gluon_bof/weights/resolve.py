@@ -59,9 +59,7 @@ class Resolved(NamedTuple):
 
     def require_detector(self) -> None:
         """Raise UserError where the file is missing, or the network finds no boxes."""
-        if families.family_of(self.options).segments:
-            raise UserError("this network gives every pixel a class, and finds no boxes", self.run or self.path,
-                            "give a detector's weights")
+        families.require_detector(self.options, self.run or self.path)
         self.require_file()
 
     def require(self) -> tuple[str, ...]:
