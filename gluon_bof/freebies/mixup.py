@@ -19,7 +19,7 @@ def blend_images(a: np.ndarray, b: np.ndarray, ratio: float) -> np.ndarray:
     Returns (max H, max W, 3) uint8, black where neither reaches. Raises ValueError if ratio is outside its range."""
     if not 0 <= ratio <= 1:
         raise ValueError(f"mix ratio {ratio} is outside [0, 1]")
-    if a.shape == b.shape:
+    if a.shape == b.shape and a.size:  # OpenCV blends nothing of nothing to None
         return cv2.addWeighted(a, ratio, b, 1 - ratio, 0)
     canvas = np.zeros(mixed_shape(a.shape, b.shape), np.uint8)
     height, width = min(a.shape[0], b.shape[0]), min(a.shape[1], b.shape[1])

@@ -69,6 +69,7 @@ def test_a_view_beyond_the_images_sees_the_margin():
         view = View(offset, (0, 0, 100, 100), (32, 32), 1, False, None)
         part, view_of_part = view.crop_to_visible(mixed_shape(a.shape, b.shape))
         assert (render(blend_images(a[part], b[part], ratio), view_of_part) == FILL).all()
+        assert (render(blend_images(a[part], a[part], ratio), view_of_part) == FILL).all()  # of one shape, and empty
 
 
 def test_one_image_with_the_whole_weight_stays_itself():
