@@ -53,14 +53,15 @@ class TrainingImages(gluon.data.Dataset):
         broken = []
         image, record = self._read(spec.index, broken)
         shape, truth, records = image.shape, record.truth(), [record]
-        if spec.partner >= 0:
-            other, record = self._read(spec.partner, broken)
+        other, partner = self._read(spec.partner, broken) if spec.partner >= 0 else (None, record)
+        mixes = partner is not record  # one may stand in for the other, and an image is not mixed with itself
+        if mixes:
             shape = mixed_shape(shape, other.shape)
-            truth = merge_truths(truth, record.truth(), spec.ratio, self.weighted)
-            records.append(record)
+            truth = merge_truths(truth, partner.truth(), spec.ratio, self.weighted)
+            records.append(partner)
         view = self.augmentation.draw(augmentation_rng(spec), shape, truth, self.fit(shape, spec.size))
         seen_truth = self.seen_truth(truth, records, view)
-        if spec.partner >= 0:
+        if mixes:
             part, view = view.crop_to_visible(shape)  # nothing else need be blended
             image = blend_images(image[part], other[part], spec.ratio)
         return (render(image, view), *seen_truth, broken)

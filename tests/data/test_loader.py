@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gluon_bof.data.loader import TrainingImages, ValidationImages, pad_truths, training_loader, validation_loader
-from gluon_bof.data.sampler import BatchSampler
+from gluon_bof.data.sampler import BatchSampler, SampleSpec
 from gluon_bof.data.transforms import EvalTransform, square
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
@@ -101,6 +101,17 @@ def test_a_broken_image_that_may_be_skipped_is_left_out_and_named(with_a_broken_
     found = batches(records, workers, on_bad_sample="skip")
     assert bits(found) == bits(batches(records, 0, on_bad_sample="skip"))
     assert any(path in name for epoch in found for _, _, broken in epoch for name in broken)
+
+
+def test_an_image_that_stands_in_for_its_partner_is_not_mixed_with_itself(with_a_broken_image):
+    records, path = with_a_broken_image
+    dataset = TrainingImages(records, Augmentation.none(), on_bad_sample="skip")
+    stand_in = SampleSpec(4, 3, 0.3, 64, (0, 0, 0, 0))
+    image, truth, broken = dataset[stand_in]
+    alone, own, _ = dataset[stand_in._replace(partner=-1)]
+    np.testing.assert_array_equal(image, alone)
+    np.testing.assert_array_equal(truth, own)
+    assert len(broken) == 1 and path in broken[0]
 
 
 def test_images_without_boxes_are_negatives(tmp_path):
