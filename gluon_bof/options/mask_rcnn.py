@@ -71,8 +71,7 @@ class MaskRcnnOptions(FasterRcnnOptions):
 
     def defaults(self) -> dict[str, Any]:
         """{field: value} of those that depend on others."""
-        usual = type(self).__dataclass_fields__["batch_size"].default
-        images = usual if self.scale_lr else max(1, self.batch_size)
+        images = self.usual_batch() if self.scale_lr else max(1, self.batch_size)
         # masks are GluonCV's on COCO alone: its network is the same on every set
         values = {**preset(dataclasses.replace(self, dataset="coco")), **MASKS}
         if self.network == "resnet18_v1b" and not self.use_fpn:

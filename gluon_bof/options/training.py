@@ -54,8 +54,8 @@ class TrainingOptions:
     no_augment: bool = flag(False, "no augmentation at all, only resizing (first row of Tables 2 and 3)", "freebies")
     lr_mode: str = flag("step", "learning rate schedule", "schedule", choices=("step", "poly", "cosine"))
     lr_decay: float = flag(0.1, "decay rate of the learning rate", "schedule")
-    scale_lr: bool = flag(False, "--lr is that of the family's default --batch-size: scale it with --batch-size times "
-                                 "--accumulate (linear rule; warm up with it)", "schedule")
+    scale_lr: bool = flag(False, "--lr is that of the family's default --batch-size, a recipe's that of its own: scale it with "
+                                 "--batch-size times --accumulate (linear rule; warm up with it)", "schedule")
     optimizer: str = flag("sgd", "optimizer; the paper's is sgd with momentum", "schedule", choices=OPTIMIZERS)
     momentum: float = flag(0.9, "momentum of sgd and nag", "schedule")
     beta1: float = flag(0.9, "adam: decay of the first moment", "schedule")
@@ -81,7 +81,10 @@ class TrainingOptions:
 
     def under(self, given: Mapping[str, Any]) -> Any:
         """These options, a recipe's, as they are where these flags, {field: value}, are given on top of them."""
-        return dataclasses.replace(self, **other_devices(given))
+        changes = other_devices(given)
+        if given.get("scale_lr") and "lr" not in given:  # a recipe's rate is that of its own batch
+            changes["lr"] = self.resolved().lr * self.usual_batch() / (self.batch_size * self.accumulate)
+        return dataclasses.replace(self, **changes)
 
     def resolved(self) -> Any:
         """The same options with everything filled in that depends on others."""
@@ -151,8 +154,12 @@ class TrainingOptions:
         """The learning rate that the schedule begins with: --lr, by the linear rule (Goyal et al. 2017) with --scale-lr."""
         if not self.scale_lr:
             return self.lr
-        usual = type(self).__dataclass_fields__["batch_size"].default
-        return self.lr * self.batch_size * self.accumulate / usual
+        return self.lr * self.batch_size * self.accumulate / self.usual_batch()
+
+    @classmethod
+    def usual_batch(cls) -> int:
+        """Images of a batch of the family's default."""
+        return cls.__dataclass_fields__["batch_size"].default
 
     def synchronises_batchnorm(self) -> bool:
         """Whether batch normalisation is to have the statistics of all devices together."""

@@ -7,6 +7,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.flags import as_dict, from_dict, parse
+from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.yolo3 import Yolo3Options
 
 
@@ -17,6 +18,16 @@ def test_the_learning_rate_follows_the_batch_of_all_workers_together(options, us
         changed = dataclasses.replace(options, batch_size=batch, accumulate=accumulate)
         assert changed.scaled_lr() == options.lr
         assert dataclasses.replace(changed, scale_lr=True).scaled_lr() == pytest.approx(options.lr * batch * accumulate / usual)
+
+
+@pytest.mark.parametrize("name", ("yolo3/embedded", "faster_rcnn/embedded", "ssd/embedded", "segmentation/embedded",
+                                  "shipped-backbone", "table-3/mixup", "table-2/mixup@small"))
+def test_a_recipes_rate_is_that_of_its_own_batch(name):
+    recipe = RECIPES[name]
+    own = recipe.options.resolved()
+    for words, factor in ((["--scale-lr"], 1), (["--scale-lr", "--batch-size", str(3 * own.batch_size)], 3)):
+        given = parse(type(own), ["--recipe", recipe.name, *words], "", RECIPES.of_family(recipe.family)).options.resolved()
+        assert given.scaled_lr() == pytest.approx(factor * own.lr)
 
 
 def test_gluoncvs_rates_for_coco_are_the_linear_rules():
