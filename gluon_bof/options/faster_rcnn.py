@@ -65,7 +65,7 @@ class FasterRcnnOptions(DetectionOptions):
     image_max_size: int = part("1000, for COCO 1300", "longest that an image's long side may be", int)
     nms_thresh: float = part("0.3, for COCO 0.5", "IoU above which a detection is suppressed; outside [0, 1]: none", float)
     nms_topk: int = part("400, for COCO -1", "best detections that suppression looks at; -1: all", int)
-    post_nms: int = part("100, for COCO -1", "best detections that are returned; -1: all", int)
+    post_nms: int = part("100, for COCO -1", "accepted, and not used, as in GluonCV: nothing more is left out", int)
     roi_mode: str = part("align", "how a region's features are cut out", choices=("align", "pool"))
     roi_size: tuple = part("14,14, with --use-fpn 7,7", "height and width of a region's features", INTEGERS)
     strides: tuple = part("16, with --use-fpn 4,8,16,32,64", "image pixels a feature cell, of each level", INTEGERS)
@@ -165,6 +165,10 @@ class FasterRcnnOptions(DetectionOptions):
             lacking = "objects" if int(objects) < 1 else "background"
             raise UserError(f"--rcnn-num-samples {self.rcnn_num_samples} with --rcnn-pos-ratio {self.rcnn_pos_ratio} leaves no "
                             f"place for {lacking}", remedy="128 and 0.25 are usual")
+        if min(self.rpn_train_pre_nms, self.rpn_train_post_nms) < self.rcnn_num_samples:
+            raise UserError(f"--rpn-train-pre-nms {self.rpn_train_pre_nms} and --rpn-train-post-nms {self.rpn_train_post_nms} "
+                            f"leave too few proposals for --rcnn-num-samples {self.rcnn_num_samples}",
+                            remedy="give both as many as are sampled, or sample fewer")
         if self.lr_warmup_factor > 1:
             raise UserError(f"--lr-warmup-factor {self.lr_warmup_factor} is above 1", remedy="warm-up goes upwards")
         if self.amp and self.norm_layer:

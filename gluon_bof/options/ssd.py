@@ -160,3 +160,7 @@ class SsdOptions(DetectionOptions):
                             remedy="for example 96,160")
         for side in shapes:
             self._check_side(side, "--random-shapes")
+        rest = (shapes[1] - shapes[0]) % STEP
+        if rest:
+            raise UserError(f"--random-shapes {INTEGERS.write(shapes)} are not whole steps of {STEP} pixels apart",
+                            remedy=f"for example {INTEGERS.write((shapes[0], shapes[1] + STEP - rest))}")

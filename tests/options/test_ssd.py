@@ -74,6 +74,7 @@ def test_without_a_data_set_the_embedded_job_runs_with_every_freebie(capsys):
     ("--network darknet-mini --data-shape 640", "--data-shape 640"), ("--base-shape 512 --network mobilenet0.25", "512 pixels"),
     ("--mixup-loss global", "--mixup-loss global"), ("--random-shapes 300", "--random-shapes 300"),
     ("--random-shapes 300,200", "--random-shapes"), ("--random-shapes 64,300", "--random-shapes 64"),
+    ("--network darknet-mini --data-shape 128 --random-shapes 100,170", "for example 100,196"),
     ("--random-shape-interval 0", "--random-shape-interval"), ("--warmup-epochs 240", "--warmup-epochs"),
     ("--val-interval 0", "--val-interval")])
 def test_what_cannot_work_is_refused_by_name(words, named):
