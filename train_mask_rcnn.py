@@ -29,6 +29,7 @@ def train(options, run, checkpoint=None):
     sampler = training.build_sampler(options, len(training_set),
                                      aspects=[record.width / record.height for record in training_set.records],
                                      repeats=data.repeats_of(options, training_set))
+    schedule = freebies.build_schedule(**training.update_schedule(options, sampler.updates))
     images = models.mask_rcnn.MaskedImages(training_set.records, augmentation(options), options.mixup_loss != "unweighted",
                                            options.on_bad_sample, data.ShortSide(options.image_max_size),
                                            data.image_reader(training_set.records, options.cache, run.folder))
@@ -53,7 +54,7 @@ def train(options, run, checkpoint=None):
         graph.hybridize(static_alloc=options.static_alloc)
 
     # trainer
-    optimizer = training.build_optimizer(options, freebies.build_schedule(**training.update_schedule(options, sampler.updates)))
+    optimizer = training.build_optimizer(options, schedule)
     if options.clip_gradient > 0:
         optimizer.clip_gradient = options.clip_gradient
     trainer = training.build_trainer(network.trained_parameters(), optimizer, devices, options.amp, options.kv_store)

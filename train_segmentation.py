@@ -29,6 +29,7 @@ def train(options, run, checkpoint=None):
     class_count, mixes = len(training_set.classes), bool(options.mixup) and options.no_mixup_epochs < options.epochs
     maps = 2 if mixes else 1  # label maps of an image
     sampler = training.build_sampler(options, len(training_set))
+    schedule = freebies.build_schedule(**learning_rate(options, sampler.updates))
     images = data.MapImages(training_set.samples, class_count, None if options.no_augment else options.base_size, mixes)
     loader = data.training_loader(images, sampler, options.num_workers, devices[0].device_type == "gpu", training.MapBatch)
     validation = evaluation.MapValidation(options, validation_set)
@@ -43,7 +44,7 @@ def train(options, run, checkpoint=None):
     graph.hybridize(static_alloc=True)
 
     # trainer
-    optimizer = training.build_optimizer(options, freebies.build_schedule(**learning_rate(options, sampler.updates)))
+    optimizer = training.build_optimizer(options, schedule)
     if options.no_wd:
         training.exempt_from_decay(network)
     trainer = training.build_trainer(network.trained_parameters(), optimizer, devices, options.amp, options.kv_store)

@@ -28,6 +28,7 @@ def train(options, run, checkpoint=None):
     sets = training_set, validation_set = training.open_sets(options, run)
     sampler = training.build_sampler(options, len(training_set), options.random_shape_interval,
                                      repeats=data.repeats_of(options, training_set))
+    schedule = freebies.build_schedule(**learning_rate(options, sampler.updates))
     images = data.TrainingImages(training_set.records, augmentation(options), options.mixup_loss == "weighted",
                                  options.on_bad_sample,
                                  read=data.image_reader(training_set.records, options.cache, run.folder))
@@ -44,7 +45,7 @@ def train(options, run, checkpoint=None):
     graph.hybridize(static_alloc=True)
 
     # trainer
-    optimizer = training.build_optimizer(options, freebies.build_schedule(**learning_rate(options, sampler.updates)))
+    optimizer = training.build_optimizer(options, schedule)
     if options.no_wd:
         training.exempt_from_decay(network)
     trainer = training.build_trainer(network.trained_parameters(), optimizer, devices, options.amp, options.kv_store)

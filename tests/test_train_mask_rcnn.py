@@ -62,3 +62,10 @@ def test_a_set_without_masks_is_one_line(tmp_path):
     write_voc_set(tmp_path / "set", images=4, validation=2)
     shutil.rmtree(tmp_path / "set" / "VOC2007" / "SegmentationObject")
     assert "no masks" in SCRIPT.refused(tmp_path, *training(tmp_path, "without"))
+
+
+def test_a_warm_up_that_does_not_fit_is_told_before_a_backbone_is_fetched_or_read(tmp_path):
+    write_voc_set(tmp_path / "set", images=4, validation=2)
+    (tmp_path / "foreign.params").write_text("no weights")
+    told = SCRIPT.refused(tmp_path, *training(tmp_path, "warm"), "--lr-warmup", "1000", "--pretrained-base", "foreign.params")
+    assert "does not fit into a run of 6" in told and "--lr-warmup" in told

@@ -66,7 +66,7 @@ def build_schedule(mode: str, base_lr: float, iterations: int, warmup: int = 0, 
         raise UserError(f"unknown --lr-mode {mode!r}", remedy=f"choose one of {', '.join(MODES)}")
     if warmup >= iterations > 0 and warmup > 0:
         raise UserError(f"the warm-up of {warmup} iterations does not fit into a run of {iterations}",
-                        remedy="shorten the warm-up or lengthen --epochs")
+                        remedy="shorten the warm-up (--warmup-epochs, of Faster and Mask R-CNN --lr-warmup) or lengthen --epochs")
     main_iterations = max(1, iterations - warmup)
     return WarmUpThen(base_lr, warmup, warmup_lr,
                       _main_schedule(mode, base_lr, main_iterations, [s - warmup for s in steps], factor, power),

@@ -102,6 +102,7 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
     LOGGER.info("%d and %d images of %d classes", len(training_set), len(validation_set), len(classes))
     run.write_classes(classes)
     sampler = pipeline.build_sampler(options, len(training_set))
+    schedule = build_schedule(**epoch_schedule(options, sampler.updates))
     images = dataset(training_set.samples, options.data_shape, options.least_area, not options.no_augment)
     shown = dataset(validation_set.samples, options.data_shape)
     loader = training_loader(WorkerDataset(images), sampler, options.num_workers, devices[0].device_type == "gpu", ClassBatch)
@@ -114,7 +115,6 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
         part.hybridize(static_alloc=True)
 
     # trainer
-    schedule = build_schedule(**epoch_schedule(options, sampler.updates))
     if options.no_wd:
         exempt_from_decay(network)
     trainer = build_trainer(network.collect_params(), build_optimizer(options, schedule), devices, options.amp,
