@@ -10,10 +10,10 @@ MIN_SCORE = 0.01  # below which nothing counts as detected, as in GluonCV
 
 def detections(F: Any, boxes: Any, scores: Any, network: Any) -> tuple[Any, Any, Any]:
     """Class ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) after suppression within each class, of boxes (B, N, 4) and
-    scores (B, N, K) before it. network: has classes, nms_thresh, nms_topk and post_nms.
+    scores (B, N, K) before it. network: has classes, nms_thresh, nms_topk and post_nms; -1 of the last two: all.
 
     GluonCV writes every box once for each class before it keeps the best few; here these are found first."""
-    classes, count = len(network.classes), network.nms_topk
+    classes, count = len(network.classes), max(0, network.nms_topk)  # 0: all
     # a small image of few classes has fewer candidates than are asked for
     rows = -(-count // classes)
     scores = _lengthened(F, scores, rows)
@@ -22,13 +22,15 @@ def detections(F: Any, boxes: Any, scores: Any, network: Any) -> tuple[Any, Any,
     class_id = F.cast(place - row * classes, "float32")
     boxes = batched_gather(F, _lengthened(F, boxes, rows), F.cast(row, "float32"))
     found = F.concat(F.expand_dims(class_id, axis=2), F.expand_dims(best, axis=2), boxes, dim=2)
-    found = F.contrib.box_nms(found, overlap_thresh=network.nms_thresh, valid_thresh=MIN_SCORE, topk=count, id_index=0,
+    found = F.contrib.box_nms(found, overlap_thresh=network.nms_thresh, valid_thresh=MIN_SCORE, topk=count or -1, id_index=0,
                               score_index=1, coord_start=2, force_suppress=False)
-    found = F.slice_axis(found, axis=1, begin=0, end=network.post_nms)
+    found = F.slice_axis(found, axis=1, begin=0, end=network.post_nms if network.post_nms > 0 else None)
     return tuple(F.slice_axis(found, axis=2, begin=begin, end=end) for begin, end in ((0, 1), (1, 2), (2, 6)))
 
 
 def _lengthened(F, array, rows):
     """(B, N + rows, C) with -1 in the new rows."""
+    if not rows:
+        return array
     row = -F.ones_like(F.slice_axis(array, axis=1, begin=0, end=1))
     return F.concat(array, F.tile(row, reps=(1, rows, 1)), dim=1)

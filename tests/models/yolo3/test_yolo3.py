@@ -163,6 +163,25 @@ def test_detections_equal_the_official_networks(networks, tmp_path):
     load_weights(ours, str(tmp_path / "theirs.params"))
 
 
+def test_without_limits_all_detections_are_found_as_the_official_networks(networks):
+    ours, official = networks
+    images = mx.nd.array(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)), dtype="uint8")
+    normalised = mx.nd.image.normalize(mx.nd.image.to_tensor(images), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    limits = ours.nms_thresh, ours.nms_topk, ours.post_nms
+    try:
+        for network in networks:
+            network.set_nms(0.45, nms_topk=-1, post_nms=-1)
+        found, scores, boxes = (array.asnumpy()[0] for array in InferenceGraph(ours)(images))
+        theirs = [array.asnumpy()[0] for array in official(normalised)]
+    finally:
+        for network in networks:
+            network.set_nms(*limits)
+    kept = theirs[1][:, 0] > 0
+    assert kept.sum() > limits[2] and (scores[kept.sum():] < 0).all()
+    for mine, other in zip((found, scores, boxes), theirs):
+        np.testing.assert_allclose(mine[:kept.sum()], other[kept], atol=1e-4)
+
+
 def test_hybridised_graphs_give_the_same_numbers(networks):
     ours = networks[0]
     truth = random_truth(2, 96, True)
