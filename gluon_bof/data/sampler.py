@@ -58,7 +58,8 @@ class BatchSampler:
     """The batches of a Loader: lists of SampleSpec, of one epoch.
 
     The images form one endless stream of shuffled rounds and an epoch is `images // batch_size` batches of it (at
-    least one), so no image is dropped, none is seen much more often, and the run is as long as its schedule.
+    least one), so no image is dropped, none is seen much more often, and the run is as long as its schedule. (With `repeats`
+    whose sum is rounded down, a round of a small set may lack an image.)
 
     sizes: sides in pixels, one per batch, redrawn every `size_interval` batches. mix: MixRatio or None; applied in
     epochs before `mix_until`. shard: (rank, ranks), every process draws the same batch and takes its own part of it.
