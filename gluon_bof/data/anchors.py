@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, warn
 from gluon_bof.files import write_atomically
 
 if TYPE_CHECKING:
@@ -125,9 +125,10 @@ def write_anchors(path: str, anchors: np.ndarray | Sequence[Sequence[float]], da
     write_atomically(path, f'{{\n "anchors": [\n{pairs}\n ],{rest[1:]}\n'.encode(errors="backslashreplace"))
 
 
-def read_anchors(path: str) -> list[list[float]]:
+def read_anchors(path: str, data_shape: int | None = None) -> list[list[float]]:
     """[[w, h, w, h, w, h]] * 3 of an anchors file, as networks take them: for the strides of 8, 16 and 32, smallest first.
 
+    data_shape: side in pixels of the images that they are for; a warning tells where the file was fitted at another one.
     The file is what `write_anchors` writes, or a bare JSON list of nine pairs. Raises UserError, naming what is wrong:
     other than nine pairs, sides that are no numbers in (0, 10000] pixels, pairs that are not sorted by area."""
     try:
@@ -148,4 +149,8 @@ def read_anchors(path: str) -> list[list[float]]:
     areas = [width * height for width, height in pairs]
     if areas != sorted(areas):
         raise UserError("its pairs are not sorted by area, and the smallest belong to the finest features", path, "sort them")
+    fitted_at = content.get("data_shape") if isinstance(content, dict) else None
+    if data_shape and type(fitted_at) is int and fitted_at != data_shape:
+        warn(f"{path} was fitted to images of {fitted_at} pixels, and the network is for {data_shape}: fit anchors with "
+             f"gluon-bof anchors DATASET --data-shape {data_shape}, or train with --data-shape {fitted_at}")
     return [[side for pair in pairs[row:row + 3] for side in pair] for row in range(0, COUNT, 3)]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gluon_bof.data.anchors import DEFAULT
+from gluon_bof.data.anchors import DEFAULT, write_anchors
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import as_dict
 from gluon_bof.options.yolo3 import Yolo3Options
@@ -26,6 +26,15 @@ def test_anchors_of_a_file_become_the_numbers_that_a_run_keeps(tmp_path):
     assert settled.anchors == NUMBERS
     assert resolve_anchors(settled) == settled
     assert np.reshape(settled.anchor_rows(), (9, 2)).tolist() == PAIRS
+
+
+def test_anchors_that_were_fitted_at_another_size_are_warned_of(tmp_path, caplog):
+    path = str(tmp_path / "anchors.json")
+    write_anchors(path, PAIRS, 288)
+    assert resolve_anchors(Yolo3Options(anchors=path, data_shape=288)).anchors == NUMBERS and not caplog.records
+    assert resolve_anchors(Yolo3Options(anchors=path)).anchors == NUMBERS
+    (record,) = caplog.records
+    assert all(told in record.getMessage() for told in (path, "288 pixels", "anchors DATASET --data-shape 416"))
 
 
 def test_anchors_come_with_the_run_that_is_transferred(tmp_path):
