@@ -8,6 +8,9 @@ import pytest
 
 from gluon_bof.commands import COMMANDS
 from gluon_bof.commands.completion import whole_parser
+from gluon_bof.options import families
+from gluon_bof.options.flags import parse
+from gluon_bof.options.recipes import RECIPES
 from tests.scripts import ROOT
 
 FOLDERS = (".", "docs", "results", "benchmarks")
@@ -15,6 +18,9 @@ PAGES = sorted(page for folder in FOLDERS for page in (ROOT / folder).glob("*.md
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)\s#]*)(?:#([^)\s]*))?\)")
 COMMAND = re.compile(r"(?:gluon-bof|python -m gluon_bof|train_(?P<family>\w+)\.py)(?:\s+(?P<words>.*))?$")
+FAMILY = "|".join(family.name for family in families.FAMILIES)
+TRAINING = re.compile(rf"(?:train_(?P<script>{FAMILY})\.py|(?:gluon-bof|gluon_bof|--) (?:train (?P<family>{FAMILY})|pretrain))"
+                      r"(?P<words>(?:\s.*)?)$")
 by_name = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
@@ -46,6 +52,28 @@ def parser():
     return whole_parser(COMMANDS)
 
 
+@by_name
+def test_documented_trainings_on_several_devices_are_not_refused_when_they_begin(page):
+    refused = []
+    for line in commands(page.read_text(encoding="utf-8")):
+        options, workers = training(line)
+        if not options:
+            continue
+        if options.batch_size < workers * len((options.gpus or "0").split(",")):
+            refused.append(f"{line}: no image for each device")
+        if workers > 1 and options.synchronises_batchnorm() and options.syncbn != "per-process":
+            refused.append(f"{line}: normalisation cannot be synchronised over workers")
+    assert not refused
+
+
+def test_trainings_are_found_in_lines_with_their_workers():
+    options, workers = training("$ gluon-bof launch -n 3 --print-env -- train yolo3 --batch-size 4 2>&1 >/dev/null  # text")
+    assert (options.batch_size, options.recipe, options.syncbn, workers) == (4, "embedded", True, 3)
+    options, workers = training("horovodrun -np 2 python train_faster_rcnn.py --horovod …")
+    assert options.horovod and options.norm_layer == "syncbn" and workers == 2
+    assert training("gluon-bof pretrain --gpus 0,1")[1] == 1 and training("gluon-bof check --gpus 0 FOLDER")[0] is None
+
+
 def anchors(page):
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
@@ -62,6 +90,19 @@ def commands(text):
 def below(parser):
     """{word: parser} of a parser's sub-commands."""
     return next((action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)), {})
+
+
+def training(line):
+    """(resolved options, workers) of a line that trains on devices or workers that it names; (None, 0) of any other."""
+    line = re.split(r"\s(?:#|\d?>)", line)[0].replace("…", "")
+    workers = re.search(r"(?:launch|horovodrun).* -np? (\d+)", line)
+    match = TRAINING.search(line)
+    if not match or not workers and "--gpus" not in line:
+        return None, 0
+    family = match["script"] or match["family"] or "classifier"
+    options = parse(families.by_name(family).options, match["words"].split(), "", RECIPES.of_family(family)).options.resolved()
+    options.check()
+    return options, int(workers[1]) if workers else 1
 
 
 def unknown_flags(line, parser):

@@ -204,7 +204,8 @@ def _rows(table):
 def interpreted(words: Sequence[str]) -> list[str]:
     """What the interpreter is given for the words behind --. Raises UserError where there is no such script."""
     if not words:
-        raise UserError("nothing to train", remedy="write the script and its flags behind --, for example -- train_yolo3.py -j 2")
+        raise UserError("nothing to train",
+                        remedy="write the script and its flags behind --, for example -- train_yolo3.py --syncbn per-process")
     first = words[0]
     if first in OWN_COMMANDS:
         return ["-m", "gluon_bof", *words]
