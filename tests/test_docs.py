@@ -8,6 +8,7 @@ import pytest
 
 from gluon_bof.commands import COMMANDS
 from gluon_bof.commands.completion import whole_parser
+from gluon_bof.data.shapes import FILES
 from gluon_bof.options import families
 from gluon_bof.options.flags import parse
 from gluon_bof.options.recipes import RECIPES
@@ -50,6 +51,11 @@ def test_an_unknown_flag_of_a_command_and_of_what_it_launches_is_found(parser):
 @pytest.fixture(scope="module")
 def parser():
     return whole_parser(COMMANDS)
+
+
+@by_name
+def test_the_cache_folder_of_the_drawn_images_is_the_one_that_is_written(page):
+    assert set(re.findall(r"shapes-v(\d+)", page.read_text(encoding="utf-8"))) <= {str(FILES)}
 
 
 @by_name
