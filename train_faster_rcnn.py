@@ -3,7 +3,7 @@
 Without --dataset it trains on the embedded set with every freebie on. Accepts every flag of GluonCV's script of this
 name with its meaning and default; where it differs on purpose, --help says so.
 
-    python train_faster_rcnn.py --dataset FOLDER --network resnet50_v1b --use-fpn --mixup --label-smooth-eps 0.1
+    python train_faster_rcnn.py --dataset FOLDER --use-fpn --mixup --no-mixup-epochs 2 --label-smooth-eps 0.1
     python train_faster_rcnn.py --recipe small-dataset --dataset FOLDER --network darknet-mini --pretrained-base shipped  # CPU"""
 import sys
 from functools import partial

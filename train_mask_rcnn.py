@@ -3,7 +3,7 @@
 Without --dataset it trains on the embedded set, whose silhouettes are drawn, with every freebie on. Accepts every flag of
 GluonCV's script of this name with its meaning and default; where it differs on purpose, --help says so.
 
-    python train_mask_rcnn.py --dataset FOLDER --network resnet50_v1b --use-fpn --mixup --label-smooth-eps 0.1"""
+    python train_mask_rcnn.py --dataset FOLDER --use-fpn --mixup --no-mixup-epochs 3 --label-smooth-eps 0.1"""
 import sys
 from functools import partial
 

@@ -163,5 +163,5 @@ class MinibatchOptions(TrainingOptions):
     def _check_what_only_one_kind_has(self):
         kind, other = ("YOLOv3", "classifier") if self.detects else ("classifier", "YOLOv3")
         for name in ("label_smooth_eps",) if self.detects else ("pretrained_base", "init", "objectness_prior"):
-            if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+            if getattr(self, name) != self._default(name):
                 raise UserError(f"{flag_name(name)} is for a {other}, and {self.network} is a {kind}", remedy="leave it out")

@@ -114,6 +114,9 @@ class TrainingOptions:
             raise UserError(f"--name {self.name!r} is no plain folder name", remedy="choose the place with --runs")
         if self.mixup and self.no_mixup_epochs >= self.epochs:
             warn(f"--mixup does nothing: --no-mixup-epochs {self.no_mixup_epochs} covers all {self.epochs} epochs")
+        elif self.mixup and self.no_mixup_epochs == self._default("no_mixup_epochs") > self.epochs / 2:
+            warn(f"--mixup ends after {self.epochs - self.no_mixup_epochs} of {self.epochs} epochs: --no-mixup-epochs is "
+                 f"{self.no_mixup_epochs} by default, for long trainings; a tenth of the epochs is usual")
         if self.mixup != "beta":
             self.warn_idle("--mixup beta", "mixup_alpha", "mixup_beta")
 
@@ -121,8 +124,12 @@ class TrainingOptions:
         """Warn of those of these options that were changed, and do nothing without what is missing."""
         for name in names:
             value = getattr(self, name)
-            if value != type(self).__dataclass_fields__[name].default:
+            if value != self._default(name):
                 warn(f"{flag_name(name)}{'' if value is True else f' {value}'} does nothing without {missing}")
+
+    @classmethod
+    def _default(cls, name):
+        return cls.__dataclass_fields__[name].default
 
     def _check_decays(self):
         for name in ("momentum", "beta1", "beta2", "rho"):
@@ -159,7 +166,7 @@ class TrainingOptions:
     @classmethod
     def usual_batch(cls) -> int:
         """Images of a batch of the family's default."""
-        return cls.__dataclass_fields__["batch_size"].default
+        return cls._default("batch_size")
 
     def synchronises_batchnorm(self) -> bool:
         """Whether batch normalisation is to have the statistics of all devices together."""

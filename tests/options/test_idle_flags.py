@@ -29,6 +29,7 @@ def options_of(family, words):
     ("yolo3", "--mixup-loss unweighted", "--mixup-loss unweighted does nothing without --mixup"),
     ("faster_rcnn", "--syncbn per-process", "--syncbn per-process does nothing without --norm-layer syncbn"),
     ("mask_rcnn", "--syncbn per-process", "--syncbn per-process does nothing without --norm-layer syncbn"),
+    ("mask_rcnn", "--mixup", "--mixup ends after 6 of 26 epochs: --no-mixup-epochs is 20 by default"),
     ("segmentation", "--early-stop 2 --no-val", "--early-stop 2 does nothing with --no-val: there is one validation")))
 def test_a_flag_without_the_one_that_it_needs_does_not_do_nothing_without_a_word(family, words, told, caplog):
     said = said_of(options_of(family, f"--dataset voc {words}"), caplog)
@@ -38,6 +39,7 @@ def test_a_flag_without_the_one_that_it_needs_does_not_do_nothing_without_a_word
 @pytest.mark.parametrize("family, words", (
     ("yolo3", "--balance repeat --balance-threshold 0.01"), ("yolo3", "--resume a.params --allow-partial"),
     ("ssd", "--mixup --mixup-alpha 1"), ("yolo3", "--mixup even --mixup-loss unweighted"),
+    ("yolo3", "--mixup --epochs 34 --no-mixup-epochs 22"), ("mask_rcnn", "--mixup --epochs 40"),
     ("faster_rcnn", "--syncbn per-process --norm-layer syncbn"), ("segmentation", "--early-stop 2")))
 def test_a_flag_with_the_one_that_it_needs_is_not_warned_of(family, words, caplog):
     assert not said_of(options_of(family, f"--dataset voc {words}"), caplog)
@@ -48,4 +50,4 @@ def test_no_recipe_and_no_published_command_line_is_warned_of_idle_flags(caplog)
     everything += [options_of(family, words) for family, module in PUBLISHED.items() for words in module.PUBLISHED]
     assert len(everything) > 40
     for options in everything:
-        assert not [text for text in said_of(options, caplog) if "does nothing with" in text]
+        assert not [text for text in said_of(options, caplog) if "does nothing with" in text or "--mixup ends" in text]
