@@ -57,20 +57,23 @@ class FasterRcnnOptions(DetectionOptions):
 
     no_pretrained_base: bool = flag(False, "the same as --pretrained-base no", "parts", part=True)
     num_fpn_filters: int = part("256", "channels of the pyramid's levels", int)
-    num_box_head_conv: int = part("0, 1 or 4", "convolutions in the box head of a pyramid that learns normalisation", int)
+    num_box_head_conv: int = part("0, with --use-fpn --norm-layer syncbn 4, then on resnet50_v1b 1",
+                                  "convolutions in the box head of a pyramid that learns normalisation", int)
     num_box_head_conv_filters: int = part("256", "channels of those", int)
     num_box_head_dense_filters: int = part("1024", "units of the box head's dense layers", int,
                                            short="--num_box_head_dense_filters")
-    image_short: tuple = part("600, for COCO 800", "short side of images in pixels; two numbers: drawn between them", INTEGERS)
-    image_max_size: int = part("1000, for COCO 1300", "longest that an image's long side may be", int)
+    image_short: tuple = part("600, for COCO 800, then with --use-fpn --norm-layer syncbn 640,800 (resnest269: 640,864)",
+                              "short side of images in pixels; two numbers: drawn between them", INTEGERS)
+    image_max_size: int = part("1000, for COCO 1300, then with --use-fpn --norm-layer syncbn 1333 (resnest269: 1440)",
+                               "longest that an image's long side may be", int)
     nms_thresh: float = part("0.3, for COCO 0.5", "IoU above which a detection is suppressed; outside [0, 1]: none", float)
     nms_topk: int = part("400, for COCO -1", "best detections that suppression looks at; -1: all", int)
     post_nms: int = part("100, for COCO -1", "accepted, and not used, as in GluonCV: nothing more is left out", int)
     roi_mode: str = part("align", "how a region's features are cut out", choices=("align", "pool"))
     roi_size: tuple = part("14,14, with --use-fpn 7,7", "height and width of a region's features", INTEGERS)
     strides: tuple = part("16, with --use-fpn 4,8,16,32,64", "image pixels a feature cell, of each level", INTEGERS)
-    clip: float = part("0 (none), for COCO 4.14", "largest predicted log of a box's growth", float)
-    rpn_channel: int = part("1024", "channels of the RPN", int)
+    clip: float = part("0, for COCO 4.14", "largest predicted log of a box's growth; 0: none", float)
+    rpn_channel: int = part("1024, with --use-fpn --norm-layer syncbn 256", "channels of the RPN", int)
     anchor_base_size: int = part("16", "side of the reference anchor", int)
     anchor_aspect_ratio: tuple = part("0.5,1,2", "heights over widths of anchors", NUMBERS)
     anchor_scales: tuple = part("2,4,8,16,32", "sides of anchors over the reference's; with --use-fpn one a level", NUMBERS)

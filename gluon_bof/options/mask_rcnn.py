@@ -8,7 +8,7 @@ from typing import Any
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions, part, preset
-from gluon_bof.options.flags import INTEGERS, at_least, flag
+from gluon_bof.options.flags import at_least, flag
 from gluon_bof.options.training import decay_epochs
 
 NETWORKS = ("resnet18_v1b", "resnet50_v1b", "resnet101_v1b", "resnet101_v1d", "darknet-mini")
@@ -17,6 +17,13 @@ SMALL = ("resnet18_v1b", "darknet-mini")  # which have lighter heads
 NAME = re.compile(r"mask_rcnn(_fpn)?(_syncbn|_bn)?_(.+?)_(voc|coco)(?=$|[-_.])")
 LR_OF_AN_IMAGE = 0.00125
 WARMUP_IMAGES, LEAST_WARMUP = 8000, 1000  # images that warm-up sees, and updates that it has at least
+
+
+def _same_part(name, default_text):
+    """Faster R-CNN's flag of this name, whose default is another here."""
+    how = dict(FasterRcnnOptions.__dataclass_fields__[name].metadata)
+    how["help"] = f"{how['help'].rpartition('; default ')[0]}; default {default_text}"
+    return dataclasses.field(default=None, metadata=how)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +47,18 @@ class MaskRcnnOptions(FasterRcnnOptions):
                                "mAP@0.5; auto: coco for COCO, else voc07", choices=("auto", "voc07", "voc", "coco"),
                        evaluates=True)
 
-    image_max_size: int = part("1333", "longest that an image's long side may be", int)
-    nms_thresh: float = part("0.5", "IoU above which a detection is suppressed; outside [0, 1]: none", float)
-    roi_size: tuple = part("14,14, with --use-fpn on the small backbones 7,7", "height and width of a region's features",
-                           INTEGERS)
-    clip: float = part("4.42, custom-model 4.14", "largest predicted log of a box's growth; 0: none", float)
+    num_box_head_conv: int = _same_part("num_box_head_conv", "0, with --use-fpn --norm-layer syncbn 1")
+    image_short: tuple = _same_part("image_short", "800, with --use-fpn --norm-layer syncbn 640,800")
+    image_max_size: int = _same_part("image_max_size", "1333")
+    nms_thresh: float = _same_part("nms_thresh", "0.5")
+    nms_topk: int = _same_part("nms_topk", "-1")
+    post_nms: int = _same_part("post_nms", "-1")
+    roi_size: tuple = _same_part("roi_size", "14,14, with --use-fpn on the small backbones 7,7")
+    clip: float = _same_part("clip", "4.42")
+    rpn_channel: int = _same_part("rpn_channel", "1024")
+    rpn_test_post_nms: int = _same_part("rpn_test_post_nms", "1000")
+    rpn_min_size: int = _same_part("rpn_min_size", "1")
+    rcnn_num_samples: int = _same_part("rcnn_num_samples", "128, on resnet18_v1b 256, with --use-fpn 512")
     target_roi_scale: int = part("1, with --use-fpn 2", "sides of a mask's targets over those of --roi-size", int)
     num_mask_head_convs: int = part("0, with --use-fpn 4, on the small backbones 2", "convolutions in the mask head", int)
     mask_channels: int = part("256", "channels of the mask head", int)

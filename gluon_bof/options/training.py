@@ -198,8 +198,8 @@ class DetectionOptions(TrainingOptions):
                             "annotations", "data", evaluates=True)
     on_bad_sample: str = flag("error", "what to do about broken images and faulty boxes: stop, or leave them out, "
                                        "count and name them", "data", choices=("error", "skip"), evaluates=True)
-    unannotated: str = flag("skip", "images without an annotation file (VOC's layout): leave them out, or train on them as "
-                                    "negatives", "data", choices=("skip", "negative"), evaluates=True)
+    unannotated: str = flag("skip", "images without an annotation file (VOC's and LabelMe's layout): leave them out, or train "
+                                    "on them as negatives", "data", choices=("skip", "negative"), evaluates=True)
     layout: str = flag("auto", "what the folder of --dataset is to be taken for; auto: what lies in it tells", "data",
                        choices=("auto", "voc", "coco", "yolo", "labelme"), evaluates=True)
     val_share: float = flag(0.0, "share of the images that validate, where the set has no part to validate on and no split "

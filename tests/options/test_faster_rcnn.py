@@ -1,9 +1,15 @@
 """train_faster_rcnn.py's flags against GluonCV's script's meanings and defaults."""
+import dataclasses
+import itertools
 import json
+import re
 
 import pytest
 
 import train_faster_rcnn
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+from gluon_bof.options.flags import NUMBERS
+from gluon_bof.options.mask_rcnn import MaskRcnnOptions
 from tests.command_lines import faster_rcnn_options
 
 VOC = dict(epochs=20, lr=0.001, lr_decay_epoch="14,20", lr_warmup=-1, wd=5e-4, lr_decay=0.1, momentum=0.9,
@@ -67,6 +73,21 @@ def test_the_word_custom_model_has_gluoncvs_defaults_and_takes_flags_before_and_
                     rcnn_pos_iou_thresh=0.5, rcnn_pos_ratio=0.25, max_num_gt=100, pretrained_base="no")
     assert {name: getattr(found, name) for name in expected} == expected
     found.check()
+
+
+@pytest.mark.parametrize("family", (FasterRcnnOptions, MaskRcnnOptions))
+def test_the_help_of_a_part_tells_every_default_that_it_has_and_no_other(family):
+    parts = [field for field in dataclasses.fields(family) if field.metadata.get("part") and "default" in field.metadata["help"]]
+    builds = itertools.product(("voc", "coco"), family.__dataclass_fields__["network"].metadata["choices"], (False, True),
+                               (None, "syncbn"))
+    resolved = [family(dataset=dataset, network=network, use_fpn=pyramid, norm_layer=norm).resolved()
+                for dataset, network, pyramid, norm in builds]
+    for field in parts:
+        told = field.metadata["help"].rpartition("; default ")[2]
+        values = {getattr(options, field.name) for options in resolved}
+        written = {value if isinstance(value, str) else NUMBERS.write(value if isinstance(value, tuple) else (value,))
+                   for value in values}
+        assert set(re.findall(r"(?<![\w.,])(?:-?\d[\d.]*(?:,[\d.]+)*|align)", told)) == written, field.name
 
 
 def test_a_resolved_configuration_stays_as_it_is():
