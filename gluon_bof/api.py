@@ -54,7 +54,8 @@ def _own_name(name, family):
 @in_python()
 def evaluate(weights: Any, last: bool = False, save: Any = "", tile: int | None = None, overlap: float | None = None,
              engine: str = "mxnet", **options: Any) -> dict[str, Any]:
-    """Score weights on a data set: {"map": fraction, "metric", "per_class": {class: AP}, …}.
+    """Score weights on a data set: {"map": fraction, "metric", "per_class": {class: AP}, …}; weights that segment: {"miou",
+    "pixel_accuracy": fractions, "per_class": {class: IoU}, …}.
 
     weights, options: as `load` takes them; options may also be dataset, dataset_root, val_split, metric ("voc07", "voc", "coco"),
     data_shape, num_workers, gpus: what of a run's configuration is to be another. save: file for the detections, in COCO's result
