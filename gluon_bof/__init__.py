@@ -12,7 +12,7 @@ check_versions()
 
 _HOME = {"load": "api", "train": "api", "evaluate": "api", "open_dataset": "api", "recipes": "api", "UserError": "errors"}
 _ROOMS = ("boxes", "data", "evaluation", "freebies", "inference", "masks", "models", "options", "runs",
-          "studies", "training", "weights")
+          "studies", "training", "visualization", "weights")
 __all__ = sorted([*_HOME, *_ROOMS, "__version__"])
 
 

@@ -1,6 +1,9 @@
 """The package from Python: public names, one small training scored and loaded again, and errors that speak of arguments."""
+import ast
+import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -15,11 +18,13 @@ from gluon_bof.options.families import by_name
 from gluon_bof.options.flags import parse
 from gluon_bof.training.entry import ready
 from tests.pages import without_pages
+from tests.scripts import ROOT
 from tests.tiny_sets import CLASSES, write_voc_set
 
 SMALL = dict(dataset="voc", network="mobilenet0.25-slim", data_shape=64, no_random_shape=True, batch_size=2, epochs=1, lr=0.01,
              pretrained_base="no", num_workers=0, gpus="", seed=3, mixup="even", no_mixup_epochs=0, lr_decay_epoch=(1,))
-ROOMS = ("boxes", "data", "evaluation", "freebies", "inference", "models", "options", "runs", "training", "weights")
+ROOMS = ("boxes", "data", "evaluation", "freebies", "inference", "models", "options", "runs", "training", "visualization",
+         "weights")
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +152,36 @@ def test_every_public_name_is_there_and_documented():
             assert not (inspect.isfunction(found) or inspect.isclass(found)) or found.__doc__, f"{room.__name__}.{name}"
         with pytest.raises(AttributeError, match="no_such_name"):
             room.no_such_name  # noqa: B018
+
+
+SECTIONS = dict(re.findall(r"^##+ (gluon_bof[\w.]*)\n(.*?)(?=^##|\Z)", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"),
+                           re.MULTILINE | re.DOTALL))
+OF_EVERY_FAMILY = {"backbones", "build", "eval_transform", "export_form", "inference_batch", "matches"}  # told once, in front
+
+
+@pytest.mark.parametrize("place", SECTIONS)
+def test_the_page_has_every_public_name_and_the_arguments_that_it_takes(place):
+    module = importlib.import_module(place)
+    told = re.findall(r"`(\w+)(?:\(([^`]*)\))?`", " ".join(SECTIONS[place].split()))
+    missing = set(getattr(module, "__all__", ())) - {name for name, _ in told}
+    assert missing <= (OF_EVERY_FAMILY if place.startswith("gluon_bof.models.") else set())
+    others = {f"{name}({words})": str(inspect.signature(getattr(module, name))) for name, words in told
+              if words and callable(getattr(module, name, None)) and not takes(getattr(module, name), words)}
+    assert not others
+
+
+def takes(function, words):
+    """Whether a function has these arguments, no others unless they end in …, and the defaults that are written as values."""
+    all_but_more = re.sub(r"(?:^|, )…$", "", words)
+    names = ast.parse(f"lambda {all_but_more}: 0".replace("…", "..."), mode="eval").body.args
+    defaults = [None] * (len(names.args) - len(names.defaults)) + names.defaults
+    real = [found for found in inspect.signature(function).parameters.values()
+            if found.kind is not found.VAR_KEYWORD
+            and (found.name, found.default) not in (("prefix", None), ("params", None))]  # of every Block
+    return (len(names.args) == len(real) or len(names.args) < len(real) and all_but_more != words) and all(
+        name.arg == found.name and (default is None) == (found.default is found.empty)
+        and (not isinstance(default, (ast.Constant, ast.Tuple)) or ast.literal_eval(default) in (found.default, ...))
+        for name, default, found in zip(names.args, defaults, real))
 
 
 def test_the_package_starts_without_mxnet_and_its_names_come_when_they_are_used():

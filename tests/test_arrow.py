@@ -1,5 +1,6 @@
 """Imports point one way, from scripts and commands down to the pages that all know; and some rooms never import MXNet."""
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,12 @@ def test_imports_point_one_way():
     paths = sorted(PACKAGE.rglob("*.py"))
     found = [fault for path in paths for fault in faults(module_name(path), path.read_text(encoding="utf-8"))]
     assert not found, "\n".join(found)
+
+
+def test_the_page_of_the_design_has_the_same_floors():
+    rows = re.findall(r"^\| \d+ \| (.*) \|$", (PACKAGE.parent / "docs" / "design.md").read_text(encoding="utf-8"), re.MULTILINE)
+    told = [{room for room in re.findall(r"`([\w.]+)`", row) if not room.startswith("train_")} for row in rows]
+    assert told == [set(rooms) for rooms in FLOORS]
 
 
 @pytest.mark.parametrize("room", WITHOUT_MXNET)
