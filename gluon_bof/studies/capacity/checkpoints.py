@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple, Sequence
 
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, warn
 from gluon_bof.runs.config import is_run, read_config
 from gluon_bof.runs.folder import RunFolder, epoch_of
 from gluon_bof.studies.capacity.conventions import DEFAULT, Convention
@@ -56,7 +56,13 @@ def models_of(folders: Sequence[str], convention: str | Convention = DEFAULT, nu
     """Runs as `correlate` takes them: of each its network as the architecture, its best score (with last, its last), and the
     summary of the weights that go with it.
 
-    Raises UserError for a folder that is no run's or that was never validated, before any weights are looked at."""
+    Folders that are no run's are left out beside others, with a warning. Raises UserError where there are only such, and for a
+    run that was never validated, before any weights are looked at."""
+    foreign = [folder for folder in folders if os.path.isdir(folder) and not is_run(folder)]
+    if len(foreign) < len(folders):  # runs/* is launch's logs, too
+        for folder in foreign:
+            warn(f"{folder} is left out: it holds no config.json, and is not a run's")
+        folders = [folder for folder in folders if folder not in foreign]
     found = [(folder, *_told_by(folder, last)) for folder in folders]
     return [Model(os.path.basename(os.path.normpath(folder)), network, score,
                   analyze(folder, convention, null, seed, last).summary) for folder, network, score in found]

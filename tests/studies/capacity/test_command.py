@@ -121,6 +121,16 @@ def test_runs_are_correlated_by_network(tmp_path, capsys):
         model["alpha_hat"] for model in answer["models"]]
 
 
+def test_a_folder_of_logs_among_the_runs_is_left_out_with_a_warning_and_a_missing_one_refused(tmp_path, capsys):
+    folder, _ = write_run(tmp_path / "one", "net", ["0.1", "0.4"])
+    (tmp_path / "launch").mkdir()
+    answer, told = run(capsys, "--correlate", tmp_path / "launch", folder)
+    assert [model["score"] for model in answer["models"]] == [0.4] and f"{tmp_path / 'launch'} is left out" in told
+    with pytest.raises(SystemExit):
+        main(["--correlate", str(folder), str(tmp_path / "two")])
+    assert "two: this is not a run's folder" in capsys.readouterr().err
+
+
 def test_a_runs_last_weights_go_with_its_last_score(tmp_path, capsys):
     folder, _ = write_run(tmp_path / "one", "net", ["0.1", "0.6", "0.4"])
     best, last = (run(capsys, "--correlate", folder, *words)[0]["models"][0] for words in ((), ("--last",)))
