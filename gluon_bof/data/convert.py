@@ -84,7 +84,7 @@ def _read_parts(dataset, how, classes):
         tests = has_files and {"val", "test"} <= set(splits)
         name = "test" if tests and "trainval" not in splits else "val"
         parts[name] = open_set(dataset, role="val", classes=classes, **how)
-    rest = _Rest(dataset, {**how, "val_share": 0}, parts, annotations_of(place) if splits else set())
+    rest = _Rest(dataset, {**how, "val_share": 0}, parts, annotations_of(place) if place else set())
     # elsewhere than among VOC's lists these are all of their role
     by_role = () if has_files else set(parts) & {"train", "val"}
     for split in splits:

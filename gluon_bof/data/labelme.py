@@ -11,7 +11,7 @@ from gluon_bof.data.faults import FaultPolicy
 from gluon_bof.data.images import ENDINGS, finite_number, stated_size
 from gluon_bof.data.layouts import Layout, Part, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records, require_records
-from gluon_bof.data.voc import share
+from gluon_bof.data.voc import owners, share
 from gluon_bof.errors import UserError, abbreviate
 
 _OUTLINES = {"rectangle": 2, "polygon": 3, "linestrip": 2, "mask": 2, "rotation": 3, "oriented_rectangle": 3}  # least points
@@ -35,7 +35,7 @@ def load_labelme(layout: Layout, role: str, classes: Any = None, on_bad_sample: 
     unannotated: images without a file are left out ("skip") or are negatives ("negative").
     Raises UserError for a missing part, for files that are not right, and for other faults."""
     faults = FaultPolicy(on_bad_sample)
-    files = {part: _read_part(part) for part in layout.parts}
+    files = _read_parts(layout)
     found = sorted({name for of_part in files.values() for file in of_part for name in _labels(file)})
     if not found and not classes:
         raise UserError("no file names an object", layout.folder, "annotate it, or give --classes")
@@ -73,7 +73,16 @@ def _chosen(layout, role, split):
 
 def labelme_files(layout: Layout) -> list[str]:
     """Paths of all files of a set, whatever part they are of."""
-    return [file.path for part in layout.parts for file in _read_part(part)]
+    return [file.path for files in _read_parts(layout).values() for file in files]
+
+
+def _read_parts(layout):
+    """{Part: its _Files}. Of a folder of JSON that several parts have, each keeps the files of its images and of none."""
+    files = {part: _read_part(part) for part in layout.parts}
+    owner = owners((file.path, part.images) for part, of_part in files.items() for file in of_part
+                   if file.image and os.path.dirname(os.path.normpath(file.image)) == os.path.normpath(part.images))
+    return {part: [file for file in of_part if owner.get(file.path, part.images) == part.images]
+            for part, of_part in files.items()}
 
 
 def _read_part(part: Part) -> list[_File]:

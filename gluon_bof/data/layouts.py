@@ -23,6 +23,7 @@ _MOST_SNIFFED = 20  # files of a folder
 _CONFIG_KEYS = re.compile(r"^(names|train|val|nc)\s*:", re.MULTILINE)
 _COCO_KEYS = [re.compile(rb'"%s"\s*:\s*\[' % key) for key in (b"images", b"annotations", b"categories")]
 _LABELME_KEY = re.compile(rb'"shapes"\s*:\s*\[')
+_WORD = re.compile(r"\d+|[^\W\d_]+")
 _NONE = ("neither of VOC's layout (Annotations/*.xml, or XML of its images' names) nor of COCO's (annotations/*train*.json, or "
          "one JSON), YOLO's (data.yaml, or classes.txt and labels) or LabelMe's (JSON of its images' names)")
 
@@ -172,15 +173,27 @@ def _parts(root, tree, kind):
             parts.append(_part(place.path, place.path, root))
             continue
         near = _nearest(place.path, [path for path, count in shared.items() if count], root)
-        parts += _of_images(place.path, near, shared, root)
+        parts += _of_images(place.path, near, {path for path in near if shared[path] == len(stems)}, root)
     return parts
 
 
-def _of_images(annotations, near, shared, root):
-    """Parts of one folder of annotations: its images lie in one folder, or in one a split."""
+def _of_images(annotations, near, whole, root):
+    """Parts of one folder of annotations: its images lie in one folder, or in one a split. whole: folders that have all of them.
+    Frame numbers repeat from folder to folder, so that names say less than the place; of several that are as good the reader
+    refuses an annotation that may be of two images."""
     if len({split_of(path, root) for path in near} - {""}) == len(near) > 1 and not split_of(annotations, root):
         return [Part(annotations, path, split_of(path, root)) for path in near]
-    return [_part(annotations, max(near, key=lambda path: shared[path]), root)] if near else []
+    likeness = {path: (*_nearness(annotations, path, root), path in whole) for path in near}
+    return [_part(annotations, path, root) for path in near if likeness[path] == max(likeness.values())]
+
+
+def _nearness(annotations, images, root):
+    """(whether a folder is called images, as those of masks are not; how many words of its path are the annotations', too, from
+    the beginning and from the end on)."""
+    ours, theirs = (_WORD.findall(os.path.relpath(path, root).lower()) for path in (annotations, images))
+    same = len(os.path.commonprefix([ours, theirs]))
+    ours, theirs = ours[same:], theirs[same:]
+    return not {"images", "jpegimages"}.isdisjoint(theirs), same + len(os.path.commonprefix([ours[::-1], theirs[::-1]]))
 
 
 def _nearest(annotations, folders, root):

@@ -8,6 +8,8 @@ import logging
 import os
 import re
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from dataclasses import replace
 from typing import Any, Container, Iterable, NamedTuple, Sequence
 
 import numpy as np
@@ -66,7 +68,7 @@ class Annotation(NamedTuple):
 
 class Folder:
     """One folder of VOC's layout: its annotations, images and split files by name. annotations, images: folders of other names
-    that hold them. is_part: whether its splits are the ids of all that it holds, not paths of files."""
+    that hold them. is_part: whether all that it holds is of each of its splits, which have no files."""
 
     def __init__(self, path, annotations=None, images=None):
         parts = {entry.name.lower(): entry.path for entry in sorted(os.scandir(path), key=lambda entry: entry.name,
@@ -85,14 +87,11 @@ class Folder:
         self._mask_splits = os.path.join(parts["imagesets"], "Segmentation") if "imagesets" in parts else None
 
     @classmethod
-    def of_part(cls, part: Any, shares_annotations: bool) -> Folder:
-        """A folder of other names: part.annotations, part.images, and part.split and part.role, which all of its images are of.
-        shares_annotations: annotations of other parts' images lie in it too."""
+    def of_part(cls, part: Any) -> Folder:
+        """A folder of other names: part.annotations, part.images, and part.split and part.role, which all its images are of."""
         folder = cls(os.path.commonpath((part.annotations, part.images)), part.annotations, part.images)
-        if shares_annotations:
-            folder.annotations = {stem: path for stem, path in folder.annotations.items() if stem in folder.images}
         if part.split:
-            folder.splits = {name: tuple(folder.annotations) for name in (part.split, part.role)}
+            folder.splits = dict.fromkeys((part.split, part.role))
             folder.is_part = True
         return folder
 
@@ -165,7 +164,7 @@ def load_voc(root: str, role: str, classes: Iterable[str] | None = None, on_bad_
     if not records:
         first = f"; the first: {faults.faults[0].path}: {faults.faults[0].message}" if faults.faults else ""
         raise UserError(f"none of its {len(members)} images can be used{first}", root, "fix the data set")
-    return DetectionSet(name, names, records, faults.faults, None, faults.remarks,
+    return DetectionSet(name, names, _told_apart(records, os.path.expanduser(root)), faults.faults, None, faults.remarks,
                         [folder.images[image_id] for folder, image_id in negatives], unannotated == "negative", found_origin)
 
 
@@ -222,8 +221,24 @@ def _open_folders(root):
 
 
 def _folders_of_parts(parts):
-    places = [part.annotations for part in parts]
-    return [Folder.of_part(part, places.count(part.annotations) > 1) for part in parts]
+    """Folders of `layouts.Part`s. Of annotations that several have, each keeps those of its images and of none."""
+    folders = [Folder.of_part(part) for part in parts]
+    owner = owners((path, folder.image_folder) for folder in folders for stem, path in folder.annotations.items()
+                   if stem in folder.images)
+    for folder in folders:
+        folder.annotations = {stem: path for stem, path in folder.annotations.items()
+                              if owner.get(path, folder.image_folder) == folder.image_folder}
+    return folders
+
+
+def owners(claims: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """{annotation: folder of its image}, of (annotation, folder that has its image). Raises UserError where there are two."""
+    found = {}
+    for path, images in claims:
+        if found.setdefault(path, images) != images:
+            raise UserError(f"it may be of the image in {found[path]} or of that in {images}", path, "let each folder of images "
+                            "have its own of annotations, of the same name: images/a and annotations/a")
+    return found
 
 
 def voc_splits(root: str, parts: Sequence[Any] = ()) -> tuple[str, ...]:
@@ -320,12 +335,12 @@ def _where(folder, role, split):
 
 
 def _without_repeats(parts):
-    """Each image once, though two splits may list it."""
+    """Each image once, though two splits may list it; not so images of one name in two folders."""
     seen = set()
     kept = []
     for folder, ids in parts:
-        kept.append((folder, [image_id for image_id in ids if (folder.path, image_id) not in seen]))
-        seen.update((folder.path, image_id) for image_id in ids)
+        kept.append((folder, [image_id for image_id in ids if (folder, image_id) not in seen]))
+        seen.update((folder, image_id) for image_id in ids)
     return kept
 
 
@@ -387,8 +402,7 @@ def share(items: Iterable[Any], role: str) -> list[Any]:
 
 
 def _split_ids(folder, name):
-    path = folder.splits[name]
-    return list(path) if folder.is_part else read_split(path, folder.annotations, folder.images)
+    return list(folder.annotations) if folder.is_part else read_split(folder.splits[name], folder.annotations, folder.images)
 
 
 def read_split(path: str, annotations: Container[str], images: Container[str]) -> list[str]:
@@ -572,6 +586,13 @@ def _read_records(members, class_ids, origin, faults, unannotated):
     if records:
         remark_repeated_files(faults, members[0][0].annotation_folder, [(record.image_id, record.path) for record in records])
     return records
+
+
+def _told_apart(records, root):
+    """The records, those of one name in several folders with ids of their own, as of `samples.image_ids`."""
+    count = Counter(record.image_id for record in records)
+    return [replace(record, image_id=os.path.relpath(record.path, root)) if count[record.image_id] > 1 else record
+            for record in records]
 
 
 def _place(folder, image_id, unannotated):

@@ -274,6 +274,26 @@ def test_annotated_images_in_folders_of_no_part_are_counted(tmp_path, write, kin
     assert made.notes == ("2 images with annotations were left out, which are in no part that was read",)
 
 
+def test_images_of_one_name_in_several_folders_are_all_written(tmp_path):
+    """The second was taken for the first once more, and gone without a word."""
+    layout_files.sessions(str(tmp_path / "in"), "frames/{}", "labels/{}", ".xml", layout_files.of_voc)
+    made = convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "coco", val_share=0.7)
+    assert sum(made.images.values()) == 3 and made.boxes == 4
+
+
+def test_annotated_images_that_are_left_out_are_counted_where_nothing_tells_parts_too(tmp_path):
+    layout_files.ultralytics(str(tmp_path / "in"))
+    os.remove(tmp_path / "in" / "data.yaml")
+    for kind in ("images", "labels"):
+        for part in ("train", "val"):
+            for path in (tmp_path / "in" / kind / part).glob("*.*"):
+                path.rename(tmp_path / "in" / kind / path.name)
+    layout_files.put_image(str(tmp_path / "in" / "more"), "z")
+    layout_files.put(str(tmp_path / "in" / "more" / "z.txt"), "0 0.5 0.5 0.1 0.1\n")
+    assert convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "coco", classes=layout_files.CLASSES).notes == (
+        "1 images with annotations were left out, which are in no part that was read",)
+
+
 def test_an_image_that_is_skipped_as_broken_is_a_fault_and_in_a_part(tmp_path):
     layout_files.ultralytics(str(tmp_path / "in"))
     (tmp_path / "in" / "images" / "train" / "a.jpg").write_bytes(b"x")

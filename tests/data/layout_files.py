@@ -189,12 +189,26 @@ def labelme_annotations(root):
     pairs(root, "images/{}", "annotations/{}", ".json", of_labelme)
 
 
+def labelme_one_folder_of_json(root):
+    pairs(root, "images/{}", "annotations", ".json",
+          lambda name: of_labelme(name, image=f"../images/{IMAGES[name][0]}/{name}.jpg"))
+
+
 LAYOUTS = {"voc": (voc_standard, voc_siblings_with_sets, voc_beside, voc_of_splits, voc_split_inside, voc_one_folder_of_xml,
                    voc_annotations_of_splits, voc_annotations_of_split_images, voc_in_folders_of_splits),
            "coco": (coco_standard, roboflow_coco),
            "yolo": (ultralytics, yolo_unpacked, yolo_segments, roboflow_yolo, yolo_lists, yolo_absolute, cvat_darknet,
                     labelimg_yolo),
-           "labelme": (labelme_beside, labelme_apart, labelme_annotations)}
+           "labelme": (labelme_beside, labelme_apart, labelme_annotations, labelme_one_folder_of_json)}
+
+
+def sessions(root, images, labels, ending, text):
+    """Two sessions whose images have the same names, each with the boxes of IMAGES["d"] or "e" and "f"; one image has none."""
+    for session, boxes in (("monday", {"a": "d"}), ("tuesday", {"a": "e", "b": "f"})):
+        for name in "ab":
+            put_image(os.path.join(root, images.format(session)), name)
+        for name, other in boxes.items():
+            put(os.path.join(root, labels.format(session), name + ending), text(other))
 
 
 # all six images in one part

@@ -151,6 +151,50 @@ def test_xml_without_an_image_is_a_fault(tmp_path):
         open_set(str(tmp_path), None, "train")
 
 
+TEXTS = ((".xml", layout_files.of_voc), (".json", layout_files.of_labelme))
+
+
+@pytest.mark.parametrize("ending, text", TEXTS, ids=("voc", "labelme"))
+@pytest.mark.parametrize("images, labels", (("{}/images", "{}/annots"), ("frames/{}", "labels/{}"), ("{}_images", "{}_xml"),
+                                            ("train/{}/jpg", "train/{}/boxes")))
+def test_images_of_one_name_in_several_folders_keep_their_own_annotations(tmp_path, images, labels, ending, text):
+    """The first folder's images had those of all folders; the others, or what came second, were left out without a word."""
+    layout_files.sessions(str(tmp_path), images, labels, ending, text)
+    found = open_set(str(tmp_path), None, "train", val_share=1e-9)
+    paths = [f"{images.format(session)}/{name}.jpg" for session, name in (("monday", "a"), ("tuesday", "a"), ("tuesday", "b"))]
+    assert [os.path.relpath(record.path, tmp_path) for record in found.records] == paths and not found.remarks
+    assert [record.boxes.tolist() for record in found.records] == [[list(box[1:]) for box in IMAGES[name][1]] for name in "def"]
+    assert [record.image_id for record in found.records] == [*paths[:2], "b"]
+
+
+@pytest.mark.parametrize("ending, text", TEXTS, ids=("voc", "labelme"))
+@pytest.mark.parametrize("folders", (("one", "two"), ("train", "val")))
+def test_an_annotation_that_may_be_of_two_images_is_refused_and_one_that_is_of_one_is_read(tmp_path, folders, ending, text):
+    """It was laid on that of the first folder, or on both."""
+    for name, folder in zip("abcdef", folders * 3):
+        layout_files.put_image(str(tmp_path / folder), name)
+        layout_files.put(str(tmp_path / "boxes" / (name + ending)), text(name))
+    found = [name for role in ("train", "val") for name in stems(open_set(str(tmp_path), None, role, val_share=0.3))]
+    assert sorted(found) == list("abcdef")
+    layout_files.put_image(str(tmp_path / folders[0]), "d")
+    with pytest.raises(UserError, match=f"d{ending}: it may be of the image in .*{folders[0]} or of that in .*{folders[1]};"):
+        open_set(str(tmp_path), None, "train")
+    for folder in folders:
+        (tmp_path / folder / "d.jpg").unlink()
+    with pytest.raises(UserError, match=f"d{ending}: missing image|d.jpg: missing image"):
+        open_set(str(tmp_path), None, "train")
+
+
+def test_masks_beside_the_annotations_are_not_taken_for_the_images(tmp_path):
+    """As the Oxford pets lie, whose annotations are in annotations/xmls and annotations/trimaps."""
+    for name in IMAGES:
+        layout_files.put_image(str(tmp_path / "images"), name)
+        layout_files.put_image(str(tmp_path / "annotations" / "trimaps"), name, ".png")
+        layout_files.put(str(tmp_path / "annotations" / "xmls" / f"{name}.xml"), layout_files.of_voc(name))
+    found = open_set(str(tmp_path), None, "train")
+    assert {os.path.dirname(record.path) for record in found.records} == {str(tmp_path / "images")}
+
+
 def test_a_valid_folder_validates_where_there_is_a_test_folder_too(tmp_path):
     layout_files.voc_of_splits(str(tmp_path))
     shutil.copytree(tmp_path / "train", tmp_path / "test")
