@@ -43,7 +43,7 @@ class Part(NamedTuple):
 
 class Layout(NamedTuple):
     """What a folder was taken for, and why. parts: of VOC's variants and of LabelMe's; file: the one JSON or YOLO's
-    configuration; certain: False where only a name speaks for it."""
+    configuration; certain: False where only a name speaks for it; lists: of class names, that YOLO's labels may be of."""
 
     name: str
     folder: str
@@ -51,6 +51,7 @@ class Layout(NamedTuple):
     parts: tuple = ()
     file: str | None = None
     certain: bool = True
+    lists: tuple = ()
 
     def __str__(self):
         return f"taken for {SPOKEN[self.name]}: {self.why}"
@@ -263,10 +264,11 @@ def _yolo(root, tree, split):
     if not labelled:
         return None
     places = abbreviate(os.path.relpath(of_folder.path, root) for of_folder in labelled)
-    names = _name_file(tree)
-    if names:
-        return Layout("yolo", root, f"{os.path.relpath(names, root)}, and labels of the names of the images in {places}",
-                      tuple(Part("", of_folder.path, split_of(of_folder.path, root)) for of_folder in labelled), names)
+    lists = _lists_of_names(tree, {root, *(labels_folder(of_folder.path) for of_folder in labelled)})
+    if lists:
+        return Layout("yolo", root, f"{os.path.relpath(lists[0], root)}, and labels of the names of the images in {places}",
+                      tuple(Part("", of_folder.path, split_of(of_folder.path, root)) for of_folder in labelled), lists[0],
+                      lists=tuple(lists))
     beside = [of_folder for of_folder in labelled if labels_folder(of_folder.path) != of_folder.path]
     if not beside:  # text beside an image may be anything
         return None
@@ -329,6 +331,8 @@ def _label_stems(of_folder, tree):
     return {stem for stem in labels if labels[stem] not in NAME_FILES} & set(of_folder.images)
 
 
-def _name_file(tree):
-    return next((os.path.join(of_folder.path, name) for of_folder in tree for name in NAME_FILES
-                 if name in of_folder.txt.values() or os.path.isfile(os.path.join(of_folder.path, name))), None)
+def _lists_of_names(tree, places):
+    """Paths of lists of class names, one a folder: those in these places, else all."""
+    found = {of_folder.path: path for of_folder in tree for name in reversed(NAME_FILES)
+             for path in [os.path.join(of_folder.path, name)] if os.path.isfile(path)}
+    return [path for place, path in found.items() if place in places] or list(found.values())

@@ -74,8 +74,8 @@ def read_config(layout: Layout, classes: Any = None) -> Config:
         if not layout.file and not classes:
             raise UserError("nothing names the classes of its labels", layout.folder,
                             "add classes.txt, one name a line, or give --classes in the order of their ids")
-        names = _listed(layout.file) if layout.file else tuple(classes)
-        return Config(layout.file or layout.folder, layout.folder, names, images, folders, deep=False)
+        path, names = _longest(layout.lists) if layout.lists else (layout.folder, tuple(classes))
+        return Config(path, layout.folder, names, images, folders, deep=False)
     return _darknet(layout.file) if layout.file.endswith(".data") else _ultralytics(layout.file)
 
 
@@ -161,6 +161,19 @@ def _listed(path):
             return _unique([" ".join(line.split()) for line in file if line.strip()], path)
     except UnicodeDecodeError:
         raise UserError("not a text file of class names", path, "write one class name a line, in UTF-8") from None
+
+
+def _longest(paths):
+    """(path, names) of the longest list of class names, as which the others must begin: LabelImg writes one into every folder, in
+    the order in which the names were first used there."""
+    lists = {path: _listed(path) for path in paths}
+    longest = max(paths, key=lambda path: len(lists[path]))
+    for path in paths:
+        for number, (name, other) in enumerate(zip(lists[path], lists[longest])):
+            if name != other:
+                raise UserError(f"class {number} is {name!r}, and {other!r} in {longest}", path, "give the labels of both the "
+                                "numbers of one list, or take away the list that is of no labels")
+    return longest, lists[longest]
 
 
 def _values(value, key, path):

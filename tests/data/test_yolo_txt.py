@@ -146,6 +146,19 @@ def test_labels_whose_classes_nothing_names_need_them_given(place):
     assert opened(place, classes=CLASSES).records[0].classes.tolist() == [1, 0]
 
 
+def test_lists_of_class_names_of_several_folders_agree_or_are_refused(tmp_path):
+    """LabelImg writes one into each, in the order of its folder; all labels were of the first."""
+    layout_files.labelimg_yolo(str(tmp_path))
+    before = [opened(tmp_path, role).records[0].classes.tolist() for role in ("train", "val")]
+    (tmp_path / "train" / "classes.txt").write_text("cat\n")
+    (tmp_path / "val" / "classes.txt").write_text("cat\ndog\n")
+    assert opened(tmp_path).classes == CLASSES
+    assert [opened(tmp_path, role).records[0].classes.tolist() for role in ("train", "val")] == before
+    (tmp_path / "train" / "classes.txt").write_text("dog\ncat\n")
+    with pytest.raises(UserError, match="val/classes.txt: class 0 is 'cat', and 'dog' in .*train/classes.txt; give the labels"):
+        opened(tmp_path)
+
+
 def test_two_configurations_are_named(place):
     (place / "data.yaml").rename(place / "a.yaml")
     (place / "b.yaml").write_text(CONFIG)
