@@ -288,6 +288,19 @@ def unique_names(classes: Iterable[str], path: str | None = None) -> tuple[str, 
     return names
 
 
+def listed_names(lines: Iterable[str], path: str | None = None) -> list[str]:
+    """Class names of a list, in which a class's place is its number: empty ones at the end are left out. path: of the file of one
+    name a line that they come from. Raises UserError for an empty one before a name."""
+    names = [" ".join(line.split()) for line in lines]
+    while names and not names[-1]:
+        names.pop()
+    if "" in names:
+        place = names.index("") + 1
+        raise UserError(f"line {place} is empty" if path else f"class name {place} is empty in --classes", path,
+                        f"numbers of classes are places in the list: take it away, or name class {place - 1} there")
+    return names
+
+
 def refuse_no_text(classes: Iterable[str], path: str | None) -> None:
     """Raise UserError for a class name that cannot be written as text in UTF-8. path: where the names come from."""
     for name in classes:

@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING, Iterable
 
 from gluon_bof.data.coco import coco_roles, coco_splits, is_coco, load_coco, without_empty
-from gluon_bof.data.images import refuse_no_text, unique_names
+from gluon_bof.data.images import listed_names, refuse_no_text, unique_names
 from gluon_bof.data.labelme import labelme_files, load_labelme
 from gluon_bof.data.layouts import Layout, labels_in, recognise, role_of, sniff
 from gluon_bof.data.samples import fifth, is_held_out
@@ -153,20 +153,20 @@ def _share(found, role, val_share, folder):
 def class_names(text: str) -> tuple[str, ...]:
     """Class names from the value of --classes: comma-separated, or a text file with one name a line.
 
-    Raises UserError if there are none, one is there twice, or the file cannot be read."""
+    Raises UserError if there are none, one is empty or there twice, or the file cannot be read."""
     if os.path.isfile(text) or ("," not in text and (os.path.splitext(text)[1] or os.sep in text)):
         names, file = _lines(text), text
         if not names:
             raise UserError("the file names no class", text, "write one class name a line")
     else:
-        names, file = text.split(","), None
-    return unique_names([" ".join(name.split()) for name in names if name.strip()], file)
+        names, file = listed_names(text.split(",")), None
+    return unique_names(names, file)
 
 
 def _lines(path):
     try:
         with open(path, encoding="utf-8-sig") as file:
-            return [line for line in file.read().splitlines() if line.strip()]
+            return listed_names(file.read().splitlines(), path)
     except FileNotFoundError:
         raise UserError("the file of class names does not exist", path,
                         "give names as --classes cat,dog, or a text file with one name a line") from None

@@ -7,11 +7,12 @@ that the text leaves out, is taken for that number: what a tool wrote with six d
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, NamedTuple
 
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.faults import FaultPolicy
-from gluon_bof.data.images import ENDINGS, finite_number
+from gluon_bof.data.images import ENDINGS, finite_number, listed_names
 from gluon_bof.data.layouts import NAME_FILES, Layout, labels_folder, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records, require_records
 from gluon_bof.errors import UserError, abbreviate
@@ -125,11 +126,20 @@ def _pose_values(shape, path):
 
 
 def _read_yaml(path):
+    """What the file holds: text as it is written, and whole numbers. To YAML a class off is False, 010 is 8, 1.10 is 1.1."""
     import yaml
 
+    tag = "tag:yaml.org,2002:"
+    kept = (f"{tag}null", f"{tag}merge")
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers = {first: [pair for pair in pairs if pair[0] in kept]
+                                   for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+
+    Loader.add_implicit_resolver(f"{tag}int", re.compile(r"(?:0|[1-9][0-9]*)$"), list("0123456789"))
     try:
         with open(path, "rb") as file:
-            return yaml.safe_load(file)
+            return yaml.load(file, Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -158,7 +168,7 @@ def _unique(names, path):
 def _listed(path):
     try:
         with open(path, encoding="utf-8-sig") as file:
-            return _unique([" ".join(line.split()) for line in file if line.strip()], path)
+            return _unique(listed_names(file, path), path)
     except UnicodeDecodeError:
         raise UserError("not a text file of class names", path, "write one class name a line, in UTF-8") from None
 

@@ -48,7 +48,7 @@ def test_unknown_sets(tmp_path, monkeypatch, dataset, root, part):
 
 def test_class_names(tmp_path):
     path = tmp_path / "names.txt"
-    path.write_text("\ufeffpolar bear\n\n dog \n", encoding="utf-8")
+    path.write_text("\ufeffpolar bear\n dog \n\n", encoding="utf-8")
     assert class_names(str(path)) == ("polar bear", "dog")
     assert class_names("cat, hot dog,") == ("cat", "hot dog")
     assert class_names("cat") == ("cat",)
@@ -57,7 +57,10 @@ def test_class_names(tmp_path):
 def test_class_names_that_cannot_be_meant(tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
-    for bad in ("", " , ", "a,a", str(tmp_path / "gone.txt"), str(tmp_path / "empty.txt"), str(tmp_path / "binary.txt"),
+    (tmp_path / "gap.txt").write_text("a\n\nb\n")
+    with pytest.raises(UserError, match="gap.txt: line 2 is empty"):  # b would be class 1, and its labels say 2
+        class_names(str(tmp_path / "gap.txt"))
+    for bad in ("", " , ", "a,a", "a,,b", str(tmp_path / "gone.txt"), str(tmp_path / "empty.txt"), str(tmp_path / "binary.txt"),
                 str(tmp_path), "names.txt"):
         with pytest.raises(UserError):
             class_names(bad)

@@ -49,6 +49,14 @@ def test_a_bad_configuration_is_one_line(place, text, part):
     assert "data.yaml" in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("names", ("[off, on, 010, 1.10, 7, 'null']", "{0: off, 1: on, 2: 010, 3: 1.10, 4: 7, 5: 'null'}",
+                                   "\n  3: 1.10\n  <<: {0: off, 1: on, 2: 010}\n  4: 7\n  5: 'null'"))
+def test_class_names_are_as_they_are_written_and_not_what_yaml_makes_of_them(place, names):
+    """They were False, True, 8 and 1.1."""
+    (place / "data.yaml").write_text(CONFIG.replace("[cat, dog]", names) + "nc: 6\n")
+    assert opened(place).classes == ("off", "on", "010", "1.10", "7", "null")
+
+
 @pytest.mark.parametrize("line, part", [
     ("0 a 0.5 0.1 0.1", "line 2: 'a' is not a number"), ("cat 0.5 0.5 0.1 0.1", "line 2: 'cat' is not a number"),
     ("0 nan 0.5 0.1 0.1", "line 2: 'nan' is not a number"), ("0.5 0.5 0.5 0.1 0.1", "not a whole number"),
@@ -144,6 +152,16 @@ def test_labels_whose_classes_nothing_names_need_them_given(place):
     with pytest.raises(UserError, match="give --classes"):
         opened(place)
     assert opened(place, classes=CLASSES).records[0].classes.tolist() == [1, 0]
+
+
+def test_an_empty_line_among_the_class_names_is_refused_and_at_the_end_is_none(tmp_path):
+    """It was left out, and all ids behind it were of the next class."""
+    layout_files.labelimg_in_one_folder(str(tmp_path))
+    (tmp_path / "classes.txt").write_text("cat\ndog\n\n \n")
+    assert opened(tmp_path).classes == CLASSES
+    (tmp_path / "classes.txt").write_text("cat\n\ndog\n")
+    with pytest.raises(UserError, match="classes.txt: line 2 is empty"):
+        opened(tmp_path)
 
 
 def test_lists_of_class_names_of_several_folders_agree_or_are_refused(tmp_path):
