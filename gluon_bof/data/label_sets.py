@@ -28,7 +28,7 @@ NAMED = ("shapes", "vocmini", "pascal_voc", "pascal_aug", "coco", "ade20k", "cit
 MASKS = ("masks", "labels")  # names of the folder beside images/
 FEW = "five images are the least"
 MOST_TOLD = 8  # class names in a message
-FALLBACKS = {"train": ("train", "trainval"), "val": ("val", "test")}
+FALLBACKS = {"train": ("train", "trainval"), "val": ("val", "valid", "validation", "test")}
 
 # COCO's categories that are VOC's classes, in the order of those; as GluonCV an image of COCO takes part from so many pixels on
 COCO_AS_VOC = ("airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dining table", "dog",
@@ -225,15 +225,19 @@ def _folder_of(folder, names, place):
 
 
 def _same_names(images, maps):
-    """A LabelledImage of each file of a folder, whose map is the PNG of the same name in the other."""
+    """A LabelledImage of each image in a folder, whose map is the PNG of the same name in the other. Raises UserError for an
+    image without a map, and for a map whose image has an ending that is not read."""
+    names = [os.path.splitext(name) for name in sorted(os.listdir(images)) if not name.startswith(".")]
+    read = {stem for stem, ending in names if ending.lower() in ENDINGS}
     samples = []
-    for name in sorted(os.listdir(images)):
-        stem, ending = os.path.splitext(name)
+    for stem, ending in names:
+        path, mask = os.path.join(images, stem + ending), os.path.join(maps, f"{stem}.png")
         if ending.lower() in ENDINGS:
-            path = os.path.join(images, name)
-            if not os.path.isfile(os.path.join(maps, f"{stem}.png")):
-                raise UserError("the image has no label map", os.path.join(maps, f"{stem}.png"), "add it")
-            samples.append(LabelledImage(path, os.path.join(maps, f"{stem}.png"), stem))
+            if not os.path.isfile(mask):
+                raise UserError("the image has no label map", mask, "add it")
+            samples.append(LabelledImage(path, mask, stem))
+        elif stem not in read and os.path.isfile(mask):
+            raise UserError(f"it has a label map, but the ending {ending} is not read", path, f"{' '.join(ENDINGS)} are")
     return samples
 
 

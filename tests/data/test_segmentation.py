@@ -97,10 +97,19 @@ def test_a_part_that_is_not_there_is_refused_and_not_every_fifth_image_in_its_pl
     with pytest.raises(UserError, match="its part holdout has no images/ and masks/"):
         open_segmentation(str(tmp_path), None, "val", split="holdout")
     if layout == "parts":
-        (tmp_path / "val").rename(tmp_path / "valid")
+        (tmp_path / "val").rename(tmp_path / "later")
         with pytest.raises(UserError, match="its part val has no images/ and masks/"):
             open_segmentation(str(tmp_path), None, "val")
-        assert len(open_segmentation(str(tmp_path), None, "val", split="valid")) == 5
+        assert len(open_segmentation(str(tmp_path), None, "val", split="later")) == 5
+
+
+@pytest.mark.parametrize("name", ("valid", "validation"))
+def test_what_is_called_valid_validates_and_not_test(name, tmp_path):
+    write_mask_set(tmp_path, 1, 2)
+    (tmp_path / "val").rename(tmp_path / name)
+    write_mask_set(tmp_path, 1, 1)
+    (tmp_path / "val").rename(tmp_path / "test")
+    assert len(open_segmentation(str(tmp_path), None, "val")) == 2
 
 
 def test_names_of_classes_are_given_or_lie_beside_the_masks_or_are_asked_for(tmp_path):
@@ -151,6 +160,12 @@ def _without_mask(folder):
     next((folder / "train" / "masks").iterdir()).unlink()
 
 
+def _unread_ending(folder):
+    path = next((folder / "train" / "images").iterdir())
+    path.with_name("._hidden.png").write_bytes(b"of another system")
+    path.rename(path.with_suffix(".jfif"))
+
+
 def _too_many_classes(folder):
     write_numbers(str(sorted((folder / "train" / "masks").iterdir())[0]), np.full((48, 64), 3, np.uint8))
 
@@ -169,6 +184,7 @@ def _cut_short(folder):
 
 
 @pytest.mark.parametrize("damage, told", ((_without_mask, "the image has no label map"),
+                                          (_unread_ending, "it has a label map, but the ending .jfif is not read"),
                                           (_too_many_classes, "a pixel has the number 3, and there are 3 classes"),
                                           (_colours, "its pixels are colours"), (_other_size, "stated 60 x 48, is 64 x 48"),
                                           (_cut_short, "the label map cannot be read")))
@@ -178,7 +194,7 @@ def test_a_fault_is_named_in_one_line_with_its_file(damage, told, tmp_path):
     with pytest.raises(UserError, match=told) as refusal:
         found = open_segmentation(str(tmp_path), None, "train")
         read_pair(found.samples[0], 3)
-    assert "masks" in str(refusal.value.path) and "\n" not in str(refusal.value)
+    assert ("images" if damage is _unread_ending else "masks") in str(refusal.value.path) and "\n" not in str(refusal.value)
 
 
 def test_a_broken_image_is_not_answered_with_a_flag_that_segmentation_lacks(tmp_path):
