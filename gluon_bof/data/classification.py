@@ -13,6 +13,7 @@ import numpy as np
 
 from gluon_bof.data.faults import log_faults
 from gluon_bof.data.images import ENDINGS, decode_image, read_image, read_or_name, refuse_no_text
+from gluon_bof.data.label_sets import FALLBACKS
 from gluon_bof.data.layouts import annotated_as
 from gluon_bof.data.sets import open_set, refuse_root
 from gluon_bof.data.shapes import load_backbone_shapes
@@ -71,8 +72,8 @@ def open_classes(dataset: str, root: str | None = None) -> tuple[ClassificationS
     """(training, validation) ClassificationSet.
 
     dataset: "shapes", "shapes-backbone", "vocmini", "imagenet" (in `root`, by default GluonCV's place for it), or a folder:
-    of train.rec, train.idx, val.rec and val.idx; of train/CLASS/ and val/CLASS/; or of a detection set, whose faults are left out
-    and named. Raises UserError for any other."""
+    of train.rec, train.idx, val.rec and val.idx; of train/CLASS/ and val/CLASS/ (or valid/, else test/); or of a detection set,
+    whose faults are left out and named. Raises UserError for any other."""
     folder = os.path.expanduser((root or IMAGENET_ROOT) if dataset == "imagenet" else dataset)
     if dataset not in DRAWN and not os.path.isdir(folder):
         raise UserError("the folder of the data set does not exist", folder, "give --dataset shapes, a folder, or "
@@ -111,18 +112,34 @@ def _from_folders(folder):
     if not classes:
         raise UserError("the folder train holds no folder of a class", folder, "put images into train/CLASS/")
     refuse_no_text(classes, folder)
-    others = [name for name in _folders(os.path.join(folder, "val")) if name not in classes
-              and _images(os.path.join(folder, "val", name))]
+    part = next((name for name in FALLBACKS["val"] if os.path.isdir(os.path.join(folder, name))), "val")
+    others = [name for name in _folders(os.path.join(folder, part)) if name not in classes
+              and _images(os.path.join(folder, part, name))]
     if others:
-        raise UserError(f"no class of train is called {abbreviate(others)}, as folders of val are", folder,
+        raise UserError(f"no class of train is called {abbreviate(others)}, as folders of {part} are", folder,
                         "call the folders of a class alike")
-    sets = []
-    for role in ROLES:
-        places = [os.path.join(folder, role, name) for name in classes]
-        samples = [Sample(os.path.join(place, image), class_id) for class_id, place in enumerate(places)
-                   for image in _images(place)]
-        sets.append(not_empty(ClassificationSet(os.path.basename(folder), tuple(classes), samples), folder, role))
-    return tuple(sets)
+    training, validation = (_of_classes(folder, name, classes) for name in ("train", part))
+    empty = _without_images(training)
+    if empty:
+        raise UserError(f"no image lies directly in the folder of {abbreviate(empty)}", os.path.join(folder, "train"),
+                        f"move images ({' '.join(ENDINGS)}) there, or take the folder away")
+    if not validation.samples:
+        raise UserError(f"no folder of a class in {part} holds an image", folder, f"put images into {part}/CLASS/")
+    empty = _without_images(validation)
+    if empty:
+        warn(f"{os.path.join(folder, part)} has no image of {abbreviate(empty)}, of which its accuracy says nothing")
+    return training, validation
+
+
+def _of_classes(folder, part, classes):
+    samples = [Sample(os.path.join(folder, part, name, image), class_id) for class_id, name in enumerate(classes)
+               for image in _images(os.path.join(folder, part, name))]
+    return ClassificationSet(os.path.basename(folder), tuple(classes), samples)
+
+
+def _without_images(found):
+    seen = {sample.class_id for sample in found.samples}
+    return [name for class_id, name in enumerate(found.classes) if class_id not in seen]
 
 
 def _folders(place):

@@ -161,6 +161,31 @@ def test_a_folder_that_validates_under_another_name_is_refused_and_not_left_out_
         open_classes(str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ("valid", "validation"))
+def test_a_folder_called_valid_validates_and_not_test(tmp_path, name):
+    write_class_folders(tmp_path, np.random.default_rng(0))
+    (tmp_path / "val").rename(tmp_path / name)
+    (tmp_path / "test").mkdir()
+    assert len(open_classes(str(tmp_path))[1]) == 6
+    (tmp_path / name).rename(tmp_path / "later")
+    (tmp_path / "test").rmdir()
+    with pytest.raises(UserError, match="no folder of a class in val holds an image; put images into val/CLASS/"):
+        open_classes(str(tmp_path))
+
+
+def test_a_class_none_of_whose_images_is_read_is_refused_and_told_of_where_it_validates(tmp_path, caplog):
+    """It was a class without images: one that lie deeper, as Tiny ImageNet's, or have an ending that is not read."""
+    write_class_folders(tmp_path, np.random.default_rng(0))
+    for path in (tmp_path / "val" / "dark").iterdir():
+        path.rename(path.with_suffix(".jfif"))
+    assert len(open_classes(str(tmp_path))[1]) == 3 and "val has no image of dark, of which its accuracy" in caplog.text
+    (tmp_path / "train" / "dark").rename(tmp_path / "images")
+    (tmp_path / "train" / "dark").mkdir()
+    (tmp_path / "images").rename(tmp_path / "train" / "dark" / "images")
+    with pytest.raises(UserError, match="train: no image lies directly in the folder of dark"):
+        open_classes(str(tmp_path))
+
+
 @pytest.mark.parametrize("open_parts", (open_classes, open_objects))
 def test_faults_of_a_detection_set_are_named_and_no_flag_that_pre_training_has_not(tmp_path, caplog, open_parts):
     """They were left out without a word; a broken image told of --on-bad-sample."""
