@@ -310,12 +310,9 @@ def _is_config(path):
 
 def labels_folder(images: str) -> str:
     """Where the labels of a folder's images are: beside `images`, in `labels`; else in the folder itself."""
-    before, name, after = images.rpartition(os.sep + "images")
-    if name and (not after or after.startswith(os.sep)):
-        other = before + os.sep + "labels" + after
-        if os.path.isdir(other):
-            return other
-    return images
+    before, name, after = os.path.join(images, "").rpartition(f"{os.sep}images{os.sep}")
+    other = os.path.join(before, "labels", after).rstrip(os.sep)
+    return other if name and os.path.isdir(other) else images
 
 
 def labels_in(root: str) -> list[str]:

@@ -52,7 +52,8 @@ def load_yolo(layout: Layout, role: str, classes: Any = None, on_bad_sample: str
     if not paths:
         raise UserError("no image in the part to " + ("train on" if role == "train" else "validate on"), config.path, _REMEDY)
     names, numbers = class_numbers(classes, config.names, role, config.path)
-    samples = [Sample(path, label if os.path.isfile(label) else path, image_id, None, label)
+    # a link to what is not there is a label that cannot be read, not none
+    samples = [Sample(path, label if os.path.lexists(label) else path, image_id, None, label)
                for path, image_id in zip(paths, image_ids(paths, layout.folder)) for label in [labels_of(path)]]
     records = read_records(samples, lambda sample, size: _rows(sample, size, config, numbers, faults), faults)
     require_records(records, len(paths), config.path, faults)
@@ -287,13 +288,18 @@ def _files(folder, deep):
     and no folder is read twice."""
     found, seen, waiting = [], set(), [folder]
     for start in waiting:
-        for place, folders, names in os.walk(start):
+        for place, folders, names in os.walk(start, onerror=_refuse):
             real = os.path.realpath(place)
             folders[:] = sorted(name for name in folders if deep and real not in seen and not name.startswith("."))
             waiting += [path for name in folders for path in [os.path.join(place, name)] if os.path.islink(path)]
             found += [os.path.join(place, name) for name in names if real not in seen and not name.startswith(".")]
             seen.add(real)
     return sorted(found)
+
+
+def _refuse(error):
+    """For os.walk, which passes over a folder that it may not read: all its images would have no labels."""
+    raise error
 
 
 def label_path(path: str) -> str:
@@ -330,9 +336,11 @@ def _lines(path, faults):
     try:
         with open(path, encoding="utf-8-sig") as file:
             return file.read().splitlines()
-    except (OSError, UnicodeDecodeError):
+    except OSError as error:
+        faults.report(path, "malformed annotation", f"the label cannot be read ({error.strerror})")
+    except UnicodeDecodeError:
         faults.report(path, "malformed annotation", "the label is not UTF-8 text")
-        return []
+    return []
 
 
 class _Unknown(ValueError):

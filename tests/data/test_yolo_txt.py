@@ -83,6 +83,28 @@ def test_an_image_without_a_label_is_a_negative_and_a_label_without_an_image_a_f
     assert [fault.kind for fault in check_set(str(place), progress=False).faults] == ["missing image"]
 
 
+def test_a_link_to_a_label_that_is_not_there_is_a_fault_and_no_negative(place):
+    (place / "labels" / "train" / "b.txt").unlink()
+    (place / "labels" / "train" / "b.txt").symlink_to(place / "not fetched")
+    with pytest.raises(UserError, match="b.txt: malformed annotation: the label cannot be read .No such file"):
+        opened(place)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_a_folder_of_labels_that_may_not_be_read_makes_no_negatives(place):
+    (place / "labels" / "train").chmod(0)
+    with pytest.raises(PermissionError):
+        opened(place)
+
+
+def test_labels_of_folders_whose_names_begin_with_images_are_found(place):
+    """images/images_01 had none, and its images were negatives."""
+    for kind in ("images", "labels"):
+        (place / kind / "train").rename(place / kind / "images_01")
+    (place / "data.yaml").write_text(CONFIG.replace("images/train", "[images/images_01/]"))
+    assert [len(record.boxes) for record in opened(place).records] == [2, 1, 0, 1]
+
+
 def test_text_that_is_not_utf_8_is_a_fault(place):
     (place / "labels" / "train" / "b.txt").write_bytes(b"\xff\xfe0 1")
     with pytest.raises(UserError, match="b.txt: malformed annotation: the label is not UTF-8"):
