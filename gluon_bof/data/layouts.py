@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gluon_bof.data.coco import all_json, coco_roles, is_coco, roles_of_words
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.data.voc import is_voc
-from gluon_bof.errors import UserError, abbreviate
+from gluon_bof.errors import UserError, abbreviate, warn
 
 LAYOUTS = ("voc", "coco", "yolo", "labelme")
 SPOKEN = {"voc": "VOC's layout", "coco": "COCO's layout", "yolo": "YOLO's text", "labelme": "LabelMe's JSON"}
@@ -96,6 +96,14 @@ def annotated_as(folder: str) -> set[str]:
 def _readings(folder, split=None):
     tree = _tree(folder)
     return [found for read in (_voc, _coco, _yolo, _labelme) for found in [read(folder, tree, split)] if found]
+
+
+def warn_of_no_part(layout: Layout) -> None:
+    """Warn of folders that tell no part where others do: the readers of YOLO's text and LabelMe's JSON leave them out."""
+    without = [os.path.relpath(part.images, layout.folder) for part in layout.parts if not part.split]
+    if layout.name != "voc" and 0 < len(without) < len(layout.parts):
+        warn(f"{layout.folder}: what lies in {abbreviate(without)} neither trains nor validates, since other folders tell parts; "
+             "put it into one whose name does, such as train/")
 
 
 def split_of(path: str, root: str) -> str:

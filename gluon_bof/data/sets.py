@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Iterable
 from gluon_bof.data.coco import coco_roles, coco_splits, is_coco, load_coco, without_empty
 from gluon_bof.data.images import listed_names, refuse_no_text, unique_names
 from gluon_bof.data.labelme import labelme_files, load_labelme
-from gluon_bof.data.layouts import Layout, labels_in, recognise, role_of, sniff
+from gluon_bof.data.layouts import Layout, labels_in, recognise, role_of, sniff, warn_of_no_part
 from gluon_bof.data.samples import fifth, is_held_out
 from gluon_bof.data.voc import is_voc, load_voc, voc_annotations, voc_splits
 from gluon_bof.data.yolo_txt import load_yolo
@@ -48,6 +48,8 @@ def open_set(dataset: str, root: str | None, role: str, classes: Iterable[str] |
         place = _place(dataset, root, split, layout)
         where = place.folder
         shares = _shares(place, role, classes, split, val_share)
+        if role == "train" and not split:
+            warn_of_no_part(place)
         found = _read(place, "train" if shares else role, classes, on_bad_sample, split, unannotated, shares, masks)
         if shares:
             _share(found, role, val_share, place.folder)

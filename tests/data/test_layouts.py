@@ -185,6 +185,26 @@ def test_an_annotation_that_may_be_of_two_images_is_refused_and_one_that_is_of_o
         open_set(str(tmp_path), None, "train")
 
 
+@pytest.mark.parametrize("write, kinds", ((layout_files.ultralytics, ("images", "labels")),
+                                          (layout_files.labelme_annotations, ("images", "annotations"))))
+def test_a_folder_that_tells_no_part_where_others_do_is_told_of_once(tmp_path, write, kinds, caplog):
+    """It was left out without a word, though named as read."""
+    write(str(tmp_path))
+    if (tmp_path / "data.yaml").exists():
+        (tmp_path / "data.yaml").unlink()
+        (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    for role in ("train", "val"):
+        open_set(str(tmp_path), None, role)
+    assert "neither trains" not in caplog.text
+    for kind in kinds:
+        (tmp_path / kind / "night").mkdir()
+        for path in (tmp_path / kind / "train").glob("a.*"):
+            path.rename(tmp_path / kind / "night" / path.name)
+    for role in ("train", "val"):
+        open_set(str(tmp_path), None, role)
+    assert caplog.text.count("what lies in images/night neither trains nor validates") == 1
+
+
 def test_masks_beside_the_annotations_are_not_taken_for_the_images(tmp_path):
     """As the Oxford pets lie, whose annotations are in annotations/xmls and annotations/trimaps."""
     for name in IMAGES:
