@@ -111,7 +111,7 @@ def _parts_in(content, bases, path):
         if key is None:
             continue
         try:
-            images[part] = [_find(value, bases, path) for value in _values(content[key], key, path)]
+            images[part] = [_find_one(value, bases, path) for value in _values(content[key], key, path)]
         except UserError:
             if part != "test" or "val" not in images:  # Roboflow names one that it has not written
                 raise
@@ -192,6 +192,15 @@ def _values(value, key, path):
     if not all(isinstance(item, str) for item in values):
         raise UserError(f"{key} is {str(value)[:60]!r}, not a folder, a list file or several", path, _REMEDY)
     return values
+
+
+def _find_one(value, bases, path):
+    """As `_find`; raises UserError where ../train, as which Roboflow writes train, and train are two places."""
+    found, inside = _find(value, bases, path), re.sub(r"^(\.\.[/\\])+", "", value)
+    for place in (os.path.join(base, inside) for base in bases if inside != value):
+        if os.path.exists(place) and os.path.realpath(place) != os.path.realpath(found):
+            raise UserError(f"{value!r} is {found}, and {place} is there too", path, "write the whole path of the one you mean")
+    return found
 
 
 def _find(value, bases, path):

@@ -125,6 +125,18 @@ def test_lists_keep_their_order_and_several_places_are_joined(place):
     assert [record.image_id for record in opened(place).records] == ["d", "a", "e", "f"]
 
 
+def test_a_path_out_of_the_folder_is_refused_where_it_may_be_one_inside(tmp_path):
+    """Roboflow writes ../train for train: the parent's set was read, where there is one."""
+    layout_files.roboflow_yolo(str(tmp_path / "mine"))
+    assert len(opened(tmp_path / "mine")) == 4
+    layout_files.roboflow_yolo(str(tmp_path))
+    with pytest.raises(UserError, match=r"mine/data.yaml: '../train/images' is .*/images, and .*/mine/train/images is there"):
+        opened(tmp_path / "mine")
+    config = tmp_path / "mine" / "data.yaml"
+    config.write_text(config.read_text().replace("../train", f"{tmp_path}/train").replace("../valid", "valid"))
+    assert {record.path for record in opened(tmp_path / "mine").records} == {record.path for record in opened(tmp_path).records}
+
+
 def test_the_configuration_may_be_named_itself(place):
     (place / "other.yaml").write_text(CONFIG.replace("images/train", "images/val"))
     assert len(opened(place / "other.yaml")) == 2 and len(opened(place)) == 4
