@@ -190,8 +190,9 @@ def _roles_of_letters(name):
 
 
 def _named(root, split):
+    split = split.lower()
     return [path for path in all_json(root)
-            if split in (_stem(path), os.path.basename(path), os.path.basename(os.path.dirname(path)))
+            if split in (_stem(path), os.path.basename(path).lower(), os.path.basename(os.path.dirname(path)).lower())
             or _stem(path) == f"instances_{split}"]
 
 
@@ -296,14 +297,16 @@ class _ImageFinder:
         stem = _stem(json_path)
         splits = [stem, stem.replace("instances_", "", 1), stem.rsplit("_", 1)[-1]]
         splits += [word for word in ("train", "valid", "val", "test") if word in stem]
-        # the split's own folders come first: another part may have an image of the same name
+        self._names = {}
+        # the split's own folders come first, such as CVAT's Train: another part may have an image of the same name
         folders = [beside] if os.path.normpath(beside) != os.path.normpath(root) else []
-        folders += [os.path.join(root, *place, split) for place in ((), ("images",)) for split in splits]
+        for place in (root, os.path.join(root, "images")):
+            alike = sorted(name for name in self._listing(place) if name.lower() in splits)
+            folders += [os.path.join(place, name) for split in splits for name in (split, *alike) if name.lower() == split]
         folders += [root, os.path.join(root, "images")]
         self.beside = beside
         self.root = root
         self.folders = list(dict.fromkeys(folders))
-        self._names = {}
 
     def find(self, file_name, coco_url):
         """Path of the image, or None."""
@@ -321,12 +324,15 @@ class _ImageFinder:
 
     def _has(self, path):
         folder, name = os.path.split(path)
+        return name in self._listing(folder)
+
+    def _listing(self, folder):
         if folder not in self._names:
             try:
                 self._names[folder] = {entry.name for entry in os.scandir(folder)}
             except (OSError, ValueError):
                 self._names[folder] = frozenset()
-        return name in self._names[folder]
+        return self._names[folder]
 
 
 class _Image(NamedTuple):
@@ -348,7 +354,8 @@ def _images(entries, finder, path, faults):
         image_path = finder.find(file_name, entry.get("coco_url"))
         if image_path is None:
             faults.report(os.path.join(finder.beside, file_name), "missing image",
-                       f"the image does not exist, nor elsewhere below {finder.root}; it is listed in {path}")
+                       f"the image does not exist, nor in {finder.root}, images/ or a folder of the part's name there; it is "
+                       f"listed in {path}")
         else:
             found.append((image_id, image_path, stated_size(entry.get("width"), entry.get("height"))))
     headers = read_headers([image_path for _, image_path, _ in found])

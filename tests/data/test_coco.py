@@ -1,6 +1,7 @@
 """COCO's layout, the standard one and anybody's own, against pycocotools and GluonCV, and against malformed JSON."""
 import dataclasses
 import json
+import os
 import time
 
 import cv2
@@ -106,6 +107,16 @@ def test_layouts_of_ones_own(tmp_path, place, validation):
     for role, part in (("train", "train"), ("val", validation)):
         found = load_coco(str(tmp_path), role)
         assert found.annotation_file == str(tmp_path / place.format(part)) and len(found) == 3
+
+
+def test_capitals_of_cvats_subsets_are_read_with_and_without_the_splits_name(tmp_path):
+    """Their images were looked for in images/train, and no split was called Train."""
+    for part in ("Train", "Validation"):
+        write_json(tmp_path / "annotations" / f"instances_{part}.json")
+        write_images(tmp_path / "images" / part)
+    for split, part in ((None, "Train"), ("Train", "Train"), ("train", "Train"), ("Validation", "Validation")):
+        paths = [record.path for record in load_coco(str(tmp_path), "train", split=split).records]
+        assert len(paths) == 3 and {os.path.dirname(path) for path in paths} == {str(tmp_path / "images" / part)}
 
 
 def test_test_validates_only_where_nothing_is_called_val(tmp_path):
