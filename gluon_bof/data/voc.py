@@ -39,6 +39,9 @@ HELD_OUT_EVERY = 5  # without split files, every fifth image validates
 FEW_REMEDY = "five images are the least, or give --val-share"
 
 UNANNOTATED = ("skip", "negative")
+TWO_IMAGES = ("it may be of the image in {} or of that in {}",
+              "let each folder of images have its own of annotations, of the same name: images/a and annotations/a")
+TWO_ANNOTATIONS = ("it has an annotation in {} and one in {}", "keep one of the two in the set's folder")
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _LAYOUT = "a VOC set has Annotations/*.xml and JPEGImages/, in the folder itself or in VOC2007, VOC2012, ... below it"
@@ -221,23 +224,24 @@ def _open_folders(root):
 
 
 def _folders_of_parts(parts):
-    """Folders of `layouts.Part`s. Of annotations that several have, each keeps those of its images and of none."""
+    """Folders of `layouts.Part`s. Of annotations that several have, each keeps those of its images and of none. Raises UserError
+    where an annotation may be of two images, or an image has two."""
     folders = [Folder.of_part(part) for part in parts]
-    owner = owners((path, folder.image_folder) for folder in folders for stem, path in folder.annotations.items()
-                   if stem in folder.images)
+    pairs = [(folder, stem) for folder in folders for stem in folder.annotations if stem in folder.images]
+    owner = owners((folder.annotations[stem], folder.image_folder) for folder, stem in pairs)
+    owners(((folder.images[stem], folder.annotation_folder) for folder, stem in pairs), TWO_ANNOTATIONS)
     for folder in folders:
         folder.annotations = {stem: path for stem, path in folder.annotations.items()
                               if owner.get(path, folder.image_folder) == folder.image_folder}
     return folders
 
 
-def owners(claims: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """{annotation: folder of its image}, of (annotation, folder that has its image). Raises UserError where there are two."""
+def owners(claims: Iterable[tuple[str, str]], two: tuple[str, str] = TWO_IMAGES) -> dict[str, str]:
+    """{file: folder of its counterpart}, of (file, folder that has it). Raises UserError, in the words `two`, where two have."""
     found = {}
-    for path, images in claims:
-        if found.setdefault(path, images) != images:
-            raise UserError(f"it may be of the image in {found[path]} or of that in {images}", path, "let each folder of images "
-                            "have its own of annotations, of the same name: images/a and annotations/a")
+    for path, folder in claims:
+        if found.setdefault(path, folder) != folder:
+            raise UserError(two[0].format(found[path], folder), path, two[1])
     return found
 
 

@@ -185,6 +185,13 @@ def test_an_annotation_that_may_be_of_two_images_is_refused_and_one_that_is_of_o
         open_set(str(tmp_path), None, "train")
 
 
+def test_two_annotations_of_an_image_are_refused_and_not_the_first_folders_taken(tmp_path):
+    layout_files.voc_of_splits(str(tmp_path))
+    shutil.copytree(tmp_path / "train" / "annots", tmp_path / "train" / "annots_old")
+    with pytest.raises(UserError, match="a.jpg: it has an annotation in .*train/annots and one in .*train/annots_old; keep one"):
+        open_set(str(tmp_path), None, "train")
+
+
 @pytest.mark.parametrize("write, kinds", ((layout_files.ultralytics, ("images", "labels")),
                                           (layout_files.labelme_annotations, ("images", "annotations"))))
 def test_a_folder_that_tells_no_part_where_others_do_is_told_of_once(tmp_path, write, kinds, caplog):
