@@ -29,8 +29,8 @@ def train(options, run, checkpoint=None):
     sampler = training.build_sampler(options, len(training_set), options.random_shape_interval,
                                      repeats=data.repeats_of(options, training_set))
     schedule = freebies.build_schedule(**learning_rate(options, sampler.updates))
-    images = data.TrainingImages(training_set.records, augmentation(options), options.mixup_loss == "weighted",
-                                 options.on_bad_sample,
+    images = data.TrainingImages(training_set.records, freebies.Augmentation.of_flags(options),
+                                 options.mixup_loss == "weighted", options.on_bad_sample,
                                  read=data.image_reader(training_set.records, options.cache, run.folder))
     loader = data.training_loader(images, sampler, options.num_workers, pin=devices[0].device_type == "gpu")
     validation = evaluation.Validation(options, validation_set)
@@ -62,14 +62,6 @@ def train(options, run, checkpoint=None):
         training.take_memory(step, (data.largest_batch(training_set.records, sampler.largest_share, size, options.mixup)
                                     for size in sizes), detector)
     return training.fit(engine, run, images, sets, validation, detector)
-
-
-def augmentation(options):
-    """The augmentations that the flags leave on (paper, section 3.3)."""
-    if options.no_augment:
-        return freebies.Augmentation.none()
-    return freebies.Augmentation(not options.no_color, not options.no_expand, not options.no_crop, not options.no_flip,
-                                 not options.no_random_interp)
 
 
 def initialised_network(options, classes, devices, checkpoint=None):

@@ -6,7 +6,7 @@ First everything is drawn (`Augmentation.draw` -> `View`), then the image is ren
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Sequence
+from typing import Any, Sequence
 
 import cv2
 import numpy as np
@@ -64,6 +64,14 @@ class Augmentation:
     def none(cls) -> Augmentation:
         """Resizing only: the row "- data augmentation" of Tables 2 and 3."""
         return cls(False, False, False, False, False)
+
+    @classmethod
+    def of_flags(cls, options: Any) -> Augmentation:
+        """What the flags of YOLOv3 and SSD leave on: --no-augment, and one for each."""
+        if options.no_augment:
+            return cls.none()
+        return cls(colour=not options.no_color, expand=not options.no_expand, crop=not options.no_crop, flip=not options.no_flip,
+                   random_interpolation=not options.no_random_interp)
 
     @classmethod
     def flips_only(cls, flip: bool = True) -> Augmentation:

@@ -19,6 +19,8 @@ from gluon_bof.freebies.augmentation import (
     render,
     transform_boxes,
 )
+from gluon_bof.options.ssd import SsdOptions
+from gluon_bof.options.yolo3 import Yolo3Options
 
 from gluoncv.data.transforms import bbox as official_boxes
 from gluoncv.data.transforms import experimental
@@ -160,6 +162,22 @@ def test_each_can_be_switched_off(name):
            "random_interpolation": lambda v: v.interpolation == best_interpolation(v.window[2:], v.size)}
     for other, is_off in off.items():
         assert all(map(is_off, views)) == (other == name), other
+
+
+@pytest.mark.parametrize("family", (Yolo3Options, SsdOptions))
+@pytest.mark.parametrize("flag, name", (("no_color", "colour"), ("no_expand", "expand"), ("no_crop", "crop"), ("no_flip", "flip"),
+                                        ("no_random_interp", "random_interpolation")))
+def test_a_flag_switches_off_what_it_names_and_nothing_else(family, flag, name):
+    assert Augmentation.of_flags(family()) == Augmentation()
+    assert Augmentation.of_flags(family(**{flag: True})) == Augmentation(**{name: False})
+    assert Augmentation.of_flags(family(no_augment=True, **{flag: True})) == Augmentation.none()
+
+
+def test_half_of_the_images_are_flipped_and_half_are_expanded():
+    views = [Augmentation(crop=False).draw(np.random.default_rng(seed), (60, 80, 3), np.zeros((0, 6), np.float32), (96, 96))
+             for seed in range(400)]
+    for seen in (lambda view: view.flip, lambda view: view.window[2:] != (80, 60)):
+        assert abs(np.mean([seen(view) for view in views]) - 0.5) < 0.085  # 3.4 standard deviations
 
 
 @pytest.mark.parametrize("shape", ((1, 1, 3), (1, 50, 3), (50, 2, 3), (3, 3, 3)))
