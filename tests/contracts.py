@@ -266,9 +266,11 @@ class Contracts:
     def test_its_package_offers_what_is_asked(self, case):
         options, models = case.options(), models_of(case.options())
         assert isinstance(models.export_form(options), (ExportForm, type(None))) and models.inference_batch(options) >= 1
-        view = models.eval_transform(options)(SIZES[1])
-        assert view.window == (0, 0, SIZES[1][1], SIZES[1][0]) and view.size in [
-            shape[::-1] for shape in models.eval_transform(options).largest_shapes()] or max(view.size) > 0
+        transform = models.eval_transform(options)
+        for height, width in SIZES:
+            view = transform((height, width))
+            assert view.window == (0, 0, width, height)
+            assert any(0 < view.size[0] <= w and 0 < view.size[1] <= h for h, w in transform.largest_shapes())
         assert list(models.matches({"something.weight": (2, 2)})) == []
 
     def test_every_seed_has_its_own_start_and_always_the_same(self, case, start):

@@ -28,7 +28,7 @@ def bundle_for(job, value=0.5, seconds=60.0, **values):
 
 def _evaluation(value):
     by_size = {"APs": value / 2, "APm": value, "APl": min(1, 1.5 * value)}
-    return {"map": value, "metric": "coco", "coco": {"AP": value, "AP50": min(1, 1.25 * value), **by_size},
+    return {"map": value, "metric": "coco", "coco": {"AP": value, "AP50": min(1, 1.25 * value), "AP75": value / 2, **by_size},
             "per_class": {"one": value, "two": value ** 2, "none": None}, "calibration_error": 1 - value,
             "sliding_patch": {"patch_recall": value / 4, "recall": value,
                               "recall_without_patch": 2 * value, "images": 100}}

@@ -1,5 +1,4 @@
 """Published numbers are those of the bundles; intervals and verdicts are those that SciPy gives."""
-import dataclasses
 import json
 import os
 import re
@@ -8,10 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gluon_bof.commands.table import cost_text
 from gluon_bof.errors import UserError
-from gluon_bof.files import csv_text
-from gluon_bof.options.recipes import TABLES
 from gluon_bof.paper import (
     effects,
     factorial,
@@ -21,13 +17,11 @@ from gluon_bof.paper import (
     pages,
     photograph_pages,
     photographs,
-    tables,
 )
 from gluon_bof.paper.bundles import Store, hash_of
 from gluon_bof.paper.effects import Measure
 from gluon_bof.paper.figures.page import new_figure
 from gluon_bof.paper.pictures import Bar, Panel, _forest_panel, digest_in, digest_of
-from gluon_bof.paper.tables import Request
 from tests.paper.made_up import bundle_for
 from tests.scripts import ROOT
 
@@ -60,32 +54,16 @@ def test_a_published_page_says_what_its_bundles_give(path):
 
 
 def test_published_pictures_show_what_their_bundles_give():
-    for picture in pages.pictures(Store(RESULTS)):
+    pictures = pages.pictures(Store(RESULTS))
+    assert pictures
+    for picture in pictures:
         assert digest_in(os.path.join(RESULTS, picture.file)) == digest_of(picture.numbers), "python tools/write_results.py"
 
 
-@pytest.mark.parametrize("number", TABLES)
-@pytest.mark.parametrize("scale", ("paper", "small"))
-def test_a_published_table_says_what_its_bundles_give(number, scale):
-    """Where there is one."""
-    every = Request(TABLES[number], scale, tuple(row.key for row in TABLES[number].rows))
-    path = os.path.join(RESULTS, every.stem)
-    if not os.path.exists(f"{path}.md") and not os.path.exists(f"{path}.csv"):
-        return
-    store = Store(RESULTS)
-    request = dataclasses.replace(every, seeds=tuple(sorted({bundle["seed"] for bundle in store.of(every.stem)})))
-    planned = tables.plan(request)
-    found = tables.records(request, tables.read_lines(request, planned, store))
-    with open(f"{path}.csv", encoding="utf-8") as file:
-        assert file.read() == csv_text(found)
-    with open(f"{path}.md", encoding="utf-8") as file:
-        text = file.read()
-    command = text.split("```")[1].strip()
-    assert text == tables.to_markdown(request, found, command, cost_text(planned, store))
-
-
 def test_no_published_bundle_holds_a_path():
-    for bundle in Store(RESULTS).everything():
+    bundles = list(Store(RESULTS).everything())
+    assert bundles
+    for bundle in bundles:
         text = json.dumps(bundle)
         assert not re.search(r"/(home|root|tmp|work|usr)/", text), bundle["name"]
 

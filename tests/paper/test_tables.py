@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +22,10 @@ from gluon_bof.commands.table import commands_of, read_request
 from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.flags import as_dict, parse
-from gluon_bof.options.recipes import RECIPES, TABLES
+from gluon_bof.options.recipes import RECIPES, TABLES, VOC_METRIC
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.tables import Request, chosen_rows, chosen_seeds, plan
+from tests.paper.made_up import bundle_for
 from tests.scripts import ROOT
 from tests.tiny_sets import write_voc_set
 
@@ -151,6 +153,38 @@ def page(folder):
         return {row["key"]: row for row in csv.DictReader(file)}
 
 
+@pytest.mark.parametrize("number, scale", ((2, "paper"), (5, "paper"), (2, "small"), (6, "small")))
+def test_a_tables_page_says_what_its_bundles_give(number, scale, tmp_path):
+    words = [str(number), "--scale", scale, "--seeds", "0,1", "--out", str(tmp_path)]
+    words += ["--dataset", "/data/set"] if scale == "small" else []
+    work, store, values = table_command.work_of(table_command.read_arguments(words), words), Store(str(tmp_path)), {}
+    for place, job in enumerate(work.planned):
+        if job.row is not work.planned[-1].row or job.seed == 0:  # of the last row one seed is left out
+            values.setdefault(job.row.key, {})[job.seed] = 40 + place
+            store.write(bundle_for(job, (40 + place) / 100, seconds=90))
+    told = work.write(store)
+    table, text = TABLES[number], Path(told["page"]).read_text(encoding="utf-8")
+    with open(told["csv"], encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert {line["key"] for line in found} == {row.key for row in table.rows} == values.keys()
+    for line in found:
+        row, of_seeds = table.row(line["key"]), values[line["key"]]
+        mean = statistics.mean(of_seeds.values())
+        deviation = f" ± {statistics.stdev(of_seeds.values()):.2f}" if len(of_seeds) > 1 else ""
+        assert line["ours"] == f"{mean:.2f}{deviation}" and line["minutes"] == "1.5"
+        assert line["seeds"] == ", ".join(f"{seed}: {value:.2f}" for seed, value in of_seeds.items())
+        if scale == "small":
+            gains = [value - values[row.baseline_key][seed] for seed, value in of_seeds.items()]
+            assert line["gain"].split(" ")[0] == ("" if row.key == row.baseline_key else f"{statistics.mean(gains):+.2f}")
+        elif line["paper"]:
+            assert line["paper"] == str(row.paper_value) and line["difference"] == f"{mean - row.paper_value:+.2f}"
+        if table.metric != VOC_METRIC:
+            assert (line["AP50"], line["AP75"]) == (f"{1.25 * mean:.2f}", f"{mean / 2:.2f}")
+        assert "| " + " | ".join(cell for column, cell in line.items() if column not in ("key", "flags", "runs")) + " |" in text
+    assert scale == "small" or {line["paper"] for line in found} >= {str(row.paper_value) for row in table.rows}
+    assert f"gluon-bof table {shlex.join(words)}\n" in text
+
+
 @pytest.mark.slow  # test_bundles.py runs the harness too
 def test_a_rows_number_is_its_runs_evaluation_and_is_not_made_twice(tmp_path):
     write_voc_set(tmp_path / "set", images=8, validation=4)
@@ -196,11 +230,12 @@ def test_a_killed_harness_goes_on_and_ends_with_the_same_numbers(tmp_path):
 
 
 def test_a_table_without_its_ends_says_that_their_cost_is_not_compared(tmp_path, caplog):
-    _, given = table_command.read_request(["2", "--scale", "small", "--rows", "2", "--cost", "--runs", str(tmp_path)])
+    _, given = table_command.read_request(["2", "--scale", "small", "--dataset", "/data/set", "--rows", "2", "--cost",
+                                              "--runs", str(tmp_path)])
     planned = table_command.work_of(given, []).planned
     with caplog.at_level("WARNING", "gluon_bof"):
         table_command._compare_cost(planned, Store(str(tmp_path)))
-    assert "no weights, of table-2-small-no-augmentation-seed-0 and table-2-small-mixup-seed-0" in caplog.text
+    assert "no weights, of table-2-small-set-no-augmentation-seed-0 and table-2-small-set-mixup-seed-0" in caplog.text
 
 
 @pytest.mark.slow
