@@ -1,11 +1,15 @@
-"""The pages that people read: where their links lead, and whether the commands in them have the flags that they are given."""
+"""The pages that people read: where their links lead, whether the commands in them have the flags that they are given, and
+whether what their Python names is there."""
 from __future__ import annotations
 
 import argparse
+import ast
+import importlib
 import re
 
 import pytest
 
+import gluon_bof
 from gluon_bof.commands import COMMANDS
 from gluon_bof.commands.completion import whole_parser
 from gluon_bof.data.shapes import FILES
@@ -40,6 +44,18 @@ def test_documented_commands_have_no_flag_that_is_not_there(page, parser):
     unknown = {command: found for command in commands(page.read_text(encoding="utf-8"))
                if (found := unknown_flags(command, parser))}
     assert not unknown
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")],
+                         ids=lambda page: str(page.relative_to(ROOT)))
+def test_documented_python_names_nothing_that_is_not_there(page):
+    blocks = [body for language, body in FENCED.findall(page.read_text(encoding="utf-8")) if language == "python"]
+    assert blocks and not [name for block in blocks for name in unknown_names(block)]
+
+
+def test_an_unknown_name_in_python_is_found():
+    code = "import gluon_bof\nfrom gluon_bof.freebies import mix, spoil\ngluon_bof.load(1)\ngluon_bof.unload(2)"
+    assert unknown_names(code) == ["gluon_bof.freebies.spoil", "gluon_bof.unload"]
 
 
 def test_an_unknown_flag_of_a_command_and_of_what_it_launches_is_found(parser):
@@ -91,6 +107,21 @@ def commands(text):
     blocks = [body.replace("\\\n", " ") for language, body in FENCED.findall(text) if language != "python"]
     inline = re.findall(r"`([^`]+)`", FENCED.sub("", text))
     return [line for block in blocks for line in block.splitlines()] + [" ".join(code.split()) for code in inline]
+
+
+def unknown_names(code):
+    """What Python imports from a module, or takes of the package, and is not there. Raises for a module that is not."""
+    found = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                importlib.import_module(name.name)
+        elif isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(node.module)
+            found += [f"{node.module}.{name.name}" for name in node.names if not hasattr(module, name.name)]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "gluon_bof":
+            found += [] if hasattr(gluon_bof, node.attr) else [f"gluon_bof.{node.attr}"]
+    return found
 
 
 def below(parser):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+import train_yolo3
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
-from gluon_bof.options.recipes import TABLES
+from gluon_bof.options.recipes import RECIPES, TABLES
 
 PAPER = Path(__file__).resolve().parents[3] / "shared" / "papers" / "bag-of-freebies.txt"
 
@@ -119,3 +120,11 @@ def test_mixup_ends_before_training_does(number):
             epochs = scale.options.epochs or (26 if scale.options.dataset == "coco" else 20)
             assert isinstance(scale.options, FasterRcnnOptions) or scale.options.epochs
             assert 0 < scale.options.no_mixup_epochs < epochs
+
+
+def test_the_list_names_every_recipe_of_the_family_with_what_it_reaches(capsys):
+    with pytest.raises(SystemExit) as ended:
+        train_yolo3.main(["--list-recipes"])
+    lines = capsys.readouterr().out.splitlines()
+    assert not ended.value.code and {line.split()[0] for line in lines} == RECIPES.of_family("yolo3").keys()
+    assert "the paper, Table 2: + mixup; voc07 83.7%" in next(line for line in lines if line.startswith("table-2/mixup "))

@@ -1,7 +1,10 @@
 """How a YOLOv3 without a pretrained base starts: near the identity, and as sure of objects as it is told."""
+import dataclasses
+
 import numpy as np
 import pytest
 
+import train_yolo3
 from gluon_bof.backend import autograd, mx
 from gluon_bof.models.build import build_network
 from gluon_bof.models.yolo3.network import initialise_near_identity, set_objectness_prior
@@ -73,3 +76,12 @@ def test_the_objectness_biases_sigmoid_is_the_prior_and_no_other_bias_is_touched
             np.testing.assert_array_equal(np.delete(rows, 4, axis=1), np.delete(others, 4, axis=1))
         else:
             np.testing.assert_array_equal(values, before[name], err_msg=name)
+
+
+def test_the_script_sets_the_prior_that_its_flag_gives():
+    priors = []
+    for prior in (0.02, 0.5):
+        options = dataclasses.replace(OPTIONS, objectness_prior=prior).resolved()
+        biases = weights_of(train_yolo3.initialised_network(options, CLASSES, [mx.cpu()]))["yolo_outputs.0.prediction.bias"]
+        priors.append(1 / (1 + np.exp(-biases.reshape(3, -1)[:, 4])))
+    np.testing.assert_allclose(priors, [[0.02] * 3, [0.5] * 3], rtol=1e-5)
