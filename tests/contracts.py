@@ -12,9 +12,7 @@ import io
 import json
 import os
 import re
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
@@ -38,7 +36,7 @@ from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.load import load_backbone, load_weights, save_weights, structured_parameters, transfer, weights_of
 from gluon_bof.weights.resolve import resolve
 from tests.pages import without_pages
-from tests.scripts import PIPES
+from tests.scripts import started, wait_for
 from tests.tiny_sets import CLASSES, write_voc_set
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -188,14 +186,10 @@ def start_of_the_run(case):
 
 def killed_after_a_checkpoint(words, folder, run):
     """Run a training as a process and end it by SIGKILL after its first checkpoint."""
-    process = subprocess.Popen(words, cwd=folder, env=ENVIRONMENT, **PIPES)
-    deadline = time.time() + 120
-    while not run.checkpoint_paths():
-        assert process.poll() is None, process.stderr.read()
-        assert time.time() < deadline
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
+    with started(words, cwd=folder, env=ENVIRONMENT) as process:
+        wait_for(process, run.checkpoint_paths, 120)
+        process.kill()
+        process.communicate()
     assert len(run.rows("metrics")) < 2, "it was not killed in time"
 
 

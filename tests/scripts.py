@@ -4,6 +4,7 @@ import importlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -23,13 +24,13 @@ class Script:
     def __init__(self, name):
         self.path = str(ROOT / name)
 
-    def run(self, folder, *words):
+    def run(self, folder, *words, seconds=300):
         """The finished process."""
-        return subprocess.run([sys.executable, self.path, *words], cwd=folder, **PIPES)
+        return subprocess.run([sys.executable, self.path, *words], cwd=folder, timeout=seconds, **PIPES)
 
     def start(self, folder, *words):
-        """The running process."""
-        return subprocess.Popen([sys.executable, self.path, *words], cwd=folder, **PIPES)
+        """The running process, as `started` has it."""
+        return started([sys.executable, self.path, *words], cwd=folder)
 
     def refused(self, folder, *words):
         """The one line that says why it ended with status 2; called in this process, since starting takes three seconds."""
@@ -45,10 +46,10 @@ class Script:
     def kill_and_resume(self, folder, words, name, condition):
         """SIGKILL once condition(the run's folder) holds, then resume: everything equals the run "whole", whose last line
         lies in outcome.json."""
-        process = self.start(folder, *words)
-        wait_for(process, lambda: condition(folder / "runs" / name))
-        process.kill()
-        process.wait()
+        with self.start(folder, *words) as process:
+            wait_for(process, lambda: condition(folder / "runs" / name))
+            process.kill()
+            process.wait()
         resumed = self.run(folder, "--resume", f"runs/{name}")
         assert resumed.returncode == 0, resumed.stderr
         assert parameters(folder, name) == parameters(folder, "whole")
@@ -57,6 +58,17 @@ class Script:
         for table in ("metrics", "intervals"):
             counts = [(folder / "runs" / which / f"{table}.csv").read_text().count("\n") for which in (name, "whole")]
             assert counts[0] == counts[1], table
+
+
+@contextlib.contextmanager
+def started(words, **how):
+    """A process at the head of a group of its own, of which nothing is left afterwards; how: keywords of Popen."""
+    with subprocess.Popen(words, start_new_session=True, **{**PIPES, **how}) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

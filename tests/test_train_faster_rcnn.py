@@ -76,10 +76,10 @@ def test_killed_at_random_moments_it_goes_on_to_the_bit(folder, moment):
 
 @pytest.mark.slow  # tests/training/test_engine.py stops within an epoch, tests/test_train_yolo3.py by a script
 def test_stopped_within_an_epoch_it_goes_on_to_the_bit(folder):
-    process = SCRIPT.start(folder, *training(folder, "stopped"))
-    wait_for(process, lambda: after_rows("intervals", 1)(folder / "runs" / "stopped"))
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    with SCRIPT.start(folder, *training(folder, "stopped")) as process:
+        wait_for(process, lambda: after_rows("intervals", 1)(folder / "runs" / "stopped"))
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "--resume runs/stopped" in errors and "Traceback" not in errors
     assert SCRIPT.run(folder, "--resume", "runs/stopped").returncode == 0
     assert parameters(folder, "stopped") == parameters(folder, "whole")

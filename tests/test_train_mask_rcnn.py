@@ -53,7 +53,7 @@ def test_killed_with_every_freebie_it_goes_on_to_the_bit(folder):
 
 @pytest.mark.slow
 def test_the_embedded_job_finds_masks(tmp_path):
-    finished = SCRIPT.run(tmp_path, "--epochs", "2", "--val-interval", "2", "--name", "embedded")
+    finished = SCRIPT.run(tmp_path, "--epochs", "2", "--val-interval", "2", "--name", "embedded", seconds=1800)
     assert finished.returncode == 0, finished.stderr
     assert json.loads(finished.stdout.splitlines()[-1])["map"] >= 0.6
 

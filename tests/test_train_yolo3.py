@@ -1,4 +1,5 @@
 """The script as a user runs it, on a small real set: what it leaves, how it stops, and that it goes on to the bit."""
+import contextlib
 import csv
 import json
 import os
@@ -96,22 +97,18 @@ def test_killed_at_random_moments_it_goes_on_to_the_bit(folder, moment):
 def test_killed_a_hundred_times_it_ends_at_the_bits_of_a_run_never_killed(folder):
     """Every life is as long as chance has it: in the imports, in a batch, in a validation, in a write."""
     long = ["--epochs", "400", "--val-interval", "20", "--log-interval", "0"]
-    assert run(folder, *training(folder, "never-killed"), *long).returncode == 0
+    assert run(folder, *training(folder, "never-killed"), *long, seconds=3600).returncode == 0
     began = time.monotonic()
     assert run(folder, "--resume", "runs/never-killed").returncode == 0  # which has nothing left to do
     starting, rng, words = time.monotonic() - began, random.Random(100), [*training(folder, "killed-often"), *long]
     for _ in range(100):
-        process = start(folder, *words)
-        try:
+        with start(folder, *words) as process, contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(starting * rng.uniform(0.3, 2))
             break  # it has come to its end
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
         if (folder / "runs" / "killed-often" / "config.json").exists():
             words = ["--resume", "runs/killed-often"]
     else:
-        assert run(folder, *words).returncode == 0
+        assert run(folder, *words, seconds=3600).returncode == 0
     assert parameters(folder, "killed-often") == parameters(folder, "never-killed")
 
 
@@ -119,10 +116,10 @@ def test_killed_a_hundred_times_it_ends_at_the_bits_of_a_run_never_killed(folder
 @pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGINT))
 def test_asked_to_stop_it_saves_and_says_how_to_go_on(folder, number):
     name = f"stopped-{int(number)}"
-    process = start(folder, *training(folder, name))
-    wait_for(process, lambda: after_rows("intervals", 1)(folder / "runs" / name))
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    with start(folder, *training(folder, name)) as process:
+        wait_for(process, lambda: after_rows("intervals", 1)(folder / "runs" / name))
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert f"--resume runs/{name}" in errors and "Traceback" not in errors
     resumed = run(folder, "--resume", f"runs/{name}")
@@ -252,10 +249,8 @@ def test_auto_without_a_run_starts_as_the_flags_say_and_the_source_may_go_afterw
     shutil.copytree(folder / "runs" / "whole", source)
     # auto finds no run of this name
     words = [*training(folder, "begun"), "--epochs", "2", "--transfer", str(source), "--resume", "auto"]
-    process = start(folder, *words)
-    wait_for(process, lambda: checkpoints(str(folder / "runs" / "begun" / "checkpoints")))
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with start(folder, *words) as process:
+        wait_for(process, lambda: checkpoints(str(folder / "runs" / "begun" / "checkpoints")))
     assert "classes kept: blue, green, red" in (folder / "runs" / "begun" / "log.txt").read_text()
     shutil.rmtree(source)
     finished = run(folder, "--resume", "runs/begun")
@@ -272,7 +267,7 @@ def test_random_shapes_and_validation_do_not_grow_the_memory(tmp_path):
     write_voc_set(tmp_path / "set", images=16, validation=4)
     finished = run(tmp_path, "--dataset", "voc", "--dataset-root", str(tmp_path / "set"), "--network", "mobilenet0.25",
                    "--pretrained-base", "no", "--data-shape", "320", "--random-shapes", "160,352", "--batch-size", "4",
-                   "--num-samples", "240", "--epochs", "5", "--mixup", "--log-interval", "60", "--name", "shapes")
+                   "--num-samples", "240", "--epochs", "5", "--mixup", "--log-interval", "60", "--name", "shapes", seconds=1800)
     assert finished.returncode == 0, finished.stderr
     with open(tmp_path / "runs" / "shapes" / "intervals.csv", newline="") as file:
         most = [int(row["memory_mb"]) for row in csv.DictReader(file)]

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def run(name, *words):
     process = subprocess.run([sys.executable, str(ROOT / "benchmarks" / name), *words], capture_output=True, text=True,
-                             check=False, env=dict(os.environ, OMP_NUM_THREADS="1"))
+                             check=False, env=dict(os.environ, OMP_NUM_THREADS="1"), timeout=300)
     assert process.returncode == 0, process.stderr
     return json.loads(process.stdout.splitlines()[-1]), process.stderr
 

@@ -9,7 +9,7 @@ import pytest
 from gluon_bof.commands import pretrain
 from gluon_bof.weights.formats import params as params_format
 from tests.data.test_localisation import write_objects
-from tests.scripts import PIPES, ROOT, after_rows, wait_for
+from tests.scripts import PIPES, ROOT, after_rows, parameters, started, wait_for
 from tests.tiny_sets import write_class_folders
 
 PRETRAIN = [sys.executable, "-m", "gluon_bof", "pretrain"]
@@ -20,28 +20,36 @@ def words(folder, name):
             f"--no-mixup-epochs 2 --least-area 0.5 --runs {folder}/runs --name {name} -j 1 --log-interval 1 --seed 5".split()]
 
 
+def outcome_of(command):
+    """What a pre-training says last."""
+    answer = subprocess.run(command, cwd=ROOT, timeout=1200, **PIPES)
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def killed_and_resumed(folder, *more):
+    """(outcome of a run that nobody stopped, of one that was killed and went on, the weights in which both end)."""
+    whole, killed = outcome_of([*words(folder, "whole"), *more]), folder / "runs" / "killed"
+    with started([*words(folder, "killed"), *more], cwd=ROOT) as process:
+        wait_for(process, lambda: after_rows("metrics", 2)(killed))
+        process.kill()
+        process.wait()
+    resumed = outcome_of([*PRETRAIN, "--resume", str(killed)])
+    assert parameters(folder, "whole") == parameters(folder, "killed")
+    return whole, resumed, params_format.loads(parameters(folder, "killed"))
+
+
 @pytest.mark.slow
 def test_pre_training_learns_to_tell_the_embedded_sets_shapes(tmp_path):
-    answer = subprocess.run([*PRETRAIN, *f"--runs {tmp_path} --epochs 5 --num-samples 2000 -j 1".split()], cwd=ROOT, **PIPES)
-    assert answer.returncode == 0, answer.stderr
-    assert json.loads(answer.stdout.splitlines()[-1])["accuracy"] > 0.75  # 0.25 is chance
+    told = outcome_of([*PRETRAIN, *f"--runs {tmp_path} --epochs 5 --num-samples 2000 -j 1".split()])
+    assert told["accuracy"] > 0.75  # 0.25 is chance
 
 
 @pytest.mark.slow
 def test_a_killed_pre_training_goes_on_to_the_bit(tmp_path):
     write_class_folders(tmp_path / "set", np.random.default_rng(0))
-    whole = subprocess.run(words(tmp_path, "whole"), cwd=ROOT, **PIPES)
-    assert whole.returncode == 0, whole.stderr
-    outcome = json.loads(whole.stdout.splitlines()[-1])
-    assert 0 <= outcome["accuracy"] <= 1 and outcome["iterations"] == 72
-    process = subprocess.Popen(words(tmp_path, "killed"), cwd=ROOT, **PIPES)
-    wait_for(process, lambda: after_rows("metrics", 2)(tmp_path / "runs" / "killed"))
-    process.kill()
-    process.communicate()
-    resumed = subprocess.run([*PRETRAIN, "--resume", str(tmp_path / "runs" / "killed")], cwd=ROOT, **PIPES)
-    assert resumed.returncode == 0, resumed.stderr
-    finals = [(tmp_path / "runs" / name / "last.params").read_bytes() for name in ("whole", "killed")]
-    assert finals[0] == finals[1] and "features.0.weight" in params_format.loads(finals[0])
+    outcome, _, weights = killed_and_resumed(tmp_path)
+    assert 0 <= outcome["accuracy"] <= 1 and outcome["iterations"] == 72 and "features.0.weight" in weights
     assert len((tmp_path / "runs" / "killed" / "metrics.csv").read_text().splitlines()) == 13
     assert not list((tmp_path / "runs" / "killed").rglob("*.part"))
 
@@ -49,20 +57,9 @@ def test_a_killed_pre_training_goes_on_to_the_bit(tmp_path):
 @pytest.mark.slow
 def test_a_stopped_localisation_goes_on_to_the_bit_and_draws_its_boxes(tmp_path):
     write_objects(tmp_path / "set", np.random.default_rng(0))
-    localise = ["--localise", "--box-weight", "5", "--epochs", "8"]
-    whole = subprocess.run([*words(tmp_path, "whole"), *localise], cwd=ROOT, **PIPES)
-    assert whole.returncode == 0, whole.stderr
-    outcome = json.loads(whole.stdout.splitlines()[-1])
+    outcome, again, weights = killed_and_resumed(tmp_path, "--localise", "--box-weight", "5", "--epochs", "8")
     assert {"accuracy", "mean_iou", "localisation", "best_localisation"} <= outcome.keys() and outcome["mixup"]
-    process = subprocess.Popen([*words(tmp_path, "killed"), *localise], cwd=ROOT, **PIPES)
-    wait_for(process, lambda: after_rows("metrics", 2)(tmp_path / "runs" / "killed"))
-    process.kill()
-    process.communicate()
-    resumed = subprocess.run([*PRETRAIN, "--resume", str(tmp_path / "runs" / "killed")], cwd=ROOT, **PIPES)
-    assert resumed.returncode == 0, resumed.stderr
-    finals = [(tmp_path / "runs" / name / "last.params").read_bytes() for name in ("whole", "killed")]
-    assert finals[0] == finals[1] and params_format.loads(finals[0])["box.weight"].shape[0] == 4
-    again = json.loads(resumed.stdout.splitlines()[-1])
+    assert weights["box.weight"].shape[0] == 4
     assert {name: again[name] for name in ("accuracy", "mean_iou", "localisation")} == \
         {name: outcome[name] for name in ("accuracy", "mean_iou", "localisation")}
     assert (tmp_path / "runs" / "killed" / "images" / "validation_boxes.png").stat().st_size > 10_000

@@ -1,10 +1,7 @@
 """The embedded set: the same on every run, whole or not there, boxes that fit."""
 import io
 import os
-import signal
-import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from gluon_bof.data import shapes
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
 from gluon_bof.masks import NOBODY, read_numbers, voc_palette, write_numbers
+from tests.scripts import started, wait_for
 
 FEW = {"trainval": 6, "test": 3}
 FIRST_ANNOTATION = """<annotation>
@@ -74,24 +72,20 @@ def test_the_embedded_set_is_written_once_and_read_by_the_real_reader(tmp_path):
     np.testing.assert_array_equal(record.boxes, [np.array(box) - (0, 0, 1, 1) for _, box, _ in objects])
 
 
-DRAW = "import sys; from gluon_bof.data import shapes; shapes.ensure_drawn(sys.argv[1], {'trainval': 40, 'test': 5})"
+DRAW = "import sys; from gluon_bof.data import shapes; shapes.ensure_drawn(sys.argv[1], {'trainval': %d, 'test': 5})"
 
 
 def test_two_processes_at_once_leave_one_whole_set(tmp_path):
-    both = [subprocess.Popen([sys.executable, "-c", DRAW, str(tmp_path)]) for _ in range(2)]
-    assert [process.wait(60) for process in both] == [0, 0]
+    words = [sys.executable, "-c", DRAW % 20, str(tmp_path)]
+    with started(words) as one, started(words) as other:
+        assert [process.wait(60) for process in (one, other)] == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == [f"shapes-v{shapes.FILES}"]
-    assert len(list(tmp_path.rglob("*.jpg"))) == 45
+    assert len(list(tmp_path.rglob("*.jpg"))) == 25
 
 
 def test_a_killed_process_leaves_nothing_that_is_used(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", DRAW, str(tmp_path)])
-    deadline = time.time() + 30
-    while len(list(tmp_path.rglob("*.jpg"))) < 3:
-        assert time.time() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with started([sys.executable, "-c", DRAW % 5000, str(tmp_path)]) as process:
+        wait_for(process, lambda: len(list(tmp_path.rglob("*.jpg"))) > 2)
     assert not (tmp_path / f"shapes-v{shapes.FILES}").exists()
     shapes.ensure_drawn(tmp_path, FEW)
     assert [path.name for path in tmp_path.iterdir()] == [f"shapes-v{shapes.FILES}"]

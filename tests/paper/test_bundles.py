@@ -3,11 +3,9 @@ import dataclasses
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 import pytest
 
@@ -285,7 +283,7 @@ def words_of(folder, *words, extra=""):
 
 
 def finished(words):
-    answer = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    answer = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=1200)
     assert answer.returncode == 0, answer.stderr
     return json.loads(answer.stdout.splitlines()[-1])
 
@@ -306,11 +304,13 @@ def test_a_killed_factorial_goes_on_to_the_same_bundles_and_is_not_run_again(tmp
     for sign in ("*-backbone/config.json", "*-seed-*/checkpoints/*.ckpt", "*-seed-*/evaluation-*.json"):
         process = subprocess.Popen(words_of(tmp_path, *words, extra="--epochs 5"), cwd=ROOT, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)
-        while not list((tmp_path / "runs").glob(sign)):
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        try:
+            while not list((tmp_path / "runs").glob(sign)):
+                assert process.poll() is None
+                time.sleep(0.01)
+        finally:  # itself alone: what it has started goes on
+            process.kill()
+            process.wait()
         assert len(read_bundles(tmp_path)) < 3
     assert finished(words_of(tmp_path, *words, extra="--epochs 5"))["left"] == 0
     found = read_bundles(tmp_path)

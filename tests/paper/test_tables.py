@@ -143,7 +143,7 @@ def harness(folder, *words):
 
 
 def finished(words):
-    answer = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    answer = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=1200)
     assert answer.returncode == 0, answer.stderr
     return json.loads(answer.stdout.splitlines()[-1])
 

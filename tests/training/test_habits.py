@@ -2,9 +2,7 @@
 import csv
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,7 @@ from gluon_bof.weights.formats.checkpoint import read_checkpoint, weights_in
 from gluon_bof.weights.load import read_weights, weights_of
 from tests.contracts import ENVIRONMENT, Case, Folder, trained
 from tests.pages import without_pages
-from tests.scripts import PIPES
+from tests.scripts import started, wait_for
 from tests.test_contracts import CASES
 from tests.tiny_sets import write_voc_set
 
@@ -51,13 +49,10 @@ def rows_of(run):
 
 def stopped_in_the_midst(words, place, run):
     """Ask a training, as a process, to stop after its first epoch."""
-    process = subprocess.Popen(words, cwd=place.path, env=ENVIRONMENT, **PIPES)
-    deadline = time.time() + 120
-    while not os.path.exists(run.table("metrics")):
-        assert process.poll() is None and time.time() < deadline, process.communicate()[1]
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=120)
+    with started(words, cwd=place.path, env=ENVIRONMENT) as process:
+        wait_for(process, lambda: os.path.exists(run.table("metrics")), 120)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == 143, said
 
 

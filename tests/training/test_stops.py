@@ -1,5 +1,6 @@
 """How trainings and evaluations with data workers end: real signals to real process groups, workers that really die, a /dev/shm
 that is really full."""
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from gluon_bof.runs.folder import checkpoints
-from tests.scripts import ROOT, wait_for
+from tests.scripts import ROOT, started, wait_for
 from tests.tiny_networks import write_run
 from tests.tiny_sets import write_voc_set
 
@@ -26,15 +27,19 @@ def data(tmp_path_factory):
     return str(write_voc_set(tmp_path_factory.mktemp("set"), images=12, validation=4))
 
 
-def start(folder, *words, shell=()):
-    """A process at the head of a group of its own."""
-    return subprocess.Popen([*shell, sys.executable, *map(str, words)], cwd=folder, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, start_new_session=True)
+@pytest.fixture
+def start():
+    """start(folder, *words) -> a process of this Python, as `started` has it."""
+    with contextlib.ExitStack() as processes:
+        yield lambda folder, *words, shell=(): processes.enter_context(
+            started([*shell, sys.executable, *map(str, words)], cwd=folder))
 
 
-def training(folder, data, *words, shell=()):
-    """A training with two workers for training and two for validation."""
-    return start(folder, ROOT / "train_yolo3.py", "--dataset", data, *WORDS, "--name", "run", "-j", "2", *words, shell=shell)
+@pytest.fixture
+def training(start, tmp_path, data):
+    """training(*words) -> a training with two workers for training and two for validation."""
+    return lambda *words, shell=(): start(tmp_path, ROOT / "train_yolo3.py", "--dataset", data, *WORDS, "--name", "run",
+                                          "-j", "2", *words, shell=shell)
 
 
 def has_rows(folder, count=3):
@@ -57,11 +62,7 @@ def is_running(process):
 
 def ended(process, *crew):
     """(stdout, stderr) of a process that ends in time and leaves no worker."""
-    try:
-        out, err = process.communicate(timeout=PROMPT)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
+    out, err = process.communicate(timeout=PROMPT)
     deadline = time.monotonic() + 2
     while any(map(is_running, crew)):
         assert time.monotonic() < deadline, "a worker is left"
@@ -78,8 +79,8 @@ def error_of(err):
 
 @pytest.mark.parametrize("asked, status", (
     (signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)))
-def test_a_signal_to_the_group_saves_and_ends_in_time(asked, status, data, tmp_path):
-    process = training(tmp_path, data)
+def test_a_signal_to_the_group_saves_and_ends_in_time(asked, status, training, data, tmp_path):
+    process = training()
     wait_for(process, lambda: has_rows(tmp_path))
     crew = children(process.pid)
     assert len(crew) == 4
@@ -102,9 +103,9 @@ def test_a_signal_to_the_group_saves_and_ends_in_time(asked, status, data, tmp_p
 @pytest.mark.slow  # tests/training/test_engine.py has a second signal
 @pytest.mark.parametrize("asked, statuses", (
     (signal.SIGTERM, (-signal.SIGTERM, 143)), pytest.param(signal.SIGINT, (130,), marks=pytest.mark.slow)))
-def test_a_second_signal_ends_at_once_what_no_first_one_could(asked, statuses, data, tmp_path):
+def test_a_second_signal_ends_at_once_what_no_first_one_could(asked, statuses, training, tmp_path):
     """The workers stand still, so that the training waits for a batch."""
-    process = training(tmp_path, data)
+    process = training()
     wait_for(process, lambda: has_rows(tmp_path))
     crew = children(process.pid)
     for worker in crew:
@@ -119,9 +120,9 @@ def test_a_second_signal_ends_at_once_what_no_first_one_could(asked, statuses, d
 
 
 @pytest.mark.parametrize("which", (pytest.param("first", marks=pytest.mark.slow), "last"))
-def test_a_killed_worker_ends_training_with_one_line(which, data, tmp_path):
+def test_a_killed_worker_ends_training_with_one_line(which, training, tmp_path):
     """The first two were begun for training, the last two for validation, whose turn would be much later."""
-    process = training(tmp_path, data)
+    process = training()
     wait_for(process, lambda: has_rows(tmp_path))
     crew = children(process.pid)
     os.kill(crew[0 if which == "first" else -1], signal.SIGKILL)
@@ -144,7 +145,7 @@ def small_shm(kilobytes):
     return shell
 
 
-def test_a_full_shared_memory_ends_an_evaluation_by_name(data, tmp_path):
+def test_a_full_shared_memory_ends_an_evaluation_by_name(start, data, tmp_path):
     """Half of a batch of four, 64 x 64 and three bytes each."""
     run = write_run(tmp_path / "run")
     process = start(ROOT, "-m", "gluon_bof", "evaluate", run, "--dataset", data, "-j", "1", shell=small_shm(24))
@@ -162,9 +163,9 @@ def fill(folder):
 
 
 @pytest.mark.slow
-def test_a_training_uses_the_room_again_that_it_has(data, tmp_path):
+def test_a_training_uses_the_room_again_that_it_has(training, data, tmp_path):
     """Batches of 98 kB: their buffers are there when something else takes the rest."""
-    process = training(tmp_path, data, "--data-shape", "128", shell=small_shm(4000))
+    process = training("--data-shape", "128", shell=small_shm(4000))
     wait_for(process, lambda: has_rows(tmp_path, 12))
     crew = children(process.pid)
     fill(f"/proc/{crew[0]}/root/dev/shm")
@@ -176,7 +177,7 @@ def test_a_training_uses_the_room_again_that_it_has(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_shared_memory_ends_a_training_in_its_middle_where_it_needs_more(data, tmp_path):
+def test_a_full_shared_memory_ends_a_training_in_its_middle_where_it_needs_more(start, data, tmp_path):
     """Batches of one size at first, and then of larger ones."""
     shapes = ("--data-shape", "128", "--random-shapes", "128,416", "--epochs", "3", "--val-interval", "3", "--batch-size", "1")
     words = [word for word in WORDS if word != "--no-random-shape"]
