@@ -274,7 +274,7 @@ class Contracts:
 
     # training
 
-    def test_its_losses_are_finite_and_named_and_the_outcome_is_the_runs(self, case, folder):
+    def test_its_losses_are_finite_and_named_and_the_outcome_and_the_files_are_the_runs(self, case, folder):
         with open(folder.whole.table("metrics"), newline="") as file:
             rows = list(csv.DictReader(file))
         columns = [name for name in rows[0] if name.endswith("_loss")]
@@ -283,6 +283,9 @@ class Contracts:
         assert all(float(row["total_loss"]) > 0 for row in rows)
         assert folder.outcome["iterations"] == 4 and 0 <= folder.outcome["map"] <= 1
         assert set(folder.outcome["per_class"]) == set(CLASSES)
+        for name in ("config.json", "intervals.csv", "log.txt", "best.params", "last.params", "classes.txt",
+                     "images/training_images.png", "images/validation_images.png"):
+            assert Path(folder.whole.folder, name).stat().st_size > 0, name
 
     def test_the_run_says_its_family_and_its_options(self, case, folder):
         config = read_config(folder.whole.folder)

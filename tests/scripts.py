@@ -13,16 +13,30 @@ from pathlib import Path
 import pytest
 
 from gluon_bof.runs.folder import checkpoints
+from tests.tiny_sets import write_voc_set
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPES = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 class Script:
-    """One of the scripts at the top of the checkout, run in a folder of the test's."""
+    """One of the scripts at the top of the checkout, run in a folder of the test's; small: flags of its small trainings."""
 
-    def __init__(self, name):
+    def __init__(self, name, small=""):
         self.path = str(ROOT / name)
+        self.small = small.split()
+
+    def training(self, folder, name):
+        """The words of a small training on the folder's set."""
+        return [*self.small, "--dataset-root", str(folder / "set"), "--name", name]
+
+    def folder_of_a_run(self, folder, images):
+        """The folder, with a set of so many images, a training "whole" that nobody interrupted, and its outcome.json."""
+        write_voc_set(folder / "set", images=images, validation=4)
+        finished = self.run(folder, *self.training(folder, "whole"))
+        assert finished.returncode == 0, finished.stderr
+        (folder / "outcome.json").write_text(finished.stdout.splitlines()[-1])
+        return folder
 
     def run(self, folder, *words, seconds=300):
         """The finished process."""
@@ -43,10 +57,9 @@ class Script:
         assert len(lines) == 1 and "Traceback" not in said.getvalue()
         return lines[0]
 
-    def kill_and_resume(self, folder, words, name, condition):
-        """SIGKILL once condition(the run's folder) holds, then resume: everything equals the run "whole", whose last line
-        lies in outcome.json."""
-        with self.start(folder, *words) as process:
+    def kill_and_resume(self, folder, name, condition):
+        """SIGKILL to a small training once condition(the run's folder) holds, then resume: everything equals the run "whole"."""
+        with self.start(folder, *self.training(folder, name)) as process:
             wait_for(process, lambda: condition(folder / "runs" / name))
             process.kill()
             process.wait()

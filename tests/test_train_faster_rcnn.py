@@ -10,34 +10,27 @@ import pytest
 from tests.scripts import ROOT, Script, after_rows, in_the_middle_of_a_checkpoint, parameters, wait_for
 from tests.tiny_sets import write_voc_set
 
-SCRIPT = Script("train_faster_rcnn.py")
 SMALL = ("--dataset voc --network darknet-mini --use-fpn --norm-layer syncbn --pretrained-base shipped --image-short 64 "
          "--image-max-size 96 --rpn-channel 16 --num-fpn-filters 16 --num-box-head-conv 1 --num-box-head-conv-filters 16 "
          "--num-box-head-dense-filters 32 --anchor-scales 1,1.5,2,3,4 --anchor-alloc-size 32,32 --rpn-min-size 2 "
          "--rpn-train-pre-nms 100 --rpn-train-post-nms 50 --rpn-test-pre-nms 50 --rpn-test-post-nms 20 "
          "--rcnn-num-samples 32 --batch-size 2 --epochs 3 --lr 0.01 --lr-mode cosine --lr-warmup 3 --mixup "
-         "--no-mixup-epochs 1 --label-smooth-eps 0.1 -j 1 --log-interval 2 --seed 3").split()
+         "--no-mixup-epochs 1 --label-smooth-eps 0.1 -j 1 --log-interval 2 --seed 3")
+SCRIPT = Script("train_faster_rcnn.py", SMALL)
+training, kill_and_resume = SCRIPT.training, SCRIPT.kill_and_resume
 SINGLE_LEVEL = ("--dataset voc --network resnet18_v1b --pretrained-base no --image-short 64 --image-max-size 96 "
                 "--rpn-channel 16 --roi-size 4,4 --anchor-scales 1,2 --anchor-alloc-size 32,32 --rpn-min-size 2 "
                 "--rcnn-num-samples 16 --epochs 2 -j 0 --no-augment --mixup even --mixup-loss global "
                 "--no-mixup-epochs 1 --verbose").split()
 
 
-def training(folder, name):
-    return [*SMALL, "--dataset-root", str(folder / "set"), "--name", name]
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with a set of images of two shapes and a run that nobody interrupted."""
-    folder = tmp_path_factory.mktemp("work")
-    write_voc_set(folder / "set", images=8, validation=4)
-    finished = SCRIPT.run(folder, *training(folder, "whole"))
-    assert finished.returncode == 0, finished.stderr
-    (folder / "outcome.json").write_text(finished.stdout.splitlines()[-1])
-    return folder
+    return SCRIPT.folder_of_a_run(tmp_path_factory.mktemp("work"), 8)
 
 
+@pytest.mark.slow  # tests/contracts.py has a run without the freebies
 def test_the_last_line_is_the_outcome_and_the_folder_is_complete(folder):
     outcome = json.loads((folder / "outcome.json").read_text())
     assert outcome["run"] == "runs/whole" and 0 <= outcome["map"] <= 1 and outcome["iterations"] == 12
@@ -54,10 +47,6 @@ def test_the_last_line_is_the_outcome_and_the_folder_is_complete(folder):
 def test_the_workers_number_changes_no_bit(folder, workers):
     assert SCRIPT.run(folder, *training(folder, f"workers-{workers}"), "-j", workers).returncode == 0
     assert parameters(folder, f"workers-{workers}") == parameters(folder, "whole")
-
-
-def kill_and_resume(folder, name, condition):
-    SCRIPT.kill_and_resume(folder, training(folder, name), name, condition)
 
 
 @pytest.mark.slow  # tests/contracts.py kills and resumes a smaller one, tests/test_train_yolo3.py kills while it writes
@@ -112,10 +101,10 @@ def test_a_custom_model_trains(folder):
     assert finished.returncode == 0, finished.stderr
 
 
-def test_bad_input_gets_one_line(folder, tmp_path):
-    assert "nowhere" in SCRIPT.refused(folder, "--dataset", "nowhere")
+def test_bad_input_gets_one_line(tmp_path):
     write_voc_set(tmp_path / "set", images=4, validation=2)
+    assert "nowhere" in SCRIPT.refused(tmp_path, "--dataset", "nowhere")
+    assert "lr" in SCRIPT.refused(tmp_path, *training(tmp_path, "wild"), "--lr", "1e30", "--lr-warmup", "0")
     broken = tmp_path / "set" / "VOC2007" / "JPEGImages" / "000001.jpg"
     broken.write_bytes(broken.read_bytes()[:900])
-    assert str(broken) in SCRIPT.refused(folder, *SMALL, "--dataset-root", str(tmp_path / "set"), "--name", "broken")
-    assert "lr" in SCRIPT.refused(folder, *training(folder, "wild"), "--lr", "1e30", "--lr-warmup", "0")
+    assert str(broken) in SCRIPT.refused(tmp_path, *training(tmp_path, "broken"))

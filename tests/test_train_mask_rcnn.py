@@ -7,28 +7,20 @@ import pytest
 from tests.scripts import Script, after_rows, parameters
 from tests.tiny_sets import write_voc_set
 
-SCRIPT = Script("train_mask_rcnn.py")
 SMALL = ("--dataset voc --network darknet-mini --use-fpn --norm-layer syncbn --pretrained-base shipped --image-short 64 "
          "--image-max-size 96 --rpn-channel 16 --num-fpn-filters 16 --num-box-head-conv 0 --num-box-head-dense-filters 32 "
          "--mask-channels 8 --num-mask-head-convs 1 --anchor-scales 1,1.5,2,3,4 --anchor-alloc-size 32,32 --rpn-min-size 2 "
          "--rpn-train-pre-nms 100 --rpn-train-post-nms 50 --rpn-test-pre-nms 50 --rpn-test-post-nms 20 --rcnn-num-samples 32 "
          "--batch-size 2 --epochs 3 --lr 0.01 --lr-mode cosine --lr-warmup 3 --mixup --no-mixup-epochs 1 --label-smooth-eps 0.1 "
-         "--clip-gradient 5 -j 1 --log-interval 2 --seed 3").split()
-
-
-def training(folder, name):
-    return [*SMALL, "--dataset-root", str(folder / "set"), "--name", name]
+         "--clip-gradient 5 -j 1 --log-interval 2 --seed 3")
+SCRIPT = Script("train_mask_rcnn.py", SMALL)
+training = SCRIPT.training
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with a set of images with masks and a run that nobody interrupted, every freebie on."""
-    folder = tmp_path_factory.mktemp("work")
-    write_voc_set(folder / "set", images=8, validation=4)
-    finished = SCRIPT.run(folder, *training(folder, "whole"))
-    assert finished.returncode == 0, finished.stderr
-    (folder / "outcome.json").write_text(finished.stdout.splitlines()[-1])
-    return folder
+    return SCRIPT.folder_of_a_run(tmp_path_factory.mktemp("work"), 8)
 
 
 @pytest.mark.slow  # tests/contracts.py has a run without the freebies
@@ -48,7 +40,7 @@ def test_the_workers_number_changes_no_bit(folder, workers):
 
 @pytest.mark.slow  # tests/contracts.py resumes a run without the freebies
 def test_killed_with_every_freebie_it_goes_on_to_the_bit(folder):
-    SCRIPT.kill_and_resume(folder, training(folder, "killed"), "killed", after_rows("metrics", 1))
+    SCRIPT.kill_and_resume(folder, "killed", after_rows("metrics", 1))
 
 
 @pytest.mark.slow

@@ -19,26 +19,18 @@ from gluon_bof.weights.formats.checkpoint import read_checkpoint
 from tests.scripts import ROOT, Script, after_rows, in_the_middle_of_a_checkpoint, parameters, wait_for
 from tests.tiny_sets import write_voc_set
 
-SCRIPT = Script("train_yolo3.py")
-run, start, refused = SCRIPT.run, SCRIPT.start, SCRIPT.refused
 SMALL = ("--dataset voc --network darknet-mini --data-shape 64 --random-shapes 64,96 --random-shape-interval 2 "
          "--batch-size 4 --epochs 3 --lr 0.001 --lr-mode cosine --warmup-epochs 1 --mixup --no-mixup-epochs 1 "
-         "--label-smooth-eps 0.1 --pretrained-base no -j 1 --log-interval 2 --seed 3 --no-wd --syncbn").split()
-
-
-def training(folder, name):
-    return [*SMALL, "--dataset-root", str(folder / "set"), "--name", name]
+         "--label-smooth-eps 0.1 --pretrained-base no -j 1 --log-interval 2 --seed 3 --no-wd --syncbn")
+SCRIPT = Script("train_yolo3.py", SMALL)
+run, start, refused, training, kill_and_resume = (SCRIPT.run, SCRIPT.start, SCRIPT.refused, SCRIPT.training,
+                                                   SCRIPT.kill_and_resume)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with a set and a run that nobody interrupted."""
-    folder = tmp_path_factory.mktemp("work")
-    write_voc_set(folder / "set", images=16, validation=4)
-    finished = run(folder, *training(folder, "whole"))
-    assert finished.returncode == 0, finished.stderr
-    (folder / "outcome.json").write_text(finished.stdout.splitlines()[-1])
-    return folder
+    return SCRIPT.folder_of_a_run(tmp_path_factory.mktemp("work"), 16)
 
 
 def test_the_last_line_is_the_outcome_and_the_folder_is_complete(folder):
@@ -62,10 +54,6 @@ def test_the_last_line_is_the_outcome_and_the_folder_is_complete(folder):
 def test_neither_the_workers_number_nor_a_validation_on_the_way_changes_a_bit(folder, workers):
     assert run(folder, *training(folder, f"workers-{workers}"), "-j", workers, "--val-interval", "1000").returncode == 0
     assert parameters(folder, f"workers-{workers}") == parameters(folder, "whole")
-
-
-def kill_and_resume(folder, name, condition):
-    SCRIPT.kill_and_resume(folder, training(folder, name), name, condition)
 
 
 @pytest.mark.slow
@@ -216,7 +204,7 @@ def test_a_broken_image_stops_the_script_with_one_line(folder, tmp_path):
     write_voc_set(tmp_path / "set", images=6, validation=2)
     broken = tmp_path / "set" / "VOC2007" / "JPEGImages" / "000002.jpg"
     broken.write_bytes(broken.read_bytes()[:900])
-    words = [*SMALL, "--dataset-root", str(tmp_path / "set"), "--name", "broken"]
+    words = training(tmp_path, "broken")
     assert str(broken) in refused(folder, *words)
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.distributed.jobs import Job
+from tests.distributed.jobs import Job, parent
 from tests.scripts import ROOT, parameters
 from tests.tiny_sets import write_voc_set
 
@@ -96,11 +96,6 @@ def test_a_lost_data_worker_ends_all_and_another_start_costs_no_bit(place):
     assert "a data worker was killed (SIGKILL)" in said and "the last checkpoint is kept" in said
     assert status == 0 and outcome["restarts"] == 1, said
     assert parameters(place, name) == parameters(place, "whole")
-
-
-def parent(process):
-    with open(f"/proc/{process}/stat") as file:
-        return int(file.read().rpartition(")")[2].split()[1])
 
 
 def test_a_disk_that_fills_up_logs_and_all_ends_the_job_at_once_by_name(place, tmp_path):

@@ -13,7 +13,7 @@ from gluon_bof.distributed.roles import Host, Ports, place, shared_out, this_mac
 from gluon_bof.errors import EXIT_STATUS, TRY_AGAIN, UserError
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import write_config
-from tests.distributed.jobs import PLAIN, QUICK, Job, state
+from tests.distributed.jobs import PLAIN, QUICK, Job, parent, state
 
 
 @pytest.fixture
@@ -72,11 +72,6 @@ def test_a_server_a_scheduler_and_a_keeper_that_stop_or_die_are_named(launch):
                               (kept, 1, "its keeper was killed by SIGKILL")):
         found, _, said = job.wait()
         assert (found, text in one_failure(said)) == (status, True), said
-
-
-def parent(process):
-    with open(f"/proc/{process}/stat") as file:
-        return int(file.read().rpartition(")")[2].split()[1])
 
 
 def test_nothing_is_left_of_a_launcher_that_is_killed(launch):

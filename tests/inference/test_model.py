@@ -6,13 +6,14 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image
 
 import gluon_bof
 from gluon_bof.backend import gluon, mx
 from gluon_bof.commands.evaluate import main as evaluate
 from gluon_bof.errors import UserError
 from gluon_bof.inference.model import read_upright
+from tests.data.test_images import gradient
 from tests.tiny_networks import NETWORK, SIZE, write_run
 from tests.tiny_sets import CLASSES, write_voc_set
 
@@ -48,12 +49,6 @@ def same(one, other):
     for part, wanted in zip(one, other):
         np.testing.assert_array_equal(part, wanted)
     return True
-
-
-def gradient(height=48, width=64):
-    """An image with a different ramp in each channel."""
-    rows, columns = np.mgrid[:height, :width]
-    return np.stack([columns * 3, rows * 4, (rows + columns) * 2], axis=2).astype(np.uint8)
 
 
 # predictions
@@ -136,21 +131,6 @@ def test_missing_and_broken_files_are_named(model, voc, tmp_path):
 
 # images as people see them
 
-@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_turned_images_are_upright(orientation, ending, tmp_path):
-    path = tmp_path / f"a.{ending}"
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.fromarray(gradient()).save(path, exif=exif, **({"lossless": True} if ending == "webp" else {}))
-    with Image.open(path) as stored:
-        upright = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
-    assert upright.shape[:2] == ((64, 48) if orientation > 4 else (48, 64))
-    image = read_upright(str(path))
-    assert image.flags.c_contiguous and image.dtype == np.uint8
-    np.testing.assert_allclose(image.astype(int), upright, atol=2)  # two decoders of JPEG round in their own ways
-
-
 def test_boxes_are_in_the_upright_images_pixels(model, voc, tmp_path):
     with Image.open(voc[1][0]) as stored:
         upright = np.asarray(stored)
@@ -158,14 +138,6 @@ def test_boxes_are_in_the_upright_images_pixels(model, voc, tmp_path):
     exif[0x0112] = 8  # to be turned to the left
     Image.fromarray(np.rot90(upright, -1)).save(tmp_path / "turned.png", exif=exif)
     assert same(model.predict(tmp_path / "turned.png"), model.predict(upright))
-
-
-@pytest.mark.parametrize("value", [0, 9, 65535])
-def test_an_orientation_that_is_none_is_passed_over(value, tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = value
-    Image.fromarray(gradient()).save(tmp_path / "a.png", exif=exif)
-    np.testing.assert_array_equal(read_upright(tmp_path / "a.png"), gradient())
 
 
 def test_a_damaged_exif_header_does_not_hide_the_image(tmp_path):
