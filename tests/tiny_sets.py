@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from gluon_bof.data import shapes
 from gluon_bof.masks import write_numbers
 
 CLASSES = ("blue", "green", "red")
@@ -45,6 +46,12 @@ def write_image(folder, name, rng, width, height):
     (folder / "Annotations" / f"{name}.xml").write_text(
         f"<annotation><filename>{name}.jpg</filename><size><width>{width}</width><height>{height}</height>"
         f"<depth>3</depth></size>{''.join(objects)}</annotation>")
+
+
+def draw_few_shapes(monkeypatch, folder, trainval=12, test=8):
+    """The embedded set is drawn into this cache folder for a test, with so few images: all of it takes fifteen seconds."""
+    monkeypatch.setenv("GLUON_BOF_CACHE", str(folder))
+    monkeypatch.setattr(shapes, "SPLITS", {"trainval": trainval, "test": test})
 
 
 def write_class_folders(root, rng):

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from gluon_bof.boxes import Record
-from gluon_bof.data import shapes
 from gluon_bof.data.classification import draw_view
 from gluon_bof.data.localisation import ObjectImages, cut_out, open_objects, view_of_object, whole_boxes
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.mixup import MixRatio
 from gluon_bof.rng import generator
-from tests.tiny_sets import write_class_folders
+from tests.tiny_sets import draw_few_shapes, write_class_folders
 
 SIDE = 64
 
@@ -106,8 +105,7 @@ def test_a_crop_that_loses_the_object_gives_way_to_the_whole_image():
 
 
 def test_objects_are_cut_out_of_drawn_images_with_room_and_alone(tmp_path, monkeypatch):
-    monkeypatch.setenv("GLUON_BOF_CACHE", str(tmp_path))
-    monkeypatch.setattr(shapes, "SPLITS", {"trainval": 12, "test": 8})
+    draw_few_shapes(monkeypatch, tmp_path)
     training, validation = open_objects("shapes")
     assert len(training) > 8 and len(validation) > 4 and training.samples == open_objects("shapes")[0].samples
     boxes = whole_boxes(training.samples)

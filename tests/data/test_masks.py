@@ -12,12 +12,11 @@ from PIL import ImageFile
 
 from gluon_bof import masks
 from gluon_bof.commands import check
-from gluon_bof.data import shapes
 from gluon_bof.data.coco import load_coco
 from gluon_bof.data.sets import open_set
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
-from tests.tiny_sets import write_voc_set
+from tests.tiny_sets import draw_few_shapes, write_voc_set
 
 
 @pytest.fixture
@@ -203,14 +202,14 @@ def test_outlines_in_other_units_than_the_box_or_of_other_objects_are_told(coco,
 
 
 def test_the_drawn_set_has_masks_within_its_boxes(tmp_path, monkeypatch):
-    monkeypatch.setattr(shapes, "SPLITS", {"trainval": 4, "test": 2})
-    found = open_set("shapes", str(tmp_path), "train", masks=True)
+    draw_few_shapes(monkeypatch, tmp_path, 4, 2)
+    found = open_set("shapes", None, "train", masks=True)
     for record in found.records:
         assert len(record.masks) == len(record.boxes)
         if len(record.boxes):
             seen = masks.boxes_of(record.masks, (record.height, record.width))
             assert (seen[:, :2] >= record.boxes[:, :2]).all() and (seen[:, 2:] <= record.boxes[:, 2:] + 1).all()
-    assert open_set("shapes", str(tmp_path), "train").records[0].masks is None
+    assert open_set("shapes", None, "train").records[0].masks is None
 
 
 def test_layouts_without_masks_are_refused_by_name(tmp_path):

@@ -18,6 +18,7 @@ from gluon_bof.freebies.label_maps import fitted_view
 from gluon_bof.freebies.mixup import blend_images
 from gluon_bof.masks import NOBODY, write_numbers
 from tests.tiny_masks import CLASSES, write_mask_set, write_voc_masks
+from tests.tiny_sets import draw_few_shapes
 
 from gluoncv.data import VOCSegmentation
 
@@ -112,7 +113,8 @@ def test_what_is_called_valid_validates_and_not_test(name, tmp_path):
     assert len(open_segmentation(str(tmp_path), None, "val")) == 2
 
 
-def test_names_of_classes_are_given_or_lie_beside_the_masks_or_are_asked_for(tmp_path):
+def test_names_of_classes_are_given_or_lie_beside_the_masks_or_are_asked_for(tmp_path, monkeypatch):
+    draw_few_shapes(monkeypatch, tmp_path / "cache", 1, 1)
     write_mask_set(tmp_path, 2, 1)
     assert open_segmentation(str(tmp_path), None, "train", ("a", "b", "c")).classes == ("a", "b", "c")
     (tmp_path / "classes.txt").unlink()
@@ -259,9 +261,11 @@ def test_a_sample_depends_on_its_spec_alone(tmp_path):
         assert array.tobytes() == repeated.tobytes() != different.tobytes()
 
 
-def test_the_embedded_sets_colours_and_maps_agree():
+def test_the_embedded_sets_colours_and_maps_agree(tmp_path, monkeypatch):
     """Inside an object its map's class is the annotation's; around it is background."""
+    draw_few_shapes(monkeypatch, tmp_path)
     found = open_segmentation("shapes", None, "val")
+    assert found.classes == ("background", "circle", "cross", "ring", "triangle") and len(found) == 8
     sample = found.samples[3]
     image, labels = read_pair(sample, 5)
     assert image.shape[:2] == labels.shape and labels.any() and json.dumps(sample.image_id)

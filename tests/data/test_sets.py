@@ -1,4 +1,7 @@
 """Sets by name and by folder, and the value of --classes."""
+import re
+from pathlib import Path
+
 import pytest
 
 import gluon_bof
@@ -8,6 +11,7 @@ from gluon_bof.data.localisation import open_objects
 from gluon_bof.data.sets import class_names, open_set, split_names
 from gluon_bof.errors import UserError
 from tests.data import coco_files, voc_files
+from tests.tiny_sets import draw_few_shapes
 
 
 def write_voc(folder):
@@ -97,11 +101,12 @@ def test_class_names_that_are_no_text_are_refused_where_they_are_read_and_not_wh
             names()
 
 
-def test_a_drawn_set_heeds_skip_empty_and_refuses_a_share_and_a_layout():
+def test_a_drawn_set_heeds_skip_empty_and_refuses_a_share_and_a_layout(tmp_path, monkeypatch):
     """All three were ignored without a word."""
-    found = open_set("shapes", None, "train")
-    empty = sum(not len(record.boxes) for record in found.records)
-    assert empty > 0 and len(open_set("shapes", None, "train", skip_empty=True)) == len(found) - empty
+    draw_few_shapes(monkeypatch, tmp_path, 6, 1)
+    annotation = Path(open_set("shapes", None, "train").records[0].source)
+    annotation.write_text(re.sub("<object>.*</object>", "", annotation.read_text(), flags=re.DOTALL))
+    assert [len(open_set("shapes", None, "train", skip_empty=skipped)) for skipped in (False, True)] == [6, 5]
     for flag, value in (("val_share", 0.2), ("layout", "coco")):
         with pytest.raises(UserError, match=f"--{flag.replace('_', '-')} is of a folder's set, and shapes is drawn"):
             open_set("shapes", None, "train", **{flag: value})

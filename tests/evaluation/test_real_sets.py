@@ -1,5 +1,7 @@
 """The shipped detector's score on a small set does not hang on what has nothing to do with its boxes: how images are stored,
 ids, areas, flags as text."""
+import functools
+import itertools
 import json
 
 import pytest
@@ -11,7 +13,12 @@ from gluon_bof.data.shapes import CLASSES, draw_image
 from gluon_bof.evaluation.score import score
 from tests.data.test_orientation import write_image
 
-IMAGES = 6
+
+@functools.lru_cache(maxsize=None)
+def drawn():
+    """Six (image, objects) of the embedded set's kind, none of them square."""
+    found = (draw_image(1, number) for number in itertools.count())
+    return list(itertools.islice((one for one in found if one[0].shape[0] != one[0].shape[1]), 6))
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +28,12 @@ def detector():
 
 
 def write_set(root, orientation=1, change=lambda content: None):
-    """A validation part of images of the embedded set's kind, none of them square, stored by an orientation."""
+    """A validation part of `drawn` images, stored by an orientation."""
     content = {"images": [], "annotations": [], "categories": [{"id": number + 1, "name": name}
                                                                for number, name in enumerate(CLASSES)]}
     (root / "annotations").mkdir(parents=True)
     (root / "images").mkdir()
-    for number in range(40):
-        image, objects = draw_image(1, number)
-        if image.shape[0] == image.shape[1] or len(content["images"]) == IMAGES:
-            continue
+    for image, objects in drawn():
         image_id = len(content["images"]) + 1
         write_image(root / "images" / f"{image_id}.png", orientation, image)
         content["images"].append({"id": image_id, "file_name": f"{image_id}.png", "width": image.shape[1],

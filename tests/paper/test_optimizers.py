@@ -23,6 +23,7 @@ from gluon_bof.paper.optimizer_pages import finals_of, optimizers_summary
 from gluon_bof.training.optimizer import build_optimizer
 from tests.paper.made_up import bundle_for
 from tests.paper.test_figures import called, texts_on_each_other
+from tests.tiny_sets import draw_few_shapes
 
 RATE, STEPS, RHO, DECAY, BETA1, BETA2 = 0.05, 60, 0.9, 0.9, 0.9, 0.999
 FLOAT32 = dict(rtol=2e-5, atol=2e-5)
@@ -240,8 +241,7 @@ def test_rates_are_chosen_on_the_held_out_images_and_only_when_all_were_tried(tm
 @pytest.fixture(name="few_images")
 def few_drawn_images(tmp_path, monkeypatch):
     """The embedded set with fewer images."""
-    monkeypatch.setenv("GLUON_BOF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(shapes, "SPLITS", {"trainval": 40, "test": 30})
+    draw_few_shapes(monkeypatch, tmp_path / "cache", 40, 30)
     for name, places in (("fit", slice(0, 32)), ("held-out", slice(32, None))):
         monkeypatch.setitem(shapes.PARTS, name, ("train", places))
 

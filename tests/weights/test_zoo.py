@@ -17,6 +17,7 @@ from gluon_bof.weights import zoo
 from gluon_bof.weights.formats.params import dumps
 from gluon_bof.weights.load import load_weights, structured_parameters
 from gluon_bof.weights.resolve import resolve
+from tests.tiny_sets import draw_few_shapes
 
 from gluoncv.model_zoo import get_model, get_model_list
 
@@ -91,7 +92,15 @@ def test_the_shipped_model_is_small_and_builds():
     assert resolve(found.path).options == found.options
 
 
+@pytest.mark.slow  # draws and evaluates the whole set
 def test_the_shipped_model_is_as_good_as_it_says(capsys):
     evaluate(["shapes", "--gpus", ""])
     outcome = json.loads(capsys.readouterr().out)
     assert outcome["map"] == pytest.approx(zoo.shipped()[1]["map"], abs=0.005) and outcome["images"] == 250
+
+
+def test_the_shipped_model_is_about_as_good_on_a_few_images(capsys, tmp_path, monkeypatch):
+    draw_few_shapes(monkeypatch, tmp_path, 1, 24)
+    evaluate(["shapes", "--gpus", "", "-j", "0"])
+    outcome = json.loads(capsys.readouterr().out)
+    assert outcome["map"] == pytest.approx(zoo.shipped()[1]["map"], abs=0.08) and outcome["images"] == 24
