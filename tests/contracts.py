@@ -35,6 +35,7 @@ from gluon_bof.training.freezing import freeze
 from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.load import load_backbone, load_weights, save_weights, structured_parameters, transfer, weights_of
 from gluon_bof.weights.resolve import resolve
+from tests.marks import slow_but
 from tests.pages import without_pages
 from tests.scripts import started, wait_for
 from tests.tiny_sets import CLASSES, write_voc_set
@@ -296,7 +297,7 @@ class Contracts:
         assert type(found.options) is case.family.options and found.classes == CLASSES
         assert found.path == folder.whole.best_weights
 
-    @pytest.mark.parametrize("how", FREEZE)
+    @pytest.mark.parametrize("how", slow_but(FREEZE, "none", "all-but-head"))
     def test_one_step_changes_exactly_what_learns(self, case, folder, start, how, monkeypatch):
         without_pages(monkeypatch)
         words = ["--epochs", "1", "--num-samples", str(case.options().batch_size), "--freeze", how]

@@ -23,8 +23,8 @@ def said(choice, **environment):
 
 @pytest.mark.parametrize("choice, environment, expected", (
     ("pass", {}, str(max(1, threads.cores() // 2))),
-    ("threads.choose('7')", {}, "7"),
-    ("threads.choose('')", {}, "unset"),
+    pytest.param("threads.choose('7')", {}, "7", marks=pytest.mark.slow),
+    pytest.param("threads.choose('')", {}, "unset", marks=pytest.mark.slow),
     ("threads.choose('7')", {"OMP_NUM_THREADS": "3"}, "3")))
 def test_mxnet_starts_with_the_number_that_was_chosen(choice, environment, expected):
     assert said(choice, **environment) == expected

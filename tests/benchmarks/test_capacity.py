@@ -8,7 +8,7 @@ import pytest
 from benchmarks import capacity
 
 
-@pytest.mark.parametrize("words", [[], ["--slices"]])
+@pytest.mark.parametrize("words", [[], pytest.param(["--slices"], marks=pytest.mark.slow)])
 def test_both_sides_run_and_agree(capsys, words):
     with contextlib.redirect_stderr(io.StringIO()):
         pytest.importorskip("weightwatcher")

@@ -1,5 +1,6 @@
 """gluon-bof report: runs side by side."""
 import json
+import shutil
 import subprocess
 import sys
 
@@ -24,10 +25,19 @@ def write_run(folder, seed, maps, report=True, **options):
     return str(folder)
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    write_run(folder / "one", 1, (0.1, 0.6, 0.5))
+    write_run(folder / "two", 2, (0.2, 0.3), mixup=True)
+    write_run(folder / "bare", 2, (0.4,), report=False)
+    return folder
+
+
 @pytest.fixture
-def runs(tmp_path):
-    return [write_run(tmp_path / "one", 1, (0.1, 0.6, 0.5)), write_run(tmp_path / "two", 2, (0.2, 0.3), mixup=True),
-            write_run(tmp_path / "bare", 2, (0.4,), report=False)]
+def runs(written, tmp_path):
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    return [str(tmp_path / name) for name in ("one", "two", "bare")]
 
 
 def test_runs_are_set_side_by_side(runs, tmp_path, capsys):

@@ -15,6 +15,7 @@ from gluon_bof.freebies.sync_batch_norm import norm_layer
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow  # the gradients below depend on the same outputs
 def test_synchronised_normalisation_over_two_devices_is_that_of_the_whole_batch():
     """In a process of its own, because MXNet reads its number of threads when it starts."""
     code = textwrap.dedent("""

@@ -49,7 +49,7 @@ COMMAND = [sys.executable, "-m", "gluon_bof", "figure"]
 
 def answer_of(*words):
     """What the command, as a process, printed last, and its table."""
-    process = subprocess.run([*COMMAND, *map(str, words)], cwd=ROOT, capture_output=True, text=True)
+    process = subprocess.run([*COMMAND, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert process.returncode == 0, process.stderr
     return checked(json.loads(process.stdout.splitlines()[-1]))
 
@@ -125,8 +125,8 @@ def test_figure_2_mixes_labels_and_no_boxes(pair, tmp_path):
         ("0.1", "cat", 0.1), ("0.1", "dog", 0.9), ("0.4", "cat", 0.4), ("0.4", "dog", 0.6)]
 
 
-def test_figure_3_keeps_every_box_where_it_was_with_its_images_weight(pair, tmp_path):
-    answer, rows = answer_of(3, "--images", *pair, "--boxes-a", "cat,1,2,30,40", "cat,50,10,90,60", "--boxes-b",
+def test_figure_3_keeps_every_box_where_it_was_with_its_images_weight(pair, tmp_path, capsys):
+    answer, rows = called(capsys, 3, "--images", *pair, "--boxes-a", "cat,1,2,30,40", "cat,50,10,90,60", "--boxes-b",
                              "dog,5,6,50,80", "--ratios", "0.3,0.5", "--out", tmp_path)
     assert answer["boxes"] == 3 and len(rows) == 6
     columns = ("ratio", "xmin", "ymin", "xmax", "ymax", "weight", "width", "height")
@@ -136,8 +136,8 @@ def test_figure_3_keeps_every_box_where_it_was_with_its_images_weight(pair, tmp_
     assert [row["label"] for row in rows[:3]] == ["cat", "cat", "dog"]
 
 
-def test_figure_4_is_scipys_density_and_the_samplers_draws_fit_it(tmp_path):
-    answer, rows = answer_of(4, "--out", tmp_path, "--samples", 5000)
+def test_figure_4_is_scipys_density_and_the_samplers_draws_fit_it(tmp_path, capsys):
+    answer, rows = called(capsys, 4, "--out", tmp_path, "--samples", 5000)
     assert answer["betas"] == [[0.2, 0.2], [1, 1], [1.5, 1.5]] and len(rows) == 600
     table = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
     np.testing.assert_allclose(table["density"], scipy.stats.beta.pdf(table["x"], table["alpha"], table["beta"]), rtol=1e-9)
@@ -159,7 +159,7 @@ def closed_form(mode, place, lr, batches, epochs, warmup, steps):
     return lr * (1 + math.cos(math.pi * (place - warmup * batches) / length)) / 2
 
 
-def test_figure_6_is_the_closed_form_and_the_runs_own_numbers(tmp_path):
+def test_figure_6_is_the_closed_form_and_the_runs_own_numbers(tmp_path, capsys):
     runs = {}
     for mode, values in (("step", ("0.25", "", "0.5")), ("cosine", ("0.375", "", "0.75"))):
         run = create_run(Yolo3Options(runs=str(tmp_path), name=f"run-{mode}", lr_mode=mode))
@@ -167,8 +167,8 @@ def test_figure_6_is_the_closed_form_and_the_runs_own_numbers(tmp_path):
             run.record("metrics", {"epoch": epoch, "iteration": 7 * (epoch + 1), "map": value})
         run.close()
         runs[run.folder] = values
-    answer, rows = answer_of(6, "--epochs", 20, "--batches", 9, "--warmup-epochs", 2, "--lr-decay-epoch", "12,17", "--lr", "0.01",
-                             "--every", 1, "--runs", *runs, "--out", tmp_path)
+    answer, rows = called(capsys, 6, "--epochs", 20, "--batches", 9, "--warmup-epochs", 2, "--lr-decay-epoch", "12,17",
+                          "--lr", "0.01", "--every", 1, "--runs", *runs, "--out", tmp_path)
     for mode in ("step", "cosine"):
         rates = [float(row["value"]) for row in rows if row["quantity"] == "learning rate" and row["series"] == mode]
         expected = [closed_form(mode, place, 0.01, 9, 20, 2, (12, 17)) for place in range(180)]

@@ -66,7 +66,8 @@ def row_options(request, job, place):
     return dataclasses.replace(setup.options, **own).resolved(), pretraining
 
 
-@pytest.mark.parametrize("request_", list(requests()), ids=identity)
+@pytest.mark.parametrize("request_", [request if request.jobs == 1 else pytest.param(request, marks=pytest.mark.slow)
+                                      for request in requests()], ids=identity)
 def test_every_command_parses_back_to_the_rows_options(request_, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)  # where the scripts have their short names
     for place, job in enumerate(plan(request_)):

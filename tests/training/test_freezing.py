@@ -20,6 +20,7 @@ from gluon_bof.training.freezing import freeze
 from gluon_bof.training.loop import Step
 from gluon_bof.training.optimizer import build_trainer
 from gluon_bof.weights.load import structured_parameters, weights_of
+from tests.marks import slow_but
 from tests.models.faster_rcnn import oracle
 
 CLASSES = ("cat", "dog")
@@ -105,7 +106,7 @@ def test_exactly_the_right_layers_of_yolo3_learn(how):
     assert changed(network, step) == expected(network, "yolo3", how)
 
 
-@pytest.mark.parametrize("kind", oracle.KINDS)
+@pytest.mark.parametrize("kind", slow_but(oracle.KINDS, "learning pyramid"))  # tests/contracts.py has every family
 @pytest.mark.parametrize("how", FREEZE)
 def test_exactly_the_right_layers_of_faster_rcnn_learn(kind, how):
     network, _, step = faster_rcnn(kind, how)

@@ -15,6 +15,7 @@ from gluon_bof.training.loop import Step
 from gluon_bof.weights.formats.checkpoint import read_checkpoint, weights_in
 from gluon_bof.weights.load import read_weights, weights_of
 from tests.contracts import ENVIRONMENT, Case, Folder, trained
+from tests.marks import slow_but
 from tests.pages import without_pages
 from tests.scripts import started, wait_for
 from tests.test_contracts import CASES
@@ -128,6 +129,7 @@ def gradients(step):
             if parameter.grad_req != "null"}
 
 
+@pytest.mark.parametrize("case", slow_but(sorted(CASES), "yolo3", "faster_rcnn"), indirect=True)
 def test_every_layer_adds_its_gradients_up(case, place, monkeypatch):
     """Some operators might overwrite what they should add to: all of a network's, with normalisation by batch too."""
     more = ("--norm-layer", "syncbn") if case.family.name == "faster_rcnn" else ()

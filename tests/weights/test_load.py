@@ -16,6 +16,7 @@ from gluon_bof.weights.load import (
     transfer,
     weights_of,
 )
+from tests.marks import slow_but
 from tests.models.faster_rcnn import oracle
 
 from gluoncv.model_zoo import get_model
@@ -145,7 +146,7 @@ def test_what_yolo3_predicts_of_a_kept_class_stays(saved):
         np.testing.assert_allclose(after[..., 5 + NEW.index(name)], before[..., 5 + OLD.index(name)], atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", oracle.KINDS)
+@pytest.mark.parametrize("kind", slow_but(oracle.KINDS, "pyramid"))
 def test_faster_rcnns_head_is_that_of_reset_class(saved, kind):
     official = faster_rcnn(OLD, kind)
     path = saved(official)

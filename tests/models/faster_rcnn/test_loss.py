@@ -7,6 +7,7 @@ from gluon_bof.freebies.label_smoothing import Smoothing, equation_3
 from gluon_bof.models.faster_rcnn.anchors import anchor_grid
 from gluon_bof.models.faster_rcnn.loss import FasterRCNNLoss, NormalisePadded, huber
 from gluon_bof.models.preprocess import Normalise
+from tests.marks import slow_but
 from tests.models.faster_rcnn import oracle
 
 RHOS = dict(rpn_rho=1 / 9, head_rho=1.0)
@@ -32,12 +33,13 @@ def compare(kind, sizes, mix_ratio):
 
 
 @pytest.mark.parametrize("kind", oracle.KINDS)
-@pytest.mark.parametrize("sizes", [[(96, 128)], [(96, 128), (90, 121)]], ids=["one", "padded"])
+@pytest.mark.parametrize("sizes", [pytest.param([(96, 128)], marks=pytest.mark.slow), [(96, 128), (90, 121)]],
+                         ids=["one", "padded"])
 def test_losses_and_gradients_are_gluoncvs(kind, sizes):
     compare(kind, sizes, 1.0)
 
 
-@pytest.mark.parametrize("kind", ["single level", "pyramid"])
+@pytest.mark.parametrize("kind", slow_but(["single level", "pyramid"], "pyramid"))
 def test_even_mixup_with_one_ratio_is_gluoncvs(kind):
     compare(kind, [(96, 128), (90, 121)], 0.5)
 

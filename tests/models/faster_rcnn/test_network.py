@@ -10,6 +10,7 @@ from gluon_bof.weights.convert import fitting_network
 from gluon_bof.weights.load import load_backbone, load_weights, read_weights, save_weights, structured_parameters
 from gluon_bof.weights.resolve import backbone_weights
 from tests.command_lines import faster_rcnn_options
+from tests.marks import slow_but
 from tests.models.faster_rcnn import oracle
 
 from gluoncv.data import COCODetection, VOCDetection
@@ -28,7 +29,7 @@ def options_of(words):
     return faster_rcnn_options(words, "--pretrained-base no")
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", slow_but(ZOO, "faster_rcnn_resnet50_v1b_voc", "faster_rcnn_fpn_syncbn_resnet50_v1b_coco"))
 def test_networks_are_those_of_the_model_zoo(name):
     official = get_model(name, pretrained_base=False, **({"num_devices": 1} if "syncbn" in name else {}))
     options = options_of(ZOO[name])

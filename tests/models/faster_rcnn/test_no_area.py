@@ -5,6 +5,7 @@ import pytest
 from gluon_bof.backend import gluon, mx
 from gluon_bof.inference.detector import Detector, unpack
 from gluon_bof.models.faster_rcnn.family import export_form
+from tests.marks import slow_but
 from tests.models.faster_rcnn import oracle
 
 from gluoncv.model_zoo.rcnn.faster_rcnn.faster_rcnn import FasterRCNN as GluonCVFasterRCNN
@@ -14,7 +15,7 @@ def without_area(boxes):
     return (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
 
 
-@pytest.mark.parametrize("kind", oracle.KINDS)
+@pytest.mark.parametrize("kind", slow_but(oracle.KINDS, "pyramid"))
 def test_detections_are_gluoncvs_without_those_of_no_area(kind):
     """An image so small that it has fewer proposals than are asked for: GluonCV's inference, on proposals that are filled up."""
     _, ours, _ = oracle.pair(kind, 1)

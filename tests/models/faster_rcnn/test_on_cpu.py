@@ -16,6 +16,7 @@ from gluon_bof.models.faster_rcnn import on_cpu
 from gluon_bof.models.faster_rcnn.anchors import anchor_grid
 from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
 from gluon_bof.models.preprocess import InferenceGraph
+from tests.marks import slow_but
 from tests.models.faster_rcnn import oracle
 
 STRIDE = 4
@@ -135,6 +136,10 @@ def test_suppression_keeps_the_rows_that_mxnet_keeps(count, compared, kept, ties
     assert (found[0] >= 0).any() and (found[1] == -1).all()
 
 
+WAYS = pytest.mark.parametrize("how", (pytest.param(None, marks=pytest.mark.slow), pytest.param(dict(), marks=pytest.mark.slow),
+                                       dict(static_alloc=True)))  # the last one is how training runs it
+
+
 class Between(gluon.HybridBlock):
     """Pooling between convolutions, whose numbers lie in memory in oneDNN's order; the features have another reader."""
 
@@ -157,7 +162,7 @@ def mxnets(F, features, rois):
     return F.contrib.ROIAlign(features, rois, (7, 7), 1 / STRIDE, sample_ratio=2)
 
 
-@pytest.mark.parametrize("how", (None, dict(), dict(static_alloc=True)))
+@WAYS
 @pytest.mark.parametrize("tail", (lambda: gluon.nn.Conv2D(8, 3, 2, 1), lambda: gluon.nn.AvgPool2D(3, 2, 1)))
 def test_between_convolutions_it_reads_what_they_wrote_each_time(how, tail):
     rng = np.random.default_rng(3)
@@ -196,7 +201,7 @@ class Twice(gluon.HybridBlock):
         return F.sum(F.broadcast_mul(found[0], few)) + F.sum(F.slice_axis(F.square(found[1]), axis=3, begin=0, end=1))
 
 
-@pytest.mark.parametrize("how", (None, dict(), dict(static_alloc=True)))
+@WAYS
 @pytest.mark.parametrize("share", (0, 0.02))
 def test_a_convolution_has_its_gradient_where_few_cells_have_one(how, share):
     rng = np.random.default_rng(7)
@@ -245,8 +250,8 @@ def test_where_every_cell_has_a_gradient_it_is_the_convolutions_and_takes_little
     assert most < 4 * of_x.nbytes  # at once it were 9 times twice
 
 
-@pytest.mark.parametrize("channels", (32, 256))
-@pytest.mark.parametrize("kind", oracle.KINDS)
+@pytest.mark.parametrize("kind, channels", slow_but(itertools.product(oracle.KINDS, (32, 256)), ("single level", 32),
+                                                    ("learning pyramid", 256)))
 def test_a_network_trains_as_it_does_with_mxnets_operators_alone(kind, channels):
     rng = np.random.default_rng(5)
     options = oracle.small_options(kind, "--rpn-train-pre-nms", "600", "--rpn-channel", str(channels))
@@ -271,7 +276,7 @@ def test_a_network_trains_as_it_does_with_mxnets_operators_alone(kind, channels)
         np.testing.assert_allclose(gradient, expected[name], rtol=1e-5, atol=least, err_msg=name)
 
 
-@pytest.mark.parametrize("kind", oracle.KINDS)
+@pytest.mark.parametrize("kind", slow_but(oracle.KINDS, "pyramid"))
 def test_a_network_finds_what_it_finds_with_mxnets_operators_alone(kind):
     options = oracle.small_options(kind, "--rpn-test-pre-nms", "600")
     network = oracle.filled(build_faster_rcnn(options, oracle.CLASSES, [mx.cpu()]))

@@ -13,6 +13,7 @@ from gluon_bof.models.mask_rcnn.targets import MaskTargets, unpacked
 from gluon_bof.options.mask_rcnn import MaskRcnnOptions
 from gluon_bof.weights.load import set_weights, structured_parameters, weights_of
 from tests.command_lines import mask_rcnn_options
+from tests.marks import slow_but
 from tests.models.faster_rcnn import oracle
 from tests.models.faster_rcnn.test_against_zoo import few_proposals, settled
 
@@ -135,8 +136,9 @@ def our_step(network, x, truth, dense, rows, keys, weight=1.0):
     return np.stack([part.asnumpy() for part in losses]), oracle.gradients_of(network)
 
 
-@pytest.mark.parametrize("kind, sizes", [("single level", [(96, 128)]), ("pyramid", [(96, 128), (90, 121)]),
-                                         ("learning pyramid", [(90, 121), (96, 128)])])
+@pytest.mark.parametrize("kind, sizes", [pytest.param("single level", [(96, 128)], marks=pytest.mark.slow),
+                                         ("pyramid", [(96, 128), (90, 121)]),
+                                         pytest.param("learning pyramid", [(90, 121), (96, 128)], marks=pytest.mark.slow)])
 def test_losses_and_gradients_are_gluoncvs(kind, sizes):
     batch, canvas = len(sizes), tuple(np.max(sizes, axis=0))
     options, ours, theirs = pair(kind, batch)
@@ -193,7 +195,7 @@ def learning(network):
     return {name for name, parameter in structured_parameters(network).items() if id(parameter) in chosen}
 
 
-@pytest.mark.parametrize("kind", ("single level", "pyramid"))
+@pytest.mark.parametrize("kind", slow_but(("single level", "pyramid"), "pyramid"))
 def test_with_the_same_weights_it_finds_the_same_boxes_and_masks(kind):
     _, ours, theirs = pair(kind, 1)
     assert learning(ours) == learning(theirs)

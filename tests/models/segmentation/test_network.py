@@ -199,7 +199,9 @@ EXPORTED = [dict(model="unet", backbone="plain", upsampling=way) for way in UPSA
     dict(model="fcn16s", backbone="darknet-mini", upsampling="nearest")]
 
 
-@pytest.mark.parametrize("changes", EXPORTED, ids=lambda changes: "-".join(changes.values()))
+@pytest.mark.parametrize("changes", [changes if changes["model"] != "unet" or changes["upsampling"] == "max-unpooling" else
+                                     pytest.param(changes, marks=pytest.mark.slow) for changes in EXPORTED],
+                         ids=lambda changes: "-".join(changes.values()))
 def test_the_exported_network_agrees_with_onnxruntime(changes, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")

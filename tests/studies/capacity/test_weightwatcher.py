@@ -20,7 +20,7 @@ def compare(arrays, folder, pool):
     assert not far
 
 
-@pytest.mark.parametrize("pool", [True, False])
+@pytest.mark.parametrize("pool", [True, pytest.param(False, marks=pytest.mark.slow)])  # small layers have both
 def test_darknet_53_has_weightwatchers_table(tmp_path, pool):
     compare(darknet53(shrink=8), tmp_path, pool)
 
