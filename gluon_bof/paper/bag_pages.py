@@ -8,7 +8,7 @@ from gluon_bof.paper import bag, effects, miniature
 from gluon_bof.paper.bag import Bag
 from gluon_bof.paper.effects import judged
 from gluon_bof.paper.miniature import Effect
-from gluon_bof.paper.words import Picture, made_by, spread, spread_of_fit, table, told
+from gluon_bof.paper.words import Picture, made_by, spread, spread_of_fit, table, told_gain
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bag import Number
@@ -41,7 +41,7 @@ def _head(family):
 
 
 def _rows(family, there):
-    rows = []
+    rows, baseline = [], of_row(there, family.rows()[0].key, family.numbers[0])
     for row in family.rows():
         by_seed = of_row(there, row.key, family.numbers[0])
         if not by_seed:
@@ -49,7 +49,7 @@ def _rows(family, there):
         gain = gain_over_baseline(family, row.key, there)
         rows.append([_name(row), *(spread(list(of_row(there, row.key, number).values())) for number in family.numbers),
                      spread_of_fit(_fit(family, row.key, there), family.fitted),
-                     told(gain) if gain else "", judged(gain) if gain else "",
+                     told_gain(gain, baseline, by_seed) if gain else "", judged(gain) if gain else "",
                      ", ".join(f"{value:.1f}" for value in by_seed.values())])
     return rows
 
@@ -78,7 +78,8 @@ def gain_over_baseline(family: Bag, key: str, there: Mapping[tuple[str, int], Ma
     """What a row gains over its family's baseline in its own number, paired within a seed; None for the baseline itself and where
     no seed has both."""
     base = family.rows()[0].key
-    return None if key == base else effects.gain(*(of_row(there, name, family.numbers[0]) for name in (base, key)))
+    pair = effects.paired(*(of_row(there, name, family.numbers[0]) for name in (base, key)))
+    return pair.gain if pair and key != base else None
 
 
 def bag_pictures(store: Store) -> list[Picture]:

@@ -87,15 +87,27 @@ def interactions(numbers: Mapping[tuple[str, int], float], design: Design = YOLO
     return {pair: interaction(*pair, numbers, design) for pair in combinations(design.factors, 2)}
 
 
-def difference(numbers: Mapping[tuple[str, int], float], row: str, over: str) -> Effect:
-    """Effect of a row against another, paired within a seed."""
-    return over_seeds({seed: numbers[row, seed] - numbers[over, seed] for seed in sorted({seed for _, seed in numbers})})
+class Paired(NamedTuple):
+    """A row, and what it is compared with, {seed: points} each, of the same seeds."""
+
+    over: dict
+    mine: dict
+
+    @property
+    def gain(self) -> Effect:
+        """What the row gains, paired within a seed."""
+        return over_seeds({seed: points - self.over[seed] for seed, points in self.mine.items()})
+
+    @property
+    def means(self) -> tuple[float, float]:
+        """Points of both, means over these seeds."""
+        return statistics.mean(self.over.values()), statistics.mean(self.mine.values())
 
 
-def gain(over: Mapping[int, float], mine: Mapping[int, float]) -> Effect | None:
-    """Effect of a row, {seed: points}, against another in the seeds that both have; None where there is none."""
-    shared = {seed: mine[seed] - over[seed] for seed in sorted(mine) if seed in over}
-    return over_seeds(shared) if shared else None
+def paired(over: Mapping[int, float], mine: Mapping[int, float]) -> Paired | None:
+    """Two rows, {seed: points}, in the seeds that both have; None where there is none."""
+    seeds = sorted(over.keys() & mine.keys())
+    return Paired(*({seed: of[seed] for seed in seeds} for of in (over, mine))) if seeds else None
 
 
 def interaction(first: str, second: str, numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> Effect:

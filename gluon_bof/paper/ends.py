@@ -4,9 +4,9 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
-from gluon_bof.paper import bag, effects, miniature, photograph_pages
+from gluon_bof.paper import bag, miniature, photograph_pages
 from gluon_bof.paper.bag_pages import of_row
-from gluon_bof.paper.effects import Effect
+from gluon_bof.paper.effects import Paired, paired
 from gluon_bof.paper.miniature_pages import AP, OWN_IMAGES, end_rows, miniature_bundles, points_of_row
 from gluon_bof.paper.words import DETECTORS, Picture
 
@@ -17,20 +17,14 @@ PICTURE = "figure-1.png"
 
 
 class Ends(NamedTuple):
-    """Baseline and whole bag of a family. number: what a row is measured by; baseline, bag: {seed: points}, of the same seeds;
+    """Baseline and whole bag of a family. number: what a row is measured by; pair: the whole bag over the baseline, in points;
     fit: points of all whole bags on their training images, asked: what the protocol asks of them."""
 
     title: str
     number: str
-    baseline: dict
-    bag: dict
+    pair: Paired
     fit: float
     asked: float
-
-    @property
-    def gain(self) -> Effect:
-        """The whole bag against the baseline, paired within a seed."""
-        return effects.gain(self.baseline, self.bag)
 
     @property
     def is_fitted(self) -> bool:
@@ -58,11 +52,8 @@ def both_ends(store: Store) -> list[Ends]:
 
 def _ends(title, number, baseline, whole, fits, asked):
     """None where no seed has both."""
-    seeds = sorted(baseline.keys() & whole.keys())
-    if not seeds:
-        return None
-    return Ends(title, number, *({seed: of[seed] for seed in seeds} for of in (baseline, whole)), statistics.mean(fits.values()),
-                asked)
+    pair = paired(baseline, whole)
+    return pair and Ends(title, number, pair, statistics.mean(fits.values()), asked)
 
 
 def figure_1(store: Store) -> str:
@@ -82,8 +73,9 @@ def figure_1_pictures(store: Store) -> list[Picture]:
 
     rows = [drawing.Pair(f"{gain.detector}, {AP.title} on {gain.set}", gain.baseline, gain.bag, photograph_pages.bar(gain))
             for gain in photograph_pages.gains(store)]
-    rows += [drawing.Pair(f"{ends.title}, {ends.number} on vocmini",
-                          *(statistics.mean(of.values()) for of in (ends.baseline, ends.bag)),
-                          drawing.Bar("", ends.gain.mean, ends.gain.half_width, tuple(ends.gain.by_seed.values()),
-                                      counts=ends.is_fitted)) for ends in both_ends(store)]
+    for ends in both_ends(store):
+        gain = ends.pair.gain
+        rows.append(drawing.Pair(f"{ends.title}, {ends.number} on vocmini", *ends.pair.means,
+                                 drawing.Bar("", gain.mean, gain.half_width, tuple(gain.by_seed.values()),
+                                             counts=ends.is_fitted)))
     return [Picture(PICTURE, rows, lambda path: drawing.pairs(path, rows))] if rows else []

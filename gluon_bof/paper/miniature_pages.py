@@ -8,7 +8,7 @@ from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_3, TABLE_5, TABLE_
 from gluon_bof.paper import effects, factorial, harness, miniature
 from gluon_bof.paper.effects import Measure, judged
 from gluon_bof.paper.miniature import FITTED
-from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, spread_of_fit, table, told
+from gluon_bof.paper.words import DETECTORS, Picture, made_by, of_seeds, refuse_others, spread, spread_of_fit, table, told
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -65,28 +65,19 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
 
 def _headline(found, family):
     """What the whole bag gains, in a sentence; "" where no seed has both ends."""
-    effect = whole_bag(found, AP, family)
-    if not effect:
+    pair = _paired(found, AP, *end_rows(family))
+    if not pair:
         return ""
-    before, after = _ends_of(found, effect.by_seed, family)
-    measured = [(f"points of {AP.title}, {before:.1f} to {after:.1f}", effect),
+    before, after = pair.means
+    measured = [(f"points of {AP.title}, {before:.1f} to {after:.1f}", pair.gain),
                 *((measure.title, whole_bag(found, measure, family)) for measure in MEASURES[family][1:])]
     told_of = "; ".join(f"{told(gain)} {name} ({judged(gain)})" for name, gain in measured)
-    return f"The whole bag against the baseline, {_of_seeds(effect.by_seed)}: {told_of}."
-
-
-def _ends_of(found, seeds, family):
-    """Points of AP of the baseline and of the whole bag, means over these seeds."""
-    return (statistics.mean(points_of_row(found, AP, row)[seed] for seed in seeds) for row in end_rows(family))
+    return f"The whole bag against the baseline, {of_seeds(pair.mine)}: {told_of}."
 
 
 def end_rows(family: str) -> tuple[str, str]:
     """Keys of the stack's ends: the baseline, the whole bag."""
     return "baseline", miniature.stacked(miniature.DESIGNS[family])[-1]
-
-
-def _of_seeds(seeds):
-    return f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}"
 
 
 def _main_effects(found, design, measures):
@@ -101,8 +92,8 @@ def step_effects(found: Sequence[Mapping[str, Any]], measure: Measure, family: s
     """{key of a stacked row, of the paper's Tables 2 and 3: its Effect against the row before it, in the seeds that have both},
     without the rows where none has."""
     rows = miniature.stacked(miniature.DESIGNS[family])
-    gains = {key: _gain(found, measure, before, key) for before, key in zip(rows, rows[1:])}
-    return {key: gain for key, gain in gains.items() if gain}
+    pairs = {key: _paired(found, measure, before, key) for before, key in zip(rows, rows[1:])}
+    return {key: pair.gain for key, pair in pairs.items() if pair}
 
 
 def _steps(found, family):
@@ -129,7 +120,8 @@ def _seeds(effect):
 def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str = "yolo3") -> miniature.Effect | None:
     """What the whole bag gains over the baseline, paired within the seeds that have both, whatever else they lack; None where
     none has."""
-    return _gain(found, measure, *end_rows(family))
+    pair = _paired(found, measure, *end_rows(family))
+    return pair and pair.gain
 
 
 def _ends(found, family):
@@ -137,11 +129,10 @@ def _ends(found, family):
     effect = whole_bag(found, AP, family)
     if not effect:
         return ""
-    both = [bundle for bundle in found if bundle["seed"] in effect.by_seed]
-    rows = [[measure.title, *_pair(both, measure, *end_rows(family)),
+    rows = [[measure.title, *_pair(found, measure, *end_rows(family)),
              judged(whole_bag(found, measure, family)) if measure in MEASURES[family] else "not tested"]
             for measure in (*MEASURES[family], OWN_IMAGES, *MECHANISMS)]
-    return (f"Both ends of the stack, {_of_seeds(effect.by_seed)}, points:\n\n"
+    return (f"Both ends of the stack, {of_seeds(effect.by_seed)}, points:\n\n"
             + table(["", "baseline", "whole bag", "difference", ""], rows))
 
 
@@ -170,7 +161,7 @@ def _whole(found, design):
     numbers = ", ".join(map(str, seeds))
     if rows != miniature.combinations(design):
         more = "" if len(seeds) > 1 else "; intervals need two"
-        return (f"main effects are from the half with an even number of freebies, {_of_seeds(seeds)}, until the rest is "
+        return (f"main effects are from the half with an even number of freebies, {of_seeds(seeds)}, until the rest is "
                 f"there{more}")
     return f"seeds {numbers} are whole" if len(seeds) > 1 else f"seed {numbers} is whole; intervals need two"
 
@@ -256,26 +247,29 @@ def _tables_of_yolo3(found):
 
 
 def _small_table(found, of_paper, keys, measure):
-    """A table of the paper with our rows; differences are to its first row, in the seeds that both have."""
+    """A table of the paper with our rows, each in all its seeds; differences are to its first row, in the seeds that both
+    have."""
     base = of_paper.rows[0].paper_value
     names = [row.name.replace("darknet53", "backbone").replace("YOLO3", "detector")
              .replace("R101", "backbone").replace("FRCNN", "detector") for row in of_paper.rows]
+    points = [points_of_row(found, measure, key) for key in keys]
     rows = []
-    for name, row, key in zip(names, of_paper.rows, keys):
-        _, ours, gain = _pair(found, measure, keys[0], key)
-        rows.append([name, ours, gain, f"{row.paper_value - base:+.2f}"] if rows else [name, ours, "", ""])
-    return table(["row", measure.title, "against the first", "the paper's"], rows)
+    for name, row, ours in zip(names, of_paper.rows, points):
+        pair = effects.paired(points[0], ours)
+        compared = [told(pair.gain) if pair else "", f"{row.paper_value - base:+.2f}"] if rows else ["", ""]
+        rows.append([name, spread(list(ours.values())), *compared, ", ".join(map(str, sorted(ours)))])
+    return table(["row", measure.title, "against the first, in the seeds of both", "the paper's", "seeds"], rows)
 
 
 def _pair(found, measure, over, key):
     """(numbers of a row, of another, their difference) as text, of the seeds that both have."""
-    gain = _gain(found, measure, over, key)
-    return (*(spread(list(points_of_row(found, measure, row).values())) for row in (over, key)), told(gain) if gain else "")
+    pair = _paired(found, measure, over, key)
+    return (*(spread(list(row.values())) for row in pair), told(pair.gain)) if pair else ("", "", "")
 
 
-def _gain(found, measure, over, key):
-    """The Effect of a row against another in the seeds that both have; None where there is none."""
-    return effects.gain(*(points_of_row(found, measure, row) for row in (over, key)))
+def _paired(found, measure, over, key):
+    """A row and another that it is compared with, in the seeds that both have; None where there is none."""
+    return effects.paired(*(points_of_row(found, measure, row) for row in (over, key)))
 
 
 def points_of_row(found: Sequence[Mapping[str, Any]], measure: Measure, key: str) -> dict[int, float]:
@@ -323,9 +317,9 @@ def class_changes(found: Sequence[Mapping[str, Any]], family: str = "yolo3") -> 
 
 
 def _classes_title(found, family):
-    effect = whole_bag(found, AP, family)
-    before, after = _ends_of(found, effect.by_seed, family)
-    return f"{DETECTORS[family]}, baseline → whole bag: {before:.2f} → {after:.2f} ({_of_seeds(effect.by_seed)})"
+    pair = _paired(found, AP, *end_rows(family))
+    before, after = pair.means
+    return f"{DETECTORS[family]}, baseline → whole bag: {before:.2f} → {after:.2f} ({of_seeds(pair.mine)})"
 
 
 def _classes_picture(found, family):

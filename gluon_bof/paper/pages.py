@@ -31,7 +31,7 @@ from gluon_bof.paper.optimizer_pages import optimizers_summary
 from gluon_bof.paper.photograph_pages import Gain, photograph_pictures, photographs_summary, told_folds
 from gluon_bof.paper.photograph_pages import gains as photograph_gains
 from gluon_bof.paper.schedule_pages import figure_6, figure_6_pictures
-from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, table, told
+from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, table, told, told_gain
 
 MARKED = re.compile(r"(<!-- bundles: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -114,13 +114,13 @@ def upsampling_summary(store: Store) -> str:
         return "No run has a bundle yet."
     numbers = upsampling.points(there)
     gains = upsampling.against_nearest(numbers) if numbers else {}
+    by_way = {row.key: {seed: 100 * bundle["training"]["miou"] for (key, seed), bundle in sorted(there.items()) if key == row.key}
+              for row in upsampling.ROWS}
     rows = []
-    for way in (row.key for row in upsampling.ROWS):
-        found = [bundle for (key, _), bundle in sorted(there.items()) if key == way]
-        each = ", ".join(f"{100 * bundle['training']['miou']:.1f}" for bundle in found)
-        gain = upsampling.judged(gains[way]) if way in gains else ""
-        rows.append([way, spread([100 * bundle["training"]["miou"] for bundle in found]), each,
-                     told(gains[way]) if way in gains else "", gain])
+    for way, of_way in by_way.items():
+        gain = gains.get(way)
+        rows.append([way, spread(list(of_way.values())), ", ".join(f"{value:.1f}" for value in of_way.values()),
+                     *((told_gain(gain, by_way[upsampling.OVER], of_way), upsampling.judged(gain)) if gain else ("", ""))])
     return "\n".join([table(["upsampling", "mean IoU, %", "seeds", "points over nearest", "by the protocol"], rows),
                       made_by(list(there.values()))])
 
@@ -156,9 +156,10 @@ def readme_table(store: Store) -> str:
 
 
 def _row_of_ends(ends: Ends):
-    count = len(ends.bag)
+    gain = ends.pair.gain
+    count = len(gain.by_seed)
     return [f"{ends.title}, the whole bag against the baseline", f"`vocmini`, {count} {'seeds' if count > 1 else 'seed'}",
-            f"{told(ends.gain)} points of {ends.number}{_mark(ends, ends.asked)}"]
+            f"{told(gain)} points of {ends.number}{_mark(ends, ends.asked)}"]
 
 
 def _row_of_freebies(store, family):

@@ -78,4 +78,5 @@ def judged(gain: Effect) -> str:
 
 def against_nearest(numbers: Mapping[tuple[str, int], float]) -> dict[str, Effect]:
     """{way: what it gains over nearest, paired within a seed}."""
-    return {row.key: effects.difference(numbers, row.key, OVER) for row in ROWS if row.key != OVER}
+    by_way = {row.key: {seed: value for (key, seed), value in numbers.items() if key == row.key} for row in ROWS}
+    return {key: effects.paired(by_way[OVER], of_way).gain for key, of_way in by_way.items() if key != OVER}

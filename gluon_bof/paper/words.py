@@ -35,6 +35,16 @@ def told(effect: Effect, tests: int = 1) -> str:
     return f"**{text}**" if excludes_zero(effect, tests) else text
 
 
+def told_gain(gain: Effect, *rows: Mapping[int, float]) -> str:
+    """The same of a row over another, {seed: number} each; with its seeds where one of them has more."""
+    return told(gain) + (f" ({of_seeds(gain.by_seed)})" if any(row.keys() != gain.by_seed.keys() for row in rows) else "")
+
+
+def of_seeds(seeds: Sequence[int] | Mapping[int, Any]) -> str:
+    """Seeds by their number."""
+    return f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}"
+
+
 def spread(values: Sequence[float], digits: int = 1) -> str:
     """Mean and standard deviation of runs."""
     if not values:

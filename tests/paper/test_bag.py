@@ -55,6 +55,14 @@ def test_the_page_tells_paired_gains_and_marks_what_does_not_fit(tmp_path):
     assert [line for line in rows if "underfitted" in line] == [line for line in rows if "SSD" not in line]
 
 
+def test_a_gain_tells_its_seeds_where_a_row_has_more(tmp_path):
+    store = Store(str(tmp_path))
+    made_up_bag(store, (0, 1, 2), ("ssd-baseline",))
+    made_up_bag(store, (0, 1), bag.chosen_rows("ends"))
+    lines = [line for line in pages.SECTIONS["bag"](store).splitlines() if line.startswith("| whole bag")]
+    assert ["(seeds 0, 1) | " in line for line in lines] == [True, False, False]
+
+
 def test_a_page_of_some_rows_tells_those_alone(tmp_path):
     store = Store(str(tmp_path))
     assert "No run" in pages.SECTIONS["bag"](store) and pages.pictures(store) == []

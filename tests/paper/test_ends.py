@@ -21,8 +21,8 @@ def test_a_seed_that_lacks_an_end_is_in_neither_mean(tmp_path):
     store = Store(str(tmp_path))
     made_up(store, {0: 0.10, 1: 0.90, 2: 0.12}, {0: 0.15, 2: 0.13}, fit=0.98)
     of_yolo3, = ends.both_ends(store)
-    assert of_yolo3.baseline == pytest.approx({0: 10, 2: 12}) and of_yolo3.bag == pytest.approx({0: 15, 2: 13})
-    assert of_yolo3.gain.mean == pytest.approx(3) and of_yolo3.is_fitted
+    assert of_yolo3.pair.over == pytest.approx({0: 10, 2: 12}) and of_yolo3.pair.mine == pytest.approx({0: 15, 2: 13})
+    assert of_yolo3.pair.gain.mean == pytest.approx(3) and of_yolo3.is_fitted
     picture, = ends.figure_1_pictures(store)
     (row,) = picture.numbers
     assert (row.label, row.before, row.after) == ("YOLOv3, AP@[.5:.95] on vocmini", pytest.approx(11), pytest.approx(14))
@@ -44,7 +44,7 @@ def test_families_of_the_bag_follow_the_two_detectors_in_their_own_numbers(tmp_p
     found = ends.both_ends(store)
     assert [of.title for of in found] == ["YOLOv3", *(family.title for family in bag.BAGS)]
     assert [of.number for of in found[1:]] == [family.numbers[0].title for family in bag.BAGS]
-    assert all(np.isfinite([*of.baseline.values(), *of.bag.values()]).all() for of in found)
+    assert all(np.isfinite(of.pair.means).all() for of in found)
 
 
 def test_without_a_run_there_is_no_picture(tmp_path):

@@ -189,6 +189,16 @@ def test_seeds_that_have_both_ends_alone_are_told_beside_the_whole_ones_as_the_r
     assert f" {pages.told(gain)} |" in told and pages.told(gain) in pages.readme_table(store)
 
 
+def test_rows_that_stand_beside_their_difference_are_of_its_seeds_or_tell_their_own(tmp_path):
+    store, mixed = Store(str(tmp_path)), factorial.TABLE_1_ROWS[-1]
+    numbers = made_up_factorial(store, left_out=[f"miniature-{mixed}-seed-1", f"miniature-{miniature.stacked()[-1]}-seed-2"])
+    table_1, table_4 = (pages.miniature_tables(store).split(f"Table {number}, ")[1] for number in (1, 4))
+    assert next(line for line in table_1.splitlines() if line.startswith("| baseline |")).endswith(" | 0, 1, 2 |")
+    assert next(line for line in table_1.splitlines() if line.startswith("| beta(1.5, 1.5)")).endswith(" | 0, 2 |")
+    at_128 = next(line for line in table_4.splitlines() if line.startswith("| at 128 |"))
+    assert f"| {pages.spread([numbers['baseline', seed] for seed in (0, 1)])} |" in at_128
+
+
 def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
     store = Store(str(tmp_path))
     made_up_factorial(store)

@@ -62,3 +62,4 @@ def test_a_seed_that_is_not_whole_is_in_no_gain_and_none_is_refused(tmp_path, ca
     assert "gluon-bof table upsampling" in capsys.readouterr().err
     made_up(store, left_out=("upsampling-transposed-seed-2",))
     assert {seed for _, seed in upsampling.points(upsampling.found(store))} == {0, 1}
+    assert "(seeds 0, 1) | " in pages.SECTIONS["upsampling"](store)
