@@ -12,7 +12,6 @@ from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.harness import Job
 from gluon_bof.paper.miniature import FACTORS
 from gluon_bof.paper.tables import chosen
-from gluon_bof.paper.words import refuse_others
 
 EXPERIMENT = "bag"
 SEEDS = miniature.SEEDS
@@ -135,5 +134,5 @@ def chosen_rows(text: str) -> tuple[str, ...]:
 def found(store: Store) -> dict[tuple[str, int], Mapping[str, Any]]:
     """{(row, seed): bundle} of the runs that are there. Raises UserError for one of another configuration."""
     there = [bundle for bundle in store.of(EXPERIMENT) if bundle["row"] != harness.Backbone().key]
-    refuse_others(there, plan(sorted({bundle["seed"] for bundle in there})), store)
+    harness.refuse_others(there, plan(sorted({bundle["seed"] for bundle in there})), store)
     return {(bundle["row"], bundle["seed"]): bundle for bundle in there}

@@ -126,12 +126,41 @@ def evaluation(job_training: jobs.Training, result: str = "evaluation", size: in
 # ---- what is there, and making the rest ----------------------------------------------------------------------------
 
 def bundle_of(job: Job, store: Store) -> dict[str, Any] | None:
-    """The job's bundle, None where it has none or lacks an evaluation. Raises UserError where it is of another configuration."""
+    """The job's bundle, None where it has none or lacks an evaluation. Raises UserError where it is of another configuration, or
+    of a run that started from other weights than its backbone's bundle has."""
     found = store.read(job.name)
     if not found:
         return None
-    bundles.refuse_other(found, job.configuration(), store.path(job.name))
+    _refuse_other(found, job, store)
     return None if lacking(found, job) else found
+
+
+def _refuse_other(bundle, job, store):
+    path = store.path(job.name)
+    bundles.refuse_other(bundle, job.configuration(), path)
+    base = bundle_of(job.backbone(), store) if job.pretraining else None
+    if base and bundle.get("starts_from") and bundle["starts_from"]["weights_sha256"] != base["weights_sha256"]:
+        raise UserError("the run started from other weights than its backbone's bundle has", path, "move it away")
+
+
+def refuse_others(found: Iterable[Mapping[str, Any]], planned: Iterable[Job], store: Store) -> None:
+    """Raise UserError as bundle_of does for a bundle of another configuration than the job of its name, and where it lacks one of
+    its evaluations or says that it is of another row, seed or fold, or where no job has its name."""
+    by_name = {job.name: job for job in planned}
+    for bundle in found:
+        path = store.path(bundle["name"])
+        if bundle["name"] not in by_name:
+            raise UserError("no run of the experiment has this name any more", path, "move it away")
+        job = by_name[bundle["name"]]
+        _refuse_other(bundle, job, store)
+        for mark, wanted in (("row", job.row.key), ("seed", job.seed), *job.marks.items()):
+            if bundle.get(mark) != wanted:
+                raise UserError(f"the bundle there says {mark} {bundle.get(mark)} and not {wanted}", path,
+                                "remove it; the run will be made again")
+        without = lacking(bundle, job)
+        if without:
+            raise UserError(f"the bundle lacks the evaluation {without[0]}, or has it by another command than would be given now",
+                            path, "start its run again, which makes it")
 
 
 def lacking(bundle: Mapping[str, Any], job: Job) -> list[str]:

@@ -8,7 +8,7 @@ from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_3, TABLE_5, TABLE_
 from gluon_bof.paper import effects, factorial, harness, miniature
 from gluon_bof.paper.effects import Measure, judged
 from gluon_bof.paper.miniature import FITTED
-from gluon_bof.paper.words import DETECTORS, Picture, made_by, of_seeds, refuse_others, spread, spread_of_fit, table, told
+from gluon_bof.paper.words import DETECTORS, Picture, made_by, of_seeds, spread, spread_of_fit, table, told
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -42,7 +42,7 @@ def _all_of_miniature(store, family="yolo3"):
     found = [bundle for bundle in store.of(design.name) if bundle["row"] != harness.Backbone().key]
     if found:
         seeds = sorted({bundle["seed"] for bundle in found})
-        refuse_others(found, factorial.plan(seeds, with_further=True, design=design), store)
+        harness.refuse_others(found, factorial.plan(seeds, with_further=True, design=design), store)
     return found
 
 
@@ -215,7 +215,7 @@ def miniature_rows(store: Store, family: str = "yolo3") -> str:
         pairs = effects.interactions(effects.numbers_of(whole, AP), design)
         parts += ["Interactions, shown and not tested: by how much more the first gains where the second is on, points of AP.",
                   "", table(["", "AP"], [[" with ".join(pair), told(effect).strip("*")] for pair, effect in pairs.items()])]
-    backbone = store.read(miniature.BACKBONE.name)
+    backbone = harness.bundle_of(factorial.plan((0,), design=design)[0].backbone(), store)
     base = f"The backbone tells {100 * backbone['training']['accuracy']:.1f}% of the single objects that it is validated on.\n" \
         if backbone else ""
     return "\n".join([*parts, base, made_by(found)])

@@ -14,7 +14,7 @@ from typing import Any, Iterable
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.options import families
-from gluon_bof.paper import effects, embedded, miniature, upsampling
+from gluon_bof.paper import effects, embedded, harness, miniature, upsampling
 from gluon_bof.paper.bag_pages import bag_pictures, bag_summary
 from gluon_bof.paper.bundles import Store, shipped
 from gluon_bof.paper.ends import Ends, both_ends, figure_1, figure_1_pictures
@@ -31,7 +31,7 @@ from gluon_bof.paper.optimizer_pages import optimizers_summary
 from gluon_bof.paper.photograph_pages import Gain, photograph_pictures, photographs_summary, told_folds
 from gluon_bof.paper.photograph_pages import gains as photograph_gains
 from gluon_bof.paper.schedule_pages import figure_6, figure_6_pictures
-from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, table, told, told_gain
+from gluon_bof.paper.words import DETECTORS, Picture, made_by, spread, table, told, told_gain
 
 MARKED = re.compile(r"(<!-- bundles: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -86,7 +86,7 @@ def embedded_bundles(store: Store) -> dict[str, list[dict[str, Any]]]:
     """{family: its bundles, by seed}. Raises UserError where one is of another configuration."""
     found = store.of(embedded.EXPERIMENT)
     if found:
-        refuse_others(found, embedded.plan(sorted({bundle["seed"] for bundle in found})), store)
+        harness.refuse_others(found, embedded.plan(sorted({bundle["seed"] for bundle in found})), store)
     return {row.family: sorted((bundle for bundle in found if bundle["row"] == row.key), key=lambda bundle: bundle["seed"])
             for row in embedded.ROWS}
 

@@ -6,11 +6,11 @@ import statistics
 from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError
-from gluon_bof.paper import effects, photographs
+from gluon_bof.paper import effects, harness, photographs
 from gluon_bof.paper.effects import Folded, Measure
 from gluon_bof.paper.miniature import FITTED
 from gluon_bof.paper.photographs import Setting
-from gluon_bof.paper.words import DETECTORS, Picture, made_by, refuse_others, spread, spread_of_fit, table
+from gluon_bof.paper.words import DETECTORS, Picture, made_by, spread, spread_of_fit, table
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -91,7 +91,7 @@ def _checked_folds(name, found, store):
         raise UserError("the folds of these bundles are missing", path, "bring the file from where they were made")
     folds = photographs.Folds(name, data["folds"], name, tuple(found[0]["evaluations"]["test"]["per_class"]),
                               photographs.told_folds(name, data["folds"], path))
-    refuse_others(found, photographs.plan(folds, sorted({bundle["seed"] for bundle in found})), store)
+    harness.refuse_others(found, photographs.plan(folds, sorted({bundle["seed"] for bundle in found})), store)
     return data["folds"]
 
 

@@ -12,7 +12,6 @@ from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.harness import Job
 from gluon_bof.paper.miniature import Effect
 from gluon_bof.paper.tables import chosen, refuse_own
-from gluon_bof.paper.words import refuse_others
 
 EXPERIMENT = "upsampling"
 SEEDS = (0, 1, 2)
@@ -61,7 +60,7 @@ def chosen_rows(text: str) -> tuple[str, ...]:
 def found(store: Store) -> dict[tuple[str, int], Mapping[str, Any]]:
     """{(way, seed): bundle} of the runs that are there. Raises UserError for one of another configuration."""
     there = list(store.of(EXPERIMENT))
-    refuse_others(there, plan(), store)
+    harness.refuse_others(there, plan(), store)
     return {(bundle["row"], bundle["seed"]): bundle for bundle in there}
 
 

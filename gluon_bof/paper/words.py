@@ -2,15 +2,10 @@
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
-from gluon_bof.errors import UserError
-from gluon_bof.paper import bundles, harness
+from gluon_bof.paper import harness
 from gluon_bof.paper.effects import Effect, excludes_zero
-
-if TYPE_CHECKING:
-    from gluon_bof.paper.bundles import Store
-    from gluon_bof.paper.harness import Job
 
 DETECTORS = {"yolo3": "YOLOv3", "faster_rcnn": "Faster R-CNN"}
 
@@ -56,26 +51,6 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
 def spread_of_fit(values: Sequence[float], asked: float) -> str:
     """The same of runs' points on their training images, of which the protocol asks so many."""
     return spread(values) + ("" if statistics.mean(values) >= asked else " (underfitted)")
-
-
-def refuse_others(found: Iterable[Mapping[str, Any]], planned: Iterable[Job], store: Store) -> None:
-    """Raise UserError where a bundle is not what the job of its name would be now, lacks one of its evaluations or says that it
-    is of another row, seed or fold, or where no job has its name."""
-    by_name = {job.name: job for job in planned}
-    for bundle in found:
-        path = store.path(bundle["name"])
-        if bundle["name"] not in by_name:
-            raise UserError("no run of the experiment has this name any more", path, "move it away")
-        job = by_name[bundle["name"]]
-        bundles.refuse_other(bundle, job.configuration(), path)
-        for mark, wanted in (("row", job.row.key), ("seed", job.seed), *job.marks.items()):
-            if bundle.get(mark) != wanted:
-                raise UserError(f"the bundle there says {mark} {bundle.get(mark)} and not {wanted}", path,
-                                "remove it; the run will be made again")
-        lacking = harness.lacking(bundle, job)
-        if lacking:
-            raise UserError(f"the bundle lacks the evaluation {lacking[0]}, or has it by another command than would be given now",
-                            path, "start its run again, which makes it")
 
 
 def made_by(found: Sequence[Mapping[str, Any]]) -> str:

@@ -115,6 +115,29 @@ def test_a_bundle_that_stands_for_another_row_or_lacks_a_number_is_one_line(tmp_
         pages.miniature_summary(store)
 
 
+def test_rows_that_started_from_other_weights_than_the_backbones_bundle_has_are_on_no_page(tmp_path):
+    store = Store(str(tmp_path))
+    job = factorial.plan((0,))[1]
+    backbone = {**bundle_for(job.backbone()), "weights_sha256": "a", "training": {"accuracy": 0.5}}
+    store.write(backbone)
+    for start in ("a", "b"):
+        store.write({**bundle_for(job), "starts_from": {"name": backbone["name"], "weights_sha256": start}})
+        if start == "a":
+            assert "The backbone tells 50.0%" in pages.miniature_rows(store)
+    for what in (pages.miniature_rows, pages.miniature_summary, lambda store: harness.missing([job], store)):
+        with pytest.raises(UserError, match=f"^{store.path(job.name)}: the run started from other weights"):
+            what(store)
+
+
+def test_a_backbone_of_another_configuration_is_told_on_no_page(tmp_path):
+    store = Store(str(tmp_path))
+    other = factorial.plan((0,), extra_pretraining=("--epochs", "1"))[1].backbone()
+    for bundle in (bundle_for(factorial.plan((0,))[1]), {**bundle_for(other), "training": {"accuracy": 0.1}}):
+        store.write(bundle)
+    with pytest.raises(UserError, match=f"^{store.path(other.name)}: the bundle there has --epochs 1 and not"):
+        pages.miniature_rows(store)
+
+
 def test_a_seed_that_lacks_a_run_is_told_and_not_counted(tmp_path):
     store = Store(str(tmp_path))
     numbers = made_up_factorial(store, left_out=["miniature-baseline-seed-2"])
