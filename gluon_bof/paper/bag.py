@@ -133,6 +133,4 @@ def chosen_rows(text: str) -> tuple[str, ...]:
 
 def found(store: Store) -> dict[tuple[str, int], Mapping[str, Any]]:
     """{(row, seed): bundle} of the runs that are there. Raises UserError for one of another configuration."""
-    there = [bundle for bundle in store.of(EXPERIMENT) if bundle["row"] != harness.Backbone().key]
-    harness.refuse_others(there, plan(sorted({bundle["seed"] for bundle in there})), store)
-    return {(bundle["row"], bundle["seed"]): bundle for bundle in there}
+    return {(bundle["row"], bundle["seed"]): bundle for bundle in harness.checked(store, EXPERIMENT, plan)}

@@ -163,6 +163,15 @@ def refuse_others(found: Iterable[Mapping[str, Any]], planned: Iterable[Job], st
                             path, "start its run again, which makes it")
 
 
+def checked(store: Store, experiment: str, plan: Callable[[list[int]], Iterable[Job]]) -> list[dict[str, Any]]:
+    """The bundles of an experiment, without its backbones', by name. plan(seeds): its jobs, of the seeds that are there. Raises
+    UserError as refuse_others does."""
+    found = [bundle for bundle in store.of(experiment) if bundle["row"] != Backbone().key]
+    if found:
+        refuse_others(found, plan(sorted({bundle["seed"] for bundle in found})), store)
+    return found
+
+
 def lacking(bundle: Mapping[str, Any], job: Job) -> list[str]:
     """Keys of the job's evaluations that a bundle lacks, or has by another command than would be given now."""
     return [wanted.key for wanted in job.evaluations

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import statistics
+from functools import partial
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_3, TABLE_5, TABLE_6
@@ -39,11 +40,7 @@ def miniature_bundles(store: Store, family: str = "yolo3") -> list[dict[str, Any
 def _all_of_miniature(store, family="yolo3"):
     """Bundles of all its rows, without the backbones'."""
     design = miniature.DESIGNS[family]
-    found = [bundle for bundle in store.of(design.name) if bundle["row"] != harness.Backbone().key]
-    if found:
-        seeds = sorted({bundle["seed"] for bundle in found})
-        harness.refuse_others(found, factorial.plan(seeds, with_further=True, design=design), store)
-    return found
+    return harness.checked(store, design.name, partial(factorial.plan, with_further=True, design=design))
 
 
 def miniature_summary(store: Store, family: str = "yolo3") -> str:

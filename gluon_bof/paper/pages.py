@@ -84,9 +84,7 @@ def _read(path):
 
 def embedded_bundles(store: Store) -> dict[str, list[dict[str, Any]]]:
     """{family: its bundles, by seed}. Raises UserError where one is of another configuration."""
-    found = store.of(embedded.EXPERIMENT)
-    if found:
-        harness.refuse_others(found, embedded.plan(sorted({bundle["seed"] for bundle in found})), store)
+    found = harness.checked(store, embedded.EXPERIMENT, embedded.plan)
     return {row.family: sorted((bundle for bundle in found if bundle["row"] == row.key), key=lambda bundle: bundle["seed"])
             for row in embedded.ROWS}
 

@@ -59,9 +59,7 @@ def chosen_rows(text: str) -> tuple[str, ...]:
 
 def found(store: Store) -> dict[tuple[str, int], Mapping[str, Any]]:
     """{(way, seed): bundle} of the runs that are there. Raises UserError for one of another configuration."""
-    there = list(store.of(EXPERIMENT))
-    harness.refuse_others(there, plan(), store)
-    return {(bundle["row"], bundle["seed"]): bundle for bundle in there}
+    return {(bundle["row"], bundle["seed"]): bundle for bundle in harness.checked(store, EXPERIMENT, plan)}
 
 
 def points(there: Mapping[tuple[str, int], Mapping[str, Any]]) -> dict[tuple[str, int], float]:

@@ -55,6 +55,13 @@ def test_page_and_figure_say_the_paired_gains(tmp_path, capsys):
         assert len(list(csv.DictReader(file))) == 15 + 4
 
 
+def test_seeds_that_were_asked_for_beyond_the_usual_ones_are_told(tmp_path):
+    store = Store(str(tmp_path))
+    made_up(store, (0, 3))
+    assert set(upsampling.against_nearest(upsampling.points(upsampling.found(store)))["bilinear"].by_seed) == {0, 3}
+    assert "10 bundles" in pages.SECTIONS["upsampling"](store)
+
+
 def test_a_seed_that_is_not_whole_is_in_no_gain_and_none_is_refused(tmp_path, capsys):
     store = Store(str(tmp_path))
     with pytest.raises(SystemExit):
