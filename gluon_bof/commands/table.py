@@ -162,6 +162,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if git_revision().endswith("-dirty"):
         warn("the checkout has changes that are in no commit: the bundles will say so (-dirty)")
+    if _is_on_pages(given) and (given.extra or given.extra_pretraining):
+        warn("flags after -- may give other runs than the protocol's, which pages refuse: keep those in another --out")
     prepare_folder(given.out)
     one_at_a_time = threading.Lock()
 
@@ -180,6 +182,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{left} runs are left: start the same command again", file=sys.stderr)
     print(json.dumps({**said, "left": left}), flush=True)
     return 0
+
+
+def _is_on_pages(given):
+    """Whether tools/write_results.py tells of the runs."""
+    return not isinstance(given.table, Table) and not (given.table == "miniature" and given.dataset)
 
 
 def work_of(given: Any, argv: Sequence[str]) -> Work:

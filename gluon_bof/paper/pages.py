@@ -57,17 +57,19 @@ def pages_in(folder: str) -> list[str]:
 
 
 def write_pages(paths: Iterable[str], results: str) -> list[str]:
-    """Fill pages and draw the pictures anew where they are not those of the bundles. Returns the paths of what changed."""
+    """Fill pages and draw the pictures anew where they are not those of the bundles. Returns the paths of what changed. Raises
+    UserError where bundles are refused; then nothing is."""
     from gluon_bof.paper.pictures import digest_in, digest_of
 
     store, changed = Store(results), []
-    for path in paths:
-        before = _read(path)
-        after = filled(before, store)
-        if after != before:
-            write_atomically(path, after.encode())
+    before = {path: _read(path) for path in paths}
+    after = {path: filled(text, store) for path, text in before.items()}
+    shown = pictures(store)  # whatever is refused is refused before anything is written
+    for path, text in after.items():
+        if text != before[path]:
+            write_atomically(path, text.encode())
             changed.append(path)
-    for picture in pictures(store):
+    for picture in shown:
         path = os.path.join(results, picture.file)
         if digest_in(path) != digest_of(picture.numbers):
             picture.draw(path)

@@ -269,6 +269,18 @@ def test_arguments_that_cannot_be_meant_are_refused(words, message):
         table.work_of(table.read_arguments(words), words)
 
 
+@pytest.mark.parametrize("words, is_told", [((), False), (("--", "--epochs", "2"), True)])
+def test_runs_that_the_pages_will_refuse_are_told_before_they_start(words, is_told, tmp_path, capsys):
+    words = ["embedded", "--rows", "ssd", "--seeds", "0", "--out", str(tmp_path), *words]
+    job, = table.work_of(table.read_arguments(words), words).wanted
+    Store(str(tmp_path)).write(bundle_for(job))  # so that nothing is left to run
+    assert table.main(words) == 0
+    assert ("which pages refuse" in capsys.readouterr().err) == is_told
+    if is_told:
+        with pytest.raises(UserError, match="--epochs 2 and not"):
+            pages.embedded_summary(Store(str(tmp_path)))
+
+
 def write_miniature_set(folder):
     """A tiny set with the names of vocmini's splits."""
     root = write_voc_set(folder / "set", images=8, validation=4)

@@ -90,6 +90,17 @@ def test_a_page_and_its_picture_follow_a_single_number(tmp_path):
         assert is_another == (picture.file != "figure-6.png")  # which shows two other rows
 
 
+def test_a_page_that_is_refused_leaves_those_before_it_as_they_were(tmp_path):
+    store = Store(str(tmp_path))
+    store.write(bundle_for(factorial.plan((0,), extra=["--epochs", "7"])[3]))
+    paths = [tmp_path / "1.md", tmp_path / "2.md"]
+    for path, name in zip(paths, ("shipped", "miniature")):
+        path.write_text(f"<!-- bundles: {name} -->\nold\n<!-- end -->\n")
+    with pytest.raises(UserError, match="--epochs 7 and not"):
+        pages.write_pages(map(str, paths), str(tmp_path))
+    assert all("\nold\n" in path.read_text() for path in paths)
+
+
 def test_a_page_of_bundles_that_would_not_be_run_so_now_is_refused(tmp_path):
     store = Store(str(tmp_path))
     made_up_factorial(store, (0,))
