@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import platform
 import re
 from datetime import datetime, timezone
@@ -29,10 +30,11 @@ WHOLE = {"format": int, "name": str, "experiment": str, "row": str, "seed": int,
 
 
 class Store:
-    """The bundles in a folder of results."""
+    """The bundles in a folder of results, each read and checked once while its file stays the same."""
 
     def __init__(self, results: str):
         self.folder = os.path.join(results, FOLDER)
+        self._kept = {}  # {name: (what tells its file from another, the bundle as bytes, for a caller may change what it reads)}
 
     def path(self, name: str) -> str:
         """Where the bundle of a run lies, or would."""
@@ -42,21 +44,13 @@ class Store:
         """The bundle of a run, None where it has none. Raises UserError for a damaged one."""
         path = self.path(name)
         try:
-            with open(path, encoding="utf-8") as file:
-                found = json.load(file)
+            file = os.stat(path)
+            stamp = file.st_mtime_ns, file.st_size, file.st_ino
+            if name not in self._kept or self._kept[name][0] != stamp:
+                self._kept[name] = stamp, pickle.dumps(_read_whole(path, name))
         except FileNotFoundError:
             return None
-        except ValueError:
-            raise UserError("this bundle is no JSON", path, "remove it; the run will be made again") from None
-        whole = isinstance(found, dict) and all(isinstance(found.get(field), kind) for field, kind in WHOLE.items())
-        if not whole or found["format"] != FORMAT or found["name"] != name:
-            raise UserError("this is no bundle of the run that it is named after", path, "remove it; the run will be made again")
-        if hash_of(found["configuration"]) != found["configuration_sha256"]:
-            raise UserError("the configuration of this bundle was changed after it was written", path,
-                            "remove it; the run will be made again")
-        if found.get(CONTENT, _hash_of_content(found)) != _hash_of_content(found):  # bundles of before have none
-            raise UserError("this bundle was changed after it was written", path, "remove it; the run will be made again")
-        return found
+        return pickle.loads(self._kept[name][1])
 
     def everything(self) -> list[dict[str, Any]]:
         """All bundles, by name."""
@@ -72,6 +66,24 @@ class Store:
         os.makedirs(self.folder, exist_ok=True)
         whole = {**bundle, CONTENT: _hash_of_content(bundle)}
         write_atomically(self.path(bundle["name"]), (json.dumps(whole, indent=1, sort_keys=True) + "\n").encode())
+
+
+def _read_whole(path, name):
+    """The bundle in a file. Raises UserError for a damaged one."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except ValueError:
+        raise UserError("this bundle is no JSON", path, "remove it; the run will be made again") from None
+    whole = isinstance(found, dict) and all(isinstance(found.get(field), kind) for field, kind in WHOLE.items())
+    if not whole or found["format"] != FORMAT or found["name"] != name:
+        raise UserError("this is no bundle of the run that it is named after", path, "remove it; the run will be made again")
+    if hash_of(found["configuration"]) != found["configuration_sha256"]:
+        raise UserError("the configuration of this bundle was changed after it was written", path,
+                        "remove it; the run will be made again")
+    if CONTENT in found and found[CONTENT] != _hash_of_content(found):  # bundles of before have none
+        raise UserError("this bundle was changed after it was written", path, "remove it; the run will be made again")
+    return found
 
 
 # ---- configurations ------------------------------------------------------------------------------------------------

@@ -191,15 +191,11 @@ def missing(wanted: Iterable[Job], store: Store) -> list[Job]:
 def run_missing(wanted: Sequence[Job], store: Store, side_by_side: int = 1, after_each: Callable[[Job], Any] = lambda job: None,
                 may_start: Callable[[Job], bool] = lambda job: True) -> None:
     """Make the jobs that have no bundle, `side_by_side` at a time; what was cut off goes on. after_each(job) follows every one
-    that is there then; none starts that may_start(job) refuses. A run that fails keeps no other from being made.
+    that was made; none starts that may_start(job) refuses. A run that fails keeps no other from being made.
 
     Raises UserError in the end, where runs have failed, with the first one's words."""
     to_do = missing(wanted, store)
     backbones = {job.pretraining.run.folder: job.backbone() for job in to_do if job.pretraining}
-    for job in wanted:
-        if job not in to_do:
-            after_each(job)
-
     failed = []
 
     def make(job):

@@ -72,14 +72,11 @@ def _gain(name, found, family, folds):
 
 def _sets(store):
     """{set: its bundles}."""
-    names = {}
-    for experiment in sorted({bundle["experiment"] for bundle in store.everything()}):
-        name = experiment[len(photographs.EXPERIMENT) + 1:]
-        if experiment.startswith(f"{photographs.EXPERIMENT}-"):
-            found = [bundle for bundle in store.of(experiment) if "fold" in bundle]
-            if found:
-                names[name] = found
-    return names
+    begin, found = photographs.experiment_of(""), {}
+    for bundle in store.everything():
+        if bundle["experiment"].startswith(begin) and "fold" in bundle:
+            found.setdefault(bundle["experiment"][len(begin):], []).append(bundle)
+    return dict(sorted(found.items()))
 
 
 def _checked_folds(name, found, store):

@@ -128,6 +128,33 @@ def test_a_number_that_was_changed_by_hand_is_seen(tmp_path, change):
         store.read(job.name)
 
 
+def test_a_bundle_is_read_again_when_its_file_is_another_and_no_caller_changes_what_others_read(tmp_path):
+    job, store = planned(tmp_path)[1], Store(str(tmp_path))
+    store.write(bundle_for(job))
+    path = store.path(job.name)
+    store.read(job.name)["evaluations"].clear()
+    first, before = store.read(job.name), os.stat(path)
+    assert first["evaluations"]
+    with open(path, "r+") as file:
+        file.write("x")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert store.read(job.name) == first  # nothing tells the file from the one that was read
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    with pytest.raises(UserError, match="no JSON"):
+        store.read(job.name)
+    store.write(bundle_for(job, 0.75))
+    assert store.read(job.name)["evaluations"]["test-128"]["map"] == 0.75
+    os.remove(path)
+    assert store.read(job.name) is None
+
+
+def test_a_page_is_not_written_again_for_every_run_that_is_there(tmp_path):
+    job, store, made = planned(tmp_path)[1], Store(str(tmp_path)), []
+    store.write(bundle_for(job))
+    harness.run_missing([job], store, after_each=made.append)
+    assert not made
+
+
 def test_a_bundle_of_before_such_hashes_is_read(tmp_path):
     job, store = planned(tmp_path)[1], Store(str(tmp_path))
     old = bundle_for(job)
