@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 from gluon_bof.paper import bag, effects, miniature
 from gluon_bof.paper.bag import Bag
-from gluon_bof.paper.effects import judged
-from gluon_bof.paper.miniature import Effect
+from gluon_bof.paper.effects import Effect, judged
 from gluon_bof.paper.words import Picture, made_by, spread, spread_of_fit, table, told_gain
 
 if TYPE_CHECKING:

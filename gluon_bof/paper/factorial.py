@@ -129,7 +129,7 @@ def resolution_text(store: Store, plan: Plan, dataset: str = "", design: Design 
     if len(seeds) < 2:
         return "an interval needs two whole seeds"
     spread, source = spread_of(store, dataset, design)
-    main, step = miniature.resolution(spread, len(seeds), len(rows) // 2)
+    main, step = effects.resolution(spread, len(seeds), len(rows) // 2)
     of_half = "" if rows == miniature.combinations(design) else " of the half"
     return (f"{len(seeds)} seeds{of_half} at a spread of {spread:.2f} points of AP ({source}) tell a main "
             f"effect from nothing at {main:.2f} points, a step between two rows at {step:.2f}")

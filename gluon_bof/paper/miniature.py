@@ -1,11 +1,9 @@
-"""The miniature of Table 2 as data: every run of the factorial, and what is read off it (docs/miniature.md has the protocol)."""
+"""The miniature of Table 2 as data: every run of the factorial (docs/miniature.md has the protocol)."""
 from __future__ import annotations
 
-import math
-import statistics
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Mapping, Sequence
+from typing import Any
 
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.recipes import EMBEDDED_FASTER_RCNN
@@ -115,57 +113,3 @@ def stacked(design: Design = YOLO3) -> tuple[str, ...]:
     """Keys of the paper's rows among the cells: no augmentation, the baseline, then one factor more each."""
     names = list(design.factors)
     return ("no-augmentation", "baseline") + tuple("+".join(names[:count]) for count in range(1, len(names) + 1))
-
-
-@dataclass(frozen=True)
-class Effect:
-    """A difference in points. half_width: of its 95% interval; by_seed: {seed: the seed's own difference}."""
-
-    mean: float
-    half_width: float
-    by_seed: dict
-
-
-def main_effect(factor: str, numbers: Mapping[tuple[str, int], float], rows: Sequence[Cell] | None = None) -> Effect:
-    """Effect of a factor: mean of the rows with it less that of the rows without, within a seed.
-
-    numbers: {(key of a cell, seed): points} of whole seeds; rows: those of YOLOv3's full factorial, where not told. The interval
-    is Student's over the seeds, so it needs two of them. Raises KeyError where a run is missing: no row
-    may be left out, for the others would not be balanced."""
-    rows = combinations() if rows is None else rows
-
-    def mean_of(level, seed):
-        return statistics.mean(numbers[cell.key, seed] for cell in rows if (factor in cell.on) == level)
-
-    return over_seeds({seed: mean_of(True, seed) - mean_of(False, seed) for seed in sorted({seed for _, seed in numbers})})
-
-
-def replace_on(cell: Cell, factor: str, level: bool, design: Design = YOLO3) -> str:
-    """Key of the cell that differs from this one at most in one factor's level."""
-    on = tuple(name for name in design.factors if (level if name == factor else name in cell.on))
-    return Cell(on, cell.options).key
-
-
-def resolution(spread: float, seeds: int, pairs: int = 8) -> tuple[float, float]:
-    """(half-width of the 95% interval of a main effect, the same of a step between two rows), in points.
-
-    spread: standard deviation of one row over seeds. What the design can tell before any of it is run: a main effect is a mean
-    over so many pairs, a step is one pair."""
-    wide = student(seeds - 1) * spread * math.sqrt(2 / seeds)
-    return wide / math.sqrt(pairs), wide
-
-
-def over_seeds(by_seed: Mapping[int, float]) -> Effect:
-    """The Effect that differences, one of each seed, tell; without an end of its interval where there is only one."""
-    values = list(by_seed.values())
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return Effect(mean, math.inf, dict(by_seed))
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
-    return Effect(mean, student(len(values) - 1) * deviation / math.sqrt(len(values)), dict(by_seed))
-
-
-def student(freedom: int, level: float = 0.95) -> float:
-    """The two-sided quantile of Student's t with so many degrees of freedom."""
-    from scipy.stats import t
-    return float(t.ppf((1 + level) / 2, freedom))

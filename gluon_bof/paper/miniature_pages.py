@@ -85,7 +85,7 @@ def _main_effects(found, design, measures):
                   for factor in design.factors])
 
 
-def step_effects(found: Sequence[Mapping[str, Any]], measure: Measure, family: str = "yolo3") -> dict[str, miniature.Effect]:
+def step_effects(found: Sequence[Mapping[str, Any]], measure: Measure, family: str = "yolo3") -> dict[str, effects.Effect]:
     """{key of a stacked row, of the paper's Tables 2 and 3: its Effect against the row before it, in the seeds that have both},
     without the rows where none has."""
     rows = miniature.stacked(miniature.DESIGNS[family])
@@ -114,7 +114,7 @@ def _seeds(effect):
     return ", ".join(map(str, effect.by_seed))
 
 
-def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str = "yolo3") -> miniature.Effect | None:
+def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str = "yolo3") -> effects.Effect | None:
     """What the whole bag gains over the baseline, paired within the seeds that have both, whatever else they lack; None where
     none has."""
     pair = _paired(found, measure, *end_rows(family))

@@ -9,8 +9,8 @@ from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.segmentation import UPSAMPLINGS
 from gluon_bof.paper import effects, harness, jobs
 from gluon_bof.paper.bundles import Store
+from gluon_bof.paper.effects import Effect
 from gluon_bof.paper.harness import Job
-from gluon_bof.paper.miniature import Effect
 from gluon_bof.paper.tables import chosen, refuse_own
 
 EXPERIMENT = "upsampling"

@@ -17,7 +17,7 @@ from gluon_bof.files import sha256_of
 from gluon_bof.options.flags import as_dict
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.paper import bundles, factorial, harness, jobs, miniature, pages, photographs
+from gluon_bof.paper import bundles, effects, factorial, harness, jobs, miniature, pages, photographs
 from gluon_bof.paper.bundles import Store, fingerprint
 from gluon_bof.runs.config import write_config
 from gluon_bof.weights.zoo import BACKBONES, SHIPPED
@@ -203,7 +203,7 @@ def test_what_the_seeds_can_tell_is_the_resolution_at_the_bundles_own_spread(tmp
         store.write(bundle_for(job, 0.5 + 0.01 * (number // 17)))  # a point apart in every row: a spread of 1 / sqrt 2
     wanted = planned(tmp_path, seeds=(0, 1, 2))
     text = factorial.resolution_text(store, harness.plan_hours(wanted, store))
-    main, step = miniature.resolution(0.5 ** 0.5, 3)
+    main, step = effects.resolution(0.5 ** 0.5, 3)
     assert f"main effect from nothing at {main:.2f} points, a step between two rows at {step:.2f}" in text
     assert "0.71 points of AP (of 17 rows)" in text
 
@@ -237,7 +237,7 @@ def test_the_half_alone_tells_its_own_resolution(tmp_path):
     store = Store(str(tmp_path))
     text = factorial.resolution_text(store, harness.plan_hours(half, store, planned=every))
     assert f"3 seeds of the half at a spread of 0.60 points of AP (the pilot's) tell a main effect from nothing at " \
-           f"{miniature.resolution(0.6, 3, 4)[0]:.2f} points" in text
+           f"{effects.resolution(0.6, 3, 4)[0]:.2f} points" in text
 
 
 def test_the_factorial_has_every_cell_and_seed_once_with_all_its_evaluations(tmp_path):

@@ -155,7 +155,7 @@ def test_a_seed_that_lacks_a_run_is_told_and_not_counted(tmp_path):
     text = pages.miniature_summary(store)
     assert "\n50 runs, 17 a seed; seeds 0, 1 are whole." in text
     whole = {place: value for place, value in numbers.items() if place[1] < 2}
-    assert pages.told(miniature.main_effect("mixup", whole), len(GAINS)) in text
+    assert pages.told(effects.main_effect("mixup", whole), len(GAINS)) in text
     assert "no seed is whole yet" in miniature_pages._status([store.read("miniature-mixup-seed-2")])
 
 
@@ -166,7 +166,7 @@ def test_main_effects_are_told_from_the_half_while_it_alone_is_whole_in_more_see
     text = pages.miniature_summary(store)
     assert "main effects are from the half with an even number of freebies, seeds 0, 1, 2, until the rest is there." in text
     told = next(line for line in text.splitlines() if line.startswith("| mixup | "))
-    effect = pages.told(miniature.main_effect("mixup", numbers, miniature.half()), len(GAINS))
+    effect = pages.told(effects.main_effect("mixup", numbers, miniature.half()), len(GAINS))
     assert told.startswith(f"| mixup | {effect} | ")
     start = "| YOLOv3, each freebie with the others on and off | `vocmini`, 3 seeds, half of all combinations | random-shapes "
     assert start in pages.readme_table(store) and f"; mixup {effect} points of AP@[.5:.95] |" in pages.readme_table(store)
@@ -184,10 +184,10 @@ def test_the_whole_bag_is_told_before_a_seed_is_whole_from_the_seeds_that_have_b
     text = pages.miniature_summary(store)
     gains = {seed: numbers[ends[1], seed] - numbers[ends[0], seed] for seed in (0, 2)}
     assert "5 runs, 17 a seed; no seed is whole yet" in text
-    told = pages.told(miniature.over_seeds(gains))
+    told = pages.told(effects.over_seeds(gains))
     ends_of = [np.mean([numbers[row, seed] for seed in gains]) for row in ends]
     assert text.startswith(f"The whole bag against the baseline, seeds 0, 2: {told} points of AP@[.5:.95], "
-                           f"{ends_of[0]:.1f} to {ends_of[1]:.1f} ({effects.judged(miniature.over_seeds(gains))}); ")
+                           f"{ends_of[0]:.1f} to {ends_of[1]:.1f} ({effects.judged(effects.over_seeds(gains))}); ")
     assert "Both ends of the stack, seeds 0, 2, points:" in text and "Every row has" in text
     assert f"| {told} |" in next(line for line in text.splitlines() if line.startswith("| AP@[.5:.95] |"))
     assert f"| YOLOv3, the whole bag against the baseline | `vocmini`, 2 seeds | {told} points of AP" in pages.readme_table(store)
@@ -203,7 +203,7 @@ def test_a_step_between_two_stacked_rows_is_told_from_the_seeds_that_have_both_b
     for name, over, key, seeds in (("+ random-shapes", rows[0], rows[1], (0, 1, 2)), ("+ cosine", rows[1], rows[2], (0, 2)),
                                    ("+ label-smoothing", rows[2], rows[3], (0, 2)),
                                    ("whole bag, over the baseline", rows[0], rows[4], (0, 1, 2))):
-        told = pages.told(miniature.over_seeds({seed: numbers[key, seed] - numbers[over, seed] for seed in seeds}))
+        told = pages.told(effects.over_seeds({seed: numbers[key, seed] - numbers[over, seed] for seed in seeds}))
         assert lines[name].startswith(f"| {name} | {told} | ") or lines[name].startswith(f"| **{name}** | {told} | ")
         assert lines[name].endswith(f"| {', '.join(map(str, seeds))} |")
     assert "no seed is whole yet" in text and "main effect, points" not in text
@@ -296,7 +296,7 @@ def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
 
 def test_by_what_the_freebies_work_is_told_by_their_main_effects(tmp_path):
     store = Store(str(tmp_path))
-    gain = miniature.main_effect("mixup", made_up_factorial(store)).mean
+    gain = effects.main_effect("mixup", made_up_factorial(store)).mean
     text = pages.miniature_summary(store).partition("By what they work")[2]
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if " | " in line]
     mixup = {row[0]: float(row[-1].strip("*").split(" ± ")[0]) for row in rows if row[0] in {
@@ -320,10 +320,10 @@ def test_the_change_of_a_class_is_the_mean_over_the_seeds_that_have_both_ends(tm
 
 
 def test_an_effect_of_known_numbers():
-    effect = miniature.over_seeds({0: 1.0, 1: 2.0, 2: 3.0})
+    effect = effects.over_seeds({0: 1.0, 1: 2.0, 2: 3.0})
     assert effect.mean == 2 and effect.half_width == pytest.approx(4.302653 / 3 ** 0.5)
     assert pages.told(effect) == "+2.00 ± 2.48" and effects.judged(effect) == "not resolved"
-    alone = miniature.over_seeds({0: 1.0})
+    alone = effects.over_seeds({0: 1.0})
     assert pages.told(alone) == "+1.00" and effects.judged(alone) == "not resolved"
 
 
@@ -346,7 +346,7 @@ def test_a_verdict_is_that_of_the_t_test_at_its_level():
     seen = set()
     for _ in range(300):
         values = rng.normal(rng.choice((-3, 0, 1, 3)), 1, 3)
-        effect = miniature.over_seeds(dict(enumerate(values)))
+        effect = effects.over_seeds(dict(enumerate(values)))
         p = stats.ttest_1samp(values, 0).pvalue
         verdict = effects.judged(effect, 4)
         word = "gain" if values.mean() > 0 else "loss"
