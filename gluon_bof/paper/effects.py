@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from gluon_bof.paper import miniature
-from gluon_bof.paper.miniature import YOLO3, Cell, Design, cells
+from gluon_bof.paper.miniature import Cell, Design, cells
 
 
 @dataclass(frozen=True)
@@ -79,40 +79,46 @@ def whole_seeds(bundles: Iterable[Mapping[str, Any]], rows: Sequence[Cell]) -> l
     return sorted(seed for seed, made in there.items() if made >= keys)
 
 
-def balanced(design: Design, whole: Callable[[Sequence[Cell]], list[int]]) -> tuple[tuple[Cell, ...], list[int]]:
-    """(rows, seeds) that main effects are told from: the full factorial, or its half while that is whole in more seeds.
-    whole(rows): the seeds of which all of these rows are there."""
-    choices = [(rows, whole(rows)) for rows in (miniature.combinations(design), miniature.half(design)) if rows]
-    return max(choices, key=lambda choice: len(choice[1]))
+class Basis(NamedTuple):
+    """What main effects are told from: rows, and the seeds of which all of them are there; of_half: whether they are the half of
+    the factorial."""
+
+    rows: tuple
+    seeds: list
+    of_half: bool
 
 
-def told_from(bundles: Sequence[Mapping[str, Any]], design: Design = YOLO3) -> tuple[tuple[Cell, ...], list[int]]:
-    """(rows, seeds) that main effects of these bundles are told from."""
+def balanced(design: Design, whole: Callable[[Sequence[Cell]], list[int]]) -> Basis:
+    """The full factorial, or its half while that is whole in more seeds. whole(rows): the seeds of which all of these rows are
+    there."""
+    choices = [Basis(rows, whole(rows), rows_of is miniature.half) for rows_of in (miniature.combinations, miniature.half)
+               for rows in [rows_of(design)] if rows]
+    return max(choices, key=lambda basis: len(basis.seeds))
+
+
+def told_from(bundles: Sequence[Mapping[str, Any]], design: Design) -> Basis:
+    """What main effects of these bundles are told from."""
     return balanced(design, lambda rows: whole_seeds(bundles, rows))
 
 
-def main_effect(factor: str, numbers: Mapping[tuple[str, int], float], rows: Sequence[Cell] | None = None) -> Effect:
+def main_effect(factor: str, numbers: Mapping[tuple[str, int], float], rows: Sequence[Cell]) -> Effect:
     """Effect of a factor: mean of the rows with it less that of the rows without, within a seed.
 
-    numbers: {(key of a cell, seed): points} of whole seeds; rows: those of YOLOv3's full factorial, where not told. The interval
-    is Student's over the seeds, so it needs two of them. Raises KeyError where a run is missing: no row
-    may be left out, for the others would not be balanced."""
-    rows = miniature.combinations() if rows is None else rows
-
+    numbers: {(key of a cell, seed): points} of whole seeds; rows: those of a Basis. The interval is Student's over the seeds, so
+    it needs two of them. Raises KeyError where a run is missing: no row may be left out, for the others would not be balanced."""
     def mean_of(level, seed):
         return statistics.mean(numbers[cell.key, seed] for cell in rows if (factor in cell.on) == level)
 
     return over_seeds({seed: mean_of(True, seed) - mean_of(False, seed) for seed in sorted({seed for _, seed in numbers})})
 
 
-def main_effects(bundles: Sequence[Mapping[str, Any]], measure: Measure, design: Design = YOLO3) -> dict[str, Effect]:
-    """{factor: its main effect in points}, of the rows and seeds of told_from; {} where no seed is whole."""
-    rows, seeds = told_from(bundles, design)
-    numbers = numbers_of((bundle for bundle in bundles if bundle["seed"] in seeds), measure)
-    return {factor: main_effect(factor, numbers, rows) for factor in design.factors} if seeds else {}
+def main_effects(bundles: Sequence[Mapping[str, Any]], measure: Measure, basis: Basis, design: Design) -> dict[str, Effect]:
+    """{factor: its main effect in points}; {} where no seed is whole."""
+    numbers = numbers_of((bundle for bundle in bundles if bundle["seed"] in basis.seeds), measure)
+    return {factor: main_effect(factor, numbers, basis.rows) for factor in design.factors} if basis.seeds else {}
 
 
-def interactions(numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> dict[tuple[str, str], Effect]:
+def interactions(numbers: Mapping[tuple[str, int], float], design: Design) -> dict[tuple[str, str], Effect]:
     """{(factor, factor): their interaction in points} of whole seeds. Raises KeyError where a run is missing."""
     return {pair: interaction(*pair, numbers, design) for pair in combinations(design.factors, 2)}
 
@@ -140,7 +146,7 @@ def paired(over: Mapping[int, float], mine: Mapping[int, float]) -> Paired | Non
     return Paired(*({seed: of[seed] for seed in seeds} for of in (over, mine))) if seeds else None
 
 
-def interaction(first: str, second: str, numbers: Mapping[tuple[str, int], float], design: Design = YOLO3) -> Effect:
+def interaction(first: str, second: str, numbers: Mapping[tuple[str, int], float], design: Design) -> Effect:
     """By how much more the first factor gains where the second is on than where it is off: mean over all pairs of pairs."""
     corners = [cell for cell in miniature.combinations(design) if first not in cell.on and second not in cell.on]
 
@@ -157,7 +163,7 @@ def _square(cell, first, second, design):
     return cell.key, replace_on(cell, first, True, design), with_second.key, replace_on(with_second, first, True, design)
 
 
-def replace_on(cell: Cell, factor: str, level: bool, design: Design = YOLO3) -> str:
+def replace_on(cell: Cell, factor: str, level: bool, design: Design) -> str:
     """Key of the cell that differs from this one at most in one factor's level."""
     on = tuple(name for name in design.factors if (level if name == factor else name in cell.on))
     return Cell(on, cell.options).key

@@ -69,7 +69,7 @@ def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Seq
     experiment = experiment_of(dataset, design)
 
     def pretraining_of(backbone):
-        name = backbone.name.replace(EXPERIMENT, experiment_of(dataset), 1)  # both detectors start from it
+        name = backbone.name.replace(EXPERIMENT, experiment_of(dataset, miniature.YOLO3), 1)  # both detectors start from it
         return harness.training(replace(backbone, runs=runs, name=name, **before))
 
     rows = [*miniature.cells(design), *(FURTHER_OF[design.name] if with_further else ())]
@@ -100,12 +100,12 @@ def chosen_rows(text: str, design: Design = miniature.YOLO3) -> tuple[str, ...]:
     return chosen(words, factorial + further, "the miniature") if words else tuple(factorial)
 
 
-def experiment_of(dataset: str = "", design: Design = miniature.YOLO3) -> str:
+def experiment_of(dataset: str, design: Design) -> str:
     """The experiment's name in bundles, which begins those of its runs."""
     return f"{design.name}-{os.path.basename(os.path.abspath(dataset))}" if dataset else design.name
 
 
-def evaluations(training: Any, design: Design = miniature.YOLO3) -> tuple:
+def evaluations(training: Any, design: Design) -> tuple:
     """What every run is measured by: each size on the test splits, its own size on its own training images."""
     places = [(split, size) for split in miniature.SPLITS for size in (design.sizes if split.startswith("test") else (OWN,))]
     own = OWN if len(design.sizes) > 1 else None
@@ -123,19 +123,19 @@ def told_data(dataset: str = "") -> dict[str, Any]:
     return {"set": "vocmini", "version": VERSION}
 
 
-def resolution_text(store: Store, plan: Plan, dataset: str = "", design: Design = miniature.YOLO3) -> str:
+def resolution_text(store: Store, plan: Plan, dataset: str, design: Design) -> str:
     """What sizes of effect the seeds can tell from nothing that will be whole, in a sentence."""
-    rows, seeds = effects.balanced(design, lambda rows: plan.whole_seeds(cell.key for cell in rows))
-    if len(seeds) < 2:
+    basis = effects.balanced(design, lambda rows: plan.whole_seeds(cell.key for cell in rows))
+    if len(basis.seeds) < 2:
         return "an interval needs two whole seeds"
     spread, source = spread_of(store, dataset, design)
-    main, step = effects.resolution(spread, len(seeds), len(rows) // 2)
-    of_half = "" if rows == miniature.combinations(design) else " of the half"
-    return (f"{len(seeds)} seeds{of_half} at a spread of {spread:.2f} points of AP ({source}) tell a main "
+    main, step = effects.resolution(spread, len(basis.seeds), len(basis.rows) // 2)
+    of_half = " of the half" if basis.of_half else ""
+    return (f"{len(basis.seeds)} seeds{of_half} at a spread of {spread:.2f} points of AP ({source}) tell a main "
             f"effect from nothing at {main:.2f} points, a step between two rows at {step:.2f}")
 
 
-def spread_of(store: Store, dataset: str = "", design: Design = miniature.YOLO3) -> tuple[float, str]:
+def spread_of(store: Store, dataset: str, design: Design) -> tuple[float, str]:
     """(standard deviation of a row over seeds in points of AP, whence it is known): pooled over the rows with two bundles."""
     by_row = {}
     for bundle in store.of(experiment_of(dataset, design)):

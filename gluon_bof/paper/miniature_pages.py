@@ -29,15 +29,16 @@ MECHANISMS = tuple(Measure(title, (factorial.MECHANISMS,), *numbers) for title, 
     ("AP of large ones", "APl")))
 OF_PAPER = {"yolo3": TABLE_2, "faster_rcnn": TABLE_3}  # whose stacked rows a factorial has
 FIGURE_OF = {"yolo3": 8, "faster_rcnn": 9}  # of the paper: AP of every class
+NONE_YET = "No run of the factorial has a bundle yet."
 
 
-def miniature_bundles(store: Store, family: str = "yolo3") -> list[dict[str, Any]]:
+def miniature_bundles(store: Store, family: str) -> list[dict[str, Any]]:
     """The factorial's bundles. Raises UserError where one is of another configuration."""
     keys = {cell.key for cell in miniature.cells(miniature.DESIGNS[family])}
     return [bundle for bundle in _all_of_miniature(store, family) if bundle["row"] in keys]
 
 
-def _all_of_miniature(store, family="yolo3"):
+def _all_of_miniature(store, family):
     """Bundles of all its rows, without the backbones'."""
     design = miniature.DESIGNS[family]
     return harness.checked(store, design.name, partial(factorial.plan, with_further=True, design=design))
@@ -47,16 +48,17 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
     """Effects of the freebies, with a picture."""
     design, measures = miniature.DESIGNS[family], MEASURES[family]
     found = miniature_bundles(store, family)
-    main = effects.main_effects(found, AP, design)
-    parts = [_headline(found, family), _status(found, design)]
-    if main or step_effects(found, AP, family):
+    if not found:
+        return NONE_YET
+    basis = effects.told_from(found, design)
+    parts = [_headline(found, family), _status(found, design, basis)]
+    if basis.seeds or step_effects(found, AP, family):
         parts += [f"![Effects with their 95% intervals]({design.name}-effects.png)",
                   "*Squares: means with 95% intervals; dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*"]
-    if main:
-        parts.append(_main_effects(found, design, measures))
-    parts.append(_steps(found, family))
-    parts += [_ends(found, family), _mechanisms(found, design) if main else ""]
-    parts += [_gauge(found, design) if found else "", _classes_picture(found, family)]
+    if basis.seeds:
+        parts.append(_main_effects(found, measures, basis, design))
+    parts += [_steps(found, family), _ends(found, family), _mechanisms(found, basis, design) if basis.seeds else ""]
+    parts += [_gauge(found, design), _classes_picture(found, family)]
     return "\n\n".join(part.rstrip("\n") for part in parts if part)
 
 
@@ -77,15 +79,15 @@ def end_rows(family: str) -> tuple[str, str]:
     return "baseline", miniature.stacked(miniature.DESIGNS[family])[-1]
 
 
-def _main_effects(found, design, measures):
+def _main_effects(found, measures, basis, design):
     tests = len(design.factors)
-    by_measure = {measure: effects.main_effects(found, measure, design) for measure in measures}
+    by_measure = {measure: effects.main_effects(found, measure, basis, design) for measure in measures}
     return table(["main effect, points", *(measure.title for measure in measures), "on AP"],
                  [[factor, *(told(main[factor], tests) for main in by_measure.values()), judged(by_measure[AP][factor], tests)]
                   for factor in design.factors])
 
 
-def step_effects(found: Sequence[Mapping[str, Any]], measure: Measure, family: str = "yolo3") -> dict[str, effects.Effect]:
+def step_effects(found: Sequence[Mapping[str, Any]], measure: Measure, family: str) -> dict[str, effects.Effect]:
     """{key of a stacked row, of the paper's Tables 2 and 3: its Effect against the row before it, in the seeds that have both},
     without the rows where none has."""
     rows = miniature.stacked(miniature.DESIGNS[family])
@@ -114,7 +116,7 @@ def _seeds(effect):
     return ", ".join(map(str, effect.by_seed))
 
 
-def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str = "yolo3") -> effects.Effect | None:
+def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str) -> effects.Effect | None:
     """What the whole bag gains over the baseline, paired within the seeds that have both, whatever else they lack; None where
     none has."""
     pair = _paired(found, measure, *end_rows(family))
@@ -133,30 +135,28 @@ def _ends(found, family):
             + table(["", "baseline", "whole bag", "difference", ""], rows))
 
 
-def _mechanisms(found, design):
+def _mechanisms(found, basis, design):
     """Main effects on what the freebies are said to work by."""
-    by_measure = {measure: effects.main_effects(found, measure, design) for measure in MECHANISMS}
+    by_measure = {measure: effects.main_effects(found, measure, basis, design) for measure in MECHANISMS}
     tests = len(design.factors)
     rows = [[measure.title, *(told(main[factor], tests) for factor in design.factors)] for measure, main in by_measure.items()]
     words = "By what they work (not tested; a fall of the calibration error is a gain; sizes are COCO's, in the set's pixels):"
     return f"{words}\n\n" + table(["main effect, points", *design.factors], rows)
 
 
-def _status(found, design=miniature.YOLO3):
-    if not found:
-        return "No run of the factorial has a bundle yet."
-    return (f"{len(found)} runs, {len(miniature.cells(design))} a seed; {_whole(found, design)}. "
+def _status(found, design, basis):
+    return (f"{len(found)} runs, {len(miniature.cells(design))} a seed; {_whole(basis)}. "
             "± beside a difference is half of Student's 95% interval, paired within a seed, and bold where it excludes 0 "
             f"(main effects: at 1 − 0.05/{len(design.factors)}); beside a row it is the standard deviation over seeds.")
 
 
-def _whole(found, design):
+def _whole(basis):
     """Of which rows and seeds main effects are told."""
-    rows, seeds = effects.told_from(found, design)
+    seeds = basis.seeds
     if not seeds:
         return "no seed is whole yet, so no main effect is told"
     numbers = ", ".join(map(str, seeds))
-    if rows != miniature.combinations(design):
+    if basis.of_half:
         more = "" if len(seeds) > 1 else "; intervals need two"
         return (f"main effects are from the half with an even number of freebies, {of_seeds(seeds)}, until the rest is "
                 f"there{more}")
@@ -196,7 +196,7 @@ def miniature_rows(store: Store, family: str = "yolo3") -> str:
     design, measures = miniature.DESIGNS[family], MEASURES[family]
     found = miniature_bundles(store, family)
     if not found:
-        return _status(found)
+        return NONE_YET
     columns = {measure: _by_row(found, measure, design) for measure in (*measures, OWN_IMAGES)}
     rows = []
     for key, values in columns[AP].items():
@@ -220,7 +220,7 @@ def miniature_rows(store: Store, family: str = "yolo3") -> str:
 
 def miniature_tables(store: Store) -> str:
     """Tables 1, 4, 5 and 6 at the miniature's scale, with the paper's differences beside ours."""
-    found, regions = _all_of_miniature(store), _all_of_miniature(store, "faster_rcnn")
+    found, regions = _all_of_miniature(store, "yolo3"), _all_of_miniature(store, "faster_rcnn")
     if not found and not regions:
         return "No run has a bundle yet."
     return "\n".join([*(_tables_of_yolo3(found) if found else ()), *(_table_6(regions) if regions else ())])
@@ -288,8 +288,9 @@ def miniature_pictures(store: Store, family: str) -> list[Picture]:
     factors = list(design.factors)
     made = [Picture(f"{design.name}-rows.png", [factors, rows, titles, FITTED],
                     lambda path: drawing.matrix(path, factors, rows, titles, FITTED))]
-    if effects.told_from(found, design)[1] or step_effects(found, AP, family):
-        panels = [_effects_panel(found, AP, family, False), _effects_panel(found, AP50, family, True)]
+    basis = effects.told_from(found, design)
+    if basis.seeds or step_effects(found, AP, family):
+        panels = [_effects_panel(found, AP, family, basis, False), _effects_panel(found, AP50, family, basis, True)]
         made.append(Picture(f"{design.name}-effects.png", panels, lambda path: drawing.forest(path, panels)))
     changes = class_changes(found, family)
     if changes:
@@ -299,7 +300,7 @@ def miniature_pictures(store: Store, family: str) -> list[Picture]:
     return made
 
 
-def class_changes(found: Sequence[Mapping[str, Any]], family: str = "yolo3") -> list[tuple[str, float, float, float]]:
+def class_changes(found: Sequence[Mapping[str, Any]], family: str) -> list[tuple[str, float, float, float]]:
     """[(class, AP of the baseline, of the whole bag, their difference)] in 0..1, means over the seeds that have both, the largest
     gain first: what the paper's Figures 8 and 9 show."""
     by_seed = [{bundle["seed"]: bundle["evaluations"][factorial.NUMBER]["per_class"] for bundle in found if bundle["row"] == row}
@@ -328,7 +329,7 @@ def _classes_picture(found, family):
             f"*As the paper's Figure {FIGURE_OF[family]}: {sum(gains)} of {len(gains)} classes gain.*")
 
 
-def _effects_panel(found, measure, family, with_paper):
+def _effects_panel(found, measure, family, basis, with_paper):
     from gluon_bof.paper.pictures import Bar, Panel
 
     of_paper = OF_PAPER[family].rows
@@ -338,7 +339,7 @@ def _effects_panel(found, measure, family, with_paper):
     def bar(name, effect, paper=None):
         return Bar(name, effect.mean, effect.half_width, tuple(effect.by_seed.values()), paper if with_paper else None)
 
-    main = effects.main_effects(found, measure, miniature.DESIGNS[family])
+    main = effects.main_effects(found, measure, basis, miniature.DESIGNS[family])
     steps = [bar(f"+ {name}", effect, papers[name]) for key, effect in step_effects(found, measure, family).items()
              if key != "baseline" for name in [key.rpartition("+")[2]]]
     bag = whole_bag(found, measure, family)

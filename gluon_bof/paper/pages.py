@@ -165,15 +165,15 @@ def _row_of_ends(ends: Ends):
 def _row_of_freebies(store, family):
     """The main effects of a factorial, in a row; no row where they have no interval."""
     design, found = miniature.DESIGNS[family], miniature_bundles(store, family)
-    rows, seeds = effects.told_from(found, design)
-    if len(seeds) < 2:
+    basis = effects.told_from(found, design)
+    if len(basis.seeds) < 2:
         return []
-    main, fits = effects.main_effects(found, AP, design), fits_of(found, design)
+    main, fits = effects.main_effects(found, AP, basis, design), fits_of(found, design)
     each = "; ".join(f"{factor} {told(effect, len(main))}" for factor, effect in main.items())
-    under = [row.key for row in rows if fits[row.key] < miniature.FITTED]
-    mark = f" (underfitted: {len(under)} of {len(rows)} rows)" if under else ""
-    of_half = "" if rows == miniature.combinations(design) else ", half of all combinations"
-    return [[f"{DETECTORS[family]}, each freebie with the others on and off", f"`vocmini`, {len(seeds)} seeds{of_half}",
+    under = [row.key for row in basis.rows if fits[row.key] < miniature.FITTED]
+    mark = f" (underfitted: {len(under)} of {len(basis.rows)} rows)" if under else ""
+    of_half = ", half of all combinations" if basis.of_half else ""
+    return [[f"{DETECTORS[family]}, each freebie with the others on and off", f"`vocmini`, {len(basis.seeds)} seeds{of_half}",
              f"{each} points of {AP.title}{mark}"]]
 
 

@@ -18,7 +18,7 @@ PICTURE = "figure-6.png"
 def by_schedule(store: Store) -> dict[str, list[Mapping[str, Any]]]:
     """{schedule: bundles of its row, by seed}, of the seeds that have both. Raises UserError for bundles of other
     configurations and for one without its validations."""
-    bundles = miniature_bundles(store)
+    bundles = miniature_bundles(store, "yolo3")
     found = {schedule: {bundle["seed"]: bundle for bundle in bundles if bundle["row"] == row}
              for schedule, row in miniature.SCHEDULES.items()}
     seeds = sorted(set.intersection(*(set(of_row) for of_row in found.values())))

@@ -202,7 +202,7 @@ def test_what_the_seeds_can_tell_is_the_resolution_at_the_bundles_own_spread(tmp
     for number, job in enumerate(planned(tmp_path, seeds=(0, 1))):
         store.write(bundle_for(job, 0.5 + 0.01 * (number // 17)))  # a point apart in every row: a spread of 1 / sqrt 2
     wanted = planned(tmp_path, seeds=(0, 1, 2))
-    text = factorial.resolution_text(store, harness.plan_hours(wanted, store))
+    text = factorial.resolution_text(store, harness.plan_hours(wanted, store), "", miniature.YOLO3)
     main, step = effects.resolution(0.5 ** 0.5, 3)
     assert f"main effect from nothing at {main:.2f} points, a step between two rows at {step:.2f}" in text
     assert "0.71 points of AP (of 17 rows)" in text
@@ -212,9 +212,11 @@ def test_seeds_that_will_not_be_whole_resolve_nothing(tmp_path):
     every, store = planned(tmp_path, seeds=miniature.SEEDS), Store(str(tmp_path))
     for hours, text in ((0.01, "an interval needs two whole seeds"), (10 * 17 / 60, "an interval needs two whole seeds"),
                         (10 * 34 / 60, "2 seeds at a spread")):
-        assert text in factorial.resolution_text(store, harness.plan_hours(every, store, 1, hours, stated=10))
+        plan = harness.plan_hours(every, store, 1, hours, stated=10)
+        assert text in factorial.resolution_text(store, plan, "", miniature.YOLO3)
     baseline = [job for job in every if job.row.key == "baseline"]
-    assert "needs two" in factorial.resolution_text(store, harness.plan_hours(baseline, store, planned=every))
+    plan = harness.plan_hours(baseline, store, planned=every)
+    assert "needs two" in factorial.resolution_text(store, plan, "", miniature.YOLO3)
 
 
 def test_a_folder_is_told_from_another_behind_links_too_and_hidden_files_are_none_of_it(tmp_path):
@@ -235,7 +237,7 @@ def test_the_half_alone_tells_its_own_resolution(tmp_path):
     every = planned(tmp_path, seeds=miniature.SEEDS)
     half = [job for job in every if job.row.key in factorial.chosen_rows("half")]
     store = Store(str(tmp_path))
-    text = factorial.resolution_text(store, harness.plan_hours(half, store, planned=every))
+    text = factorial.resolution_text(store, harness.plan_hours(half, store, planned=every), "", miniature.YOLO3)
     assert f"3 seeds of the half at a spread of 0.60 points of AP (the pilot's) tell a main effect from nothing at " \
            f"{effects.resolution(0.6, 3, 4)[0]:.2f} points" in text
 

@@ -18,7 +18,7 @@ def test_main_effects_are_those_of_least_squares():
     numbers = made_up(rng, gains)
     cells = [cell for cell in miniature.cells() if cell.on is not None]
     for place, factor in enumerate(miniature.FACTORS):
-        found = effects.main_effect(factor, numbers)
+        found = effects.main_effect(factor, numbers, miniature.combinations())
         for seed in (0, 1, 2):
             design = np.array([[1] + [name in cell.on for name in miniature.FACTORS] for cell in cells], float)
             fitted = np.linalg.lstsq(design, np.array([numbers[cell.key, seed] for cell in cells]), rcond=None)[0]
@@ -46,7 +46,7 @@ def test_intervals_hold_the_true_effect_as_often_as_they_say():
     gains = dict.fromkeys(miniature.FACTORS, 0.7)
     held = []
     for _ in range(200):
-        found = effects.main_effect("mixup", made_up(rng, gains))
+        found = effects.main_effect("mixup", made_up(rng, gains), miniature.combinations())
         held.append(abs(found.mean - 0.7) <= found.half_width)
     assert 0.9 < np.mean(held) < 0.99
 
@@ -55,13 +55,13 @@ def test_a_missing_run_is_not_passed_over():
     numbers = made_up(np.random.default_rng(0), dict.fromkeys(miniature.FACTORS, 0))
     del numbers["cosine", 1]
     with pytest.raises(KeyError):
-        effects.main_effect("mixup", numbers)
+        effects.main_effect("mixup", numbers, miniature.combinations())
 
 
 def test_resolution_is_the_half_width_that_such_a_spread_gives_on_average():
     rng = np.random.default_rng(2)
-    widths = [effects.main_effect("cosine", made_up(rng, dict.fromkeys(miniature.FACTORS, 0), noise=0.6)).half_width ** 2
-              for _ in range(200)]
+    gains, rows = dict.fromkeys(miniature.FACTORS, 0), miniature.combinations()
+    widths = [effects.main_effect("cosine", made_up(rng, gains, noise=0.6), rows).half_width ** 2 for _ in range(200)]
     main, step = effects.resolution(0.6, 3)
     assert math.sqrt(np.mean(widths)) == pytest.approx(main, rel=0.1)
     assert step == pytest.approx(main * math.sqrt(8))

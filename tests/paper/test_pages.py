@@ -155,8 +155,9 @@ def test_a_seed_that_lacks_a_run_is_told_and_not_counted(tmp_path):
     text = pages.miniature_summary(store)
     assert "\n50 runs, 17 a seed; seeds 0, 1 are whole." in text
     whole = {place: value for place, value in numbers.items() if place[1] < 2}
-    assert pages.told(effects.main_effect("mixup", whole), len(GAINS)) in text
-    assert "no seed is whole yet" in miniature_pages._status([store.read("miniature-mixup-seed-2")])
+    assert pages.told(effects.main_effect("mixup", whole, miniature.combinations()), len(GAINS)) in text
+    assert "no seed is whole yet" in miniature_pages._whole(effects.told_from([store.read("miniature-mixup-seed-2")],
+                                                                              miniature.YOLO3))
 
 
 def test_main_effects_are_told_from_the_half_while_it_alone_is_whole_in_more_seeds(tmp_path):
@@ -217,7 +218,7 @@ def test_seeds_that_have_both_ends_alone_are_told_beside_the_whole_ones_as_the_r
     made_up_factorial(store, left_out=[f"miniature-{cell.key}-seed-{seed}" for cell in miniature.cells() for seed in (1, 2)
                                        if cell.key not in ends])
     text = pages.miniature_summary(store)
-    gain = miniature_pages.whole_bag(miniature_pages.miniature_bundles(store), miniature_pages.AP)
+    gain = miniature_pages.whole_bag(miniature_pages.miniature_bundles(store, "yolo3"), miniature_pages.AP, "yolo3")
     told = next(line for line in text.splitlines() if line.startswith("| **whole bag, over the baseline** |"))
     assert "seed 0 is whole" in text and told.endswith("| 0, 1, 2 |") and "Both ends of the stack, seeds 0, 1, 2" in text
     assert f" {pages.told(gain)} |" in told and pages.told(gain) in pages.readme_table(store)
@@ -260,8 +261,9 @@ def test_intervals_read_from_the_bundles_files_are_those_of_scipy(tmp_path):
         bundle = json.loads(path.read_text())
         points[bundle["row"], bundle["seed"]] = 100 * bundle["evaluations"][factorial.NUMBER]["coco"]["AP"]
     store = Store(str(tmp_path))
-    bundles = miniature_pages.miniature_bundles(store)
-    found = effects.main_effects(bundles, miniature_pages.AP)
+    bundles = miniature_pages.miniature_bundles(store, "yolo3")
+    basis = effects.told_from(bundles, miniature.YOLO3)
+    found = effects.main_effects(bundles, miniature_pages.AP, basis, miniature.YOLO3)
     rows = [row.split("+") if row != "baseline" else [] for row, seed in points if seed == 0 and row != "no-augmentation"]
     names = {frozenset(row): "+".join(row) or "baseline" for row in rows}
     for factor in GAINS:
@@ -270,8 +272,8 @@ def test_intervals_read_from_the_bundles_files_are_those_of_scipy(tmp_path):
         by_seed = [np.mean([points[with_it, seed] - points[without, seed] for without, with_it in pairs]) for seed in range(3)]
         assert (found[factor].mean, found[factor].half_width) == pytest.approx(interval(by_seed))
     everything = "random-shapes+cosine+label-smoothing+mixup"
-    gains = {**miniature_pages.step_effects(bundles, miniature_pages.AP),
-             "bag": miniature_pages.whole_bag(bundles, miniature_pages.AP)}
+    gains = {**miniature_pages.step_effects(bundles, miniature_pages.AP, "yolo3"),
+             "bag": miniature_pages.whole_bag(bundles, miniature_pages.AP, "yolo3")}
     for name, key, over in (("bag", everything, "baseline"), ("random-shapes+cosine", "random-shapes+cosine", "random-shapes"),
                             ("baseline", "baseline", "no-augmentation")):
         assert (gains[name].mean, gains[name].half_width) == pytest.approx(
@@ -296,7 +298,7 @@ def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
 
 def test_by_what_the_freebies_work_is_told_by_their_main_effects(tmp_path):
     store = Store(str(tmp_path))
-    gain = effects.main_effect("mixup", made_up_factorial(store)).mean
+    gain = effects.main_effect("mixup", made_up_factorial(store), miniature.combinations()).mean
     text = pages.miniature_summary(store).partition("By what they work")[2]
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if " | " in line]
     mixup = {row[0]: float(row[-1].strip("*").split(" ± ")[0]) for row in rows if row[0] in {
@@ -311,7 +313,8 @@ def test_the_change_of_a_class_is_the_mean_over_the_seeds_that_have_both_ends(tm
     store = Store(str(tmp_path))
     numbers = made_up_factorial(store, left_out=["miniature-baseline-seed-1"])
     ends = [[numbers[row, seed] / 100 for seed in (0, 2)] for row in ("baseline", miniature.stacked()[-1])]
-    found = {name: change for name, *change in miniature_pages.class_changes(miniature_pages.miniature_bundles(store))}
+    bundles = miniature_pages.miniature_bundles(store, "yolo3")
+    found = {name: change for name, *change in miniature_pages.class_changes(bundles, "yolo3")}
     assert found.keys() == {"one", "two"}  # the third has no AP
     for name, power in (("one", 1), ("two", 2)):
         before, after = (np.mean(np.power(values, power)) for values in ends)
@@ -329,7 +332,7 @@ def test_an_effect_of_known_numbers():
 
 def test_interactions_are_those_of_least_squares(tmp_path):
     numbers = made_up_factorial(Store(str(tmp_path)), noise=0.01)
-    found = effects.interactions(numbers)
+    found = effects.interactions(numbers, miniature.YOLO3)
     cells = [cell for cell in miniature.cells() if cell.on is not None]
     design = np.array([[1] + [1 if name in cell.on else -1 for name in GAINS] for cell in cells], float)
     pairs = list(found)
