@@ -13,17 +13,10 @@ from gluon_bof.files import csv_text, prepare_folder, write_atomically
 from gluon_bof.options.flags import NotAValue, Parser, flag_name
 from gluon_bof.options.recipes import Table
 from gluon_bof.paper import bag, embedded, factorial, harness, jobs, miniature, optimizers, photographs, upsampling
-from gluon_bof.paper.bundles import Store
-from gluon_bof.paper.tables import (
-    Request,
-    chosen_rows,
-    chosen_seeds,
-    plan,
-    read_lines,
-    records,
-    table_of,
-    to_markdown,
-)
+from gluon_bof.paper.bundles import COST, Store
+from gluon_bof.paper.choices import chosen, chosen_seeds
+from gluon_bof.paper.table_pages import read_lines, records, to_markdown
+from gluon_bof.paper.tables import Request, plan, table_of
 from gluon_bof.runs.config import git_revision
 
 if TYPE_CHECKING:
@@ -127,7 +120,8 @@ def request_of(given: Any) -> Request:
         if getattr(given, name) and not fits:
             raise UserError(f"{flag_name(name)} does nothing at --scale {given.scale}",
                             remedy="--dataset is for small, --dataset-root for paper")
-    return Request(given.table, given.scale, chosen_rows(given.table, given.rows), chosen_seeds(given.seeds or "0"), given.runs,
+    rows = chosen(given.rows, [row.key for row in given.table.rows], f"Table {given.table.number}")
+    return Request(given.table, given.scale, rows, chosen_seeds(given.seeds or "0"), given.runs,
                    given.dataset, given.dataset_root, given.gpus, given.jobs, given.extra, given.extra_pretraining)
 
 
@@ -314,7 +308,7 @@ def _compare_cost(planned, store):
 def cost_text(planned: Sequence[Job], store: Store) -> str:
     """What an earlier or this --cost found, as a section of the page; "" where there is none."""
     bundle = store.read(ends(planned)[1].name)
-    if not bundle or "cost" not in bundle:
+    if not bundle or COST not in bundle:
         return ""
     from gluon_bof.paper.cost import describe
-    return describe(bundle["cost"])
+    return describe(bundle[COST])

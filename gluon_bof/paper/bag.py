@@ -9,9 +9,9 @@ from gluon_bof.options.families import family_of
 from gluon_bof.options.recipes import EMBEDDED_MASK_RCNN, EMBEDDED_SEGMENTATION, EMBEDDED_SSD
 from gluon_bof.paper import factorial, harness, miniature
 from gluon_bof.paper.bundles import Store
+from gluon_bof.paper.choices import chosen
 from gluon_bof.paper.harness import Job
 from gluon_bof.paper.miniature import FACTORS
-from gluon_bof.paper.tables import chosen
 
 EXPERIMENT = "bag"
 SEEDS = miniature.SEEDS

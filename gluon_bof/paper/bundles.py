@@ -23,6 +23,7 @@ from gluon_bof.runs.folder import MAY_CHANGE, stated_devices
 FORMAT = 1
 FOLDER = "runs"  # of the results' folder
 CONTENT = "content_sha256"  # of all else in a bundle
+COST = "cost"  # in a table's bundle: what its row costs in inference beside another
 PLACES = {"name", "runs", "recipe", "dataset", "dataset_root", "pretrained_base"}  # the same run has others elsewhere
 WHOLE = {"format": int, "name": str, "experiment": str, "row": str, "seed": int, "commands": list, "configuration": dict,
          "configuration_sha256": str, "git_revision": str, "versions": dict, "machine": dict, "times": dict,

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 from gluon_bof.data.images import read_image
 from gluon_bof.evaluation.validation import validation_set
 from gluon_bof.inference.detector import open_detector
+from gluon_bof.paper.bundles import COST
+from gluon_bof.paper.words import table
 from gluon_bof.weights.resolve import resolve
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
     from gluon_bof.paper.harness import Job
 
-COST = "cost"  # in a bundle
 ROUNDS = 7
 MIN_SECONDS = 1.0  # of a measurement
 OF_TRAINING = ("__init__", "__lr_mult__", "__wd_mult__")  # an input's attributes that inference does not have
@@ -97,8 +98,7 @@ def describe(found: Mapping[str, Any]) -> str:
              f"The exported inference graphs of “{a}” ({counts[0]} operators) and “{b}” ({counts[1]}) are {same}. On "
              f"{found['device']}, image by image and in turn, {ROUNDS} rounds: {speeds[0]:.1f} and {speeds[1]:.1f} images "
              f"a second (medians); the second over the first, round by round: {statistics.median(ratios):.3f} "
-             f"({ratios[0]:.3f} to {ratios[-1]:.3f}).", "",
-             f"| operator | {a} | {b} |", "|---|---|---|"]
-    for op in sorted(set(found["operators"][0]) | set(found["operators"][1])):
-        lines.append(f"| {op} | {found['operators'][0].get(op, 0)} | {found['operators'][1].get(op, 0)} |")
-    return "\n".join(lines) + "\n"
+             f"({ratios[0]:.3f} to {ratios[-1]:.3f}).", ""]
+    operators = sorted(set(found["operators"][0]) | set(found["operators"][1]))
+    return "\n".join(lines) + "\n" + table(["operator", a, b], [[op, *(str(of_side.get(op, 0)) for of_side in found["operators"])]
+                                                               for op in operators])

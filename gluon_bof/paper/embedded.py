@@ -7,8 +7,8 @@ from typing import Any, Sequence
 from gluon_bof.options.flags import EMBEDDED
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.paper import harness, jobs
+from gluon_bof.paper.choices import chosen, refuse_own
 from gluon_bof.paper.harness import Job
-from gluon_bof.paper.tables import chosen, refuse_own
 
 EXPERIMENT = "embedded"
 SEEDS = (0, 1, 2)

@@ -11,9 +11,9 @@ from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.families import family_of
 from gluon_bof.paper import effects, harness, miniature
 from gluon_bof.paper.bundles import fingerprint
+from gluon_bof.paper.choices import chosen, flags_of_trainings
 from gluon_bof.paper.harness import Backbone, Job
 from gluon_bof.paper.miniature import Design
-from gluon_bof.paper.tables import chosen, flags_of_trainings
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store

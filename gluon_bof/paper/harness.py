@@ -291,6 +291,7 @@ def _bundle(job, digest, old):
                         **{key: _kept(result, OF_EVALUATION) for key, result in results.items()}},
         **({"losses": [[int(row["iteration"]), float(row["total_loss"])] for row in job.run.rows("intervals")]}
            if job.keeps_losses else {}),
+        **({bundles.COST: old[bundles.COST]} if old and bundles.COST in old else {}),
         **({"validations": validations} if len(validations) > 1 else {}),  # [[epochs done, mAP]]
     }
 

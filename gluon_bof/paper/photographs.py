@@ -15,8 +15,8 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of, write_atomically, write_text
 from gluon_bof.options.recipes import SMALL_SET_FASTER_RCNN, SMALL_SET_YOLO3
 from gluon_bof.paper import bundles, harness, miniature
+from gluon_bof.paper.choices import chosen, flags_of_trainings
 from gluon_bof.paper.harness import Job
-from gluon_bof.paper.tables import chosen, flags_of_trainings
 
 EXPERIMENT = "photographs"
 FOLDS = 5

@@ -9,9 +9,9 @@ from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.segmentation import UPSAMPLINGS
 from gluon_bof.paper import effects, harness, jobs
 from gluon_bof.paper.bundles import Store
+from gluon_bof.paper.choices import chosen, refuse_own
 from gluon_bof.paper.effects import Effect
 from gluon_bof.paper.harness import Job
-from gluon_bof.paper.tables import chosen, refuse_own
 
 EXPERIMENT = "upsampling"
 SEEDS = (0, 1, 2)

@@ -40,11 +40,11 @@ def of_seeds(seeds: Sequence[int] | Mapping[int, Any]) -> str:
     return f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}"
 
 
-def spread(values: Sequence[float], digits: int = 1) -> str:
-    """Mean and standard deviation of runs."""
+def spread(values: Sequence[float], digits: int = 1, sign: str = "") -> str:
+    """Mean and standard deviation of runs. sign: "+" also says that of a mean above 0."""
     if not values:
         return ""
-    mean = f"{statistics.mean(values):.{digits}f}"
+    mean = f"{statistics.mean(values):{sign}.{digits}f}"
     return mean + (f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else "")
 
 

@@ -561,6 +561,19 @@ def finish_by_hand(job):
     job.run.keep_result("training", {"map": 0.25, "metric": "coco"})
 
 
+def test_a_further_evaluation_leaves_what_else_the_bundle_had(tmp_path):
+    store, job = Store(str(tmp_path)), dataclasses.replace(planned(tmp_path)[1], pretraining=None, evaluations=())
+    finish_by_hand(job)
+    harness.run_missing([job], store)
+    store.write({**store.read(job.name), bundles.COST: {"ratios": [1.0]}})
+    further = harness.evaluation(job.training, "evaluation-further")
+    job.run.keep_result(further.result, {"map": 0.5, "sha256": sha256_of(job.run.last_weights), "seconds": 7.0,
+                                         "command": jobs.line(further.words, job.environment)})
+    harness.run_missing([dataclasses.replace(job, evaluations=(further,))], store)
+    assert store.read(job.name)["evaluations"] == {"further": {"map": 0.5}}
+    assert store.read(job.name)[bundles.COST] == {"ratios": [1.0]}
+
+
 def test_a_run_does_not_start_from_other_weights_than_its_backbones_bundle_has(tmp_path):
     store = Store(str(tmp_path))
     first, second = planned(tmp_path)[:2]

@@ -24,7 +24,7 @@ from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.flags import as_dict, parse
 from gluon_bof.options.recipes import RECIPES, TABLES, VOC_METRIC
 from gluon_bof.paper.bundles import Store
-from gluon_bof.paper.tables import Request, chosen_rows, chosen_seeds, plan
+from gluon_bof.paper.tables import Request, plan
 from tests.paper.made_up import bundle_for
 from tests.scripts import ROOT
 from tests.tiny_sets import write_voc_set
@@ -134,7 +134,8 @@ def test_flags_after_the_bars_reach_the_trainings_and_the_tables_own_are_refused
     assert (job.training.options.epochs, job.pretraining.options.epochs) == (30, 2)
     with pytest.raises(UserError, match="--seed after --"):
         plan(read_request(["2", "--scale", "small", "--dataset", "x", "--", "--seed", "3"])[0])
-    assert chosen_rows(TABLES[2], "1, mixup") == ("no-augmentation", "mixup") and chosen_seeds("2,0") == (2, 0)
+    request, _ = read_request(["2", "--rows", "1, mixup", "--seeds", "2,0"])
+    assert request.rows == ("no-augmentation", "mixup") and request.seeds == (2, 0)
 
 
 def harness(folder, *words):
