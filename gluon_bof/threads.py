@@ -39,7 +39,7 @@ def choose(kept: str | None = None) -> str:
 def beside_mxnet() -> int:
     """Threads for what computes outside of MXNet: all cores, or fewer where the user's environment says so."""
     told = os.environ.get(VARIABLE, "").split(",")[0].strip()
-    return min(cores(), int(told)) if told.isdigit() and int(told) and told != _own else cores()
+    return min(cores(), int(told)) if told.isdecimal() and int(told) and told != _own else cores()
 
 
 def cores() -> int:

@@ -51,6 +51,11 @@ def test_another_number_than_the_runs_is_warned_of(caplog, monkeypatch, tmp_path
     assert "the run began with 2" in caplog.text
 
 
+def test_a_number_that_is_none_is_no_number_of_threads(monkeypatch):
+    monkeypatch.setenv(threads.VARIABLE, "²")
+    assert threads.beside_mxnet() == threads.cores()
+
+
 @pytest.mark.slow
 def test_what_computes_beside_mxnet_has_all_cores_unless_the_user_says_fewer():
     ask = "import gluon_bof.backend; from gluon_bof import threads; print(threads.beside_mxnet(), threads.cores())"

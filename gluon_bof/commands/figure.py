@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def read_request(argv: Sequence[str]) -> tuple[Any, ModuleType]:
     """(the figure's Options, its module)."""
-    number = int(argv[0]) if argv[0].isdigit() else argv[0]
+    number = int(argv[0]) if argv[0].isdecimal() else argv[0]
     if number not in FIGURES:
         raise UserError(f"no figure {argv[0]!r}", remedy=f"its number or name comes first: {', '.join(map(str, FIGURES))}")
     module = _module(number)

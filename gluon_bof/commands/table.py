@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError, user_facing, warn
@@ -121,7 +122,7 @@ def request_of(given: Any) -> Request:
             raise UserError(f"{flag_name(name)} does nothing at --scale {given.scale}",
                             remedy="--dataset is for small, --dataset-root for paper")
     rows = chosen(given.rows, [row.key for row in given.table.rows], f"Table {given.table.number}")
-    return Request(given.table, given.scale, rows, chosen_seeds(given.seeds or "0"), given.runs,
+    return Request(given.table, given.scale, rows, chosen_seeds(given.seeds, (0,)), given.runs,
                    given.dataset, given.dataset_root, given.gpus, given.jobs, given.extra, given.extra_pretraining)
 
 
@@ -187,8 +188,8 @@ def work_of(given: Any, argv: Sequence[str]) -> Work:
     """The jobs and pages that the arguments ask for."""
     if isinstance(given.table, Table):
         return _of_table(given, argv)
-    return {"miniature": _of_miniature, "photographs": _of_photographs, "embedded": _of_embedded,
-            "optimizers": _of_optimizers, "upsampling": _of_upsampling, "bag": _of_bag}[given.table](given)
+    return {"miniature": _of_miniature, "photographs": _of_photographs, "embedded": partial(_of_plan, embedded),
+            "optimizers": _of_optimizers, "upsampling": partial(_of_plan, upsampling), "bag": _of_bag}[given.table](given)
 
 
 def _of_table(given, argv):
@@ -211,7 +212,7 @@ def _of_table(given, argv):
 def _of_miniature(given):
     design = miniature.DESIGNS[given.detector]
     keys = factorial.chosen_rows(given.rows, design)
-    seeds = chosen_seeds(given.seeds) if given.seeds else miniature.SEEDS
+    seeds = chosen_seeds(given.seeds, miniature.SEEDS)
     every = factorial.plan(seeds, given.runs, given.dataset, given.extra, given.extra_pretraining, True, design)
     wanted = [job for job in every if job.row.key in keys]
     planned = [job for job in every if not isinstance(job.row, factorial.Further)]
@@ -225,8 +226,8 @@ def _of_photographs(given):
         raise UserError("photographs of what?", remedy="give --dataset FOLDER")
     if given.extra_pretraining:
         raise UserError("a second -- does nothing for photographs", remedy="leave it out")
-    keys = photographs.chosen_settings(given.rows)
-    seeds = chosen_seeds(given.seeds) if given.seeds else photographs.SEEDS
+    keys = chosen(given.rows, [setting.key for setting in photographs.SETTINGS], photographs.EXPERIMENT)
+    seeds = chosen_seeds(given.seeds, photographs.SEEDS)
     photographs.changes_of(keys, given.extra)  # refused before the images are copied
     prepare = photographs.foresee if given.dry_run or given.plan else photographs.prepare
     folds = prepare(given.dataset, given.folds, given.runs, given.out)
@@ -234,30 +235,22 @@ def _of_photographs(given):
     return Work(planned, planned, _page_of(photographs.experiment_of(folds.name)), minutes=photographs.MINUTES)
 
 
-def _of_embedded(given):
-    return _of_plan(given, embedded)
-
-
 def _of_bag(given):
     if given.dataset or given.extra or given.extra_pretraining:
         raise UserError(f"{'--dataset' if given.dataset else 'flags after --'}: the protocol of bag is fixed",
                         remedy="leave it out")
     keys = bag.chosen_rows(given.rows)
-    planned = bag.plan(chosen_seeds(given.seeds) if given.seeds else bag.SEEDS, given.runs)
+    planned = bag.plan(chosen_seeds(given.seeds, bag.SEEDS), given.runs)
     return Work(planned, [job for job in planned if job.row.key in keys], _page_of(bag.EXPERIMENT), minutes=bag.MINUTES)
 
 
-def _of_upsampling(given):
-    return _of_plan(given, upsampling)
-
-
-def _of_plan(given, experiment):
-    """What a module with chosen_rows, plan, EXPERIMENT, SEEDS and MINUTES plans."""
+def _of_plan(experiment, given):
+    """What a module with plan, ROWS, EXPERIMENT, SEEDS and MINUTES plans."""
     if given.dataset or given.extra_pretraining:
         raise UserError(f"{'--dataset' if given.dataset else 'a second --'} does nothing for {experiment.EXPERIMENT}",
                         remedy="leave it out")
-    keys = experiment.chosen_rows(given.rows)
-    planned = experiment.plan(chosen_seeds(given.seeds) if given.seeds else experiment.SEEDS, given.runs, keys, given.extra)
+    keys = chosen(given.rows, [row.key for row in experiment.ROWS], f"the experiment {experiment.EXPERIMENT}")
+    planned = experiment.plan(chosen_seeds(given.seeds, experiment.SEEDS), given.runs, keys, given.extra)
     return Work(planned, planned, _page_of(experiment.EXPERIMENT), minutes=experiment.MINUTES)
 
 

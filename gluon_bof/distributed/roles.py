@@ -125,7 +125,7 @@ def _host(words, where):
         values[key] = value
     if name.startswith("-"):  # ssh would take it for one of its flags
         raise UserError(f"{name!r} is no host's name", where, "write NAME slots=N address=IP")
-    if not values["slots"].isdigit() or int(values["slots"]) < 1:
+    if not values["slots"].isdecimal() or int(values["slots"]) < 1:
         raise UserError(f"slots={values['slots']} is no number from 1 on", where, "write NAME slots=N address=IP")
     return Host(name, int(values["slots"]), values["address"] or _address_of(name, where))
 

@@ -128,7 +128,7 @@ def chosen_rows(text: str) -> tuple[str, ...]:
     """Keys of the rows that "1" or "ssd-baseline" names, "ends" each family's baseline and whole bag; of all for "". Raises
     UserError."""
     ends = [row.key for bag in BAGS for row in (bag.rows()[0], bag.rows()[-1])]
-    return chosen(text.replace("ends", ",".join(ends)), [row.key for row in ROWS], f"the experiment {EXPERIMENT}")
+    return chosen(text, [row.key for row in ROWS], f"the experiment {EXPERIMENT}", {"ends": ends})
 
 
 def found(store: Store) -> dict[tuple[str, int], Mapping[str, Any]]:

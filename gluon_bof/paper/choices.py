@@ -1,7 +1,7 @@
 """What a command line chooses of a table or an experiment: rows, seeds, and flags of its trainings."""
 from __future__ import annotations
 
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import INTEGERS, build_parser, flag_name
@@ -9,19 +9,24 @@ from gluon_bof.options.flags import INTEGERS, build_parser, flag_name
 OWN = ("dataset", "dataset_root", "recipe", "name", "runs", "resume", "seed", "gpus", "dry_run")  # set by the table, not after --
 
 
-def chosen(text: str, keys: Sequence[str], where: str) -> tuple[str, ...]:
-    """Those of the keys that numbers from 1, or themselves, name; all for "". Raises UserError."""
+def chosen(text: str, keys: Sequence[str], where: str,
+           groups: Mapping[str, Sequence[str]] | None = None) -> tuple[str, ...]:
+    """Those of the keys that numbers from 1, or themselves, or names of groups that are not empty, name; all for "". Raises
+    UserError."""
+    named = {**{key: (key,) for key in keys}, **{name: some for name, some in (groups or {}).items() if some}}
+    numbered = {str(number): (key,) for number, key in enumerate(keys, 1)}
     found = []
     for word in filter(None, (part.strip() for part in text.split(","))):
-        place = int(word) - 1 if word.isdigit() else keys.index(word) if word in keys else -1
-        if not 0 <= place < len(keys):
-            raise UserError(f"{where} has no row {word!r}", remedy=f"rows are 1 to {len(keys)}, or {', '.join(keys)}")
-        found.append(keys[place])
+        if word not in named and word not in numbered:
+            raise UserError(f"{where} has no row {word!r}", remedy=f"rows are 1 to {len(keys)}, or {', '.join(named)}")
+        found += named.get(word) or numbered[word]
     return tuple(found or keys)
 
 
-def chosen_seeds(text: str) -> tuple[int, ...]:
-    """Seeds of "0,1,2". Raises UserError."""
+def chosen_seeds(text: str, usual: Sequence[int]) -> tuple[int, ...]:
+    """Seeds of "0,1,2", the usual ones for "". Raises UserError."""
+    if not text:
+        return tuple(usual)
     try:
         seeds = INTEGERS.parse(text)
     except ValueError:

@@ -7,7 +7,7 @@ from typing import Any, Sequence
 from gluon_bof.options.flags import EMBEDDED
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.paper import harness, jobs
-from gluon_bof.paper.choices import chosen, refuse_own
+from gluon_bof.paper.choices import refuse_own
 from gluon_bof.paper.harness import Job
 
 EXPERIMENT = "embedded"
@@ -41,11 +41,6 @@ def _job(row, seed, runs, extra):
     training = jobs.training(recipe, refuse_own(type(recipe.options), extra), **own)
     return Job(row, seed, training, None, harness.ONE_THREAD, (harness.evaluation(training, metric="voc07"),), EXPERIMENT, told(),
                again=harness.words_again(EXPERIMENT, row.key, seed, extra=extra))
-
-
-def chosen_rows(text: str) -> tuple[str, ...]:
-    """Keys of the rows that "1" or "yolo3" names; of all for "". Raises UserError."""
-    return chosen(text, [row.key for row in ROWS], f"the experiment {EXPERIMENT}")
 
 
 def told() -> dict[str, Any]:

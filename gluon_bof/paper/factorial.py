@@ -90,14 +90,13 @@ def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Seq
     return found
 
 
-def chosen_rows(text: str, design: Design = miniature.YOLO3) -> tuple[str, ...]:
+def chosen_rows(text: str, design: Design) -> tuple[str, ...]:
     """Keys of the rows that "1,3" or "baseline,mixup" names, "further" those of FURTHER_OF, "half" those of miniature.half;
     of the whole factorial for "". Raises UserError."""
     factorial = [cell.key for cell in miniature.cells(design)]
     further = [row.key for row in FURTHER_OF[design.name]]
     groups = {"further": further, "half": [cell.key for cell in miniature.half(design)]}
-    words = ",".join(",".join(groups.get(word.strip()) or [word]) for word in text.split(","))
-    return chosen(words, factorial + further, "the miniature") if words else tuple(factorial)
+    return chosen(text or ",".join(factorial), factorial + further, "the miniature", groups)
 
 
 def experiment_of(dataset: str, design: Design) -> str:

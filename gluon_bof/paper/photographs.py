@@ -15,7 +15,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of, write_atomically, write_text
 from gluon_bof.options.recipes import SMALL_SET_FASTER_RCNN, SMALL_SET_YOLO3
 from gluon_bof.paper import bundles, harness, miniature
-from gluon_bof.paper.choices import chosen, flags_of_trainings
+from gluon_bof.paper.choices import flags_of_trainings
 from gluon_bof.paper.harness import Job
 
 EXPERIMENT = "photographs"
@@ -117,11 +117,6 @@ def _job(folds, setting, seed, fold, runs, changes, extra):
 def experiment_of(name: str) -> str:
     """The experiment's name in bundles, which begins those of its runs."""
     return f"{EXPERIMENT}-{name}"
-
-
-def chosen_settings(text: str) -> tuple[str, ...]:
-    """Keys of the settings that "1,3" or "yolo3-bag" names; of all for "". Raises UserError."""
-    return chosen(text, [setting.key for setting in SETTINGS], EXPERIMENT)
 
 
 # ---- folds ---------------------------------------------------------------------------------------------------------

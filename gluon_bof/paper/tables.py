@@ -45,7 +45,7 @@ class Request:
 
 def table_of(text: str) -> Table:
     """The Table of "1" to "6". Raises UserError."""
-    if not text.isdigit() or int(text) not in TABLES:
+    if not text.isdecimal() or int(text) not in TABLES:
         raise UserError(f"the paper has no table {text!r}", remedy=f"give one of {', '.join(map(str, TABLES))}")
     return TABLES[int(text)]
 

@@ -9,7 +9,7 @@ from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.segmentation import UPSAMPLINGS
 from gluon_bof.paper import effects, harness, jobs
 from gluon_bof.paper.bundles import Store
-from gluon_bof.paper.choices import chosen, refuse_own
+from gluon_bof.paper.choices import refuse_own
 from gluon_bof.paper.effects import Effect
 from gluon_bof.paper.harness import Job
 
@@ -50,11 +50,6 @@ def told() -> dict[str, Any]:
     """What the runs read, as bundles say it: the label maps have come to the set with a version of its files."""
     from gluon_bof.data.shapes import FILES
     return {"set": EMBEDDED, "version": FILES}
-
-
-def chosen_rows(text: str) -> tuple[str, ...]:
-    """Keys of the rows that "1" or "nearest" names; of all for "". Raises UserError."""
-    return chosen(text, [row.key for row in ROWS], f"the experiment {EXPERIMENT}")
 
 
 def found(store: Store) -> dict[tuple[str, int], Mapping[str, Any]]:

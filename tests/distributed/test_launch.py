@@ -9,7 +9,7 @@ import pytest
 
 from gluon_bof.__main__ import main
 from gluon_bof.distributed.launch import resumable, resuming
-from gluon_bof.distributed.roles import Host, Ports, place, shared_out, this_machine
+from gluon_bof.distributed.roles import Host, Ports, place, read_hostfile, shared_out, this_machine
 from gluon_bof.errors import EXIT_STATUS, TRY_AGAIN, UserError
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import write_config
@@ -172,6 +172,13 @@ def test_two_jobs_cannot_have_the_same_number_of_a_socket():
         Ports("127.0.0.1", 1, first.numbers[0], only_numbers=True)
     first.release()
     Ports("127.0.0.1", 1, first.numbers[0], only_numbers=True).release()
+
+
+@pytest.mark.parametrize("slots", ("0", "²", "two"))
+def test_slots_that_are_no_number_are_refused_with_their_line(slots, tmp_path):
+    (tmp_path / "hosts").write_text(f"localhost\ntwo slots={slots}\n")
+    with pytest.raises(UserError, match=f"line 2: slots={slots} is no number from 1 on"):
+        read_hostfile(str(tmp_path / "hosts"))
 
 
 def test_environments_are_printed_for_other_launchers(tmp_path, monkeypatch, capsys):

@@ -235,7 +235,7 @@ def test_a_folder_is_told_from_another_behind_links_too_and_hidden_files_are_non
 
 def test_the_half_alone_tells_its_own_resolution(tmp_path):
     every = planned(tmp_path, seeds=miniature.SEEDS)
-    half = [job for job in every if job.row.key in factorial.chosen_rows("half")]
+    half = [job for job in every if job.row.key in factorial.chosen_rows("half", miniature.YOLO3)]
     store = Store(str(tmp_path))
     text = factorial.resolution_text(store, harness.plan_hours(half, store, planned=every), "", miniature.YOLO3)
     assert f"3 seeds of the half at a spread of 0.60 points of AP (the pilot's) tell a main effect from nothing at " \
@@ -273,7 +273,7 @@ def test_rows_of_the_papers_tables_differ_from_each_other_as_the_papers_do(tmp_p
 
 def test_further_rows_are_made_where_they_are_asked_for_alone():
     for text, count in (("", 17), ("further", 4), ("baseline,further", 5), ("1,2", 2), ("half", 8)):
-        assert len(factorial.chosen_rows(text)) == count
+        assert len(factorial.chosen_rows(text, miniature.YOLO3)) == count
     for text, count in (("", 9), ("further", 2), ("baseline,further", 3)):
         assert len(factorial.chosen_rows(text, miniature.FASTER_RCNN)) == count
     words = ["miniature", "--rows", "further", "--seeds", "0"]
@@ -286,7 +286,9 @@ def test_further_rows_are_made_where_they_are_asked_for_alone():
 
 @pytest.mark.parametrize("words, message", [
     (["miniature", "--cost"], "--cost does nothing for miniature"), (["miniature", "--gpus", "0"], "--gpus does nothing"),
-    (["miniature", "--rows", "22"], "no row '22'"), (["miniature", "--hours", "0"], "--hours: '0' is no number above 0"),
+    (["miniature", "--rows", "22"], "no row '22'"), (["miniature", "--rows", "0"], "no row '0'"),
+    (["miniature", "--detector", "faster_rcnn", "--rows", "half"], "no row 'half'"), (["embedded", "--rows", "²"], "no row '²'"),
+    (["bag", "--rows", "friends"], "no row 'friends'"), (["miniature", "--hours", "0"], "--hours: '0' is no number above 0"),
     (["embedded", "--folds", "3"], "--folds is for photographs alone"),
     (["2", "--detector", "faster_rcnn"], "for miniature alone"),
     (["photographs"], "give --dataset"), (["photographs", "--dataset", "x", "--", "--", "--lr", "1"], "a second --"),

@@ -436,7 +436,7 @@ def test_a_broken_image_is_not_answered_with_a_flag_that_figures_have_not(tmp_pa
     (["3", "--ratios", "0,0.1,0.2,0.3,0.4"], "at most 4"), (["3", "--boxes-a", "cat,1,2,3,4"], "belong to --images"),
     (["3", "--images", "no.jpg", "no.jpg"], "no.jpg: the image does not exist"), (["4", "--betas", "0.2"], "not a pair"),
     (["4", "--betas", "0,1"], "outside"), (["6", "--every", "0"], "below 1"), (["6", "--runs", "no-run"], "no-run"),
-    (["6", "--warmup-epochs", "300"], "does not fit"), (["1"], "nothing to draw"),
+    (["6", "--warmup-epochs", "300"], "does not fit"), (["1"], "nothing to draw"), (["²"], "no figure '²'"),
     (["1", "--points", "no.csv"], "no.csv: the table"),
     (["5", "--weights", "a", "b", "c"], "one or two"), (["5", "--weights", "a", "--threshold", "0"], "outside"),
     (["5", "--weights", "a", "--box", "1,2,3,4"], "belongs to --patch"), (["5", "--weights", "no-run"], "no-run"),
