@@ -124,14 +124,11 @@ def training_figures(runs: dict[str, list[dict]]) -> list[tuple[str, Figure]]:
 
 
 def _points(rows, column):
-    """(epochs, values) of a column of a table's rows; the total loss is the sum of the losses where it has no column."""
+    """(epochs, values) of a column of a table's rows."""
     epochs, values = [], []
     for row in rows:
         try:
-            if column == "total_loss":
-                value = sum(float(row[name]) for name in row if name.endswith("_loss") and name != "total_loss")
-            else:
-                value = float(row[column])
+            value = _total_loss(row) if column == "total_loss" else float(row[column])
             epoch = int(row["epoch"])
         except (KeyError, TypeError, ValueError):  # not validated in this epoch, or a table that was cut off
             continue
@@ -139,6 +136,12 @@ def _points(rows, column):
             epochs.append(epoch)
             values.append(value)
     return epochs, values
+
+
+def _total_loss(row):
+    """The total loss of a row, the sum of its losses where it has no column. Raises KeyError where it has none of them."""
+    losses = [name for name in row if name.endswith("_loss") and name != "total_loss"]
+    return sum(float(row[name]) for name in losses) if losses and "total_loss" not in row else float(row["total_loss"])
 
 
 def _figure(size=(WIDE, HIGH)):

@@ -9,6 +9,7 @@ from gluon_bof.boxes import Detections, DetectionSet
 from gluon_bof.data.voc import load_voc
 from gluon_bof.evaluation.gallery import draw_thumbnail
 from gluon_bof.evaluation.page import plain
+from gluon_bof.evaluation.plots import training_figures
 from gluon_bof.evaluation.report import gather, report_run, training_rows, write_report
 from tests.evaluation.browser import look_at
 from tests.evaluation.drawn_detections import draw, found_of
@@ -139,6 +140,14 @@ def test_numbers_are_jsons_kinds():
 
 def test_a_run_without_a_table_has_no_curves(tmp_path):
     assert training_rows(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("losses, drawn", [({"total_loss": "3.5"}, 3.5), ({"box_loss": "1", "class_loss": "2"}, 3),
+                                           ({"total_loss": "3.5", "box_loss": "1"}, 3.5), ({}, None)])
+def test_the_loss_that_is_drawn_is_the_tables_own_or_the_sum_of_its_parts(losses, drawn):
+    figures = dict(training_figures({"run": [{"epoch": "0", "map": "0.1", **losses}]}))
+    lines = figures["Training loss"].axes[0].lines if "Training loss" in figures else []
+    assert [line.get_ydata().tolist() for line in lines] == ([] if drawn is None else [[drawn]])
 
 
 def test_the_numbers_need_no_image_file():
