@@ -12,6 +12,7 @@ from pycocotools.cocoeval import COCOeval
 
 from gluon_bof.data.coco import as_id, category_ids, load_json, read_area, read_box
 from gluon_bof.errors import UserError
+from gluon_bof.evaluation.matching import check_lengths
 from gluon_bof.files import write_atomically
 from gluon_bof.masks import area, as_coco, as_json, of_segmentation
 
@@ -29,7 +30,7 @@ def coco_average_precision(detections: Sequence[Detections], detection_set: Dete
     detections: [Detections] in the order of detection_set.records. The ground truth is annotation_file (its areas are
     those of the outlines), for the records' images and the set's classes; without one it is the records'.
     Raises ValueError if detections and records differ in number, UserError if annotation_file can't be read."""
-    _check_length(detections, detection_set)
+    check_lengths(detections, detection_set.records)
     class_count = len(detection_set.classes)
     # Images and classes are numbered anew, from 1, and annotations too: the JSON's ids may be text, and COCOeval
     # takes a box with the id 0 for one that nothing found.
@@ -47,7 +48,7 @@ def mask_average_precision(detections: Sequence[Detections], detection_set: Dete
     """The same of masks, by COCOeval's "segm": also "per_class_50", [AP at an IoU of 0.5 of each class].
 
     The ground truth is annotation_file's or the records', which have masks. Raises as `coco_average_precision` does."""
-    _check_length(detections, detection_set)
+    check_lengths(detections, detection_set.records)
     records, class_count = detection_set.records, len(detection_set.classes)
     images, classes = range(1, len(detections) + 1), range(1, class_count + 1)
     truth = _from_json(detection_set, True) if detection_set.annotation_file else _masks_from_records(records)
@@ -86,7 +87,7 @@ def save_detections(path: str, detections: Sequence[Detections], detection_set: 
 
     The ids are annotation_file's; without one the records' image_id and the class's number, counted from 1.
     Raises ValueError if detections and records differ in number, UserError if path can't be written."""
-    _check_length(detections, detection_set)
+    check_lengths(detections, detection_set.records)
     image_ids = [record.image_id for record in detection_set.records]
     classes = category_ids(detection_set) if detection_set.annotation_file else range(1, len(detection_set.classes) + 1)
     rows = list(_result_rows(detections, image_ids, classes))
@@ -94,11 +95,6 @@ def save_detections(path: str, detections: Sequence[Detections], detection_set: 
         for row, mask, record in _with_masks(detections, detection_set.records, rows):
             row["segmentation"] = as_json(mask, (record.height, record.width))
     write_atomically(path, json.dumps(rows, separators=(",", ":")).encode())
-
-
-def _check_length(detections, detection_set):
-    if len(detections) != len(detection_set.records):
-        raise ValueError(f"{len(detections)} images of detections for {len(detection_set.records)} records")
 
 
 def _result_rows(detections, image_ids, ids_of_classes):

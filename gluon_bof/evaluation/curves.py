@@ -6,7 +6,7 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.boxes import Detections, Record, iou
-from gluon_bof.evaluation.matching import average_precision, check_lengths, match_image, match_set
+from gluon_bof.evaluation.matching import POSITIVE, average_precision, check_lengths, match_image, match_set
 
 # COCO's bounds, in square pixels, both ends in
 SIZES = {"small": (0.0, 32.0 ** 2), "medium": (32.0 ** 2, 96.0 ** 2), "large": (96.0 ** 2, 1e10)}
@@ -63,20 +63,20 @@ def best_f1(points: Curve) -> Best:
     return Best(float(points.scores[place]), float(f1[place]), float(points.precision[place]), float(points.recall[place]))
 
 
-def confusion_matrix(detections: Sequence[Detections], records: Sequence[Record], class_count: int, score: float,
-                     threshold: float = 0.5) -> np.ndarray:
+def confusion_matrix(detections: Sequence[Detections], records: Sequence[Record], class_count: int,
+                     score: float) -> np.ndarray:
     """(C + 1, C + 1) int64, row: what is there, column: what was found; the last of both is background.
 
-    Detections from `score` on are paired with boxes, whatever their classes, the largest IoU first, from `threshold` on.
+    Detections from `score` on are paired with boxes, whatever their classes, the largest IoU first, from POSITIVE on.
     What is excused (see `matching`) is nowhere. Raises ValueError if the two lists differ in length."""
     check_lengths(detections, records)
     matrix = np.zeros((class_count + 1, class_count + 1), np.int64)
     for found, record in zip(detections, records):
-        match = match_image(found, record, threshold)
+        match = match_image(found, record)
         shown = (np.asarray(found.scores)[match.rows] >= score) & ~match.excused
         labels = np.asarray(found.classes)[match.rows][shown]
         truths = record.classes[match.truths]
-        row_of, column_of = _pairs(match.overlap[shown], threshold)
+        row_of, column_of = _pairs(match.overlap[shown])
         np.add.at(matrix, (truths[column_of], labels[row_of]), 1)
         alone = np.ones(len(labels), bool)
         alone[row_of] = False
@@ -87,9 +87,9 @@ def confusion_matrix(detections: Sequence[Detections], records: Sequence[Record]
     return matrix
 
 
-def _pairs(overlap, threshold):
+def _pairs(overlap):
     """(rows, columns) of one-to-one pairs of (D, G) overlaps, the largest first."""
-    rows, columns = np.nonzero(overlap >= threshold)
+    rows, columns = np.nonzero(overlap >= POSITIVE)
     taken_rows, taken_columns = {}, set()
     for place in np.argsort(-overlap[rows, columns], kind="stable"):
         row, column = int(rows[place]), int(columns[place])
@@ -124,12 +124,12 @@ def ap_by_size(detections: Sequence[Detections], records: Sequence[Record], clas
     return by_size
 
 
-def lowest_overlaps(detections: Sequence[Detections], records: Sequence[Record], score: float,
-                    threshold: float = 0.5) -> list[tuple[float, int, int, int]]:
+def lowest_overlaps(detections: Sequence[Detections], records: Sequence[Record],
+                    score: float) -> list[tuple[float, int, int, int]]:
     """[(IoU, image, row of the detection, place of the box)] of hits from `score` on, lowest IoU first."""
     found = []
     for image, (one, record) in enumerate(zip(detections, records)):
-        match = match_image(one, record, threshold)
+        match = match_image(one, record)
         for place in np.flatnonzero((match.claimed >= 0) & (np.asarray(one.scores)[match.rows] >= score)):
             column = match.claimed[place]
             found.append((float(match.overlap[place, column]), image, int(match.rows[place]), int(match.truths[column])))

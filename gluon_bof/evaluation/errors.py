@@ -1,7 +1,7 @@
 """What AP is lost to: the six kinds of error of TIDE (Bolya et al., "A General Toolbox for Identifying Object Detection
 Errors", ECCV 2020), and the AP that mending each kind alone would bring.
 
-A detection that hits nothing is, in this order: badly placed (its class, IoU with a box between background and positive),
+A detection that hits nothing is, in this order: badly placed (its class, IoU with a box from NOTHING to POSITIVE),
 of the wrong class (well placed on another class's box), a duplicate (of a hit), background (overlaps nothing), or both (of
 another class and badly placed). A box that no hit found, nor could find if such an error were mended, is missed."""
 from __future__ import annotations
@@ -11,16 +11,17 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.boxes import Detections, Record
-from gluon_bof.evaluation.matching import average_precision, check_lengths, match_image
+from gluon_bof.evaluation.matching import POSITIVE, average_precision, check_lengths, match_image
 
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, BACKGROUND, MISSED = range(6)
 HIT = -1
 MOST = 100  # detections of an image, as COCO counts
+NOTHING = 0.1  # IoU up to which a detection overlaps nothing
 
 
 class Errors(NamedTuple):
-    """ap: COCO's AP at the positive IoU, mean of the classes; gains: {kind: AP that mending it adds}; false_positive and
+    """ap: COCO's AP at the IoU POSITIVE, mean of the classes; gains: {kind: AP that mending it adds}; false_positive and
     false_negative: AP that a perfect precision, or recall, would add; all in [0, 1]. counts: {kind: errors}.
     kinds: of each image's detections in their own order, (D,) places in KINDS, -1 for hits and those beyond the most."""
 
@@ -43,21 +44,16 @@ class _Points(NamedTuple):
     mended_class: np.ndarray
 
 
-def detection_errors(detections: Sequence[Detections], records: Sequence[Record], class_count: int, positive: float = 0.5,
-                     background: float = 0.1, most: int = MOST) -> Errors:
-    """Errors of [Detections] against [Record], one of each an image.
-
-    positive: IoU from which a detection hits; background: IoU up to which it overlaps nothing. Raises ValueError if the
-    lists differ in length."""
+def detection_errors(detections: Sequence[Detections], records: Sequence[Record], class_count: int) -> Errors:
+    """Errors of [Detections] against [Record], one of each an image. Raises ValueError if the lists differ in length."""
     check_lengths(detections, records)
     positives, unfound, missed = (np.zeros(class_count, np.int64) for _ in range(3))
     columns, kinds_of_images = [], []
     for found, record in zip(detections, records):
-        match = match_image(found, record, positive, most)
+        match = match_image(found, record, most=MOST)
         truth_classes = record.classes[match.truths]
         points, found_by, reachable = _classify(match, np.asarray(found.classes)[match.rows],
-                                                np.asarray(found.scores, np.float64)[match.rows], truth_classes,
-                                                (positive, background))
+                                                np.asarray(found.scores, np.float64)[match.rows], truth_classes)
         np.add.at(positives, truth_classes, 1)
         np.add.at(unfound, truth_classes[~found_by], 1)
         np.add.at(missed, truth_classes[~found_by & ~reachable], 1)
@@ -71,9 +67,8 @@ def detection_errors(detections: Sequence[Detections], records: Sequence[Record]
     return _weigh(points, positives, unfound, missed, kinds_of_images)
 
 
-def _classify(match, classes, scores, truth_classes, thresholds):
+def _classify(match, classes, scores, truth_classes):
     """(_Points of an image, (G,) bool which boxes are found, (G,) bool which an error's mending would find)."""
-    positive, background = thresholds
     count, boxes = match.overlap.shape
     found_by = np.zeros(boxes, bool)
     found_by[match.claimed[match.claimed >= 0]] = True
@@ -85,10 +80,10 @@ def _classify(match, classes, scores, truth_classes, thresholds):
     own, other = match.overlap * match.same, match.overlap * ~match.same
     nearest = own.max(axis=1)
     kinds = np.select([match.claimed >= 0,
-                       (background <= nearest) & (nearest <= positive),
-                       other.max(axis=1) >= positive,
-                       (own * found_by).max(axis=1) >= positive,
-                       match.overlap.max(axis=1) <= background],
+                       (NOTHING <= nearest) & (nearest <= POSITIVE),
+                       other.max(axis=1) >= POSITIVE,
+                       (own * found_by).max(axis=1) >= POSITIVE,
+                       match.overlap.max(axis=1) <= NOTHING],
                       [HIT, LOCALISATION, CLASSIFICATION, DUPLICATE, BACKGROUND], BOTH)
     for kind, overlap in ((LOCALISATION, own), (CLASSIFICATION, other)):
         mended_class[kinds == kind] = truth_classes[overlap.argmax(axis=1)[kinds == kind]]

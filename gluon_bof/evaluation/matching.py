@@ -12,6 +12,7 @@ import numpy as np
 from gluon_bof.boxes import Detections, Record, area, iou
 
 EVERY_SIZE = (-np.inf, np.inf)  # square pixels
+POSITIVE = 0.5  # IoU from which a detection hits
 POINTS = np.arange(101) / 100  # of recall, COCO's
 
 
@@ -45,7 +46,7 @@ class Matches(NamedTuple):
         return self.scores[mine], self.hits[mine], int(self.positives[index])
 
 
-def match_image(found: Detections, record: Record, threshold: float = 0.5, most: int | None = None,
+def match_image(found: Detections, record: Record, threshold: float = POSITIVE, most: int | None = None,
                 sizes: tuple[float, float] = EVERY_SIZE) -> ImageMatch:
     """ImageMatch of Detections and a Record.
 
@@ -84,7 +85,7 @@ def claim(overlap: np.ndarray, threshold: float) -> np.ndarray:
     return claimed
 
 
-def match_set(detections: Sequence[Detections], records: Sequence[Record], class_count: int, threshold: float = 0.5,
+def match_set(detections: Sequence[Detections], records: Sequence[Record], class_count: int, threshold: float = POSITIVE,
               sizes: tuple[float, float] = EVERY_SIZE) -> Matches:
     """Matches of [Detections] and [Record], one of each an image. Raises ValueError if they differ in number."""
     check_lengths(detections, records)

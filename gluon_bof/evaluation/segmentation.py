@@ -19,6 +19,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.inference.segmenter import likeliest, load_segmenter
 from gluon_bof.masks import NOBODY
 from gluon_bof.models.build import models_of
+from gluon_bof.visualization.shown import evenly
 from gluon_bof.weights.resolve import Resolved
 
 SHOWN = 6  # images whose maps a validation remembers, to be drawn
@@ -58,7 +59,7 @@ class MapValidation:
         self.set = found_set
         self.loader = validation_loader(FittedImages(found_set.samples, models.eval_transform(options)),
                                         models.inference_batch(options), options.num_workers, (comm.rank(), comm.size()))
-        self._chosen = set(np.linspace(0, len(found_set) - 1, min(SHOWN, len(found_set))).astype(int).tolist())
+        self._chosen = set(evenly(len(found_set), SHOWN).tolist())
         self.shown = None
 
     def __call__(self, segmenter: Any, should_stop: Callable[[], bool] = lambda: False,

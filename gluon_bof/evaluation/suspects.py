@@ -10,6 +10,7 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.boxes import Detections, Record, iou
+from gluon_bof.evaluation.matching import check_lengths
 
 KINDS = ("missing", "class", "place")
 SAID = {"missing": "no box here", "class": "another class", "place": "badly placed"}
@@ -51,8 +52,7 @@ def find_suspects(detections: Sequence[Detections], records: Sequence[Record], c
     """[Suspect], the most suspicious first, of [Detections] against [Record], one of each an image.
 
     Crowds are no suspects, and what lies in one is not missing. Raises ValueError if the lists differ in length."""
-    if len(detections) != len(records):
-        raise ValueError(f"{len(detections)} images of detections for {len(records)} records")
+    check_lengths(detections, records)
     objects = [_objects(found, class_count) for found in detections]
     pairs = [_pair(seen, record) for seen, record in zip(objects, records)]
     usual = _usual_overlap(objects, pairs, records)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 
+from gluon_bof.evaluation.matching import check_lengths
+
 if TYPE_CHECKING:
     from gluon_bof.boxes import Detections, Record
 
@@ -26,8 +28,7 @@ def voc_average_precision(detections: Sequence[Detections], records: Sequence[Re
 
     detections: [Detections], records: [Record], one of each an image, in the same order; boxes in the image's own
     pixels. eleven_point: VOC2007's, else all points. Raises ValueError if the two lists differ in length."""
-    if len(detections) != len(records):
-        raise ValueError(f"{len(detections)} images of detections for {len(records)} records")
+    check_lengths(detections, records)
     classes = _joined([found.classes for found in detections], np.int64)
     scores = _joined([found.scores for found in detections], np.float64)
     targets = _targets(detections, records, iou_threshold)

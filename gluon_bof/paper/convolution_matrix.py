@@ -43,9 +43,9 @@ def convolution_matrix(weights: np.ndarray, shape: Sequence[int], stride: int = 
     return np.array(rows)
 
 
-def line_example(stride: int, length: int = 4, padding: int = 1) -> Example:
+def line_example(stride: int) -> Example:
     """The lecture's: a line of four, padded by one at each end, and a filter of three."""
-    return Example(stride, convolution_matrix(np.arange(1, 4), (length + 2 * padding,), stride) - 1)
+    return Example(stride, convolution_matrix(np.arange(1, 4), (4 + 2 * 1,), stride) - 1)
 
 
 def sums(matrix: Sequence[Sequence[str]], vector: Sequence[str]) -> list[str]:

@@ -69,7 +69,7 @@ def start(objects: Objects) -> np.ndarray:
     return np.zeros((objects.features.shape[1] + 1, CLASSES))
 
 
-def by_lbfgs(objects: Objects, passes: int, tolerance: float = 0.0) -> tuple[list[float], np.ndarray]:
+def by_lbfgs(objects: Objects, passes: int) -> tuple[list[float], np.ndarray]:
     """([the least objective after each pass over all objects], the head) of scipy's L-BFGS with its usual ten vectors."""
     from scipy.optimize import minimize
 
@@ -82,11 +82,11 @@ def by_lbfgs(objects: Objects, passes: int, tolerance: float = 0.0) -> tuple[lis
 
     head = start(objects)
     found = minimize(counted, head.ravel(), jac=True, method="L-BFGS-B",
-                     options={"maxfun": passes, "maxiter": passes, "ftol": tolerance, "gtol": tolerance})
+                     options={"maxfun": passes, "maxiter": passes, "ftol": 0.0, "gtol": 0.0})
     return seen[:passes], found.x.reshape(head.shape)
 
 
-def by_updates(objects: Objects, optimizer: str, rate: float, passes: int, seed: int = 0) -> tuple[list[float], np.ndarray]:
+def by_updates(objects: Objects, optimizer: str, rate: float, passes: int) -> tuple[list[float], np.ndarray]:
     """The same of one of KINDS in batches of BATCH, in a new order each pass, with the rate falling by a cosine."""
     batches = max(1, len(objects.labels) // BATCH)
     schedule = build_schedule("cosine", rate, passes * batches)
@@ -94,7 +94,7 @@ def by_updates(objects: Objects, optimizer: str, rate: float, passes: int, seed:
     head = mx.nd.array(start(objects))
     seen = [objective(start(objects), objects)[0]]
     for number in range(passes):
-        order = generator(Purpose.ORDER, seed, number).permutation(len(objects.labels))
+        order = generator(Purpose.ORDER, 0, number).permutation(len(objects.labels))
         for rows in np.array_split(order, batches):
             update(0, mx.nd.array(objective(head.asnumpy().astype(np.float64), objects, rows)[1]), head)
         seen.append(objective(head.asnumpy().astype(np.float64), objects)[0])

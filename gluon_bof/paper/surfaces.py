@@ -72,12 +72,12 @@ SURFACES = {
 }
 
 
-def walk(optimizer: str, rate: float, surface: Surface, steps: int, seed: int = 0) -> np.ndarray:
+def walk(optimizer: str, rate: float, surface: Surface, steps: int) -> np.ndarray:
     """The points (steps + 1, 2) float64 that one of KINDS visits at a constant rate, the start first; points that overflow are
     not finite. Noise is the same for every optimizer and rate."""
     options = Yolo3Options(lr=rate, wd=0.0, **KINDS[optimizer])
     update = mx.optimizer.get_updater(build_optimizer(options, build_schedule("step", rate, steps)))
-    noise = generator(Purpose.NOISE, seed).normal(0, surface.noise, (steps, 2)) if surface.noise else np.zeros((steps, 2))
+    noise = generator(Purpose.NOISE, 0).normal(0, surface.noise, (steps, 2)) if surface.noise else np.zeros((steps, 2))
     weights = mx.nd.array(surface.start)
     points = [weights.asnumpy()]
     with np.errstate(over="ignore", invalid="ignore"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from gluon_bof.data.anchors import default_anchors
+from gluon_bof.visualization.shown import evenly
 
 DRAWN = 20_000  # boxes in the plot, at most
 
@@ -22,7 +23,7 @@ def draw(path: str, sizes: np.ndarray, anchors: np.ndarray, title: str) -> None:
     figure = Figure(figsize=(7, 6.6), dpi=110)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    drawn = sizes[np.linspace(0, len(sizes) - 1, min(len(sizes), DRAWN)).astype(int)]
+    drawn = sizes[evenly(len(sizes), DRAWN)]
     axes.scatter(*drawn.T, s=6, alpha=0.25, color="tab:blue", linewidths=0, label="boxes", rasterized=True)
     axes.scatter(*default_anchors().T, s=70, marker="x", color="black", linewidths=1.6, label="default anchors")
     axes.scatter(*anchors.T, s=75, marker="o", facecolors="none", edgecolors="tab:red", linewidths=2, label="fitted anchors")

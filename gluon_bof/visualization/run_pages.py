@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from gluon_bof.data.images import read_image
 from gluon_bof.masks import decode
 from gluon_bof.visualization.draw import literal, with_masks
+from gluon_bof.visualization.shown import evenly
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import Detections, DetectionSet
@@ -132,7 +133,7 @@ def draw_localised(run: RunFolder, images: Any, samples: Sequence, boxes: np.nda
     """A page of validation images of one object, evenly spread: its box dashed, and what the network says.
 
     images[i] -> (image (S, S, 3), i); boxes (N, 4), and those of predictions, {index: (class, corners)}: shares of the sides."""
-    chosen = [index for index in np.linspace(0, len(samples) - 1, min(most, len(samples))).astype(int) if index in predictions]
+    chosen = [index for index in evenly(len(samples), most) if index in predictions]
     figure, axes = _page(len(chosen))
     for axis, index in zip(axes, chosen):
         image = images[int(index)][0]

@@ -4,9 +4,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any, Sequence
 
-import numpy as np
 from tqdm import tqdm
 
 from gluon_bof.data.images import read_image, read_or_name, read_upright
@@ -17,6 +15,7 @@ from gluon_bof.paper.figures.page import COLOURS, WIDTH, Drawn, draw_box, fit_la
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import open_weights
 from gluon_bof.visualization.draw import literal
+from gluon_bof.visualization.shown import evenly
 
 COLUMNS = 3
 WIDEST = 4.0  # width over height, or height over width: a longer image has bars beside it, so that the others are still seen
@@ -40,7 +39,8 @@ def draw(given: Options) -> Drawn:
     if not 0 <= given.threshold <= 1:
         raise UserError(f"--threshold {given.threshold} is outside [0, 1]", remedy="0.5 is usual")
     detector, resolved = open_weights(given.weights, given)
-    records = [] if given.images else spread(validation_set(resolved.options).records, given.count)
+    every = [] if given.images else validation_set(resolved.options).records
+    records = [every[place] for place in evenly(len(every), given.count)]
     paths = given.images or [record.path for record in records]
     images = [read_or_name(read_upright, path) for path in given.images] or [
         read_or_name(read_image, one.path, one.orientation) for one in records]
@@ -66,11 +66,6 @@ def draw(given: Options) -> Drawn:
                  for box, number, score in zip(boxes[sure], classes[sure], scores[sure])]
     return Drawn(figure, ("image", "class", "score", "xmin", "ymin", "xmax", "ymax"), rows,
                  {"images": len(images), "detections": len(rows), "threshold": given.threshold})
-
-
-def spread(items: Sequence[Any], count: int) -> list[Any]:
-    """At most so many items, evenly spread over them all."""
-    return [items[place] for place in np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)]
 
 
 def _grid(images):

@@ -24,6 +24,7 @@ from gluon_bof.paper.figures.page import BLUE, GREEN, ORANGE, PURPLE, Drawn, fit
 from gluon_bof.paper.figures.request import FigureOptions
 from gluon_bof.paper.figures.weights import open_weights
 from gluon_bof.paper.two_stage import Clock, TwoStage, blob_proposals, recall
+from gluon_bof.visualization.shown import evenly
 
 COLOUR_OF = {"proposals": ORANGE, "backbone": BLUE, "head": GREEN, "whole network": PURPLE}
 TICKS = tuple(digit * 10 ** power for power in range(-1, 5) for digit in (1, 2, 5))  # milliseconds
@@ -60,7 +61,7 @@ def draw(given: Options) -> Drawn:
     for image in tqdm(images, desc="detecting", leave=False, file=sys.stderr, disable=not sys.stderr.isatty()):
         for name, way in ways.items():
             detections[name].append(detect(way, image, Clock()))
-    clocks, pixels = measure(ways, [images[place] for place in _spread(len(images), given.timed)])
+    clocks, pixels = measure(ways, [images[place] for place in evenly(len(images), given.timed)])
     scores = {name: score(found, found_set, "voc07")["map"] for name, found in detections.items()}
     numbers = {"images": len(images), "timed": min(given.timed, len(images)),
                "recall_of_blobs": _recall_of_blobs(ways["R-CNN"], images, found_set),
@@ -85,7 +86,7 @@ def prepare(given: Options) -> tuple[dict[str, Way], list[np.ndarray], Any]:
             detector, of_it = open_weights(weights, given)
             _require_alike(name, weights, of_it.options, detector, options, two_stage)
             ways[family_of(of_it.options).title] = Way(detector.see, _whole(detector), found_set.ends_of(of_it.box_ends))
-    places = _spread(len(found_set), given.count or len(found_set))
+    places = evenly(len(found_set), given.count or len(found_set))
     chosen = replace(found_set, records=[found_set.records[place] for place in places])
     return ways, [read_or_name(read_image, record.path, record.orientation) for record in chosen.records], chosen
 
@@ -142,10 +143,6 @@ def _recall_of_blobs(way, images, found_set):
         hit, boxes = recall(blob_proposals(seen, way.run.__self__.count), (record.boxes * scale).astype(np.float32))
         covered, total = covered + hit, total + boxes
     return covered / max(1, total)
-
-
-def _spread(length, count):
-    return np.linspace(0, length - 1, min(count, length)).astype(int)
 
 
 def _drawn(clocks, scores):

@@ -70,16 +70,16 @@ def image_label(scene: Scene) -> str:
     return scene.labels[int(area(scene.boxes).argmax())] if scene.labels else os.path.splitext(scene.name)[0]
 
 
-def blend_resized(a: np.ndarray, b: np.ndarray, ratio: float, side: int = CLASSIFIED_SIDE) -> np.ndarray:
+def blend_resized(a: np.ndarray, b: np.ndarray, ratio: float) -> np.ndarray:
     """Mixup of classification: both images are resized to a square, whatever their shapes, and blended.
 
-    a, b: (H, W, 3) uint8; ratio: weight of a, in [0, 1]. Returns (side, side, 3) uint8."""
-    return blend_images(resized(a, side), resized(b, side), ratio)
+    a, b: (H, W, 3) uint8; ratio: weight of a, in [0, 1]. Returns a square of CLASSIFIED_SIDE, (S, S, 3) uint8."""
+    return blend_images(resized(a), resized(b), ratio)
 
 
-def resized(image: np.ndarray, side: int = CLASSIFIED_SIDE) -> np.ndarray:
-    """The whole image, (H, W, 3) uint8, as a square of that side."""
-    return np.ascontiguousarray(render(image, whole_view(image.shape, (side, side))))
+def resized(image: np.ndarray) -> np.ndarray:
+    """The whole image, (H, W, 3) uint8, as a square of CLASSIFIED_SIDE."""
+    return np.ascontiguousarray(render(image, whole_view(image.shape, (CLASSIFIED_SIDE, CLASSIFIED_SIDE))))
 
 
 def mixed_truth(a: Scene, b: Scene, ratio: float) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -96,7 +96,7 @@ def label_points(axis: Axes, points: Sequence[tuple[float, float]], texts: Seque
                  lines: Iterable[Sequence[tuple[float, float]]] = (), hlines: Sequence[tuple[float, str]] = ()) -> None:
     """A label beside each (x, y) of a laid-out figure that touches no other label, point or line, if there is a free place.
 
-    lines: further [(x, y), …] that are drawn; across: [(y, text)] of lines from side to side, whose labels stand on them."""
+    lines: further [(x, y), …] that are drawn; hlines: [(y, text)] of lines from side to side, whose labels stand on them."""
     transform, (left, _, right, _) = axis.transData.transform, axis.get_window_extent().extents
     pixels = transform(points)
     taken = [(x - 8, y - 8, x + 8, y + 8) for x, y in pixels]
