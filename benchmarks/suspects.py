@@ -19,10 +19,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
 from benchmarks.common import CHECKOUT, finish, machine, say
+from benchmarks.spoiling import KINDS, judge, spoil
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.evaluation.doubts import detections_of
-from gluon_bof.evaluation.spoiling import KINDS, judge, spoil
 from gluon_bof.evaluation.suspects import find_suspects
 from gluon_bof.weights.resolve import resolve
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.spoiling import spoil
 from benchmarks.suspects import in_vocs_layout, write_voc
 from gluon_bof.data.sets import open_set
-from gluon_bof.evaluation.spoiling import spoil
 from tests.tiny_networks import write_run
 from tests.tiny_sets import CLASSES, write_voc_set
 

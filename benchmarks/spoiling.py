@@ -7,6 +7,7 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.boxes import Record, iou
+from gluon_bof.evaluation.matching import POSITIVE
 from gluon_bof.evaluation.suspects import KINDS, Suspect
 
 SHIFT = (0.3, 0.7)  # of a box's side, along both axes
@@ -67,7 +68,7 @@ def _shifted(box, record, rng):
     return np.clip(box + np.tile(step, 2), 0, limits).astype(np.float32)
 
 
-def judge(suspects: Sequence[Suspect], spoilt: Sequence[Spoilt], least_overlap: float = 0.5) -> np.ndarray:
+def judge(suspects: Sequence[Suspect], spoilt: Sequence[Spoilt]) -> np.ndarray:
     """(N,) number in `spoilt` that each suspect found, or -1: the first at a place counts, later ones there do not.
 
     It is found by a suspect of the same image whose box covers the object as it was, whatever kind was suspected."""
@@ -77,7 +78,7 @@ def judge(suspects: Sequence[Suspect], spoilt: Sequence[Spoilt], least_overlap: 
     found = np.full(len(suspects), -1)
     for place, suspect in enumerate(suspects):
         for number in left.get(suspect.image, ()):
-            if iou(np.array([suspect.box]), spoilt[number].box[None])[0, 0] >= least_overlap:
+            if iou(np.array([suspect.box]), spoilt[number].box[None])[0, 0] >= POSITIVE:
                 found[place] = number
                 left[suspect.image].remove(number)
                 break
