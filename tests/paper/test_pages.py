@@ -17,6 +17,7 @@ from gluon_bof.paper import (
     pages,
     photograph_pages,
     photographs,
+    words,
 )
 from gluon_bof.paper.bundles import Store, hash_of
 from gluon_bof.paper.effects import Measure
@@ -155,7 +156,7 @@ def test_a_seed_that_lacks_a_run_is_told_and_not_counted(tmp_path):
     text = pages.miniature_summary(store)
     assert "\n50 runs, 17 a seed; seeds 0, 1 are whole." in text
     whole = {place: value for place, value in numbers.items() if place[1] < 2}
-    assert pages.told(effects.main_effect("mixup", whole, miniature.combinations()), len(GAINS)) in text
+    assert words.told(effects.main_effect("mixup", whole, miniature.combinations()), len(GAINS)) in text
     assert "no seed is whole yet" in miniature_pages._whole(effects.told_from([store.read("miniature-mixup-seed-2")],
                                                                               miniature.YOLO3))
 
@@ -167,7 +168,7 @@ def test_main_effects_are_told_from_the_half_while_it_alone_is_whole_in_more_see
     text = pages.miniature_summary(store)
     assert "main effects are from the half with an even number of freebies, seeds 0, 1, 2, until the rest is there." in text
     told = next(line for line in text.splitlines() if line.startswith("| mixup | "))
-    effect = pages.told(effects.main_effect("mixup", numbers, miniature.half()), len(GAINS))
+    effect = words.told(effects.main_effect("mixup", numbers, miniature.half()), len(GAINS))
     assert told.startswith(f"| mixup | {effect} | ")
     start = "| YOLOv3, each freebie with the others on and off | `vocmini`, 3 seeds, half of all combinations | random-shapes "
     assert start in pages.readme_table(store) and f"; mixup {effect} points of AP@[.5:.95] |" in pages.readme_table(store)
@@ -185,7 +186,7 @@ def test_the_whole_bag_is_told_before_a_seed_is_whole_from_the_seeds_that_have_b
     text = pages.miniature_summary(store)
     gains = {seed: numbers[ends[1], seed] - numbers[ends[0], seed] for seed in (0, 2)}
     assert "5 runs, 17 a seed; no seed is whole yet" in text
-    told = pages.told(effects.over_seeds(gains))
+    told = words.told(effects.over_seeds(gains))
     ends_of = [np.mean([numbers[row, seed] for seed in gains]) for row in ends]
     assert text.startswith(f"The whole bag against the baseline, seeds 0, 2: {told} points of AP@[.5:.95], "
                            f"{ends_of[0]:.1f} to {ends_of[1]:.1f} ({effects.judged(effects.over_seeds(gains))}); ")
@@ -204,7 +205,7 @@ def test_a_step_between_two_stacked_rows_is_told_from_the_seeds_that_have_both_b
     for name, over, key, seeds in (("+ random-shapes", rows[0], rows[1], (0, 1, 2)), ("+ cosine", rows[1], rows[2], (0, 2)),
                                    ("+ label-smoothing", rows[2], rows[3], (0, 2)),
                                    ("whole bag, over the baseline", rows[0], rows[4], (0, 1, 2))):
-        told = pages.told(effects.over_seeds({seed: numbers[key, seed] - numbers[over, seed] for seed in seeds}))
+        told = words.told(effects.over_seeds({seed: numbers[key, seed] - numbers[over, seed] for seed in seeds}))
         assert lines[name].startswith(f"| {name} | {told} | ") or lines[name].startswith(f"| **{name}** | {told} | ")
         assert lines[name].endswith(f"| {', '.join(map(str, seeds))} |")
     assert "no seed is whole yet" in text and "main effect, points" not in text
@@ -221,7 +222,7 @@ def test_seeds_that_have_both_ends_alone_are_told_beside_the_whole_ones_as_the_r
     gain = miniature_pages.whole_bag(miniature_pages.miniature_bundles(store, "yolo3"), miniature_pages.AP, "yolo3")
     told = next(line for line in text.splitlines() if line.startswith("| **whole bag, over the baseline** |"))
     assert "seed 0 is whole" in text and told.endswith("| 0, 1, 2 |") and "Both ends of the stack, seeds 0, 1, 2" in text
-    assert f" {pages.told(gain)} |" in told and pages.told(gain) in pages.readme_table(store)
+    assert f" {words.told(gain)} |" in told and words.told(gain) in pages.readme_table(store)
 
 
 def test_rows_that_stand_beside_their_difference_are_of_its_seeds_or_tell_their_own(tmp_path):
@@ -231,7 +232,7 @@ def test_rows_that_stand_beside_their_difference_are_of_its_seeds_or_tell_their_
     assert next(line for line in table_1.splitlines() if line.startswith("| baseline |")).endswith(" | 0, 1, 2 |")
     assert next(line for line in table_1.splitlines() if line.startswith("| beta(1.5, 1.5)")).endswith(" | 0, 2 |")
     at_128 = next(line for line in table_4.splitlines() if line.startswith("| at 128 |"))
-    assert f"| {pages.spread([numbers['baseline', seed] for seed in (0, 1)])} |" in at_128
+    assert f"| {words.spread([numbers['baseline', seed] for seed in (0, 1)])} |" in at_128
 
 
 def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
@@ -325,9 +326,9 @@ def test_the_change_of_a_class_is_the_mean_over_the_seeds_that_have_both_ends(tm
 def test_an_effect_of_known_numbers():
     effect = effects.over_seeds({0: 1.0, 1: 2.0, 2: 3.0})
     assert effect.mean == 2 and effect.half_width == pytest.approx(4.302653 / 3 ** 0.5)
-    assert pages.told(effect) == "+2.00 ± 2.48" and effects.judged(effect) == "not resolved"
+    assert words.told(effect) == "+2.00 ± 2.48" and effects.judged(effect) == "not resolved"
     alone = effects.over_seeds({0: 1.0})
-    assert pages.told(alone) == "+1.00" and effects.judged(alone) == "not resolved"
+    assert words.told(alone) == "+1.00" and effects.judged(alone) == "not resolved"
 
 
 def test_interactions_are_those_of_least_squares(tmp_path):

@@ -1,0 +1,28 @@
+"""The page of the ways of upsampling, made of their bundles."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gluon_bof.paper import upsampling
+from gluon_bof.paper.words import made_by, spread, table, told_gain
+
+if TYPE_CHECKING:
+    from gluon_bof.paper.bundles import Store
+
+
+def upsampling_summary(store: Store) -> str:
+    """Mean IoU of a U-Net by its way of upsampling, and what each gains over nearest."""
+    there = upsampling.found(store)
+    if not there:
+        return "No run has a bundle yet."
+    numbers = upsampling.points(there)
+    gains = upsampling.against_nearest(numbers) if numbers else {}
+    by_way = {row.key: {seed: 100 * bundle["training"]["miou"] for (key, seed), bundle in sorted(there.items()) if key == row.key}
+              for row in upsampling.ROWS}
+    rows = []
+    for way, of_way in by_way.items():
+        gain = gains.get(way)
+        rows.append([way, spread(list(of_way.values())), ", ".join(f"{value:.1f}" for value in of_way.values()),
+                     *((told_gain(gain, by_way[upsampling.OVER], of_way), upsampling.judged(gain)) if gain else ("", ""))])
+    return "\n".join([table(["upsampling", "mean IoU, %", "seeds", "points over nearest", "by the protocol"], rows),
+                      made_by(list(there.values()))])
