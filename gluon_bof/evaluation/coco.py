@@ -10,7 +10,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from gluon_bof.data.coco import as_id, category_ids, load_json, read_area, read_box
+from gluon_bof.data.coco import as_id, category_ids, load_json, read_area, read_box, read_flag
+from gluon_bof.data.faults import fit_box, is_normalised
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.matching import check_lengths
 from gluon_bof.files import write_atomically
@@ -141,22 +142,39 @@ def _masks_from_records(records):
 
 def _from_json(detection_set, masks=False):
     """The JSON's annotations of the records' images and the set's classes, but for the malformed ones, which the
-    reader has reported or the user asked to skip. masks: with their segmentations, too."""
+    reader has reported or the user asked to skip; a box that reaches out by more than it should is cut, as the reader cuts it.
+    masks: with their segmentations, too."""
     numbers = {record.image_id: number for number, record in enumerate(detection_set.records, 1)}
     classes = {category_id: index for index, category_id in enumerate(category_ids(detection_set), 1)}
     annotations = []
     for entry in _read_annotations(detection_set.annotation_file):
         try:
             number, index = numbers[as_id(entry["image_id"])], classes[as_id(entry["category_id"])]
-            _, crowd = read_box(entry)
             record = detection_set.records[number - 1]
+            bbox, area, crowd = _sound_box(entry, record)
             size = record.height, record.width
             coded = as_coco([of_segmentation(entry.get("segmentation"), size)], size)[0] if masks else None
         except (KeyError, TypeError, ValueError):  # of another image or class, or malformed
             continue
-        annotations.append({"image_id": number, "category_id": index, "bbox": [float(side) for side in entry["bbox"]],
-                            "area": read_area(entry), "iscrowd": int(crowd), **({"segmentation": coded} if masks else {})})
+        annotations.append({"image_id": number, "category_id": index, "bbox": bbox, "area": area, "iscrowd": int(crowd),
+                            **({"segmentation": coded} if masks else {})})
     return annotations
+
+
+def _sound_box(entry, record):
+    """(bbox, area, crowd) of an annotation, as they are written where they are sound. Raises ValueError for what the
+    reader leaves out."""
+    corners, crowd = read_box(entry)
+    read_flag(entry, "ignore")
+    if is_normalised(corners, record.width, record.height):
+        raise ValueError("in 0..1")
+    cut, fault = fit_box(corners, record.width, record.height, "")
+    if cut is None:
+        raise ValueError(fault[0])
+    if not fault:
+        return [float(side) for side in entry["bbox"]], read_area(entry), crowd
+    bbox, = _xywh([cut])
+    return bbox, min(read_area(entry), bbox[2] * bbox[3]), crowd
 
 
 def _read_annotations(path):
