@@ -89,6 +89,7 @@ class DetectionSet:
     negatives_of_unannotated: bool = False  # whether those are among the records
     origin: Origin | None = None  # of VOC's layout
     layout: str = ""  # what its folder was taken for, and why
+    unnamed: bool = False  # whether its labels are numbers that nothing in it names
 
     def __len__(self):
         return len(self.records)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Sequence
 
 from gluon_bof.commands.flags import (
+    TEXTS,
     add_engine,
     add_fields,
     add_tiling,
@@ -67,7 +68,7 @@ def build_parser(everything: bool = False) -> Parser:
                              "are found (paper, section 3.1)")
     add_tiling(parser)
     add_engine(parser, "mxnet")
-    add_fields(parser, evaluation_fields(), everything, {"network": "of a .params file outside a run: its network"})
+    add_fields(parser, evaluation_fields(), everything, {name: TEXTS[name] for name in ("network", "classes")})
     return parser
 
 

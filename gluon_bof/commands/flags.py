@@ -26,7 +26,8 @@ WEIGHTS = ("a run's folder (its best weights), a .params file of ours or GluonCV
 # help in the place of the options': nothing of it need be given for a run's weights
 TEXTS = {"network": "of a .params file outside a run: its network",
          "dataset": "of a .params file outside a run: voc or coco, whose classes and settings it was trained with",
-         "classes": DetectionOptions.__dataclass_fields__["classes"].metadata["help"].split(";")[0]}
+         "classes": "of a .params file outside a run: " +
+                    DetectionOptions.__dataclass_fields__["classes"].metadata["help"].split(";")[0]}
 
 
 def evaluation_fields() -> list[dataclasses.Field]:

@@ -54,6 +54,7 @@ def open_set(dataset: str, root: str | None, role: str, classes: Iterable[str] |
         if shares:
             _share(found, role, val_share, place.folder)
         found.layout = str(place)
+        found.unnamed = place.name == "yolo" and not place.file
         refuse_no_text(found.classes, place.folder)
     if skip_empty:
         found.records = without_empty(found.records)

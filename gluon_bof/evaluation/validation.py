@@ -13,6 +13,7 @@ from gluon_bof.data.loader import ValidationImages, slicing_loader, validation_l
 from gluon_bof.data.sets import class_names, open_set
 from gluon_bof.distributed import comm, exchange
 from gluon_bof.distributed import progress as progress_file
+from gluon_bof.errors import abbreviate, warn
 from gluon_bof.evaluation.coco import save_detections
 from gluon_bof.evaluation.curves import calibration
 from gluon_bof.evaluation.detect import detect, detect_slices
@@ -128,6 +129,9 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
         return evaluate_maps(resolved)
     found_set = validation_set(options)
     log_faults(found_set)
+    if found_set.unnamed:
+        warn(f"{options.dataset} names no classes: the numbers of its labels are taken for {abbreviate(found_set.classes)}, in "
+             "this order; a classes.txt in it tells another")
     validation = Validation(options, found_set, resolved.box_ends, tiling)
     detector, digest = load_detector(options, found_set.classes, resolved.path, engine, resolved.gpus_of_run)
     detector.engine.expect(len(found_set))

@@ -7,7 +7,7 @@ from typing import Any, Iterable, Mapping, NamedTuple
 from gluon_bof.boxes import BoxEnds
 from gluon_bof.data.images import unique_names
 from gluon_bof.data.sets import DRAWN, class_names
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, at_least, flag_name, from_dict
 from gluon_bof.runs.config import CLASSES, box_ends, is_run, read_config, read_options
@@ -79,7 +79,9 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     given = with_classes_as_text(given or {})
     told, told_by = {}, families.told_by_file_name(weights)[0]
     if not os.path.exists(weights) and is_name(weights):
-        told, weights = options_of(weights), download(weights)
+        told = options_of(weights)
+        _refuse_other_classes(given, told["classes"], weights)
+        weights = download(weights)
     elif not os.path.exists(weights) and not weights.endswith(".params"):  # a file is asked for when it is read
         raise UserError("there are no such weights", weights,
                         "give a run's folder, a .params file or a model's name, such as shapes or yolo3_darknet53_voc")
@@ -105,10 +107,13 @@ def _of_run(folder, weights, given, last):
                         "give a detector's run; a detector starts from this one with --pretrained-base")
     if given.pop("family", config["family"]) != config["family"]:
         raise UserError(f"this is a run of {families.by_name(config['family']).title}", folder, "leave --family out")
+    names = os.path.join(folder, CLASSES)
+    if os.path.exists(names):
+        _refuse_other_classes(given, names, folder)
     own = read_options(folder)
     filled = as_dict(own.resolved())  # of what an older version did not write down
     settings = {name: filled[name] for name, value in vars(own).items() if value is None}
-    settings.update(classes=os.path.join(folder, CLASSES), **own.fixed())
+    settings.update(classes=names, **own.fixed())
     # another data set is not where the run's lay
     if not is_same_set(given.get("dataset", own.dataset), own.dataset):
         settings.update({name: value for name, value in OF_A_SET.items() if hasattr(own, name)})
@@ -120,6 +125,13 @@ def _of_run(folder, weights, given, last):
     if os.path.isdir(weights):
         weights = RunFolder(weights).last_weights if last else RunFolder(weights).best_weights
     return Resolved(options, weights, folder, "gpus" not in given)
+
+
+def _refuse_other_classes(given, told, where):
+    """Raise UserError where the classes that are given are not those that weights were trained on, in their order: the network's
+    outputs would be called by them. told: as --classes."""
+    if "classes" in given and class_names(given["classes"]) != class_names(told):
+        raise UserError(f"its classes are {abbreviate(class_names(told))}", where, "leave --classes out")
 
 
 def with_classes_as_text(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,6 +97,25 @@ def test_a_segmenters_run_is_asked_for_another_data_set_though_it_has_no_layout(
     assert resolve(str(tmp_path), {"dataset": "other"}).options.val_split == ""
 
 
+@pytest.mark.parametrize("classes", ("dog,cat", "cat,dog,cow", ["Cat", "dog"], "names.txt"))
+def test_the_outputs_of_a_run_are_not_called_by_other_classes_than_its_own(classes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("names.txt").write_text("dog\ncat\n")
+    Path("classes.txt").write_text("cat\ndog\n")
+    write_run(tmp_path)
+    with pytest.raises(UserError, match="its classes are cat, dog; leave --classes out"):
+        resolve(str(tmp_path), {"classes": classes})
+    assert resolve(str(tmp_path), {"classes": "cat, dog"}).classes == ("cat", "dog")
+    Path("classes.txt").unlink()
+    assert resolve(str(tmp_path), {"classes": classes}).classes == class_names(",".join(classes) if isinstance(classes, list)
+                                                                               else classes)
+
+
+def test_the_outputs_of_weights_that_are_named_are_not_called_by_other_classes():
+    with pytest.raises(UserError, match="shapes: its classes are circle, cross, ring, triangle; leave --classes out"):
+        resolve("shapes", {"classes": "triangle,ring,cross,circle"})
+
+
 CANNOT_BE_BUILT = [
     ("faster_rcnn", {"roi_size": "7"}, "--roi-size 7 is not a height and a width"),
     ("faster_rcnn", {"strides": "8"}, "--strides 8 are not those of the network"),
