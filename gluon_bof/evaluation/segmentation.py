@@ -110,6 +110,8 @@ def evaluate_maps(resolved: Resolved) -> dict[str, Any]:
     """{"run", "weights", "miou", "pixel_accuracy", "per_class", …} of what `weights.resolve` found, on its options' validation
     set. Raises UserError, also where the set has another number of classes."""
     options = resolved.options
+    resolved.require_file()
+    resolved.require_set()
     found_set = validation_maps(options)
     if resolved.classes and len(resolved.classes) != len(found_set.classes):
         raise UserError(f"the network knows {len(resolved.classes)} classes, and the set has {len(found_set.classes)}",

@@ -127,6 +127,8 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
         refuse_of_segmenters(save_json=save, report=report, tile=tiling, sliding_patch=further,
                              engine=None if engine == "mxnet" else engine)
         return evaluate_maps(resolved)
+    resolved.require_file()
+    resolved.require_set()
     found_set = validation_set(options)
     log_faults(found_set)
     if found_set.unnamed:

@@ -27,6 +27,11 @@ _READ = {**{mode: mode for mode in _WRITTEN}, **{value: mode for mode, value in 
 MIXUP = Kind(_mixup_mode, _WRITTEN.__getitem__, lambda value: _READ[value])
 
 
+# words of --dataset, of all families, that are no folders
+NAMED_SETS = ("shapes", "shapes-backbone", "vocmini", "voc", "coco", "imagenet", "cifar10", "pascal_voc", "pascal_aug", "ade20k",
+              "citys")
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions:
     """What every training takes."""

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from gluon_bof import threads
 from gluon_bof.compat import installed_version
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, from_dict
+from gluon_bof.options.training import NAMED_SETS
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import BoxEnds
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 CLASSES = "classes.txt"
 PACKAGES = ("mxnet", "mxnet-cu112", "gluoncv", "numpy", "opencv-python", "pycocotools")
+STARTED_IN = "started_in"  # the folder that relative paths of the configuration begin in
+OF_DATA = ("dataset", "dataset_root", "classes")  # options that may be such a path
 DROPPED = ("start_epoch", "save_prefix")  # fields that classifiers had in version 0.1, and never used
 
 
@@ -65,13 +68,49 @@ def box_ends(folder: str) -> BoxEnds:
 
 
 def read_options(folder: str, **changes: Any) -> Any:
-    """The options of the run in this folder, with changes to what its configuration says, as JSON has them.
+    """The options of the run in this folder, with changes to what its configuration says, as JSON has them. A relative path of
+    its data is that from where it was started, also elsewhere; where nothing is there any more, that from today's folder.
 
     Raises UserError for a damaged configuration and for a change to an option that the family has not."""
     config = read_config(folder)
     family = families.by_name(config["family"])
     families.require_known(changes, family)
-    return from_dict(family.options, {**config["options"], **changes}, os.path.join(folder, CONFIG))
+    return from_dict(family.options, {**config["options"], **_kept_places(config), **changes}, os.path.join(folder, CONFIG))
+
+
+def _kept_places(config):
+    """{option: path from where the run was started} of its data, as far as they are there and today's folder is another."""
+    start, options = _start_of(config), config["options"]
+    if start in ("", os.getcwd()):
+        return {}
+    places = {name: os.path.join(start, options[name]) for name in OF_DATA
+              if isinstance(options.get(name), str) and options[name] not in ("", *NAMED_SETS)}
+    return {name: path for name, path in places.items() if (os.path.isfile if name == "classes" else os.path.exists)(path)}
+
+
+def _start_of(config):
+    """The folder that the run was started in; "" where nothing tells it."""
+    start = config.get(STARTED_IN)
+    return start if isinstance(start, str) else ""
+
+
+def require_set(folder: str, remedy: str) -> None:
+    """Raise UserError where the data set of the run in this folder is not there any more; warn where another folder, of the same
+    path from today's folder, is taken for it."""
+    dataset = read_options(folder).dataset
+    place = os.path.expanduser(dataset)
+    before = os.path.join(_start_of(read_config(folder)), place)
+    if dataset in NAMED_SETS:
+        return
+    if not os.path.exists(place):
+        raise UserError("the data set of this run is not there any more", before, remedy)
+    if os.path.abspath(place) != os.path.abspath(before):
+        warn(f"the data set of {folder} was {before}, which is not there any more: {os.path.abspath(place)} is taken for it")
+
+
+def is_same_set(dataset: str, other: str) -> bool:
+    """Whether two words of --dataset mean one set; a folder may be written in several ways."""
+    return dataset == other or os.path.exists(dataset) and os.path.realpath(dataset) == os.path.realpath(other)
 
 
 def threads_of(folder: str) -> str:
@@ -86,7 +125,7 @@ def write_config(folder: str, options: Any) -> None:
 
     # whatever it starts from, what it trains on ends as our readers have it
     config = {"family": families.family_of(options).name, "options": as_dict(options), "box_ends": BoxEnds.EDGE.value,
-              "command": sys.argv, "environment": _environment()}
+              "command": sys.argv, STARTED_IN: os.getcwd(), "environment": _environment()}
     write_atomically(os.path.join(folder, CONFIG), json.dumps(config, indent=2).encode())
 
 

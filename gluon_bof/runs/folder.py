@@ -22,7 +22,16 @@ from gluon_bof.errors import LOGGER, UserError, early_warnings, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.options.flags import as_dict, flag_name
 from gluon_bof.options.training import other_devices
-from gluon_bof.runs.config import CLASSES, CONFIG, read_options, write_classes, write_config
+from gluon_bof.runs.config import (
+    CLASSES,
+    CONFIG,
+    OF_DATA,
+    is_same_set,
+    read_options,
+    require_set,
+    write_classes,
+    write_config,
+)
 
 CHECKPOINT = re.compile(r"iteration-(\d{9})\.ckpt")
 EPOCH_WEIGHTS = re.compile(r"epoch-(\d{4,})\.params")
@@ -359,7 +368,8 @@ def continued_options(folder: str, options: Any, given: set) -> Any:
     asked, kept = as_dict(options), as_dict(saved)
     for name in sorted(given - MAY_CHANGE):
         # "auto" is told where to look by these two, and the same command may be given again
-        if name not in ("name", "runs") and asked[name] != kept[name]:
+        if name not in ("name", "runs") and asked[name] != kept[name] and not (
+                name in OF_DATA and is_same_set(asked[name], kept[name])):
             raise UserError(f"{flag_name(name)} {asked[name]} differs from the run's {kept[name]}", folder,
                             "a resumed run keeps its configuration: leave it out")
     devices_differ(stated_devices(saved), stated_devices(options) if given & {"gpus", "cpus"} else None)
@@ -388,6 +398,7 @@ def reopen_run(folder: str, checkpoint: str | None, options: Any, given: set) ->
     """(run, its options, the checkpoint to go on from or None) of a run that stopped; see `continued_options`."""
     before = stated_devices(read_options(folder))
     options = continued_options(folder, options, given)
+    require_set(folder, "put it back: a run goes on with its own")
     run = Run(folder)
     run.devices_told = None not in (before, stated_devices(options))
     newest = run.checkpoint_paths()[-1:]

@@ -10,7 +10,7 @@ from gluon_bof.data.sets import DRAWN, class_names
 from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, at_least, flag_name, from_dict
-from gluon_bof.runs.config import CLASSES, box_ends, is_run, read_config, read_options
+from gluon_bof.runs.config import CLASSES, box_ends, is_run, is_same_set, read_config, read_options, require_set
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.weights.zoo import (
     BACKBONES,
@@ -56,6 +56,11 @@ class Resolved(NamedTuple):
         """Raise UserError where the file is missing."""
         if not os.path.isfile(self.path):
             raise UserError("there are no such weights", self.path, "check the path")
+
+    def require_set(self) -> None:
+        """Raise UserError where the data set of the run is not there any more, and no other was given."""
+        if self.run and self.options.dataset == read_options(self.run).dataset:
+            require_set(self.run, "say where it lies now: --dataset FOLDER")
 
     def require_detector(self) -> None:
         """Raise UserError where the file is missing, or the network finds no boxes."""
@@ -152,11 +157,6 @@ def require_choices(options: Any, given: Iterable[str]) -> None:
         if choices and value not in choices and value != field.default:
             raise UserError(f"{families.family_of(options).title} has no {flag_name(name)} {value}",
                             remedy=f"choose one of {', '.join(str(choice) for choice in choices if choice)}")
-
-
-def is_same_set(dataset: str, other: str) -> bool:
-    """Whether two words of --dataset mean one set; a folder may be written in several ways."""
-    return dataset == other or os.path.isdir(dataset) and os.path.realpath(dataset) == os.path.realpath(other)
 
 
 def _checked(options):

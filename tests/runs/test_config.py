@@ -10,12 +10,14 @@ import pytest
 
 import gluon_bof
 from gluon_bof.commands import evaluate
+from gluon_bof.data import classification, label_sets, sets
 from gluon_bof.errors import UserError
 from gluon_bof.options import families
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+from gluon_bof.options.training import NAMED_SETS
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.runs.config import is_run, read_config, read_options, write_config
+from gluon_bof.runs.config import is_run, read_config, read_options, require_set, write_config
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.weights.formats.checkpoint import read_checkpoint, write_checkpoint
 from gluon_bof.weights.resolve import resolve
@@ -52,6 +54,49 @@ def make_old(folder):
         meta, arrays = read_checkpoint(path)
         meta["losses"] = {"pictures" if key == "images" else key: value for key, value in meta["losses"].items()}
         write_checkpoint(path, arrays, meta)
+
+
+@pytest.fixture
+def moved(tmp_path, monkeypatch):
+    """A run on the set `there`, whose path is relative, seen from another folder that has another `there`."""
+    for place in ("start/there", "start/run", "elsewhere/there"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "start/names.txt").write_text("cat")
+    monkeypatch.chdir(tmp_path / "start")
+    write_config("run", Yolo3Options(dataset="there", dataset_root="none", classes="names.txt"))
+    assert read_options("run").dataset == "there"
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return tmp_path / "start"
+
+
+def test_a_runs_relative_set_is_not_looked_for_below_another_folder(moved, caplog):
+    kept = read_options(str(moved / "run"))
+    assert (kept.dataset, kept.dataset_root, kept.classes) == (str(moved / "there"), "none", str(moved / "names.txt"))
+    assert resolve(str(moved / "run")).options.dataset == str(moved / "there")
+    resolve(str(moved / "run")).require_set()
+    assert not caplog.text
+
+
+def test_a_set_that_is_gone_is_named_with_the_remedy_and_another_of_its_path_is_not_taken_without_a_word(moved, caplog):
+    (moved / "there").rmdir()
+    found = resolve(str(moved / "run"))
+    found.require_set()
+    assert found.options.dataset == "there" and f"was {moved}/there, which is not there any more: " in caplog.text
+    os.rmdir("there")
+    with pytest.raises(UserError, match="start/there: the data set of this run is not there any more; .* --dataset FOLDER"):
+        found.require_set()
+    with pytest.raises(UserError, match="not there any more; put it back"):
+        require_set(str(moved / "run"), "put it back")
+    resolve(str(moved / "run"), {"dataset": "new"}).require_set()
+
+
+def test_names_of_sets_are_no_folders_that_a_run_was_started_in(tmp_path, monkeypatch):
+    assert set(NAMED_SETS) == {*sets.NAMES, *label_sets.NAMED, *classification.DRAWN, "imagenet", "cifar10"}
+    (tmp_path / "voc").mkdir()
+    monkeypatch.chdir(tmp_path)
+    write_config("", Yolo3Options(dataset="voc"))
+    monkeypatch.chdir(tmp_path / "voc")
+    assert read_options(str(tmp_path)).dataset == "voc"
 
 
 def test_a_run_of_an_installed_package_does_not_tell_the_revision_of_the_repository_that_its_environment_lies_in(tmp_path):

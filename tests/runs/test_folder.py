@@ -299,6 +299,20 @@ def test_a_run_goes_on_with_its_own_options_and_those_that_change_no_bit(options
         continued_options(folder, FasterRcnnOptions(resume=folder), {"resume"})
 
 
+def test_a_run_goes_on_whose_set_is_written_in_another_way(options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set").mkdir()
+    own = Yolo3Options(**{**vars(options), "dataset": "set"})
+    folder = os.path.abspath(created(own))
+    whole = Yolo3Options(**{**vars(own), "dataset": str(tmp_path / "set")})
+    assert continued_options(folder, whole, {"dataset"}).dataset == "set"
+    (tmp_path / "elsewhere" / "set").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert continued_options(folder, whole, {"dataset"}).dataset == str(tmp_path / "set")
+    with pytest.raises(UserError, match="--dataset set differs from the run's"):
+        continued_options(folder, own, {"dataset"})
+
+
 def test_what_a_killed_write_of_weights_left_behind_goes_with_the_next_save(tmp_path):
     run = Run(str(tmp_path / "run"))
     left = [tmp_path / "run" / "last.params.5952.part", tmp_path / "run" / "checkpoints" / "iteration-000000003.ckpt.77.part"]

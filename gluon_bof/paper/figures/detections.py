@@ -39,7 +39,10 @@ def draw(given: Options) -> Drawn:
     if not 0 <= given.threshold <= 1:
         raise UserError(f"--threshold {given.threshold} is outside [0, 1]", remedy="0.5 is usual")
     detector, resolved = open_weights(given.weights, given)
-    every = [] if given.images else validation_set(resolved.options).records
+    every = []
+    if not given.images:
+        resolved.require_set()
+        every = validation_set(resolved.options).records
     records = [every[place] for place in evenly(len(every), given.count)]
     paths = given.images or [record.path for record in records]
     images = [read_or_name(read_upright, path) for path in given.images] or [

@@ -78,6 +78,7 @@ def prepare(given: Options) -> tuple[dict[str, Way], list[np.ndarray], Any]:
     options = resolved.options
     if not hasattr(two_stage.network, "rpn"):
         raise UserError(f"--two-stage {given.two_stage} is a {family_of(options).title}", remedy="give one that makes proposals")
+    resolved.require_set()
     found_set = validation_set(options)
     ways = {name: Way(two_stage.see, run, found_set.ends_of(resolved.box_ends))
             for name, run in _two_stage_ways(TwoStage(two_stage.network)).items()}
