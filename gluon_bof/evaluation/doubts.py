@@ -56,7 +56,8 @@ def detections_of(resolved: Resolved, records: Sequence[Record], classes: Sequen
 
     resolved.require_file()
     options = resolved.options
-    known = resolved.classes or classes  # of a file that tells nothing the set's are assumed
+    known = resolved.classes or classes
+    resolved.warn_of_order(classes)
     unknown = [name for name in classes if name not in known]
     if unknown:
         raise UserError(f"the network knows no {', '.join(unknown[:5])}", resolved.run or resolved.path,

@@ -116,6 +116,7 @@ def evaluate_maps(resolved: Resolved) -> dict[str, Any]:
     if resolved.classes and len(resolved.classes) != len(found_set.classes):
         raise UserError(f"the network knows {len(resolved.classes)} classes, and the set has {len(found_set.classes)}",
                         resolved.path, "evaluate it on a set of the classes that it was trained with")
+    resolved.warn_of_order(found_set.classes)
     look_over(found_set)
     validation = MapValidation(options, found_set)
     segmenter, digest = load_segmenter(options, found_set.classes, resolved.path, resolved.gpus_of_run)

@@ -130,6 +130,7 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
     resolved.require_file()
     resolved.require_set()
     found_set = validation_set(options)
+    resolved.warn_of_order(found_set.classes)
     log_faults(found_set)
     if found_set.unnamed:
         warn(f"{options.dataset} names no classes: the numbers of its labels are taken for {abbreviate(found_set.classes)}, in "

@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterable, Mapping, NamedTuple
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from gluon_bof.boxes import BoxEnds
 from gluon_bof.data.images import unique_names
 from gluon_bof.data.sets import DRAWN, class_names
-from gluon_bof.errors import UserError, abbreviate
+from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, at_least, flag_name, from_dict
 from gluon_bof.runs.config import CLASSES, box_ends, is_run, is_same_set, read_config, read_options, require_set
@@ -61,6 +61,12 @@ class Resolved(NamedTuple):
         """Raise UserError where the data set of the run is not there any more, and no other was given."""
         if self.run and self.options.dataset == read_options(self.run).dataset:
             require_set(self.run, "say where it lies now: --dataset FOLDER")
+
+    def warn_of_order(self, classes: Sequence[str]) -> None:
+        """Warn where nothing tells the class names, and those of a data set are taken for them."""
+        if self.classes is None:
+            warn(f"{self.path} tells no class names: its outputs are taken for {abbreviate(classes)}, in this order; --classes "
+                 "tells another")
 
     def require_detector(self) -> None:
         """Raise UserError where the file is missing, or the network finds no boxes."""

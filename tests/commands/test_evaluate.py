@@ -1,12 +1,16 @@
 """gluon-bof evaluate WEIGHTS. (Its numbers: see tests/inference/test_model.py and tests/evaluation.)"""
 import os
+import shutil
 
 import pytest
 
+from gluon_bof.errors import UserError
+from gluon_bof.evaluation.doubts import doubt_set
 from gluon_bof.evaluation.validation import evaluate
 from gluon_bof.weights.resolve import resolve
 from tests.data.layout_files import ultralytics
-from tests.tiny_networks import write_run
+from tests.tiny_networks import NETWORK, SIZE, write_run
+from tests.tiny_sets import write_voc_set
 
 HERE = {"num_workers": 0}
 
@@ -25,3 +29,25 @@ def test_a_set_that_names_no_classes_is_not_given_the_networks_without_a_word(ru
     (tmp_path / "classes.txt").write_text("green\nblue\nred\n")
     evaluate(resolve(run, dict(HERE, dataset=str(tmp_path))))
     assert "names no classes" not in caplog.text
+
+
+def test_outputs_that_nothing_names_are_not_taken_for_the_sets_classes_without_a_word(run, tmp_path, caplog):
+    shutil.copy(f"{run}/best.params", tmp_path / "lone.params")
+    write_voc_set(tmp_path / "set", images=2, validation=1)
+    told = dict(HERE, network=NETWORK, data_shape=SIZE, dataset=str(tmp_path / "set"))
+    said = "lone.params tells no class names: its outputs are taken for blue, green, red, in this order; --classes tells another"
+    evaluate(resolve(str(tmp_path / "lone.params"), told))
+    assert said in caplog.text
+    caplog.clear()
+    lone = resolve(str(tmp_path / "lone.params"), {"network": NETWORK, "data_shape": SIZE})
+    doubt_set(lone, (told["dataset"],))
+    assert said in caplog.text
+    caplog.clear()
+    evaluate(resolve(str(tmp_path / "lone.params"), dict(told, classes="blue,green,red")))
+    assert "tells no class names" not in caplog.text
+
+
+@pytest.mark.parametrize("told", (dict(network=NETWORK), dict(model="unet")))
+def test_missing_weights_are_told_before_the_set_is_read(told, tmp_path):
+    with pytest.raises(UserError, match="none.params: there are no such weights"):
+        evaluate(resolve(str(tmp_path / "none.params"), dict(told, dataset=str(tmp_path / "no set"))))
