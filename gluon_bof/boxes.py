@@ -95,6 +95,11 @@ class DetectionSet:
         return len(self.records)
 
     @property
+    def files(self) -> set[str]:
+        """The images, and what annotates them."""
+        return {path for record in self.records for path in (record.path, record.source)} | {self.annotation_file} - {None}
+
+    @property
     def turned(self) -> int:
         """Number of images that are turned because their EXIF tag says so."""
         return sum(record.orientation != 1 for record in self.records)

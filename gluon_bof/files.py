@@ -35,14 +35,17 @@ def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview], last
                         "make room or choose another place; what was saved before is kept") from None
 
 
-def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder that exists") -> None:
+def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder that exists",
+                      reads: Iterable[str | None] = ()) -> None:
     """Raise UserError where no file can be written at that path, or it would take the place of the one that the command's output
-    goes into, before the work that would be lost."""
+    goes into or of one that it reads, before the work that would be lost. reads: paths, of files or of anything else."""
     folder = os.path.dirname(os.path.abspath(path))
     if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise UserError("no file can be written there", path, remedy)
     if _is_output(path):
         raise UserError("the command's output goes into this file", path, "give another name")
+    if os.path.exists(path) and any(read and os.path.exists(read) and os.path.samefile(path, read) for read in reads):
+        raise UserError("the command reads this file, which would be replaced", path, "give another name")
 
 
 def prepare_folder(folder: str, remedy: str = "choose another place with --out") -> None:

@@ -24,11 +24,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"--data-shape {given.data_shape} is not a multiple of 32", remedy="for example 416")
     if given.starts < 1 or given.seed < 0:
         raise UserError("--starts is at least 1 and --seed at least 0", remedy="leave them out")
-    for path in filter(None, (given.out, given.plot)):
-        refuse_unwritable(path)
+    outputs = tuple(filter(None, (given.out, given.plot)))
+    for path in outputs:
+        refuse_unwritable(path, reads=(given.classes, given.dataset))
     classes = class_names(given.classes) if given.classes else None
     found = open_set(given.dataset, given.dataset_root, "train", classes, given.on_bad_sample, given.split,
                      layout=given.layout, val_share=given.val_share)
+    for path in outputs:
+        refuse_unwritable(path, reads=found.files)
     sizes = box_sizes(found.records, given.data_shape)
     anchors = fit_anchors(sizes, given.starts, given.seed, first=default_anchors())
     fitted, default = quality(sizes, anchors), quality(sizes, default_anchors())

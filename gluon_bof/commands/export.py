@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     if arguments.size and arguments.short:
         raise UserError("--size and --short are two ways to say one thing", remedy="give one")
-    refuse_unwritable(arguments.to)
+    refuse_unwritable(arguments.to, reads=(arguments.weights, *arguments.verify_on))
     size = parse_size(arguments.size) if arguments.size else None
 
     from gluon_bof.data.images import read_or_name, read_upright

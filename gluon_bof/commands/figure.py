@@ -11,7 +11,7 @@ from typing import Any, Sequence
 from gluon_bof.commands.evaluate import build_parser as evaluation_parser
 from gluon_bof.commands.flags import evaluation_fields, given_options
 from gluon_bof.errors import UserError, user_facing
-from gluon_bof.files import prepare_folder
+from gluon_bof.files import prepare_folder, refuse_unwritable
 from gluon_bof.options.flags import Parser, add_flag, add_subparsers, flag_name
 
 # number or name: (module with Options and draw(given), what it shows); a module is imported only when it draws
@@ -48,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_folder(given.out)  # before the work, which may be hours of evaluation
 
     from gluon_bof.paper.figures import page
+    words = [word for value in vars(given).values() for word in (value if isinstance(value, tuple) else [value])]
+    for path in page.paths(given.out, given.figure):
+        refuse_unwritable(path, reads=[word for word in words if isinstance(word, str)])
     with page.look():
         drawn = module.draw(given)
         png, csv = page.save(drawn, given.out, given.figure)

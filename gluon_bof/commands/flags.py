@@ -100,14 +100,15 @@ def add_layout(parser: Parser) -> None:
     parser.add_argument("--val-share", default=0.0, type=float, metavar="X", help=fields["val_share"].metadata["help"])
 
 
-def refuse_no_page(path: str, *others: str) -> None:
-    """Raise UserError where no page can be written at that path, and where its numbers, which go into a .json beside it, would
-    take the place of another file that is written, one of `others`, or of a file that is no page's."""
+def refuse_no_page(path: str, *others: str, reads: Sequence[str] = ()) -> None:
+    """Raise UserError where no page can be written at that path, and where it or its numbers, which go into a .json beside it,
+    would take the place of another file that is written, one of `others`, of one of those that are read, or of a file that is no
+    page's."""
     if os.path.splitext(path)[1].lower() not in PAGES:
         raise UserError("a page's name ends in .html", path, "for example report.html")
     numbers = numbers_beside(path)
     for place in (path, numbers):
-        refuse_unwritable(place)
+        refuse_unwritable(place, reads=reads)
         if os.path.realpath(place) in map(os.path.realpath, filter(None, others)):
             raise UserError("the page or its numbers and another output would go into this file", place,
                             "give one of them another name")

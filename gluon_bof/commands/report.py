@@ -7,13 +7,15 @@ from typing import Sequence
 from gluon_bof.commands.flags import refuse_no_page
 from gluon_bof.errors import user_facing
 from gluon_bof.options.flags import Parser
+from gluon_bof.runs.folder import RunFolder
 
 
 @user_facing
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the page; the last line on standard output is one JSON object."""
     arguments = build_parser().parse_args(argv)
-    refuse_no_page(arguments.out)
+    runs = map(RunFolder, arguments.runs)
+    refuse_no_page(arguments.out, reads=[path for run in runs for path in (run.report, run.report_numbers)])
 
     from gluon_bof.evaluation.compare import compare_runs
     numbers = compare_runs(arguments.out, arguments.runs)

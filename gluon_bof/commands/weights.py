@@ -64,7 +64,9 @@ def _import(given):
     from gluon_bof.weights.formats.params import dumps
 
     out = given.out or f"{given.to}.params"
-    refuse_unwritable(out)
+    names = f"{os.path.splitext(out)[0]}.classes.txt"
+    refuse_unwritable(out, reads=(given.file, given.classes, given.anchors))
+    refuse_unwritable(names, reads=(given.file, given.anchors))
     imported = import_weights(given.file, given.to, class_names(given.classes) if given.classes else None,
                               read_anchors(given.anchors) if given.anchors else None, given.epsilon, given.verbatim)
     data = dumps(imported.arrays)
@@ -76,7 +78,6 @@ def _import(given):
     print(f"{given.file}: {imported.source}", file=sys.stderr)
     print(f"{out}: {imported.network}, {len(imported.arrays)} arrays; it takes {takes}", file=sys.stderr)
     if imported.classes:
-        names = f"{os.path.splitext(out)[0]}.classes.txt"
         write_atomically(names, "".join(f"{name}\n" for name in imported.classes).encode())
         print(f"{names}: {len(imported.classes)} class names, for --classes", file=sys.stderr)
     else:

@@ -19,6 +19,7 @@ from gluon_bof.evaluation.curves import calibration
 from gluon_bof.evaluation.detect import detect, detect_slices
 from gluon_bof.evaluation.matching import match_set
 from gluon_bof.evaluation.score import score, score_masks
+from gluon_bof.files import numbers_beside, refuse_unwritable
 from gluon_bof.freebies.augmentation import as_it_is
 from gluon_bof.inference.detector import load_detector
 from gluon_bof.inference.segmenter import refuse_of_segmenters
@@ -135,6 +136,8 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
     if found_set.unnamed:
         warn(f"{options.dataset} names no classes: the numbers of its labels are taken for {abbreviate(found_set.classes)}, in "
              "this order; a classes.txt in it tells another")
+    for path in filter(None, (save, report, report and numbers_beside(report))):
+        refuse_unwritable(path, reads=found_set.files.union(resolved.files))
     validation = Validation(options, found_set, resolved.box_ends, tiling)
     detector, digest = load_detector(options, found_set.classes, resolved.path, engine, resolved.gpus_of_run)
     detector.engine.expect(len(found_set))

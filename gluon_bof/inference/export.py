@@ -40,6 +40,7 @@ BOX_TOLERANCE = 0.05  # pixels; MXNet's own two ways to compute on the CPU came 
 FEW, MAX_UNMATCHED = 2, 0.01
 AS_MANY = -1  # a side of an array that is as long as there are images
 IN_ITS_PLACE = "give --format mxnet, which keeps every network bit for bit"
+MXNET_ENDINGS = "-0000.params", "-symbol.json", ".json"  # of the files that one export to MXNet's format writes
 TRIALS = 4  # drawn images that an export is checked with
 SHORT_TO_LONG = 3 / 4  # Faster R-CNN's image where no size is given
 INTERPOLATIONS = {None: "area where both sides shrink, cubic where both grow, else linear", cv2.INTER_LINEAR: "linear"}
@@ -144,8 +145,8 @@ def export_mxnet(detector: Detector, prefix: str, size: Sequence[int] | None = N
     states = set(symbol.list_auxiliary_states())
     parameters = params_format.pieces({("aux:" if name in states else "arg:") + name: value
                                        for name, value in _values(detector, symbol).items()})
-    files = {"-0000.params": parameters, "-symbol.json": symbol.tojson().encode(),
-             ".json": json.dumps(description(detector, size, nms), indent=2).encode()}
+    files = dict(zip(MXNET_ENDINGS, (parameters, symbol.tojson().encode(),
+                                     json.dumps(description(detector, size, nms), indent=2).encode())))
     try:
         with tempfile.TemporaryDirectory(dir=os.path.dirname(prefix) or ".") as folder:
             staged = os.path.join(folder, "staged")

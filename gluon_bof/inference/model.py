@@ -48,10 +48,11 @@ class MaskPrediction(NamedTuple):
 class Model:
     """A trained detector: `classes`, `predict`, `export`; `box_ends`: where the boxes that it finds end. Made by `load`."""
 
-    def __init__(self, detector: Detector, box_ends: BoxEnds = BoxEnds.EDGE):
+    def __init__(self, detector: Detector, box_ends: BoxEnds = BoxEnds.EDGE, files: Sequence[str] = ()):
         self.detector = detector
         self.classes = detector.classes
         self.box_ends = box_ends
+        self.files = files  # that it was loaded from
 
     @in_python()
     def predict(self, images: Any, score: float = 0.0, tile: int | None = None, overlap: float | None = None) -> Any:
@@ -104,15 +105,16 @@ class Model:
         format: "onnx", a file at `path`; or "mxnet", the files path-symbol.json, path-0000.params and path.json.
         size: (height, width) of the input. nms: with the last suppression of overlapping boxes. images: arrays to
         compare on, besides drawn ones. Raises UserError as `export_onnx` and `export_mxnet` do."""
-        from gluon_bof.inference.export import export_mxnet, export_onnx
+        from gluon_bof.inference.export import MXNET_ENDINGS, export_mxnet, export_onnx
 
-        write = {"onnx": export_onnx, "mxnet": export_mxnet}.get(format)
+        write, endings = {"onnx": (export_onnx, ("",)), "mxnet": (export_mxnet, MXNET_ENDINGS)}.get(format, (None, ()))
         if write is None:
             raise UserError(f"unknown format {format!r}", remedy="choose onnx or mxnet")
         path = os.fspath(path)
         if not os.path.basename(path):
             raise UserError("no file can be written there", path or repr(path), "give a file's path")
-        refuse_unwritable(path)
+        for ending in endings:
+            refuse_unwritable(path + ending, reads=self.files)
         return write(self.detector, path, size, nms, images)
 
 
@@ -151,7 +153,7 @@ def open_model(weights: Any, device: str | None = None, short: int | None = None
     if nms is not None:
         network = detector.network
         network.set_nms(nms_thresh=nms, nms_topk=network.nms_topk, post_nms=network.post_nms)
-    return Model(detector, found.box_ends)
+    return Model(detector, found.box_ends, found.files)
 
 
 def _gpus(device):

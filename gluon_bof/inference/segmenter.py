@@ -90,15 +90,16 @@ def open_segmenter(resolved: Resolved, short: int | None = None) -> Segmentation
         if not isinstance(short, int):
             raise UserError(f"--short cannot be {short!r}", remedy="give a whole number of pixels, such as 480")
         options = options.at_size(short)
-    return SegmentationModel(load_segmenter(options, names, resolved.path)[0])
+    return SegmentationModel(load_segmenter(options, names, resolved.path)[0], resolved.files)
 
 
 class SegmentationModel:
     """A trained segmenter: `classes`, `predict`, `export`. Made by `load`."""
 
-    def __init__(self, segmenter: Segmenter):
+    def __init__(self, segmenter: Segmenter, files: Sequence[str] = ()):
         self.detector = self.segmenter = segmenter
         self.classes = segmenter.classes
+        self.files = files  # that it was loaded from
 
     @in_python()
     def predict(self, images: Any) -> Any:
@@ -125,5 +126,5 @@ class SegmentationModel:
         path = os.fspath(path)
         if not os.path.basename(path):
             raise UserError("no file can be written there", path or repr(path), "give a file's path")
-        refuse_unwritable(path)
+        refuse_unwritable(path, reads=self.files)
         return export_scores(self.segmenter, path, size, images)

@@ -10,7 +10,7 @@ from gluon_bof.data.sets import DRAWN, class_names
 from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, at_least, flag_name, from_dict
-from gluon_bof.runs.config import CLASSES, box_ends, is_run, is_same_set, read_config, read_options, require_set
+from gluon_bof.runs.config import CLASSES, CONFIG, box_ends, is_run, is_same_set, read_config, read_options, require_set
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.weights.zoo import (
     BACKBONES,
@@ -51,6 +51,11 @@ class Resolved(NamedTuple):
         if self.run:
             return box_ends(self.run)
         return BoxEnds.LAST_PIXEL if is_published(self.path) else BoxEnds.EDGE
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that tell all this, the weights among them; of classes perhaps their names."""
+        return (self.path, self.options.classes, *([os.path.join(self.run, CONFIG)] if self.run else ()))
 
     def require_file(self) -> None:
         """Raise UserError where the file is missing."""

@@ -104,4 +104,7 @@ def test_bad_arguments_are_refused_on_one_line(tiny, tmp_path, capsys):
         assert "no file can be written there" in refused(capsys, "no-set", *where, flag, str(tmp_path / "nowhere" / "a.json"))
     coco_files.write_set(tmp_path / "coco")
     assert "too few for 9 anchors" in refused(capsys, str(tmp_path / "coco"), *out)
-    assert [path.name for path in tmp_path.iterdir()] == ["coco"]
+    read = tmp_path / "coco" / "annotations" / "instances_train2017.json"
+    before = read.read_bytes()
+    assert "the command reads this file" in refused(capsys, str(tmp_path / "coco"), "--out", str(read))
+    assert read.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["coco"]

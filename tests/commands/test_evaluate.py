@@ -1,6 +1,7 @@
 """gluon-bof evaluate WEIGHTS. (Its numbers: see tests/inference/test_model.py and tests/evaluation.)"""
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.evaluation.doubts import doubt_set
 from gluon_bof.evaluation.validation import evaluate
 from gluon_bof.weights.resolve import resolve
-from tests.data.layout_files import ultralytics
+from tests.data.layout_files import coco_standard, ultralytics
 from tests.tiny_networks import NETWORK, SIZE, write_run
 from tests.tiny_sets import write_voc_set
 
@@ -51,3 +52,17 @@ def test_outputs_that_nothing_names_are_not_taken_for_the_sets_classes_without_a
 def test_missing_weights_are_told_before_the_set_is_read(told, tmp_path):
     with pytest.raises(UserError, match="none.params: there are no such weights"):
         evaluate(resolve(str(tmp_path / "none.params"), dict(told, dataset=str(tmp_path / "no set"))))
+
+
+def test_no_output_takes_the_place_of_weights_annotations_or_images(run, tmp_path):
+    coco_standard(tmp_path / "set")
+    path = tmp_path / "set/annotations/instances_val2017.json"
+    path.write_text(path.read_text().replace("cat\"", "blue\"").replace("dog\"", "green\""))
+    found = resolve(run, dict(HERE, dataset=str(tmp_path / "set")))
+    read = [f"{run}/best.params", f"{run}/config.json", str(path), str(tmp_path / "set/val2017/e.jpg")]
+    before = [Path(path).read_bytes() for path in read]
+    for path in read:
+        for outputs in (dict(save=path), dict(report=path)):
+            with pytest.raises(UserError, match="the command reads this file, which would be replaced"):
+                evaluate(found, **outputs)
+    assert [Path(path).read_bytes() for path in read] == before

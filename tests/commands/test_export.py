@@ -3,6 +3,7 @@ import json
 import os
 import resource
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from gluon_bof.options.flags import as_dict
 from gluon_bof.weights.load import save_weights
 from tests.inference.lively_detectors import CLASSES, SIZE, images, rcnn_detector, seen, yolo3_detector
 from tests.models.faster_rcnn import oracle
+from tests.tiny_networks import write_run
 
 onnxruntime = pytest.importorskip("onnxruntime")
 KNOWN = ("--network", "mobilenet0.25", "--classes", ",".join(CLASSES))
@@ -116,6 +118,15 @@ def test_faster_rcnn_of_a_run(tmp_path, capsys):
     assert told["size"] == [96, 128] and told["detections"] > 40
 
 
+def test_mxnets_files_take_the_place_of_none_of_a_runs_own(tmp_path, capsys):
+    folder = write_run(tmp_path / "run")
+    before = Path(folder, "config.json").read_bytes()
+    assert "config.json: the command reads this file" in refused(capsys, folder, "--to", f"{folder}/config", "--format", "mxnet")
+    assert "best.params: the command reads" in refused(capsys, folder, "--to", f"{folder}/best.params", "--format", "onnx")
+    assert sorted(os.listdir(folder)) == ["best.params", "classes.txt", "config.json"]
+    assert Path(folder, "config.json").read_bytes() == before
+
+
 def test_bad_arguments_are_refused_on_one_line(yolo3, tmp_path, capsys, monkeypatch):
     words = (yolo3[1], *KNOWN, "--to", str(tmp_path / "a.onnx"))
     assert "multiples of 32" in refused(capsys, *words, "--size", "96,100")
@@ -134,6 +145,9 @@ def test_bad_arguments_are_refused_on_one_line(yolo3, tmp_path, capsys, monkeypa
     for kind in ("onnx", "mxnet"):  # and what is seen only when it is written
         line = refused(capsys, *words[:-1], str(tmp_path / ("a" * 300)), "--format", kind, "--short", "64")
         assert "cannot be written (File name too long)" in line
+    before = Path(yolo3[1]).read_bytes()
+    assert "the command reads this file" in refused(capsys, *words[:-1], yolo3[1])
+    assert Path(yolo3[1]).read_bytes() == before
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert "pip install 'gluon_bof[export]'" in refused(capsys, *words)
     assert not os.listdir(tmp_path)

@@ -3,6 +3,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +91,14 @@ def test_a_page_does_not_put_its_numbers_over_the_commands_output(runs, tmp_path
         ended = subprocess.run([sys.executable, "-m", "gluon_bof", "report", *runs, "--out", str(tmp_path / "page.html")],
                                stdout=output, stderr=subprocess.PIPE, text=True, check=False)
     assert ended.returncode == 2 and "page.json: the command's output goes into this file" in ended.stderr
+
+
+def test_a_page_does_not_take_the_place_of_a_report_that_it_reads(runs, capsys):
+    before = Path(runs[0], "report.json").read_bytes()
+    with pytest.raises(SystemExit):
+        main([*runs, "--out", f"{runs[0]}/report.html"])
+    assert "report.html: the command reads this file, which would be replaced" in capsys.readouterr().err
+    assert Path(runs[0], "report.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("words, problem", (

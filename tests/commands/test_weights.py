@@ -85,6 +85,15 @@ def test_no_weights_are_read_for_a_file_that_cannot_be_written(tmp_path, capsys)
     assert "no file can be written there" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ("mine.params", "mine.classes.txt"))
+def test_what_is_imported_takes_the_place_of_no_file_that_is_read(name, tmp_path, capsys):
+    (tmp_path / name).write_text("1 2")
+    with pytest.raises(SystemExit):
+        weights_command.main(["import", "none.weights", "--to", "yolo3_darknet53_custom", "--out", str(tmp_path / "mine.params"),
+                              "--anchors", str(tmp_path / name), "--classes", "a,b"])
+    assert f"{name}: the command reads this file" in capsys.readouterr().err and (tmp_path / name).read_text() == "1 2"
+
+
 @pytest.fixture(scope="module")
 def gluoncvs_resnet():
     network = gluoncv.model_zoo.get_model("resnet18_v1b", pretrained=False)

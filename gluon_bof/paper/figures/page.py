@@ -58,9 +58,14 @@ def fit_labels(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
+def paths(folder: str, number: int | str) -> tuple[str, str]:
+    """Where a figure's PNG and CSV go."""
+    return os.path.join(folder, f"figure-{number}.png"), os.path.join(folder, f"figure-{number}.csv")
+
+
 def save(drawn: Drawn, folder: str, number: int | str) -> tuple[str, str]:
     """Write figure-N.png and figure-N.csv. Returns their paths. Raises UserError where they cannot be written."""
-    png, table = (os.path.join(folder, f"figure-{number}.{ending}") for ending in ("png", "csv"))
+    png, table = paths(folder, number)
     image = io.BytesIO()
     drawn.figure.savefig(image, format="png", dpi=DPI)
     write_atomically(png, image.getvalue())
