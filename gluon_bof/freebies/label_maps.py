@@ -5,6 +5,7 @@ labels are looked up at the middle of each pixel, and everything drawn comes fro
 the shortest runs; with small objects a crop may hold none. Flags: --base-size, --crop-size, --no-augment."""
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, Sequence
 
 import cv2
@@ -15,6 +16,7 @@ from gluon_bof.masks import NOBODY
 
 SCALES = (0.5, 2.0)  # of the base size, between which the long side is drawn
 BLURRED = 0.5  # of the images
+ELONGATED = 4  # times its short side an image's long one, from which on the square around it is not computed
 LARGEST_BLUR = 1.0  # pixels, deviation of the Gaussian
 
 
@@ -75,5 +77,9 @@ def unfitted(scores: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     side, size = max(height, width), scores.shape[1]
     if side == size:
         return scores[:, :height, :width]
-    whole = np.stack([cv2.resize(plane, (side, side), interpolation=cv2.INTER_LINEAR) for plane in scores])
+    target = dict(dsize=(side, side))
+    if side > ELONGATED * min(height, width):  # the last bit may be another one
+        rows, columns = (min(size, math.ceil(length * size / side) + 2) for length in (height, width))
+        scores, target = scores[:, :rows, :columns], dict(dsize=None, fx=side / size, fy=side / size)
+    whole = np.stack([cv2.resize(plane, interpolation=cv2.INTER_LINEAR, **target) for plane in scores])
     return whole[:, :height, :width]

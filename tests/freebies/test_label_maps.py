@@ -1,4 +1,6 @@
 """Label maps that are scaled, cropped and flipped with their images: against pixels that are told apart one by one."""
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -75,6 +77,22 @@ def test_a_blur_is_opencvs_gaussian_and_leaves_labels_alone():
     image, _ = fields(32, 32)
     view = fitted_view(image.shape, 32)
     np.testing.assert_array_equal(render_image(image, MapView(view, 0.8)), cv2.GaussianBlur(image, (0, 0), 0.8))
+
+
+@pytest.mark.parametrize("shape", ((40, 400), (400, 40), (7, 100), (90, 120)))
+@pytest.mark.parametrize("size", (32, 48, 160))
+def test_scores_of_an_elongated_image_are_those_of_the_square_around_it(shape, size):
+    scores, side = np.random.default_rng(size).random((2, size, size), np.float32), max(shape)
+    square = np.stack([cv2.resize(plane, (side, side), interpolation=cv2.INTER_LINEAR) for plane in scores])
+    np.testing.assert_allclose(unfitted(scores, shape), square[:, :shape[0], :shape[1]], rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize("shape", ((100, 16000), (16000, 100)))
+def test_scores_of_an_elongated_image_take_no_memory_for_the_square_around_it(shape):
+    tracemalloc.start()
+    assert unfitted(np.zeros((1, 160, 160), np.float32), shape).shape == (1, *shape)
+    assert tracemalloc.get_traced_memory()[1] < 10 * 4 * shape[0] * shape[1]
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("shape", ((48, 64), (64, 48), (64, 64), (13, 100)))
