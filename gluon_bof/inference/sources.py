@@ -53,7 +53,7 @@ def find_sources(words: Iterable[str], out: str) -> list[Source]:
 def refuse_foreign(paths: Iterable[str], out: str) -> None:
     """Raise UserError where one of these files, which go into the folder `out`, is there, and no prediction made that folder."""
     there = next(filter(os.path.lexists, paths), None)
-    if there and not any(_has_keys(os.path.join(out, name), keys) for name, keys in KEYS.items()):
+    if there and not _is_of_prediction(out):
         raise UserError("the prediction would replace it", there, "choose another folder: --out")
 
 
@@ -85,13 +85,27 @@ def _files(word, out):
 
 
 def _below(folder, out):
-    """Images and videos in a folder and its folders, but for those that lie in the output folder or are hidden."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders
-                            if not name.startswith(".") and os.path.realpath(os.path.join(place, name)) != out)
-        for name in sorted(names):
-            if _ending(name) in IMAGES + VIDEOS and not name.startswith("."):
-                yield os.path.join(place, name)
+    """Images and videos in a folder and its folders, but for the output folder, those that another prediction made, and what is
+    hidden. Links to folders are followed when all others have been looked at, and no folder is looked at twice."""
+    seen, waiting = set(), [folder]
+    for start in waiting:
+        for place, folders, names in os.walk(start):
+            real = os.path.realpath(place)
+            folders[:] = sorted(name for name in folders if real not in seen and not name.startswith(".")
+                                and not _is_drawn(os.path.join(place, name), out))
+            waiting += filter(os.path.islink, (os.path.join(place, name) for name in folders))
+            for name in sorted(names) if real not in seen else ():
+                if _ending(name) in IMAGES + VIDEOS and not name.startswith("."):
+                    yield os.path.join(place, name)
+            seen.add(real)
+
+
+def _is_drawn(folder, out):
+    return os.path.realpath(folder) == out or _is_of_prediction(folder)
+
+
+def _is_of_prediction(folder):
+    return any(_has_keys(os.path.join(folder, name), keys) for name, keys in KEYS.items())
 
 
 def _free_name(name, taken):

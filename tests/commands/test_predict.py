@@ -193,6 +193,28 @@ def test_drawings_of_an_earlier_time_are_not_taken_for_images(images):
     assert find_sources([str(images)], str(out)) == first and len(first) == 4
 
 
+def test_what_an_earlier_prediction_drew_elsewhere_is_no_image_unless_it_is_asked_for(images):
+    shutil.copytree(images, images / "earlier")
+    (images / "earlier" / "segments.json").write_text('{"images": [], "classes": []}')
+    found = find_sources([str(images)], str(images / "later"))
+    assert len(found) == 4 and not any(source.path.startswith(f"{images}/earlier") for source in found)
+    assert len(find_sources([str(images / "earlier")], str(images / "later"))) == 4
+    (images / "one" / "images.json").write_text('{"images": [], "categories": [], "annotations": []}')  # a COCO set's
+    assert len(find_sources([str(images)], str(images / "later"))) == 4
+
+
+def test_folders_that_are_linked_are_looked_at_once(images, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(images / "a.jpg", tmp_path / "elsewhere" / "far.jpg")
+    for name, place in (("linked", "../elsewhere"), ("a-link", "two"), ("round", "../images"), ("out", "../out")):
+        (images / name).symlink_to(place)
+    (tmp_path / "out").mkdir()
+    shutil.copy(images / "a.jpg", tmp_path / "out" / "drawn.jpg")
+    found = find_sources([str(images)], str(tmp_path / "out"))
+    assert [os.path.relpath(source.path, images) for source in found] == ["a.jpg", "b.png", "one/x.bmp", "two/x.jpg",
+                                                                          "linked/far.jpg"]
+
+
 def test_a_given_image_is_never_replaced(run, images, tmp_path, capsys):
     before = (images / "a.jpg").read_bytes()
     (tmp_path / "elsewhere").symlink_to(images)
