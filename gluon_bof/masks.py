@@ -161,13 +161,14 @@ def voc_palette() -> np.ndarray:
     return sum(((numbers >> (3 * bit + channels)) & 1) << (7 - bit) for bit in range(8)).astype(np.uint8)
 
 
-def write_numbers(path: str, numbers: np.ndarray) -> None:
-    """Write (H, W) uint8 as VOC does: a PNG with VOC's palette, whose pixels are the numbers themselves."""
+def write_numbers(file: Any, numbers: np.ndarray) -> None:
+    """Write (H, W) uint8 as VOC does, to a path or an open file: a PNG with VOC's palette, whose pixels are the numbers
+    themselves."""
     from PIL import Image
 
     image = Image.fromarray(np.ascontiguousarray(numbers, np.uint8))
     image.putpalette(voc_palette().tobytes())
-    image.save(path, "PNG", compress_level=1)  # twice as fast as the usual 6
+    image.save(file, "PNG", compress_level=1)  # twice as fast as the usual 6
 
 
 def read_numbers(path: str) -> np.ndarray:

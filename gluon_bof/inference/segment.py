@@ -88,7 +88,9 @@ def _written(model, source, image, path):
     kind = {"format": "PNG"} if source.target.endswith(".png") else {"format": "JPEG", "quality": 95}
     Image.fromarray(overlay(image, found.labels, classes=model.classes)).save(file, **kind)
     write_atomically(source.target, file.getvalue(), lasting=False)
-    write_numbers(path, found.labels)
+    file = io.BytesIO()
+    write_numbers(file, found.labels)
+    write_atomically(path, file.getvalue(), lasting=False)
     counts = np.bincount(found.labels.ravel(), minlength=len(model.classes))
     return {"file": source.path, "width": image.shape[1], "height": image.shape[0], "labels": path,
             "shares": {name: int(count) / found.labels.size for name, count in zip(model.classes, counts) if count}}

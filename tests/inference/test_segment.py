@@ -1,0 +1,33 @@
+"""Label maps on their way into files."""
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gluon_bof.errors import UserError
+from gluon_bof.inference.segment import segment_all
+from gluon_bof.inference.segmenter import LabelMap
+from gluon_bof.inference.sources import Source
+from gluon_bof.masks import read_numbers, write_numbers
+
+
+class Model:
+    classes = ("background", "cat")
+    segmenter = SimpleNamespace(device="cpu")
+
+    def predict(self, image):
+        labels = np.random.default_rng(0).integers(0, 2, image.shape[:2]).astype(np.uint8)
+        return LabelMap(labels, np.ones(labels.shape, np.float32))
+
+
+def test_a_label_map_that_cannot_be_written_is_named_and_leaves_no_part_in_its_place(tmp_path):
+    image, out = tmp_path / "a.png", tmp_path / "out"
+    write_numbers(image, np.zeros((20, 30), np.uint8))
+    source = Source(str(image), str(out / "a.png"))
+    segment_all(Model(), [source], str(out))
+    assert read_numbers(out / "a.labels.png").max() == 1
+    (out / "a.labels.png").unlink()
+    (out / "a.labels.png").mkdir()
+    with pytest.raises(UserError, match=r"a.labels.png: cannot be written \(Is a directory\)"):
+        segment_all(Model(), [source], str(out))
+    assert sorted(path.name for path in out.iterdir()) == ["a.labels.png", "a.png", "segments.json"]
