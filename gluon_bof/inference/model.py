@@ -89,13 +89,14 @@ class Model:
             return [self.prediction(of_one, score, shape) for of_one, shape in zip(found, shapes or [None] * len(found))]
 
     def prediction(self, found: Detections, score: float = 0.0, shape: Sequence[int] | None = None) -> Any:
-        """Detections of at least this score, with the classes' names. shape: (H, W, ...) of the image, for masks."""
+        """Detections of at least this score, with the classes' names. shape: (H, W, ...) of the image, for masks of its size;
+        without it they stay the run lengths that they are in Detections."""
         kept = found.scores >= score
         names = [self.classes[number] for number in found.classes[kept]]
         parts = found.boxes[kept], found.classes[kept], names, found.scores[kept]
         if found.masks is None:
             return Prediction(*parts)
-        return MaskPrediction(*parts, decode(found.masks[kept], shape[:2]).astype(bool))
+        return MaskPrediction(*parts, found.masks[kept] if shape is None else decode(found.masks[kept], shape[:2]).astype(bool))
 
     @in_python()
     def export(self, path: Any, format: str = "onnx", size: tuple[int, int] | None = None, nms: bool = True,

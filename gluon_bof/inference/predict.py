@@ -34,7 +34,7 @@ THREADS = 2  # that read images, and as many that write them
 
 class Shot(NamedTuple):
     """An image (H, W, 3) uint8 RGB, a video's frame or an image file's, and as the network sees it; or what is wrong with the
-    file. prediction: what was found in it."""
+    file. prediction: what was found in it, masks as run lengths."""
 
     source: Source
     image: np.ndarray | None = None
@@ -98,7 +98,7 @@ class _Task(NamedTuple):
                 continue
             for shot, whole in zip(shots, detector.detections((shot.seen, shot.image.shape) for shot in shots)):
                 found = detector.add_slices(whole, shot.image, self.tiling) if self.tiling else whole
-                yield shot._replace(prediction=self.model.prediction(found, self.score, shot.image.shape), seen=None)
+                yield shot._replace(prediction=self.model.prediction(found, self.score), seen=None)
 
     def _together(self, pair):
         seen, shot = pair

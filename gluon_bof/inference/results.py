@@ -9,7 +9,7 @@ from gluon_bof.boxes import BoxEnds
 from gluon_bof.errors import UserError
 from gluon_bof.files import csv_text, refuse_no_utf8, write_atomically
 from gluon_bof.inference.sources import OF_IMAGES, refuse_foreign
-from gluon_bof.masks import as_json, encode
+from gluon_bof.masks import as_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +100,8 @@ class DetectionWriter:
 
     def add(self, path: str, shape: Sequence[int], prediction: Prediction, frame: int | None = None,
             seconds: float | None = None) -> None:
-        """The detections of one more image of a shape (H, W, 3), or of a video's frame, from 0, at so many seconds."""
+        """The detections of one more image of a shape (H, W, 3), or of a video's frame, from 0, at so many seconds; masks are run
+        lengths."""
         place = {} if frame is None else {"frame": frame, "seconds": round(seconds, 3)}
         image_id = len(self.images) + 1
         self.images.append({"id": image_id, "file_name": path, "width": shape[1], "height": shape[0], **place})
@@ -111,7 +112,7 @@ class DetectionWriter:
                               "category_name": name, "bbox": bbox, "score": round(score, 6), **place})
         masks = getattr(prediction, "masks", None)
         if masks is not None:
-            for row, mask in zip(self.rows[len(self.rows) - len(masks):], encode(masks)):
+            for row, mask in zip(self.rows[len(self.rows) - len(masks):], masks):
                 row["segmentation"] = as_json(mask, shape[:2])
 
     def begin(self, folder: str) -> None:

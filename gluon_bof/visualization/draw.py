@@ -10,6 +10,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from gluon_bof.masks import decode
+
 FONT = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # knows Greek and Cyrillic too
 MIN_FONT = 9  # pixels
 TINT = 0.45  # of a mask's colour in what it covers
@@ -42,12 +44,13 @@ def literal(text: Any) -> str:
 
 
 def with_masks(image: np.ndarray, masks: np.ndarray, classes: Sequence[int]) -> np.ndarray:
-    """A copy of an image (H, W, 3) uint8 RGB, tinted in its class's colour where a mask of (N, H, W) is, with a line around."""
+    """A copy of an image (H, W, 3) uint8 RGB, tinted in its class's colour where a mask of (N, H, W) is, with a line around.
+    Of run lengths (N,) one after another is made as large as the image: those of a photograph would take a gigabyte together."""
     tinted = image.copy()
     line = max(1, round(min(image.shape[:2]) / 240))
     for mask, number in reversed(list(zip(masks, classes))):
         colour = np.array(colour_of(number), np.float32)
-        inside = mask.astype(bool)
+        inside = (decode([mask], image.shape[:2])[0] if isinstance(mask, bytes) else mask).astype(bool)
         tinted[inside] = (tinted[inside] * (1 - TINT) + colour * TINT).astype(np.uint8)
         outlines, _ = cv2.findContours(inside.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(tinted, outlines, -1, tuple(map(int, colour)), line)

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from gluon_bof.data.images import read_image
-from gluon_bof.masks import decode
 from gluon_bof.visualization.draw import literal, with_masks
 from gluon_bof.visualization.shown import evenly
 
@@ -103,7 +102,7 @@ def draw_detections(run: RunFolder, detection_set: DetectionSet, detections: Seq
 
 
 def _masked(image, masks, classes):
-    return with_masks(image, decode(masks, image.shape[:2]), classes)
+    return with_masks(image, masks, classes)
 
 
 def _page(count, columns=4):

@@ -162,3 +162,4 @@ def test_a_drawn_mask_is_tinted_inside_and_nowhere_else():
     assert (boxes[50, 60] == 90).all()
     outside = ~cv2.dilate(mask[0].view(np.uint8), np.ones((3, 3))).astype(bool)
     np.testing.assert_array_equal(drawn[outside], boxes[outside])
+    np.testing.assert_array_equal(draw_detections(image, MaskPrediction(*parts, masks.encode(mask))), drawn)

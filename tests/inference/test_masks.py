@@ -1,12 +1,13 @@
 """Masks on their way from the network's outputs to people: into the image's pixels, into the files, into arrays."""
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 
 from gluon_bof import masks
 from gluon_bof.inference.detector import unpack
-from gluon_bof.inference.model import MaskPrediction
+from gluon_bof.inference.model import Model
 from gluon_bof.inference.results import COLUMNS, DetectionWriter
 
 SHAPE = (80, 120, 3)
@@ -33,15 +34,21 @@ def test_masks_are_in_the_images_pixels_best_score_first_and_stay_over_the_whole
         assert (right - left) * (bottom - top) - 4 <= mask.sum()
 
 
-def test_the_files_have_cocos_run_lengths_and_the_table_has_none(tmp_path):
-    class Model:
-        classes = ("ant", "bee")
-
+def test_masks_are_made_as_large_as_the_image_only_where_that_is_asked_for():
     found = found_by_hand()
-    dense = masks.decode(found.masks, SHAPE[:2]).astype(bool)
-    writer = DetectionWriter(Model())
-    writer.add("none.jpg", SHAPE, MaskPrediction(np.zeros((0, 4), np.float32), np.zeros(0, int), [], np.zeros(0), dense[:0]))
-    writer.add("a.jpg", SHAPE, MaskPrediction(found.boxes, found.classes, ["ant", "ant", "bee"], found.scores, dense))
+    model = Model(SimpleNamespace(classes=("ant", "bee")))
+    held, given = model.prediction(found, 0.5), model.prediction(found, 0.5, SHAPE)
+    np.testing.assert_array_equal(held.masks, found.masks[:2])
+    np.testing.assert_array_equal(given.masks, masks.decode(found.masks[:2], SHAPE[:2]))
+    assert given.masks.dtype == bool and given.masks.shape == (2, *SHAPE[:2]) and held.masks.nbytes < 400
+
+
+def test_the_files_have_cocos_run_lengths_and_the_table_has_none(tmp_path):
+    found, model = found_by_hand(), Model(SimpleNamespace(classes=("ant", "bee")))
+    dense = masks.decode(found.masks, SHAPE[:2])
+    writer = DetectionWriter(model)
+    for name, score in (("none.jpg", 1), ("a.jpg", 0)):
+        writer.add(name, SHAPE, model.prediction(found, score))
     paths = writer.save(str(tmp_path))
     with open(paths["json"]) as file:
         rows = json.load(file)
