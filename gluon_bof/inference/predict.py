@@ -18,7 +18,7 @@ from tqdm import tqdm
 from gluon_bof.errors import UserError
 from gluon_bof.files import refuse_no_utf8, write_atomically
 from gluon_bof.inference.ahead import BUDGET, in_order
-from gluon_bof.inference.results import OPENER, DetectionWriter, VideoFile
+from gluon_bof.inference.results import OPENER, DetectionWriter, VideoFile, no_address
 from gluon_bof.inference.tiles import refuse_tiles
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _opened(source):
     for path in source:
         refuse_no_utf8(path, OPENER)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video is said in one line by who reads it
-    return cv2.VideoCapture(source.path)
+    return cv2.VideoCapture(no_address(source.path))
 
 
 def _progress(total, what, unit):

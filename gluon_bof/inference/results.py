@@ -23,6 +23,11 @@ OPENER = "OpenCV opens no video"  # but ends the process
 CODECS = ((".mp4", "mp4v"), (".avi", "MJPG"))  # the second where this OpenCV cannot write the first
 
 
+def no_address(path: str) -> str:
+    """A path that FFmpeg takes for one, though a colon stands in it: it takes what stands before for a protocol."""
+    return os.path.join(os.curdir, path)
+
+
 class VideoFile:
     """A video that appears whole, by `keep`, or not at all. Codecs want even sides: an odd one gets its last row or column
     twice."""
@@ -37,7 +42,7 @@ class VideoFile:
         self.size = shape[1] + self.margin[1], shape[0] + self.margin[0]
         for ending, codec in CODECS:
             self.path = stem + ending
-            self.unfinished = f"{stem}.{os.getpid()}.part{ending}"
+            self.unfinished = no_address(f"{stem}.{os.getpid()}.part{ending}")
             self.writer = cv2.VideoWriter(self.unfinished, cv2.VideoWriter_fourcc(*codec), rate, self.size)
             if self.writer.isOpened():
                 return

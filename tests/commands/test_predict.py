@@ -283,6 +283,13 @@ def test_a_video(ending, codec, run, tmp_path, capsys):
         assert np.abs(image - wanted).mean() < 25 < np.abs(image - wanted[:, :, ::-1]).mean()  # colours in their order
 
 
+def test_a_colon_in_a_videos_name_or_folder_is_no_protocol(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(write_video(tmp_path / "v.mp4", 2), "2026-01-01T12:30:00.mp4")
+    told, _ = predict(capsys, run, "2026-01-01T12:30:00.mp4", "--out", "of:today")
+    assert (told["videos"], told["images"]) == (1, 2) and len(frames_of("./of:today/2026-01-01T12:30:00.mp4")[0]) == 2
+
+
 def test_half_a_video_is_taken_as_far_as_it_can_be_read(run, tmp_path, capsys):
     path = tmp_path / "v.avi"
     write_video(path, 12, 10, "MJPG")
