@@ -11,6 +11,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.options import families
 from gluon_bof.runs.config import is_run
 from gluon_bof.runs.folder import RunFolder
+from gluon_bof.studies.capacity.onnx_weights import operator_weights
 from gluon_bof.weights.formats import checkpoint as checkpoint_format
 from gluon_bof.weights.formats import darknet as darknet_format
 from gluon_bof.weights.formats import params as params_format
@@ -19,8 +20,6 @@ from gluon_bof.weights.formats.darknet import DARKNET, YOLO3, Convolution
 from gluon_bof.weights.formats.safetensors import REDOWNLOAD_REMEDY, beginning
 
 ENDINGS = (".params", ".safetensors", ".weights", ".onnx", ".ckpt")
-# ONNX operators with weights, and which of their inputs these are
-WITH_WEIGHTS = {"Conv": (1,), "ConvTranspose": (1,), "Gemm": (1,), "MatMul": (0, 1)}
 STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))  # of Darknet-53: channels and residual blocks
 LEVELS = (512, 256, 128)  # channels of YOLOv3's three heads
 
@@ -101,23 +100,13 @@ def _read_safetensors(path):
 def _read_onnx(path):
     try:
         import onnx
-        from onnx import numpy_helper
     except ImportError:
         raise UserError("reading .onnx needs the package onnx", path, "pip install 'gluon_bof[export]'") from None
     try:
-        graph = onnx.load(path).graph
+        model = onnx.load(path)
     except Exception as error:  # protobuf's own class, which differs between its versions
         raise UserError(f"no whole ONNX file ({type(error).__name__})", path, REDOWNLOAD_REMEDY) from None
-    values = {entry.name: entry for entry in graph.initializer}
-    # an initialiser may pass through an Identity first
-    behind = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
-    arrays = OfOperators()
-    for node in graph.node:
-        for place in WITH_WEIGHTS.get(node.op_type, ()):
-            name = behind.get(node.input[place], node.input[place])
-            if name in values:
-                arrays[name] = numpy_helper.to_array(values[name])
-    return arrays
+    return OfOperators(operator_weights(model, path))
 
 
 # Darknet: a file has neither names nor shapes, so they are known from the network that its size tells

@@ -33,33 +33,56 @@ def test_params_and_safetensors_give_what_the_dictionary_gives(tmp_path):
         assert np.array_equal(np.sort(alphas(str(tmp_path / name))), np.sort(alphas(ARRAYS))), name
 
 
-def test_onnx_gives_the_weights_of_its_operators_and_no_other_initialiser(tmp_path):
+def write_onnx(path, nodes, arrays):
+    """The path of a graph from x to out."""
     onnx = pytest.importorskip("onnx")
     from onnx import helper, numpy_helper
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("x", "out")]
+    onnx.save(helper.make_model(helper.make_graph(
+        [helper.make_node(kind, inputs, outputs, name=outputs[0], **attributes) for kind, inputs, outputs, attributes in nodes],
+        "net", ends[:1], ends[1:], [numpy_helper.from_array(array, name) for name, array in arrays.items()])), str(path))
+    return str(path)
+
+
+def test_onnx_gives_the_weights_of_its_operators_and_no_other_initialiser(tmp_path):
     table = RNG.normal(size=(30, 30)).astype(np.float32)
-    nodes = [helper.make_node("Identity", ["a.weight"], ["copy"]), helper.make_node("Conv", ["x", "copy", "a.bias"], ["y"]),
-             helper.make_node("Gemm", ["y", "b.weight"], ["z"], transB=1), helper.make_node("Add", ["z", "table"], ["out"])]
-    value = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("x", "out")]
-    graph = helper.make_graph(nodes, "net", value[:1], value[1:], [numpy_helper.from_array(array, name) for name, array in
-                                                                   {**ARRAYS, "table": table}.items()])
-    onnx.save(helper.make_model(graph), str(tmp_path / "net.onnx"))
-    assert sorted(read_arrays(str(tmp_path / "net.onnx"))) == ["a.weight", "b.weight"]
-    assert np.array_equal(alphas(str(tmp_path / "net.onnx")), alphas(ARRAYS))
+    path = write_onnx(tmp_path / "net.onnx", [
+        ("Identity", ["a.weight"], ["copy"], {}), ("Conv", ["x", "copy", "a.bias"], ["y"], {}),
+        ("Gemm", ["y", "b.weight"], ["z"], {"transB": 1}), ("Add", ["z", "table"], ["out"], {})], {**ARRAYS, "table": table})
+    assert sorted(read_arrays(path)) == ["a.weight", "b.weight"]
+    assert np.array_equal(alphas(path), alphas(ARRAYS))
 
 
 def test_onnx_keeps_a_weight_whose_name_says_nothing_beside_one_that_is_called_weight(tmp_path):
-    onnx = pytest.importorskip("onnx")
-    from onnx import helper, numpy_helper
-    weights = {"onnx::Conv_497": RNG.normal(size=(20, 12, 3, 3)), "onnx::Conv_500": RNG.normal(size=(16, 20, 3, 3)),
-               "fc.weight": RNG.normal(size=(10, 16))}
-    nodes = [helper.make_node("Conv", ["x", "onnx::Conv_497"], ["y"]), helper.make_node("Conv", ["y", "onnx::Conv_500"], ["z"]),
-             helper.make_node("Gemm", ["z", "fc.weight"], ["out"], transB=1)]
-    value = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("x", "out")]
-    onnx.save(helper.make_model(helper.make_graph(nodes, "net", value[:1], value[1:], [
-        numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()])), str(tmp_path / "net.onnx"))
-    report = analyze(str(tmp_path / "net.onnx"))
+    weights = {"onnx::Conv_497": (20, 12, 3, 3), "onnx::Conv_500": (16, 20, 3, 3), "fc.weight": (10, 16)}
+    path = write_onnx(tmp_path / "net.onnx", [
+        ("Conv", ["x", "onnx::Conv_497"], ["y"], {}), ("Conv", ["y", "onnx::Conv_500"], ["z"], {}),
+        ("Gemm", ["z", "fc.weight"], ["out"], {"transB": 1})],
+        {name: RNG.normal(size=shape).astype(np.float32) for name, shape in weights.items()})
+    report = analyze(path)
     assert [row["name"] for row in report.details] == ["onnx::Conv_497", "onnx::Conv_500", "fc"]
     assert report.summary["layers"] == 3
+
+
+def test_onnx_weights_count_that_reach_their_operator_through_others(tmp_path, caplog):
+    onnx = pytest.importorskip("onnx")
+    whole, scale = RNG.integers(-9, 9, (7, 8)).astype(np.int8), np.array(0.5, np.float32)
+    half = RNG.normal(size=(12, 20, 1, 1)).astype(np.float16)
+    path = write_onnx(tmp_path / "net.onnx", [
+        ("Constant", [], ["kernel"], {"value": onnx.numpy_helper.from_array(ARRAYS["a.weight"])}),
+        ("Conv", ["x", "kernel"], ["1"], {}),
+        ("Cast", ["half"], ["single"], {"to": onnx.TensorProto.FLOAT}), ("Conv", ["1", "single"], ["2"], {}),
+        ("Transpose", ["b.weight"], ["turned"], {"perm": [1, 0]}), ("MatMul", ["2", "turned"], ["3"], {}),
+        ("DequantizeLinear", ["whole", "scale"], ["real"], {}), ("Reshape", ["real", "shape"], ["filters"], {}),
+        ("Conv", ["3", "filters"], ["4"], {}), ("MatMul", ["3", "4"], ["5"], {}),  # two activations
+        ("ConvInteger", ["5", "whole"], ["6"], {}), ("Conv", ["6", "nowhere"], ["out"], {})],
+        {"b.weight": ARRAYS["b.weight"], "half": half, "whole": whole, "scale": scale, "shape": np.array([7, 8, 1, 1])})
+    arrays = read_arrays(path)
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "kernel": (20, 12, 3, 3), "half": (12, 20, 1, 1), "b.weight": (20, 15), "whole": (7, 8, 1, 1)}
+    assert np.array_equal(arrays["half"], half.astype(np.float32)) and np.array_equal(arrays["whole"][..., 0, 0], whole / 2)
+    told, = caplog.messages
+    assert "weights of 2 operators cannot be told" in told and "ConvInteger 6, Conv out" in told
 
 
 @pytest.mark.parametrize("classes", [None, 1, 20, 80])
