@@ -80,9 +80,8 @@ def draw_spectrum(report: Any, source: Any, path: str, layer: str = "", seed: in
         several = convention.windows and len(parts) > 1
         _draw_law(axis, values, fit_power_law(fitted, convention.method_for(len(fitted))),
                   f"\nmean of the windows' alpha {row['alpha']:.2f}" if several else "")
-        name = row["name"] if row["slice"] is None else f"{row['name']} [{row['slice']}]"
         axis.set(xscale="log", yscale="log", title=literal(
-            f"{name}  ({row['kind']} {row['N']} x {row['M']}, {convention.name})"
+            f"{_label(row['name'], row['slice'])}  ({row['kind']} {row['N']} x {row['M']}, {convention.name})"
             + (f"\nwindow 1 of {len(parts)}" if several else "")))
         axis.legend(frameon=False)
     axis.set(xlabel="eigenvalue", ylabel="density")
@@ -90,16 +89,14 @@ def draw_spectrum(report: Any, source: Any, path: str, layer: str = "", seed: in
 
 
 def _row_to_draw(report, layer):
-    """The first row of the layer of that name, or without a name the row of the longest tail; None where no row has a tail."""
-    fitted = [row for row in report.details if np.isfinite(row["alpha"])]
-    if not layer:
-        return max(fitted, key=lambda row: row["tail"], default=None)
-    row = next((row for row in report.details if row["name"] == layer), None)
-    if row is None:
+    """The row of the longest tail, of the layer of that name where one is given; None where no row has a tail."""
+    rows = [row for row in report.details if layer in ("", row["name"])]
+    if not rows:
         raise UserError(f"no layer is named {layer}", remedy="the table names them")
-    if not np.isfinite(row["alpha"]):
-        raise UserError(f"the layer {layer} has no fit to draw ({row['warning']})", remedy="name another layer")
-    return row
+    longest = max((row for row in rows if np.isfinite(row["alpha"])), key=lambda row: row["tail"], default=None)
+    if layer and not longest:
+        raise UserError(f"the layer {layer} has no fit to draw ({rows[0]['warning']})", remedy="name another layer")
+    return longest
 
 
 def _draw_law(axis, values, fit, further):
@@ -214,23 +211,30 @@ def draw_models(models: Sequence[Any], path: str, title: str = "") -> str:
 
 
 def draw_pair(reports: Mapping[str, Any], path: str, marked: Sequence[str] = (), title: str = "") -> str:
-    """Figure 4 in kind: lambda_max and alpha by layer of several networks of one shape. reports: {name: Report}; marked: names
-    of the layers that were regularised."""
+    """Figure 4 in kind: lambda_max and alpha by row of the first of several networks of one shape. reports: {name: Report};
+    marked: names of the layers that were regularised."""
     figure, axes = _figure(2, (13, 5.2))
-    names = [row["name"] for row in next(iter(reports.values())).details]
+    keys = [(row["name"], row["slice"]) for row in next(iter(reports.values())).details]
     width = 0.8 / len(reports)
     for place, (colour, (name, report)) in enumerate(zip((OURS, FIT, OTHER), reports.items())):
-        at = np.arange(len(report.details)) + (place - (len(reports) - 1) / 2) * width
+        at = np.arange(len(keys)) + (place - (len(reports) - 1) / 2) * width
+        rows = {(row["name"], row["slice"]): row for row in report.details}  # a layer of zeros has one, not one a slice
         for axis, column in zip(axes, ("lambda_max", "alpha")):
-            axis.bar(at, np.nan_to_num(report.column(column)), width, color=colour, label=name)
+            heights = np.nan_to_num([rows[key][column] if key in rows else 0 for key in keys])
+            axis.bar(at, heights, width, color=colour, label=name)
     for axis, label in zip(axes, ("lambda_max", "alpha")):
-        axis.set_xticks(np.arange(len(names)))
-        axis.set_xticklabels([f"{short_name(name)}{' *' if name in marked else ''}" for name in names], rotation=90, fontsize=8)
+        axis.set_xticks(np.arange(len(keys)))
+        axis.set_xticklabels([f"{_label(short_name(name), place)}{' *' if name in marked else ''}" for name, place in keys],
+                             rotation=90, fontsize=8)
         axis.set(ylabel=label)
     axes[0].set_ylim(top=1.25 * axes[0].get_ylim()[1])  # room for the legend
     axes[0].legend(frameon=False, loc="upper left")
     figure.suptitle(title)
     return _save(figure, path)
+
+
+def _label(name, place):
+    return name if place is None else f"{name} [{place}]"
 
 
 def short_name(name: str) -> str:

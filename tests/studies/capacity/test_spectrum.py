@@ -83,9 +83,37 @@ def test_farms_is_the_mean_over_square_windows():
     assert row["Q"] == 1
 
 
-def test_the_figure_of_a_window_does_not_pass_its_own_alpha_off_as_the_layers(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(plots, "_save", lambda figure, path: drawn.append(figure) or path)
+@pytest.fixture
+def drawn(monkeypatch):
+    """Figures in the order in which they are drawn."""
+    figures = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure) or path)
+    return figures
+
+
+@pytest.mark.parametrize("convention", ["ww", "ww-slices", "paper", "htsr-2019"])
+def test_no_bar_of_the_pair_stands_under_the_name_of_another_layer(drawn, convention):
+    weights = {f"features.{place}.weight": RNG.normal(size=(50, 50, 2, 2)) for place in range(3)}
+    removed = {**weights, "features.1.weight": np.zeros((50, 50, 2, 2))}
+    plain, other = (analyze(arrays, convention) for arrays in (weights, removed))
+    plots.draw_pair({"plain": plain, "removed": other}, "a.png", ["features.1"])
+    axis = drawn[0].axes[0]
+    first, second = ([bar.get_height() for bar in bars] for bars in axis.containers)
+    assert first == [row["lambda_max"] for row in plain.details]
+    names = [row["name"] for row in plain.details]
+    assert second == [0 if name == "features.1" else height for name, height in zip(names, first)]
+    labels = [text.get_text() for text in axis.get_xticklabels()]
+    assert len(set(labels)) == len(labels)
+    assert [label.endswith("*") for label in labels] == [name == "features.1" for name in names]
+
+
+def test_a_layer_whose_first_slice_is_zero_is_drawn_by_another(drawn):
+    weights = {"a.weight": KERNEL * (np.arange(9).reshape(3, 3) > 0)}
+    plots.draw_spectrum(analyze(weights, "ww-slices"), weights, "a.png", "a")
+    assert drawn[0].axes[0].get_title().startswith("a [") and not drawn[0].axes[0].get_title().startswith("a [0]")
+
+
+def test_the_figure_of_a_window_does_not_pass_its_own_alpha_off_as_the_layers(tmp_path, drawn):
     weights = {"a.weight": np.random.default_rng(1).normal(size=(16, 50, 3, 3))}
     report = analyze(weights, "farms")
     plots.draw_spectrum(report, weights, str(tmp_path / "a.png"))
