@@ -11,7 +11,8 @@ from gluon_bof.studies.capacity.conventions import DEFAULT, Convention
 from gluon_bof.studies.capacity.correlation import Model
 from gluon_bof.studies.capacity.report import Report, analyze
 
-SCORES = ("map", "accuracy", "miou")  # columns of a run's metrics, a detector's, a classifier's and a segmenter's
+# columns of metrics that choose a run's best weights: a detector's, a classifier's with localisation and without, a segmenter's
+SCORES = ("map", "localisation", "accuracy", "miou")
 
 
 class Checkpoint(NamedTuple):
@@ -40,7 +41,8 @@ def over_epochs(paths: Sequence[str], convention: str | Convention = DEFAULT, nu
 
 
 def scores_of(folder: str) -> dict[int, float]:
-    """{epoch: score} of a run's metrics, of validated epochs: mAP, a classifier's accuracy or a segmenter's mean IoU."""
+    """{epoch: score} of a run's metrics, of validated epochs, which chooses the best weights: mAP, a classifier's accuracy
+    (with --localise that of class and box) or a segmenter's mean IoU."""
     found = {}
     for row in RunFolder(folder).rows("metrics"):
         score = next((row[name] for name in SCORES if row.get(name)), "")

@@ -210,6 +210,12 @@ def test_a_pair_that_a_kill_cut_off_has_told_its_seed(tmp_path, monkeypatch):
         group_pair.train_pair(str(tmp_path / "pair"), seed=4)
 
 
+def test_the_score_of_best_weights_with_localisation_is_what_they_were_chosen_by(tmp_path, capsys):
+    folder, _ = write_run(tmp_path / "one", "net", ["0.1"])
+    Path(folder, "metrics.csv").write_text("epoch,accuracy,mean_iou,localisation\n0,0.95,0.3,0.2\n1,0.8,0.75,0.78\n")
+    assert run(capsys, "--correlate", folder)[0]["models"][0]["score"] == 0.78
+
+
 def test_a_segmenters_score_is_its_mean_iou(tmp_path, capsys):
     folder, _ = write_run(tmp_path / "one", "net", ["0.1", "0.4"])
     Path(folder, "metrics.csv").write_text("epoch,iteration,miou,pixel_accuracy\n0,1,0.25,0.9\n1,2,0.5,0.9\n")
