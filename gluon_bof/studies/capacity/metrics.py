@@ -24,9 +24,9 @@ NUMBERS = ("alpha", "xmin", "D", "sigma", "lambda_max", "log_norm", "log_spectra
 def measure(values: np.ndarray, convention: Convention, n_side: int) -> tuple[dict, PowerLaw]:
     """({column: number} of one spectrum, its fit). values: (n,) ascending, none below 0; n_side: N, which the rank's
     tolerance goes by. Logarithms are to base 10; what has none is nan."""
-    positive = values[values > max(convention.floor, 0 if not len(values) else values[-1] * rank_tolerance(n_side))]
-    method = convention.method_for(len(positive))
-    fit = fit_power_law(positive if len(values) >= convention.fewest else [], method)
+    fitted = fitted_values(values, convention, n_side)
+    method = convention.method_for(len(fitted))
+    fit = fit_power_law(fitted if len(values) >= convention.fewest else [], method)
     largest, total = (float(values[-1]), float(values.sum())) if len(values) else (0.0, 0.0)
     log_norm, log_largest = _log(total), _log(largest)
     return {"alpha": fit.alpha, "xmin": fit.xmin, "D": fit.D, "sigma": fit.sigma, "lambda_max": largest,
@@ -36,14 +36,20 @@ def measure(values: np.ndarray, convention: Convention, n_side: int) -> tuple[di
             "matrix_rank": matrix_rank(values, n_side), "entropy": entropy(values, n_side)}, fit
 
 
-def rank_tolerance(n_side: int) -> float:
-    """Share of the largest eigenvalue below which one is rounding of a Gram matrix in float64."""
-    return n_side * np.finfo(np.float64).eps
+def above_rounding(values: np.ndarray, n_side: int) -> np.ndarray:
+    """The eigenvalues that differ from 0: those above N times the float64 epsilon of the largest. values: (n,) ascending."""
+    return values[values > values[-1] * n_side * np.finfo(np.float64).eps] if len(values) else values
+
+
+def fitted_values(values: np.ndarray, convention: Convention, n_side: int) -> np.ndarray:
+    """The eigenvalues that a convention fits: those above rounding and its floor."""
+    found = above_rounding(values, n_side)
+    return found[found > convention.floor]
 
 
 def matrix_rank(values: np.ndarray, n_side: int) -> int:
-    """How many eigenvalues differ from 0: those above N times the float64 epsilon of the largest."""
-    return int(np.count_nonzero(values > values[-1] * rank_tolerance(n_side))) if len(values) and values[-1] > 0 else 0
+    """How many eigenvalues differ from 0."""
+    return len(above_rounding(values, n_side))
 
 
 def entropy(values: np.ndarray, n_side: int) -> float:

@@ -12,6 +12,8 @@ from gluon_bof.errors import UserError
 from gluon_bof.studies.capacity.arrays import read_arrays
 from gluon_bof.studies.capacity.fit import fit_power_law
 from gluon_bof.studies.capacity.layers import layers_of
+from gluon_bof.studies.capacity.metrics import above_rounding, fitted_values
+from gluon_bof.studies.capacity.report import seed_of, side_of
 from gluon_bof.studies.capacity.spectrum import shuffled, spectra
 
 OURS, NULL, FIT, OTHER = "#1f5fa8", "#9a9a9a", "#c2410c", "#2e7d32"
@@ -66,17 +68,18 @@ def draw_spectrum(report: Any, source: Any, path: str, layer: str = "", seed: in
     found = [one for one in layers_of(read_arrays(source, last)) if row and one.name == row["name"]]
     figure, (axis,) = _figure(size=(6.4, 4.6))
     if found:
-        place = row["slice"] or 0
-        for array, colour, label in ((shuffled(found[0].array, seed), NULL, "entries shuffled"),
+        place, n_side = row["slice"] or 0, side_of(row, convention)
+        for array, colour, label in ((shuffled(found[0].array, seed_of(row["name"], seed)), NULL, "entries shuffled"),
                                      (found[0].array, OURS, "the layer")):
             parts = spectra(array, convention)
-            values = parts[place]
-            values = values[values > values[-1] * 1e-9]
+            values = above_rounding(parts[place], n_side)
+            if not len(values):  # of a sparse layer a slice of shuffled entries may hold none
+                continue
             edges = np.geomspace(values[0], values[-1] * (1 + 1e-9), BINS + 1)
             density = np.histogram(values, edges, density=True)[0]
             centres = np.sqrt(edges[1:] * edges[:-1])
             axis.plot(centres[density > 0], density[density > 0], "o", ms=4, color=colour, label=label)
-        fitted = values[values > convention.floor]
+        fitted = fitted_values(values, convention, n_side)
         several = convention.windows and len(parts) > 1
         _draw_law(axis, values, fit_power_law(fitted, convention.method_for(len(fitted))),
                   f"\nmean of the windows' alpha {row['alpha']:.2f}" if several else "")
@@ -163,8 +166,8 @@ def draw_lambda(report: Any, path: str) -> str:
 
 
 def draw_epochs(checkpoints: Mapping[str, Sequence[Any]], path: str, title: str = "") -> str:
-    """alpha, log lambda_max and alpha-hat against the epoch with mAP, and alpha-hat against mAP. One line a run:
-    checkpoints: {name: [Checkpoint]}."""
+    """alpha and alpha-hat against the epoch, and the validation score against alpha-hat; dashed with crosses those of the entries
+    shuffled, where there are any. One line a run: checkpoints: {name: [Checkpoint]}."""
     from gluon_bof.visualization.draw import literal
     figure, axes = _figure(3, (13, 4))
     for colour, (run, found) in zip(itertools.cycle((OURS, FIT, OTHER, "#6a4c93")), checkpoints.items()):

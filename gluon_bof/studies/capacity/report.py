@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any, NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 import numpy as np
 
@@ -51,7 +51,7 @@ def analyze(net_or_params_file: Any, convention: str | Convention = DEFAULT, nul
     convention = convention_of(convention)
     details = []
     for layer in layers_of(read_arrays(net_or_params_file, last)):
-        details += _rows(layer, convention, largest, _seed_of(layer.name, seed) if null else None)
+        details += _rows(layer, convention, largest, seed_of(layer.name, seed) if null else None)
     blocks = {block: summarize([row for row in details if row["block"] == block], convention) for block in BLOCKS
               if any(row["block"] == block for row in details)}
     return Report(details, summarize(details, convention), blocks, convention)
@@ -76,8 +76,14 @@ def _mean(rows, name):
     return float(np.mean(values)) if values else NAN
 
 
-def _seed_of(name, seed):
-    return (seed << 32) + zlib.crc32(name.encode())  # of its own for each layer, whatever stands before it
+def seed_of(name: str, seed: int) -> int:
+    """The seed of the order of a layer's entries: of its own, whatever stands before it."""
+    return (seed << 32) + zlib.crc32(name.encode())
+
+
+def side_of(row: Mapping[str, Any], convention: Convention) -> int:
+    """The larger side of the matrices that a row's spectrum is of."""
+    return row["M"] if convention.windows else row["N"]
 
 
 def _rows(layer, convention, largest, null_seed):
@@ -115,8 +121,7 @@ def _refusal(array, about, convention, largest):
 
 def _of_spectra(found, about, convention):
     """Rows of a layer's spectra: one each, or one for all where pooled."""
-    n_side = about["M"] if convention.windows else about["N"]
-    measured = [(*measure(values, convention, n_side), values) for values in found]
+    measured = [(*measure(values, convention, side_of(about, convention)), values) for values in found]
     groups = [measured] if convention.pooled else [[one] for one in measured]
     rows = []
     for place, group in enumerate(groups):

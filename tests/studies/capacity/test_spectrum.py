@@ -113,6 +113,17 @@ def test_a_layer_whose_first_slice_is_zero_is_drawn_by_another(drawn):
     assert drawn[0].axes[0].get_title().startswith("a [") and not drawn[0].axes[0].get_title().startswith("a [0]")
 
 
+@pytest.mark.parametrize("convention", ["ww", "paper", "hill"])
+def test_the_figure_of_a_spectrum_fits_what_the_table_fits(drawn, convention):
+    weights = {"a.weight": RNG.standard_t(3, (64, 64)) * np.where(np.arange(64) < 20, 1, 1e-6)}  # most inputs have faded
+    report = analyze(weights, convention, null=True, seed=1)
+    plots.draw_spectrum(report, weights, "a.png", seed=1)
+    row, axis = report.details[0], drawn[0].axes[0]
+    assert f"alpha {row['alpha']:.2f}, D {row['D']:.3f}, tail {row['tail']} of " in axis.get_legend().get_texts()[-1].get_text()
+    nearest = np.log10(axis.lines[0].get_xdata()[-1])  # of the shuffled entries, the middle of the last bin
+    assert nearest == pytest.approx(row["null_log_spectral_norm"], abs=0.1)
+
+
 def test_the_figure_of_a_window_does_not_pass_its_own_alpha_off_as_the_layers(tmp_path, drawn):
     weights = {"a.weight": np.random.default_rng(1).normal(size=(16, 50, 3, 3))}
     report = analyze(weights, "farms")
