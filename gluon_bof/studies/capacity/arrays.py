@@ -73,11 +73,21 @@ def _reader_of(path):
 
 def _of_block(block):
     from gluon_bof.weights.load import weights_of
+    turned = set(_inputs_first(block))
     try:
-        return weights_of(block)
+        return {name: array.swapaxes(0, 1) if name in turned else array for name, array in weights_of(block).items()}
     except RuntimeError as error:
         raise UserError(f"the network has no weights yet ({str(error).splitlines()[0]})",
                         remedy="initialise it and pass one batch through it") from None
+
+
+def _inputs_first(block, prefix=""):
+    """Names of the weights below a block that are (I, O, H, W)."""
+    from gluon_bof.backend import gluon
+    if isinstance(block, gluon.nn.Conv2DTranspose):
+        yield f"{prefix}weight"
+    for name, child in block._children.items():
+        yield from _inputs_first(child, f"{prefix}{name}.")
 
 
 def _read_params(path):

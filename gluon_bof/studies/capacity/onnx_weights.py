@@ -14,7 +14,7 @@ UNREAD = re.compile("Conv|Gemm|MatMul")  # their relatives, such as QLinearConv,
 
 
 def operator_weights(model: Any, path: str) -> dict[str, np.ndarray]:
-    """{name: array} of an onnx.ModelProto's convolutions and products, by the names under which the arrays are stored.
+    """{name: (O, I, ...) array} of an onnx.ModelProto's convolutions and products, by the names under which they are stored.
 
     Warns, with the path, of operators whose weights cannot be told."""
     constants, moving = _Constants(model), _moving(model.graph)
@@ -27,6 +27,7 @@ def operator_weights(model: Any, path: str) -> dict[str, np.ndarray]:
         for place in places:
             try:
                 stored, array = constants.follow(node.input[place])
+                array = _outputs_first(array, node, place)
             except Exception:  # whatever onnx's evaluator raises for what it does not know
                 unread.append(node)
                 continue
@@ -37,6 +38,13 @@ def operator_weights(model: Any, path: str) -> dict[str, np.ndarray]:
         warn(f"{path}: weights of {len(unread)} operators cannot be told, and are left out: "
              f"{abbreviate([f'{node.op_type} {node.name or node.output[0]}' for node in unread])}")
     return found
+
+
+def _outputs_first(array, node, place):
+    """(O, I, ...) of the weights of an operator."""
+    turned = {"ConvTranspose": True, "MatMul": place == 1 and array.ndim == 2,
+              "Gemm": not any(one.name == "transB" and one.i for one in node.attribute)}
+    return array.swapaxes(0, 1) if turned.get(node.op_type) else array
 
 
 class _Constants:

@@ -79,10 +79,31 @@ def test_onnx_weights_count_that_reach_their_operator_through_others(tmp_path, c
         {"b.weight": ARRAYS["b.weight"], "half": half, "whole": whole, "scale": scale, "shape": np.array([7, 8, 1, 1])})
     arrays = read_arrays(path)
     assert {name: array.shape for name, array in arrays.items()} == {
-        "kernel": (20, 12, 3, 3), "half": (12, 20, 1, 1), "b.weight": (20, 15), "whole": (7, 8, 1, 1)}
+        "kernel": (20, 12, 3, 3), "half": (12, 20, 1, 1), "b.weight": (15, 20), "whole": (7, 8, 1, 1)}
     assert np.array_equal(arrays["half"], half.astype(np.float32)) and np.array_equal(arrays["whole"][..., 0, 0], whole / 2)
     told, = caplog.messages
     assert "weights of 2 operators cannot be told" in told and "ConvInteger 6, Conv out" in told
+
+
+@pytest.mark.parametrize("node, turned", [
+    (("MatMul", ["x", "w"], ["out"], {}), True), (("MatMul", ["w", "x"], ["out"], {}), False),
+    (("Gemm", ["x", "w"], ["out"], {}), True), (("Gemm", ["x", "w"], ["out"], {"transB": 1}), False),
+    (("ConvTranspose", ["x", "w"], ["out"], {}), True), (("Conv", ["x", "w"], ["out"], {}), False)])
+def test_the_l1_bound_is_over_what_goes_into_one_output_however_onnx_lays_weights_out(tmp_path, node, turned):
+    weight = np.ones((3, 10, 2, 2) if "Conv" in node[0] else (3, 10), np.float32)  # into each of 3 outputs, from 10 inputs
+    path = write_onnx(tmp_path / "net.onnx", [node], {"w": weight.swapaxes(0, 1).copy() if turned else weight})
+    assert 10 ** analyze(path, "hill").details[0]["log_l1_bound"] == pytest.approx(weight[0].size)
+
+
+def test_the_l1_bound_of_a_gluon_blocks_transposed_convolution_is_over_one_output():
+    from gluon_bof.backend import gluon, mx
+    block, inner = gluon.nn.HybridSequential(), gluon.nn.HybridSequential()
+    inner.add(gluon.nn.Conv2DTranspose(3, 2, in_channels=10))
+    block.add(inner, gluon.nn.Conv2D(3, 2, in_channels=10))
+    block.initialize(mx.init.One())
+    report = analyze(block, "hill")
+    assert [row["name"] for row in report.details] == ["0.0", "1"]
+    assert 10 ** report.column("log_l1_bound") == pytest.approx(np.full(2, 40))
 
 
 @pytest.mark.parametrize("classes", [None, 1, 20, 80])
