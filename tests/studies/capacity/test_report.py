@@ -1,14 +1,18 @@
 """Rows, warnings, blocks and the null."""
 import csv
+import dataclasses
 import io
 
 import numpy as np
 import pytest
 
 from gluon_bof.errors import UserError
+from gluon_bof.options import families
+from gluon_bof.options.recipes import RECIPES
+from gluon_bof.options.segmentation import MODELS
 from gluon_bof.studies.capacity import analyze
 from gluon_bof.studies.capacity.fit import fit_power_law
-from gluon_bof.studies.capacity.layers import block_of, layers_of
+from gluon_bof.studies.capacity.layers import IS_WEIGHT, OTHER, block_of, layers_of
 from gluon_bof.studies.capacity.metrics import finger_probability
 from gluon_bof.studies.capacity.report import COLUMNS
 
@@ -101,10 +105,21 @@ def test_parts_of_a_detector_are_told_by_their_names():
     wanted = {"stages.0.0.weight": "backbone", "yolo_blocks.0.tip.0.weight": "neck", "transitions.1.0.weight": "neck",
               "yolo_outputs.2.prediction.weight": "heads", "features.resnetv1b_layers1_conv0_weight": "backbone",
               "features.P5_conv_lat_weight": "neck", "top_features.0.1.conv2.weight": "backbone",
-              "box_features.0.weight": "heads",
+              "box_features.0.weight": "heads", "box.0.weight": "heads",
               "rpn.rpn_head.conv1.0.weight": "heads", "class_predictor.weight": "heads", "layer3.1.conv2.weight": "backbone",
               "fc.weight": "heads", "onnx::Conv_412": "other"}
     assert {name: block_of(name) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("recipe, changes", [
+    *((f"{family.name}/embedded", {}) for family in families.inferring()),
+    *(("segmentation/embedded", {"model": model, "backbone": backbones[-1]}) for model, backbones in MODELS.items())])
+def test_every_layer_of_a_network_that_is_trained_here_is_of_a_block(recipe, changes):
+    from gluon_bof.backend import mx
+    from gluon_bof.models.build import models_of
+    options = dataclasses.replace(RECIPES[recipe].options, pretrained_base="no", gpus="", **changes).resolved()
+    names = models_of(options).build(options, ("a", "b"), [mx.cpu()])._collect_params_with_prefix()
+    assert [name for name in names if IS_WEIGHT.search(name) and block_of(name) == OTHER] == []
 
 
 def test_what_is_no_weight_is_no_layer():
