@@ -116,7 +116,7 @@ def _draw_phase(figure, row, phase, block):
     row[0].set_xticklabels([epochs[place] for place in shown])
     row[0].yaxis.get_major_locator().set_params(integer=True)
     row[0].set(xlabel="epoch", ylabel=f"mini-batch by {phase[0]['metric']}",
-               title=f"epochs {epochs[0]} to {epochs[-1]}, rate {phase[0].get('learning_rate', float('nan')):.3g}")
+               title=f"epochs {epochs[0]} to {epochs[-1]}, {_rate_text(phase)}")
     figure.colorbar(image, ax=row[0], label="distance to the full gradient", pad=0.01)
     _draw_profile(row[1], distances, phase, bool(block))
     entropy = np.array(phase[0]["class_entropy"])[:, None]
@@ -125,6 +125,15 @@ def _draw_phase(figure, row, phase, block):
     row[2].set_xticks([])
     row[2].set_title("classes", fontsize=9)
     figure.colorbar(column, ax=row[2], label="entropy, bits", pad=0.2, aspect=30)
+
+
+def _rate_text(phase):
+    """The learning rates of a phase's probes, which differ by a warm-up or a cosine: their range, the way they go."""
+    rates = [probe.get("learning_rate", float("nan")) for probe in phase]
+    low, high = (f"{rate:.3g}" for rate in (min(rates), max(rates)))
+    if low == high:
+        return f"rate {low}"
+    return f"rate {low} to {high}" if rates[0] < rates[-1] else f"rate {high} to {low}"
 
 
 def _draw_profile(axis, distances, phase, of_block):

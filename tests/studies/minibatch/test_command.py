@@ -92,6 +92,17 @@ def probe_like(epoch, distance, null=None):
             "class_entropy": list(np.linspace(1, 2, len(distance))), "blocks": {}}
 
 
+@pytest.mark.parametrize("rates, told", [((0.1, 0.1), "rate 0.1"), ((0.1, 0.02, 0.001), "rate 0.1 to 0.001"),
+                                         ((0.01, 0.1, 0.1), "rate 0.01 to 0.1"), ((0.05, 0.1, 0.002), "rate 0.1 to 0.002")])
+def test_a_phases_title_tells_all_of_its_rates(tmp_path, monkeypatch, rates, told):
+    from matplotlib.figure import Figure
+    saved = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *given, **how: saved.append(figure))
+    probes = [{**probe_like(epoch, [1, 2]), "learning_rate": rate} for epoch, rate in enumerate(rates)]
+    draw(probes, [len(rates)], str(tmp_path / "map.png"))
+    assert saved[0].axes[0].get_title() == f"epochs 0 to {len(rates) - 1}, {told}"
+
+
 def test_a_map_shows_near_mini_batches_lighter_than_far_ones(tmp_path):
     import cv2
     probes = [probe_like(epoch, [1, 1, 1, 1, 9, 9, 9, 9]) for epoch in range(3)]
