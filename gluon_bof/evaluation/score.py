@@ -15,8 +15,7 @@ def score(detections: Sequence[Detections], detection_set: DetectionSet, metric:
     as a class's number is, where no box is there to be found: none at all, or only difficult ones and crowds.
 
     metric: voc07 (11-point mAP@0.5), voc (all points), coco (AP@[.5:.95]), auto (coco for the set of that name)."""
-    if metric == "auto":
-        metric = "coco" if detection_set.name == "coco" else "voc07"
+    metric = metric_for(detection_set, metric)
     if metric == "coco":
         numbers = coco_average_precision(detections, detection_set)
         per_class = numbers.pop("per_class")
@@ -27,6 +26,13 @@ def score(detections: Sequence[Detections], detection_set: DetectionSet, metric:
                                eleven_point=metric == "voc07")
     known = any(value == value for value in ap)
     return {"map": mean_ap(ap) if known else None, "metric": metric, "per_class": _named(detection_set.classes, ap)}
+
+
+def metric_for(detection_set: DetectionSet, metric: str) -> str:
+    """The metric that a set is scored by: the one that is named, or what auto stands for."""
+    if metric != "auto":
+        return metric
+    return "coco" if detection_set.name == "coco" else "voc07"
 
 
 def score_masks(detections: Sequence[Detections], detection_set: DetectionSet, metric: str = "auto") -> dict[str, Any]:

@@ -39,7 +39,8 @@ from gluon_bof.paper.figures.ratios import sampled_ratios
 from gluon_bof.paper.figures.scenes import given_scene
 from gluon_bof.paper.figures.weights import names_of
 from gluon_bof.runs.folder import create_run
-from gluon_bof.weights.load import save_weights
+from gluon_bof.weights.formats import params as params_format
+from gluon_bof.weights.load import read_weights, save_weights
 from gluon_bof.weights.resolve import resolve
 from tests.scripts import ROOT
 from tests.tiny_sets import CLASSES, write_voc_set
@@ -299,6 +300,7 @@ def no_evaluation(monkeypatch):
     ({"dataset": "other"}, (), "the evaluation's dataset is other"),
     ({"val_split": "2007_val"}, ("--val-split", "2007_test"), "the evaluation's val_split is 2007_val, that of .* is 2007_test"),
     ({"metric": "coco"}, ("--metric", "voc07"), "the evaluation's metric is coco"),
+    ({"metric": "coco"}, (), "the evaluation's metric is coco, that of .* is voc07"),
     ({"per_class": {"cat": 0.5}}, (), "the classes differ")))
 def test_what_figure_8_cannot_compare_is_not_evaluated_first(change, words, message, run, tmp_path, no_evaluation):
     set_of_run = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(run.image)))) + "/set"
@@ -347,11 +349,22 @@ def test_no_figure_works_with_the_first_weights_where_the_second_are_missing(run
             drawn(*words)
     with pytest.raises(UserError, match="is given twice"):
         drawn(8, "--weights", run.folder, run.folder)
-    with pytest.raises(UserError, match="measured by coco and voc07"):
-        drawn(1, "--runs", run.folder, "--points", tmp_path / "coco.csv", "--metric", "voc07")
+    for words in (("--metric", "voc07"), ()):  # the run's own is auto
+        with pytest.raises(UserError, match="measured by coco and voc07"):
+            drawn(1, "--runs", run.folder, "--points", tmp_path / "coco.csv", *words)
     with pytest.raises(UserError, match="'lion' is not among the classes"):
         drawn(5, "--weights", run.folder, os.path.join(run.folder, "last.params"), "--label", "lion", "--image", run.image,
               "--patch", run.image, "--scale", "0.1")
+
+
+def test_figure_5_does_not_slide_for_the_first_weights_where_the_second_find_nothing(run, no_evaluation):
+    arrays = read_weights(os.path.join(run.folder, "best.params"))
+    blind = os.path.join(run.folder, "blind.params")
+    with open(blind, "wb") as file:
+        file.write(params_format.dumps({name: array - 99 * name.endswith("prediction.bias") for name, array in arrays.items()}))
+    with pytest.raises(UserError, match="blind.params: these weights find nothing"):
+        drawn(5, "--weights", run.folder, blind, "--image", run.image, "--patch", run.image, "--scale", "0.1",
+              "--threshold", "0.01")
 
 
 def turned(path, image):

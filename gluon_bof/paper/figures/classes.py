@@ -12,7 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gluon_bof.errors import UserError
-from gluon_bof.evaluation.validation import evaluate
+from gluon_bof.evaluation.score import metric_for
+from gluon_bof.evaluation.validation import evaluate, validation_set
 from gluon_bof.options.families import by_name, family_of
 from gluon_bof.paper.figures.page import SMALL, Drawn, new_figure, shorten
 from gluon_bof.paper.figures.request import FigureOptions, many
@@ -42,6 +43,7 @@ def draw(given: Options) -> Drawn:
         refuse_flags_of_evaluation(given)
     sides = [_side(weights, given) for weights in given.weights]
     require_alike(*(side.told for side in sides), given.weights)
+    require_alike(*map(_with_metric, sides), given.weights)
     before, after = (side.found or evaluate(side.resolved) for side in sides)
     changes = class_changes(before, after, given.weights)
     known = [change for change in changes if change[3] != ""]
@@ -124,6 +126,13 @@ def _side(weights, given):
     metric = resolved.options.metric
     return _Side({"dataset": resolved.options.dataset, "val_split": resolved.options.val_split or None, "images": None,
                   "metric": None if metric == "auto" else metric, "classes": resolved.classes}, None, resolved)
+
+
+def _with_metric(side):
+    """What is told of a side, with the metric that auto stands for, which only its set tells."""
+    if side.told["metric"]:
+        return side.told
+    return {**side.told, "metric": metric_for(validation_set(side.resolved.options), "auto")}
 
 
 def read_evaluation(path: str) -> dict[str, Any]:

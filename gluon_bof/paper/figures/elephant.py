@@ -65,7 +65,12 @@ def draw(given: Options) -> Drawn:
     names, resolved = names_of(given.weights), resolve_all(given.weights, given)
     for weights, one in zip(given.weights, resolved):
         _require_known({*room.labels, *([label] if label else [])}, one.require(), weights)
-    trials = [_try(*side, given, room, patch, mask, label) for side in zip(names, given.weights, resolved)]
+    detectors = [open_detector(one) for one in resolved]
+    rooms = [room] * len(detectors)
+    if given.image and not given.objects:  # in both before the hours of a slide
+        rooms = [_found_in(detector, room, given.threshold, weights) for detector, weights in zip(detectors, given.weights)]
+    trials = [_Trial(name, weights, family_of(one.options).title, own, _slid(detector, name, given, own, patch, mask, label))
+              for name, weights, one, detector, own in zip(names, given.weights, resolved, detectors, rooms)]
     # the place at which all together find least, so that each is seen in the same image
     together = sum(np.nan_to_num(trial.slide.recall, nan=1) for trial in trials)
     shown = np.unravel_index(together.argmin(), together.shape)
@@ -135,17 +140,13 @@ def _require_known(labels, classes, weights):
                             "give --image, --patch, --objects and --label that they know")
 
 
-def _try(name, weights, resolved, given, room, patch, mask, label):
+def _slid(detector, name, given, room, patch, mask, label):
     """One detector's Slide."""
-    detector = open_detector(resolved)
-    if given.image and not given.objects:
-        room = _found_in(detector, room, given.threshold, weights)
     classes = np.array([detector.classes.index(wanted) for wanted in room.labels], int)
-    slid = slide(detector.detect, room.image, patch, room.boxes, classes,
+    return slide(detector.detect, room.image, patch, room.boxes, classes,
                  detector.classes.index(label) if label else ANY_CLASS, mask, given.step, given.threshold,
                  lambda chunks: tqdm(chunks, desc=f"sliding, {name}", leave=False, file=sys.stderr,
                                      disable=not sys.stderr.isatty()))
-    return _Trial(name, weights, family_of(resolved.options).title, room, slid)
 
 
 def _found_in(detector, room, threshold, weights):

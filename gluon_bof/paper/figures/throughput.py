@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Iterable, NamedTuple, Sequence
 
 from gluon_bof.data.images import finite_number, read_image
 from gluon_bof.errors import UserError
+from gluon_bof.evaluation.score import metric_for
 from gluon_bof.evaluation.validation import evaluate, validation_set
 from gluon_bof.inference.detector import open_detector
 from gluon_bof.options.flags import INTEGERS, flag, flag_name
@@ -67,9 +68,8 @@ def draw(given: Options) -> Drawn:
         refuse_flags_of_evaluation(given)
     points = read_points(given.points) if given.points else []
     sides = sides_of(given) if given.runs else []
-    known = [point.metric for point in points] + [side.resolved.options.metric for side in sides]
-    metric_of([metric for metric in known if metric != "auto"], given.paper)  # before the work
     require_one_set(sides)
+    metric_of([point.metric for point in points] + metrics_of(sides), given.paper)  # before the work
     points += measured_points(sides)
     metric = metric_of([point.metric for point in points], given.paper)
     papers = TABLES[4].rows if given.paper else ()
@@ -171,6 +171,15 @@ def require_one_set(sides: Sequence[Side]) -> None:
             if not are_alike(first, other):
                 raise UserError(f"its {field} is {other!r}, that of {sides[0].name} is {first!r}",
                                 side.resolved.run or side.resolved.path, f"give all runs one {flag_name(field)}")
+
+
+def metrics_of(sides: Sequence[Side]) -> list[str]:
+    """The metrics that runs on one set will be evaluated by."""
+    metrics = [side.resolved.options.metric for side in sides]
+    if "auto" not in metrics:
+        return metrics
+    found_set = validation_set(sides[metrics.index("auto")].resolved.options)
+    return [metric_for(found_set, metric) for metric in metrics]
 
 
 def measured_points(sides: Sequence[Side]) -> list[Point]:
