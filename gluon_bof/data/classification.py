@@ -83,7 +83,7 @@ def open_classes(dataset: str, root: str | None = None) -> tuple[ClassificationS
         refuse_root(dataset, root)
     for part in (folder, os.path.join(folder, "rec")):
         if dataset not in DRAWN and os.path.isfile(os.path.join(part, "train.rec")):
-            return tuple(_from_records(part, role) for role in ROLES)
+            return _from_records(part)
     if dataset not in DRAWN and _is_of_classes(folder, dataset == "imagenet"):
         return _from_folders(folder)
     if dataset == "imagenet":
@@ -125,9 +125,7 @@ def _from_folders(folder):
                         f"move images ({' '.join(ENDINGS)}) there, or take the folder away")
     if not validation.samples:
         raise UserError(f"no folder of a class in {part} holds an image", folder, f"put images into {part}/CLASS/")
-    empty = _without_images(validation)
-    if empty:
-        warn(f"{os.path.join(folder, part)} has no image of {abbreviate(empty)}, of which its accuracy says nothing")
+    _warn_of_unvalidated(validation, os.path.join(folder, part))
     return training, validation
 
 
@@ -135,6 +133,12 @@ def _of_classes(folder, part, classes):
     samples = [Sample(os.path.join(folder, part, name, image), class_id) for class_id, name in enumerate(classes)
                for image in _images(os.path.join(folder, part, name))]
     return ClassificationSet(os.path.basename(folder), tuple(classes), samples)
+
+
+def _warn_of_unvalidated(validation, place):
+    empty = _without_images(validation)
+    if empty:
+        warn(f"{place} has no image of {abbreviate(empty)}, of which its accuracy says nothing")
 
 
 def _without_images(found):
@@ -220,7 +224,19 @@ def not_empty(found: ClassificationSet, folder: str, role: str, which: str = "")
 
 # ---- RecordIO ------------------------------------------------------------------------------------------------------
 
-def _from_records(folder, role):
+def _from_records(folder):
+    training, validation = (_of_records(folder, role) for role in ROLES)
+    path = os.path.join(folder, "val.rec")
+    others = sorted({sample.class_id for sample in validation.samples} - {sample.class_id for sample in training.samples})
+    if others:
+        raise UserError(f"no record of train has the label {abbreviate(others)}, as records here have", path,
+                        "number the classes of both alike")
+    validation.classes = training.classes
+    _warn_of_unvalidated(validation, path)
+    return training, validation
+
+
+def _of_records(folder, role):
     path, index = (os.path.join(folder, f"{role}.{ending}") for ending in ("rec", "idx"))
     try:
         with open(index) as file:

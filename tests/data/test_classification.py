@@ -48,6 +48,20 @@ def test_records_are_read_as_mxnet_reads_them(tmp_path):
         np.testing.assert_array_equal(read_sample(sample), images[number])
 
 
+@pytest.mark.parametrize("labels, told", [([0, 4, 1], "val.rec: no record of train has the label 4"),
+                                          ([0, 1, 2], "the label 2"), ([0, 1, 3], None)])
+def test_records_are_not_validated_on_a_label_that_none_of_train_has(tmp_path, labels, told, caplog):
+    images = [np.zeros((8, 8, 3), np.uint8)] * 3
+    write_records(tmp_path, "train", images, [3, 0, 1])
+    write_records(tmp_path, "val", images, labels)
+    if told:
+        with pytest.raises(UserError, match=told):
+            open_classes(str(tmp_path))
+    else:
+        training, validation = open_classes(str(tmp_path))
+        assert validation.classes == training.classes == ("0", "1", "2", "3") and "val.rec has no image of 2," in caplog.text
+
+
 def test_a_record_that_holds_the_magic_number_is_put_together_again(tmp_path):
     magic = (0xced7230a).to_bytes(4, "little")
     payload = b"abcd" + magic + b"efgh" + magic * 2 + b"xyz"

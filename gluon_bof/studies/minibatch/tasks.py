@@ -4,6 +4,7 @@ A task's data are there before its network is, so that data workers carry none o
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ from gluon_bof.data.images import read_image, read_or_name
 from gluon_bof.data.loader import Loader, TrainingBatch, TrainingImages, validation_loader
 from gluon_bof.data.sampler import SampleSpec
 from gluon_bof.data.workers import init_worker
-from gluon_bof.errors import warn
+from gluon_bof.errors import abbreviate, warn
 from gluon_bof.evaluation.validation import Validation
 from gluon_bof.freebies.augmentation import Augmentation
 from gluon_bof.inference.detector import Detector
@@ -187,6 +188,7 @@ class Detection(Task):
         records = _first(options.num_images, training.records)
         self.classes = training.classes
         self.labels = [tuple(record.truth()[:, 4].astype(int)) for record in records]
+        _warn_of_unseen(options.num_images, chain.from_iterable(self.labels), self.classes)
         augmentation = Augmentation.none() if options.no_augment else Augmentation()
         read = partial(_read_image, records)
         self._open(TrainingImages(records, augmentation, read=read), TrainingImages(records, Augmentation.none(), read=read),
@@ -232,9 +234,11 @@ def _pixels(options):
         training, validation = (load_cifar10(role, options.dataset_root or None) for role in ("train", "val"))
         images, class_ids = training
         images = _first(options.num_images, images)
+        _warn_of_unseen(options.num_images, class_ids[:len(images)], CIFAR10_CLASSES)
         return (images, class_ids[:len(images)]), validation, CIFAR10_CLASSES
     training, validation = open_classes(options.dataset, options.dataset_root or None)
     samples = _first(options.num_images, training.samples)
+    _warn_of_unseen(options.num_images, (sample.class_id for sample in samples), training.classes)
     return _decoded(samples, options.data_shape), _decoded(validation.samples, options.data_shape), training.classes
 
 
@@ -242,6 +246,13 @@ def _first(count, images):
     if count > len(images):
         warn(f"--num-images {count}: the set has {len(images)} images, and all are taken")
     return images[:count or None]
+
+
+def _warn_of_unseen(count, class_ids, classes):
+    """Warn of classes that the first images do not show: those of train/CLASS/ are the first class's."""
+    unseen = [classes[class_id] for class_id in sorted(set(range(len(classes))) - set(map(int, class_ids)))]
+    if count and unseen:
+        warn(f"--num-images {count}: the first images of the set show no {abbreviate(unseen)}")
 
 
 def _decoded(samples: Iterable[Any], side: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,12 @@
 """What the mini-batch study trains and validates on."""
+import numpy as np
 import pytest
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.studies.minibatch.tasks import open_task
 from tests.data.coco_files import content, write_set
+from tests.tiny_sets import write_class_folders
 
 
 def test_right_detections_count_as_right_where_the_validation_json_numbers_its_categories_in_another_way(tmp_path):
@@ -29,3 +31,10 @@ def test_a_broken_image_is_left_out_or_answered_without_a_flag_that_the_study_ha
     assert refusal.value.path == str(cut)
     broken.write_bytes(b"no image")
     assert len(open_task(options)) == len(task) - 1 and f"skipped: {broken}" in caplog.text
+
+
+@pytest.mark.parametrize("count, told", [(6, "--num-images 6: the first images of the set show no dark"), (16, ""), (0, "")])
+def test_classes_that_the_first_images_do_not_show_are_named(tmp_path, caplog, count, told):
+    write_class_folders(tmp_path / "set", np.random.default_rng(0))  # twelve bright ones, then twelve dark ones
+    open_task(MinibatchOptions(dataset=str(tmp_path / "set"), network="dpn-mini", data_shape=16, num_images=count, num_workers=0))
+    assert caplog.messages == [told][:bool(told)]
