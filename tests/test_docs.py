@@ -12,7 +12,7 @@ import pytest
 import gluon_bof
 from gluon_bof.commands import COMMANDS
 from gluon_bof.commands.completion import whole_parser
-from gluon_bof.data.shapes import FILES
+from gluon_bof.data import shapes, vocmini
 from gluon_bof.options import families
 from gluon_bof.options.flags import parse
 from gluon_bof.options.recipes import RECIPES
@@ -71,7 +71,8 @@ def parser():
 
 @by_name
 def test_the_cache_folder_of_the_drawn_images_is_the_one_that_is_written(page):
-    assert set(re.findall(r"shapes-v(\d+)", page.read_text(encoding="utf-8"))) <= {str(FILES)}
+    for found_set, name in ((shapes, r"shapes"), (vocmini, r"vocmini-[\w-]+?")):
+        assert set(re.findall(rf"{name}-v(\d+)", page.read_text(encoding="utf-8"))) <= {str(found_set.FILES)}
 
 
 @by_name

@@ -1,5 +1,6 @@
 """R-CNN, Fast R-CNN and Faster R-CNN of one network: its own inference where they are the same, and crops that are right."""
 import dataclasses
+import os
 
 import cv2
 import numpy as np
@@ -135,12 +136,19 @@ def test_the_figure_measures_three_ways_of_one_network_on_the_same_images(runs, 
         drawn = module.draw(given)
         assert texts_on_each_other(drawn.figure) == []
     found = drawn.numbers["detectors"]
+    assert str(drawn.numbers["threads"] or "") == os.environ.get("OMP_NUM_THREADS", "")
     assert list(found) == ["R-CNN", "Fast R-CNN", "Faster R-CNN"] and drawn.numbers["images"] == 4
     assert found["R-CNN"]["parts"]["backbone"] > 3 * found["Fast R-CNN"]["parts"]["backbone"]
     for name, numbers in found.items():
         rows = [row for row in drawn.rows if row[0] == name]
         assert {row[1] for row in rows} == {"proposals", "backbone", "head"} and sum(row[3] for row in rows) == pytest.approx(1)
         assert numbers["seconds"] == pytest.approx(sum(row[2] for row in rows)) and 0 <= numbers["map"] <= 1
+
+
+@pytest.mark.parametrize("threads, told", (("1", "an image, one thread"), ("2", "an image, 2 threads"), ("", "an image")))
+def test_the_axis_says_on_how_many_threads_the_time_was_spent(threads, told):
+    figure = families._drawn({"SSD": {"whole network": 0.01}}, {"SSD": 0.5}, threads)
+    assert figure.axes[0].get_xlabel().endswith(told)
 
 
 def test_a_whole_network_takes_its_turn_and_finds_what_it_finds_alone(network, image):

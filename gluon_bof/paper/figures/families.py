@@ -3,6 +3,7 @@
 The first three are one trained two-stage network in three ways (see paper.two_stage)."""
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, replace
 from typing import Any, Callable, NamedTuple
@@ -24,6 +25,7 @@ from gluon_bof.paper.figures.page import BLUE, GREEN, ORANGE, PURPLE, Drawn, fit
 from gluon_bof.paper.figures.request import FigureOptions
 from gluon_bof.paper.figures.weights import open_weights
 from gluon_bof.paper.two_stage import Clock, TwoStage, blob_proposals, recall
+from gluon_bof.threads import VARIABLE
 from gluon_bof.visualization.shown import evenly
 
 COLOUR_OF = {"proposals": ORANGE, "backbone": BLUE, "head": GREEN, "whole network": PURPLE}
@@ -63,13 +65,15 @@ def draw(given: Options) -> Drawn:
             detections[name].append(detect(way, image, Clock()))
     clocks, pixels = measure(ways, [images[place] for place in evenly(len(images), given.timed)])
     scores = {name: score(found, found_set, "voc07")["map"] for name, found in detections.items()}
+    threads = os.environ.get(VARIABLE, "")  # as the backend has set it, if MXNet was not there before
     numbers = {"images": len(images), "timed": min(given.timed, len(images)),
+               "threads": int(threads) if threads.isdigit() else None,
                "recall_of_blobs": _recall_of_blobs(ways["R-CNN"], images, found_set),
                "detectors": {name: {"map": scores[name], "seconds": sum(clocks[name].values()), "parts": clocks[name],
                                     "input_pixels": pixels[name]} for name in ways}}
     rows = [(name, part, seconds, seconds / sum(parts.values()), scores[name], pixels[name])
             for name, parts in clocks.items() for part, seconds in parts.items()]
-    return Drawn(_drawn(clocks, scores), COLUMNS, rows, numbers)
+    return Drawn(_drawn(clocks, scores, threads), COLUMNS, rows, numbers)
 
 
 def prepare(given: Options) -> tuple[dict[str, Way], list[np.ndarray], Any]:
@@ -146,7 +150,7 @@ def _recall_of_blobs(way, images, found_set):
     return covered / max(1, total)
 
 
-def _drawn(clocks, scores):
+def _drawn(clocks, scores, threads):
     figure = new_figure(3.4)
     left, right = figure.subplots(1, 2)
     names = list(clocks)
@@ -161,7 +165,8 @@ def _drawn(clocks, scores):
         left.barh(0, 0, color=colour, label=part)
     left.set_yticks(range(len(names)), names)
     left.invert_yaxis()
-    left.set(xlabel="processor milliseconds an image, one thread", title="(a) where the time goes")
+    on = {"": "", "1": ", one thread"}.get(threads, f", {threads} threads")
+    left.set(xlabel=f"processor milliseconds an image{on}", title="(a) where the time goes")
     left.set_xlim(0, left.get_xlim()[1] * 1.12)
     left.grid(axis="y", visible=False)
     left.legend(loc="lower right")
