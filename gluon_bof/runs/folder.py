@@ -125,10 +125,11 @@ class RunFolder:
 
 class Run(RunFolder):
     """A run that is being trained. Only one process may hold it. devices_told: whether the flags state on how many devices, so
-    that a change has been warned of; is_new: whether this process made it."""
+    that a change has been warned of; is_new: whether this process made it; origin: the checkpoint it goes on from, if any."""
 
     devices_told = False
     is_new = False
+    origin: str | None = None
 
     def __init__(self, folder: str):
         super().__init__(folder)
@@ -199,7 +200,8 @@ class Run(RunFolder):
     def forget_after(self, iteration: int) -> None:
         """Drop rows and checkpoints that a resumed run will write again: the newest must be of what it has done since."""
         for path in self.checkpoint_paths():
-            if int(CHECKPOINT.fullmatch(os.path.basename(path))[1]) > iteration:
+            name = os.path.basename(path)
+            if int(CHECKPOINT.fullmatch(name)[1]) > iteration and name != os.path.basename(self.origin or ""):
                 os.unlink(path)
         for table in TABLES:
             rows = [row for row in self.rows(table) if (row["iteration"] or "").isdigit() and None not in row.values()]
@@ -404,7 +406,8 @@ def reopen_run(folder: str, checkpoint: str | None, options: Any, given: set) ->
     newest = run.checkpoint_paths()[-1:]
     if not checkpoint and not newest:
         _refuse_lost_checkpoints(run)
-    return run, options, checkpoint or (newest[0] if newest else None)
+    run.origin = checkpoint or (newest[0] if newest else None)
+    return run, options, run.origin
 
 
 def _refuse_lost_checkpoints(run):

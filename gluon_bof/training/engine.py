@@ -190,11 +190,13 @@ class Engine:
     """Takes a run through its epochs.
 
     validate(should_stop) -> {"map": fraction, further metrics} or None where
-    it was stopped. position: the meta of the checkpoint to go on from, or {}. recorded: see Recorder."""
+    it was stopped. position: the meta of the checkpoint to go on from, or {}. recorded: see Recorder. Raises UserError where the
+    training set is not the one that the checkpoint was trained on."""
 
     def __init__(self, run: Any, options: Any, network: Any, step: Any, sampler: Any, loader: Any,
                  loss_names: Sequence[str], validate: Callable[..., dict | None], position: dict[str, Any],
                  recorded: tuple = DETECTION):
+        _refuse_another_set(position, sampler, run)
         self.options = options
         self.step = step
         self.sampler = sampler
@@ -266,7 +268,7 @@ class Engine:
             self.stop, self.bar = stop, bar
             while not self.is_finished:
                 self._train()
-                if self.batch == self.sampler.batches:
+                if self.batch >= self.sampler.batches:  # more: a checkpoint of 0.1, of a set that was larger then
                     self._finish_epoch()
                 if self.lost and not self.iteration:
                     raise self.lost  # nothing is trained: the run's name is free again
@@ -371,7 +373,8 @@ class Engine:
         self.saver.save(self.iteration, {"epoch": self.epoch, "batch": self.batch, "losses": self.losses.saved(),
                                          "best": self.best, "last": self.last, "skipped": sorted(self.skipped),
                                          "waited": self.waited, "stopped_early": self.stopped_early,
-                                         "devices": self._devices})
+                                         "devices": self._devices, "images": self.sampler.images,
+                                         "updates": self.sampler.updates})
 
     def _agree(self):
         """What the processes must have in common is the same in all; what each has seen is known to all."""
@@ -389,6 +392,16 @@ class Engine:
         self.bar.close()
         LOGGER.info("stopped and saved at epoch %d, batch %d. To go on:  %s", self.epoch, self.batch,
                     resume_command(self.options, self.folder))
+
+
+def _refuse_another_set(position, sampler, run):
+    """Raise UserError where a position, counted in a set's batches, was kept of another set. Version 0.1 kept no such numbers."""
+    for key, what in (("images", "the training set has {} images, the run was trained on {}"),
+                      ("updates", "an epoch has {} updates, the run was trained with {}")):
+        now, before = getattr(sampler, key), position.get(key)
+        if before not in (None, now):
+            raise UserError(what.format(now, before), run.folder,
+                            f"put the set back, or start another run with --resume {run.last_weights}")
 
 
 def resume_command(options: Any, folder: str) -> str:

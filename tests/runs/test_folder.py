@@ -61,6 +61,9 @@ def test_checkpoints_of_what_comes_again_are_dropped_with_its_rows(run):
             pass
     run.forget_after(6)
     assert run.checkpoint_paths() == [run.checkpoint(3), run.checkpoint(6)]
+    run.origin = run.checkpoint(6)  # of a set that was larger then
+    run.forget_after(2)
+    assert run.checkpoint_paths() == [run.checkpoint(6)]
 
 
 def test_a_row_that_a_kill_tore_is_forgotten_too(run):

@@ -87,7 +87,7 @@ def opened(tmp_path):
         run.close()
 
 
-def engine_of(run, validate, options=OPTIONS, broken=(), resume=False, layers=list):
+def engine_of(run, validate, options=OPTIONS, broken=(), resume=False, layers=list, batches=BATCHES):
     """An engine over a network of its own. layers() -> layers below the last one, of four numbers."""
     mx.random.seed(5)
     network = gluon.nn.HybridSequential()
@@ -98,7 +98,7 @@ def engine_of(run, validate, options=OPTIONS, broken=(), resume=False, layers=li
     optimizer = mx.optimizer.SGD(momentum=0.9, lr_scheduler=CountedFromOne(build_schedule(**SCHEDULE)))
     trainer = build_trainer(network.collect_params(), optimizer, [mx.cpu()])
     size = 2 // options.accumulate
-    sampler = BatchSampler(BATCHES * 2, size, 1, (8,), accumulate=options.accumulate)
+    sampler = BatchSampler(batches * 2, size, 1, (8,), accumulate=options.accumulate)
     step = Step(graph, lambda *arrays: arrays, trainer, [mx.cpu()], size, accumulate=options.accumulate)
     position = load_checkpoint(run.checkpoint_paths()[-1], network, trainer) if resume else {}
     return Engine(run, options, network, step, sampler, Loader(sampler, broken), LOSSES, validate, position)
@@ -235,6 +235,18 @@ def test_stopped_while_it_validates_it_validates_again(opened):
     validate = Scores()
     engine_of(run, validate, resume=True).run_epochs()
     assert validate.calls == 2 and [row["epoch"] for row in table(run, "metrics")] == ["0", "1", "2", "3"]
+
+
+def test_a_run_whose_training_set_has_changed_is_refused_and_one_of_0_1_ends(opened):
+    """It went through no batch for ever, once it stood behind the last one of the smaller set."""
+    run = opened("changed")
+    with pytest.raises(Stopped):
+        engine_of(run, Scores(meanwhile=lambda call: os.kill(os.getpid(), signal.SIGTERM))).run_epochs()
+    with pytest.raises(UserError, match="the training set has 4 images, the run was trained on 6; put the set back.*last.params"):
+        engine_of(run, Scores(), resume=True, batches=2)
+    old = engine_of(opened("old"), Scores(), Yolo3Options(**{**vars(OPTIONS), "epochs": 2}))
+    old.epoch, old.batch = 1, BATCHES + 1
+    assert old.run_epochs() == {"map": 0.2, "metric": "voc07"}
 
 
 def test_a_stop_in_the_last_batches_still_ends_the_run(opened):

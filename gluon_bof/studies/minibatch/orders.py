@@ -192,6 +192,7 @@ class OrderSampler:
         self.seed = seed
         self.spec = spec
         self.batches = self.updates = count
+        self.images = order.batches.size
         self.start(0)
 
     def start(self, epoch: int, batch: int = 0) -> OrderSampler:
