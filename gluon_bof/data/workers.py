@@ -22,7 +22,7 @@ import cv2
 from gluon_bof.errors import UserError
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FATAL = (signal.SIGBUS, signal.SIGSEGV, signal.SIGFPE)
 AHEAD = 2  # tasks that a worker has at most, the one that it computes among them
 PATIENCE = 120  # seconds that a result may take

@@ -11,6 +11,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 from gluon_bof.distributed import progress
 from gluon_bof.distributed.processes import Process, ending
+from gluon_bof.terminal import stop_signals
 
 POLL_SECONDS = 0.1
 STOPPED_SECONDS = 10.0  # a process in state T for so long is dead; nobody waits longer for what stands still visibly
@@ -46,7 +47,7 @@ class Ended(NamedTuple):
 
 
 class StopSignals:
-    """While active, Ctrl-C, SIGTERM and SIGHUP ask to stop: `asked` is the first of them, `insists` whether another followed."""
+    """While active, the signals that end a command ask to stop: `asked` is the first, `insists` whether another followed."""
 
     def __init__(self):
         self.asked: int | None = None
@@ -56,8 +57,7 @@ class StopSignals:
     def __enter__(self) -> StopSignals:
         self._before = {}
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._ask)
-                            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+            self._before = {number: signal.signal(number, self._ask) for number in stop_signals()}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from gluon_bof.inference.detector import unpack
 from gluon_bof.inference.engines import arrays
+from gluon_bof.terminal import ASIDE
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import Detections, Record
@@ -23,7 +24,7 @@ def detect(engine: Callable[[Any], Sequence[Any]], loader: Iterable[tuple], reco
     validation_loader."""
     found = [None] * len(records)
     waiting = None
-    for images, indices in tqdm(loader, desc=progress, unit="batch", leave=False, file=sys.stderr,
+    for images, indices in tqdm(loader, desc=progress, unit="batch", leave=False, file=ASIDE,
                                   disable=progress is None or not sys.stderr.isatty()):
         if should_stop():
             return None
@@ -43,7 +44,7 @@ def detect_slices(detector: Detector, loader: Iterable[tuple], found: Sequence[D
 
     loader: batches of one image, as it is stored, and its place in `found`, of those that are cut."""
     found = list(found)
-    for images, (index,) in tqdm(loader, desc=progress, unit="image", leave=False, file=sys.stderr,
+    for images, (index,) in tqdm(loader, desc=progress, unit="image", leave=False, file=ASIDE,
                                  disable=progress is None or not sys.stderr.isatty()):
         if should_stop():
             return None

@@ -19,6 +19,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.inference.segmenter import likeliest, load_segmenter
 from gluon_bof.masks import NOBODY
 from gluon_bof.models.build import models_of
+from gluon_bof.terminal import ASIDE
 from gluon_bof.visualization.shown import evenly
 from gluon_bof.weights.resolve import Resolved
 
@@ -72,7 +73,7 @@ class MapValidation:
     def _counted(self, segmenter, should_stop, progress):
         count = len(self.set.classes)
         total, self.shown = np.zeros((count, count), np.int64), []
-        for images, indices in tqdm(self.loader, desc=progress, unit="batch", leave=False, file=sys.stderr,
+        for images, indices in tqdm(self.loader, desc=progress, unit="batch", leave=False, file=ASIDE,
                                     disable=not sys.stderr.isatty()):
             if should_stop():
                 return None

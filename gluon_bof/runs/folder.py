@@ -32,6 +32,7 @@ from gluon_bof.runs.config import (
     write_classes,
     write_config,
 )
+from gluon_bof.terminal import ASIDE
 
 CHECKPOINT = re.compile(r"iteration-(\d{9})\.ckpt")
 EPOCH_WEIGHTS = re.compile(r"epoch-(\d{4,})\.params")
@@ -285,7 +286,7 @@ class _LogFile(logging.FileHandler):
 class _AboveProgressBar(logging.Handler):
     def emit(self, record):
         from tqdm import tqdm
-        tqdm.write(self.format(record), file=sys.stderr)
+        tqdm.write(self.format(record), file=ASIDE)
 
 
 def checkpoints(folder: str) -> list[str]:

@@ -22,6 +22,7 @@ from gluon_bof.freebies.schedule import build_schedule
 from gluon_bof.models import localiser
 from gluon_bof.models.classifier import TrainingGraph, build_classifier
 from gluon_bof.models.preprocess import InferenceGraph
+from gluon_bof.terminal import ASIDE
 from gluon_bof.training import localisation, pipeline
 from gluon_bof.training.engine import Engine
 from gluon_bof.training.loop import Step
@@ -62,7 +63,7 @@ def accuracy(graph: Any, loader: Any, labels: Sequence[int], device: Any, top_k:
     """{"map": share of right first guesses, by the name that the engine knows, "accuracy": the same, "top5": share of images
     whose class is among the `top_k` first guesses}, or None where should_stop said so."""
     right = among = 0
-    for images, indices in tqdm(loader, desc="validating", unit="batch", leave=False, file=sys.stderr,
+    for images, indices in tqdm(loader, desc="validating", unit="batch", leave=False, file=ASIDE,
                                 disable=not sys.stderr.isatty()):
         if should_stop():
             return _joint(None, len(labels))

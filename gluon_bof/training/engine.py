@@ -20,6 +20,7 @@ from gluon_bof.errors import LOGGER, TRY_AGAIN, UserError
 from gluon_bof.files import refuse_unwritable
 from gluon_bof.options.families import family_of
 from gluon_bof.runs.folder import devices_differ
+from gluon_bof.terminal import ASIDE, stop_signals
 from gluon_bof.training.checkpoint import save_checkpoint
 from gluon_bof.training.ema import Averages
 from gluon_bof.training.loop import EpochLosses, train_epoch
@@ -34,13 +35,13 @@ class Stopped(SystemExit):
 
 
 class StopRequest:
-    """While active, Ctrl-C and SIGTERM ask to stop; a second one stops at once, but for the first one's echo."""
+    """While active, the signals that end a command ask to stop; a second one stops at once, but for the first one's echo."""
 
     def __init__(self):
         self.signal = None
 
     def __enter__(self):
-        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._ask) for number in stop_signals()}
         return self
 
     def __exit__(self, *_):
@@ -262,7 +263,7 @@ class Engine:
         """Train to the last epoch. Returns the last validation's metrics. Raises Stopped when asked to stop, and WorkerLost and
         UserError of the data, such as a broken image; all of them after everything is saved."""
         total, done = self.options.epochs * self.sampler.batches, self.epoch * self.sampler.batches + self.batch
-        with StopRequest() as stop, tqdm(total=total, initial=done, unit="batch", file=sys.stderr,
+        with StopRequest() as stop, tqdm(total=total, initial=done, unit="batch", file=ASIDE,
                                          mininterval=0.5 if sys.stderr.isatty() else 15, dynamic_ncols=True,
                                          disable=not comm.is_main()) as bar:
             self.stop, self.bar = stop, bar

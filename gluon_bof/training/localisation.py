@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from gluon_bof.data.localisation import whole_boxes
 from gluon_bof.distributed import exchange
+from gluon_bof.terminal import ASIDE
 
 IOU = 0.5  # least of a box that is said to be right
 LOSSES = ("cross_entropy", "box")
@@ -36,7 +37,7 @@ class Localisation:
         class is right and whose box has an IoU of 0.5 or more, "accuracy", "mean_iou": over all images, whatever the class}, or
         None where should_stop said so."""
         self.predictions = {}
-        for images, indices in tqdm(self.loader, desc="validating", unit="batch", leave=False, file=sys.stderr,
+        for images, indices in tqdm(self.loader, desc="validating", unit="batch", leave=False, file=ASIDE,
                                     disable=not sys.stderr.isatty()):
             if should_stop():
                 return self._joint(None)

@@ -157,7 +157,7 @@ def test_workers_ignore_what_stops_their_parent_and_end_with_their_owner():
     crew = pids(workers, 2)
     assert len(crew) == 2
     for process in crew:
-        for asked in (signal.SIGINT, signal.SIGTERM):
+        for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(process, asked)
     assert list(workers.results([("square", 7)] * 8)) == [49] * 8
     busy = workers.results([("square", 1)] + [("sleep", 30)] * 4)

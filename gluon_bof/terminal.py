@@ -1,0 +1,31 @@
+"""The terminal that a command runs at: what is said there beside the work, and the signals that end it."""
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from typing import Any
+
+
+class _Aside:
+    """Standard error as it is at the moment; what cannot be written there, to a closed pipe or a full disk, is lost."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
+ASIDE = _Aside()  # one: tqdm writes a line above the bar only where both go to the same file
+
+
+def stop_signals() -> list[signal.Signals]:
+    """Ctrl-C, SIGTERM, and the end of the terminal unless nohup has it ignored."""
+    hears_hangup = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hears_hangup else [])]
