@@ -11,6 +11,7 @@ import sys
 import time
 from typing import Any, Callable, Sequence
 
+import numpy as np
 from tqdm import tqdm
 
 from gluon_bof.backend import mx
@@ -23,7 +24,7 @@ from gluon_bof.runs.folder import devices_differ
 from gluon_bof.terminal import ASIDE, stop_signals
 from gluon_bof.training.checkpoint import save_checkpoint
 from gluon_bof.training.ema import Averages
-from gluon_bof.training.loop import EpochLosses, train_epoch
+from gluon_bof.training.loop import Diverged, EpochLosses, train_epoch
 from gluon_bof.weights.load import on_device, save_weights
 
 SAVE_SECONDS = 900  # within long epochs, so that a kill never costs more
@@ -93,13 +94,20 @@ class Saver:
                         self.averages.arrays if self.averages else None, arrays)
         self.run.keep_newest(self.keep)
 
+    def is_finite(self) -> bool:
+        """Whether all that has been learned, and its average, is finite."""
+        return all(np.isfinite(array.asnumpy()).all() for array in self._arrays())
+
     def mark(self) -> str:
         """A checksum of the weights and of their averages."""
         mx.nd.waitall()
         digest = hashlib.blake2b()
-        for array in [*on_device(self.network).values(), *(self.averages.arrays.values() if self.averages else ())]:
+        for array in self._arrays():
             digest.update(array.asnumpy().tobytes())
         return digest.hexdigest()
+
+    def _arrays(self):
+        return [*on_device(self.network).values(), *(self.averages.arrays.values() if self.averages else ())]
 
     def best(self) -> None:
         """The best weights so far."""
@@ -205,7 +213,7 @@ class Engine:
         self.loss_names = loss_names
         self.validate = validate
         self.recorder = Recorder(run, sampler.batches, *recorded, sampler.accumulate)
-        self.folder = run.folder
+        self.folder, self.last_weights = run.folder, run.last_weights
         begin = getattr(options, "start_epoch", 0)
         step.trainer.optimizer.lr_scheduler.first = begin * sampler.updates
         self.epoch = position.get("epoch", begin)
@@ -268,7 +276,7 @@ class Engine:
                                          disable=not comm.is_main()) as bar:
             self.stop, self.bar = stop, bar
             while not self.is_finished:
-                self._train()
+                self._train_soundly()
                 if self.batch >= self.sampler.batches:  # more: a checkpoint of 0.1, of a set that was larger then
                     self._finish_epoch()
                 if self.lost and not self.iteration:
@@ -281,6 +289,18 @@ class Engine:
                 if asked and not self.is_finished:
                     self._leave(asked)
         return self.last
+
+    def _train_soundly(self):
+        """Raises Diverged where what would now be validated and saved is worth nothing."""
+        try:
+            self._train()
+            if not self.saver.is_finite():
+                raise Diverged(f"weights became nan or infinite at epoch {self.epoch}, batch {self.batch}, learning rate "
+                               f"{self.losses.learning_rate:.3g}", remedy="lower --lr, or lengthen the warm-up")
+        except Diverged as error:
+            if os.path.exists(self.last_weights):  # a run that goes on keeps its rate
+                error.remedy = f"start another run with a lower --lr and --resume {self.last_weights}"
+            raise
 
     def _train(self):
         self.bar.set_description(f"epoch {self.epoch}/{self.options.epochs}")

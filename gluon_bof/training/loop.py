@@ -168,6 +168,10 @@ class SharedStatistics:
             begin = end
 
 
+class Diverged(UserError):
+    """A loss, or what has been learned, is not finite."""
+
+
 class EpochLosses:
     """Sums of one epoch, as plain numbers, so that they survive in a checkpoint."""
 
@@ -207,18 +211,18 @@ def train_epoch(loader: Iterable[tuple], step: Step, losses: EpochLosses, epoch:
     are in and returns True to stop early; on_broken(names) hears of images that were skipped. It stops after whole groups of
     `accumulate` batches only, counted from the epoch's first, for between them the step has gradients that nobody keeps.
     batch_images: how many a batch has, where other processes have parts of it; None: those of its arrays.
-    Returns the number of the batch to go on with. Raises UserError at a loss that is not finite."""
+    Returns the number of the batch to go on with. Raises Diverged at a loss that is not finite."""
     in_flight = deque()
     batch = first_batch
     stop = False
 
     def flush_one():
         number, count, rate, value = in_flight.popleft()
-        values = value.asnumpy()
+        values = value.asnumpy().ravel()
         if not np.isfinite(values).all():
             bad = ", ".join(f"{name} loss became {v}" for name, v in zip(losses.names, values) if not math.isfinite(v))
-            raise UserError(f"{bad} at epoch {epoch}, batch {number}, learning rate {rate:.3g}",
-                            remedy="the last checkpoint is kept; lower --lr, or lengthen the warm-up")
+            raise Diverged(f"{bad} at epoch {epoch}, batch {number}, learning rate {rate:.3g}",
+                           remedy="lower --lr, or lengthen the warm-up")
         losses.add(values)
         losses.images += count
         losses.learning_rate = rate

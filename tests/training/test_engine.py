@@ -249,6 +249,27 @@ def test_a_run_whose_training_set_has_changed_is_refused_and_one_of_0_1_ends(ope
     assert old.run_epochs() == {"map": 0.2, "metric": "voc07"}
 
 
+def test_weights_that_are_not_finite_are_never_saved_and_the_remedy_can_be_followed(opened):
+    """The last update of an epoch may spoil them: its losses, of before it, are finite. A run that goes on keeps its --lr."""
+    run = opened("diverged")
+    engine = engine_of(run, Scores())
+    train = engine._train
+
+    def train_and_spoil():
+        train()
+        engine.saver.network[0].weight.data()[:] = np.nan
+
+    engine._train = train_and_spoil
+    with pytest.raises(UserError, match="weights became nan or infinite at epoch 0, batch 3, .*; lower --lr, or lengthen"):
+        engine.run_epochs()
+    assert not run.checkpoint_paths() and not os.path.exists(run.last_weights) and not os.path.exists(run.best_weights)
+    engine_of(run, Scores(), Yolo3Options(**{**vars(OPTIONS), "epochs": 1})).run_epochs()
+    engine = engine_of(run, Scores(), resume=True)
+    engine.saver.network[0].weight.data()[:] = np.inf
+    with pytest.raises(UserError, match="first loss became nan, .* at epoch 1, .*with a lower --lr and --resume .*last.params"):
+        engine.run_epochs()
+
+
 def test_a_stop_in_the_last_batches_still_ends_the_run(opened):
     run = opened("last")
     validate = Scores(meanwhile=lambda call: call == 2 and os.kill(os.getpid(), signal.SIGTERM))
