@@ -98,7 +98,9 @@ def _decoded(data):
             pass
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _COLOUR_AS_STORED)
-    except cv2.error:
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:  # no fault of the image's
+            raise MemoryError from None
         image = None
     if image is None:
         raise ValueError("not an image that can be decoded")

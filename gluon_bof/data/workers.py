@@ -219,9 +219,9 @@ def _answer(compute, lending, task, returned):
         if lending:
             lending.take_back(returned)
         return True, compute(task)
-    except MemoryError:
-        return False, WorkerLost("the memory does not suffice for a data worker", None, FEWER)
     except Exception as error:
+        if isinstance(error, MemoryError) or isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem:
+            return False, WorkerLost("the memory does not suffice for a data worker", None, FEWER)
         return False, ExceptionWithTraceback(error, error.__traceback__)
 
 

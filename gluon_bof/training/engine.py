@@ -268,8 +268,8 @@ class Engine:
         return self.stopped_early or self.epoch >= self.options.epochs
 
     def run_epochs(self) -> dict[str, Any]:
-        """Train to the last epoch. Returns the last validation's metrics. Raises Stopped when asked to stop, and WorkerLost and
-        UserError of the data, such as a broken image; all of them after everything is saved."""
+        """Train to the last epoch. Returns the last validation's metrics. Raises Stopped when asked to stop, and what the
+        data or their workers, or a validation, raise, such as a broken image; all of them after everything is saved."""
         total, done = self.options.epochs * self.sampler.batches, self.epoch * self.sampler.batches + self.batch
         with StopRequest() as stop, tqdm(total=total, initial=done, unit="batch", file=ASIDE,
                                          mininterval=0.5 if sys.stderr.isatty() else 15, dynamic_ncols=True,
@@ -320,14 +320,15 @@ class Engine:
                 if len(update) == self.sampler.accumulate:
                     yield from update
                     update = []
-        except UserError as lost:
+        except Exception as lost:
             self._lose(lost)
 
     def _lose(self, lost):
         if comm.is_told_of_others() and isinstance(lost, WorkerLost):
             lost.status = TRY_AGAIN  # the launcher may
         if comm.size() > 1:
-            lost.remedy = (lost.remedy or "").replace("a training has saved what it had", "the last checkpoint is kept")
+            if isinstance(lost, UserError):
+                lost.remedy = (lost.remedy or "").replace("a training has saved what it had", "the last checkpoint is kept")
             raise lost  # the others stand in the midst of an update that lacks this one's part
         self.lost = lost
 
@@ -356,7 +357,7 @@ class Engine:
             try:
                 with self.saver.averaged():
                     metrics = self.validate(self._should_stop_validating)
-            except UserError as lost:
+            except Exception as lost:
                 metrics = None
                 self._lose(lost)
             if metrics is None:

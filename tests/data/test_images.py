@@ -1,10 +1,14 @@
 """Images as stored: every format to three channels of RGB, and no half images."""
+import contextlib
+import resource
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from gluon_bof.data.images import finite_number, image_size, read_image, unique_names
+from gluon_bof.data.workers import WorkerLost, _answer
 from gluon_bof.errors import UserError
 
 
@@ -137,3 +141,29 @@ def test_class_names_are_there_once():
     for bad in ([], ["a", "a"], ["a", " "], ["a", 3]):
         with pytest.raises(UserError):
             unique_names(bad)
+
+
+@contextlib.contextmanager
+def little_memory(megabytes=20):
+    """This process can get no more than that meanwhile."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm") as file:
+        size = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + megabytes * 1_000_000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_memory_that_runs_short_in_opencv_is_no_fault_of_the_image(tmp_path):
+    """With --on-bad-sample skip another image stood in for a whole one."""
+    path = str(tmp_path / "large.png")
+    image = np.zeros((7000, 7000, 3), np.uint8)  # more than is left of what the process had before
+    cv2.imwrite(path, image)
+    with little_memory():
+        with pytest.raises(MemoryError):
+            read_image(path)
+        for fails in (read_image, lambda _: cv2.flip(image, 0)):
+            fine, error = _answer(fails, None, path, ())
+            assert not fine and isinstance(error, WorkerLost) and "memory does not suffice" in str(error)

@@ -270,6 +270,23 @@ def test_weights_that_are_not_finite_are_never_saved_and_the_remedy_can_be_follo
         engine.run_epochs()
 
 
+@pytest.mark.parametrize("while_training", (False, True))
+def test_memory_that_runs_short_for_data_is_told_after_the_save(opened, while_training):
+    """Whatever the data raise: the network is whole, and all since the last save would be lost."""
+    def fail(call=None):
+        raise MemoryError
+
+    run = opened("short")
+    engine = engine_of(run, Scores(meanwhile=fail))
+    if while_training:
+        loader = engine.loader
+        engine.loader = (fail() if number == 1 else batch for number, batch in enumerate(loader))
+    with pytest.raises(MemoryError):
+        engine.run_epochs()
+    meta, _ = read_checkpoint(run.checkpoint_paths()[-1])
+    assert (meta["epoch"], meta["batch"]) == ((0, 1) if while_training else (1, BATCHES))
+
+
 def test_a_stop_in_the_last_batches_still_ends_the_run(opened):
     run = opened("last")
     validate = Scores(meanwhile=lambda call: call == 2 and os.kill(os.getpid(), signal.SIGTERM))
