@@ -7,6 +7,7 @@ runs/NAME/  config.json  classes.txt  log.txt  metrics.csv (a row an epoch)  int
 """
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import fcntl
@@ -32,6 +33,7 @@ from gluon_bof.runs.config import (
     write_classes,
     write_config,
 )
+from gluon_bof.runs.events import Events
 from gluon_bof.terminal import ASIDE
 
 CHECKPOINT = re.compile(r"iteration-(\d{9})\.ckpt")
@@ -162,18 +164,14 @@ class Run(RunFolder):
         for record in early_warnings():
             to_file.handle(record)
         if tensorboard:
-            try:
-                from tensorboardX import SummaryWriter
-            except ImportError:
-                raise UserError("--tensorboard: no event writer is installed",
-                                remedy="pip install 'gluon_bof[tensorboard]'") from None
-            self._events = SummaryWriter(self.events)
+            self._events = Events(self.events)
 
     def close(self) -> None:
         """End logging and give the folder free."""
         _end_logging()
         if self._events:
-            self._events.close()
+            with contextlib.suppress(OSError):  # each row is written already
+                self._events.close()
         self._lock.close()
 
     def discard_if_unused(self) -> None:
@@ -194,9 +192,11 @@ class Run(RunFolder):
                 writer.writeheader()
             writer.writerow(row)
         if self._events:
-            for column, value in row.items():
-                if isinstance(value, float):
-                    self._events.add_scalar(f"{table}/{column}", value, row["iteration"])
+            try:
+                self._events.add(table, row)
+            except OSError as error:
+                self._events = None
+                warn(f"{self.events}: TensorBoard's events cannot be written any more ({error.strerror})")
 
     def forget_after(self, iteration: int) -> None:
         """Drop rows and checkpoints that a resumed run will write again: the newest must be of what it has done since."""

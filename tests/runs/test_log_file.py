@@ -49,3 +49,23 @@ def test_a_full_disk_is_told_once_and_lines_still_reach_the_terminal(run, capfd)
     said = capfd.readouterr().err
     assert said.count("cannot be written") == 1 and "Traceback" not in said and all(f"line {n}" in said for n in range(3))
     handler.stream = open(os.devnull, "w")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_events_on_a_full_disk_are_told_of_once_and_nothing_waits_for_them(tmp_path, caplog):
+    """tensorboardX's own writer hung for ever, in a row or at the end."""
+    pytest.importorskip("tensorboardX")
+    run = Run(str(tmp_path / "run"))
+    run.start_logging(tensorboard=True)
+    LOGGER.addHandler(caplog.handler)
+    run.record("metrics", {"iteration": 1, "map": 0.5})
+    file = run._events._writer._py_recordio_writer._writer
+    assert os.path.getsize(file.name) > 50
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, file.fileno())
+    os.close(full)
+    for iteration in range(2, 30):
+        run.record("metrics", {"iteration": iteration, "map": 0.5})
+    run.close()
+    assert caplog.text.count("events cannot be written any more (No space left on device)") == 1
+    assert len(run.rows("metrics")) == 29
