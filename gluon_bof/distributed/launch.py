@@ -24,7 +24,7 @@ from gluon_bof.distributed.roles import (
 from gluon_bof.distributed.supervise import POLL_SECONDS, Ended, Group, Limits, StopSignals, copy_to_stderr, naming, say
 from gluon_bof.errors import EXIT_STATUS, UserError
 from gluon_bof.runs.config import is_run
-from gluon_bof.runs.folder import CHECKPOINT
+from gluon_bof.runs.folder import CHECKPOINT, RunFolder
 
 PORT_TRIES = 3
 LISTEN_SECONDS = 60.0
@@ -59,7 +59,7 @@ class Job:
 def run_job(job: Job) -> dict[str, Any]:
     """Run the job to its end. Returns {"status", "restarts", "workers", "log_dir", "failure": text or None, "outcome": the last
     line of rank 0's log where that is a JSON object, else None}. Nothing of it is left over."""
-    words = interpreted(job.words)
+    words, before = interpreted(job.words), traces(job.words)
     if job.max_restarts and not resumable(job.words):
         raise UserError("--max-restarts has to know which run goes on", remedy="give the script --name NAME too")
     cluster = job.cluster()
@@ -77,7 +77,7 @@ def run_job(job: Job) -> dict[str, Any]:
             cluster = _again(job, cluster, restart, ended, stop)
             if cluster is None:
                 break
-            words = interpreted(resuming(job.words))
+            words = interpreted(resuming(job.words, before))
     return {"status": ended.status, "restarts": restart, "workers": len(group.workers), "log_dir": job.log_dir,
             "failure": ended.failure and ended.failure.text.splitlines()[0], "outcome": _outcome(group)}
 
@@ -222,8 +222,23 @@ def resumable(words: Sequence[str]) -> bool:
     return _value(words, "--name") is not None or resumed not in (None, "auto") and not resumed.endswith(".params")
 
 
-def resuming(words: Sequence[str]) -> list[str]:
-    """The words of a second start: the same run, from its last checkpoint, or from its beginning if it has none."""
+def traces(words: Sequence[str]) -> list[tuple[str, int]] | None:
+    """Path and time of each checkpoint of the run that the words name, if it can be seen from here; None: no run is there."""
+    given = _value(words, "--resume")
+    if given is not None and CHECKPOINT.fullmatch(os.path.basename(given)):
+        folder = _run_of(given)
+    else:
+        folder = os.path.join(_value(words, "--runs") or "runs", _value(words, "--name") or "")
+    if not is_run(folder):
+        return None
+    return [(path, os.stat(path).st_mtime_ns) for path in RunFolder(folder).checkpoint_paths()]
+
+
+def resuming(words: Sequence[str], before: list[tuple[str, int]] | None = None) -> list[str]:
+    """The words of a second start: the same run, from its last checkpoint, or from its beginning if it has none; those of the
+    first start where it ended before it did anything to a run that was there. before: its `traces` then."""
+    if before is not None and traces(words) == before:
+        return list(words)
     given = _value(words, "--resume")
     older = given is not None and CHECKPOINT.fullmatch(os.path.basename(given))
     starts_from_weights = given is not None and given.endswith(".params")
@@ -235,7 +250,11 @@ def resuming(words: Sequence[str]) -> list[str]:
     if given is not None:  # the first start's weights are in the run now, and newer ones than those of an older checkpoint
         at = next(number for number, word in enumerate(kept) if word.partition("=")[0] == "--resume")
         del kept[at:at + (1 if "=" in kept[at] else 2)]
-    return [*kept, "--resume", os.path.dirname(os.path.dirname(os.path.abspath(given))) if older else "auto"]
+    return [*kept, "--resume", _run_of(given) if older else "auto"]
+
+
+def _run_of(checkpoint):
+    return os.path.dirname(os.path.dirname(os.path.abspath(checkpoint)))
 
 
 def _value(words, name):

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from gluon_bof.__main__ import main
-from gluon_bof.distributed.launch import resumable, resuming
+from gluon_bof.distributed.launch import resumable, resuming, traces
 from gluon_bof.distributed.roles import Host, Ports, place, read_hostfile, shared_out, this_machine
 from gluon_bof.errors import EXIT_STATUS, TRY_AGAIN, UserError
 from gluon_bof.options.yolo3 import Yolo3Options
@@ -163,6 +163,23 @@ def test_a_restart_goes_on_from_the_newest_checkpoint_whatever_the_first_start_w
     for given, wanted in (((), ("--resume", "auto")), (("--resume", "runs/x"), ("--resume", "runs/x")),
                           (("--resume", older, "-j", "2"), ("-j", "2", "--resume", "/there/runs/x"))):
         assert resuming(["train_yolo3.py", *given]) == ["train_yolo3.py", *wanted]
+
+
+def test_a_restart_of_a_start_that_did_nothing_is_the_same_start(tmp_path):
+    """It went on from the newest checkpoint where an older one was asked for, or took the place of an old run."""
+    place = tmp_path / "mine" / "checkpoints"
+    place.mkdir(parents=True)
+    write_config(str(tmp_path / "mine"), Yolo3Options())
+    older, newer = (place / f"iteration-0000000{number}.ckpt" for number in (12, 24))
+    for path in (older, newer):
+        path.write_bytes(b"")
+    for words in (["x.py", "--resume", str(older)], ["x.py", "--runs", str(tmp_path), "--name", "mine"]):
+        before = traces(words)
+        assert resuming(words, before) == words
+    newer.unlink()  # as the first start does before it trains
+    words = ["x.py", "--resume", str(older)]
+    assert resuming(words, before) == ["x.py", "--resume", str(tmp_path / "mine")]
+    assert traces(["x.py", "--runs", str(tmp_path), "--name", "yours"]) is None
 
 
 def test_two_jobs_cannot_have_the_same_number_of_a_socket():
