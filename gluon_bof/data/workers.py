@@ -135,7 +135,7 @@ class Workers:
         """Take what has come, and wait so long for the first of it."""
         by_pipe = {worker.pipe: worker for worker in self._crew}
         by_sentinel = {worker.process.sentinel: (workers, worker) for workers in _crews for worker in workers._crew}
-        ready = connection.wait([*by_pipe, *by_sentinel], seconds)
+        ready = _first_of([*by_pipe, *by_sentinel], seconds)
         if seconds and not ready:
             self._give_up(WorkerLost(f"no data came for {seconds} s: a data worker is stuck", None,
                                      f"look for a disk or network that does not answer; {FEWER}"))
@@ -174,6 +174,15 @@ class Workers:
         self._loss = loss
         _crews.discard(self)
         self._end()
+
+
+def _first_of(awaited, seconds):
+    """What is ready after so many seconds at most, of which one at most counts that this process stood still (Ctrl-Z)."""
+    for _ in range(max(1, seconds)):
+        ready = connection.wait(awaited, min(1, seconds))
+        if ready:
+            break
+    return ready
 
 
 def _start(compute, lending):

@@ -168,6 +168,35 @@ def test_workers_ignore_what_stops_their_parent_and_end_with_their_owner():
     assert time.monotonic() - began < 2
 
 
+def waits_for_a_worker(pipe):
+    """Send the worker's process, and then its result."""
+    workers = Workers(1, described)
+    results = workers.results([("process", 0), ("sleep", 1)])
+    pipe.send(next(results))
+    pipe.send(next(results))
+
+
+@pytest.mark.slow  # seconds are what it counts
+def test_time_that_a_training_is_stopped_is_none_that_it_waits(monkeypatch):
+    """After Ctrl-Z and two minutes, fg ended a training: its workers were said to be stuck."""
+    monkeypatch.setattr("gluon_bof.data.workers.PATIENCE", 2)
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=waits_for_a_worker, args=(theirs,))
+    process.start()
+    crew = process.pid, ours.recv()
+    time.sleep(0.2)
+    for one in crew:
+        os.kill(one, signal.SIGSTOP)
+    time.sleep(2.5)
+    for one in crew:
+        os.kill(one, signal.SIGCONT)
+        time.sleep(0.3)
+    try:
+        assert ours.poll(PROMPT) and ours.recv() == "sleep"
+    finally:
+        process.join(PROMPT)
+
+
 def test_a_loader_whose_worker_is_killed_says_so(tmp_path):
     records = load_voc(str(write_voc_set(tmp_path, images=12)), "train").records
     before = {child.pid for child in multiprocessing.active_children()}
