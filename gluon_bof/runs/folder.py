@@ -140,12 +140,13 @@ class Run(RunFolder):
             os.makedirs(place, exist_ok=True)
         self._lock = self._take()
         self._events = None
+        self._has_lost_rows = False
 
     def _take(self):
         lock = open(self.lock, "w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise UserError("another process is training in this run", self.folder, "wait for it or stop it") from None
         return lock
 
@@ -183,14 +184,17 @@ class Run(RunFolder):
             shutil.rmtree(self.folder)
 
     def record(self, table: str, row: dict[str, Any]) -> None:
-        """Append a row, {column: value} with an "iteration", to one of TABLES."""
+        """Append a row, {column: value} with an "iteration", to one of TABLES. Raises UserError where that of an epoch cannot be
+        written; of an interval's that is told once."""
         path = self.table(table)
-        new = not os.path.exists(path)
-        with open(path, "a", newline="") as file:
-            writer = csv.DictWriter(file, row.keys())
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        try:
+            _append(path, row)
+        except OSError as error:
+            if table == "metrics":
+                raise UserError(f"an epoch's row cannot be written ({error.strerror})", path, "make room for it") from None
+            if not self._has_lost_rows:
+                self._has_lost_rows = True
+                warn(f"{path}: a row cannot be written ({error.strerror})")
         if self._events:
             try:
                 self._events.add(table, row)
@@ -256,6 +260,21 @@ class FollowedRun(RunFolder):
 
     def record(self, table: str, row: dict[str, Any]) -> None:
         """Nothing: rank 0 keeps the rows."""
+
+
+def _append(path, row):
+    """Append a row to a table, the whole of it or nothing."""
+    size = os.path.getsize(path) if os.path.exists(path) else 0
+    try:
+        with open(path, "a", newline="") as file:
+            writer = csv.DictWriter(file, row.keys())
+            if not size:
+                writer.writeheader()
+            writer.writerow(row)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.truncate(path, size)
+        raise
 
 
 def _end_logging():

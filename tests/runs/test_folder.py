@@ -1,7 +1,9 @@
 """A run's folder: what lies in it under which name, who may write it, what is in its log, and how it is found again."""
 import logging
 import os
+import resource
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -72,6 +74,31 @@ def test_a_row_that_a_kill_tore_is_forgotten_too(run):
         file.write("6")  # no second column
     run.forget_after(9)
     assert [row["iteration"] for row in run.rows("metrics")] == ["3"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_row_on_a_full_disk_names_its_table_and_an_intervals_is_told_once(run, caplog):
+    for table in ("metrics", "intervals"):
+        os.symlink("/dev/full", run.table(table))
+    with pytest.raises(UserError, match="an epoch's row cannot be written .No space left on device.") as error:
+        run.record("metrics", {"epoch": 0, "iteration": 3, "map": 0.1})
+    assert error.value.path == run.table("metrics")
+    for iteration in (1, 2):
+        run.record("intervals", {"iteration": iteration, "loss": 2.0})
+    assert caplog.text.count("intervals.csv: a row cannot be written") == 1
+
+
+def test_a_row_that_had_no_room_leaves_nothing_that_the_next_goes_on_with(run):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        run.record("intervals", {"iteration": 1, "loss": 2.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    run.record("intervals", {"iteration": 2, "loss": 3.0})
+    assert run.rows("intervals") == [{"iteration": "2", "loss": "3.0"}]
 
 
 def test_the_columns_of_version_0_1_have_their_names_of_today(run):
