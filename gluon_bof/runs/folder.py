@@ -202,15 +202,17 @@ class Run(RunFolder):
                 self._events = None
                 warn(f"{self.events}: TensorBoard's events cannot be written any more ({error.strerror})")
 
-    def forget_after(self, iteration: int) -> None:
-        """Drop rows and checkpoints that a resumed run will write again: the newest must be of what it has done since."""
+    def forget_after(self, iteration: int, epoch: int) -> None:
+        """Drop rows and checkpoints that a resumed run, which stands within this epoch, will write again: the newest must be of
+        what it has done since."""
         for path in self.checkpoint_paths():
             name = os.path.basename(path)
             if int(CHECKPOINT.fullmatch(name)[1]) > iteration and name != os.path.basename(self.origin or ""):
                 os.unlink(path)
         for table in TABLES:
             rows = [row for row in self.rows(table) if (row["iteration"] or "").isdigit() and None not in row.values()]
-            kept = [row for row in rows if int(row["iteration"]) <= iteration]
+            kept = [row for row in rows if int(row["iteration"]) <= iteration
+                    and (table != "metrics" or int(row["epoch"]) < epoch)]  # all of an epoch may be trained, and not validated
             if not rows:
                 continue
             lines = [",".join(rows[0])] + [",".join(row.values()) for row in kept]

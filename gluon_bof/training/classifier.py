@@ -132,7 +132,7 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
     engine = Engine(run, options, network, step, sampler, loader, losses, validate,
                     pipeline.restore(options, checkpoint, network, trainer), recorded)
     if comm.is_main():
-        run.forget_after(engine.iteration)
+        run.forget_after(engine.iteration, engine.epoch)
     last = engine.run_epochs()
     if options.localise and comm.is_main() and validate.predictions:
         draw_localised(run, shown, validation_set.samples, validate.boxes, validate.predictions, classes)

@@ -8,6 +8,7 @@ import resource
 import shlex
 import signal
 import sys
+import threading
 import time
 from typing import Any, Callable, Sequence
 
@@ -42,7 +43,9 @@ class StopRequest:
         self.signal = None
 
     def __enter__(self):
-        self._before = {number: signal.signal(number, self._ask) for number in stop_signals()}
+        self._before = {}
+        if threading.current_thread() is threading.main_thread():  # no other may listen
+            self._before = {number: signal.signal(number, self._ask) for number in stop_signals()}
         return self
 
     def __exit__(self, *_):

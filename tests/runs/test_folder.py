@@ -47,13 +47,22 @@ def test_rows_are_appended_and_those_after_an_iteration_forgotten(run):
     for iteration in (3, 6, 9):
         run.record("metrics", {"epoch": iteration // 3 - 1, "iteration": iteration, "map": iteration / 10})
     run.record("intervals", {"iteration": 4, "loss": "1"})
-    run.forget_after(6)
+    run.forget_after(6, 2)
     assert [row["iteration"] for row in run.rows("metrics")] == ["3", "6"]
     assert run.rows("metrics")[1] == {"epoch": "1", "iteration": "6", "map": "0.6"}
     run.record("metrics", {"epoch": 2, "iteration": 9, "map": 0.5})
     assert [row["map"] for row in run.rows("metrics")] == ["0.3", "0.6", "0.5"]
-    run.forget_after(0)
+    run.forget_after(0, 0)
     assert run.rows("metrics") == run.rows("intervals") == [] and run.rows("nothing") == []
+
+
+def test_the_row_of_an_epoch_that_is_validated_again_is_forgotten(run):
+    """Saved while it validated, gone on and killed behind the row: that stood there twice."""
+    for table in ("metrics", "intervals"):
+        for epoch in (0, 1):
+            run.record(table, {"epoch": epoch, "iteration": 3 * epoch + 3, "map": 0.5})
+    run.forget_after(6, 1)
+    assert [[row["epoch"] for row in run.rows(table)] for table in ("metrics", "intervals")] == [["0"], ["0", "1"]]
 
 
 def test_checkpoints_of_what_comes_again_are_dropped_with_its_rows(run):
@@ -61,18 +70,18 @@ def test_checkpoints_of_what_comes_again_are_dropped_with_its_rows(run):
     for iteration in (3, 6, 9):
         with open(run.checkpoint(iteration), "w"):
             pass
-    run.forget_after(6)
+    run.forget_after(6, 2)
     assert run.checkpoint_paths() == [run.checkpoint(3), run.checkpoint(6)]
     run.origin = run.checkpoint(6)  # of a set that was larger then
-    run.forget_after(2)
+    run.forget_after(2, 0)
     assert run.checkpoint_paths() == [run.checkpoint(6)]
 
 
 def test_a_row_that_a_kill_tore_is_forgotten_too(run):
-    run.record("metrics", {"iteration": 3, "map": 0.1})
+    run.record("metrics", {"epoch": 0, "iteration": 3, "map": 0.1})
     with open(run.table("metrics"), "a") as file:
-        file.write("6")  # no second column
-    run.forget_after(9)
+        file.write("1,6")  # no third column
+    run.forget_after(9, 3)
     assert [row["iteration"] for row in run.rows("metrics")] == ["3"]
 
 
@@ -105,7 +114,7 @@ def test_the_columns_of_version_0_1_have_their_names_of_today(run):
     with open(run.table("metrics"), "w", newline="") as file:
         file.write("epoch,iteration,pictures_per_second,map\r\n0,6,25.9,\r\n1,12,20.5,0.5\r\n")
     assert [row["images_per_second"] for row in run.rows("metrics")] == ["25.9", "20.5"]
-    run.forget_after(6)
+    run.forget_after(6, 1)
     run.record("metrics", {"epoch": 1, "iteration": 12, "images_per_second": 30, "map": 0.25})
     assert run.rows("metrics") == [{"epoch": "0", "iteration": "6", "images_per_second": "25.9", "map": ""},
                                    {"epoch": "1", "iteration": "12", "images_per_second": "30", "map": "0.25"}]

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 
 import cv2
 import numpy as np
@@ -305,6 +306,14 @@ def test_a_second_request_is_the_systems(request):
         assert stop
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_thread_of_a_program_trains_too_and_hears_no_signal(opened):
+    engine, outcome = engine_of(opened("thread"), Scores(), Yolo3Options(**{**vars(OPTIONS), "epochs": 1})), []
+    thread = threading.Thread(target=lambda: outcome.append(engine.run_epochs()))
+    thread.start()
+    thread.join()
+    assert outcome == [{"map": 0.2, "metric": "voc07"}]
 
 
 def test_a_skipped_image_is_named_once_and_remembered(opened, caplog):

@@ -64,7 +64,7 @@ def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) ->
     loader.engine = engine
     if order.observes:
         _let_observe(order, engine, step, checkpoint, position)
-    run.forget_after(engine.iteration)
+    run.forget_after(engine.iteration, engine.epoch)
     last = engine.run_epochs()
     score = "map" if options.detects else "accuracy"
     return {"run": run.folder, score: last[score],
