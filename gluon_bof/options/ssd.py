@@ -160,7 +160,6 @@ class SsdOptions(DetectionOptions):
                             remedy="for example 96,160")
         for side in shapes:
             self._check_side(side, "--random-shapes")
-        rest = (shapes[1] - shapes[0]) % STEP
-        if rest:
-            raise UserError(f"--random-shapes {INTEGERS.write(shapes)} are not whole steps of {STEP} pixels apart",
-                            remedy=f"for example {INTEGERS.write((shapes[0], shapes[1] + STEP - rest))}")
+        largest = self.training_sizes()[-1]
+        if largest != shapes[1]:
+            warn(f"the largest of --random-shapes {INTEGERS.write(shapes)} is {largest}: they go in steps of {STEP}")

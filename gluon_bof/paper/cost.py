@@ -49,6 +49,7 @@ class _Side:
     def __init__(self, job, count):
         options = {} if job.training.options.gpus is None else {"gpus": job.training.options.gpus}
         found = resolve(job.run.last_weights, options)
+        found.require_set()
         self.detector = open_detector(found)
         self.images = [read_image(record.path, record.orientation)
                        for record in validation_set(found.options).records[:count]]

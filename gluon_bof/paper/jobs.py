@@ -20,7 +20,7 @@ from gluon_bof.files import sha256_of
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, flag_name, flags_of, parse
 from gluon_bof.options.recipes import RECIPES, Recipe
-from gluon_bof.runs.config import OF_DATA, read_config, read_options
+from gluon_bof.runs.config import written_options
 from gluon_bof.runs.folder import MAY_CHANGE, RunFolder
 
 PLACES = ("pretrained_base", "transfer")  # options that may be a run's file
@@ -133,9 +133,7 @@ def train(job: Training, environment: dict[str, str], quiet: bool = False) -> An
 
 def refuse_other_settings(job: Training) -> None:
     """Raise UserError where the run that lies in the job's folder was not made with its options."""
-    saved, wanted = as_dict(read_options(job.run.folder)), as_dict(job.options)
-    # paths as they are written: a copy of all may lie in another folder than it was started in
-    saved.update({name: value for name, value in read_config(job.run.folder)["options"].items() if name in OF_DATA})
+    saved, wanted = written_options(job.run.folder), as_dict(job.options)
     for name in sorted(set(wanted) - MAY_CHANGE - {"name", "runs", "recipe"}):
         if saved.get(name) != wanted[name] and not _is_same_file(name, saved.get(name), wanted[name]):
             raise UserError(f"the run there has {flag_name(name)} {saved.get(name)} and not {wanted[name]}", job.run.folder,

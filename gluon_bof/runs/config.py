@@ -69,23 +69,39 @@ def box_ends(folder: str) -> BoxEnds:
 
 def read_options(folder: str, **changes: Any) -> Any:
     """The options of the run in this folder, with changes to what its configuration says, as JSON has them. A relative path of
-    its data is that from where it was started, also elsewhere; where nothing is there any more, that from today's folder.
+    its data is that from where it was started, also elsewhere; where nothing is there any more, or the run was copied with its
+    project, that from today's folder.
 
     Raises UserError for a damaged configuration and for a change to an option that the family has not."""
     config = read_config(folder)
     family = families.by_name(config["family"])
     families.require_known(changes, family)
-    return from_dict(family.options, {**config["options"], **_kept_places(config), **changes}, os.path.join(folder, CONFIG))
+    values = {**config["options"], **_kept_places(folder, config), **changes}
+    return from_dict(family.options, values, os.path.join(folder, CONFIG))
 
 
-def _kept_places(config):
+def written_options(folder: str) -> dict[str, Any]:
+    """{option: value} of the run in this folder, as JSON has them and paths of its data as they were given: a copy of all may lie
+    in another folder than it was started in. Raises UserError."""
+    written = read_config(folder)["options"]
+    return {**as_dict(read_options(folder)), **{name: written[name] for name in OF_DATA if name in written}}
+
+
+def _kept_places(folder, config):
     """{option: path from where the run was started} of its data, as far as they are there and today's folder is another."""
     start, options = _start_of(config), config["options"]
     if start in ("", os.getcwd()):
         return {}
+    copied = _lies_below(folder, os.getcwd()) and not _lies_below(folder, start)
     places = {name: os.path.join(start, options[name]) for name in OF_DATA
               if isinstance(options.get(name), str) and options[name] not in ("", *NAMED_SETS)}
-    return {name: path for name, path in places.items() if (os.path.isfile if name == "classes" else os.path.exists)(path)}
+    return {name: path for name, path in places.items() if (os.path.isfile if name == "classes" else os.path.exists)(path)
+            and not (copied and os.path.exists(options[name]))}
+
+
+def _lies_below(path, folder):
+    path, folder = os.path.realpath(path), os.path.realpath(folder)
+    return os.path.commonpath((path, folder)) == folder
 
 
 def _start_of(config):
@@ -105,7 +121,7 @@ def require_set(folder: str, remedy: str) -> None:
     if not os.path.exists(place):
         raise UserError("the data set of this run is not there any more", before, remedy)
     if os.path.abspath(place) != os.path.abspath(before):
-        warn(f"the data set of {folder} was {before}, which is not there any more: {os.path.abspath(place)} is taken for it")
+        warn(f"the data set of {folder} was {before}; {os.path.abspath(place)} is taken for it")
 
 
 def is_same_set(dataset: str, other: str) -> bool:

@@ -210,7 +210,7 @@ class Run(RunFolder):
             if int(CHECKPOINT.fullmatch(name)[1]) > iteration and name != os.path.basename(self.origin or ""):
                 os.unlink(path)
         for table in TABLES:
-            rows = [row for row in self.rows(table) if (row["iteration"] or "").isdigit() and None not in row.values()]
+            rows = [row for row in self.rows(table) if (row["iteration"] or "").isdecimal() and None not in row.values()]
             kept = [row for row in rows if int(row["iteration"]) <= iteration
                     and (table != "metrics" or int(row["epoch"]) < epoch)]  # all of an epoch may be trained, and not validated
             if not rows:

@@ -89,7 +89,7 @@ def draw_detections(run: RunFolder, detection_set: DetectionSet, detections: Seq
         image = read_image(record.path, record.orientation)
         sure = found.scores >= least_score
         shown = (image, image) if record.masks is None or found.masks is None else (
-            _masked(image, record.masks, record.classes), _masked(image, found.masks[sure], found.classes[sure]))
+            with_masks(image, record.masks, record.classes), with_masks(image, found.masks[sure], found.classes[sure]))
         for axis, title, image in zip(axes[2 * place:2 * place + 2], ("truth", "found"), shown):
             axis.imshow(image)
             axis.set_title(literal(f"{record.image_id}: {title}"[-40:]), fontsize=7)
@@ -99,10 +99,6 @@ def draw_detections(run: RunFolder, detection_set: DetectionSet, detections: Seq
             if value >= least_score:
                 _box(axes[2 * place + 1], box, number, f"{detection_set.classes[number]} {value:.2f}")
     _save(figure, run, "validation_images.png")
-
-
-def _masked(image, masks, classes):
-    return with_masks(image, masks, classes)
 
 
 def _page(count, columns=4):

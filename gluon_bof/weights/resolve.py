@@ -144,10 +144,13 @@ def _of_run(folder, weights, given, last):
 
 
 def _refuse_other_classes(given, told, where):
-    """Raise UserError where the classes that are given are not those that weights were trained on, in their order: the network's
-    outputs would be called by them. told: as --classes."""
-    if "classes" in given and class_names(given["classes"]) != class_names(told):
-        raise UserError(f"its classes are {abbreviate(class_names(told))}", where, "leave --classes out")
+    """Raise UserError where the classes that are given have names of those that weights were trained on in other places, by which
+    the network's outputs would be called, or are not as many; warn of other names. told: as --classes."""
+    names, own = (class_names(text) for text in (given.get("classes", told), told))
+    if len(names) != len(own) or any(name in own and name != before for name, before in zip(names, own)):
+        raise UserError(f"its classes are {abbreviate(own)}", where, "leave --classes out")
+    if names != own:
+        warn(f"the classes of {where} are {abbreviate(own)}, and called {abbreviate(names)}")
 
 
 def with_classes_as_text(given: Mapping[str, Any]) -> dict[str, Any]:

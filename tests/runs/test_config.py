@@ -17,8 +17,8 @@ from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.training import NAMED_SETS
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.runs.config import is_run, read_config, read_options, require_set, write_config
-from gluon_bof.runs.folder import RunFolder
+from gluon_bof.runs.config import is_run, read_config, read_options, require_set, write_config, written_options
+from gluon_bof.runs.folder import RunFolder, continued_options
 from gluon_bof.weights.formats.checkpoint import read_checkpoint, write_checkpoint
 from gluon_bof.weights.resolve import resolve
 from tests.pages import without_pages
@@ -77,11 +77,21 @@ def test_a_runs_relative_set_is_not_looked_for_below_another_folder(moved, caplo
     assert not caplog.text
 
 
+def test_a_run_that_was_copied_with_its_project_goes_on_with_the_copy_of_its_set(moved, monkeypatch):
+    copy = shutil.copytree(moved, moved.parent / "copy")
+    monkeypatch.chdir(copy)
+    assert (read_options("run").dataset, read_options("run").classes) == ("there", "names.txt")
+    assert continued_options("run", Yolo3Options(dataset="there", classes="names.txt"), {"dataset", "classes"}).dataset == "there"
+    os.rmdir("there")
+    assert read_options("run").dataset == str(moved / "there")
+    assert written_options("run")["dataset"] == "there"
+
+
 def test_a_set_that_is_gone_is_named_with_the_remedy_and_another_of_its_path_is_not_taken_without_a_word(moved, caplog):
     (moved / "there").rmdir()
     found = resolve(str(moved / "run"))
     found.require_set()
-    assert found.options.dataset == "there" and f"was {moved}/there, which is not there any more: " in caplog.text
+    assert found.options.dataset == "there" and f"was {moved}/there; {os.path.abspath('there')} is taken" in caplog.text
     os.rmdir("there")
     with pytest.raises(UserError, match="start/there: the data set of this run is not there any more; .* --dataset FOLDER"):
         found.require_set()

@@ -97,7 +97,7 @@ def test_a_segmenters_run_is_asked_for_another_data_set_though_it_has_no_layout(
     assert resolve(str(tmp_path), {"dataset": "other"}).options.val_split == ""
 
 
-@pytest.mark.parametrize("classes", ("dog,cat", "cat,dog,cow", ["Cat", "dog"], "names.txt"))
+@pytest.mark.parametrize("classes", ("dog,cat", "cat,dog,cow", ["cow", "cat"], "names.txt"))
 def test_the_outputs_of_a_run_are_not_called_by_other_classes_than_its_own(classes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("names.txt").write_text("dog\ncat\n")
@@ -109,6 +109,13 @@ def test_the_outputs_of_a_run_are_not_called_by_other_classes_than_its_own(class
     Path("classes.txt").unlink()
     assert resolve(str(tmp_path), {"classes": classes}).classes == class_names(",".join(classes) if isinstance(classes, list)
                                                                                else classes)
+
+
+def test_outputs_that_are_called_by_names_of_ones_own_are_told(tmp_path, caplog):
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    write_run(tmp_path)
+    assert resolve(str(tmp_path), {"classes": "Katze,dog"}).classes == ("Katze", "dog")
+    assert "are cat, dog, and called Katze, dog" in caplog.text
 
 
 def test_the_outputs_of_weights_that_are_named_are_not_called_by_other_classes():

@@ -123,6 +123,7 @@ def _side(weights, given):
         raise UserError(f"the network is a {family.title}", weights, f"draw figure {others[0]}" if others else
                         f"give a {by_name(FAMILY_OF[given.figure]).title}")
     resolved.require_file()
+    resolved.require_set()
     metric = resolved.options.metric
     return _Side({"dataset": resolved.options.dataset, "val_split": resolved.options.val_split or None, "images": None,
                   "metric": None if metric == "auto" else metric, "classes": resolved.classes}, None, resolved)

@@ -65,9 +65,9 @@ def draw(given: Options) -> Drawn:
             detections[name].append(detect(way, image, Clock()))
     clocks, pixels = measure(ways, [images[place] for place in evenly(len(images), given.timed)])
     scores = {name: score(found, found_set, "voc07")["map"] for name, found in detections.items()}
-    threads = os.environ.get(VARIABLE, "")  # as the backend has set it, if MXNet was not there before
+    threads = os.environ.get(VARIABLE, "").split(",")[0].strip()  # as the backend has set it, if MXNet was not there before
     numbers = {"images": len(images), "timed": min(given.timed, len(images)),
-               "threads": int(threads) if threads.isdigit() else None,
+               "threads": int(threads) if threads.isdecimal() else None,
                "recall_of_blobs": _recall_of_blobs(ways["R-CNN"], images, found_set),
                "detectors": {name: {"map": scores[name], "seconds": sum(clocks[name].values()), "parts": clocks[name],
                                     "input_pixels": pixels[name]} for name in ways}}

@@ -156,6 +156,7 @@ def sides_of(given: Options) -> list[Side]:
     """[Side] of runs, at each size. Raises UserError for what cannot be evaluated or measured."""
     sides = []
     for name, resolved in zip(names_of(given.runs), resolve_all(given.runs, given)):
+        resolved.require_set()
         for size in given.sizes:
             sides.append(Side(f"{name} {size}", name, resolved._replace(options=resolved.options.at_size(size))))
         if not given.sizes:

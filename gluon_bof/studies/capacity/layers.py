@@ -12,8 +12,8 @@ from gluon_bof.studies.capacity.arrays import OfOperators
 BACKBONE, NECK, HEADS, OTHER = "backbone", "neck", "heads", "other"
 BLOCKS = (BACKBONE, NECK, HEADS, OTHER)
 # the first that fits a name. GluonCV's names and this package's; torchvision's and timm's for ResNets
-PARTS = ((HEADS, re.compile(r"(^|[./_])(yolo_outputs|class_predictors?|box_predictors?|box_features|box|rpn|mask|output|fc"
-                            r"|classifier|head|auxlayer|scores?|ups)\b")),
+PARTS = ((HEADS, re.compile(r"(^|[./_])(yolo_outputs|class_predictors?|box_predictors?|box_features|rpn|output|fc|classifier"
+                            r"|auxlayer)\b|^(box|mask|head|scores?|ups)\b")),
          (NECK, re.compile(r"(^|[./_])(yolo_blocks|transitions|fpn|ascents|P\d_conv\w*)(\b|_)")),
          (BACKBONE, re.compile(r"(^|[./_])(stages|(top_)?features|backbone|base|body|stem|conv1|layer\d|downsample)(\b|_)")))
 IS_WEIGHT = re.compile(r"(^|[._/])(weight|kernel|w)s?$", re.IGNORECASE)

@@ -13,7 +13,7 @@ import numpy as np
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import as_dict
 from gluon_bof.options.minibatch import OF_PROBES, MinibatchOptions
-from gluon_bof.runs.config import is_run, read_options
+from gluon_bof.runs.config import is_run, written_options
 from gluon_bof.runs.folder import MAY_CHANGE, RunFolder
 from gluon_bof.studies.minibatch.orders import BY_NAME
 from gluon_bof.studies.minibatch.partition import cut
@@ -108,7 +108,7 @@ def _trained(options):
 
 
 def _require_same(folder, options):
-    kept, asked = as_dict(read_options(folder)), as_dict(options)
+    kept, asked = written_options(folder), as_dict(options)
     left_out = MAY_CHANGE | {"name", "runs", *OF_PROBES}  # nothing is probed
     other = sorted(name for name in asked if asked[name] != kept[name] and name not in left_out)
     if other:

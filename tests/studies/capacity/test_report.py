@@ -107,7 +107,8 @@ def test_parts_of_a_detector_are_told_by_their_names():
               "features.P5_conv_lat_weight": "neck", "top_features.0.1.conv2.weight": "backbone",
               "box_features.0.weight": "heads", "box.0.weight": "heads",
               "rpn.rpn_head.conv1.0.weight": "heads", "class_predictor.weight": "heads", "layer3.1.conv2.weight": "backbone",
-              "fc.weight": "heads", "onnx::Conv_412": "other"}
+              "fc.weight": "heads", "onnx::Conv_412": "other",
+              "mask.deconv.0.weight": "heads", "backbone.mask.weight": "backbone", "features.0.box.weight": "backbone"}
     assert {name: block_of(name) for name in wanted} == wanted
 
 
