@@ -244,18 +244,20 @@ def _tables_of_yolo3(found):
 
 
 def _small_table(found, of_paper, keys, measure):
-    """A table of the paper with our rows, each in all its seeds; differences are to its first row, in the seeds that both
-    have."""
+    """A table of the paper with our rows, each in all its seeds and with its fit; differences are to its first row, in the seeds
+    that both have."""
     base = of_paper.rows[0].paper_value
     names = [row.name.replace("darknet53", "backbone").replace("YOLO3", "detector")
              .replace("R101", "backbone").replace("FRCNN", "detector") for row in of_paper.rows]
     points = [points_of_row(found, measure, key) for key in keys]
     rows = []
-    for name, row, ours in zip(names, of_paper.rows, points):
+    for name, row, key, ours in zip(names, of_paper.rows, keys, points):
+        fit = list(points_of_row(found, OWN_IMAGES, key).values())
         pair = effects.paired(points[0], ours)
         compared = [told(pair.gain) if pair else "", f"{row.paper_value - base:+.2f}"] if rows else ["", ""]
-        rows.append([name, spread(list(ours.values())), *compared, ", ".join(map(str, sorted(ours)))])
-    return table(["row", measure.title, "against the first, in the seeds of both", "the paper's", "seeds"], rows)
+        rows.append([name, spread(list(ours.values())), *compared, spread_of_fit(fit, FITTED), ", ".join(map(str, sorted(ours)))])
+    head = ["row", measure.title, "against the first, in the seeds of both", "the paper's", OWN_IMAGES.title, "seeds"]
+    return table(head, rows)
 
 
 def _pair(found, measure, over, key):

@@ -50,7 +50,7 @@ def spread(values: Sequence[float], digits: int = 1, sign: str = "") -> str:
 
 def spread_of_fit(values: Sequence[float], asked: float) -> str:
     """The same of runs' points on their training images, of which the protocol asks so many."""
-    return spread(values) + ("" if statistics.mean(values) >= asked else " (underfitted)")
+    return spread(values) + (" (underfitted)" if values and statistics.mean(values) < asked else "")
 
 
 def made_by(found: Sequence[Mapping[str, Any]]) -> str:
