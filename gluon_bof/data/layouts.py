@@ -319,7 +319,7 @@ def _is_config(path):
 def labels_folder(images: str) -> str:
     """Where the labels of a folder's images are: beside `images`, in `labels`; else in the folder itself."""
     before, name, after = os.path.join(images, "").rpartition(f"{os.sep}images{os.sep}")
-    other = os.path.join(before, "labels", after).rstrip(os.sep)
+    other = f"{before}{os.sep}labels{os.sep}{after}".rstrip(os.sep)
     return other if name and os.path.isdir(other) else images
 
 

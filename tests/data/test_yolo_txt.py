@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gluon_bof.data.check import check_set
+from gluon_bof.data.layouts import labels_folder
 from gluon_bof.data.samples import image_ids
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
@@ -103,6 +104,12 @@ def test_labels_of_folders_whose_names_begin_with_images_are_found(place):
         (place / kind / "train").rename(place / kind / "images_01")
     (place / "data.yaml").write_text(CONFIG.replace("images/train", "[images/images_01/]"))
     assert [len(record.boxes) for record in opened(place).records] == [2, 1, 0, 1]
+
+
+def test_labels_of_images_at_the_root_are_not_looked_for_in_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "labels" / "no such part").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert labels_folder("/images/no such part") == "/images/no such part"
 
 
 def test_text_that_is_not_utf_8_is_a_fault(place):
