@@ -127,20 +127,20 @@ def _pose_values(shape, path):
 
 
 def _read_yaml(path):
-    """What the file holds: text as it is written, and whole numbers. To YAML a class off is False, 010 is 8, 1.10 is 1.1."""
+    """What the file holds, `names` as they are written: to YAML a class off is False, 010 is 8, 1.10 is 1.1."""
     import yaml
 
-    tag = "tag:yaml.org,2002:"
-    kept = (f"{tag}null", f"{tag}merge")
+    kept = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
 
-    class Loader(yaml.SafeLoader):
+    class TextLoader(yaml.SafeLoader):
         yaml_implicit_resolvers = {first: [pair for pair in pairs if pair[0] in kept]
                                    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 
-    Loader.add_implicit_resolver(f"{tag}int", re.compile(r"(?:0|[1-9][0-9]*)$"), list("0123456789"))
     try:
         with open(path, "rb") as file:
-            return yaml.load(file, Loader)
+            data = file.read()
+        content = yaml.safe_load(data)
+        return {**content, "names": yaml.load(data, TextLoader).get("names")} if isinstance(content, dict) else content
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -151,9 +151,10 @@ def _read_yaml(path):
 
 def _names(value, path):
     if isinstance(value, dict):
-        if sorted(value, key=str) != sorted(range(len(value)), key=str):
+        numbered = {int(key): name for key, name in value.items() if str(key).isdecimal()}
+        if sorted(numbered) != list(range(len(value))):
             raise UserError(f"names has the ids {abbreviate(value)}, not 0 to {len(value) - 1}", path, "number them from 0")
-        value = [value[number] for number in range(len(value))]
+        value = [numbered[number] for number in range(len(value))]
     if not isinstance(value, list) or any(isinstance(name, (dict, list)) or name is None for name in value):
         raise UserError(f"names is {str(value)[:60]!r}, neither a list nor a map from ids", path, _REMEDY)
     return _unique([" ".join(str(name).split()) for name in value], path)

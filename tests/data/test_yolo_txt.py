@@ -38,6 +38,7 @@ def boxes(found, index=0):
     ("", "holds no keys"), ("- cat\n", "holds no keys"), ("names: [cat\ntrain: x\n", "not valid YAML: .* in line 2"),
     ("names: \tcat: x: y", "not valid YAML"), (b"names: \xff\xfe\x00", "not valid YAML"),
     (CONFIG.replace("[cat, dog]", "{0: cat, 2: dog}"), "ids 0, 2, not 0 to 1"),
+    (CONFIG.replace("[cat, dog]", "{0: cat, 00: dog}"), "ids 0, 00, not 0 to 1"),
     (CONFIG.replace("[cat, dog]", "{zero: cat}"), "ids zero"), (CONFIG.replace("[cat, dog]", "cat"), "neither a list nor a map"),
     (CONFIG.replace("[cat, dog]", "[cat, cat]"), "named twice"), (CONFIG.replace("[cat, dog]", "[cat, '']"), "no name"),
     (CONFIG + "nc: 3\n", "nc is 3, but names are 2"), (CONFIG + "path: [1]\n", "path is"),
@@ -56,6 +57,14 @@ def test_class_names_are_as_they_are_written_and_not_what_yaml_makes_of_them(pla
     """They were False, True, 8 and 1.1."""
     (place / "data.yaml").write_text(CONFIG.replace("[cat, dog]", names) + "nc: 6\n")
     assert opened(place).classes == ("off", "on", "010", "1.10", "7", "null")
+
+
+@pytest.mark.parametrize("text", (CONFIG + "nc: 2.0\n", CONFIG + "nc: +2\n", CONFIG + "kpt_shape: false\n",
+                                  CONFIG + "test: false\n", CONFIG.replace("[cat, dog]", "{00: cat, 01: dog}")))
+def test_what_else_a_configuration_says_is_as_yaml_reads_it(place, text):
+    """Numbers and false were text, since a class 010 or off is."""
+    (place / "data.yaml").write_text(text)
+    assert opened(place).classes == CLASSES
 
 
 @pytest.mark.parametrize("line, part", [
