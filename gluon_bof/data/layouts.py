@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from gluon_bof.data.coco import all_json, coco_roles, is_coco, roles_of_words
 from gluon_bof.data.images import ENDINGS
@@ -15,6 +15,7 @@ from gluon_bof.errors import UserError, abbreviate, warn
 LAYOUTS = ("voc", "coco", "yolo", "labelme")
 SPOKEN = {"voc": "VOC's layout", "coco": "COCO's layout", "yolo": "YOLO's text", "labelme": "LabelMe's JSON"}
 NAME_FILES = ("classes.txt", "obj.names", "predefined_classes.txt")  # of LabelImg and Darknet
+PASSED_OVER = (".", "__MACOSX", "lost+found")  # as which names begin of what is no part of a set
 
 _DEPTH = 3  # folders below a set's own that are looked into
 _SNIFFED = 1 << 18  # bytes at either end of a JSON file, whose keys tell what it is
@@ -127,8 +128,12 @@ def _tree(root):
     while waiting:
         path, depth = waiting.pop(0)
         kinds = _Folder(path, {}, {}, {}, {})
-        for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
-            if entry.name.startswith((".", "__MACOSX")):
+        try:
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+        except OSError as error:
+            refuse_unread(error)
+        for entry in entries:
+            if entry.name.startswith(PASSED_OVER):
                 continue
             stem, ending = os.path.splitext(entry.name)
             kind = kinds.images if ending.lower() in ENDINGS else getattr(kinds, ending[1:].lower(), None) \
@@ -139,6 +144,12 @@ def _tree(root):
                 waiting.append((entry.path, depth + 1))
         found.append(kinds)
     return found
+
+
+def refuse_unread(error: OSError) -> NoReturn:
+    """Raise UserError for a folder that cannot be listed; for os.walk, too, which would pass over it."""
+    raise UserError(f"the folder cannot be read ({error.strerror})", error.filename,
+                    "let it be read, or move it out of the set") from None
 
 
 def _voc(root, tree, split):

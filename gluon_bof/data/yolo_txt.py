@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.faults import FaultPolicy
 from gluon_bof.data.images import ENDINGS, finite_number, listed_names
-from gluon_bof.data.layouts import NAME_FILES, Layout, labels_folder, role_of
+from gluon_bof.data.layouts import NAME_FILES, PASSED_OVER, Layout, labels_folder, refuse_unread, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records, require_records
 from gluon_bof.errors import UserError, abbreviate
 
@@ -298,18 +298,13 @@ def _files(folder, deep):
     and no folder is read twice."""
     found, seen, waiting = [], set(), [folder]
     for start in waiting:
-        for place, folders, names in os.walk(start, onerror=_refuse):
+        for place, folders, names in os.walk(start, onerror=refuse_unread):
             real = os.path.realpath(place)
-            folders[:] = sorted(name for name in folders if deep and real not in seen and not name.startswith("."))
+            folders[:] = sorted(name for name in folders if deep and real not in seen and not name.startswith(PASSED_OVER))
             waiting += [path for name in folders for path in [os.path.join(place, name)] if os.path.islink(path)]
-            found += [os.path.join(place, name) for name in names if real not in seen and not name.startswith(".")]
+            found += [os.path.join(place, name) for name in names if real not in seen and not name.startswith(PASSED_OVER)]
             seen.add(real)
     return sorted(found)
-
-
-def _refuse(error):
-    """For os.walk, which passes over a folder that it may not read: all its images would have no labels."""
-    raise error
 
 
 def label_path(path: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gluon_bof.data.check import check_set
-from gluon_bof.data.layouts import labels_folder
+from gluon_bof.data.layouts import labels_folder, recognise
 from gluon_bof.data.samples import image_ids
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
@@ -101,10 +101,20 @@ def test_a_link_to_a_label_that_is_not_there_is_a_fault_and_no_negative(place):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
-def test_a_folder_of_labels_that_may_not_be_read_makes_no_negatives(place):
-    (place / "labels" / "train").chmod(0)
-    with pytest.raises(PermissionError):
+@pytest.mark.parametrize("folder", ("labels/train", "labels", "other"))
+def test_a_folder_that_may_not_be_read_is_named_and_makes_no_negatives(place, folder):
+    (place / folder).mkdir(exist_ok=True)
+    (place / folder).chmod(0)
+    with pytest.raises(UserError, match=f"{folder}: the folder cannot be read .Permission denied.; let it be read, or move it"):
         opened(place)
+
+
+def test_what_a_file_system_lost_and_found_is_no_part_of_the_set(place):
+    """Where the set is a disk of its own; only root may read the folder, and others were refused."""
+    layout_files.put_image(str(place / "images" / "train" / "lost+found"), "z")
+    assert len(opened(place)) == 4
+    layout_files.pairs(str(place / "lost+found"), "a", "a", ".xml", layout_files.of_voc)
+    assert recognise(str(place)).name == "yolo"
 
 
 def test_labels_of_folders_whose_names_begin_with_images_are_found(place):
