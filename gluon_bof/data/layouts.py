@@ -24,6 +24,7 @@ _MOST_SNIFFED = 20  # files of a folder
 _CONFIG_KEYS = re.compile(r"^(names|train|val|nc)\s*:", re.MULTILINE)
 _COCO_KEYS = [re.compile(rb'"%s"\s*:\s*\[' % key) for key in (b"images", b"annotations", b"categories")]
 _LABELME_KEY = re.compile(rb'"shapes"\s*:\s*\[')
+_MASKS = re.compile(r"masks?|segmentation.*")
 _WORD = re.compile(r"\d+|[^\W\d_]+")
 _NONE = ("neither of VOC's layout (Annotations/*.xml, or XML of its images' names) nor of COCO's (annotations/*train*.json, or "
          "one JSON), YOLO's (data.yaml, or classes.txt and labels) or LabelMe's (JSON of its images' names)")
@@ -188,32 +189,42 @@ def _parts(root, tree, kind):
         stems = set(kind(place))
         if not stems:
             continue
-        shared = {other.path: len(stems & set(other.images)) for other in pictured}
-        if shared.get(place.path):
-            parts.append(_part(place.path, place.path, root))
-            continue
-        near = _nearest(place.path, [path for path, count in shared.items() if count], root)
-        parts += _of_images(place.path, near, {path for path in near if shared[path] == len(stems)}, root)
+        shared = {other.path: stems & set(other.images) for other in pictured if stems & set(other.images)}
+        parts += [_part(place.path, place.path, root)] if place.path in shared else _of_images(place.path, shared, root)
     return parts
 
 
-def _of_images(annotations, near, whole, root):
-    """Parts of one folder of annotations: its images lie in one folder, or in one a split. whole: folders that have all of them.
-    Frame numbers repeat from folder to folder, so that names say less than the place; of several that are as good the reader
-    refuses an annotation that may be of two images."""
+def _of_images(annotations, shared, root):
+    """Parts of one folder of annotations: its images lie in one folder, or in one a split. shared: {folder: names of its images
+    that the annotations have, too}. Frame numbers repeat from folder to folder, so that names say less than the place; of several
+    that are as good the reader refuses an annotation that may be of two images."""
+    near = _nearest(annotations, _without_masks(shared, root), root)
     if len({split_of(path, root) for path in near} - {""}) == len(near) > 1 and not split_of(annotations, root):
         return [Part(annotations, path, split_of(path, root)) for path in near]
-    likeness = {path: (*_nearness(annotations, path, root), path in whole) for path in near}
-    return [_part(annotations, path, root) for path in near if likeness[path] == max(likeness.values())]
+    likeness = {path: _nearness(annotations, path, root) for path in near}
+    best = [path for path in near if likeness[path] == max(likeness.values())]
+    return [_part(annotations, path, root) for path in best if not any(shared[path] < shared[other] for other in best)]
+
+
+def _without_masks(shared, root):
+    """The folders but those called masks most of whose names others have: a set may be of faces with a mask and without."""
+    masks = {path for path in shared if any(_MASKS.fullmatch(name) for name in _names_of(path, root))}
+    others = set().union(*(stems for path, stems in shared.items() if path not in masks))
+    return [path for path, stems in shared.items() if path not in masks or 2 * len(stems & others) <= len(stems)]
 
 
 def _nearness(annotations, images, root):
-    """(whether a folder is called images, as those of masks are not; how many words of its path are the annotations', too, from
-    the beginning and from the end on)."""
-    ours, theirs = (_WORD.findall(os.path.relpath(path, root).lower()) for path in (annotations, images))
+    """(whether a folder is called images, as those of masks or of smaller images are not; how many words of its path are the
+    annotations', too, from the beginning and from the end on)."""
+    ours, theirs = (_names_of(path, root) for path in (annotations, images))
+    called = not {"images", "jpegimages"}.isdisjoint(theirs[len(os.path.commonprefix([ours, theirs])):])
+    ours, theirs = (_WORD.findall(os.sep.join(names)) for names in (ours, theirs))
     same = len(os.path.commonprefix([ours, theirs]))
-    ours, theirs = ours[same:], theirs[same:]
-    return not {"images", "jpegimages"}.isdisjoint(theirs), same + len(os.path.commonprefix([ours[::-1], theirs[::-1]]))
+    return called, same + len(os.path.commonprefix([ours[same:][::-1], theirs[same:][::-1]]))
+
+
+def _names_of(path, root):
+    return os.path.relpath(path, root).lower().split(os.sep)
 
 
 def _nearest(annotations, folders, root):

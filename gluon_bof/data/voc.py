@@ -40,7 +40,8 @@ FEW_REMEDY = "five images are the least, or give --val-share"
 
 UNANNOTATED = ("skip", "negative")
 TWO_IMAGES = ("it may be of the image in {} or of that in {}",
-              "let each folder of images have its own of annotations, of the same name: images/a and annotations/a")
+              "let each folder of images have its own of annotations, of the same name: images/a and annotations/a; "
+              "or move the other folder out of the set's")
 TWO_ANNOTATIONS = ("it has an annotation in {} and one in {}", "keep one of the two in the set's folder")
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")

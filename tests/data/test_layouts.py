@@ -222,6 +222,40 @@ def test_masks_beside_the_annotations_are_not_taken_for_the_images(tmp_path):
     assert {os.path.dirname(record.path) for record in found.records} == {str(tmp_path / "images")}
 
 
+@pytest.mark.parametrize("labels, images, other, ending", (
+    ("xml", "img", "mask", ".png"), ("xml", "img", "SegmentationClass", ".png"), ("labels", "images", "images_small", ".jpg"),
+    ("Annotations/xml", "JPEGImages", "JPEGImages_resized", ".jpg")))
+@pytest.mark.parametrize("split", ("", "{}"))
+def test_masks_and_smaller_images_of_the_same_names_are_not_taken_for_the_images(tmp_path, labels, images, other, ending, split):
+    """The set was refused, since an annotation may be of either."""
+    layout_files.pairs(str(tmp_path), os.path.join(images, split), labels, ".xml", layout_files.of_voc)
+    for name, (part, _) in IMAGES.items():
+        layout_files.put_image(str(tmp_path / other / split.format(part)), name, ending)
+    for role in ("train", "val"):
+        found = open_set(str(tmp_path), None, role, val_share=0 if split else 0.5)
+        assert stems(found) == (names_of(role) if split else SHARE if role == "val" else list("abcd"))
+        assert all(os.path.relpath(record.path, tmp_path).startswith(images + os.sep) for record in found.records)
+
+
+@pytest.mark.parametrize("folders", (("mask", "plain"), ("masks", "plain")))
+def test_photographs_of_masks_are_no_masks(tmp_path, folders):
+    for name, folder in zip("abcdef", folders * 3):
+        layout_files.put_image(str(tmp_path / folder), name)
+        layout_files.put(str(tmp_path / "xml" / f"{name}.xml"), layout_files.of_voc(name))
+    assert sorted(stems(open_set(str(tmp_path), None, "train", val_share=1e-9))) == list("abcdef")
+
+
+def test_a_folder_of_some_of_anothers_images_is_not_taken_for_it_where_one_is_missing(tmp_path):
+    """Neither had all images, and the set was refused, since an annotation may be of either."""
+    layout_files.pairs(str(tmp_path), "photos", "xml", ".xml", layout_files.of_voc)
+    for name in "bc":
+        layout_files.put_image(str(tmp_path / "previews"), name)
+    (tmp_path / "photos" / "a.jpg").unlink()
+    with pytest.raises(UserError, match="photos/a.jpg: missing image"):
+        open_set(str(tmp_path), None, "train")
+    assert stems(open_set(str(tmp_path), None, "val")) == ["e"]
+
+
 def test_a_valid_folder_validates_where_there_is_a_test_folder_too(tmp_path):
     layout_files.voc_of_splits(str(tmp_path))
     shutil.copytree(tmp_path / "train", tmp_path / "test")
