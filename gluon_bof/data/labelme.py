@@ -77,12 +77,14 @@ def labelme_files(layout: Layout) -> list[str]:
 
 
 def _read_parts(layout):
-    """{Part: its _Files}. Of a folder of JSON that several parts have, each keeps the files of its images and of none."""
+    """{Part: its _Files}. Of a folder of JSON that several parts have, each keeps the files of its images, and the first those of
+    none."""
     files = {part: _read_part(part) for part in layout.parts}
     owner = owners((file.path, part.images) for part, of_part in files.items() for file in of_part
                    if file.image and os.path.dirname(os.path.normpath(file.image)) == os.path.normpath(part.images))
-    return {part: [file for file in of_part if owner.get(file.path, part.images) == part.images]
-            for part, of_part in files.items()}
+    for part, of_part in files.items():
+        owner = {**{file.path: part.images for file in of_part}, **owner}
+    return {part: [file for file in of_part if owner[file.path] == part.images] for part, of_part in files.items()}
 
 
 def _read_part(part: Part) -> list[_File]:

@@ -225,15 +225,18 @@ def _open_folders(root):
 
 
 def _folders_of_parts(parts):
-    """Folders of `layouts.Part`s. Of annotations that several have, each keeps those of its images and of none. Raises UserError
-    where an annotation may be of two images, or an image has two."""
+    """Folders of `layouts.Part`s. Of annotations that several have, each keeps those of its images; those of none, which are of
+    no part either, are left out, and without parts the first folder's. Raises UserError where an annotation may be of two images,
+    or an image has two."""
     folders = [Folder.of_part(part) for part in parts]
     pairs = [(folder, stem) for folder in folders for stem in folder.annotations if stem in folder.images]
     owner = owners((folder.annotations[stem], folder.image_folder) for folder, stem in pairs)
     owners(((folder.images[stem], folder.annotation_folder) for folder, stem in pairs), TWO_ANNOTATIONS)
+    count = Counter(folder.annotation_folder for folder in folders)
     for folder in folders:
-        folder.annotations = {stem: path for stem, path in folder.annotations.items()
-                              if owner.get(path, folder.image_folder) == folder.image_folder}
+        if not folder.is_part or count[folder.annotation_folder] == 1:
+            owner = {**dict.fromkeys(folder.annotations.values(), folder.image_folder), **owner}
+        folder.annotations = {stem: path for stem, path in folder.annotations.items() if owner.get(path) == folder.image_folder}
     return folders
 
 

@@ -179,10 +179,21 @@ def test_an_annotation_that_may_be_of_two_images_is_refused_and_one_that_is_of_o
     layout_files.put_image(str(tmp_path / folders[0]), "d")
     with pytest.raises(UserError, match=f"d{ending}: it may be of the image in .*{folders[0]} or of that in .*{folders[1]};"):
         open_set(str(tmp_path), None, "train")
-    for folder in folders:
-        (tmp_path / folder / "d.jpg").unlink()
-    with pytest.raises(UserError, match=f"d{ending}: missing image|d.jpg: missing image"):
-        open_set(str(tmp_path), None, "train")
+
+
+@pytest.mark.parametrize("folders", (("one", "two"), ("train", "val")))
+@pytest.mark.parametrize("ending, text", TEXTS, ids=("voc", "labelme"))
+def test_an_annotation_without_an_image_is_no_fault_of_each_part(tmp_path, folders, ending, text):
+    """Both were refused for it. Where parts share a folder of XML it is of none of them: its image may not be shipped."""
+    for name, folder in zip("abcdef", folders * 3):
+        layout_files.put_image(str(tmp_path / folder), name)
+        layout_files.put(str(tmp_path / "boxes" / (name + ending)), text(name))
+    (tmp_path / folders[1] / "d.jpg").unlink()
+    roles = folders if "val" in folders else ("train",)
+    found = [open_set(str(tmp_path), None, role, on_bad_sample="skip", val_share=1e-9) for role in roles]
+    assert sorted(name for of_role in found for name in stems(of_role)) == list("abcef")
+    kinds = [fault.kind for of_role in found for fault in of_role.faults]
+    assert kinds == ([] if "val" in folders and ending == ".xml" else ["missing image"])
 
 
 def test_two_annotations_of_an_image_are_refused_and_not_the_first_folders_taken(tmp_path):
