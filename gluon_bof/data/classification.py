@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from gluon_bof.data.faults import log_faults
-from gluon_bof.data.images import ENDINGS, decode_image, read_image, read_or_name, refuse_no_text
+from gluon_bof.data.images import ENDINGS, decode_image, is_hidden, read_image, read_or_name, refuse_no_text
 from gluon_bof.data.label_sets import FALLBACKS
 from gluon_bof.data.layouts import annotated_as
 from gluon_bof.data.sets import open_set, refuse_root
@@ -148,7 +148,7 @@ def _without_images(found):
 
 def _folders(place):
     """Names of the folders in a folder, without hidden ones, in order; none where it is not there."""
-    return sorted(entry.name for entry in os.scandir(place) if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))) \
+    return sorted(entry.name for entry in os.scandir(place) if entry.is_dir() and not is_hidden(entry.name)) \
         if os.path.isdir(place) else []
 
 

@@ -263,6 +263,11 @@ def _bmp_is_cut_short(data):
     return not compressed and len(data) < pixels_at + row_bytes * height
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is no part of a set: hidden, or what macOS or a file system laid there."""
+    return name.startswith((".", "__MACOSX")) or name == "lost+found"
+
+
 def finite_number(value: Any) -> float:
     """A number or its text as a float. Raises ValueError for anything else, and for NaN and infinity."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):

@@ -8,14 +8,13 @@ import re
 from typing import NamedTuple, NoReturn
 
 from gluon_bof.data.coco import all_json, coco_roles, is_coco, roles_of_words
-from gluon_bof.data.images import ENDINGS
+from gluon_bof.data.images import ENDINGS, is_hidden
 from gluon_bof.data.voc import is_voc
 from gluon_bof.errors import UserError, abbreviate, warn
 
 LAYOUTS = ("voc", "coco", "yolo", "labelme")
 SPOKEN = {"voc": "VOC's layout", "coco": "COCO's layout", "yolo": "YOLO's text", "labelme": "LabelMe's JSON"}
 NAME_FILES = ("classes.txt", "obj.names", "predefined_classes.txt")  # of LabelImg and Darknet
-PASSED_OVER = (".", "__MACOSX", "lost+found")  # as which names begin of what is no part of a set
 
 _DEPTH = 3  # folders below a set's own that are looked into
 _SNIFFED = 1 << 18  # bytes at either end of a JSON file, whose keys tell what it is
@@ -134,7 +133,7 @@ def _tree(root):
         except OSError as error:
             refuse_unread(error)
         for entry in entries:
-            if entry.name.startswith(PASSED_OVER):
+            if is_hidden(entry.name):
                 continue
             stem, ending = os.path.splitext(entry.name)
             kind = kinds.images if ending.lower() in ENDINGS else getattr(kinds, ending[1:].lower(), None) \

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.faults import FaultPolicy
-from gluon_bof.data.images import ENDINGS, finite_number, listed_names
-from gluon_bof.data.layouts import NAME_FILES, PASSED_OVER, Layout, labels_folder, refuse_unread, role_of
+from gluon_bof.data.images import ENDINGS, finite_number, is_hidden, listed_names
+from gluon_bof.data.layouts import NAME_FILES, Layout, labels_folder, refuse_unread, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records, require_records
 from gluon_bof.errors import UserError, abbreviate
 
@@ -300,9 +300,9 @@ def _files(folder, deep):
     for start in waiting:
         for place, folders, names in os.walk(start, onerror=refuse_unread):
             real = os.path.realpath(place)
-            folders[:] = sorted(name for name in folders if deep and real not in seen and not name.startswith(PASSED_OVER))
+            folders[:] = sorted(name for name in folders if deep and real not in seen and not is_hidden(name))
             waiting += [path for name in folders for path in [os.path.join(place, name)] if os.path.islink(path)]
-            found += [os.path.join(place, name) for name in names if real not in seen and not name.startswith(PASSED_OVER)]
+            found += [os.path.join(place, name) for name in names if real not in seen and not is_hidden(name)]
             seen.add(real)
     return sorted(found)
 

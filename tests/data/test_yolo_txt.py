@@ -113,7 +113,8 @@ def test_what_a_file_system_lost_and_found_is_no_part_of_the_set(place):
     """Where the set is a disk of its own; only root may read the folder, and others were refused."""
     layout_files.put_image(str(place / "images" / "train" / "lost+found"), "z")
     assert len(opened(place)) == 4
-    layout_files.pairs(str(place / "lost+found"), "a", "a", ".xml", layout_files.of_voc)
+    layout_files.one_folder(str(place / "lost+found"), ".xml", layout_files.of_voc)
+    (place / "lost+found").chmod(0)
     assert recognise(str(place)).name == "yolo"
 
 
