@@ -83,7 +83,8 @@ def _read_parts(layout):
     owner = owners((file.path, part.images) for part, of_part in files.items() for file in of_part
                    if file.image and os.path.dirname(os.path.normpath(file.image)) == os.path.normpath(part.images))
     for part, of_part in files.items():
-        owner = {**{file.path: part.images for file in of_part}, **owner}
+        for file in of_part:
+            owner.setdefault(file.path, part.images)
     return {part: [file for file in of_part if owner[file.path] == part.images] for part, of_part in files.items()}
 
 

@@ -235,7 +235,8 @@ def _folders_of_parts(parts):
     count = Counter(folder.annotation_folder for folder in folders)
     for folder in folders:
         if not folder.is_part or count[folder.annotation_folder] == 1:
-            owner = {**dict.fromkeys(folder.annotations.values(), folder.image_folder), **owner}
+            for path in folder.annotations.values():
+                owner.setdefault(path, folder.image_folder)
         folder.annotations = {stem: path for stem, path in folder.annotations.items() if owner.get(path) == folder.image_folder}
     return folders
 
