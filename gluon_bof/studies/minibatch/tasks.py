@@ -187,8 +187,9 @@ class Detection(Task):
         training = open_boxes(*place, "train", None)
         records = _first(options.num_images, training.records)
         self.classes = training.classes
-        self.labels = [tuple(record.truth()[:, 4].astype(int)) for record in records]
-        _warn_of_unseen(options.num_images, chain.from_iterable(self.labels), self.classes)
+        labels = [tuple(record.truth()[:, 4].astype(int)) for record in training.records]
+        self.labels = labels[:len(records)]
+        _warn_of_unseen(*(list(chain.from_iterable(of_some)) for of_some in (self.labels, labels)), self.classes)
         augmentation = Augmentation.none() if options.no_augment else Augmentation()
         read = partial(_read_image, records)
         self._open(TrainingImages(records, augmentation, read=read), TrainingImages(records, Augmentation.none(), read=read),
@@ -234,11 +235,11 @@ def _pixels(options):
         training, validation = (load_cifar10(role, options.dataset_root or None) for role in ("train", "val"))
         images, class_ids = training
         images = _first(options.num_images, images)
-        _warn_of_unseen(options.num_images, class_ids[:len(images)], CIFAR10_CLASSES)
+        _warn_of_unseen(class_ids[:len(images)], class_ids, CIFAR10_CLASSES)
         return (images, class_ids[:len(images)]), validation, CIFAR10_CLASSES
     training, validation = open_classes(options.dataset, options.dataset_root or None)
     samples = _first(options.num_images, training.samples)
-    _warn_of_unseen(options.num_images, (sample.class_id for sample in samples), training.classes)
+    _warn_of_unseen(*([sample.class_id for sample in some] for some in (samples, training.samples)), training.classes)
     return _decoded(samples, options.data_shape), _decoded(validation.samples, options.data_shape), training.classes
 
 
@@ -248,11 +249,11 @@ def _first(count, images):
     return images[:count or None]
 
 
-def _warn_of_unseen(count, class_ids, classes):
-    """Warn of classes that the first images do not show: those of train/CLASS/ are the first class's."""
-    unseen = [classes[class_id] for class_id in sorted(set(range(len(classes))) - set(map(int, class_ids)))]
-    if count and unseen:
-        warn(f"--num-images {count}: the first images of the set show no {abbreviate(unseen)}")
+def _warn_of_unseen(seen, class_ids, classes):
+    """Warn of classes of the set that its first images do not show: those of train/CLASS/ are the first class's."""
+    unseen = [classes[class_id] for class_id in sorted(set(map(int, class_ids)) - set(map(int, seen)))]
+    if unseen:
+        warn(f"--num-images: the first images of the set show no {abbreviate(unseen)}")
 
 
 def _decoded(samples: Iterable[Any], side: int) -> tuple[np.ndarray, np.ndarray]:
