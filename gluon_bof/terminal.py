@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from typing import Any
+from typing import Any, Iterable
 
 
 class _Aside:
@@ -23,6 +23,12 @@ class _Aside:
 
 
 ASIDE = _Aside()  # one: tqdm writes a line above the bar only where both go to the same file
+
+
+def progress_bar(items: Iterable | None = None, what: str | None = None, **how: Any) -> Any:
+    """tqdm over items, or counted by hand with total=, that goes when it is done; at a terminal alone, and only of something."""
+    from tqdm import tqdm
+    return tqdm(items, desc=what, leave=False, file=ASIDE, disable=what is None or not sys.stderr.isatty(), **how)
 
 
 def stop_signals() -> list[signal.Signals]:

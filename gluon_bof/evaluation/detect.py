@@ -1,14 +1,11 @@
 """A set of images -> what the network detects in each, in the image's own pixels."""
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
-
-from tqdm import tqdm
 
 from gluon_bof.inference.detector import unpack
 from gluon_bof.inference.engines import arrays
-from gluon_bof.terminal import ASIDE
+from gluon_bof.terminal import progress_bar
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import Detections, Record
@@ -24,8 +21,7 @@ def detect(engine: Callable[[Any], Sequence[Any]], loader: Iterable[tuple], reco
     validation_loader."""
     found = [None] * len(records)
     waiting = None
-    for images, indices in tqdm(loader, desc=progress, unit="batch", leave=False, file=ASIDE,
-                                  disable=progress is None or not sys.stderr.isatty()):
+    for images, indices in progress_bar(loader, progress, unit="batch"):
         if should_stop():
             return None
         outputs = engine(images)
@@ -44,8 +40,7 @@ def detect_slices(detector: Detector, loader: Iterable[tuple], found: Sequence[D
 
     loader: batches of one image, as it is stored, and its place in `found`, of those that are cut."""
     found = list(found)
-    for images, (index,) in tqdm(loader, desc=progress, unit="image", leave=False, file=ASIDE,
-                                 disable=progress is None or not sys.stderr.isatty()):
+    for images, (index,) in progress_bar(loader, progress, unit="image"):
         if should_stop():
             return None
         found[index] = detector.add_slices(found[index], images.asnumpy()[0], tiling)

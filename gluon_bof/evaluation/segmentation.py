@@ -2,12 +2,10 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from typing import Any, Callable
 
 import numpy as np
-from tqdm import tqdm
 
 from gluon_bof.data.label_sets import SegmentationSet, open_segmentation
 from gluon_bof.data.loader import validation_loader
@@ -19,7 +17,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.inference.segmenter import likeliest, load_segmenter
 from gluon_bof.masks import NOBODY
 from gluon_bof.models.build import models_of
-from gluon_bof.terminal import ASIDE
+from gluon_bof.terminal import progress_bar
 from gluon_bof.visualization.shown import evenly
 from gluon_bof.weights.resolve import Resolved
 
@@ -73,8 +71,7 @@ class MapValidation:
     def _counted(self, segmenter, should_stop, progress):
         count = len(self.set.classes)
         total, self.shown = np.zeros((count, count), np.int64), []
-        for images, indices in tqdm(self.loader, desc=progress, unit="batch", leave=False, file=ASIDE,
-                                    disable=not sys.stderr.isatty()):
+        for images, indices in progress_bar(self.loader, progress, unit="batch"):
             if should_stop():
                 return None
             for scores, index in zip(segmenter.scores(images), indices):

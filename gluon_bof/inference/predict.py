@@ -13,13 +13,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, NamedTuple, Sequence
 
-from tqdm import tqdm
-
 from gluon_bof.errors import UserError
 from gluon_bof.files import refuse_no_utf8, write_atomically
 from gluon_bof.inference.ahead import BUDGET, in_order
 from gluon_bof.inference.results import OPENER, DetectionWriter, VideoFile, no_address
 from gluon_bof.inference.tiles import refuse_tiles
+from gluon_bof.terminal import progress_bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,7 +128,7 @@ def predict_images(task: _Task, sources: Sequence[Source], left: int) -> list[st
 
     skipped = []
     detector.engine.expect(left)
-    with _progress(len(sources), "predicting", "file") as progress, \
+    with progress_bar(None, "predicting", total=len(sources), unit="file") as progress, \
             _worked_on(task, read, sources, _draw_image, THREADS) as shots:
         for shot in shots:
             if task.refused(shot):
@@ -206,7 +205,7 @@ def _predict_frames(task, source, left):
     detector.engine.expect(left - 1 + announced)
     frames = 0
     try:
-        with _progress(announced or None, os.path.basename(source.path), "frame") as progress, \
+        with progress_bar(None, os.path.basename(source.path), total=announced or None, unit="frame") as progress, \
                 _worked_on(task, read, itertools.count(), write, 1) as shots:
             for shot in shots:
                 task.found.add(source.path, shot.image.shape, shot.prediction, frames, frames / rate)
@@ -233,7 +232,3 @@ def _opened(source):
         refuse_no_utf8(path, OPENER)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video is said in one line by who reads it
     return cv2.VideoCapture(no_address(source.path))
-
-
-def _progress(total, what, unit):
-    return tqdm(total=total, desc=what, unit=unit, leave=False, file=sys.stderr, disable=not sys.stderr.isatty())

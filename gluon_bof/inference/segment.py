@@ -9,13 +9,13 @@ import time
 from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from gluon_bof.data.images import read_upright
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.inference.sources import OF_SEGMENTS, refuse_foreign
 from gluon_bof.masks import write_numbers
+from gluon_bof.terminal import progress_bar
 
 if TYPE_CHECKING:
     from gluon_bof.inference.segmenter import SegmentationModel
@@ -41,8 +41,7 @@ def segment_all(model: SegmentationModel, sources: Sequence[Source], out: str, s
     if not os.path.exists(summary):
         save()  # should this be cut off, the folder is known as one of predictions
     try:
-        for source in tqdm(sources, desc="segmenting", unit="file", leave=False, file=sys.stderr,
-                           disable=not sys.stderr.isatty()):
+        for source in progress_bar(sources, "segmenting", unit="file"):
             try:
                 image = read_upright(source.path)
             except UserError as error:

@@ -1,17 +1,16 @@
 """The elephant in the room as one number of a detector: objects of other images slid through many images (paper, section 3.1)."""
 from __future__ import annotations
 
-import sys
 from functools import partial
 from statistics import mean
 from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from gluon_bof.boxes import BoxEnds, area
 from gluon_bof.data.images import read_image
 from gluon_bof.paper.elephant import slide
+from gluon_bof.terminal import progress_bar
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import DetectionSet, Record
@@ -33,8 +32,7 @@ def sliding_patch(detector: Any, detection_set: DetectionSet, images: int,
     found = []
     look = partial(detector.detect, tiling=tiling) if tiling else detector.detect
     rooms = _rooms(detection_set.records, images)
-    for record, patch in tqdm(rooms, desc="sliding", unit="image", leave=False, file=sys.stderr,
-                              disable=not sys.stderr.isatty()):
+    for record, patch in progress_bar(rooms, "sliding", unit="image"):
         image, (pixels, label) = read_image(record.path, record.orientation), _cut(*patch)
         asked = ~(record.difficult | record.crowd)
         slid = slide(lambda images: list(map(ends.as_edges, look(images))), image, pixels, record.boxes[asked],

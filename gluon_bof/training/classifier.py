@@ -3,12 +3,10 @@ accuracy."""
 from __future__ import annotations
 
 import json
-import sys
 from functools import partial
 from typing import Any, Callable, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from gluon_bof.backend import gluon
 from gluon_bof.data.classification import ClassImages, open_classes
@@ -22,7 +20,7 @@ from gluon_bof.freebies.schedule import build_schedule
 from gluon_bof.models import localiser
 from gluon_bof.models.classifier import TrainingGraph, build_classifier
 from gluon_bof.models.preprocess import InferenceGraph
-from gluon_bof.terminal import ASIDE
+from gluon_bof.terminal import progress_bar
 from gluon_bof.training import localisation, pipeline
 from gluon_bof.training.engine import Engine
 from gluon_bof.training.loop import Step
@@ -63,8 +61,7 @@ def accuracy(graph: Any, loader: Any, labels: Sequence[int], device: Any, top_k:
     """{"map": share of right first guesses, by the name that the engine knows, "accuracy": the same, "top5": share of images
     whose class is among the `top_k` first guesses}, or None where should_stop said so."""
     right = among = 0
-    for images, indices in tqdm(loader, desc="validating", unit="batch", leave=False, file=ASIDE,
-                                disable=not sys.stderr.isatty()):
+    for images, indices in progress_bar(loader, "validating", unit="batch"):
         if should_stop():
             return _joint(None, len(labels))
         guesses = np.argsort(-graph(images.as_in_context(device)).asnumpy(), axis=1, kind="stable")[:, :top_k]

@@ -2,15 +2,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any, Callable, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from gluon_bof.data.localisation import whole_boxes
 from gluon_bof.distributed import exchange
-from gluon_bof.terminal import ASIDE
+from gluon_bof.terminal import progress_bar
 
 IOU = 0.5  # least of a box that is said to be right
 LOSSES = ("cross_entropy", "box")
@@ -37,8 +35,7 @@ class Localisation:
         class is right and whose box has an IoU of 0.5 or more, "accuracy", "mean_iou": over all images, whatever the class}, or
         None where should_stop said so."""
         self.predictions = {}
-        for images, indices in tqdm(self.loader, desc="validating", unit="batch", leave=False, file=ASIDE,
-                                    disable=not sys.stderr.isatty()):
+        for images, indices in progress_bar(self.loader, "validating", unit="batch"):
             if should_stop():
                 return self._joint(None)
             logits, corners = (part.asnumpy() for part in self.graph(images.as_in_context(self.device)))

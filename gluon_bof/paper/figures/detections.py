@@ -2,10 +2,7 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
-
-from tqdm import tqdm
 
 from gluon_bof.data.images import read_image, read_or_name, read_upright
 from gluon_bof.errors import UserError
@@ -14,6 +11,7 @@ from gluon_bof.options.flags import flag
 from gluon_bof.paper.figures.page import COLOURS, WIDTH, Drawn, draw_box, fit_labels, label_boxes, new_figure, shorten, show_image
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import open_weights
+from gluon_bof.terminal import progress_bar
 from gluon_bof.visualization.draw import literal
 from gluon_bof.visualization.shown import evenly
 
@@ -48,7 +46,7 @@ def draw(given: Options) -> Drawn:
     images = [read_or_name(read_upright, path) for path in given.images] or [
         read_or_name(read_image, one.path, one.orientation) for one in records]
     found = [detector.detect([image])[0] for image in
-             tqdm(images, desc="detecting", leave=False, file=sys.stderr, disable=not sys.stderr.isatty())]
+             progress_bar(images, "detecting")]
     names = [os.path.basename(path) for path in paths]
     figure, axes = _grid(images)
     rows = []

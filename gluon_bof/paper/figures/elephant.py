@@ -2,13 +2,11 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
 from gluon_bof.data.images import read_or_name, read_upright
 from gluon_bof.errors import UserError
@@ -32,6 +30,7 @@ from gluon_bof.paper.figures.page import (
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.scenes import Scene, embedded_scene, given_scene, read_box
 from gluon_bof.paper.figures.weights import names_of, resolve_all
+from gluon_bof.terminal import progress_bar
 from gluon_bof.visualization.draw import literal
 
 EMBEDDED_IMAGE, EMBEDDED_PATCH = 2, (14, 0)  # an image without triangles, and a triangle
@@ -145,8 +144,7 @@ def _slid(detector, name, given, room, patch, mask, label):
     classes = np.array([detector.classes.index(wanted) for wanted in room.labels], int)
     return slide(detector.detect, room.image, patch, room.boxes, classes,
                  detector.classes.index(label) if label else ANY_CLASS, mask, given.step, given.threshold,
-                 lambda chunks: tqdm(chunks, desc=f"sliding, {name}", leave=False, file=sys.stderr,
-                                     disable=not sys.stderr.isatty()))
+                 lambda chunks: progress_bar(chunks, f"sliding, {name}"))
 
 
 def _found_in(detector, room, threshold, weights):

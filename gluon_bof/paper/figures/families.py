@@ -4,13 +4,11 @@ The first three are one trained two-stage network in three ways (see paper.two_s
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass, replace
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
 from matplotlib.ticker import NullFormatter, ScalarFormatter
-from tqdm import tqdm
 
 from gluon_bof.boxes import BoxEnds
 from gluon_bof.data.images import read_image, read_or_name
@@ -25,6 +23,7 @@ from gluon_bof.paper.figures.page import BLUE, GREEN, ORANGE, PURPLE, Drawn, fit
 from gluon_bof.paper.figures.request import FigureOptions
 from gluon_bof.paper.figures.weights import open_weights
 from gluon_bof.paper.two_stage import Clock, TwoStage, blob_proposals, recall
+from gluon_bof.terminal import progress_bar
 from gluon_bof.threads import VARIABLE
 from gluon_bof.visualization.shown import evenly
 
@@ -60,7 +59,7 @@ def draw(given: Options) -> Drawn:
     at_least(given, "timed", 1)
     ways, images, found_set = prepare(given)
     detections = {name: [] for name in ways}
-    for image in tqdm(images, desc="detecting", leave=False, file=sys.stderr, disable=not sys.stderr.isatty()):
+    for image in progress_bar(images, "detecting"):
         for name, way in ways.items():
             detections[name].append(detect(way, image, Clock()))
     clocks, pixels = measure(ways, [images[place] for place in evenly(len(images), given.timed)])
