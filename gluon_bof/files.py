@@ -5,7 +5,7 @@ import csv
 import hashlib
 import io
 import os
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from gluon_bof.errors import UserError
 
@@ -46,6 +46,35 @@ def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder t
         raise UserError("the command's output goes into this file", path, "give another name")
     if os.path.exists(path) and any(read and os.path.exists(read) and os.path.samefile(path, read) for read in reads):
         raise UserError("the command reads this file, which would be replaced", path, "give another name")
+
+
+def output_path(path: Any, reads: Iterable[str | None] = (), endings: Iterable[str] = ("",)) -> str:
+    """The path of what is to be written, as text; endings: of its files. Raises UserError as `refuse_unwritable`, and for a path
+    that names no file."""
+    path = os.fspath(path)
+    if not os.path.basename(path):
+        raise UserError("no file can be written there", path or repr(path), "give a file's path")
+    for ending in endings:
+        refuse_unwritable(path + ending, reads=reads)
+    return path
+
+
+def folders_below(folder: str, skips: Callable[[str], bool],
+                  onerror: Callable[[OSError], Any] | None = None) -> Iterator[tuple[str, list[str]]]:
+    """(path, names of its files, in order) of a folder and of all below it but for those that skips(path). Links to folders are
+    followed when all others have been looked at, and no folder is looked at twice. onerror: as os.walk's."""
+    seen, waiting = set(), [folder]
+    for start in waiting:
+        for place, folders, names in os.walk(start, onerror=onerror):
+            real = os.path.realpath(place)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            below = [path for name in sorted(folders) for path in [os.path.join(place, name)] if not skips(path)]
+            folders[:] = map(os.path.basename, below)
+            waiting += filter(os.path.islink, below)
+            yield place, sorted(names)
 
 
 def prepare_folder(folder: str, remedy: str = "choose another place with --out") -> None:

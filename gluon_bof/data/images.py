@@ -99,7 +99,7 @@ def _decoded(data):
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _COLOUR_AS_STORED)
     except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:  # no fault of the image's
+        if is_out_of_memory(error):  # no fault of the image's
             raise MemoryError from None
         image = None
     if image is None:
@@ -261,6 +261,11 @@ def _bmp_is_cut_short(data):
     compressed = int.from_bytes(data[30:34], "little") in (1, 2)
     row_bytes = (width * bits + 31) // 32 * 4
     return not compressed and len(data) < pixels_at + row_bytes * height
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran short, in Python or in OpenCV."""
+    return isinstance(error, MemoryError) or isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
 
 
 def is_hidden(name: str) -> bool:

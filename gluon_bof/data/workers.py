@@ -19,6 +19,7 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple, NoReturn
 
 import cv2
 
+from gluon_bof.data.images import is_out_of_memory
 from gluon_bof.errors import UserError
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
@@ -229,7 +230,7 @@ def _answer(compute, lending, task, returned):
             lending.take_back(returned)
         return True, compute(task)
     except Exception as error:
-        if isinstance(error, MemoryError) or isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem:
+        if is_out_of_memory(error):
             return False, WorkerLost("the memory does not suffice for a data worker", None, FEWER)
         return False, ExceptionWithTraceback(error, error.__traceback__)
 

@@ -16,6 +16,7 @@ from gluon_bof.data.images import ENDINGS, finite_number, is_hidden, listed_name
 from gluon_bof.data.layouts import NAME_FILES, Layout, labels_folder, refuse_unread, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records, require_records
 from gluon_bof.errors import UserError, abbreviate
+from gluon_bof.files import folders_below
 
 _REMEDY = "YOLO's data.yaml has names: (a list, or a map from ids) and train: and val: (folders, or lists of images)"
 _LEAST_DIGITS = 6  # that tools write behind the point
@@ -294,17 +295,9 @@ def _of_folder(folder, deep, faults):
 
 
 def _files(folder, deep):
-    """Paths of the files in a folder, or also below it, in order. Links to folders are followed when all others have been read,
-    and no folder is read twice."""
-    found, seen, waiting = [], set(), [folder]
-    for start in waiting:
-        for place, folders, names in os.walk(start, onerror=refuse_unread):
-            real = os.path.realpath(place)
-            folders[:] = sorted(name for name in folders if deep and real not in seen and not is_hidden(name))
-            waiting += [path for name in folders for path in [os.path.join(place, name)] if os.path.islink(path)]
-            found += [os.path.join(place, name) for name in names if real not in seen and not is_hidden(name)]
-            seen.add(real)
-    return sorted(found)
+    """Paths of the files in a folder, or also below it, in order."""
+    places = folders_below(folder, lambda path: not deep or is_hidden(os.path.basename(path)), refuse_unread)
+    return sorted(os.path.join(place, name) for place, names in places for name in names if not is_hidden(name))
 
 
 def label_path(path: str) -> str:

@@ -13,7 +13,7 @@ from gluon_bof.boxes import BoxEnds, Detections
 from gluon_bof.data.images import from_pillow, read_or_name, read_upright
 from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError, in_python
-from gluon_bof.files import refuse_unwritable
+from gluon_bof.files import output_path
 from gluon_bof.inference.ahead import in_order
 from gluon_bof.inference.detector import Detector, load_detector
 from gluon_bof.inference.segmenter import open_segmenter, refuse_of_segmenters
@@ -111,12 +111,7 @@ class Model:
         write, endings = {"onnx": (export_onnx, ("",)), "mxnet": (export_mxnet, MXNET_ENDINGS)}.get(format, (None, ()))
         if write is None:
             raise UserError(f"unknown format {format!r}", remedy="choose onnx or mxnet")
-        path = os.fspath(path)
-        if not os.path.basename(path):
-            raise UserError("no file can be written there", path or repr(path), "give a file's path")
-        for ending in endings:
-            refuse_unwritable(path + ending, reads=self.files)
-        return write(self.detector, path, size, nms, images)
+        return write(self.detector, output_path(path, self.files, endings), size, nms, images)
 
 
 @in_python()

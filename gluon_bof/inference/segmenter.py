@@ -1,7 +1,6 @@
 """A network that gives every pixel a class, at work: on arrays and files, and exported for other programs."""
 from __future__ import annotations
 
-import os
 from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from gluon_bof.backend import mx
 from gluon_bof.devices import first_context
 from gluon_bof.errors import UserError, in_python
-from gluon_bof.files import refuse_unwritable
+from gluon_bof.files import output_path
 from gluon_bof.freebies.augmentation import render
 from gluon_bof.freebies.label_maps import unfitted
 from gluon_bof.models.build import build_network, models_of
@@ -123,8 +122,4 @@ class SegmentationModel:
             raise UserError(f"a segmenter is not exported as {format}", remedy="give --format onnx")
         if not nms:
             raise UserError("a segmenter suppresses nothing", remedy="leave --no-nms out")
-        path = os.fspath(path)
-        if not os.path.basename(path):
-            raise UserError("no file can be written there", path or repr(path), "give a file's path")
-        refuse_unwritable(path, reads=self.files)
-        return export_scores(self.segmenter, path, size, images)
+        return export_scores(self.segmenter, output_path(path, self.files), size, images)

@@ -8,6 +8,7 @@ from typing import Iterable, NamedTuple
 
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.errors import UserError
+from gluon_bof.files import folders_below
 
 IMAGES = ENDINGS
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -86,22 +87,15 @@ def _files(word, out):
 
 def _below(folder, out):
     """Images and videos in a folder and its folders, but for the output folder, those that another prediction made, and what is
-    hidden. Links to folders are followed when all others have been looked at, and no folder is looked at twice."""
-    seen, waiting = set(), [folder]
-    for start in waiting:
-        for place, folders, names in os.walk(start):
-            real = os.path.realpath(place)
-            folders[:] = sorted(name for name in folders if real not in seen and not name.startswith(".")
-                                and not _is_drawn(os.path.join(place, name), out))
-            waiting += filter(os.path.islink, (os.path.join(place, name) for name in folders))
-            for name in sorted(names) if real not in seen else ():
-                if _ending(name) in IMAGES + VIDEOS and not name.startswith("."):
-                    yield os.path.join(place, name)
-            seen.add(real)
+    hidden."""
+    for place, names in folders_below(folder, lambda path: _is_passed_over(path, out)):
+        for name in names:
+            if _ending(name) in IMAGES + VIDEOS and not name.startswith("."):
+                yield os.path.join(place, name)
 
 
-def _is_drawn(folder, out):
-    return os.path.realpath(folder) == out or _is_of_prediction(folder)
+def _is_passed_over(folder, out):
+    return os.path.basename(folder).startswith(".") or os.path.realpath(folder) == out or _is_of_prediction(folder)
 
 
 def _is_of_prediction(folder):

@@ -125,13 +125,12 @@ def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str)
 
 def _ends(found, family):
     """Baseline and whole bag of the seeds that have both, with what the freebies are said to work by; "" where none has."""
-    effect = whole_bag(found, AP, family)
-    if not effect:
+    pairs = {measure: _paired(found, measure, *end_rows(family)) for measure in (*MEASURES[family], OWN_IMAGES, *MECHANISMS)}
+    if not pairs[AP]:
         return ""
-    rows = [[measure.title, *_pair(found, measure, *end_rows(family)),
-             judged(whole_bag(found, measure, family)) if measure in MEASURES[family] else "not tested"]
-            for measure in (*MEASURES[family], OWN_IMAGES, *MECHANISMS)]
-    return (f"Both ends of the stack, {of_seeds(effect.by_seed)}, points:\n\n"
+    rows = [[measure.title, *_texts(pair), judged(pair.gain) if measure in MEASURES[family] else "not tested"]
+            for measure, pair in pairs.items()]
+    return (f"Both ends of the stack, {of_seeds(pairs[AP].mine)}, points:\n\n"
             + table(["", "baseline", "whole bag", "difference", ""], rows))
 
 
@@ -238,7 +237,7 @@ def _tables_of_yolo3(found):
             _small_table(found, TABLE_1, factorial.TABLE_1_ROWS, AP50),
             "Table 4, baseline and whole bag over sizes:", "",
             table(["", "baseline", "whole bag", "difference"],
-                  [[name, *_pair(found, measure, "baseline", bag)] for name, measure in at]),
+                  [[name, *_texts(_paired(found, measure, "baseline", bag))] for name, measure in at]),
             "Table 5, mixup of the backbone and of the detector (the paper: YOLOv3 on COCO, AP@[.5:.95]):", "",
             _small_table(found, TABLE_5, factorial.TABLE_5_ROWS, AP)]
 
@@ -260,9 +259,8 @@ def _small_table(found, of_paper, keys, measure):
     return table(head, rows)
 
 
-def _pair(found, measure, over, key):
+def _texts(pair):
     """(numbers of a row, of another, their difference) as text, of the seeds that both have."""
-    pair = _paired(found, measure, over, key)
     return (*(spread(list(row.values())) for row in pair), told(pair.gain)) if pair else ("", "", "")
 
 

@@ -114,10 +114,10 @@ def require_set(folder: str, remedy: str) -> None:
     """Raise UserError where the data set of the run in this folder is not there any more; warn where another folder, of the same
     path from today's folder, is taken for it."""
     dataset = read_options(folder).dataset
-    place = os.path.expanduser(dataset)
-    before = os.path.join(_start_of(read_config(folder)), place)
     if dataset in NAMED_SETS:
         return
+    place = os.path.expanduser(dataset)
+    before = os.path.join(_start_of(read_config(folder)), place)
     if not os.path.exists(place):
         raise UserError("the data set of this run is not there any more", before, remedy)
     if os.path.abspath(place) != os.path.abspath(before):

@@ -146,7 +146,9 @@ def _of_run(folder, weights, given, last):
 def _refuse_other_classes(given, told, where):
     """Raise UserError where the classes that are given have names of those that weights were trained on in other places, by which
     the network's outputs would be called, or are not as many; warn of other names. told: as --classes."""
-    names, own = (class_names(text) for text in (given.get("classes", told), told))
+    if "classes" not in given:
+        return
+    names, own = (class_names(text) for text in (given["classes"], told))
     if len(names) != len(own) or any(name in own and name != before for name, before in zip(names, own)):
         raise UserError(f"its classes are {abbreviate(own)}", where, "leave --classes out")
     if names != own:

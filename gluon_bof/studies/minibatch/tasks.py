@@ -189,7 +189,7 @@ class Detection(Task):
         self.classes = training.classes
         labels = [tuple(record.truth()[:, 4].astype(int)) for record in training.records]
         self.labels = labels[:len(records)]
-        _warn_of_unseen(*(list(chain.from_iterable(of_some)) for of_some in (self.labels, labels)), self.classes)
+        _warn_of_unseen(chain.from_iterable(self.labels), chain.from_iterable(labels), self.classes)
         augmentation = Augmentation.none() if options.no_augment else Augmentation()
         read = partial(_read_image, records)
         self._open(TrainingImages(records, augmentation, read=read), TrainingImages(records, Augmentation.none(), read=read),
@@ -239,7 +239,8 @@ def _pixels(options):
         return (images, class_ids[:len(images)]), validation, CIFAR10_CLASSES
     training, validation = open_classes(options.dataset, options.dataset_root or None)
     samples = _first(options.num_images, training.samples)
-    _warn_of_unseen(*([sample.class_id for sample in some] for some in (samples, training.samples)), training.classes)
+    class_ids = [sample.class_id for sample in training.samples]
+    _warn_of_unseen(class_ids[:len(samples)], class_ids, training.classes)
     return _decoded(samples, options.data_shape), _decoded(validation.samples, options.data_shape), training.classes
 
 
