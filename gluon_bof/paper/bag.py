@@ -15,7 +15,7 @@ from gluon_bof.paper.miniature import FACTORS
 
 EXPERIMENT = "bag"
 SEEDS = miniature.SEEDS
-MINUTES = 15.0  # of a run, where no bundle tells
+MINUTES = 30.0  # of a run, where no bundle tells
 
 # What the rows of all families share with the miniature's: the set, the backbone, the clean tail of a tenth, last weights
 SHARED = dict(dataset="vocmini", train_split=miniature.TRAIN, val_split="test", lr_mode="step", mixup="", label_smooth_eps=0.0,
@@ -91,11 +91,11 @@ def _freebies(peak_of_cosine, **before):
 
 
 SSD = Bag(
-    "SSD", replace(EMBEDDED_SSD, random_shapes=(), no_expand=True, **SHARED, **OF_EPOCHS, **_over(320, 0.0013)),
+    "SSD", replace(EMBEDDED_SSD, random_shapes=(), no_expand=True, **SHARED, **OF_EPOCHS, **_over(640, 0.0013)),
     _freebies(0.002, **{"random-shapes": dict(random_shapes=(96, 192))}),
     (Number("AP@[.5:.95]", "coco.AP"), Number("mAP@0.5", "coco.AP50")), Number("mAP@0.5", "coco.AP50"))
 MASK_RCNN = Bag(
-    "Mask R-CNN", replace(EMBEDDED_MASK_RCNN, anchor_scales=(1, 2, 4, 6, 9), **SHARED, **_over(80, 0.0007)),
+    "Mask R-CNN", replace(EMBEDDED_MASK_RCNN, anchor_scales=(1, 2, 4, 6, 9), nms_thresh=0.5, **SHARED, **_over(320, 0.0007)),
     _freebies(0.001),
     (Number("mask AP@[.5:.95]", "masks.AP"), Number("mask AP@0.5", "masks.AP50"), Number("box AP@[.5:.95]", "coco.AP")),
     Number("mask AP@0.5", "masks.AP50"))
