@@ -114,14 +114,16 @@ def validation_set(options: Any) -> DetectionSet:
 
 
 def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tiling | None = None,
-             engine: str = "mxnet", further: Callable[[Any, DetectionSet], dict] | None = None) -> dict[str, Any]:
+             engine: str = "mxnet", further: Callable[[Any, DetectionSet], dict] | None = None,
+             found_set: DetectionSet | None = None) -> dict[str, Any]:
     """{"run", "weights", "map", "metric", "per_class", "calibration_error", …} of what `weights.resolve` found, on its options'
     validation set.
 
     save: where to write the detections in COCO's result format, "" for nowhere. report: where to write the page
     that says why, and its numbers as JSON beside it. tiling: look at slices of large images, too. engine: what computes
-    the network, see inference.engines. further(detector, set) -> what else to tell. The calibration error, in [0, 1], is the
-    mean distance of a detection's score from the share of hits at IoU 0.5 among those of its tenth. Raises UserError."""
+    the network, see inference.engines. further(detector, set) -> what else to tell. found_set: of detectors that set, where it is
+    open already. The calibration error, in [0, 1], is the mean distance of a detection's score from the share of hits at IoU 0.5
+    among those of its tenth. Raises UserError."""
     options = resolved.options
     if family_of(options).segments:
         from gluon_bof.evaluation.segmentation import evaluate_maps
@@ -130,7 +132,7 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
         return evaluate_maps(resolved)
     resolved.require_file()
     resolved.require_set()
-    found_set = validation_set(options)
+    found_set = validation_set(options) if found_set is None else found_set
     resolved.warn_of_order(found_set.classes)
     log_faults(found_set)
     if found_set.unnamed:

@@ -20,6 +20,7 @@ from gluon_bof.backend import mx
 from gluon_bof.commands import figure as figures
 from gluon_bof.data.images import read_image
 from gluon_bof.errors import UserError
+from gluon_bof.evaluation import validation
 from gluon_bof.evaluation.validation import evaluate
 from gluon_bof.freebies.mixup import blend_images
 from gluon_bof.inference.detector import open_detector
@@ -224,13 +225,22 @@ def evaluations(run):
     return found, [os.path.join(run.folder, f"{number}.json") for number in (0, 1)]
 
 
-def test_figure_1_is_evaluation_and_measurement_beside_given_points(run, evaluations, tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def opened(monkeypatch):
+    """The folders of sets, as often as they are opened for validation."""
+    found, open_set = [], validation.open_set
+    monkeypatch.setattr(validation, "open_set", lambda *given, **how: found.append(given[0]) or open_set(*given, **how))
+    return found
+
+
+def test_figure_1_is_evaluation_and_measurement_beside_given_points(run, evaluations, tmp_path, capsys, monkeypatch, opened):
     monkeypatch.setattr("gluon_bof.paper.figures.throughput.MIN_SECONDS", 0.02)
     (tmp_path / "points.csv").write_text("name,map,throughput,series\nother,0.25,90,theirs\nsmaller,0.2,120,theirs\n")
     answer, rows = called(capsys, 1, "--runs", run.folder, "--points", tmp_path / "points.csv", "--out", tmp_path)
     assert [(row["name"], float(row["map"])) for row in rows] == [("other", 0.25), ("smaller", 0.2),
                                                                  ("one", evaluations[0][0]["map"])]
     assert float(rows[2]["throughput"]) > 0 and "measured on cpu" in rows[2]["source"] and answer["points"][2]["name"] == "one"
+    assert len(opened) == 1
 
 
 def test_figure_1_draws_the_papers_ap_only_beside_its_metric(tmp_path):
@@ -276,11 +286,11 @@ def test_figure_7_draws_what_is_detected(run, tmp_path, capsys):
     drawn(7, "--weights", run.folder, "--images", run.image, "--threshold", 0.2)
 
 
-def test_figure_8_is_the_difference_of_two_evaluations(run, evaluations, tmp_path, capsys):
+def test_figure_8_is_the_difference_of_two_evaluations(run, evaluations, tmp_path, capsys, opened):
     found, files = evaluations
     weights = [os.path.join(run.folder, name) for name in ("best.params", "last.params")]
     answer, rows = called(capsys, 8, "--weights", *weights, "--out", tmp_path)
-    assert answer["map"] == [result["map"] for result in found] and max(answer["map"]) > 0
+    assert answer["map"] == [result["map"] for result in found] and max(answer["map"]) > 0 and len(opened) == 2
     assert {(result["val_split"], result["images"]) for result in found} == {("", 6)}
     assert {row["class"]: (float(row["before"]), float(row["after"])) for row in rows} == {
         name: tuple(result["per_class"][name] for result in found) for name in CLASSES}
@@ -301,6 +311,7 @@ def no_evaluation(monkeypatch):
     ({"val_split": "2007_val"}, ("--val-split", "2007_test"), "the evaluation's val_split is 2007_val, that of .* is 2007_test"),
     ({"metric": "coco"}, ("--metric", "voc07"), "the evaluation's metric is coco"),
     ({"metric": "coco"}, (), "the evaluation's metric is coco, that of .* is voc07"),
+    ({"images": 7}, (), "the evaluation's images is 7, that of .* is 6"),
     ({"per_class": {"cat": 0.5}}, (), "the classes differ")))
 def test_what_figure_8_cannot_compare_is_not_evaluated_first(change, words, message, run, tmp_path, no_evaluation):
     set_of_run = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(run.image)))) + "/set"

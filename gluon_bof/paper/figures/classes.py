@@ -11,6 +11,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from gluon_bof.boxes import DetectionSet
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.score import metric_for
 from gluon_bof.evaluation.validation import evaluate, validation_set
@@ -43,8 +44,9 @@ def draw(given: Options) -> Drawn:
         refuse_flags_of_evaluation(given)
     sides = [_side(weights, given) for weights in given.weights]
     require_alike(*(side.told for side in sides), given.weights)
-    require_alike(*map(_with_metric, sides), given.weights)
-    before, after = (side.found or evaluate(side.resolved) for side in sides)
+    sides = list(map(_with_set, sides))
+    require_alike(*(side.told for side in sides), given.weights)
+    before, after = (side.found or evaluate(side.resolved, found_set=side.found_set) for side in sides)
     changes = class_changes(before, after, given.weights)
     known = [change for change in changes if change[3] != ""]
     if not known:
@@ -104,11 +106,13 @@ def _told(evaluation):
 
 
 class _Side(NamedTuple):
-    """What is to be compared: an evaluation that was made, or weights to evaluate; told: what is known of it beforehand."""
+    """What is to be compared: an evaluation that was made, or weights to evaluate, and the set for that; told: what is known of
+    it beforehand."""
 
     told: dict
     found: dict | None = None
     resolved: Resolved | None = None
+    found_set: DetectionSet | None = None
 
 
 def _side(weights, given):
@@ -129,11 +133,13 @@ def _side(weights, given):
                   "metric": None if metric == "auto" else metric, "classes": resolved.classes}, None, resolved)
 
 
-def _with_metric(side):
-    """What is told of a side, with the metric that auto stands for, which only its set tells."""
-    if side.told["metric"]:
-        return side.told
-    return {**side.told, "metric": metric_for(validation_set(side.resolved.options), "auto")}
+def _with_set(side):
+    """A side with the set to evaluate weights on, and what only that tells: its images, and the metric that auto stands for."""
+    if side.found:
+        return side
+    found_set = validation_set(side.resolved.options)
+    told = {"images": len(found_set), "metric": metric_for(found_set, side.resolved.options.metric)}
+    return side._replace(told={**side.told, **told}, found_set=found_set)
 
 
 def read_evaluation(path: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import operator
 import statistics
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Iterable, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Iterable, Mapping, NamedTuple, Sequence
 
 from gluon_bof.data.images import finite_number, read_image
 from gluon_bof.errors import UserError
@@ -28,6 +28,7 @@ from gluon_bof.weights.resolve import is_same_set
 if TYPE_CHECKING:
     import numpy as np
 
+    from gluon_bof.boxes import DetectionSet
     from gluon_bof.inference.detector import Detector
     from gluon_bof.weights.resolve import Resolved
 
@@ -69,8 +70,10 @@ def draw(given: Options) -> Drawn:
     points = read_points(given.points) if given.points else []
     sides = sides_of(given) if given.runs else []
     require_one_set(sides)
-    metric_of([point.metric for point in points] + metrics_of(sides), given.paper)  # before the work
-    points += measured_points(sides)
+    sets = sets_of(sides)
+    metrics = [metric_for(sets[side.run], side.resolved.options.metric) for side in sides]
+    metric_of([point.metric for point in points] + metrics, given.paper)  # before the work
+    points += measured_points(sides, sets)
     metric = metric_of([point.metric for point in points], given.paper)
     papers = TABLES[4].rows if given.paper else ()
     figure = new_figure(4.2)
@@ -151,6 +154,11 @@ class Side(NamedTuple):
     series: str
     resolved: Resolved
 
+    @property
+    def run(self) -> str:
+        """The name of the run, whatever the size."""
+        return self.series or self.name
+
 
 def sides_of(given: Options) -> list[Side]:
     """[Side] of runs, at each size. Raises UserError for what cannot be evaluated or measured."""
@@ -174,20 +182,16 @@ def require_one_set(sides: Sequence[Side]) -> None:
                                 side.resolved.run or side.resolved.path, f"give all runs one {flag_name(field)}")
 
 
-def metrics_of(sides: Sequence[Side]) -> list[str]:
-    """The metrics that runs on one set will be evaluated by."""
-    metrics = [side.resolved.options.metric for side in sides]
-    if "auto" not in metrics:
-        return metrics
-    found_set = validation_set(sides[metrics.index("auto")].resolved.options)
-    return [metric_for(found_set, metric) for metric in metrics]
+def sets_of(sides: Sequence[Side]) -> dict[str, DetectionSet]:
+    """{run's name: the set that it validates on}, opened once for all sizes."""
+    return {run: validation_set(options) for run, options in {side.run: side.resolved.options for side in sides}.items()}
 
 
-def measured_points(sides: Sequence[Side]) -> list[Point]:
+def measured_points(sides: Sequence[Side], sets: Mapping[str, DetectionSet]) -> list[Point]:
     """[Point] of runs, evaluated on their validation sets; throughput is measured image by image, in turn."""
-    found = [evaluate(side.resolved) for side in sides]
+    found = [evaluate(side.resolved, found_set=sets[side.run]) for side in sides]
     detectors = [open_detector(side.resolved) for side in sides]
-    speeds = throughputs([(detector, _some_images(side.resolved.options)) for detector, side in zip(detectors, sides)])
+    speeds = throughputs([(detector, _some_images(sets[side.run])) for detector, side in zip(detectors, sides)])
     return [Point(side.name, one["map"], speed, side.series, one["metric"],
                   f"{one['weights']} on {one['dataset']}, measured on {detector.device}")
             for side, one, detector, speed in zip(sides, found, detectors, speeds)]
@@ -205,5 +209,5 @@ def throughputs(sides: Sequence[tuple[Detector, Sequence[np.ndarray]]]) -> list[
     return [statistics.median(values) for values in zip(*rounds)]
 
 
-def _some_images(options):
-    return [read_image(record.path, record.orientation) for record in validation_set(options).records[:IMAGES]]
+def _some_images(found_set):
+    return [read_image(record.path, record.orientation) for record in found_set.records[:IMAGES]]
