@@ -40,8 +40,8 @@ def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder t
     """Raise UserError where no file can be written at that path, or it would take the place of the one that the command's output
     goes into or of one that it reads, before the work that would be lost. reads: paths, of files or of anything else."""
     folder = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise UserError("no file can be written there", path, remedy)
+    if not os.path.basename(path) or os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise UserError("no file can be written there", path or repr(path), remedy)
     if _is_output(path):
         raise UserError("the command's output goes into this file", path, "give another name")
     if os.path.exists(path) and any(read and os.path.exists(read) and os.path.samefile(path, read) for read in reads):
@@ -49,13 +49,10 @@ def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder t
 
 
 def output_path(path: Any, reads: Iterable[str | None] = (), endings: Iterable[str] = ("",)) -> str:
-    """The path of what is to be written, as text; endings: of its files. Raises UserError as `refuse_unwritable`, and for a path
-    that names no file."""
+    """The path of what is to be written, as text; endings: of its files. Raises UserError as `refuse_unwritable`."""
     path = os.fspath(path)
-    if not os.path.basename(path):
-        raise UserError("no file can be written there", path or repr(path), "give a file's path")
     for ending in endings:
-        refuse_unwritable(path + ending, reads=reads)
+        refuse_unwritable(path + ending if os.path.basename(path) else path, reads=reads)  # no file's name is its ending alone
     return path
 
 

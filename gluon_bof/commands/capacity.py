@@ -57,13 +57,13 @@ def build_parser() -> Parser:
 def _study(given):
     """Of the WEIGHTS, whatever they are."""
     _refuse_idle(given)
-    if given.csv or given.plot:
-        prepare_folder(given.out)
-    if given.correlate:
-        return _correlate(given)
-    if _are_epochs(given.weights):
-        return _epochs(given)
-    outcome = [_one(path, given, folder) for path, folder in zip(given.weights, _folders(given.weights, given.out))]
+    together = _correlate if given.correlate else _epochs if _are_epochs(given.weights) else None
+    folders = [given.out] if together else _folders(given.weights, given.out)
+    for folder in folders if given.csv or given.plot else ():
+        prepare_folder(folder)
+    if together:
+        return together(given)
+    outcome = [_one(path, given, folder) for path, folder in zip(given.weights, folders)]
     return outcome[0] if len(outcome) == 1 else {"networks": outcome}
 
 
@@ -170,6 +170,7 @@ def _figure_4(given):
     from gluon_bof.studies.capacity import analyze
     from gluon_bof.studies.capacity.group_pair import PLAIN, REGULARISED, train_pair
     from gluon_bof.studies.capacity.plots import draw_pair
+    prepare_folder(given.out)
     about = train_pair(given.out, given.seed)
     paths = [os.path.join(given.out, name) for name in (PLAIN, REGULARISED)]
     reports = {f"{os.path.splitext(os.path.basename(path))[0]}, accuracy "

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Sequence
 
 from gluon_bof.commands.flags import add_engine, add_fields, add_tiling, add_weights, building_fields, given_options, new_parser
 from gluon_bof.errors import UserError, user_facing
+from gluon_bof.files import prepare_folder
 from gluon_bof.inference.sources import find_sources
 from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.options.flags import Parser
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"--score {score} is outside [0, 1]", remedy="0.3 is usual")
     tiling = tiling_of(arguments.tile, arguments.overlap)
     sources = find_sources(arguments.images, arguments.out)
-    os.makedirs(arguments.out, exist_ok=True)
+    prepare_folder(arguments.out)
 
     from gluon_bof.inference.model import open_model
     from gluon_bof.inference.predict import predict_all

@@ -179,6 +179,12 @@ def test_a_folder_that_holds_something_is_refused_and_an_empty_one_is_filled(tmp
         convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "coco")
 
 
+def test_a_place_that_cannot_be_written_is_told_before_the_set_is_read(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="the folder cannot be made"):
+        convert_set("no-set", str(tmp_path / "file" / "out"), "coco")
+
+
 def test_a_fault_leaves_nothing_behind(tmp_path):
     layout_files.voc_beside(str(tmp_path / "in"))
     (tmp_path / "in" / "train" / "a.xml").write_text("<annotation>")

@@ -11,6 +11,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from gluon_bof.errors import UserError
+from gluon_bof.files import prepare_folder, refuse_unwritable
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.runs.config import is_run, read_options
 from gluon_bof.runs.folder import RunFolder
@@ -23,17 +24,20 @@ WRITTEN = {"epoch", "metric", "statistics", "batch_size", "distance", "full_norm
 
 def draw_run(folder: str, block: str = "", path: str = "") -> str:
     """Draw a run's probes. block: of one part of the network or one loss alone, without a band; path: a .png, default: in the
-    run's images/. Returns the path. Raises UserError where there is no run, no probe, or no such part."""
+    run's images/. Returns the path. Raises UserError where there is no run, no probe, or no such part, and where the path cannot
+    be written."""
     if not is_run(folder):
         raise UserError("this is not a run's folder: it holds no config.json", folder, "give a run of minibatch train")
     if path and not path.endswith(".png"):
         raise UserError(f"{path} is no name of a .png", remedy="end it in .png")
     options = read_options(folder)
     run = RunFolder(folder)
+    path = path or os.path.join(run.images, NAME if not block else f"heatmap-{block}.png")
+    prepare_folder(os.path.dirname(os.path.abspath(path)))
+    refuse_unwritable(path)
     probes = read_probes(run)
     if not isinstance(options, MinibatchOptions) or not probes:
         raise UserError("no probe is kept in this run", folder, "train with gluon-bof minibatch train, not with --probe none")
-    path = path or os.path.join(run.images, NAME if not block else f"heatmap-{block}.png")
     return draw(probes, options.phase_ends(), path, f"{options.network}, {options.metric}, {options.order}, "
                 f"{options.statistics} statistics{f', {block}' if block else ''}", block)
 

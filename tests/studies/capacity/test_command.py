@@ -234,7 +234,10 @@ def test_a_segmenters_score_is_its_mean_iou(tmp_path, capsys):
                                          (("--correlate", ".", "--plot", "--layer", "a"), "--layer a: the spectrum"),
                                          (("epoch-0001.params", "epoch-0002.params", "--plot", "--layer", "a"), "--layer a"),
                                          (("shapes", "--last"), "--last: there is no run"),
-                                         (("none.params", "--csv", "--out", f"{__file__}/out"), "the folder cannot be made")])
+                                         (("none.params", "--csv", "--out", f"{__file__}/out"), "the folder cannot be made"),
+                                         (("test_command.py", "none.params", "--csv", "--out", os.path.dirname(__file__)),
+                                          "the folder cannot be made"),
+                                         (("--figure-4", "--out", f"{__file__}/out"), "the folder cannot be made")])
 def test_mistakes_end_in_one_line_with_status_2(capsys, words, told):
     with pytest.raises(SystemExit) as end:
         main(list(words))

@@ -160,6 +160,17 @@ def test_no_work_is_done_for_a_table_that_cannot_be_written(place, capsys, tmp_p
     assert ended.value.code == 2 and "the folder cannot be made" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("out, told", (("file/a.png", "the folder cannot be made"),
+                                       ("folder.png", "no file can be written there")))
+def test_no_heatmap_is_drawn_that_cannot_be_written(tmp_path, monkeypatch, out, told):
+    monkeypatch.setattr("gluon_bof.studies.minibatch.heatmap.read_probes", lambda *given: pytest.fail("the work had begun"))
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder.png").mkdir()
+    write_config(str(tmp_path), MinibatchOptions())
+    with pytest.raises(UserError, match=told):
+        draw_run(str(tmp_path), path=str(tmp_path / out))
+
+
 def test_the_interval_is_students():
     from scipy import stats
     values = [0.01, 0.03, -0.01, 0.02, 0.05]
