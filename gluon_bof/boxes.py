@@ -53,11 +53,13 @@ class Record:
 
 
 class Fault(NamedTuple):
-    """Something wrong in a data set: the file, a kind (a short fixed word) and one sentence."""
+    """Something wrong in a data set: the file, a kind (a short fixed word) and one sentence; annotation: of an image that has one
+    of its own, the annotation's file."""
 
     path: str
     kind: str
     message: str
+    annotation: str = ""
 
 
 class Origin(NamedTuple):

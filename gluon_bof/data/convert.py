@@ -136,12 +136,7 @@ class _Rest:
     def _see(self, found):
         self._seen |= {record.path for record in found.records}
         self.unread -= {os.path.realpath(record.source) for record in found.records}
-        told = {_stem(fault.path) for fault in found.faults}  # of an annotation, or of its image
-        self.unread -= {path for path in self.unread if _stem(path) in told}
-
-
-def _stem(path):
-    return os.path.splitext(os.path.basename(path))[0]
+        self.unread -= {os.path.realpath(fault.annotation or fault.path) for fault in found.faults}
 
 
 def _losses(parts, to):

@@ -32,11 +32,11 @@ class FaultPolicy:
         self.faults = []
         self.remarks = []
 
-    def report(self, path: str, kind: str, message: str, remedy: str = REMEDY) -> None:
-        """One fault. Raises UserError unless faults are skipped."""
+    def report(self, path: str, kind: str, message: str, remedy: str = REMEDY, annotation: str = "") -> None:
+        """One fault; annotation: as in Fault. Raises UserError unless faults are skipped."""
         if not self.skip:
             raise UserError(f"{kind}: {message}", path, remedy)
-        self.faults.append(Fault(str(path), kind, message))
+        self.faults.append(Fault(str(path), kind, message, annotation))
 
     def remark(self, path: str, kind: str, message: str) -> None:
         """Something that is told and stops nobody."""

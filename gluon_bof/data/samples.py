@@ -60,7 +60,7 @@ def _record(sample, header, rows_of, faults):
     try:
         header = check_header(header, sample.path)
     except UserError as error:
-        faults.report(sample.path, "broken image", error.problem)
+        faults.report(sample.path, "broken image", error.problem, annotation=sample.source)
         return None
     try:
         orientation, size = settle(header, sample.stated)

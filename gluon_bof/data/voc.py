@@ -631,7 +631,7 @@ def _read_record(place, headers, class_ids, origin, faults):
     try:
         header = check_header(headers[place.path], place.path)
     except UserError as error:
-        faults.report(place.path, "broken image", error.problem)
+        faults.report(place.path, "broken image", error.problem, annotation=source)
         return None
     try:
         orientation, (width, height) = settle(header, annotation.size)
@@ -686,7 +686,8 @@ def _report_missing(place, faults):
         what = f"{unread} is there, but the ending {os.path.splitext(unread)[1]} is not read ({' '.join(ENDINGS)} are)"
     else:
         what = f"the image of {os.path.basename(place.source)} does not exist (nor with another ending)"
-    faults.report(os.path.join(folder.image_folder, unread or place.image_id + ENDINGS[0]), "missing image", what)
+    path = os.path.join(folder.image_folder, unread or place.image_id + ENDINGS[0])
+    faults.report(path, "missing image", what, annotation=place.source)
 
 
 def _rows(annotation, class_ids, origin, frame, source, faults):

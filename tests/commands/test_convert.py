@@ -1,6 +1,7 @@
 """gluon-bof convert: there and back is the identity, what a layout cannot say is told, and nothing is written half."""
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -300,11 +301,24 @@ def test_annotated_images_that_are_left_out_are_counted_where_nothing_tells_part
         "1 images with annotations were left out, which are in no part that was read",)
 
 
-def test_an_image_that_is_skipped_as_broken_is_a_fault_and_in_a_part(tmp_path):
-    layout_files.ultralytics(str(tmp_path / "in"))
-    (tmp_path / "in" / "images" / "train" / "a.jpg").write_bytes(b"x")
+@pytest.mark.parametrize("spoil", (lambda path: path.write_bytes(b"x"), os.remove), ids=("broken", "missing"))
+@pytest.mark.parametrize("write", (layout_files.ultralytics, layout_files.labelme_annotations, layout_files.voc_split_inside))
+def test_an_image_that_is_skipped_is_a_fault_and_in_a_part(tmp_path, write, spoil):
+    write(str(tmp_path / "in"))
+    spoil(tmp_path / "in" / "images" / "train" / "a.jpg")
     assert convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "coco", on_bad_sample="skip").notes == (
         "1 faults were left out",)
+
+
+@pytest.mark.parametrize("write, kinds", ((layout_files.ultralytics, ("images", "labels")),
+                                          (layout_files.labelme_annotations, ("images", "annotations"))))
+def test_a_broken_image_is_not_taken_for_another_of_its_name_that_is_left_out(tmp_path, write, kinds):
+    write(str(tmp_path / "in"))
+    for kind in kinds:
+        shutil.copytree(tmp_path / "in" / kind / "train", tmp_path / "in" / kind / "more")
+    (tmp_path / "in" / "images" / "train" / "a.jpg").write_bytes(b"x")
+    assert convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "coco", on_bad_sample="skip").notes == (
+        "4 images with annotations were left out, which are in no part that was read", "1 faults were left out")
 
 
 def test_vocmini_is_written_and_a_link_to_an_empty_folder_is_filled(tmp_path, monkeypatch):
