@@ -131,23 +131,32 @@ def _read_yaml(path):
     """What the file holds, `names` as they are written: to YAML a class off is False, 010 is 8, 1.10 is 1.1."""
     import yaml
 
-    kept = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
-
-    class TextLoader(yaml.SafeLoader):
-        yaml_implicit_resolvers = {first: [pair for pair in pairs if pair[0] in kept]
-                                   for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-
     try:
         with open(path, "rb") as file:
-            data = file.read()
-        content = yaml.safe_load(data)
-        return {**content, "names": yaml.load(data, TextLoader).get("names")} if isinstance(content, dict) else content
+            loader = yaml.SafeLoader(file.read())
+        root = loader.get_single_node()
+        content = root and loader.construct_document(root)  # which also puts in what is merged
+        if isinstance(content, dict):
+            for name in [value for key, value in root.value if key.value == "names"][-1:]:
+                _as_text(name)
+                content["names"] = loader.construct_document(name)
+        return content
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise UserError(f"not valid YAML: {getattr(error, 'problem', None) or error}{where}", path, "fix it") from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise UserError(f"not valid YAML: {error}", path, "fix it, in UTF-8") from None
+
+
+def _as_text(node):
+    """Make text of all that a node of YAML holds, but of what is empty."""
+    if isinstance(node.value, str):
+        node.tag = node.tag if node.tag.endswith(":null") else "tag:yaml.org,2002:str"
+        return
+    for part in node.value:
+        for inner in part if isinstance(part, tuple) else (part,):
+            _as_text(inner)
 
 
 def _names(value, path):

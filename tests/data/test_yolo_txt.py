@@ -5,6 +5,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from gluon_bof.data.check import check_set
 from gluon_bof.data.layouts import labels_folder, recognise
@@ -57,6 +58,13 @@ def test_class_names_are_as_they_are_written_and_not_what_yaml_makes_of_them(pla
     """They were False, True, 8 and 1.1."""
     (place / "data.yaml").write_text(CONFIG.replace("[cat, dog]", names) + "nc: 6\n")
     assert opened(place).classes == ("off", "on", "010", "1.10", "7", "null")
+
+
+def test_a_configuration_is_parsed_once(place, monkeypatch):
+    parsed, parse = [], yaml.SafeLoader.get_single_node
+    monkeypatch.setattr(yaml.SafeLoader, "get_single_node", lambda loader: parsed.append(loader) or parse(loader))
+    (place / "data.yaml").write_text("mine: &mine {names: [off, on]}\n" + CONFIG.replace("names: [cat, dog]", "<<: *mine"))
+    assert opened(place).classes == ("off", "on") and len(parsed) == 1
 
 
 @pytest.mark.parametrize("text", (CONFIG + "nc: 2.0\n", CONFIG + "nc: +2\n", CONFIG + "kpt_shape: false\n",
