@@ -15,7 +15,7 @@ from typing import Any, Iterable, Mapping
 
 from gluon_bof import weights
 from gluon_bof.errors import UserError
-from gluon_bof.files import write_atomically
+from gluon_bof.files import folders_below, write_atomically
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, flag_name
 from gluon_bof.runs.folder import MAY_CHANGE, stated_devices
@@ -159,19 +159,10 @@ def refuse_other(bundle: Mapping[str, Any], wanted: Mapping[str, Any], path: str
 def fingerprint(folder: str) -> dict[str, Any]:
     """What tells a folder of data from another, quickly: how many files it has, and a hash of their names and sizes. Links are
     followed; hidden files, and links to nothing, are left out."""
-    paths = [os.path.join(place, name) for place, _, names in _walk(folder) for name in names if not name.startswith(".")]
+    places = folders_below(folder, lambda path: os.path.basename(path).startswith("."))
+    paths = [os.path.join(place, name) for place, names in places for name in names if not name.startswith(".")]
     files = sorted((os.path.relpath(path, folder), os.path.getsize(path)) for path in paths if os.path.exists(path))
     return {"folder": os.path.basename(os.path.abspath(folder)), "files": len(files), "sha256": hash_of(files)}
-
-
-def _walk(folder):
-    """os.walk through links, each folder once and none that is hidden."""
-    seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")
-                      and os.path.realpath(os.path.join(place, name)) not in seen]
-        seen.update(os.path.realpath(os.path.join(place, name)) for name in folders)
-        yield place, folders, names
 
 
 def machine() -> dict[str, Any]:

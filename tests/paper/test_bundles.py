@@ -230,7 +230,19 @@ def test_a_folder_is_told_from_another_behind_links_too_and_hidden_files_are_non
     (tmp_path / "a" / ".DS_Store").write_bytes(b"x")
     (tmp_path / "a" / "nowhere.jpg").symlink_to(tmp_path / "nothing")
     (tmp_path / "images of a" / "back").symlink_to(tmp_path / "a")
+    (tmp_path / "a" / "the same").symlink_to(tmp_path / "images of a")  # or the order of a folder's names would tell its files
     assert fingerprint(str(tmp_path / "a"))["files"] == 1
+
+
+def test_a_folder_has_the_fingerprint_that_bundles_say(tmp_path):
+    files = {"set/images/train/1.jpg": "one", "set/images/2.jpg": "two2", "set/b.txt": "x", "set/.git/config": "h",
+             "far/4.jpg": "four"}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "set" / "images" / "val").symlink_to(tmp_path / "far")
+    assert fingerprint(str(tmp_path / "set")) == {
+        "folder": "set", "files": 4, "sha256": "a204e049ca74decf8141704a34c5af06c546e373352fe94a3ab2bb2e297d4224"}
 
 
 def test_the_half_alone_tells_its_own_resolution(tmp_path):
