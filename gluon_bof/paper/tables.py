@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from gluon_bof.errors import UserError
@@ -41,6 +42,11 @@ class Request:
         """How the names of its files and runs begin."""
         own_set = f"-{os.path.basename(os.path.abspath(self.dataset))}" if self.dataset else ""
         return f"table-{self.table.number}" + (f"-small{own_set}" if self.is_small else "")
+
+    @cached_property
+    def own_data(self) -> dict[str, Any]:
+        """What bundles say of `dataset`, all of whose files are looked at for it."""
+        return fingerprint(self.dataset) if os.path.isdir(self.dataset) else {"set": os.path.basename(self.dataset)}
 
 
 def table_of(text: str) -> Table:
@@ -97,7 +103,7 @@ def _job(request, row, seed, gpus):
 def data_of(request: Request, dataset: str, whole: bool = False) -> dict[str, Any]:
     """What a training of the table reads, as bundles say it. whole: all of the embedded set, and not its first images."""
     if request.dataset:
-        return fingerprint(request.dataset) if os.path.isdir(request.dataset) else {"set": os.path.basename(request.dataset)}
+        return request.own_data
     if not request.is_small:
         return {"set": dataset}
     from gluon_bof.data.shapes import VERSION

@@ -23,6 +23,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.flags import as_dict, parse
 from gluon_bof.options.recipes import RECIPES, TABLES, VOC_METRIC
+from gluon_bof.paper import tables
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.tables import Request, plan
 from tests.paper.made_up import bundle_for
@@ -99,6 +100,13 @@ def test_a_plan_begins_with_the_backbones_and_names_each_once():
         assert [command[3] for command in words[:2]] == ["pretrain", "pretrain"]
         assert [command[5] for command in words[:2]] == [f"table-{number}/backbone-plain", f"table-{number}/backbone-mixup"]
         assert not any("pretrain" in command for command in words[2:])
+
+
+def test_a_folder_of_ones_own_is_walked_once_for_all_runs(tmp_path, monkeypatch):
+    walked = []
+    monkeypatch.setattr(tables, "fingerprint", lambda folder: walked.append(folder) or {"folder": "mine"})
+    jobs = plan(Request(TABLES[5], "small", seeds=(0, 1), dataset=str(tmp_path)))
+    assert walked == [str(tmp_path)] and all(job.configuration()["data"] == {"folder": "mine"} for job in jobs)
 
 
 def test_printed_commands_run_as_printed(tmp_path):
