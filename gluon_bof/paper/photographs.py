@@ -12,7 +12,7 @@ from typing import Any, Sequence
 from gluon_bof.data.convert import convert_set
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.errors import UserError
-from gluon_bof.files import sha256_of, write_atomically, write_text
+from gluon_bof.files import prepare_folder, sha256_of, write_atomically, write_text
 from gluon_bof.options.recipes import SMALL_SET_FASTER_RCNN, SMALL_SET_YOLO3
 from gluon_bof.paper import bundles, harness, miniature
 from gluon_bof.paper.choices import flags_of_trainings
@@ -127,7 +127,7 @@ def prepare(dataset: str, count: int, runs: str, results: str) -> Folds:
     UserError where the images are others than the file's, and where the folder is another than was copied."""
     name, folder, path = _places(dataset, count, runs, results)
     if not _is_copied(dataset, folder):
-        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        prepare_folder(results)
         source = json.dumps(bundles.fingerprint(dataset))
         convert_set(dataset, folder, "voc", on_bad_sample="skip", copy=True)
         write_text(folder, SOURCE, source)

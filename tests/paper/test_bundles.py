@@ -234,6 +234,13 @@ def test_a_folder_is_told_from_another_behind_links_too_and_hidden_files_are_non
     assert fingerprint(str(tmp_path / "a"))["files"] == 1
 
 
+def test_no_photographs_are_copied_where_their_folds_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="file/results: the folder cannot be made"):
+        photographs.prepare(str(write_photographs(tmp_path)), 3, str(tmp_path / "runs"), str(tmp_path / "file" / "results"))
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_folder_has_the_fingerprint_that_bundles_say(tmp_path):
     files = {"set/images/train/1.jpg": "one", "set/images/2.jpg": "two2", "set/b.txt": "x", "set/.git/config": "h",
              "far/4.jpg": "four"}
