@@ -151,7 +151,8 @@ def refuse_other(bundle: Mapping[str, Any], wanted: Mapping[str, Any], path: str
     """Raise UserError, naming what differs, where a bundle is of another configuration than the wanted one."""
     differing = difference(bundle["configuration"], wanted)
     if differing:
-        raise UserError(f"the bundle there has {differing}", path, "move it away, or give another --out")
+        raise UserError(f"the bundle there has {differing}", path,
+                        "move it and its run's folder away, or give another --out and --runs")
 
 
 # ---- what surrounds a run ------------------------------------------------------------------------------------------

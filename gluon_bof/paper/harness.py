@@ -11,9 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError
-from gluon_bof.files import sha256_of
+from gluon_bof.files import prepare_folder, sha256_of
 from gluon_bof.paper import bundles, jobs
 from gluon_bof.runs.config import git_revision, read_config
+from gluon_bof.runs.folder import PLANNED
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -229,8 +230,8 @@ def _lines(items, side_by_side):
 
 def _make(job, store, quiet):
     """Train, evaluate, and leave the bundle."""
-    if job.pretraining:
-        _require_backbone(job.backbone(), store)
+    base = _required_backbone(job.backbone(), store) if job.pretraining else None
+    _refuse_other_plan(job, base)
     old = store.read(job.name)
     jobs.train(job.training, job.environment, quiet)
     digest = _digest_of(job.run)
@@ -241,15 +242,33 @@ def _make(job, store, quiet):
         jobs.evaluate(job.training, list(found.words), found.result, job.environment, quiet)
     if old and not lacking(old, job):
         return  # only its weights had gone
-    store.write(_bundle(job, digest, old))
+    store.write(_bundle(job, base, digest, old))
 
 
-def _require_backbone(job, store):
-    """Raise UserError where the weights that a run would start from are not those of their bundle."""
-    bundle = bundle_of(job, store)
-    if not bundle or bundle["weights_sha256"] != _digest_of(job.run):
+def _required_backbone(job, store):
+    """The checksum of the weights that a run would start from. Raises UserError where they are not those of their bundle."""
+    bundle, digest = bundle_of(job, store), _digest_of(job.run)
+    if not bundle or bundle["weights_sha256"] != digest:
         raise UserError("the weights that runs start from are not those of their bundle", job.run.last_weights,
                         "bring them from where they were trained, or move all bundles of the experiment away")
+    return digest
+
+
+def _refuse_other_plan(job, base):
+    """Raise UserError where the run that is there was made of other data, or from another start, than its bundle would say. A run
+    that is not there yet gets its plan into its folder; one of before those were kept goes on. base: its backbone's checksum."""
+    if not os.path.exists(job.run.config):
+        prepare_folder(job.run.folder, "choose another place with --runs")
+        job.run.keep_result(PLANNED, {"configuration": job.configuration(), "starts_from": base})
+        return
+    kept = job.run.read_result(PLANNED)
+    if not kept:
+        return
+    differing = bundles.difference(kept["configuration"], job.configuration())
+    if not differing and kept["starts_from"] != base:
+        differing = f"started from other weights than {job.pretraining.run.last_weights}"
+    if differing:
+        raise UserError(f"the run there has {differing}", job.run.folder, "give another --runs, or move it away")
 
 
 def _digest_of(run):
@@ -260,8 +279,8 @@ def _digest_of(run):
     return sha256_of(run.last_weights)
 
 
-def _bundle(job, digest, old):
-    """What the run's folder says, as the bundle."""
+def _bundle(job, base, digest, old):
+    """What the run's folder says, as the bundle. base, digest: checksums of its backbone's weights and its own."""
     config = read_config(job.run.folder)
     environment = config["environment"]
     results = {found.key: job.run.read_result(found.result) for found in job.evaluations}
@@ -284,8 +303,7 @@ def _bundle(job, digest, old):
                   "training_seconds": sum(float(row["seconds"]) for row in rows),
                   "evaluation_seconds": {key: result.get("seconds") for key, result in results.items()}},
         "weights_sha256": digest,
-        "starts_from": {"name": job.pretraining.options.name, "weights_sha256": sha256_of(job.pretraining.run.last_weights)}
-        if job.pretraining else None,
+        "starts_from": {"name": job.pretraining.options.name, "weights_sha256": base} if job.pretraining else None,
         "training": _kept(job.run.read_result(jobs.TRAINING), OF_TRAINING),
         "evaluations": {**(old or {}).get("evaluations", {}),
                         **{key: _kept(result, OF_EVALUATION) for key, result in results.items()}},

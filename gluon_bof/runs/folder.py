@@ -3,6 +3,7 @@
 runs/NAME/  config.json  classes.txt  log.txt  metrics.csv (a row an epoch)  intervals.csv (a row a log interval)
             checkpoints/  last.params  best.params  epoch-0009.params  images/  report.html  report.json
             of the mini-batch study: partition.json  probes/epoch-0009.json
+            of a table: planned.json (there before the run)
             workers/ (what several processes leave for each other while they validate)
 """
 from __future__ import annotations
@@ -40,6 +41,7 @@ CHECKPOINT = re.compile(r"iteration-(\d{9})\.ckpt")
 EPOCH_WEIGHTS = re.compile(r"epoch-(\d{4,})\.params")
 PROBE = re.compile(r"epoch-(\d{4,})\.json")
 TABLES = ("metrics", "intervals")
+PLANNED = "planned"  # result that a table keeps before the run is made: what it was to read and to start from
 OLD_COLUMNS = {"pictures_per_second": "images_per_second"}  # of version 0.1
 # what may differ between a run and its continuation without changing a bit of its result; another number of devices does, and
 # is warned of
@@ -179,7 +181,8 @@ class Run(RunFolder):
         """Remove the folder of a new run that failed before its first batch, so that its name can be given again."""
         results = self.checkpoints, self.probes
         made = {self.lock, self.config, self.log, self.events, self.exchange, self.partition, self.images, *results,
-                os.path.join(self.folder, CLASSES)}  # of images there are those that training sees, drawn before it
+                os.path.join(self.folder, CLASSES), self.result(PLANNED)}
+        # of images there are those that training sees, drawn before it
         if self.is_new and not _has_more_than(self.folder, made) and not any(_has_more_than(place, ()) for place in results):
             shutil.rmtree(self.folder)
 
@@ -341,10 +344,10 @@ def create_run(options: Any) -> Run:
 
 
 def _refuse_files_of_others(folder):
-    """Raise UserError where the folder holds more than a start that was killed at once leaves behind."""
+    """Raise UserError where the folder holds more than a table's plan and what a start that was killed at once leaves behind."""
     run = RunFolder(folder)
-    if any(_has_more_than(place, own) for place, own in
-           ((folder, {run.lock, run.checkpoints, run.images}), (run.checkpoints, set()), (run.images, set()))):
+    own = {run.lock, run.checkpoints, run.images, run.result(PLANNED)}
+    if any(_has_more_than(place, made) for place, made in ((folder, own), (run.checkpoints, ()), (run.images, ()))):
         raise UserError("this is no run's folder, and it holds files", folder, "choose another place with --name or --runs")
 
 

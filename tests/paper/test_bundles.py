@@ -1,5 +1,6 @@
 """Evidence bundles: what they hold and refuse, what is made where they are missing, and what a kill costs."""
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -575,7 +576,7 @@ def test_a_run_that_fails_keeps_no_other_from_being_made(tmp_path, monkeypatch, 
 
 def finish_by_hand(job):
     """What a training leaves, without the training."""
-    os.makedirs(job.run.folder)
+    os.makedirs(job.run.folder, exist_ok=True)
     write_config(job.run.folder, job.training.options)
     with open(job.run.last_weights, "wb") as file:
         file.write(b"weights")
@@ -593,6 +594,28 @@ def test_a_further_evaluation_leaves_what_else_the_bundle_had(tmp_path):
     harness.run_missing([dataclasses.replace(job, evaluations=(further,))], store)
     assert store.read(job.name)["evaluations"] == {"further": {"map": 0.5}}
     assert store.read(job.name)[bundles.COST] == {"ratios": [1.0]}
+
+
+@pytest.mark.parametrize("change, is_backbones, words", [
+    ({"data": {"set": "vocmini", "version": 0}}, False, "the run there has data .*3.* and not .*0"),
+    ({"pretraining_data": {"set": "vocmini", "version": 0}}, True, "the run there has data .*3.* and not .*0"),
+    ({}, False, "the run there has started from other weights than .*miniature-backbone")])
+def test_a_run_of_other_data_or_another_start_gets_no_bundle_that_says_todays(tmp_path, change, is_backbones, words):
+    store, job = Store(str(tmp_path)), dataclasses.replace(planned(tmp_path)[1], evaluations=())
+    backbone = job.backbone()
+    for one, base in ((backbone, None), (job, hashlib.sha256(b"weights").hexdigest())):
+        harness._refuse_other_plan(one, base)
+        finish_by_hand(one)
+    harness.run_missing([job], store)
+    for one in (backbone, job):
+        os.remove(store.path(one.name))
+    if not change:
+        with open(backbone.run.last_weights, "wb") as file:
+            file.write(b"others")
+    with pytest.raises(UserError, match=words) as error:
+        harness.run_missing([dataclasses.replace(job, **change)], store)
+    refused = backbone if is_backbones else job
+    assert error.value.path == refused.run.folder and "--runs" in error.value.remedy and not store.read(refused.name)
 
 
 def test_a_run_does_not_start_from_other_weights_than_its_backbones_bundle_has(tmp_path):

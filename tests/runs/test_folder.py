@@ -15,7 +15,7 @@ from gluon_bof.errors import LOGGER, UserError, user_facing, warn
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import read_options
-from gluon_bof.runs.folder import Run, RunFolder, continued_options, create_run, find_run, reopen_run
+from gluon_bof.runs.folder import PLANNED, Run, RunFolder, continued_options, create_run, find_run, reopen_run
 from gluon_bof.training.entry import _cpus_of
 
 HOLDER = "import sys\nfrom gluon_bof.runs.folder import Run\nrun = Run(sys.argv[1])\n" \
@@ -140,6 +140,7 @@ def test_a_run_that_made_nothing_frees_its_name_and_one_that_did_stays(options):
     run = create_run(options)
     with open(os.path.join(run.images, "training_images.png"), "w"):
         pass  # drawn before the first batch
+    run.keep_result(PLANNED, {})
     run.discard_if_unused()
     run.close()
     assert not os.path.exists(run.folder)
@@ -217,6 +218,7 @@ def test_a_folder_of_other_things_is_refused_and_loses_nothing_and_what_a_killed
         assert error.value.path == folder and os.path.isfile(os.path.join(folder, path)), path
     shutil.rmtree(folder)
     Run(folder).close()  # killed before its configuration was written
+    RunFolder(folder).keep_result(PLANNED, {})
     with open(os.path.join(folder, "config.json.1.part"), "w"):
         pass
     assert created(named) == folder
