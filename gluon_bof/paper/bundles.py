@@ -15,7 +15,7 @@ from typing import Any, Iterable, Mapping
 
 from gluon_bof import weights
 from gluon_bof.errors import UserError
-from gluon_bof.files import folders_below, write_atomically
+from gluon_bof.files import folders_below, sha256_of, write_atomically
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, flag_name
 from gluon_bof.runs.folder import MAY_CHANGE, stated_devices
@@ -23,6 +23,7 @@ from gluon_bof.runs.folder import MAY_CHANGE, stated_devices
 FORMAT = 1
 FOLDER = "runs"  # of the results' folder
 CONTENT = "content_sha256"  # of all else in a bundle
+LABELS = "labels"  # in what is said of data: a hash of what its labels are read from
 COST = "cost"  # in a table's bundle: what its row costs in inference beside another
 PLACES = {"name", "runs", "recipe", "dataset", "dataset_root", "pretrained_base"}  # the same run has others elsewhere
 WHOLE = {"format": int, "name": str, "experiment": str, "row": str, "seed": int, "commands": list, "configuration": dict,
@@ -126,7 +127,8 @@ def _hash_of_content(bundle):
 def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
     """What a bundle's configuration has otherwise than the wanted one, in words; None where it is the same.
 
-    An option that came into the world after the bundle has its default in it."""
+    An option that came into the world after the bundle has its default in it; data without a hash of labels, as it was said
+    before, may have had any."""
     if found["family"] != wanted["family"]:
         return f"{found['family']} and not {wanted['family']}"
     defaults = as_dict(families.by_name(wanted["family"]).options().resolved())
@@ -134,10 +136,17 @@ def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | Non
         values = [side["options"].get(name, defaults.get(name)) for side in (found, wanted)]
         if json.dumps(values[0]) != json.dumps(values[1]):
             return f"{flag_name(name)} {values[0]} and not {values[1]}"
-    for name in ("devices", "data"):
-        if json.dumps(found[name], sort_keys=True) != json.dumps(wanted[name], sort_keys=True):
-            return f"{name} {json.dumps(found[name])} and not {json.dumps(wanted[name])}"
+    for name, values in (("devices", (found["devices"], wanted["devices"])), ("data", _known(found["data"], wanted["data"]))):
+        words = [json.dumps(value, sort_keys=True) for value in values]
+        if words[0] != words[1]:
+            return f"{name} {words[0]} and not {words[1]}"
     return _difference_before(found["starts_from"], wanted["starts_from"])
+
+
+def _known(*data):
+    """What is said of data, without the hash of labels unless all have it."""
+    unknown = () if all(LABELS in one for one in data) else (LABELS,)
+    return [{name: value for name, value in one.items() if name not in unknown} for one in data]
 
 
 def _difference_before(found, wanted):
@@ -158,12 +167,20 @@ def refuse_other(bundle: Mapping[str, Any], wanted: Mapping[str, Any], path: str
 # ---- what surrounds a run ------------------------------------------------------------------------------------------
 
 def fingerprint(folder: str) -> dict[str, Any]:
-    """What tells a folder of data from another, quickly: how many files it has, and a hash of their names and sizes. Links are
-    followed; hidden files, and links to nothing, are left out."""
+    """What tells a folder of data from another, quickly: how many files it has, a hash of their names and sizes, and one of the
+    contents of those that are no images. Links are followed; hidden files, and links to nothing, are left out."""
+    from gluon_bof.data.images import ENDINGS  # with OpenCV, which pages need not wait for
+
     places = folders_below(folder, lambda path: os.path.basename(path).startswith("."))
     paths = [os.path.join(place, name) for place, names in places for name in names if not name.startswith(".")]
     files = sorted((os.path.relpath(path, folder), os.path.getsize(path)) for path in paths if os.path.exists(path))
-    return {"folder": os.path.basename(os.path.abspath(folder)), "files": len(files), "sha256": hash_of(files)}
+    return {"folder": os.path.basename(os.path.abspath(folder)), "files": len(files), "sha256": hash_of(files),
+            LABELS: hash_of_files(folder, (path for path in paths if not path.lower().endswith(ENDINGS)))}
+
+
+def hash_of_files(folder: str, paths: Iterable[str]) -> str:
+    """Hash of the contents of files in a folder and their names in it; what is no file is left out."""
+    return hash_of(sorted((os.path.relpath(path, folder), sha256_of(path)) for path in paths if os.path.isfile(path)))
 
 
 def machine() -> dict[str, Any]:

@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError
-from gluon_bof.paper import effects, harness, photographs
+from gluon_bof.paper import bundles, effects, harness, photographs
 from gluon_bof.paper.effects import Folded, Measure
 from gluon_bof.paper.miniature import FITTED
 from gluon_bof.paper.photographs import Setting
@@ -82,12 +82,13 @@ def _sets(store):
 def _checked_folds(name, found, store):
     """The number of folds. Raises UserError where bundles are of another configuration than would be run now, or of other
     folds."""
-    data = found[0]["configuration"]["data"]
+    # of one that tells its labels, if any does: those of all that do are the same
+    data = max((bundle["configuration"]["data"] for bundle in found), key=lambda told: bundles.LABELS in told)
     path = os.path.join(os.path.dirname(store.folder), f"folds-{name}-{data['folds']}.json")
     if not os.path.exists(path):
         raise UserError("the folds of these bundles are missing", path, "bring the file from where they were made")
     folds = photographs.Folds(name, data["folds"], name, tuple(found[0]["evaluations"]["test"]["per_class"]),
-                              photographs.told_folds(name, data["folds"], path))
+                              {**data, **photographs.told_folds(name, data["folds"], path)})
     harness.refuse_others(found, photographs.plan(folds, sorted({bundle["seed"] for bundle in found})), store)
     return data["folds"]
 

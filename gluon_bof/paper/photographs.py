@@ -133,7 +133,7 @@ def prepare(dataset: str, count: int, runs: str, results: str) -> Folds:
         write_text(folder, SOURCE, source)
     folds = _written_folds(path, _digests(folder), count)
     _write_splits(folder, folds, count)
-    return Folds(name, count, folder, _classes(folder), told_folds(name, count, path))
+    return Folds(name, count, folder, _classes(folder), _told_data(name, count, path, folder))
 
 
 def foresee(dataset: str, count: int, runs: str, results: str) -> Folds:
@@ -151,7 +151,7 @@ def foresee(dataset: str, count: int, runs: str, results: str) -> Folds:
         if not os.path.exists(path):
             path = os.path.join(temporary, os.path.basename(path))
         _written_folds(path, _digests(copy), count)
-        return Folds(name, count, folder, _classes(copy), told_folds(name, count, path))
+        return Folds(name, count, folder, _classes(copy), _told_data(name, count, path, copy))
 
 
 def _places(dataset, count, runs, results):
@@ -189,9 +189,10 @@ def _refuse_another(dataset, folder):
     if not os.path.isfile(path):
         return
     with open(path, encoding="utf-8") as file:
-        if json.load(file)["sha256"] != bundles.fingerprint(dataset)["sha256"]:
-            raise UserError(f"it has other files than what was copied to {folder}", dataset,
-                            "give --runs another folder, or move that copy away")
+        copied, now = json.load(file), bundles.fingerprint(dataset)
+    if any(copied.get(key, now[key]) != now[key] for key in ("sha256", bundles.LABELS)):  # one of before has no hash of labels
+        raise UserError(f"it has other files than what was copied to {folder}", dataset,
+                        "give --runs another folder, or move that copy away")
 
 
 def assigned(digests: dict[str, str], count: int) -> dict[str, int]:
@@ -225,10 +226,17 @@ def _read_folds(path):
 
 
 def told_folds(name: str, count: int, path: str) -> dict[str, Any]:
-    """What bundles say of a set in folds, from the file of its folds."""
+    """What bundles say of a set in folds but for its labels, from the file of its folds."""
     content = _read_folds(path)
     sizes = Counter(told["fold"] for told in content["images"].values())
     return {"set": name, "folds": count, "images": [sizes[fold] for fold in range(count)], "sha256": bundles.hash_of(content)}
+
+
+def _told_data(name, count, path, copy):
+    """What bundles say of a set in folds whose copy is there."""
+    annotations = os.path.join(copy, "Annotations")
+    labels = [os.path.join(annotations, file) for file in os.listdir(annotations)] + [os.path.join(copy, "classes.txt")]
+    return {**told_folds(name, count, path), bundles.LABELS: bundles.hash_of_files(copy, labels)}
 
 
 def _write_splits(folder, folds, count):

@@ -249,8 +249,29 @@ def test_a_folder_has_the_fingerprint_that_bundles_say(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "set" / "images" / "val").symlink_to(tmp_path / "far")
-    assert fingerprint(str(tmp_path / "set")) == {
-        "folder": "set", "files": 4, "sha256": "a204e049ca74decf8141704a34c5af06c546e373352fe94a3ab2bb2e297d4224"}
+    found = fingerprint(str(tmp_path / "set"))
+    assert (found["folder"], found["files"]) == ("set", 4)
+    assert found["sha256"] == "a204e049ca74decf8141704a34c5af06c546e373352fe94a3ab2bb2e297d4224"
+
+
+def test_a_folder_with_another_label_of_as_many_letters_is_another(tmp_path):
+    (tmp_path / "1.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    before = fingerprint(str(tmp_path))
+    (tmp_path / "1.txt").write_text("1 0.5 0.5 0.1 0.1\n")
+    assert fingerprint(str(tmp_path)) != before and fingerprint(str(tmp_path))["sha256"] == before["sha256"]
+
+
+def test_a_bundle_of_before_labels_were_looked_at_is_valid_and_one_of_other_labels_is_refused(tmp_path):
+    store, (job,) = Store(str(tmp_path)), photographs.plan(photographs.Folds("mine", 1, "mine", ("cat",), {"set": "mine"}),
+                                                           rows=["yolo3-bag"])
+    labelled = [dataclasses.replace(job, data={**job.data, "labels": text}) for text in ("a", "b")]
+    for one in labelled:
+        store.write(bundle_for(job))
+        assert not harness.missing([one], store)
+        store.write(bundle_for(one))
+        assert not harness.missing([job], store)
+    with pytest.raises(UserError, match='data .*"labels": "b".* and not .*"labels": "a".*run.s folder away'):
+        harness.missing(labelled[:1], store)
 
 
 def test_the_half_alone_tells_its_own_resolution(tmp_path):
@@ -474,6 +495,20 @@ def test_folds_are_written_once_and_the_folder_is_only_read(tmp_path):
     assert error.value.path == str(mine)
     with pytest.raises(UserError, match="made of other images"):
         photographs.prepare(str(mine), 3, str(tmp_path / "third runs"), str(tmp_path / "results"))
+
+
+def test_folds_are_told_with_their_labels_which_move_no_image_to_another_fold(tmp_path):
+    mine, results = write_photographs(tmp_path), tmp_path / "results"
+    before = photographs.prepare(str(mine), 3, str(tmp_path / "runs"), str(results))
+    written = (results / "folds-mine-3.json").read_text()
+    for path in mine.glob("*.xml"):
+        path.write_text(path.read_text().replace(">blue<", ">grey<"))
+    with pytest.raises(UserError, match="other files than what was copied"):
+        photographs.prepare(str(mine), 3, str(tmp_path / "runs"), str(results))
+    os.rename(tmp_path / "runs" / "sets", tmp_path / "away")
+    after = photographs.prepare(str(mine), 3, str(tmp_path / "runs"), str(results))
+    assert after.data.pop("labels") != before.data.pop("labels") and after.data == before.data
+    assert (results / "folds-mine-3.json").read_text() == written
 
 
 @pytest.mark.parametrize("words, told", [(("--dry-run",), "commands"), (("--plan",), "plan"), (("--seeds", "x"), "--seeds 'x'"),

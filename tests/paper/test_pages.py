@@ -1,4 +1,5 @@
 """Published numbers are those of the bundles; intervals and verdicts are those that SciPy gives."""
+import dataclasses
 import json
 import os
 import re
@@ -418,6 +419,14 @@ def test_photographs_are_told_over_whole_folds_only(tmp_path):
     with pytest.raises(UserError, match="data"):
         pages.photographs_summary(store)
     assert harness.missing(planned[:1], store) == []
+
+    path.write_text(json.dumps(content))
+    for job, labels in zip(planned, ("a", "b")):
+        store.write(bundle_for(dataclasses.replace(job, data={**job.data, "labels": labels})))
+        if labels == "a":
+            assert pages.photographs_summary(store)
+    with pytest.raises(UserError, match="labels"):
+        pages.photographs_summary(store)
 
 
 def test_a_forest_plot_of_more_groups_than_colours_leaves_none_out():
