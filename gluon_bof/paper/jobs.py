@@ -25,6 +25,7 @@ from gluon_bof.runs.folder import MAY_CHANGE, RunFolder
 
 PLACES = ("pretrained_base", "transfer")  # options that may be a run's file
 TRAINING = "training"  # result in the run's folder: what the training command said last
+WEIGHTS = "weights_sha256"  # in that result: of the weights that it left
 
 
 class Training(NamedTuple):
@@ -114,21 +115,32 @@ def run(words: Sequence[str], environment: dict[str, str], quiet: bool = False) 
 
 
 def train(job: Training, environment: dict[str, str], quiet: bool = False) -> Any:
-    """What the training said last; trains first, or goes on with a run that was cut off.
+    """What the training said last; trains first, or goes on with a run that was cut off or set back.
 
     Raises UserError where the run's folder holds a run with other settings."""
     kept = job.run.read_result(TRAINING)
     if os.path.exists(job.run.config):
         refuse_other_settings(job)
-        if kept:
+        if kept and not _was_set_back(kept, job.run):
             return kept
         job.run.wait_until_free()
         words = job.resuming_command()
     else:
         words = job.command()
     said = run(words, environment, quiet)
-    job.run.keep_result(TRAINING, {"command": line(job.command(), environment), **said})
+    job.run.keep_result(TRAINING, {"command": line(job.command(), environment), **said, WEIGHTS: _checksum(job.run)})
     return said
+
+
+def _was_set_back(kept, run):
+    """Whether the last weights are others than the training left: somebody has resumed an older checkpoint since. A result of
+    before, which has no checksum, does not tell."""
+    return bool(kept.get(WEIGHTS)) and _checksum(run) not in (None, kept[WEIGHTS])
+
+
+def _checksum(run):
+    """That of a run's last weights; None where they are not there."""
+    return sha256_of(run.last_weights) if os.path.isfile(run.last_weights) else None
 
 
 def refuse_other_settings(job: Training) -> None:

@@ -159,6 +159,29 @@ def test_a_training_whose_result_is_kept_is_not_run_again(tmp_path):
         jobs.train(job_of(tmp_path, epochs=3), {})
 
 
+class Resumed(jobs.Training):
+    """A training whose run goes on by a short program, which leaves the weights "end"."""
+
+    def resuming_command(self):
+        return [sys.executable, "-c", "import sys\nopen(sys.argv[1], 'w').write('end')\nprint('{\"map\": 0.5}')",
+                self.run.last_weights]
+
+
+def test_a_finished_run_that_was_set_back_goes_on_and_its_unfinished_weights_are_not_taken(tmp_path):
+    """Somebody has resumed an older checkpoint, and stopped."""
+    job = with_run(Resumed(*job_of(tmp_path)))
+    assert jobs.train(job, {}) == {"map": 0.5}
+    job.run.keep_result(jobs.TRAINING, {**job.run.read_result(jobs.TRAINING), "map": 0.25})
+    assert jobs.train(job, {})["map"] == 0.25  # its result is kept: it has not gone on
+    with open(job.run.last_weights, "w") as file:
+        file.write("middle")
+    assert jobs.train(job, {}) == {"map": 0.5}
+    with open(job.run.last_weights) as file:
+        assert file.read() == "end"
+    os.remove(job.run.last_weights)
+    assert jobs.train(job, {})["map"] == 0.5  # whoever needs the weights says that they have gone
+
+
 def test_an_evaluation_is_made_once_for_the_same_weights_and_words_and_anew_for_others(tmp_path):
     job = with_run(job_of(tmp_path))
     counter = tmp_path / "counter"
