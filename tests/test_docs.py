@@ -16,6 +16,7 @@ from gluon_bof.data import shapes, vocmini
 from gluon_bof.options import families
 from gluon_bof.options.flags import parse
 from gluon_bof.options.recipes import RECIPES
+from gluon_bof.runs.folder import RunFolder
 from tests.scripts import ROOT
 
 FOLDERS = (".", "docs", "results", "benchmarks")
@@ -87,6 +88,12 @@ def test_documented_trainings_on_several_devices_are_not_refused_when_they_begin
         if workers > 1 and options.synchronises_batchnorm() and options.syncbn != "per-process":
             refused.append(f"{line}: normalisation cannot be synchronised over workers")
     assert not refused
+
+
+def test_the_page_of_runs_names_every_file_of_a_run():
+    run = RunFolder("")
+    page = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
+    assert not [name for name in vars(run).values() if name not in ("", run.lock) and f"`{name}" not in page]
 
 
 def test_trainings_are_found_in_lines_with_their_workers():

@@ -1,4 +1,4 @@
-"""The paper's tricks, one file each, on numpy, cv2 and MXNet alone: each can be imported, and used, without the rest.
+"""The paper's tricks, one file each: each can be imported, and used, without the package's networks, data readers and training.
 
 mixup (section 3.1), label_smoothing (3.2), augmentation (3.3), schedule (3.4), sync_batch_norm (3.5)."""
 from gluon_bof._lazy import attach
