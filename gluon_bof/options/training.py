@@ -124,6 +124,14 @@ class TrainingOptions:
                  f"{self.no_mixup_epochs} by default, for long trainings; a tenth of the epochs is usual")
         if self.mixup != "beta":
             self.warn_idle("--mixup beta", "mixup_alpha", "mixup_beta")
+        self._warn_of_late_decays()
+
+    def _warn_of_late_decays(self):
+        period = getattr(self, "lr_decay_period", 0)
+        name, epochs = ("lr_decay_period", (period,)) if period else ("lr_decay_epoch", self.lr_decay_epoch)
+        if self.lr_mode == "step" and epochs and min(epochs) >= self.epochs > 1:
+            warn(f"{flag_name(name)} {','.join(map(str, epochs))} does nothing with --epochs {self.epochs}: the learning rate "
+                 "never decays; name an epoch before the end, or give --lr-mode cosine")
 
     def warn_idle(self, missing: str, *names: str) -> None:
         """Warn of those of these options that were changed, and do nothing without what is missing."""

@@ -29,6 +29,10 @@ def options_of(family, words):
     ("yolo3", "--mixup-loss unweighted", "--mixup-loss unweighted does nothing without --mixup"),
     ("faster_rcnn", "--syncbn per-process", "--syncbn per-process does nothing without --norm-layer syncbn"),
     ("mask_rcnn", "--syncbn per-process", "--syncbn per-process does nothing without --norm-layer syncbn"),
+    ("yolo3", "--epochs 100", "--lr-decay-epoch 160,180 does nothing with --epochs 100: the learning rate never decays"),
+    ("yolo3", "--lr-decay-period 200", "--lr-decay-period 200 does nothing with --epochs 200: "),
+    ("faster_rcnn", "--epochs 14", "--lr-decay-epoch 14,20 does nothing with --epochs 14: "),
+    ("segmentation", "--epochs 4 --lr-mode step", "--lr-decay-epoch 30,40 does nothing with --epochs 4: "),
     ("mask_rcnn", "--mixup", "--mixup ends after 6 of 26 epochs: --no-mixup-epochs is 20 by default"),
     ("segmentation", "--early-stop 2 --no-val", "--early-stop 2 does nothing with --no-val: there is one validation")))
 def test_a_flag_without_the_one_that_it_needs_does_not_do_nothing_without_a_word(family, words, told, caplog):
@@ -39,8 +43,10 @@ def test_a_flag_without_the_one_that_it_needs_does_not_do_nothing_without_a_word
 @pytest.mark.parametrize("family, words", (
     ("yolo3", "--balance repeat --balance-threshold 0.01"), ("yolo3", "--resume a.params --allow-partial"),
     ("ssd", "--mixup --mixup-alpha 1"), ("yolo3", "--mixup even --mixup-loss unweighted"),
-    ("yolo3", "--mixup --epochs 34 --no-mixup-epochs 22"), ("mask_rcnn", "--mixup --epochs 40"),
-    ("faster_rcnn", "--syncbn per-process --norm-layer syncbn"), ("segmentation", "--early-stop 2")))
+    ("yolo3", "--mixup --epochs 34 --no-mixup-epochs 22 --lr-mode cosine"), ("mask_rcnn", "--mixup --epochs 40"),
+    ("faster_rcnn", "--syncbn per-process --norm-layer syncbn"), ("segmentation", "--early-stop 2"),
+    ("yolo3", "--epochs 100 --lr-decay-period 60"), ("ssd", "--epochs 100 --lr-decay-epoch 60,160"), ("ssd", "--epochs 1"),
+    ("mask_rcnn", "--epochs 17 --lr-mode cosine"), ("segmentation", "--epochs 4")))
 def test_a_flag_with_the_one_that_it_needs_is_not_warned_of(family, words, caplog):
     assert not said_of(options_of(family, f"--dataset voc {words}"), caplog)
 
