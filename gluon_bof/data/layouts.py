@@ -81,6 +81,10 @@ def recognise(folder: str, wanted: str = "auto", split: str | None = None) -> La
     if any(found.certain for found in readings):
         readings = [found for found in readings if found.certain]
     if not readings:
+        maps = _label_maps(folder)
+        if maps:
+            raise UserError(f"it holds no boxes; {abbreviate(maps)} seem to be label maps", folder,
+                            "those are for gluon-bof train segmentation, which checks them when it starts")
         raise UserError(_NONE, folder, "point at the folder that holds the annotations")
     if len(readings) > 1:
         told = " or ".join(f"{SPOKEN[found.name]} ({found.why})" for found in readings)
@@ -97,6 +101,12 @@ def annotated_as(folder: str) -> set[str]:
 def _readings(folder, split=None):
     tree = _tree(folder)
     return [found for read in (_voc, _coco, _yolo, _labelme) for found in [read(folder, tree, split)] if found]
+
+
+def _label_maps(root):
+    """Paths below the root of folders that hold label maps, by their names."""
+    return [os.path.relpath(of_folder.path, root) for of_folder in _tree(root) if of_folder.images
+            and any(_MASKS.fullmatch(name) or name == "labels" for name in _names_of(of_folder.path, root))]
 
 
 def warn_of_no_part(layout: Layout) -> None:

@@ -289,6 +289,17 @@ def test_folders_of_nothing_are_one_line(tmp_path):
         open_set(str(tmp_path), None, "train")
 
 
+@pytest.mark.parametrize("images, maps", (("images", "masks"), ("images/train", "labels/train"), ("train/images", "train/masks"),
+                                          ("JPEGImages", "SegmentationClass")))
+def test_a_folder_of_label_maps_is_told_what_it_is_for(tmp_path, images, maps):
+    """The remedy was to point at the folder that holds the annotations, which there was none of."""
+    layout_files.put_image(str(tmp_path / images), "a")
+    layout_files.put_image(str(tmp_path / maps), "a", ".png")
+    layout_files.put(str(tmp_path / "classes.txt"), "background\ncat\n")
+    with pytest.raises(UserError, match=f"no boxes; {maps} seem to be label maps; those are for gluon-bof train segmentation"):
+        open_set(str(tmp_path), None, "train")
+
+
 @pytest.mark.parametrize("write", layout_files.ONE_PART, ids=["voc", "labelme", "coco", "label studio", "labelimg"])
 def test_fewer_than_five_images_without_parts_have_a_way_out(tmp_path, monkeypatch, write):
     """It said that none of 0 images can be used, or that the split is empty."""
