@@ -15,6 +15,7 @@ INTERRUPTED = 130  # what a shell gives for Ctrl-C
 PIPE_CLOSED = 141  # and for a closed pipe
 LOGGER = logging.getLogger("gluon_bof")
 MAX_LISTED = 8  # names that a message lists
+_said = set()  # messages of `warn_once`
 
 
 class UserError(Exception):
@@ -92,8 +93,16 @@ def warn(message: str) -> None:
     LOGGER.warning("%s", message)
 
 
+def warn_once(message: str) -> None:
+    """The same of what several steps find: once in a command, and in a run's log."""
+    if message not in _said:
+        _said.add(message)
+        warn(message)
+
+
 def early_warnings() -> list[logging.LogRecord]:
     """The warnings since the command began, whose handler is taken away: the run's log takes over."""
+    _said.clear()
     found = [handler for handler in LOGGER.handlers if isinstance(handler, _Early)]
     for handler in found:
         LOGGER.removeHandler(handler)

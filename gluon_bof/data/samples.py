@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from collections import Counter
 from typing import Any, Callable, Iterable, NamedTuple, Sequence
@@ -21,9 +20,7 @@ from gluon_bof.data.faults import (
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import AS_STORED, check_header, settle, unique_names
 from gluon_bof.data.voc import FEW_REMEDY, HELD_OUT_EVERY, few_images, share
-from gluon_bof.errors import UserError
-
-_log = logging.getLogger("gluon_bof")
+from gluon_bof.errors import UserError, warn_once
 
 
 class Sample(NamedTuple):
@@ -95,7 +92,7 @@ def fifth(items: Sequence[Any], role: str, where: str, remedy: str = FEW_REMEDY)
     and says the remedy."""
     if role == "val" and len(items) < HELD_OUT_EVERY:
         raise UserError(few_images(len(items)), where, remedy)
-    _log.warning("%s has no splits: every %dth image validates, the others train", where, HELD_OUT_EVERY)
+    warn_once(f"{where} has no splits: every {HELD_OUT_EVERY}th image validates, the others train")
     return share(items, role)
 
 

@@ -4,7 +4,6 @@ A root holds year folders (VOC2007, VOC2012, ...), perhaps inside VOCdevkit, or 
 """
 from __future__ import annotations
 
-import logging
 import os
 import re
 import xml.etree.ElementTree as ElementTree
@@ -30,7 +29,7 @@ from gluon_bof.data.faults import (
 )
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import AS_STORED, ENDINGS, check_header, finite_number, settle, stated_size, unique_names
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, warn_once
 from gluon_bof.masks import NOBODY, no_masks, of_numbers, read_numbers
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -48,7 +47,6 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _LAYOUT = "a VOC set has Annotations/*.xml and JPEGImages/, in the folder itself or in VOC2007, VOC2012, ... below it"
 _ENCODING = re.compile(rb"""^(?:\xef\xbb\xbf)?<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
 _SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "euc-cn": "gb18030", "shift_jis": "cp932", "euc-kr": "cp949"}
-_log = logging.getLogger("gluon_bof")
 _parsed = {}  # annotation file -> (its size and time, Annotation): the training and validation sets share one pass
 
 
@@ -395,8 +393,7 @@ def _role_ids(folder, role, tested, whole):
 
 
 def _held_out(folder, role):
-    _log.warning("%s has no ImageSets/Main: every %dth image validates, the others train",
-                 folder.path, HELD_OUT_EVERY)
+    warn_once(f"{folder.path} has no ImageSets/Main: every {HELD_OUT_EVERY}th image validates, the others train")
     return share(sorted(folder.annotations), role)
 
 

@@ -57,6 +57,15 @@ def test_without_parts_every_fifth_image_validates_or_a_share_by_its_bytes(tmp_p
     assert_is_the_set(val, SHARE)
 
 
+@pytest.mark.parametrize("write", layout_files.ONE_PART[:2], ids=["voc", "labelme"])
+def test_who_validates_is_told_once_and_again_by_the_next_command(tmp_path, write, capsys):
+    """Each part that was opened said it."""
+    write(str(tmp_path))
+    for words in ([], ["--val-share", "0"]):
+        assert check([str(tmp_path), *words]) == 0
+        assert capsys.readouterr().err.count("every 5th image validates") == 1
+
+
 def test_a_json_of_cvats_is_named_or_shared_out(tmp_path):
     layout_files.cvat_coco(str(tmp_path))
     assert_is_the_set(open_set(str(tmp_path), None, "train", split="default"), list(IMAGES))
