@@ -9,7 +9,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from gluon_bof.boxes import DetectionSet, Record
-from gluon_bof.errors import warn
+from gluon_bof.errors import abbreviate, warn
 
 IMBALANCED = 3  # a class in so many times fewer images than the middle one is worth a word
 
@@ -32,6 +32,25 @@ def image_shares(records: Sequence[Record], class_count: int) -> np.ndarray:
     for record in records:
         counts[np.unique(record.classes[~record.crowd])] += 1
     return counts / max(len(records), 1)
+
+
+def untrained(training: DetectionSet, validation: DetectionSet) -> list[str]:
+    """Sentences for people about classes that no box trains, and the remedy. Both sets have the same classes; where those are the
+    names of numbers, as of labels that nothing names, none can be left out, and nothing is said."""
+    bare = np.flatnonzero(image_shares(training.records, len(training.classes)) == 0)
+    if training.unnamed or not bare.size:
+        return []
+    shown = {number for found in (training, validation) for record in found.records for number in record.classes.tolist()}
+    unused = [training.classes[number] for number in bare if number not in shown]
+    others = [training.classes[number] for number in bare if number in shown]
+    said = []
+    if unused:
+        said.append(f"no box of the class {abbreviate(unused)} trains or validates, and the network learns it all the same; if "
+                    "it is none of yours, give --classes without it")
+    if others:
+        said.append(f"no box trains the class {abbreviate(others)}, of which others validate or are crowds; name another part "
+                    "with --train-split, or annotate it")
+    return said
 
 
 def repeats_of(options: Any, detection_set: DetectionSet) -> np.ndarray | None:

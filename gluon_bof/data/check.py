@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gluon_bof.boxes import DetectionSet, Fault, area
-from gluon_bof.data.balance import advice, image_shares
+from gluon_bof.data.balance import advice, image_shares, untrained
 from gluon_bof.data.faults import require_boxes
 from gluon_bof.data.images import read_image
 from gluon_bof.data.sets import open_set
@@ -107,7 +107,7 @@ def open_parts(dataset: str, root: str | None = None, classes: Iterable[str] | N
 
 
 def _compare_parts(report, sets, paths_of):
-    """No box to train on; images that train and validate. paths_of: {digest: paths}."""
+    """No box to train on, or none of a class; images that train and validate. paths_of: {digest: paths}."""
     if "train" in sets:
         try:
             require_boxes(sets["train"].records, report.dataset)
@@ -115,6 +115,7 @@ def _compare_parts(report, sets, paths_of):
             report.faults.append(Fault(report.dataset, "no box", error.problem))
     if set(sets) != set(ROLES):
         return
+    report.notes += untrained(sets["train"], sets["val"])
     source_of, validating = ({os.path.realpath(record.path): record for record in sets[part].records} for part in ROLES)
     report.faults += [Fault(record.source, "in both parts", f"{record.path} trains and validates")
                       for place, record in validating.items() if place in source_of]

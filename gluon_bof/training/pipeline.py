@@ -9,6 +9,7 @@ from typing import Any, Iterable, Sequence
 from gluon_bof import threads
 from gluon_bof.backend import mx
 from gluon_bof.compat import for_cpu_contexts
+from gluon_bof.data.balance import untrained
 from gluon_bof.data.faults import log_faults, require_boxes, warn_of_shared
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import class_names, open_set
@@ -98,6 +99,8 @@ def _open_sets(options, run):
         sets.append(found)
         classes = found.classes
     warn_of_shared(*(found.records for found in sets), "mAP")
+    for sentence in untrained(*sets):
+        warn(f"{options.dataset_root or options.dataset}: {sentence}")
     run.write_classes(classes)
     return sets
 

@@ -1,10 +1,12 @@
 """What training says of its sets and refuses in them: negatives, empty images, nothing to train on."""
+import json
 import logging
 import os
 import tempfile
 
 import pytest
 
+from gluon_bof.data.check import check_set
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.validation import validation_set
 from gluon_bof.options.yolo3 import Yolo3Options
@@ -42,6 +44,43 @@ def test_a_set_without_a_box_to_train_on_is_refused(tmp_path, caplog):
     with pytest.raises(UserError, match="has a box to train on") as caught:
         opened(caplog, tmp_path)
     assert caught.value.remedy and str(tmp_path) in str(caught.value)
+
+
+def test_a_category_that_no_box_is_of_is_told_with_a_remedy_that_works(tmp_path, caplog):
+    """Roboflow writes one above all others, which the network learnt as a class."""
+    layout_files.roboflow_coco(str(tmp_path / "set"))
+    for part in ("train", "valid"):
+        path = tmp_path / "set" / part / "_annotations.coco.json"
+        content = json.loads(path.read_text())
+        content["categories"].insert(0, {"id": 0, "name": "animals"})
+        path.write_text(json.dumps(content))
+    told = "no box of the class animals trains or validates"
+    assert opened(caplog, tmp_path / "set")[1].count(told) == 1
+    assert any(told in note for note in check_set(str(tmp_path / "set"), progress=False).notes)
+    sets, said = opened(caplog, tmp_path / "set", classes="cat,dog")
+    assert sets[0].classes == ("cat", "dog") and sum(len(record.boxes) for record in sets[0].records) == 4
+    assert "no box" not in said and not check_set(str(tmp_path / "set"), classes=("cat", "dog"), progress=False).notes
+
+
+@pytest.mark.parametrize("train, val, told", (
+    ("cat dog", "cat", None), ("cat", "dog", "no box trains the class dog, of which others validate"),
+    ("cat dog bird", "dog", None)))
+def test_a_class_that_only_validates_is_told_and_one_that_only_trains_is_not(tmp_path, caplog, train, val, told):
+    boxes = {"a": train, "b": val}
+    voc_files.write_set(tmp_path, {name: voc_files.xml(*[(label, 11, 21, 51, 61) for label in of.split()])
+                                   for name, of in boxes.items()}, {"train": "a", "val": "b"})
+    said = opened(caplog, tmp_path)[1]
+    assert told in said if told else "no box" not in said
+
+
+def test_names_of_yolos_that_no_label_has_are_told_with_a_remedy_that_works(tmp_path, caplog):
+    layout_files.ultralytics(str(tmp_path / "set"))
+    with open(tmp_path / "set" / "data.yaml", "a") as file:
+        file.write("  2: bird\n")
+    assert "no box of the class bird" in opened(caplog, tmp_path / "set")[1]
+    assert "no box" not in opened(caplog, tmp_path / "set", classes="cat,dog")[1]
+    (tmp_path / "set" / "data.yaml").unlink()  # the names are then those of the numbers, in their order
+    assert "no box" not in opened(caplog, tmp_path / "set", classes="cat,bird,dog", on_bad_sample="skip")[1]
 
 
 def test_repeats_are_told_and_a_flood_of_them_is_counted(tmp_path, caplog):
