@@ -1,5 +1,7 @@
-"""One thread for MXNet, so that tests do not spin against loader workers, and a cache folder of the session's own."""
+"""One thread for MXNet, so that tests do not spin against loader workers, and a cache folder of the session's own; a session's
+memory, which is not a training's."""
 import atexit
+import ctypes
 import gc
 import os
 import shutil
@@ -13,6 +15,17 @@ if "GLUON_BOF_CACHE" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["GLUON_BOF_CACHE"], ignore_errors=True)
 
 import gluon_bof.backend  # noqa: E402,F401  before any test imports gluoncv, which imports MXNet unprepared
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+MALLOPT = getattr(ctypes.CDLL(None), "mallopt", None)
+
+
+def pytest_runtest_setup():
+    """A training has large arrays go back to the system, for good: the tests after it, in its process, spent a sixth of their
+    time on pages that are taken anew. These are the limits that glibc comes to by itself."""
+    if MALLOPT:
+        MALLOPT(M_MMAP_THRESHOLD, 32 << 20)
+        MALLOPT(M_TRIM_THRESHOLD, 64 << 20)
 
 
 @pytest.hookimpl(hookwrapper=True)

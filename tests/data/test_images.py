@@ -144,13 +144,17 @@ def test_class_names_are_there_once():
 
 
 @contextlib.contextmanager
-def little_memory(megabytes=20):
-    """This process can get no more than that meanwhile."""
+def little_memory(block, megabytes=20):
+    """This process can get no more than that meanwhile, and has no room left for so many bytes in what it had before."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm") as file:
         size = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + megabytes * 1_000_000, before[1]))
+    taken = []
     try:
+        with contextlib.suppress(MemoryError):
+            while True:
+                taken.append(np.empty(block, np.uint8))
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
@@ -159,9 +163,9 @@ def little_memory(megabytes=20):
 def test_memory_that_runs_short_in_opencv_is_no_fault_of_the_image(tmp_path):
     """With --on-bad-sample skip another image stood in for a whole one."""
     path = str(tmp_path / "large.png")
-    image = np.zeros((7000, 7000, 3), np.uint8)  # more than is left of what the process had before
+    image = np.zeros((7000, 7000, 3), np.uint8)
     cv2.imwrite(path, image)
-    with little_memory():
+    with little_memory(image.nbytes):
         with pytest.raises(MemoryError):
             read_image(path)
         for fails in (read_image, lambda _: cv2.flip(image, 0)):
