@@ -15,8 +15,10 @@ endif
 train: $(STAMP)
 	.venv/bin/python train_yolo3.py $(if $(GPUS),--gpus $(GPUS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+# Bytecode is kept even where the user's variable forbids it: pytest's rewritten tests and the package are else compiled anew in
+# each of the processes, hundreds of them.
 test: $(STAMP)
-	.venv/bin/python -m pytest -q -n 2 --dist worksteal $(ARGS)
+	PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
 lint: $(STAMP)
 	.venv/bin/ruff check .
