@@ -81,7 +81,7 @@ def write_weights(path, layers, header, seed=0):
                 file.write(rng.normal(0, 1, layer.filters).astype("<f4").tobytes())
             kernel = rng.standard_normal(layer.filters * layer.channels * layer.size ** 2, dtype=np.float32)
             kernel *= (1.2 / (layer.channels * layer.size ** 2)) ** 0.5 if layer.normalised else 0.02
-            file.write(kernel.astype("<f4").tobytes())
+            file.write(kernel.astype("<f4", copy=False))
 
 
 def write_zeros(path, layers, header, extra=0):

@@ -33,7 +33,7 @@ def normalised(x):
 
 def filled(network, arrays=None):
     """The network, initialised and settled, with these weights."""
-    network.initialize()
+    network.initialize(mx.init.Zero() if arrays else mx.init.Uniform())  # a whole Darknet-53 of random numbers takes a second
     network(mx.nd.zeros((1, 3, 64, 64)))
     mx.nd.waitall()
     if arrays:
@@ -131,8 +131,7 @@ def test_an_epsilon_is_taken_over_whatever_the_variance():
 def test_by_default_what_a_file_holds_stays_as_it_is_and_a_detector_keeps_its_own_anchors(darknet):
     anchors = [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12], [13, 14, 15, 16, 17, 18]]
     arrays = convert.import_weights(darknet[0], "yolo3_darknet53_custom", CLASSES, anchors, verbatim=True).arrays
-    with open(darknet[0], "rb") as file:
-        values = np.frombuffer(file.read()[len(HEADERS["0.2.0"]):], "<f4")
+    values = np.memmap(darknet[0], "<f4", "r", len(HEADERS["0.2.0"]))
     for part, begin in (("beta", 0), ("gamma", 32), ("running_mean", 64), ("running_var", 96)):
         np.testing.assert_array_equal(arrays[f"stages.0.0.1.{part}"], values[begin:begin + 32])
     np.testing.assert_array_equal(arrays["yolo_outputs.2.prediction.weight"].ravel(), values[-24 * 256:])
@@ -140,30 +139,25 @@ def test_by_default_what_a_file_holds_stays_as_it_is_and_a_detector_keeps_its_ow
     np.testing.assert_array_equal(arrays["yolo_outputs.2.anchors"].ravel(), anchors[0])
 
 
-def test_a_detector_s_file_gives_its_backbone(darknet, verbatim, tmp_path):
-    imported = convert.import_weights(darknet[0], "darknet53", epsilon=OPENCV_EPSILON, verbatim=True)
-    path = tmp_path / "darknet53.params"
-    path.write_bytes(dumps(imported.arrays))
-    network = filled(build_yolo3("darknet53", ("other",)))
-    load_backbone(network, path)
-    for ours, wanted in zip(network.stages, verbatim.stages):
-        for name, parameter in structured_parameters(wanted).items():
-            np.testing.assert_array_equal(structured_parameters(ours)[name].data().asnumpy(), parameter.data().asnumpy())
-    path.unlink()
+def test_a_detector_s_file_gives_its_backbone(darknet, verbatim):
+    arrays = convert.import_weights(darknet[0], "darknet53", epsilon=OPENCV_EPSILON, verbatim=True).arrays
+    wanted = verbatim.backbone_parameters()  # by the names that load_backbone looks for
+    assert wanted.keys() <= arrays.keys() and len(wanted) == 5 * BACKBONE_LAYERS
+    for name, parameter in wanted.items():
+        np.testing.assert_array_equal(arrays[name], parameter.data().asnumpy(), err_msg=name)
 
 
-def test_darknet53_conv_74_in_every_header(tmp_path):
-    _, layers = yolov3(80)
-    for header in HEADERS.values():
-        path = write_zeros(tmp_path / "darknet53.conv.74", layers[:BACKBONE_LAYERS], header)
-        with open(path, "r+b") as file:  # the first layer's biases, and the very last value
-            file.seek(len(header))
-            file.write(np.arange(32, dtype="<f4").tobytes())
-            file.seek(-4, 2)
-            file.write(np.float32(9).tobytes())
-        arrays = convert.import_weights(path, "darknet53").arrays
-        np.testing.assert_array_equal(arrays["features.0.1.beta"], np.arange(32))
-        assert list(arrays.values())[-1].flat[-1] == 9
+def test_darknet53_conv_74_is_read_from_the_first_value_to_the_last(tmp_path):
+    header = HEADERS["0.1.0"]  # the shortest; tests/weights/formats/test_darknet.py has the others
+    path = write_zeros(tmp_path / "darknet53.conv.74", yolov3(80)[1][:BACKBONE_LAYERS], header)
+    with open(path, "r+b") as file:  # the first layer's biases, and the very last value
+        file.seek(len(header))
+        file.write(np.arange(32, dtype="<f4").tobytes())
+        file.seek(-4, 2)
+        file.write(np.float32(9).tobytes())
+    arrays = convert.import_weights(path, "darknet53").arrays
+    np.testing.assert_array_equal(arrays["features.0.1.beta"], np.arange(32))
+    assert list(arrays.values())[-1].flat[-1] == 9
 
 
 @pytest.mark.parametrize("names, target, standard", (
@@ -324,7 +318,7 @@ def test_wild_shapes_fit_nothing_and_harm_nothing(name):
     if name == "yolo_outputs.0.prediction.bias":
         shapes = shapes_of(with_inferred_shapes(build_yolo3("mobilenet0.25", CLASSES)))
     else:
-        shapes = {f"box_features.{number}.weight": (1, 1, 1, 1) for number in range(10_000)}
+        shapes = {f"box_features.{number}.weight": (1, 1, 1, 1) for number in range(2000)}
         shapes["class_predictor.bias"] = (4,)
     for shape in ((), (0,), (1,), (7,), (1 << 60,), (3 << 60, 2), (3, 3)):
         fit = convert.fitting_network({**shapes, name: shape})
