@@ -104,7 +104,7 @@ def test_a_custom_model_trains(folder):
 def test_bad_input_gets_one_line(tmp_path):
     write_voc_set(tmp_path / "set", images=4, validation=2)
     assert "nowhere" in SCRIPT.refused(tmp_path, "--dataset", "nowhere")
-    assert "lr" in SCRIPT.refused(tmp_path, *training(tmp_path, "wild"), "--lr", "1e30", "--lr-warmup", "0")
+    assert "lr" in SCRIPT.refused(tmp_path, *training(tmp_path, "wild"), "--lr", "1e30", "--lr-warmup", "0", "-j", "0")
     broken = tmp_path / "set" / "VOC2007" / "JPEGImages" / "000001.jpg"
     broken.write_bytes(broken.read_bytes()[:900])
     assert str(broken) in SCRIPT.refused(tmp_path, *training(tmp_path, "broken"))

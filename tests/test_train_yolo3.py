@@ -16,6 +16,7 @@ import pytest
 from gluon_bof.runs.folder import checkpoints
 from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.formats.checkpoint import read_checkpoint
+from tests.pages import without_pages
 from tests.scripts import ROOT, Script, after_rows, in_the_middle_of_a_checkpoint, parameters, wait_for
 from tests.tiny_sets import write_voc_set
 
@@ -51,8 +52,9 @@ def test_the_last_line_is_the_outcome_and_the_folder_is_complete(folder):
 
 
 @pytest.mark.parametrize("workers", ("3", pytest.param("0", marks=pytest.mark.slow)))
-def test_neither_the_workers_number_nor_a_validation_on_the_way_changes_a_bit(folder, workers):
-    assert run(folder, *training(folder, f"workers-{workers}"), "-j", workers, "--val-interval", "1000").returncode == 0
+def test_neither_the_workers_number_nor_a_validation_on_the_way_changes_a_bit(folder, workers, monkeypatch):
+    without_pages(monkeypatch)
+    SCRIPT.here(folder, *training(folder, f"workers-{workers}"), "-j", workers, "--val-interval", "1000")
     assert parameters(folder, f"workers-{workers}") == parameters(folder, "whole")
 
 
@@ -129,7 +131,7 @@ def test_a_resumed_run_keeps_its_configuration(folder):
     assert "--epochs 9" in refused(folder, "--dataset", "voc", "--resume", "runs/whole", "--epochs", "9")
 
 
-def test_a_torn_checkpoint_is_refused_by_name_and_the_one_before_it_offered(folder):
+def test_a_torn_checkpoint_is_refused_by_name_and_the_one_before_it_offered(folder, monkeypatch):
     name = "torn"
     shutil.copytree(folder / "runs" / "whole", folder / "runs" / name)
     older, newest = checkpoints(str(folder / "runs" / name / "checkpoints"))[-2:]
@@ -137,8 +139,8 @@ def test_a_torn_checkpoint_is_refused_by_name_and_the_one_before_it_offered(fold
     message = refused(folder, "--resume", f"runs/{name}")
     assert os.path.basename(newest) in message and os.path.basename(older) in message
     offered = message.split("--resume ")[1].split()[0]
-    resumed = run(folder, "--resume", offered)
-    assert resumed.returncode == 0, resumed.stderr
+    without_pages(monkeypatch)
+    SCRIPT.here(folder, "--resume", offered, "-j", "0")
     assert parameters(folder, name) == parameters(folder, "whole")
     read_checkpoint(newest)  # the torn one has been written again
 
@@ -151,7 +153,7 @@ def test_places_that_hold_no_run_are_refused(folder):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(folder):
     words = list(training(folder, "infinite"))
-    message = refused(folder, *words, "--lr", "1e30", "--warmup-epochs", "0", "--init", "gluoncv")
+    message = refused(folder, *words, "--lr", "1e30", "--warmup-epochs", "0", "--init", "gluoncv", "-j", "0")
     assert "loss became" in message and "epoch" in message and "batch" in message and "learning rate" in message
 
 
@@ -180,7 +182,7 @@ def test_unfit_weights_are_refused_by_name(folder, damage, tmp_path):
     elif damage == "other":
         path.write_bytes(params_format.dumps({"x.weight": np.zeros((2, 2), np.float32),
                                               **dict(list(arrays.items())[3:])}))
-    message = refused(folder, *training(folder, f"bad-{damage}"), "--resume", str(path))
+    message = refused(folder, *training(folder, f"bad-{damage}"), "-j", "0", "--resume", str(path))
     assert str(path) in message
 
 
@@ -246,7 +248,8 @@ def test_auto_without_a_run_starts_as_the_flags_say_and_the_source_may_go_afterw
 
 
 def test_a_transfer_from_another_network_is_refused(folder):
-    message = refused(folder, *training(folder, "foreign"), "--transfer", "runs/whole", "--network", "mobilenet1.0")
+    words = [*training(folder, "foreign"), "-j", "0"]
+    message = refused(folder, *words, "--transfer", "runs/whole", "--network", "mobilenet1.0")
     assert "best.params" in message and "give --network darknet-mini" in message
 
 

@@ -17,6 +17,7 @@ from gluon_bof.training.engine import Engine
 from gluon_bof.training.loop import Step
 from gluon_bof.training.optimizer import build_trainer
 from gluon_bof.weights.formats.checkpoint import read_checkpoint
+from tests.pages import without_pages
 from tests.tiny_networks import write_run
 from tests.tiny_sets import write_voc_set
 
@@ -85,6 +86,7 @@ def test_adam_still_corrects_the_bias_of_its_first_updates(tmp_path):
 
 def test_the_script_logs_what_it_uses(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    without_pages(monkeypatch)
     data, source = write_voc_set(tmp_path / "set", images=4, validation=2), write_run(tmp_path / "other")
     train_yolo3.main(["--dataset", str(data), "--network", "mobilenet0.25-slim", "--data-shape", "64", "--no-random-shape",
                       "--pretrained-base", "no", "--batch-size", "2", "--epochs", "8", "--warmup-epochs", "2", "--lr-decay-epoch",

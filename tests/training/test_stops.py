@@ -11,8 +11,9 @@ import time
 
 import pytest
 
+import train_yolo3
 from gluon_bof.runs.folder import checkpoints
-from tests.scripts import ROOT, started, wait_for
+from tests.scripts import ROOT, inside, started, wait_for
 from tests.tiny_networks import write_run
 from tests.tiny_sets import write_voc_set
 
@@ -79,7 +80,7 @@ def error_of(err):
 
 @pytest.mark.parametrize("asked, status", (
     (signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)))
-def test_a_signal_to_the_group_saves_and_ends_in_time(asked, status, training, data, tmp_path):
+def test_a_signal_to_the_group_saves_and_ends_in_time(asked, status, training, data, tmp_path, capsys):
     process = training()
     wait_for(process, lambda: has_rows(tmp_path))
     crew = children(process.pid)
@@ -92,9 +93,9 @@ def test_a_signal_to_the_group_saves_and_ends_in_time(asked, status, training, d
     iteration = int(told.group(1)) * 6 + int(told.group(2))
     assert checkpoints(str(tmp_path / "runs" / "run" / "checkpoints"))[-1].endswith(f"iteration-{iteration:09d}.ckpt")
 
-    shown = subprocess.run([sys.executable, str(ROOT / "train_yolo3.py"), "--resume", "runs/run", "--dry-run", "-j", "1"],
-                           cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True)
-    options = json.loads(shown.stdout)
+    with inside(tmp_path):
+        train_yolo3.main(["--resume", "runs/run", "--dry-run", "-j", "1"])
+    options = json.loads(capsys.readouterr().out)
     saved = json.loads((tmp_path / "runs" / "run" / "config.json").read_text())["options"]
     assert options.pop("num_workers") == 1 and saved.pop("num_workers") == 2
     assert options == saved and (saved["dataset"], saved["data_shape"], saved["epochs"]) == (data, 64, 500)
