@@ -14,10 +14,14 @@ if "GLUON_BOF_CACHE" not in os.environ:
     os.environ["GLUON_BOF_CACHE"] = tempfile.mkdtemp(prefix="gluon_bof_cache_")
     atexit.register(shutil.rmtree, os.environ["GLUON_BOF_CACHE"], ignore_errors=True)
 
-import gluon_bof.backend  # noqa: E402,F401  before any test imports gluoncv, which imports MXNet unprepared
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 MALLOPT = getattr(ctypes.CDLL(None), "mallopt", None)
+
+
+def pytest_configure(config):
+    """MXNet is imported before any test imports gluoncv, which imports it unprepared; who only hands tests out needs none."""
+    if not config.getoption("numprocesses", None):
+        import gluon_bof.backend  # noqa: F401
 
 
 def pytest_runtest_setup():

@@ -8,9 +8,14 @@ import pytest
 from benchmarks.capacity import darknet53, furthest, weightwatcher, write_flat_files
 from gluon_bof.studies.capacity import analyze
 
-with contextlib.redirect_stderr(io.StringIO()):
-    pytest.importorskip("weightwatcher")
 CLOSE = {"D": 1e-9}  # everything else: relative 1e-10
+
+
+@pytest.fixture(scope="module", autouse=True)
+def it_is_installed():
+    """Not asked when the tests are collected: its import is half a second, in every process."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        pytest.importorskip("weightwatcher")
 
 
 def compare(arrays, folder, pool):
