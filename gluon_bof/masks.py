@@ -12,7 +12,10 @@ pixel has a mask all the same, without one.
 """
 from __future__ import annotations
 
-from typing import Any, Sequence
+import contextlib
+import os
+import threading
+from typing import Any, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -22,6 +25,10 @@ NOBODY = 255
 OBJECTS_A_PLANE = 8  # bits of a byte
 LEAST_POLYGON = 6  # numbers: three corners
 HALF = 0.5  # of a pixel, from which it is the object's
+
+_pillow = threading.Lock()  # for Pillow's switches, which are the whole process's
+# a process that is forked meanwhile would find it held for ever
+os.register_at_fork(before=_pillow.acquire, after_in_parent=_pillow.release, after_in_child=_pillow.release)
 
 
 # ---- coding ------------------------------------------------------------------------------------------------------------
@@ -171,14 +178,26 @@ def write_numbers(file: Any, numbers: np.ndarray) -> None:
     image.save(file, "PNG", compress_level=1)  # twice as fast as the usual 6
 
 
+@contextlib.contextmanager
+def whole_images_only() -> Iterator[None]:
+    """Within it Pillow refuses images that are cut short, the rest of which would be grey or background: GluonCV lets them pass.
+    One thread at a time."""
+    from PIL import ImageFile
+
+    with _pillow:
+        lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+
+
 def read_numbers(path: str) -> np.ndarray:
     """(H, W) uint8 of such a PNG, palette or grey. Raises ValueError for other images, OSError for one that cannot be read."""
-    from PIL import Image, ImageFile
+    from PIL import Image
 
-    # GluonCV switches it on: the objects of what is cut off would be background
-    lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
-        with Image.open(path) as image:
+        with whole_images_only(), Image.open(path) as image:
             if image.mode not in ("P", "L", "1"):
                 raise ValueError(f"its pixels are colours ({image.mode}), not numbers of objects")
             return np.array(image, np.uint8)
@@ -186,8 +205,6 @@ def read_numbers(path: str) -> np.ndarray:
         raise
     except Exception as error:  # on damage, Pillow's decoders raise whatever came up
         raise ValueError(str(error)) from None
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = lenient
 
 
 # ---- geometry, as boxes.py has it --------------------------------------------------------------------------------------

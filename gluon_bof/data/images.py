@@ -18,6 +18,7 @@ import numpy as np
 from gluon_bof.data.headers import MAX_PIXELS, ORIENTATION, read_header, scan
 from gluon_bof.errors import UserError
 from gluon_bof.files import is_utf8
+from gluon_bof.masks import whole_images_only
 
 try:  # faster than OpenCV's, to the same pixels
     import simplejpeg
@@ -171,19 +172,15 @@ def from_pillow(image: Image.Image) -> np.ndarray:
     """(H, W, 3) uint8 RGB of one of Pillow's images: the pixels that `read_upright` gives of its file.
 
     Raises UserError for one that is cut short, or whose pixels have no fixed range."""
-    from PIL import ImageFile
-
     path = getattr(image, "filename", None) or None
     if image.width * image.height > MAX_PIXELS:
         raise UserError(f"it has too many pixels: {image.width * image.height}, at most {MAX_PIXELS}", path, "make it smaller")
-    lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False  # GluonCV switches it on
     try:
-        image.load()  # Pillow itself turns a TIFF here, and forgets its tag
-        orientation = image.getexif().get(ORIENTATION, AS_STORED)
+        with whole_images_only():
+            image.load()  # Pillow itself turns a TIFF here, and forgets its tag
+            orientation = image.getexif().get(ORIENTATION, AS_STORED)
     except Exception as error:  # on damage, Pillow's decoders raise whatever came up
         raise UserError(f"the image cannot be read ({error})", path, "replace it") from None
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = lenient
     return np.ascontiguousarray(turned(_pillow_pixels(image, path), orientation))
 
 

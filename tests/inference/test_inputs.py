@@ -1,11 +1,12 @@
 """One image as a path, as Pillow's and as an array: the same pixels, turned alike, or refused; and videos whole."""
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from gluon_bof.data.images import from_pillow, read_upright
 from gluon_bof.data.shapes import draw_image
@@ -83,6 +84,25 @@ def test_half_an_image_of_pillows_is_named(tmp_path):
     open(path, "wb").write(data[:len(data) // 2])
     with pytest.raises(UserError, match="a.jpg: the image cannot be read"), Image.open(path) as image:
         from_pillow(image)
+
+
+def test_threads_that_read_pillows_images_at_once_refuse_those_cut_short_and_take_one_that_is_shared(tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as GluonCV leaves it
+    noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "whole.jpg")
+    data = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[:len(data) // 2])
+
+    def is_read(image):
+        try:
+            return from_pillow(image).shape == noise.shape
+        except UserError:
+            return False
+
+    with Image.open(tmp_path / "whole.jpg") as whole, ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(is_read, [whole] * 4))
+        assert not any(pool.map(is_read, [Image.open(tmp_path / "cut.jpg") for _ in range(6)]))
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 
 
 @pytest.mark.parametrize("shape", [(65, 97), (64, 97), (65, 96), (64, 96)])
