@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -146,6 +146,23 @@ class Detections(NamedTuple):
     masks: np.ndarray | None = None
 
 
+def is_image(image: Any) -> bool:
+    """Whether this is an image as above."""
+    return isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+
+
+def require_image(image: Any) -> None:
+    """Raise ValueError for anything else than an image as above: of floats, grey or with alpha the pixels would be wrong."""
+    if not is_image(image):
+        what = f"an array {image.shape} of {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"{what} is no image (height, width, 3) of uint8")
+
+
+def as_floats(truth: np.ndarray) -> np.ndarray:
+    """Boxes that may be moved and weighed by fractions: those of whole numbers as float32, others as they are."""
+    return truth if truth.dtype.kind == "f" else truth.astype(np.float32)
+
+
 def area(boxes: np.ndarray) -> np.ndarray:
     """(M,) areas of (M, 4) corner boxes in square pixels."""
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -169,6 +186,7 @@ def crop(truth: np.ndarray, left: float, top: float, width: float, height: float
     """Boxes cut to a window and moved to its corner; rows whose centre falls outside it, or without area, go.
 
     truth: (M, 4 or more), the further columns ride along. Returns (K, same columns), K <= M."""
+    truth = as_floats(truth)
     window = np.array((left, top, left + width, top + height), truth.dtype)
     centres = (truth[:, :2] + truth[:, 2:4]) / 2
     inside = ((window[:2] <= centres) & (centres < window[2:])).all(axis=1)
@@ -180,7 +198,7 @@ def crop(truth: np.ndarray, left: float, top: float, width: float, height: float
 
 def translate(truth: np.ndarray, right: float, down: float) -> np.ndarray:
     """Boxes moved by so many pixels."""
-    moved = truth.copy()
+    moved = as_floats(truth).copy()
     moved[:, 0:4:2] += right
     moved[:, 1:4:2] += down
     return moved
@@ -188,7 +206,7 @@ def translate(truth: np.ndarray, right: float, down: float) -> np.ndarray:
 
 def resize(truth: np.ndarray, scale_x: float, scale_y: float) -> np.ndarray:
     """Boxes scaled along x and y."""
-    scaled = truth.copy()
+    scaled = as_floats(truth).copy()
     scaled[:, 0:4:2] *= scale_x
     scaled[:, 1:4:2] *= scale_y
     return scaled
@@ -196,6 +214,7 @@ def resize(truth: np.ndarray, scale_x: float, scale_y: float) -> np.ndarray:
 
 def flip(truth: np.ndarray, width: float) -> np.ndarray:
     """Boxes mirrored left to right in an image of that width."""
+    truth = as_floats(truth)
     mirrored = truth.copy()
     mirrored[:, 0] = width - truth[:, 2]
     mirrored[:, 2] = width - truth[:, 0]

@@ -269,7 +269,9 @@ def transform_masks(run_lengths: np.ndarray, size: Sequence[int], view: View) ->
 def augment(image: np.ndarray, truth: np.ndarray, size: tuple[int, int], seed: int = 0,
             augmentation: Augmentation | None = None) -> tuple[np.ndarray, np.ndarray]:
     """(image (size[1], size[0], 3) uint8, its boxes (K, 6)): one random view of an image (H, W, 3) uint8 RGB with boxes
-    (M, 6), at `size` = (width, height) in pixels; the same for the same seed. augmentation: all of section 3.3 by default."""
+    (M, 6), at `size` = (width, height) in pixels; the same for the same seed. augmentation: all of section 3.3 by default.
+    Raises ValueError for other images."""
+    boxes.require_image(image)
     rng = np.random.Generator(np.random.Philox(seed))
     view = (augmentation or Augmentation()).draw(rng, image.shape, truth, size)
     return render(image, view), transform_boxes(truth, view)

@@ -9,6 +9,8 @@ from typing import NamedTuple, Sequence
 import cv2
 import numpy as np
 
+from gluon_bof.boxes import as_floats, require_image
+
 WEIGHT = 5  # column of the mix weight in a truth
 
 
@@ -16,7 +18,10 @@ def blend_images(a: np.ndarray, b: np.ndarray, ratio: float) -> np.ndarray:
     """Blend two images without resizing either, aligned at their top left corner.
 
     a, b: (H, W, 3) uint8; ratio: weight of a, in [0, 1].
-    Returns (max H, max W, 3) uint8, black where neither reaches. Raises ValueError if ratio is outside its range."""
+    Returns (max H, max W, 3) uint8, black where neither reaches. Raises ValueError if ratio is outside its range, and for other
+    images."""
+    require_image(a)
+    require_image(b)
     if not 0 <= ratio <= 1:
         raise ValueError(f"mix ratio {ratio} is outside [0, 1]")
     if a.shape == b.shape and a.size:  # OpenCV blends nothing of nothing to None
@@ -43,7 +48,7 @@ def merge_truths(a: np.ndarray, b: np.ndarray, ratio: float, weighted: bool = Tr
     """All boxes of both images, (Ma + Mb, 6), those of a weighing ratio and those of b 1 - ratio.
 
     weighted=False leaves every weight at 1 (Table 1's row without weighted loss)."""
-    merged = np.concatenate([a, b])
+    merged = np.concatenate([as_floats(a), as_floats(b)])
     if weighted:
         merged[:len(a), WEIGHT] = ratio
         merged[len(a):, WEIGHT] = 1 - ratio
@@ -64,5 +69,6 @@ class MixRatio(NamedTuple):
 
 def mix(image_a: np.ndarray, truth_a: np.ndarray, image_b: np.ndarray, truth_b: np.ndarray, ratio: float,
         weighted: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """(image, truth) of two images (H, W, 3) uint8 and their boxes (M, 6), blended by `ratio`, the weight of a in [0, 1]."""
+    """(image, truth) of two images (H, W, 3) uint8 and their boxes (M, 6), blended by `ratio`, the weight of a in [0, 1].
+    Raises ValueError as `blend_images` does."""
     return blend_images(image_a, image_b, ratio), merge_truths(truth_a, truth_b, ratio, weighted)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from gluon_bof.boxes import BoxEnds, Detections
+from gluon_bof.boxes import BoxEnds, Detections, is_image
 from gluon_bof.data.images import from_pillow, read_or_name, read_upright
 from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError, in_python
@@ -175,7 +175,7 @@ def as_image(image: Any) -> np.ndarray:
 
 def validate_image(image: np.ndarray) -> np.ndarray:
     """The array, if it is an image. Raises UserError."""
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+    if not is_image(image) or not image.size:
         raise UserError(f"an array {image.shape} of {image.dtype} is no image",
                         remedy="give (height, width, 3) uint8 in the order red, green, blue")
     return np.ascontiguousarray(image)

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from gluon_bof.boxes import require_image
 from gluon_bof.masks import decode
 
 FONT = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # knows Greek and Cyrillic too
@@ -20,7 +21,8 @@ BRIGHT = 140  # luminance from which black text is easier to read than white
 
 def draw_detections(image: np.ndarray, prediction: Any) -> np.ndarray:
     """A copy of an image (H, W, 3) uint8 RGB with the boxes of a Prediction, their names and scores, and the masks of one that
-    has them; the best on top."""
+    has them; the best on top. Raises ValueError for other images."""
+    require_image(image)
     masks = getattr(prediction, "masks", None)
     canvas = Image.fromarray(image if masks is None else with_masks(image, masks, prediction.classes))
     pen = ImageDraw.Draw(canvas)

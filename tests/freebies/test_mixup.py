@@ -2,9 +2,12 @@
 import numpy as np
 import pytest
 
+from gluon_bof import boxes
 from gluon_bof.backend import gluon, mx
-from gluon_bof.freebies.augmentation import FILL, Augmentation, View, render
-from gluon_bof.freebies.mixup import blend_images, merge_truths, mixed_shape
+from gluon_bof.freebies.augmentation import FILL, Augmentation, View, augment, render
+from gluon_bof.freebies.mixup import blend_images, merge_truths, mix, mixed_shape
+from gluon_bof.inference.model import Prediction
+from gluon_bof.visualization.draw import draw_detections
 
 from gluoncv.data import MixupDetection
 
@@ -87,3 +90,30 @@ def test_a_ratio_outside_its_range_is_refused(ratio):
     (a, b), _, _ = random_case(1)
     with pytest.raises(ValueError, match="mix ratio"):
         blend_images(a, b, ratio)
+
+
+def test_boxes_of_whole_numbers_are_weighed_and_seen_as_those_of_floats():
+    whole = np.array([[3, 4, 17, 15, 2, 1]])
+    for truths in ((whole, whole), (whole, whole.astype(np.float32))):
+        merged = merge_truths(*truths, 0.6)
+        assert merged.dtype == np.float32 and merged[:, 5].tolist() == pytest.approx([0.6, 0.4])
+    image = np.zeros((20, 30, 3), np.uint8)
+    for seed in range(8):
+        seen = [augment(image, truth, (37, 41), seed)[1] for truth in (whole, whole.astype(np.float32))]
+        np.testing.assert_array_equal(*seen)
+    for change in (lambda truth: boxes.crop(truth, 2.5, 3.5, 20, 30), lambda truth: boxes.translate(truth, 0.5, 0.5),
+                   lambda truth: boxes.resize(truth, 0.5, 0.3), lambda truth: boxes.flip(truth, 20.5)):
+        np.testing.assert_array_equal(change(whole), change(whole.astype(np.float32)))
+
+
+NONE = np.zeros((0, 6), np.float32)
+RGB = np.zeros((20, 30, 3), np.uint8)
+
+
+@pytest.mark.parametrize("image", (RGB / 255, RGB[:, :, 0], np.dstack([RGB, RGB[:, :, :1]]), RGB.astype(np.uint16), "a.jpg"))
+@pytest.mark.parametrize("use", (lambda image: blend_images(image, RGB, 0.5), lambda image: blend_images(RGB, image, 0.5),
+                                 lambda image: mix(image, NONE, RGB, NONE, 0.5), lambda image: augment(image, NONE, (32, 32)),
+                                 lambda image: draw_detections(image, Prediction(NONE[:, :4], NONE[:, 4], [], NONE[:, 5]))))
+def test_what_is_no_image_of_bytes_in_three_colours_is_refused_where_its_pixels_would_be_wrong(image, use):
+    with pytest.raises(ValueError, match="is no image"):
+        use(image)
