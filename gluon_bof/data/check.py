@@ -19,10 +19,9 @@ from gluon_bof.boxes import DetectionSet, Fault, area
 from gluon_bof.data.balance import advice, image_shares, untrained
 from gluon_bof.data.faults import require_boxes
 from gluon_bof.data.images import read_image
-from gluon_bof.data.sets import open_set
+from gluon_bof.data.sets import ROLES, open_set
 from gluon_bof.errors import UserError
 
-ROLES = ("train", "val")
 SMALL, MEDIUM = 32 ** 2, 96 ** 2  # COCO's bounds, in square pixels
 DECODING_THREADS = 4  # OpenCV lets go of Python's lock, and disks answer better in parallel
 # what libjpeg says of pixels that it made up; bytes too many ("extraneous") harm none

@@ -47,6 +47,8 @@ def convert_set(dataset: str, out: str, to: str, root: str | None = None, classe
 
     copy: copy the images; default: hard links, where the file system can. Raises UserError where `out` holds something or cannot
     be written, what is read back differs, and as `open_set` does."""
+    if to not in TARGETS:
+        raise UserError(f"--to cannot be {to!r}", remedy=f"choose one of {', '.join(TARGETS)}")
     if os.path.lexists(out) and not (os.path.isdir(out) and not os.listdir(out)):
         raise UserError("there is something already", out, "give a new folder")
     out = os.path.realpath(out)  # of a link to an empty folder, that is filled

@@ -13,6 +13,7 @@ from gluon_bof.masks import boxes_of
 if TYPE_CHECKING:
     from gluon_bof.boxes import DetectionSet, Record
 
+TOLERANCES = ("error", "skip", "list")  # values of on_bad_sample
 SLACK = 1.0  # pixels by which a box may reach over the edge: sets differ in where they count from
 MOST_REMARKS = 10  # that a log repeats
 TINY = 8  # pixels; the boxes of smaller images may well lie in 0..1
@@ -25,7 +26,7 @@ class FaultPolicy:
     out; "list": they are collected, and images that could be read stay, to be looked at."""
 
     def __init__(self, on_bad_sample):
-        if on_bad_sample not in ("error", "skip", "list"):
+        if on_bad_sample not in TOLERANCES:
             raise ValueError(f"on_bad_sample is {on_bad_sample!r}, neither error nor skip")
         self.skip = on_bad_sample != "error"
         self.keeps_images = on_bad_sample == "list"

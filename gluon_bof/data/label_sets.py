@@ -13,7 +13,7 @@ from gluon_bof.data.faults import log_faults
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.data.layouts import recognise
 from gluon_bof.data.samples import fifth
-from gluon_bof.data.sets import class_names, open_set, refuse_root
+from gluon_bof.data.sets import class_names, open_set, refuse_root, require_role
 from gluon_bof.data.shapes import CLASSES as SHAPES
 from gluon_bof.data.shapes import ensure_drawn
 from gluon_bof.data.voc import VOC_CLASSES, read_split
@@ -93,6 +93,8 @@ def open_segmentation(dataset: str, root: str | None, role: str, classes: Iterab
     folders of the parts' names, or COCO's layout, of which every category is a class behind the background. root: where a named
     set lies; None: where GluonCV puts it. classes: their names, which only a folder of masks needs; split: another part than the
     role's. Raises UserError for an unknown or missing set and for images without a map."""
+    require_role(role)
+    classes = None if classes is None else class_names(classes)
     place = os.path.expanduser(root or os.path.join(DATASETS, "voc"))
     if dataset == "shapes":
         return _voc(os.path.join(ensure_drawn(root), "VOC2007"), role, split, (BACKGROUND, *SHAPES), "shapes", classes)

@@ -71,7 +71,10 @@ class _Folder(NamedTuple):
 def recognise(folder: str, wanted: str = "auto", split: str | None = None) -> Layout:
     """The layout of a folder; wanted: one of LAYOUTS, or auto. split: as --split, may name a JSON.
 
-    Raises UserError if it has none, not the wanted one, or if two are possible: then both are named."""
+    Raises UserError for a layout that there is not, and if it has none, not the wanted one, or if two are possible: then both are
+    named."""
+    if wanted not in ("auto", *LAYOUTS):
+        raise UserError(f"--layout cannot be {wanted!r}", remedy=f"choose one of auto, {', '.join(LAYOUTS)}")
     readings = _readings(folder, split)
     if wanted != "auto":
         readings = [found for found in readings if found.name == wanted]

@@ -2,14 +2,16 @@
 from __future__ import annotations
 
 import os
+from numbers import Real
 from typing import TYPE_CHECKING, Iterable
 
 from gluon_bof.data.coco import coco_roles, coco_splits, is_coco, load_coco, without_empty
+from gluon_bof.data.faults import TOLERANCES
 from gluon_bof.data.images import listed_names, refuse_no_text, unique_names
 from gluon_bof.data.labelme import labelme_files, load_labelme
 from gluon_bof.data.layouts import Layout, labels_in, recognise, role_of, sniff, warn_of_no_part
 from gluon_bof.data.samples import fifth, is_held_out
-from gluon_bof.data.voc import is_voc, load_voc, voc_annotations, voc_splits
+from gluon_bof.data.voc import UNANNOTATED, is_voc, load_voc, voc_annotations, voc_splits
 from gluon_bof.data.yolo_txt import load_yolo
 from gluon_bof.data.yolo_txt import parts_of as yolo_parts
 from gluon_bof.errors import UserError, warn
@@ -17,6 +19,7 @@ from gluon_bof.errors import UserError, warn
 if TYPE_CHECKING:
     from gluon_bof.boxes import DetectionSet
 
+ROLES = ("train", "val")
 NAMES = ("shapes", "vocmini", "voc", "coco")
 DRAWN = ("shapes", "vocmini")
 WITH_MASKS = ("voc", "coco")  # layouts
@@ -36,8 +39,8 @@ def open_set(dataset: str, root: str | None, role: str, classes: Iterable[str] |
     where the set has no part to validate on, chosen by a hash of their bytes; 0: as the layout does without. masks: with a mask
     of each box, from VOC's or COCO's layout or the drawn "shapes". Raises UserError for a set without them, for an unknown or
     missing set, for a val_share of a split that is named, for layout and val_share of a drawn set, and as the readers do."""
-    if not 0 <= val_share < 1:
-        raise UserError(f"--val-share {val_share:g} is outside [0, 1)", remedy="0.2 is usual")
+    _require_known(role, on_bad_sample, unannotated, val_share)
+    classes = None if classes is None else class_names(classes)
     if dataset in DRAWN:
         if val_share or layout != "auto":
             flag, none = ("--val-share", 0) if val_share else ("--layout", "auto")
@@ -63,12 +66,27 @@ def open_set(dataset: str, root: str | None, role: str, classes: Iterable[str] |
     return found
 
 
+def require_role(role: str) -> None:
+    """Raise UserError for what is neither of ROLES."""
+    if role not in ROLES:
+        raise UserError(f"the role {role!r} is neither train nor val", remedy="choose one of them; other parts are splits")
+
+
+def _require_known(role, on_bad_sample, unannotated, val_share):
+    require_role(role)
+    for flag, value, known in (("--on-bad-sample", on_bad_sample, TOLERANCES), ("--unannotated", unannotated, UNANNOTATED)):
+        if value not in known:
+            raise UserError(f"{flag} cannot be {value!r}", remedy=f"choose one of {', '.join(known)}")
+    if not isinstance(val_share, Real) or not 0 <= val_share < 1:
+        raise UserError(f"--val-share {val_share!r} is outside [0, 1)", remedy="0.2 is usual")
+
+
 def split_names(dataset: str, root: str | None = None, layout: str = "auto",
                 classes: Iterable[str] | None = None) -> tuple[set[str], tuple[str, ...], Layout]:
     """(roles that files or folders make, names of the parts as `split` takes them, the Layout) of a set; none where it has
     none. roles: of train, val and test."""
     place = _place(dataset, root, None, layout)
-    roles = _splits(place, classes)
+    roles = _splits(place, None if classes is None else class_names(classes))
     names = roles
     if place.name == "coco" and roles:  # other JSON may lie there
         names = tuple(name for name, path in coco_splits(place.folder).items() if role_of(name) or sniff(path) == "coco")
@@ -153,10 +171,12 @@ def _share(found, role, val_share, folder):
                         f"{'train' if role == 'train' else 'validate'} on", folder, "choose another share")
 
 
-def class_names(text: str) -> tuple[str, ...]:
-    """Class names from the value of --classes: comma-separated, or a text file with one name a line.
+def class_names(text: str | Iterable[str]) -> tuple[str, ...]:
+    """Class names from the value of --classes: comma-separated, or a text file with one name a line; or of names themselves.
 
     Raises UserError if there are none, one is empty or there twice, or the file cannot be read."""
+    if not isinstance(text, str):
+        return unique_names(text)
     if os.path.isfile(text) or ("," not in text and (os.path.splitext(text)[1] or os.sep in text)):
         names, file = _lines(text), text
         if not names:

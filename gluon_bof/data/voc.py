@@ -141,8 +141,10 @@ def load_voc(root: str, role: str, classes: Iterable[str] | None = None, on_bad_
     other names; whole: without split files all images train. A classes.txt in the root that names all classes gives their order.
     masks: read SegmentationObject/*.png, too, whose pixels are the numbers of the objects; splits are then those of
     ImageSets/Segmentation, where it is there. Raises UserError for a missing root or split, an empty one, and faults."""
-    if role not in ("train", "val") or unannotated not in UNANNOTATED:
-        raise ValueError(f"role is train or val, not {role!r}; unannotated is skip or negative, not {unannotated!r}")
+    if role not in ("train", "val"):
+        raise ValueError(f"role is train or val, not {role!r}")
+    if unannotated not in UNANNOTATED:
+        raise ValueError(f"unannotated is skip or negative, not {unannotated!r}")
     faults = FaultPolicy(on_bad_sample)
     names = unique_names(classes) if classes is not None else None
     folders = _folders_of_parts(parts) if parts else _open_folders(os.path.expanduser(root))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Iterable, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.backend import gluon
+from gluon_bof.data.sets import class_names
 from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.freebies.augmentation import MEAN, STD
 from gluon_bof.models.build import with_inferred_shapes
@@ -191,7 +192,7 @@ def _class_names(path, target, classes, number):
     if classes is None and standard is None:
         raise UserError(f"it holds {number} classes without names", path,
                         "give them in the order of its training: --classes cat,dog or a file of one a line")
-    names = tuple(standard if classes is None else classes)
+    names = tuple(standard if classes is None else class_names(classes))
     if which == "coco":
         names = tuple(SPELLINGS.get(name, name) for name in names)
     if len(names) != number:

@@ -5,10 +5,14 @@ from pathlib import Path
 import pytest
 
 import gluon_bof
+from gluon_bof.data.check import check_set
 from gluon_bof.data.classification import open_classes
+from gluon_bof.data.convert import convert_set
 from gluon_bof.data.label_sets import open_segmentation
+from gluon_bof.data.layouts import recognise
 from gluon_bof.data.localisation import open_objects
 from gluon_bof.data.sets import class_names, open_set, split_names
+from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
 from tests.data import coco_files, voc_files
 from tests.tiny_sets import draw_few_shapes
@@ -82,6 +86,40 @@ def test_a_root_is_refused_where_it_would_be_ignored_and_named_in_the_folders_pl
             opened()
     with pytest.raises(UserError, match="no data set 'pascal'"):
         open_set("pascal", "elsewhere", "train")
+
+
+def test_classes_as_text_are_names_and_not_letters(tmp_path):
+    voc = write_voc(tmp_path / "voc")
+    coco_files.write_set(tmp_path / "coco")
+    names = gluon_bof.open_dataset(str(voc)).classes
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    for classes in (",".join(names), str(tmp_path / "names.txt"), iter(names)):
+        assert gluon_bof.open_dataset(str(voc), classes=classes).classes == names
+    assert load_voc(str(voc), "train", ",".join(names)).classes == check_set(str(voc), classes=",".join(names)).classes == names
+    assert gluon_bof.open_dataset(str(tmp_path / "coco"), classes="dog", on_bad_sample="skip").classes == ("dog",)
+    assert split_names(str(voc), classes="dog") == split_names(str(voc), classes=("dog",))
+    with pytest.raises(UserError, match="not among the 1 classes given"):
+        gluon_bof.open_dataset(str(voc), classes="lizard")
+
+
+@pytest.mark.parametrize("given, said", [
+    ({"role": "Val"}, "the role 'Val' is neither train nor val"), ({"on_bad_sample": "Skip"}, "on_bad_sample cannot be 'Skip'"),
+    ({"layout": "pascal"}, "layout cannot be 'pascal'; choose one of auto, voc"), ({"layout": None}, "layout cannot be None"),
+    ({"val_share": "0.2"}, "val_share '0.2' is outside"), ({"val_share": float("nan")}, "val_share nan is outside")])
+def test_a_choice_that_there_is_not_is_refused_by_its_argument(tmp_path, given, said):
+    with pytest.raises(UserError, match=said) as caught:
+        gluon_bof.open_dataset(str(write_voc(tmp_path)), **given)
+    assert caught.value.remedy
+
+
+def test_such_a_choice_is_refused_by_all_that_take_it(tmp_path):
+    folder, out = str(write_voc(tmp_path / "set")), str(tmp_path / "out")
+    for read, said in ((lambda: open_segmentation("vocmini", None, "Val"), "neither train nor val"),
+                       (lambda: recognise(folder, "pascal"), "--layout cannot be 'pascal'"),
+                       (lambda: convert_set(folder, out, "coco", layout="pascal"), "--layout cannot be 'pascal'"),
+                       (lambda: convert_set(folder, out, "pascal"), "--to cannot be 'pascal'")):
+        with pytest.raises(UserError, match=said):
+            read()
 
 
 def test_a_file_that_names_a_class_twice_is_named(tmp_path):
