@@ -396,6 +396,10 @@ def backbone_recipe(table: Table, row: Row, small: bool) -> Recipe:
                   options, f"the paper, Table {table.number}: the backbone" + (", at small scale" if small else ""))
 
 
+class UnknownRecipe(UserError, KeyError):
+    """A name that no recipe has: a KeyError too, for `in` and `get`."""
+
+
 class Recipes(Mapping):
     """All recipes by name, "table-2/mixup" say. Those that several families have are "yolo3/embedded"; without the family's
     name they are the first family's."""
@@ -412,7 +416,7 @@ class Recipes(Mapping):
         for known, recipe in self._recipes.items():
             if name in (known, recipe.name):
                 return recipe
-        raise UserError(f"no recipe {name!r}", remedy=f"choose one of {', '.join(self._recipes)}")
+        raise UnknownRecipe(f"no recipe {name!r}", remedy=f"choose one of {', '.join(self._recipes)}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._recipes)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import train_yolo3
+from gluon_bof.errors import UserError
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.recipes import RECIPES, TABLES
 
@@ -120,6 +121,12 @@ def test_mixup_ends_before_training_does(number):
             epochs = scale.options.epochs or (26 if scale.options.dataset == "coco" else 20)
             assert isinstance(scale.options, FasterRcnnOptions) or scale.options.epochs
             assert 0 < scale.options.no_mixup_epochs < epochs
+
+
+def test_a_name_that_no_recipe_has_is_a_users_error_and_asked_for_as_in_any_mapping():
+    assert "nope" not in RECIPES and RECIPES.get("nope") is None and "table-2/mixup" in RECIPES
+    with pytest.raises(UserError, match="^no recipe 'nope'; choose one of"):
+        RECIPES["nope"]
 
 
 def test_the_list_names_every_recipe_of_the_family_with_what_it_reaches(capsys):
