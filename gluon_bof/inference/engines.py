@@ -23,7 +23,7 @@ import numpy as np
 
 from gluon_bof import threads
 from gluon_bof._version import __version__
-from gluon_bof.backend import mx
+from gluon_bof.backend import autograd, mx
 from gluon_bof.data.shapes import cache_folder
 from gluon_bof.errors import UserError, warn
 from gluon_bof.files import write_atomically
@@ -63,8 +63,9 @@ class MXNetEngine:
 
     def __call__(self, images: Any) -> Sequence[Any]:
         if isinstance(images, np.ndarray):
-            return self.graph(mx.nd.array(images, ctx=self.device, dtype=np.uint8))
-        return self.graph(images.as_in_context(self.device))
+            images = mx.nd.array(images, ctx=self.device, dtype=np.uint8)
+        with autograd.pause(train_mode=False):  # also where whoever asks records a training step
+            return self.graph(images.as_in_context(self.device))
 
     def expect(self, images: int) -> None:
         """So many images are to come: nothing depends on it."""

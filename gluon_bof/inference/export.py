@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from gluon_bof._version import __version__
-from gluon_bof.backend import gluon, mx
+from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.data.shapes import draw_image
 from gluon_bof.data.transforms import square
 from gluon_bof.errors import UserError
@@ -348,7 +348,8 @@ def _compare_seen(ours, detector, names, run, seen, batches):
             break
         found = run(np.stack(batch))
         for number, image in enumerate(batch):
-            wanted = _arrays(ours(_on_device(detector, image[None])))
+            with autograd.pause(train_mode=False):
+                wanted = _arrays(ours(_on_device(detector, image[None])))
             of_one = [array[number:number + 1] for array in found] if max(batches) > 1 else found
             checks.append(_differences(wanted, of_one, tuple(names), reach))
     numbers, scores, boxes, unmatched = zip(*checks)

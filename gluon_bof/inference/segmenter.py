@@ -5,7 +5,7 @@ from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
-from gluon_bof.backend import mx
+from gluon_bof.backend import autograd, mx
 from gluon_bof.devices import first_context
 from gluon_bof.errors import UserError, in_python
 from gluon_bof.files import output_path
@@ -59,7 +59,8 @@ class Segmenter:
         """(B, K, S, S) float32 in [0, 1] of images as the network sees them, (B, S, S, 3) uint8, MXNet's or numpy's."""
         if isinstance(images, np.ndarray):
             images = mx.nd.array(images, ctx=self.device, dtype=np.uint8)
-        return self.graph(images.as_in_context(self.device)).asnumpy()
+        with autograd.pause(train_mode=False):  # also where whoever asks records a training step
+            return self.graph(images.as_in_context(self.device)).asnumpy()
 
     def segment(self, images: Sequence[np.ndarray]) -> Iterator[LabelMap]:
         """LabelMaps of images (H, W, 3) uint8 RGB of any size, in each one's own pixels."""

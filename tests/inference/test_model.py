@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import gluon_bof
-from gluon_bof.backend import gluon, mx
+from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.commands.evaluate import main as evaluate
 from gluon_bof.errors import UserError
 from gluon_bof.inference.model import read_upright
@@ -116,6 +116,14 @@ def test_an_image_that_is_neither_path_nor_array_is_the_programs_error(model):
     for bad in (None, 0, 1.5):  # 0 is no file: to read it would wait for the keyboard
         with pytest.raises(TypeError):
             model.predict(bad)
+
+
+def test_within_a_recorded_step_the_same_is_found(model, voc):
+    wanted = model.predict(voc[1][0])
+    with autograd.record():
+        assert same(model.predict(voc[1][0]), wanted)
+    with autograd.train_mode():
+        assert same(model.predict(voc[1][0]), wanted)
 
 
 def test_missing_and_broken_files_are_named(model, voc, tmp_path):

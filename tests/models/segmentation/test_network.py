@@ -217,6 +217,15 @@ def test_the_exported_network_agrees_with_onnxruntime(changes, tmp_path):
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
+def test_within_a_recorded_step_the_scores_are_the_same():
+    changes = dict(model="unet", backbone="plain", upsampling="nearest")
+    segmenter = Segmenter(network_of(5, **changes), options(**changes), mx.cpu())
+    images = np.random.default_rng(7).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
+    wanted = segmenter.scores(images)
+    with mx.autograd.record():
+        np.testing.assert_array_equal(segmenter.scores(images), wanted)
+
+
 def test_a_name_with_another_network_is_told_by_the_weights():
     for changes, wanted in ((dict(model="unet", backbone="plain"), "unet_plain"),
                           (dict(model="unet", backbone="darknet-mini"), "unet_darknet-mini")):
