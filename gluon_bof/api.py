@@ -27,8 +27,8 @@ def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> d
     recipe: a name in `recipes`, of this family; without it the options stand on the recipe "embedded" where the dataset is the
     embedded one ("shapes", or none is given), else on GluonCV's defaults. options: the flags' names with underscores, such as
     dataset, epochs, mixup ("beta" or "even"), label_smooth_eps, lr_mode; lists are tuples. Raises UserError."""
-    from gluon_bof.weights.resolve import require_choices, with_classes_as_text
-    options = with_classes_as_text(options)
+    from gluon_bof.weights.resolve import as_plain_values, require_choices
+    options = as_plain_values(options)
     chosen = families.by_name(family)
     own = recipes.of_family(family)
     name = recipe or ("embedded" if "embedded" in own and options.get("dataset", EMBEDDED) == EMBEDDED else "")

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import os
 import re
+from numbers import Integral, Real
 from typing import Any, NamedTuple, Sequence
 
 import numpy as np
@@ -66,6 +67,8 @@ class Model:
         array of another kind, and for tiles that cannot be."""
         tiling = tiling_of(tile, overlap)
         refuse_tiles(self.detector.options, tiling)
+        if not isinstance(score, Real):
+            raise UserError(f"--score cannot be {score!r}", remedy="give a number from 0 to 1")
         if not isinstance(images, (list, tuple)):
             image = as_image(images)
             return self.prediction(self.detector.detect([image], tiling)[0], score, image.shape)
@@ -140,15 +143,15 @@ def open_model(weights: Any, device: str | None = None, short: int | None = None
     names = found.require()
     settings = dataclasses.replace(found.options, gpus=_gpus(device))
     if short is not None:
-        if not isinstance(short, int):
+        if not isinstance(short, Integral):
             raise UserError(f"--short cannot be {short!r}", remedy="give a whole number of pixels, such as 416")
-        settings = settings.at_size(short)
-    if nms is not None and not 0 < nms <= 1:
-        raise UserError(f"--nms {nms} is outside (0, 1]", remedy="0.45 is usual")
+        settings = settings.at_size(int(short))
+    if nms is not None and not (isinstance(nms, Real) and 0 < nms <= 1):
+        raise UserError(f"--nms {nms!r} is outside (0, 1]", remedy="0.45 is usual")
     detector = load_detector(settings, names, found.path, engine)[0]
     if nms is not None:
         network = detector.network
-        network.set_nms(nms_thresh=nms, nms_topk=network.nms_topk, post_nms=network.post_nms)
+        network.set_nms(nms_thresh=float(nms), nms_topk=network.nms_topk, post_nms=network.post_nms)
     return Model(detector, found.box_ends, found.files)
 
 
@@ -165,12 +168,16 @@ def _gpus(device):
     return gpus
 
 
-
 def as_image(image: Any) -> np.ndarray:
     """(H, W, 3) uint8 RGB of a path, an array or an image of Pillow's, upright. Raises UserError."""
     if hasattr(image, "convert"):
         image = from_pillow(image)
-    return validate_image(image) if isinstance(image, np.ndarray) else read_or_name(read_upright, os.fspath(image))
+    if isinstance(image, np.ndarray):
+        return validate_image(image)
+    if not isinstance(image, (str, os.PathLike)):
+        raise UserError(f"an object of the type {type(image).__name__} is no image",
+                        remedy="give a path, an array, an image of Pillow's, or a list of those")
+    return read_or_name(read_upright, os.fspath(image))
 
 
 def validate_image(image: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A network that gives every pixel a class, at work: on arrays and files, and exported for other programs."""
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
@@ -87,9 +88,9 @@ def open_segmenter(resolved: Resolved, short: int | None = None) -> Segmentation
     """The SegmentationModel that WEIGHTS means. short: test size in pixels. Raises UserError where a file or classes lack."""
     names, options = resolved.require(), resolved.options
     if short is not None:
-        if not isinstance(short, int):
+        if not isinstance(short, Integral):
             raise UserError(f"--short cannot be {short!r}", remedy="give a whole number of pixels, such as 480")
-        options = options.at_size(short)
+        options = options.at_size(int(short))
     return SegmentationModel(load_segmenter(options, names, resolved.path)[0], resolved.files)
 
 
@@ -122,5 +123,5 @@ class SegmentationModel:
         if format != "onnx":
             raise UserError(f"a segmenter is not exported as {format}", remedy="give --format onnx")
         if not nms:
-            raise UserError("a segmenter suppresses nothing", remedy="leave --no-nms out")
+            raise UserError("a segmenter suppresses nothing", remedy="leave the argument out")
         return export_scores(self.segmenter, output_path(path, self.files), size, images)

@@ -259,8 +259,16 @@ def _read(field, value, path):
             raise ValueError(value)
         return value
     except (ValueError, TypeError, KeyError):
-        raise UserError(f"{field.name} cannot be {str(value)[:60]!r}", path,
-                        f"a value such as {written(field, field.default)!r} is meant") from None
+        raise UserError(f"{field.name} cannot be {repr(value)[:60]}", path,
+                        f"a value such as {_example(field, value)!r} is meant") from None
+
+
+def _example(field, value):
+    """What may be meant by a value that a field cannot have: numbers as the text that it wants, else its default."""
+    numbers = value if isinstance(value, (list, tuple)) else [value]
+    if kind_of(field) is str and all(type(number) in (int, float) for number in numbers):
+        return ",".join(map(str, numbers))[:60]
+    return written(field, field.default)
 
 
 # checks

@@ -4,6 +4,8 @@ from __future__ import annotations
 import os
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
+import numpy as np
+
 from gluon_bof.boxes import BoxEnds
 from gluon_bof.data.images import unique_names
 from gluon_bof.data.sets import DRAWN, class_names
@@ -92,7 +94,7 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     file or folder goes before a name. given: {option: value as JSON has it, classes as names too} that replaces what these tell.
 
     Raises UserError for a folder that is no run's, for options of another family, and as `options_of` and `download` do."""
-    given = with_classes_as_text(given or {})
+    given = as_plain_values(given or {})
     told, told_by = {}, families.told_by_file_name(weights)[0]
     if not os.path.exists(weights) and is_name(weights):
         told = options_of(weights)
@@ -155,14 +157,21 @@ def _refuse_other_classes(given, told, where):
         warn(f"the classes of {where} are {abbreviate(own)}, and called {abbreviate(names)}")
 
 
-def with_classes_as_text(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The same {option: value}, with classes comma-separated where they are names. Raises UserError for a name that is twice."""
-    given = dict(given)
+def as_plain_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same {option: value} as JSON has it: paths as text, NumPy's numbers as Python's, and classes comma-separated where they
+    are names. Raises UserError for a name that is twice."""
+    given = {name: _plain(value) for name, value in given.items()}
     if given.get("classes") is None:
         given.pop("classes", None)
     elif not isinstance(given["classes"], str):
         given["classes"] = ",".join(unique_names(list(given["classes"])))
     return given
+
+
+def _plain(value):
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
 
 
 def require_choices(options: Any, given: Iterable[str]) -> None:

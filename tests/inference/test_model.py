@@ -112,10 +112,12 @@ def test_other_arrays_are_refused(model, bad):
         model.predict(bad)
 
 
-def test_an_image_that_is_neither_path_nor_array_is_the_programs_error(model):
-    for bad in (None, 0, 1.5):  # 0 is no file: to read it would wait for the keyboard
-        with pytest.raises(TypeError):
+def test_what_is_neither_path_nor_array_nor_list_is_refused_in_a_short_line(model):
+    for bad in (None, 0, 1.5, b"a" * 9999, (path for path in "ab"), mx.nd.zeros((4, 4, 3), dtype="uint8"), [None]):
+        with pytest.raises(UserError, match="is no image; give a path, an array"):  # 0: would wait for the keyboard
             model.predict(bad)
+    with pytest.raises(UserError, match="score cannot be '0.3'; give a number"):
+        model.predict(np.zeros((4, 4, 3), np.uint8), score="0.3")
 
 
 def test_within_a_recorded_step_the_same_is_found(model, voc):
@@ -202,12 +204,16 @@ def test_another_size_and_overlap_change_what_is_found(run, model, voc):
     assert not np.array_equal(larger.boxes[:5], wanted.boxes[:5]) and (larger.boxes <= [120, 96, 120, 96]).all()
     assert len(gluon_bof.load(run, nms=0.05).predict(voc[1][0]).scores) < len(wanted.scores)
     assert same(gluon_bof.load(run, nms=model.detector.network.nms_thresh).predict(voc[1][0]), wanted)
+    assert same(gluon_bof.load(run, short=np.int64(SIZE), nms=np.float64(model.detector.network.nms_thresh)).predict(voc[1][0]),
+                wanted)
 
 
 @pytest.mark.parametrize("options, said", [
     ({"short": 1056}, "short 1056 is not a multiple of 32 up to 1024"), ({"short": 100}, "short 100 is not a multiple of 32"),
     ({"short": 0}, "short 0"), ({"short": -32}, "short -32"), ({"nms": 0}, "nms 0"), ({"nms": 1.5}, "nms 1.5"),
-    ({"nms": float("nan")}, "nms nan"), ({"device": "gpu:99"}, "GPU 99 was asked for"), ({"device": "tpu"}, "device 'tpu'"),
+    ({"nms": float("nan")}, "nms nan"), ({"nms": "0.4"}, "nms '0.4'"),
+    ({"short": "64"}, "short cannot be '64'"), ({"metric": 3}, "metric cannot be 3; a value such as '3'"),
+    ({"device": "gpu:99"}, "GPU 99 was asked for"), ({"device": "tpu"}, "device 'tpu'"),
     ({"device": ""}, "device ''"), ({"classes": "one"}, "its classes are blue, green, red"), ({"classes": "a,a"}, "twice"),
     ({"network": "mobilenet0.25"}, "the weights do not fit"), ({"colour": "red"}, "YOLOv3 has no colour")])
 def test_options_that_cannot_be_are_refused(run, options, said):

@@ -5,6 +5,7 @@ import os
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gluon_bof.data.sets import class_names
@@ -41,6 +42,22 @@ def test_a_runs_options_come_back(tmp_path):
 def test_values_of_another_kind_are_refused_by_name(tmp_path, changes):
     with pytest.raises(UserError, match=f"config.json: {next(iter(changes))} cannot be"):
         resolve(write_run(tmp_path, **changes), {})
+
+
+def test_paths_and_numpys_numbers_are_options_as_pythons_are(tmp_path):
+    folder = write_run(tmp_path)
+    given = {"data_shape": np.int64(96), "lr": np.float64(0.25), "lr_decay_epoch": np.array([3, 5]), "no_wd": np.bool_(True),
+             "dataset": tmp_path}
+    options = resolve(folder, given).options
+    assert [getattr(options, name) for name in given] == [96, 0.25, (3, 5), True, str(tmp_path)]
+    assert type(options.data_shape) is int
+
+
+@pytest.mark.parametrize("value, meant", [(0, "'0'"), ([0, 1], "'0,1'")])
+def test_numbers_in_place_of_a_text_are_told_as_it(tmp_path, value, meant):
+    with pytest.raises(UserError) as caught:
+        resolve(write_run(tmp_path), {"gpus": value})
+    assert f"gpus cannot be {value}" in caught.value.problem and meant in caught.value.remedy
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, "{", "[]", '{"options": 3}'])
