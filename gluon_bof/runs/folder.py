@@ -141,6 +141,7 @@ class Run(RunFolder):
         for place in (self.folder, self.checkpoints, self.images):
             os.makedirs(place, exist_ok=True)
         self._lock = self._take()
+        self._logging = contextlib.ExitStack()
         self._events = None
         self._has_lost_rows = False
 
@@ -158,12 +159,8 @@ class Run(RunFolder):
 
     def start_logging(self, tensorboard: bool = False) -> None:
         """Log lines go to standard error and log.txt, warnings of before the run too; metrics to TensorBoard if asked for."""
-        LOGGER.setLevel(logging.INFO)
-        LOGGER.propagate = False
         to_file = _LogFile(self.log, encoding="utf-8")
-        for handler in (_AboveProgressBar(), to_file):
-            handler.setFormatter(_Escaping("%(asctime)s %(message)s", "%H:%M:%S"))
-            LOGGER.addHandler(handler)
+        self._logging.enter_context(_logging_to("%(asctime)s %(message)s", _AboveProgressBar(), to_file))
         for record in early_warnings():
             to_file.handle(record)
         if tensorboard:
@@ -171,7 +168,7 @@ class Run(RunFolder):
 
     def close(self) -> None:
         """End logging and give the folder free."""
-        _end_logging()
+        self._logging.close()
         if self._events:
             with contextlib.suppress(OSError):  # each row is written already
                 self._events.close()
@@ -240,6 +237,7 @@ class FollowedRun(RunFolder):
     def __init__(self, folder: str, worker: int):
         super().__init__(folder)
         self.worker = worker
+        self._logging = contextlib.ExitStack()
         if not os.path.exists(self.config):
             raise UserError(f"worker {worker} does not see the run's folder that worker 0 has made", folder,
                             "put --runs on storage that all hosts share")
@@ -250,15 +248,11 @@ class FollowedRun(RunFolder):
     def start_logging(self, tensorboard: bool = False) -> None:
         """Log lines go to standard error."""
         early_warnings()
-        LOGGER.setLevel(logging.INFO)
-        LOGGER.propagate = False
-        handler = logging.StreamHandler()
-        handler.setFormatter(_Escaping(f"%(asctime)s worker {self.worker}: %(message)s", "%H:%M:%S"))
-        LOGGER.addHandler(handler)
+        self._logging.enter_context(_logging_to(f"%(asctime)s worker {self.worker}: %(message)s", logging.StreamHandler()))
 
     def close(self) -> None:
         """End logging."""
-        _end_logging()
+        self._logging.close()
 
     def discard_if_unused(self) -> None:
         """Nothing: rank 0 removes it."""
@@ -282,11 +276,23 @@ def _append(path, row):
         raise
 
 
-def _end_logging():
-    for handler in LOGGER.handlers[:]:
-        LOGGER.removeHandler(handler)
-        handler.close()
-    LOGGER.propagate = True
+@contextlib.contextmanager
+def _logging_to(layout, *handlers):
+    """Lines go to these handlers, and to those that a program has given the logger; it is left as it was."""
+    level, propagates = LOGGER.level, LOGGER.propagate
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+    for handler in handlers:
+        handler.setFormatter(_Escaping(layout, "%H:%M:%S"))
+        LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            LOGGER.removeHandler(handler)
+            handler.close()
+        LOGGER.setLevel(level)
+        LOGGER.propagate = propagates
 
 
 class _Escaping(logging.Formatter):

@@ -1,4 +1,5 @@
 """A run's folder: what lies in it under which name, who may write it, what is in its log, and how it is found again."""
+import io
 import logging
 import os
 import resource
@@ -264,6 +265,20 @@ def test_a_closed_run_logs_no_more(options):
     LOGGER.log(logging.WARNING, "too late")
     with open(run.log, encoding="utf-8") as file:
         assert file.read() == ""
+
+
+def test_a_programs_own_logging_is_as_it_was_when_a_run_is_closed(options, monkeypatch):
+    own = logging.StreamHandler(io.StringIO())
+    monkeypatch.setattr(LOGGER, "handlers", [own])
+    monkeypatch.setattr(LOGGER, "level", logging.ERROR)
+    for propagates in (False, True):
+        monkeypatch.setattr(LOGGER, "propagate", propagates)
+        run = create_run(options)
+        run.start_logging()
+        LOGGER.info("a line")
+        run.close()
+        assert (LOGGER.handlers, LOGGER.level, LOGGER.propagate) == ([own], logging.ERROR, propagates)
+    assert own.stream.getvalue() == "a line\n" * 2
 
 
 # found again
