@@ -108,6 +108,10 @@ def test_imports_point_one_way():
     assert not found, "\n".join(found)
 
 
+def test_no_module_changes_a_notebooks_backend_or_figures():
+    assert not [path.name for path in PACKAGE.rglob("*.py") if re.search(r"pyplot|matplotlib\.use\(", path.read_text("utf-8"))]
+
+
 def test_the_page_of_the_design_has_the_same_floors():
     rows = re.findall(r"^\| \d+ \| (.*) \|$", (PACKAGE.parent / "docs" / "design.md").read_text(encoding="utf-8"), re.MULTILINE)
     told = [{room for room in re.findall(r"`([\w.]+)`", row) if not room.startswith("train_")} for row in rows]

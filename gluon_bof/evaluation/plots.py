@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 
 from gluon_bof.visualization.draw import literal
 
-matplotlib.use("Agg")
-
 WIDE, HIGH = 5.2, 3.9  # inches
 FEW = 10  # classes that get a colour and a name each
 LABELLED = 30  # classes whose names fit beside a matrix

@@ -4,7 +4,6 @@ from __future__ import annotations
 import os
 from typing import Any, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -13,8 +12,6 @@ from gluon_bof.data.label_sets import has_background
 from gluon_bof.data.segmentation import read_pair
 from gluon_bof.masks import NOBODY, voc_palette
 from gluon_bof.visualization.draw import literal
-
-matplotlib.use("Agg")
 
 OPACITY = 0.55
 MOST_NAMED = 21  # classes that a legend names

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from gluon_bof.data.sampler import BatchSampler
     from gluon_bof.runs.folder import RunFolder
 
-matplotlib.use("Agg")
-
 LOOK = dict(fontsize=7, color="white", va="bottom",
             bbox=dict(boxstyle="square,pad=0.1", linewidth=0, alpha=0.75))
 

@@ -23,10 +23,9 @@ WIDE, PANEL = (9, 4.2), (5.2, 4)
 
 
 def _figure(count=1, size=WIDE):
-    import matplotlib
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(1, count, figsize=size, squeeze=False)
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=size)
+    axes = figure.subplots(1, count, squeeze=False)
     for axis in axes[0]:
         axis.spines[["top", "right"]].set_visible(False)
     return figure, axes[0]
@@ -38,11 +37,9 @@ def _legend_beside(axis):
 
 
 def _save(figure, path):
-    import matplotlib.pyplot as plt
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     figure.tight_layout()
     figure.savefig(path, dpi=130)
-    plt.close(figure)
     return path
 
 

@@ -93,19 +93,16 @@ def _rank_correlation(one, other):
 
 def draw(probes: Sequence[Mapping[str, Any]], phase_ends: Sequence[int], path: str, title: str = "", block: str = "") -> str:
     """Draw probes, a row of panels for each phase that has one. phase_ends: see MinibatchOptions. Returns the path."""
-    import matplotlib
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
     phases = [[probe for probe in probes if begin <= probe["epoch"] < end] for begin, end in zip([0, *phase_ends], phase_ends)]
     phases = [phase for phase in phases if phase]
-    figure, panels = plt.subplots(len(phases), 3, figsize=(10, 0.6 + 3.1 * len(phases)), squeeze=False, sharey=True,
-                                  gridspec_kw={"width_ratios": [6, 2.4, 0.35]}, layout="constrained")
+    figure = Figure(figsize=(10, 0.6 + 3.1 * len(phases)), layout="constrained")
+    panels = figure.subplots(len(phases), 3, squeeze=False, sharey=True, gridspec_kw={"width_ratios": [6, 2.4, 0.35]})
     for phase, row in zip(phases, panels):
         _draw_phase(figure, row, phase, block)
     figure.suptitle(title, fontsize=11)
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     figure.savefig(path, dpi=130)
-    plt.close(figure)
     return path
 
 
