@@ -176,15 +176,13 @@ class Recorder:
                     100 * row["data_wait_share"], row["memory_mb"], row["learning_rate"])
 
     def epoch(self, epoch: int, losses: EpochLosses, metrics: dict[str, Any]) -> None:
-        """A row and a line of an epoch; metrics: of its validation, {} where there was none."""
+        """A row and a line of an epoch, at rank 0; metrics: of its validation, {} where there was none."""
         means, iteration = losses.means(), self._iteration(epoch, self.batches - 1)
         row = {"epoch": epoch, "iteration": iteration, "learning_rate": losses.learning_rate,
                **{f"{name}_loss": value for name, value in means.items()},
                "images_per_second": losses.images / max(losses.seconds, 1e-9), "seconds": losses.seconds,
                "data_wait_seconds": losses.waiting, "memory_mb": memory_mb(),
                **{column: "" if metrics.get(key) is None else metrics[key] for column, key in self.columns.items()}}
-        if not comm.is_main():
-            return
         self.run.record("metrics", row)
         key, words = self.spoken
         validated = f", {words} {'-' if metrics[key] is None else format(metrics[key], '.4f')}" if metrics else ""
@@ -229,7 +227,7 @@ class Engine:
         self.waited = position.get("waited", 0)  # validations since the best one
         self.stopped_early = position.get("stopped_early", False)
         self.skipped = set(position.get("skipped", ()))
-        self.lost = None  # data that cannot be had, or the worker that ended: all that is trained is saved before it is told
+        self.lost = None  # data, a worker, or room for an epoch's files: all that is trained is saved before it is told
         self.saver = Saver(run, options, network, step.trainer, self._averages(network, position))
         if not run.devices_told or comm.size() > 1:
             devices_differ(position.get("devices"), self._devices)
@@ -353,7 +351,7 @@ class Engine:
                 LOGGER.warning("skipped: %s (%d so far)", message, len(self.skipped))
 
     def _finish_epoch(self):
-        """Validate if it is time, log the epoch and go to the next; stay where validation was stopped."""
+        """Validate if it is time, write what the epoch gave and go to the next; stay where one of the two cannot be done."""
         is_last = self.epoch + 1 == self.options.epochs
         metrics = {}
         if is_last or (self.epoch + 1) % self.options.val_interval == 0:
@@ -366,10 +364,13 @@ class Engine:
             if metrics is None:
                 return
             self.last = metrics
-        self.recorder.epoch(self.epoch, self.losses, metrics)
+        try:
+            comm.from_main(lambda: self._write_epoch(metrics))
+        except UserError as lost:  # no room, perhaps; a run that goes on validates and writes again
+            self.lost = lost
+            return
         if metrics:
             self._judge(metrics["map"])
-        self.saver.after_epoch(self.epoch, metrics.get("map") or 0)
         self.epoch, self.batch = self.epoch + 1, 0
         self.losses = EpochLosses(self.loss_names)
         if 0 < self.options.early_stop <= self.waited and self.epoch < self.options.epochs:
@@ -381,13 +382,18 @@ class Engine:
         progress.report("validating")
         return bool(self.stop)
 
+    def _write_epoch(self, metrics):
+        self.recorder.epoch(self.epoch, self.losses, metrics)
+        if metrics and self._is_best(metrics["map"]):
+            self.saver.best()
+        self.saver.after_epoch(self.epoch, metrics.get("map") or 0)
+
     def _judge(self, score):
-        """Keep the best so far, and count the validations since."""
+        """Remember the best so far, and count the validations since."""
         self.waited += 1
         if self._is_best(score):
             self.waited = 0
             self.best = {"map": -1.0 if score is None else score, "epoch": self.epoch}
-            self.saver.best()
 
     def _is_best(self, score):
         """None: there was nothing to be found; then the newest is the best."""

@@ -288,6 +288,25 @@ def test_memory_that_runs_short_for_data_is_told_after_the_save(opened, while_tr
     assert (meta["epoch"], meta["batch"]) == ((0, 1) if while_training else (1, BATCHES))
 
 
+@pytest.mark.parametrize("unwritable", ("metrics.csv", "best.params"))
+def test_an_epochs_file_that_cannot_be_written_costs_no_batch(opened, unwritable):
+    """It cost the epoch, which nothing had saved."""
+    whole, run = opened("whole"), opened("full")
+    engine_of(whole, Scores()).run_epochs()
+    os.mkdir(os.path.join(run.folder, unwritable))
+    with pytest.raises(UserError, match=f"{unwritable}.* cannot be written"):
+        engine_of(run, Scores()).run_epochs()
+    meta, _ = read_checkpoint(run.checkpoint_paths()[-1])
+    assert (meta["epoch"], meta["batch"]) == (int(unwritable == "best.params"), BATCHES)
+    os.rmdir(os.path.join(run.folder, unwritable))
+    finished = engine_of(run, Scores(), resume=True)
+    run.forget_after(finished.iteration, finished.epoch)
+    finished.run_epochs()
+    assert open(run.last_weights, "rb").read() == open(whole.last_weights, "rb").read()
+    assert [row["epoch"] for row in table(run, "metrics")] == ["0", "1", "2", "3"]
+    assert finished.best == {"map": 0.2, "epoch": 1} and finished.waited == 1
+
+
 def test_a_stop_in_the_last_batches_still_ends_the_run(opened):
     run = opened("last")
     validate = Scores(meanwhile=lambda call: call == 2 and os.kill(os.getpid(), signal.SIGTERM))
