@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import logging
 import os
@@ -16,6 +17,7 @@ PIPE_CLOSED = 141  # and for a closed pipe
 LOGGER = logging.getLogger("gluon_bof")
 MAX_LISTED = 8  # names that a message lists
 _said = set()  # messages of `warn_once`
+NO_MEMORY = re.compile("Failed to allocate|out of memory|Insufficient memory|bad_alloc|ALLOC_FAILED")  # of MXNet, CUDA, OpenCV
 
 
 class UserError(Exception):
@@ -109,8 +111,16 @@ def early_warnings() -> list[logging.LogRecord]:
     return [record for handler in found for record in handler.records]
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran short, in Python, the system, OpenCV or MXNet."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    of_library = type(error).__module__.partition(".")[0] in ("cv2", "mxnet")
+    return isinstance(error, MemoryError) or of_library and bool(NO_MEMORY.search(str(error)))
+
+
 def user_facing(main: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn a `UserError`, and an operating system's refusal of a file, into one line on stderr and exit status 2."""
+    """Turn a `UserError`, a lack of memory and the system's refusal of a file into one line on stderr and exit status 2."""
 
     @functools.wraps(main)
     def wrapper(*args, **kwargs):
@@ -124,21 +134,29 @@ def user_facing(main: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
-        except UserError as error:
-            message, status = str(error), error.status
         except BrokenPipeError:  # whoever read the output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(PIPE_CLOSED) from None
-        except OSError as error:
-            if error.filename is None and error.errno is None:
+        except Exception as error:
+            told = _as_users(error)
+            if told is None:
                 raise
-            status = EXIT_STATUS
-            message = str(UserError(error.strerror or str(error), error.filename,
-                                    "check that the place exists, may be written and has room"))
         finally:
             early_warnings()
         with contextlib.suppress(OSError):  # where it goes to a file on a full disk
-            print(f"error: {message}", file=sys.stderr, flush=True)
-        raise SystemExit(status)
+            print(f"error: {told}", file=sys.stderr, flush=True)
+        raise SystemExit(told.status)
 
     return wrapper
+
+
+def _as_users(error):
+    """The UserError that an exception is, or means; None of a programmer's."""
+    if isinstance(error, UserError):
+        return error
+    if is_out_of_memory(error):
+        return UserError("the memory does not suffice", None, "give smaller batches or images, or fewer data workers")
+    if isinstance(error, OSError) and (error.filename is not None or error.errno is not None):
+        return UserError(error.strerror or str(error), error.filename,
+                         "check that the place exists, may be written and has room")
+    return None

@@ -2,15 +2,22 @@
 import errno
 import pickle
 
+import cv2
 import pytest
 
+from gluon_bof.backend import mx
 from gluon_bof.errors import UserError, in_python, user_facing
+
+NO_MEMORY = "error: the memory does not suffice; give smaller batches"
 
 
 @pytest.mark.parametrize("error,line", (
     (UserError("no area:\n  box", "a/b.xml", "fix it"), "error: a/b.xml: no area: box; fix it"),
     (OSError(errno.ENOSPC, "No space left on device"), "error: No space left on device; check"),
     (FileNotFoundError(errno.ENOENT, "No such file or directory", "x.txt"), "error: x.txt: No such file or directory"),
+    (MemoryError(), NO_MEMORY), (OSError(errno.ENOMEM, "Cannot allocate memory"), NO_MEMORY),
+    (mx.MXNetError("Traceback (most recent call last):\n  File x\nMXNetError: Failed to allocate CPU Memory"), NO_MEMORY),
+    (cv2.error("error: (-4:Insufficient memory) Failed to allocate 9 bytes in function 'OutOfMemoryError'"), NO_MEMORY),
 ))
 def test_a_users_error_is_one_line_and_exit_status_2(error, line, capsys):
     @user_facing
@@ -24,12 +31,13 @@ def test_a_users_error_is_one_line_and_exit_status_2(error, line, capsys):
     assert told.startswith(line) and told.count("\n") == 1
 
 
-def test_a_programmers_error_keeps_its_traceback():
+@pytest.mark.parametrize("error", (KeyError("x"), mx.MXNetError("Check failed: shapes differ"), RuntimeError("out of memory")))
+def test_a_programmers_error_keeps_its_traceback(error):
     @user_facing
     def fail():
-        raise KeyError("x")
+        raise error
 
-    with pytest.raises(KeyError):
+    with pytest.raises(type(error)):
         fail()
 
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from gluon_bof.data.headers import MAX_PIXELS, ORIENTATION, read_header, scan
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, is_out_of_memory
 from gluon_bof.files import is_utf8
 from gluon_bof.masks import whole_images_only
 
@@ -258,11 +258,6 @@ def _bmp_is_cut_short(data):
     compressed = int.from_bytes(data[30:34], "little") in (1, 2)
     row_bytes = (width * bits + 31) // 32 * 4
     return not compressed and len(data) < pixels_at + row_bytes * height
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran short, in Python or in OpenCV."""
-    return isinstance(error, MemoryError) or isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
 
 
 def is_hidden(name: str) -> bool:

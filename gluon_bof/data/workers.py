@@ -19,8 +19,7 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple, NoReturn
 
 import cv2
 
-from gluon_bof.data.images import is_out_of_memory
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, is_out_of_memory
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -16,9 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 from gluon_bof.backend import mx
-from gluon_bof.data.workers import WorkerLost
+from gluon_bof.data.workers import FEWER, WorkerLost
 from gluon_bof.distributed import comm, progress
-from gluon_bof.errors import LOGGER, TRY_AGAIN, UserError
+from gluon_bof.errors import LOGGER, TRY_AGAIN, UserError, is_out_of_memory
 from gluon_bof.files import refuse_unwritable
 from gluon_bof.options.families import family_of
 from gluon_bof.runs.folder import devices_differ
@@ -325,6 +325,8 @@ class Engine:
             self._lose(lost)
 
     def _lose(self, lost):
+        if is_out_of_memory(lost):
+            lost = WorkerLost("the memory does not suffice", None, FEWER)
         if comm.is_told_of_others() and isinstance(lost, WorkerLost):
             lost.status = TRY_AGAIN  # the launcher may
         if comm.size() > 1:

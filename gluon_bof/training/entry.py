@@ -15,7 +15,7 @@ from typing import Any, Callable, Sequence
 from gluon_bof import threads
 from gluon_bof.compat import for_cpu_contexts
 from gluon_bof.distributed import comm, exchange, progress
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import UserError, is_out_of_memory, user_facing
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, from_dict, parse, to_json
 from gluon_bof.options.recipes import RECIPES
@@ -80,8 +80,9 @@ def run_training(options: Any, given: set, train: Train) -> dict:
     try:
         run.start_logging(options.tensorboard)
         return train(options, run, checkpoint)
-    except UserError:
-        run.discard_if_unused()
+    except Exception as error:
+        if isinstance(error, UserError) or is_out_of_memory(error):
+            run.discard_if_unused()
         raise
     finally:
         run.close()

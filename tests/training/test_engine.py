@@ -14,6 +14,7 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.boxes import Record
 from gluon_bof.data.loader import ValidationImages
 from gluon_bof.data.sampler import BatchSampler
+from gluon_bof.data.workers import WorkerLost
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import as_it_is
 from gluon_bof.freebies.schedule import CountedFromOne, build_schedule, rates_of
@@ -23,6 +24,7 @@ from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint
 from gluon_bof.training.engine import Engine, Recorder, Saver, Stopped, StopRequest, resume_command
+from gluon_bof.training.entry import run_training
 from gluon_bof.training.loop import EpochLosses, Step
 from gluon_bof.training.optimizer import build_trainer
 from gluon_bof.weights.formats.checkpoint import read_checkpoint
@@ -282,10 +284,19 @@ def test_memory_that_runs_short_for_data_is_told_after_the_save(opened, while_tr
     if while_training:
         loader = engine.loader
         engine.loader = (fail() if number == 1 else batch for number, batch in enumerate(loader))
-    with pytest.raises(MemoryError):
+    with pytest.raises(WorkerLost, match="the memory does not suffice; give a smaller -j or --batch-size"):
         engine.run_epochs()
     meta, _ = read_checkpoint(run.checkpoint_paths()[-1])
     assert (meta["epoch"], meta["batch"]) == ((0, 1) if while_training else (1, BATCHES))
+
+
+def test_a_lack_of_memory_before_the_first_batch_leaves_the_runs_name_free(tmp_path):
+    def train(options, run, checkpoint):
+        raise MemoryError
+
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            run_training(Yolo3Options(runs=str(tmp_path), name="run"), {"name"}, train)
 
 
 @pytest.mark.parametrize("unwritable", ("metrics.csv", "best.params"))
