@@ -15,12 +15,20 @@ from typing import Any, Callable, Sequence
 from gluon_bof import threads
 from gluon_bof.compat import for_cpu_contexts
 from gluon_bof.distributed import comm, exchange, progress
-from gluon_bof.errors import UserError, is_out_of_memory, user_facing
+from gluon_bof.errors import UserError, is_out_of_memory, user_facing, warn
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, from_dict, parse, to_json
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.runs.config import read_options, threads_of
-from gluon_bof.runs.folder import FollowedRun, Run, continued_options, create_run, find_run, reopen_run
+from gluon_bof.runs.folder import (
+    FollowedRun,
+    Run,
+    continued_options,
+    create_run,
+    find_run,
+    reopen_run,
+    stated_devices,
+)
 
 WORDS = ("", "auto", "yes", "no", "shipped", "shipped-mixup")
 PLACES = ("resume", "transfer", "pretrained_base")  # files and folders that a run may need again, from elsewhere
@@ -38,7 +46,9 @@ def run_script(family: str, argv: Sequence[str] | None, description: str, train:
     options, given, dry_run = parse(options_class, argv, description, RECIPES.of_family(family), prog)
     options = ready(options)
     if dry_run:
-        print(to_json(shown_options(options, given)))
+        shown = shown_options(options, given)
+        warn_of_idle_devices(shown)
+        print(to_json(shown))
         return None
     outcome = run_training(options, given, train or train_of(family))
     if comm.is_main():
@@ -69,6 +79,14 @@ def shown_options(options: Any, given: set) -> Any:
         if folder:
             return continued_options(folder, options, given)
     return options
+
+
+def warn_of_idle_devices(options: Any) -> None:
+    """Warn of a batch that has no image for each of the devices that are named, as the start of a training refuses it."""
+    devices = stated_devices(options)
+    if devices and options.batch_size < devices and not options.horovod:  # which gives a process one of them
+        warn(f"--batch-size {options.batch_size} has no image for each of {devices} devices, and training refuses it: give "
+             f"{devices} at least")
 
 
 def run_training(options: Any, given: set, train: Train) -> dict:

@@ -34,9 +34,10 @@ def start_devices(options: Any, run: Run) -> list:
         devices = devices[comm.group().local_rank % len(devices):][:1]
     LOGGER.info("run %s on %s, %s=%s%s", run.folder, ", ".join(map(str, devices)), threads.VARIABLE,
                 os.environ.get(threads.VARIABLE, ""), f", worker {comm.rank()} of {comm.size()}" if comm.size() > 1 else "")
-    if options.batch_size < comm.size() * len(devices):
+    count = comm.size() * len(devices)
+    if options.batch_size < count:
         raise UserError(f"--batch-size {options.batch_size} has no image for each of {comm.size()} x {len(devices)} devices",
-                        remedy="it is the batch of all workers and devices together: give a larger one, or fewer of them")
+                        remedy=f"it is the batch of all workers and devices together: give {count} at least, or fewer of them")
     refuse_partial_syncbn(options, devices)
     if options.amp:
         start_amp(devices)

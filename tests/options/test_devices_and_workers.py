@@ -1,5 +1,6 @@
 """Flags of several devices and workers: the linear rule, what cannot be, what GluonCV's words mean."""
 import dataclasses
+import json
 
 import pytest
 
@@ -9,6 +10,7 @@ from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.flags import as_dict, from_dict, parse
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.training.entry import run_script
 
 
 @pytest.mark.parametrize("options, usual", ((Yolo3Options(), 64), (FasterRcnnOptions().resolved(), 1), (ClassifierOptions(), 32)),
@@ -44,6 +46,15 @@ def test_gluoncvs_rates_for_coco_are_the_linear_rules():
 def test_what_cannot_be_is_refused_by_name(changes, told):
     with pytest.raises(UserError, match=told):
         Yolo3Options(**changes).check()
+
+
+@pytest.mark.parametrize("words, told", (("--gpus 0,1,2,3,4,5,6,7 --batch-size 4", True), ("--cpus 3 --batch-size 2", True),
+                                         ("--gpus 0,1,2,3 --batch-size 4", False), ("--batch-size 1", False)))
+def test_a_dry_run_says_that_a_batch_has_no_image_for_each_device(words, told, capsys):
+    """Only the start of the training did, where the devices are."""
+    run_script("yolo3", [*words.split(), "--dataset", "voc", "--dry-run"], "")
+    out, err = capsys.readouterr()
+    assert ("has no image for each of" in err) == told and json.loads(out)["batch_size"] == int(words[-1])
 
 
 def test_syncbn_stays_a_flag_and_takes_one_word():
