@@ -30,7 +30,8 @@ def train(options, run, checkpoint=None):
     maps = 2 if mixes else 1  # label maps of an image
     sampler = training.build_sampler(options, len(training_set))
     schedule = freebies.build_schedule(**learning_rate(options, sampler.updates))
-    images = data.MapImages(training_set.samples, class_count, None if options.no_augment else options.base_size, mixes)
+    images = data.MapImages(training_set.samples, class_count, None if options.no_augment else options.base_size, mixes,
+                            options.on_bad_sample)
     loader = data.training_loader(images, sampler, options.num_workers, devices[0].device_type == "gpu", training.MapBatch)
     validation = evaluation.MapValidation(options, validation_set)
 

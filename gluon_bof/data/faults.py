@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -39,9 +39,46 @@ class FaultPolicy:
             raise UserError(f"{kind}: {message}", path, remedy)
         self.faults.append(Fault(str(path), kind, message, annotation))
 
+    def sound(self, make: Callable[[Any], Any], items: Iterable[Any]) -> list:
+        """make(item) of all items but those for which it raises UserError: each is a fault, named in the log. Raises UserError
+        unless faults are skipped, and where nothing is left."""
+        made, path = [], None
+        for item in items:
+            try:
+                made.append(make(item))
+            except UserError as error:
+                if not self.skip:
+                    raise or_skip(error) from None
+                path = error.path
+                LOGGER.warning("skipped: %s: %s", path, error.problem)
+                self.faults.append(Fault(str(path), "broken", error.problem))
+        if path and not made:
+            raise UserError("no image of the set can be used, this one among them", path, "fix or replace the data set")
+        return made
+
     def remark(self, path: str, kind: str, message: str) -> None:
         """Something that is told and stops nobody."""
         self.remarks.append(Fault(str(path), kind, message))
+
+
+def or_skip(error: UserError) -> UserError:
+    """The same error, whose remedy names the flag that leaves out what it is about."""
+    return UserError(error.problem, error.path, f"{error.remedy}, or start with --on-bad-sample skip")
+
+
+def whole_or_next(read: Callable[[int], Any], index: int, count: int, on_bad_sample: str, broken: list[str]) -> tuple[Any, int]:
+    """(read(place), place) of a set's image, or with on_bad_sample "skip" of the next whole one that stands in for it; the errors
+    of those passed over go into `broken`. Raises UserError where none can be read."""
+    for step in range(count):
+        place = (index + step) % count
+        try:
+            return read(place), place
+        except UserError as error:
+            if on_bad_sample == "error":
+                raise
+            broken.append(str(error))
+            path = error.path
+    raise UserError("no image of the set can be read", path, "fix or replace the data set")
 
 
 def report_wrong_size(faults: FaultPolicy, path: str, image_path: str, size_error: object) -> None:

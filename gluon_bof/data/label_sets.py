@@ -2,6 +2,7 @@
 ADE20K, Cityscapes, folders of images and masks, the drawn sets. Here files are found; `segmentation` reads them."""
 from __future__ import annotations
 
+import dataclasses
 import os
 from functools import lru_cache
 from typing import Iterable, NamedTuple
@@ -9,7 +10,7 @@ from typing import Iterable, NamedTuple
 import numpy as np
 
 from gluon_bof import masks
-from gluon_bof.data.faults import log_faults
+from gluon_bof.data.faults import FaultPolicy, log_faults
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.data.layouts import recognise
 from gluon_bof.data.samples import fifth
@@ -73,67 +74,78 @@ class LabelledImage(NamedTuple):
     objects: Objects | None = None
 
 
-class SegmentationSet(NamedTuple):
-    """name; classes, in the order of the maps' numbers, background first where the set has one; samples, LabelledImages."""
+@dataclasses.dataclass
+class SegmentationSet:
+    """name; classes, in the order of the maps' numbers, background first where the set has one; samples, LabelledImages; faults,
+    Faults that were skipped."""
 
     name: str
     classes: tuple
     samples: list
+    faults: tuple = ()
 
     def __len__(self):
         return len(self.samples)
 
 
 def open_segmentation(dataset: str, root: str | None, role: str, classes: Iterable[str] | None = None,
-                      split: str | None = None) -> SegmentationSet:
+                      split: str | None = None, on_bad_sample: str = "error") -> SegmentationSet:
     """One part, "train" or "val", of a set -> SegmentationSet.
 
     dataset: one of NAMED (pascal_voc is of 2012, pascal_aug is SBD, coco has VOC's classes), or a folder: VOC's layout
     (SegmentationClass/, JPEGImages/, ImageSets/Segmentation/), images/ and masks/ with files of the same names, perhaps in
     folders of the parts' names, or COCO's layout, of which every category is a class behind the background. root: where a named
     set lies; None: where GluonCV puts it. classes: their names, which only a folder of masks needs; split: another part than the
-    role's. Raises UserError for an unknown or missing set and for images without a map."""
+    role's; on_bad_sample: "error", or "skip": images without a map, maps without an image and what COCO's JSON has wrong are left
+    out and named. Raises UserError for them otherwise, and for an unknown or missing set."""
     require_role(role)
     classes = None if classes is None else class_names(classes)
+    faults = FaultPolicy(on_bad_sample)
+    found = _open(dataset, root, role, classes, split, faults)
+    return dataclasses.replace(found, faults=tuple(faults.faults))
+
+
+def _open(dataset, root, role, classes, split, faults):
     place = os.path.expanduser(root or os.path.join(DATASETS, "voc"))
     if dataset == "shapes":
-        return _voc(os.path.join(ensure_drawn(root), "VOC2007"), role, split, (BACKGROUND, *SHAPES), "shapes", classes)
+        return _voc(os.path.join(ensure_drawn(root), "VOC2007"), role, split, (BACKGROUND, *SHAPES), "shapes", classes, faults)
     if dataset == "vocmini":
         split = split or DEFAULT_SPLIT[role]  # "train" is one of its splits, the largest
-        return _voc(os.path.join(ensure_vocmini(split, root), "VOC2007"), role, split, (BACKGROUND, *VOCMINI), "vocmini", classes)
+        folder = os.path.join(ensure_vocmini(split, root), "VOC2007")
+        return _voc(folder, role, split, (BACKGROUND, *VOCMINI), "vocmini", classes, faults)
     if dataset in ("pascal_voc", "voc"):
-        return _voc(os.path.join(place, "VOC2012"), role, split, (BACKGROUND, *VOC_CLASSES), "pascal_voc", classes)
+        return _voc(os.path.join(place, "VOC2012"), role, split, (BACKGROUND, *VOC_CLASSES), "pascal_voc", classes, faults)
     if dataset == "pascal_aug":
-        return _sbd(os.path.join(place, "VOCaug", "dataset"), role, split, classes)
+        return _sbd(os.path.join(place, "VOCaug", "dataset"), role, split, classes, faults)
     if dataset == "coco":
-        return _coco_as_voc(os.path.expanduser(root or os.path.join(DATASETS, "coco")), role, split, classes)
+        return _coco_as_voc(os.path.expanduser(root or os.path.join(DATASETS, "coco")), role, split, classes, faults)
     if dataset == "ade20k":
-        return _ade20k(os.path.expanduser(root or os.path.join(DATASETS, "ade")), role, split, classes)
+        return _ade20k(os.path.expanduser(root or os.path.join(DATASETS, "ade")), role, split, classes, faults)
     if dataset == "citys":
-        return _cityscapes(os.path.expanduser(root or os.path.join(DATASETS, "citys")), role, split, classes)
-    return _folder(dataset, root, role, split, classes)
+        return _cityscapes(os.path.expanduser(root or os.path.join(DATASETS, "citys")), role, split, classes, faults)
+    return _folder(dataset, root, role, split, classes, faults)
 
 
-def _folder(dataset, root, role, split, classes):
+def _folder(dataset, root, role, split, classes, faults):
     folder = os.path.expanduser(dataset)
     if not os.path.isdir(folder):
         raise UserError(f"no data set {dataset!r}", remedy=f"known are {', '.join(NAMED)} and folders")
     refuse_root(dataset, root)
     for place in (folder, os.path.join(folder, "VOC2012"), os.path.join(folder, "VOC2007")):
         if os.path.isdir(os.path.join(place, "SegmentationClass")):
-            return _voc(place, role, split, None, os.path.basename(folder), classes)
-    return _masks(folder, role, split, classes) or _instances(folder, role, split, classes)
+            return _voc(place, role, split, None, os.path.basename(folder), classes, faults)
+    return _masks(folder, role, split, classes, faults) or _instances(folder, role, split, classes, faults)
 
 
 # ---- VOC -----------------------------------------------------------------------------------------------------------
 
-def _voc(folder, role, split, known, name, classes):
+def _voc(folder, role, split, known, name, classes, faults):
     if not os.path.isdir(os.path.join(folder, "SegmentationClass")):
         raise UserError("there is no folder SegmentationClass", folder, "point --dataset-root at the folder that holds VOC2012")
     lists = os.path.join(folder, "ImageSets", "Segmentation")
     images, maps = os.path.join(folder, "JPEGImages"), os.path.join(folder, "SegmentationClass")
-    samples = [_paired(images, os.path.join(maps, f"{image_id}.png"), image_id)
-               for image_id in _listed(lists, role, split, images, maps)]
+    samples = faults.sound(lambda image_id: _paired(images, os.path.join(maps, f"{image_id}.png"), image_id),
+                           _listed(lists, role, split, images, maps))
     return SegmentationSet(name, _classes(folder, classes, known), samples)
 
 
@@ -171,23 +183,23 @@ def _paired(images, mask, image_id):
     return LabelledImage(path, mask, image_id)
 
 
-def _sbd(folder, role, split, classes):
+def _sbd(folder, role, split, classes, faults):
     """SBD, GluonCV's pascal_aug: img/, cls/*.mat, train.txt and val.txt."""
     _must_be(folder, "point --dataset-root at what holds VOCaug")
     images, maps = os.path.join(folder, "img"), os.path.join(folder, "cls")
-    samples = [_paired(images, os.path.join(maps, f"{image_id}.mat"), image_id)
-               for image_id in _listed(folder, role, split, images, maps)]
+    samples = faults.sound(lambda image_id: _paired(images, os.path.join(maps, f"{image_id}.mat"), image_id),
+                           _listed(folder, role, split, images, maps))
     return SegmentationSet("pascal_aug", _classes(folder, classes, (BACKGROUND, *VOC_CLASSES)), samples)
 
 
 # ---- a folder of images and one of masks ---------------------------------------------------------------------------
 
-def _masks(folder, role, split, classes):
+def _masks(folder, role, split, classes, faults):
     without_parts = [(("", ""), False)] if split in (None, "", role) else []  # of which a part that is named is none
     for place, whole in [(part, True) for part in _parts(folder, role, split)] + without_parts:
         images, maps = _pair_of(folder, place)
         if images and maps:
-            samples = _same_names(images, maps)
+            samples = _same_names(images, maps, faults)
             if not whole:
                 samples = fifth(samples, role, folder, FEW)
             if not samples:
@@ -226,28 +238,31 @@ def _folder_of(folder, names, place):
     return next((path for path in paths if os.path.isdir(path)), None)
 
 
-def _same_names(images, maps):
-    """A LabelledImage of each image in a folder, whose map is the PNG of the same name in the other. Raises UserError for an
-    image without a map, and for a map whose image has an ending that is not read."""
+def _same_names(images, maps, faults):
+    """A LabelledImage of each image in a folder, whose map is the PNG of the same name in the other. Faults are an image without
+    a map, and a map whose image has an ending that is not read."""
     names = [os.path.splitext(name) for name in sorted(os.listdir(images)) if not name.startswith(".")]
     read = {stem for stem, ending in names if ending.lower() in ENDINGS}
-    samples = []
-    for stem, ending in names:
+
+    def pair(name):
+        stem, ending = name
         path, mask = os.path.join(images, stem + ending), os.path.join(maps, f"{stem}.png")
         if ending.lower() in ENDINGS:
             if not os.path.isfile(mask):
                 raise UserError("the image has no label map", mask, "add it")
-            samples.append(LabelledImage(path, mask, stem))
-        elif stem not in read and os.path.isfile(mask):
+            return LabelledImage(path, mask, stem)
+        if stem not in read and os.path.isfile(mask):
             raise UserError(f"it has a label map, but the ending {ending} is not read", path, f"{' '.join(ENDINGS)} are")
-    return samples
+        return None
+
+    return [sample for sample in faults.sound(pair, names) if sample]
 
 
 # ---- COCO's instances ----------------------------------------------------------------------------------------------
 
-def _instances(folder, role, split, classes):
+def _instances(folder, role, split, classes, faults):
     """A folder of COCO's layout: its categories behind the background."""
-    found = _part_of_instances(folder, role, split)
+    found = _part_of_instances(folder, role, split, faults)
     names = tuple(classes or (BACKGROUND, *(name for name in found.classes if name != BACKGROUND)))
     _require_background(names, found)
     _require_categories(names, found, role)
@@ -257,7 +272,7 @@ def _instances(folder, role, split, classes):
                            [_of_record(record, numbers) for record in found.records])
 
 
-def _part_of_instances(folder, role, split):
+def _part_of_instances(folder, role, split, faults):
     """The DetectionSet of a part; of a JSON without parts every fifth image validates."""
     try:
         place = recognise(folder, "coco", split)
@@ -265,7 +280,7 @@ def _part_of_instances(folder, role, split):
         raise UserError("there are neither images/ and masks/ nor SegmentationClass/ nor a JSON of COCO's", folder,
                         "put images into images/ and their maps, PNGs of the same names, into masks/") from None
     alone = place.file if split in (None, "", role) else None
-    found = _with_masks(folder, None, role, os.path.basename(alone) if alone else split)
+    found = _with_masks(folder, None, role, os.path.basename(alone) if alone else split, faults)
     if alone:  # the detectors' reader wants CVAT's to be named or shared out, which has no flag here
         found.records = fifth(found.records, role, folder, FEW)
     return found
@@ -304,17 +319,18 @@ def _require_background(names, found):
                         found.annotation_file, f"put the background before it: --classes {BACKGROUND},{','.join(names)}")
 
 
-def _with_masks(dataset, root, role, split):
-    """The DetectionSet of COCO's layout. Its reader names ways out that segmentation has not."""
+def _with_masks(dataset, root, role, split, faults):
+    """The DetectionSet of COCO's layout. Its reader names a way out that segmentation has not."""
     split = None if split == role else split  # COCO's own is called train2017
     try:
-        found = open_set(dataset, root, role, split=split, masks=True, layout="coco" if root is None else "auto")
+        found = open_set(dataset, root, role, None, "skip" if faults.skip else "error", split, masks=True,
+                         layout="coco" if root is None else "auto")
     except UserError as error:
-        remedies = {"--on-bad-sample": "fix it, or list all faults with: gluon-bof check --masks",
-                    "--val-share": "name the JSON or its folder with --train-split or --val-split"}
-        remedy = next((remedies[flag] for flag in remedies if flag in str(error.remedy)), error.remedy)
-        raise UserError(error.problem, error.path, remedy) from None
+        if "--val-share" not in str(error.remedy):
+            raise
+        raise UserError(error.problem, error.path, "name the JSON or its folder with --train-split or --val-split") from None
     log_faults(found)
+    faults.faults += found.faults
     return found
 
 
@@ -330,9 +346,9 @@ def _of_record(record, numbers):
     return LabelledImage(record.path, record.source, str(record.image_id), objects=objects)
 
 
-def _coco_as_voc(folder, role, split, classes):
+def _coco_as_voc(folder, role, split, classes, faults):
     """COCO 2017 as GluonCV segments it: VOC's classes, and the images that show enough of them."""
-    found = _with_masks("coco", folder, role, split)
+    found = _with_masks("coco", folder, role, split, faults)
     missing = [name for name in COCO_AS_VOC if name not in found.classes]
     if missing:
         raise UserError(f"it has no category {missing[0]!r}, which COCO 2017 has", found.annotation_file,
@@ -348,7 +364,7 @@ def _coco_as_voc(folder, role, split, classes):
 
 # ---- ADE20K and Cityscapes -----------------------------------------------------------------------------------------
 
-def _ade20k(folder, role, split, classes):
+def _ade20k(folder, role, split, classes, faults):
     """The scene parsing challenge of 2016: images/ and annotations/, each in training/ and validation/. 0 counts nowhere."""
     names = ade20k_classes()
     numbers = np.full(256, UNKNOWN, np.int16)
@@ -357,8 +373,8 @@ def _ade20k(folder, role, split, classes):
     folder = os.path.join(folder, "ADEChallengeData2016")
     part = ADE20K_PARTS.get(split or role, split)  # --val-split train is its training/
     images = _must_be(os.path.join(folder, "images", part), "point --dataset-root at the folder that holds ADEChallengeData2016")
-    samples = [sample._replace(numbers=numbers) for sample in
-               _same_names(images, _must_be(os.path.join(folder, "annotations", part), "unpack the annotations, too"))]
+    maps = _must_be(os.path.join(folder, "annotations", part), "unpack the annotations, too")
+    samples = [sample._replace(numbers=numbers) for sample in _same_names(images, maps, faults)]
     return SegmentationSet("ade20k", _classes(folder, classes, names), _some(samples, images))
 
 
@@ -373,7 +389,7 @@ def has_background(classes: Iterable[str]) -> bool:
     return tuple(classes) not in (ade20k_classes(), tuple(CITYSCAPES.values()))
 
 
-def _cityscapes(folder, role, split, classes):
+def _cityscapes(folder, role, split, classes, faults):
     """Cityscapes' fine maps: leftImg8bit/PART/CITY/NAME_leftImg8bit.png and gtFine/PART/CITY/NAME_gtFine_labelIds.png."""
     numbers = np.full(256, UNKNOWN, np.int16)
     numbers[:CITYSCAPES_NUMBERS] = numbers[NOBODY] = NOBODY
@@ -381,14 +397,14 @@ def _cityscapes(folder, role, split, classes):
     part = split or role
     images = _must_be(os.path.join(folder, "leftImg8bit", part), "point --dataset-root at the folder that holds leftImg8bit/ and "
                                                                  "gtFine/")
-    samples = []
+    named = []
     for city in sorted(entry.name for entry in os.scandir(images) if entry.is_dir()):
         for name in sorted(os.listdir(os.path.join(images, city))):
             image_id, ending = os.path.splitext(name)
             if ending == ".png":
                 mask = f"{image_id.replace('_leftImg8bit', '_gtFine_labelIds')}.png"
-                sample = _paired(os.path.join(images, city), os.path.join(folder, "gtFine", part, city, mask), image_id)
-                samples.append(sample._replace(numbers=numbers))
+                named.append((os.path.join(images, city), os.path.join(folder, "gtFine", part, city, mask), image_id))
+    samples = faults.sound(lambda pair: _paired(*pair)._replace(numbers=numbers), named)
     return SegmentationSet("citys", _classes(folder, classes, tuple(CITYSCAPES.values())), _some(samples, images))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from gluon_bof.backend import gluon, mx
 from gluon_bof.boxes import TRUTH_COLUMNS
 from gluon_bof.data.cache import image_reader
+from gluon_bof.data.faults import whole_or_next
 from gluon_bof.data.images import read_image
 from gluon_bof.data.shared_memory import Lending, stack_to_shared, to_shared
 from gluon_bof.data.transforms import square
@@ -72,15 +73,8 @@ class TrainingImages(gluon.data.Dataset):
         return (transform_boxes(truth, view),)
 
     def _read(self, index, broken):
-        for step in range(len(self.records)):
-            place = (index + step) % len(self.records)
-            try:
-                return self.read(place), self.records[place]
-            except UserError as error:
-                if self.on_bad_sample == "error":
-                    raise
-                broken.append(str(error))
-        raise UserError("no image of the set can be read", self.records[index].path, "fix or replace the data set")
+        image, place = whole_or_next(self.read, index, len(self.records), self.on_bad_sample, broken)
+        return image, self.records[place]
 
 
 class ValidationImages(gluon.data.Dataset):

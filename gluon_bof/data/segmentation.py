@@ -4,11 +4,13 @@ A label map is (H, W) uint8: the class of each pixel, 0 the first one (the backg
 read with numpy and cv2 only; everything random comes from the spec, as in `loader`."""
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from typing import Callable, Sequence
 
 import numpy as np
 
+from gluon_bof.data.faults import FaultPolicy, or_skip, whole_or_next
 from gluon_bof.data.images import image_header, read_image, read_or_name, settle
 from gluon_bof.data.label_sets import UNKNOWN, LabelledImage, SegmentationSet
 from gluon_bof.data.workers import init_worker
@@ -69,18 +71,25 @@ def _mat(path):
     return labels
 
 
-def look_over(found: SegmentationSet) -> None:
-    """Raise UserError where a label map has another size than its image, by the files' headers; warn where maps look as if they
-    were black and white, 0 and 255, of which 255 counts nowhere."""
-    for sample in found.samples:
+def look_over(found: SegmentationSet, on_bad_sample: str = "error") -> SegmentationSet:
+    """The set, without the images whose label map has another size, by the files' headers, or, of the first, cannot be read:
+    they raise UserError with "error". Warns where maps look as if they were black and white, 0 and 255, of which 255 counts
+    nowhere."""
+    faults, seen = FaultPolicy(on_bad_sample), set()
+
+    def looked_at(numbered):
+        number, sample = numbered
         if sample.mask.endswith(".png"):  # SBD's are read whole for their sizes; COCO's reader has compared them
             _orientation(sample)
-    seen = set()
-    for sample in found.samples[:LOOKED_AT]:
-        seen.update(np.unique(read_labels(sample, len(found.classes))).tolist())
+        if number < LOOKED_AT:
+            seen.update(np.unique(read_labels(sample, len(found.classes))).tolist())
+        return sample
+
+    samples = faults.sound(looked_at, enumerate(found.samples))
     if NOBODY in seen and seen <= {0, NOBODY} and len(found.classes) > 1:
         warn(f"{found.samples[0].mask} and the next maps have no numbers but 0, {found.classes[0]}, and {NOBODY}, which counts "
              f"nowhere: nothing else can be learnt from them; for black and white masks write 1 in place of {NOBODY}")
+    return dataclasses.replace(found, samples=samples, faults=(*found.faults, *faults.faults))
 
 
 def read_pair(sample: LabelledImage, class_count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,34 +117,44 @@ def _map_size(sample):
 
 
 class MapImages:
-    """`dataset[spec]` -> (image (S, S, 3) uint8, label maps (M, S, S) uint8, weights (M,) float32), a pure function of the spec.
+    """`dataset[spec]` -> (image (S, S, 3) uint8, label maps (M, S, S) uint8, weights (M,) float32, names of broken images), a
+    pure function of the spec.
 
     Where nothing is mixed there is one map, of weight 1; with `mixes`, two: blended are the images as the network sees them, as
-    classification does. base_size: None: images as validation sees them."""
+    classification does. base_size: None: images as validation sees them. on_bad_sample: as of loader.TrainingImages, but of
+    images and maps."""
 
-    def __init__(self, samples: Sequence[LabelledImage], class_count: int, base_size: int | None, mixes: bool = False):
+    def __init__(self, samples: Sequence[LabelledImage], class_count: int, base_size: int | None, mixes: bool = False,
+                 on_bad_sample: str = "error"):
         self.samples = samples
         self.class_count = class_count
         self.base_size = base_size
         self.mixes = mixes
+        self.on_bad_sample = on_bad_sample
 
     def __len__(self):
         return len(self.samples)
 
     def __getitem__(self, spec):
         init_worker()
-        rng = augmentation_rng(spec)
-        image, labels = self._seen(spec.index, spec.size, rng)
+        rng, broken = augmentation_rng(spec), []
+        image, labels = self._seen(spec.index, spec.size, rng, broken)
         if not self.mixes:
-            return image, labels[None], np.ones(1, np.float32)
+            return image, labels[None], np.ones(1, np.float32), broken
         other = labels
         if spec.partner >= 0:
-            other_image, other = self._seen(spec.partner, spec.size, rng)
+            other_image, other = self._seen(spec.partner, spec.size, rng, broken)
             image = blend_images(image, other_image, spec.ratio)
-        return image, np.stack([labels, other]), np.array((spec.ratio, 1 - spec.ratio), np.float32)
+        return image, np.stack([labels, other]), np.array((spec.ratio, 1 - spec.ratio), np.float32), broken
 
-    def _seen(self, index, size, rng):
-        image, labels = read_pair(self.samples[index], self.class_count)
+    def _read(self, place):
+        try:
+            return read_pair(self.samples[place], self.class_count)
+        except UserError as error:
+            raise or_skip(error) from None
+
+    def _seen(self, index, size, rng, broken):
+        (image, labels), _ = whole_or_next(self._read, index, len(self), self.on_bad_sample, broken)
         seen = MapView(fitted_view(image.shape, size)) if self.base_size is None else \
             draw_map_view(rng, image.shape, self.base_size, size)
         return np.ascontiguousarray(render_image(image, seen)), render_labels(labels, seen.view)

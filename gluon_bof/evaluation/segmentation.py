@@ -101,7 +101,8 @@ def iou_table(metrics: dict[str, Any]) -> str:
 def validation_maps(options: Any) -> SegmentationSet:
     """The set that these options validate on. Raises UserError as `open_segmentation` does."""
     return open_segmentation(options.dataset, options.dataset_root or None, "val",
-                             class_names(options.classes) if options.classes else None, options.val_split or None)
+                             class_names(options.classes) if options.classes else None, options.val_split or None,
+                             options.on_bad_sample)
 
 
 def evaluate_maps(resolved: Resolved) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def evaluate_maps(resolved: Resolved) -> dict[str, Any]:
         raise UserError(f"the network knows {len(resolved.classes)} classes, and the set has {len(found_set.classes)}",
                         resolved.path, "evaluate it on a set of the classes that it was trained with")
     resolved.warn_of_order(found_set.classes)
-    look_over(found_set)
+    found_set = look_over(found_set, options.on_bad_sample)
     validation = MapValidation(options, found_set)
     segmenter, digest = load_segmenter(options, found_set.classes, resolved.path, resolved.gpus_of_run)
     began = time.perf_counter()
@@ -123,4 +124,5 @@ def evaluate_maps(resolved: Resolved) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset,
             "val_split": options.val_split, "engine": "mxnet", "images": len(found_set),
-            "images_per_second": len(found_set) / seconds, **{key: value for key, value in metrics.items() if key != "map"}}
+            "images_per_second": len(found_set) / seconds, "skipped": len(found_set.faults),
+            **{key: value for key, value in metrics.items() if key != "map"}}

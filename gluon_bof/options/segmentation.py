@@ -12,7 +12,14 @@ from typing import Any, Iterable, Mapping
 
 from gluon_bof.errors import UserError, warn
 from gluon_bof.options.flags import EMBEDDED, at_least, flag, flag_name, not_negative, positive
-from gluon_bof.options.training import FREEZE, MIXUP, START_EPOCH, TrainingOptions, decay_epochs
+from gluon_bof.options.training import (
+    FREEZE,
+    MIXUP,
+    ON_BAD_SAMPLE,
+    START_EPOCH,
+    TrainingOptions,
+    decay_epochs,
+)
 from gluon_bof.options.yolo3 import SYNCBN
 
 FILLING = ("nearest", "bilinear", "transposed")  # ways of upsampling that give every pixel a value
@@ -55,6 +62,8 @@ class SegmentationOptions(TrainingOptions):
                                  "~/.mxnet/datasets", "data", evaluates=True)
     classes: str = flag("", "class names in the order of the masks' numbers, background first, comma-separated, or a text file "
                             "of one a line; default: the folder's classes.txt, or COCO's categories", "data", evaluates=True)
+    on_bad_sample: str = flag("error", "what to do about broken images, label maps and outlines: stop, or leave them out, "
+                                       "count and name them", "data", choices=ON_BAD_SAMPLE, evaluates=True)
     num_workers: int = flag(16, "number of data workers", "data", short="-j", old="--workers", evaluates=True)
     base_size: int = flag(520, "the long side of training images is drawn from half of it to twice it, in pixels", "data")
     crop_size: int = flag(480, "side in pixels of the squares that are cut out of training images, and of what validation's "

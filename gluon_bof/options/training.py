@@ -12,6 +12,7 @@ OPTIMIZERS = ("sgd", "nag", "adagrad", "rmsprop", "adam")
 METRICS = ("auto", "voc07", "voc", "coco")
 KV_STORES = ("nccl", "device", "local", "dist_sync", "dist_device_sync")
 FREEZE = ("none", "stem", "backbone", "all-but-head")
+ON_BAD_SAMPLE = ("error", "skip")
 START_EPOCH = "epoch that training begins with, from 0: for the weights of --resume FILE.params, but without them, too"
 
 
@@ -210,7 +211,7 @@ class DetectionOptions(TrainingOptions):
     classes: str = flag("", "class names, comma-separated, or a text file of one a line; default: those found in the "
                             "annotations", "data", evaluates=True)
     on_bad_sample: str = flag("error", "what to do about broken images and faulty boxes: stop, or leave them out, "
-                                       "count and name them", "data", choices=("error", "skip"), evaluates=True)
+                                       "count and name them", "data", choices=ON_BAD_SAMPLE, evaluates=True)
     unannotated: str = flag("skip", "images without an annotation file (VOC's and LabelMe's layout): leave them out, or train "
                                     "on them as negatives", "data", choices=("skip", "negative"), evaluates=True)
     layout: str = flag("auto", "what the folder of --dataset is to be taken for; auto: what lies in it tells", "data",

@@ -32,26 +32,28 @@ def open_label_sets(options: Any, run: Any) -> list:
 def _opened(options, run):
     classes = class_names(options.classes) if options.classes else None
     place = options.dataset, options.dataset_root or None
-    training = open_segmentation(*place, "train", classes, options.train_split or None)
-    # as for a detector: of COCO's layout, what validates may lack a category
-    sets = [training, open_segmentation(*place, "val", training.classes, options.val_split or None)]
-    for role, found in zip(("train", "val"), sets):
-        look_over(found)
-        LOGGER.info("%s: %d images, %d classes (%s)", role, len(found), len(found.classes), ", ".join(found.classes[:21]))
-    warn_of_shared(training.samples, sets[1].samples, "mean IoU")
-    run.write_classes(training.classes)
+    sets = []
+    for role, split in (("train", options.train_split), ("val", options.val_split)):
+        found = look_over(open_segmentation(*place, role, classes, split or None, options.on_bad_sample), options.on_bad_sample)
+        LOGGER.info("%s: %d images, %d classes (%s), %d faults skipped", role, len(found), len(found.classes),
+                    ", ".join(found.classes[:21]), len(found.faults))
+        sets.append(found)
+        classes = found.classes  # as for a detector: of COCO's layout, what validates may lack a category
+    warn_of_shared(*(found.samples for found in sets), "mean IoU")
+    run.write_classes(classes)
     return sets
 
 
 class MapBatch:
-    """Batchify: (images (B, S, S, 3) uint8, label maps (B, M, S, S) uint8, weights (B, M) float32, names of broken images, of
-    which there are none), arrays in shared memory."""
+    """Batchify: (images (B, S, S, 3) uint8, label maps (B, M, S, S) uint8, weights (B, M) float32, names of broken images),
+    arrays in shared memory."""
 
     def __init__(self, shared: bool):
         self.shared = shared
 
     def __call__(self, samples: Sequence[tuple]) -> tuple:
-        return (*(to_shared(np.stack(arrays), self.shared) for arrays in zip(*samples)), [])
+        *stacks, broken = zip(*samples)
+        return (*(to_shared(np.stack(arrays), self.shared) for arrays in stacks), [name for names in broken for name in names])
 
 
 def blank_batch(images: int, maps: int, side: int) -> tuple:
@@ -96,7 +98,8 @@ def fit_maps(engine: Any, run: Any, images: Any, sets: Sequence[Any], validation
     draw_validation_maps(run, validation.shown, classes)
     return {"run": run.folder, **{key: metrics[key] for key in ("miou", "pixel_accuracy", "per_class")},
             "best_miou": engine.best["map"], "epochs": engine.epoch, "stopped_early": engine.stopped_early,
-            "iterations": engine.iteration, "seed": engine.options.seed, "weights": run.last_weights,
+            "iterations": engine.iteration, "seed": engine.options.seed,
+            "skipped": len(engine.skipped) + sum(len(found.faults) for found in sets), "weights": run.last_weights,
             "images": draw_run(run, ("miou", "validation mean IoU"))}
 
 

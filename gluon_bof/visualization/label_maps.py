@@ -36,7 +36,7 @@ def draw_training_maps(run: Any, dataset: Any, sampler: Any, classes: Sequence[s
     first = [spec for batch in range(min(2, sampler.batches)) for spec in sampler.draw_batch(0, batch)][:most]
     figure, rows = _page(len(first), 1 + (2 if dataset.mixes else 1))
     for axes, spec in zip(rows, first):
-        image, maps, weights = dataset[spec]
+        image, maps, weights, _ = dataset[spec]
         _show(axes[0], image, f"{spec.size} px")
         for axis, labels, weight in zip(axes[1:], maps, weights):
             _show(axis, overlay(image, labels, classes=classes), f"weight {weight:.2f}")

@@ -181,12 +181,21 @@ def test_a_category_called_background_is_no_second_one(tmp_path):
     assert labels[10, 10] == 2 and labels[40, 60] == 0
 
 
-def test_a_fault_in_cocos_json_is_not_answered_with_a_flag_that_segmentation_lacks(tmp_path):
-    write_own(tmp_path, {2: "cat"}, [dict(outlined(1, 2, (4, 4, 20, 20)), segmentation=[[1, 2]])])
+def test_a_fault_in_cocos_json_stops_or_is_left_out_and_named(tmp_path, caplog):
+    faulty = dict(outlined(1, 2, (4, 4, 20, 20)), segmentation=[[1, 2]])
+    write_own(tmp_path, {2: "cat"}, [faulty, outlined(1, 2, (30, 4, 20, 20))])
     with pytest.raises(UserError, match="polygon") as refusal:
         open_segmentation(str(tmp_path), None, "train")
-    assert "_annotations.coco.json" in str(refusal.value.path) and "--on-bad-sample" not in str(refusal.value)
-    assert "gluon-bof check --masks" in refusal.value.remedy
+    assert "_annotations.coco.json" in str(refusal.value.path)
+    assert "--on-bad-sample skip" in refusal.value.remedy and "gluon-bof check --masks" in refusal.value.remedy
+    found = open_segmentation(str(tmp_path), None, "train", on_bad_sample="skip")
+    assert len(found.faults) == 1 and caplog.text.count("skipped: ") == 1
+    labels = read_labels(found.samples[0], 2)
+    assert labels[10, 40] == 1 and labels[10, 10] == 0
+
+
+def test_a_coco_without_a_part_that_validates_is_not_answered_with_a_flag_that_segmentation_lacks(tmp_path):
+    write_own(tmp_path, {2: "cat"})
     (tmp_path / "valid" / "_annotations.coco.json").unlink()
     with pytest.raises(UserError, match="no annotations for val") as refusal:
         open_segmentation(str(tmp_path), None, "val")

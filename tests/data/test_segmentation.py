@@ -9,6 +9,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from gluon_bof.data.label_sets import LabelledImage, open_segmentation
+from gluon_bof.data.loader import Loader
 from gluon_bof.data.sampler import SampleSpec
 from gluon_bof.data.segmentation import FittedImages, MapImages, look_over, read_labels, read_pair
 from gluon_bof.data.voc import VOC_CLASSES
@@ -17,6 +18,7 @@ from gluon_bof.freebies.augmentation import as_it_is
 from gluon_bof.freebies.label_maps import fitted_view
 from gluon_bof.freebies.mixup import blend_images
 from gluon_bof.masks import NOBODY, write_numbers
+from gluon_bof.training.segmentation import MapBatch
 from tests.tiny_masks import CLASSES, write_mask_set, write_voc_masks
 from tests.tiny_sets import draw_few_shapes
 
@@ -199,7 +201,46 @@ def test_a_fault_is_named_in_one_line_with_its_file(damage, told, tmp_path):
     assert ("images" if damage is _unread_ending else "masks") in str(refusal.value.path) and "\n" not in str(refusal.value)
 
 
-def test_a_broken_image_is_not_answered_with_a_flag_that_segmentation_lacks(tmp_path):
+@pytest.mark.parametrize("damage", (_without_mask, _unread_ending, _too_many_classes, _colours, _other_size, _cut_short))
+def test_a_fault_that_may_be_skipped_is_left_out_and_named(damage, tmp_path, caplog):
+    write_mask_set(tmp_path, 3, 1)
+    names = {sample.image_id for sample in open_segmentation(str(tmp_path), None, "train").samples}
+    damage(tmp_path)
+    with pytest.raises(UserError, match="--on-bad-sample skip"):
+        look_over(open_segmentation(str(tmp_path), None, "train"))
+    found = look_over(open_segmentation(str(tmp_path), None, "train", on_bad_sample="skip"), "skip")
+    fault, = found.faults
+    assert len(found) == 2 and {sample.image_id for sample in found.samples} < names
+    assert Path(fault.path).stem in names and f"skipped: {fault.path}: {fault.message}" in caplog.text
+
+
+def test_a_set_of_which_nothing_can_be_used_is_refused(tmp_path):
+    write_mask_set(tmp_path, 1, 1)
+    _other_size(tmp_path)
+    with pytest.raises(UserError, match="no image of the set can be used"):
+        look_over(open_segmentation(str(tmp_path), None, "train"), "skip")
+
+
+@pytest.mark.parametrize("workers", (0, 2))
+@pytest.mark.parametrize("kind", ("images", "masks"))
+def test_the_next_whole_image_stands_in_for_a_broken_one_or_its_map(kind, workers, tmp_path):
+    """The same bits for any number of workers."""
+    write_mask_set(tmp_path, 4, 1)
+    samples = open_segmentation(str(tmp_path), None, "train").samples
+    whole = MapImages(samples, 3, 80, True)
+    wanted = [whole[spec(2, 3, 0.4)], whole[spec(0, 2, 0.4)]]
+    broken = Path(samples[1].path if kind == "images" else samples[1].mask)
+    broken.write_bytes(broken.read_bytes()[:60])
+    with pytest.raises(UserError, match="--on-bad-sample skip"):
+        whole[spec(1)]
+    skipping = MapImages(samples, 3, 80, True, "skip")
+    batch, = Loader(skipping, [[spec(1, 3, 0.4), spec(0, 1, 0.4)]], MapBatch(workers > 0), workers)
+    for array, arrays in zip(batch[:3], zip(*wanted)):
+        np.testing.assert_array_equal(array.asnumpy(), np.stack(arrays))
+    assert [str(broken) in name for name in batch[-1]] == [True, True]
+
+
+def test_a_broken_image_in_a_score_is_not_answered_with_a_flag_of_training(tmp_path):
     write_mask_set(tmp_path, 2, 1)
     sample = open_segmentation(str(tmp_path), None, "train").samples[0]
     with open(sample.path, "r+b") as file:
@@ -241,12 +282,12 @@ def test_a_mixed_sample_is_both_images_as_the_network_sees_them_with_both_maps(t
     write_mask_set(tmp_path, 4, 1)
     samples = open_segmentation(str(tmp_path), None, "train").samples
     plain, mixing = MapImages(samples, 3, None), MapImages(samples, 3, None, True)
-    (a, maps_a, _), (b, maps_b, _) = plain[spec(0)], plain[spec(1)]
-    image, maps, weights = mixing[spec(0, 1, 0.3)]
+    (a, maps_a, *_), (b, maps_b, *_) = plain[spec(0)], plain[spec(1)]
+    image, maps, weights, _ = mixing[spec(0, 1, 0.3)]
     np.testing.assert_array_equal(image, blend_images(a, b, 0.3))
     np.testing.assert_array_equal(maps, np.concatenate([maps_a, maps_b]))
     np.testing.assert_allclose(weights, [0.3, 0.7])
-    alone, maps, weights = mixing[spec(0)]
+    alone, maps, weights, _ = mixing[spec(0)]
     np.testing.assert_array_equal(alone, a)
     np.testing.assert_array_equal(maps, np.concatenate([maps_a, maps_a]))
     np.testing.assert_array_equal(weights, [1, 0])
@@ -257,7 +298,7 @@ def test_a_sample_depends_on_its_spec_alone(tmp_path):
     images = MapImages(open_segmentation(str(tmp_path), None, "train").samples, 3, 80, True)
     one, other = images[spec(2, 0, 0.4, (7, 1, 2, 3))], images[spec(1, 0, 0.6, (7, 0, 0, 1))]
     again = images[spec(2, 0, 0.4, (7, 1, 2, 3))]
-    for array, repeated, different in zip(one, again, other):
+    for array, repeated, different in zip(one[:3], again, other):
         assert array.tobytes() == repeated.tobytes() != different.tobytes()
 
 

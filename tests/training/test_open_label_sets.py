@@ -36,6 +36,17 @@ def test_what_validates_is_numbered_as_what_trains_and_may_lack_a_category(tmp_p
     assert set(read_labels(val.samples[0], 3).ravel()) == {0, 2}
 
 
+def test_skipped_faults_of_both_parts_are_counted(tmp_path, caplog):
+    write_mask_set(tmp_path / "set", 3, 2)
+    for part in ("train", "val"):
+        (tmp_path / "set" / part / "masks" / f"{part}01.png").unlink()
+    run = Run(str(tmp_path / "run"))
+    with caplog.at_level("INFO"):
+        sets = open_label_sets(SegmentationOptions(dataset=str(tmp_path / "set"), on_bad_sample="skip"), run)
+    run.close()
+    assert [len(found) for found in sets] == [2, 1] and caplog.text.count("1 faults skipped") == 2
+
+
 def test_other_outlines_of_the_same_images_are_another_set(tmp_path):
     marks = []
     for folder, boxes in (("a", (4, 4, 20, 20)), ("b", (4, 4, 20, 21)), ("c", (4, 4, 20, 20))):
