@@ -284,6 +284,7 @@ class Engine:
                     raise self.lost  # nothing is trained: the run's name is free again
                 self._save()
                 if self.lost:
+                    comm.barrier()  # until the one that writes has: it would be ended with the first of the others
                     self._tell_saved()
                     raise self.lost
                 asked = self._asked()
