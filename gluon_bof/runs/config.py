@@ -6,11 +6,11 @@ import os
 import platform
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Sequence
 
 from gluon_bof import threads
 from gluon_bof.compat import installed_version
-from gluon_bof.errors import UserError, warn
+from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, from_dict
@@ -148,6 +148,24 @@ def write_config(folder: str, options: Any) -> None:
 def write_classes(folder: str, classes: Any) -> None:
     """Keep the class names, one a line, for whoever uses the weights."""
     write_atomically(os.path.join(folder, CLASSES), "".join(f"{name}\n" for name in classes).encode())
+
+
+def read_classes(folder: str) -> list[str] | None:
+    """The class names that `write_classes` kept; None where there are none."""
+    try:
+        with open(os.path.join(folder, CLASSES), encoding="utf-8", errors="replace", newline="\n") as file:
+            return file.read().rstrip("\n").split("\n")
+    except FileNotFoundError:
+        return None
+
+
+def refuse_other_classes(classes: Sequence[str], before: Sequence[str], where: str, remedy: str) -> None:
+    """Raise UserError where a set's classes are not, in their order, those that the weights in `where` were trained on."""
+    classes, before = list(classes), list(before)
+    if classes != before:
+        same = len(os.path.commonprefix([classes, before]))
+        raise UserError(f"from class {same} on the set's are {abbreviate(classes[same:])}, and those that this was trained on "
+                        f"{abbreviate(before[same:])}", where, remedy)
 
 
 def _environment():

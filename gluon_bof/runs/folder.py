@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 import sys
-from typing import Any, Iterable
+from typing import Any, Sequence
 
 from gluon_bof.errors import LOGGER, UserError, early_warnings, warn
 from gluon_bof.files import write_atomically
@@ -28,8 +28,11 @@ from gluon_bof.runs.config import (
     CLASSES,
     CONFIG,
     OF_DATA,
+    is_run,
     is_same_set,
+    read_classes,
     read_options,
+    refuse_other_classes,
     require_set,
     write_classes,
     write_config,
@@ -119,6 +122,11 @@ class RunFolder:
         """Write a result about the run into its folder."""
         write_atomically(self.result(name), json.dumps(result, indent=1).encode())
 
+    def remedy_for_other_data(self) -> str:
+        """What to do where the data are not those that the run was trained on."""
+        transfers = is_run(self.folder) and hasattr(read_options(self.folder), "transfer")
+        return "put the set back, or start another run" + (f" with --transfer {self.folder}" if transfers else "")
+
     def wait_until_free(self) -> None:
         """Wait for a process that still holds the run: one that saves before it ends."""
         try:
@@ -153,8 +161,12 @@ class Run(RunFolder):
             raise UserError("another process is training in this run", self.folder, "wait for it or stop it") from None
         return lock
 
-    def write_classes(self, classes: Iterable[str]) -> None:
-        """Keep the class names, one a line, for whoever uses the weights."""
+    def write_classes(self, classes: Sequence[str]) -> None:
+        """Keep the class names, one a line, for whoever uses the weights. Raises UserError where the run goes on and its weights
+        are of others."""
+        before = read_classes(self.folder) if self.origin else None
+        if before is not None:
+            refuse_other_classes(classes, before, self.folder, self.remedy_for_other_data())
         write_classes(self.folder, classes)
 
     def start_logging(self, tensorboard: bool = False) -> None:
@@ -177,9 +189,9 @@ class Run(RunFolder):
     def discard_if_unused(self) -> None:
         """Remove the folder of a new run that failed before its first batch, so that its name can be given again."""
         results = self.checkpoints, self.probes
+        # of images there are those that training sees, drawn before it
         made = {self.lock, self.config, self.log, self.events, self.exchange, self.partition, self.images, *results,
                 os.path.join(self.folder, CLASSES), self.result(PLANNED)}
-        # of images there are those that training sees, drawn before it
         if self.is_new and not _has_more_than(self.folder, made) and not any(_has_more_than(place, ()) for place in results):
             shutil.rmtree(self.folder)
 
@@ -242,7 +254,7 @@ class FollowedRun(RunFolder):
             raise UserError(f"worker {worker} does not see the run's folder that worker 0 has made", folder,
                             "put --runs on storage that all hosts share")
 
-    def write_classes(self, classes: Iterable[str]) -> None:
+    def write_classes(self, classes: Sequence[str]) -> None:
         """Nothing: rank 0 writes them."""
 
     def start_logging(self, tensorboard: bool = False) -> None:

@@ -434,8 +434,7 @@ def _refuse_another_set(position, sampler, run):
                       ("updates", "an epoch has {} updates, the run was trained with {}")):
         now, before = getattr(sampler, key), position.get(key)
         if before not in (None, now):
-            raise UserError(what.format(now, before), run.folder,
-                            f"put the set back, or start another run with --resume {run.last_weights}")
+            raise UserError(what.format(now, before), run.folder, run.remedy_for_other_data())
 
 
 def resume_command(options: Any, folder: str) -> str:

@@ -19,6 +19,7 @@ from gluon_bof.errors import LOGGER, UserError, warn
 from gluon_bof.files import sha256_of
 from gluon_bof.freebies.mixup import MixRatio
 from gluon_bof.options.families import family_of
+from gluon_bof.runs.config import is_run, read_classes, refuse_other_classes
 from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint
 from gluon_bof.training.optimizer import introduce, start_amp
@@ -146,8 +147,18 @@ def _restored(options, checkpoint, network, trainer):
         LOGGER.info("going on from %s", checkpoint)
         return position
     if options.resume.endswith(".params"):
+        _refuse_other_classes(options, network)
         load_weights(network, options.resume, options.allow_partial)
     return {}
+
+
+def _refuse_other_classes(options, network):
+    """Raise UserError where --resume FILE.params is of a run with other classes, whose outputs would be taken for these.
+    --allow-partial loads no head of another number of them."""
+    folder = os.path.dirname(os.path.abspath(options.resume))
+    before = read_classes(folder) if is_run(folder) else None
+    if before is not None and not (options.allow_partial and len(before) != len(network.classes)):
+        refuse_other_classes(network.classes, before, options.resume, f"--transfer {options.resume} keeps classes by name")
 
 
 def take_memory(step: Any, batches: Iterable[tuple], detector: Any) -> None:

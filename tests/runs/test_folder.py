@@ -15,7 +15,7 @@ import pytest
 from gluon_bof.errors import LOGGER, UserError, user_facing, warn
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.runs.config import read_options
+from gluon_bof.runs.config import read_classes, read_options
 from gluon_bof.runs.folder import PLANNED, Run, RunFolder, continued_options, create_run, find_run, reopen_run
 from gluon_bof.training.entry import _cpus_of
 
@@ -354,6 +354,37 @@ def test_a_run_goes_on_with_its_own_options_and_those_that_change_no_bit(options
         continued_options(folder, given, {"epochs"})
     with pytest.raises(UserError, match="another script trains this run"):
         continued_options(folder, FasterRcnnOptions(resume=folder), {"resume"})
+
+
+# the data that a run goes on with
+
+def resumed(options):
+    """A run that goes on from a checkpoint."""
+    run = create_run(options)
+    run.write_classes(("cat", "dog"))
+    run.origin = run.checkpoint(3)
+    return run
+
+
+@pytest.mark.parametrize("others", (("dog", "cat"), ("cat", "dog", "owl"), ("cat",)))
+def test_a_run_goes_on_with_its_own_classes_alone_whose_names_stay(options, others):
+    """Their file was written anew before the resume was refused, and the run could not be evaluated any more."""
+    run = resumed(options)
+    with pytest.raises(UserError, match=f"start another run with --transfer {run.folder}$"):
+        run.write_classes(others)
+    assert read_classes(run.folder) == ["cat", "dog"]
+    run.write_classes(("cat", "dog"))
+    run.origin = None  # nothing was saved yet: it begins anew
+    run.write_classes(others)
+    run.close()
+    assert read_classes(run.folder) == list(others)
+
+
+def test_the_first_class_that_differs_is_named(options):
+    run = resumed(options)
+    with pytest.raises(UserError, match="from class 1 on the set's are owl, dog, and those that this was trained on dog;"):
+        run.write_classes(("cat", "owl", "dog"))
+    run.close()
 
 
 def test_a_run_goes_on_whose_set_is_written_in_another_way(options, tmp_path, monkeypatch):

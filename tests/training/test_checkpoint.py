@@ -11,10 +11,13 @@ from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import build_schedule
 from gluon_bof.options.training import OPTIMIZERS
 from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.runs.config import write_classes, write_config
 from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint, save_checkpoint
 from gluon_bof.training.optimizer import build_optimizer
+from gluon_bof.training.pipeline import restore
 from gluon_bof.weights.formats.checkpoint import read_checkpoint
+from gluon_bof.weights.load import save_weights
 
 
 def small_network(seed):
@@ -148,3 +151,24 @@ def test_a_checkpoint_costs_the_memory_of_one_array(tmp_path):
     tracemalloc.stop()
     # ten weights and ten momenta of 1 MB
     assert os.path.getsize(path) > 20e6 and most < 3e6
+
+
+def test_weights_of_a_run_with_other_classes_are_not_taken_for_those_of_these(tmp_path):
+    """Of as many classes they fit, and each is called by another's name."""
+    network = small_network(1)
+    path = str(tmp_path / "last.params")
+    save_weights(network, path)
+    def start(*classes, **changes):
+        network.classes = classes
+        return restore(Yolo3Options(resume=path, **changes), None, network, trainer_of(network, "sgd"))
+
+    write_classes(str(tmp_path), ("cat", "dog"))
+    assert start("dog", "cat") == {}  # it lies in no run, as GluonCV's files do
+    write_config(str(tmp_path), Yolo3Options())
+    assert start("cat", "dog") == {}
+    for changes in ({}, {"allow_partial": True}):
+        with pytest.raises(UserError, match="from class 0 on .* dog, cat, .* on cat, dog; --transfer .* keeps") as error:
+            start("dog", "cat", **changes)
+        assert error.value.path == path
+    with pytest.raises(UserError, match="from class 2 on the set's are owl, and those that this was trained on none"):
+        start("cat", "dog", "owl")
