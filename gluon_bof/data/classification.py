@@ -3,6 +3,7 @@
 Workers read with numpy and cv2 only; everything random comes from the spec, as in `loader`."""
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 from dataclasses import dataclass, field
@@ -66,6 +67,14 @@ class ClassificationSet:
 
     def __len__(self):
         return len(self.samples)
+
+
+def class_mark(found: ClassificationSet) -> str:
+    """A checksum of what a set asks of a network: classes, names of images, what is cut out of them, and their boxes."""
+    digest = hashlib.sha256(repr(tuple(found.classes)).encode())
+    for sample in found.samples:
+        digest.update(repr((os.path.basename(sample.path), sample[1:])).encode())
+    return digest.hexdigest()
 
 
 def open_classes(dataset: str, root: str | None = None) -> tuple[ClassificationSet, ClassificationSet]:

@@ -178,12 +178,11 @@ class FittedImages:
 
 
 def label_mark(found: SegmentationSet) -> str:
-    """A checksum of what a set asks of a network, for processes to compare: classes, images and their sizes, COCO's objects."""
-    digest = hashlib.sha256(repr(found.classes).encode())
+    """A checksum of what a set asks of a network: classes, images, COCO's objects. Pixels are not in it, as in sets.set_mark."""
+    digest = hashlib.sha256(repr(tuple(found.classes)).encode())
     for sample in found.samples:
         objects = sample.objects
-        size = read_or_name(image_header, sample.path).size if objects is None else objects.size
-        digest.update(repr((sample.image_id, size)).encode())
+        digest.update(repr(sample.image_id).encode())
         if objects is not None:
-            digest.update(objects.classes.tobytes() + objects.masks.tobytes())
+            digest.update(repr(objects.size).encode() + objects.classes.tobytes() + objects.masks.tobytes())
     return digest.hexdigest()

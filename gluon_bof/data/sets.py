@@ -1,6 +1,7 @@
 """Opening a set by name or by folder."""
 from __future__ import annotations
 
+import hashlib
 import os
 from numbers import Real
 from typing import TYPE_CHECKING, Iterable
@@ -79,6 +80,18 @@ def _require_known(role, on_bad_sample, unannotated, val_share):
             raise UserError(f"{flag} cannot be {value!r}", remedy=f"choose one of {', '.join(known)}")
     if not isinstance(val_share, Real) or not 0 <= val_share < 1:
         raise UserError(f"--val-share {val_share!r} is outside [0, 1)", remedy="0.2 is usual")
+
+
+def set_mark(found: DetectionSet) -> str:
+    """A checksum of what a set asks of a network: classes, images and their sizes, ground truth. Pixels are not in it, so that a
+    broken image may be replaced."""
+    digest = hashlib.sha256(repr(tuple(found.classes)).encode())
+    for record in found.records:
+        digest.update(repr((record.image_id, record.width, record.height)).encode())
+        digest.update(record.truth().tobytes())
+        if record.masks is not None:
+            digest.update(record.masks.tobytes())
+    return digest.hexdigest()
 
 
 def split_names(dataset: str, root: str | None = None, layout: str = "auto",

@@ -9,7 +9,7 @@ import numpy as np
 
 from gluon_bof.data.label_sets import SegmentationSet, open_segmentation
 from gluon_bof.data.loader import validation_loader
-from gluon_bof.data.segmentation import FittedImages, look_over, read_labels
+from gluon_bof.data.segmentation import FittedImages, label_mark, look_over, read_labels
 from gluon_bof.data.sets import class_names
 from gluon_bof.distributed import comm, exchange
 from gluon_bof.distributed import progress as progress_file
@@ -117,6 +117,7 @@ def evaluate_maps(resolved: Resolved) -> dict[str, Any]:
                         resolved.path, "evaluate it on a set of the classes that it was trained with")
     resolved.warn_of_order(found_set.classes)
     found_set = look_over(found_set, options.on_bad_sample)
+    resolved.warn_of_another_set(label_mark(found_set))
     validation = MapValidation(options, found_set)
     segmenter, digest = load_segmenter(options, found_set.classes, resolved.path, resolved.gpus_of_run)
     began = time.perf_counter()

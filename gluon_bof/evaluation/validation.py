@@ -10,7 +10,7 @@ import numpy as np
 from gluon_bof.boxes import BoxEnds, Detections, DetectionSet
 from gluon_bof.data.faults import log_faults
 from gluon_bof.data.loader import ValidationImages, slicing_loader, validation_loader
-from gluon_bof.data.sets import class_names, open_set
+from gluon_bof.data.sets import class_names, open_set, set_mark
 from gluon_bof.distributed import comm, exchange
 from gluon_bof.distributed import progress as progress_file
 from gluon_bof.errors import abbreviate, warn
@@ -135,6 +135,7 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
     found_set = validation_set(options) if found_set is None else found_set
     resolved.warn_of_order(found_set.classes)
     log_faults(found_set)
+    resolved.warn_of_another_set(set_mark(found_set))
     if found_set.unnamed:
         warn(f"{options.dataset} names no classes: the numbers of its labels are taken for {abbreviate(found_set.classes)}, in "
              "this order; a classes.txt in it tells another")

@@ -2,6 +2,7 @@
 
 runs/NAME/  config.json  classes.txt  log.txt  metrics.csv (a row an epoch)  intervals.csv (a row a log interval)
             checkpoints/  last.params  best.params  epoch-0009.params  images/  report.html  report.json
+            sets.json (checksums of what it trains and validates on)
             of the mini-batch study: partition.json  probes/epoch-0009.json
             of a table: planned.json (there before the run)
             workers/ (what several processes leave for each other while they validate)
@@ -45,6 +46,7 @@ EPOCH_WEIGHTS = re.compile(r"epoch-(\d{4,})\.params")
 PROBE = re.compile(r"epoch-(\d{4,})\.json")
 TABLES = ("metrics", "intervals")
 PLANNED = "planned"  # result that a table keeps before the run is made: what it was to read and to start from
+SETS = "sets"  # the result that holds the marks of a run's sets
 OLD_COLUMNS = {"pictures_per_second": "images_per_second"}  # of version 0.1
 # what may differ between a run and its continuation without changing a bit of its result; another number of devices does, and
 # is warned of
@@ -169,6 +171,18 @@ class Run(RunFolder):
             refuse_other_classes(classes, before, self.folder, self.remedy_for_other_data())
         write_classes(self.folder, classes)
 
+    def keep_marks(self, marks: dict[str, str]) -> None:
+        """Keep checksums of the run's sets, {"train": …, "val": …}. Raises UserError where the run goes on and was trained on
+        another one; warns where it was validated on another. Of a run of before there are none, and nothing is compared."""
+        before = (self.read_result(SETS) or {}) if self.origin else {}
+        if before.get("train", marks["train"]) != marks["train"]:
+            raise UserError("the training set is not the one that the run was trained on: images, their order, their sizes or "
+                            "annotations are others", self.folder, self.remedy_for_other_data())
+        if before.get("val", marks["val"]) != marks["val"]:
+            warn(f"{self.folder}: the validation set is not the one that the run was validated on; the best weights and "
+                 "--early-stop compare scores of both")
+        self.keep_result(SETS, marks)
+
     def start_logging(self, tensorboard: bool = False) -> None:
         """Log lines go to standard error and log.txt, warnings of before the run too; metrics to TensorBoard if asked for."""
         to_file = _LogFile(self.log, encoding="utf-8")
@@ -191,7 +205,7 @@ class Run(RunFolder):
         results = self.checkpoints, self.probes
         # of images there are those that training sees, drawn before it
         made = {self.lock, self.config, self.log, self.events, self.exchange, self.partition, self.images, *results,
-                os.path.join(self.folder, CLASSES), self.result(PLANNED)}
+                self.result(SETS), self.result(PLANNED), os.path.join(self.folder, CLASSES)}
         if self.is_new and not _has_more_than(self.folder, made) and not any(_has_more_than(place, ()) for place in results):
             shutil.rmtree(self.folder)
 
@@ -256,6 +270,9 @@ class FollowedRun(RunFolder):
 
     def write_classes(self, classes: Sequence[str]) -> None:
         """Nothing: rank 0 writes them."""
+
+    def keep_marks(self, marks: dict[str, str]) -> None:
+        """Nothing: rank 0 compares them."""
 
     def start_logging(self, tensorboard: bool = False) -> None:
         """Log lines go to standard error."""

@@ -9,7 +9,7 @@ from typing import Any, Callable, Sequence
 import numpy as np
 
 from gluon_bof.backend import gluon
-from gluon_bof.data.classification import ClassImages, open_classes
+from gluon_bof.data.classification import ClassImages, class_mark, open_classes
 from gluon_bof.data.loader import training_loader, validation_loader
 from gluon_bof.data.localisation import ObjectImages, open_objects
 from gluon_bof.data.shared_memory import to_shared
@@ -83,22 +83,16 @@ def _joint(counts, images):
     return exchange.decide(json.dumps(counts).encode(), judge)
 
 
-def _mark_of(found):
-    """What a set asks of a network, as text."""
-    return repr([found.classes, [(sample.class_id, sample.box) for sample in found.samples]])
-
-
 def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, Any]:
     """The pipeline. Returns {"run": folder, "accuracy": of the last epoch, …}."""
     # data: the workers start before the network exists, so that they carry none of it
     devices = pipeline.start_devices(options, run)
     open_sets, dataset = (open_objects, ObjectImages) if options.localise else (open_classes, ClassImages)
     training_set, validation_set = comm.main_first(lambda: open_sets(options.dataset, options.dataset_root or None))
-    for found in (training_set, validation_set):
-        comm.require_same("the data set", partial(_mark_of, found))
     classes = training_set.classes
     LOGGER.info("%d and %d images of %d classes", len(training_set), len(validation_set), len(classes))
-    run.write_classes(classes)
+    comm.from_main(lambda: run.write_classes(classes))
+    pipeline.agree_on_sets(run, class_mark(training_set), class_mark(validation_set))
     sampler = pipeline.build_sampler(options, len(training_set))
     schedule = build_schedule(**epoch_schedule(options, sampler.updates))
     images = dataset(training_set.samples, options.data_shape, options.least_area, not options.no_augment)

@@ -1,9 +1,7 @@
 """What every training script does the same way: devices, sets, sampler, a start or a continuation, the loop, the outcome."""
 from __future__ import annotations
 
-import hashlib
 import os
-from functools import partial
 from typing import Any, Iterable, Sequence
 
 from gluon_bof import threads
@@ -12,7 +10,7 @@ from gluon_bof.compat import for_cpu_contexts
 from gluon_bof.data.balance import untrained
 from gluon_bof.data.faults import log_faults, require_boxes, warn_of_shared
 from gluon_bof.data.sampler import BatchSampler
-from gluon_bof.data.sets import class_names, open_set
+from gluon_bof.data.sets import class_names, open_set, set_mark
 from gluon_bof.devices import contexts, return_large_arrays
 from gluon_bof.distributed import comm, progress
 from gluon_bof.errors import LOGGER, UserError, warn
@@ -68,20 +66,15 @@ def refuse_partial_syncbn(options: Any, devices: Sequence[Any]) -> None:
 def open_sets(options: Any, run: Run) -> list:
     """[training set, validation set]; what was skipped in them is counted and named in the log, the classes kept in the run."""
     sets = comm.main_first(lambda: _open_sets(options, run))
-    for role, found in zip(("training", "validation"), sets):
-        comm.require_same(f"the {role} set", partial(_mark_of, found))
+    agree_on_sets(run, *map(set_mark, sets))
     return sets
 
 
-def _mark_of(found):
-    """A checksum of what a set asks of a network."""
-    digest = hashlib.sha256(repr(found.classes).encode())
-    for record in found.records:
-        digest.update(repr((record.image_id, record.width, record.height)).encode())
-        digest.update(record.truth().tobytes())
-        if record.masks is not None:
-            digest.update(record.masks.tobytes())
-    return digest.hexdigest()
+def agree_on_sets(run: Run, training: str, validation: str) -> None:
+    """Raise UserError where the sets of these marks are not the same in all processes, or the run was trained on another one."""
+    comm.require_same("the training set", lambda: training)
+    comm.require_same("the validation set", lambda: validation)
+    comm.from_main(lambda: run.keep_marks({"train": training, "val": validation}))
 
 
 def _open_sets(options, run):

@@ -1,7 +1,6 @@
 """What training a segmenter does besides what every training does: its sets, its batches, its start, its end."""
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Sequence
 
 import numpy as np
@@ -14,6 +13,7 @@ from gluon_bof.data.sets import class_names
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.distributed import comm, progress
 from gluon_bof.errors import LOGGER
+from gluon_bof.training.pipeline import agree_on_sets
 from gluon_bof.visualization.label_maps import draw_training_maps, draw_validation_maps
 from gluon_bof.visualization.run_pages import draw_run
 
@@ -24,8 +24,7 @@ def open_label_sets(options: Any, run: Any) -> list:
     """[training set, validation set] of the same classes, whose names are kept in the run. Raises UserError as
     `open_segmentation` does."""
     sets = comm.main_first(lambda: _opened(options, run))
-    for role, found in zip(("training", "validation"), sets):
-        comm.require_same(f"the {role} set", partial(label_mark, found))
+    agree_on_sets(run, *map(label_mark, sets))
     return sets
 
 

@@ -12,8 +12,18 @@ from gluon_bof.data.sets import DRAWN, class_names
 from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, at_least, flag_name, from_dict
-from gluon_bof.runs.config import CLASSES, CONFIG, box_ends, is_run, is_same_set, read_config, read_options, require_set
-from gluon_bof.runs.folder import RunFolder
+from gluon_bof.runs.config import (
+    CLASSES,
+    CONFIG,
+    box_ends,
+    is_run,
+    is_same_set,
+    read_classes,
+    read_config,
+    read_options,
+    require_set,
+)
+from gluon_bof.runs.folder import SETS, RunFolder
 from gluon_bof.weights.zoo import (
     BACKBONES,
     classes_of,
@@ -28,6 +38,7 @@ from gluon_bof.weights.zoo import (
 
 # what tells of one data set where and how its images for validation lie, as no other set has it
 OF_A_SET = {"dataset_root": "", "val_split": "", "layout": "auto"}
+CHOOSE_IMAGES = (*OF_A_SET, "val_share", "unannotated", "on_bad_sample")  # of a set, that validate
 
 
 class Resolved(NamedTuple):
@@ -68,6 +79,19 @@ class Resolved(NamedTuple):
         """Raise UserError where the data set of the run is not there any more, and no other was given."""
         if self.run and self.options.dataset == read_options(self.run).dataset:
             require_set(self.run, "say where it lies now: --dataset FOLDER")
+
+    def warn_of_another_set(self, mark: str) -> None:
+        """Warn where the set of this mark should be the one that the run was validated on, and is not."""
+        kept = (RunFolder(self.run).read_result(SETS) or {}).get("val", mark) if self.run else mark
+        if kept != mark and self._is_set_of_run():
+            warn(f"{self.options.dataset}: the validation set is not the one that {self.run} was validated on; it may hold "
+                 "images that the run was trained on")
+
+    def _is_set_of_run(self):
+        """Whether the options choose images and classes as the run's do."""
+        own = read_options(self.run)
+        return (is_same_set(self.options.dataset, own.dataset) and list(self.classes or ()) == read_classes(self.run)
+                and all(getattr(self.options, name, None) == getattr(own, name, None) for name in CHOOSE_IMAGES))
 
     def warn_of_order(self, classes: Sequence[str]) -> None:
         """Warn where nothing tells the class names, and those of a data set are taken for them."""

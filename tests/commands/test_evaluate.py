@@ -8,6 +8,9 @@ import pytest
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.doubts import doubt_set
 from gluon_bof.evaluation.validation import evaluate
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.runs.config import write_config
+from gluon_bof.runs.folder import SETS, RunFolder
 from gluon_bof.weights.resolve import resolve
 from tests.data.layout_files import coco_standard, ultralytics
 from tests.tiny_networks import NETWORK, SIZE, write_run
@@ -66,3 +69,15 @@ def test_no_output_takes_the_place_of_weights_annotations_or_images(run, tmp_pat
             with pytest.raises(UserError, match="the command reads this file, which would be replaced"):
                 evaluate(found, **outputs)
     assert [Path(path).read_bytes() for path in read] == before
+
+
+def test_a_set_that_is_not_the_one_that_the_run_was_validated_on_is_told_of(run, tmp_path, caplog):
+    """It may hold images that the run was trained on, where every fifth one validates."""
+    shutil.copytree(run, tmp_path / "run")
+    write_voc_set(tmp_path / "set", images=2, validation=1)
+    write_config(str(tmp_path / "run"), Yolo3Options(network=NETWORK, data_shape=SIZE, dataset=str(tmp_path / "set")))
+    evaluate(resolve(str(tmp_path / "run"), HERE))
+    assert "was validated on" not in caplog.text
+    RunFolder(str(tmp_path / "run")).keep_result(SETS, {"train": "a", "val": "b"})
+    evaluate(resolve(str(tmp_path / "run"), HERE))
+    assert caplog.text.count("the validation set is not the one that") == 1

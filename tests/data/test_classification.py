@@ -1,5 +1,7 @@
 """Images of classes: what is read as MXNet reads it, views, colours and mixed labels."""
+import dataclasses
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from gluon_bof.backend import mx
 from gluon_bof.data.classification import (
     ClassImages,
     centre_view,
+    class_mark,
     draw_colour,
     draw_view,
     open_classes,
@@ -46,6 +49,19 @@ def test_records_are_read_as_mxnet_reads_them(tmp_path):
         assert sample.class_id == header.label
         np.testing.assert_array_equal(read_sample(sample), image[:, :, ::-1])
         np.testing.assert_array_equal(read_sample(sample), images[number])
+
+
+def test_other_images_classes_or_parts_of_them_are_another_set(tmp_path):
+    """Processes were only told of other classes and boxes."""
+    write_class_folders(tmp_path / "a", np.random.default_rng(0))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    found, copy = (open_classes(str(tmp_path / name))[0] for name in "ab")
+    assert class_mark(found) == class_mark(copy)
+    first, *others = found.samples
+    changed = (first._replace(path="other.png"), first._replace(class_id=1), first._replace(window=(0, 0, 4, 4)),
+               first._replace(box=(0.0, 0.0, 4.0, 4.0)))
+    marks = {class_mark(dataclasses.replace(found, samples=[sample, *others])) for sample in (first, *changed)}
+    assert len(marks) == 5
 
 
 @pytest.mark.parametrize("labels, told", [([0, 4, 1], "val.rec: no record of train has the label 4"),

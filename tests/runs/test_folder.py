@@ -16,7 +16,7 @@ from gluon_bof.errors import LOGGER, UserError, user_facing, warn
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import read_classes, read_options
-from gluon_bof.runs.folder import PLANNED, Run, RunFolder, continued_options, create_run, find_run, reopen_run
+from gluon_bof.runs.folder import PLANNED, SETS, Run, RunFolder, continued_options, create_run, find_run, reopen_run
 from gluon_bof.training.entry import _cpus_of
 
 HOLDER = "import sys\nfrom gluon_bof.runs.folder import Run\nrun = Run(sys.argv[1])\n" \
@@ -358,10 +358,14 @@ def test_a_run_goes_on_with_its_own_options_and_those_that_change_no_bit(options
 
 # the data that a run goes on with
 
+MARKS = {"train": "a", "val": "b"}
+
+
 def resumed(options):
-    """A run that goes on from a checkpoint."""
+    """A run that goes on from a checkpoint, its marks kept before."""
     run = create_run(options)
     run.write_classes(("cat", "dog"))
+    run.keep_marks(MARKS)
     run.origin = run.checkpoint(3)
     return run
 
@@ -385,6 +389,21 @@ def test_the_first_class_that_differs_is_named(options):
     with pytest.raises(UserError, match="from class 1 on the set's are owl, dog, and those that this was trained on dog;"):
         run.write_classes(("cat", "owl", "dog"))
     run.close()
+
+
+def test_a_run_goes_on_with_its_own_training_set_alone_and_another_that_validates_is_told_of(options, caplog):
+    run = resumed(options)
+    run.keep_marks(MARKS)
+    with pytest.raises(UserError, match="the training set is not the one that the run was trained on"):
+        run.keep_marks({**MARKS, "train": "other"})
+    assert "validated on" not in caplog.text and run.read_result(SETS) == MARKS
+    for times in (1, 1):  # the second time it is the same as before
+        run.keep_marks({**MARKS, "val": "other"})
+        assert caplog.text.count("the validation set is not the one that the run was validated on") == times
+    os.unlink(run.result(SETS))
+    run.keep_marks({"train": "of a run", "val": "of before"})
+    run.close()
+    assert run.read_result(SETS) == {"train": "of a run", "val": "of before"}
 
 
 def test_a_run_goes_on_whose_set_is_written_in_another_way(options, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 
 from gluon_bof.data.label_sets import SegmentationSet, open_segmentation
 from gluon_bof.data.segmentation import label_mark, read_labels
+from gluon_bof.errors import UserError
 from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.runs.folder import Run
 from gluon_bof.training.segmentation import open_label_sets
@@ -53,6 +54,21 @@ def test_other_outlines_of_the_same_images_are_another_set(tmp_path):
         write_own(tmp_path / folder, {2: "cat", 3: "dog"}, [outlined(1, 2, boxes), outlined(2, 3, (1, 1, 9, 9))])
         marks.append(label_mark(open_segmentation(str(tmp_path / folder), None, "train")))
     assert marks[0] == marks[2] != marks[1]
+
+
+def test_a_run_does_not_go_on_with_other_images(tmp_path):
+    """As many are no sign that they are the same."""
+    write_mask_set(tmp_path / "set", 3, 1)
+    options = SegmentationOptions(dataset=str(tmp_path / "set"))
+    run = Run(str(tmp_path / "run"))
+    open_label_sets(options, run)
+    run.origin = run.checkpoint(1)
+    open_label_sets(options, run)
+    for kind, ending in (("images", "jpg"), ("masks", "png")):
+        (tmp_path / "set" / "train" / kind / f"train00.{ending}").rename(tmp_path / "set" / "train" / kind / f"other.{ending}")
+    with pytest.raises(UserError, match="the training set is not the one that the run was trained on"):
+        open_label_sets(options, run)
+    run.close()
 
 
 def test_other_classes_images_or_another_order_are_another_set(tmp_path):

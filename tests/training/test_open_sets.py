@@ -4,14 +4,18 @@ import logging
 import os
 import tempfile
 
+import cv2
+import numpy as np
 import pytest
 
 from gluon_bof.data.check import check_set
+from gluon_bof.data.sets import set_mark
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.validation import validation_set
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.runs.folder import Run
+from gluon_bof.runs.folder import Run, create_run
 from gluon_bof.training.pipeline import open_sets
+from gluon_bof.weights.resolve import resolve
 from tests.data import coco_files, layout_files, test_real_sets, voc_files
 
 
@@ -116,6 +120,48 @@ def test_a_share_of_a_set_that_has_a_part_to_validate_on_is_told_to_do_nothing(t
     layout_files.ultralytics(str(tmp_path / "set"))
     said = opened(caplog, tmp_path / "set", val_share=0.5)[1]
     assert said.count("has a part to validate on: --val-share 0.5 does nothing") == 1
+
+
+def begun(options):
+    """A run of these options that goes on from a checkpoint."""
+    run = create_run(options)
+    open_sets(options, run)
+    run.origin = run.checkpoint(1)
+    return run
+
+
+def test_a_run_goes_on_after_an_image_was_replaced_and_not_with_other_boxes(tmp_path):
+    """As many images are no sign that they are the same; a broken one is to be mended, and the run to go on."""
+    annotations = {name: voc_files.xml(voc_files.DOG) for name in "abcdef"}
+    voc_files.write_set(tmp_path / "set", annotations, {"train": "abcd", "val": "ef"})
+    options = Yolo3Options(dataset=str(tmp_path / "set"), runs=str(tmp_path / "runs"))
+    run = begun(options)
+    cv2.imwrite(str(tmp_path / "set" / "JPEGImages" / "a.jpg"), np.full((voc_files.HEIGHT, voc_files.WIDTH, 3), 9, np.uint8))
+    open_sets(options, run)
+    (tmp_path / "set" / "Annotations" / "a.xml").write_text(voc_files.xml(("dog", 10, 20, 50, 61)))
+    with pytest.raises(UserError, match=f"trained on: images, .* or start another run with --transfer {run.folder}$"):
+        open_sets(options, run)
+    run.close()
+
+
+@pytest.mark.parametrize("given, is_told", (({}, True), ({"val_share": 0.5}, False), ({"classes": "dog"}, True)))
+def test_images_that_validate_today_and_were_trained_on_are_told_of(given, is_told, tmp_path, caplog):
+    """Every fifth image validates: one that is added moves all others on."""
+    names = [f"{number:02}" for number in range(10)]
+    voc_files.write_set(tmp_path / "set", {name: voc_files.xml(voc_files.DOG) for name in names})
+    options = Yolo3Options(dataset=str(tmp_path / "set"), runs=str(tmp_path / "runs"))
+    run = begun(options)
+    run.close()
+
+    def look():
+        resolved = resolve(run.folder, given)
+        resolved.warn_of_another_set(set_mark(validation_set(resolved.options)))
+
+    look()
+    assert "was validated on" not in caplog.text
+    voc_files.write_set(tmp_path / "set", {"00a": voc_files.xml(voc_files.DOG)})
+    look()
+    assert ("it may hold images that the run was trained on" in caplog.text) is is_told
 
 
 @pytest.mark.parametrize("is_link", (False, True))

@@ -3,6 +3,8 @@
 A task's data are there before its network is, so that data workers carry none of it."""
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any, Callable, Iterable, Iterator, Sequence
@@ -16,6 +18,7 @@ from gluon_bof.data.classification import ClassImages, open_boxes, open_classes
 from gluon_bof.data.images import read_image, read_or_name
 from gluon_bof.data.loader import Loader, TrainingBatch, TrainingImages, validation_loader
 from gluon_bof.data.sampler import SampleSpec
+from gluon_bof.data.sets import set_mark
 from gluon_bof.data.workers import init_worker
 from gluon_bof.errors import abbreviate, warn
 from gluon_bof.evaluation.validation import Validation
@@ -86,9 +89,10 @@ def _cropped_and_flipped(rng, image):
 
 
 class Task:
-    """classes: names; labels: class ids of each training image; loss_names; loader and probes: Loaders of training batches and of
-    images as they are, over lists of lists of SampleSpec. After start(): network, graph (-> losses, (B,) each), arguments (of one
-    batch's arrays, for the graph) and blocks, {part of the network: pattern}."""
+    """classes: names; marks: checksums of the sets that train and validate; labels: class ids of each training image; loss_names;
+    loader and probes: Loaders of training batches and of images as they are, over lists of lists of SampleSpec. After start():
+    network, graph (-> losses, (B,) each), arguments (of one batch's arrays, for the graph) and blocks, {part of the network:
+    pattern}."""
 
     loss_names: Sequence[str] = ()
 
@@ -149,7 +153,9 @@ class Classification(Task):
 
     def __init__(self, options: MinibatchOptions):
         super().__init__(options)
-        (images, class_ids), (others, other_ids), self.classes = _pixels(options)
+        *parts, self.classes = _pixels(options)
+        (images, class_ids), (others, other_ids) = parts
+        self.marks = tuple(_mark_of(*part) for part in parts)
         self.labels = [(int(class_id),) for class_id in class_ids]
         self._open(PixelImages(images, class_ids, not options.no_augment), PixelImages(images, class_ids), ClassBatch)
         self._wanted = other_ids
@@ -194,7 +200,9 @@ class Detection(Task):
         read = partial(_read_image, records)
         self._open(TrainingImages(records, augmentation, read=read), TrainingImages(records, Augmentation.none(), read=read),
                    TrainingBatch)
-        self._validation = Validation(own, open_boxes(*place, "val", self.classes, [training]))
+        validation = open_boxes(*place, "val", self.classes, [training])
+        self.marks = set_mark(replace(training, records=records)), set_mark(validation)
+        self._validation = Validation(own, validation)
 
     def shown(self) -> Iterator[tuple]:
         """(image, truth) of each training image as the network sees it, without augmentation."""
@@ -242,6 +250,12 @@ def _pixels(options):
     class_ids = [sample.class_id for sample in training.samples]
     _warn_of_unseen(class_ids[:len(samples)], class_ids, training.classes)
     return _decoded(samples, options.data_shape), _decoded(validation.samples, options.data_shape), training.classes
+
+
+def _mark_of(images, class_ids):
+    digest = hashlib.sha256(np.ascontiguousarray(images))
+    digest.update(np.asarray(class_ids, np.int64).tobytes())
+    return digest.hexdigest()
 
 
 def _first(count, images):

@@ -40,6 +40,7 @@ def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) ->
     devices = pipeline.start_devices(options, run)
     task = open_task(options)
     run.write_classes(task.classes)
+    pipeline.agree_on_sets(run, *task.marks)
     scores, partition = sorted_batches(task, options)
     write_partition(run, options, scores, partition)
     LOGGER.info("%d images of %d classes in %d mini-batches of %d by %s", len(task), len(task.classes), len(partition),
@@ -73,7 +74,11 @@ def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) ->
 
 
 def write_partition(run: Run, options: MinibatchOptions, scores: np.ndarray, partition: np.ndarray) -> None:
-    """Keep the mini-batches of a run, and the metric of every image."""
+    """Keep the mini-batches of a run, and the metric of every image. Raises UserError where the run goes on and has others."""
+    kept = run.read_result("partition") if run.origin else None
+    if kept and not (np.shape(kept["scores"]) == scores.shape and np.allclose(kept["scores"], scores)
+                     and kept["batches"] == partition.tolist()):
+        raise UserError("the set makes other mini-batches than the run was trained on", run.folder, run.remedy_for_other_data())
     write_atomically(run.partition, json.dumps({"metric": options.metric, "batch_size": options.batch_size,
                                                 "scores": scores.tolist(), "batches": partition.tolist()}).encode())
 

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 from gluon_bof.commands.minibatch import main
+from gluon_bof.errors import UserError
 from gluon_bof.options.minibatch import MinibatchOptions
-from gluon_bof.runs.folder import RunFolder
+from gluon_bof.runs.folder import Run, RunFolder
 from gluon_bof.studies.minibatch import tasks, train
 from gluon_bof.studies.minibatch.heatmap import read_probes
+from gluon_bof.studies.minibatch.partition import cut, ranking
 from gluon_bof.studies.minibatch.probe import NotFinite
-from gluon_bof.studies.minibatch.train import cache_of
+from gluon_bof.studies.minibatch.tasks import _mark_of
+from gluon_bof.studies.minibatch.train import cache_of, write_partition
 from gluon_bof.training.engine import Stopped
 from gluon_bof.weights.formats.checkpoint import read_checkpoint
 from tests.cifar10_files import write_cifar10
@@ -92,6 +95,32 @@ def test_a_run_that_is_stopped_goes_on_to_the_bit(place, whole, monkeypatch, num
     assert main(["train", "--resume", run.folder]) == 0
     assert open(run.last_weights, "rb").read() == open(whole.last_weights, "rb").read()
     assert read_probes(run) == read_probes(whole)
+
+
+def test_a_run_does_not_go_on_with_other_mini_batches_and_keeps_its_own(tmp_path):
+    """Images beyond the last whole mini-batch changed the order without a word, and its file."""
+    options, run = MinibatchOptions(batch_size=2), Run(str(tmp_path / "run"))
+    scores = np.array([[3.0], [1.0], [2.0], [4.0], [5.0]])
+    partition = cut(ranking(scores), 2)
+    write_partition(run, options, scores, partition)
+    run.origin = run.checkpoint(1)
+    write_partition(run, options, scores * (1 + 1e-9), partition)  # another machine's last bits
+    kept = run.read_result("partition")
+    for others in (scores[:4], scores[::-1], scores * 2):
+        with pytest.raises(UserError, match="the set makes other mini-batches than the run was trained on; put the set back"):
+            write_partition(run, options, others, cut(ranking(others), 2))
+    assert run.read_result("partition") == kept
+    run.origin = None  # nothing was saved yet: it begins anew
+    write_partition(run, options, scores[:4], cut(ranking(scores[:4]), 2))
+    run.close()
+    assert len(run.read_result("partition")["scores"]) == 4
+
+
+def test_other_images_or_classes_of_them_make_another_set(tmp_path):
+    """As many are no sign that they are the same."""
+    marks = [_mark_of(np.zeros((2, 4, 4, 3), np.uint8) + level, class_ids) for level, class_ids in ((0, (0, 1)), (0, (0, 1)),
+                                                                                             (1, (0, 1)), (0, (1, 0)))]
+    assert len(set(marks)) == 3 and marks[0] == marks[1]
 
 
 def test_a_killed_cache_is_cleared_away_and_a_cache_gives_the_same_probes(place, whole, monkeypatch):
