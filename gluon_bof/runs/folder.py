@@ -428,10 +428,11 @@ def continued_options(folder: str, options: Any, given: set) -> Any:
     if type(saved) is not type(options):
         raise UserError("another script trains this run", folder, "its config.json names the family")
     asked, kept = as_dict(options), as_dict(saved)
+    # "auto" is told where to look by these two, and the same command may be given again; "" is any name
+    kept["runs"], own_name = os.path.split(os.path.abspath(folder))
+    kept["name"] = asked["name"] and own_name
     for name in sorted(given - MAY_CHANGE):
-        # "auto" is told where to look by these two, and the same command may be given again
-        if name not in ("name", "runs") and asked[name] != kept[name] and not (
-                name in OF_DATA and is_same_set(asked[name], kept[name])):
+        if asked[name] != kept[name] and not (name in (*OF_DATA, "runs") and is_same_set(asked[name], kept[name])):
             raise UserError(f"{flag_name(name)} {asked[name]} differs from the run's {kept[name]}", folder,
                             "a resumed run keeps its configuration: leave it out")
     devices_differ(stated_devices(saved), stated_devices(options) if given & {"gpus", "cpus"} else None)

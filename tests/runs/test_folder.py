@@ -346,7 +346,7 @@ def test_a_checkpoint_means_its_run_and_itself(options):
 
 def test_a_run_goes_on_with_its_own_options_and_those_that_change_no_bit(options):
     folder = created(Yolo3Options(**{**vars(options), "epochs": 7, "keep": 3, "resume": "start.params"}))
-    given = Yolo3Options(runs="elsewhere", resume=folder, epochs=200, keep=9, num_workers=0, log_interval=5)
+    given = Yolo3Options(runs=options.runs, resume=folder, epochs=200, keep=9, num_workers=0, log_interval=5)
     continued = continued_options(folder, given, {"resume", "runs", "keep", "num_workers", "log_interval"})
     assert continued == Yolo3Options(**{**vars(read_options(folder)), "keep": 9, "num_workers": 0, "log_interval": 5})
     assert continued.epochs == 7 and continued.resume == "start.params"
@@ -354,6 +354,17 @@ def test_a_run_goes_on_with_its_own_options_and_those_that_change_no_bit(options
         continued_options(folder, given, {"epochs"})
     with pytest.raises(UserError, match="another script trains this run"):
         continued_options(folder, FasterRcnnOptions(resume=folder), {"resume"})
+
+
+@pytest.mark.parametrize("where", ({"name": "other"}, {"runs": "elsewhere"}))
+def test_a_run_does_not_go_on_under_a_name_or_in_a_place_that_is_not_its_own(options, where):
+    """It went on in its own folder, where the flags asked for another run."""
+    folder = created(options)
+    parent, name = os.path.split(folder)
+    own = Yolo3Options(**{**vars(options), "resume": folder, "name": name, "runs": os.path.relpath(parent)})
+    assert continued_options(folder, own, {"name", "runs"}) == read_options(folder)
+    with pytest.raises(UserError, match="(other|elsewhere) differs from the run's"):
+        continued_options(folder, Yolo3Options(**{**vars(own), **where}), {"name", "runs"})
 
 
 # the data that a run goes on with
