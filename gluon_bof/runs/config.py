@@ -176,6 +176,22 @@ def _environment():
             "omp_num_threads": os.environ.get(threads.VARIABLE, "")}
 
 
+def warn_of_other_versions(folder: str) -> None:
+    """Warn where the run in this folder began with other packages, or another revision of this code, than it goes on with."""
+    before, now = map(_versions_of, (read_config(folder).get("environment"), _environment()))
+    others = [f"{name} {version} (now {now.get(name) or 'none'})" for name, version in before.items()
+              if version and version != now.get(name)]
+    if others:
+        warn(f"{folder} was begun with {', '.join(others)}: its result may not be that of a run that was never interrupted")
+
+
+def _versions_of(environment):
+    """{package: version} and the revision of this code, as far as an environment tells them."""
+    environment = environment if isinstance(environment, dict) else {}
+    versions = environment.get("versions")
+    return {**(versions if isinstance(versions, dict) else {}), "revision": environment.get("git_revision")}
+
+
 def git_revision() -> str:
     """The revision of the checkout that this code lies in, with "-dirty" where it is changed; "" where it lies in none, as an
     installed package does, also where its environment lies in somebody's repository."""

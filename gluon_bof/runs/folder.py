@@ -35,6 +35,7 @@ from gluon_bof.runs.config import (
     read_options,
     refuse_other_classes,
     require_set,
+    warn_of_other_versions,
     write_classes,
     write_config,
 )
@@ -462,6 +463,7 @@ def reopen_run(folder: str, checkpoint: str | None, options: Any, given: set) ->
     before = stated_devices(read_options(folder))
     options = continued_options(folder, options, given)
     require_set(folder, "put it back: a run goes on with its own")
+    warn_of_other_versions(folder)
     run = Run(folder)
     run.devices_told = None not in (before, stated_devices(options))
     newest = run.checkpoint_paths()[-1:]

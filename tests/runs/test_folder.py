@@ -1,5 +1,6 @@
 """A run's folder: what lies in it under which name, who may write it, what is in its log, and how it is found again."""
 import io
+import json
 import logging
 import os
 import resource
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gluon_bof.errors import LOGGER, UserError, user_facing, warn
@@ -365,6 +367,21 @@ def test_a_run_does_not_go_on_under_a_name_or_in_a_place_that_is_not_its_own(opt
     assert continued_options(folder, own, {"name", "runs"}) == read_options(folder)
     with pytest.raises(UserError, match="(other|elsewhere) differs from the run's"):
         continued_options(folder, Yolo3Options(**{**vars(own), **where}), {"name", "runs"})
+
+
+def test_other_versions_than_a_run_was_begun_with_are_told_of(options, caplog):
+    folder = created(Yolo3Options(**{**vars(options), "dataset": "shapes"}))
+    reopen_run(folder, None, options, set())[0].close()
+    assert "was begun with" not in caplog.text
+    path = RunFolder(folder).config
+    config = json.loads(Path(path).read_text())
+    config["environment"]["versions"].update({"numpy": "1.0", "mxnet-cu112": "1.8.0"})
+    config["environment"]["git_revision"] = "0123"
+    Path(path).write_text(json.dumps(config))
+    reopen_run(folder, None, options, set())[0].close()
+    told = next(line for line in caplog.text.splitlines() if "was begun with" in line)
+    assert f"numpy 1.0 (now {np.__version__})" in told and "mxnet-cu112 1.8.0 (now none)" in told
+    assert "revision 0123 (now " in told and "gluoncv" not in told.split("was begun")[1]
 
 
 # the data that a run goes on with
