@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -133,13 +134,16 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     if os.path.isdir(weights):
         raise UserError("this is not a run's folder: it holds no config.json", weights,
                         "give a folder under runs/ or a .params file")
-    given = {**(told or parse_name(weights)), **given}
+    told = told or parse_name(weights)
+    given = {**told, **given}
     family = families.of_given(given, told_by)
     given.pop("family", None)
     families.require_known(given, family)
     options = from_dict(family.options, given, weights)
     require_choices(options, given)
-    return Resolved(_checked(options.resolved()), weights, None)
+    # the name tells what was built; --dataset then only what is scored
+    built = replace(options, dataset=told.get("dataset", options.dataset)).resolved()
+    return Resolved(_checked(replace(built, dataset=options.dataset)), weights, None)
 
 
 def _of_run(folder, weights, given, last):

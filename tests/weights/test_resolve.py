@@ -229,3 +229,17 @@ def test_a_run_or_file_goes_before_a_name(tmp_path, monkeypatch):
     options, path, run, _ = resolve("yolo3_mobilenet1.0_coco_best.params", {"data_shape": 320})
     assert (options.network, options.data_shape, options.dataset, run) == ("mobilenet1.0", 320, "coco", None)
     assert len(class_names(options.classes)) == 80
+
+
+@pytest.mark.parametrize("name, dataset", (("faster_rcnn_resnet50_v1b_coco", "own"), ("faster_rcnn_resnet50_v1b_voc", "coco"),
+                                           ("faster_rcnn_fpn_syncbn_resnet50_v1b_coco", "own"), ("ssd_512_resnet50_v1_voc", "x"),
+                                           ("mask_rcnn_fpn_resnet50_v1b_coco", "own"), ("yolo3_darknet53_coco", "own")))
+def test_another_data_set_to_score_on_does_not_build_the_network_that_a_name_tells_anew(name, dataset):
+    told, other = (vars(resolve(f"{name}_best.params", given).options) for given in ({}, {"dataset": dataset}))
+    assert other == {**told, "dataset": dataset}
+
+
+def test_a_file_whose_name_tells_nothing_is_built_for_the_set_that_is_given():
+    given = {"network": "resnet50_v1b", "family": "faster_rcnn"}
+    coco, other = (resolve("a.params", {**given, "dataset": dataset}).options for dataset in ("coco", "own"))
+    assert (coco.image_short, coco.nms_thresh, other.image_short, other.nms_thresh) == ((800,), 0.5, (600,), 0.3)
