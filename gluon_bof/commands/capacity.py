@@ -9,6 +9,7 @@ from typing import Any, Sequence
 from gluon_bof.errors import UserError, say, user_facing
 from gluon_bof.files import csv_text, prepare_folder, write_text
 from gluon_bof.options.flags import Parser, flag_name
+from gluon_bof.runs.config import require_run_of_last
 
 SHOWN = ("alpha", "xmin", "D", "lambda_max", "alpha_weighted", "stable_rank")  # columns of the table, beside the first ones
 LONGEST_NAME = 44
@@ -72,8 +73,7 @@ def _refuse_idle(given):
     if given.layer and (not given.plot or given.correlate or _are_epochs(given.weights)):
         raise UserError(f"--layer {given.layer}: the spectrum of one layer is drawn by --plot, of a network by itself",
                         remedy="leave it out" if given.plot else "give --plot, or leave it out")
-    if given.last and not any(map(os.path.isdir, given.weights)):
-        raise UserError("--last: there is no run among WEIGHTS", remedy="leave it out")
+    require_run_of_last(given.last, given.weights)
 
 
 def _are_epochs(paths):

@@ -12,6 +12,7 @@ from typing import Sequence
 from gluon_bof.errors import printable, user_facing
 from gluon_bof.files import refuse_unwritable, write_atomically
 from gluon_bof.options.flags import Parser
+from gluon_bof.runs.config import require_run_of_last
 from gluon_bof.weights.inspect import digests, read_contents
 
 SHA1_IN_NAME = re.compile(r"-([0-9a-f]{8})\.params$")  # GluonCV's names of files end in their SHA-1
@@ -90,6 +91,7 @@ def _import(given):
 def _show(given):
     from gluon_bof.weights.zoo import download, is_name, options_of
 
+    require_run_of_last(given.last, [given.file])
     path, told = given.file, {}
     if not os.path.exists(path) and is_name(path):
         path, told = download(path), {"classes": options_of(path)["classes"].split(",")}

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
 from gluon_bof import threads
 from gluon_bof.compat import installed_version
@@ -37,6 +37,12 @@ def is_run(folder: str) -> bool:
     except (ValueError, RecursionError):
         return True
     return not isinstance(content, dict) or "options" in content
+
+
+def require_run_of_last(last: bool, weights: Iterable[str]) -> None:
+    """Raise UserError where last weights are asked for, and none of these is a folder, which alone has them."""
+    if last and not any(map(os.path.isdir, weights)):
+        raise UserError("--last: there is no run among WEIGHTS", remedy="leave it out")
 
 
 def read_config(folder: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from gluon_bof.runs.config import (
     read_classes,
     read_config,
     read_options,
+    require_run_of_last,
     require_set,
 )
 from gluon_bof.runs.folder import SETS, RunFolder
@@ -118,7 +119,8 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     """What a run's folder (its best weights, or the last), a .params file or a model's name means; a name is downloaded, and a
     file or folder goes before a name. given: {option: value as JSON has it, classes as names too} that replaces what these tell.
 
-    Raises UserError for a folder that is no run's, for options of another family, and as `options_of` and `download` do."""
+    Raises UserError for a folder that is no run's, for the last weights of a file, for options of another family, and as
+    `options_of` and `download` do."""
     given = as_plain_values(given or {})
     told, told_by = {}, families.told_by_file_name(weights)[0]
     if not os.path.exists(weights) and is_name(weights):
@@ -128,6 +130,7 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     elif not os.path.exists(weights) and not weights.endswith(".params"):  # a file is asked for when it is read
         raise UserError("there are no such weights", weights,
                         "give a run's folder, a .params file or a model's name, such as shapes or yolo3_darknet53_voc")
+    require_run_of_last(last, [weights])
     folder = weights if os.path.isdir(weights) else os.path.dirname(os.path.abspath(weights))
     if not told and is_run(folder):
         return _of_run(folder, weights, given, last)

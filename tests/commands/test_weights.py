@@ -173,6 +173,7 @@ def test_wrong_words_are_refused(tmp_path, capsys):
     assert "No such file" in refused(capsys, "show", tmp_path / "none.params")
     assert "epsilon" in refused(capsys, "import", "a.weights", "--to", "darknet53", "--epsilon", "0")
     assert "config.json" in refused(capsys, "show", tmp_path)
+    assert "--last" in refused(capsys, "show", "shapes", "--last")
 
 
 # hostile files

@@ -167,6 +167,7 @@ def test_a_whole_network_takes_its_turn_and_finds_what_it_finds_alone(network, i
     ([], "--two-stage"), (["--two-stage", "RCNN", "--yolo3", "YOLO"], "has the backbone mobilenet0.25, and the two-stage"),
     (["--two-stage", "RCNN", "--ssd", "YOLO"], "is a YOLOv3"), (["--two-stage", "YOLO"], "is a YOLOv3"),
     (["--two-stage", "RCNN", "--timed", "0"], "--timed 0 is below 1"), (["--two-stage", "no-run"], "no-run"),
+    (["--two-stage", "a.params", "--last"], "--last: there is no run"),
     (["--two-stage", "RCNN", "--count", "-1"], "--count -1 is below 0")))
 def test_weights_that_cannot_be_compared_are_refused(words, message, runs, tmp_path, capsys):
     words = [{"RCNN": runs["two-stage"], "YOLO": runs["yolo3"]}.get(word, word) for word in words]

@@ -243,3 +243,9 @@ def test_a_file_whose_name_tells_nothing_is_built_for_the_set_that_is_given():
     given = {"network": "resnet50_v1b", "family": "faster_rcnn"}
     coco, other = (resolve("a.params", {**given, "dataset": dataset}).options for dataset in ("coco", "own"))
     assert (coco.image_short, coco.nms_thresh, other.image_short, other.nms_thresh) == ((800,), 0.5, (600,), 0.3)
+
+
+def test_the_last_weights_of_what_is_no_run_are_refused(tmp_path):
+    for weights in (os.path.join(write_run(tmp_path), "best.params"), "shapes"):
+        with pytest.raises(UserError, match="--last: there is no run among WEIGHTS"):
+            resolve(weights, last=True)

@@ -18,9 +18,10 @@ from gluon_bof.evaluation.validation import evaluate, validation_set
 from gluon_bof.options.families import by_name, family_of
 from gluon_bof.paper.figures.page import SMALL, Drawn, new_figure, shorten
 from gluon_bof.paper.figures.request import FigureOptions, many
-from gluon_bof.paper.figures.weights import names_of, refuse_flags_of_evaluation
+from gluon_bof.paper.figures.weights import meaning_of, names_of, refuse_flags_of_evaluation
+from gluon_bof.runs.config import require_run_of_last
 from gluon_bof.visualization.draw import literal
-from gluon_bof.weights.resolve import Resolved, is_same_set, resolve
+from gluon_bof.weights.resolve import Resolved, is_same_set
 
 GAIN, LOSS = "#D62728", "#1F77B4"  # the paper's caption: gains red, losses blue
 KEPT = "#C8C8C8"
@@ -42,6 +43,7 @@ def draw(given: Options) -> Drawn:
     names = names_of(given.weights)
     if all(weights.endswith(".json") for weights in given.weights):
         refuse_flags_of_evaluation(given)
+    require_run_of_last(given.last, given.weights)
     sides = [_side(weights, given) for weights in given.weights]
     require_alike(*(side.told for side in sides), given.weights)
     sides = list(map(_with_set, sides))
@@ -120,7 +122,7 @@ def _side(weights, given):
     if weights.endswith(".json"):
         found = read_evaluation(weights)
         return _Side(_told(found), found)
-    resolved = resolve(weights, given.evaluation, given.last)
+    resolved = meaning_of(weights, given)
     family = family_of(resolved.options)
     if family.name != FAMILY_OF[given.figure]:
         others = [number for number, name in FAMILY_OF.items() if name == family.name]

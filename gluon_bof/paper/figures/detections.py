@@ -11,6 +11,7 @@ from gluon_bof.options.flags import flag
 from gluon_bof.paper.figures.page import COLOURS, WIDTH, Drawn, draw_box, fit_labels, label_boxes, new_figure, shorten, show_image
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import open_weights
+from gluon_bof.runs.config import require_run_of_last
 from gluon_bof.terminal import progress_bar
 from gluon_bof.visualization.draw import literal
 from gluon_bof.visualization.shown import evenly
@@ -36,6 +37,7 @@ def draw(given: Options) -> Drawn:
         raise UserError(f"--count {given.count} is below 1", remedy="give 1 or more")
     if not 0 <= given.threshold <= 1:
         raise UserError(f"--threshold {given.threshold} is outside [0, 1]", remedy="0.5 is usual")
+    require_run_of_last(given.last, [given.weights])
     detector, resolved = open_weights(given.weights, given)
     every = []
     if not given.images:

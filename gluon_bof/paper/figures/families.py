@@ -23,6 +23,7 @@ from gluon_bof.paper.figures.page import BLUE, GREEN, ORANGE, PURPLE, Drawn, fit
 from gluon_bof.paper.figures.request import FigureOptions
 from gluon_bof.paper.figures.weights import open_weights
 from gluon_bof.paper.two_stage import Clock, TwoStage, blob_proposals, recall
+from gluon_bof.runs.config import require_run_of_last
 from gluon_bof.terminal import progress_bar
 from gluon_bof.threads import VARIABLE
 from gluon_bof.visualization.shown import evenly
@@ -77,6 +78,7 @@ def draw(given: Options) -> Drawn:
 
 def prepare(given: Options) -> tuple[dict[str, Way], list[np.ndarray], Any]:
     """({name: Way}, images, the set that they are of). Raises UserError for weights of another family, backbone or set."""
+    require_run_of_last(given.last, (given.two_stage, given.yolo3, given.ssd))
     two_stage, resolved = open_weights(given.two_stage, given)
     options = resolved.options
     if not hasattr(two_stage.network, "rpn"):

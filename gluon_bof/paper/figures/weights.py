@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Sequence
 from gluon_bof.errors import UserError
 from gluon_bof.inference.detector import open_detector
 from gluon_bof.options.flags import flag_name
+from gluon_bof.runs.config import require_run_of_last
 from gluon_bof.weights.resolve import resolve
 
 if TYPE_CHECKING:
@@ -19,13 +20,20 @@ NEGATING = ("no", "not", "without", "minus")  # a name without them would say th
 
 def open_weights(weights: str, given: FigureOptions) -> tuple[Detector, Resolved]:
     """(Detector, what they mean) of a run's folder, a .params file or a name; given: FigureOptions. Raises UserError."""
-    found = resolve(weights, given.evaluation, given.last)
+    found = meaning_of(weights, given)
     return open_detector(found), found
 
 
+def meaning_of(weights: str, given: FigureOptions) -> Resolved:
+    """What the weights mean, with --last if they are a run: it is of the runs among several."""
+    return resolve(weights, given.evaluation, given.last and os.path.isdir(weights))
+
+
 def resolve_all(paths: Sequence[str], given: FigureOptions) -> list[Resolved]:
-    """What the weights mean, before the work with any. Raises UserError for a file that is missing and for a segmenter."""
-    found = [resolve(weights, given.evaluation, given.last) for weights in paths]
+    """What the weights mean, before the work with any. Raises UserError for a file that is missing, for a segmenter, and for
+    --last where there is no run."""
+    require_run_of_last(given.last, paths)
+    found = [meaning_of(weights, given) for weights in paths]
     for one in found:
         one.require_detector()
     return found
