@@ -15,6 +15,7 @@ from gluon_bof.models.build import with_inferred_shapes
 from gluon_bof.models.faster_rcnn.network import BACKBONES, resnet_parameters
 from gluon_bof.models.yolo3.network import ANCHORS, build_yolo3
 from gluon_bof.options import families
+from gluon_bof.options.flags import flag_name
 from gluon_bof.weights import torchvision_ssd
 from gluon_bof.weights.formats import darknet as darknet_format
 from gluon_bof.weights.formats import safetensors as safetensors_format
@@ -67,9 +68,13 @@ def import_weights(path: str, target: str, classes: Sequence[str] | None = None,
     hold. epsilon: what the program that wrote the .weights adds to variances, in (0, 1); see `take_epsilon`. verbatim: keep
     Darknet's first layer, which takes RGB in [0, 1]; else it is changed to take images normalised as ours and GluonCV's
     are; see `take_normalised`.
-    Raises UserError for a damaged or foreign file, and for one that holds another network."""
+    Raises UserError for a damaged or foreign file, for one that holds another network, and for what its kind does not take."""
     if target not in TARGETS:
         raise UserError(f"unknown network {target!r}", remedy=f"--to is one of {', '.join(TARGETS)}")
+    given = {"classes": classes is not None, "anchors": anchors is not None, "epsilon": epsilon != EPSILON, "verbatim": verbatim}
+    idle = [flag_name(name) for name in _not_taken(target) if given[name]]
+    if idle:
+        raise UserError(f"{', '.join(idle)}: nothing of {target} is changed by it", remedy="leave it out")
     if not 0 < epsilon < 1:
         raise UserError(f"epsilon {epsilon} is not between 0 and 1", remedy=f"{EPSILON:g} is usual, OpenCV has 1e-6")
     try:
@@ -84,6 +89,15 @@ def import_weights(path: str, target: str, classes: Sequence[str] | None = None,
         raise UserError(f"no whole .weights or .safetensors file: {error}", path, REDOWNLOAD_REMEDY) from None
     _check_values(imported.arrays, path)
     return imported
+
+
+def _not_taken(target):
+    """Arguments of import_weights that say nothing of a target."""
+    if target in RESNETS:
+        return ("classes", "anchors", "epsilon", "verbatim")
+    if target in torchvision_ssd.TARGETS:
+        return ("anchors", "epsilon")
+    return ("classes", "anchors") if target == DARKNET else ()
 
 
 def _check_values(arrays, path):

@@ -172,6 +172,10 @@ def test_wrong_words_are_refused(tmp_path, capsys):
     assert "unknown network" in refused(capsys, "import", "a.weights", "--to", "vgg")
     assert "No such file" in refused(capsys, "show", tmp_path / "none.params")
     assert "epsilon" in refused(capsys, "import", "a.weights", "--to", "darknet53", "--epsilon", "0")
+    for network, words, told in (("resnet18_v1b", ("--verbatim", "--epsilon", "1e-6"), "--epsilon, --verbatim: nothing of"),
+                                 ("darknet53", ("--classes", "a,b"), "--classes: "),
+                                 ("ssd_300_vgg16_atrous_coco", ("--epsilon", "1e-6"), "--epsilon: ")):
+        assert told in refused(capsys, "import", "a.weights", "--to", network, *words)
     assert "config.json" in refused(capsys, "show", tmp_path)
     assert "--last" in refused(capsys, "show", "shapes", "--last")
 
