@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 from gluon_bof.errors import UserError, user_facing, warn
 from gluon_bof.files import csv_text, prepare_folder, write_atomically
 from gluon_bof.options.flags import NotAValue, Parser, flag_name
-from gluon_bof.options.recipes import Table
+from gluon_bof.options.recipes import Table, row_recipe
 from gluon_bof.paper import bag, embedded, factorial, harness, jobs, miniature, optimizers, photographs, upsampling
 from gluon_bof.paper.bundles import COST, Store
 from gluon_bof.paper.choices import chosen, chosen_seeds
@@ -121,6 +121,8 @@ def request_of(given: Any) -> Request:
         if getattr(given, name) and not fits:
             raise UserError(f"{flag_name(name)} does nothing at --scale {given.scale}",
                             remedy="--dataset is for small, --dataset-root for paper")
+    if given.extra_pretraining and not any(row_recipe(given.table, row, small).pretraining for row in given.table.rows):
+        raise UserError(f"a second -- does nothing for table {given.table.number}", remedy="leave it out")
     rows = chosen(given.rows, [row.key for row in given.table.rows], f"Table {given.table.number}")
     return Request(given.table, given.scale, rows, chosen_seeds(given.seeds, (0,)), given.runs,
                    given.dataset, given.dataset_root, given.gpus, given.jobs, given.extra, given.extra_pretraining)
