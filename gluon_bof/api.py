@@ -39,7 +39,7 @@ def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> d
     require_choices(given, options)
     base = own[name].options.under(options) if name else chosen.options()
     wanted = replace(base, recipe=name, **{field: getattr(given, field) for field in options})
-    return run_training(ready(wanted), set(options), train_of(family))
+    return run_training(ready(wanted, set(options)), set(options), train_of(family))
 
 
 def _own_name(name, family):

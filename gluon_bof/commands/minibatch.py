@@ -110,7 +110,7 @@ def options_of(given: Any, **own: Any) -> MinibatchOptions:
     from gluon_bof.training.entry import ready
     names = MinibatchOptions.__dataclass_fields__
     return ready(dataclasses.replace(MinibatchOptions(), **{**{name: value for name, value in vars(given).items()
-                                                               if name in names}, **own}))
+                                                               if name in names}, **own}), vars(given))
 
 
 def _rank(given):

@@ -6,7 +6,7 @@ from typing import Iterable
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import EMBEDDED, at_least, flag, positive
-from gluon_bof.options.training import MIXUP, OPTIMIZERS, TrainingOptions, decay_epochs
+from gluon_bof.options.training import MIXUP, OPTIMIZERS, Idle, TrainingOptions, decay_epochs
 
 NETWORKS = ("darknet53", "resnet101_v1d", "resnet50_v1b", "resnet18_v1b", "mobilenet1.0", "mobilenet0.25", "darknet-mini")
 
@@ -61,6 +61,12 @@ class ClassifierOptions(TrainingOptions):
     def gluoncv_name(self) -> str:
         """GluonCV's name of the network."""
         return self.network
+
+    def idle(self) -> list[Idle]:
+        """What does nothing as the other flags stand, and why."""
+        return [*super().idle(),
+                Idle(("last_gamma",), not self.network.startswith("resnet"), f"with --network {self.network}"),
+                Idle(("least_area",), self.no_augment, "with --no-augment")]
 
     def check(self) -> None:
         """Refuse, by name, values that cannot work. Raises UserError."""

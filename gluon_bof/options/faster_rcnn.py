@@ -8,7 +8,7 @@ from typing import Any, Iterable
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import INTEGERS, NUMBERS, at_least, flag, flag_name, not_negative, positive, positive_numbers
-from gluon_bof.options.training import DetectionOptions, decay_epochs
+from gluon_bof.options.training import DetectionOptions, Idle, decay_epochs
 
 NETWORKS = ("resnet18_v1b", "resnet50_v1b", "resnet101_v1b", "resnet101_v1d", "resnest50", "resnest101", "resnest269",
             "darknet-mini")
@@ -178,8 +178,15 @@ class FasterRcnnOptions(DetectionOptions):
             raise UserError("--amp and --norm-layer syncbn do not go together in MXNet", remedy="leave one out")
         if self.mixup_loss == "global" and self.mixup != "even":
             raise UserError("--mixup-loss global is one ratio for everything", remedy="give --mixup even with it")
-        if not self.norm_layer:
-            self.warn_idle("--norm-layer syncbn", "syncbn")
+
+    def idle(self) -> list[Idle]:
+        """What does nothing as the other flags stand, and why."""
+        return [*super().idle(),
+                Idle(("lr_warmup_factor",), not self.warms_up(), "without --lr-warmup"),
+                Idle(("syncbn",), not self.norm_layer, "without --norm-layer syncbn"),
+                Idle(("num_box_head_conv", "num_box_head_conv_filters"), not (self.use_fpn and self.norm_layer),
+                     "without --use-fpn --norm-layer syncbn"),
+                Idle(("num_fpn_filters", "num_box_head_dense_filters"), not self.use_fpn, "without --use-fpn")]
 
     def check_build(self) -> None:
         """Raise UserError for a network that cannot be built, of resolved options."""

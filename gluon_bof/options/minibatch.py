@@ -6,7 +6,7 @@ from typing import Any, Iterable
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import EMBEDDED, at_least, flag, flag_name
-from gluon_bof.options.training import OPTIMIZERS, TrainingOptions, decay_epochs
+from gluon_bof.options.training import OPTIMIZERS, Idle, TrainingOptions, decay_epochs
 from gluon_bof.options.yolo3 import NETWORKS as YOLO3_BACKBONES
 from gluon_bof.options.yolo3 import Yolo3Options, check_data_shape
 
@@ -121,6 +121,15 @@ class MinibatchOptions(TrainingOptions):
                             data_shape=self.data_shape, batch_size=self.batch_size, no_random_shape=True,
                             pretrained_base=self.pretrained_base, init=self.init, objectness_prior=self.objectness_prior,
                             num_workers=self.num_workers, gpus=self.gpus, seed=self.seed)
+
+    def idle(self) -> list[Idle]:
+        """What does nothing as the other flags stand, and why."""
+        no_probe = self.probe == "none"
+        return [*super().idle(),
+                Idle(tuple(name for name in OF_PROBES if name not in ("probe", "cache")), no_probe, "with --probe none"),
+                Idle(("cache",), self.probe != "cache", f"with --probe {self.probe}"),
+                Idle(("null_batches", "null_interval"), not (no_probe or self.null_partitions), "with --null-partitions 0"),
+                Idle(("alexnet", "lpips"), self.metric != "perceptual", f"with --metric {self.metric}")]
 
     def check(self) -> None:
         """Refuse, by name, values that cannot work. Raises UserError."""

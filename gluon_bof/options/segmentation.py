@@ -17,6 +17,7 @@ from gluon_bof.options.training import (
     MIXUP,
     ON_BAD_SAMPLE,
     START_EPOCH,
+    Idle,
     TrainingOptions,
     decay_epochs,
 )
@@ -225,14 +226,17 @@ class SegmentationOptions(TrainingOptions):
                             remedy="start earlier or train longer")
         if self.syncbn and self.backbone == WITHOUT_NORM:
             warn(f"--syncbn does nothing: {self.model} on {self.backbone} has no batch normalisation")
-        if self.early_stop and self.no_val:
-            warn(f"--early-stop {self.early_stop} does nothing with --no-val: there is one validation, at the end")
-        if not self.resume.endswith(".params"):
-            self.warn_idle("--resume FILE.params", "allow_partial")
         if self.mode:
             warn(f"--mode {self.mode} does nothing: networks are always hybridised")
         if self.logging_file != NO_LOG_FILE:
             warn(f"--logging-file {self.logging_file} does nothing: a run's log is log.txt in its folder")
+
+    def idle(self) -> list[Idle]:
+        """What does nothing as the other flags stand, and why."""
+        return [*super().idle(),
+                Idle(("allow_partial",), not self.resume.endswith(".params"), "without --resume FILE.params"),
+                Idle(("aux_weight",), not self.aux, "without --aux"),
+                Idle(("base_size",), self.no_augment, "with --no-augment")]
 
     def check_build(self) -> None:
         """Raise UserError for a network that cannot be built, of resolved options."""

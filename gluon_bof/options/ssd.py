@@ -8,7 +8,7 @@ from typing import Any, Iterable
 
 from gluon_bof.errors import UserError, warn
 from gluon_bof.options.flags import INTEGERS, Kind, at_least, flag
-from gluon_bof.options.training import DetectionOptions, decay_epochs
+from gluon_bof.options.training import DetectionOptions, Idle, decay_epochs
 from gluon_bof.options.yolo3 import SYNCBN
 
 # network: sizes in pixels that it is made for; () where its anchors grow with the size
@@ -150,6 +150,10 @@ class SsdOptions(DetectionOptions):
             warn(f"--syncbn does nothing: {self.network} has no batch normalisation")
         if self.dali:
             warn("--dali does nothing: the data workers make the batches, with GluonCV's augmentation of the runs without DALI")
+
+    def idle(self) -> list[Idle]:
+        """What does nothing as the other flags stand, and why."""
+        return [*super().idle(), Idle(("random_shape_interval",), not self.random_shapes, "without --random-shapes")]
 
     def _check_random_shapes(self):
         shapes = self.random_shapes

@@ -3,12 +3,25 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, NamedTuple
 
 from gluon_bof.errors import UserError, warn
-from gluon_bof.options.flags import EMBEDDED, INTEGERS, Kind, NotAValue, at_least, flag, flag_name, not_negative, positive
+from gluon_bof.options.flags import (
+    EMBEDDED,
+    INTEGERS,
+    Kind,
+    NotAValue,
+    at_least,
+    flag,
+    flag_name,
+    not_negative,
+    positive,
+    written,
+)
 
 OPTIMIZERS = ("sgd", "nag", "adagrad", "rmsprop", "adam")
+OF_OPTIMIZERS = {("momentum",): ("sgd", "nag"), ("beta1", "beta2"): ("adam",), ("rho",): ("rmsprop",),
+                 ("epsilon",): ("adam", "adagrad", "rmsprop")}
 METRICS = ("auto", "voc07", "voc", "coco")
 KV_STORES = ("nccl", "device", "local", "dist_sync", "dist_device_sync")
 FREEZE = ("none", "stem", "backbone", "all-but-head")
@@ -26,6 +39,14 @@ def _mixup_mode(text):
 _WRITTEN = {"": False, "beta": True, "even": "even"}
 _READ = {**{mode: mode for mode in _WRITTEN}, **{value: mode for mode, value in _WRITTEN.items()}}
 MIXUP = Kind(_mixup_mode, _WRITTEN.__getitem__, lambda value: _READ[value])
+
+
+class Idle(NamedTuple):
+    """Flags that may do nothing: names of their fields; whether they do nothing; why, as "without --mixup"."""
+
+    names: tuple[str, ...]
+    is_idle: bool
+    why: str
 
 
 # words of --dataset, of all families, that are no folders
@@ -110,6 +131,8 @@ class TrainingOptions:
             positive(self, name)
         for name in ("wd", "momentum", "beta1", "beta2", "rho"):
             not_negative(self, name)
+        if self.num_samples < 1 and self.num_samples != -1:
+            raise UserError(f"--num-samples {self.num_samples} is no number of images", remedy="give 1 or more, or -1 for all")
         self._check_decays()
         self._check_devices()
         if self.lr_decay > 1:
@@ -123,8 +146,6 @@ class TrainingOptions:
         elif self.mixup and self.no_mixup_epochs == self._default("no_mixup_epochs") > self.epochs / 2:
             warn(f"--mixup ends after {self.epochs - self.no_mixup_epochs} of {self.epochs} epochs: --no-mixup-epochs is "
                  f"{self.no_mixup_epochs} by default, for long trainings; a tenth of the epochs is usual")
-        if self.mixup != "beta":
-            self.warn_idle("--mixup beta", "mixup_alpha", "mixup_beta")
         self._warn_of_late_decays()
 
     def _warn_of_late_decays(self):
@@ -134,12 +155,27 @@ class TrainingOptions:
             warn(f"{flag_name(name)} {','.join(map(str, epochs))} does nothing with --epochs {self.epochs}: the learning rate "
                  "never decays; name an epoch before the end, or give --lr-mode cosine")
 
-    def warn_idle(self, missing: str, *names: str) -> None:
-        """Warn of those of these options that were changed, and do nothing without what is missing."""
-        for name in names:
-            value = getattr(self, name)
-            if value != self._default(name):
-                warn(f"{flag_name(name)}{'' if value is True else f' {value}'} does nothing without {missing}")
+    def idle(self) -> list[Idle]:
+        """What does nothing as the other flags stand, and why; of resolved options."""
+        validations = (self.epochs - 1) // self.val_interval - getattr(self, "start_epoch", 0) // self.val_interval
+        return [
+            Idle(("lr_decay", "lr_decay_epoch", "lr_decay_period"), self.lr_mode != "step", f"with --lr-mode {self.lr_mode}"),
+            *(Idle(names, self.optimizer not in optimizers, f"with --optimizer {self.optimizer}")
+              for names, optimizers in OF_OPTIMIZERS.items()),
+            Idle(("warmup_lr",), not self.warms_up(), "without --warmup-epochs"),
+            Idle(("mixup_alpha", "mixup_beta"), self.mixup != "beta", "without --mixup beta"),
+            Idle(("early_stop",), validations <= self.early_stop, f"with --epochs {self.epochs} and --val-interval "
+                 f"{self.val_interval}, which leave too few validations ({validations}) before the last epoch")]
+
+    def warn_of_idle(self, given: Iterable[str]) -> None:
+        """Warn of those of the given options that do nothing; a recipe's and a run's own are nobody's mistake."""
+        if self.resume not in ("", "auto") and not self.resume.endswith(".params"):
+            return
+        for names, is_idle, why in self.idle():
+            for name in (name for name in names if is_idle and name in given):
+                value = written(self.__dataclass_fields__[name], getattr(self, name))
+                if value not in (None, False, ""):
+                    warn(f"{flag_name(name)}{'' if value is True else f' {value}'} does nothing {why}")
 
     @classmethod
     def _default(cls, name):
@@ -190,8 +226,9 @@ class TrainingOptions:
         """The same for a warm-up that is counted in epochs."""
         at_least(self, "warmup_epochs", 0)
         not_negative(self, "warmup_lr")
-        if self.warmup_lr > self.lr:
-            raise UserError(f"--warmup-lr {self.warmup_lr} is above --lr {self.lr}", remedy="warm-up goes upwards")
+        if self.warmup_lr > self.scaled_lr():
+            scaled = f", {self.scaled_lr():g} by --scale-lr" if self.scale_lr else ""
+            raise UserError(f"--warmup-lr {self.warmup_lr} is above --lr {self.lr}{scaled}", remedy="warm-up goes upwards")
         if self.warmup_epochs >= self.epochs:
             raise UserError(f"--warmup-epochs {self.warmup_epochs} leaves nothing of --epochs {self.epochs}",
                             remedy="warm up for less")
@@ -271,12 +308,13 @@ class DetectionOptions(TrainingOptions):
             raise UserError(f"--transfer and {other} {self.resume or self.pretrained_base} are two starts", remedy="give one")
         if self.freeze != "none" and self.pretrained_base == "no" and not self.transfer and not self.resume:
             warn(f"--freeze {self.freeze} keeps layers that nothing has trained")
-        if not self.mixup:
-            self.warn_idle("--mixup", "mixup_loss")
-        if self.balance == "none":
-            self.warn_idle("--balance repeat", "balance_threshold")
-        if not self.resume.endswith(".params"):
-            self.warn_idle("--resume FILE.params", "allow_partial")
+
+    def idle(self) -> list[Idle]:
+        """What does nothing as the other flags stand, and why."""
+        return [*super().idle(),
+                Idle(("mixup_loss",), not self.mixup, "without --mixup"),
+                Idle(("balance_threshold",), self.balance == "none", "without --balance repeat"),
+                Idle(("allow_partial",), not self.resume.endswith(".params"), "without --resume FILE.params")]
 
     @classmethod
     def from_file_name(cls, name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Iterable, Mapping
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import INTEGERS, NUMBERS, Kind, NotAValue, at_least, flag
-from gluon_bof.options.training import DetectionOptions, decay_epochs
+from gluon_bof.options.training import DetectionOptions, Idle, decay_epochs
 
 MAX_SIDE = 1024  # pixels: GluonCV's YOLOv3 holds 128 cells of 8 pixels a side
 STRIDE = 32  # pixels of the coarsest cell: sides are multiples of it
@@ -165,6 +165,12 @@ class Yolo3Options(DetectionOptions):
         if len(shapes) != 2 or shapes[0] < STRIDE or shapes[0] > shapes[1] or shapes[0] % STRIDE or shapes[1] % STRIDE:
             raise UserError(f"--random-shapes {INTEGERS.write(shapes)} is not a smallest and a largest multiple of 32",
                             remedy="for example 320,608")
+
+    def idle(self) -> list[Idle]:
+        """What does nothing as the other flags stand, and why."""
+        return [*super().idle(),
+                Idle(("lr_decay_epoch",), self.lr_mode == "step" and self.lr_decay_period > 0, "with --lr-decay-period"),
+                Idle(("random_shapes", "random_shape_interval"), self.no_random_shape, "with --no-random-shape")]
 
 
 def check_data_shape(side: int, flag: str = "--data-shape") -> None:

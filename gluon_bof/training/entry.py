@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import uuid
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Collection, Sequence
 
 from gluon_bof import threads
 from gluon_bof.compat import for_cpu_contexts
@@ -44,7 +44,7 @@ def run_script(family: str, argv: Sequence[str] | None, description: str, train:
     train: the family's, where the caller is its script."""
     options_class = families.by_name(family).options
     options, given, dry_run = parse(options_class, argv, description, RECIPES.of_family(family), prog)
-    options = ready(options)
+    options = ready(options, given)
     if dry_run:
         shown = shown_options(options, given)
         warn_of_idle_devices(shown)
@@ -62,13 +62,15 @@ def train_of(family: str) -> Train:
     return importlib.import_module(families.by_name(family).script).train
 
 
-def ready(options: Any) -> Any:
-    """The options with everything filled in that depends on others or on files, checked. Raises UserError."""
+def ready(options: Any, given: Collection[str] = ()) -> Any:
+    """The options with everything filled in that depends on others or on files, checked; warns of those that were given, by
+    name, and do nothing. Raises UserError."""
     options = options.resolved()
     module, _, function = families.family_of(options).prepare.partition(":")
     if module:
         options = getattr(importlib.import_module(module), function)(options)
     options.check()
+    options.warn_of_idle(given)
     return options
 
 
