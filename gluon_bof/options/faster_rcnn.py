@@ -4,7 +4,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import INTEGERS, NUMBERS, at_least, flag, flag_name, not_negative, positive, positive_numbers
@@ -133,12 +133,19 @@ class FasterRcnnOptions(DetectionOptions):
         smallest, largest = self.shorts()
         return range(smallest, largest + 1)
 
+    def under(self, given: Mapping[str, Any]) -> FasterRcnnOptions:
+        """A recipe's options without its base where --no-pretrained-base is given."""
+        return dataclasses.replace(super().under(given), **({"pretrained_base": "no"} if given.get("no_pretrained_base") else {}))
+
     def resolved(self) -> FasterRcnnOptions:
-        """The same options with every None filled, as GluonCV's script and model zoo do."""
+        """The same options with every None filled, as GluonCV's script and model zoo do. Raises UserError for two starts."""
         options = self
         if options.custom_model:
             options = dataclasses.replace(options, use_fpn=True)
         if options.no_pretrained_base:
+            if options.pretrained_base not in ("yes", "no"):
+                raise UserError(f"--pretrained-base {options.pretrained_base} and --no-pretrained-base are two starts",
+                                remedy="give one")
             options = dataclasses.replace(options, pretrained_base="no")
         defaults = options.defaults()
         return dataclasses.replace(options, **{name: value for name, value in defaults.items()

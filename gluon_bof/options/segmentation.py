@@ -11,7 +11,7 @@ import re
 from typing import Any, Iterable, Mapping
 
 from gluon_bof.errors import UserError, warn
-from gluon_bof.options.flags import EMBEDDED, at_least, flag, flag_name, not_negative, positive
+from gluon_bof.options.flags import EMBEDDED, at_least, flag, not_negative, positive
 from gluon_bof.options.training import (
     FREEZE,
     MIXUP,
@@ -189,6 +189,9 @@ class SegmentationOptions(TrainingOptions):
         if not told or told["backbone"] not in self.model_zoo:
             raise UserError(f"GluonCV has no FCN {self.model_zoo!r} that can be had here",
                             remedy="for example fcn_resnet101_coco")
+        if self.pretrained and self.transfer not in ("", self.model_zoo):
+            raise UserError(f"--model-zoo {self.model_zoo} --pretrained and --transfer {self.transfer} are two starts",
+                            remedy="give one")
         return {"model": told["model"], "backbone": told["backbone"],
                 "aux": self.aux or self.pretrained,  # which GluonCV's files have
                 "transfer": self.model_zoo if self.pretrained else self.transfer}
@@ -211,7 +214,7 @@ class SegmentationOptions(TrainingOptions):
         """Refuse, by name, values and combinations that cannot work. Raises UserError."""
         super().check()
         self.check_build()
-        self._check_start()
+        self.check_start()
         self.check_epoch_warmup()
         self.check_test_size()
         at_least(self, "base_size", 2)
@@ -254,7 +257,9 @@ class SegmentationOptions(TrainingOptions):
         if self.aux and self.model != "fcn":
             raise UserError(f"{self.model} has no second head", remedy="leave --aux out")
 
-    def _check_start(self):
+    def check_start(self) -> None:
+        """The same; also for --eval and --model-zoo."""
+        super().check_start()
         if self.backbone == "plain" and self.pretrained_base != "no":
             raise UserError(f"U-Net's plain backbone has no weights to start from, and --pretrained-base is "
                             f"{self.pretrained_base}", remedy="give no")
@@ -262,7 +267,3 @@ class SegmentationOptions(TrainingOptions):
             raise UserError("--pretrained wants --model-zoo", remedy="name one of GluonCV's models")
         if self.eval and not (self.resume.endswith(".params") or self.transfer):
             raise UserError("--eval has no weights", remedy="give --resume FILE.params, or use gluon-bof evaluate")
-        if self.resume.endswith(".params") and self.transfer:
-            raise UserError(f"--resume {self.resume} and --transfer {self.transfer} are two starts", remedy="give one")
-        if self.freeze != "none" and self.pretrained_base == "no" and not self.transfer and not self.resume:
-            warn(f"{flag_name('freeze')} {self.freeze} keeps layers that nothing has trained")

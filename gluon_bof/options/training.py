@@ -26,6 +26,7 @@ METRICS = ("auto", "voc07", "voc", "coco")
 KV_STORES = ("nccl", "device", "local", "dist_sync", "dist_device_sync")
 FREEZE = ("none", "stem", "backbone", "all-but-head")
 ON_BAD_SAMPLE = ("error", "skip")
+USUAL_BASES = ("yes", "no", "shipped")  # of --pretrained-base, by default and in recipes; another one was meant
 START_EPOCH = "epoch that training begins with, from 0: for the weights of --resume FILE.params, but without them, too"
 
 
@@ -222,6 +223,16 @@ class TrainingOptions:
         """Whether batch normalisation is to have the statistics of all devices together."""
         return False
 
+    def check_start(self) -> None:
+        """Raise UserError for two starts, of which only the first is loaded; warn where none is and layers are frozen."""
+        starts = {"--resume": self.resume if self.resume.endswith(".params") else "", "--transfer": self.transfer,
+                  "--pretrained-base": "" if self.pretrained_base in USUAL_BASES else self.pretrained_base}
+        told = [f"{name} {value}" for name, value in starts.items() if value]
+        if len(told) > 1:
+            raise UserError(f"{' and '.join(told)} are {'two' if len(told) == 2 else 'three'} starts", remedy="give one")
+        if self.freeze != "none" and self.pretrained_base == "no" and not self.transfer and not self.resume:
+            warn(f"--freeze {self.freeze} keeps layers that nothing has trained")
+
     def check_epoch_warmup(self) -> None:
         """The same for a warm-up that is counted in epochs."""
         at_least(self, "warmup_epochs", 0)
@@ -303,11 +314,7 @@ class DetectionOptions(TrainingOptions):
         if not 0 < self.balance_threshold <= 1:
             raise UserError(f"--balance-threshold {self.balance_threshold} is outside (0, 1]",
                             remedy="give a share of images; LVIS's is 0.001")
-        if self.transfer and (self.pretrained_base not in ("yes", "no", "shipped") or self.resume.endswith(".params")):
-            other = "--resume" if self.resume else "--pretrained-base"
-            raise UserError(f"--transfer and {other} {self.resume or self.pretrained_base} are two starts", remedy="give one")
-        if self.freeze != "none" and self.pretrained_base == "no" and not self.transfer and not self.resume:
-            warn(f"--freeze {self.freeze} keeps layers that nothing has trained")
+        self.check_start()
 
     def idle(self) -> list[Idle]:
         """What does nothing as the other flags stand, and why."""

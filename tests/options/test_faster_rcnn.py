@@ -8,8 +8,9 @@ import pytest
 
 import train_faster_rcnn
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
-from gluon_bof.options.flags import NUMBERS
+from gluon_bof.options.flags import NUMBERS, parse
 from gluon_bof.options.mask_rcnn import MaskRcnnOptions
+from gluon_bof.options.recipes import RECIPES
 from tests.command_lines import faster_rcnn_options
 
 VOC = dict(epochs=20, lr=0.001, lr_decay_epoch="14,20", lr_warmup=-1, wd=5e-4, lr_decay=0.1, momentum=0.9,
@@ -90,6 +91,14 @@ def test_the_help_of_a_part_tells_every_default_that_it_has_and_no_other(family)
         assert set(re.findall(r"(?<![\w.,])(?:-?\d[\d.]*(?:,[\d.]+)*|align)", told)) == written, field.name
 
 
+@pytest.mark.parametrize("words, base", (("--no-pretrained-base", "no"), ("--resume a.params", "shipped"),
+                                         ("--transfer a.params", "shipped")))
+def test_a_recipes_base_is_no_second_start(words, base):
+    options = parse(FasterRcnnOptions, words.split(), "", RECIPES.of_family("faster_rcnn")).options.resolved()
+    options.check()
+    assert options.pretrained_base == base and options.resolved() == options
+
+
 def test_a_resolved_configuration_stays_as_it_is():
     options = faster_rcnn_options("--dataset coco --use-fpn --norm-layer syncbn")
     assert options.resolved() == options
@@ -108,6 +117,8 @@ def test_a_resolved_configuration_stays_as_it_is():
     ("--mixup --no-mixup-epochs 1 --mixup-loss global", "--mixup even"), ("--amp --norm-layer syncbn", "--amp"),
     ("--norm-layer gn", "--norm-layer"), ("--lr nan", "--lr"), ("--epochs 0", "--epochs"), ("--nonsense", "--nonsense"),
     ("--lr-decay-epoch a,b", "--lr-decay-epoch"), ("--label-smooth-eps 1", "--label-smooth-eps"),
+    ("--pretrained-base shipped --no-pretrained-base", "are two starts"),
+    ("--resume a.params --pretrained-base shipped-mixup", "--resume a.params and --pretrained-base shipped-mixup are two"),
     ("custom-model --nonsense", "--nonsense"), ("something", "custom-model")])
 def test_options_that_cannot_work_are_refused_by_name(words, named, capsys):
     with pytest.raises(SystemExit) as stopped:
