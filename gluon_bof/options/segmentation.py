@@ -11,7 +11,7 @@ import re
 from typing import Any, Iterable, Mapping
 
 from gluon_bof.errors import UserError, warn
-from gluon_bof.options.flags import EMBEDDED, at_least, flag, not_negative, positive
+from gluon_bof.options.flags import EMBEDDED, at_least, flag, flag_name, not_negative, positive
 from gluon_bof.options.training import (
     FREEZE,
     MIXUP,
@@ -207,8 +207,16 @@ class SegmentationOptions(TrainingOptions):
     def _place(self):
         if self.save_dir:
             folder = os.path.normpath(self.save_dir)
-            return {"runs": os.path.dirname(folder) or ".", "name": os.path.basename(folder)}
-        return {"name": self.name or self.checkname} if self.checkname != "default" else {}
+            place = {"runs": os.path.dirname(folder) or ".", "name": os.path.basename(folder)}
+            told = f"--save-dir {self.save_dir}"
+        else:
+            place = {"name": self.checkname} if self.checkname != "default" else {}
+            told = f"--checkname {self.checkname}"
+        for name, value in place.items():
+            own = getattr(self, name)
+            if own not in (self._default(name), value):
+                raise UserError(f"{told} and {flag_name(name)} {own} are two places of the run", remedy="give one")
+        return place
 
     def check(self) -> None:
         """Refuse, by name, values and combinations that cannot work. Raises UserError."""

@@ -92,6 +92,9 @@ def test_without_a_data_set_the_embedded_job_runs_with_every_freebie(capsys):
     ("--pretrained-base b.params --transfer a.params", "--transfer a.params and --pretrained-base b.params are two starts"),
     ("--model-zoo fcn_resnet101_coco --pretrained --transfer a.params", "--pretrained and --transfer a.params are two starts"),
     ("--resume a.params --pretrained-base b.params", "are two starts"),
+    ("--save-dir a/b --name c", "--save-dir a/b and --name c are two places"),
+    ("--save-dir a/b --runs d", "--save-dir a/b and --runs d are two places"),
+    ("--checkname e --name c", "--checkname e and --name c are two places"),
     ("--aux --aux-weight 0", "--aux-weight 0.0 must be above 0"),
     ("--start-epoch 50", "--start-epoch 50 is not before"), ("--aux-weight -1", "--aux-weight -1.0 must be 0 or more")])
 def test_what_cannot_be_is_refused_in_one_line(words, told, tmp_path):

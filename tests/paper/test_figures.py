@@ -472,6 +472,8 @@ def test_a_broken_image_is_not_answered_with_a_flag_that_figures_have_not(tmp_pa
     (["1", "--runs", "shapes", "--save-json", "a.json", "--report", "a.html"], "--save-json, --report: figure 1 has no"),
     (["8", "--weights", "a.json", "b.json", "--sliding-patch", "3"], "--sliding-patch: "),
     (["8", "--weights", "a.json", "b.json", "--metric", "coco", "--last"], "--metric, --last: there are no weights to evaluate"),
+    (["3", "--labels", "cat", "dog"], "--labels: Figure 3 has no labels"),
+    (["7", "--weights", "shapes", "--images", "a.jpg", "--val-split", "x", "--count", "3"], "--val-split, --count: --images are"),
     (["7", "--weights", "shapes", "--last"], "--last: there is no run"),
     (["8", "--weights", "a.params", "b.params", "--last"], "--last: there is no run"),
     (["1", "--runs", "a.params", "b.params", "--last"], "--last: there is no run"),

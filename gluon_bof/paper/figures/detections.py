@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gluon_bof.data.images import read_image, read_or_name, read_upright
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.validation import validation_set
-from gluon_bof.options.flags import flag
+from gluon_bof.options.flags import flag, flag_name
 from gluon_bof.paper.figures.page import COLOURS, WIDTH, Drawn, draw_box, fit_labels, label_boxes, new_figure, shorten, show_image
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import open_weights
@@ -18,6 +18,7 @@ from gluon_bof.visualization.shown import evenly
 
 COLUMNS = 3
 WIDEST = 4.0  # width over height, or height over width: a longer image has bars beside it, so that the others are still seen
+OF_THE_SET = ("dataset_root", "val_split", "val_share", "layout")  # flags of evaluate that say which images are the set's
 LETTERS = 102  # of a title as wide as the page
 
 
@@ -37,6 +38,9 @@ def draw(given: Options) -> Drawn:
         raise UserError(f"--count {given.count} is below 1", remedy="give 1 or more")
     if not 0 <= given.threshold <= 1:
         raise UserError(f"--threshold {given.threshold} is outside [0, 1]", remedy="0.5 is usual")
+    idle = [*(name for name in OF_THE_SET if name in given.evaluation), *["count"] * (given.count != Options.count)]
+    if given.images and idle:
+        raise UserError(f"{', '.join(map(flag_name, idle))}: --images are drawn, and none of the set", remedy="leave it out")
     require_run_of_last(given.last, [given.weights])
     detector, resolved = open_weights(given.weights, given)
     every = []

@@ -44,13 +44,15 @@ class Options(FigureOptions):
 
     images: tuple = many("two image files [two of the embedded set]", ("A", "B"), 2, old="--pictures")
     ratios: tuple = flag(DEFAULT_RATIOS, "weights of A, comma-separated", kind=NUMBERS)
-    labels: tuple = many("what they are classified as [their largest object, or else their file's name]", ("A", "B"), 2)
+    labels: tuple = many("Figure 2: what they are classified as [their largest object, or else their file's name]", ("A", "B"), 2)
     boxes_a: tuple = many("objects in A, in pixels", "LABEL,XMIN,YMIN,XMAX,YMAX")
     boxes_b: tuple = many("objects in B, in pixels", "LABEL,XMIN,YMIN,XMAX,YMAX")
 
 
 def draw(given: Options) -> Drawn:
     """Figure 2 or 3 -> Drawn."""
+    if given.labels and given.figure != 2:
+        raise UserError("--labels: Figure 3 has no labels of whole images", remedy="leave it out, or draw Figure 2")
     ratios = list(given.ratios)
     require_within(ratios, "--ratios", 0, 1)
     if len(ratios) > MAX_RATIOS:
@@ -61,8 +63,9 @@ def draw(given: Options) -> Drawn:
         raise UserError("--boxes-a and --boxes-b belong to --images", remedy="give --images A B, too")
     else:
         scenes = [embedded_scene(number) for number in EMBEDDED_PAIR]
-    labels = given.labels or [image_label(scene) for scene in scenes]
-    return (_draw_classification if given.figure == 2 else _draw_detection)(scenes, labels, ratios)
+    if given.figure == 2:
+        return _draw_classification(scenes, given.labels or [image_label(scene) for scene in scenes], ratios)
+    return _draw_detection(scenes, ratios)
 
 
 def image_label(scene: Scene) -> str:
@@ -110,7 +113,7 @@ def _draw_classification(scenes, labels, ratios):
     return Drawn(figure, ("ratio", "image", "label", "weight"), rows, {"ratios": ratios})
 
 
-def _draw_detection(scenes, labels, ratios):
+def _draw_detection(scenes, ratios):
     a, b = scenes
     canvas = np.maximum(a.image.shape[:2], b.image.shape[:2])
     column = WIDTH / (len(ratios) + 1)
