@@ -123,14 +123,15 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     `options_of` and `download` do."""
     given = as_plain_values(given or {})
     told, told_by = {}, families.told_by_file_name(weights)[0]
-    if not os.path.exists(weights) and is_name(weights):
-        told = options_of(weights)
-        _refuse_other_classes(given, told["classes"], weights)
-        weights = download(weights)
-    elif not os.path.exists(weights) and not weights.endswith(".params"):  # a file is asked for when it is read
+    is_named = not os.path.exists(weights) and is_name(weights)
+    if not is_named and not os.path.exists(weights) and not weights.endswith(".params"):  # a file is asked for when it is read
         raise UserError("there are no such weights", weights,
                         "give a run's folder, a .params file or a model's name, such as shapes or yolo3_darknet53_voc")
     require_run_of_last(last, [weights])
+    if is_named:
+        told = options_of(weights)
+        _refuse_other_classes(given, told["classes"], weights)
+        weights = download(weights)
     folder = weights if os.path.isdir(weights) else os.path.dirname(os.path.abspath(weights))
     if not told and is_run(folder):
         return _of_run(folder, weights, given, last)
