@@ -2,6 +2,7 @@
 a minute, and with one restart it ends with the bits of a training that nothing happened to."""
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -122,5 +123,5 @@ def test_a_disk_that_fills_up_logs_and_all_ends_the_job_at_once_by_name(place, t
     finally:
         process.kill()
     assert process.returncode == 2 and "Traceback" not in err, err
-    assert "launch: worker 0 " in err and "no room is left on that disk" in err
+    assert re.search(r"launch: worker \d ", err) and "no room is left on that disk" in err  # whichever wrote first
     assert json.loads(out.splitlines()[-1])["status"] == 2
