@@ -1,4 +1,4 @@
-"""Who this process is among those that train one network: `rank`, `size`, `is_main`, `broadcast`, `barrier`. No MXNet in here.
+"""Who this process is among those that train one network: `rank`, `size`, `is_main`, `from_main`, `barrier`. No MXNet in here.
 
 A process by itself is rank 0 of 1, and everything here costs it nothing. What joins several, MXNet's parameter server or Horovod,
 is a group of `distributed.groups` that the start of a training puts in place with `join`. All that the processes tell each other
@@ -78,11 +78,6 @@ def is_main() -> bool:
 def is_told_of_others() -> bool:
     """Whether the environment says that this process is one of a job's, be it the only one that trains."""
     return any(os.environ.get(name) for name in TOLD_BY)
-
-
-def broadcast(value: Any) -> Any:
-    """Rank 0's value, of JSON's kinds."""
-    return _group.broadcast(value)
 
 
 def gather(value: Any) -> list:

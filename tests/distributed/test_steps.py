@@ -81,6 +81,6 @@ def test_horovods_workers_train_as_one_process_does(workers, batch, tmp_path):
 
 def test_a_process_by_itself_is_alone():
     assert (comm.rank(), comm.size(), comm.is_main()) == (0, 1, True)
-    assert comm.broadcast("x") == comm.from_main(lambda: "x") == comm.main_first(lambda: "x") == "x"
+    assert comm.group().broadcast("x") == comm.from_main(lambda: "x") == comm.main_first(lambda: "x") == "x"
     assert comm.gather(3) == [3] and comm.barrier() is None and comm.close() is None
     comm.require_same("anything", "mark")
