@@ -15,7 +15,6 @@ import numpy as np
 from gluon_bof.backend import gluon, mx
 from gluon_bof.boxes import iou
 from gluon_bof.errors import UserError
-from gluon_bof.models.faster_rcnn.network import MIN_SCORE
 from gluon_bof.models.preprocess import Normalise
 
 WARPED, CONTEXT = 64, 16  # sides of a region in its crop, and pixels of what is around it (R-CNN has 227 and 16)
@@ -57,10 +56,7 @@ class Predictions(gluon.HybridBlock):
         self.network = network
 
     def hybrid_forward(self, F, rois, *levels):
-        of = self.network
-        cut = of._pyramid_roi_feats(F, levels, rois, of._roi_size, of._strides, roi_mode=of._roi_mode)
-        described = of.box_features(cut)
-        return of.class_predictor(described), of.box_predictor(described)
+        return self.network.of_regions(F, levels, rois)
 
 
 class Decoded(gluon.HybridBlock):
@@ -72,17 +68,7 @@ class Decoded(gluon.HybridBlock):
         self.network = network
 
     def hybrid_forward(self, F, logits, boxes, proposals):
-        of = self.network
-        found = of.cls_decoder(F.softmax(F.expand_dims(logits, axis=0), axis=-1))
-        ids, scores = (F.transpose(of_all, axes=(2, 1, 0)) for of_all in found)
-        boxes = of.box_decoder(F.transpose(F.reshape(boxes, (0, of.num_class, 4)), axes=(1, 0, 2)), proposals)
-        sides = F.slice_axis(boxes, axis=2, begin=2, end=4) - F.slice_axis(boxes, axis=2, begin=0, end=2)
-        has_area = F.expand_dims(F.min(sides, axis=2) > 0, axis=2)
-        ids, scores = F.where(has_area, ids, -F.ones_like(ids)), F.where(has_area, scores, F.zeros_like(scores))
-        found = F.contrib.box_nms(F.concat(ids, scores, boxes, dim=2), overlap_thresh=of.nms_thresh, valid_thresh=MIN_SCORE,
-                                  topk=of.nms_topk, id_index=0, score_index=1, coord_start=2, force_suppress=False)
-        found = F.expand_dims(F.reshape(found, (-3, 0)), axis=0)
-        return tuple(F.slice_axis(found, axis=2, begin=begin, end=end) for begin, end in ((0, 1), (1, 2), (2, 6)))
+        return self.network.decoded(F, logits, boxes, proposals)
 
 
 class Clock:

@@ -128,25 +128,35 @@ class FasterRCNN(GluonCVFasterRCNN):
                 OfObjects(cut, regions, matches, index, class_id, box_weight))
 
     def _detections(self, F, x):
-        """((ids, scores, boxes), features): GluonCV's inference, without the detections that it makes of what fills up the
-        proposals: a box of no area overlaps no other, so that suppression would leave each of them."""
+        """((ids, scores, boxes), features): GluonCV's inference."""
         features = self._all_features(x)
         _, proposals, _, _ = self._proposals(F, x, features)
         regions = F.reshape(proposals, (-3, 0))
         of_first = F.zeros_like(F.slice_axis(regions, axis=1, begin=0, end=1))
-        described = self._describe(F, self._cut_regions(F, features, F.stop_gradient(F.concat(of_first, regions, dim=1))))
-        logits = F.expand_dims(self.class_predictor(described), axis=0)
+        logits, boxes = self.of_regions(F, features, F.stop_gradient(F.concat(of_first, regions, dim=1)))
+        return self.decoded(F, logits, boxes, proposals), features
+
+    def of_regions(self, F: Any, features: Any, rois: Any) -> tuple[Any, Any]:
+        """Class logits (R, K + 1) and boxes (R, K * 4) of rois (R, 5), image number and corners in x's pixels, from [features of
+        each level], finest first."""
+        described = self._describe(F, self._cut_regions(F, features, rois))
+        return self.class_predictor(described), self.box_predictor(described)
+
+    def decoded(self, F: Any, logits: Any, boxes: Any, proposals: Any) -> tuple[Any, Any, Any]:
+        """Ids (1, D, 1), scores (1, D, 1) and boxes (1, D, 4) after suppression, of what `of_regions` tells of proposals
+        (1, P, 4); without the detections that GluonCV makes of what fills up the proposals: a box of no area overlaps no other,
+        so that suppression would leave each of them."""
         # (1, P, K) -> (K, P, 1): each class is suppressed by itself
-        ids, scores = (F.transpose(of_all, axes=(2, 1, 0)) for of_all in self.cls_decoder(F.softmax(logits, axis=-1)))
-        boxes = F.transpose(F.reshape(self.box_predictor(described), (0, self.num_class, 4)), axes=(1, 0, 2))
-        boxes = self.box_decoder(boxes, proposals)
+        found = self.cls_decoder(F.softmax(F.expand_dims(logits, axis=0), axis=-1))
+        ids, scores = (F.transpose(of_all, axes=(2, 1, 0)) for of_all in found)
+        boxes = self.box_decoder(F.transpose(F.reshape(boxes, (0, self.num_class, 4)), axes=(1, 0, 2)), proposals)
         has_area = F.expand_dims(box_area(F, boxes), axis=2) > 0
         ids = F.where(has_area, ids, -F.ones_like(ids))
         scores = F.where(has_area, scores, F.zeros_like(scores))
         found = F.contrib.box_nms(F.concat(ids, scores, boxes, dim=2), overlap_thresh=self.nms_thresh, valid_thresh=MIN_SCORE,
                                   topk=self.nms_topk, id_index=0, score_index=1, coord_start=2, force_suppress=False)
         found = F.expand_dims(F.reshape(found, (-3, 0)), axis=0)
-        return tuple(F.slice_axis(found, axis=2, begin=begin, end=end) for begin, end in ((0, 1), (1, 2), (2, 6))), features
+        return tuple(F.slice_axis(found, axis=2, begin=begin, end=end) for begin, end in ((0, 1), (1, 2), (2, 6)))
 
     def _all_features(self, x):
         """[features of each level], finest first."""
