@@ -44,6 +44,7 @@ DIFFICULT_SIDE = 15  # pixels; below this an object is difficult
 PERIODS = (12, 18)  # of a texture, in pixels
 CONTRASTS = (45, 95)  # of a texture, in units of 255
 LEAST_SIDE = 6  # pixels; what is smaller is not drawn
+SPACING = 0.06  # of an outline's points at most, as a share of its size
 
 
 def outline_of(class_id: int) -> int:
@@ -310,10 +311,10 @@ def _outline(rng, name, side):
     return found
 
 
-def _dense(points, spacing=0.06):
-    """The same polygon with points no further apart than that."""
+def _dense(points):
+    """The same polygon with points no further apart than SPACING."""
     ends = np.roll(points, -1, axis=0)
-    parts = [start + (end - start) * np.linspace(0, 1, max(1, int(np.hypot(*(end - start)) / spacing)), endpoint=False)[:, None]
+    parts = [start + (end - start) * np.linspace(0, 1, max(1, int(np.hypot(*(end - start)) / SPACING)), endpoint=False)[:, None]
              for start, end in zip(points, ends)]
     return np.concatenate(parts)
 

@@ -39,7 +39,7 @@ class Process:
         self.lost = ""
         self.progress = ""
         self.stopped_since: float | None = None
-        self.started_at = self.progressed_at = self.heard_at = time.monotonic()
+        self.progressed_at = self.heard_at = time.monotonic()
         self._rest = b""
         self._beat = 0
         command = [sys.executable, "-I", os.path.abspath(keeper.__file__)]

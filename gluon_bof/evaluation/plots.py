@@ -14,7 +14,7 @@ FEW = 10  # classes that get a colour and a name each
 LABELLED = 30  # classes whose names fit beside a matrix
 NUMBERED = 12  # classes whose counts fit into a matrix's cells
 LONGEST = 16  # letters of a name
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
+BLUE, GREY = "#0072b2", "#8a8f98"
 TEXT = {"classification": "wrong class", "localisation": "badly placed", "both": "both", "duplicate": "duplicate",
         "background": "background", "missed": "missed"}
 

@@ -37,13 +37,13 @@ class WarmUpThen(mx.lr_scheduler.LRScheduler):
 class CountedFromOne(mx.lr_scheduler.LRScheduler):
     """For an optimizer, whose first update bears the number 1: without it the first value would never be used.
 
-    first: the iteration of the schedule at which the optimizer makes its first update; it counts its own, and needs that number
-    for more than the rate (Adam's bias correction)."""
+    first: the iteration of the schedule at which the optimizer makes its first update, 0 until it is set; it counts its own, and
+    needs that number for more than the rate (Adam's bias correction)."""
 
-    def __init__(self, schedule, first=0):
+    def __init__(self, schedule):
         super().__init__(schedule.base_lr)
         self.schedule = schedule
-        self.first = first
+        self.first = 0
 
     def __call__(self, update):
         return self.schedule(self.first + max(0, update - 1))

@@ -13,7 +13,8 @@ from gluon_bof.options.yolo3 import Yolo3Options, check_data_shape
 YOLO3 = "yolo3_"  # begins the names of detectors
 CLASSIFIERS = ("cifar_resnet20_v1", "dpn92", "dpn-mini")
 NETWORKS = (*CLASSIFIERS, *(YOLO3 + name for name in YOLO3_BACKBONES))
-METRICS = ("intensity", "colour", "edges", "perceptual", "objects", "box-area", "class-entropy")
+OF_BOXES = ("objects", "box-area", "class-entropy")
+METRICS = ("intensity", "colour", "edges", "perceptual", *OF_BOXES)
 ORDERS = {
     "sorted": "the sorted mini-batches, one after another, as in the paper",
     "shuffled": "images shuffled anew every epoch",
@@ -151,7 +152,7 @@ class MinibatchOptions(TrainingOptions):
             raise UserError("CIFAR-10 has no boxes to detect", remedy=f"give one of {', '.join(CLASSIFIERS)}")
         if self.dataset == "cifar10" and self.data_shape != 32:
             raise UserError(f"--data-shape {self.data_shape}: CIFAR-10's images are 32 pixels wide", remedy="leave it out")
-        if not self.detects and (self.by_loss or self.metric in METRICS[4:]):
+        if not self.detects and (self.by_loss or self.metric in OF_BOXES):
             told = "--by-loss" if self.by_loss else f"--metric {self.metric}"
             raise UserError(f"{told} is for detection, and {self.network} is a classifier", remedy="give a yolo3_… network")
         if self.order == "drop-extremes" and len(self.phase_ends()) == 1:

@@ -159,13 +159,13 @@ def interaction(first: str, second: str, numbers: Mapping[tuple[str, int], float
 
 def _square(cell, first, second, design):
     """Keys of the cell with neither factor, the first, the second, both."""
-    with_second = next(other for other in cells(design) if other.key == replace_on(cell, second, True, design))
-    return cell.key, replace_on(cell, first, True, design), with_second.key, replace_on(with_second, first, True, design)
+    with_second = next(other for other in cells(design) if other.key == with_on(cell, second, design))
+    return cell.key, with_on(cell, first, design), with_second.key, with_on(with_second, first, design)
 
 
-def replace_on(cell: Cell, factor: str, level: bool, design: Design) -> str:
-    """Key of the cell that differs from this one at most in one factor's level."""
-    on = tuple(name for name in design.factors if (level if name == factor else name in cell.on))
+def with_on(cell: Cell, factor: str, design: Design) -> str:
+    """Key of the cell that differs from this one at most in that this factor is on."""
+    on = tuple(name for name in design.factors if name == factor or name in cell.on)
     return Cell(on, cell.options).key
 
 

@@ -12,9 +12,11 @@ from gluon_bof.data.label_sets import has_background
 from gluon_bof.data.segmentation import read_pair
 from gluon_bof.masks import NOBODY, voc_palette
 from gluon_bof.visualization.draw import literal
+from gluon_bof.visualization.shown import first_drawn
 
 OPACITY = 0.55
 MOST_NAMED = 21  # classes that a legend names
+SHOWN = 8  # images of the training set on a page
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, opacity: float = OPACITY, classes: Sequence[str] = ()) -> np.ndarray:
@@ -31,9 +33,9 @@ def overlay(image: np.ndarray, labels: np.ndarray, opacity: float = OPACITY, cla
     return np.round(found).astype(np.uint8)
 
 
-def draw_training_maps(run: Any, dataset: Any, sampler: Any, classes: Sequence[str], most: int = 8) -> None:
+def draw_training_maps(run: Any, dataset: Any, sampler: Any, classes: Sequence[str]) -> None:
     """A page of images of the run's first batches as the network sees them, beside their label maps."""
-    first = [spec for batch in range(min(2, sampler.batches)) for spec in sampler.draw_batch(0, batch)][:most]
+    first = first_drawn(sampler, SHOWN)
     figure, rows = _page(len(first), 1 + (2 if dataset.mixes else 1))
     for axes, spec in zip(rows, first):
         image, maps, weights, _ = dataset[spec]

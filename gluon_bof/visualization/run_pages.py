@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from gluon_bof.data.images import read_image
 from gluon_bof.visualization.draw import literal, with_masks
-from gluon_bof.visualization.shown import evenly
+from gluon_bof.visualization.shown import evenly, first_drawn
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import Detections, DetectionSet
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 LOOK = dict(fontsize=7, color="white", va="bottom",
             bbox=dict(boxstyle="square,pad=0.1", linewidth=0, alpha=0.75))
+SHOWN = 16  # images on a page
+COMPARED = 12  # images beside themselves, truth and detections
+LEAST_SCORE = 0.3  # of a detection that is shown
 
 
 def draw_run(run: RunFolder, score: tuple[str, str] = ("map", "validation mAP")) -> list[str]:
@@ -62,9 +65,9 @@ def _draw_score(run, rows, column, words):
 
 
 def draw_training_batch(run: RunFolder, dataset: TrainingImages, sampler: BatchSampler, classes: Sequence[str],
-                        most: int = 16) -> None:
+                        most: int = SHOWN) -> None:
     """A page of images of the run's first batches as the network sees them, with boxes and mix weights."""
-    first = [spec for batch in range(min(2, sampler.batches)) for spec in sampler.draw_batch(0, batch)][:most]
+    first = first_drawn(sampler, most)
     figure, axes = _page(len(first))
     for axis, spec in zip(axes, first):
         image, truth = dataset[spec][:2]
@@ -76,16 +79,15 @@ def draw_training_batch(run: RunFolder, dataset: TrainingImages, sampler: BatchS
     _save(figure, run, "training_images.png")
 
 
-def draw_detections(run: RunFolder, detection_set: DetectionSet, detections: Sequence[Detections], most: int = 12,
-                    least_score: float = 0.3) -> None:
+def draw_detections(run: RunFolder, detection_set: DetectionSet, detections: Sequence[Detections]) -> None:
     """A page of validation images: ground truth on the left, detections on the right."""
-    step = max(1, len(detection_set) // most)
-    chosen = range(0, len(detection_set), step)[:most]
+    step = max(1, len(detection_set) // COMPARED)
+    chosen = range(0, len(detection_set), step)[:COMPARED]
     figure, axes = _page(2 * len(chosen), columns=6)
     for place, index in enumerate(chosen):
         record, found = detection_set.records[index], detections[index]
         image = read_image(record.path, record.orientation)
-        sure = found.scores >= least_score
+        sure = found.scores >= LEAST_SCORE
         shown = (image, image) if record.masks is None or found.masks is None else (
             with_masks(image, record.masks, record.classes), with_masks(image, found.masks[sure], found.classes[sure]))
         for axis, title, image in zip(axes[2 * place:2 * place + 2], ("truth", "found"), shown):
@@ -94,7 +96,7 @@ def draw_detections(run: RunFolder, detection_set: DetectionSet, detections: Seq
         for box, number in zip(record.boxes, record.classes):
             _box(axes[2 * place], box, number, detection_set.classes[number])
         for box, number, value in zip(*found[:3]):
-            if value >= least_score:
+            if value >= LEAST_SCORE:
                 _box(axes[2 * place + 1], box, number, f"{detection_set.classes[number]} {value:.2f}")
     _save(figure, run, "validation_images.png")
 
@@ -122,11 +124,11 @@ def _save(figure, run, name):
 
 
 def draw_localised(run: RunFolder, images: Any, samples: Sequence, boxes: np.ndarray, predictions: Mapping,
-                   classes: Sequence[str], most: int = 16) -> None:
+                   classes: Sequence[str]) -> None:
     """A page of validation images of one object, evenly spread: its box dashed, and what the network says.
 
     images[i] -> (image (S, S, 3), i); boxes (N, 4), and those of predictions, {index: (class, corners)}: shares of the sides."""
-    chosen = [index for index in evenly(len(samples), most) if index in predictions]
+    chosen = [index for index in evenly(len(samples), SHOWN) if index in predictions]
     figure, axes = _page(len(chosen))
     for axis, index in zip(axes, chosen):
         image = images[int(index)][0]

@@ -137,10 +137,10 @@ def _with_rows(array, outputs, rows):
     return np.ascontiguousarray(array.reshape(-1, outputs, *array.shape[1:])[:, rows].reshape(-1, *array.shape[1:]))
 
 
-def within_image(anchors: np.ndarray, side: int = SIDE) -> np.ndarray:
+def within_image(anchors: np.ndarray) -> np.ndarray:
     """Anchors (1, 1, H, W, A * 4) whose sides are cut at the image's, as torchvision does."""
     cut = anchors.reshape(*anchors.shape[:4], -1, 4).copy()
-    cut[..., 2:] = np.minimum(cut[..., 2:], side)
+    cut[..., 2:] = np.minimum(cut[..., 2:], SIDE)
     return cut.reshape(anchors.shape)
 
 

@@ -23,22 +23,23 @@ from gluoncv.model_zoo import get_model
 
 NETWORK, SIZE, BATCH = "cifar_resnet20_v1", 32, 64
 MOMENTUM, DECAY = 0.9, 1e-4
+EPOCHS, RATE = 6, 0.05  # of the plain one, cosine from that rate
+MORE_EPOCHS = 1  # of the other one, on top of those, from a fifth of it
+STRENGTH = 0.5  # of the shrinking, in units of sqrt(size) per unit of the learning rate
 GROUPS = ("features.3.1.body.0.weight", "features.3.1.body.3.weight", "features.3.2.body.0.weight",
           "features.4.1.body.0.weight", "features.4.2.body.0.weight")  # five layers, as many as the paper's lost
 REMOVED = 0.2  # share of its first norm below which a group is set to 0
 PLAIN, REGULARISED, ABOUT = "plain.params", "regularised.params", "pair.json"
 
 
-def train_pair(folder: str, seed: int = 0, epochs: int = 6, more_epochs: int = 1, rate: float = 0.05,
-               strength: float = 0.5) -> dict:
+def train_pair(folder: str, seed: int = 0) -> dict:
     """Train both networks and leave plain.params, regularised.params and pair.json in a folder, whose pair.json says from the
     beginning what is trained there: what a kill left is gone on from, and a pair that is finished is not trained again.
 
-    epochs: of the plain one, cosine from `rate`; more_epochs: of the other one, on top of those, from a fifth of it;
-    strength: of the shrinking, in units of sqrt(size) per unit of the learning rate. Returns {"plain": accuracy, …}. Raises
-    UserError for a folder with another pair, or with weights of which no pair.json tells."""
-    about = {"network": NETWORK, "seed": seed, "epochs": epochs, "more_epochs": more_epochs, "rate": rate,
-             "strength": strength, "groups": list(GROUPS)}
+    Returns {"plain": accuracy, …}. Raises UserError for a folder with another pair, or with weights of which no pair.json
+    tells."""
+    about = {"network": NETWORK, "seed": seed, "epochs": EPOCHS, "more_epochs": MORE_EPOCHS, "rate": RATE,
+             "strength": STRENGTH, "groups": list(GROUPS)}
     there = _read_about(folder, about)
     if all(_name(file) in there and os.path.exists(os.path.join(folder, file)) for file in (PLAIN, REGULARISED)):
         return there
@@ -50,7 +51,7 @@ def train_pair(folder: str, seed: int = 0, epochs: int = 6, more_epochs: int = 1
     network = get_model(NETWORK, classes=int(train[1].max()) + 1)
     network.initialize(mx.init.MSRAPrelu())
     network.hybridize()
-    for file, count, first_rate, shrink in ((PLAIN, epochs, rate, 0.0), (REGULARISED, more_epochs, rate / 5, strength)):
+    for file, count, first_rate, shrink in ((PLAIN, EPOCHS, RATE, 0.0), (REGULARISED, MORE_EPOCHS, RATE / 5, STRENGTH)):
         path = os.path.join(folder, file)
         if file == PLAIN and os.path.exists(path):
             network.load_parameters(path)

@@ -19,7 +19,7 @@ from gluon_bof.studies.capacity.spectrum import shuffled, spectra
 OURS, NULL, FIT, OTHER = "#1f5fa8", "#9a9a9a", "#c2410c", "#2e7d32"
 OF_BLOCK = {"backbone": OURS, "neck": OTHER, "heads": FIT, "other": "#6a4c93"}
 BINS = 40
-WIDE, PANEL = (9, 4.2), (5.2, 4)
+WIDE = (9, 4.2)
 
 
 def _figure(count=1, size=WIDE):

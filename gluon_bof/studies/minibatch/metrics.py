@@ -15,12 +15,10 @@ CANNY = (100.0, 200.0)  # the paper tells no thresholds
 class Metric(NamedTuple):
     """score(image, truth) -> float, or a tuple that is compared number by number; truth: (M, 6) as in `boxes`, or None.
 
-    needs_boxes: whether only a detection set has it; perceptual: whether it needs the weights of LPIPS, and is then scored by
-    `lpips`."""
+    perceptual: whether it needs the weights of LPIPS, and is then scored by `lpips`."""
 
     about: str
     score: Callable[[np.ndarray, Any], Any] | None = None
-    needs_boxes: bool = False
     perceptual: bool = False
 
 
@@ -64,10 +62,9 @@ METRICS = {
     "colour": Metric("hue, then saturation, then value of the mean colour", lambda image, truth: colour(image)),
     "edges": Metric(f"sum of Canny's edges, thresholds {CANNY[0]:g} and {CANNY[1]:g}", lambda image, truth: edges(image)),
     "perceptual": Metric("LPIPS distance (AlexNet) to the mean image; needs --alexnet and --lpips", perceptual=True),
-    "objects": Metric("boxes in the image", lambda image, truth: object_count(truth), True),
-    "box-area": Metric("mean area of the boxes, as a share of the image", box_area, True),
-    "class-entropy": Metric("entropy in bits of the classes of the image's boxes", lambda image, truth: entropy(truth[:, 4]),
-                            True),
+    "objects": Metric("boxes in the image", lambda image, truth: object_count(truth)),
+    "box-area": Metric("mean area of the boxes, as a share of the image", box_area),
+    "class-entropy": Metric("entropy in bits of the classes of the image's boxes", lambda image, truth: entropy(truth[:, 4])),
 }
 
 

@@ -12,6 +12,7 @@ DENSE_STORAGE = 0
 CPU = 1
 TYPES = {0: np.float32, 1: np.float64, 2: np.float16, 3: np.uint8, 4: np.int32, 5: np.int8, 6: np.int64, 7: np.bool_}
 FLAGS = {np.dtype(kind): flag for flag, kind in TYPES.items()}
+LEAST_BYTES = 8  # of an array or a name
 MAX_DIMENSIONS = 16
 
 
@@ -42,9 +43,9 @@ def loads(data: bytes) -> dict[str, np.ndarray]:
     if cursor.number("Q") != LIST_MAGIC:
         raise ValueError("it does not begin as an MXNet parameter file")
     cursor.number("Q")
-    arrays = [_array(cursor) for _ in range(_count(cursor, 8))]
+    arrays = [_array(cursor) for _ in range(_count(cursor))]
     names = []
-    for _ in range(_count(cursor, 8)):
+    for _ in range(_count(cursor)):
         try:
             names.append(str(cursor.take(cursor.number("Q")), "utf-8"))
         except UnicodeDecodeError:
@@ -58,9 +59,9 @@ def loads(data: bytes) -> dict[str, np.ndarray]:
     return dict(zip(names, arrays))
 
 
-def _count(cursor, least_bytes_each):
+def _count(cursor):
     count = cursor.number("Q")
-    if count * least_bytes_each > len(cursor.data):
+    if count * LEAST_BYTES > len(cursor.data):
         raise ValueError(f"it claims {count} entries in {len(cursor.data)} bytes")
     return count
 
