@@ -132,11 +132,15 @@ def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> 
 
 def sha256_of(path: str) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
+    return digest_of(path, hashlib.sha256()).hexdigest()
+
+
+def digest_of(path: str, digest: Any) -> Any:
+    """One of hashlib's digests, updated with a file's bytes."""
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
-    return digest.hexdigest()
+    return digest
 
 
 def _sync_folder(folder):

@@ -199,7 +199,7 @@ def _from_objects(dataset):
         for record in found.records:
             for box, class_id in zip(record.boxes[~(record.crowd | record.difficult)],
                                      record.classes[~(record.crowd | record.difficult)]):
-                window = _window_around(box, record.width, record.height, dataset == "vocmini")
+                window = window_around(_squared(box) if dataset == "vocmini" else box, MARGIN, record.width, record.height)
                 if min(window[2:]) >= SHORTEST_SIDE:
                     samples.append(Sample(record.path, int(class_id), window=window, orientation=record.orientation))
         sets.append(not_empty(ClassificationSet(found.name, found.classes, samples), dataset, role))
@@ -214,12 +214,17 @@ def open_drawn(dataset: str, role: str) -> DetectionSet:
     return open_set(dataset, None, role, split=splits[role] if dataset == "vocmini" else None)
 
 
-def _window_around(box, width, height, is_square=False):
-    if is_square:  # shows the whole of a long object to a view that is square, and what is around a small one
-        spare = max(SQUARE_SIDE, (box[2:] - box[:2]).max()) - (box[2:] - box[:2])
-        box = box + np.concatenate([-spare, spare]) / 2
-    margin = MARGIN * np.tile(box[2:] - box[:2], 2) * (-1, -1, 1, 1)
-    left, top, right, bottom = np.clip(np.round(box + margin), 0, (width, height) * 2).astype(int).tolist()
+def _squared(box):
+    """What shows the whole of a long object to a view that is square, and what is around a small one."""
+    spare = max(SQUARE_SIDE, (box[2:] - box[:2]).max()) - (box[2:] - box[:2])
+    return box + np.concatenate([-spare, spare]) / 2
+
+
+def window_around(box: np.ndarray, room: float | np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
+    """(left, top, width, height) of a box (4,) with such room beside its sides, one or (4,), as shares of them, within the
+    image."""
+    grown = box + room * np.tile(box[2:] - box[:2], 2) * (-1, -1, 1, 1)
+    left, top, right, bottom = np.clip(np.round(grown), 0, (width, height) * 2).astype(int).tolist()
     return left, top, right - left, bottom - top
 
 

@@ -22,6 +22,7 @@ from gluon_bof.data.classification import (
     open_roles,
     read_sample,
     warn_of_root,
+    window_around,
 )
 from gluon_bof.errors import UserError, warn
 from gluon_bof.freebies.augmentation import View, transform_boxes, whole_view
@@ -32,7 +33,6 @@ ROOM = 1.5  # at most, beside each side of an object that is cut out, as a share
 TRIALS = 10  # rooms that are drawn for an object, until one shows no other
 SHARED = 0.2  # share of another object's box that may be seen beside it
 LEAST_SEEN = 0.7  # share of its box that a random crop keeps; else the whole image is shown
-LABEL_COLUMNS = 11  # class, partner's class, weight of the first; both boxes
 
 
 def open_objects(dataset: str, root: str | None = None) -> tuple[ClassificationSet, ClassificationSet]:
@@ -74,13 +74,6 @@ def cut_out(record: Record, number: int) -> list[Sample]:
             samples.append(Sample(record.path, int(record.classes[place]), window=window, orientation=record.orientation,
                                   box=tuple(map(float, box - np.tile(window[:2], 2)))))
     return samples
-
-
-def window_around(box: np.ndarray, room: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
-    """(left, top, width, height) of a box (4,) with such room (4,) beside its sides, as shares of them, within the image."""
-    grown = box + room * np.tile(box[2:] - box[:2], 2) * (-1, -1, 1, 1)
-    left, top, right, bottom = np.clip(np.round(grown), 0, (width, height) * 2).astype(int).tolist()
-    return left, top, right - left, bottom - top
 
 
 def shows_others(window: tuple, others: np.ndarray) -> bool:

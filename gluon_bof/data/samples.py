@@ -8,6 +8,7 @@ from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
+from gluon_bof import files
 from gluon_bof.boxes import Record
 from gluon_bof.data.faults import (
     FaultPolicy,
@@ -98,11 +99,8 @@ def fifth(items: Sequence[Any], role: str, where: str, remedy: str = FEW_REMEDY)
 
 def is_held_out(path: str, share: float) -> bool:
     """Whether an image validates, by a hash of its bytes: the same bytes always do, wherever they lie. share: in (0, 1)."""
-    digest = hashlib.blake2b(digest_size=8)
     try:
-        with open(path, "rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
+        digest = files.digest_of(path, hashlib.blake2b(digest_size=8))
     except OSError as error:
         raise UserError(f"the image cannot be read ({error.strerror})", path, "replace the image") from None
     return int.from_bytes(digest.digest(), "big") < share * 2.0 ** 64

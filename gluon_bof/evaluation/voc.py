@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 
+from gluon_bof.boxes import area
 from gluon_bof.evaluation.matching import check_lengths
 
 if TYPE_CHECKING:
@@ -93,11 +94,7 @@ def _iou(a, b):
     sides = np.minimum(a[:, None, 2:], b[:, 2:]) - np.maximum(a[:, None, :2], b[:, :2])
     shared = np.where((sides > 0).all(axis=2), sides[..., 0] * sides[..., 1], 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return shared / (_area(a)[:, None] + _area(b) - shared)
-
-
-def _area(boxes):
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        return shared / (area(a)[:, None] + area(b) - shared)
 
 
 def _curve(targets, positives):

@@ -8,6 +8,7 @@ from typing import Any
 
 from gluon_bof.backend import gluon
 from gluon_bof.errors import UserError
+from gluon_bof.models.blocks import blocks_of
 from gluon_bof.models.heads import rows_of
 from gluon_bof.options.training import FREEZE
 from gluon_bof.weights.load import structured_parameters
@@ -45,7 +46,7 @@ def _staying(network, parameters, how):
 
 def _use_running_statistics(network, names):
     """Switch every normalisation whose parameters have these names; those in a pyramid are nodes of its symbol."""
-    for block in _blocks(network):
+    for block in blocks_of(network):
         if isinstance(block, gluon.nn.BatchNorm) and block.running_mean.name in names:
             block._kwargs["use_global_stats"] = True
         elif isinstance(block, gluon.SymbolBlock):
@@ -60,9 +61,3 @@ def _switch_nodes(symbol, names):
         inputs = node.get_children()
         if inputs is not None and len(inputs) == 5 and inputs[3].name in names:  # data, gamma, beta, mean, variance
             node._set_attr(use_global_stats="True")
-
-
-def _blocks(block):
-    yield block
-    for child in block._children.values():
-        yield from _blocks(child)

@@ -1,14 +1,15 @@
 """One step and one epoch. Losses stay on the device and are read two steps late, so that nothing waits for them."""
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import deque
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from gluon_bof.backend import autograd, mx
+from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.devices import split
 from gluon_bof.distributed import comm
 from gluon_bof.errors import UserError
@@ -82,14 +83,9 @@ class Step:
     def warm_up(self, *arrays: mx.nd.NDArray) -> None:
         """Forward and backward of the largest batch of a size to come, without learning anything from it: the memory that
         training will need is taken now, and where it does not suffice that shows at once and not after hours."""
-        kept = [(data, data.copy()) for parameter in self.graph.collect_params().values() if parameter.grad_req == "null"
-                for data in parameter.list_data()]
-        self._forward_backward(arrays, alone=True)
-        self._forget()
-        mx.nd.waitall()
-        for data, before in kept:  # running means and variances
-            before.copyto(data)
-        mx.nd.waitall()
+        with statistics_kept(self.graph):
+            self._forward_backward(arrays, alone=True)
+            self._forget()
 
     def _forward_backward(self, arrays, alone=False):
         parts = list(zip(*[split(array, self.devices) for array in arrays]))
@@ -141,6 +137,20 @@ class _JointLosses:
         count = len(self._step.votes)
         self._step.votes = numbers[-count:]
         return numbers[:-count]
+
+
+@contextlib.contextmanager
+def statistics_kept(graph: gluon.Block) -> Iterator[None]:
+    """After it, what no gradient changes, as running means and variances, is as it was before, to the bit."""
+    kept = [(data, data.copy()) for parameter in graph.collect_params().values() if parameter.grad_req == "null"
+            for data in parameter.list_data()]
+    try:
+        yield
+    finally:
+        mx.nd.waitall()
+        for data, before in kept:
+            before.copyto(data)
+        mx.nd.waitall()
 
 
 class SharedStatistics:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from gluon_bof.backend import gluoncv  # noqa: F401  before GluonCV itself
 from gluon_bof.errors import UserError, warn
-from gluon_bof.files import write_atomically
+from gluon_bof.files import digest_of, write_atomically
 
 from gluoncv.model_zoo.model_store import _model_sha1 as CHECKSUMS
 from gluoncv.model_zoo.model_store import _url_format as URL
@@ -70,14 +70,10 @@ def fetch_file(name: str, timeout: float, pause: float, otherwise: str) -> str:
 
 
 def _is_whole(path, sha1):
-    digest = hashlib.sha1()
     try:
-        with open(path, "rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
+        return digest_of(path, hashlib.sha1()).hexdigest() == sha1
     except FileNotFoundError:
         return False
-    return digest.hexdigest() == sha1
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from gluon_bof.backend import gluoncv
 from gluon_bof.data.label_sets import CITYSCAPES, ade20k_classes
 from gluon_bof.data.voc import VOC_CLASSES
 from gluon_bof.errors import UserError
-from gluon_bof.files import sha256_of
+from gluon_bof.files import digest_of, sha256_of
 from gluon_bof.options import families
 from gluon_bof.options.segmentation import ZOO_NAMES
 from gluon_bof.weights.fetch import PAUSE, TIMEOUT, fetch_file
@@ -85,11 +85,7 @@ def is_published(path: str) -> bool:
     """Whether a file is, by its content, one of the detectors that GluonCV publishes."""
     if not os.path.isfile(path) or not path.endswith(".params"):
         return False
-    digest = hashlib.sha1()
-    with open(path, "rb") as file:
-        for piece in iter(lambda: file.read(1 << 20), b""):
-            digest.update(piece)
-    return digest.hexdigest() in {CHECKSUMS[name] for name in published()}
+    return digest_of(path, hashlib.sha1()).hexdigest() in {CHECKSUMS[name] for name in published()}
 
 
 def download(name: str, timeout: float = TIMEOUT, pause: float = PAUSE) -> str:

@@ -10,6 +10,7 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError
 from gluon_bof.inference import onnx_operators
 from gluon_bof.inference.export import BOX_TOLERANCE, SCORE_TOLERANCE, export_mxnet, export_onnx, input_size, match_rows
+from gluon_bof.models.suppression import detections
 from tests.inference.lively_detectors import CLASSES, SIZE, images, rcnn_detector, seen, yolo3_detector
 
 onnx = pytest.importorskip("onnx")
@@ -64,7 +65,7 @@ def test_onnx_of_yolo3_without_suppression(yolo3, tmp_path):
     boxes, scores = opened(path).run(["boxes", "scores"], {"image": batch})
     cells = SIZE[0] * SIZE[1] * (1 / 64 + 1 / 256 + 1 / 1024) * 3
     assert boxes.shape == (len(batch), cells, 4) and scores.shape == (len(batch), cells, 3)
-    found = yolo3.network._detections(mx.nd, mx.nd.array(boxes), mx.nd.array(scores))
+    found = detections(mx.nd, mx.nd.array(boxes), mx.nd.array(scores), yolo3.network)
     assert_found_is_the_detectors(yolo3, [array.asnumpy() for array in found], batch)
 
 

@@ -1,12 +1,11 @@
-"""What the package asks of Mask R-CNN as a family; see models.build."""
+"""What the package asks of Mask R-CNN as a family; see models.build. Its backbones are among those of Faster R-CNN."""
 from __future__ import annotations
 
 from typing import Any, Iterator, Mapping, Sequence
 
 from gluon_bof.backend import mx
 from gluon_bof.models.build import ExportForm, with_inferred_shapes
-from gluon_bof.models.faster_rcnn.family import HEADS, MAX_CONVOLUTIONS, eval_transform, inference_batch
-from gluon_bof.models.faster_rcnn.network import resnet_parameters
+from gluon_bof.models.faster_rcnn.family import MAX_CONVOLUTIONS, backbones, eval_transform, inference_batch
 from gluon_bof.models.heads import classes_by_rows
 from gluon_bof.models.mask_rcnn.network import MaskRCNN, build_mask_rcnn
 from gluon_bof.options.mask_rcnn import NETWORKS, MaskRcnnOptions
@@ -43,9 +42,3 @@ def _candidate_options(shapes):
     for name in NETWORKS if max(in_boxes, in_masks) <= MAX_CONVOLUTIONS else ():
         yield MaskRcnnOptions(network=name, use_fpn=pyramid, norm_layer="syncbn" if learns else None, pretrained_base="no",
                               num_box_head_conv=in_boxes, num_mask_head_convs=max(0, in_masks - 1)).resolved()
-
-
-def backbones() -> list[tuple[str, dict]]:
-    """[(name, {name in a classifier's file: Parameter})]."""
-    return [(name, {key: parameter for key, parameter in resnet_parameters(name).items() if not key.startswith(HEADS)})
-            for name in NETWORKS]

@@ -8,6 +8,7 @@ from typing import Any
 
 from gluon_bof.backend import autograd, gluon
 from gluon_bof.freebies.label_smoothing import UNSMOOTHED
+from gluon_bof.models.gather import batched_gather
 from gluon_bof.models.preprocess import Normalise
 from gluon_bof.models.yolo3.targets import BoxTargets
 
@@ -44,7 +45,7 @@ class YOLOv3Loss(gluon.HybridBlock):
         objectness = F.squeeze(F.slice_axis(predictions, axis=2, begin=4, end=5), axis=2)
         objectness_loss = F.sum(binary_cross_entropy(F, objectness, objectness_target) * objectness_weight, axis=1)
 
-        claimed = self._gather(F, predictions, position)
+        claimed = batched_gather(F, predictions, position)  # (B, M, 5 + K)
         centre_loss = binary_cross_entropy(F, F.slice_axis(claimed, axis=2, begin=0, end=2), centre)
         scale_loss = F.abs(F.slice_axis(claimed, axis=2, begin=2, end=4) - scale)
         class_loss = binary_cross_entropy(F, F.slice_axis(claimed, axis=2, begin=5, end=None), classes)
@@ -84,12 +85,6 @@ class YOLOv3Loss(gluon.HybridBlock):
                                 (true_side(2) - true_side(0)) * (true_side(3) - true_side(1)))
         # shared / (areas - shared) > t, without the division
         return F.max(shared * (1 + self._ignore_iou) > areas * self._ignore_iou, axis=2)
-
-    @staticmethod
-    def _gather(F, predictions, position):
-        """(B, M, 5 + K): the predictions that the boxes claim."""
-        image = F.broadcast_add(F.expand_dims(F.contrib.arange_like(position, axis=0), axis=1), position * 0)
-        return F.gather_nd(predictions, F.stack(image, position, axis=0))
 
 
 class TrainingGraph(gluon.HybridBlock):

@@ -9,6 +9,7 @@ from gluon_bof.data.anchors import DEFAULT as ANCHORS
 from gluon_bof.data.anchors import STRIDES
 from gluon_bof.errors import UserError
 from gluon_bof.models.beside import beside
+from gluon_bof.models.blocks import blocks_of
 from gluon_bof.models.darknet import darknet_mini, stage_ends
 from gluon_bof.models.heads import Rows
 from gluon_bof.models.suppression import detections
@@ -63,16 +64,15 @@ class YOLOv3(YOLOV3):
             raw = [F.reshape(output.prediction(tip), (0, len(ANCHORS[0]) // 2, 5 + len(self.classes), -1))
                    for output, tip in zip(self.yolo_outputs, tips)]
             return F.concat(*[F.reshape(F.transpose(level, axes=(0, 3, 1, 2)), (0, -3, 0)) for level in raw], dim=1)
-        return self._detections(F, *self._candidates(F, tips))
+        return detections(F, *self._candidates(F, tips), self)
 
     def candidates(self, F: Any, x: Any) -> tuple[Any, Any]:
         """Boxes (B, N, 4) in pixels and scores (B, N, K) of all predictions for x (B, 3, H, W), before any is suppressed."""
         return self._candidates(F, self._tips(F, x))
 
     def _candidates(self, F, tips):
-        boxes, scores = (F.concat(*parts, dim=1) for parts in zip(*[output(tip) for output, tip
-                                                                    in zip(self.yolo_outputs, tips)]))
-        return boxes, scores
+        found = [output(tip) for output, tip in zip(self.yolo_outputs, tips)]
+        return tuple(F.concat(*parts, dim=1) for parts in zip(*found))
 
     def _tips(self, F, x):
         """What the three heads predict from, coarsest first."""
@@ -88,10 +88,6 @@ class YOLOv3(YOLOV3):
                 x = _doubled(F, self.transitions[level](x))
                 x = beside(F, F.slice_like(x, finer, axes=(2, 3)), finer)
         return tips
-
-    def _detections(self, F, boxes, scores):
-        """Class ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) after suppression within each class."""
-        return detections(F, boxes, scores, self)
 
     def backbone_parameters(self) -> dict[str, gluon.Parameter]:
         """{name in the file of a classifier on this backbone: Parameter}: its layers are the stages laid end to end."""
@@ -121,17 +117,11 @@ def _stem_length(stage):
     """Layers of a network's first stage before the one that makes its features smaller than a quarter."""
     halvings = 0
     for place, layer in enumerate(stage):
-        halvings += sum(block._kwargs["stride"] == (2, 2) for block in _blocks(layer)
+        halvings += sum(block._kwargs["stride"] == (2, 2) for block in blocks_of(layer)
                         if isinstance(block, gluon.nn.Conv2D))
         if halvings > STEM_HALVINGS:
             return place
     return len(stage)
-
-
-def _blocks(block):
-    yield block
-    for child in block._children.values():
-        yield from _blocks(child)
 
 
 def _doubled(F, x):

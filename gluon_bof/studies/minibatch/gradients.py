@@ -11,6 +11,8 @@ import numpy as np
 
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.devices import numpy_view
+from gluon_bof.models.blocks import blocks_of
+from gluon_bof.training.loop import statistics_kept
 from gluon_bof.weights.load import structured_parameters
 
 PIECE = 1 << 16  # numbers that are handled at once: what they become in float64 stays in the processor's cache
@@ -46,20 +48,16 @@ class Gradients:
         """While it is active gradients may be computed; afterwards parameters and running statistics are as they were, to the
         bit. frozen: batch normalisation goes by the running statistics meanwhile, so that an image's loss does not depend
         on the others of its mini-batch; else by the mini-batch's own."""
-        norms = _batch_norms(self.graph) if self.frozen else []
+        norms = [block for block in blocks_of(self.graph) if isinstance(block, gluon.nn.BatchNorm)] if self.frozen else []
         before = [norm._kwargs["use_global_stats"] for norm in norms]
-        kept = [(data, data.copy()) for parameter in self.graph.collect_params().values() if parameter.grad_req == "null"
-                for data in parameter.list_data()]
         self._use_global([True] * len(norms), norms)
         for parameter in self.parameters.values():
             parameter.zero_grad()  # what these losses do not reach would keep training's gradient
         try:
-            yield
+            with statistics_kept(self.graph):
+                yield
         finally:
-            mx.nd.waitall()
             self._use_global(before, norms)
-            for data, copy in kept:
-                copy.copyto(data)
             for parameter in self.parameters.values():
                 if parameter.grad_req == "add":
                     parameter.zero_grad()
@@ -107,10 +105,3 @@ def _host_parts(array, size):
         flat = array.reshape((-1,))
         for begin in range(0, size, TRANSFER):
             yield begin, flat[begin:begin + TRANSFER].asnumpy()
-
-
-def _batch_norms(block):
-    found = [block] if isinstance(block, gluon.nn.BatchNorm) else []
-    for child in block._children.values():
-        found += _batch_norms(child)
-    return found
