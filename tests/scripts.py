@@ -124,3 +124,10 @@ def after_rows(table, count):
         path = place / f"{table}.csv"
         return path.exists() and path.read_text().count("\n") > count
     return condition
+
+
+def finished(words):
+    """The JSON that a command which went well printed last."""
+    answer = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=1200)
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout.splitlines()[-1])

@@ -76,11 +76,12 @@ def gluoncvs_mask_rcnn(classes):
         max_num_gt=100, per_device_batch_size=1, mask_channels=8, num_fcn_convs=2, target_roi_scale=2))
 
 
-CASES = {"yolo3": (YOLO3, gluoncvs_yolo3, ("objectness", "centre", "scale", "class")),
-         # a level is asked for nothing where none of its anchors is matched or hard
-         "ssd": (SSD, gluoncvs_ssd, ("class", "box"), r"(class|box)_predictors\.\d\.predictor\.bias"),
-         "faster_rcnn": (FASTER_RCNN, gluoncvs_faster_rcnn, ("rpn_class", "rpn_box", "head_class", "head_box")),
-         "mask_rcnn": (MASK_RCNN, gluoncvs_mask_rcnn, ("rpn_class", "rpn_box", "head_class", "head_box", "head_mask"))}
+CASES = {name: Case(families.by_name(name), tuple(words.split()), *of_family) for name, words, *of_family in (
+    ("yolo3", YOLO3, gluoncvs_yolo3, ("objectness", "centre", "scale", "class")),
+    # a level is asked for nothing where none of its anchors is matched or hard
+    ("ssd", SSD, gluoncvs_ssd, ("class", "box"), r"(class|box)_predictors\.\d\.predictor\.bias"),
+    ("faster_rcnn", FASTER_RCNN, gluoncvs_faster_rcnn, ("rpn_class", "rpn_box", "head_class", "head_box")),
+    ("mask_rcnn", MASK_RCNN, gluoncvs_mask_rcnn, ("rpn_class", "rpn_box", "head_class", "head_box", "head_mask")))}
 
 
 @pytest.mark.parametrize("family", families.detectors(), ids=lambda family: family.name)
@@ -91,8 +92,7 @@ def test_every_family_has_a_case_here(family):
 @pytest.fixture(scope="module", params=sorted(CASES))
 def case(request):
     """A Case of each family."""
-    words, *of_family = CASES[request.param]
-    return Case(families.by_name(request.param), tuple(words.split()), *of_family)
+    return CASES[request.param]
 
 
 class TestFamilies(Contracts):

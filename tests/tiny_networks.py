@@ -34,17 +34,23 @@ def lively_network(options, seed):
     network = build_network(options, CLASSES, [mx.cpu()])
     for output in network.yolo_outputs:
         output.prediction.weight.set_data(mx.nd.random.normal(0, 0.1, shape=output.prediction.weight.shape))
+    fields = np.random.default_rng(seed).integers(0, 256, (6, 8, 8, 3)).repeat(SIZE // 8, axis=1).repeat(SIZE // 8, axis=2)
+    return normalised_by(network, fields)
 
+
+def normalised_by(network, images, lift=0.0):
+    """The network whose every BatchNorm holds the mean and variance of what these images (B, H, W, 3), 0 to 255, bring it, and
+    lifts what leaves it by so much more."""
     def measure(layer, inputs):
         values = inputs[0].asnumpy()
+        layer.beta.set_data(layer.beta.data() + lift)
         layer.running_mean.set_data(mx.nd.array(values.mean(axis=(0, 2, 3))))
         layer.running_var.set_data(mx.nd.array(values.var(axis=(0, 2, 3))))
 
     hooks = []
     network.apply(lambda layer: hooks.append(layer.register_forward_pre_hook(measure))
                   if isinstance(layer, gluon.nn.BatchNorm) else None)
-    fields = np.random.default_rng(seed).integers(0, 256, (6, 8, 8, 3)).repeat(SIZE // 8, axis=1).repeat(SIZE // 8, axis=2)
-    network(Normalise()(mx.nd.array(fields.astype(np.uint8), dtype=np.uint8)))
+    network(Normalise()(mx.nd.array(images.astype(np.uint8), dtype=np.uint8)))
     mx.nd.waitall()
     for hook in hooks:
         hook.detach()

@@ -15,6 +15,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import Augmentation
 from gluon_bof.freebies.mixup import MixRatio
 from tests.tiny_sets import write_voc_set
+from tests.training.test_stops import is_running
 
 
 @pytest.fixture(scope="module")
@@ -157,14 +158,6 @@ def test_workers_die_with_a_killed_trainer(tmp_path):
     workers = [int(word) for word in told.stdout.split()]
     assert len(workers) == 2
     deadline = time.time() + 10
-    while any(_is_running(worker) for worker in workers):
+    while any(map(is_running, workers)):
         assert time.time() < deadline, "a worker outlived its trainer"
         time.sleep(0.05)
-
-
-def _is_running(process):
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

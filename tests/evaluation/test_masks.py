@@ -17,8 +17,8 @@ from gluon_bof.evaluation.score import score_masks
 from gluon_bof.evaluation.validation import _packed, _unpacked
 from gluon_bof.evaluation.voc import mean_ap, voc_average_precision
 from gluon_bof.visualization.draw import colour_of, draw_detections
+from tests.evaluation.test_coco import NAMES
 
-NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 IDS = {"cat": 17, "ant": 3, "zebra": 90}
 SIZE = (90, 120)  # height, width
 

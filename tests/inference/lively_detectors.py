@@ -2,15 +2,15 @@
 import cv2
 import numpy as np
 
-from gluon_bof.backend import gluon, mx
+from gluon_bof.backend import mx
 from gluon_bof.data.images import read_image
 from gluon_bof.data.shapes import draw_image
 from gluon_bof.freebies.augmentation import render, whole_view
 from gluon_bof.inference.detector import Detector
 from gluon_bof.models.build import build_network
-from gluon_bof.models.preprocess import Normalise
 from gluon_bof.options.yolo3 import Yolo3Options
 from tests.models.faster_rcnn import oracle
+from tests.tiny_networks import normalised_by
 from tests.tiny_sets import BCCD
 
 CLASSES = ("circle", "cross", "ring")
@@ -43,29 +43,11 @@ def enlivened(network):
     return network
 
 
-def normalised_by_what_it_sees(network):
-    """The network whose every BatchNorm holds the mean and variance of what `images` bring it (without, all places of a
-    deep one look alike but for rounding) and lifts most of it above 0 (without, its layers enlarge each rounding)."""
-    def measure(layer, inputs):
-        values = inputs[0].asnumpy()
-        layer.beta.set_data(layer.beta.data() + 1.5)
-        layer.running_mean.set_data(mx.nd.array(values.mean(axis=(0, 2, 3))))
-        layer.running_var.set_data(mx.nd.array(values.var(axis=(0, 2, 3))))
-
-    hooks = []
-    network.apply(lambda layer: hooks.append(layer.register_forward_pre_hook(measure))
-                  if isinstance(layer, gluon.nn.BatchNorm) else None)
-    network(Normalise()(mx.nd.array(np.stack([seen(image) for image in images()]), dtype=np.uint8)))
-    mx.nd.waitall()
-    for hook in hooks:
-        hook.detach()
-    return network
-
-
 def yolo3_detector(network, classes=CLASSES):
     options = Yolo3Options(network=network, data_shape=96, pretrained_base="no")
     built = enlivened(build_network(options, classes, [mx.cpu()]))
-    return Detector(normalised_by_what_it_sees(built), options, mx.cpu())
+    # by other statistics all places of a deep one look alike but for rounding; not lifted, its layers enlarge each rounding
+    return Detector(normalised_by(built, np.stack([seen(image) for image in images()]), 1.5), options, mx.cpu())
 
 
 def rcnn_detector(kind, *more):

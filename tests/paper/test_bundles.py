@@ -23,7 +23,7 @@ from gluon_bof.paper.bundles import Store, fingerprint
 from gluon_bof.runs.config import write_config
 from gluon_bof.weights.zoo import BACKBONES, SHIPPED
 from tests.paper.made_up import bundle_for
-from tests.scripts import ROOT
+from tests.scripts import ROOT, finished
 from tests.tiny_sets import write_voc_set
 
 TABLE = [sys.executable, "-m", "gluon_bof", "table"]
@@ -365,12 +365,6 @@ def words_of(folder, *words, extra=""):
     """The command of a miniature of tiny runs."""
     return [*TABLE, "miniature", "--dataset", str(folder / "set"), "--runs", str(folder / "runs"), "--out",
             str(folder / "results"), *words, "--", *LEAST.split(), *extra.split(), "--", *LEAST_BEFORE.split()]
-
-
-def finished(words):
-    answer = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=1200)
-    assert answer.returncode == 0, answer.stderr
-    return json.loads(answer.stdout.splitlines()[-1])
 
 
 def read_bundles(folder):

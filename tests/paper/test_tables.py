@@ -27,7 +27,7 @@ from gluon_bof.paper import tables
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.tables import Request, plan
 from tests.paper.made_up import bundle_for
-from tests.scripts import ROOT
+from tests.scripts import ROOT, finished
 from tests.tiny_sets import write_voc_set
 
 TABLE = [sys.executable, "-m", "gluon_bof", "table"]
@@ -152,12 +152,6 @@ def harness(folder, *words):
     """The words of a table of tiny runs on a tiny set."""
     return [*TABLE, "2", "--scale", "small", "--dataset", str(folder / "set"), "--runs", str(folder / "runs"), "--out",
             str(folder / "results"), *words, "--", *LEAST.split()]
-
-
-def finished(words):
-    answer = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=1200)
-    assert answer.returncode == 0, answer.stderr
-    return json.loads(answer.stdout.splitlines()[-1])
 
 
 def page(folder):

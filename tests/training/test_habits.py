@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from gluon_bof.backend import mx
-from gluon_bof.options import families
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.training.loop import Step
 from gluon_bof.weights.formats.checkpoint import read_checkpoint, weights_in
 from gluon_bof.weights.load import read_weights, weights_of
-from tests.contracts import ENVIRONMENT, Case, Folder, trained
+from tests.contracts import ENVIRONMENT, Folder, trained
 from tests.marks import slow_but
 from tests.pages import without_pages
 from tests.scripts import started, wait_for
@@ -27,8 +26,7 @@ HABITS = ("--epochs", "5", "--early-stop", "2", "--ema", "0.7", "--accumulate", 
 @pytest.fixture(scope="module", params=sorted(CASES))
 def case(request):
     """A Case of each family."""
-    words, *of_family = CASES[request.param]
-    return Case(families.by_name(request.param), tuple(words.split()), *of_family)
+    return CASES[request.param]
 
 
 @pytest.fixture(scope="module")

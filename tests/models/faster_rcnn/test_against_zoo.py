@@ -43,14 +43,13 @@ def few_proposals(network):
     return network
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", KINDS)
-def test_with_the_zoos_weights_our_network_finds_what_the_zoos_finds(name):
-    options, size = KINDS[name]
+def pair_of(name, options, build, size, few=few_proposals):
+    """(the zoo's network of this name, ours of these options with its weights), whose parameters are named and shaped alike;
+    few(network): the same with less to find."""
     options = options.resolved()
     assert options.gluoncv_name() == name
-    official = few_proposals(get_model(name, pretrained_base=False))
-    ours = few_proposals(build_faster_rcnn(options, official.classes, [mx.cpu()]))
+    official = few(get_model(name, pretrained_base=False))
+    ours = few(build(options, official.classes, [mx.cpu()]))
     with oracle.roi_align_of_the_gpu():
         settled(official, size)
     ours.initialize()
@@ -60,7 +59,14 @@ def test_with_the_zoos_weights_our_network_finds_what_the_zoos_finds(name):
     assert {key: (parameter.shape, parameter.dtype) for key, parameter in structured_parameters(ours).items()} == wanted
     set_weights(ours, weights_of(official), name)
     mx.nd.waitall()
+    return official, ours
 
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_with_the_zoos_weights_our_network_finds_what_the_zoos_finds(name):
+    options, size = KINDS[name]
+    official, ours = pair_of(name, options, build_faster_rcnn, size)
     x = mx.nd.array(np.random.default_rng(0).normal(size=(1, 3, *size)))
     with oracle.roi_align_of_the_gpu():
         expected = [output.asnumpy() for output in official(x)]

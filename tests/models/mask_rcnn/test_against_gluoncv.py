@@ -15,7 +15,7 @@ from gluon_bof.weights.load import set_weights, structured_parameters, weights_o
 from tests.command_lines import mask_rcnn_options
 from tests.marks import slow_but
 from tests.models.faster_rcnn import oracle
-from tests.models.faster_rcnn.test_against_zoo import few_proposals, settled
+from tests.models.faster_rcnn.test_against_zoo import few_proposals, pair_of
 
 from gluoncv.model_zoo import get_model
 from gluoncv.model_zoo.rcnn.mask_rcnn.data_parallel import ForwardBackwardTask
@@ -202,23 +202,16 @@ def test_with_the_same_weights_it_finds_the_same_boxes_and_masks(kind):
     assert_finds_the_same(ours, theirs, (96, 128), 50)
 
 
+def few_masks(network):
+    network._rcnn_max_dets = network._most_masks = 80  # GluonCV's name, and ours
+    return few_proposals(network)
+
+
 @pytest.mark.slow  # the one above compares smaller networks
 def test_with_the_zoos_weights_our_network_finds_what_the_zoos_finds():
     name, size = "mask_rcnn_fpn_resnet18_v1b_coco", (96, 128)
-    options = MaskRcnnOptions(dataset="coco", network="resnet18_v1b", use_fpn=True).resolved()
-    assert options.gluoncv_name() == name
-    official = few_proposals(get_model(name, pretrained_base=False))
-    ours = few_proposals(build_mask_rcnn(options, official.classes, [mx.cpu()]))
-    official._rcnn_max_dets = ours._most_masks = 80
-    with oracle.roi_align_of_the_gpu():
-        settled(official, size)
-    ours.initialize()
-    ours(mx.nd.zeros((1, 3, *size)))
-    mx.nd.waitall()
-    wanted = {key: (parameter.shape, parameter.dtype) for key, parameter in structured_parameters(official).items()}
-    assert {key: (parameter.shape, parameter.dtype) for key, parameter in structured_parameters(ours).items()} == wanted
-    set_weights(ours, weights_of(official), name)
-    mx.nd.waitall()
+    options = MaskRcnnOptions(dataset="coco", network="resnet18_v1b", use_fpn=True)
+    official, ours = pair_of(name, options, build_mask_rcnn, size, few_masks)
     assert learning(ours) == learning(official)
 
     assert_finds_the_same(ours, official, size, 80)

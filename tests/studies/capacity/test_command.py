@@ -2,6 +2,7 @@
 import csv
 import json
 import os
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from gluon_bof.commands.capacity import main
 from gluon_bof.errors import UserError
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.weights.formats import params as params_format
+from tests.command_lines import answer_of, assert_refuses
 
 GROUPS = ["features.3.1.body.0.weight", "features.3.1.body.3.weight", "features.3.2.body.0.weight",
           "features.4.1.body.0.weight", "features.4.2.body.0.weight"]
@@ -42,10 +44,7 @@ def write_run(folder, network, scores):
     return str(folder), paths
 
 
-def run(capsys, *words):
-    assert main([str(word) for word in words]) == 0
-    captured = capsys.readouterr()
-    return json.loads(captured.out.splitlines()[-1]), captured.err
+run = partial(answer_of, main)
 
 
 def test_one_network_gives_a_table_a_summary_and_files(tmp_path, capsys):
@@ -239,8 +238,4 @@ def test_a_segmenters_score_is_its_mean_iou(tmp_path, capsys):
                                           "the folder cannot be made"),
                                          (("--figure-4", "--out", f"{__file__}/out"), "the folder cannot be made")])
 def test_mistakes_end_in_one_line_with_status_2(capsys, words, told):
-    with pytest.raises(SystemExit) as end:
-        main(list(words))
-    assert end.value.code == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1 and told in lines[0]
+    assert_refuses(main, capsys, words, told)

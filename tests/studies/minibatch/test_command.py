@@ -2,6 +2,7 @@
 import csv
 import json
 import os
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from gluon_bof.studies.minibatch.compare import Trained, differences, interval
 from gluon_bof.studies.minibatch.heatmap import draw, draw_run, summary
 from gluon_bof.studies.minibatch.tasks import build_classifier
 from tests.cifar10_files import write_cifar10
+from tests.command_lines import answer_of, assert_refuses
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +26,7 @@ def place(tmp_path_factory):
     return folder
 
 
-def run(capsys, *words):
-    assert main([str(word) for word in words]) == 0
-    captured = capsys.readouterr()
-    return json.loads(captured.out.splitlines()[-1]), captured.err
+run = partial(answer_of, main)
 
 
 def of(place):
@@ -194,11 +193,7 @@ def test_seeds_that_only_one_order_has_are_not_compared():
     (("rank", "--batch-size", "0"), "--batch-size 0"), (("probe", "--metric", "perceptual"), "AlexNet"),
     (("probe", "--probe", "none"), "none")])
 def test_mistakes_end_in_one_line_with_status_2(capsys, words, told):
-    with pytest.raises(SystemExit) as end:
-        main(list(words))
-    assert end.value.code == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1 and told in lines[0]
+    assert_refuses(main, capsys, words, told)
 
 
 def test_a_set_that_is_smaller_than_asked_for_is_told(place, capsys, tmp_path):
