@@ -85,6 +85,14 @@ def prepare_folder(folder: str, remedy: str = "choose another place with --out")
         raise UserError("the folder cannot be written", folder, remedy)
 
 
+def refuse_unmakeable(folder: str, remedy: str) -> None:
+    """Raise UserError where no such folder can be made, without making it, before the work that would be lost."""
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise UserError("no folder can be made there", folder, remedy)
+
+
 def is_utf8(name: str) -> bool:
     """Whether a name can be written as text: not one of a file in another encoding, or with half a character of JSON."""
     try:

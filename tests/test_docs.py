@@ -16,7 +16,8 @@ from gluon_bof.data import shapes, vocmini
 from gluon_bof.options import families
 from gluon_bof.options.flags import parse
 from gluon_bof.options.recipes import RECIPES
-from gluon_bof.runs.folder import RunFolder
+from gluon_bof.paper import jobs
+from gluon_bof.runs.folder import PLANNED, SETS, RunFolder
 from tests.scripts import ROOT
 
 FOLDERS = (".", "docs", "results", "benchmarks")
@@ -93,7 +94,8 @@ def test_documented_trainings_on_several_devices_are_not_refused_when_they_begin
 def test_the_page_of_runs_names_every_file_of_a_run():
     run = RunFolder("")
     page = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
-    assert not [name for name in vars(run).values() if name not in ("", run.lock) and f"`{name}" not in page]
+    names = {*vars(run).values(), *map(run.result, (SETS, PLANNED, jobs.TRAINING))} - {"", run.lock}
+    assert not [name for name in names if f"`{name}" not in page]
 
 
 def test_trainings_are_found_in_lines_with_their_workers():

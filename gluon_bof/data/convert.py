@@ -16,7 +16,7 @@ from gluon_bof.data.images import AS_STORED, image_header
 from gluon_bof.data.layouts import role_of
 from gluon_bof.data.sets import DRAWN, annotations_of, open_set, split_names
 from gluon_bof.errors import UserError
-from gluon_bof.files import is_utf8, prepare_folder
+from gluon_bof.files import is_utf8, refuse_unmakeable
 
 TARGETS = ("voc", "coco", "yolo")
 TOLERANCE = 0.01  # pixels that a box may be off when it is read back; what formats round is far below
@@ -52,7 +52,7 @@ def convert_set(dataset: str, out: str, to: str, root: str | None = None, classe
     if os.path.lexists(out) and not (os.path.isdir(out) and not os.listdir(out)):
         raise UserError("there is something already", out, "give a new folder")
     out = os.path.realpath(out)  # of a link to an empty folder, that is filled
-    prepare_folder(os.path.dirname(out), "give a new folder at another place")
+    refuse_unmakeable(os.path.dirname(out), "give a new folder at another place")
     parts, missing = _read_parts(dataset, dict(root=root, on_bad_sample=on_bad_sample, unannotated=unannotated, layout=layout,
                                                val_share=val_share), classes)
     notes = missing + _losses(parts, to)

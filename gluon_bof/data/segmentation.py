@@ -151,7 +151,7 @@ class MapImages:
         try:
             return read_pair(self.samples[place], self.class_count)
         except UserError as error:
-            raise or_skip(error) from None
+            raise (error if self.on_bad_sample == "skip" else or_skip(error)) from None
 
     def _seen(self, index, size, rng, broken):
         (image, labels), _ = whole_or_next(self._read, index, len(self), self.on_bad_sample, broken)

@@ -214,7 +214,7 @@ class SegmentationOptions(TrainingOptions):
             told = f"--checkname {self.checkname}"
         for name, value in place.items():
             own = getattr(self, name)
-            if own not in (self._default(name), value):
+            if own != self._default(name) and os.path.normpath(own) != value:
                 raise UserError(f"{told} and {flag_name(name)} {own} are two places of the run", remedy="give one")
         return place
 
@@ -244,7 +244,9 @@ class SegmentationOptions(TrainingOptions):
 
     def idle(self) -> list[Idle]:
         """What does nothing as the other flags stand, and why."""
-        return [*super().idle(),
+        others = [idle for idle in super().idle() if not (self.no_val and "early_stop" in idle.names)]
+        return [*others,
+                Idle(("early_stop",), self.no_val, "with --no-val: there is one validation, at the end"),
                 Idle(("allow_partial",), not self.resume.endswith(".params"), "without --resume FILE.params"),
                 Idle(("aux_weight",), not self.aux, "without --aux"),
                 Idle(("base_size",), self.no_augment, "with --no-augment")]

@@ -42,6 +42,9 @@ _READ = {**{mode: mode for mode in _WRITTEN}, **{value: mode for mode, value in 
 MIXUP = Kind(_mixup_mode, _WRITTEN.__getitem__, lambda value: _READ[value])
 
 
+OF_DECAYS = {"recipe", "epochs", "lr_mode", "lr_decay_epoch", "lr_decay_period"}  # options of whether the rate ever decays
+
+
 class Idle(NamedTuple):
     """Flags that may do nothing: names of their fields; whether they do nothing; why, as "without --mixup"."""
 
@@ -147,7 +150,6 @@ class TrainingOptions:
         elif self.mixup and self.no_mixup_epochs == self._default("no_mixup_epochs") > self.epochs / 2:
             warn(f"--mixup ends after {self.epochs - self.no_mixup_epochs} of {self.epochs} epochs: --no-mixup-epochs is "
                  f"{self.no_mixup_epochs} by default, for long trainings; a tenth of the epochs is usual")
-        self._warn_of_late_decays()
 
     def _warn_of_late_decays(self):
         period = getattr(self, "lr_decay_period", 0)
@@ -172,6 +174,8 @@ class TrainingOptions:
         """Warn of those of the given options that do nothing; a recipe's and a run's own are nobody's mistake."""
         if self.resume not in ("", "auto") and not self.resume.endswith(".params"):
             return
+        if OF_DECAYS & set(given):
+            self._warn_of_late_decays()
         for names, is_idle, why in self.idle():
             for name in (name for name in names if is_idle and name in given):
                 value = written(self.__dataclass_fields__[name], getattr(self, name))

@@ -14,7 +14,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import prepare_folder, sha256_of
 from gluon_bof.paper import bundles, jobs
 from gluon_bof.runs.config import git_revision, read_config
-from gluon_bof.runs.folder import PLANNED
+from gluon_bof.runs.folder import PLANNED, refuse_files_of_others
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -259,16 +259,26 @@ def _refuse_other_plan(job, base):
     that is not there yet gets its plan into its folder; one of before those were kept goes on. base: its backbone's checksum."""
     if not os.path.exists(job.run.config):
         prepare_folder(job.run.folder, "choose another place with --runs")
+        refuse_files_of_others(job.run.folder)
         job.run.keep_result(PLANNED, {"configuration": job.configuration(), "starts_from": base})
         return
     kept = job.run.read_result(PLANNED)
     if not kept:
         return
-    differing = bundles.difference(kept["configuration"], job.configuration())
+    wanted = job.configuration()
+    differing = bundles.difference(_on_devices_of(wanted, kept["configuration"]), wanted)
     if not differing and kept["starts_from"] != base:
         differing = f"started from other weights than {job.pretraining.run.last_weights}"
     if differing:
         raise UserError(f"the run there has {differing}", job.run.folder, "give another --runs, or move it away")
+
+
+def _on_devices_of(wanted, kept):
+    """A kept configuration on the wanted one's devices: a run may go on on others."""
+    starts_from = kept["starts_from"]
+    if starts_from and wanted["starts_from"]:
+        starts_from = _on_devices_of(wanted["starts_from"], starts_from)
+    return {**kept, "devices": wanted["devices"], "starts_from": starts_from}
 
 
 def _digest_of(run):

@@ -40,9 +40,14 @@ def is_run(folder: str) -> bool:
 
 
 def require_run_of_last(last: bool, weights: Iterable[str]) -> None:
-    """Raise UserError where last weights are asked for, and none of these is a folder, which alone has them."""
-    if last and not any(map(os.path.isdir, weights)):
+    """Raise UserError where last weights are asked for, and none of these is, or seems to be, a folder, which alone has them."""
+    if last and not any(os.path.isdir(place) or _seems_folder(place) for place in weights):
         raise UserError("--last: there is no run among WEIGHTS", remedy="leave it out")
+
+
+def _seems_folder(place):
+    """Of a folder that is not there; whoever reads it says so."""
+    return bool(os.path.dirname(place)) and not place.endswith(".params") and not os.path.exists(place)
 
 
 def read_config(folder: str) -> dict[str, Any]:
@@ -159,8 +164,8 @@ def write_classes(folder: str, classes: Any) -> None:
 def read_classes(folder: str) -> list[str] | None:
     """The class names that `write_classes` kept; None where there are none."""
     try:
-        with open(os.path.join(folder, CLASSES), encoding="utf-8", errors="replace", newline="\n") as file:
-            return file.read().rstrip("\n").split("\n")
+        with open(os.path.join(folder, CLASSES), encoding="utf-8-sig", errors="replace", newline="") as file:
+            return file.read().replace("\r\n", "\n").rstrip("\n").split("\n")  # as editors of Windows leave it
     except FileNotFoundError:
         return None
 

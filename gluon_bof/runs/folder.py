@@ -368,7 +368,7 @@ def create_run(options: Any) -> Run:
     folder = os.path.join(options.runs, options.name) if options.name else _next_free(options)
     if os.path.exists(RunFolder(folder).config):
         raise UserError("a run of this name is there already", folder, f"resume it: --resume {folder}, or choose --name")
-    _refuse_files_of_others(folder)
+    refuse_files_of_others(folder)
     try:
         run = Run(folder)
     except OSError as error:
@@ -379,8 +379,8 @@ def create_run(options: Any) -> Run:
     return run
 
 
-def _refuse_files_of_others(folder):
-    """Raise UserError where the folder holds more than a table's plan and what a start that was killed at once leaves behind."""
+def refuse_files_of_others(folder: str) -> None:
+    """Raise UserError where a new run's folder holds more than a table's plan and what a start that was killed at once left."""
     run = RunFolder(folder)
     own = {run.lock, run.checkpoints, run.images, run.result(PLANNED)}
     if any(_has_more_than(place, made) for place, made in ((folder, own), (run.checkpoints, ()), (run.images, ()))):
@@ -431,7 +431,8 @@ def continued_options(folder: str, options: Any, given: set) -> Any:
     asked, kept = as_dict(options), as_dict(saved)
     # "auto" is told where to look by these two, and the same command may be given again; "" is any name
     kept["runs"], own_name = os.path.split(os.path.abspath(folder))
-    kept["name"] = asked["name"] and own_name
+    is_own = asked["name"] in ("", own_name, os.path.basename(os.path.realpath(folder)))
+    kept["name"] = asked["name"] if is_own else own_name
     for name in sorted(given - MAY_CHANGE):
         if asked[name] != kept[name] and not (name in (*OF_DATA, "runs") and is_same_set(asked[name], kept[name])):
             raise UserError(f"{flag_name(name)} {asked[name]} differs from the run's {kept[name]}", folder,

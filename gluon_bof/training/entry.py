@@ -21,8 +21,10 @@ from gluon_bof.options.flags import as_dict, from_dict, parse, to_json
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.runs.config import read_options, threads_of
 from gluon_bof.runs.folder import (
+    PLANNED,
     FollowedRun,
     Run,
+    RunFolder,
     continued_options,
     create_run,
     find_run,
@@ -44,7 +46,7 @@ def run_script(family: str, argv: Sequence[str] | None, description: str, train:
     train: the family's, where the caller is its script."""
     options_class = families.by_name(family).options
     options, given, dry_run = parse(options_class, argv, description, RECIPES.of_family(family), prog)
-    options = ready(options, given)
+    options = ready(options, () if _is_planned(options) else given)
     if dry_run:
         shown = shown_options(options, given)
         warn_of_idle_devices(shown)
@@ -55,6 +57,11 @@ def run_script(family: str, argv: Sequence[str] | None, description: str, train:
         print(json.dumps(outcome), flush=True)
     comm.close()
     return outcome
+
+
+def _is_planned(options):
+    """Whether a table has planned the run, which writes a whole configuration out as flags: what is idle of it is no mistake."""
+    return bool(options.name) and os.path.exists(RunFolder(os.path.join(options.runs, options.name)).result(PLANNED))
 
 
 def train_of(family: str) -> Train:

@@ -95,10 +95,11 @@ def fit_maps(engine: Any, run: Any, images: Any, sets: Sequence[Any], validation
         return {"run": run.folder, "miou": metrics["miou"]}
     progress.report("drawing")
     draw_validation_maps(run, validation.shown, classes)
+    faults = {fault for found in sets for fault in found.faults}  # one that both parts were told of is one
     return {"run": run.folder, **{key: metrics[key] for key in ("miou", "pixel_accuracy", "per_class")},
             "best_miou": engine.best["map"], "epochs": engine.epoch, "stopped_early": engine.stopped_early,
             "iterations": engine.iteration, "seed": engine.options.seed,
-            "skipped": len(engine.skipped) + sum(len(found.faults) for found in sets), "weights": run.last_weights,
+            "skipped": len(engine.skipped) + len(faults), "weights": run.last_weights,
             "images": draw_run(run, ("miou", "validation mean IoU"))}
 
 

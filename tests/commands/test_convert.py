@@ -182,7 +182,7 @@ def test_a_folder_that_holds_something_is_refused_and_an_empty_one_is_filled(tmp
 
 def test_a_place_that_cannot_be_written_is_told_before_the_set_is_read(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UserError, match="the folder cannot be made"):
+    with pytest.raises(UserError, match="no folder can be made there"):
         convert_set("no-set", str(tmp_path / "file" / "out"), "coco")
 
 
@@ -220,13 +220,14 @@ def test_the_command_ends_with_one_json_object(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments, part", [([], "required"), (["in", "out"], "--to"), (["in", "out", "--to", "xml"], "--to"),
-                                             (["gone", "out", "--to", "voc"], "no data set 'gone'")])
+                                             (["gone", "out/deep/er", "--to", "voc"], "no data set 'gone'")])
 def test_refusals_are_one_line_and_status_2(tmp_path, monkeypatch, capsys, arguments, part):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     said = capsys.readouterr()
     assert caught.value.code == 2 and part in said.err and len(said.err.strip().splitlines()) == 1
+    assert not os.path.exists("out")
 
 
 def write_night(folder, **splits):

@@ -7,9 +7,19 @@ import pytest
 from gluon_bof.commands import table as command
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import as_dict
-from gluon_bof.paper import bag, miniature, pages
+from gluon_bof.paper import bag, harness, miniature, pages
 from gluon_bof.paper.bundles import Store
+from gluon_bof.training.entry import run_script
 from tests.paper.made_up import bundle_for, made_up_bag
+
+
+def test_a_planned_run_is_not_warned_of_what_is_idle_of_its_row(tmp_path, capsys):
+    job = next(job for job in bag.plan((0,), str(tmp_path)) if job.row.key == bag.SSD.rows()[2].key)
+    for is_planned in (False, True):
+        if is_planned:
+            harness._refuse_other_plan(job, None)
+        run_script("ssd", [*job.training.words, "--dry-run"], "")
+        assert ("does nothing with --lr-mode cosine" in capsys.readouterr().err) != is_planned
 
 
 def test_each_row_adds_one_freebie_to_the_one_before_it_and_changes_nothing_else():

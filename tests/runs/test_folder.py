@@ -405,6 +405,7 @@ def test_a_run_goes_on_with_its_own_classes_alone_whose_names_stay(options, othe
     with pytest.raises(UserError, match=f"start another run with --transfer {run.folder}$"):
         run.write_classes(others)
     assert read_classes(run.folder) == ["cat", "dog"]
+    Path(run.folder, "classes.txt").write_bytes(b"\xef\xbb\xbfcat\r\ndog\r\n")  # saved by an editor
     run.write_classes(("cat", "dog"))
     run.origin = None  # nothing was saved yet: it begins anew
     run.write_classes(others)

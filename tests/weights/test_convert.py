@@ -318,7 +318,7 @@ def test_wild_shapes_fit_nothing_and_harm_nothing(name):
     if name == "yolo_outputs.0.prediction.bias":
         shapes = shapes_of(with_inferred_shapes(build_yolo3("mobilenet0.25", CLASSES)))
     else:
-        shapes = {f"box_features.{number}.weight": (1, 1, 1, 1) for number in range(2000)}
+        shapes = {f"box_features.{number}.weight": (1, 1, 1, 1) for number in range(10_000)}
         shapes["class_predictor.bias"] = (4,)
     for shape in ((), (0,), (1,), (7,), (1 << 60,), (3 << 60, 2), (3, 3)):
         fit = convert.fitting_network({**shapes, name: shape})

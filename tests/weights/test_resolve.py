@@ -15,6 +15,7 @@ from gluon_bof.options.flags import as_dict
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.runs.config import require_run_of_last
 from gluon_bof.weights import zoo
 from gluon_bof.weights.resolve import backbone_weights, require_choices, resolve
 from tests.weights.zoo_server import NAME, archive, stem, zipped
@@ -249,3 +250,6 @@ def test_the_last_weights_of_what_is_no_run_are_refused(tmp_path):
     for weights in (os.path.join(write_run(tmp_path), "best.params"), "shapes"):
         with pytest.raises(UserError, match="--last: there is no run among WEIGHTS"):
             resolve(weights, last=True)
+    with pytest.raises(UserError, match="runs/typo: there are no such weights"):
+        require_run_of_last(True, ["runs/typo"])
+        resolve("runs/typo", last=True)
