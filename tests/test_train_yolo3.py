@@ -136,7 +136,7 @@ def test_a_torn_checkpoint_is_refused_by_name_and_the_one_before_it_offered(fold
     shutil.copytree(folder / "runs" / "whole", folder / "runs" / name)
     older, newest = checkpoints(str(folder / "runs" / name / "checkpoints"))[-2:]
     os.truncate(newest, os.path.getsize(newest) - 100)
-    message = refused(folder, "--resume", f"runs/{name}")
+    message = refused(folder, "--resume", f"runs/{name}", "-j", "0")
     assert os.path.basename(newest) in message and os.path.basename(older) in message
     offered = message.split("--resume ")[1].split()[0]
     without_pages(monkeypatch)

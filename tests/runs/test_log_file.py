@@ -67,5 +67,6 @@ def test_events_on_a_full_disk_are_told_of_once_and_nothing_waits_for_them(tmp_p
     for iteration in range(2, 30):
         run.record("metrics", {"iteration": iteration, "map": 0.5})
     run.close()
+    LOGGER.removeHandler(caplog.handler)
     assert caplog.text.count("events cannot be written any more (No space left on device)") == 1
     assert len(run.rows("metrics")) == 29
