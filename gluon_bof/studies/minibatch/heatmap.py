@@ -30,14 +30,13 @@ def draw_run(folder: str, block: str = "", path: str = "") -> str:
         raise UserError("this is not a run's folder: it holds no config.json", folder, "give a run of minibatch train")
     if path and not path.endswith(".png"):
         raise UserError(f"{path} is no name of a .png", remedy="end it in .png")
-    options = read_options(folder)
-    run = RunFolder(folder)
-    probes = read_probes(run)
-    if not isinstance(options, MinibatchOptions) or not probes:
+    options, run = read_options(folder), RunFolder(folder)
+    if not isinstance(options, MinibatchOptions) or not run.probe_epochs():
         raise UserError("no probe is kept in this run", folder, "train with gluon-bof minibatch train, not with --probe none")
     path = path or os.path.join(run.images, NAME if not block else f"heatmap-{block}.png")
     prepare_folder(os.path.dirname(os.path.abspath(path)))
     refuse_unwritable(path)
+    probes = read_probes(run)
     return draw(probes, options.phase_ends(), path, f"{options.network}, {options.metric}, {options.order}, "
                 f"{options.statistics} statistics{f', {block}' if block else ''}", block)
 

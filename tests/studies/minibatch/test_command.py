@@ -3,6 +3,7 @@ import csv
 import json
 import os
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from gluon_bof.commands.minibatch import main
 from gluon_bof.errors import UserError
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.runs.config import write_config
+from gluon_bof.runs.folder import RunFolder
 from gluon_bof.studies.minibatch.compare import Trained, differences, interval
 from gluon_bof.studies.minibatch.heatmap import draw, draw_run, summary
 from gluon_bof.studies.minibatch.tasks import build_classifier
@@ -166,6 +168,9 @@ def test_no_heatmap_is_drawn_that_cannot_be_written(tmp_path, monkeypatch, out, 
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder.png").mkdir()
     write_config(str(tmp_path), MinibatchOptions())
+    probe = RunFolder(str(tmp_path)).probe(0)
+    os.makedirs(os.path.dirname(probe))
+    Path(probe).write_text("{}")
     with pytest.raises(UserError, match=told):
         draw_run(str(tmp_path), path=str(tmp_path / out))
 
