@@ -281,7 +281,7 @@ def finite_number(value: Any) -> float:
 def unique_names(classes: Iterable[str], path: str | None = None) -> tuple[str, ...]:
     """Class names as a tuple. path: of the file that they come from. Raises UserError if there are none, or one is empty, there
     twice or no text."""
-    names = tuple(classes.split(",") if isinstance(classes, str) else classes)
+    names = tuple(listed_names(classes.split(",")) if isinstance(classes, str) else classes)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise UserError("class names must not be empty", path, "give them as --classes cat,dog")
     twice = sorted({name for name in names if names.count(name) > 1})
