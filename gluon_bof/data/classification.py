@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from gluon_bof.data.faults import log_faults
-from gluon_bof.data.images import ENDINGS, decode_image, is_hidden, read_image, read_or_name, refuse_no_text
+from gluon_bof.data.images import ENDINGS, decode_image, folders_in, read_image, read_or_name, refuse_no_text
 from gluon_bof.data.label_sets import FALLBACKS
 from gluon_bof.data.layouts import annotated_as
 from gluon_bof.data.sets import open_set, refuse_root
@@ -112,17 +112,17 @@ def _is_of_classes(folder, is_told):
     train = os.path.join(folder, "train")
     if is_told or not os.path.isdir(train):
         return os.path.isdir(train)
-    beside = len(_folders(train)) > 1 and all(_images(os.path.join(train, name)) for name in _folders(train))
+    beside = len(folders_in(train)) > 1 and all(_images(os.path.join(train, name)) for name in folders_in(train))
     return not annotated_as(folder) - ({"voc", "labelme", "yolo"} if beside else set())
 
 
 def _from_folders(folder):
-    classes = _folders(os.path.join(folder, "train"))
+    classes = folders_in(os.path.join(folder, "train"))
     if not classes:
         raise UserError("the folder train holds no folder of a class", folder, "put images into train/CLASS/")
     refuse_no_text(classes, folder)
     part = next((name for name in FALLBACKS["val"] if os.path.isdir(os.path.join(folder, name))), "val")
-    others = [name for name in _folders(os.path.join(folder, part)) if name not in classes
+    others = [name for name in folders_in(os.path.join(folder, part)) if name not in classes
               and _images(os.path.join(folder, part, name))]
     if others:
         raise UserError(f"no class of train is called {abbreviate(others)}, as folders of {part} are", folder,
@@ -153,12 +153,6 @@ def _warn_of_unvalidated(validation, place):
 def _without_images(found):
     seen = {sample.class_id for sample in found.samples}
     return [name for class_id, name in enumerate(found.classes) if class_id not in seen]
-
-
-def _folders(place):
-    """Names of the folders in a folder, without hidden ones, in order; none where it is not there."""
-    return sorted(entry.name for entry in os.scandir(place) if entry.is_dir() and not is_hidden(entry.name)) \
-        if os.path.isdir(place) else []
 
 
 def _images(place):

@@ -27,7 +27,7 @@ from gluon_bof.data.faults import (
     report_wrong_size,
 )
 from gluon_bof.data.headers import read_headers
-from gluon_bof.data.images import AS_STORED, check_header, finite_number, is_hidden, settle, stated_size, unique_names
+from gluon_bof.data.images import AS_STORED, check_header, finite_number, folders_in, settle, stated_size, unique_names
 from gluon_bof.errors import UserError
 from gluon_bof.masks import no_masks, of_segmentation
 
@@ -202,8 +202,7 @@ def all_json(root: str) -> list[str]:
 
 
 def _folders(root):
-    return sorted(entry.path for entry in os.scandir(root) if entry.is_dir() and not is_hidden(entry.name)) \
-        if os.path.isdir(root) else []
+    return [os.path.join(root, name) for name in folders_in(root)]
 
 
 def _json_files(folder):

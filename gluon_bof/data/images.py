@@ -265,6 +265,12 @@ def is_hidden(name: str) -> bool:
     return name.startswith((".", "__MACOSX")) or name == "lost+found"
 
 
+def folders_in(place: str) -> list[str]:
+    """Names of the folders in a folder, without hidden ones, in order; none where it is not there."""
+    return sorted(entry.name for entry in os.scandir(place) if entry.is_dir() and not is_hidden(entry.name)) \
+        if os.path.isdir(place) else []
+
+
 def finite_number(value: Any) -> float:
     """A number or its text as a float. Raises ValueError for anything else, and for NaN and infinity."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
@@ -278,9 +284,9 @@ def finite_number(value: Any) -> float:
     return number
 
 
-def unique_names(classes: Iterable[str], path: str | None = None) -> tuple[str, ...]:
-    """Class names as a tuple. path: of the file that they come from. Raises UserError if there are none, or one is empty, there
-    twice or no text."""
+def unique_names(classes: str | Iterable[str], path: str | None = None) -> tuple[str, ...]:
+    """Class names, comma-separated ones too, as a tuple. path: of the file that they come from. Raises UserError if there are
+    none, or one is empty, there twice or no text."""
     names = tuple(listed_names(classes.split(",")) if isinstance(classes, str) else classes)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise UserError("class names must not be empty", path, "give them as --classes cat,dog")

@@ -188,15 +188,12 @@ def class_names(text: str | Iterable[str]) -> tuple[str, ...]:
     """Class names from the value of --classes: comma-separated, or a text file with one name a line; or of names themselves.
 
     Raises UserError if there are none, one is empty or there twice, or the file cannot be read."""
-    if not isinstance(text, str):
-        return unique_names(text)
-    if os.path.isfile(text) or ("," not in text and (os.path.splitext(text)[1] or os.sep in text)):
-        names, file = _lines(text), text
+    if isinstance(text, str) and (os.path.isfile(text) or "," not in text and (os.path.splitext(text)[1] or os.sep in text)):
+        names = _lines(text)
         if not names:
             raise UserError("the file names no class", text, "write one class name a line")
-    else:
-        names, file = listed_names(text.split(",")), None
-    return unique_names(names, file)
+        return unique_names(names, text)
+    return unique_names(text)
 
 
 def _lines(path):

@@ -247,7 +247,6 @@ class SegmentationOptions(TrainingOptions):
         others = [idle for idle in super().idle() if not (self.no_val and "early_stop" in idle.names)]
         return [*others,
                 Idle(("early_stop",), self.no_val, "with --no-val: there is one validation, at the end"),
-                Idle(("allow_partial",), not self.resume.endswith(".params"), "without --resume FILE.params"),
                 Idle(("aux_weight",), not self.aux, "without --aux"),
                 Idle(("base_size",), self.no_augment, "with --no-augment")]
 

@@ -167,6 +167,7 @@ class TrainingOptions:
               for names, optimizers in OF_OPTIMIZERS.items()),
             Idle(("warmup_lr",), not self.warms_up(), "without --warmup-epochs"),
             Idle(("mixup_alpha", "mixup_beta"), self.mixup != "beta", "without --mixup beta"),
+            Idle(("allow_partial",), not self.resume.endswith(".params"), "without --resume FILE.params"),
             Idle(("early_stop",), validations <= self.early_stop, f"with --epochs {self.epochs} and --val-interval "
                  f"{self.val_interval}, which leave too few validations ({validations}) before the last epoch")]
 
@@ -324,8 +325,7 @@ class DetectionOptions(TrainingOptions):
         """What does nothing as the other flags stand, and why."""
         return [*super().idle(),
                 Idle(("mixup_loss",), not self.mixup, "without --mixup"),
-                Idle(("balance_threshold",), self.balance == "none", "without --balance repeat"),
-                Idle(("allow_partial",), not self.resume.endswith(".params"), "without --resume FILE.params")]
+                Idle(("balance_threshold",), self.balance == "none", "without --balance repeat")]
 
     @classmethod
     def from_file_name(cls, name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pickle
 import platform
 import re
 from datetime import datetime, timezone
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 from gluon_bof import weights
 from gluon_bof.errors import UserError
@@ -124,8 +124,9 @@ def _hash_of_content(bundle):
     return hash_of(json.loads(json.dumps({name: value for name, value in bundle.items() if name != CONTENT})))
 
 
-def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    """What a bundle's configuration has otherwise than the wanted one, in words; None where it is the same.
+def difference(found: Mapping[str, Any], wanted: Mapping[str, Any], beside: Sequence[str] = ("devices", "data")) -> str | None:
+    """What a bundle's configuration has otherwise than the wanted one, in words; None where it is the same. beside: what is
+    compared beside the options.
 
     An option that came into the world after the bundle has its default in it; data without a hash of labels, as it was said
     before, may have had any."""
@@ -136,11 +137,12 @@ def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | Non
         values = [side["options"].get(name, defaults.get(name)) for side in (found, wanted)]
         if json.dumps(values[0]) != json.dumps(values[1]):
             return f"{flag_name(name)} {values[0]} and not {values[1]}"
-    for name, values in (("devices", (found["devices"], wanted["devices"])), ("data", _known(found["data"], wanted["data"]))):
-        words = [json.dumps(value, sort_keys=True) for value in values]
+    for name in beside:
+        values = found[name], wanted[name]
+        words = [json.dumps(value, sort_keys=True) for value in (_known(*values) if name == "data" else values)]
         if words[0] != words[1]:
             return f"{name} {words[0]} and not {words[1]}"
-    return _difference_before(found["starts_from"], wanted["starts_from"])
+    return _difference_before(found["starts_from"], wanted["starts_from"], beside)
 
 
 def _known(*data):
@@ -149,10 +151,10 @@ def _known(*data):
     return [{name: value for name, value in one.items() if name not in unknown} for one in data]
 
 
-def _difference_before(found, wanted):
+def _difference_before(found, wanted, beside):
     if found is None or wanted is None:
         return None if found is wanted else "another start"
-    before = difference(found, wanted)
+    before = difference(found, wanted, beside)
     return before and f"a start from a run with {before}"
 
 

@@ -265,20 +265,11 @@ def _refuse_other_plan(job, base):
     kept = job.run.read_result(PLANNED)
     if not kept:
         return
-    wanted = job.configuration()
-    differing = bundles.difference(_on_devices_of(wanted, kept["configuration"]), wanted)
+    differing = bundles.difference(kept["configuration"], job.configuration(), beside=["data"])  # it may go on on other devices
     if not differing and kept["starts_from"] != base:
         differing = f"started from other weights than {job.pretraining.run.last_weights}"
     if differing:
         raise UserError(f"the run there has {differing}", job.run.folder, "give another --runs, or move it away")
-
-
-def _on_devices_of(wanted, kept):
-    """A kept configuration on the wanted one's devices: a run may go on on others."""
-    starts_from = kept["starts_from"]
-    if starts_from and wanted["starts_from"]:
-        starts_from = _on_devices_of(wanted["starts_from"], starts_from)
-    return {**kept, "devices": wanted["devices"], "starts_from": starts_from}
 
 
 def _digest_of(run):
