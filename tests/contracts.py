@@ -260,7 +260,7 @@ class Contracts:
 
     def test_its_package_offers_what_is_asked(self, case):
         options, models = case.options(), models_of(case.options())
-        assert isinstance(models.export_form(options), (ExportForm, type(None))) and models.inference_batch(options) >= 1
+        assert isinstance(models.export_form(options), ExportForm) and models.inference_batch(options) >= 1
         transform = models.eval_transform(options)
         for height, width in SIZES:
             view = transform((height, width))
@@ -381,16 +381,15 @@ class Contracts:
         from gluon_bof.inference.export import export_mxnet, export_onnx
         from gluon_bof.inference.tiles import Tiling
         model = load(folder.whole.folder)
-        for refused in (lambda: engine_of("onnx", detector, ""), lambda: export_onnx(detector, str(tmp_path / "a.onnx")),
-                        lambda: export_mxnet(detector, str(tmp_path / "a")), lambda: model.predict(images(), tile=64),
+        path = str(tmp_path / "a")
+        for refused in (lambda: engine_of("onnx", detector, ""), lambda: export_onnx(detector, path, nms=False),
+                        lambda: export_mxnet(detector, path, nms=False), lambda: model.predict(images(), tile=64),
                         lambda: model.predict(images()[0], tile=64), lambda: Validation(case.options(), None, tiling=Tiling(64))):
             with pytest.raises(UserError, match=case.family.title):
                 refused()
         assert not list(tmp_path.iterdir()) and engine_of("auto", detector, "").possible is False
 
     def test_it_exports_to_onnx_that_finds_the_same(self, case, source, tmp_path):
-        if models_of(case.options()).export_form(case.options()) is None:
-            pytest.skip("it is not exported, and refuses to be")
         onnxruntime = pytest.importorskip("onnxruntime")
         pytest.importorskip("onnx")
         detector = Detector(source, case.options(), mx.cpu())
@@ -402,15 +401,14 @@ class Contracts:
         image = images(3)[0][:height, :width]
         image = np.pad(image, ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)))[None]
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        found = session.run(["ids", "scores", "boxes"], {"image": image})
+        found = session.run(["ids", "scores", "boxes", *["masks"] * case.family.masks], {"image": image})
         wanted = [array.asnumpy() for array in detector.graph(mx.nd.array(image, dtype=np.uint8))]
-        rows, score, box, unmatched = match_rows(*(np.concatenate([array[0] for array in arrays], axis=1)
-                                                   for arrays in (wanted, found)), max(height, width))
+        rows, score, box, unmatched = match_rows(*(
+            np.concatenate([array[0].reshape(array.shape[1], -1) for array in arrays], axis=1) for arrays in (wanted, found)),
+            max(height, width))
         assert rows > 1 and unmatched <= 1 and score < SCORE_TOLERANCE and box < BOX_TOLERANCE
 
     def test_it_exports_to_mxnets_files_that_give_the_same_bits(self, case, source, tmp_path):
-        if models_of(case.options()).export_form(case.options()) is None:
-            pytest.skip("it is not exported, and refuses to be")
         detector = Detector(source, case.options(), mx.cpu())
         prefix = str(tmp_path / "a")
         from gluon_bof.inference.export import export_mxnet, input_size

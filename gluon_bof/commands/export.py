@@ -9,6 +9,7 @@ from typing import Sequence
 from gluon_bof.commands.flags import add_fields, add_weights, building_fields, given_options, new_parser
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.files import refuse_unwritable
+from gluon_bof.options.families import family_of
 from gluon_bof.options.flags import Parser
 
 
@@ -35,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"MXNet and {other} on {check.images} images, {check.pixels} pixels: probabilities differ by up to "
               f"{check.score_difference:.1e} (accepted {scores}), the class at {check.other_labels} pixels", file=sys.stderr)
     else:
-        print(f"MXNet and {other} on {check.images} images, {check.detections} rows: scores differ by up to "
+        masks = " and masks" * family_of(model.detector.options).masks
+        print(f"MXNet and {other} on {check.images} images, {check.detections} rows: scores{masks} differ by up to "
               f"{check.score_difference:.1e} (accepted {scores}), boxes by up to {check.box_difference:.1e} pixels "
               f"(accepted {boxes}), without a partner {check.unmatched}", file=sys.stderr)
     print(json.dumps({"weights": arguments.weights, "format": arguments.format, "to": arguments.to,
@@ -52,7 +54,7 @@ def build_parser(everything: bool = False) -> Parser:
     parser.add_argument("--to", required=True, metavar="FILE", help="the ONNX file; or the beginning of MXNet's files' names")
     parser.add_argument("--format", choices=("onnx", "mxnet"), default="onnx", help="[onnx]")
     parser.add_argument("--size", help="height and width of the input, for example 416,416 [that of validation]")
-    parser.add_argument("--short", type=int, help="test size in pixels: YOLOv3's or SSD's side, or Faster R-CNN's shorter one "
+    parser.add_argument("--short", type=int, help="test size in pixels: YOLOv3's or SSD's side, or an R-CNN's shorter one "
                                                   "[that of validation]")
     parser.add_argument("--nms", type=float, help="IoU above which the worse of two boxes of a class goes [the network's]")
     parser.add_argument("--no-nms", action="store_true", help="leave out the last suppression of overlapping boxes")

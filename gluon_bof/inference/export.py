@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 EXPORTER = 2  # a new number wherever an exported file changes, so that those in the cache are written anew
 INPUT = "image"
 DETECTIONS = ("ids", "scores", "boxes")
+INSTANCES = (*DETECTIONS, "masks")
 IR_VERSION = 8  # of the file format, that of opset 16: older runtimes read it too
-SCORE_TOLERANCE = 1e-4
+BOX = slice(2, 6)  # columns of a detection's row
+SCORE_TOLERANCE = 1e-4  # of a mask's probabilities, too
 BOX_TOLERANCE = 0.05  # pixels; MXNet's own two ways to compute on the CPU came 0.01 apart in a Darknet-53
 # Where two overlapping boxes score the same but for rounding, chance says which suppresses the other
 FEW, MAX_UNMATCHED = 2, 0.01
@@ -47,8 +49,8 @@ INTERPOLATIONS = {None: "area where both sides shrink, cubic where both grow, el
 
 
 class Check(NamedTuple):
-    """An exported file beside MXNet: images and detections compared, largest differences of scores and of boxes in pixels,
-    and how many detections only one of the two has."""
+    """An exported file beside MXNet: images and detections compared, largest differences of scores (and of masks' probabilities)
+    and of boxes in pixels, and how many detections only one of the two has."""
 
     images: int
     detections: int
@@ -77,23 +79,19 @@ def input_size(detector: Detector, size: Sequence[int] | None = None) -> tuple[i
 
 
 def _form(detector):
-    form = models_of(detector.options).export_form(detector.options)
-    if form is None:
-        raise UserError(f"{family_of(detector.options).title} cannot be exported: no program but this one would know its masks",
-                        remedy="use it from Python (gluon_bof.load), or export a detector of boxes")
-    return form
+    return models_of(detector.options).export_form(detector.options)
 
 
 def export_onnx(detector: Detector, path: str, size: Sequence[int] | None = None, nms: bool = True,
                 images: Sequence[np.ndarray] = ()) -> Check:
     """Write an ONNX file (opset 16) for images of one size and compare it with MXNet in onnxruntime. Returns Check.
 
-    The input is raw images (B, H, W, 3) uint8 RGB, normalised inside: any B for YOLOv3, one for Faster R-CNN. nms: outputs
-    are ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in input pixels, -1 where there is none; else YOLOv3's boxes (B, N, 4)
-    and scores (B, N, K), or Faster R-CNN's rows (K, P, 6) of id, score and box, both before the last suppression.
-    images: (H, W, 3) uint8 ones to check with besides some that are drawn.
+    The input is raw images (B, H, W, 3) uint8 RGB, normalised inside: any B for YOLOv3, one for an R-CNN. nms: outputs
+    are ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in input pixels, -1 where there is none, and Mask R-CNN's masks
+    (B, D, S, S) in [0, 1]; else YOLOv3's boxes (B, N, 4) and scores (B, N, K), or Faster R-CNN's rows (K, P, 6) of id, score and
+    box, both before the last suppression. images: (H, W, 3) uint8 ones to check with besides some that are drawn.
     Raises UserError where onnx is not installed or MXNet cannot express the network in it, where the two disagree or have
-    nothing to compare, and where the file cannot be written."""
+    nothing to compare, for masks without nms, and where the file cannot be written."""
     _, onnxruntime = onnx_packages()
     size = input_size(detector, size)
     symbol, names = _symbol(detector, nms)
@@ -175,6 +173,8 @@ def description(detector: Detector, size: Sequence[int], nms: bool) -> dict[str,
     if nms:
         outputs = {"ids": "class of each detection, -1 where there is none", "scores": "in 0..1",
                    "boxes": "xmin, ymin, xmax, ymax in pixels of the input; they may reach beyond it"}
+        if family_of(detector.options).masks:
+            outputs["masks"] = "probabilities in 0..1 of each detection's class, on a grid of cells over its whole box"
     else:
         outputs = _form(detector).texts
     return {"producer": f"gluon_bof {__version__}", "network": detector.options.network,
@@ -204,9 +204,12 @@ def onnx_packages(otherwise: str = "give --format mxnet") -> tuple[ModuleType, M
 def _symbol(detector, nms):
     """(graph from INPUT to the outputs, every node with a name of its own; the outputs' names)."""
     data = mx.sym.Variable(INPUT)
+    family = family_of(detector.options)
+    if family.masks and not nms:
+        raise UserError(f"{family.title} finds masks of the boxes that suppression leaves", remedy="export it with suppression")
     with portable():
         if nms:
-            outputs, names = InferenceGraph(detector.network)(data), list(DETECTIONS)
+            outputs, names = InferenceGraph(detector.network)(data), list(INSTANCES if family.masks else DETECTIONS)
         else:
             outputs, names = _form(detector).candidates(detector.network, data)
     return named_outputs(outputs, names), names
@@ -372,8 +375,9 @@ def _differences(wanted, found, names, reach):
         return boxes.shape[1], np.abs(scores - other_scores).max(), _apart(boxes, other_boxes, reach).max(), 0
     if names == ROWS:  # a set for each class
         return match_rows(*(array.reshape(-1, array.shape[-1]) for array in (*wanted, *found)), reach)
-    if names == DETECTIONS:
-        return match_rows(*(np.concatenate([array[0] for array in arrays], axis=1) for arrays in (wanted, found)), reach)
+    if names in (DETECTIONS, INSTANCES):
+        return match_rows(*(np.concatenate([array[0].reshape(array.shape[1], -1) for array in arrays], axis=1)
+                            for arrays in (wanted, found)), reach)
     raise ValueError(f"outputs {names} have no known layout")
 
 
@@ -386,16 +390,18 @@ def _apart(boxes, others, reach):
 
 def match_rows(wanted: np.ndarray, found: np.ndarray, reach: float) -> tuple[int, float, float, int]:
     """(rows wanted, largest difference of scores, of boxes in pixels, rows without a partner) of (N, 6) rows of id, score,
-    box; those with id -1 do not count.
+    box, which a mask's cells may follow: they count as scores do. Rows with id -1 do not count.
 
     A partner has the same id, the score within SCORE_TOLERANCE and the box within BOX_TOLERANCE pixels, in any place: where two
     scores are equal but for rounding, so is their order. reach: see `_apart`."""
     wanted, found = wanted[wanted[:, 0] >= 0], found[found[:, 0] >= 0]
     free = np.ones(len(found), bool)
     score, box = 0.0, 0.0
+    beside_boxes = np.delete(found, BOX, axis=1)
     for row in wanted:
-        scores, boxes = np.abs(found[:, 1] - row[1]), _apart(row[2:], found[:, 2:], reach).max(axis=1, initial=0)
-        partners = np.flatnonzero(free & (found[:, 0] == row[0]) & (scores <= SCORE_TOLERANCE) & (boxes <= BOX_TOLERANCE))
+        scores = np.abs(beside_boxes - np.delete(row, BOX)).max(axis=1, initial=0)  # 1 and more where the id differs
+        boxes = _apart(row[BOX], found[:, BOX], reach).max(axis=1, initial=0)
+        partners = np.flatnonzero(free & (scores <= SCORE_TOLERANCE) & (boxes <= BOX_TOLERANCE))
         if len(partners):
             partner = partners[np.argmin(boxes[partners])]
             free[partner] = False

@@ -5,7 +5,7 @@ A package such as gluon_bof.models.yolo3, named in options/families.py, exports
     build(options, classes, devices)  the network, a HybridBlock that is not initialised yet
     eval_transform(options)           EvalTransform: how validation and prediction see an image
     inference_batch(options)          images a batch in inference
-    export_form(options)              ExportForm: how the network is exported; None where it cannot be
+    export_form(options)              ExportForm: how the network is exported
     matches(shapes)                   yields (name, number of classes, {name: Parameter}) of networks that weights of these
                                       {name: shape} may belong to
     backbones()                       [(name, {name in a classifier's file: Parameter})] that it is built on

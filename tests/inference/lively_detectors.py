@@ -9,7 +9,9 @@ from gluon_bof.freebies.augmentation import render, whole_view
 from gluon_bof.inference.detector import Detector
 from gluon_bof.models.build import build_network
 from gluon_bof.options.yolo3 import Yolo3Options
+from tests.command_lines import mask_rcnn_options
 from tests.models.faster_rcnn import oracle
+from tests.models.mask_rcnn.test_against_gluoncv import KINDS
 from tests.tiny_networks import normalised_by
 from tests.tiny_sets import BCCD
 
@@ -51,5 +53,15 @@ def yolo3_detector(network, classes=CLASSES):
 
 
 def rcnn_detector(kind, *more):
-    options = oracle.small_options(kind, *more)
+    return _of(oracle.small_options(kind, *more))
+
+
+def mask_rcnn_detector(kind):
+    detector = _of(mask_rcnn_options(KINDS[kind]))
+    weight = detector.network.mask.mask.weight
+    weight.set_data(weight.data() / 10)  # else its cells are as good as 0 and 1, or told apart by rounding
+    return detector
+
+
+def _of(options):
     return Detector(enlivened(build_network(options, CLASSES, [mx.cpu()])), options, mx.cpu())

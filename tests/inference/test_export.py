@@ -10,8 +10,9 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError
 from gluon_bof.inference import onnx_operators
 from gluon_bof.inference.export import BOX_TOLERANCE, SCORE_TOLERANCE, export_mxnet, export_onnx, input_size, match_rows
+from gluon_bof.inference.model import Model
 from gluon_bof.models.suppression import detections
-from tests.inference.lively_detectors import CLASSES, SIZE, images, rcnn_detector, seen, yolo3_detector
+from tests.inference.lively_detectors import CLASSES, SIZE, images, mask_rcnn_detector, rcnn_detector, seen, yolo3_detector
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -95,6 +96,34 @@ def test_onnx_of_faster_rcnn_without_suppression(rcnn, tmp_path):
     assert count >= 10 and unmatched <= 2 and (rows[..., 0] >= 0).sum() > count
 
 
+def pasted(mask, box, size):
+    """The rule of docs/export.md: (height, width) bool of probabilities (S, S) over a box, in an image of this size."""
+    rows, columns = (
+        np.maximum(0, 1 - np.abs(((np.arange(side) + 0.5 - begin) / (end - begin) * cells - 0.5)[:, None] - np.arange(cells)))
+        for side, begin, end, cells in zip(size, box[1::-1], box[:1:-1], mask.shape))
+    return rows @ mask @ columns.T >= 0.5
+
+
+@pytest.mark.parametrize("kind", ("pyramid", *[pytest.param(kind, marks=pytest.mark.slow)
+                                               for kind in ("single level", "learning pyramid")]))
+def test_onnx_of_mask_rcnn_finds_the_masks_that_predict_pastes(kind, tmp_path):
+    detector = mask_rcnn_detector(kind)
+    path = str(tmp_path / "a.onnx")
+    check = export_onnx(detector, path, SIZE)
+    assert check.detections > 40 and check.score_difference < SCORE_TOLERANCE
+    large = (2 * SIZE[0], 2 * SIZE[1])
+    image = seen(images()[0], large)
+    wanted = Model(detector).predict(image)
+    ids, scores, boxes, masks = opened(path).run(["ids", "scores", "boxes", "masks"], {"image": detector.see(image)[None]})
+    assert masks.shape[:2] == ids.shape[:2] and 0 <= masks.min() < 0.5 < masks.max() <= 1
+    found = np.stack([pasted(mask, 2 * box.astype(float), large) for mask, box in zip(masks[0], boxes[0])])
+    # those outside the image are in no prediction
+    inside = (np.minimum(boxes[0, :, 2:], SIZE[::-1]) > np.maximum(boxes[0, :, :2], 0)).all(axis=1) & (ids[0, :, 0] >= 0)
+    np.testing.assert_array_equal(ids[0, inside, 0], wanted.classes)
+    np.testing.assert_allclose(scores[0, inside, 0], wanted.scores, rtol=0, atol=SCORE_TOLERANCE)
+    assert 0.01 < wanted.masks.mean() < 0.9 and (found[inside] != wanted.masks).mean() < 1e-4
+
+
 def test_the_file_says_what_it_needs(yolo3_file):
     model = onnx.load(yolo3_file[0])
     onnx.checker.check_model(model, full_check=True)
@@ -171,6 +200,9 @@ def test_rows_are_matched_in_any_order_and_only_within_tolerance():
         assert match_rows(rows, moved, 99)[3] == 2
     assert match_rows(rows, rows[:2], 99)[3] == match_rows(rows[:2], rows, 99)[3] == 1
     assert match_rows(rows[[0, 0]], rows[:1], 99)[3] == 1  # one partner serves once
+    cells = np.column_stack([rows, np.full((4, 9), 0.5, np.float32)])
+    assert match_rows(cells, cells[::-1], 99) == (3, 0, 0, 0)
+    assert match_rows(cells, cells + np.float32(2e-4) * (np.arange(15) == 14), 99)[3] == 6
     near = rows + np.float32(1e-3) * (np.arange(6) == 3)
     assert match_rows(rows[:3], near[:3], 99)[2:] == (pytest.approx(1e-3, rel=1e-2), 0)
 

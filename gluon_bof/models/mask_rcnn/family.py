@@ -4,8 +4,8 @@ from __future__ import annotations
 from typing import Any, Iterator, Mapping, Sequence
 
 from gluon_bof.backend import mx
-from gluon_bof.models.build import ExportForm, with_inferred_shapes
-from gluon_bof.models.faster_rcnn.family import MAX_CONVOLUTIONS, backbones, eval_transform, inference_batch
+from gluon_bof.models.build import with_inferred_shapes
+from gluon_bof.models.faster_rcnn.family import MAX_CONVOLUTIONS, backbones, eval_transform, export_form, inference_batch
 from gluon_bof.models.heads import classes_by_rows
 from gluon_bof.models.mask_rcnn.network import MaskRCNN, build_mask_rcnn
 from gluon_bof.options.mask_rcnn import NETWORKS, MaskRcnnOptions
@@ -16,11 +16,6 @@ __all__ = ["backbones", "build", "eval_transform", "export_form", "inference_bat
 def build(options: MaskRcnnOptions, classes: Sequence[str], devices: Sequence[Any]) -> MaskRCNN:
     """The network of resolved options for these class names, not yet initialised."""
     return build_mask_rcnn(options, classes, devices)
-
-
-def export_form(options: MaskRcnnOptions) -> ExportForm | None:
-    """None: masks are not exported."""
-    return None
 
 
 def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:
