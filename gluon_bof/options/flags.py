@@ -108,18 +108,17 @@ def parse(options_class: type, argv: Sequence[str] | None, description: str, rec
 def build_parser(options_class: type, description: str, recipes: Mapping[str, Any] = MappingProxyType({}),
                  prog: str | None = None, everything: bool = False) -> Parser:
     """An argument parser of the dataclass's fields. everything: its help shows the parts of the network, too."""
+    fields = dataclasses.fields(options_class)
+    has_parts = any(field.metadata.get("part") for field in fields)
     parser = Parser(prog=prog, description=description, allow_abbrev=False, formatter_class=_Help, usage="%(prog)s [FLAG …]",
-                    epilog=None if everything else "--help-all also lists the flags of the network's parts.")
+                    epilog="--help-all also lists the flags of the network's parts." if has_parts and not everything else None)
     add_help_all(parser, lambda: build_parser(options_class, description, recipes, parser.prog, True))
     parser.add_argument("--dry-run", action="store_true", default=argparse.SUPPRESS,
                         help="print the whole resolved configuration as JSON and end")
     parser.add_argument("--list-recipes", action=_ListRecipes, nargs=0, const=recipes, default=argparse.SUPPRESS,
                         help="print the recipes, what they reach and in which time, and end")
     groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
-    fields = dataclasses.fields(options_class)
-    after_the_word = None
-    if any(field.metadata.get("part") for field in fields):
-        after_the_word = _custom_model_parser(parser)
+    after_the_word = _custom_model_parser(parser) if has_parts else None
     for field in fields:
         is_part = field.metadata.get("part", False)
         add_flag(groups["parts" if is_part else field.metadata["group"]], field, shown=everything or not is_part)

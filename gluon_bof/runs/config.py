@@ -27,6 +27,12 @@ OF_DATA = ("dataset", "dataset_root", "classes")  # options that may be such a p
 DROPPED = ("start_epoch", "save_prefix")  # fields that classifiers had in version 0.1, and never used
 
 
+def require_run(folder: str, remedy: str) -> None:
+    """Raise UserError, with the remedy, unless a folder holds a run's configuration."""
+    if not is_run(folder):
+        raise UserError(f"this is not a run's folder: it holds no {CONFIG}", folder, remedy)
+
+
 def is_run(folder: str) -> bool:
     """Whether a folder holds a run's configuration, be it a damaged one; other programs have files of that name too."""
     try:

@@ -22,6 +22,7 @@ from gluon_bof.runs.config import (
     read_classes,
     read_config,
     read_options,
+    require_run,
     require_run_of_last,
     require_set,
 )
@@ -136,8 +137,7 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     if not told and is_run(folder):
         return _of_run(folder, weights, given, last)
     if os.path.isdir(weights):
-        raise UserError("this is not a run's folder: it holds no config.json", weights,
-                        "give a folder under runs/ or a .params file")
+        require_run(weights, "give a folder under runs/ or a .params file")
     told = told or parse_name(weights)
     given = {**told, **given}
     family = families.of_given(given, told_by)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gluon_bof.errors import UserError
 from gluon_bof.options import families
-from gluon_bof.runs.config import is_run
+from gluon_bof.runs.config import require_run
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.studies.capacity.onnx_weights import operator_weights
 from gluon_bof.weights.formats import checkpoint as checkpoint_format
@@ -48,9 +48,7 @@ def read_arrays(source: Any, last: bool = False) -> dict[str, np.ndarray]:
 def file_of(weights: str, last: bool = False) -> str:
     """The path of the file that a run's folder, a file's path or a model's name stands for."""
     if os.path.isdir(weights):
-        if not is_run(weights):
-            raise UserError("this is not a run's folder: it holds no config.json", weights,
-                            "give a folder under runs/ or a file of weights")
+        require_run(weights, "give a folder under runs/ or a file of weights")
         return RunFolder(weights).last_weights if last else RunFolder(weights).best_weights
     if not os.path.exists(weights) and not weights.lower().endswith(ENDINGS):
         from gluon_bof.weights.zoo import download, download_backbone, is_name

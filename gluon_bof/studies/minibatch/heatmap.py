@@ -13,7 +13,7 @@ import numpy as np
 from gluon_bof.errors import UserError
 from gluon_bof.files import prepare_folder, refuse_unwritable
 from gluon_bof.options.minibatch import MinibatchOptions
-from gluon_bof.runs.config import is_run, read_options
+from gluon_bof.runs.config import read_options, require_run
 from gluon_bof.runs.folder import RunFolder
 
 MAP, LINE, BAND, ENTROPY = "Blues", "#1f5fa8", "#c2410c", "Greens"
@@ -26,8 +26,7 @@ def draw_run(folder: str, block: str = "", path: str = "") -> str:
     """Draw a run's probes. block: of one part of the network or one loss alone, without a band; path: a .png, default: in the
     run's images/. Returns the path. Raises UserError where there is no run, no probe, or no such part, and where the path cannot
     be written."""
-    if not is_run(folder):
-        raise UserError("this is not a run's folder: it holds no config.json", folder, "give a run of minibatch train")
+    require_run(folder, "give a run of minibatch train")
     if path and not path.endswith(".png"):
         raise UserError(f"{path} is no name of a .png", remedy="end it in .png")
     options, run = read_options(folder), RunFolder(folder)
