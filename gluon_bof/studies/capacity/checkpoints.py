@@ -5,7 +5,7 @@ import os
 from typing import NamedTuple, Sequence
 
 from gluon_bof.errors import UserError, warn
-from gluon_bof.runs.config import is_run, read_config
+from gluon_bof.runs.config import is_run, read_config, require_run
 from gluon_bof.runs.folder import RunFolder, epoch_of
 from gluon_bof.studies.capacity.conventions import DEFAULT, Convention
 from gluon_bof.studies.capacity.correlation import Model
@@ -55,15 +55,15 @@ def scores_of(folder: str) -> dict[int, float]:
 
 def models_of(folders: Sequence[str], convention: str | Convention = DEFAULT, null: bool = False, seed: int = 0,
               last: bool = False) -> list[Model]:
-    """Runs as `correlate` takes them: of each its network as the architecture, its best score (with last, its last), and the
-    summary of the weights that go with it.
+    """Runs as `correlate` takes them: of each its family and network as the architecture, its best score (with last, its last),
+    and the summary of the weights that go with it.
 
     Folders that are no run's are left out beside others, with a warning. Raises UserError where there are only such, and for a
     run that was never validated, before any weights are looked at."""
     foreign = [folder for folder in folders if os.path.isdir(folder) and not is_run(folder)]
     if len(foreign) < len(folders):  # runs/* is launch's logs, too
         for folder in foreign:
-            warn(f"{folder} is left out: it holds no config.json, and is not a run's")
+            warn(f"{folder} is left out: it is not a run's")
         folders = [folder for folder in folders if folder not in foreign]
     found = [(folder, *_told_by(folder, last)) for folder in folders]
     return [Model(os.path.basename(os.path.normpath(folder)), network, score,
@@ -71,13 +71,14 @@ def models_of(folders: Sequence[str], convention: str | Convention = DEFAULT, nu
 
 
 def _told_by(folder, last):
-    """(network, score) of a run."""
-    if not is_run(folder):
-        raise UserError("this is not a run's folder", folder, "give folders under runs/")
+    """(architecture, score) of a run."""
+    require_run(folder, "give folders under runs/")
     scores = scores_of(folder)
     if not scores:
         raise UserError("this run has no score", folder, "let it validate once, or leave it out")
-    options = read_config(folder)["options"]
+    config = read_config(folder)
+    options = config["options"]
     # a segmenter has a model on a backbone
     network = options.get("network") or " on ".join(filter(None, map(options.get, ("model", "backbone")))) or "unknown"
-    return str(network), scores[max(scores)] if last else max(scores.values())
+    # families have backbones of one name
+    return f"{config['family']} {network}", scores[max(scores)] if last else max(scores.values())

@@ -109,7 +109,7 @@ def test_runs_are_correlated_by_network(tmp_path, capsys):
     folders = [write_run(tmp_path / f"{network}{place}", network, [0.1 * place + 0.1] * (place + 1))[0]
                for network in ("small", "large") for place in range(3)]
     answer, told = run(capsys, "--correlate", *folders, "--csv", "--plot", "--out", tmp_path / "out")
-    assert {row["group"] for row in answer["correlations"]} == {"small", "large", "all", "within architectures"}
+    assert {row["group"] for row in answer["correlations"]} == {"yolo3 small", "yolo3 large", "all", "within architectures"}
     assert {row["models"] for row in answer["correlations"]} == {3, 6}
     assert "within architectures" in told
     # shape, scale and both, and the norms that they are compared with
@@ -215,12 +215,20 @@ def test_the_score_of_best_weights_with_localisation_is_what_they_were_chosen_by
     assert run(capsys, "--correlate", folder)[0]["models"][0]["score"] == 0.78
 
 
+def test_two_families_on_one_backbone_are_not_one_architecture(tmp_path, capsys):
+    folders = []
+    for family in ("yolo3", "ssd"):
+        folders.append(write_run(tmp_path / family, "net", ["0.1"])[0])
+        Path(folders[-1], "config.json").write_text(json.dumps({"family": family, "options": {"network": "net"}}))
+    assert [model["architecture"] for model in run(capsys, "--correlate", *folders)[0]["models"]] == ["yolo3 net", "ssd net"]
+
+
 def test_a_segmenters_score_is_its_mean_iou(tmp_path, capsys):
     folder, _ = write_run(tmp_path / "one", "net", ["0.1", "0.4"])
     Path(folder, "metrics.csv").write_text("epoch,iteration,miou,pixel_accuracy\n0,1,0.25,0.9\n1,2,0.5,0.9\n")
     Path(folder, "config.json").write_text('{"family": "segmentation", "options": {"model": "unet", "backbone": "plain"}}')
     model, = run(capsys, "--correlate", folder)[0]["models"]
-    assert model["score"] == 0.5 and model["architecture"] == "unet on plain"
+    assert model["score"] == 0.5 and model["architecture"] == "segmentation unet on plain"
 
 
 @pytest.mark.parametrize("words, told", [(("--figure-4", "shapes"), "WEIGHTS: --figure-4 draws"),
