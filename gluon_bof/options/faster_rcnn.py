@@ -191,6 +191,7 @@ class FasterRcnnOptions(DetectionOptions):
         return [*super().idle(),
                 Idle(("lr_warmup_factor",), not self.warms_up(), "without --lr-warmup"),
                 Idle(("syncbn",), not self.norm_layer, "without --norm-layer syncbn"),
+                Idle(("static_alloc",), self.disable_hybridization, "with --disable-hybridization"),
                 Idle(("num_box_head_conv", "num_box_head_conv_filters"), not (self.use_fpn and self.norm_layer),
                      "without --use-fpn --norm-layer syncbn"),
                 Idle(("num_fpn_filters", "num_box_head_dense_filters"), not self.use_fpn, "without --use-fpn")]

@@ -130,6 +130,9 @@ class MinibatchOptions(TrainingOptions):
                 Idle(tuple(name for name in OF_PROBES if name not in ("probe", "cache")), no_probe, "with --probe none"),
                 Idle(("cache",), self.probe != "cache", f"with --probe {self.probe}"),
                 Idle(("null_batches", "null_interval"), not (no_probe or self.null_partitions), "with --null-partitions 0"),
+                Idle(("null_batches",), self.statistics == "batch" and self.null_partitions > 0 and not no_probe,
+                     "with --statistics batch"),
+                Idle(("init",), self.pretrained_base != "no", f"with --pretrained-base {self.pretrained_base}"),
                 Idle(("alexnet", "lpips"), self.metric != "perceptual", f"with --metric {self.metric}")]
 
     def check(self) -> None:

@@ -247,6 +247,8 @@ class SegmentationOptions(TrainingOptions):
         others = [idle for idle in super().idle() if not (self.no_val and "early_stop" in idle.names)]
         return [*others,
                 Idle(("early_stop",), self.no_val, "with --no-val: there is one validation, at the end"),
+                Idle(("val_interval",), self.no_val, "with --no-val", has_value=False),
+                Idle(("model", "backbone"), bool(self.model_zoo), f"with --model-zoo {self.model_zoo}", has_value=False),
                 Idle(("aux_weight",), not self.aux, "without --aux"),
                 Idle(("base_size",), self.no_augment, "with --no-augment")]
 

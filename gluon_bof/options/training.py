@@ -46,11 +46,13 @@ OF_DECAYS = {"recipe", "epochs", "lr_mode", "lr_decay_epoch", "lr_decay_period"}
 
 
 class Idle(NamedTuple):
-    """Flags that may do nothing: names of their fields; whether they do nothing; why, as "without --mixup"."""
+    """Flags that may do nothing: names of their fields; whether they do nothing; why, as "without --mixup"; whether the fields
+    still have the values that were given, and not what they were resolved to."""
 
     names: tuple[str, ...]
     is_idle: bool
     why: str
+    has_value: bool = True
 
 
 # words of --dataset, of all families, that are no folders
@@ -177,11 +179,12 @@ class TrainingOptions:
             return
         if OF_DECAYS & set(given):
             self._warn_of_late_decays()
-        for names, is_idle, why in self.idle():
+        for names, is_idle, why, has_value in self.idle():
             for name in (name for name in names if is_idle and name in given):
                 value = written(self.__dataclass_fields__[name], getattr(self, name))
                 if value not in (None, False, ""):
-                    warn(f"{flag_name(name)}{'' if value is True else f' {value}'} does nothing {why}")
+                    shown = f" {value}" if has_value and value is not True else ""
+                    warn(f"{flag_name(name)}{shown} does nothing {why}")
 
     @classmethod
     def _default(cls, name):
@@ -325,6 +328,7 @@ class DetectionOptions(TrainingOptions):
         """What does nothing as the other flags stand, and why."""
         return [*super().idle(),
                 Idle(("mixup_loss",), not self.mixup, "without --mixup"),
+                Idle(("val_share",), bool(self.val_split), "with --val-split"),
                 Idle(("balance_threshold",), self.balance == "none", "without --balance repeat")]
 
     @classmethod

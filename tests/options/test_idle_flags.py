@@ -56,7 +56,14 @@ def said_of(family, words, caplog):
     ("ssd", "--random-shape-interval 5", "--random-shape-interval 5 does nothing without --random-shapes"),
     ("yolo3", "--epochs 6 --val-interval 5 --early-stop 1", "--early-stop 1 does nothing with --epochs 6 and --val-interval 5"),
     ("yolo3", "--epochs 9 --start-epoch 6 --early-stop 2", "--early-stop 2 does nothing with --epochs 9"),
-    ("segmentation", "--early-stop 2 --no-val", "--early-stop 2 does nothing with --no-val: there is one validation")))
+    ("segmentation", "--early-stop 2 --no-val", "--early-stop 2 does nothing with --no-val: there is one validation"),
+    ("segmentation", "--no-val --val-interval 5", "--val-interval does nothing with --no-val"),
+    ("segmentation", "--model unet --model-zoo fcn_resnet50_voc", "--model does nothing with --model-zoo fcn_resnet50_voc"),
+    ("faster_rcnn", "--static-alloc --disable-hybridization", "--static-alloc does nothing with --disable-hybridization"),
+    ("yolo3", "--val-split a --val-share 0.2", "--val-share 0.2 does nothing with --val-split"),
+    ("minibatch", "--statistics batch --null-batches 3", "--null-batches 3 does nothing with --statistics batch"),
+    ("minibatch", "--network yolo3_darknet-mini --pretrained-base shipped --init near-identity",
+     "--init near-identity does nothing with --pretrained-base shipped")))
 def test_a_flag_without_the_one_that_it_needs_does_not_do_nothing_without_a_word(family, words, told, caplog):
     said = said_of(family, on_a_set(family, words), caplog)
     assert any(text.startswith(told) for text in said)
