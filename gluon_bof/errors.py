@@ -58,12 +58,14 @@ def abbreviate(names: Iterable[Any], most: int = MAX_LISTED) -> str:
 
 @contextlib.contextmanager
 def in_python(**called: str) -> Iterator[None]:
-    """For functions that people call from Python: errors speak of arguments, such as label_smooth_eps, not of flags. called:
-    arguments that have another name than the flag, {flag's: argument's}."""
+    """For functions that people call from Python: errors speak of arguments, such as label_smooth_eps, not of flags, and the next
+    call says again what is said once. called: arguments that have another name than the flag, {flag's: argument's}."""
     try:
         yield
     except UserError as error:
         raise type(error)(_arguments(error.problem, called), error.path, _arguments(error.remedy, called)) from None
+    finally:
+        _said.clear()
 
 
 def _arguments(text, called):
@@ -96,7 +98,7 @@ def warn(message: str) -> None:
 
 
 def warn_once(message: str) -> None:
-    """The same of what several steps find: once in a command, and in a run's log."""
+    """The same of what several steps find: once in a command or a public call, and in a run's log."""
     if message not in _said:
         _said.add(message)
         warn(message)
@@ -155,8 +157,18 @@ def _as_users(error):
     if isinstance(error, UserError):
         return error
     if is_out_of_memory(error):
-        return UserError("the memory does not suffice", None, "give smaller batches or images, or fewer data workers")
+        return UserError(f"the memory does not suffice{_asked_for(error)}", None,
+                         "give smaller batches or images, or fewer data workers")
     if isinstance(error, OSError) and (error.filename is not None or error.errno is not None):
         return UserError(error.strerror or str(error), error.filename,
                          "check that the place exists, may be written and has room")
     return None
+
+
+def _asked_for(error):
+    """What a library says of the memory that it did not get, in brackets, where it has a number; else nothing."""
+    if isinstance(error, OSError):
+        return ""
+    text = str(error)
+    said = [text[match.start():].splitlines()[0] for match in NO_MEMORY.finditer(text)] or [text]
+    return f" ({said[-1].strip()})" if any(map(str.isdigit, said[-1])) else ""

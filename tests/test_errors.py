@@ -17,7 +17,10 @@ NO_MEMORY = "error: the memory does not suffice; give smaller batches"
     (FileNotFoundError(errno.ENOENT, "No such file or directory", "x.txt"), "error: x.txt: No such file or directory"),
     (MemoryError(), NO_MEMORY), (OSError(errno.ENOMEM, "Cannot allocate memory"), NO_MEMORY),
     (mx.MXNetError("Traceback (most recent call last):\n  File x\nMXNetError: Failed to allocate CPU Memory"), NO_MEMORY),
-    (cv2.error("error: (-4:Insufficient memory) Failed to allocate 9 bytes in function 'OutOfMemoryError'"), NO_MEMORY),
+    (cv2.error("error: (-4:Insufficient memory) Failed to allocate 9 bytes in function 'OutOfMemoryError'"),
+     "error: the memory does not suffice (Failed to allocate 9 bytes in function 'OutOfMemoryError'); give smaller batches"),
+    (MemoryError("Unable to allocate 5. TiB for an array with shape (9,)"),
+     "error: the memory does not suffice (Unable to allocate 5. TiB for an array with shape (9,)); give smaller batches"),
 ))
 def test_a_users_error_is_one_line_and_exit_status_2(error, line, capsys):
     @user_facing

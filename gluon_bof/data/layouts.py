@@ -24,6 +24,7 @@ _CONFIG_KEYS = re.compile(r"^(names|train|val|nc)\s*:", re.MULTILINE)
 _COCO_KEYS = [re.compile(rb'"%s"\s*:\s*\[' % key) for key in (b"images", b"annotations", b"categories")]
 _LABELME_KEY = re.compile(rb'"shapes"\s*:\s*\[')
 _MASKS = re.compile(r"masks?|segmentation.*")
+_LABEL_MAPS = re.compile(rf"{_MASKS.pattern}|labels|gtfine|gtcoarse")  # the last two are of Cityscapes
 _WORD = re.compile(r"\d+|[^\W\d_]+")
 _NONE = ("neither of VOC's layout (Annotations/*.xml, or XML of its images' names) nor of COCO's (annotations/*train*.json, or "
          "one JSON), YOLO's (data.yaml, or classes.txt and labels) or LabelMe's (JSON of its images' names)")
@@ -109,7 +110,7 @@ def _readings(folder, split=None):
 def _label_maps(root):
     """Paths below the root of folders that hold label maps, by their names."""
     return [os.path.relpath(of_folder.path, root) for of_folder in _tree(root) if of_folder.images
-            and any(_MASKS.fullmatch(name) or name == "labels" for name in _names_of(of_folder.path, root))]
+            and any(map(_LABEL_MAPS.fullmatch, _names_of(of_folder.path, root)))]
 
 
 def warn_of_no_part(layout: Layout) -> None:

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from gluon_bof.api import open_dataset
 from gluon_bof.commands.check import main as check
 from gluon_bof.data.check import check_set, format_report
 from gluon_bof.data.layouts import recognise
@@ -64,6 +65,16 @@ def test_who_validates_is_told_once_and_again_by_the_next_command(tmp_path, writ
     for words in ([], ["--val-share", "0"]):
         assert check([str(tmp_path), *words]) == 0
         assert capsys.readouterr().err.count("every 5th image validates") == 1
+
+
+@pytest.mark.parametrize("write", layout_files.ONE_PART[:2], ids=["voc", "labelme"])
+def test_who_validates_is_told_by_every_call_from_python(tmp_path, write, caplog):
+    """A notebook's second call said nothing."""
+    write(str(tmp_path))
+    for _ in range(2):
+        caplog.clear()
+        open_dataset(str(tmp_path))
+        assert caplog.text.count("every 5th image validates") == 1
 
 
 def test_a_json_of_cvats_is_named_or_shared_out(tmp_path):
@@ -299,7 +310,7 @@ def test_folders_of_nothing_are_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("images, maps", (("images", "masks"), ("images/train", "labels/train"), ("train/images", "train/masks"),
-                                          ("JPEGImages", "SegmentationClass")))
+                                          ("JPEGImages", "SegmentationClass"), ("leftImg8bit/train/bonn", "gtFine/train/bonn")))
 def test_a_folder_of_label_maps_is_told_what_it_is_for(tmp_path, images, maps):
     """The remedy was to point at the folder that holds the annotations, which there was none of."""
     layout_files.put_image(str(tmp_path / images), "a")
