@@ -40,6 +40,7 @@ EIGENVECTORS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140],
 MAX_ASPECT = 4 / 3
 CENTRE_SHARE = 0.875  # of the short side, in validation
 TRIALS = 10
+NO_SUCH_FLAG = " (here there is no such flag, but what gluon-bof convert writes is read)"
 
 RECORD_MAGIC = 0xced7230a
 HEADER = struct.Struct("<IfQQ")  # number of labels if above 0, label, id, second id
@@ -170,7 +171,7 @@ def open_boxes(dataset: str, root: str | None, role: str, classes: Sequence[str]
     except UserError as error:
         remedy = error.remedy or ""
         if "--" in remedy.replace("--dataset", ""):
-            remedy += " (here there is no such flag, but what gluon-bof convert writes is read)"
+            remedy += NO_SUCH_FLAG
         raise UserError(error.problem, error.path, remedy) from None
     log_faults(found, others)
     return found

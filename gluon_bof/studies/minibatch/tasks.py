@@ -12,9 +12,10 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from gluon_bof.backend import gluon, mx
+from gluon_bof.data.balance import untrained
 from gluon_bof.data.cifar10 import CLASSES as CIFAR10_CLASSES
 from gluon_bof.data.cifar10 import load_cifar10
-from gluon_bof.data.classification import ClassImages, open_boxes, open_classes
+from gluon_bof.data.classification import NO_SUCH_FLAG, ClassImages, open_boxes, open_classes
 from gluon_bof.data.images import read_image, read_or_name
 from gluon_bof.data.loader import Loader, TrainingBatch, TrainingImages, validation_loader
 from gluon_bof.data.sampler import SampleSpec
@@ -201,6 +202,8 @@ class Detection(Task):
         self._open(TrainingImages(records, augmentation, read=read), TrainingImages(records, Augmentation.none(), read=read),
                    TrainingBatch)
         validation = open_boxes(*place, "val", self.classes, [training])
+        for sentence in untrained(training, validation):
+            warn(f"{options.dataset}: {sentence}{NO_SUCH_FLAG}")
         self.marks = set_mark(replace(training, records=records)), set_mark(validation)
         self._validation = Validation(own, validation)
 

@@ -38,3 +38,10 @@ def test_classes_that_the_first_images_do_not_show_are_named(tmp_path, caplog, c
     write_class_folders(tmp_path / "set", np.random.default_rng(0))  # twelve bright ones, then twelve dark ones
     open_task(MinibatchOptions(dataset=str(tmp_path / "set"), network="dpn-mini", data_shape=16, num_images=count, num_workers=0))
     assert caplog.messages == [told][:bool(told)]
+
+
+def test_a_class_that_no_box_trains_is_named(tmp_path, caplog):
+    write_set(tmp_path, content(categories=[*content()["categories"], {"id": 99, "name": "yak"}]))
+    write_set(tmp_path, content(categories=[*content()["categories"], {"id": 99, "name": "yak"}]), "val")
+    open_task(MinibatchOptions(dataset=str(tmp_path), network="yolo3_darknet-mini", data_shape=32, num_workers=0))
+    assert "no box of the class yak trains or validates" in caplog.text
