@@ -31,7 +31,10 @@ OF_TRAINING = ("__init__", "__lr_mult__", "__wd_mult__")  # an input's attribute
 def compare_runs(first: Job, last: Job, store: Store, images: int = 16) -> None:
     """Export both runs' inference graphs, count their operators, measure them in turn on the last run's validation
     images, and keep what was found in the last run's bundle as its COST."""
-    sides = {job.row.name: _Side(job, images) for job in (first, last)}
+    found = {job.row.name: _resolved(job) for job in (first, last)}
+    seen = [read_image(record.path, record.orientation)
+            for record in validation_set(found[last.row.name].options).records[:images]]
+    sides = {name: _Side(resolved, seen) for name, resolved in found.items()}
     throughputs = {name: [] for name in sides}
     for number in range(ROUNDS):
         for name in (list(sides) if number % 2 == 0 else reversed(list(sides))):
@@ -45,14 +48,18 @@ def compare_runs(first: Job, last: Job, store: Store, images: int = 16) -> None:
         "ratios": sorted(faster / slower for slower, faster in zip(of_a, of_b)), "device": str(sides[b].detector.device)}})
 
 
+def _resolved(job):
+    """A run's last weights."""
+    options = {} if job.training.options.gpus is None else {"gpus": job.training.options.gpus}
+    found = resolve(job.run.last_weights, options)
+    found.require_set()
+    return found
+
+
 class _Side:
-    def __init__(self, job, count):
-        options = {} if job.training.options.gpus is None else {"gpus": job.training.options.gpus}
-        found = resolve(job.run.last_weights, options)
-        found.require_set()
-        self.detector = open_detector(found)
-        self.images = [read_image(record.path, record.orientation)
-                       for record in validation_set(found.options).records[:count]]
+    def __init__(self, resolved, images):
+        self.detector = open_detector(resolved)
+        self.images = images
         detect_each(self.detector, self.images)  # every shape is known from here on
         self.graph = exported_graph(self.detector)
 
