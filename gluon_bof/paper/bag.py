@@ -10,7 +10,7 @@ from gluon_bof.options.recipes import EMBEDDED_MASK_RCNN, EMBEDDED_SEGMENTATION,
 from gluon_bof.paper import factorial, harness, miniature
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.choices import chosen
-from gluon_bof.paper.harness import Job
+from gluon_bof.paper.harness import Job, Number
 from gluon_bof.paper.miniature import FACTORS
 
 EXPERIMENT = "bag"
@@ -21,20 +21,6 @@ MINUTES = 30.0  # of a run, where no bundle tells
 SHARED = dict(dataset="vocmini", train_split=miniature.TRAIN, val_split="test", lr_mode="step", mixup="", label_smooth_eps=0.0,
               val_interval=1000, log_interval=0, keep=1, gpus="")
 OF_EPOCHS = dict(syncbn=False, warmup_epochs=2)  # of the families that have these options
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number of an evaluation, in points. path: where the evaluation has it, as "masks.AP"."""
-
-    title: str
-    path: str
-
-    def of(self, evaluation: Mapping[str, Any]) -> float:
-        """The number. Raises KeyError where the evaluation lacks it."""
-        for name in self.path.split("."):
-            evaluation = evaluation[name]
-        return 100 * (evaluation or 0)
 
 
 @dataclass(frozen=True)
@@ -116,8 +102,7 @@ def plan(seeds: Sequence[int] = SEEDS, runs: str = "runs") -> list[Job]:
 def _job(row, seed, runs, backbone):
     training = harness.training(replace(row.options(), seed=seed, runs=runs, name=f"{EXPERIMENT}-{row.key}-seed-{seed}",
                                         pretrained_base=backbone.run.last_weights))
-    metric = "" if family_of(training.options).segments else "coco"
-    evaluations = tuple(harness.evaluation(training, f"evaluation-{split}", split=split, metric=metric)
+    evaluations = tuple(harness.evaluation(training, f"evaluation-{split}", split=split, metric="coco")
                         for split in ("test", miniature.TRAIN))
     told = factorial.told_data()
     return Job(row, seed, training, backbone, harness.ONE_THREAD, evaluations, EXPERIMENT, told, told,

@@ -10,8 +10,8 @@ from gluon_bof.paper.effects import Effect, judged
 from gluon_bof.paper.words import Picture, made_by, spread, spread_of_fit, table, told_gain
 
 if TYPE_CHECKING:
-    from gluon_bof.paper.bag import Number
     from gluon_bof.paper.bundles import Store
+    from gluon_bof.paper.harness import Number
 
 TEST = "test"
 PICTURE = "bag-effects.png"

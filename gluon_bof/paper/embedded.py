@@ -1,33 +1,39 @@
-"""The embedded jobs of the detectors, seed by seed, for the harness: what `make train` gives."""
+"""The embedded jobs, seed by seed, for the harness: what `make train`, and every training script without arguments, gives."""
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Sequence
 
+from gluon_bof.options import families
 from gluon_bof.options.flags import EMBEDDED
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.paper import harness, jobs
 from gluon_bof.paper.choices import refuse_own
-from gluon_bof.paper.harness import Job
+from gluon_bof.paper.harness import Job, Number
 
 EXPERIMENT = "embedded"
 SEEDS = (0, 1, 2)
 MINUTES = 5.0  # of a run, where no bundle tells
+OF_BOXES = (Number("mAP@0.5", "map"),)
+OF_MASKS = (Number("mask AP@0.5", "masks.AP50"), Number("mask AP@[.5:.95]", "masks.AP"), Number("mask AP@0.75", "masks.AP75"),
+            Number("box mAP@0.5", "box_map"))
+OF_MAPS = (Number("mean IoU", "miou"), Number("pixel accuracy", "pixel_accuracy"))
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """The embedded job of a family."""
+    """The embedded job of a family. key: a name for files; title: of its network; numbers: what it is measured by, its own first,
+    of which the evaluation also has every class."""
 
     family: str
-
-    @property
-    def key(self) -> str:
-        """A name for files."""
-        return self.family.replace("_", "-")
+    key: str
+    title: str
+    numbers: tuple = OF_BOXES
 
 
-ROWS = (Embedded("yolo3"), Embedded("faster_rcnn"), Embedded("ssd"))
+ROWS = (Embedded("yolo3", "yolo3", "YOLOv3"), Embedded("faster_rcnn", "faster-rcnn", "Faster R-CNN"),
+        Embedded("ssd", "ssd", "SSD"), Embedded("mask_rcnn", "mask-rcnn", "Mask R-CNN", OF_MASKS),
+        Embedded("segmentation", "unet", "U-Net", OF_MAPS))
 
 
 def plan(seeds: Sequence[int] = SEEDS, runs: str = "runs", rows: Sequence[str] = (), extra: Sequence[str] = ()) -> list[Job]:
@@ -39,11 +45,13 @@ def _job(row, seed, runs, extra):
     recipe = RECIPES[f"{row.family}/{EXPERIMENT}"]
     own = dict(seed=seed, runs=runs, name=f"{EXPERIMENT}-{row.key}-seed-{seed}", gpus="")
     training = jobs.training(recipe, refuse_own(type(recipe.options), extra), **own)
-    return Job(row, seed, training, None, harness.ONE_THREAD, (harness.evaluation(training, metric="voc07"),), EXPERIMENT, told(),
-               again=harness.words_again(EXPERIMENT, row.key, seed, extra=extra))
+    return Job(row, seed, training, None, harness.ONE_THREAD, (harness.evaluation(training, metric="voc07"),), EXPERIMENT,
+               told(row.family), again=harness.words_again(EXPERIMENT, row.key, seed, extra=extra))
 
 
-def told() -> dict[str, Any]:
-    """What the runs read, as bundles say it."""
-    from gluon_bof.data.shapes import VERSION
-    return {"set": EMBEDDED, "version": VERSION}
+def told(family: str) -> dict[str, Any]:
+    """What runs of a family read, as bundles say it: silhouettes and label maps have come to the set with a version of its
+    files."""
+    from gluon_bof.data.shapes import FILES, VERSION
+    found = families.by_name(family)
+    return {"set": EMBEDDED, "version": FILES if found.masks or found.segments else VERSION}

@@ -42,6 +42,24 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Number:
+    """A number of an evaluation. path: where the evaluation has it, as "masks.AP"."""
+
+    title: str
+    path: str
+
+    def fraction_of(self, evaluation: Mapping[str, Any]) -> float:
+        """The number, 0 where nothing was to be found. Raises KeyError where the evaluation lacks it."""
+        for name in self.path.split("."):
+            evaluation = evaluation[name]
+        return evaluation or 0
+
+    def of(self, evaluation: Mapping[str, Any]) -> float:
+        """The same in points."""
+        return 100 * self.fraction_of(evaluation)
+
+
+@dataclass(frozen=True)
 class Job:
     """A run: a row, which has a key, with one seed.
 
@@ -109,13 +127,14 @@ def training(options: Any) -> jobs.Training:
 
 def evaluation(job_training: jobs.Training, result: str = "evaluation", size: int | None = None, split: str = "",
                metric: str = "", more: Sequence[str] = ()) -> Evaluation:
-    """The evaluation of a run's last weights, at a size and on a split and by a metric where they are given."""
+    """The evaluation of a run's last weights, at a size and on a split where they are given. metric: of detectors; segmenters
+    have one alone."""
     words = [*jobs.module_words("evaluate"), job_training.run.folder, "--last"]
     if split:
         words += ["--val-split", split]
     if size is not None:
         words += ["--data-shape", str(size)]
-    if metric:
+    if metric and not jobs.families.family_of(job_training.options).segments:
         words += ["--metric", metric]
     words += more
     if job_training.options.gpus is not None:

@@ -12,7 +12,7 @@ from typing import Iterable
 
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
-from gluon_bof.paper import miniature
+from gluon_bof.paper import embedded, miniature
 from gluon_bof.paper.bag_pages import bag_pictures, bag_summary
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.embedded_pages import embedded_summary
@@ -86,5 +86,6 @@ def pictures(store: Store) -> list[Picture]:
 SECTIONS = {"figure-1": figure_1, "figure-6": figure_6, "miniature": miniature_summary, "miniature-rows": miniature_rows,
             "miniature-tables": miniature_tables, "miniature-faster-rcnn": partial(miniature_summary, family="faster_rcnn"),
             "miniature-faster-rcnn-rows": partial(miniature_rows, family="faster_rcnn"), "photographs": photographs_summary,
-            "bag": bag_summary, "optimizers": optimizers_summary, "embedded": embedded_summary, "upsampling": upsampling_summary,
-            "shipped": shipped_summary, "measured": readme_table}
+            "bag": bag_summary, "optimizers": optimizers_summary, "embedded": embedded_summary,
+            **{f"embedded-{row.key}": partial(embedded_summary, rows=(row.key,)) for row in embedded.ROWS},
+            "upsampling": upsampling_summary, "shipped": shipped_summary, "measured": readme_table}

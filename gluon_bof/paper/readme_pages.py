@@ -29,21 +29,20 @@ def shipped_summary(store: Store) -> str:
 
 def readme_table(store: Store) -> str:
     """The README's measured numbers in one table."""
-    rows = []
-    what = {"yolo3": "YOLOv3 from the shipped backbone, `make train`",
-            "faster_rcnn": "Faster R-CNN, `gluon-bof train faster_rcnn`",
-            "ssd": "SSD from the shipped backbone, `gluon-bof train ssd`"}
-    for family, found in embedded_bundles(store).items():
-        if found:
-            values = [bundle["evaluations"]["own"]["map"] for bundle in found]
-            each = ", ".join(f"{value:.3f}" for value in values)
-            rows.append([what[family], "1,000 drawn images", f"mAP@0.5 {statistics.mean(values):.3f} "
-                                                             f"({'seeds' if len(values) > 1 else 'seed'}: {each})"])
+    rows = [_row_of_embedded(row, found) for row, found in embedded_bundles(store).items() if found]
     rows.append(["YOLOv3, the shipped weights `shapes`", "the drawn images", f"mAP@0.5 {shipped('yolo3_shapes')['map']:.3f}"])
     rows += [_row_of_photographs(gain) for gain in gains(store)]
     rows += [_row_of_ends(ends) for ends in both_ends(store)]
     rows += [row for family in miniature.DESIGNS for row in _row_of_freebies(store, family)]
     return table(["what", "data", "result"], rows)
+
+
+def _row_of_embedded(row, found):
+    command = "make train" if row.family == "yolo3" else f"gluon-bof train {row.family}"
+    values = [row.numbers[0].fraction_of(bundle["evaluations"]["own"]) for bundle in found]
+    each = ", ".join(f"{value:.3f}" for value in values)
+    return [f"{row.title} from the shipped backbone, `{command}`", "1,000 drawn images",
+            f"{row.numbers[0].title} {statistics.mean(values):.3f} ({'seeds' if len(values) > 1 else 'seed'}: {each})"]
 
 
 def _row_of_ends(ends: Ends):

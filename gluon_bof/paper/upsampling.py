@@ -4,13 +4,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
-from gluon_bof.options.flags import EMBEDDED
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.segmentation import UPSAMPLINGS
 from gluon_bof.paper import effects, harness, jobs
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.choices import refuse_own
 from gluon_bof.paper.effects import Effect
+from gluon_bof.paper.embedded import told
 from gluon_bof.paper.harness import Job
 
 EXPERIMENT = "upsampling"
@@ -42,14 +42,8 @@ def _job(row, seed, runs, extra):
     recipe = RECIPES["segmentation/embedded"]
     own = dict(TRAINING, upsampling=row.key, seed=seed, runs=runs, name=f"{EXPERIMENT}-{row.key}-seed-{seed}")
     training = jobs.training(recipe, refuse_own(type(recipe.options), extra), **own)
-    return Job(row, seed, training, None, harness.ONE_THREAD, (), EXPERIMENT, told(),
+    return Job(row, seed, training, None, harness.ONE_THREAD, (), EXPERIMENT, told(recipe.family),
                again=harness.words_again(EXPERIMENT, row.key, seed, extra=extra))
-
-
-def told() -> dict[str, Any]:
-    """What the runs read, as bundles say it: the label maps have come to the set with a version of its files."""
-    from gluon_bof.data.shapes import FILES
-    return {"set": EMBEDDED, "version": FILES}
 
 
 def found(store: Store) -> dict[tuple[str, int], Mapping[str, Any]]:
