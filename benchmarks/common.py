@@ -1,6 +1,6 @@
 """What the benchmarks share: the images, the machine, sides that run in turn, and the closing line.
 
-`voc_folder` lays images out for both sides, `machine` and `matrix_peak` say on what was measured, `in_turn` and `ratio`
+`voc_folder` lays images out for both sides, `machine` and `machine_floors` say on what was measured, `in_turn` and `ratio`
 measure, `finish` prints the result. A side that needs a process of its own goes through `run_side`."""
 import contextlib
 import json
@@ -159,6 +159,26 @@ def matrix_peak():
         mx.nd.Convolution(image, weight, no_bias=True, num_filter=channels, kernel=(1, 1)).wait_to_read()
         seconds.append(time.perf_counter() - start)
     return 2 * channels ** 2 * side ** 2 / min(seconds) / 1e9
+
+
+def copy_bandwidth(megabytes=256):
+    """GB/s that one thread reads and writes while it copies an array, which is to be larger than the caches: what hardly an
+    operator without arithmetic exceeds on a core."""
+    source = np.ones(megabytes * 10 ** 6 // 8)
+    target = np.zeros_like(source)  # written by the first copy, which so is never the best
+    seconds = []
+    for _ in range(6):
+        start = time.perf_counter()
+        np.copyto(target, source)
+        seconds.append(time.perf_counter() - start)
+    return 2 * source.nbytes / min(seconds) / 1e9
+
+
+def machine_floors():
+    """{"matrix_peak_gflops", "copy_gigabytes_per_second"} of this machine, told in a line too."""
+    peak, bandwidth = matrix_peak(), copy_bandwidth()
+    say(f"floors: matrix peak {peak:.0f} Gflop/s, copies {bandwidth:.1f} GB/s read and written on a core")
+    return {"matrix_peak_gflops": peak, "copy_gigabytes_per_second": bandwidth}
 
 
 def ratio(above, below):

@@ -4,7 +4,8 @@
     training_profile.py --network mobilenet0.25 --size 160
 
 One batch of train_yolo3.py's own graph, again and again, measured by MXNet's profiler on the threads that OMP_NUM_THREADS says.
-Prints milliseconds a step; the last line is one JSON object."""
+Prints milliseconds a step and the floors, matrix peak for convolutions and copies for the rest; the last line is one JSON
+object."""
 import argparse
 import json
 import os
@@ -15,7 +16,7 @@ import time
 from dataclasses import replace
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from benchmarks.common import finish, machine, say
+from benchmarks.common import finish, machine, machine_floors, say
 from gluon_bof.errors import user_facing
 
 CLASSES = ("circle", "cross", "ring", "triangle")
@@ -46,7 +47,7 @@ def main(argv=None):
         f"{total / convolutions:.2f} times as fast")
     finish({"network": arguments.network, "size": arguments.size, "batch": arguments.batch,
             "images_per_second": arguments.batch / statistics.median(seconds), "convolutions": convolutions / total,
-            "bound": total / convolutions, "milliseconds": operators})
+            "bound": total / convolutions, "milliseconds": operators, **machine_floors()})
 
 
 def training_step(arguments):

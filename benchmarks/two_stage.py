@@ -5,7 +5,7 @@
     two_stage.py --kind level          # GluonCV's ResNet-50 without a pyramid
 
 A third side is ours of MXNet's operators alone. Prints milliseconds an image, also of the processor, which other processes of
-the machine touch less; the last line is one JSON object."""
+the machine touch less, and the floors; the last line is one JSON object."""
 import argparse
 import os
 import statistics
@@ -16,7 +16,7 @@ import warnings
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
-from benchmarks.common import finish, machine, ratio, say
+from benchmarks.common import finish, machine, machine_floors, ratio, say
 from gluon_bof.errors import user_facing
 
 CLASSES = ("circle", "cross", "ring", "triangle")
@@ -117,7 +117,7 @@ def main(argv=None):
         result[key] = ratio(*([pair[column] for pair in seconds[name]] for name in ("GluonCV's", "ours")))
     say(f"GluonCV's over ours: {result['ratio']:.2f}, of the processor's time {result['processor_ratio']:.2f}; detections "
         f"{'are' if same else 'are NOT'} those of MXNet's operators to the last bit")
-    finish(result)
+    finish({**result, **machine_floors()})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.common import in_turn, ratio, voc_folder
+from benchmarks.common import copy_bandwidth, in_turn, ratio, voc_folder
 from gluon_bof.data.images import read_image
 from gluon_bof.data.sets import open_set
 from gluon_bof.data.shapes import ensure_drawn
@@ -53,7 +53,7 @@ def test_loader(images):
 @pytest.mark.slow
 def test_two_stage():
     result, words = run("two_stage.py", "--kind", "slim", "--short", "96", "--rounds", "2")
-    positive(result, "ratio", "processor_ratio")
+    positive(result, "ratio", "processor_ratio", "matrix_peak_gflops", "copy_gigabytes_per_second")
     assert result["same_as_mxnets_operators"] and "to the last bit" in words
 
 
@@ -129,3 +129,7 @@ def test_sides_take_turns_and_the_ratio_is_of_rounds():
     assert order == ["a", "b", "b", "a", "a", "b"]
     assert found == {"a": [1.0, 2.0, 4.0], "b": [10.0, 30.0, 20.0]}
     assert ratio(found["b"], found["a"]) == 10.0  # of 10, 15 and 5
+
+
+def test_the_bandwidth_of_copies_is_in_gigabytes_a_second():
+    assert 0.1 < copy_bandwidth(megabytes=16) < 2000

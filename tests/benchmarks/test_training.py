@@ -29,10 +29,12 @@ def test_the_profile_names_the_convolutions_and_the_bound():
     times = result["milliseconds"]
     share = (times["Convolution"] + times["_backward_Convolution"]) / sum(times.values())
     assert result["convolutions"] == pytest.approx(share) and result["bound"] == pytest.approx(1 / share)
+    assert result["matrix_peak_gflops"] > 0 and result["copy_gigabytes_per_second"] > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", (["--sizes", "64"], ["--detector", "faster_rcnn", "--sizes", "96"]))
 def test_training(words):
     result = last_line("training.py", "--batch", "2", "--warm", "1", "--steps", "1", *words)
-    assert {"ratio", "images_per_second", "images_per_second_official", "matrix_peak_gflops"} <= set(result)
+    assert {"ratio", "images_per_second", "images_per_second_official", "matrix_peak_gflops",
+            "copy_gigabytes_per_second"} <= set(result)
