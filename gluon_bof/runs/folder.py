@@ -19,9 +19,10 @@ import os
 import re
 import shutil
 import sys
+import time
 from typing import Any, Sequence
 
-from gluon_bof.errors import LOGGER, UserError, early_warnings, warn
+from gluon_bof.errors import LOGGER, UserError, early_warnings, warn, warn_once
 from gluon_bof.files import write_atomically
 from gluon_bof.options.flags import as_dict, flag_name
 from gluon_bof.options.training import other_devices
@@ -46,6 +47,7 @@ CHECKPOINT = re.compile(r"iteration-(\d{9})\.ckpt")
 EPOCH_WEIGHTS = re.compile(r"epoch-(\d{4,})\.params")
 PROBE = re.compile(r"epoch-(\d{4,})\.json")
 TABLES = ("metrics", "intervals")
+CLOCKS_DIFFER = 60  # seconds, between a host and a file server
 PLANNED = "planned"  # result that a table keeps before the run is made: what it was to read and to start from
 SETS = "sets"  # the result that holds the marks of a run's sets
 OLD_COLUMNS = {"pictures_per_second": "images_per_second"}  # of version 0.1
@@ -403,14 +405,15 @@ def _next_free(options):
 
 
 def find_run(where: str, options: Any) -> tuple[str | None, str | None]:
-    """(folder, checkpoint or None) that --resume means: a run's folder, a checkpoint of it, or auto, the newest run.
+    """(folder, checkpoint or None) that --resume means: a run's folder, a checkpoint of it, or auto, the run that
+    was begun last, by the time of its config.json.
 
     (None, None) where auto finds no run. Raises UserError for a place that holds no run."""
     if where == "auto":
         names = sorted(os.listdir(options.runs)) if os.path.isdir(options.runs) else []
         runs = [RunFolder(os.path.join(options.runs, name)) for name in names if options.name in ("", name)]
         runs = [run for run in runs if os.path.isfile(run.config)]
-        return (max(runs, key=lambda run: os.path.getmtime(run.config)).folder, None) if runs else (None, None)
+        return (_newest(runs).folder, None) if runs else (None, None)
     if CHECKPOINT.fullmatch(os.path.basename(where)):
         if not os.path.isfile(where):
             raise UserError("there is no such checkpoint", where, "list the run's checkpoints folder")
@@ -419,6 +422,15 @@ def find_run(where: str, options: Any) -> tuple[str | None, str | None]:
         raise UserError("this is not a run's folder: it holds no config.json", where,
                         "give a folder under runs/, a checkpoint, a .params file, or auto")
     return where, None
+
+
+def _newest(runs):
+    """The run begun last; warns where its time lies ahead, as after a clock that was set back, and so does not tell the order."""
+    newest = max(runs, key=lambda run: os.path.getmtime(run.config))
+    if len(runs) > 1 and os.path.getmtime(newest.config) > time.time() + CLOCKS_DIFFER:
+        warn_once(f"{newest.config} has a time in the future, so {newest.folder} may not be the newest run; name the one that is "
+                  "meant: --resume FOLDER")
+    return newest
 
 
 def continued_options(folder: str, options: Any, given: set) -> Any:

@@ -9,17 +9,19 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gluon_bof.errors import LOGGER, UserError, user_facing, warn
+from gluon_bof.errors import LOGGER, UserError, early_warnings, user_facing, warn
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import read_classes, read_options
 from gluon_bof.runs.folder import PLANNED, SETS, Run, RunFolder, continued_options, create_run, find_run, reopen_run
 from gluon_bof.training.entry import _cpus_of
+from tests.scripts import ROOT
 
 HOLDER = "import sys\nfrom gluon_bof.runs.folder import Run\nrun = Run(sys.argv[1])\n" \
          "print('held', flush=True)\nsys.stdin.read()\n"
@@ -327,6 +329,40 @@ def test_auto_means_the_newest_run_or_that_of_the_name(options):
     os.mkdir(os.path.join(options.runs, "no run"))
     assert find_run("auto", auto) == (new, None)
     assert find_run("auto", Yolo3Options(**{**vars(auto), "name": "old"})) == (old, None)
+
+
+def test_auto_goes_by_the_clock_and_says_so_where_it_jumped(options, caplog):
+    auto = Yolo3Options(**{**vars(options), "resume": "auto"})
+    old, new = (created(Yolo3Options(**{**vars(options), "name": name})) for name in ("old", "new"))
+    os.utime(RunFolder(old).config, (1, 1))
+    assert find_run("auto", auto) == (new, None) and not caplog.text
+    ahead = time.time() + 3600
+    os.utime(RunFolder(old).config, (ahead, ahead))
+    assert find_run("auto", Yolo3Options(**{**vars(auto), "name": "old"})) == (old, None) and not caplog.text  # no choice
+    assert [find_run("auto", auto) for _ in range(2)] == [(old, None)] * 2
+    early_warnings()  # forgets what was said
+    assert caplog.text.count(f"{old} may not be the newest run; name the one that is meant: --resume FOLDER") == 1
+
+
+@pytest.mark.parametrize("words, told", (
+    (["--resume", "runs/mine"], "runs/mine/lock: Read-only file system; check that the place exists, may be written"),
+    (["--dataset", "shapes", "--runs", "runs"], "the run's folder cannot be made (Read-only file system); choose another place")))
+def test_a_read_only_folder_is_one_line_and_loses_nothing(words, told, options, tmp_path):
+    created(Yolo3Options(**{**vars(options), "name": "mine"}))
+    before = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    own = [] if os.geteuid() == 0 else ["--map-root-user"]  # a mount that none but this process sees
+    mount = "mount --bind runs runs && mount -o remount,ro,bind runs || exit 77; exec \"$@\""
+    try:
+        ended = subprocess.run(["unshare", "--mount", *own, "sh", "-c", mount, "sh", sys.executable, str(ROOT / "train_yolo3.py"),
+                                *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no unshare")
+    if ended.returncode == 77 or ended.stderr.startswith("unshare:"):
+        pytest.skip("nothing may be mounted here")
+    assert ended.returncode == 2 and ended.stdout == ""
+    errors = [line for line in ended.stderr.splitlines() if not line.startswith("warning: ")]
+    assert len(errors) == 1 and errors[0].startswith("error: ") and told in errors[0]
+    assert {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()} == before
 
 
 def test_a_checkpoint_means_its_run_and_itself(options):
