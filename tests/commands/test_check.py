@@ -27,8 +27,7 @@ def test_doubtful_labels_are_listed_and_shown(run, tmp_path, capsys):
     assert doubts == sorted(doubts, reverse=True) and numbers["images"] == 7
     first = outcome["suspects"]["first"][0]
     assert first["path"] in said.err and f"{first['suspicion']:.2f}" in said.err
-    seen = look_at(page, 390, tmp_path)
-    assert {"missing", "class", "place", "list"} <= set(seen["parts"])
+    seen = look_at(page, 390, tmp_path, {"missing", "class", "place", "list"})
     assert seen["needs"] <= 390 and seen["over"] == [] and seen["images"] > 3 and seen["broken"] == 0
 
 

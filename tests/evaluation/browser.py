@@ -1,10 +1,14 @@
-"""A headless browser that lays a page out, where one is installed."""
+"""What is in a page, and a headless browser that lays it out, where one is installed."""
+import base64
 import html
 import json
 import re
 import shutil
 import subprocess
+from html.parser import HTMLParser
 
+import cv2
+import numpy as np
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -33,9 +37,36 @@ function look() {
 """
 
 
-def look_at(path, width, folder):
-    """What a browser makes of a page at a width in pixels: {"parts": ids that are seen, "needs": width, "over": texts that lie
-    over one another, "images", "broken", "shapes": images that are squeezed}. Skips where there is no browser."""
+class _Elements(HTMLParser):
+    """The ids of a page's elements and the sources of its images."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.images = set(), []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.ids.add(given.get("id"))
+        if tag == "img":
+            self.images.append(given.get("src", ""))
+
+
+def _require_parts(path, parts):
+    """Needs no browser: the parts are there, and every image is one."""
+    found = _Elements(path.read_text(encoding="utf-8"))
+    assert parts <= found.ids
+    for source in found.images:
+        data = base64.b64decode(source.partition("base64,")[2])
+        assert data and cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None, source[:60]
+
+
+def look_at(path, width, folder, parts=frozenset()):
+    """What a browser makes of a page, which is to show these parts, at a width in pixels: {"parts": ids that are seen,
+    "needs": width, "over": texts that lie over one another, "images", "broken", "shapes": images that are squeezed}. Where
+    there is no browser it looks for the parts in the HTML, and skips."""
+    _require_parts(path, parts)
     browser = next(filter(None, map(shutil.which, NAMES)), None)
     if browser is None:
         pytest.skip("no Chromium is installed")
@@ -48,4 +79,6 @@ def look_at(path, width, folder):
                             capture_output=True, text=True, timeout=120, check=False)
     found = re.search(r'<pre id="seen">(\{.*?\})</pre>', answer.stdout, re.DOTALL)
     assert found, answer.stderr[-2000:]
-    return json.loads(html.unescape(found.group(1)))
+    seen = json.loads(html.unescape(found.group(1)))
+    assert parts <= set(seen["parts"])
+    return seen
