@@ -29,8 +29,7 @@ def bag_summary(store: Store) -> str:
                   "interval where there are two seeds or more; dots: seeds.*", ""]
     for family in bag.BAGS:
         rows = _rows(family, there)
-        if rows:
-            parts += [f"{family.title}:", "", table(_head(family), rows)]
+        parts += [f"{family.title}:", "", table(_head(family), rows)] if rows else [f"{family.title}: not run.", ""]
     return "\n".join([*parts, made_by(list(there.values()))])
 
 

@@ -54,7 +54,8 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
     parts = [_headline(found, family), _status(found, design, basis)]
     if basis.seeds or step_effects(found, AP, family):
         parts += [f"![Effects with their 95% intervals]({design.name}-effects.png)",
-                  "*Squares: means with 95% intervals; dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*"]
+                  "*Squares: means with 95% intervals, hollow where the row, or of a main effect one of its rows, is underfitted; "
+                  "dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*"]
     if basis.seeds:
         parts.append(_main_effects(found, measures, basis, design))
     parts += [_steps(found, family), _ends(found, family), _mechanisms(found, basis, design) if basis.seeds else ""]
@@ -71,7 +72,9 @@ def _headline(found, family):
     measured = [(f"points of {AP.title}, {before:.1f} to {after:.1f}", pair.gain),
                 *((measure.title, whole_bag(found, measure, family)) for measure in MEASURES[family][1:])]
     told_of = "; ".join(f"{told(gain)} {name} ({judged(gain)})" for name, gain in measured)
-    return f"The whole bag against the baseline, {of_seeds(pair.mine)}: {told_of}."
+    fit = fits_of(found, miniature.DESIGNS[family])[end_rows(family)[1]]
+    mark = "" if fit >= FITTED else f" (underfitted: {fit:.1f} of {FITTED:g} on its training images)"
+    return f"The whole bag against the baseline, {of_seeds(pair.mine)}{mark}: {told_of}."
 
 
 def end_rows(family: str) -> tuple[str, str]:
@@ -106,8 +109,10 @@ def _steps(found, family):
     if whole_bag(found, AP, family):
         for measure, gains in by_measure.items():
             gains["**whole bag, over the baseline**"] = whole_bag(found, measure, family)
-    rows = [[name, *(told(gains[name]) for gains in by_measure.values()), judged(gain), _seeds(gain)]
-            for name, gain in by_measure[AP].items()]
+    keys, fits = [*step_effects(found, AP, family), end_rows(family)[1]], fits_of(found, miniature.DESIGNS[family])
+    rows = [[name, *(told(gains[name]) for gains in by_measure.values()),
+             judged(gain) + ("" if fits[key] >= FITTED else " (underfitted)"), _seeds(gain)]
+            for key, (name, gain) in zip(keys, by_measure[AP].items())]
     head = ["row of the paper, against the row before", *(measure.title for measure in measures), "on AP", "seeds"]
     return table(head, rows)
 
@@ -303,15 +308,18 @@ def miniature_pictures(store: Store, family: str) -> list[Picture]:
 def class_changes(found: Sequence[Mapping[str, Any]], family: str) -> list[tuple[str, float, float, float]]:
     """[(class, AP of the baseline, of the whole bag, their difference)] in 0..1, means over the seeds that have both, the largest
     gain first: what the paper's Figures 8 and 9 show."""
+    changes = [(name, *pair.means, pair.gain.mean) for name, pair in _pairs_of_classes(found, family).items()]
+    return sorted(changes, key=lambda change: (-change[3], change[0]))
+
+
+def _pairs_of_classes(found, family):
+    """{class: its AP at both ends of the stack, paired} of the classes that have one in every seed that has both."""
     by_seed = [{bundle["seed"]: bundle["evaluations"][factorial.NUMBER]["per_class"] for bundle in found if bundle["row"] == row}
                for row in end_rows(family)]
     seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
-    changes = []
-    for name in by_seed[0][seeds[0]] if seeds else ():
-        if all(of[seed][name] is not None for of in by_seed for seed in seeds):
-            before, after = (statistics.mean(of[seed][name] for seed in seeds) for of in by_seed)
-            changes.append((name, before, after, after - before))
-    return sorted(changes, key=lambda change: (-change[3], change[0]))
+    return {name: effects.paired(*({seed: of[seed][name] for seed in seeds} for of in by_seed))
+            for name in (by_seed[0][seeds[0]] if seeds else ())
+            if all(of[seed][name] is not None for of in by_seed for seed in seeds)}
 
 
 def _classes_title(found, family):
@@ -322,11 +330,17 @@ def _classes_title(found, family):
 
 def _classes_picture(found, family):
     """The words that show Figure 8 or 9; "" where no seed has both ends."""
-    gains = [difference > 0 for *_, difference in class_changes(found, family)]
+    gains = [pair.gain for pair in _pairs_of_classes(found, family).values()]
     if not gains:
         return ""
+    resolved = ""
+    if len(gains[0].by_seed) > 1:
+        up, down = (sum(judged(gain) == word for gain in gains) for word in ("gain", "loss"))
+        resolved = f", in {up} by more than its 95% interval ({down} lower by more)"
+    higher = sum(gain.mean > 0 for gain in gains)
     return (f"![AP of every class, baseline and whole bag]({miniature.DESIGNS[family].name}-classes.png)\n\n"
-            f"*As the paper's Figure {FIGURE_OF[family]}: {sum(gains)} of {len(gains)} classes gain.*")
+            f"*As the paper's Figure {FIGURE_OF[family]}, means over {of_seeds(gains[0].by_seed)}. Grey: what both have; red: "
+            f"gained; blue: lost. The whole bag's mean is higher in {higher} of {len(gains)} classes{resolved}.*")
 
 
 def _effects_panel(found, measure, family, basis, with_paper):
@@ -336,14 +350,17 @@ def _effects_panel(found, measure, family, basis, with_paper):
     papers = {row.key: row.paper_value - before.paper_value for before, row in zip(of_paper, of_paper[1:])}
     whole = of_paper[-1].paper_value - OF_PAPER[family].row("baseline").paper_value
 
-    def bar(name, effect, paper=None):
-        return Bar(name, effect.mean, effect.half_width, tuple(effect.by_seed.values()), paper if with_paper else None)
+    fits = fits_of(found, miniature.DESIGNS[family])
+
+    def bar(name, effect, rows, paper=None):
+        return Bar(name, effect.mean, effect.half_width, tuple(effect.by_seed.values()), paper if with_paper else None,
+                   all(fits[row] >= FITTED for row in rows))
 
     main = effects.main_effects(found, measure, basis, miniature.DESIGNS[family])
-    steps = [bar(f"+ {name}", effect, papers[name]) for key, effect in step_effects(found, measure, family).items()
+    steps = [bar(f"+ {name}", effect, [key], papers[name]) for key, effect in step_effects(found, measure, family).items()
              if key != "baseline" for name in [key.rpartition("+")[2]]]
     bag = whole_bag(found, measure, family)
-    groups = {"main effects": [bar(name, effect) for name, effect in main.items()],
-              "stacked rows, each over the one before": steps,
-              "all together, over the baseline": [bar("whole bag", bag, whole)] if bag else []}
+    groups = {"main effects": [bar(name, effect, [cell.key for cell in basis.rows]) for name, effect in main.items()],
+              "over the row before": steps,
+              "over the baseline": [bar("whole bag", bag, end_rows(family)[1:], whole)] if bag else []}
     return Panel(measure.title, {name: bars for name, bars in groups.items() if bars})

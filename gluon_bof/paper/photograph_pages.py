@@ -42,7 +42,11 @@ class Gain(NamedTuple):
     @property
     def label(self) -> str:
         """Its name on pages."""
-        return f"{self.set}, {self.detector}"
+        return _label(self.set, self.detector)
+
+
+def _label(name, detector):
+    return f"{name}, {detector}"
 
 
 def gains(store: Store) -> list[Gain]:
@@ -102,10 +106,14 @@ def photographs_summary(store: Store) -> str:
     rows = [row for name, found in sets.items() for row in _rows(name, found)]
     parts = [table(["set", "detector", "", TEST.title, TEST50.title, TRAIN50.title, "runs"], rows)]
     if of_both:
+        shown = {gain.label for gain in of_both}
+        lacking = [label for name in sets for detector in DETECTORS.values() for label in [_label(name, detector)]
+                   if label not in shown]
+        words = f" Not shown, for no seed has both rows in every fold: {'; '.join(lacking)}." if lacking else ""
         parts = [f"![Whole bag less baseline]({PICTURE})", "",
                  f"*Squares: means over the folds, hollow where the whole bag has less than {FITTED:g}% mAP@0.5 on its training "
                  "images; dots: folds. The 95% interval is Student's over the folds, widened for the training images that they "
-                 "share (Nadeau and Bengio, 2003).*", "", _table_of_gains(of_both), *parts]
+                 "share (Nadeau and Bengio, 2003).{words}*", "", _table_of_gains(of_both), *parts]
     return "\n".join([*parts, made_by([bundle for found in sets.values() for bundle in found])])
 
 
@@ -154,4 +162,4 @@ def bar(gain: Gain) -> Any:
     """A gain's line in pictures."""
     from gluon_bof.paper.pictures import Bar
 
-    return Bar(gain.detector, gain.effect.mean, gain.effect.corrected, tuple(gain.effect.by_fold.values()), counts=gain.is_fitted)
+    return Bar(f"{gain.detector} ({len(gain.effect.by_fold)} folds)", gain.effect.mean, gain.effect.corrected, tuple(gain.effect.by_fold.values()), counts=gain.is_fitted)

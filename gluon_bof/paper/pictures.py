@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import math
-from itertools import cycle
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from matplotlib.patches import Patch
@@ -97,17 +96,19 @@ def forest(path: str, panels: Sequence[Panel]) -> None:
 
 def _forest_panel(axis, panel):
     places, labels, place = [], [], 0.0
-    for colour, (group, bars) in zip(cycle(page.COLOURS), panel.groups.items()):
-        axis.text(0.01, place, group, transform=axis.get_yaxis_transform(), fontsize=page.SMALL, fontweight="bold", va="center",
-                  bbox=dict(facecolor="white", linewidth=0, pad=1.5))
+    for group, bars in panel.groups.items():
+        places.append(place)
         for bar in bars:
             place -= 1
-            _bar(axis, place, bar, colour)
+            _bar(axis, place, bar, page.BLUE)
             places.append(place)
-            labels.append(bar.label)
+        labels += [group, *(bar.label for bar in bars)]
         place -= 1.2
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set_yticks(places, labels)
+    axis.tick_params(axis="y", length=0)
+    for label in axis.get_yticklabels():
+        label.set_fontweight("bold" if label.get_text() in panel.groups else "normal")
     axis.set_ylim(place + 0.5, 0.6)
     axis.grid(axis="y", visible=False)
     axis.set_xlabel("points")
@@ -191,14 +192,14 @@ def matrix(path: str, factors: Sequence[str], rows: Iterable[tuple[tuple | None,
             for place, row in enumerate(rows):
                 if row[series]:
                     mean = sum(row[series]) / len(row[series])
-                    axis.plot(row[series], [-place] * len(row[series]), "o", color=page.GREY, markersize=3, alpha=0.7)
                     axis.plot([mean], [-place], "s", color=page.BLUE, markersize=5)
+                    axis.plot(row[series], [-place] * len(row[series]), "o", color="black", markersize=2.5, alpha=0.7)
             axis.set_xlabel("points")
             axis.set_title(title)
         for place, (_, test_points, _) in enumerate(rows):
             if not test_points:
                 test.text(0.02, -place, "not run", transform=test.get_yaxis_transform(), va="center", fontsize=page.SMALL,
-                          color=page.GREY)
+                          color=page.GREY, bbox=dict(facecolor="white", linewidth=0, pad=1.5))
         marks.set_ylim(0.7 - len(rows), 0.7)
         training.axvline(least, color="black", linewidth=0.8, linestyle="--")
         save(path, figure, [factors, rows, titles, least])

@@ -78,7 +78,8 @@ def test_a_page_of_some_rows_tells_those_alone(tmp_path):
     assert "No run" in pages.SECTIONS["bag"](store) and pages.pictures(store) == []
     made_up_bag(store, (0,), ("ssd-baseline",))
     text = pages.SECTIONS["bag"](store)
-    assert "SSD:" in text and "FCN-8s:" not in text and "![" not in text and pages.pictures(store) == []
+    assert "SSD:\n" in text and "\nMask R-CNN: not run.\n" in text and "\nFCN-8s: not run.\n" in text
+    assert "![" not in text and pages.pictures(store) == []
     made_up_bag(store, (0,), bag.chosen_rows("ends"))
     assert "| whole bag: cosine + label-smoothing + mixup | " in pages.SECTIONS["bag"](store)
     figure_1, picture = pages.pictures(store)

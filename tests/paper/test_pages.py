@@ -246,6 +246,12 @@ def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
     assert "says nothing about the paper's regime" in pages.miniature_summary(store)
     assert "87.5 ± 0.0 (underfitted)" in pages.miniature_rows(store)
     assert "points of AP@[.5:.95] (underfitted: 87.5 of 97 on its training images) |" in pages.readme_table(store)
+    assert "the baseline, seeds 0, 1, 2 (underfitted: 87.5 of 97 on its training images): " in pages.miniature_summary(store)
+    assert pages.miniature_summary(store).count("(underfitted) | 0, 1, 2 |") == 2  # the whole bag, and the step to it
+    effects_of, = (picture for picture in pages.pictures(store) if picture.file == "miniature-effects.png")
+    for panel in effects_of.numbers:
+        filled = [[bar.counts for bar in bars] for bars in panel.groups.values()]
+        assert filled == [[False] * 4, [True] * 3 + [False], [False]]  # a main effect is of the bag, too
 
 
 # intervals, by another program than ours
@@ -321,7 +327,19 @@ def test_the_change_of_a_class_is_the_mean_over_the_seeds_that_have_both_ends(tm
     for name, power in (("one", 1), ("two", 2)):
         before, after = (np.mean(np.power(values, power)) for values in ends)
         assert found[name] == pytest.approx([before, after, after - before])
-    assert "As the paper's Figure 8: 2 of 2 classes gain." in pages.miniature_summary(store)
+    text = pages.miniature_summary(store)
+    assert "higher in 2 of 2 classes, in 0 by more than its 95% interval (0 lower by more)" in text
+
+
+def test_a_class_is_higher_by_more_than_its_interval_only_where_all_its_seeds_say_so(tmp_path):
+    store = Store(str(tmp_path))
+    for job in factorial.plan((0, 1, 2)):
+        bundle = bundle_for(job)
+        is_bag = job.row.key == miniature.stacked()[-1]
+        bundle["evaluations"][factorial.NUMBER]["per_class"] = {
+            "up": 0.5 + 0.1 * is_bag + 0.01 * job.seed * is_bag, "down": 0.5 - 0.1 * is_bag, "once": 0.5 + 0.1 * is_bag * job.seed}
+        store.write(bundle)
+    assert "higher in 2 of 3 classes, in 1 by more than its 95% interval (1 lower by more).*" in pages.miniature_summary(store)
 
 
 def test_an_effect_of_known_numbers():
@@ -429,10 +447,15 @@ def test_photographs_are_told_over_whole_folds_only(tmp_path):
         pages.photographs_summary(store)
 
 
-def test_a_forest_plot_of_more_groups_than_colours_leaves_none_out():
+def test_a_forest_plot_has_one_colour_and_its_headings_beside_it_and_hides_no_dot_nor_line():
     axis = new_figure(3).subplots()
-    _forest_panel(axis, Panel("gains", {f"set {number}": [Bar(f"bar {number}", 1, 1)] for number in range(9)}))
-    assert [label.get_text() for label in axis.get_yticklabels()] == [f"bar {number}" for number in range(9)]
+    _forest_panel(axis, Panel("gains", {f"set {number}": [Bar(f"bar {number}", 1, 1, (1,))] for number in range(9)}))
+    labels = [(label.get_text(), label.get_fontweight()) for label in axis.get_yticklabels()]
+    assert labels == [each for number in range(9) for each in ((f"set {number}", "bold"), (f"bar {number}", "normal"))]
+    assert not axis.texts
+    marks = [line.get_marker() for line in axis.lines if line.get_marker() in ("s", "o")]
+    assert marks == ["s", "o"] * 9
+    assert len({line.get_color() for line in axis.lines if line.get_marker() == "s"}) == 1
 
 
 def test_table_6_is_of_the_backbones_and_detectors_with_and_without_mixup(tmp_path):

@@ -56,7 +56,7 @@ def draw(given: Options) -> Drawn:
     figure = draw_changes(known, METRICS.get(before["metric"], before["metric"]))
     dataset = os.path.basename(os.path.abspath(before["dataset"]))
     figure.suptitle(literal(f"{by_name(FAMILY_OF[given.figure]).title}, {dataset}: "
-                            f"mAP {before['map']:.3f} → {after['map']:.3f} ({after['map'] - before['map']:+.3f})\n"
+                            f"mAP {100 * before['map']:.1f} → {100 * after['map']:.1f} ({100 * (after['map'] - before['map']):+.1f})\n"
                             f"{shorten(names[0], 40)} → {shorten(names[1], 40)}"), fontsize=9)
     return Drawn(figure, ("class", "before", "after", "difference"), changes,
                  {"metric": before["metric"], "dataset": before["dataset"], "map": [before["map"], after["map"]],
@@ -82,10 +82,10 @@ def draw_changes(changes: Sequence[tuple[str, float, float, float]], measured: s
     columns = math.ceil(len(changes) / CLASSES_A_COLUMN)
     lines = math.ceil(len(changes) / columns)
     figure = new_figure(max(1.2, 0.165 * lines) + 1.0)
-    highest = max(max(old, new) for _, old, new, _ in changes)
+    highest = 100 * max(max(old, new) for _, old, new, _ in changes)
     for number, axis in enumerate(figure.subplots(1, columns, squeeze=False)[0]):
         _draw_column(axis, changes[number * lines:(number + 1) * lines], lines, highest, 22 if columns == 1 else 14)
-    figure.supxlabel(f"{measured}; gains red, losses blue", fontsize=9)
+    figure.supxlabel(f"{measured}, points; grey: what both have, gains red, losses blue", fontsize=9)
     return figure
 
 
@@ -161,15 +161,15 @@ def read_evaluation(path: str) -> dict[str, Any]:
 
 
 def _draw_column(axis, changes, lines, highest, most):
-    """One column of bars: grey what both have, red what was gained, blue what was lost, the difference in points."""
+    """One column of bars in points: grey what both have, red what was gained, blue what was lost, the difference beside."""
     places = np.arange(len(changes))
-    old, new = (np.array([change[place] for change in changes], float) for place in (1, 2))
+    old, new = (100 * np.array([change[place] for change in changes], float) for place in (1, 2))
     axis.barh(places, np.minimum(old, new), height=0.72, color=KEPT)
     axis.barh(places, np.abs(new - old), left=np.minimum(old, new), height=0.72, color=np.where(new >= old, GAIN, LOSS))
     for place, low, high in zip(places, old, new):
-        axis.text(max(low, high) + 0.01 * highest, place, f"{100 * (high - low):+.1f}", va="center", fontsize=SMALL,
+        axis.text(max(low, high) + 0.01 * highest, place, f"{high - low:+.1f}", va="center", fontsize=SMALL,
                   color=GAIN if high > low else LOSS if high < low else "black")
     axis.set_yticks(places, [literal(shorten(change[0], most)) for change in changes])
-    axis.set(ylim=(lines - 0.4, -0.6), xlim=(0, 1.16 * highest if highest else 1))
+    axis.set(ylim=(lines - 0.4, -0.6), xlim=(0, 1.16 * highest if highest else 100))
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="y", visible=False)

@@ -9,7 +9,7 @@ from gluon_bof.options.flags import flag
 from gluon_bof.options.segmentation import UPSAMPLINGS
 from gluon_bof.paper import upsampling
 from gluon_bof.paper.bundles import Store
-from gluon_bof.paper.figures.page import BLUE, COLOURS, GREY, Drawn, new_figure
+from gluon_bof.paper.figures.page import BLUE, GREY, SKY, Drawn, new_figure
 from gluon_bof.paper.figures.request import FigureOptions
 
 
@@ -33,13 +33,13 @@ def draw(given: Options) -> Drawn:
     rows = []
     for place, way in enumerate(UPSAMPLINGS):
         values = [numbers[way, seed] for seed in seeds]
-        left.barh(place, statistics.mean(values), color=COLOURS[place], height=0.65)
+        left.barh(place, statistics.mean(values), color=SKY, height=0.65)
         left.plot(values, [place] * len(values), ".", color="black", markersize=5)
         rows += [(way, f"mean IoU, seed {seed}", value, "") for seed, value in zip(seeds, values)]
         if way in gains:
             gain = gains[way]
-            right.plot(list(gain.by_seed.values()), [place] * len(seeds), ".", color=GREY, markersize=4)
-            right.errorbar(gain.mean, place, xerr=gain.half_width if len(seeds) > 1 else None, fmt="o", color=BLUE, capsize=3)
+            right.errorbar(gain.mean, place, xerr=gain.half_width if len(seeds) > 1 else None, fmt="s", color=BLUE, capsize=3)
+            right.plot(list(gain.by_seed.values()), [place] * len(seeds), ".", color="black", markersize=5, zorder=3)
             rows.append((way, "gain over nearest, points", gain.mean, gain.half_width if len(seeds) > 1 else ""))
     left.set_yticks(range(len(UPSAMPLINGS)), UPSAMPLINGS)
     left.invert_yaxis()
