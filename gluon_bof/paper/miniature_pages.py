@@ -54,8 +54,8 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
     parts = [_headline(found, family), _status(found, design, basis)]
     if basis.seeds or step_effects(found, AP, family):
         parts += [f"![Effects with their 95% intervals]({design.name}-effects.png)",
-                  "*Squares: means with 95% intervals, hollow where the row, or of a main effect one of its rows, is underfitted; "
-                  "dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*"]
+                  "*Squares: means with 95% intervals, hollow where the row, or of a main effect one of its rows, is underfitted;"
+                  " dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*"]
     if basis.seeds:
         parts.append(_main_effects(found, measures, basis, design))
     parts += [_steps(found, family), _ends(found, family), _mechanisms(found, basis, design) if basis.seeds else ""]

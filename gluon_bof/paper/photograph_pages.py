@@ -113,7 +113,7 @@ def photographs_summary(store: Store) -> str:
         parts = [f"![Whole bag less baseline]({PICTURE})", "",
                  f"*Squares: means over the folds, hollow where the whole bag has less than {FITTED:g}% mAP@0.5 on its training "
                  "images; dots: folds. The 95% interval is Student's over the folds, widened for the training images that they "
-                 "share (Nadeau and Bengio, 2003).{words}*", "", _table_of_gains(of_both), *parts]
+                 f"share (Nadeau and Bengio, 2003).{words}*", "", _table_of_gains(of_both), *parts]
     return "\n".join([*parts, made_by([bundle for found in sets.values() for bundle in found])])
 
 
@@ -162,4 +162,5 @@ def bar(gain: Gain) -> Any:
     """A gain's line in pictures."""
     from gluon_bof.paper.pictures import Bar
 
-    return Bar(f"{gain.detector} ({len(gain.effect.by_fold)} folds)", gain.effect.mean, gain.effect.corrected, tuple(gain.effect.by_fold.values()), counts=gain.is_fitted)
+    dots = tuple(gain.effect.by_fold.values())
+    return Bar(f"{gain.detector} ({len(dots)} folds)", gain.effect.mean, gain.effect.corrected, dots, counts=gain.is_fitted)

@@ -55,8 +55,9 @@ def draw(given: Options) -> Drawn:
         raise UserError("no class has an AP in both evaluations", given.weights[1], "evaluate on a set that holds the classes")
     figure = draw_changes(known, METRICS.get(before["metric"], before["metric"]))
     dataset = os.path.basename(os.path.abspath(before["dataset"]))
+    old, new = 100 * before["map"], 100 * after["map"]
     figure.suptitle(literal(f"{by_name(FAMILY_OF[given.figure]).title}, {dataset}: "
-                            f"mAP {100 * before['map']:.1f} → {100 * after['map']:.1f} ({100 * (after['map'] - before['map']):+.1f})\n"
+                            f"mAP {old:.1f} → {new:.1f} ({new - old:+.1f})\n"
                             f"{shorten(names[0], 40)} → {shorten(names[1], 40)}"), fontsize=9)
     return Drawn(figure, ("class", "before", "after", "difference"), changes,
                  {"metric": before["metric"], "dataset": before["dataset"], "map": [before["map"], after["map"]],
