@@ -120,7 +120,21 @@ def _box(axis, box, number, text, opacity=1.0):
 
 
 def _save(figure, run, name):
+    figure.draw_without_rendering()  # lays it out: then it is known how large letters are
+    for axis in figure.axes:
+        for label in axis.texts:
+            if label.get_clip_on():
+                _move_into(label, axis)
     figure.savefig(os.path.join(run.images, name), dpi=110)
+
+
+def _move_into(label, axis):
+    """Move a label that leaves its image at the top or a side by as much as it does."""
+    ground, image = label.get_bbox_patch().get_window_extent(), axis.get_window_extent()
+    aside = min(image.x1 - ground.x1, 0)
+    aside += max(image.x0 - ground.x0 - aside, 0)
+    x, y = label.get_transform().transform(label.get_position())
+    label.set_position(label.get_transform().inverted().transform((x + aside, y + min(image.y1 - ground.y1, 0))))
 
 
 def draw_localised(run: RunFolder, images: Any, samples: Sequence, boxes: np.ndarray, predictions: Mapping,
