@@ -124,12 +124,17 @@ def draw_by_depth(report: Any, path: str) -> str:
                           mfc="none" if doubtful else colour, label=f"{block}{', with a warning' if doubtful else ''}")
     axis.axhspan(2, 6, color=OURS, alpha=0.06, lw=0)
     axis.set(xlabel="layer", ylabel="alpha", yscale="log", title=f"alpha by depth ({report.convention.name}); shaded: 2 to 6")
-    limits = axis.get_ylim()
-    axis.set_yticks([tick for tick in (1, 2, 3, 4, 6, 10, 20, 40, 100) if limits[0] <= tick <= limits[1]], minor=False)
-    axis.set_yticks([], minor=True)
-    axis.yaxis.set_major_formatter("{x:g}")
+    _plain_ticks(axis, (1, 2, 3, 4, 6, 10, 20, 40, 100))
     _legend_beside(axis)
     return _save(figure, path)
+
+
+def _plain_ticks(axis, ticks):
+    """Of these the ticks that lie on a logarithmic y axis, in plain numbers, and no others."""
+    low, high = axis.get_ylim()
+    axis.set_yticks([tick for tick in ticks if low <= tick <= high], minor=False)
+    axis.set_yticks([], minor=True)
+    axis.yaxis.set_major_formatter("{x:g}")
 
 
 def draw_histogram(report: Any, path: str) -> str:
@@ -158,6 +163,9 @@ def draw_lambda(report: Any, path: str) -> str:
         if rows:
             axis.plot([row["depth"] for row in rows], [row["lambda_max"] for row in rows], "o", ms=5, color=colour, label=block)
     axis.set(xlabel="layer", ylabel="largest eigenvalue", yscale="log", title=f"lambda_max by layer ({report.convention.name})")
+    low, high = np.floor(np.log10(axis.get_ylim())).astype(int)
+    if high - low < 3:  # over more decades their own ticks do
+        _plain_ticks(axis, [number * 10.0 ** power for power in range(low, high + 1) for number in (1, 2, 5)])
     _legend_beside(axis)
     return _save(figure, path)
 
@@ -212,21 +220,25 @@ def draw_models(models: Sequence[Any], path: str, title: str = "") -> str:
 
 def draw_pair(reports: Mapping[str, Any], path: str, marked: Sequence[str] = (), title: str = "") -> str:
     """Figure 4 in kind: lambda_max and alpha by row of the first of several networks of one shape. reports: {name: Report};
-    marked: names of the layers that were regularised."""
+    marked: names of the layers that were regularised. A row without a number in any has no place, one without in some has
+    "none" there."""
     figure, axes = _figure(2, (13, 5.2))
-    keys = [(row["name"], row["slice"]) for row in next(iter(reports.values())).details]
+    rows = [{(row["name"], row["slice"]): row for row in report.details} for report in reports.values()]
     width = 0.8 / len(reports)
-    for place, (colour, (name, report)) in enumerate(zip((OURS, FIT, OTHER), reports.items())):
-        at = np.arange(len(keys)) + (place - (len(reports) - 1) / 2) * width
-        rows = {(row["name"], row["slice"]): row for row in report.details}  # a layer of zeros has one, not one a slice
-        for axis, column in zip(axes, ("lambda_max", "alpha")):
-            heights = np.nan_to_num([rows[key][column] if key in rows else 0 for key in keys])
-            axis.bar(at, heights, width, color=colour, label=name)
-    for axis, label in zip(axes, ("lambda_max", "alpha")):
+    for axis, column in zip(axes, ("lambda_max", "alpha")):
+        # a layer of zeros has one row, not one a slice, and no number above 0
+        heights = [[of.get(key, {}).get(column, 0) for of in rows] for key in rows[0]]
+        shown = np.nan_to_num(heights).any(axis=1)
+        keys = [key for key, is_shown in zip(rows[0], shown) if is_shown]
+        for place, (colour, name, values) in enumerate(zip((FIT, OURS, OTHER), reports, np.nan_to_num(heights)[shown].T)):
+            at = np.arange(len(keys)) + (place - (len(reports) - 1) / 2) * width
+            axis.bar(at, values, width, color=colour, label=name)
+            for x in at[values == 0]:
+                axis.text(x, 0, " none", rotation=90, ha="center", va="bottom", fontsize=6, color=colour)
         axis.set_xticks(np.arange(len(keys)))
         axis.set_xticklabels([f"{_label(short_name(name), place)}{' *' if name in marked else ''}" for name, place in keys],
                              rotation=90, fontsize=8)
-        axis.set(ylabel=label)
+        axis.set(ylabel=column)
     axes[0].set_ylim(top=1.25 * axes[0].get_ylim()[1])  # room for the legend
     axes[0].legend(frameon=False, loc="upper left")
     figure.suptitle(title)

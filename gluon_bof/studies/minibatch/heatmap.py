@@ -98,6 +98,9 @@ def draw(probes: Sequence[Mapping[str, Any]], phase_ends: Sequence[int], path: s
     panels = figure.subplots(len(phases), 3, squeeze=False, sharey=True, gridspec_kw={"width_ratios": [6, 2.4, 0.35]})
     for phase, row in zip(phases, panels):
         _draw_phase(figure, row, phase, block)
+    handles, labels = next((found for found in (row[1].get_legend_handles_labels() for row in panels) if found[0]), ((), ()))
+    if handles:  # below them all, for beside the lines there is no room that every phase has
+        figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside lower center", ncols=len(handles))
     figure.suptitle(title, fontsize=11)
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     figure.savefig(path, dpi=130)
@@ -116,7 +119,8 @@ def _draw_phase(figure, row, phase, block):
     row[0].yaxis.get_major_locator().set_params(integer=True)
     row[0].set(xlabel="epoch", ylabel=f"mini-batch by {phase[0]['metric']}",
                title=f"epochs {epochs[0]} to {epochs[-1]}, {_rate_text(phase)}")
-    figure.colorbar(image, ax=row[0], label="distance to the full gradient", pad=0.01)
+    bar = figure.colorbar(image, ax=row[0], pad=0.01)
+    bar.ax.set_title("distance to the\nfull gradient", fontsize=8)  # above it: at its side it reads as the next panel's axis
     _draw_profile(row[1], distances, phase, bool(block))
     entropy = np.array(phase[0]["class_entropy"])[:, None]
     column = row[2].imshow(entropy, ENTROPY, aspect="auto", interpolation="nearest", origin="lower", vmin=0,
@@ -143,9 +147,8 @@ def _draw_profile(axis, distances, phase, of_block):
         medians = np.array([null["median"] for _, null in nulls])
         profile = (distances[:, [number for number, _ in nulls]] / medians).mean(axis=1)
         low, high = (np.mean([null[end] for _, null in nulls] / medians) for end in ("low", "high"))
-        axis.axvspan(low, high, color=BAND, alpha=0.18, lw=0, label=f"5–95% of {nulls[0][1]['partitions']}\nrandom partitions")
+        axis.axvspan(low, high, color=BAND, alpha=0.18, lw=0, label=f"5–95% of {nulls[0][1]['partitions']} random partitions")
         axis.axvline(1, color=BAND, lw=1, label="their median")
-        axis.legend(frameon=False, fontsize=7, loc="best")
         axis.set_xlabel("distance over the random median")
     else:
         profile = (distances / distances.mean(axis=0)).mean(axis=1)

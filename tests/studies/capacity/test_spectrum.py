@@ -107,6 +107,22 @@ def test_no_bar_of_the_pair_stands_under_the_name_of_another_layer(drawn, conven
     assert [label.endswith("*") for label in labels] == [name == "features.1" for name in names]
 
 
+def test_a_layer_that_one_network_of_the_pair_lacks_says_so_and_one_that_both_lack_has_no_place(drawn):
+    weights = {f"features.{place}.weight": RNG.normal(size=(50, 50, 2, 2)) * (place != 2) for place in range(3)}
+    removed = {**weights, "features.1.weight": np.zeros((50, 50, 2, 2))}
+    plots.draw_pair({"plain": analyze(weights, "ww"), "removed": analyze(removed, "ww")}, "a.png")
+    for axis in drawn[0].axes:
+        assert [text.get_text() for text in axis.get_xticklabels()] == ["0", "1"]
+        none, = axis.texts
+        assert none.get_text().strip() == "none" and none.get_position()[0] == pytest.approx(1.2)
+
+
+def test_eigenvalues_within_a_decade_have_ticks_to_read_them_by(drawn):
+    weights = {f"features.{place}.weight": RNG.normal(size=(50, 50)) * (1 + place) for place in range(2)}
+    plots.draw_lambda(analyze(weights, "ww"), "a.png")
+    assert len(drawn[0].axes[0].get_yticks()) >= 2 and not len(drawn[0].axes[0].get_yticks(minor=True))
+
+
 def test_a_layer_whose_first_slice_is_zero_is_drawn_by_another(drawn):
     weights = {"a.weight": KERNEL * (np.arange(9).reshape(3, 3) > 0)}
     plots.draw_spectrum(analyze(weights, "ww-slices"), weights, "a.png", "a")

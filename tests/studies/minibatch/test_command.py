@@ -104,6 +104,17 @@ def test_a_phases_title_tells_all_of_its_rates(tmp_path, monkeypatch, rates, tol
     assert saved[0].axes[0].get_title() == f"epochs 0 to {len(rates) - 1}, {told}"
 
 
+def test_the_legend_of_a_map_lies_on_no_phases_lines(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+    saved = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *given, **how: saved.append(figure))
+    null = {"median": 2, "low": 1, "high": 3, "partitions": 20, "distances": [1, 3]}
+    draw([probe_like(epoch, [1, 2, 3, 4], null) for epoch in range(2)], [1, 2], str(tmp_path / "map.png"))
+    assert not any(axis.get_legend() for axis in saved[0].axes)
+    legend, = saved[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == ["5–95% of 20 random partitions", "their median"]
+
+
 def test_a_map_shows_near_mini_batches_lighter_than_far_ones(tmp_path):
     import cv2
     probes = [probe_like(epoch, [1, 1, 1, 1, 9, 9, 9, 9]) for epoch in range(3)]
