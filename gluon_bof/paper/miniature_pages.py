@@ -9,7 +9,7 @@ from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_3, TABLE_5, TABLE_
 from gluon_bof.paper import effects, factorial, harness, miniature
 from gluon_bof.paper.effects import Measure, judged
 from gluon_bof.paper.miniature import FITTED
-from gluon_bof.paper.words import DETECTORS, Picture, made_by, of_seeds, spread, spread_of_fit, table, told
+from gluon_bof.paper.words import DETECTORS, Picture, made_by, mark, of_seeds, spread, spread_of_fit, table, told
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -73,8 +73,7 @@ def _headline(found, family):
                 *((measure.title, whole_bag(found, measure, family)) for measure in MEASURES[family][1:])]
     told_of = "; ".join(f"{told(gain)} {name} ({judged(gain)})" for name, gain in measured)
     fit = fits_of(found, miniature.DESIGNS[family])[end_rows(family)[1]]
-    mark = "" if fit >= FITTED else f" (underfitted: {fit:.1f} of {FITTED:g} on its training images)"
-    return f"The whole bag against the baseline, {of_seeds(pair.mine)}{mark}: {told_of}."
+    return f"The whole bag against the baseline, {of_seeds(pair.mine)}{mark(fit, FITTED)}: {told_of}."
 
 
 def end_rows(family: str) -> tuple[str, str]:

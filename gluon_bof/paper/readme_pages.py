@@ -10,7 +10,7 @@ from gluon_bof.paper.embedded_pages import embedded_bundles
 from gluon_bof.paper.ends import Ends, both_ends
 from gluon_bof.paper.miniature_pages import AP, fits_of, miniature_bundles
 from gluon_bof.paper.photograph_pages import Gain, gains, told_folds
-from gluon_bof.paper.words import DETECTORS, table, told
+from gluon_bof.paper.words import DETECTORS, mark, table, told
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -49,7 +49,7 @@ def _row_of_ends(ends: Ends):
     gain = ends.pair.gain
     count = len(gain.by_seed)
     return [f"{ends.title}, the whole bag against the baseline", f"`vocmini`, {count} {'seeds' if count > 1 else 'seed'}",
-            f"{told(gain)} points of {ends.number}{_mark(ends, ends.asked)}"]
+            f"{told(gain)} points of {ends.number}{mark(ends.fit, ends.asked)}"]
 
 
 def _row_of_freebies(store, family):
@@ -61,18 +61,13 @@ def _row_of_freebies(store, family):
     main, fits = effects.main_effects(found, AP, basis, design), fits_of(found, design)
     each = "; ".join(f"{factor} {told(effect, len(main))}" for factor, effect in main.items())
     under = [row.key for row in basis.rows if fits[row.key] < miniature.FITTED]
-    mark = f" (underfitted: {len(under)} of {len(basis.rows)} rows)" if under else ""
+    of_rows = f" (underfitted: {len(under)} of {len(basis.rows)} rows)" if under else ""
     of_half = ", half of all combinations" if basis.of_half else ""
     return [[f"{DETECTORS[family]}, each freebie with the others on and off", f"`vocmini`, {len(basis.seeds)} seeds{of_half}",
-             f"{each} points of {AP.title}{mark}"]]
+             f"{each} points of {AP.title}{of_rows}"]]
 
 
 def _row_of_photographs(gain: Gain):
     folds = len(gain.effect.by_fold)
     return [f"{gain.detector}, the whole bag against the baseline", f"{gain.images} photographs (`{gain.set}`), {folds} folds",
-            f"{told_folds(gain.effect)} points of AP@[.5:.95]{_mark(gain, miniature.FITTED)}"]
-
-
-def _mark(found: Ends | Gain, asked: float):
-    """Says of a whole bag that it has less than the asked points on its training images."""
-    return "" if found.is_fitted else f" (underfitted: {found.fit:.1f} of {asked:g} on its training images)"
+            f"{told_folds(gain.effect)} points of AP@[.5:.95]{mark(gain.fit, miniature.FITTED)}"]

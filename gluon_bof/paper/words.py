@@ -24,6 +24,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
+def mark(fit: float, asked: float) -> str:
+    """Says of a row that it has less than the asked points on its training images; nothing of one that has them."""
+    return "" if fit >= asked else f" (underfitted: {fit:.1f} of {asked:g} on its training images)"
+
+
 def told(effect: Effect, tests: int = 1) -> str:
     """An effect with its interval, bold where that excludes 0 at 1 - 0.05 / tests."""
     text = f"{effect.mean:+.2f}" + (f" ± {effect.half_width:.2f}" if effect.half_width != float("inf") else "")
