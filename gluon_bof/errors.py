@@ -126,6 +126,7 @@ def user_facing(main: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(main)
     def wrapper(*args, **kwargs):
+        _open_closed_streams()
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # a locale that knows few characters gets the others as numbers
                 stream.reconfigure(errors="backslashreplace")
@@ -150,6 +151,14 @@ def user_facing(main: Callable[..., Any]) -> Callable[..., Any]:
         raise SystemExit(told.status)
 
     return wrapper
+
+
+def _open_closed_streams():
+    """Nothing is read and written where whoever started the command closed a stream, as by 2>&-: Python has None for it, and the
+    next file would get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
 
 
 def _as_users(error):

@@ -8,15 +8,21 @@ from typing import Any, Iterable
 
 
 class _Aside:
-    """Standard error as it is at the moment; what cannot be written there, to a closed pipe or a full disk, is lost."""
+    """Standard error as it is at the moment; what cannot be written there, as it is closed (None), a pipe that nobody reads or a
+    full disk, is lost."""
 
     def write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(text)
+        if sys.stderr:
+            with contextlib.suppress(OSError):
+                sys.stderr.write(text)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            sys.stderr.flush()
+        if sys.stderr:
+            with contextlib.suppress(OSError):
+                sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return bool(sys.stderr) and sys.stderr.isatty()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sys.stderr, name)
@@ -28,7 +34,7 @@ ASIDE = _Aside()  # one: tqdm writes a line above the bar only where both go to 
 def progress_bar(items: Iterable | None = None, what: str | None = None, **how: Any) -> Any:
     """tqdm over items, or counted by hand with total=, that goes when it is done; at a terminal alone, and only of something."""
     from tqdm import tqdm
-    return tqdm(items, desc=what, leave=False, file=ASIDE, disable=what is None or not sys.stderr.isatty(), **how)
+    return tqdm(items, desc=what, leave=False, file=ASIDE, disable=what is None or not ASIDE.isatty(), **how)
 
 
 def stop_signals() -> list[signal.Signals]:

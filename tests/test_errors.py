@@ -1,6 +1,7 @@
 """Errors of the user are one line on standard error and exit status 2."""
 import errno
 import pickle
+import sys
 
 import cv2
 import pytest
@@ -32,6 +33,20 @@ def test_a_users_error_is_one_line_and_exit_status_2(error, line, capsys):
     assert stop.value.code == 2
     told = capsys.readouterr().err
     assert told.startswith(line) and told.count("\n") == 1
+
+
+def test_a_closed_standard_error_is_one_that_nobody_reads(monkeypatch, capsys):
+    @user_facing
+    def fail():
+        print("skipped: a.jpg", file=sys.stderr)  # with None it went to standard output
+        assert not sys.stderr.isatty()
+        raise UserError("no area")
+
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(SystemExit) as stop:
+        fail()
+    sys.stderr.close()
+    assert stop.value.code == 2 and capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("error", (KeyError("x"), mx.MXNetError("Check failed: shapes differ"), RuntimeError("out of memory")))

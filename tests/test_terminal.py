@@ -9,7 +9,7 @@ from tqdm import tqdm
 from gluon_bof.distributed.supervise import StopSignals
 from gluon_bof.errors import LOGGER
 from gluon_bof.runs.folder import Run
-from gluon_bof.terminal import ASIDE
+from gluon_bof.terminal import ASIDE, progress_bar
 from gluon_bof.training.engine import StopRequest
 
 
@@ -25,6 +25,14 @@ def broken(monkeypatch):
     yield
     with pytest.raises(BrokenPipeError):
         stream.close()
+
+
+def test_progress_without_a_standard_error_is_shown_to_nobody(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert not ASIDE.isatty() and list(progress_bar([1, 2], "work")) == [1, 2]
+    with tqdm(range(3), file=ASIDE, mininterval=0, dynamic_ncols=True) as bar:
+        assert list(bar) == [0, 1, 2]
+        tqdm.write("a line above it", file=ASIDE)
 
 
 def test_a_bar_and_lines_above_it_that_nobody_reads_end_no_training(broken, tmp_path):

@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import os
 import re
-import sys
 import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from gluon_bof.data.faults import require_boxes
 from gluon_bof.data.images import read_image
 from gluon_bof.data.sets import ROLES, open_set
 from gluon_bof.errors import UserError
+from gluon_bof.terminal import ASIDE
 
 SMALL, MEDIUM = 32 ** 2, 96 ** 2  # COCO's bounds, in square pixels
 DECODING_THREADS = 4  # OpenCV lets go of Python's lock, and disks answer better in parallel
@@ -210,8 +210,7 @@ class _Heard:
 @contextlib.contextmanager
 def _heard():
     """A _Heard, while standard error's descriptor goes to a file."""
-    if sys.stderr:
-        sys.stderr.flush()
+    ASIDE.flush()
     try:
         kept = os.dup(2)
     except OSError:  # closed by whoever started us

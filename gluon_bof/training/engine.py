@@ -273,7 +273,7 @@ class Engine:
         data or their workers, or a validation, raise, such as a broken image; all of them after everything is saved."""
         total, done = self.options.epochs * self.sampler.batches, self.epoch * self.sampler.batches + self.batch
         with StopRequest() as stop, tqdm(total=total, initial=done, unit="batch", file=ASIDE,
-                                         mininterval=0.5 if sys.stderr.isatty() else 15, dynamic_ncols=True,
+                                         mininterval=0.5 if ASIDE.isatty() else 15, dynamic_ncols=True,
                                          disable=not comm.is_main()) as bar:
             self.stop, self.bar = stop, bar
             while not self.is_finished:

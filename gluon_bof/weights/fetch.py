@@ -22,6 +22,7 @@ from tqdm import tqdm
 from gluon_bof.backend import gluoncv  # noqa: F401  before GluonCV itself
 from gluon_bof.errors import UserError, warn
 from gluon_bof.files import digest_of, write_atomically
+from gluon_bof.terminal import ASIDE
 
 from gluoncv.model_zoo.model_store import _model_sha1 as CHECKSUMS
 from gluoncv.model_zoo.model_store import _url_format as URL
@@ -168,8 +169,8 @@ class _Source:
             self._check_size(total or 0)
             received = begin
             with open(part, "ab" if begin else "wb") as file, tqdm(
-                    total=total, initial=begin, unit="B", unit_scale=True, file=sys.stderr, dynamic_ncols=True,
-                    desc=self.stem, mininterval=0.5 if sys.stderr.isatty() else 15) as bar:
+                    total=total, initial=begin, unit="B", unit_scale=True, file=ASIDE, dynamic_ncols=True,
+                    desc=self.stem, mininterval=0.5 if ASIDE.isatty() else 15) as bar:
                 for block in self._blocks(answer):
                     received += len(block)
                     self._check_size(received)
