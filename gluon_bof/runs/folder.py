@@ -143,10 +143,12 @@ class RunFolder:
 
 class Run(RunFolder):
     """A run that is being trained. Only one process may hold it. devices_told: whether the flags state on how many devices, so
-    that a change has been warned of; is_new: whether this process made it; origin: the checkpoint it goes on from, if any."""
+    that a change has been warned of; is_new: whether this process made it; in_given_folder: whether somebody had made an empty
+    folder for it; origin: the checkpoint it goes on from, if any."""
 
     devices_told = False
     is_new = False
+    in_given_folder = False
     origin: str | None = None
 
     def __init__(self, folder: str):
@@ -204,13 +206,17 @@ class Run(RunFolder):
         self._lock.close()
 
     def discard_if_unused(self) -> None:
-        """Remove the folder of a new run that failed before its first batch, so that its name can be given again."""
+        """Remove the folder of a new run that failed before its first batch, so that its name can be given again; a given one is
+        emptied, and what cannot be removed stays: why the run failed is what matters."""
         results = self.checkpoints, self.probes
         # of images there are those that training sees, drawn before it
         made = {self.lock, self.config, self.log, self.events, self.exchange, self.partition, self.images, *results,
                 self.result(SETS), self.result(PLANNED), os.path.join(self.folder, CLASSES)}
-        if self.is_new and not _has_more_than(self.folder, made) and not any(_has_more_than(place, ()) for place in results):
-            shutil.rmtree(self.folder)
+        with contextlib.suppress(OSError):  # such as of a link, or of a disk of its own
+            if self.is_new and not _has_more_than(self.folder, made) and not any(_has_more_than(place, ()) for place in results):
+                _empty(self.folder)
+                if not self.in_given_folder:
+                    os.rmdir(self.folder)
 
     def record(self, table: str, row: dict[str, Any]) -> None:
         """Append a row, {column: value} with an "iteration", to one of TABLES. Raises UserError where that of an epoch cannot be
@@ -308,6 +314,16 @@ def _append(path, row):
         raise
 
 
+def _empty(folder):
+    """Remove what a folder holds, as far as it can be."""
+    for entry in list(os.scandir(folder)):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                os.unlink(entry.path)
+
+
 @contextlib.contextmanager
 def _logging_to(layout, *handlers):
     """Lines go to these handlers, and to those that a program has given the logger; it is left as it was."""
@@ -371,12 +387,13 @@ def create_run(options: Any) -> Run:
     if os.path.exists(RunFolder(folder).config):
         raise UserError("a run of this name is there already", folder, f"resume it: --resume {folder}, or choose --name")
     refuse_files_of_others(folder)
+    is_given = os.path.isdir(folder) and not os.listdir(folder)
     try:
         run = Run(folder)
     except OSError as error:
         raise UserError(f"the run's folder cannot be made ({error.strerror})", folder,
                         "choose another place with --runs") from None
-    run.is_new = True
+    run.is_new, run.in_given_folder = True, is_given
     write_config(folder, options)
     return run
 

@@ -157,6 +157,26 @@ def test_a_run_that_made_nothing_frees_its_name_and_one_that_did_stays(options):
     assert os.path.exists(run.folder)
 
 
+@pytest.mark.parametrize("is_link", (False, True))
+@pytest.mark.parametrize("held", ((), (PLANNED,)), ids=("empty", "planned"))
+def test_a_given_folder_or_a_link_to_one_is_left_empty_by_a_run_that_made_nothing(options, tmp_path, is_link, held):
+    named = Yolo3Options(**{**vars(options), "name": "mine"})
+    place = tmp_path / "runs" / "mine"
+    folder = tmp_path / "large" if is_link else place
+    folder.mkdir(parents=True)
+    if is_link:
+        place.parent.mkdir()
+        place.symlink_to(folder)
+    for result in held:  # a table's plan: its folder is the run's own
+        RunFolder(str(place)).keep_result(result, {})
+    run = create_run(named)
+    run.start_logging()
+    run.discard_if_unused()
+    run.close()
+    assert folder.is_dir() == (is_link or not held) and not any(folder.glob("*"))
+    assert place.is_symlink() == is_link
+
+
 def test_a_run_that_is_reopened_or_has_rows_is_never_discarded(options):
     for table in ("intervals", "metrics", None):
         run = create_run(options)
