@@ -1,7 +1,6 @@
 """gluon-bof train FAMILY …: the training scripts, wherever the package is installed."""
 from __future__ import annotations
 
-import importlib
 from typing import Sequence
 
 from gluon_bof.errors import UserError, user_facing
@@ -9,7 +8,7 @@ from gluon_bof.options import families
 from gluon_bof.options.flags import Parser, add_subparsers
 from gluon_bof.options.flags import build_parser as options_parser
 from gluon_bof.options.recipes import RECIPES
-from gluon_bof.training.entry import run_script
+from gluon_bof.training.entry import run_script, script_of
 
 
 @user_facing
@@ -23,7 +22,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if argv[0] not in names:
         raise UserError(f"unknown family {argv[0]!r}", remedy=f"choose one of {', '.join(names)}")
-    script = importlib.import_module(families.by_name(argv[0]).script)
+    script = script_of(argv[0])
     run_script(argv[0], list(argv[1:]), script.__doc__, script.train, f"gluon-bof train {argv[0]}")
     return 0
 

@@ -4,6 +4,7 @@ Nothing else in the package asks what kind a network is. Whoever needs something
 its network; `models.build` names what a family's package has to offer."""
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from typing import Any, Iterable, NamedTuple
 
@@ -16,6 +17,8 @@ from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.ssd import SsdOptions
 from gluon_bof.options.yolo3 import Yolo3Options
+
+BESIDE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # the folder that the package lies in
 
 
 class Family(NamedTuple):
@@ -35,6 +38,11 @@ class Family(NamedTuple):
     command: str = ""
     masks: bool = False
     segments: bool = False
+
+    @property
+    def script_file(self) -> str:
+        """Where the script lies: beside the package, in a checkout and where it is installed."""
+        return os.path.join(BESIDE, *self.script.split(".")) + ".py"
 
 
 FAMILIES = [

@@ -63,10 +63,12 @@ def training(recipe: Recipe, extra: Sequence[str], **own: Any) -> Training:
 
 def script_words(family: str) -> list[str]:
     """The command that trains a family: its script where it lies here, else the installed one."""
-    script = f"{families.by_name(family).script}.py"
-    if families.by_name(family).command:
-        return [python(), "-m", "gluon_bof", *families.by_name(family).command.split()]
-    return [python(), script] if os.path.isfile(script) else [*module_words("train"), family]
+    row = families.by_name(family)
+    script = f"{row.script}.py"
+    if row.command:
+        return [python(), "-m", "gluon_bof", *row.command.split()]
+    lies_here = os.path.realpath(script) == os.path.realpath(row.script_file)  # GluonCV's have these names
+    return [python(), script] if lies_here else [*module_words("train"), family]
 
 
 def module_words(command: str) -> list[str]:

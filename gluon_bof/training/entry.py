@@ -5,11 +5,12 @@ run killed while it starts can be resumed."""
 from __future__ import annotations
 
 import dataclasses
-import importlib
+import importlib.util
 import json
 import os
 import sys
 import uuid
+from types import ModuleType
 from typing import Any, Callable, Collection, Sequence
 
 from gluon_bof import threads
@@ -66,7 +67,18 @@ def _is_planned(options):
 
 def train_of(family: str) -> Train:
     """The function train(options, run, checkpoint) of a family's script."""
-    return importlib.import_module(families.by_name(family).script).train
+    return script_of(family).train
+
+
+def script_of(family: str) -> ModuleType:
+    """A family's script. Raises UserError where Python finds another one of its name, as in a folder with GluonCV's scripts."""
+    row = families.by_name(family)
+    found = importlib.util.find_spec(row.script)  # which runs nothing of it
+    place = os.path.abspath(found.origin or row.script) if found else row.script_file  # a folder of its name has no origin
+    if os.path.realpath(place) != os.path.realpath(row.script_file):
+        raise UserError(f"this takes the place of gluon_bof's script {row.script}.py", place,
+                        "work in another folder, or rename it")
+    return importlib.import_module(row.script)
 
 
 def ready(options: Any, given: Collection[str] = ()) -> Any:

@@ -17,6 +17,7 @@ from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.paper import jobs
 from gluon_bof.runs.config import write_config
+from tests.scripts import ROOT
 
 HOLDER = "import fcntl, sys, time\nlock = open(sys.argv[1], 'w')\nfcntl.flock(lock, fcntl.LOCK_EX)\nprint('held', flush=True)\n" \
          "time.sleep(0.5)\nopen(sys.argv[2], 'w').write('saved')\n"
@@ -236,7 +237,11 @@ def test_a_training_is_its_recipe_with_what_stands_on_top(name):
 def test_a_family_is_trained_by_its_script_where_it_lies_and_else_by_the_installed_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert jobs.script_words("faster_rcnn")[1:] == ["-m", "gluon_bof", "train", "faster_rcnn"]
-    (tmp_path / "train_faster_rcnn.py").write_text("")
+    script = tmp_path / "train_faster_rcnn.py"
+    script.write_text("")  # GluonCV's has this name
+    assert jobs.script_words("faster_rcnn")[1:] == ["-m", "gluon_bof", "train", "faster_rcnn"]
+    script.unlink()
+    script.symlink_to(ROOT / script.name)
     assert jobs.script_words("faster_rcnn")[1:] == ["train_faster_rcnn.py"]
     assert jobs.script_words("classifier")[1:] == ["-m", "gluon_bof", "pretrain"]
 

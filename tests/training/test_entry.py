@@ -1,0 +1,33 @@
+"""From a command line to a training: which script is taken."""
+import sys
+
+import pytest
+
+from gluon_bof.commands import train as train_command
+from gluon_bof.errors import UserError
+from gluon_bof.options import families
+from gluon_bof.training.entry import script_of, train_of
+
+
+@pytest.fixture
+def foreign(tmp_path, monkeypatch):
+    """GluonCV's script of the same name in the working folder, which python -m and notebooks look into first."""
+    script = tmp_path / "train_ssd.py"
+    script.write_text("raise AssertionError('it was run')")
+    monkeypatch.delitem(sys.modules, "train_ssd", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return script
+
+
+def test_another_script_of_the_name_is_told_and_not_run(foreign, capsys):
+    with pytest.raises(UserError, match="takes the place of gluon_bof's script train_ssd.py; work in another folder") as refusal:
+        train_of("ssd")
+    assert refusal.value.path == str(foreign)
+    with pytest.raises(SystemExit) as stop:
+        train_command.main(["ssd", "--dry-run"])
+    assert stop.value.code == 2 and str(foreign) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("family", [family.name for family in families.FAMILIES])
+def test_each_familys_script_is_found_where_it_lies(family):
+    assert families.by_name(family).script_file == script_of(family).__file__
