@@ -93,6 +93,14 @@ def refuse_unmakeable(folder: str, remedy: str) -> None:
         raise UserError("no folder can be made there", folder, remedy)
 
 
+def in_home(path: str, variable: str) -> str:
+    """The path, whose ~ is the user's home. Raises UserError where nobody says which that is. variable: names another place."""
+    path = os.path.expanduser(path)
+    if path.startswith("~"):
+        raise UserError("there is no such home folder", path, f"set HOME or {variable}")
+    return path
+
+
 def is_utf8(name: str) -> bool:
     """Whether a name can be written as text: not one of a file in another encoding, or with half a character of JSON."""
     try:

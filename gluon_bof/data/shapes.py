@@ -21,6 +21,7 @@ import numpy as np
 from gluon_bof.data.voc import load_voc
 from gluon_bof.data.workers import init_worker
 from gluon_bof.errors import UserError
+from gluon_bof.files import in_home
 from gluon_bof.masks import NOBODY, write_numbers
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def ensure_drawn(root: str | None = None, splits: Mapping[str, int] | None = Non
     in the order of the numbers that label maps have for them."""
     if draw is None:
         draw, classes = draw_scene, CLASSES
-    cache = Path(root or cache_folder())
+    cache = Path(os.path.expanduser(root or cache_folder()))
     folder = cache / f"{stem}-v{version}"
     if folder.is_dir():
         return str(folder)
@@ -106,10 +107,9 @@ def part_of(split: str) -> tuple[str, slice]:
 
 
 def cache_folder() -> str:
-    """Where drawn sets are kept."""
-    if os.environ.get("GLUON_BOF_CACHE"):
-        return os.environ["GLUON_BOF_CACHE"]
-    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "gluon_bof")
+    """Where drawn sets are kept. Raises UserError where nobody says."""
+    named = os.environ.get("GLUON_BOF_CACHE")
+    return in_home(named or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gluon_bof"), "GLUON_BOF_CACHE")
 
 
 def _remove_leftovers(cache, stem):

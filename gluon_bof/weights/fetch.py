@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from gluon_bof.backend import gluoncv  # noqa: F401  before GluonCV itself
 from gluon_bof.errors import UserError, warn
-from gluon_bof.files import digest_of, write_atomically
+from gluon_bof.files import digest_of, in_home, write_atomically
 from gluon_bof.terminal import ASIDE
 
 from gluoncv.model_zoo.model_store import _model_sha1 as CHECKSUMS
@@ -42,8 +42,8 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, Ru
 
 
 def cache_folder() -> str:
-    """GluonCV's folder of model files: $MXNET_HOME/models or ~/.mxnet/models."""
-    return os.path.expanduser(os.path.join(os.environ.get("MXNET_HOME", os.path.join("~", ".mxnet")), "models"))
+    """GluonCV's folder of model files: $MXNET_HOME/models or ~/.mxnet/models. Raises UserError where nobody says."""
+    return in_home(os.path.join(os.environ.get("MXNET_HOME", os.path.join("~", ".mxnet")), "models"), "MXNET_HOME")
 
 
 def address(stem: str) -> str:

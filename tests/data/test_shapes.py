@@ -101,6 +101,11 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
 def test_the_cache_is_where_the_user_says(monkeypatch):
     monkeypatch.setenv("GLUON_BOF_CACHE", "/somewhere")
     assert shapes.cache_folder() == "/somewhere"
+    monkeypatch.setenv("GLUON_BOF_CACHE", "~/drawn")
+    assert shapes.cache_folder() == os.path.expanduser("~/drawn")
+    monkeypatch.setenv("GLUON_BOF_CACHE", "~nobody-here/drawn")  # and so without HOME, under a number that has no account
+    with pytest.raises(UserError, match="set HOME or GLUON_BOF_CACHE"):
+        shapes.cache_folder()
     monkeypatch.delenv("GLUON_BOF_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     assert shapes.cache_folder() == os.path.join("/cache", "gluon_bof")
