@@ -76,7 +76,10 @@ def ensure_drawn(root: str | None = None, splits: Mapping[str, int] | None = Non
         draw, classes = draw_scene, CLASSES
     cache = Path(os.path.expanduser(root or cache_folder()))
     folder = cache / f"{stem}-v{version}"
-    if folder.is_dir():
+    if os.path.isdir(folder):
+        if not os.access(folder, os.R_OK | os.X_OK):  # drawn by an earlier version: for its first user alone
+            raise UserError("another user's embedded set cannot be read", str(folder),
+                            "have its owner make it readable, or set GLUON_BOF_CACHE to another folder")
         return str(folder)
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -85,8 +88,9 @@ def ensure_drawn(root: str | None = None, splits: Mapping[str, int] | None = Non
         raise UserError(f"the embedded set cannot be written here ({error.strerror})", str(cache),
                         "set GLUON_BOF_CACHE to a folder that can be written") from None
     try:
-        _write_set(unfinished, splits or SPLITS, first, draw, heads or {}, classes)
-        os.rename(unfinished, folder)
+        drawn = unfinished / folder.name  # which others may read, where the temporary one is its owner's
+        _write_set(drawn, splits or SPLITS, first, draw, heads or {}, classes)
+        os.rename(drawn, folder)
     except OSError as error:
         if folder.is_dir():  # another process was first
             return str(folder)

@@ -91,6 +91,22 @@ def test_a_killed_process_leaves_nothing_that_is_used(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [f"shapes-v{shapes.FILES}"]
 
 
+def test_a_drawn_set_is_read_by_whoever_the_umask_says(tmp_path):
+    before = os.umask(0o027)
+    try:
+        folder = Path(shapes.ensure_drawn(tmp_path, FEW))
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (folder, folder / "VOC2007" / "JPEGImages")} == {0o750}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_set_that_another_user_drew_for_himself_is_one_line(tmp_path):
+    (tmp_path / f"shapes-v{shapes.FILES}").mkdir(0o000)
+    with pytest.raises(UserError, match="cannot be read.*GLUON_BOF_CACHE"):
+        shapes.ensure_drawn(tmp_path, FEW)
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError) as refusal:
