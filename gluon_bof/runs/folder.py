@@ -13,6 +13,7 @@ import contextlib
 import csv
 import dataclasses
 import fcntl
+import itertools
 import json
 import logging
 import os
@@ -383,18 +384,19 @@ def epoch_of(path: str) -> int | None:
 def create_run(options: Any) -> Run:
     """A new run's folder with its configuration. Raises UserError where the name is taken, and be it by a folder of other things,
     which would go with a run that fails at its start; and where the place is unwritable."""
-    folder = os.path.join(options.runs, options.name) if options.name else _next_free(options)
-    if os.path.exists(RunFolder(folder).config):
-        raise UserError("a run of this name is there already", folder, f"resume it: --resume {folder}, or choose --name")
-    refuse_files_of_others(folder)
-    is_given = os.path.isdir(folder) and not os.listdir(folder)
+    folder, is_given = os.path.join(options.runs, options.name), False
+    if options.name:
+        if os.path.exists(RunFolder(folder).config):
+            raise UserError("a run of this name is there already", folder, f"resume it: --resume {folder}, or choose --name")
+        refuse_files_of_others(folder)
+        is_given = os.path.isdir(folder) and not os.listdir(folder)
     try:
-        run = Run(folder)
+        run = Run(folder if options.name else _make_numbered(options))
     except OSError as error:
         raise UserError(f"the run's folder cannot be made ({error.strerror})", folder,
                         "choose another place with --runs") from None
     run.is_new, run.in_given_folder = True, is_given
-    write_config(folder, options)
+    write_config(run.folder, options)
     return run
 
 
@@ -412,13 +414,15 @@ def _has_more_than(folder, paths):
     return any(os.path.join(folder, name) not in paths for name in names if not name.endswith(".part"))
 
 
-def _next_free(options):
+def _make_numbered(options):
+    """Make the folder of the first number that is free, and be it that others do so at once. Returns its path."""
     dataset = os.path.basename(os.path.abspath(options.dataset_root or options.dataset))
     stem = os.path.join(options.runs, f"{options.network}_{dataset}")
-    number = 1
-    while os.path.exists(f"{stem}-{number:03d}"):
-        number += 1
-    return f"{stem}-{number:03d}"
+    os.makedirs(options.runs or os.curdir, exist_ok=True)
+    for number in itertools.count(1):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(f"{stem}-{number:03d}")
+            return f"{stem}-{number:03d}"
 
 
 def find_run(where: str, options: Any) -> tuple[str | None, str | None]:

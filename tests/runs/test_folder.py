@@ -9,7 +9,9 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -257,6 +259,18 @@ def test_new_runs_are_numbered_and_a_name_that_is_taken_is_refused(options, tmp_
         create_run(named)
     with pytest.raises(UserError, match="cannot be made.*--runs"):
         create_run(Yolo3Options(runs=os.devnull))
+
+
+def test_runs_that_begin_at_once_have_numbers_of_their_own(options):
+    together = threading.Barrier(4)
+
+    def begin(_):
+        together.wait(30)
+        return created(options)
+
+    with ThreadPoolExecutor(4) as pool:
+        folders = set(pool.map(begin, range(4)))
+    assert sorted(map(os.path.basename, folders)) == [f"mobilenet0.25_voc-00{number}" for number in (1, 2, 3, 4)]
 
 
 # log
