@@ -68,5 +68,6 @@ def made_by(found: Sequence[Mapping[str, Any]]) -> str:
     days = sorted(bundle["times"]["finished"][:10] for bundle in found)
     when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
     hours = sum(map(harness.minutes_of, found)) / 60
-    return (f"{len(found)} bundles in [runs/](runs/), {when}, {hours:.1f} hours of runs on {', '.join(cpus)}, "
+    bundles = "1 bundle" if len(found) == 1 else f"{len(found)} bundles"
+    return (f"{bundles} in [runs/](runs/), {when}, {hours:.1f} hours of runs on {', '.join(cpus)}, "
             f"from {'revision' if len(revisions) == 1 else 'revisions'} {', '.join(revisions)}.")

@@ -64,7 +64,7 @@ def test_a_row_without_a_bundle_is_on_no_page_and_a_rows_own_section_tells_no_ot
     assert "Mask R-CNN" not in pages.readme_table(store) + pages.SECTIONS["embedded"](store)
     assert pages.SECTIONS["embedded-mask-rcnn"](store) == "No run has a bundle yet."
     text = pages.SECTIONS["embedded-unet"](store)
-    assert text.startswith("U-Net:") and "SSD" not in text and "\n1 bundles in [runs/](runs/)" in text
+    assert text.startswith("U-Net:") and "SSD" not in text and "\n1 bundle in [runs/](runs/)" in text
 
 
 @pytest.mark.slow
