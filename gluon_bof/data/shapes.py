@@ -78,7 +78,7 @@ def ensure_drawn(root: str | None = None, splits: Mapping[str, int] | None = Non
     folder = cache / f"{stem}-v{version}"
     if os.path.isdir(folder):
         if not os.access(folder, os.R_OK | os.X_OK):  # drawn by an earlier version: for its first user alone
-            raise UserError("another user's embedded set cannot be read", str(folder),
+            raise UserError("this drawn set cannot be read", str(folder),
                             "have its owner make it readable, or set GLUON_BOF_CACHE to another folder")
         return str(folder)
     try:

@@ -328,7 +328,6 @@ class DetectionOptions(TrainingOptions):
         """What does nothing as the other flags stand, and why."""
         return [*super().idle(),
                 Idle(("mixup_loss",), not self.mixup, "without --mixup"),
-                Idle(("val_share",), bool(self.val_split), "with --val-split"),
                 Idle(("balance_threshold",), self.balance == "none", "without --balance repeat")]
 
     @classmethod

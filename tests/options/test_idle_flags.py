@@ -60,7 +60,6 @@ def said_of(family, words, caplog):
     ("segmentation", "--no-val --val-interval 5", "--val-interval does nothing with --no-val"),
     ("segmentation", "--model unet --model-zoo fcn_resnet50_voc", "--model does nothing with --model-zoo fcn_resnet50_voc"),
     ("faster_rcnn", "--static-alloc --disable-hybridization", "--static-alloc does nothing with --disable-hybridization"),
-    ("yolo3", "--val-split a --val-share 0.2", "--val-share 0.2 does nothing with --val-split"),
     ("minibatch", "--statistics batch --null-batches 3", "--null-batches 3 does nothing with --statistics batch"),
     ("minibatch", "--network yolo3_darknet-mini --pretrained-base shipped --init near-identity",
      "--init near-identity does nothing with --pretrained-base shipped")))
