@@ -120,11 +120,12 @@ def _box(axis, box, number, text, opacity=1.0):
 
 
 def _save(figure, run, name):
-    figure.draw_without_rendering()  # lays it out: then it is known how large letters are
-    for axis in figure.axes:
-        for label in axis.texts:
-            if label.get_bbox_patch():  # a box's; the numbers of a curve have no ground
-                _move_into(label, axis)
+    # of boxes; the numbers of a curve have no ground
+    labels = [(label, axis) for axis in figure.axes for label in axis.texts if label.get_bbox_patch()]
+    if labels:
+        figure.draw_without_rendering()  # lays it out: then it is known how large letters are
+    for label, axis in labels:
+        _move_into(label, axis)
     figure.savefig(os.path.join(run.images, name), dpi=110)
 
 
