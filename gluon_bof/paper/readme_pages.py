@@ -28,32 +28,34 @@ def shipped_summary(store: Store) -> str:
 
 
 def readme_table(store: Store) -> str:
-    """The README's measured numbers in one table."""
-    rows = [_row_of_embedded(row, found) for row, found in embedded_bundles(store).items() if found]
-    rows.append(["YOLOv3, the shipped weights `shapes`", "the drawn images", f"mAP@0.5 {shipped('yolo3_shapes')['map']:.3f}"])
-    rows += [_row_of_photographs(gain) for gain in gains(store)]
-    rows += [_row_of_ends(ends) for ends in both_ends(store)]
-    rows += [row for family in miniature.DESIGNS for row in _row_of_freebies(store, family)]
-    return table(["what", "data", "result"], rows)
+    """The README's measured numbers: a row for each network, then YOLOv3's freebies one by one and the shipped detector."""
+    embedded = {row.title: _told_embedded(row, found) for row, found in embedded_bundles(store).items() if found}
+    ends = {ends.title: _told_ends(ends) for ends in both_ends(store)}
+    photographs: dict[str, list[str]] = {}
+    for gain in gains(store):
+        photographs.setdefault(gain.detector, []).append(_told_photographs(gain))
+    titles = dict.fromkeys([*embedded, *ends, *photographs])
+    rows = [[title, embedded.get(title, "–"), ends.get(title, "–"), "; ".join(photographs.get(title, ["–"]))] for title in titles]
+    below = [*(line for family in miniature.DESIGNS for line in _freebies(store, family)),
+             f"The shipped detector `shapes`: mAP@0.5 {shipped('yolo3_shapes')['map']:.3f} on the drawn images."]
+    return table(["network", "trained on 1,000 drawn images, from the shipped backbone", "whole bag over the baseline, `vocmini`",
+                  "whole bag over the baseline, photographs"], rows) + "\n" + "\n".join(below) + "\n"
 
 
-def _row_of_embedded(row, found):
+def _told_embedded(row, found):
     command = "make train" if row.family == "yolo3" else f"gluon-bof train {row.family}"
     values = [row.numbers[0].fraction_of(bundle["evaluations"]["own"]) for bundle in found]
-    each = ", ".join(f"{value:.3f}" for value in values)
-    return [f"{row.title} from the shipped backbone, `{command}`", "1,000 drawn images",
-            f"{row.numbers[0].title} {statistics.mean(values):.3f} ({'seeds' if len(values) > 1 else 'seed'}: {each})"]
+    of = ", ".join(f"{value:.3f}" for value in values) if len(values) > 1 else "1 seed"
+    return f"{row.numbers[0].title} {statistics.mean(values):.3f} ({of}), `{command}`"
 
 
-def _row_of_ends(ends: Ends):
+def _told_ends(ends: Ends):
     gain = ends.pair.gain
-    count = len(gain.by_seed)
-    return [f"{ends.title}, the whole bag against the baseline", f"`vocmini`, {count} {'seeds' if count > 1 else 'seed'}",
-            f"{told(gain)} points of {ends.number}{mark(ends.fit, ends.asked)}"]
+    return f"{told(gain)} points of {ends.number}, {_count(len(gain.by_seed), 'seed')}{mark(ends.fit, ends.asked)}"
 
 
-def _row_of_freebies(store, family):
-    """The main effects of a factorial, in a row; no row where they have no interval."""
+def _freebies(store, family):
+    """The main effects of a factorial, in a line; none where they have no interval."""
     design, found = miniature.DESIGNS[family], miniature_bundles(store, family)
     basis = effects.told_from(found, design)
     if len(basis.seeds) < 2:
@@ -63,11 +65,14 @@ def _row_of_freebies(store, family):
     under = [row.key for row in basis.rows if fits[row.key] < miniature.FITTED]
     of_rows = f" (underfitted: {len(under)} of {len(basis.rows)} rows)" if under else ""
     of_half = ", half of all combinations" if basis.of_half else ""
-    return [[f"{DETECTORS[family]}, each freebie with the others on and off", f"`vocmini`, {len(basis.seeds)} seeds{of_half}",
-             f"{each} points of {AP.title}{of_rows}"]]
+    return [f"Each freebie of {DETECTORS[family]} with the others on and off, `vocmini`, {_count(len(basis.seeds), 'seed')}"
+            f"{of_half}: {each} points of {AP.title}{of_rows}."]
 
 
-def _row_of_photographs(gain: Gain):
-    folds = len(gain.effect.by_fold)
-    return [f"{gain.detector}, the whole bag against the baseline", f"{gain.images} photographs (`{gain.set}`), {folds} folds",
-            f"{told_folds(gain.effect)} points of AP@[.5:.95]{mark(gain.fit, miniature.FITTED)}"]
+def _told_photographs(gain: Gain):
+    return (f"{told_folds(gain.effect)} points of AP@[.5:.95], {gain.images} of `{gain.set}` in {len(gain.effect.by_fold)} folds"
+            f"{mark(gain.fit, miniature.FITTED)}")
+
+
+def _count(number, word):
+    return f"{number} {word}{'s' if number > 1 else ''}"

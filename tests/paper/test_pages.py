@@ -171,12 +171,12 @@ def test_main_effects_are_told_from_the_half_while_it_alone_is_whole_in_more_see
     told = next(line for line in text.splitlines() if line.startswith("| mixup | "))
     effect = words.told(effects.main_effect("mixup", numbers, miniature.half()), len(GAINS))
     assert told.startswith(f"| mixup | {effect} | ")
-    start = "| YOLOv3, each freebie with the others on and off | `vocmini`, 3 seeds, half of all combinations | random-shapes "
-    assert start in pages.readme_table(store) and f"; mixup {effect} points of AP@[.5:.95] |" in pages.readme_table(store)
+    start = "Each freebie of YOLOv3 with the others on and off, `vocmini`, 3 seeds, half of all combinations: random-shapes "
+    assert start in pages.readme_table(store) and f"; mixup {effect} points of AP@[.5:.95].\n" in pages.readme_table(store)
     assert "Interactions" in pages.miniature_rows(store)  # of seed 0, which is whole
     job, = (job for job in factorial.plan((0,)) if job.row.key == "cosine+mixup")
     store.write(bundle_for(job, 0.5, **{OWN_IMAGES: 0.5}))
-    assert "points of AP@[.5:.95] (underfitted: 1 of 8 rows) |" in pages.readme_table(store)
+    assert "points of AP@[.5:.95] (underfitted: 1 of 8 rows).\n" in pages.readme_table(store)
 
 
 def test_the_whole_bag_is_told_before_a_seed_is_whole_from_the_seeds_that_have_both_ends(tmp_path):
@@ -193,7 +193,7 @@ def test_the_whole_bag_is_told_before_a_seed_is_whole_from_the_seeds_that_have_b
                            f"{ends_of[0]:.1f} to {ends_of[1]:.1f} ({effects.judged(effects.over_seeds(gains))}); ")
     assert "Both ends of the stack, seeds 0, 2, points:" in text and "Every row has" in text
     assert f"| {told} |" in next(line for line in text.splitlines() if line.startswith("| AP@[.5:.95] |"))
-    assert f"| YOLOv3, the whole bag against the baseline | `vocmini`, 2 seeds | {told} points of AP" in pages.readme_table(store)
+    assert f"| YOLOv3 | – | {told} points of AP@[.5:.95], 2 seeds | – |" in pages.readme_table(store)
 
 
 def test_a_step_between_two_stacked_rows_is_told_from_the_seeds_that_have_both_before_any_is_whole(tmp_path):
@@ -245,7 +245,7 @@ def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
         store.write(bundle_for(job, 0.42, **{OWN_IMAGES: 0.7}))
     assert "says nothing about the paper's regime" in pages.miniature_summary(store)
     assert "87.5 ± 0.0 (underfitted)" in pages.miniature_rows(store)
-    assert "points of AP@[.5:.95] (underfitted: 87.5 of 97 on its training images) |" in pages.readme_table(store)
+    assert "points of AP@[.5:.95], 3 seeds (underfitted: 87.5 of 97 on its training images) |" in pages.readme_table(store)
     assert "the baseline, seeds 0, 1, 2 (underfitted: 87.5 of 97 on its training images): " in pages.miniature_summary(store)
     assert pages.miniature_summary(store).count("(underfitted) | 0, 1, 2 |") == 2  # the whole bag, and the step to it
     effects_of, = (picture for picture in pages.pictures(store) if picture.file == "miniature-effects.png")
@@ -427,7 +427,7 @@ def test_photographs_are_told_over_whole_folds_only(tmp_path):
     assert (yolo3.baseline, yolo3.bag) == pytest.approx((40, 43)) and yolo3.fit == pytest.approx(53.75) and not yolo3.is_fitted
     text = pages.photographs_summary(store)
     assert "| mine, YOLOv3 | +3.00 ± 3.93 | not resolved (underfitted) | +3.75 ± 4.91 | not resolved | ± 2.48 | 3, 1 |" in text
-    assert "| 9 photographs (`mine`), 3 folds | +3.00 ± 3.93 points of AP@[.5:.95] (underfitted: " in pages.readme_table(store)
+    assert "| – | +3.00 ± 3.93 points of AP@[.5:.95], 9 of `mine` in 3 folds (underfitted: " in pages.readme_table(store)
     assert "Not shown" not in text
     of_yolo3 = [job for job in planned if job.row.family == "yolo3" and job.seed == 0][0]
     kept = store.read(of_yolo3.name)
