@@ -64,7 +64,8 @@ def figure_1(store: Store) -> str:
             "*As the paper's Figure 1, without its speeds, for both rows have the same network. Left: means over the seeds "
             "that have both; right: what the whole bag gains, with Student's 95% interval where there are two seeds or more, "
             "a dot a seed (of photographs: over the folds and widened, a dot a fold). Hollow: the whole bag fits its training "
-            "images less than the protocol asks, so that nothing follows from it for longer trainings.*")
+            "images less than the protocol asks, so that nothing follows from it for longer trainings."
+            f"{photograph_pages.not_shown(store)}*")
 
 
 def figure_1_pictures(store: Store) -> list[Picture]:

@@ -24,7 +24,9 @@ MEASURES = {"yolo3": (AP, AP50, OVER_SIZES, OTHER), "faster_rcnn": (AP, AP50, OT
 # what a freebie is said to work by, of the evaluation that slides a patch, too
 MECHANISMS = tuple(Measure(title, (factorial.MECHANISMS,), *numbers) for title, *numbers in (
     ("sliding patch found", "sliding_patch.patch_recall"), ("objects beside it found", "sliding_patch.recall"),
+    ("objects found without it", "sliding_patch.recall_without_patch"),
     ("share of those found without it", "sliding_patch.recall", "sliding_patch.recall_without_patch"),
+    ("scores beside it, less those without it", "sliding_patch.score_change"),
     ("calibration error", "calibration_error"), ("AP of small objects", "APs"), ("AP of medium ones", "APm"),
     ("AP of large ones", "APl")))
 OF_PAPER = {"yolo3": TABLE_2, "faster_rcnn": TABLE_3}  # whose stacked rows a factorial has
@@ -84,9 +86,18 @@ def end_rows(family: str) -> tuple[str, str]:
 def _main_effects(found, measures, basis, design):
     tests = len(design.factors)
     by_measure = {measure: effects.main_effects(found, measure, basis, design) for measure in measures}
-    return table(["main effect, points", *(measure.title for measure in measures), "on AP"],
-                 [[factor, *(told(main[factor], tests) for main in by_measure.values()), judged(by_measure[AP][factor], tests)]
-                  for factor in design.factors])
+    under = mark_of_basis(found, basis, design)
+    rows = [[factor, *(told(main[factor], tests) for main in by_measure.values()), judged(by_measure[AP][factor], tests) + under]
+            for factor in design.factors]
+    return table(["main effect, points", *(measure.title for measure in measures), "on AP"], rows)
+
+
+def mark_of_basis(found: Sequence[Mapping[str, Any]], basis: effects.Basis, design: miniature.Design) -> str:
+    """Says how many of the rows that main effects are told from are underfitted: every effect has them on one of its sides.
+    Nothing where none is."""
+    fits = fits_of(found, design)
+    under = sum(fits[row.key] < FITTED for row in basis.rows)
+    return f" (underfitted: {under} of {len(basis.rows)} rows)" if under else ""
 
 
 def step_effects(found: Sequence[Mapping[str, Any]], measure: Measure, family: str) -> dict[str, effects.Effect]:
@@ -110,10 +121,14 @@ def _steps(found, family):
             gains["**whole bag, over the baseline**"] = whole_bag(found, measure, family)
     keys, fits = [*step_effects(found, AP, family), end_rows(family)[1]], fits_of(found, miniature.DESIGNS[family])
     rows = [[name, *(told(gains[name]) for gains in by_measure.values()),
-             judged(gain) + ("" if fits[key] >= FITTED else " (underfitted)"), _seeds(gain)]
+             judged(gain) + _underfitted(fits[key]), _seeds(gain)]
             for key, (name, gain) in zip(keys, by_measure[AP].items())]
     head = ["row of the paper, against the row before", *(measure.title for measure in measures), "on AP", "seeds"]
     return table(head, rows)
+
+
+def _underfitted(fit):
+    return "" if fit >= FITTED else " (underfitted)"
 
 
 def _seeds(effect):
@@ -132,7 +147,8 @@ def _ends(found, family):
     pairs = {measure: _paired(found, measure, *end_rows(family)) for measure in (*MEASURES[family], OWN_IMAGES, *MECHANISMS)}
     if not pairs[AP]:
         return ""
-    rows = [[measure.title, *_texts(pair), judged(pair.gain) if measure in MEASURES[family] else "not tested"]
+    under = _underfitted(statistics.mean(pairs[OWN_IMAGES].mine.values()))
+    rows = [[measure.title, *_texts(pair), judged(pair.gain) + under if measure in MEASURES[family] else "not tested"]
             for measure, pair in pairs.items()]
     return (f"Both ends of the stack, {of_seeds(pairs[AP].mine)}, points:\n\n"
             + table(["", "baseline", "whole bag", "difference", ""], rows))
@@ -237,10 +253,11 @@ def _table_6(found):
 def _tables_of_yolo3(found):
     at = [(f"at {size}", Measure(f"AP at {size}", (f"test-{size}",))) for size in miniature.SIZES]
     bag = miniature.stacked()[-1]
+    under = _underfitted(statistics.mean(fits)) if (fits := points_of_row(found, OWN_IMAGES, bag).values()) else ""
     return ["Table 1, ways to mix (the paper: YOLOv3 on VOC, mAP@0.5):", "",
             _small_table(found, TABLE_1, factorial.TABLE_1_ROWS, AP50),
             "Table 4, baseline and whole bag over sizes:", "",
-            table(["", "baseline", "whole bag", "difference"],
+            table(["", "baseline", f"whole bag{under}", "difference"],
                   [[name, *_texts(_paired(found, measure, "baseline", bag))] for name, measure in at]),
             "Table 5, mixup of the backbone and of the detector (the paper: YOLOv3 on COCO, AP@[.5:.95]):", "",
             _small_table(found, TABLE_5, factorial.TABLE_5_ROWS, AP)]
@@ -342,12 +359,17 @@ def _classes_picture(found, family):
             f"gained; blue: lost. The whole bag's mean is higher in {higher} of {len(gains)} classes{resolved}.*")
 
 
+def paper_steps(family: str) -> dict[str, float]:
+    """{row of the paper's Table 2 or 3: what it gains over the row before it, points of mAP@0.5 on VOC}."""
+    rows = OF_PAPER[family].rows
+    return {row.key: row.paper_value - before.paper_value for before, row in zip(rows, rows[1:])}
+
+
 def _effects_panel(found, measure, family, basis, with_paper):
     from gluon_bof.paper.pictures import Bar, Panel
 
-    of_paper = OF_PAPER[family].rows
-    papers = {row.key: row.paper_value - before.paper_value for before, row in zip(of_paper, of_paper[1:])}
-    whole = of_paper[-1].paper_value - OF_PAPER[family].row("baseline").paper_value
+    papers = paper_steps(family)
+    whole = OF_PAPER[family].rows[-1].paper_value - OF_PAPER[family].row("baseline").paper_value
 
     fits = fits_of(found, miniature.DESIGNS[family])
 

@@ -20,7 +20,7 @@ from gluon_bof.paper.ends import figure_1, figure_1_pictures
 from gluon_bof.paper.miniature_pages import miniature_pictures, miniature_rows, miniature_summary, miniature_tables
 from gluon_bof.paper.optimizer_pages import optimizers_summary
 from gluon_bof.paper.photograph_pages import photograph_pictures, photographs_summary
-from gluon_bof.paper.readme_pages import readme_table, shipped_summary
+from gluon_bof.paper.readme_pages import freebies_tables, readme_table, shipped_summary
 from gluon_bof.paper.schedule_pages import figure_6, figure_6_pictures
 from gluon_bof.paper.upsampling_pages import upsampling_summary
 from gluon_bof.paper.words import Picture
@@ -40,6 +40,11 @@ def filled(text: str, store: Store) -> str:
         return f"{match[1]}{SECTIONS[name](store).strip()}\n{match[3]}"
 
     return MARKED.sub(of_mark, text)
+
+
+def published(root: str) -> list[str]:
+    """Paths of the marked pages of a checkout: README, guides and results."""
+    return [page for folder in ("", "docs", "results") for page in pages_in(os.path.join(root, folder))]
 
 
 def pages_in(folder: str) -> list[str]:
@@ -88,4 +93,5 @@ SECTIONS = {"figure-1": figure_1, "figure-6": figure_6, "miniature": miniature_s
             "miniature-faster-rcnn-rows": partial(miniature_rows, family="faster_rcnn"), "photographs": photographs_summary,
             "bag": bag_summary, "optimizers": optimizers_summary, "embedded": embedded_summary,
             **{f"embedded-{row.key}": partial(embedded_summary, rows=(row.key,)) for row in embedded.ROWS},
-            "upsampling": upsampling_summary, "shipped": shipped_summary, "measured": readme_table}
+            "upsampling": upsampling_summary, "shipped": shipped_summary, "measured": readme_table,
+            "freebies": freebies_tables}

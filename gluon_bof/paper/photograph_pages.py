@@ -10,7 +10,7 @@ from gluon_bof.paper import bundles, effects, harness, photographs
 from gluon_bof.paper.effects import Folded, Measure
 from gluon_bof.paper.miniature import FITTED
 from gluon_bof.paper.photographs import Setting
-from gluon_bof.paper.words import DETECTORS, Picture, made_by, spread, spread_of_fit, table
+from gluon_bof.paper.words import DETECTORS, Picture, made_by, mark, spread, spread_of_fit, table
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -59,9 +59,43 @@ def gains(store: Store) -> list[Gain]:
     return [gain for gain in made if gain]
 
 
+def told_partly(store: Store) -> list[tuple[str, str]]:
+    """[(detector, what the folds that were run give, in words)] of the sets and detectors that have both rows of a fold and no
+    seed that is whole."""
+    shown = {gain.label for gain in gains(store)}
+    words = [(detector, _words_of_folds(name, found, family)) for name, found in _sets(store).items()
+             for family, detector in DETECTORS.items() if _label(name, detector) not in shown]
+    return [(detector, of_folds) for detector, of_folds in words if of_folds]
+
+
+def _words_of_folds(name, found, family):
+    """"" where no fold has both rows."""
+    baseline, bag = ([bundle for bundle in found if bundle["row"] == key] for key in _rows_of(family))
+    pair = effects.paired(*({(bundle["fold"], bundle["seed"]): TEST.of(bundle) for bundle in row} for row in (baseline, bag)))
+    if not pair:
+        return ""
+    before, after = pair.means
+    done, folds = len({fold for fold, _ in pair.mine}), found[0]["configuration"]["data"]["folds"]
+    return (f"{after - before:+.2f} points of {TEST.title}, {done} of {folds} folds of `{name}`"
+            f"{mark(statistics.mean(map(TRAIN50.of, bag)), FITTED)}")
+
+
+def not_shown(store: Store) -> str:
+    """Which sets and detectors no picture shows, in a sentence; "" where none is left out."""
+    shown = {gain.label for gain in gains(store)}
+    lacking = [label for name in _sets(store) for detector in DETECTORS.values() for label in [_label(name, detector)]
+               if label not in shown]
+    return f" Not shown, for no seed has both rows in every fold: {'; '.join(lacking)}." if lacking else ""
+
+
+def _rows_of(family):
+    """Keys of a detector's baseline and whole bag."""
+    return (Setting(family, is_bag).key for is_bag in (False, True))
+
+
 def _gain(name, found, family, folds):
     """None where no seed is whole."""
-    baseline, bag = (Setting(family, is_bag).key for is_bag in (False, True))
+    baseline, bag = _rows_of(family)
     differences, seeds = effects.paired_folds(found, TEST, bag, baseline, range(folds))
     if not seeds:
         return None
@@ -106,14 +140,10 @@ def photographs_summary(store: Store) -> str:
     rows = [row for name, found in sets.items() for row in _rows(name, found)]
     parts = [table(["set", "detector", "", TEST.title, TEST50.title, TRAIN50.title, "runs"], rows)]
     if of_both:
-        shown = {gain.label for gain in of_both}
-        lacking = [label for name in sets for detector in DETECTORS.values() for label in [_label(name, detector)]
-                   if label not in shown]
-        words = f" Not shown, for no seed has both rows in every fold: {'; '.join(lacking)}." if lacking else ""
         parts = [f"![Whole bag less baseline]({PICTURE})", "",
                  f"*Squares: means over the folds, hollow where the whole bag has less than {FITTED:g}% mAP@0.5 on its training "
                  "images; dots: folds. The 95% interval is Student's over the folds, widened for the training images that they "
-                 f"share (Nadeau and Bengio, 2003).{words}*", "", _table_of_gains(of_both), *parts]
+                 f"share (Nadeau and Bengio, 2003).{not_shown(store)}*", "", _table_of_gains(of_both), *parts]
     return "\n".join([*parts, made_by([bundle for found in sets.values() for bundle in found])])
 
 

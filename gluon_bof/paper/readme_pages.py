@@ -1,4 +1,4 @@
-"""The README's measured numbers, and what the package ships."""
+"""The measured numbers of README and docs/freebies.md, and what the package ships."""
 from __future__ import annotations
 
 import statistics
@@ -8,8 +8,8 @@ from gluon_bof.paper import effects, miniature
 from gluon_bof.paper.bundles import shipped
 from gluon_bof.paper.embedded_pages import embedded_bundles
 from gluon_bof.paper.ends import Ends, both_ends
-from gluon_bof.paper.miniature_pages import AP, fits_of, miniature_bundles
-from gluon_bof.paper.photograph_pages import Gain, gains, told_folds
+from gluon_bof.paper.miniature_pages import AP, MEASURES, mark_of_basis, miniature_bundles, paper_steps
+from gluon_bof.paper.photograph_pages import Gain, gains, told_folds, told_partly
 from gluon_bof.paper.words import DETECTORS, mark, table, told
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def readme_table(store: Store) -> str:
     embedded = {row.title: _told_embedded(row, found) for row, found in embedded_bundles(store).items() if found}
     ends = {ends.title: _told_ends(ends) for ends in both_ends(store)}
     photographs: dict[str, list[str]] = {}
-    for gain in gains(store):
-        photographs.setdefault(gain.detector, []).append(_told_photographs(gain))
+    for detector, words in [*((gain.detector, _told_photographs(gain)) for gain in gains(store)), *told_partly(store)]:
+        photographs.setdefault(detector, []).append(words)
     titles = dict.fromkeys([*embedded, *ends, *photographs])
     rows = [[title, embedded.get(title, "–"), ends.get(title, "–"), "; ".join(photographs.get(title, ["–"]))] for title in titles]
     below = [*(line for family in miniature.DESIGNS for line in _freebies(store, family)),
@@ -54,19 +54,43 @@ def _told_ends(ends: Ends):
     return f"{told(gain)} points of {ends.number}, {_count(len(gain.by_seed), 'seed')}{mark(ends.fit, ends.asked)}"
 
 
-def _freebies(store, family):
-    """The main effects of a factorial, in a line; none where they have no interval."""
-    design, found = miniature.DESIGNS[family], miniature_bundles(store, family)
-    basis = effects.told_from(found, design)
+def freebies_tables(store: Store) -> str:
+    """What each freebie gains by a factorial's main effects, beside the paper's step; no table where those have no interval."""
+    made = [part for family in miniature.DESIGNS for part in _table_of_freebies(store, family)]
+    return "\n".join(made) if made else "No factorial has two whole seeds yet."
+
+
+def _table_of_freebies(store, family):
+    found, basis, design = _basis(store, family)
     if len(basis.seeds) < 2:
         return []
-    main, fits = effects.main_effects(found, AP, basis, design), fits_of(found, design)
+    main = [effects.main_effects(found, measure, basis, design) for measure in MEASURES[family]]
+    papers = paper_steps(family)
+    rows = [[factor, f"{papers[factor]:+.1f}", *(told(effect[factor], len(design.factors)) for effect in main)]
+            for factor in design.factors]
+    return [f"{DETECTORS[family]}, {_count(len(basis.seeds), 'seed')}{_half(basis)}{mark_of_basis(found, basis, design)}:\n",
+            table(["freebie", "the paper's step, mAP@0.5", *(measure.title for measure in MEASURES[family])], rows)]
+
+
+def _basis(store, family):
+    """The bundles of a factorial, what its main effects are told from, and its design."""
+    design, found = miniature.DESIGNS[family], miniature_bundles(store, family)
+    return found, effects.told_from(found, design), design
+
+
+def _half(basis):
+    return ", half of all combinations" if basis.of_half else ""
+
+
+def _freebies(store, family):
+    """The main effects of a factorial, in a line; none where they have no interval."""
+    found, basis, design = _basis(store, family)
+    if len(basis.seeds) < 2:
+        return []
+    main = effects.main_effects(found, AP, basis, design)
     each = "; ".join(f"{factor} {told(effect, len(main))}" for factor, effect in main.items())
-    under = [row.key for row in basis.rows if fits[row.key] < miniature.FITTED]
-    of_rows = f" (underfitted: {len(under)} of {len(basis.rows)} rows)" if under else ""
-    of_half = ", half of all combinations" if basis.of_half else ""
     return [f"Each freebie of {DETECTORS[family]} with the others on and off, `vocmini`, {_count(len(basis.seeds), 'seed')}"
-            f"{of_half}: {each} points of {AP.title}{of_rows}."]
+            f"{_half(basis)}: {each} points of {AP.title}{mark_of_basis(found, basis, design)}."]
 
 
 def _told_photographs(gain: Gain):

@@ -31,7 +31,7 @@ def _evaluation(value):
     return {"map": value, "metric": "coco", "coco": {"AP": value, "AP50": min(1, 1.25 * value), "AP75": value / 2, **by_size},
             "per_class": {"one": value, "two": value ** 2, "none": None}, "calibration_error": 1 - value,
             "sliding_patch": {"patch_recall": value / 4, "recall": value,
-                              "recall_without_patch": 2 * value, "images": 100}}
+                              "recall_without_patch": 2 * value, "score_change": -value / 2, "images": 100}}
 
 
 def made_up_bag(store, seeds=bag.SEEDS, rows=()):

@@ -48,7 +48,7 @@ def made_up_factorial(store, seeds=(0, 1, 2), noise=0.004, left_out=()):
 
 # what is published
 
-@pytest.mark.parametrize("path", [str(ROOT / "README.md"), *pages.pages_in(RESULTS)], ids=os.path.basename)
+@pytest.mark.parametrize("path", pages.published(str(ROOT)), ids=os.path.basename)
 def test_a_published_page_says_what_its_bundles_give(path):
     with open(path, encoding="utf-8") as file:
         text = file.read()
@@ -173,10 +173,14 @@ def test_main_effects_are_told_from_the_half_while_it_alone_is_whole_in_more_see
     assert told.startswith(f"| mixup | {effect} | ")
     start = "Each freebie of YOLOv3 with the others on and off, `vocmini`, 3 seeds, half of all combinations: random-shapes "
     assert start in pages.readme_table(store) and f"; mixup {effect} points of AP@[.5:.95].\n" in pages.readme_table(store)
+    of_freebies = pages.SECTIONS["freebies"](store)
+    assert "YOLOv3, 3 seeds, half of all combinations:" in of_freebies and f"| mixup | +1.5 | {effect} | " in of_freebies
     assert "Interactions" in pages.miniature_rows(store)  # of seed 0, which is whole
     job, = (job for job in factorial.plan((0,)) if job.row.key == "cosine+mixup")
     store.write(bundle_for(job, 0.5, **{OWN_IMAGES: 0.5}))
     assert "points of AP@[.5:.95] (underfitted: 1 of 8 rows).\n" in pages.readme_table(store)
+    told = [line for line in pages.miniature_summary(store).splitlines() if line.endswith(" (underfitted: 1 of 8 rows) |")]
+    assert [line.split(" | ")[0] for line in told] == [f"| {factor}" for factor in miniature.FACTORS]
 
 
 def test_the_whole_bag_is_told_before_a_seed_is_whole_from_the_seeds_that_have_both_ends(tmp_path):
@@ -313,7 +317,9 @@ def test_by_what_the_freebies_work_is_told_by_their_main_effects(tmp_path):
         measure.title for measure in miniature_pages.MECHANISMS}}
     # of the made-up bundles a quarter of AP is the patch's, and what AP gains the calibration error loses
     assert mixup["sliding patch found"] == pytest.approx(gain / 4, abs=0.006)
-    assert mixup["calibration error"] == pytest.approx(-gain, abs=0.006) and len(mixup) == 7
+    assert mixup["calibration error"] == pytest.approx(-gain, abs=0.006) and len(mixup) == 9
+    assert mixup["objects found without it"] == pytest.approx(2 * gain, abs=0.006)
+    assert mixup["scores beside it, less those without it"] == pytest.approx(-gain / 2, abs=0.006)
     assert mixup["share of those found without it"] == pytest.approx(0, abs=0.006)  # half of them in every made-up bundle
 
 
@@ -432,7 +438,9 @@ def test_photographs_are_told_over_whole_folds_only(tmp_path):
     of_yolo3 = [job for job in planned if job.row.family == "yolo3" and job.seed == 0][0]
     kept = store.read(of_yolo3.name)
     os.remove(store.path(of_yolo3.name))
-    assert "Not shown, for no seed has both rows in every fold: mine, YOLOv3.*" in pages.photographs_summary(store)
+    for section in ("photographs", "figure-1"):
+        assert "Not shown, for no seed has both rows in every fold: mine, YOLOv3.*" in pages.SECTIONS[section](store)
+    assert "| YOLOv3 | – | – | +3.00 points of AP@[.5:.95], 3 of 3 folds of `mine` (underfitted: 5" in pages.readme_table(store)
     store.write(kept)
     figure_1, forest = pages.pictures(store)
     bars = forest.numbers[0].groups["mine, 9 photographs"]
