@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 from gluon_bof.paper import bag, effects, miniature
 from gluon_bof.paper.bag import Bag
 from gluon_bof.paper.effects import Effect, judged
-from gluon_bof.paper.words import Picture, made_by, spread, spread_of_fit, table, told_gain
+from gluon_bof.paper.words import NO_RUN, Picture, made_by, spread, spread_of_fit, table, told_gain
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -21,7 +21,7 @@ def bag_summary(store: Store) -> str:
     """A table a family: rows of the paper's stack, the baseline first."""
     there = bag.found(store)
     if not there:
-        return "No run has a bundle yet."
+        return NO_RUN
     parts = []
     if _groups(there):
         parts += [f"![What the bag gains on every family]({PICTURE})", "",

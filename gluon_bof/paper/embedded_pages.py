@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Sequence
 
 from gluon_bof.paper import embedded, harness
-from gluon_bof.paper.words import made_by, table
+from gluon_bof.paper.words import NO_RUN, made_by, table
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -22,7 +22,7 @@ def embedded_summary(store: Store, rows: Sequence[str] = ()) -> str:
     """The numbers of every seed, and of every class, of these rows (keys; none: all)."""
     there = {row: found for row, found in embedded_bundles(store).items() if found and (not rows or row.key in rows)}
     if not there:
-        return "No run has a bundle yet."
+        return NO_RUN
     parts = [part for row, found in there.items() for part in (f"{row.title}:", "", _table_of(row, found))]
     return "\n".join([*parts, made_by([bundle for found in there.values() for bundle in found])])
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from gluon_bof.paper import bag, miniature, photograph_pages
 from gluon_bof.paper.bag_pages import of_row
 from gluon_bof.paper.effects import Paired, paired
-from gluon_bof.paper.miniature_pages import AP, OWN_IMAGES, end_rows, miniature_bundles, points_of_row
-from gluon_bof.paper.words import DETECTORS, Picture
+from gluon_bof.paper.miniature_numbers import AP, OWN_IMAGES, end_rows, miniature_bundles, points_of_row
+from gluon_bof.paper.words import DETECTORS, NO_RUN, Picture
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -59,7 +59,7 @@ def _ends(title, number, baseline, whole, fits, asked):
 def figure_1(store: Store) -> str:
     """The words that show the picture."""
     if not (photograph_pages.gains(store) or both_ends(store)):
-        return "No run has a bundle yet."
+        return NO_RUN
     return (f"![Baseline and whole bag of every family]({PICTURE})\n\n"
             "*As the paper's Figure 1, without its speeds, for both rows have the same network. Left: means over the seeds "
             "that have both; right: what the whole bag gains, with Student's 95% interval where there are two seeds or more, "

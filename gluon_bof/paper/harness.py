@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NamedTuple, 
 
 from gluon_bof.errors import UserError
 from gluon_bof.files import prepare_folder, sha256_of
+from gluon_bof.options import families
 from gluon_bof.paper import bundles, jobs
 from gluon_bof.runs.config import git_revision, read_config
 from gluon_bof.runs.folder import PLANNED, refuse_files_of_others
@@ -121,7 +122,7 @@ class Backbone(NamedTuple):
 
 def training(options: Any) -> jobs.Training:
     """Options as a training whose command says every one that is no default."""
-    family = jobs.families.family_of(options)
+    family = families.family_of(options)
     return jobs.Training(family.name, tuple(jobs.flags_of(options, family.options())), options.resolved())
 
 
@@ -134,7 +135,7 @@ def evaluation(job_training: jobs.Training, result: str = "evaluation", size: in
         words += ["--val-split", split]
     if size is not None:
         words += ["--data-shape", str(size)]
-    if metric and not jobs.families.family_of(job_training.options).segments:
+    if metric and not families.family_of(job_training.options).segments:
         words += ["--metric", metric]
     words += more
     if job_training.options.gpus is not None:

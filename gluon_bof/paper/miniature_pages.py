@@ -2,48 +2,39 @@
 from __future__ import annotations
 
 import statistics
-from functools import partial
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
-from gluon_bof.options.recipes import TABLE_1, TABLE_2, TABLE_3, TABLE_5, TABLE_6
+from gluon_bof.options.recipes import TABLE_1, TABLE_5, TABLE_6
 from gluon_bof.paper import effects, factorial, harness, miniature
 from gluon_bof.paper.effects import Measure, judged
 from gluon_bof.paper.miniature import FITTED
-from gluon_bof.paper.words import DETECTORS, Picture, made_by, mark, of_seeds, spread, spread_of_fit, table, told
+from gluon_bof.paper.miniature_numbers import (
+    AP,
+    AP50,
+    MEASURES,
+    MECHANISMS,
+    OF_PAPER,
+    OWN_IMAGES,
+    all_of_miniature,
+    by_row,
+    class_changes,
+    end_rows,
+    fits_of,
+    miniature_bundles,
+    paired_rows,
+    pairs_of_classes,
+    paper_steps,
+    points_of_row,
+    step_effects,
+    whole_bag,
+)
+from gluon_bof.paper.words import DETECTORS, NO_RUN, Picture, made_by, mark, of_seeds, spread, spread_of_fit, table, told
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
 
-OWN = factorial.OWN
-AP = Measure("AP@[.5:.95]", (f"test-{OWN}",))
-AP50 = Measure("mAP@0.5", (f"test-{OWN}",), "AP50")
-OVER_SIZES = Measure("AP over " + ", ".join(map(str, miniature.SIZES)), tuple(f"test-{size}" for size in miniature.SIZES))
-OTHER = Measure("AP in other contexts", (f"test-other-{OWN}",))
-OWN_IMAGES = Measure("mAP@0.5 on its training images", (f"{miniature.BASELINE.train_split}-{OWN}",), "AP50")
-MEASURES = {"yolo3": (AP, AP50, OVER_SIZES, OTHER), "faster_rcnn": (AP, AP50, OTHER)}
-# what a freebie is said to work by, of the evaluation that slides a patch, too
-MECHANISMS = tuple(Measure(title, (factorial.MECHANISMS,), *numbers) for title, *numbers in (
-    ("sliding patch found", "sliding_patch.patch_recall"), ("objects beside it found", "sliding_patch.recall"),
-    ("objects found without it", "sliding_patch.recall_without_patch"),
-    ("share of those found without it", "sliding_patch.recall", "sliding_patch.recall_without_patch"),
-    ("scores beside it, less those without it", "sliding_patch.score_change"),
-    ("calibration error", "calibration_error"), ("AP of small objects", "APs"), ("AP of medium ones", "APm"),
-    ("AP of large ones", "APl")))
-OF_PAPER = {"yolo3": TABLE_2, "faster_rcnn": TABLE_3}  # whose stacked rows a factorial has
 FIGURE_OF = {"yolo3": 8, "faster_rcnn": 9}  # of the paper: AP of every class
 NONE_YET = "No run of the factorial has a bundle yet."
-
-
-def miniature_bundles(store: Store, family: str) -> list[dict[str, Any]]:
-    """The factorial's bundles. Raises UserError where one is of another configuration."""
-    keys = {cell.key for cell in miniature.cells(miniature.DESIGNS[family])}
-    return [bundle for bundle in _all_of_miniature(store, family) if bundle["row"] in keys]
-
-
-def _all_of_miniature(store, family):
-    """Bundles of all its rows, without the backbones'."""
-    design = miniature.DESIGNS[family]
-    return harness.checked(store, design.name, partial(factorial.plan, with_further=True, design=design))
 
 
 def miniature_summary(store: Store, family: str = "yolo3") -> str:
@@ -67,7 +58,7 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
 
 def _headline(found, family):
     """What the whole bag gains, in a sentence; "" where no seed has both ends."""
-    pair = _paired(found, AP, *end_rows(family))
+    pair = paired_rows(found, AP, *end_rows(family))
     if not pair:
         return ""
     before, after = pair.means
@@ -76,11 +67,6 @@ def _headline(found, family):
     told_of = "; ".join(f"{told(gain)} {name} ({judged(gain)})" for name, gain in measured)
     fit = fits_of(found, miniature.DESIGNS[family])[end_rows(family)[1]]
     return f"The whole bag against the baseline, {of_seeds(pair.mine)}{mark(fit, FITTED)}: {told_of}."
-
-
-def end_rows(family: str) -> tuple[str, str]:
-    """Keys of the stack's ends: the baseline, the whole bag."""
-    return "baseline", miniature.stacked(miniature.DESIGNS[family])[-1]
 
 
 def _main_effects(found, measures, basis, design):
@@ -98,14 +84,6 @@ def mark_of_basis(found: Sequence[Mapping[str, Any]], basis: effects.Basis, desi
     fits = fits_of(found, design)
     under = sum(fits[row.key] < FITTED for row in basis.rows)
     return f" (underfitted: {under} of {len(basis.rows)} rows)" if under else ""
-
-
-def step_effects(found: Sequence[Mapping[str, Any]], measure: Measure, family: str) -> dict[str, effects.Effect]:
-    """{key of a stacked row, of the paper's Tables 2 and 3: its Effect against the row before it, in the seeds that have both},
-    without the rows where none has."""
-    rows = miniature.stacked(miniature.DESIGNS[family])
-    pairs = {key: _paired(found, measure, before, key) for before, key in zip(rows, rows[1:])}
-    return {key: pair.gain for key, pair in pairs.items() if pair}
 
 
 def _steps(found, family):
@@ -135,16 +113,9 @@ def _seeds(effect):
     return ", ".join(map(str, effect.by_seed))
 
 
-def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str) -> effects.Effect | None:
-    """What the whole bag gains over the baseline, paired within the seeds that have both, whatever else they lack; None where
-    none has."""
-    pair = _paired(found, measure, *end_rows(family))
-    return pair and pair.gain
-
-
 def _ends(found, family):
     """Baseline and whole bag of the seeds that have both, with what the freebies are said to work by; "" where none has."""
-    pairs = {measure: _paired(found, measure, *end_rows(family)) for measure in (*MEASURES[family], OWN_IMAGES, *MECHANISMS)}
+    pairs = {measure: paired_rows(found, measure, *end_rows(family)) for measure in (*MEASURES[family], OWN_IMAGES, *MECHANISMS)}
     if not pairs[AP]:
         return ""
     under = _underfitted(statistics.mean(pairs[OWN_IMAGES].mine.values()))
@@ -182,11 +153,6 @@ def _whole(basis):
     return f"seeds {numbers} are whole" if len(seeds) > 1 else f"seed {numbers} is whole; intervals need two"
 
 
-def fits_of(found: Sequence[Mapping[str, Any]], design: miniature.Design) -> dict[str, float]:
-    """{row: its points on its own training images, its seeds' mean}, of which the protocol asks FITTED."""
-    return {key: statistics.mean(values) for key, values in _by_row(found, OWN_IMAGES, design).items()}
-
-
 def _gauge(found, design):
     """Which rows fit their training images, in a sentence."""
     fits = fits_of(found, design)
@@ -201,22 +167,13 @@ def _gauge(found, design):
                     "the paper's regime.")
 
 
-def _by_row(found, measure, design):
-    """{row: [points, by seed]} in the factorial's order."""
-    numbers = effects.numbers_of(found, measure)
-    seeds = sorted({seed for _, seed in numbers})
-    rows = {cell.key: [numbers[cell.key, seed] for seed in seeds if (cell.key, seed) in numbers]
-            for cell in miniature.cells(design)}
-    return {key: values for key, values in rows.items() if values}
-
-
 def miniature_rows(store: Store, family: str = "yolo3") -> str:
     """Every row with its runs, the gauge beside it; interactions."""
     design, measures = miniature.DESIGNS[family], MEASURES[family]
     found = miniature_bundles(store, family)
     if not found:
         return NONE_YET
-    columns = {measure: _by_row(found, measure, design) for measure in (*measures, OWN_IMAGES)}
+    columns = {measure: by_row(found, measure, design) for measure in (*measures, OWN_IMAGES)}
     rows = []
     for key, values in columns[AP].items():
         fit = columns[OWN_IMAGES][key]
@@ -239,9 +196,9 @@ def miniature_rows(store: Store, family: str = "yolo3") -> str:
 
 def miniature_tables(store: Store) -> str:
     """Tables 1, 4, 5 and 6 at the miniature's scale, with the paper's differences beside ours."""
-    found, regions = _all_of_miniature(store, "yolo3"), _all_of_miniature(store, "faster_rcnn")
+    found, regions = all_of_miniature(store, "yolo3"), all_of_miniature(store, "faster_rcnn")
     if not found and not regions:
-        return "No run has a bundle yet."
+        return NO_RUN
     return "\n".join([*(_tables_of_yolo3(found) if found else ()), *(_table_6(regions) if regions else ())])
 
 
@@ -258,7 +215,7 @@ def _tables_of_yolo3(found):
             _small_table(found, TABLE_1, factorial.TABLE_1_ROWS, AP50),
             "Table 4, baseline and whole bag over sizes:", "",
             table(["", "baseline", f"whole bag{under}", "difference"],
-                  [[name, *_texts(_paired(found, measure, "baseline", bag))] for name, measure in at]),
+                  [[name, *_texts(paired_rows(found, measure, "baseline", bag))] for name, measure in at]),
             "Table 5, mixup of the backbone and of the detector (the paper: YOLOv3 on COCO, AP@[.5:.95]):", "",
             _small_table(found, TABLE_5, factorial.TABLE_5_ROWS, AP)]
 
@@ -285,16 +242,6 @@ def _texts(pair):
     return (*(spread(list(row.values())) for row in pair), told(pair.gain)) if pair else ("", "", "")
 
 
-def _paired(found, measure, over, key):
-    """A row and another that it is compared with, in the seeds that both have; None where there is none."""
-    return effects.paired(*(points_of_row(found, measure, row) for row in (over, key)))
-
-
-def points_of_row(found: Sequence[Mapping[str, Any]], measure: Measure, key: str) -> dict[int, float]:
-    """{seed: points} of a row."""
-    return {bundle["seed"]: measure.of(bundle) for bundle in found if bundle["row"] == key}
-
-
 def miniature_pictures(store: Store, family: str) -> list[Picture]:
     """The rows of a factorial, and its effects, the main ones of whole seeds alone."""
     from gluon_bof.paper import pictures as drawing
@@ -303,7 +250,7 @@ def miniature_pictures(store: Store, family: str) -> list[Picture]:
     found = miniature_bundles(store, family)
     if not found:
         return []
-    points, fits = (_by_row(found, measure, design) for measure in (AP, OWN_IMAGES))
+    points, fits = (by_row(found, measure, design) for measure in (AP, OWN_IMAGES))
     rows = [(cell.on, points.get(cell.key, []), fits.get(cell.key, [])) for cell in miniature.cells(design)]
     titles = (f"{AP.title} on the test", OWN_IMAGES.title)
     factors = list(design.factors)
@@ -321,32 +268,15 @@ def miniature_pictures(store: Store, family: str) -> list[Picture]:
     return made
 
 
-def class_changes(found: Sequence[Mapping[str, Any]], family: str) -> list[tuple[str, float, float, float]]:
-    """[(class, AP of the baseline, of the whole bag, their difference)] in 0..1, means over the seeds that have both, the largest
-    gain first: what the paper's Figures 8 and 9 show."""
-    changes = [(name, *pair.means, pair.gain.mean) for name, pair in _pairs_of_classes(found, family).items()]
-    return sorted(changes, key=lambda change: (-change[3], change[0]))
-
-
-def _pairs_of_classes(found, family):
-    """{class: its AP at both ends of the stack, paired} of the classes that have one in every seed that has both."""
-    by_seed = [{bundle["seed"]: bundle["evaluations"][factorial.NUMBER]["per_class"] for bundle in found if bundle["row"] == row}
-               for row in end_rows(family)]
-    seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
-    return {name: effects.paired(*({seed: of[seed][name] for seed in seeds} for of in by_seed))
-            for name in (by_seed[0][seeds[0]] if seeds else ())
-            if all(of[seed][name] is not None for of in by_seed for seed in seeds)}
-
-
 def _classes_title(found, family):
-    pair = _paired(found, AP, *end_rows(family))
+    pair = paired_rows(found, AP, *end_rows(family))
     before, after = pair.means
     return f"{DETECTORS[family]}, baseline → whole bag: {before:.2f} → {after:.2f} ({of_seeds(pair.mine)})"
 
 
 def _classes_picture(found, family):
     """The words that show Figure 8 or 9; "" where no seed has both ends."""
-    gains = [pair.gain for pair in _pairs_of_classes(found, family).values()]
+    gains = [pair.gain for pair in pairs_of_classes(found, family).values()]
     if not gains:
         return ""
     resolved = ""
@@ -357,12 +287,6 @@ def _classes_picture(found, family):
     return (f"![AP of every class, baseline and whole bag]({miniature.DESIGNS[family].name}-classes.png)\n\n"
             f"*As the paper's Figure {FIGURE_OF[family]}, means over {of_seeds(gains[0].by_seed)}. Grey: what both have; red: "
             f"gained; blue: lost. The whole bag's mean is higher in {higher} of {len(gains)} classes{resolved}.*")
-
-
-def paper_steps(family: str) -> dict[str, float]:
-    """{row of the paper's Table 2 or 3: what it gains over the row before it, points of mAP@0.5 on VOC}."""
-    rows = OF_PAPER[family].rows
-    return {row.key: row.paper_value - before.paper_value for before, row in zip(rows, rows[1:])}
 
 
 def _effects_panel(found, measure, family, basis, with_paper):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from gluon_bof.paper import harness, optimizers
 from gluon_bof.paper.bundles import Store
-from gluon_bof.paper.words import made_by, spread, table
+from gluon_bof.paper.words import NO_RUN, made_by, spread, table
 
 
 def optimizers_summary(store: Store) -> str:
@@ -12,7 +12,7 @@ def optimizers_summary(store: Store) -> str:
                 for job in optimizers.plan({}, optimizers.SEEDS[:1])}
     chosen = optimizers.choose(store)
     if not any(searched.values()):
-        return "No run has a bundle yet."
+        return NO_RUN
     finals = finals_of(store, chosen)
     rows = []
     for name, rates in optimizers.RATES.items():

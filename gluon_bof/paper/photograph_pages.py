@@ -10,7 +10,7 @@ from gluon_bof.paper import bundles, effects, harness, photographs
 from gluon_bof.paper.effects import Folded, Measure
 from gluon_bof.paper.miniature import FITTED
 from gluon_bof.paper.photographs import Setting
-from gluon_bof.paper.words import DETECTORS, Picture, made_by, mark, spread, spread_of_fit, table
+from gluon_bof.paper.words import DETECTORS, NO_RUN, Picture, made_by, mark, spread, spread_of_fit, table
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -135,7 +135,7 @@ def photographs_summary(store: Store) -> str:
     """Baseline and whole bag of both detectors on every set."""
     sets = _sets(store)
     if not sets:
-        return "No run has a bundle yet."
+        return NO_RUN
     of_both = gains(store)
     rows = [row for name, found in sets.items() for row in _rows(name, found)]
     parts = [table(["set", "detector", "", TEST.title, TEST50.title, TRAIN50.title, "runs"], rows)]

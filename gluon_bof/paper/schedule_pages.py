@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 from gluon_bof.errors import UserError
 from gluon_bof.paper import miniature
-from gluon_bof.paper.miniature_pages import miniature_bundles
+from gluon_bof.paper.miniature_numbers import miniature_bundles
 from gluon_bof.paper.words import Picture
 
 if TYPE_CHECKING:

@@ -39,8 +39,8 @@ def read_lines(request: Request, planned: Sequence[Job], store: Store) -> list[R
     bundles = {job.name: found for job in planned for found in [harness.bundle_of(job, store)] if found}
     for row in request.table.rows:
         of_row = [job for job in planned if job.row is row]
+        done = [job for job in of_row if job.name in bundles]
         for evaluation in of_row[0].evaluations:
-            done = [job for job in of_row if job.name in bundles]
             found = {job.seed: bundles[job.name]["evaluations"][evaluation.key] for job in done}
             details = {name: statistics.mean(100 * (result["coco"][name] or 0) for result in found.values())
                        for name in ("AP50", "AP75") if found and all("coco" in result for result in found.values())}

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gluon_bof.paper import upsampling
-from gluon_bof.paper.words import made_by, spread, table, told_gain
+from gluon_bof.paper.words import NO_RUN, made_by, spread, table, told_gain
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -14,7 +14,7 @@ def upsampling_summary(store: Store) -> str:
     """Mean IoU of a U-Net by its way of upsampling, and what each gains over nearest."""
     there = upsampling.found(store)
     if not there:
-        return "No run has a bundle yet."
+        return NO_RUN
     numbers = upsampling.points(there)
     gains = upsampling.against_nearest(numbers) if numbers else {}
     by_way = {row.key: {seed: 100 * bundle["training"]["miou"] for (key, seed), bundle in sorted(there.items()) if key == row.key}

@@ -7,6 +7,7 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 from gluon_bof.paper import harness
 from gluon_bof.paper.effects import Effect, excludes_zero
 
+NO_RUN = "No run has a bundle yet."
 DETECTORS = {"yolo3": "YOLOv3", "faster_rcnn": "Faster R-CNN"}
 
 

@@ -2,16 +2,16 @@
 import numpy as np
 import pytest
 
-from gluon_bof.paper import bag, ends, factorial, miniature_pages
+from gluon_bof.paper import bag, ends, factorial, miniature_numbers
 from gluon_bof.paper.bundles import Store
 from tests.paper.made_up import bundle_for, made_up_bag
 
-OWN_IMAGES, = miniature_pages.OWN_IMAGES.evaluations
+OWN_IMAGES, = miniature_numbers.OWN_IMAGES.evaluations
 
 
 def made_up(store, baselines, bags, fit):
     """Bundles of YOLOv3's both ends. baselines, bags: {seed: AP in 0..1}."""
-    for row, numbers in zip(miniature_pages.end_rows("yolo3"), (baselines, bags)):
+    for row, numbers in zip(miniature_numbers.end_rows("yolo3"), (baselines, bags)):
         for seed, value in numbers.items():
             job, = (job for job in factorial.plan((seed,)) if job.row.key == row)
             store.write(bundle_for(job, value, **{OWN_IMAGES: fit}))

@@ -14,6 +14,7 @@ from gluon_bof.paper import (
     factorial,
     harness,
     miniature,
+    miniature_numbers,
     miniature_pages,
     pages,
     photograph_pages,
@@ -30,7 +31,7 @@ from tests.scripts import ROOT
 PICTURES = ["figure-1.png", "figure-6.png", *(f"miniature-{what}.png" for what in ("rows", "effects", "classes"))]
 GAINS = dict(zip(miniature.FACTORS, (0.01, 0.004, -0.006, 0.015)))
 RESULTS = str(ROOT / "results")
-OWN_IMAGES, = miniature_pages.OWN_IMAGES.evaluations
+OWN_IMAGES, = miniature_numbers.OWN_IMAGES.evaluations
 
 
 def made_up_factorial(store, seeds=(0, 1, 2), noise=0.004, left_out=()):
@@ -224,7 +225,7 @@ def test_seeds_that_have_both_ends_alone_are_told_beside_the_whole_ones_as_the_r
     made_up_factorial(store, left_out=[f"miniature-{cell.key}-seed-{seed}" for cell in miniature.cells() for seed in (1, 2)
                                        if cell.key not in ends])
     text = pages.miniature_summary(store)
-    gain = miniature_pages.whole_bag(miniature_pages.miniature_bundles(store, "yolo3"), miniature_pages.AP, "yolo3")
+    gain = miniature_numbers.whole_bag(miniature_numbers.miniature_bundles(store, "yolo3"), miniature_numbers.AP, "yolo3")
     told = next(line for line in text.splitlines() if line.startswith("| **whole bag, over the baseline** |"))
     assert "seed 0 is whole" in text and told.endswith("| 0, 1, 2 |") and "Both ends of the stack, seeds 0, 1, 2" in text
     assert f" {words.told(gain)} |" in told and words.told(gain) in pages.readme_table(store)
@@ -273,9 +274,9 @@ def test_intervals_read_from_the_bundles_files_are_those_of_scipy(tmp_path):
         bundle = json.loads(path.read_text())
         points[bundle["row"], bundle["seed"]] = 100 * bundle["evaluations"][factorial.NUMBER]["coco"]["AP"]
     store = Store(str(tmp_path))
-    bundles = miniature_pages.miniature_bundles(store, "yolo3")
+    bundles = miniature_numbers.miniature_bundles(store, "yolo3")
     basis = effects.told_from(bundles, miniature.YOLO3)
-    found = effects.main_effects(bundles, miniature_pages.AP, basis, miniature.YOLO3)
+    found = effects.main_effects(bundles, miniature_numbers.AP, basis, miniature.YOLO3)
     rows = [row.split("+") if row != "baseline" else [] for row, seed in points if seed == 0 and row != "no-augmentation"]
     names = {frozenset(row): "+".join(row) or "baseline" for row in rows}
     for factor in GAINS:
@@ -284,8 +285,8 @@ def test_intervals_read_from_the_bundles_files_are_those_of_scipy(tmp_path):
         by_seed = [np.mean([points[with_it, seed] - points[without, seed] for without, with_it in pairs]) for seed in range(3)]
         assert (found[factor].mean, found[factor].half_width) == pytest.approx(interval(by_seed))
     everything = "random-shapes+cosine+label-smoothing+mixup"
-    gains = {**miniature_pages.step_effects(bundles, miniature_pages.AP, "yolo3"),
-             "bag": miniature_pages.whole_bag(bundles, miniature_pages.AP, "yolo3")}
+    gains = {**miniature_numbers.step_effects(bundles, miniature_numbers.AP, "yolo3"),
+             "bag": miniature_numbers.whole_bag(bundles, miniature_numbers.AP, "yolo3")}
     for name, key, over in (("bag", everything, "baseline"), ("random-shapes+cosine", "random-shapes+cosine", "random-shapes"),
                             ("baseline", "baseline", "no-augmentation")):
         assert (gains[name].mean, gains[name].half_width) == pytest.approx(
@@ -314,7 +315,7 @@ def test_by_what_the_freebies_work_is_told_by_their_main_effects(tmp_path):
     text = pages.miniature_summary(store).partition("By what they work")[2]
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if " | " in line]
     mixup = {row[0]: float(row[-1].strip("*").split(" ± ")[0]) for row in rows if row[0] in {
-        measure.title for measure in miniature_pages.MECHANISMS}}
+        measure.title for measure in miniature_numbers.MECHANISMS}}
     # of the made-up bundles a quarter of AP is the patch's, and what AP gains the calibration error loses
     assert mixup["sliding patch found"] == pytest.approx(gain / 4, abs=0.006)
     assert mixup["calibration error"] == pytest.approx(-gain, abs=0.006) and len(mixup) == 9
@@ -327,8 +328,8 @@ def test_the_change_of_a_class_is_the_mean_over_the_seeds_that_have_both_ends(tm
     store = Store(str(tmp_path))
     numbers = made_up_factorial(store, left_out=["miniature-baseline-seed-1"])
     ends = [[numbers[row, seed] / 100 for seed in (0, 2)] for row in ("baseline", miniature.stacked()[-1])]
-    bundles = miniature_pages.miniature_bundles(store, "yolo3")
-    found = {name: change for name, *change in miniature_pages.class_changes(bundles, "yolo3")}
+    bundles = miniature_numbers.miniature_bundles(store, "yolo3")
+    found = {name: change for name, *change in miniature_numbers.class_changes(bundles, "yolo3")}
     assert found.keys() == {"one", "two"}  # the third has no AP
     for name, power in (("one", 1), ("two", 2)):
         before, after = (np.mean(np.power(values, power)) for values in ends)
