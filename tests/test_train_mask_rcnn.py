@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from gluon_bof.backend import mx
 from tests.scripts import Script, after_rows, parameters
 from tests.tiny_sets import write_voc_set
 
@@ -41,6 +42,19 @@ def test_the_workers_number_changes_no_bit(folder, workers):
 @pytest.mark.slow  # tests/contracts.py resumes a run without the freebies
 def test_killed_with_every_freebie_it_goes_on_to_the_bit(folder):
     SCRIPT.kill_and_resume(folder, "killed", after_rows("metrics", 1))
+
+
+@pytest.mark.slow
+def test_weights_decay_and_biases_do_not_as_in_gluoncvs_script(tmp_path):
+    write_voc_set(tmp_path / "set", images=2, validation=2)
+    found = []
+    for decay in ("0", "1"):  # of one update
+        words = ("--epochs", "1", "--lr-warmup", "0", "--no-mixup-epochs", "0", "--wd", decay)
+        assert SCRIPT.run(tmp_path, *training(tmp_path, f"decay-{decay}"), *words).returncode == 0
+        found.append(mx.nd.load(str(tmp_path / f"runs/decay-{decay}/last.params")))
+    same = {name for name, values in found[0].items() if (values == found[1][name]).asnumpy().all()}
+    biases = {name for name in found[0] if name.endswith("bias")}
+    assert biases and biases <= same and "mask.deconv.0.weight" in found[0].keys() - same
 
 
 @pytest.mark.slow
