@@ -24,7 +24,21 @@ def norm_layer(synchronised: bool, contexts: Sequence[mx.Context], abreast: int 
     if contexts[0].device_type == "cpu" and int(os.environ.get("MXNET_CPU_WORKER_NTHREADS", "1")) < needed:
         raise UserError("synchronised normalisation over several CPU contexts would wait for ever with so few threads",
                         remedy=f"set MXNET_CPU_WORKER_NTHREADS to {needed} or more before starting")
-    return mx.gluon.contrib.nn.SyncBatchNorm, {"num_devices": len(contexts)}
+    return SyncBatchNorm, {"num_devices": len(contexts)}
+
+
+def barrier_key(name: str, device_count: int) -> str:
+    """A normalisation's key for MXNet, which keeps what devices wait at under it as long as the process lives, made for its
+    first number of devices: with another number under the same key, of a second training, the process would crash."""
+    return f"{name}_over_{device_count}"
+
+
+class SyncBatchNorm(gluon.contrib.nn.SyncBatchNorm):
+    """MXNet's, of which several networks of one process may stand over different numbers of devices."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._kwargs["key"] = barrier_key(self.prefix, self._kwargs["ndev"])
 
 
 class AliasedBatchNorm(gluon.nn.BatchNorm):

@@ -24,7 +24,7 @@ def test_synchronised_normalisation_over_two_devices_is_that_of_the_whole_batch(
         from gluon_bof.freebies.sync_batch_norm import norm_layer
         devices = [mx.cpu(0), mx.cpu(1)]
         layer, arguments = norm_layer(True, devices)
-        assert layer is gluon.contrib.nn.SyncBatchNorm
+        assert issubclass(layer, gluon.contrib.nn.SyncBatchNorm)
         synchronised, whole = layer(in_channels=3, **arguments), gluon.nn.BatchNorm(in_channels=3)
         synchronised.initialize(ctx=devices)
         whole.initialize()
@@ -44,6 +44,26 @@ def test_synchronised_normalisation_that_would_hang_is_refused(monkeypatch):
     with pytest.raises(UserError, match="MXNET_CPU_WORKER_NTHREADS"):
         norm_layer(True, [mx.cpu(0), mx.cpu(1)])
     assert norm_layer(True, [mx.cpu(0)])[0] is norm_layer(False, [mx.cpu(0)])[0] is gluon.nn.BatchNorm
+
+
+def test_a_second_network_of_the_same_names_over_another_number_of_devices_does_not_crash_the_process():
+    """Two trainings of one notebook: MXNet keeps what it made for the first."""
+    code = textwrap.dedent("""
+        import numpy as np
+        from gluon_bof import models
+        from gluon_bof.backend import autograd, gluon, mx
+        from gluon_bof.options.recipes import RECIPES
+        options = RECIPES["faster_rcnn/embedded"].options.resolved()
+        x = np.random.default_rng(0).normal(size=(6, 3, 64, 64))
+        for count in (2, 3, 2):
+            devices = [mx.cpu(number) for number in range(count)]
+            network = models.build_network(options, ("a", "b"), devices)
+            with autograd.record():
+                maps = [network.features(part)[0] for part in gluon.utils.split_and_load(mx.nd.array(x), devices)]
+            assert all(np.isfinite(found.asnumpy()).all() for found in maps)
+    """)
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), **{name: str(value) for name, value in for_cpu_contexts(3).items()})
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=100, env=environment)
 
 
 @pytest.mark.parametrize("count", (2, pytest.param(4, marks=pytest.mark.slow)))

@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Sequence
 
 from gluon_bof.backend import autograd, gluon, mx
-from gluon_bof.freebies.sync_batch_norm import AliasedBatchNorm, norm_layer
+from gluon_bof.freebies.sync_batch_norm import AliasedBatchNorm, barrier_key, norm_layer
 from gluon_bof.models.build import is_portable
 from gluon_bof.models.darknet import darknet_mini, last_layers
 from gluon_bof.models.faster_rcnn import on_cpu
@@ -385,7 +385,7 @@ def _pyramid_norm(convolved):
 def _synchronised_pyramid_norm(devices):
     def norm(convolved):
         name = PYRAMID_NORMS[convolved.name]
-        return mx.sym.contrib.SyncBatchNorm(convolved, name=name, key=name, ndev=devices)
+        return mx.sym.contrib.SyncBatchNorm(convolved, name=name, key=barrier_key(name, devices), ndev=devices)
     return norm
 
 

@@ -7,7 +7,8 @@ from typing import Any, Iterable
 
 import numpy as np
 
-from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.backend import autograd, gluon
+from gluon_bof.freebies.sync_batch_norm import SyncBatchNorm
 from gluon_bof.models.heads import Rows
 from gluon_bof.models.ssd.structures import structure_of
 from gluon_bof.models.suppression import detections
@@ -37,7 +38,7 @@ class Anchors(SSDAnchorGenerator):
         return np.concatenate([centres, shapes], axis=-1).reshape(1, 1, *alloc_size, -1)
 
 
-class SyncBatchNorm(mx.gluon.contrib.nn.SyncBatchNorm):
+class NamedSyncBatchNorm(SyncBatchNorm):
     """SyncBatchNorm under the names that BatchNorm has, by which a network of GluonCV's layers' names is saved: its weights fit
     one device as well."""
 
@@ -157,6 +158,6 @@ def build_ssd(name: str, base_shape: int, dataset: str, classes: Iterable[str],
     dataset: "voc" has anchors of its own. norm: (layer class, arguments), BatchNorm by default; VGG has none. Raises KeyError for
     a backbone or a side that there is not."""
     layer, arguments = norm or (gluon.nn.BatchNorm, {})
-    if layer is mx.gluon.contrib.nn.SyncBatchNorm:
-        layer = SyncBatchNorm
+    if layer is SyncBatchNorm:
+        layer = NamedSyncBatchNorm
     return SSD(name, base_shape, dataset, classes, (layer, arguments))
