@@ -17,6 +17,7 @@ KINDS = ("classification", "localisation", "both", "duplicate", "background", "m
 CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, BACKGROUND, MISSED = range(6)
 HIT = -1
 MOST = 100  # detections of an image, as COCO counts
+TIDE_POINTS = np.arange(101) / 100  # of recall, as tidecv has them; COCO's differ from ten of them in the last bit
 NOTHING = 0.1  # IoU up to which a detection overlaps nothing
 
 
@@ -123,5 +124,6 @@ def _mean_ap(classes, scores, hits, positives):
     order = np.argsort(-scores, kind="stable")
     classes, hits = classes[order], hits[order]
     present = np.flatnonzero((positives > 0) | np.isin(np.arange(len(positives)), classes))
-    values = [average_precision(hits[classes == index], positives[index]) if positives[index] else 0.0 for index in present]
+    values = [average_precision(hits[classes == index], positives[index], TIDE_POINTS) if positives[index] else 0.0
+              for index in present]
     return float(np.mean(values)) if values else 0.0

@@ -13,7 +13,7 @@ from gluon_bof.boxes import Detections, Record, area, iou
 
 EVERY_SIZE = (-np.inf, np.inf)  # square pixels
 POSITIVE = 0.5  # IoU from which a detection hits
-POINTS = np.arange(101) / 100  # of recall, COCO's
+COCO_POINTS = np.linspace(0, 1, 101)  # of recall; ten of them are not hundredths to the last bit
 
 
 class ImageMatch(NamedTuple):
@@ -108,19 +108,19 @@ def check_lengths(detections: Sequence[Detections], records: Sequence[Record]) -
         raise ValueError(f"{len(detections)} images of detections for {len(records)} records")
 
 
-def average_precision(hits: np.ndarray, positives: int) -> float:
+def average_precision(hits: np.ndarray, positives: int, points: np.ndarray = COCO_POINTS) -> float:
     """COCO's, in [0, 1]: the mean of `precision_at_recall`; NaN without boxes to find."""
-    return float(precision_at_recall(hits, positives).mean()) if positives else np.nan
+    return float(precision_at_recall(hits, positives, points).mean()) if positives else np.nan
 
 
-def precision_at_recall(hits: np.ndarray, positives: int) -> np.ndarray:
+def precision_at_recall(hits: np.ndarray, positives: int, points: np.ndarray = COCO_POINTS) -> np.ndarray:
     """(101,) the highest precision at each hundredth of recall or beyond it.
 
-    hits: (N,) bool, best score first; positives: boxes to find, at least 1."""
+    hits: (N,) bool, best score first; positives: boxes to find, at least 1; points: those of recall, in [0, 1]."""
     found = np.cumsum(hits)
     precision = found / np.arange(1, len(hits) + 1)
     ceiling = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)
-    return ceiling[np.searchsorted(found / positives, POINTS)]
+    return ceiling[np.searchsorted(found / positives, points)]
 
 
 def _of_other_size(boxes, sizes):

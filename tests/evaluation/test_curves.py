@@ -53,8 +53,17 @@ def test_precision_at_every_recall_is_cocoevals(drawn):
         scores, hits, positives = matches.of_class(index)
         assert average_precision(hits, positives) == pytest.approx(theirs[:, index].mean(), abs=1e-9)
         points = curve(scores, hits, positives)
-        ours = [max(points.precision[points.recall >= recall - 1e-12], default=0) for recall in np.arange(101) / 100]
+        ours = [max(points.precision[points.recall >= recall], default=0) for recall in np.linspace(0, 1, 101)]
         assert ours == pytest.approx(theirs[:, index], abs=1e-9)
+
+
+@pytest.mark.parametrize("hits", (7, 14))
+def test_a_recall_at_a_point_that_is_no_hundredth_to_the_last_bit_counts_as_cocoeval_counts_it(hits):
+    corners = np.arange(20)[:, None] * 50 + np.array([0, 0, 39, 39])
+    truth = [record_of(corners, np.zeros(20))]
+    found = [found_of(corners[:hits], np.zeros(hits), np.full(hits, 0.9))]
+    matches = match_set(found, truth, 1)
+    assert average_precision(matches.hits, 20) == pytest.approx(cocoeval(found, truth)[:, 0, 0].mean(), abs=1e-12)
 
 
 def test_ap_by_size_is_cocoevals(drawn):
