@@ -63,7 +63,7 @@ class Augmentation:
     @classmethod
     def none(cls) -> Augmentation:
         """Resizing only: the row "- data augmentation" of Tables 2 and 3."""
-        return cls(False, False, False, False, False)
+        return cls(colour=False, expand=False, crop=False, flip=False, random_interpolation=False)
 
     @classmethod
     def of_flags(cls, options: Any) -> Augmentation:
@@ -76,7 +76,7 @@ class Augmentation:
     @classmethod
     def flips_only(cls, flip: bool = True) -> Augmentation:
         """Flips and a linear resize: what Faster R-CNN trains with in the paper, and in GluonCV."""
-        return cls(False, False, False, flip, False, cv2.INTER_LINEAR)
+        return replace(cls.none(), flip=flip, interpolation=cv2.INTER_LINEAR)
 
     def draw(self, rng: np.random.Generator, shape: Sequence[int], truth: np.ndarray, size: tuple[int, int]) -> View:
         """Draw a View of an image of this shape (H, W, ...) with these boxes, at `size` = (width, height)."""
