@@ -1,6 +1,8 @@
 """Small Darknets: GluonCV's DarknetV3 with fewer and narrower stages, residual as Darknet-53, for CPUs and small images."""
 from __future__ import annotations
 
+from itertools import accumulate
+
 from gluon_bof.backend import gluon
 
 from gluoncv.model_zoo.yolo.darknet import DarknetV3
@@ -19,17 +21,16 @@ def darknet_mini(pretrained: bool = False, **options) -> gluon.HybridBlock:
     return DarknetV3(list(MINI_LAYERS), list(MINI_CHANNELS), **options)
 
 
+def ends_of_strides(layers: tuple = MINI_LAYERS) -> tuple[int, ...]:
+    """Where, among a Darknet's features, those of strides 1 (the stem), 2, 4, 8, 16 and 32 end."""
+    return tuple(accumulate(layers, lambda end, blocks: end + 1 + blocks, initial=1))
+
+
 def last_layers(layers: tuple = MINI_LAYERS) -> tuple:
     """Places, among a Darknet's features, of the last layers of strides 4, 8, 16 and 32: what a pyramid stands on."""
-    ends = [1]
-    for blocks in layers:
-        ends.append(ends[-1] + 1 + blocks)
-    return tuple(end - 1 for end in ends[2:])
+    return tuple(end - 1 for end in ends_of_strides(layers)[2:])
 
 
 def stage_ends(layers: tuple = MINI_LAYERS) -> tuple:
     """(where the features of stride 8 end, those of stride 16, None): YOLOv3's three stages of a Darknet's features."""
-    ends = [1]
-    for blocks in layers:
-        ends.append(ends[-1] + 1 + blocks)
-    return ends[3], ends[4], None
+    return (*ends_of_strides(layers)[3:5], None)

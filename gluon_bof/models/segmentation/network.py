@@ -8,7 +8,7 @@ from typing import Any, Sequence
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.models.beside import beside
-from gluon_bof.models.darknet import MINI_CHANNELS, MINI_LAYERS, darknet_mini
+from gluon_bof.models.darknet import MINI_CHANNELS, darknet_mini, ends_of_strides
 from gluon_bof.models.heads import Rows
 from gluon_bof.models.segmentation.upsampling import MaxPooling, upsampling_layer
 
@@ -101,10 +101,8 @@ def vgg_features(layers: Sequence[int] = VGG_LAYERS, filters: Sequence[int] = VG
 
 def darknet_features(norm: tuple = NORM, finest: int = 3) -> tuple[gluon.nn.HybridSequential, list[int], tuple[int, ...]]:
     """The same of darknet-mini: where the features of stride 2 ** finest to 32 end, and their channels."""
-    ends = [1]
-    for blocks in MINI_LAYERS:
-        ends.append(ends[-1] + 1 + blocks)
-    return darknet_mini(norm_layer=norm[0], norm_kwargs=norm[1]).features, ends[finest:], MINI_CHANNELS[finest:]
+    features = darknet_mini(norm_layer=norm[0], norm_kwargs=norm[1]).features
+    return features, list(ends_of_strides()[finest:]), MINI_CHANNELS[finest:]
 
 
 class OnFeatures(Segmenting, gluon.HybridBlock):
