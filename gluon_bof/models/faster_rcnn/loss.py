@@ -11,20 +11,13 @@ from gluon_bof.backend import autograd, gluon
 from gluon_bof.freebies.label_smoothing import UNSMOOTHED
 from gluon_bof.models.faster_rcnn.targets import ANCHOR_COLUMNS, ANCHOR_NUMBER, BOX, LABEL, WEIGHT
 from gluon_bof.models.gather import batched_gather
+from gluon_bof.models.losses import binary_cross_entropy, huber
 from gluon_bof.models.preprocess import Normalise
 
 if TYPE_CHECKING:
     from gluon_bof.freebies.label_smoothing import Smoothing
 
 LABELS = 3  # the place of the regions' class targets among what the network returns
-
-
-def huber(F: Any, difference: Any, rho: float) -> Any:
-    """Elementwise: quadratic up to rho, then linear; rho 0 is the absolute value, and has a gradient everywhere."""
-    size = F.abs(difference)
-    if rho == 0:
-        return size
-    return F.where(size > rho, size - 0.5 * rho, (0.5 / rho) * F.square(difference))
 
 
 def smoothed_cross_entropy(F: Any, logits: Any, label: Any, class_count: int, smoothing: Smoothing) -> Any:
@@ -57,8 +50,7 @@ class FasterRCNNLoss(gluon.HybridBlock):
             anchors_used = F.maximum(F.sum(is_used), 1)
             regions_used = F.maximum(F.sum(label >= 0), 1)
         logits = batched_gather(F, anchor_logits, number)
-        cross_entropy = F.relu(logits) - logits * is_object + F.Activation(-F.abs(logits), act_type="softrelu")
-        rpn_class = F.sum(cross_entropy * anchor_weight * is_used, axis=1)
+        rpn_class = F.sum(binary_cross_entropy(F, logits, is_object) * anchor_weight * is_used, axis=1)
         rpn_box = F.sum(huber(F, batched_gather(F, anchor_boxes, number) - anchor_target, self._rpn_rho), axis=2)
         rpn_box = F.sum(rpn_box * anchor_weight * is_used * (is_object > 0), axis=1)
 

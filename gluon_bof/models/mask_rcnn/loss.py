@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from gluon_bof.backend import autograd, gluon
 from gluon_bof.models.faster_rcnn.loss import TrainingGraph as FasterRCNNGraph
+from gluon_bof.models.losses import binary_cross_entropy
 
 MASKS = 3  # how many of what the network returns are of masks, the last ones
 
@@ -18,8 +19,7 @@ class MaskLoss(gluon.HybridBlock):
     def hybrid_forward(self, F, logits, target, weight):
         with autograd.pause():
             count = F.sum(weight > 0)
-        entropy = F.relu(logits) - logits * target + F.Activation(-F.abs(logits), act_type="softrelu")
-        of_image = F.sum(F.mean(entropy, axis=(2, 3)) * weight, axis=1)
+        of_image = F.sum(F.mean(binary_cross_entropy(F, logits, target), axis=(2, 3)) * weight, axis=1)
         return F.broadcast_div(F.broadcast_mul(of_image, F.sum(F.ones_like(of_image))), F.maximum(count, 1)), count
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from gluon_bof.backend import autograd, gluon
 from gluon_bof.freebies.label_smoothing import UNSMOOTHED
-from gluon_bof.models.faster_rcnn.loss import huber
+from gluon_bof.models.losses import huber
 from gluon_bof.models.preprocess import Normalise
 from gluon_bof.models.ssd.network import STDS
 from gluon_bof.models.ssd.targets import MultiBoxTargets

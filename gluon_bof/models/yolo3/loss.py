@@ -4,21 +4,15 @@ Equal to GluonCV's YOLOV3TargetMerger and YOLOV3Loss; box and class losses are c
 """
 from __future__ import annotations
 
-from typing import Any
-
 from gluon_bof.backend import autograd, gluon
 from gluon_bof.freebies.label_smoothing import UNSMOOTHED
 from gluon_bof.models.gather import batched_gather
+from gluon_bof.models.losses import binary_cross_entropy
 from gluon_bof.models.preprocess import Normalise
 from gluon_bof.models.yolo3.targets import BoxTargets
 
 IGNORE_IOU = 0.7
 LARGEST_SIDE = 6.55e4  # a wild scale must not make infinite areas
-
-
-def binary_cross_entropy(F: Any, logits: Any, target: Any) -> Any:
-    """Elementwise, of logits against targets in [0, 1], without overflow."""
-    return F.relu(logits) - logits * target + F.Activation(-F.abs(logits), act_type="softrelu")
 
 
 class YOLOv3Loss(gluon.HybridBlock):
