@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from gluon_bof.backend import gluon, mx
+from gluon_bof.models.backbone import OnBackbone
 from gluon_bof.models.beside import beside
 from gluon_bof.models.darknet import MINI_CHANNELS, darknet_mini, ends_of_strides
 from gluon_bof.models.heads import Rows
@@ -21,28 +22,15 @@ VGG_WINDOW = 7  # cells of stride 32 that the first dense layer sees
 PLAIN_CHANNELS = (16, 32, 64, 128, 128)  # of U-Net's own backbone, from stride 1 to 16
 
 
-class Segmenting:
-    """What every network here has beside its forward pass; see models.build. `backbone` is a list of blocks, or a block; their
-    structured names are those of a classifier's file."""
+class Segmenting(OnBackbone):
+    """What every network here has beside its forward pass."""
 
     classes: tuple = ()
     STEM: tuple = ()  # beginnings of the names of parameters that see the image at a quarter of its sides or finer
 
-    def backbone_parameters(self) -> dict[str, gluon.Parameter]:
-        """{name in the file of a classifier on this backbone: Parameter}."""
-        raise NotImplementedError
-
     def stem_parameters(self) -> list[gluon.Parameter]:
         """Parameters of the first layers, up to a quarter of the image's sides."""
         return [parameter for name, parameter in self.backbone_parameters().items() if name.startswith(self.STEM)]
-
-    def image_parameters(self) -> list[gluon.Parameter]:
-        """Parameters of the layers that see the whole image: all of the backbone."""
-        return list(self.backbone_parameters().values())
-
-    def trained_parameters(self) -> gluon.ParameterDict:
-        """What learns."""
-        return self.collect_params()
 
 
 class ResNetFCN(Segmenting, FCN):

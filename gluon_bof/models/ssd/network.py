@@ -9,6 +9,7 @@ import numpy as np
 
 from gluon_bof.backend import autograd, gluon
 from gluon_bof.freebies.sync_batch_norm import SyncBatchNorm
+from gluon_bof.models.backbone import OnBackbone, laid_end_to_end
 from gluon_bof.models.heads import Rows
 from gluon_bof.models.ssd.structures import structure_of
 from gluon_bof.models.suppression import detections
@@ -46,7 +47,7 @@ class NamedSyncBatchNorm(SyncBatchNorm):
         return "batchnorm"
 
 
-class SSD(GluonCVSSD):
+class SSD(OnBackbone, GluonCVSSD):
     """GluonCV's network and parameter names, x (B, 3, H, W). In training mode it returns class logits (B, N, K + 1), background
     first, box predictions (B, N, 4) and anchors (1, N, 4) of centre and size in pixels, finest level first; else detections."""
 
@@ -100,7 +101,7 @@ class SSD(GluonCVSSD):
         if self._name == "vgg16_atrous":
             return {name: parameter for name, parameter in parameters.items() if name.startswith("stages.")}
         if self._name == "darknet-mini":
-            return _laid_end_to_end(self.features.stages)
+            return laid_end_to_end(self.features.stages)
         if self._name == "resnet34_v1b":
             return {name.replace(ours, theirs, 1): parameter for name, parameter in parameters.items()
                     for ours, theirs in OF_RESNET_SSD.items() if name.startswith(f"{ours}.")}
@@ -109,14 +110,6 @@ class SSD(GluonCVSSD):
     def stem_parameters(self) -> list[gluon.Parameter]:
         """[Parameter] of the first layers, up to a quarter of the image's sides."""
         return [parameter for name, parameter in self.backbone_parameters().items() if self._stem.match(name)]
-
-    def image_parameters(self) -> list[gluon.Parameter]:
-        """[Parameter] of the backbone's layers that see the whole image: all."""
-        return list(self.backbone_parameters().values())
-
-    def trained_parameters(self) -> gluon.ParameterDict:
-        """ParameterDict of what learns: everything."""
-        return self.collect_params()
 
 
 def _decoded(F, logits, boxes, anchors):
@@ -130,16 +123,6 @@ def _decoded(F, logits, boxes, anchors):
     centre = F.broadcast_add(F.broadcast_mul(shift, size), column(anchors, 0, 2))
     half = F.broadcast_mul(F.exp(growth), size) / 2
     return F.concat(centre - half, centre + half, dim=2), column(F.softmax(logits, axis=2), 1, None)
-
-
-def _laid_end_to_end(stages):
-    found, first = {}, 0
-    for stage in stages:
-        for name, parameter in stage._collect_params_with_prefix().items():
-            layer, rest = name.split(".", 1)
-            found[f"features.{first + int(layer)}.{rest}"] = parameter
-        first += len(stage)
-    return found
 
 
 @lru_cache(maxsize=None)

@@ -8,6 +8,7 @@ from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.data.anchors import DEFAULT as ANCHORS
 from gluon_bof.data.anchors import STRIDES
 from gluon_bof.errors import UserError
+from gluon_bof.models.backbone import OnBackbone, laid_end_to_end
 from gluon_bof.models.beside import beside
 from gluon_bof.models.blocks import blocks_of
 from gluon_bof.models.darknet import darknet_mini, stage_ends
@@ -46,7 +47,7 @@ class Candidates(YOLOOutputV3):
         return F.reshape(boxes, (0, -3, 0)), F.reshape(scores, (0, -3, 0))
 
 
-class YOLOv3(YOLOV3):
+class YOLOv3(OnBackbone, YOLOV3):
     """GluonCV's network and parameter names. In training mode it returns raw predictions (B, N, 5 + classes):
     centre x, y, scale x, y, objectness and class logits, coarsest feature map first; else detections."""
 
@@ -91,26 +92,12 @@ class YOLOv3(YOLOV3):
 
     def backbone_parameters(self) -> dict[str, gluon.Parameter]:
         """{name in the file of a classifier on this backbone: Parameter}: its layers are the stages laid end to end."""
-        found, first = {}, 0
-        for stage in self.stages:
-            for name, parameter in stage._collect_params_with_prefix().items():
-                layer, rest = name.split(".", 1)
-                found[f"features.{first + int(layer)}.{rest}"] = parameter
-            first += len(stage)
-        return found
+        return laid_end_to_end(self.stages)
 
     def stem_parameters(self) -> list[gluon.Parameter]:
         """[Parameter] of the first layers, up to a quarter of the image's sides."""
         begins = tuple(f"features.{place}." for place in range(_stem_length(self.stages[0])))
         return [parameter for name, parameter in self.backbone_parameters().items() if name.startswith(begins)]
-
-    def image_parameters(self) -> list[gluon.Parameter]:
-        """[Parameter] of the backbone's layers that see the whole image: all."""
-        return list(self.backbone_parameters().values())
-
-    def trained_parameters(self) -> gluon.ParameterDict:
-        """ParameterDict of what learns: everything."""
-        return self.collect_params()
 
 
 def _stem_length(stage):
