@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+import threading
 from typing import Any, Iterable
 
 
@@ -35,6 +36,20 @@ def progress_bar(items: Iterable | None = None, what: str | None = None, **how: 
     """tqdm over items, or counted by hand with total=, that goes when it is done; at a terminal alone, and only of something."""
     from tqdm import tqdm
     return tqdm(items, desc=what, leave=False, file=ASIDE, disable=what is None or not ASIDE.isatty(), **how)
+
+
+class StopListener:
+    """While active, the signals that end a command go to `_ask(number, frame)`, which a class below this one has."""
+
+    def __enter__(self):
+        self._before = {}
+        if threading.current_thread() is threading.main_thread():  # no other may listen
+            self._before = {number: signal.signal(number, self._ask) for number in stop_signals()}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 def stop_signals() -> list[signal.Signals]:

@@ -5,13 +5,12 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 import time
 from typing import Any, Callable, NamedTuple, Sequence
 
 from gluon_bof.distributed import progress
 from gluon_bof.distributed.processes import Process, ending
-from gluon_bof.terminal import stop_signals
+from gluon_bof.terminal import StopListener
 
 POLL_SECONDS = 0.1
 STOPPED_SECONDS = 10.0  # a process in state T for so long is dead; nobody waits longer for what stands still visibly
@@ -46,23 +45,13 @@ class Ended(NamedTuple):
     failure: Failure | None
 
 
-class StopSignals:
+class StopSignals(StopListener):
     """While active, the signals that end a command ask to stop: `asked` is the first, `insists` whether another followed."""
 
     def __init__(self):
         self.asked: int | None = None
         self.insists = False
         self._at = 0.0
-
-    def __enter__(self) -> StopSignals:
-        self._before = {}
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._ask) for number in stop_signals()}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
     def _ask(self, number, _frame):
         if self.asked is None:

@@ -8,7 +8,6 @@ import resource
 import shlex
 import signal
 import sys
-import threading
 import time
 from typing import Any, Callable, Sequence
 
@@ -22,7 +21,7 @@ from gluon_bof.errors import LOGGER, TRY_AGAIN, UserError, is_out_of_memory
 from gluon_bof.files import refuse_unwritable
 from gluon_bof.options.families import family_of
 from gluon_bof.runs.folder import devices_differ
-from gluon_bof.terminal import ASIDE, stop_signals
+from gluon_bof.terminal import ASIDE, StopListener
 from gluon_bof.training.checkpoint import save_checkpoint
 from gluon_bof.training.ema import Averages
 from gluon_bof.training.loop import Diverged, EpochLosses, train_epoch
@@ -36,21 +35,11 @@ class Stopped(SystemExit):
     """The user asked to stop and everything is saved; the status is the shell's for that signal."""
 
 
-class StopRequest:
+class StopRequest(StopListener):
     """While active, the signals that end a command ask to stop; a second one stops at once, but for the first one's echo."""
 
     def __init__(self):
         self.signal = None
-
-    def __enter__(self):
-        self._before = {}
-        if threading.current_thread() is threading.main_thread():  # no other may listen
-            self._before = {number: signal.signal(number, self._ask) for number in stop_signals()}
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
     def _ask(self, number, _frame):
         self.signal = number
