@@ -43,6 +43,15 @@ def decide(share: bytes, decision: Callable[[list], Any]) -> Any:
     return made
 
 
+def decide_numbers(numbers: Any, decision: Callable[[list], Any]) -> Any:
+    """What `decision` makes of every process's numbers, of JSON's kinds too; None where one has None: it was stopped."""
+    def judge(shares):
+        found = [json.loads(share) for share in shares]
+        return None if None in found else decision(found)
+
+    return decide(json.dumps(numbers).encode(), judge)
+
+
 def clear(folder: str) -> None:
     """Remove what earlier exchanges left in a folder."""
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
