@@ -81,5 +81,5 @@ class ClassifierOptions(TrainingOptions):
         if self.localise and self.dataset == "imagenet":
             raise UserError("--localise needs boxes, and ImageNet as it is read here has none",
                             remedy="give --dataset shapes, or a folder with boxes of one object an image")
-        if self.resume.endswith(".params"):
+        if self.starts_from_file:
             raise UserError(f"--resume {self.resume} is no run", remedy="give a run's folder")

@@ -170,7 +170,7 @@ class MinibatchOptions(TrainingOptions):
             told = f"--cpus {self.cpus}" if self.cpus > 1 else "--horovod" if self.horovod else f"--kv-store {self.kv_store}"
             raise UserError(f"{told}: the study trains and probes on one device, in one process", remedy="leave it out")
         self._check_what_only_one_kind_has()
-        if self.resume.endswith(".params"):
+        if self.starts_from_file:
             raise UserError(f"--resume {self.resume} is no run", remedy="give a run's folder")
 
     def _check_what_only_one_kind_has(self):

@@ -276,5 +276,5 @@ class SegmentationOptions(TrainingOptions):
                             f"{self.pretrained_base}", remedy="give no")
         if self.pretrained and not self.model_zoo:
             raise UserError("--pretrained wants --model-zoo", remedy="name one of GluonCV's models")
-        if self.eval and not (self.resume.endswith(".params") or self.transfer):
+        if self.eval and not (self.starts_from_file or self.transfer):
             raise UserError("--eval has no weights", remedy="give --resume FILE.params, or use gluon-bof evaluate")

@@ -112,6 +112,16 @@ class TrainingOptions:
     horovod: bool = flag(False, "workers that Horovod joins, one device each; started by horovodrun or gluon-bof launch")
     tensorboard: bool = flag(False, "also write TensorBoard events (pip install 'gluon_bof[tensorboard]')")
 
+    @property
+    def starts_from_file(self) -> bool:
+        """Whether --resume names a .params file, which only loads weights."""
+        return self.resume.endswith(".params")
+
+    @property
+    def continues_run(self) -> bool:
+        """Whether --resume names a run, one of its checkpoints, or auto."""
+        return bool(self.resume) and not self.starts_from_file
+
     def under(self, given: Mapping[str, Any]) -> Any:
         """These options, a recipe's, as they are where these flags, {field: value}, are given on top of them."""
         changes = other_devices(given)
@@ -169,13 +179,13 @@ class TrainingOptions:
               for names, optimizers in OF_OPTIMIZERS.items()),
             Idle(("warmup_lr",), not self.warms_up(), "without --warmup-epochs"),
             Idle(("mixup_alpha", "mixup_beta"), self.mixup != "beta", "without --mixup beta"),
-            Idle(("allow_partial",), not self.resume.endswith(".params"), "without --resume FILE.params"),
+            Idle(("allow_partial",), not self.starts_from_file, "without --resume FILE.params"),
             Idle(("early_stop",), validations <= self.early_stop, f"with --epochs {self.epochs} and --val-interval "
                  f"{self.val_interval}, which leave too few validations ({validations}) before the last epoch")]
 
     def warn_of_idle(self, given: Iterable[str]) -> None:
         """Warn of those of the given options that do nothing; a recipe's and a run's own are nobody's mistake."""
-        if self.resume not in ("", "auto") and not self.resume.endswith(".params"):
+        if self.continues_run and self.resume != "auto":
             return
         if OF_DECAYS & set(given):
             self._warn_of_late_decays()
@@ -233,7 +243,7 @@ class TrainingOptions:
 
     def check_start(self) -> None:
         """Raise UserError for two starts, of which only the first is loaded; warn where none is and layers are frozen."""
-        starts = {"--resume": self.resume if self.resume.endswith(".params") else "", "--transfer": self.transfer,
+        starts = {"--resume": self.resume if self.starts_from_file else "", "--transfer": self.transfer,
                   "--pretrained-base": "" if self.pretrained_base in USUAL_BASES else self.pretrained_base}
         told = [f"{name} {value}" for name, value in starts.items() if value]
         if len(told) > 1:

@@ -95,7 +95,7 @@ def ready(options: Any, given: Collection[str] = ()) -> Any:
 
 def shown_options(options: Any, given: set) -> Any:
     """What --dry-run prints: the options, or those of the run that --resume names."""
-    if options.resume and not options.resume.endswith(".params"):
+    if options.continues_run:
         folder, _ = find_run(options.resume, options)
         if folder:
             return continued_options(folder, options, given)
@@ -129,7 +129,7 @@ def run_training(options: Any, given: set, train: Train) -> dict:
 
 def _cpus_of(options, given):
     """On how many contexts of the CPU: a run that goes on says it itself where no flag does."""
-    if not given & {"cpus", "gpus"} and options.resume and not options.resume.endswith(".params"):
+    if not given & {"cpus", "gpus"} and options.continues_run:
         folder, _ = find_run(options.resume, options)
         return read_options(folder).cpus if folder else options.cpus
     return options.cpus
@@ -174,7 +174,7 @@ def open_run(options: Any, given: set) -> tuple[Any, Any, str | None]:
 
 def _open_run(options, given):
     run = checkpoint = None
-    if options.resume and not options.resume.endswith(".params"):
+    if options.continues_run:
         folder, checkpoint = find_run(options.resume, options)
         if folder:
             run, options, checkpoint = reopen_run(folder, checkpoint, options, given)

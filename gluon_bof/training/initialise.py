@@ -13,7 +13,7 @@ def initialise_weights(network: Any, options: Any, checkpoint: str | None = None
     """Fill an initialised network with what the options let it start from, and freeze what they say.
 
     checkpoint: of a run that goes on. Raises UserError where the start cannot be had or does not fit."""
-    if checkpoint or options.resume.endswith(".params"):
+    if checkpoint or options.starts_from_file:
         pass  # all weights are about to be replaced
     elif options.transfer:
         LOGGER.info("from %s: %s", options.transfer, transfer_from(network, options))

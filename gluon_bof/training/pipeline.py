@@ -139,7 +139,7 @@ def _restored(options, checkpoint, network, trainer):
         position = load_checkpoint(checkpoint, network, trainer)
         LOGGER.info("going on from %s", checkpoint)
         return position
-    if options.resume.endswith(".params"):
+    if options.starts_from_file:
         _refuse_other_classes(options, network)
         load_weights(network, options.resume, options.allow_partial)
     return {}

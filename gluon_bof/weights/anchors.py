@@ -21,7 +21,7 @@ def resolve_anchors(options: Any) -> Any:
     if isinstance(anchors, str):
         from gluon_bof.data.anchors import read_anchors  # NumPy, for which --dry-run need not wait
         anchors = tuple(float(side) for row in read_anchors(anchors, options.data_shape) for side in row)
-    resumed = options.resume if options.resume.endswith(".params") else ""
+    resumed = options.resume if options.starts_from_file else ""
     start = resumed or options.transfer
     if (not anchors or resumed) and start:
         of_start = _anchors_of(start)
