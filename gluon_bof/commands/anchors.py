@@ -9,7 +9,7 @@ import numpy as np
 
 from gluon_bof.commands.flags import add_layout
 from gluon_bof.data.anchors import LARGEST, STRIDES, box_sizes, default_anchors, fit_anchors, quality, write_anchors
-from gluon_bof.data.sets import class_names, open_set
+from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.files import refuse_unwritable
 from gluon_bof.options.flags import Parser
@@ -27,8 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     outputs = tuple(filter(None, (given.out, given.plot)))
     for path in outputs:
         refuse_unwritable(path, reads=(given.classes, given.dataset))
-    classes = class_names(given.classes) if given.classes else None
-    found = open_set(given.dataset, given.dataset_root, "train", classes, given.on_bad_sample, given.split,
+    found = open_set(given.dataset, given.dataset_root, "train", given.classes or None, given.on_bad_sample, given.split,
                      layout=given.layout, val_share=given.val_share)
     for path in outputs:
         refuse_unwritable(path, reads=found.files)

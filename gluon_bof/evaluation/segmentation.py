@@ -9,7 +9,6 @@ import numpy as np
 from gluon_bof.data.label_sets import SegmentationSet, open_segmentation
 from gluon_bof.data.loader import validation_loader
 from gluon_bof.data.segmentation import FittedImages, label_mark, look_over, read_labels
-from gluon_bof.data.sets import class_names
 from gluon_bof.distributed import comm, exchange
 from gluon_bof.distributed import progress as progress_file
 from gluon_bof.errors import UserError
@@ -96,9 +95,8 @@ def iou_table(metrics: dict[str, Any]) -> str:
 
 def validation_maps(options: Any) -> SegmentationSet:
     """The set that these options validate on. Raises UserError as `open_segmentation` does."""
-    return open_segmentation(options.dataset, options.dataset_root or None, "val",
-                             class_names(options.classes) if options.classes else None, options.val_split or None,
-                             options.on_bad_sample)
+    return open_segmentation(options.dataset, options.dataset_root or None, "val", options.classes or None,
+                             options.val_split or None, options.on_bad_sample)
 
 
 def evaluate_maps(resolved: Resolved) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from gluon_bof.boxes import BoxEnds, Detections, DetectionSet
 from gluon_bof.data.faults import log_faults
 from gluon_bof.data.loader import ValidationImages, slicing_loader, validation_loader
-from gluon_bof.data.sets import class_names, open_set, set_mark
+from gluon_bof.data.sets import open_set, set_mark
 from gluon_bof.distributed import comm, exchange
 from gluon_bof.distributed import progress as progress_file
 from gluon_bof.errors import abbreviate, warn
@@ -107,10 +107,9 @@ def _unpacked(data):
 
 def validation_set(options: Any) -> DetectionSet:
     """The DetectionSet that these options validate on. Raises UserError as `open_set` does."""
-    return open_set(options.dataset, options.dataset_root or None, "val",
-                    class_names(options.classes) if options.classes else None, options.on_bad_sample, options.val_split or None,
-                    options.unannotated, layout=options.layout, val_share=0 if options.val_split else options.val_share,
-                    masks=family_of(options).masks)
+    return open_set(options.dataset, options.dataset_root or None, "val", options.classes or None, options.on_bad_sample,
+                    options.val_split or None, options.unannotated, layout=options.layout,
+                    val_share=0 if options.val_split else options.val_share, masks=family_of(options).masks)
 
 
 def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tiling | None = None,

@@ -10,7 +10,7 @@ from gluon_bof.compat import for_cpu_contexts
 from gluon_bof.data.balance import untrained
 from gluon_bof.data.faults import log_faults, require_boxes, warn_of_shared
 from gluon_bof.data.sampler import BatchSampler
-from gluon_bof.data.sets import class_names, open_set, set_mark
+from gluon_bof.data.sets import open_set, set_mark
 from gluon_bof.devices import contexts, return_large_arrays
 from gluon_bof.distributed import comm, progress
 from gluon_bof.errors import LOGGER, UserError, warn
@@ -78,7 +78,7 @@ def agree_on_sets(run: Run, training: str, validation: str) -> None:
 
 
 def _open_sets(options, run):
-    classes = class_names(options.classes) if options.classes else None
+    classes = options.classes or None
     sets = []
     for role, split in (("train", options.train_split), ("val", options.val_split)):
         found = open_set(options.dataset, options.dataset_root or None, role, classes, options.on_bad_sample,

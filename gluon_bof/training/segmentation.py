@@ -9,7 +9,6 @@ from gluon_bof.backend import mx
 from gluon_bof.data.faults import warn_of_shared
 from gluon_bof.data.label_sets import open_segmentation
 from gluon_bof.data.segmentation import label_mark, look_over
-from gluon_bof.data.sets import class_names
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.distributed import comm, progress
 from gluon_bof.errors import LOGGER
@@ -29,7 +28,7 @@ def open_label_sets(options: Any, run: Any) -> list:
 
 
 def _opened(options, run):
-    classes = class_names(options.classes) if options.classes else None
+    classes = options.classes or None
     place = options.dataset, options.dataset_root or None
     sets = []
     for role, split in (("train", options.train_split), ("val", options.val_split)):
