@@ -47,8 +47,9 @@ def train(options, run, checkpoint=None):
     detector = inference.Detector(network, options, devices[0])
 
     # losses
-    loss = models.faster_rcnn.FasterRCNNLoss(len(training_set.classes), class_smoothing(options, len(training_set.classes)),
-                                             options.rpn_smoothl1_rho, options.rcnn_smoothl1_rho)
+    class_count = len(training_set.classes)
+    smoothing = freebies.equation_3(options.label_smooth_eps, class_count + 1)  # background is a class of its own
+    loss = models.faster_rcnn.FasterRCNNLoss(class_count, smoothing, options.rpn_smoothl1_rho, options.rcnn_smoothl1_rho)
     graph = models.mask_rcnn.TrainingGraph(network, loss)
     if not options.disable_hybridization:
         graph.hybridize(static_alloc=options.static_alloc)
@@ -85,11 +86,6 @@ def initialised_network(options, classes, devices, checkpoint=None):
     network.freeze_the_rest()
     training.initialise_weights(network, options, checkpoint)
     return network
-
-
-def class_smoothing(options, class_count):
-    """Eq. 3 (paper, section 3.2) over the classes and background, or none."""
-    return freebies.equation_3(options.label_smooth_eps, class_count + 1)
 
 
 if __name__ == "__main__":

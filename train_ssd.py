@@ -40,7 +40,9 @@ def train(options, run, checkpoint=None):
     detector = inference.Detector(network, options, devices[0])
 
     # loss
-    loss = models.ssd.MultiBoxLoss(len(training_set.classes), class_smoothing(options, len(training_set.classes)))
+    class_count = len(training_set.classes)
+    smoothing = freebies.equation_3(options.label_smooth_eps, class_count + 1)  # background is a class of its own
+    loss = models.ssd.MultiBoxLoss(class_count, smoothing)
     graph = models.ssd.TrainingGraph(network, loss)
     graph.hybridize(static_alloc=True)
 
@@ -68,11 +70,6 @@ def initialised_network(options, classes, devices, checkpoint=None):
     network = models.build_network(options, classes, devices)
     training.initialise_weights(network, options, checkpoint)
     return network
-
-
-def class_smoothing(options, class_count):
-    """Eq. 3 (paper, section 3.2) over the classes and background, or none."""
-    return freebies.equation_3(options.label_smooth_eps, class_count + 1)
 
 
 if __name__ == "__main__":
