@@ -125,9 +125,7 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
         draw_localised(run, shown, validation_set.samples, validate.boxes, validate.predictions, classes)
     told = {name: last[name] for name in recorded[0].values()}
     best = "best_localisation" if options.localise else "best_accuracy"
-    return {"run": run.folder, **told, best: engine.best["map"],
-            "epochs": engine.epoch, "stopped_early": engine.stopped_early, "iterations": engine.iteration, "seed": options.seed,
-            "mixup": bool(options.mixup),
+    return {"run": run.folder, **told, best: engine.best["map"], **engine.outcome(), "mixup": bool(options.mixup),
             "weights": run.last_weights}
 
 

@@ -257,6 +257,11 @@ class Engine:
         """Whether no epoch is left, or --early-stop left them."""
         return self.stopped_early or self.epoch >= self.options.epochs
 
+    def outcome(self) -> dict[str, Any]:
+        """What every training tells of how far it came."""
+        return {"epochs": self.epoch, "stopped_early": self.stopped_early, "iterations": self.iteration,
+                "seed": self.options.seed}
+
     def run_epochs(self) -> dict[str, Any]:
         """Train to the last epoch. Returns the last validation's metrics. Raises Stopped when asked to stop, and what the
         data or their workers, or a validation, raise, such as a broken image; all of them after everything is saved."""

@@ -184,9 +184,7 @@ def fit(engine: Any, run: Run, images: Any, sets: Sequence[Any], validation: Any
     best = engine.best["map"] if engine.best["map"] >= 0 else None  # None: there was nothing to be found
     of_boxes = {"box_map": metrics["box_map"]} if "box_map" in metrics else {}
     return {"run": run.folder, "map": metrics["map"], "metric": metrics["metric"], **of_boxes, "best_map": best,
-            "epochs": engine.epoch, "stopped_early": engine.stopped_early, "iterations": engine.iteration,
-            "seed": engine.options.seed,
-            "skipped": len(engine.skipped) + sum(len(found.faults) for found in sets),
+            **engine.outcome(), "skipped": len(engine.skipped) + sum(len(found.faults) for found in sets),
             "per_class": metrics["per_class"], "weights": run.last_weights, "images": draw_run(run)}
 
 
