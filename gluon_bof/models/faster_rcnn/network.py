@@ -119,7 +119,7 @@ class FasterRCNN(GluonCVFasterRCNN):
         classes = F.reshape(self.class_predictor(described), (-4, -1, self._num_sample, 0))
         of_objects = batched_gather(F, F.reshape(described, (-4, -1, self._num_sample, 0)), index)
         boxes = F.reshape(self.box_predictor(F.reshape(of_objects, (-3, 0))),
-                          (-4, -1, self.region_targets._most_positive, self.num_class * 4))
+                          (-4, -1, self.region_targets.most_positive, self.num_class * 4))
         boxes = F.reshape(boxes, (0, 0, -4, self.num_class, 4))
         # every class has its own box; only that of the matched class learns
         one_hot = F.expand_dims(F.one_hot(class_id, self.num_class), axis=3)

@@ -183,7 +183,7 @@ class RegionTargets(gluon.HybridBlock):
 
     def __init__(self, most_positive, **kwargs):
         super().__init__(**kwargs)
-        self._most_positive = most_positive
+        self.most_positive = most_positive
 
     def hybrid_forward(self, F, regions, samples, matches, truth, background_weight):
         of_region = batched_gather(F, truth, matches)
@@ -192,7 +192,7 @@ class RegionTargets(gluon.HybridBlock):
         label = is_object * (class_id + 1) - (1 - is_object) * (1 - is_background)
         weight = is_object * mix_weight + F.broadcast_mul(is_background, background_weight)
 
-        index = F.slice_axis(F.argsort(is_object, axis=1, is_ascend=False), axis=1, begin=0, end=self._most_positive)
+        index = F.slice_axis(F.argsort(is_object, axis=1, is_ascend=False), axis=1, begin=0, end=self.most_positive)
         holds_one = batched_gather(F, is_object, index)
         target = region_encode(F, batched_gather(F, regions, index),
                                F.slice_axis(batched_gather(F, of_region, index), axis=2, begin=0, end=4))

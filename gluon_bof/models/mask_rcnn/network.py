@@ -63,7 +63,7 @@ class MaskRCNN(FasterRCNN):
             weight = of.weight * there
         cut = F.reshape(of.cut, (-4, -1, self._num_sample, 0, 0, 0))
         logits = self.mask(F.reshape(batched_gather(F, cut, of.index), (-3, 0, 0, 0)))
-        logits = F.reshape(logits, (-4, -1, self.region_targets._most_positive, 0, 0, 0))
+        logits = F.reshape(logits, (-4, -1, self.region_targets.most_positive, 0, 0, 0))
         return (*predictions, _of_class(F, logits, of.class_id, self.num_class), targets, weight)
 
     def _instances(self, F, x):
