@@ -58,7 +58,7 @@ def draw(given: Options) -> Drawn:
     """The figure -> Drawn; a row for each part of each detector's time."""
     at_least(given, "count", 0)
     at_least(given, "timed", 1)
-    ways, images, found_set = prepare(given)
+    ways, proposals, images, found_set = prepare(given)
     detections = {name: [] for name in ways}
     for image in progress_bar(images, "detecting"):
         for name, way in ways.items():
@@ -68,7 +68,7 @@ def draw(given: Options) -> Drawn:
     threads = os.environ.get(VARIABLE, "").split(",")[0].strip()  # as the backend has set it, if MXNet was not there before
     numbers = {"images": len(images), "timed": min(given.timed, len(images)),
                "threads": int(threads) if threads.isdecimal() else None,
-               "recall_of_blobs": _recall_of_blobs(ways["R-CNN"], images, found_set),
+               "recall_of_blobs": _recall_of_blobs(ways["R-CNN"].see, proposals, images, found_set),
                "detectors": {name: {"map": scores[name], "seconds": sum(clocks[name].values()), "parts": clocks[name],
                                     "input_pixels": pixels[name]} for name in ways}}
     rows = [(name, part, seconds, seconds / sum(parts.values()), scores[name], pixels[name])
@@ -76,8 +76,9 @@ def draw(given: Options) -> Drawn:
     return Drawn(_drawn(clocks, scores, threads), COLUMNS, rows, numbers)
 
 
-def prepare(given: Options) -> tuple[dict[str, Way], list[np.ndarray], Any]:
-    """({name: Way}, images, the set that they are of). Raises UserError for weights of another family, backbone or set."""
+def prepare(given: Options) -> tuple[dict[str, Way], int, list[np.ndarray], Any]:
+    """({name: Way}, proposals of an image, images, the set that they are of). Raises UserError for weights of another family,
+    backbone or set."""
     require_run_of_last(given.last, (given.two_stage, given.yolo3, given.ssd))
     two_stage, resolved = open_weights(given.two_stage, given)
     options = resolved.options
@@ -85,8 +86,9 @@ def prepare(given: Options) -> tuple[dict[str, Way], list[np.ndarray], Any]:
         raise UserError(f"--two-stage {given.two_stage} is a {family_of(options).title}", remedy="give one that makes proposals")
     resolved.require_set()
     found_set = validation_set(options)
+    network = TwoStage(two_stage.network)
     ways = {name: Way(two_stage.see, run, found_set.ends_of(resolved.box_ends))
-            for name, run in _two_stage_ways(TwoStage(two_stage.network)).items()}
+            for name, run in _two_stage_ways(network).items()}
     for name, weights in (("yolo3", given.yolo3), ("ssd", given.ssd)):
         if weights:
             detector, of_it = open_weights(weights, given)
@@ -94,7 +96,7 @@ def prepare(given: Options) -> tuple[dict[str, Way], list[np.ndarray], Any]:
             ways[family_of(of_it.options).title] = Way(detector.see, _whole(detector), found_set.ends_of(of_it.box_ends))
     places = evenly(len(found_set), given.count or len(found_set))
     chosen = replace(found_set, records=[found_set.records[place] for place in places])
-    return ways, [read_or_name(read_image, record.path, record.orientation) for record in chosen.records], chosen
+    return ways, network.count, [read_or_name(read_image, record.path, record.orientation) for record in chosen.records], chosen
 
 
 def _two_stage_ways(network):
@@ -140,13 +142,13 @@ def measure(ways: dict[str, Way], images: list[np.ndarray]) -> tuple[dict[str, d
             pixels)
 
 
-def _recall_of_blobs(way, images, found_set):
+def _recall_of_blobs(see, count, images, found_set):
     """Share of the set's boxes that a proposal of blobs covers by half."""
     covered = total = 0
     for image, record in zip(images, found_set.records):
-        seen = way.see(image)
+        seen = see(image)
         scale = np.tile(np.array(seen.shape[1::-1]) / np.array(image.shape[1::-1]), 2)
-        hit, boxes = recall(blob_proposals(seen, way.run.__self__.count), (record.boxes * scale).astype(np.float32))
+        hit, boxes = recall(blob_proposals(seen, count), (record.boxes * scale).astype(np.float32))
         covered, total = covered + hit, total + boxes
     return covered / max(1, total)
 
