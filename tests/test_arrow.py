@@ -37,8 +37,8 @@ WITHOUT_MXNET = ("gluon_bof.errors", "gluon_bof.boxes", "gluon_bof.masks", "gluo
 # the only users of MXNet in these rooms: make batches of its arrays, and train or probe networks for a study
 WITH_MXNET = ("gluon_bof.data.loader", "gluon_bof.data.shared_memory", "gluon_bof.distributed.groups",
               "gluon_bof.studies.capacity.group_pair",
-              *(f"gluon_bof.studies.minibatch.{name}" for name in ("gradients", "lpips", "measure", "probe", "single", "tasks",
-                                                                   "train")))
+              *(f"gluon_bof.studies.minibatch.{name}" for name in ("gradients", "lpips", "measure", "probe", "rank", "single",
+                                                                   "tasks", "train")))
 
 
 def room_of(name):

@@ -115,26 +115,14 @@ def options_of(given: Any, **own: Any) -> MinibatchOptions:
 
 def _rank(given):
     """Scores and mini-batches of a set."""
-    from gluon_bof.studies.minibatch.partition import class_entropies, cut, ranking
-    from gluon_bof.studies.minibatch.scores import scores_of
-    from gluon_bof.studies.minibatch.tasks import open_task
+    from gluon_bof.studies.minibatch.rank import rank_set
     options = options_of(given)
     prepare_folder(given.out)
-    task = open_task(options)
-    scores = scores_of(task, options)
-    order = ranking(scores)
-    partition = cut(order, options.batch_size)
-    entropies = class_entropies(partition, task.labels)
-    columns = [f"score_{number}" for number in range(scores.shape[1])] if scores.shape[1] > 1 else ["score"]
-    rows = [{"rank": place, "image": int(index), "batch": place // options.batch_size if place < partition.size else "",
-             "classes": " ".join(task.classes[label] for label in task.labels[index]), **dict(zip(columns, scores[index]))}
-            for place, index in enumerate(order)]
+    rows, found = rank_set(options)
     path = write_text(given.out, "rank.csv", csv_text(rows))
-    say(f"{len(task)} images by {options.metric}: {len(partition)} mini-batches of {options.batch_size}, "
-        f"{len(task) - partition.size} images left out; class entropy {entropies.min():.2f} to {entropies.max():.2f} bits")
-    return {"images": len(task), "metric": options.metric, "batches": len(partition), "batch_size": options.batch_size,
-            "left_out": len(task) - partition.size, "lowest": scores[order[0]].tolist(), "highest": scores[order[-1]].tolist(),
-            "class_entropy": entropies.tolist(), "files": [path]}
+    say("{images} images by {metric}: {batches} mini-batches of {batch_size}, {left_out} images left out; ".format(**found)
+        + f"class entropy {min(found['class_entropy']):.2f} to {max(found['class_entropy']):.2f} bits")
+    return {**found, "files": [path]}
 
 
 def _probe(given):

@@ -163,7 +163,7 @@ def test_compare_trains_nothing_where_a_later_order_or_its_table_cannot_be(place
     assert ended.value.code == 2 and told in capsys.readouterr().err and not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("word, work", [("rank", "scores.scores_of"), ("probe", "single.probe_weights")])
+@pytest.mark.parametrize("word, work", [("rank", "rank.rank_set"), ("probe", "single.probe_weights")])
 def test_no_work_is_done_for_a_table_that_cannot_be_written(place, capsys, tmp_path, monkeypatch, word, work):
     monkeypatch.setattr(f"gluon_bof.studies.minibatch.{work}", lambda *given: pytest.fail("the work had begun"))
     (tmp_path / "file").write_text("mine")
