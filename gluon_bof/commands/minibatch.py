@@ -127,26 +127,16 @@ def _rank(given):
 
 def _probe(given):
     """One probe, of weights or of a network as it begins."""
-    from gluon_bof.runs.config import is_run, read_options
     from gluon_bof.studies.minibatch.measure import table_rows
-    from gluon_bof.studies.minibatch.single import probe_weights
-    weights = given.weights
-    if weights and is_run(weights):
-        kept = read_options(weights)
-        if not isinstance(kept, MinibatchOptions):
-            raise UserError("this is no run of minibatch train", weights, "give one, or a .params file and --network")
-        options = options_of(given, **{name: getattr(kept, name) for name in vars(kept) if not hasattr(given, name)
-                                       and name not in ("name", "runs", "resume", "recipe")},
-                             **{} if hasattr(given, "probe") or kept.probe != "none" else {"probe": "two-pass"})
-    else:
-        options = options_of(given)
+    from gluon_bof.studies.minibatch.single import of_its_run, probe_weights
+    options = options_of(given, **of_its_run(given.weights, vars(given)))
     prepare_folder(given.out)
-    found, scores, partition = probe_weights(options, weights, not hasattr(given, "gpus"))
+    found, scores, partition = probe_weights(options, given.weights, not hasattr(given, "gpus"))
     files = [write_text(given.out, "probe.csv", csv_text(table_rows(found, scores, partition))),
              write_text(given.out, "probe.json", json.dumps(found))]
     say(probe_text(found))
     null = found.get("null")
-    return {"weights": weights, "network": options.network, "batches": len(partition), "statistics": options.statistics,
+    return {"weights": given.weights, "network": options.network, "batches": len(partition), "statistics": options.statistics,
             "method": options.probe, **{name: found[name] for name in ("full_norm", "diversity", "noise_scale",
                                                                        "mean_is_full_gradient")},
             "distance": found["distance"], "null": null and {name: null[name] for name in ("median", "low", "high", "partitions",

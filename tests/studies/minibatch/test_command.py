@@ -16,6 +16,7 @@ from gluon_bof.runs.config import write_config
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.studies.minibatch.compare import Trained, differences, interval
 from gluon_bof.studies.minibatch.heatmap import draw, draw_run, summary
+from gluon_bof.studies.minibatch.single import of_its_run
 from gluon_bof.studies.minibatch.tasks import build_classifier
 from tests.cifar10_files import write_cifar10
 from tests.command_lines import answer_of, assert_refuses
@@ -85,6 +86,13 @@ def test_a_probe_of_a_run_takes_its_options_and_heatmap_draws_it(place, capsys, 
     assert os.path.getsize(draw_run(str(folder), "output", str(tmp_path / "output.png"))) > 10_000
     with pytest.raises(UserError, match="no part of the network is called 'neck'.*features.0"):
         draw_run(str(folder), "neck")
+
+
+@pytest.mark.parametrize("kept, given, probe", (("none", (), "two-pass"), ("sketch", (), "sketch"), ("none", ("probe",), None)))
+def test_a_run_that_was_trained_without_probes_is_probed_in_two_passes(tmp_path, kept, given, probe):
+    write_config(str(tmp_path), MinibatchOptions(probe=kept, batch_size=7, name="mine"))
+    own = of_its_run(str(tmp_path), given)
+    assert (own.get("probe"), own["batch_size"]) == (probe, 7) and "name" not in own
 
 
 def probe_like(epoch, distance, null=None):
