@@ -7,6 +7,7 @@ import os
 from typing import Any, Sequence
 
 from gluon_bof.errors import UserError, say, user_facing
+from gluon_bof.evaluation.page import plain
 from gluon_bof.files import csv_text, prepare_folder, write_text
 from gluon_bof.options.flags import Parser, flag_name
 from gluon_bof.runs.config import require_run_of_last
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError("no WEIGHTS are given", remedy="give a run's folder or a file of weights; --help tells which")
     else:
         outcome = _study(given)
-    print(json.dumps(_plain(outcome), allow_nan=False), flush=True)
+    print(json.dumps(plain(outcome), allow_nan=False), flush=True)
     return 0
 
 
@@ -126,7 +127,7 @@ def _epochs(given):
     say(correlation_text(rows))
     answer = {name: [{"epoch": one.epoch, "score": one.score, **one.report.summary} for one in found]
               for name, found in runs.items()}
-    files = [write_text(given.out, "epochs.csv", csv_text(_plain([{"run": name, **row} for name, found in answer.items()
+    files = [write_text(given.out, "epochs.csv", csv_text(plain([{"run": name, **row} for name, found in answer.items()
                                                                   for row in found])))] if given.csv else []
     if given.plot:
         from gluon_bof.studies.capacity.plots import draw_epochs
@@ -151,7 +152,7 @@ def _correlate(given):
     say(correlation_text(rows))
     answer = [{"name": model.name, "architecture": model.architecture, "score": model.accuracy, **model.metrics}
               for model in models]
-    files = [write_text(given.out, "models.csv", csv_text(_plain(answer)))] if given.csv else []
+    files = [write_text(given.out, "models.csv", csv_text(plain(answer)))] if given.csv else []
     if given.plot:
         from gluon_bof.studies.capacity.plots import draw_models
         files.append(draw_models(models, os.path.join(given.out, "models.png"), f"runs ({given.convention})"))
@@ -225,12 +226,3 @@ def correlation_text(rows: Sequence[Any]) -> str:
 
 def _number(value):
     return f"{value:8.4g}" if value is not None and math.isfinite(value) else f"{'–':>8}"
-
-
-def _plain(value):
-    """The same with null for what JSON has no number for."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
