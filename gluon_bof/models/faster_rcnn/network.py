@@ -393,10 +393,11 @@ def _box_head(options, layer, arguments):
     head = gluon.nn.HybridSequential()
     if options.pools_regions():
         head.add(gluon.nn.AvgPool2D(pool_size=(3, 3), strides=2, padding=1))
-    for _ in range(options.num_box_head_conv if options.norm_layer else 0):
-        head.add(gluon.nn.Conv2D(options.num_box_head_conv_filters, 3, padding=1, use_bias=False), layer(**arguments),
-                 gluon.nn.Activation("relu"))
-    for _ in range(1 if options.norm_layer else 2):
-        head.add(gluon.nn.Dense(options.num_box_head_dense_filters, weight_initializer=mx.init.Normal(0.01)),
-                 gluon.nn.Activation("relu"))
+    # names that do not count on with a process's networks: a trainer sorts by them, and a checkpoint's states lie in its order
+    for number in range(options.num_box_head_conv if options.norm_layer else 0):
+        head.add(gluon.nn.Conv2D(options.num_box_head_conv_filters, 3, padding=1, use_bias=False, prefix=f"conv{number}_"),
+                 layer(prefix=f"syncbatchnorm{number}_", **arguments), gluon.nn.Activation("relu"))
+    for number in range(1 if options.norm_layer else 2):
+        head.add(gluon.nn.Dense(options.num_box_head_dense_filters, weight_initializer=mx.init.Normal(0.01),
+                                prefix=f"dense{number}_"), gluon.nn.Activation("relu"))
     return head
