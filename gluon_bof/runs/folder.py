@@ -204,7 +204,9 @@ class Run(RunFolder):
         if self._events:
             with contextlib.suppress(OSError):  # each row is written already
                 self._events.close()
-        self._lock.close()
+        if not self._lock.closed:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # for data workers too, which hold the same open file as long as they live
+            self._lock.close()
 
     def discard_if_unused(self) -> None:
         """Remove the folder of a new run that failed before its first batch, so that its name can be given again; a given one is
@@ -396,7 +398,11 @@ def create_run(options: Any) -> Run:
         raise UserError(f"the run's folder cannot be made ({error.strerror})", folder,
                         "choose another place with --runs") from None
     run.is_new, run.in_given_folder = True, is_given
-    write_config(run.folder, options)
+    try:
+        write_config(run.folder, options)
+    except BaseException:
+        run.close()
+        raise
     return run
 
 
@@ -498,11 +504,11 @@ def reopen_run(folder: str, checkpoint: str | None, options: Any, given: set) ->
     options = continued_options(folder, options, given)
     require_set(folder, "put it back: a run goes on with its own")
     warn_of_other_versions(folder)
-    run = Run(folder)
-    run.devices_told = None not in (before, stated_devices(options))
-    newest = run.checkpoint_paths()[-1:]
+    newest = RunFolder(folder).checkpoint_paths()[-1:]
     if not checkpoint and not newest:
-        _refuse_lost_checkpoints(run)
+        _refuse_lost_checkpoints(RunFolder(folder))
+    run = Run(folder)  # last of all: what raises after it would keep the lock for as long as somebody keeps the error
+    run.devices_told = None not in (before, stated_devices(options))
     run.origin = checkpoint or (newest[0] if newest else None)
     return run, options, run.origin
 
