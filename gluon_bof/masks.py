@@ -1,4 +1,4 @@
-"""Masks: formats, crop, flip, resize, blend, paste. As boxes.py does for boxes, this page fixes what all of gluon_bof calls them.
+"""Masks: formats, crop, resize, paste. As boxes.py does for boxes, this page fixes what all of gluon_bof calls them.
 
 masks       (M,) bytes, a NumPy array of the kind "S": of each object COCO's compressed run lengths (pycocotools codes and decodes
             them). The image's size is not in them and goes along: size is (height, width), in pixels.
@@ -80,13 +80,6 @@ def boxes_of(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """(M, 4) float32 corners of the smallest boxes around masks; right and bottom are edges. Zeros of one without a pixel."""
     found = np.asarray(coding.toBbox(as_coco(masks, size)) if len(masks) else np.zeros((0, 4)), np.float32).reshape(-1, 4)
     return np.hstack([found[:, :2], found[:, :2] + found[:, 2:]])
-
-
-def iou(a: np.ndarray, b: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """(A, B) intersection over union, in [0, 1], of masks (A,) and (B,) of one image."""
-    if not len(a) or not len(b):
-        return np.zeros((len(a), len(b)))
-    return np.asarray(coding.iou(as_coco(a, size), as_coco(b, size), [0] * len(b)))
 
 
 # ---- readers' formats --------------------------------------------------------------------------------------------------
@@ -207,33 +200,10 @@ def read_numbers(path: str) -> np.ndarray:
         raise ValueError(str(error)) from None
 
 
-# ---- geometry, as boxes.py has it --------------------------------------------------------------------------------------
-
-def crop(masks: np.ndarray, size: Sequence[int], left: int, top: int, width: int, height: int) -> np.ndarray:
-    """Masks as a window shows them, of the size (height, width); the window may reach beyond the image."""
-    return encode(crop_dense(decode(masks, size), left, top, width, height))
-
-
-def flip(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Masks mirrored left to right."""
-    return encode(decode(masks, size)[:, :, ::-1])
-
-
-def resize(masks: np.ndarray, size: Sequence[int], new_size: Sequence[int]) -> np.ndarray:
-    """Masks of a resized image, new_size (height, width)."""
-    return encode(resize_dense(decode(masks, size), new_size))
-
-
-def blend(a: np.ndarray, size_a: Sequence[int], b: np.ndarray, size_b: Sequence[int]) -> tuple[np.ndarray, tuple[int, int]]:
-    """(all masks of both images, first a's, their size): as mixup lays two images on each other at the top left corner, none of
-    them resized (paper, section 3.1)."""
-    height, width = max(size_a[0], size_b[0]), max(size_a[1], size_b[1])
-    both = [crop(masks, size, 0, 0, width, height) for masks, size in ((a, size_a), (b, size_b))]
-    return np.concatenate(both), (height, width)
-
+# ---- geometry, of dense masks ------------------------------------------------------------------------------------------
 
 def crop_dense(dense: np.ndarray, left: int, top: int, width: int, height: int) -> np.ndarray:
-    """As `crop`, of dense masks (M, H, W)."""
+    """Dense masks (M, H, W) as a window shows them, (M, height, width); the window may reach beyond the image."""
     seen = np.zeros((len(dense), height, width), np.uint8)
     y0, y1 = max(0, top), min(dense.shape[1], top + height)
     x0, x1 = max(0, left), min(dense.shape[2], left + width)
@@ -243,7 +213,8 @@ def crop_dense(dense: np.ndarray, left: int, top: int, width: int, height: int) 
 
 
 def resize_dense(dense: np.ndarray, new_size: Sequence[int]) -> np.ndarray:
-    """As `resize`, of dense masks (M, H, W). Smaller ones are the mean over what a pixel covers, others linear in between."""
+    """Dense masks (M, H, W) of a resized image, new_size (height, width): the mean over what a pixel covers where both sides
+    shrink, else linear in between."""
     height, width = new_size
     if dense.shape[1:] == (height, width):
         return dense
@@ -261,12 +232,6 @@ def pack(dense: np.ndarray, planes: int) -> np.ndarray:
     packed[:len(dense)] = dense
     packed = packed.reshape(planes, OBJECTS_A_PLANE, *dense.shape[1:])
     return np.packbits(packed, axis=1, bitorder="little")[:, 0]
-
-
-def unpack(planes: np.ndarray) -> np.ndarray:
-    """(8 * P, height, width) uint8, dense, of planes (P, height, width)."""
-    bits = np.unpackbits(planes[:, None], axis=1, bitorder="little")
-    return bits.reshape(-1, *planes.shape[1:])
 
 
 # ---- what a network predicts -------------------------------------------------------------------------------------------

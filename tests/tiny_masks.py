@@ -27,6 +27,11 @@ def drawn(rng, width=WIDTH, height=HEIGHT):
     return image, labels
 
 
+def unpacked(planes):
+    """(8 * P, height, width) uint8, dense, of planes of bits (P, height, width)."""
+    return np.unpackbits(planes[:, None], axis=1, bitorder="little").reshape(-1, *planes.shape[1:])
+
+
 def write_pair(images: Path, masks: Path, name: str, rng: np.random.Generator, **size: int) -> None:
     """One image and its map."""
     image, labels = drawn(rng, **size)

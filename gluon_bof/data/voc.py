@@ -185,11 +185,6 @@ def is_voc(root: str) -> bool:
     return bool(_folder_paths(os.path.expanduser(root)))
 
 
-def declared_size(annotation_path: str) -> tuple[float, float] | None:
-    """(width, height) as the annotation states it, which need not be true; None if it doesn't."""
-    return _annotation(annotation_path).size
-
-
 def _folder_paths(root):
     """Folders of VOC's layout: the year folders of a root, else those of its VOCdevkit, else the root itself."""
     for parent in (root, os.path.join(root, "VOCdevkit")):
