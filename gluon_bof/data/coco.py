@@ -19,15 +19,14 @@ from gluon_bof.data.faults import (
     FaultPolicy,
     fit_box,
     is_normalised,
-    larger_frame,
     remark_masks,
     remark_repeated_boxes,
     remark_repeated_files,
     report_normalised,
-    report_wrong_size,
+    settled,
 )
 from gluon_bof.data.headers import read_headers
-from gluon_bof.data.images import AS_STORED, check_header, finite_number, folders_in, settle, stated_size, unique_names
+from gluon_bof.data.images import finite_number, folders_in, stated_size, unique_names
 from gluon_bof.errors import UserError
 from gluon_bof.masks import no_masks, of_segmentation
 
@@ -131,11 +130,11 @@ def _is_called(path, role):
 class _TolerantOfBoxes(FaultPolicy):
     """COCO's own training set holds two boxes without height: left out and listed, but no reason to stop."""
 
-    def report(self, path, kind, message, remedy=REMEDY):
+    def report(self, path, kind, message, remedy=REMEDY, annotation=""):
         if kind in ("no area", "outside"):
-            self.faults.append(Fault(str(path), kind, message))
+            self.faults.append(Fault(str(path), kind, message, annotation))
         else:
-            super().report(path, kind, message, remedy)
+            super().report(path, kind, message, remedy, annotation)
 
 
 def _annotation_file(root, role, split):
@@ -361,9 +360,10 @@ def _images(entries, finder, path, faults):
     headers = read_headers([image_path for _, image_path, _ in found])
     images = {}
     for (image_id, image_path, stated), header in zip(found, headers):
-        image = _settled_image(image_id, image_path, stated, header, path, faults)
-        if image:
-            images[image_id] = image
+        settling = settled(faults, path, image_path, header, stated)
+        if settling:
+            orientation, size, frame = settling
+            images[image_id] = _Image(image_id, image_path, *size, orientation, frame)
     remark_repeated_files(faults, path, [(f"id {image.image_id!r}", image.path) for image in images.values()])
     return images, {image_id for image_id, _, _ in named if image_id not in images}
 
@@ -393,22 +393,6 @@ def _unique_images(named, path, faults):
                                                 f"used: {', '.join(names[:MOST_NAMES])}"
                                                 + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""))
     return [place for place in named if len(names_of[place[0]]) == 1]
-
-
-def _settled_image(image_id, image_path, stated, header, path, faults):
-    """_Image, or None if a fault takes it."""
-    try:
-        header = check_header(header, image_path)
-    except UserError as error:
-        faults.report(image_path, "broken image", error.problem)
-        return None
-    try:
-        orientation, size = settle(header, stated)
-        return _Image(image_id, image_path, *size, orientation, size)
-    except ValueError as error:
-        report_wrong_size(faults, path, image_path, error)
-        frame = larger_frame(header.size, stated)
-        return _Image(image_id, image_path, *header.size, AS_STORED, frame) if faults.keeps_images else None
 
 
 def _boxes(entries, images, dropped, class_of, known_categories, path, faults, masks=None):

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 import numpy as np
 
 from gluon_bof.boxes import Fault
+from gluon_bof.data.images import AS_STORED, check_header, settle
 from gluon_bof.errors import LOGGER, UserError, warn
 from gluon_bof.masks import boxes_of
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import DetectionSet, Record
+    from gluon_bof.data.headers import Header
 
 TOLERANCES = ("error", "skip", "list")  # values of on_bad_sample
 SLACK = 1.0  # pixels by which a box may reach over the edge: sets differ in where they count from
@@ -81,14 +83,25 @@ def whole_or_next(read: Callable[[int], Any], index: int, count: int, on_bad_sam
     raise UserError("no image of the set can be read", path, "fix or replace the data set")
 
 
-def report_wrong_size(faults: FaultPolicy, path: str, image_path: str, size_error: object) -> None:
-    """An image that is not of the size that `path` states, in the same words everywhere."""
-    faults.report(path, "wrong size", f"{size_error}: {image_path}")
+def settled(faults: FaultPolicy, source: str, path: str, header: Header | Exception, stated: tuple[float, float] | None,
+            annotation: str = "") -> tuple[int, tuple[int, int], tuple[float, float]] | None:
+    """(orientation to turn an image by, its (width, height) so turned, (width, height) that its boxes are fitted into); None
+    where a fault takes it.
 
-
-def larger_frame(size: Sequence[float], stated: Sequence[float]) -> tuple[float, float]:
-    """(width, height) that boxes fit into, if one of the two sizes is right."""
-    return tuple(map(max, size, stated))
+    header: of the image, or the exception that reading it raised; stated: (width, height) that `source` states, or None;
+    annotation: as in Fault, should the image be broken. Raises UserError unless faults are skipped."""
+    try:
+        header = check_header(header, path)
+    except UserError as error:
+        faults.report(path, "broken image", error.problem, annotation=annotation)
+        return None
+    try:
+        orientation, size = settle(header, stated)
+    except ValueError as error:
+        faults.report(source, "wrong size", f"{error}: {path}")
+        frame = tuple(map(max, header.size, stated))  # boxes fit into it if one of the two sizes is right
+        return (AS_STORED, header.size, frame) if faults.keeps_images else None
+    return orientation, size, size
 
 
 def is_normalised(box: Sequence[float], width: float, height: float) -> bool:

@@ -10,16 +10,9 @@ import numpy as np
 
 from gluon_bof import files
 from gluon_bof.boxes import Record
-from gluon_bof.data.faults import (
-    FaultPolicy,
-    fit_box,
-    larger_frame,
-    remark_repeated_boxes,
-    remark_repeated_files,
-    report_wrong_size,
-)
+from gluon_bof.data.faults import FaultPolicy, fit_box, remark_repeated_boxes, remark_repeated_files, settled
 from gluon_bof.data.headers import read_headers
-from gluon_bof.data.images import AS_STORED, check_header, settle, unique_names
+from gluon_bof.data.images import unique_names
 from gluon_bof.data.voc import FEW_REMEDY, HELD_OUT_EVERY, few_images, share
 from gluon_bof.errors import UserError, warn_once
 
@@ -55,19 +48,10 @@ def read_records(samples: Sequence[Sample], rows_of: Callable[..., Iterable[Row]
 
 
 def _record(sample, header, rows_of, faults):
-    try:
-        header = check_header(header, sample.path)
-    except UserError as error:
-        faults.report(sample.path, "broken image", error.problem, annotation=sample.source)
+    found = settled(faults, sample.source, sample.path, header, sample.stated, sample.source)
+    if found is None:
         return None
-    try:
-        orientation, size = settle(header, sample.stated)
-        frame = size
-    except ValueError as error:
-        report_wrong_size(faults, sample.source, sample.path, error)
-        if not faults.keeps_images:
-            return None
-        orientation, size, frame = AS_STORED, header.size, larger_frame(header.size, sample.stated)
+    orientation, size, frame = found
     rows = []
     for row in rows_of(sample, size):
         corners, fault = fit_box(row.corners, *frame, row.name)

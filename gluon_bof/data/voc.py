@@ -20,15 +20,14 @@ from gluon_bof.data.faults import (
     FaultPolicy,
     fit_box,
     is_normalised,
-    larger_frame,
     remark_masks,
     remark_repeated_boxes,
     remark_repeated_files,
     report_normalised,
-    report_wrong_size,
+    settled,
 )
 from gluon_bof.data.headers import read_headers
-from gluon_bof.data.images import AS_STORED, ENDINGS, check_header, finite_number, settle, stated_size, unique_names
+from gluon_bof.data.images import ENDINGS, finite_number, stated_size, unique_names
 from gluon_bof.errors import UserError, warn_once
 from gluon_bof.masks import NOBODY, no_masks, of_numbers, read_numbers
 
@@ -622,19 +621,10 @@ def _read_record(place, headers, class_ids, origin, faults):
     if place.path is None:
         _report_missing(place, faults)
         return None
-    try:
-        header = check_header(headers[place.path], place.path)
-    except UserError as error:
-        faults.report(place.path, "broken image", error.problem, annotation=source)
+    found = settled(faults, source, place.path, headers[place.path], annotation.size, source)
+    if found is None:
         return None
-    try:
-        orientation, (width, height) = settle(header, annotation.size)
-        frame = width, height
-    except ValueError as error:
-        report_wrong_size(faults, source, place.path, error)
-        if not faults.keeps_images:
-            return None
-        orientation, (width, height), frame = AS_STORED, header.size, larger_frame(header.size, annotation.size)
+    orientation, (width, height), frame = found
     numbered = _rows(annotation, class_ids, origin, frame, source, faults)
     if numbered is None:
         return None
