@@ -23,6 +23,7 @@ from gluon_bof.data.faults import (
     remark_repeated_boxes,
     remark_repeated_files,
     report_normalised,
+    require_records,
     settled,
 )
 from gluon_bof.data.headers import read_headers
@@ -74,9 +75,7 @@ def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None
                for image_id in sorted(images, key=_id_order)]
     if skip_empty:
         records = without_empty(records)
-    if not records:
-        first = f"; the first: {faults.faults[0].path}: {faults.faults[0].message}" if faults.faults else ""
-        raise UserError(f"none of its {len(content['images'])} images can be used{first}", path, "fix the data set")
+    require_records(records, len(content["images"]), path, faults)
     _category_ids[path] = categories
     return DetectionSet(name, names, records, faults.faults, path, faults.remarks)
 

@@ -177,6 +177,13 @@ def _real_paths(samples):
     return [os.path.join(real[folder], name) for folder, name in places]
 
 
+def require_records(records: Sequence[Record], count: int, root: str, faults: FaultPolicy) -> None:
+    """Raise UserError where none of so many images can be used."""
+    if not records:
+        first = f"; the first: {faults.faults[0].path}: {faults.faults[0].message}" if faults.faults else ""
+        raise UserError(f"none of its {count} images can be used{first}", root, "fix the data set")
+
+
 def require_boxes(records: Sequence[Record], where: str) -> None:
     """Raise UserError where there is no box to train on."""
     if not any((~record.crowd).any() for record in records):

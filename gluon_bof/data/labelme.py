@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.coco import load_json, read_flag
-from gluon_bof.data.faults import FaultPolicy
+from gluon_bof.data.faults import FaultPolicy, require_records
 from gluon_bof.data.images import ENDINGS, finite_number, stated_size
 from gluon_bof.data.layouts import Layout, Part, role_of
-from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records, require_records
+from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records
 from gluon_bof.data.voc import owners, share
 from gluon_bof.errors import UserError, abbreviate
 

@@ -90,13 +90,6 @@ def is_held_out(path: str, share: float) -> bool:
     return int.from_bytes(digest.digest(), "big") < share * 2.0 ** 64
 
 
-def require_records(records: Sequence[Record], count: int, root: str, faults: FaultPolicy) -> None:
-    """Raise UserError where none of so many images can be used."""
-    if not records:
-        first = f"; the first: {faults.faults[0].path}: {faults.faults[0].message}" if faults.faults else ""
-        raise UserError(f"none of its {count} images can be used{first}", root, "fix the data set")
-
-
 def class_numbers(classes: Sequence[str] | None, found: Sequence[str], role: str, where: str) -> tuple[tuple, dict[str, int]]:
     """(class names, {name: number}) of a set that names `found`, where `classes` are asked for.
 

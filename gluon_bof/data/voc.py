@@ -24,6 +24,7 @@ from gluon_bof.data.faults import (
     remark_repeated_boxes,
     remark_repeated_files,
     report_normalised,
+    require_records,
     settled,
 )
 from gluon_bof.data.headers import read_headers
@@ -164,9 +165,7 @@ def load_voc(root: str, role: str, classes: Iterable[str] | None = None, on_bad_
         members += [place for place in negatives if place not in known]
     class_ids = {class_name: index for index, class_name in enumerate(names)}
     records = _read_records(members, class_ids, found_origin.value, faults, unannotated)
-    if not records:
-        first = f"; the first: {faults.faults[0].path}: {faults.faults[0].message}" if faults.faults else ""
-        raise UserError(f"none of its {len(members)} images can be used{first}", root, "fix the data set")
+    require_records(records, len(members), root, faults)
     return DetectionSet(name, names, _told_apart(records, os.path.expanduser(root)), faults.faults, None, faults.remarks,
                         [folder.images[image_id] for folder, image_id in negatives], unannotated == "negative", found_origin)
 

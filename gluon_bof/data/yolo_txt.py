@@ -11,10 +11,10 @@ import re
 from typing import Any, NamedTuple
 
 from gluon_bof.boxes import DetectionSet
-from gluon_bof.data.faults import FaultPolicy
+from gluon_bof.data.faults import FaultPolicy, require_records
 from gluon_bof.data.images import ENDINGS, finite_number, is_hidden, listed_names
 from gluon_bof.data.layouts import NAME_FILES, Layout, labels_folder, refuse_unread, role_of
-from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records, require_records
+from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records
 from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.files import folders_below
 
