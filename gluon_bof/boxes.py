@@ -39,6 +39,11 @@ class Record:
     orientation: int = 1  # what the stored image is turned by: EXIF's values, 1 is not at all; see data.images
     masks: np.ndarray | None = None  # of each box, in the size of the image so turned; None: they were not read
 
+    @property
+    def ignored(self) -> np.ndarray:
+        """(M,) bool: difficult boxes and crowds, which no detector is asked to find."""
+        return self.difficult | self.crowd
+
     def truth(self) -> np.ndarray:
         """Ground truth to train on, (M, 6) float32 with mix weight 1; crowds are left out."""
         keep = ~self.crowd

@@ -192,8 +192,7 @@ def _from_objects(dataset):
     for role, found in zip(ROLES, open_roles(dataset)):
         samples = []
         for record in found.records:
-            for box, class_id in zip(record.boxes[~(record.crowd | record.difficult)],
-                                     record.classes[~(record.crowd | record.difficult)]):
+            for box, class_id in zip(record.boxes[~record.ignored], record.classes[~record.ignored]):
                 window = window_around(_squared(box) if dataset == "vocmini" else box, MARGIN, record.width, record.height)
                 if min(window[2:]) >= SHORTEST_SIDE:
                     samples.append(Sample(record.path, int(class_id), window=window, orientation=record.orientation))

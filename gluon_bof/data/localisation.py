@@ -65,7 +65,7 @@ def whole(record: Record) -> list[Sample]:
 def cut_out(record: Record, number: int) -> list[Sample]:
     """The objects of the record with room around, where that can be had without another object; the same for the same number."""
     samples = []
-    for place in np.flatnonzero(~(record.crowd | record.difficult)):
+    for place in np.flatnonzero(~record.ignored):
         box, others = record.boxes[place], np.delete(record.boxes, place, axis=0)
         rng = generator(Purpose.ROOM, 0, number, int(place))
         windows = (window_around(box, rng.uniform(0, ROOM, 4), record.width, record.height) for _ in range(TRIALS))

@@ -58,7 +58,7 @@ def match_image(found: Detections, record: Record, threshold: float = POSITIVE, 
     same = np.asarray(found.classes)[rows][:, None] == record.classes
     overlap = np.nan_to_num(iou(boxes, truths))  # a box that is not a number is a miss
     fits = ~_of_other_size(truths, sizes)
-    counted = ~(record.difficult | record.crowd) & fits
+    counted = ~record.ignored & fits
     claimed = claim(np.where(same & counted, overlap, 0), threshold)
     excused = (same & record.difficult & (overlap >= threshold)).any(axis=1)
     excused |= (same & record.crowd & (_inside(boxes, truths) >= threshold)).any(axis=1)

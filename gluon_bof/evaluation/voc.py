@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gluon_bof.boxes import Detections, Record
 
 _ELEVEN_POINTS = np.arange(0.0, 1.1, 0.1)
-_MISS, _DIFFICULT = -1, -2  # what a detection found that has no ground truth to claim
+_MISS, _IGNORED = -1, -2  # what a detection found that has no ground truth to claim
 
 
 def voc_average_precision(detections: Sequence[Detections], records: Sequence[Record], class_count: int,
@@ -33,7 +33,7 @@ def voc_average_precision(detections: Sequence[Detections], records: Sequence[Re
     classes = _joined([found.classes for found in detections], np.int64)
     scores = _joined([found.scores for found in detections], np.float64)
     targets = _targets(detections, records, iou_threshold)
-    truths = _joined([record.classes[~_difficult(record)] for record in records], np.int64)
+    truths = _joined([record.classes[~record.ignored] for record in records], np.int64)
     precision_of = _eleven_point if eleven_point else _all_point
     ap = np.full(class_count, np.nan)
     for index in range(class_count):
@@ -60,17 +60,12 @@ def per_class_table(ap: np.ndarray | Sequence[float], classes: Sequence[str]) ->
     return "\n".join(f"{name:<{width}}  {value:>6}" for name, value in rows)
 
 
-def _difficult(record):
-    """(M,) bool: boxes whose detection is neither hit nor miss."""
-    return record.difficult | record.crowd
-
-
 def _joined(arrays, dtype):
     return np.concatenate(arrays).astype(dtype) if arrays else np.zeros(0, dtype)
 
 
 def _targets(detections, records, iou_threshold):
-    """What each detection of all images found: the ground truth's number in the whole set, _MISS or _DIFFICULT."""
+    """What each detection of all images found: the ground truth's number in the whole set, _MISS or _IGNORED."""
     targets = []
     first = 0
     for found, record in zip(detections, records):
@@ -81,7 +76,7 @@ def _targets(detections, records, iou_threshold):
             overlap[~((found.classes[:, None] == record.classes) & (overlap >= iou_threshold))] = -1
             best = overlap.argmax(axis=1)
             hit = overlap[np.arange(len(best)), best] >= 0
-            target[hit] = np.where(_difficult(record)[best], _DIFFICULT, first + best)[hit]
+            target[hit] = np.where(record.ignored[best], _IGNORED, first + best)[hit]
         targets.append(target)
         first += len(record.boxes)
     return _joined(targets, np.int64)
@@ -103,7 +98,7 @@ def _curve(targets, positives):
     hits = np.zeros(len(targets))
     hits[claimed[np.unique(targets[claimed], return_index=True)[1]]] = 1
     hit_count = np.cumsum(hits)
-    counted = np.cumsum(targets != _DIFFICULT)
+    counted = np.cumsum(targets != _IGNORED)
     return hit_count / positives, hit_count / np.maximum(counted, 1)
 
 

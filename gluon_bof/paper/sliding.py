@@ -34,7 +34,7 @@ def sliding_patch(detector: Any, detection_set: DetectionSet, images: int,
     rooms = _rooms(detection_set.records, images)
     for record, patch in progress_bar(rooms, "sliding", unit="image"):
         image, (pixels, label) = read_image(record.path, record.orientation), _cut(*patch)
-        asked = ~(record.difficult | record.crowd)
+        asked = ~record.ignored
         slid = slide(lambda images: list(map(ends.as_edges, look(images))), image, pixels, record.boxes[asked],
                      record.classes[asked], label, step=max(image.shape[:2]) / PLACES)
         found.append(slid.summary())
@@ -44,7 +44,7 @@ def sliding_patch(detector: Any, detection_set: DetectionSet, images: int,
 
 def _rooms(records, count):
     """[(record, (another one, place of the object in it))] of the images that have a fitting patch."""
-    asked = [record for record in records if _plain(record).any()]
+    asked = [record for record in records if not record.ignored.all()]
     places = np.unique(np.linspace(0, len(asked) - 1, min(count, len(asked))).round().astype(int)) if asked else ()
     pairs = [(asked[place], _patch_for(asked[place], asked[place + 1:] + asked[:place])) for place in places]
     return [(record, patch) for record, patch in pairs if patch]
@@ -56,15 +56,10 @@ def _patch_for(room: Record, others: Sequence[Record]) -> tuple[Record, int] | N
         sides = other.boxes[:, 2:] - other.boxes[:, :2]
         fits = (sides <= np.multiply((room.width, room.height), MOST)).all(axis=1)
         fits &= sides.min(axis=1) >= LEAST * min(room.width, room.height) if len(sides) else False
-        fits &= _plain(other) & ~np.isin(other.classes, room.classes)
+        fits &= ~other.ignored & ~np.isin(other.classes, room.classes)
         if fits.any():
             return other, int(np.where(fits, area(other.boxes), 0).argmax())
     return None
-
-
-def _plain(record):
-    """(M,) bool: boxes that a detector is asked for."""
-    return ~(record.difficult | record.crowd)
 
 
 def _cut(record, place):
