@@ -9,7 +9,7 @@ from typing import NamedTuple, Sequence
 
 import numpy as np
 
-from gluon_bof.boxes import Detections, Record, area, iou
+from gluon_bof.boxes import Detections, Record, area, intersection, iou
 
 EVERY_SIZE = (-np.inf, np.inf)  # square pixels
 POSITIVE = 0.5  # IoU from which a detection hits
@@ -130,6 +130,4 @@ def _of_other_size(boxes, sizes):
 
 def _inside(boxes, regions):
     """(D, G) share of each box that lies in each region, in [0, 1]."""
-    sides = np.minimum(boxes[:, None, 2:], regions[:, 2:]) - np.maximum(boxes[:, None, :2], regions[:, :2])
-    shared = np.maximum(sides, 0).prod(axis=2)
-    return np.nan_to_num(shared / np.maximum(area(boxes), 1e-12)[:, None])
+    return np.nan_to_num(intersection(boxes, regions) / np.maximum(area(boxes), 1e-12)[:, None])

@@ -9,7 +9,7 @@ from typing import NamedTuple, Sequence
 
 import numpy as np
 
-from gluon_bof.boxes import Detections, Record, iou
+from gluon_bof.boxes import Detections, Record, area, intersection, iou
 from gluon_bof.evaluation.matching import check_lengths
 
 KINDS = ("missing", "class", "place")
@@ -132,6 +132,5 @@ def _misplaced(overlap, usual):
 
 def _in_crowd(seen, record):
     crowds = record.boxes[record.crowd & (record.classes == seen.class_id)].astype(np.float64)
-    sides = np.minimum(crowds[:, 2:], seen.box[2:]) - np.maximum(crowds[:, :2], seen.box[:2])
-    inside = np.maximum(sides, 0).prod(axis=1)
-    return bool((inside >= 0.5 * np.prod(seen.box[2:] - seen.box[:2])).any())
+    box = seen.box[None]
+    return bool((intersection(box, crowds) >= 0.5 * area(box)).any())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable, Iterable, Sequence
 
 import numpy as np
 
-from gluon_bof.boxes import area, iou
+from gluon_bof.boxes import area, intersection, iou
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import Detections
@@ -127,8 +127,7 @@ def paste(image: np.ndarray, patch: np.ndarray, left: int, top: int, mask: np.nd
 
 def covered_share(boxes: np.ndarray, patch_box: np.ndarray) -> np.ndarray:
     """(M,) share of the area of each box (M, 4) that lies under the patch's box (4,)."""
-    sides = np.minimum(boxes[:, 2:], patch_box[2:]) - np.maximum(boxes[:, :2], patch_box[:2])
-    return np.maximum(sides, 0).prod(axis=1) / area(boxes)
+    return intersection(boxes, patch_box[None])[:, 0] / area(boxes)
 
 
 def scores_of(found: Detections, boxes: np.ndarray, classes: np.ndarray) -> np.ndarray:
