@@ -58,9 +58,9 @@ def load_shapes(role: str, root: str | None = None, masks: bool = False) -> Dete
     return load_voc(ensure_drawn(root), role, classes=CLASSES, name="shapes", masks=masks)
 
 
-def load_backbone_shapes(role: str, root: str | None = None) -> DetectionSet:
+def load_backbone_shapes(role: str) -> DetectionSet:
     """The same of a further draw, which shares no image with the embedded set: for pre-training backbones."""
-    folder = ensure_drawn(root, BACKBONE_SPLITS, "shapes-backbone", first=len(SPLITS))
+    folder = ensure_drawn(None, BACKBONE_SPLITS, "shapes-backbone", first=len(SPLITS))
     return load_voc(folder, role, classes=CLASSES, name="shapes-backbone")
 
 

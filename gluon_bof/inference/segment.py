@@ -85,7 +85,7 @@ def _written(model, source, image, path):
     os.makedirs(os.path.dirname(source.target), exist_ok=True)
     file = io.BytesIO()
     kind = {"format": "PNG"} if source.target.endswith(".png") else {"format": "JPEG", "quality": 95}
-    Image.fromarray(overlay(image, found.labels, classes=model.classes)).save(file, **kind)
+    Image.fromarray(overlay(image, found.labels, model.classes)).save(file, **kind)
     write_atomically(source.target, file.getvalue(), lasting=False)
     file = io.BytesIO()
     write_numbers(file, found.labels)

@@ -19,12 +19,12 @@ MOST_NAMED = 21  # classes that a legend names
 SHOWN = 8  # images of the training set on a page
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, opacity: float = OPACITY, classes: Sequence[str] = ()) -> np.ndarray:
+def overlay(image: np.ndarray, labels: np.ndarray, classes: Sequence[str] = ()) -> np.ndarray:
     """An image (H, W, 3) uint8 RGB with its label map (H, W) over it in VOC's colours, edges drawn dark. Class 0 stays clear, but
     where `classes` have no background; ignored pixels are white."""
     painted = voc_palette()[labels].astype(np.float32)
     painted[labels == NOBODY] = 255
-    share = np.where((labels == 0) & has_background(classes), 0, opacity)[..., None]
+    share = np.where((labels == 0) & has_background(classes), 0, OPACITY)[..., None]
     found = image * (1 - share) + painted * share
     edge = np.zeros(labels.shape, bool)
     edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
@@ -41,7 +41,7 @@ def draw_training_maps(run: Any, dataset: Any, sampler: Any, classes: Sequence[s
         image, maps, weights, _ = dataset[spec]
         _show(axes[0], image, f"{spec.size} px")
         for axis, labels, weight in zip(axes[1:], maps, weights):
-            _show(axis, overlay(image, labels, classes=classes), f"weight {weight:.2f}")
+            _show(axis, overlay(image, labels, classes), f"weight {weight:.2f}")
     _save(figure, run, "training_images.png", classes)
 
 
@@ -50,7 +50,7 @@ def draw_validation_maps(run: Any, shown: Sequence[tuple], classes: Sequence[str
     figure, rows = _page(len(shown), 3)
     for axes, (sample, found) in zip(rows, shown):
         image, labels = read_pair(sample, len(classes))
-        maps = (overlay(image, shown_map, classes=classes) for shown_map in (labels, found))
+        maps = (overlay(image, shown_map, classes) for shown_map in (labels, found))
         for axis, picture, title in zip(axes, (image, *maps), (sample.image_id, "truth", "found")):
             _show(axis, picture, title)
     _save(figure, run, "validation_images.png", classes)

@@ -64,10 +64,9 @@ def _draw_score(run, rows, column, words):
     _save(figure, run, f"validation_{column}.png")
 
 
-def draw_training_batch(run: RunFolder, dataset: TrainingImages, sampler: BatchSampler, classes: Sequence[str],
-                        most: int = SHOWN) -> None:
+def draw_training_batch(run: RunFolder, dataset: TrainingImages, sampler: BatchSampler, classes: Sequence[str]) -> None:
     """A page of images of the run's first batches as the network sees them, with boxes and mix weights."""
-    first = first_drawn(sampler, most)
+    first = first_drawn(sampler, SHOWN)
     figure, axes = _page(len(first))
     for axis, spec in zip(axes, first):
         image, truth = dataset[spec][:2]

@@ -15,10 +15,10 @@ GREY = np.full((8, 8, 3), 200, np.uint8)
 def test_the_first_class_is_clear_but_of_sets_whose_first_class_is_no_background(classes, clear):
     labels = np.zeros((8, 8), np.uint8)
     labels[4:] = NOBODY
-    drawn = overlay(GREY, labels, 0.5, classes)
-    assert (drawn[0, 0] == (200 if clear else 100)).all() and (drawn[6, 6] == 228).all()
+    drawn = overlay(GREY, labels, classes)
+    assert (drawn[0, 0] == (200 if clear else 90)).all() and (drawn[6, 6] == 230).all()
     labels[:] = 1
-    assert (overlay(GREY, labels, 0.5, classes)[0, 0] == np.round(100 + voc_palette()[1] / 2)).all()
+    assert (overlay(GREY, labels, classes)[0, 0] == np.round(90 + 0.55 * voc_palette()[1])).all()
 
 
 def test_a_legend_names_the_first_class_where_it_is_drawn():
