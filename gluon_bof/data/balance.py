@@ -57,11 +57,12 @@ def repeats_of(options: Any, detection_set: DetectionSet) -> np.ndarray | None:
     """What --balance asks for: repeat factors of the set's images, or None. Warns where they change nothing."""
     if options.balance == "none":
         return None
-    shares = image_shares(detection_set.records, len(detection_set.classes))
-    if (factors_of_shares(shares, options.balance_threshold) == 1).all():
+    repeats = repeat_factors(detection_set.records, len(detection_set.classes), options.balance_threshold)
+    if (repeats == 1).all():
+        shares = image_shares(detection_set.records, len(detection_set.classes))
         warn(f"--balance repeat changes nothing: every class is in more than {100 * options.balance_threshold:g} % of the "
              f"images; --balance-threshold {advised_threshold(shares):.2g} would repeat those below the middle one")
-    return repeat_factors(detection_set.records, len(detection_set.classes), options.balance_threshold)
+    return repeats
 
 
 def advised_threshold(shares: Sequence[float]) -> float:
