@@ -5,7 +5,6 @@ image after the other, and appear in that order."""
 from __future__ import annotations
 
 import contextlib
-import io
 import itertools
 import math
 import os
@@ -14,9 +13,9 @@ import time
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError
-from gluon_bof.files import refuse_no_utf8, write_atomically
+from gluon_bof.files import refuse_no_utf8
 from gluon_bof.inference.ahead import BUDGET, in_order
-from gluon_bof.inference.results import OPENER, DetectionWriter, VideoFile, no_address
+from gluon_bof.inference.results import OPENER, DetectionWriter, VideoFile, no_address, write_drawn
 from gluon_bof.inference.tiles import refuse_tiles
 from gluon_bof.terminal import progress_bar
 
@@ -152,15 +151,9 @@ def _draw_image(shot):
     """Write the image with what was found in it."""
     if shot.error:
         return shot
-    from PIL import Image
-
     from gluon_bof.visualization.draw import draw_detections
 
-    target, file = shot.source.target, io.BytesIO()
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    kind = {"format": "PNG"} if target.endswith(".png") else {"format": "JPEG", "quality": 95}
-    Image.fromarray(draw_detections(shot.image, shot.prediction)).save(file, **kind)
-    write_atomically(target, file.getvalue(), lasting=False)
+    write_drawn(shot.source.target, draw_detections(shot.image, shot.prediction))
     return shot
 
 

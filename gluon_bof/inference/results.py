@@ -1,6 +1,7 @@
-"""Where detections go: JSON in COCO's format, CSV, and videos."""
+"""Where detections go: JSON in COCO's format, CSV, drawn images and videos."""
 from __future__ import annotations
 
+import io
 import json
 import os
 from typing import TYPE_CHECKING, Sequence
@@ -21,6 +22,18 @@ COLUMNS = ("image_id", "file_name", "category_id", "category_name", "x", "y", "w
 COCO_IDS = [number for number in range(1, 91) if number not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
 OPENER = "OpenCV opens no video"  # but ends the process
 CODECS = ((".mp4", "mp4v"), (".avi", "MJPG"))  # the second where this OpenCV cannot write the first
+
+
+def write_drawn(path: str, image: np.ndarray) -> None:
+    """Write a drawn image (H, W, 3) uint8 RGB, and the folder that it lies in: a PNG where the path ends so, else a JPEG. Raises
+    UserError where it cannot be written."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    kind = {"format": "PNG"} if path.endswith(".png") else {"format": "JPEG", "quality": 95}
+    Image.fromarray(image).save(file, **kind)
+    write_atomically(path, file.getvalue(), lasting=False)
 
 
 def no_address(path: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from gluon_bof.data.images import read_upright
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
+from gluon_bof.inference.results import write_drawn
 from gluon_bof.inference.sources import OF_SEGMENTS, refuse_foreign
 from gluon_bof.masks import write_numbers
 from gluon_bof.terminal import progress_bar
@@ -77,16 +78,10 @@ def map_paths(sources: Sequence[Source]) -> dict[Source, str]:
 
 def _written(model, source, image, path):
     """Write what is found in an image, its label map to `path`. Returns its row of the summary."""
-    from PIL import Image
-
     from gluon_bof.visualization.label_maps import overlay
 
     found = model.predict(image)
-    os.makedirs(os.path.dirname(source.target), exist_ok=True)
-    file = io.BytesIO()
-    kind = {"format": "PNG"} if source.target.endswith(".png") else {"format": "JPEG", "quality": 95}
-    Image.fromarray(overlay(image, found.labels, model.classes)).save(file, **kind)
-    write_atomically(source.target, file.getvalue(), lasting=False)
+    write_drawn(source.target, overlay(image, found.labels, model.classes))
     file = io.BytesIO()
     write_numbers(file, found.labels)
     write_atomically(path, file.getvalue(), lasting=False)
