@@ -23,10 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     size = parse_size(arguments.size) if arguments.size else None
 
     from gluon_bof.data.images import read_or_name, read_upright
-    from gluon_bof.inference.export import BOX_TOLERANCE, SCORE_TOLERANCE, input_size, onnx_packages
+    from gluon_bof.inference.export import BOX_TOLERANCE, SCORE_TOLERANCE, input_size, require_onnx
     from gluon_bof.inference.model import open_model
     if arguments.format == "onnx":
-        onnx_packages()  # before weights are read, or even downloaded
+        require_onnx()  # before weights are read, or even downloaded
     images = [read_or_name(read_upright, path) for path in arguments.verify_on]
     model = open_model(arguments.weights, "cpu", arguments.short, arguments.nms, arguments.last,
                        **given_options(arguments, building_fields()))

@@ -80,13 +80,13 @@ class OnnxEngine:
     name = "onnx"
 
     def __init__(self, detector: Detector, digest: str):
-        from gluon_bof.inference.export import onnx_packages
+        from gluon_bof.inference.export import require_onnx
 
         if family_of(detector.options).masks:
             raise UserError(f"--engine onnx finds no masks, as {family_of(detector.options).title} does", remedy=IN_ITS_PLACE)
         if detector.device.device_type != "cpu":
             raise UserError(f"--engine onnx computes on the CPU, not on {detector.device}", remedy="give --device cpu as well")
-        onnx_packages("give --engine mxnet")
+        require_onnx(IN_ITS_PLACE)
         self.detector = detector
         self.digest = digest
         self.sessions = OrderedDict()

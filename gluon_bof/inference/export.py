@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import itertools
 import json
 import os
@@ -26,7 +27,7 @@ from gluon_bof.options.families import family_of
 from gluon_bof.weights.formats import params as params_format
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    import onnxruntime
 
     from gluon_bof.inference.detector import Detector
 
@@ -92,13 +93,11 @@ def export_onnx(detector: Detector, path: str, size: Sequence[int] | None = None
     box, both before the last suppression. images: (H, W, 3) uint8 ones to check with besides some that are drawn.
     Raises UserError where onnx is not installed or MXNet cannot express the network in it, where the two disagree or have
     nothing to compare, for masks without nms, and where the file cannot be written."""
-    _, onnxruntime = onnx_packages()
+    require_onnx()
     size = input_size(detector, size)
     symbol, names = _symbol(detector, nms)
     data = _onnx_data(detector, symbol, names, size, nms)
-    quiet = onnxruntime.SessionOptions()
-    quiet.log_severity_level = 3
-    session = onnxruntime.InferenceSession(data, quiet, providers=["CPUExecutionProvider"])
+    session = quiet_session(data)
     check = _compare(detector, symbol, names, lambda seen: session.run(names, {INPUT: seen}), size, nms, images,
                      batches=_batches(detector))
     _refuse_disagreement(check, path, "onnxruntime")
@@ -188,17 +187,24 @@ def description(detector: Detector, size: Sequence[int], nms: bool) -> dict[str,
             "nms_threshold": detector.network.nms_thresh, "outputs": outputs}
 
 
-def onnx_packages(otherwise: str = "give --format mxnet") -> tuple[ModuleType, ModuleType]:
-    """(onnx, onnxruntime). Raises UserError where they, or what MXNet needs of them, are not installed. otherwise: what to do
-    then, besides installing them."""
+def require_onnx(otherwise: str = "give --format mxnet") -> None:
+    """Raise UserError where onnx and onnxruntime, or what MXNet needs of them, are not installed. otherwise: what to do then,
+    besides installing them."""
     try:
-        import onnx
-        import onnx.mapping  # which later versions dropped
-        import onnxruntime
+        for name in ("onnx", "onnx.mapping", "onnxruntime"):  # later versions dropped onnx.mapping
+            importlib.import_module(name)
     except Exception as error:  # ImportError; of versions that do not fit together protobuf's TypeError, NumPy's AttributeError
         raise UserError(f"ONNX needs packages that are not here ({error})",
                         remedy=f"pip install 'gluon_bof[export]', or {otherwise}") from None
-    return onnx, onnxruntime
+
+
+def quiet_session(data: bytes) -> onnxruntime.InferenceSession:
+    """A session of onnxruntime on the CPU that runs an ONNX file's bytes and logs errors alone."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    return onnxruntime.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
 
 
 def _symbol(detector, nms):

@@ -11,7 +11,16 @@ from gluon_bof.data.shapes import draw_image
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD, render
-from gluon_bof.inference.export import INPUT, SCORE_TOLERANCE, TRIALS, described_onnx, input_size, named_outputs, onnx_packages
+from gluon_bof.inference.export import (
+    INPUT,
+    SCORE_TOLERANCE,
+    TRIALS,
+    described_onnx,
+    input_size,
+    named_outputs,
+    quiet_session,
+    require_onnx,
+)
 from gluon_bof.inference.segmenter import Segmenter
 from gluon_bof.models.build import models_of
 from gluon_bof.options.families import family_of
@@ -33,7 +42,7 @@ def export_scores(segmenter: Segmenter, path: str, size: Sequence[int] | None = 
 
     images: to check with, besides drawn ones. Raises UserError where onnx is not installed or MXNet cannot express the network in
     it, for a size that the network cannot take, where the two disagree, and where the file cannot be written."""
-    _, onnxruntime = onnx_packages("there is no other format for a segmenter")
+    require_onnx("there is no other format for a segmenter")
     size = input_size(segmenter, size)
     if segmenter.options.model == "fcn" and set(size) != {segmenter.options.crop_size}:
         raise UserError(f"GluonCV's FCN gives maps of {segmenter.options.crop_size} pixels, whatever it sees",
@@ -41,9 +50,7 @@ def export_scores(segmenter: Segmenter, path: str, size: Sequence[int] | None = 
     outputs, names = models_of(segmenter.options).export_form(segmenter.options).candidates(segmenter.network,
                                                                                            mx.sym.Variable(INPUT))
     data = described_onnx(segmenter, named_outputs(outputs, names), names, size, _about(segmenter, size))
-    quiet = onnxruntime.SessionOptions()
-    quiet.log_severity_level = 3
-    session = onnxruntime.InferenceSession(data, quiet, providers=["CPUExecutionProvider"])
+    session = quiet_session(data)
     check = _compared(segmenter, lambda seen: session.run(names, {INPUT: seen})[0], size, images)
     if not check.score_difference <= SCORE_TOLERANCE:
         raise UserError(f"onnxruntime disagrees with MXNet: probabilities differ by {check.score_difference:.1e} (up to "

@@ -114,7 +114,7 @@ class SegmentationModel:
     @in_python()
     def export(self, path: Any, format: str = "onnx", size: tuple[int, int] | None = None, nms: bool = True,
                images: Any = ()) -> Any:
-        """Write the network as ONNX and compare it with MXNet. Returns inference.export.Check.
+        """Write the network as ONNX and compare it with MXNet. Returns inference.export_scores.ScoreCheck.
 
         size: (height, width) of the input, by default that of validation; images: arrays to compare on, besides drawn ones.
         Raises UserError where the format is another, for nms=False, and as `export_scores` does."""
