@@ -1,6 +1,7 @@
 """MXNet, made ready and imported once: `from gluon_bof.backend import mx, gluon, autograd, nd`.
 
 A module that also imports gluoncv does so below that line, because gluoncv imports MXNet by itself."""
+import os
 import warnings
 
 from gluon_bof import threads
@@ -9,6 +10,7 @@ from gluon_bof.compat import light_import, prepare_mxnet
 with light_import():
     prepare_mxnet()
     threads.choose()
+    ENVIRONMENT = dict(os.environ)  # as MXNet finds it, which never looks again
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # both packages warn of what newer Pythons and NumPys made of their imports
         import mxnet as mx
@@ -16,4 +18,4 @@ with light_import():
 
         import gluoncv  # 0.1 s, here so that its warnings are silenced too
 
-__all__ = ["autograd", "gluon", "gluoncv", "mx", "nd"]
+__all__ = ["ENVIRONMENT", "autograd", "gluon", "gluoncv", "mx", "nd"]

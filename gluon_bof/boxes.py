@@ -97,6 +97,7 @@ class DetectionSet:
     origin: Origin | None = None  # of VOC's layout
     layout: str = ""  # what its folder was taken for, and why
     unnamed: bool = False  # whether its labels are numbers that nothing in it names
+    categories: dict = field(default_factory=dict)  # of COCO's JSON as it was read: {class name: category id}
 
     def __len__(self):
         return len(self.records)

@@ -44,7 +44,8 @@ class StopListener:
     def __enter__(self):
         self._before = {}
         if threading.current_thread() is threading.main_thread():  # no other may listen
-            self._before = {number: signal.signal(number, self._ask) for number in stop_signals()}
+            self._before = {number: signal.signal(number, self._ask) for number in stop_signals()
+                            if signal.getsignal(number) is not None}  # of C's handlers Python cannot put back
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -39,7 +39,6 @@ _OTHER_TASKS = ("captions_", "person_keypoints_", "stuff_", "panoptic_", "image_
 _LAYOUT = "a COCO set has annotations/*train*.json and *val*.json, train.json or train/_annotations.coco.json"
 _ROLE_WORDS = {"train": ("train", "training", "trainset"), "val": ("val", "valid", "validation", "validate", "valset"),
                "test": ("test", "testing", "testset", "testdev")}
-_category_ids = {}  # JSON file -> {class name: category id}, of the sets that were loaded
 
 
 def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None, on_bad_sample: str = "error",
@@ -76,8 +75,7 @@ def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None
     if skip_empty:
         records = without_empty(records)
     require_records(records, len(content["images"]), path, faults)
-    _category_ids[path] = categories
-    return DetectionSet(name, names, records, faults.faults, path, faults.remarks)
+    return DetectionSet(name, names, records, faults.faults, path, faults.remarks, categories=categories)
 
 
 def without_empty(records: Iterable[Record]) -> list[Record]:
@@ -87,10 +85,7 @@ def without_empty(records: Iterable[Record]) -> list[Record]:
 
 def category_ids(detection_set: DetectionSet) -> list[int | str]:
     """The JSON's category ids, [id of class 0, id of class 1, ...], for COCO's evaluation; free ones for absent classes."""
-    path = detection_set.annotation_file
-    if path not in _category_ids:
-        _category_ids[path] = _categories(_read_json(path)["categories"], path)
-    known = _category_ids[path]
+    known = detection_set.categories
     free = max([number for number in known.values() if isinstance(number, int)], default=0) + 1
     return [known.get(name, free + number) for number, name in enumerate(detection_set.classes)]
 

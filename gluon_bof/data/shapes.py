@@ -6,12 +6,12 @@ path is used.
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import shutil
 import signal
 import sys
 import tempfile
-from multiprocessing import Process
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Mapping, Sequence
 
@@ -153,7 +153,8 @@ def _write_set(root, splits, first, draw, heads, classes):
 def _draw_side_by_side(folder, places, draw, classes):
     """Write the images of these places, (split's number, index, name), with a process for every core."""
     count = os.cpu_count() or 1
-    drawers = [Process(target=_write_images, args=(folder, places[first::count], draw, classes), daemon=True)
+    fork = multiprocessing.get_context("fork")  # whatever way a program has chosen for its own processes
+    drawers = [fork.Process(target=_write_images, args=(folder, places[first::count], draw, classes), daemon=True)
                for first in range(count)]
     for drawer in drawers:
         drawer.start()

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import weakref
 from multiprocessing import connection, util
@@ -34,6 +35,7 @@ FEWER = "give a smaller -j or --batch-size; a training has saved what it had, fo
 
 _initialised_process = None
 _crews = weakref.WeakSet()  # every Workers of this process
+_FORK = multiprocessing.get_context("fork")  # whatever way to start processes a program has chosen for its own
 
 
 def init_worker() -> None:
@@ -69,7 +71,8 @@ class Workers:
     """`count` processes that compute(task) side by side.
 
     They ignore what asks their parent to stop, and end with it, whatever ends it. A worker that dies is told as soon as any of
-    this process's Workers waits for a result: a training should not find out at its next validation.
+    this thread's Workers waits for a result: a training should not find out at its next validation. (Workers end with the thread
+    that made them, and that of another training is none of this one's.)
 
     lending: the shared memory that answers lie in, see shared_memory.Lending; None: they go through the pipe."""
 
@@ -84,6 +87,7 @@ class Workers:
         self._is_whole = True  # whether this side's books are those of the workers'
         # before multiprocessing asks, by a signal that they ignore, whoever is left at exit
         self._end = util.Finalize(self, _kill, ([worker.process for worker in self._crew],), exitpriority=20)
+        self._thread = threading.get_ident()
         _crews.add(self)
 
     def results(self, tasks: Iterable[Any]) -> Iterator[Any]:
@@ -134,7 +138,8 @@ class Workers:
     def _receive(self, seconds):
         """Take what has come, and wait so long for the first of it."""
         by_pipe = {worker.pipe: worker for worker in self._crew}
-        by_sentinel = {worker.process.sentinel: (workers, worker) for workers in _crews for worker in workers._crew}
+        by_sentinel = {worker.process.sentinel: (workers, worker) for workers in _crews if workers._thread == self._thread
+                       for worker in workers._crew}
         ready = _first_of([*by_pipe, *by_sentinel], seconds)
         if seconds and not ready:
             self._give_up(WorkerLost(f"no data came for {seconds} s: a data worker is stuck", None,
@@ -186,8 +191,8 @@ def _first_of(awaited, seconds):
 
 
 def _start(compute, lending):
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=_work, args=(compute, theirs, lending), daemon=True)
+    ours, theirs = _FORK.Pipe()
+    process = _FORK.Process(target=_work, args=(compute, theirs, lending), daemon=True)
     process.start()
     theirs.close()  # so that its end shows here
     return _Worker(process, ours, [], [])

@@ -3,10 +3,9 @@
 Helps where a device's own batch is small; on one device it is batch normalisation. Flags: --syncbn, --norm-layer syncbn."""
 from __future__ import annotations
 
-import os
 from typing import Any, Sequence
 
-from gluon_bof.backend import gluon, mx
+from gluon_bof.backend import ENVIRONMENT, gluon, mx
 from gluon_bof.errors import UserError
 
 LEAST_THREADS = 4  # of MXNet, on CPU contexts
@@ -21,9 +20,9 @@ def norm_layer(synchronised: bool, contexts: Sequence[mx.Context], abreast: int 
     if not synchronised or len(contexts) < 2:
         return gluon.nn.BatchNorm, {}
     needed = max(LEAST_THREADS, abreast * (len(contexts) - 1) + 2)
-    if contexts[0].device_type == "cpu" and int(os.environ.get("MXNET_CPU_WORKER_NTHREADS", "1")) < needed:
+    if contexts[0].device_type == "cpu" and int(ENVIRONMENT.get("MXNET_CPU_WORKER_NTHREADS", "1")) < needed:
         raise UserError("synchronised normalisation over several CPU contexts would wait for ever with so few threads",
-                        remedy=f"set MXNET_CPU_WORKER_NTHREADS to {needed} or more before starting")
+                        remedy=f"set MXNET_CPU_WORKER_NTHREADS to {needed} or more and start anew: MXNet reads it once")
     return SyncBatchNorm, {"num_devices": len(contexts)}
 
 

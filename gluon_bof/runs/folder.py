@@ -504,11 +504,11 @@ def reopen_run(folder: str, checkpoint: str | None, options: Any, given: set) ->
     options = continued_options(folder, options, given)
     require_set(folder, "put it back: a run goes on with its own")
     warn_of_other_versions(folder)
-    newest = RunFolder(folder).checkpoint_paths()[-1:]
-    if not checkpoint and not newest:
+    if not checkpoint:
         _refuse_lost_checkpoints(RunFolder(folder))
-    run = Run(folder)  # last of all: what raises after it would keep the lock for as long as somebody keeps the error
+    run = Run(folder)  # what is refused is refused before: an error that somebody keeps would keep the lock
     run.devices_told = None not in (before, stated_devices(options))
+    newest = run.checkpoint_paths()[-1:]
     run.origin = checkpoint or (newest[0] if newest else None)
     return run, options, run.origin
 
@@ -516,6 +516,8 @@ def reopen_run(folder: str, checkpoint: str | None, options: Any, given: set) ->
 def _refuse_lost_checkpoints(run):
     """Raise UserError where a run without a checkpoint has been saved before: from its beginning it would write over what it has.
     One that was killed in its first save, within the first epoch or after it, begins anew."""
+    if run.checkpoint_paths():
+        return
     epochs = len(run.rows("metrics"))
     weights = [path for path in (run.best_weights, run.epoch_weights(0), run.last_weights) if os.path.exists(path)]
     # the last weights are written before the first checkpoint, and the first epoch's line before the others

@@ -5,7 +5,7 @@ import os
 from typing import Any, Iterable, Sequence
 
 from gluon_bof import threads
-from gluon_bof.backend import mx
+from gluon_bof.backend import ENVIRONMENT, mx
 from gluon_bof.compat import for_cpu_contexts
 from gluon_bof.data.balance import untrained
 from gluon_bof.data.faults import log_faults, require_boxes, warn_of_shared
@@ -55,9 +55,9 @@ def refuse_partial_syncbn(options: Any, devices: Sequence[Any]) -> None:
     share, rest = divmod(options.batch_size, comm.size())
     if len(devices) > 1 and devices[0].device_type == "cpu":
         for name, value in for_cpu_contexts(len(devices)).items():
-            if int(os.environ.get(name, "1")) < value:
+            if int(ENVIRONMENT.get(name, "1")) < value:
                 raise UserError(f"normalisation that is synchronised over {len(devices)} CPU contexts would wait for ever",
-                                remedy=f"set {name} to {value} or more before MXNet is imported")
+                                remedy=f"set {name} to {value} or more before MXNet is imported, in a notebook after a restart")
     if len(devices) > 1 and (rest or share % len(devices)):
         warn(f"a batch of {options.batch_size} does not divide over {comm.size()} x {len(devices)} devices, and SyncBatchNorm "
              "weighs their statistics alike: they are not quite the batch's")

@@ -14,6 +14,13 @@ from gluon_bof.errors import UserError
 from tests.data.coco_files import CONTENT, HEIGHT, WIDTH, changed, content, without, write_images, write_json, write_set
 
 
+def test_a_set_that_is_open_keeps_its_ids_when_its_file_is_written_anew(tmp_path):
+    path = write_set(tmp_path)
+    found = load_coco(str(tmp_path), "train")
+    write_json(path, {**content(), "annotations": [], "categories": [{"id": 18, "name": "dog"}, {"id": 17, "name": "Zebra"}]})
+    assert category_ids(load_coco(str(tmp_path), "train")) == [17, 18] and category_ids(found) == [2, 5]
+
+
 def test_boxes_equal_pycocotools(tmp_path):
     path = write_set(tmp_path)
     found = load_coco(str(tmp_path), "train")

@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import threading
 import time
 from multiprocessing.connection import Connection
 
@@ -150,6 +151,28 @@ def test_a_worker_that_dies_idle_is_told_by_whoever_waits_next(which):
     with pytest.raises(WorkerLost, match="killed"):
         list(results)
     assert time.monotonic() - began < PROMPT
+
+
+def test_workers_that_end_with_another_thread_are_no_loss_of_this_ones():
+    ours, theirs = Workers(1, described), []
+
+    def of_another_training():
+        theirs.append(Workers(1, described))
+        list(theirs[0].results([("square", 2)]))
+
+    thread = threading.Thread(target=of_another_training)
+    thread.start()
+    thread.join()  # the kernel ends its workers with it
+    theirs[0]._crew[0].process.join(PROMPT)
+    assert list(ours.results([("square", 3)])) == [9]
+
+
+def test_workers_are_forked_whatever_the_program_has_chosen_for_its_own():
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        assert list(Workers(1, lambda task: task + 1).results([1])) == [2]  # nobody could pickle that
+    finally:
+        multiprocessing.set_start_method(None, force=True)
 
 
 def test_workers_ignore_what_stops_their_parent_and_end_with_their_owner():

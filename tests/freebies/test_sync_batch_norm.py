@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gluon_bof.backend import gluon, mx
+from gluon_bof.backend import ENVIRONMENT, gluon, mx
 from gluon_bof.compat import for_cpu_contexts
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.sync_batch_norm import norm_layer
@@ -40,7 +40,8 @@ def test_synchronised_normalisation_over_two_devices_is_that_of_the_whole_batch(
 
 
 def test_synchronised_normalisation_that_would_hang_is_refused(monkeypatch):
-    monkeypatch.delenv("MXNET_CPU_WORKER_NTHREADS", raising=False)
+    monkeypatch.delitem(ENVIRONMENT, "MXNET_CPU_WORKER_NTHREADS", raising=False)
+    monkeypatch.setenv("MXNET_CPU_WORKER_NTHREADS", "99")  # of a later cell of a notebook: MXNet does not look again
     with pytest.raises(UserError, match="MXNET_CPU_WORKER_NTHREADS"):
         norm_layer(True, [mx.cpu(0), mx.cpu(1)])
     assert norm_layer(True, [mx.cpu(0)])[0] is norm_layer(False, [mx.cpu(0)])[0] is gluon.nn.BatchNorm

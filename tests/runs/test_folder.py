@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gluon_bof.data.workers import Workers
 from gluon_bof.errors import LOGGER, UserError, early_warnings, user_facing, warn
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.yolo3 import Yolo3Options
@@ -137,6 +138,26 @@ def test_a_run_that_another_process_trains_is_refused(tmp_path):
         Run(folder)
     holder.communicate("")
     Run(folder).close()
+
+
+def test_a_closed_run_is_free_though_its_data_workers_live_and_hold_its_lock(tmp_path):
+    run = Run(str(tmp_path / "run"))
+    workers = Workers(1, len)
+    assert list(workers.results(["abc"])) == [3]
+    run.close()
+    Run(run.folder).close()  # as a notebook goes on after Ctrl-C
+    assert list(workers.results(["ab"])) == [2]
+
+
+def test_what_is_refused_holds_no_lock(options):
+    run = create_run(options)
+    run.record("metrics", {"epoch": 0, "iteration": 12, "map": 0.25})
+    run.record("metrics", {"epoch": 1, "iteration": 24, "map": 0.25})
+    run.close()
+    with pytest.raises(UserError, match="checkpoints are gone") as kept:
+        reopen_run(run.folder, None, options, set())
+    Run(run.folder).close()
+    assert kept.value
 
 
 def test_a_run_that_made_nothing_frees_its_name_and_one_that_did_stays(options):

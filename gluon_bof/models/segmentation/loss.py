@@ -1,8 +1,8 @@
 """Cross-entropy of every pixel, with mixed label maps (paper, section 3.1, as classification mixes) and smoothed classes (3.2).
 
-Gradients are those of GluonCV's MixSoftmaxCrossEntropyLoss without a second head, whose weight it leaves out of the gradient: of the
-mean over all pixels of the batch that are not ignored. (The values that GluonCV shows are divided by the ignored pixels,
-too, and its trainer divides once more, by the images.)"""
+Gradients are those of GluonCV's MixSoftmaxCrossEntropyLoss without a second head, whose weight it leaves out of the gradient: of
+the mean over all pixels of the batch that are not ignored. (The values that GluonCV shows are divided by the ignored pixels, too,
+and its trainer divides once more, by the images.)"""
 from __future__ import annotations
 
 from typing import Any

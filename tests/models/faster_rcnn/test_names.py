@@ -17,4 +17,4 @@ def order_of(options):
 def test_the_third_network_of_a_process_has_its_momenta_in_the_order_of_the_first():
     options = dataclasses.replace(RECIPES["faster_rcnn/embedded"].options, num_box_head_conv=4).resolved()
     first, _, third = (order_of(options) for _ in range(3))  # MXNet would count on: conv8 to conv11, of which conv10 comes first
-    assert third == first and sum(name.startswith("box_features") for name in first) == 4 * 3 + 2
+    assert third == first and sum(name.startswith("box_features") for name in first) == 4 * (1 + 4) + 2
