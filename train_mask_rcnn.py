@@ -58,7 +58,7 @@ def train(options, run, checkpoint=None):
     optimizer = training.build_optimizer(options, schedule)
     if options.clip_gradient > 0:
         optimizer.clip_gradient = options.clip_gradient
-    training.exempt_from_decay(network, training.BIASES)  # as GluonCV's script does
+    training.exempt_from_decay(network, ".*bias")  # as GluonCV's script does
     trainer = training.build_trainer(network.trained_parameters(), optimizer, devices, options.amp, options.kv_store)
     step = training.Step(graph, lambda *arrays: arrays, trainer, devices, options.batch_size, options.amp, options.accumulate)
 

@@ -81,7 +81,8 @@ CASES = {name: Case(families.by_name(name), tuple(words.split()), *of_family) fo
     # a level is asked for nothing where none of its anchors is matched or hard
     ("ssd", SSD, gluoncvs_ssd, ("class", "box"), r"(class|box)_predictors\.\d\.predictor\.bias"),
     ("faster_rcnn", FASTER_RCNN, gluoncvs_faster_rcnn, ("rpn_class", "rpn_box", "head_class", "head_box")),
-    ("mask_rcnn", MASK_RCNN, gluoncvs_mask_rcnn, ("rpn_class", "rpn_box", "head_class", "head_box", "head_mask")))}
+    ("mask_rcnn", MASK_RCNN, gluoncvs_mask_rcnn, ("rpn_class", "rpn_box", "head_class", "head_box", "head_mask"),
+     r"features\.P5_conv1_bias"))}
 
 
 @pytest.mark.parametrize("family", families.detectors(), ids=lambda family: family.name)

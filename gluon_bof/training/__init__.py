@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = attach(__name__, {
     "pipeline": ("start_devices", "open_sets", "build_sampler", "restore", "take_memory", "fit", "seed"),
     "engine": ("Engine", "Stopped"),
     "loop": ("Step", "EpochLosses", "train_epoch"),
-    "optimizer": ("BIASES", "build_optimizer", "build_trainer", "epoch_schedule", "exempt_from_decay", "start_amp",
+    "optimizer": ("build_optimizer", "build_trainer", "epoch_schedule", "exempt_from_decay", "start_amp",
                   "update_schedule"),
     "segmentation": ("open_label_sets", "MapBatch", "blank_batch", "Reseeded", "fit_maps", "only_validated", "SCORED"),
     "initialise": ("initialise_weights", "transfer_from"),

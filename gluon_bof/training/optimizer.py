@@ -38,11 +38,8 @@ def build_optimizer(options: Any, schedule: Any) -> Any:
                                lr_scheduler=CountedFromOne(schedule), **own)
 
 
-BIASES, BIASES_AND_NORMALISATION = ".*bias", ".*beta|.*gamma|.*bias"  # patterns of parameters' names
-
-
-def exempt_from_decay(network: Any, names: str = BIASES_AND_NORMALISATION) -> None:
-    """No weight decay on the parameters of these names: of --no-wd biases and batch normalisation's beta and gamma."""
+def exempt_from_decay(network: Any, names: str = ".*beta|.*gamma|.*bias") -> None:
+    """No weight decay on the parameters whose names match: of --no-wd biases and batch normalisation's beta and gamma."""
     for parameter in network.collect_params(names).values():
         parameter.wd_mult = 0.0
 
