@@ -10,7 +10,7 @@ from gluon_bof.compat import light_import, prepare_mxnet
 with light_import():
     prepare_mxnet()
     threads.choose()
-    ENVIRONMENT = dict(os.environ)  # as MXNet finds it, which never looks again
+    ENVIRONMENT = dict(os.environ)  # as MXNet finds it, which never looks again (unless a program imported it before)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # both packages warn of what newer Pythons and NumPys made of their imports
         import mxnet as mx

@@ -85,7 +85,8 @@ def without_empty(records: Iterable[Record]) -> list[Record]:
 
 def category_ids(detection_set: DetectionSet) -> list[int | str]:
     """The JSON's category ids, [id of class 0, id of class 1, ...], for COCO's evaluation; free ones for absent classes."""
-    known = detection_set.categories
+    path = detection_set.annotation_file
+    known = detection_set.categories or _categories(_read_json(path)["categories"], path)  # a set that a program made has none
     free = max([number for number in known.values() if isinstance(number, int)], default=0) + 1
     return [known.get(name, free + number) for number, name in enumerate(detection_set.classes)]
 

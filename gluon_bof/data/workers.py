@@ -87,7 +87,7 @@ class Workers:
         self._is_whole = True  # whether this side's books are those of the workers'
         # before multiprocessing asks, by a signal that they ignore, whoever is left at exit
         self._end = util.Finalize(self, _kill, ([worker.process for worker in self._crew],), exitpriority=20)
-        self._thread = threading.get_ident()
+        self._thread = threading.current_thread()  # not its number, which the next thread may get
         _crews.add(self)
 
     def results(self, tasks: Iterable[Any]) -> Iterator[Any]:
@@ -138,7 +138,7 @@ class Workers:
     def _receive(self, seconds):
         """Take what has come, and wait so long for the first of it."""
         by_pipe = {worker.pipe: worker for worker in self._crew}
-        by_sentinel = {worker.process.sentinel: (workers, worker) for workers in _crews if workers._thread == self._thread
+        by_sentinel = {worker.process.sentinel: (workers, worker) for workers in _crews if workers._thread is self._thread
                        for worker in workers._crew}
         ready = _first_of([*by_pipe, *by_sentinel], seconds)
         if seconds and not ready:

@@ -114,7 +114,7 @@ def average_precision(hits: np.ndarray, positives: int, points: np.ndarray = COC
 
 
 def precision_at_recall(hits: np.ndarray, positives: int, points: np.ndarray = COCO_POINTS) -> np.ndarray:
-    """(101,) the highest precision at each hundredth of recall or beyond it.
+    """(101,) the highest precision at each of the points or beyond it.
 
     hits: (N,) bool, best score first; positives: boxes to find, at least 1; points: those of recall, in [0, 1]."""
     found = np.cumsum(hits)

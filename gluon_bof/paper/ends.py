@@ -58,14 +58,15 @@ def _ends(title, number, baseline, whole, fits, asked):
 
 def figure_1(store: Store) -> str:
     """The words that show the picture."""
-    if not (photograph_pages.gains(store) or both_ends(store)):
+    gains = photograph_pages.gains(store)
+    if not (gains or both_ends(store)):
         return NO_RUN
     return (f"![Baseline and whole bag of every family]({PICTURE})\n\n"
             "*As the paper's Figure 1, without its speeds, for both rows have the same network. Left: means over the seeds "
             "that have both; right: what the whole bag gains, with Student's 95% interval where there are two seeds or more, "
             "a dot a seed (of photographs: over the folds and widened, a dot a fold). Hollow: the whole bag fits its training "
             "images less than the protocol asks, so that nothing follows from it for longer trainings."
-            f"{photograph_pages.not_shown(store)}*")
+            f"{photograph_pages.not_shown(store, gains)}*")
 
 
 def figure_1_pictures(store: Store) -> list[Picture]:

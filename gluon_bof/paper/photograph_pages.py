@@ -59,12 +59,12 @@ def gains(store: Store) -> list[Gain]:
     return [gain for gain in made if gain]
 
 
-def told_partly(store: Store) -> list[tuple[str, str]]:
-    """[(detector, what the folds that were run give, in words)] of the sets and detectors that have both rows of a fold and no
-    seed that is whole."""
-    shown = {gain.label for gain in gains(store)}
+def told_partly(store: Store, told: Sequence[Gain]) -> list[tuple[str, str]]:
+    """[(detector, what the folds that were run give, in words)] of the sets and detectors that have both rows of a fold and are
+    none of these gains, for lack of a whole seed."""
+    whole = {gain.label for gain in told}
     words = [(detector, _words_of_folds(name, found, family)) for name, found in _sets(store).items()
-             for family, detector in DETECTORS.items() if _label(name, detector) not in shown]
+             for family, detector in DETECTORS.items() if _label(name, detector) not in whole]
     return [(detector, of_folds) for detector, of_folds in words if of_folds]
 
 
@@ -75,14 +75,15 @@ def _words_of_folds(name, found, family):
     if not pair:
         return ""
     before, after = pair.means
+    fits = [TRAIN50.of(bundle) for bundle in bag if (bundle["fold"], bundle["seed"]) in pair.mine]
     done, folds = len({fold for fold, _ in pair.mine}), found[0]["configuration"]["data"]["folds"]
     return (f"{after - before:+.2f} points of {TEST.title}, {done} of {folds} folds of `{name}`"
-            f"{mark(statistics.mean(map(TRAIN50.of, bag)), FITTED)}")
+            f"{mark(statistics.mean(fits), FITTED)}")
 
 
-def not_shown(store: Store) -> str:
-    """Which sets and detectors no picture shows, in a sentence; "" where none is left out."""
-    shown = {gain.label for gain in gains(store)}
+def not_shown(store: Store, of_picture: Sequence[Gain]) -> str:
+    """Which sets and detectors a picture of these gains leaves out, in a sentence; "" where there is none."""
+    shown = {gain.label for gain in of_picture}
     lacking = [label for name in _sets(store) for detector in DETECTORS.values() for label in [_label(name, detector)]
                if label not in shown]
     return f" Not shown, for no seed has both rows in every fold: {'; '.join(lacking)}." if lacking else ""
@@ -143,7 +144,7 @@ def photographs_summary(store: Store) -> str:
         parts = [f"![Whole bag less baseline]({PICTURE})", "",
                  f"*Squares: means over the folds, hollow where the whole bag has less than {FITTED:g}% mAP@0.5 on its training "
                  "images; dots: folds. The 95% interval is Student's over the folds, widened for the training images that they "
-                 f"share (Nadeau and Bengio, 2003).{not_shown(store)}*", "", _table_of_gains(of_both), *parts]
+                 f"share (Nadeau and Bengio, 2003).{not_shown(store, of_both)}*", "", _table_of_gains(of_both), *parts]
     return "\n".join([*parts, made_by([bundle for found in sets.values() for bundle in found])])
 
 

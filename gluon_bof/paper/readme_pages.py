@@ -33,7 +33,8 @@ def readme_table(store: Store) -> str:
     embedded = {row.title: _told_embedded(row, found) for row, found in embedded_bundles(store).items() if found}
     ends = {ends.title: _told_ends(ends) for ends in both_ends(store)}
     photographs: dict[str, list[str]] = {}
-    for detector, words in [*((gain.detector, _told_photographs(gain)) for gain in gains(store)), *told_partly(store)]:
+    whole = gains(store)
+    for detector, words in [*((gain.detector, _told_photographs(gain)) for gain in whole), *told_partly(store, whole)]:
         photographs.setdefault(detector, []).append(words)
     titles = dict.fromkeys([*embedded, *ends, *photographs])
     rows = [[title, embedded.get(title, "–"), ends.get(title, "–"), "; ".join(photographs.get(title, ["–"]))] for title in titles]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.coco import category_ids, is_coco, load_coco
 from gluon_bof.errors import UserError
 from tests.data.coco_files import CONTENT, HEIGHT, WIDTH, changed, content, without, write_images, write_json, write_set
@@ -19,6 +20,7 @@ def test_a_set_that_is_open_keeps_its_ids_when_its_file_is_written_anew(tmp_path
     found = load_coco(str(tmp_path), "train")
     write_json(path, {**content(), "annotations": [], "categories": [{"id": 18, "name": "dog"}, {"id": 17, "name": "Zebra"}]})
     assert category_ids(load_coco(str(tmp_path), "train")) == [17, 18] and category_ids(found) == [2, 5]
+    assert category_ids(DetectionSet("mine", found.classes, found.records, annotation_file=str(path))) == [17, 18]
 
 
 def test_boxes_equal_pycocotools(tmp_path):
