@@ -6,7 +6,6 @@ path is used.
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
 import shutil
 import signal
@@ -19,7 +18,7 @@ import cv2
 import numpy as np
 
 from gluon_bof.data.voc import load_voc
-from gluon_bof.data.workers import init_worker
+from gluon_bof.data.workers import FORK, init_worker
 from gluon_bof.errors import UserError
 from gluon_bof.files import in_home
 from gluon_bof.masks import NOBODY, write_numbers
@@ -153,8 +152,7 @@ def _write_set(root, splits, first, draw, heads, classes):
 def _draw_side_by_side(folder, places, draw, classes):
     """Write the images of these places, (split's number, index, name), with a process for every core."""
     count = os.cpu_count() or 1
-    fork = multiprocessing.get_context("fork")  # whatever way a program has chosen for its own processes
-    drawers = [fork.Process(target=_write_images, args=(folder, places[first::count], draw, classes), daemon=True)
+    drawers = [FORK.Process(target=_write_images, args=(folder, places[first::count], draw, classes), daemon=True)
                for first in range(count)]
     for drawer in drawers:
         drawer.start()

@@ -35,7 +35,7 @@ FEWER = "give a smaller -j or --batch-size; a training has saved what it had, fo
 
 _initialised_process = None
 _crews = weakref.WeakSet()  # every Workers of this process
-_FORK = multiprocessing.get_context("fork")  # whatever way to start processes a program has chosen for its own
+FORK = multiprocessing.get_context("fork")  # whatever way to start processes a program has chosen for its own
 
 
 def init_worker() -> None:
@@ -191,8 +191,8 @@ def _first_of(awaited, seconds):
 
 
 def _start(compute, lending):
-    ours, theirs = _FORK.Pipe()
-    process = _FORK.Process(target=_work, args=(compute, theirs, lending), daemon=True)
+    ours, theirs = FORK.Pipe()
+    process = FORK.Process(target=_work, args=(compute, theirs, lending), daemon=True)
     process.start()
     theirs.close()  # so that its end shows here
     return _Worker(process, ours, [], [])

@@ -1,7 +1,6 @@
 """What the miniature's bundles say: effects, every row with the regime gauge, and the paper's tables at its scale."""
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from gluon_bof.options.recipes import TABLE_1, TABLE_5, TABLE_6
@@ -28,7 +27,19 @@ from gluon_bof.paper.miniature_numbers import (
     step_effects,
     whole_bag,
 )
-from gluon_bof.paper.words import DETECTORS, NO_RUN, Picture, made_by, mark, of_seeds, spread, spread_of_fit, table, told
+from gluon_bof.paper.words import (
+    DETECTORS,
+    NO_RUN,
+    Picture,
+    made_by,
+    mark,
+    of_seeds,
+    spread,
+    spread_of_fit,
+    table,
+    told,
+    underfitted,
+)
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -99,14 +110,10 @@ def _steps(found, family):
             gains["**whole bag, over the baseline**"] = whole_bag(found, measure, family)
     keys, fits = [*step_effects(found, AP, family), end_rows(family)[1]], fits_of(found, miniature.DESIGNS[family])
     rows = [[name, *(told(gains[name]) for gains in by_measure.values()),
-             judged(gain) + _underfitted(fits[key]), _seeds(gain)]
+             judged(gain) + underfitted([fits[key]], FITTED), _seeds(gain)]
             for key, (name, gain) in zip(keys, by_measure[AP].items())]
     head = ["row of the paper, against the row before", *(measure.title for measure in measures), "on AP", "seeds"]
     return table(head, rows)
-
-
-def _underfitted(fit):
-    return "" if fit >= FITTED else " (underfitted)"
 
 
 def _seeds(effect):
@@ -118,7 +125,7 @@ def _ends(found, family):
     pairs = {measure: paired_rows(found, measure, *end_rows(family)) for measure in (*MEASURES[family], OWN_IMAGES, *MECHANISMS)}
     if not pairs[AP]:
         return ""
-    under = _underfitted(statistics.mean(pairs[OWN_IMAGES].mine.values()))
+    under = underfitted(pairs[OWN_IMAGES].mine.values(), FITTED)
     rows = [[measure.title, *_texts(pair), judged(pair.gain) + under if measure in MEASURES[family] else "not tested"]
             for measure, pair in pairs.items()]
     return (f"Both ends of the stack, {of_seeds(pairs[AP].mine)}, points:\n\n"
@@ -210,7 +217,7 @@ def _table_6(found):
 def _tables_of_yolo3(found):
     at = [(f"at {size}", Measure(f"AP at {size}", (f"test-{size}",))) for size in miniature.SIZES]
     bag = miniature.stacked()[-1]
-    under = _underfitted(statistics.mean(fits)) if (fits := points_of_row(found, OWN_IMAGES, bag).values()) else ""
+    under = underfitted(points_of_row(found, OWN_IMAGES, bag).values(), FITTED)
     return ["Table 1, ways to mix (the paper: YOLOv3 on VOC, mAP@0.5):", "",
             _small_table(found, TABLE_1, factorial.TABLE_1_ROWS, AP50),
             "Table 4, baseline and whole bag over sizes:", "",

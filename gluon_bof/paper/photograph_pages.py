@@ -10,7 +10,7 @@ from gluon_bof.paper import bundles, effects, harness, photographs
 from gluon_bof.paper.effects import Folded, Measure
 from gluon_bof.paper.miniature import FITTED
 from gluon_bof.paper.photographs import Setting
-from gluon_bof.paper.words import DETECTORS, NO_RUN, Picture, made_by, mark, spread, spread_of_fit, table
+from gluon_bof.paper.words import DETECTORS, NO_RUN, Picture, made_by, mark, spread, spread_of_fit, table, underfitted
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -62,9 +62,7 @@ def gains(store: Store) -> list[Gain]:
 def told_partly(store: Store, told: Sequence[Gain]) -> list[tuple[str, str]]:
     """[(detector, what the folds that were run give, in words)] of the sets and detectors that have both rows of a fold and are
     none of these gains, for lack of a whole seed."""
-    whole = {gain.label for gain in told}
-    words = [(detector, _words_of_folds(name, found, family)) for name, found in _sets(store).items()
-             for family, detector in DETECTORS.items() if _label(name, detector) not in whole]
+    words = [(DETECTORS[family], _words_of_folds(name, found, family)) for name, found, family in _without_gain(store, told)]
     return [(detector, of_folds) for detector, of_folds in words if of_folds]
 
 
@@ -83,10 +81,15 @@ def _words_of_folds(name, found, family):
 
 def not_shown(store: Store, of_picture: Sequence[Gain]) -> str:
     """Which sets and detectors a picture of these gains leaves out, in a sentence; "" where there is none."""
-    shown = {gain.label for gain in of_picture}
-    lacking = [label for name in _sets(store) for detector in DETECTORS.values() for label in [_label(name, detector)]
-               if label not in shown]
+    lacking = [_label(name, DETECTORS[family]) for name, _, family in _without_gain(store, of_picture)]
     return f" Not shown, for no seed has both rows in every fold: {'; '.join(lacking)}." if lacking else ""
+
+
+def _without_gain(store, told):
+    """[(set, its bundles, family)] of the sets and detectors that are none of these gains."""
+    labels = {gain.label for gain in told}
+    return [(name, found, family) for name, found in _sets(store).items() for family, detector in DETECTORS.items()
+            if _label(name, detector) not in labels]
 
 
 def _rows_of(family):
@@ -151,7 +154,7 @@ def photographs_summary(store: Store) -> str:
 def _table_of_gains(of_both):
     head = ["set, detector", f"whole bag less baseline, {TEST.title}", "", TEST50.title, "", "AP, not widened", "folds, seeds"]
     return table(head, [[gain.label, told_folds(gain.effect),
-                         judged_folds(gain.effect) + ("" if gain.is_fitted else " (underfitted)"), told_folds(gain.effect50),
+                         judged_folds(gain.effect) + underfitted([gain.fit], FITTED), told_folds(gain.effect50),
                          judged_folds(gain.effect50), f"± {gain.effect.half_width:.2f}",
                          f"{len(gain.effect.by_fold)}, {len(gain.seeds)}"] for gain in of_both])
 

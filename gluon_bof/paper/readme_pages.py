@@ -38,7 +38,7 @@ def readme_table(store: Store) -> str:
         photographs.setdefault(detector, []).append(words)
     titles = dict.fromkeys([*embedded, *ends, *photographs])
     rows = [[title, embedded.get(title, "–"), ends.get(title, "–"), "; ".join(photographs.get(title, ["–"]))] for title in titles]
-    below = [*(line for family in miniature.DESIGNS for line in _freebies(store, family)),
+    below = [*(_freebies(*of_family) for of_family in _factorials(store)),
              f"The shipped detector `shapes`: mAP@0.5 {shipped('yolo3_shapes')['map']:.3f} on the drawn images."]
     return table(["network", "trained on 1,000 drawn images, from the shipped backbone", "whole bag over the baseline, `vocmini`",
                   "whole bag over the baseline, photographs"], rows) + "\n" + "\n".join(below) + "\n"
@@ -58,41 +58,38 @@ def _told_ends(ends: Ends):
 
 def freebies_tables(store: Store) -> str:
     """What each freebie gains by a factorial's main effects, beside the paper's step; no table where those have no interval."""
-    made = [part for family in miniature.DESIGNS for part in _table_of_freebies(store, family)]
+    made = [_table_of_freebies(*of_family) for of_family in _factorials(store)]
     return "\n".join(made) if made else "No factorial has two whole seeds yet."
 
 
-def _table_of_freebies(store, family):
-    found, basis, design = _basis(store, family)
-    if len(basis.seeds) < 2:
-        return []
+def _factorials(store):
+    """[(family, its bundles, the Basis of its main effects)] of those whose main effects have an interval."""
+    found = [(family, miniature_bundles(store, family)) for family in miniature.DESIGNS]
+    told_of = [(family, bundles, effects.told_from(bundles, miniature.DESIGNS[family])) for family, bundles in found]
+    return [(family, bundles, basis) for family, bundles, basis in told_of if len(basis.seeds) > 1]
+
+
+def _table_of_freebies(family, found, basis):
+    design = miniature.DESIGNS[family]
     main = [effects.main_effects(found, measure, basis, design) for measure in MEASURES[family]]
     papers = paper_steps(family)
     rows = [[factor, f"{papers[factor]:+.1f}", *(told(effect[factor], len(design.factors)) for effect in main)]
             for factor in design.factors]
-    return [f"{DETECTORS[family]}, {_count(len(basis.seeds), 'seed')}{_half(basis)}{mark_of_basis(found, basis, design)}:\n",
-            table(["freebie", "the paper's step, mAP@0.5", *(measure.title for measure in MEASURES[family])], rows)]
+    head = ["freebie", "the paper's step, mAP@0.5", *(measure.title for measure in MEASURES[family])]
+    return f"{DETECTORS[family]}, {_of_basis(basis)}{mark_of_basis(found, basis, design)}:\n\n" + table(head, rows)
 
 
-def _basis(store, family):
-    """The bundles of a factorial, what its main effects are told from, and its design."""
-    design, found = miniature.DESIGNS[family], miniature_bundles(store, family)
-    return found, effects.told_from(found, design), design
+def _of_basis(basis):
+    return f"{_count(len(basis.seeds), 'seed')}{', half of all combinations' if basis.of_half else ''}"
 
 
-def _half(basis):
-    return ", half of all combinations" if basis.of_half else ""
-
-
-def _freebies(store, family):
-    """The main effects of a factorial, in a line; none where they have no interval."""
-    found, basis, design = _basis(store, family)
-    if len(basis.seeds) < 2:
-        return []
+def _freebies(family, found, basis):
+    """The main effects of a factorial, in a line."""
+    design = miniature.DESIGNS[family]
     main = effects.main_effects(found, AP, basis, design)
     each = "; ".join(f"{factor} {told(effect, len(main))}" for factor, effect in main.items())
-    return [f"Each freebie of {DETECTORS[family]} with the others on and off, `vocmini`, {_count(len(basis.seeds), 'seed')}"
-            f"{_half(basis)}: {each} points of {AP.title}{mark_of_basis(found, basis, design)}."]
+    return (f"Each freebie of {DETECTORS[family]} with the others on and off, `vocmini`, {_of_basis(basis)}: "
+            f"{each} points of {AP.title}{mark_of_basis(found, basis, design)}.")
 
 
 def _told_photographs(gain: Gain):

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import statistics
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Collection, Iterable, Mapping, NamedTuple, Sequence
 
 from gluon_bof.paper import harness
 from gluon_bof.paper.effects import Effect, excludes_zero
@@ -28,6 +28,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def mark(fit: float, asked: float) -> str:
     """Says of a row that it has less than the asked points on its training images; nothing of one that has them."""
     return "" if fit >= asked else f" (underfitted: {fit:.1f} of {asked:g} on its training images)"
+
+
+def underfitted(fits: Collection[float], asked: float) -> str:
+    """The same in a word, of runs' points whose mean is asked; nothing where there is no run."""
+    return " (underfitted)" if fits and statistics.mean(fits) < asked else ""
 
 
 def told(effect: Effect, tests: int = 1) -> str:
@@ -56,7 +61,7 @@ def spread(values: Sequence[float], digits: int = 1, sign: str = "") -> str:
 
 def spread_of_fit(values: Sequence[float], asked: float) -> str:
     """The same of runs' points on their training images, of which the protocol asks so many."""
-    return spread(values) + (" (underfitted)" if values and statistics.mean(values) < asked else "")
+    return spread(values) + underfitted(values, asked)
 
 
 def made_by(found: Sequence[Mapping[str, Any]]) -> str:
