@@ -171,7 +171,6 @@ class FittedImages:
         return len(self.samples)
 
     def __getitem__(self, index):
-        init_worker()
         sample = self.samples[index]
         image = read_or_name(read_image, sample.path, _orientation(sample))
         return np.ascontiguousarray(render(image, self.view(image.shape))), index

@@ -7,12 +7,10 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from gluon_bof.backend import gluon
 from gluon_bof.data.classification import ClassImages, class_mark, open_classes
 from gluon_bof.data.loader import training_loader, validation_loader
 from gluon_bof.data.localisation import ObjectImages, open_objects
 from gluon_bof.data.shared_memory import to_shared
-from gluon_bof.data.workers import init_worker
 from gluon_bof.distributed import comm, exchange
 from gluon_bof.errors import LOGGER
 from gluon_bof.freebies.schedule import build_schedule
@@ -28,20 +26,6 @@ from gluon_bof.visualization.run_pages import draw_localised
 
 TOP_K = 5  # classes among which top-5 accuracy looks for the right one
 RECORDED = ({"accuracy": "accuracy", "top5": "top5"}, ("accuracy", "validation accuracy"))  # see engine.Recorder
-
-
-class WorkerDataset(gluon.data.Dataset):
-    """A set of images whose worker is initialised first: one thread, and it ends with its trainer."""
-
-    def __init__(self, images):
-        self.images = images
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, spec):
-        init_worker()
-        return self.images[spec]
 
 
 class ClassBatch:
@@ -93,8 +77,8 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
     schedule = build_schedule(**epoch_schedule(options, sampler.updates))
     images = dataset(training_set.samples, options.data_shape, options.least_area, not options.no_augment)
     shown = dataset(validation_set.samples, options.data_shape)
-    loader = training_loader(WorkerDataset(images), sampler, options.num_workers, devices[0].device_type == "gpu", ClassBatch)
-    validation = validation_loader(WorkerDataset(shown), options.batch_size, options.num_workers, (comm.rank(), comm.size()))
+    loader = training_loader(images, sampler, options.num_workers, devices[0].device_type == "gpu", ClassBatch)
+    validation = validation_loader(shown, options.batch_size, options.num_workers, (comm.rank(), comm.size()))
 
     # network and loss
     pipeline.seed(options.seed)
