@@ -20,7 +20,6 @@ from gluon_bof.data.images import read_image, read_or_name
 from gluon_bof.data.loader import Loader, TrainingBatch, TrainingImages, validation_loader
 from gluon_bof.data.sampler import SampleSpec
 from gluon_bof.data.sets import set_mark
-from gluon_bof.data.workers import init_worker
 from gluon_bof.errors import abbreviate, warn
 from gluon_bof.evaluation.validation import Validation
 from gluon_bof.freebies.augmentation import Augmentation
@@ -70,7 +69,6 @@ class PixelImages(gluon.data.Dataset):
         return len(self.images)
 
     def __getitem__(self, spec):
-        init_worker()
         if isinstance(spec, int):
             return self.images[spec], spec
         image = self.images[spec.index]
@@ -91,9 +89,9 @@ def _cropped_and_flipped(rng, image):
 
 class Task:
     """classes: names; marks: checksums of the sets that train and validate; labels: class ids of each training image; loss_names;
-    loader and probes: Loaders of training batches and of images as they are, over lists of lists of SampleSpec. After start():
-    network, graph (-> losses, (B,) each), arguments (of one batch's arrays, for the graph) and blocks, {part of the network:
-    pattern}."""
+    loader and probes: Loaders of training batches and of images as they are, whose `batches`, lists of SampleSpec, are set before
+    each pass. After start(): network, graph (-> losses, (B,) each), arguments (of one batch's arrays, for the graph) and blocks,
+    {part of the network: pattern}."""
 
     loss_names: Sequence[str] = ()
 
@@ -103,9 +101,7 @@ class Task:
     def _open(self, training: Any, plain: Any, batchify: Callable) -> None:
         workers = self.options.num_workers
         self.plain = plain
-        self.batches, self.probed = Batches(), Batches()
-        self.loader = Loader(training, self.batches, batchify(workers > 0), workers)
-        self.probes = Loader(plain, self.probed, batchify(workers > 0), workers)
+        self.loader, self.probes = (Loader(images, [], batchify(workers > 0), workers) for images in (training, plain))
 
     def __len__(self):
         return len(self.labels)
@@ -117,7 +113,7 @@ class Task:
     def batches_of(self, partition: np.ndarray) -> Callable[[], Iterator[tuple]]:
         """A function that yields the arrays of each mini-batch of a partition, (K, B) indices, images as they are."""
         def batches():
-            self.probed.lists = [[self.spec(index) for index in batch] for batch in partition]
+            self.probes.batches = [[self.spec(index) for index in batch] for batch in partition]
             for *arrays, _ in self.probes:
                 yield tuple(array.as_in_context(self.device) for array in arrays)
         return batches
@@ -132,19 +128,6 @@ class Task:
     def block(self, name: str) -> str:
         """The part of the network that a parameter belongs to, by its structured name."""
         raise NotImplementedError
-
-
-class Batches:
-    """Lists of specs that may be exchanged between two passes of a Loader."""
-
-    def __init__(self):
-        self.lists = []
-
-    def __len__(self):
-        return len(self.lists)
-
-    def __iter__(self):
-        return iter(self.lists)
 
 
 class Classification(Task):

@@ -125,7 +125,7 @@ class ProbingLoader:
             except NotFinite as error:  # with frozen statistics that lag behind it may be, where training is sound
                 warn(f"epoch {self.sampler.epoch} is not probed: {error.problem}")
         # the order is asked here, after the last epoch's gradients have been observed
-        self.task.batches.lists = list(self.sampler)
+        self.task.loader.batches = list(self.sampler)
         yield from self.task.loader
 
     def _is_due(self):
