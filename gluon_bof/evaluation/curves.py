@@ -6,7 +6,7 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.boxes import Detections, Record, iou
-from gluon_bof.evaluation.matching import POSITIVE, average_precision, check_lengths, match_image, match_set
+from gluon_bof.evaluation.matching import POSITIVE, average_precision, check_lengths, match_image, match_set, pairs
 
 # COCO's bounds, in square pixels, both ends in
 SIZES = {"small": (0.0, 32.0 ** 2), "medium": (32.0 ** 2, 96.0 ** 2), "large": (96.0 ** 2, 1e10)}
@@ -76,7 +76,7 @@ def confusion_matrix(detections: Sequence[Detections], records: Sequence[Record]
         shown = (np.asarray(found.scores)[match.rows] >= score) & ~match.excused
         labels = np.asarray(found.classes)[match.rows][shown]
         truths = record.classes[match.truths]
-        row_of, column_of = _pairs(match.overlap[shown])
+        row_of, column_of = np.array(pairs(match.overlap[shown], POSITIVE), int).reshape(-1, 2).T
         np.add.at(matrix, (truths[column_of], labels[row_of]), 1)
         alone = np.ones(len(labels), bool)
         alone[row_of] = False
@@ -85,18 +85,6 @@ def confusion_matrix(detections: Sequence[Detections], records: Sequence[Record]
         np.add.at(matrix, (class_count, labels[alone]), 1)
         np.add.at(matrix, (truths[unfound], class_count), 1)
     return matrix
-
-
-def _pairs(overlap):
-    """(rows, columns) of one-to-one pairs of (D, G) overlaps, the largest first."""
-    rows, columns = np.nonzero(overlap >= POSITIVE)
-    taken_rows, taken_columns = {}, set()
-    for place in np.argsort(-overlap[rows, columns], kind="stable"):
-        row, column = int(rows[place]), int(columns[place])
-        if row not in taken_rows and column not in taken_columns:
-            taken_rows[row] = column
-            taken_columns.add(column)
-    return np.array(list(taken_rows), int), np.array(list(taken_rows.values()), int)
 
 
 def calibration(scores: np.ndarray, hits: np.ndarray, bins: int = BINS) -> Calibration:

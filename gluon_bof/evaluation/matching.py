@@ -85,6 +85,17 @@ def claim(overlap: np.ndarray, threshold: float) -> np.ndarray:
     return claimed
 
 
+def pairs(worth: np.ndarray, least: float) -> list[tuple[int, int]]:
+    """[(row, column)] of one-to-one pairs of (D, G) worths, the largest first, from the least on, which is above 0."""
+    left = worth.copy()
+    found = []
+    while left.max(initial=0) >= least:
+        row, column = (int(place) for place in np.unravel_index(left.argmax(), left.shape))
+        found.append((row, column))
+        left[row] = left[:, column] = 0
+    return found
+
+
 def match_set(detections: Sequence[Detections], records: Sequence[Record], class_count: int, threshold: float = POSITIVE,
               sizes: tuple[float, float] = EVERY_SIZE) -> Matches:
     """Matches of [Detections] and [Record], one of each an image. Raises ValueError if they differ in number."""

@@ -10,7 +10,7 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.boxes import Detections, Record, area, intersection, iou
-from gluon_bof.evaluation.matching import check_lengths
+from gluon_bof.evaluation.matching import check_lengths, pairs
 
 KINDS = ("missing", "class", "place")
 SAID = {"missing": "no box here", "class": "another class", "place": "badly placed"}
@@ -54,9 +54,9 @@ def find_suspects(detections: Sequence[Detections], records: Sequence[Record], c
     Crowds are no suspects, and what lies in one is not missing. Raises ValueError if the lists differ in length."""
     check_lengths(detections, records)
     objects = [_objects(found, class_count) for found in detections]
-    pairs = [_pair(seen, record) for seen, record in zip(objects, records)]
-    usual = _usual_overlap(objects, pairs, records)
-    suspects = [suspect for image, (seen, pairing, record) in enumerate(zip(objects, pairs, records))
+    pairings = [_pair(seen, record) for seen, record in zip(objects, records)]
+    usual = _usual_overlap(objects, pairings, records)
+    suspects = [suspect for image, (seen, pairing, record) in enumerate(zip(objects, pairings, records))
                 for suspect in _doubts(image, seen, pairing, record, usual)]
     return sorted(suspects, key=lambda one: (-one.suspicion, one.image, one.label))
 
@@ -91,24 +91,19 @@ def _pair(objects, record):
     overlap = iou(np.array([one.box for one in objects]), record.boxes.astype(np.float64))
     same = np.array([one.class_id for one in objects])[:, None] == record.classes
     worth = np.where(same, overlap, np.where(overlap >= OTHER_CLASS, overlap - 0.2, 0)) * ~record.crowd
-    pairs = []
-    while worth.max() >= LEAST_PAIR:
-        row, column = np.unravel_index(worth.argmax(), worth.shape)
-        pairs.append((int(row), int(column)))
-        worth[row], worth[:, column] = 0, 0
-    return pairs, overlap
+    return pairs(worth, LEAST_PAIR), overlap
 
 
-def _usual_overlap(objects, pairs, records):
+def _usual_overlap(objects, pairings, records):
     """The IoU that this model and these labels usually have."""
-    overlaps = [overlap[row, column] for seen, (paired, overlap), record in zip(objects, pairs, records)
+    overlaps = [overlap[row, column] for seen, (paired, overlap), record in zip(objects, pairings, records)
                 for row, column in paired if seen[row].class_id == record.classes[column]]
     return min(float(np.quantile(overlaps, USUAL)), BEST_PRECISION) if len(overlaps) >= FEW_PAIRS else PRECISION
 
 
 def _doubts(image, objects, pairing, record, usual):
-    pairs, overlap = pairing
-    label_of = dict(pairs)
+    labelled, overlap = pairing
+    label_of = dict(labelled)
     for row, seen in enumerate(objects):
         score, column = float(seen.scores[seen.class_id]), label_of.get(row, -1)
         nearest = overlap[row].max(initial=0.0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Callable, Iterable, Sequence
 import numpy as np
 
 from gluon_bof.boxes import area, intersection, iou
+from gluon_bof.evaluation.matching import claim
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import Detections
@@ -134,14 +135,12 @@ def scores_of(found: Detections, boxes: np.ndarray, classes: np.ndarray) -> np.n
     """(M,) score of the detection that finds each object (M, 4), (M,), 0 where none does.
 
     Best score first, a detection finds the free object of its class that it overlaps most, with an IoU of 0.5 or more."""
+    order = np.argsort(-np.asarray(found.scores), kind="stable")
+    overlap = iou(np.asarray(found.boxes).reshape(-1, 4)[order], boxes)
+    wanted = (classes == np.asarray(found.classes)[order][:, None]) | (classes == ANY_CLASS)
+    claimed = claim(np.where(wanted, overlap, 0), MIN_IOU)
     scores = np.zeros(len(boxes))
-    free = np.ones(len(boxes), bool)
-    overlaps = iou(np.asarray(found.boxes).reshape(-1, 4), boxes)
-    for overlap, number, score in sorted(zip(overlaps, found.classes, found.scores), key=lambda row: -row[2]):
-        fits = np.where(free & ((classes == number) | (classes == ANY_CLASS)), overlap, 0)
-        best = int(fits.argmax())
-        if fits[best] >= MIN_IOU:
-            scores[best], free[best] = score, False
+    scores[claimed[claimed >= 0]] = np.asarray(found.scores)[order[claimed >= 0]]
     return scores
 
 

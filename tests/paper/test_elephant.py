@@ -47,6 +47,7 @@ def test_a_detection_finds_one_object_of_its_class_that_it_overlaps_by_half():
     assert scores_of(detections(((20, 0, 24.9, 10), 2, 0.7), (half, 1, 0.7)), boxes, classes).tolist() == [0, 0, 0]
     assert scores_of(detections((half, 7, 0.7)), boxes, np.array([1, 1, ANY_CLASS])).tolist() == [0, 0, 0.7]
     assert scores_of(detections(), boxes, classes).tolist() == [0, 0, 0]
+    assert scores_of(detections((whole, 1, 0.9)), boxes[:0], classes[:0]).tolist() == []
 
 
 def test_recall_and_change_of_scores_by_hand():
