@@ -2,25 +2,21 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Callable, Iterator, Mapping
 
 import cv2
 
 from gluon_bof.backend import mx
 from gluon_bof.data.transforms import EvalTransform, ShortSide
 from gluon_bof.models.build import ExportForm, with_inferred_shapes
-from gluon_bof.models.faster_rcnn.network import FasterRCNN, build_faster_rcnn, resnet_parameters
+from gluon_bof.models.faster_rcnn.network import FasterRCNN, resnet_parameters
+from gluon_bof.models.faster_rcnn.network import build_faster_rcnn as build
 from gluon_bof.models.heads import classes_by_rows
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.options.faster_rcnn import NETWORKS, FasterRcnnOptions
 
 HEADS = ("fc.", "output.")  # of classifiers
 MAX_CONVOLUTIONS = 16  # in a box head
-
-
-def build(options: FasterRcnnOptions, classes: Sequence[str], devices: Sequence[Any]) -> FasterRCNN:
-    """The network of resolved options for these class names, not yet initialised."""
-    return build_faster_rcnn(options, classes, devices)
 
 
 def eval_transform(options: FasterRcnnOptions) -> EvalTransform:
@@ -49,11 +45,16 @@ def export_form(options: FasterRcnnOptions) -> ExportForm:
 
 def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:
     """(name, number of classes, {name: Parameter}) of the networks that have weights of these shapes, perhaps."""
+    return matching(shapes, _candidate_options, build)
+
+
+def matching(shapes: Mapping[str, tuple], candidates: Callable, build: Callable) -> Iterator[tuple[str, int, dict]]:
+    """The same of the networks that build(options, classes, devices) makes of the options that candidates(shapes) yields."""
     if "class_predictor.bias" not in shapes:
         return
     classes = classes_by_rows({"class_predictor.bias": shapes["class_predictor.bias"]}, FasterRCNN.HEAD_ROWS)
-    for options in _candidate_options(shapes) if classes else ():
-        network = with_inferred_shapes(build_faster_rcnn(options, [str(index) for index in range(classes)], [mx.cpu()]))
+    for options in candidates(shapes) if classes else ():
+        network = with_inferred_shapes(build(options, [str(index) for index in range(classes)], [mx.cpu()]))
         yield options.gluoncv_name()[:-len(options.dataset_name) - 1], classes, network._collect_params_with_prefix()
 
 

@@ -1,31 +1,25 @@
 """What the package asks of Mask R-CNN as a family; see models.build. Its backbones are among those of Faster R-CNN."""
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Iterator, Mapping
 
-from gluon_bof.backend import mx
-from gluon_bof.models.build import with_inferred_shapes
-from gluon_bof.models.faster_rcnn.family import MAX_CONVOLUTIONS, backbones, eval_transform, export_form, inference_batch
-from gluon_bof.models.heads import classes_by_rows
-from gluon_bof.models.mask_rcnn.network import MaskRCNN, build_mask_rcnn
+from gluon_bof.models.faster_rcnn.family import (
+    MAX_CONVOLUTIONS,
+    backbones,
+    eval_transform,
+    export_form,
+    inference_batch,
+    matching,
+)
+from gluon_bof.models.mask_rcnn.network import build_mask_rcnn as build
 from gluon_bof.options.mask_rcnn import NETWORKS, MaskRcnnOptions
 
 __all__ = ["backbones", "build", "eval_transform", "export_form", "inference_batch", "matches"]
 
 
-def build(options: MaskRcnnOptions, classes: Sequence[str], devices: Sequence[Any]) -> MaskRCNN:
-    """The network of resolved options for these class names, not yet initialised."""
-    return build_mask_rcnn(options, classes, devices)
-
-
 def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:
     """(name, number of classes, {name: Parameter}) of the networks that have weights of these shapes, perhaps."""
-    if "class_predictor.bias" not in shapes or "mask.mask.bias" not in shapes:
-        return
-    classes = classes_by_rows({"class_predictor.bias": shapes["class_predictor.bias"]}, MaskRCNN.HEAD_ROWS)
-    for options in _candidate_options(shapes) if classes else ():
-        network = with_inferred_shapes(build_mask_rcnn(options, [str(index) for index in range(classes)], [mx.cpu()]))
-        yield options.gluoncv_name()[:-len(options.dataset_name) - 1], classes, network._collect_params_with_prefix()
+    return matching(shapes, _candidate_options, build) if "mask.mask.bias" in shapes else iter(())
 
 
 def _candidate_options(shapes):
