@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Mapping, Sequence
+from typing import Any, Sequence
 
 from gluon_bof.options.families import family_of
 from gluon_bof.options.recipes import EMBEDDED_MASK_RCNN, EMBEDDED_SEGMENTATION, EMBEDDED_SSD
 from gluon_bof.paper import factorial, harness, miniature
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.choices import chosen
-from gluon_bof.paper.harness import Job, Number
+from gluon_bof.paper.effects import Measure
+from gluon_bof.paper.harness import Job
 from gluon_bof.paper.miniature import FACTORS
 
 EXPERIMENT = "bag"
 SEEDS = miniature.SEEDS
 MINUTES = 30.0  # of a run, where no bundle tells
+TEST, TRAINED = ("test",), (miniature.TRAIN,)  # evaluations of a run: of splits
 
 # What the rows of all families share with the miniature's: the set, the backbone, the clean tail of a tenth, last weights
 SHARED = dict(dataset="vocmini", train_split=miniature.TRAIN, val_split="test", lr_mode="step", mixup="", label_smooth_eps=0.0,
@@ -33,7 +35,7 @@ class Bag:
     baseline: Any
     factors: dict
     numbers: tuple
-    fit: Number
+    fit: Measure
     fitted: float = miniature.FITTED
 
     @property
@@ -79,16 +81,17 @@ def _freebies(peak_of_cosine, **before):
 SSD = Bag(
     "SSD", replace(EMBEDDED_SSD, random_shapes=(), no_expand=True, **SHARED, **OF_EPOCHS, **_over(640, 0.0013)),
     _freebies(0.002, **{"random-shapes": dict(random_shapes=(96, 192))}),
-    (Number("AP@[.5:.95]", "coco.AP"), Number("mAP@0.5", "coco.AP50")), Number("mAP@0.5", "coco.AP50"))
+    (Measure("AP@[.5:.95]", TEST), Measure("mAP@0.5", TEST, "coco.AP50")), Measure("mAP@0.5", TRAINED, "coco.AP50"))
 MASK_RCNN = Bag(
     "Mask R-CNN", replace(EMBEDDED_MASK_RCNN, anchor_scales=(1, 2, 4, 6, 9), nms_thresh=0.5, **SHARED, **_over(320, 0.0007)),
     _freebies(0.001),
-    (Number("mask AP@[.5:.95]", "masks.AP"), Number("mask AP@0.5", "masks.AP50"), Number("box AP@[.5:.95]", "coco.AP")),
-    Number("mask AP@0.5", "masks.AP50"))
+    (Measure("mask AP@[.5:.95]", TEST, "masks.AP"), Measure("mask AP@0.5", TEST, "masks.AP50"), Measure("box AP@[.5:.95]", TEST)),
+    Measure("mask AP@0.5", TRAINED, "masks.AP50"))
 FCN = Bag(
     "FCN-8s", replace(EMBEDDED_SEGMENTATION, model="fcn8s", upsampling="bilinear", ema=0.0, **SHARED, **OF_EPOCHS,
                       **_over(360, 0.002)), _freebies(0.003),
-    (Number("mean IoU", "miou"), Number("pixel accuracy", "pixel_accuracy")), Number("mean IoU", "miou"), 80.0)
+    (Measure("mean IoU", TEST, "miou"), Measure("pixel accuracy", TEST, "pixel_accuracy")), Measure("mean IoU", TRAINED, "miou"),
+    80.0)
 BAGS = (SSD, MASK_RCNN, FCN)
 ROWS = tuple(row for bag in BAGS for row in bag.rows())
 
@@ -103,7 +106,7 @@ def _job(row, seed, runs, backbone):
     training = harness.training(replace(row.options(), seed=seed, runs=runs, name=f"{EXPERIMENT}-{row.key}-seed-{seed}",
                                         pretrained_base=backbone.run.last_weights))
     evaluations = tuple(harness.evaluation(training, f"evaluation-{split}", split=split, metric="coco")
-                        for split in ("test", miniature.TRAIN))
+                        for split in TEST + TRAINED)
     told = factorial.told_data()
     return Job(row, seed, training, backbone, harness.ONE_THREAD, evaluations, EXPERIMENT, told, told,
                again=harness.words_again(EXPERIMENT, row.key, seed))
@@ -116,6 +119,6 @@ def chosen_rows(text: str) -> tuple[str, ...]:
     return chosen(text, [row.key for row in ROWS], f"the experiment {EXPERIMENT}", {"ends": ends})
 
 
-def found(store: Store) -> dict[tuple[str, int], Mapping[str, Any]]:
-    """{(row, seed): bundle} of the runs that are there. Raises UserError for one of another configuration."""
-    return {(bundle["row"], bundle["seed"]): bundle for bundle in harness.checked(store, EXPERIMENT, plan)}
+def found(store: Store) -> list[dict[str, Any]]:
+    """The bundles of the runs that are there. Raises UserError for one of another configuration."""
+    return harness.checked(store, EXPERIMENT, plan)

@@ -2,35 +2,33 @@
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
-from gluon_bof.paper import bag, effects, miniature
+from gluon_bof.paper import bag
 from gluon_bof.paper.bag import Bag
-from gluon_bof.paper.effects import Effect, judged
+from gluon_bof.paper.effects import Effect, judged, paired_rows, points_of_row
 from gluon_bof.paper.words import NO_RUN, Picture, made_by, spread, spread_of_fit, table, told_gain
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
-    from gluon_bof.paper.harness import Number
 
-TEST = "test"
 PICTURE = "bag-effects.png"
 
 
 def bag_summary(store: Store) -> str:
     """A table a family: rows of the paper's stack, the baseline first."""
-    there = bag.found(store)
-    if not there:
+    found = bag.found(store)
+    if not found:
         return NO_RUN
     parts = []
-    if _groups(there):
+    if _groups(found):
         parts += [f"![What the bag gains on every family]({PICTURE})", "",
                   "*Squares: means over the seeds that both rows have, hollow where the row is underfitted, with Student's 95% "
                   "interval where there are two seeds or more; dots: seeds.*", ""]
     for family in bag.BAGS:
-        rows = _rows(family, there)
+        rows = _rows(family, found)
         parts += [f"{family.title}:", "", table(_head(family), rows)] if rows else [f"{family.title}: not run.", ""]
-    return "\n".join([*parts, made_by(list(there.values()))])
+    return "\n".join([*parts, made_by(found)])
 
 
 def _head(family):
@@ -38,23 +36,23 @@ def _head(family):
             f"against the baseline, {family.numbers[0].title}", "", "seeds"]
 
 
-def _rows(family, there):
-    rows, baseline = [], of_row(there, family.rows()[0].key, family.numbers[0])
+def _rows(family, found):
+    rows, baseline = [], points_of_row(found, family.numbers[0], family.rows()[0].key)
     for row in family.rows():
-        by_seed = of_row(there, row.key, family.numbers[0])
+        by_seed = points_of_row(found, family.numbers[0], row.key)
         if not by_seed:
             continue
-        gain = gain_over_baseline(family, row.key, there)
-        rows.append([_name(row), *(spread(list(of_row(there, row.key, number).values())) for number in family.numbers),
-                     spread_of_fit(_fit(family, row.key, there), family.fitted),
+        gain = gain_over_baseline(family, row.key, found)
+        rows.append([_name(row), *(spread(list(points_of_row(found, number, row.key).values())) for number in family.numbers),
+                     spread_of_fit(_fit(family, row.key, found), family.fitted),
                      told_gain(gain, baseline, by_seed) if gain else "", judged(gain) if gain else "",
                      ", ".join(f"{value:.1f}" for value in by_seed.values())])
     return rows
 
 
-def _fit(family, key, there):
+def _fit(family, key, found):
     """Points of a row on its training images, by seed."""
-    return list(of_row(there, key, family.fit, miniature.TRAIN).values())
+    return list(points_of_row(found, family.fit, key).values())
 
 
 def _name(row):
@@ -67,16 +65,11 @@ def _is_whole(row):
     return row.on == tuple(row.bag.factors)
 
 
-def of_row(there: Mapping[tuple[str, int], Mapping[str, Any]], key: str, number: Number, split: str = TEST) -> dict[int, float]:
-    """{seed: points} of a row on a split."""
-    return {seed: number.of(bundle["evaluations"][split]) for (row, seed), bundle in sorted(there.items()) if row == key}
-
-
-def gain_over_baseline(family: Bag, key: str, there: Mapping[tuple[str, int], Mapping[str, Any]]) -> Effect | None:
+def gain_over_baseline(family: Bag, key: str, found: Sequence[Mapping[str, Any]]) -> Effect | None:
     """What a row gains over its family's baseline in its own number, paired within a seed; None for the baseline itself and where
     no seed has both."""
     base = family.rows()[0].key
-    pair = effects.paired(*(of_row(there, name, family.numbers[0]) for name in (base, key)))
+    pair = paired_rows(found, family.numbers[0], base, key)
     return pair.gain if pair and key != base else None
 
 
@@ -93,17 +86,17 @@ def bag_pictures(store: Store) -> list[Picture]:
     return [Picture(PICTURE, panels, lambda path: drawing.forest(path, panels))]
 
 
-def _groups(there):
+def _groups(found):
     """{family and what it is measured by: [(row and its seeds, its gain over the baseline, whether the row is fitted)]}."""
     groups = {}
     for family in bag.BAGS:
-        gains = [(row, gain_over_baseline(family, row.key, there)) for row in family.rows()]
-        groups[f"{family.title}, {family.numbers[0].title}"] = [_bar_of(family, row, gain, there) for row, gain in gains if gain]
+        gains = [(row, gain_over_baseline(family, row.key, found)) for row in family.rows()]
+        groups[f"{family.title}, {family.numbers[0].title}"] = [_bar_of(family, row, gain, found) for row, gain in gains if gain]
     return {title: gains for title, gains in groups.items() if gains}
 
 
-def _bar_of(family, row, gain, there):
-    is_under = statistics.mean(_fit(family, row.key, there)) < family.fitted
+def _bar_of(family, row, gain, found):
+    is_under = statistics.mean(_fit(family, row.key, found)) < family.fitted
     seeds = len(gain.by_seed)
     name = "whole bag" if _is_whole(row) else _name(row)
     return f"{name} ({'underfitted, ' if is_under else ''}{seeds} seed{'s' if seeds > 1 else ''})", gain, not is_under

@@ -37,37 +37,41 @@ def student(freedom: int, level: float = 0.95) -> float:
 
 
 class Measure(NamedTuple):
-    """A number of a run: the mean over evaluations (keys of a bundle) of one of COCO's numbers, or of another that they tell
-    (calibration_error, sliding_patch.recall), in points; over: another number that it is told as a share of."""
+    """A number of a run: the mean over evaluations (keys of a bundle). number: where they have it, as "masks.AP"; over: where
+    they have another one that it is told as a share of."""
 
     title: str
     evaluations: tuple
-    number: str = "AP"
+    number: str = "coco.AP"
     over: str = ""
 
     def of(self, bundle: Mapping[str, Any]) -> float:
-        """The number of a bundle; a share of nothing is NaN. Raises KeyError where it lacks one of the evaluations."""
-        return statistics.mean(100 * self._number(bundle["evaluations"][key]) for key in self.evaluations)
+        """The number of a bundle in points. Raises KeyError where it lacks one of the evaluations, or these the number."""
+        return statistics.mean(100 * self.fraction_of(bundle["evaluations"][key]) for key in self.evaluations)
 
-    def _number(self, evaluation):
-        number = _read(evaluation, self.number) or 0
+    def fraction_of(self, evaluation: Mapping[str, Any]) -> float:
+        """The number of one evaluation, 0 where nothing was to be found; a share of nothing is NaN."""
+        number = _read(evaluation, self.number)
         if not self.over:
             return number
         whole = _read(evaluation, self.over)
         return number / whole if whole else math.nan
 
 
-def _read(evaluation, name):
-    if name in evaluation["coco"]:
-        return evaluation["coco"][name]
-    for word in name.split("."):
-        evaluation = evaluation[word]
-    return evaluation
+def _read(evaluation, path):
+    for name in path.split("."):
+        evaluation = evaluation[name]
+    return evaluation or 0
 
 
 def numbers_of(bundles: Iterable[Mapping[str, Any]], measure: Measure) -> dict[tuple[str, int], float]:
     """{(row, seed): points}."""
     return {(bundle["row"], bundle["seed"]): measure.of(bundle) for bundle in bundles}
+
+
+def points_of_row(found: Iterable[Mapping[str, Any]], measure: Measure, key: str) -> dict[int, float]:
+    """{seed: points} of a row, by seed."""
+    return {bundle["seed"]: measure.of(bundle) for bundle in sorted(found, key=lambda one: one["seed"]) if bundle["row"] == key}
 
 
 def whole_seeds(bundles: Iterable[Mapping[str, Any]], rows: Sequence[Cell]) -> list[int]:
@@ -144,6 +148,11 @@ def paired(over: Mapping[int, float], mine: Mapping[int, float]) -> Paired | Non
     """Two rows, {seed: points}, in the seeds that both have; None where there is none."""
     seeds = sorted(over.keys() & mine.keys())
     return Paired(*({seed: of[seed] for seed in seeds} for of in (over, mine))) if seeds else None
+
+
+def paired_rows(found: Sequence[Mapping[str, Any]], measure: Measure, over: str, key: str) -> Paired | None:
+    """A row and another that it is compared with, in the seeds that both have; None where there is none."""
+    return paired(*(points_of_row(found, measure, row) for row in (over, key)))
 
 
 def interaction(first: str, second: str, numbers: Mapping[tuple[str, int], float], design: Design) -> Effect:

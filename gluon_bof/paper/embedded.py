@@ -9,15 +9,17 @@ from gluon_bof.options.flags import EMBEDDED
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.paper import harness, jobs
 from gluon_bof.paper.choices import refuse_own
-from gluon_bof.paper.harness import Job, Number
+from gluon_bof.paper.effects import Measure
+from gluon_bof.paper.harness import Job
 
 EXPERIMENT = "embedded"
 SEEDS = (0, 1, 2)
 MINUTES = 5.0  # of a run, where no bundle tells
-OF_BOXES = (Number("mAP@0.5", "map"),)
-OF_MASKS = (Number("mask AP@0.5", "masks.AP50"), Number("mask AP@[.5:.95]", "masks.AP"), Number("mask AP@0.75", "masks.AP75"),
-            Number("box mAP@0.5", "box_map"))
-OF_MAPS = (Number("mean IoU", "miou"), Number("pixel accuracy", "pixel_accuracy"))
+OWN = ("own",)  # the evaluations of a run: at its own size
+OF_BOXES = (Measure("mAP@0.5", OWN, "map"),)
+OF_MASKS = (Measure("mask AP@0.5", OWN, "masks.AP50"), Measure("mask AP@[.5:.95]", OWN, "masks.AP"),
+            Measure("mask AP@0.75", OWN, "masks.AP75"), Measure("box mAP@0.5", OWN, "box_map"))
+OF_MAPS = (Measure("mean IoU", OWN, "miou"), Measure("pixel accuracy", OWN, "pixel_accuracy"))
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
 from gluon_bof.paper import bag, miniature, photograph_pages
-from gluon_bof.paper.bag_pages import of_row
-from gluon_bof.paper.effects import Paired, paired
-from gluon_bof.paper.miniature_numbers import AP, OWN_IMAGES, end_rows, miniature_bundles, points_of_row
+from gluon_bof.paper.effects import Paired, paired_rows, points_of_row
+from gluon_bof.paper.miniature_numbers import AP, OWN_IMAGES, end_rows, miniature_bundles
 from gluon_bof.paper.words import DETECTORS, NO_RUN, Picture
 
 if TYPE_CHECKING:
@@ -35,25 +34,19 @@ class Ends(NamedTuple):
 def both_ends(store: Store) -> list[Ends]:
     """The families of which a seed has both ends, the paper's two detectors first. Raises UserError for bundles of other
     configurations."""
-    made = []
-    for family, title in DETECTORS.items():
-        found = miniature_bundles(store, family)
-        baseline, whole = end_rows(family)
-        made.append(_ends(title, AP.title, points_of_row(found, AP, baseline), points_of_row(found, AP, whole),
-                          points_of_row(found, OWN_IMAGES, whole), miniature.FITTED))
-    there = bag.found(store)
+    made = [_ends(title, miniature_bundles(store, family), *end_rows(family), AP, OWN_IMAGES, miniature.FITTED)
+            for family, title in DETECTORS.items()]
+    found = bag.found(store)
     for family in bag.BAGS:
-        number, rows = family.numbers[0], family.rows()
-        baseline, whole = (of_row(there, row.key, number) for row in (rows[0], rows[-1]))
-        made.append(_ends(family.title, number.title, baseline, whole, of_row(there, rows[-1].key, family.fit, miniature.TRAIN),
-                          family.fitted))
+        baseline, *_, whole = (row.key for row in family.rows())
+        made.append(_ends(family.title, found, baseline, whole, family.numbers[0], family.fit, family.fitted))
     return [ends for ends in made if ends]
 
 
-def _ends(title, number, baseline, whole, fits, asked):
+def _ends(title, found, baseline, whole, measure, fit, asked):
     """None where no seed has both."""
-    pair = paired(baseline, whole)
-    return pair and Ends(title, number, pair, statistics.mean(fits.values()), asked)
+    pair = paired_rows(found, measure, baseline, whole)
+    return pair and Ends(title, measure.title, pair, statistics.mean(points_of_row(found, fit, whole).values()), asked)
 
 
 def figure_1(store: Store) -> str:

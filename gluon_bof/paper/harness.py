@@ -43,24 +43,6 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Number:
-    """A number of an evaluation. path: where the evaluation has it, as "masks.AP"."""
-
-    title: str
-    path: str
-
-    def fraction_of(self, evaluation: Mapping[str, Any]) -> float:
-        """The number, 0 where nothing was to be found. Raises KeyError where the evaluation lacks it."""
-        for name in self.path.split("."):
-            evaluation = evaluation[name]
-        return evaluation or 0
-
-    def of(self, evaluation: Mapping[str, Any]) -> float:
-        """The same in points."""
-        return 100 * self.fraction_of(evaluation)
-
-
-@dataclass(frozen=True)
 class Job:
     """A run: a row, which has a key, with one seed.
 

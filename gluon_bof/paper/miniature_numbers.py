@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 OWN = factorial.OWN
 AP = Measure("AP@[.5:.95]", (f"test-{OWN}",))
-AP50 = Measure("mAP@0.5", (f"test-{OWN}",), "AP50")
+AP50 = Measure("mAP@0.5", (f"test-{OWN}",), "coco.AP50")
 OVER_SIZES = Measure("AP over " + ", ".join(map(str, miniature.SIZES)), tuple(f"test-{size}" for size in miniature.SIZES))
 OTHER = Measure("AP in other contexts", (f"test-other-{OWN}",))
-OWN_IMAGES = Measure("mAP@0.5 on its training images", (f"{miniature.BASELINE.train_split}-{OWN}",), "AP50")
+OWN_IMAGES = Measure("mAP@0.5 on its training images", (f"{miniature.BASELINE.train_split}-{OWN}",), "coco.AP50")
 MEASURES = {"yolo3": (AP, AP50, OVER_SIZES, OTHER), "faster_rcnn": (AP, AP50, OTHER)}
 # what a freebie is said to work by, of the evaluation that slides a patch, too
 MECHANISMS = tuple(Measure(title, (factorial.MECHANISMS,), *numbers) for title, *numbers in (
@@ -25,8 +25,8 @@ MECHANISMS = tuple(Measure(title, (factorial.MECHANISMS,), *numbers) for title, 
     ("objects found without it", "sliding_patch.recall_without_patch"),
     ("share of those found without it", "sliding_patch.recall", "sliding_patch.recall_without_patch"),
     ("scores beside it, less those without it", "sliding_patch.score_change"),
-    ("calibration error", "calibration_error"), ("AP of small objects", "APs"), ("AP of medium ones", "APm"),
-    ("AP of large ones", "APl")))
+    ("calibration error", "calibration_error"), ("AP of small objects", "coco.APs"), ("AP of medium ones", "coco.APm"),
+    ("AP of large ones", "coco.APl")))
 OF_PAPER = {"yolo3": TABLE_2, "faster_rcnn": TABLE_3}  # whose stacked rows a factorial has
 
 
@@ -47,16 +47,6 @@ def end_rows(family: str) -> tuple[str, str]:
     return "baseline", miniature.stacked(miniature.DESIGNS[family])[-1]
 
 
-def points_of_row(found: Sequence[Mapping[str, Any]], measure: Measure, key: str) -> dict[int, float]:
-    """{seed: points} of a row."""
-    return {bundle["seed"]: measure.of(bundle) for bundle in found if bundle["row"] == key}
-
-
-def paired_rows(found: Sequence[Mapping[str, Any]], measure: Measure, over: str, key: str) -> effects.Paired | None:
-    """A row and another that it is compared with, in the seeds that both have; None where there is none."""
-    return effects.paired(*(points_of_row(found, measure, row) for row in (over, key)))
-
-
 def by_row(found: Sequence[Mapping[str, Any]], measure: Measure, design: miniature.Design) -> dict[str, list[float]]:
     """{row: [points, by seed]} in the factorial's order."""
     numbers = effects.numbers_of(found, measure)
@@ -75,14 +65,14 @@ def step_effects(found: Sequence[Mapping[str, Any]], measure: Measure, family: s
     """{key of a stacked row, of the paper's Tables 2 and 3: its Effect against the row before it, in the seeds that have both},
     without the rows where none has."""
     rows = miniature.stacked(miniature.DESIGNS[family])
-    pairs = {key: paired_rows(found, measure, before, key) for before, key in zip(rows, rows[1:])}
+    pairs = {key: effects.paired_rows(found, measure, before, key) for before, key in zip(rows, rows[1:])}
     return {key: pair.gain for key, pair in pairs.items() if pair}
 
 
 def whole_bag(found: Sequence[Mapping[str, Any]], measure: Measure, family: str) -> effects.Effect | None:
     """What the whole bag gains over the baseline, paired within the seeds that have both, whatever else they lack; None where
     none has."""
-    pair = paired_rows(found, measure, *end_rows(family))
+    pair = effects.paired_rows(found, measure, *end_rows(family))
     return pair and pair.gain
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from gluon_bof.options.recipes import TABLE_1, TABLE_5, TABLE_6
 from gluon_bof.paper import effects, factorial, harness, miniature
-from gluon_bof.paper.effects import Measure, judged
+from gluon_bof.paper.effects import Measure, judged, paired_rows, points_of_row
 from gluon_bof.paper.miniature import FITTED
 from gluon_bof.paper.miniature_numbers import (
     AP,
@@ -20,10 +20,8 @@ from gluon_bof.paper.miniature_numbers import (
     end_rows,
     fits_of,
     miniature_bundles,
-    paired_rows,
     pairs_of_classes,
     paper_steps,
-    points_of_row,
     step_effects,
     whole_bag,
 )

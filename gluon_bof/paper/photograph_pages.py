@@ -15,8 +15,8 @@ from gluon_bof.paper.words import DETECTORS, NO_RUN, Picture, made_by, mark, spr
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
 
-TEST, TEST50, TRAIN50 = (Measure("AP@[.5:.95]", ("test",)), Measure("mAP@0.5", ("test",), "AP50"),
-                         Measure("mAP@0.5 on its training images", ("train",), "AP50"))
+TEST, TEST50, TRAIN50 = (Measure("AP@[.5:.95]", ("test",)), Measure("mAP@0.5", ("test",), "coco.AP50"),
+                         Measure("mAP@0.5 on its training images", ("train",), "coco.AP50"))
 PICTURE = "photographs-effects.png"
 
 
