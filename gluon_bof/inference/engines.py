@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 import numpy as np
 
-from gluon_bof import threads
 from gluon_bof._version import __version__
 from gluon_bof.backend import autograd, mx
 from gluon_bof.data.shapes import cache_folder
@@ -48,7 +47,9 @@ RUNS = 3  # of MXNet before it is decided, and of both sides when they are compa
 
 
 def arrays(outputs: Sequence[Any]) -> list[np.ndarray]:
-    """The outputs of an engine as numpy arrays, once they are there."""
+    """The outputs of an engine or of a block, which may be one alone, as numpy arrays, once they are there."""
+    if not isinstance(outputs, (list, tuple)):
+        outputs = [outputs]
     return [output if isinstance(output, np.ndarray) else output.asnumpy() for output in outputs]
 
 
@@ -183,17 +184,10 @@ def _damaged(path):
 
 def _session(data, path) -> Callable[[np.ndarray], list]:
     """A function that runs an export, for which onnxruntime's faults are UserErrors that name its file."""
-    import onnxruntime
+    from gluon_bof.inference.export import DETECTIONS, INPUT, quiet_session
 
-    from gluon_bof.inference.export import DETECTIONS, INPUT
-
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 3
-    settings.intra_op_num_threads = threads.beside_mxnet()
-    # threads that wait for work would take the cores of those that read and write images
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = onnxruntime.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
+        session = quiet_session(data)
     except Exception:  # onnxruntime's own kinds, which have no common parent
         raise _damaged(path) from None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 import cv2
 import numpy as np
 
+from gluon_bof import threads
 from gluon_bof._version import __version__
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.data.shapes import draw_image
@@ -20,6 +21,7 @@ from gluon_bof.data.transforms import square
 from gluon_bof.errors import UserError
 from gluon_bof.files import refuse_no_utf8, write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD, render, whole_view
+from gluon_bof.inference.engines import arrays
 from gluon_bof.inference.onnx_operators import OPSET, translations
 from gluon_bof.models.build import CANDIDATES, ROWS, models_of, portable
 from gluon_bof.models.preprocess import InferenceGraph
@@ -152,7 +154,7 @@ def export_mxnet(detector: Detector, prefix: str, size: Sequence[int] | None = N
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the input's type, which whoever calls it brings
                 block = gluon.SymbolBlock.imports(f"{staged}-symbol.json", [INPUT], f"{staged}-0000.params", detector.device)
-            check = _compare(detector, symbol, names, lambda seen: _arrays(block(_on_device(detector, seen))), size, nms,
+            check = _compare(detector, symbol, names, lambda seen: arrays(block(_on_device(detector, seen))), size, nms,
                              images)
             _refuse_disagreement(check, prefix, "MXNet from these files", exactly=True)
             for ending in files:
@@ -176,15 +178,21 @@ def description(detector: Detector, size: Sequence[int], nms: bool) -> dict[str,
             outputs["masks"] = "probabilities in 0..1 of each detection's class, on a grid of cells over its whole box"
     else:
         outputs = _form(detector).texts
-    return {"producer": f"gluon_bof {__version__}", "network": detector.options.network,
-            "detector": family_of(detector.options).name, "classes": list(detector.classes),
-            "input": {"name": INPUT, "type": "uint8", "layout": "NHWC", "colour": "RGB", "height": size[0], "width": size[1],
-                      "images": "any number" if _form(detector).any_batch else 1},
-            "resize": {"fit": fit, "interpolation": INTERPOLATIONS[detector.transform.interpolation]},
-            "mean": list(MEAN), "std": list(STD),
-            "preprocessing": "inside the graph: (image / 255 - mean) / std, then NCHW float32",
+    resize = {"fit": fit, "interpolation": INTERPOLATIONS[transform.interpolation]}
+    return {**described_input(detector, detector.options.network, size, resize),
             "post_processing": "suppression within each class, inside the graph" if nms else "none",
             "nms_threshold": detector.network.nms_thresh, "outputs": outputs}
+
+
+def described_input(model: Any, network: str, size: Sequence[int], resize: Any) -> dict[str, Any]:
+    """What every exported network's description begins with: whose it is and what it sees. model: a Detector or a Segmenter."""
+    family = family_of(model.options)
+    return {"producer": f"gluon_bof {__version__}", "network": network,
+            "segmenter" if family.segments else "detector": family.name, "classes": list(model.classes),
+            "input": {"name": INPUT, "type": "uint8", "layout": "NHWC", "colour": "RGB", "height": size[0], "width": size[1],
+                      "images": "any number" if _form(model).any_batch else 1},
+            "resize": resize, "mean": list(MEAN), "std": list(STD),
+            "preprocessing": "inside the graph: (image / 255 - mean) / std, then NCHW float32"}
 
 
 def require_onnx(otherwise: str = "give --format mxnet") -> None:
@@ -199,11 +207,15 @@ def require_onnx(otherwise: str = "give --format mxnet") -> None:
 
 
 def quiet_session(data: bytes) -> onnxruntime.InferenceSession:
-    """A session of onnxruntime on the CPU that runs an ONNX file's bytes and logs errors alone."""
+    """A session of onnxruntime on the CPU, on as many threads as a user leaves it, that runs an ONNX file's bytes and logs errors
+    alone."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
+    settings.intra_op_num_threads = threads.beside_mxnet()
+    # threads that wait for work would take the cores of those that read and write images
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
 
 
@@ -358,7 +370,7 @@ def _compare_seen(ours, detector, names, run, seen, batches):
         found = run(np.stack(batch))
         for number, image in enumerate(batch):
             with autograd.pause(train_mode=False):
-                wanted = _arrays(ours(_on_device(detector, image[None])))
+                wanted = arrays(ours(_on_device(detector, image[None])))
             of_one = [array[number:number + 1] for array in found] if max(batches) > 1 else found
             checks.append(_differences(wanted, of_one, tuple(names), reach))
     numbers, scores, boxes, unmatched = zip(*checks)
@@ -367,10 +379,6 @@ def _compare_seen(ours, detector, names, run, seen, batches):
 
 def _on_device(detector, seen):
     return mx.nd.array(seen, ctx=detector.device, dtype=np.uint8)
-
-
-def _arrays(outputs):
-    return [output.asnumpy() for output in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
 
 
 def _differences(wanted, found, names, reach):

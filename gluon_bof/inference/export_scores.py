@@ -5,16 +5,16 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from gluon_bof._version import __version__
 from gluon_bof.backend import mx
 from gluon_bof.data.shapes import draw_image
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
-from gluon_bof.freebies.augmentation import MEAN, STD, render
+from gluon_bof.freebies.augmentation import render
 from gluon_bof.inference.export import (
     INPUT,
     SCORE_TOLERANCE,
     TRIALS,
+    described_input,
     described_onnx,
     input_size,
     named_outputs,
@@ -23,7 +23,6 @@ from gluon_bof.inference.export import (
 )
 from gluon_bof.inference.segmenter import Segmenter
 from gluon_bof.models.build import models_of
-from gluon_bof.options.families import family_of
 
 
 class ScoreCheck(NamedTuple):
@@ -73,11 +72,6 @@ def _compared(segmenter, run, size, images):
 def _about(segmenter: Segmenter, size: Sequence[int]) -> dict[str, Any]:
     """What a program has to know to feed the exported network and read its answer."""
     options = segmenter.options
-    return {"producer": f"gluon_bof {__version__}", "network": f"{options.model} on {options.backbone}",
-            "segmenter": family_of(options).name, "classes": list(segmenter.classes),
-            "input": {"name": INPUT, "type": "uint8", "layout": "NHWC", "colour": "RGB", "height": size[0], "width": size[1],
-                      "images": "any number"},
-            "resize": "the long side fills the input from its top left corner; the rest is ImageNet's mean colour",
-            "mean": list(MEAN), "std": list(STD),
-            "preprocessing": "inside the graph: (image / 255 - mean) / std, then NCHW float32",
+    resize = "the long side fills the input from its top left corner; the rest is ImageNet's mean colour"
+    return {**described_input(segmenter, f"{options.model} on {options.backbone}", size, resize),
             "outputs": models_of(options).export_form(options).texts}
