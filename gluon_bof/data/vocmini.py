@@ -319,9 +319,9 @@ def _dense(points):
     return np.concatenate(parts)
 
 
-def _circle(radius, centre=(0, 0), count=48):
-    angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius + centre
+def _circle(radius):
+    angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius
 
 
 def _contours(name, rng):

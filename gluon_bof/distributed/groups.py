@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-from typing import Any, Mapping, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -20,13 +20,13 @@ SMALL_CHUNK = 1 << 10
 LAUNCH = "start all of them with gluon-bof launch"
 
 
-def start_group(kv_store: str, horovod: bool, environment: Mapping[str, str] = os.environ) -> None:
+def start_group(kv_store: str, horovod: bool) -> None:
     """Join the others, if there are any: by what the environment says that this process is, or by these flags.
 
     Raises UserError where flags ask for others and nobody says where they are."""
-    if horovod or int(environment.get("HOROVOD_SIZE", "1")) > 1:
+    if horovod or int(os.environ.get("HOROVOD_SIZE", "1")) > 1:
         comm.join(Horovod())
-    elif environment.get("DMLC_ROLE") == "worker":
+    elif os.environ.get("DMLC_ROLE") == "worker":
         comm.join(ParameterServer(kv_store if kv_store.startswith("dist") else "dist_sync"))
     elif kv_store.startswith("dist"):
         raise UserError(f"--kv-store {kv_store} joins workers, and nothing says where the others are (DMLC_ROLE is not worker)",

@@ -101,12 +101,12 @@ def calibration(scores: np.ndarray, hits: np.ndarray, bins: int = BINS) -> Calib
     return Calibration(edges, counts, confidence, precision, error)
 
 
-def ap_by_size(detections: Sequence[Detections], records: Sequence[Record], class_count: int,
-               threshold: float = 0.5) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """{size: ((C,) AP in [0, 1], NaN without boxes; (C,) number of boxes)}, COCO's AP at one IoU. A box's size is its area."""
+def ap_by_size(detections: Sequence[Detections], records: Sequence[Record],
+               class_count: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """{size: ((C,) AP in [0, 1], NaN without boxes; (C,) number of boxes)}, COCO's AP50. A box's size is its area."""
     by_size = {}
     for name, bounds in SIZES.items():
-        matches = match_set(detections, records, class_count, threshold, bounds)
+        matches = match_set(detections, records, class_count, sizes=bounds)
         values = [average_precision(*matches.of_class(index)[1:]) for index in range(class_count)]
         by_size[name] = np.array(values), matches.positives
     return by_size

@@ -26,9 +26,9 @@ def ends_of_strides(layers: tuple = MINI_LAYERS) -> tuple[int, ...]:
     return tuple(accumulate(layers, lambda end, blocks: end + 1 + blocks, initial=1))
 
 
-def last_layers(layers: tuple = MINI_LAYERS) -> tuple:
-    """Places, among a Darknet's features, of the last layers of strides 4, 8, 16 and 32: what a pyramid stands on."""
-    return tuple(end - 1 for end in ends_of_strides(layers)[2:])
+def last_layers() -> tuple:
+    """Places, among darknet-mini's features, of the last layers of strides 4, 8, 16 and 32: what a pyramid stands on."""
+    return tuple(end - 1 for end in ends_of_strides()[2:])
 
 
 def stage_ends(layers: tuple = MINI_LAYERS) -> tuple:

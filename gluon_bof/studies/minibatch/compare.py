@@ -115,8 +115,8 @@ def _require_same(folder, options):
         raise UserError(f"a run of this name has another {', '.join(other)}", folder, "choose another place with --runs")
 
 
-def differences(trained: Iterable[Trained], baseline: str = BASELINE, epoch: int | None = None) -> list[Difference]:
-    """Every order less the baseline, by network. epoch: compare that epoch's validation score instead of the last one.
+def differences(trained: Iterable[Trained], epoch: int | None = None) -> list[Difference]:
+    """Every order less BASELINE, by network. epoch: compare that epoch's validation score instead of the last one.
 
     The interval is Student's, of the differences by seed: runs of one seed share initial weights."""
     scores = {}
@@ -126,9 +126,9 @@ def differences(trained: Iterable[Trained], baseline: str = BASELINE, epoch: int
             scores.setdefault((one.network, one.order), {})[one.seed] = value
     found = []
     for (network, order), by_seed in scores.items():
-        base = scores.get((network, baseline), {})
+        base = scores.get((network, BASELINE), {})
         seeds = sorted(by_seed.keys() & base.keys())
-        if order != baseline and seeds:
+        if order != BASELINE and seeds:
             found.append(Difference(network, order, len(seeds),
                                     *interval([by_seed[seed] - base[seed] for seed in seeds])))
     return found
