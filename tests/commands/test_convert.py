@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+from itertools import product
 
 import numpy as np
 import pytest
@@ -14,8 +15,11 @@ from gluon_bof.errors import UserError
 from gluon_bof.masks import write_numbers
 from tests.data import coco_files, layout_files, voc_files
 from tests.data.test_layouts import WRITERS, assert_is_the_set, names_of
+from tests.marks import slow_but
 
 TARGETS = ("voc", "coco", "yolo")
+WRITES = [write for _, write in WRITERS]
+SOME = (layout_files.voc_standard, layout_files.coco_standard, layout_files.ultralytics)  # written as each; the others as VOC's
 
 
 def same(ours, theirs):
@@ -25,8 +29,8 @@ def same(ours, theirs):
         and all(np.array_equal(getattr(a, key), getattr(b, key)) for key in keys) for a, b in zip(ours.records, theirs.records))
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("write", [write for _, write in WRITERS], ids=[write.__name__ for _, write in WRITERS])
+@pytest.mark.parametrize("write, target", slow_but(product(WRITES, TARGETS), *product(WRITES, ("voc",)), *product(SOME, TARGETS)),
+                         ids=lambda value: getattr(value, "__name__", value))
 def test_any_layout_is_written_as_another(tmp_path, write, target):
     write(str(tmp_path / "in"))
     made = convert_set(str(tmp_path / "in"), str(tmp_path / "out"), target)

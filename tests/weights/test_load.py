@@ -42,7 +42,7 @@ def yolo3(classes, seed=1, **how):
     return settled(build_yolo3("mobilenet0.25", classes, **how), seed)
 
 
-def faster_rcnn(classes, kind="pyramid", seed=1):
+def faster_rcnn(classes, kind, seed=1):
     return settled(build_faster_rcnn(oracle.small_options(kind), classes, [mx.cpu()]), seed, 96)
 
 
@@ -208,7 +208,7 @@ def test_wrong_class_names_are_refused(saved, classes, match):
 
 
 def test_a_transfer_from_another_network_is_refused_and_touches_nothing(saved):
-    path, ours = saved(faster_rcnn(OLD)), faster_rcnn(NEW, "single level", 2)
+    path, ours = saved(yolo3(OLD)), settled(build_yolo3("darknet-mini", NEW), 2)
     before = weights_of(ours)
     with pytest.raises(UserError, match="do not fit"):
         transfer(ours, path, OLD)
