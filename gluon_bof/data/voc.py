@@ -5,8 +5,6 @@ A root holds year folders (VOC2007, VOC2012, ...), perhaps inside VOCdevkit, or 
 from __future__ import annotations
 
 import os
-import re
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from dataclasses import replace
 from typing import Any, Container, Iterable, NamedTuple, Sequence
@@ -28,7 +26,8 @@ from gluon_bof.data.faults import (
     settled,
 )
 from gluon_bof.data.headers import read_headers
-from gluon_bof.data.images import ENDINGS, finite_number, stated_size, unique_names
+from gluon_bof.data.images import ENDINGS, unique_names
+from gluon_bof.data.voc_xml import Annotation, read_annotation
 from gluon_bof.errors import UserError, warn_once
 from gluon_bof.masks import NOBODY, no_masks, of_numbers, read_numbers
 
@@ -43,29 +42,7 @@ TWO_IMAGES = ("it may be of the image in {} or of that in {}",
               "or move the other folder out of the set's")
 TWO_ANNOTATIONS = ("it has an annotation in {} and one in {}", "keep one of the two in the set's folder")
 
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _LAYOUT = "a VOC set has Annotations/*.xml and JPEGImages/, in the folder itself or in VOC2007, VOC2012, ... below it"
-_ENCODING = re.compile(rb"""^(?:\xef\xbb\xbf)?<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
-_SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "euc-cn": "gb18030", "shift_jis": "cp932", "euc-kr": "cp949"}
-_parsed = {}  # annotation file -> (its size and time, Annotation): the training and validation sets share one pass
-
-
-class Object(NamedTuple):
-    """One <object>: corners as the file counts them, or `problem` says what is wrong with it."""
-
-    name: str
-    corners: tuple
-    difficult: bool
-    problem: str | None = None
-
-
-class Annotation(NamedTuple):
-    """One XML file: what it says of its image, or `problem` says why it cannot be read."""
-
-    filename: str | None
-    size: tuple | None  # width, height
-    objects: tuple
-    problem: str | None = None
 
 
 class Folder:
@@ -301,7 +278,7 @@ def _without_annotation(members, role, split, unannotated, whole):
             found += [(folder, image_id) for image_id in listed if unannotated == "negative" and
                       image_id not in folder.annotations and image_id in folder.images]
         elif len(folder.images) > len(folder.annotations) or any(stem not in folder.annotations for stem in folder.images):
-            used = {folder.image_path(image_id, _annotation(path).filename) for image_id, path in folder.annotations.items()}
+            used = {folder.image_path(image_id, read_annotation(path).filename) for image_id, path in folder.annotations.items()}
             spare = [stem for stem, path in folder.images.items() if stem not in folder.annotations and path not in used]
             found += [(folder, stem) for stem in (spare if whole or folder.is_part else share(sorted(spare), role))]
     return found
@@ -440,7 +417,7 @@ def _survey(folders):
     firsts = []  # of each file, where its foremost box begins
     for folder in folders:
         for path in folder.annotations.values():
-            annotation = _annotation(path)
+            annotation = read_annotation(path)
             sound = [item for item in annotation.objects if item.problem is None]
             names.update(item.name for item in sound)
             frame = annotation.size or (TINY + 1, TINY + 1)
@@ -455,7 +432,7 @@ def _survey(folders):
 def _first_unread(folders):
     """Why: of annotations none of which can be read, what is wrong with the first."""
     unread = [(path, problem) for folder in folders for path in folder.annotations.values()
-              for problem in [_annotation(path).problem] if problem]
+              for problem in [read_annotation(path).problem] if problem]
     return "; {} of them cannot be read, the first: {}: {}".format(len(unread), *unread[0]) if unread else ""
 
 
@@ -468,104 +445,6 @@ def _origin(firsts, standard):
     zero, one = sum(first < 1 for first in spoken), sum(1 <= first < 2 for first in spoken)
     from_zero = zero > one and (zero > 1 or len(firsts) <= 2) and not standard
     return Origin(0 if from_zero else 1, zero, one, len(firsts))
-
-
-def _annotation(path):
-    """Parse an annotation, once per process as long as the file does not change."""
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        return Annotation(None, None, (), f"cannot be read ({error.strerror})")
-    stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-    if path not in _parsed or _parsed[path][0] != stamp:
-        _parsed[path] = (stamp, _parse(path))
-    return _parsed[path][1]
-
-
-def _parse(path):
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-        root = _element(data)
-    except OSError as error:
-        return Annotation(None, None, (), f"cannot be read ({error.strerror})")
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        return Annotation(None, None, (), f"not well-formed XML ({error})" if data.strip() else "an empty file")
-    if root.tag != "annotation":
-        return Annotation(None, None, (), f"its outermost element is <{root.tag}>, not <annotation>")
-    objects = tuple(map(_object, root.findall("object")))
-    elsewhere = sum(1 for _ in root.iter("object")) - len(objects)
-    if elsewhere:
-        objects += (Object("", (), False, f"{elsewhere} <object> do not stand directly in <annotation>"),)
-    size = stated_size(root.findtext("size/width"), root.findtext("size/height"))
-    return Annotation(root.findtext("filename"), size, objects)
-
-
-def _element(data):
-    _refuse_entities(data.replace(b"\0", b""))  # UTF-16 must not hide a declaration
-    try:
-        return ElementTree.fromstring(data)
-    except (ValueError, LookupError):  # an encoding that XML's parser does not know: GB2312, Shift-JIS, Big5, …
-        declared = _ENCODING.match(data)
-        if declared is None:
-            raise
-        return _decoded_element(data[declared.end():], declared.group(1).decode())
-    except ElementTree.ParseError as error:
-        if _ENCODING.match(data) is None and not data.startswith((b"\xff\xfe", b"\xfe\xff")) and not _is_utf8(data):
-            raise ValueError(f"{error}; it is not UTF-8 and declares no encoding: save it as UTF-8") from None
-        raise
-
-
-def _decoded_element(data, encoding):
-    try:
-        text = data.decode(_SUPERSETS.get(encoding.lower(), encoding))
-        _refuse_entities(text.encode("utf-8", "surrogatepass"))
-        return ElementTree.fromstring(text)
-    except (ValueError, LookupError):
-        raise ValueError(f"encoding {encoding}: save it as UTF-8") from None
-
-
-def _refuse_entities(plain):
-    if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
-        raise ValueError("it declares a document type or entities, which no annotation needs")
-
-
-def _is_utf8(data):
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _object(element):
-    name = " ".join((element.findtext("name") or "").split())
-    if not name:
-        return Object("", (), False, "an <object> has no <name>")
-    box = element.find("bndbox")
-    if box is None:
-        return Object(name, (), False, f"an object ({name}) has no <bndbox>")
-    for part in ("name", "bndbox"):
-        if len(element.findall(part)) > 1:
-            return Object(name, (), False, f"an object ({name}) has {len(element.findall(part))} <{part}>")
-    corners = []
-    for corner in _CORNERS:
-        text = box.findtext(corner)
-        if text is None:
-            return Object(name, (), False, f"the box of an object ({name}) has no <{corner}>")
-        try:
-            corners.append(finite_number(text))
-        except ValueError:
-            return Object(name, (), False, f"<{corner}> of an object ({name}) is {text.strip()!r}, not a number")
-    return Object(name, tuple(corners), _is_set(element.findtext("difficult")))
-
-
-def _is_set(text):
-    """A flag of VOC, 0 or 1; missing, empty or unspecified is 0."""
-    try:
-        return finite_number(text) != 0
-    except ValueError:
-        return (text or "").strip().lower() == "true"
 
 
 class _Place(NamedTuple):
@@ -602,7 +481,7 @@ def _place(folder, image_id, unannotated):
         path = folder.images.get(image_id) if unannotated == "negative" else None
         nothing = Annotation(None, None, ()) if path else None
         return _Place(folder, image_id, path or source, nothing, path)
-    annotation = _annotation(source)
+    annotation = read_annotation(source)
     return _Place(folder, image_id, source, annotation, folder.image_path(image_id, annotation.filename))
 
 

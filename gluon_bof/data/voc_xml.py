@@ -1,0 +1,130 @@
+"""Pascal VOC's annotations: what an XML file says of its image, whatever its encoding, and what is wrong with it."""
+from __future__ import annotations
+
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+from typing import NamedTuple
+
+from gluon_bof.data.images import finite_number, stated_size
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_ENCODING = re.compile(rb"""^(?:\xef\xbb\xbf)?<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
+_SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "euc-cn": "gb18030", "shift_jis": "cp932", "euc-kr": "cp949"}
+_parsed = {}  # annotation file -> (its size and time, Annotation): the training and validation sets share one pass
+
+
+class Object(NamedTuple):
+    """One <object>: corners as the file counts them, or `problem` says what is wrong with it."""
+
+    name: str
+    corners: tuple
+    difficult: bool
+    problem: str | None = None
+
+
+class Annotation(NamedTuple):
+    """One XML file: what it says of its image, or `problem` says why it cannot be read."""
+
+    filename: str | None
+    size: tuple | None  # width, height
+    objects: tuple
+    problem: str | None = None
+
+
+def read_annotation(path: str) -> Annotation:
+    """Parse an annotation, once per process as long as the file does not change."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return Annotation(None, None, (), f"cannot be read ({error.strerror})")
+    stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+    if path not in _parsed or _parsed[path][0] != stamp:
+        _parsed[path] = (stamp, _parse(path))
+    return _parsed[path][1]
+
+
+def _parse(path):
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        root = _element(data)
+    except OSError as error:
+        return Annotation(None, None, (), f"cannot be read ({error.strerror})")
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        return Annotation(None, None, (), f"not well-formed XML ({error})" if data.strip() else "an empty file")
+    if root.tag != "annotation":
+        return Annotation(None, None, (), f"its outermost element is <{root.tag}>, not <annotation>")
+    objects = tuple(map(_object, root.findall("object")))
+    elsewhere = sum(1 for _ in root.iter("object")) - len(objects)
+    if elsewhere:
+        objects += (Object("", (), False, f"{elsewhere} <object> do not stand directly in <annotation>"),)
+    size = stated_size(root.findtext("size/width"), root.findtext("size/height"))
+    return Annotation(root.findtext("filename"), size, objects)
+
+
+def _element(data):
+    _refuse_entities(data.replace(b"\0", b""))  # UTF-16 must not hide a declaration
+    try:
+        return ElementTree.fromstring(data)
+    except (ValueError, LookupError):  # an encoding that XML's parser does not know: GB2312, Shift-JIS, Big5, …
+        declared = _ENCODING.match(data)
+        if declared is None:
+            raise
+        return _decoded_element(data[declared.end():], declared.group(1).decode())
+    except ElementTree.ParseError as error:
+        if _ENCODING.match(data) is None and not data.startswith((b"\xff\xfe", b"\xfe\xff")) and not _is_utf8(data):
+            raise ValueError(f"{error}; it is not UTF-8 and declares no encoding: save it as UTF-8") from None
+        raise
+
+
+def _decoded_element(data, encoding):
+    try:
+        text = data.decode(_SUPERSETS.get(encoding.lower(), encoding))
+        _refuse_entities(text.encode("utf-8", "surrogatepass"))
+        return ElementTree.fromstring(text)
+    except (ValueError, LookupError):
+        raise ValueError(f"encoding {encoding}: save it as UTF-8") from None
+
+
+def _refuse_entities(plain):
+    if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
+        raise ValueError("it declares a document type or entities, which no annotation needs")
+
+
+def _is_utf8(data):
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _object(element):
+    name = " ".join((element.findtext("name") or "").split())
+    if not name:
+        return Object("", (), False, "an <object> has no <name>")
+    box = element.find("bndbox")
+    if box is None:
+        return Object(name, (), False, f"an object ({name}) has no <bndbox>")
+    for part in ("name", "bndbox"):
+        if len(element.findall(part)) > 1:
+            return Object(name, (), False, f"an object ({name}) has {len(element.findall(part))} <{part}>")
+    corners = []
+    for corner in _CORNERS:
+        text = box.findtext(corner)
+        if text is None:
+            return Object(name, (), False, f"the box of an object ({name}) has no <{corner}>")
+        try:
+            corners.append(finite_number(text))
+        except ValueError:
+            return Object(name, (), False, f"<{corner}> of an object ({name}) is {text.strip()!r}, not a number")
+    return Object(name, tuple(corners), _is_set(element.findtext("difficult")))
+
+
+def _is_set(text):
+    """A flag of VOC, 0 or 1; missing, empty or unspecified is 0."""
+    try:
+        return finite_number(text) != 0
+    except ValueError:
+        return (text or "").strip().lower() == "true"
