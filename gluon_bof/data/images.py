@@ -7,6 +7,7 @@ Images without annotations are turned upright.
 """
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -176,12 +177,25 @@ def from_pillow(image: Image.Image) -> np.ndarray:
     if image.width * image.height > MAX_PIXELS:
         raise UserError(f"it has too many pixels: {image.width * image.height}, at most {MAX_PIXELS}", path, "make it smaller")
     try:
-        with whole_images_only():
+        with whole_images_only(), _unmapped(image):
             image.load()  # Pillow itself turns a TIFF here, and forgets its tag
             orientation = image.getexif().get(ORIENTATION, AS_STORED)
     except Exception as error:  # on damage, Pillow's decoders raise whatever came up
         raise UserError(f"the image cannot be read ({error})", path, "replace it") from None
     return np.ascontiguousarray(turned(_pillow_pixels(image, path), orientation))
+
+
+@contextlib.contextmanager
+def _unmapped(image):
+    """Within it Pillow does not map the image's file, of which it knows no name: a TIFF it maps with rows of the turned width."""
+    name = getattr(image, "filename", None)
+    if name:
+        image.filename = ""
+    try:
+        yield
+    finally:
+        if name:
+            image.filename = name
 
 
 def _pillow_pixels(image, path):

@@ -68,6 +68,16 @@ def test_they_are_turned_alike(tmp_path, ending, orientation):
                                    atol=2 if ending == "jpg" else 0)  # what was turned already is not turned again
 
 
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
+@pytest.mark.parametrize("orientation", range(5, 9))
+def test_a_tiff_that_pillow_would_map_is_turned_alike(tmp_path, mode, orientation):
+    """Its pixels were cut into rows of the turned image's width."""
+    save(tmp_path / "a.tif", mode, exif=exif_of(orientation))
+    with Image.open(tmp_path / "a.tif") as image:
+        np.testing.assert_array_equal(from_pillow(image), read_upright(tmp_path / "a.tif"))
+        assert image.filename == str(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("values", [np.float32, np.int32])
 def test_pixels_without_a_fixed_range_are_refused_both_ways(tmp_path, values):
     image = Image.fromarray(gradient()[:, :, 0].astype(values))
