@@ -11,6 +11,7 @@ import re
 from typing import Any, NamedTuple
 
 from gluon_bof.boxes import DetectionSet
+from gluon_bof.data.coco import load_json
 from gluon_bof.data.faults import FaultPolicy, require_records
 from gluon_bof.data.images import ENDINGS, finite_number, is_hidden, listed_names
 from gluon_bof.data.layouts import NAME_FILES, Layout, labels_folder, refuse_unread, role_of
@@ -19,6 +20,7 @@ from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.files import folders_below
 
 _REMEDY = "YOLO's data.yaml has names: (a list, or a map from ids) and train: and val: (folders, or lists of images)"
+_NOTES = "notes.json"  # of Label Studio
 _LEAST_DIGITS = 6  # that tools write behind the point
 _FAR = 2.0  # no fraction reaches so far; pixels do
 _PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
@@ -93,6 +95,9 @@ def _ultralytics(path):
     count = content.get("nc")
     if count is not None and count != len(names):
         raise UserError(f"nc is {count!r}, but names are {len(names)}", path, "make them agree")
+    if _as_noted(names, path) != names:
+        raise UserError(f"names are not in the order of the ids that {_NOTES} beside it gives them", path,
+                        f"put them into that order, or take {_NOTES} away where the labels are not of its ids")
     folder = os.path.dirname(os.path.abspath(path))
     base = content.get("path") or folder
     if not isinstance(base, str):
@@ -188,7 +193,7 @@ def _listed(path):
 def _longest(paths):
     """(path, names) of the longest list of class names, as which the others must begin: LabelImg writes one into every folder, in
     the order in which the names were first used there."""
-    lists = {path: _listed(path) for path in paths}
+    lists = {path: _as_noted(_listed(path), path) for path in paths}
     longest = max(paths, key=lambda path: len(lists[path]))
     for path in paths:
         for number, (name, other) in enumerate(zip(lists[path], lists[longest])):
@@ -196,6 +201,29 @@ def _longest(paths):
                 raise UserError(f"class {number} is {name!r}, and {other!r} in {longest}", path, "give the labels of both the "
                                 "numbers of one list, or take away the list that is of no labels")
     return longest, lists[longest]
+
+
+def _as_noted(names, path):
+    """The names in the order of the ids that notes.json gives them: Label Studio writes it and the list side by side, and the
+    list in the order of its setup. path: of the file that names them. Raises UserError where notes.json names others."""
+    notes = os.path.join(os.path.dirname(path), _NOTES)
+    noted = _noted(notes)
+    if all(names[number:number + 1] == (name,) for number, name in noted.items()):
+        return names
+    if sorted(noted) == list(range(len(names))) and set(noted.values()) == set(names):
+        return tuple(noted[number] for number in range(len(names)))
+    raise UserError(f"it names the classes {abbreviate(f'{number} {name}' for number, name in enumerate(names))}, and {notes} "
+                    f"{abbreviate(f'{number} {noted[number]}' for number in sorted(noted))}", path,
+                    f"make them agree, ids from 0 on, or take {_NOTES} away where the labels are not of its ids")
+
+
+def _noted(path):
+    """{id: class name} of Label Studio's notes.json; {} where there is none, or it is of another kind."""
+    try:
+        entries = load_json(path)["categories"]
+        return {entry["id"]: " ".join(entry["name"].split()) for entry in entries if type(entry["id"]) is int}
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return {}
 
 
 def _values(value, key, path):

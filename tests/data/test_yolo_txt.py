@@ -246,6 +246,55 @@ def test_lists_of_class_names_of_several_folders_agree_or_are_refused(tmp_path):
         opened(tmp_path)
 
 
+def put_notes(folder, *ids):
+    """Label Studio's, which gives the classes these ids."""
+    layout_files.put(str(folder / "notes.json"), {"info": {}, "categories": [{"id": number, "name": name}
+                                                                            for number, name in zip(ids, CLASSES)]})
+
+
+@pytest.mark.parametrize("listed", ("cat\ndog\n", "dog\ncat\n"))
+def test_label_studios_numbers_are_the_ids_of_its_notes_and_not_the_places_of_its_list(tmp_path, listed):
+    """With category= in its setup the list has another order: all boxes were of the other class."""
+    layout_files.labelimg_in_one_folder(str(tmp_path))
+    (tmp_path / "classes.txt").write_text(listed)
+    put_notes(tmp_path, 0, 1)
+    found = opened(tmp_path)
+    assert found.classes == CLASSES and found.records[0].classes.tolist() == [1, 0]
+    put_notes(tmp_path, 1, 0)
+    assert opened(tmp_path).classes == CLASSES[::-1]
+
+
+def test_lists_of_several_folders_are_each_in_the_order_of_their_own_notes(tmp_path):
+    layout_files.labelimg_yolo(str(tmp_path))
+    for part, ids in (("train", (0, 1)), ("val", (1, 0))):
+        (tmp_path / part / "classes.txt").write_text("cat\ndog\n")
+        put_notes(tmp_path / part, *ids)
+    with pytest.raises(UserError, match="class 0 is '(cat|dog)', and '(cat|dog)' in .*classes.txt; give the labels"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize("ids", ((1, 2), (0, 3)))
+def test_notes_that_name_other_ids_are_refused(tmp_path, ids):
+    layout_files.labelimg_in_one_folder(str(tmp_path))
+    put_notes(tmp_path, *ids)
+    with pytest.raises(UserError, match=f"classes.txt: .* 0 cat, 1 dog, and .*notes.json {ids[0]} cat, {ids[1]} dog;"):
+        opened(tmp_path)
+
+
+def test_a_configuration_written_beside_label_studios_notes_has_their_order(place):
+    put_notes(place, 0, 1)
+    assert opened(place).classes == CLASSES
+    put_notes(place, 1, 0)
+    with pytest.raises(UserError, match="data.yaml: names are not in the order of the ids that notes.json"):
+        opened(place)
+
+
+@pytest.mark.parametrize("text", ("{", "[]", '{"categories": 3}', '{"categories": ["cat"]}', '{"categories": [{"id": 0}]}'))
+def test_notes_of_another_kind_say_nothing(place, text):
+    (place / "notes.json").write_text(text)
+    assert opened(place).classes == CLASSES
+
+
 def test_two_configurations_are_named(place):
     (place / "data.yaml").rename(place / "a.yaml")
     (place / "b.yaml").write_text(CONFIG)
