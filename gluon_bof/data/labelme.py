@@ -1,4 +1,5 @@
-"""LabelMe's JSON, one file an image: shapes of labels and points. A rectangle is a box, an outline the box around it."""
+"""LabelMe's JSON, one file an image: shapes of labels and points. A rectangle is a box, an outline the box around it, and
+shapes of one label and group_id the box around all of them."""
 from __future__ import annotations
 
 import math
@@ -158,7 +159,8 @@ def _samples(files, root, faults):
 
 
 def _rows(sample, numbers, faults):
-    rows = []
+    """Rows of one file, one of all the shapes of a label that have the same group_id: they are parts of one object."""
+    rows = {}
     for number, shape in enumerate(sample.labels, 1):
         try:
             name = _label(shape) if isinstance(shape, dict) else ""
@@ -173,8 +175,18 @@ def _rows(sample, numbers, faults):
             faults.report(sample.source, "unknown class", f"{name!r} is not among the {len(numbers)} classes given; name it in "
                                                           "--classes")
             continue
-        rows.append(Row(box, numbers[name], name, difficult))
-    return rows
+        group = shape.get("group_id")
+        key = (number,) if group is None else (name, str(group))
+        rows[key] = _united(rows.get(key), Row(box, numbers[name], name, difficult))
+    return list(rows.values())
+
+
+def _united(before, row):
+    if before is None:
+        return row
+    (left, top, right, bottom), other = before.corners, row.corners
+    around = min(left, other[0]), min(top, other[1]), max(right, other[2]), max(bottom, other[3])
+    return row._replace(corners=around, difficult=before.difficult or row.difficult)
 
 
 def _box(shape):

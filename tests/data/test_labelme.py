@@ -33,6 +33,19 @@ def test_shapes_are_boxes(place, kind, points, box):
     assert opened(place).records[1].boxes.tolist() == [box]
 
 
+def test_shapes_of_one_label_and_group_are_one_object(place):
+    """They were several, though labelme's own converters unite them."""
+    path = place / "train" / "b.json"
+    corners = ([10, 20], [30, 40]), ([50, 10], [60, 30]), ([1, 1], [5, 5]), ([2, 2], [8, 8]), ([3, 3], [9, 9])
+    groups = ("cat", 0), ("cat", 0), ("dog", 0), ("cat", None), ("cat", None)
+    shapes = [{"label": label, "group_id": group, "points": points, "shape_type": "rectangle", "difficult": number == 1}
+              for number, (points, (label, group)) in enumerate(zip(corners, groups))]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "shapes": shapes}))
+    record = opened(place).records[1]
+    assert record.boxes.tolist() == [[10, 10, 60, 40], [1, 1, 5, 5], [2, 2, 8, 8], [3, 3, 9, 9]]
+    assert record.classes.tolist() == [0, 1, 0, 0] and record.difficult.tolist() == [True, False, False, False]
+
+
 @pytest.mark.parametrize("changes, part", [
     ({"points": [[1, "a"], [2, 3]]}, "shape 1 has points that are not pairs of numbers"), ({"points": None}, "not pairs"),
     ({"points": [[1, 2, 3], [2, 3, 4]]}, "not pairs"), ({"points": [[1, 2]]}, "rectangle of 1 points"),
