@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from gluon_bof.boxes import DetectionSet, Fault, area
 from gluon_bof.data.balance import advice, image_shares, untrained
-from gluon_bof.data.faults import require_boxes
+from gluon_bof.data.faults import nothing_to_find, require_boxes
 from gluon_bof.data.images import read_image
 from gluon_bof.data.sets import ROLES, open_set
 from gluon_bof.errors import UserError
@@ -106,12 +106,14 @@ def open_parts(dataset: str, root: str | None = None, classes: Iterable[str] | N
 
 
 def _compare_parts(report, sets, paths_of):
-    """No box to train on, or none of a class; images that train and validate. paths_of: {digest: paths}."""
+    """No box to train on or to find, or none of a class; images that train and validate. paths_of: {digest: paths}."""
     if "train" in sets:
         try:
             require_boxes(sets["train"].records, report.dataset)
         except UserError as error:
             report.faults.append(Fault(report.dataset, "no box", error.problem))
+    nothing = nothing_to_find(sets["val"].records) if "val" in sets else None
+    report.faults += [Fault(report.dataset, "no box", nothing)] if nothing else []
     if set(sets) != set(ROLES):
         return
     report.notes += untrained(sets["train"], sets["val"])

@@ -191,6 +191,13 @@ def require_boxes(records: Sequence[Record], where: str) -> None:
                         "annotate the set, or choose another split")
 
 
+def nothing_to_find(records: Sequence[Record]) -> str | None:
+    """What is wrong where no image that validates has a box to find; None where one has."""
+    if any((~record.ignored).any() for record in records):
+        return None
+    return f"none of the {len(records)} images to validate on has a box to find (difficult ones and crowds are not): mAP is null"
+
+
 def fit_box(box: Sequence[float], width: float, height: float,
             name: str) -> tuple[tuple[float, float, float, float] | None, tuple[str, str] | None]:
     """(box cut to the image or None, fault (kind, message) or None). box: four floats, corners from 0."""

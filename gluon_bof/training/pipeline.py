@@ -8,7 +8,7 @@ from gluon_bof import threads
 from gluon_bof.backend import ENVIRONMENT, mx
 from gluon_bof.compat import for_cpu_contexts
 from gluon_bof.data.balance import untrained
-from gluon_bof.data.faults import log_faults, require_boxes, warn_of_shared
+from gluon_bof.data.faults import log_faults, nothing_to_find, require_boxes, warn_of_shared
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import open_set, set_mark
 from gluon_bof.devices import contexts, return_large_arrays
@@ -84,17 +84,17 @@ def _open_sets(options, run):
         found = open_set(options.dataset, options.dataset_root or None, role, classes, options.on_bad_sample,
                          split or None, options.unannotated, options.skip_empty and role == "train",
                          options.layout, options.val_share, family_of(options).masks)
+        log_faults(found, sets)  # which may say why there is no box
         if role == "train":
             require_boxes(found.records, options.dataset_root or options.dataset)
             if found.layout:
                 LOGGER.info("%s is %s", options.dataset_root or options.dataset, found.layout)
-        log_faults(found, sets)
         LOGGER.info("%s: %d images, %d classes (%s), %d faults skipped", role, len(found), len(found.classes),
                     ", ".join(found.classes[:20]), len(found.faults))
         sets.append(found)
         classes = found.classes
     warn_of_shared(*(found.records for found in sets), "mAP")
-    for sentence in untrained(*sets):
+    for sentence in filter(None, (nothing_to_find(sets[1].records), *untrained(*sets))):
         warn(f"{options.dataset_root or options.dataset}: {sentence}")
     run.write_classes(classes)
     return sets

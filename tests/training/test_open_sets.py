@@ -50,6 +50,22 @@ def test_a_set_without_a_box_to_train_on_is_refused(tmp_path, caplog):
     assert caught.value.remedy and str(tmp_path) in str(caught.value)
 
 
+def test_a_set_without_a_box_to_find_is_told_before_hours_of_training_whose_map_is_null(tmp_path, caplog):
+    parts = {"train": "a", "val": "b"}
+    for val, told in ((voc_files.xml(), True), (voc_files.xml(voc_files.DOG), False)):
+        voc_files.write_set(tmp_path, {"a": voc_files.xml(voc_files.DOG), "b": val}, parts)
+        assert ("none of the 1 images to validate on has a box to find" in opened(caplog, tmp_path)[1]) is told
+        assert ("no box" in [fault.kind for fault in check_set(str(tmp_path), progress=False).faults]) is told
+
+
+def test_why_no_image_has_a_box_is_told_before_it_is_refused(tmp_path, caplog):
+    layout_files.ultralytics(str(tmp_path))
+    (tmp_path / "labels").rename(tmp_path / "boxes")
+    with pytest.raises(UserError, match="has a box to train on"):
+        opened(caplog, tmp_path)
+    assert f"no label: {tmp_path}/data.yaml: none of the 4 images of train has a label" in caplog.text
+
+
 def test_a_category_that_no_box_is_of_is_told_with_a_remedy_that_works(tmp_path, caplog):
     """Roboflow writes one above all others, which the network learnt as a class."""
     layout_files.roboflow_coco(str(tmp_path / "set"))
