@@ -8,7 +8,7 @@ import re
 from typing import NamedTuple, NoReturn
 
 from gluon_bof.data.coco import all_json, coco_roles, is_coco, roles_of_words
-from gluon_bof.data.images import ENDINGS, is_hidden
+from gluon_bof.data.images import ENDINGS, folders_in, is_hidden
 from gluon_bof.data.voc import is_voc
 from gluon_bof.errors import UserError, abbreviate, warn
 
@@ -25,6 +25,7 @@ _COCO_KEYS = [re.compile(rb'"%s"\s*:\s*\[' % key) for key in (b"images", b"annot
 _LABELME_KEY = re.compile(rb'"shapes"\s*:\s*\[')
 _MASKS = re.compile(r"masks?|segmentation.*")
 _LABEL_MAPS = re.compile(rf"{_MASKS.pattern}|labels|gtfine|gtcoarse")  # the last two are of Cityscapes
+_IMAGES = re.compile(rf"(?<![^{os.sep}])(?:jpeg)?images(?![^{os.sep}])", re.IGNORECASE)  # as Ultralytics and Darknet have it
 _WORD = re.compile(r"\d+|[^\W\d_]+")
 _NONE = ("neither of VOC's layout (Annotations/*.xml, or XML of its images' names) nor of COCO's (annotations/*train*.json, or "
          "one JSON), YOLO's (data.yaml, or classes.txt and labels) or LabelMe's (JSON of its images' names)")
@@ -303,7 +304,7 @@ def _yolo(root, tree, split):
     config = yolo_config(root) or _config_inside(root, tree)
     if config:
         return Layout("yolo", root, f"{os.path.relpath(config, root)} names the classes and the parts", file=config)
-    labelled = [of_folder for of_folder in tree if of_folder.images and _label_stems(of_folder, tree)]
+    labelled = [of_folder for of_folder in tree if of_folder.images and _labels_of(of_folder, tree)]
     if not labelled:
         return None
     places = abbreviate(os.path.relpath(of_folder.path, root) for of_folder in labelled)
@@ -352,23 +353,33 @@ def _is_config(path):
 
 
 def labels_folder(images: str) -> str:
-    """Where the labels of a folder's images are: beside `images`, in `labels`; else in the folder itself."""
-    before, name, after = os.path.join(images, "").rpartition(f"{os.sep}images{os.sep}")
-    other = f"{before}{os.sep}labels{os.sep}{after}".rstrip(os.sep)
-    return other if name and os.path.isdir(other) else images
+    """Where the labels of a folder's images are: in `labels` in the place of `images` or JPEGImages, in any case, where there is
+    such a folder; else in the folder itself."""
+    for found in reversed(list(_IMAGES.finditer(images))):
+        before, after = images[:found.start()], images[found.end():]
+        try:
+            spelt = [name for name in folders_in(before or os.curdir) if name.lower() == "labels"]
+        except PermissionError:  # of what lies above the set
+            spelt = ["labels"]
+        for name in reversed(spelt):  # labels before Labels
+            other = f"{before}{name}{after}".rstrip(os.sep)
+            if os.path.isdir(other):
+                return other
+    return images
 
 
 def labels_in(root: str) -> list[str]:
     """Paths of YOLO's labels in a folder and below it that have an image."""
     tree = _tree(root)
-    return [os.path.join(labels_folder(of_folder.path), f"{stem}.txt") for of_folder in tree if of_folder.images
-            for stem in _label_stems(of_folder, tree)]
+    return [path for of_folder in tree if of_folder.images for path in _labels_of(of_folder, tree)]
 
 
-def _label_stems(of_folder, tree):
+def _labels_of(of_folder, tree):
+    """Paths of the labels of a folder's images."""
     place = labels_folder(of_folder.path)
     labels = next((other.txt for other in tree if other.path == place), {})
-    return {stem for stem in labels if labels[stem] not in NAME_FILES} & set(of_folder.images)
+    return [os.path.join(place, labels[stem]) for stem in of_folder.images
+            if stem in labels and labels[stem].lower() not in NAME_FILES]
 
 
 def _lists_of_names(tree, places):

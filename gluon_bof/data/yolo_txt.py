@@ -51,13 +51,12 @@ def load_yolo(layout: Layout, role: str, classes: Any = None, on_bad_sample: str
     Raises UserError for a configuration that cannot be read, a missing part, and faults."""
     faults = FaultPolicy(on_bad_sample)
     config = read_config(layout, classes)
-    paths, labels_of = _images(config, role, split, whole, faults)
+    labels = _Labels()
+    paths = _images(config, role, split, whole, faults, labels)
     if not paths:
         raise UserError("no image in the part to " + ("train on" if role == "train" else "validate on"), config.path, _REMEDY)
     names, numbers = class_numbers(classes, config.names, role, config.path)
-    # a link to what is not there is a label that cannot be read, not none
-    samples = [Sample(path, label if os.path.lexists(label) else path, image_id, None, label)
-               for path, image_id in zip(paths, image_ids(paths, layout.folder)) for label in [labels_of(path)]]
+    samples = [Sample(path, labels.of(path) or path, image_id) for path, image_id in zip(paths, image_ids(paths, layout.folder))]
     records = read_records(samples, lambda sample, size: _rows(sample, size, config, numbers, faults), faults)
     require_records(records, len(paths), config.path, faults)
     return DetectionSet("yolo", names, records, faults.faults, None, faults.remarks)
@@ -268,14 +267,53 @@ def _darknet(path):
     return Config(path, folder, _listed(_find(pairs["names"], (folder,), path)), images)
 
 
-def _images(config, role, split, whole, faults):
-    """(paths of the images of a part, function from one to its label's path)."""
+class _Labels:
+    """Where the labels of images are, by one listing a folder. A link to what is not there is listed, too: it is a label that
+    cannot be read, not none."""
+
+    def __init__(self):
+        self._listed = {}  # folder of images -> (folder of their labels, {name without ending: name})
+
+    def of(self, path: str) -> str | None:
+        """Path of an image's label, None if it has none."""
+        place, names = self._of_folder(os.path.dirname(path))
+        name = names.get(_stem(path))
+        return name and os.path.join(place, name)
+
+    def wanted(self, path: str) -> str:
+        """Where an image's label would be."""
+        return os.path.join(self._of_folder(os.path.dirname(path))[0], _stem(path) + ".txt")
+
+    def _of_folder(self, folder):
+        if folder not in self._listed:
+            place = labels_folder(folder)
+            try:
+                names = sorted(os.listdir(place or os.curdir))
+            except OSError as error:
+                refuse_unread(error)
+            self._listed[folder] = place, {_stem(name): name for name in names if _is_text(name)}
+        return self._listed[folder]
+
+
+def _stem(path):
+    return os.path.splitext(os.path.basename(path))[0]
+
+
+def _is_text(name):
+    return name.lower().endswith(".txt")
+
+
+def _images(config, role, split, whole, faults, labels):
+    """Paths of the images of a part."""
     chosen = _chosen(config, role, split)
     if chosen is None:
-        found = [path for folder in config.all for path in _of_folder(folder, config.deep, faults)]
-        return (found if whole else fifth(found, role, config.root)), label_path
-    found = [path for place in chosen for path in _of_place(place, config, faults)]
-    return list(dict.fromkeys(found)), label_path
+        found = [path for folder in config.all for path in _of_folder(folder, config.deep, faults, labels)]
+        return found if whole else fifth(found, role, config.root)
+    found = list(dict.fromkeys(path for place in chosen for path in _of_place(place, config, faults, labels)))
+    if found and not any(map(labels.of, found)):
+        faults.remark(config.path, "no label", f"none of the {len(found)} images of {split or role} has a label: there is no "
+                      f"{labels.wanted(found[0])} (labels/ in the place of images/ or JPEGImages/, else beside the image)")
+    return found
 
 
 def _chosen(config, role, split):
@@ -298,9 +336,9 @@ def _chosen(config, role, split):
     return found
 
 
-def _of_place(place, config, faults):
+def _of_place(place, config, faults, labels):
     if os.path.isdir(place):
-        return _of_folder(place, config.deep, faults)
+        return _of_folder(place, config.deep, faults, labels)
     if os.path.splitext(place)[1].lower() in ENDINGS:
         return [place]
     try:
@@ -318,14 +356,13 @@ def _of_place(place, config, faults):
     return found
 
 
-def _of_folder(folder, deep, faults):
+def _of_folder(folder, deep, faults, labels):
     """Paths of the images in a folder, or also below it, in order; labels without an image are faults."""
     found = [path for path in _files(folder, deep) if os.path.splitext(path)[1].lower() in ENDINGS]
-    labels = [path for path in _files(labels_folder(folder), deep) if path.endswith(".txt")]
-    known = {label_path(path) for path in found}
-    for path in labels:
+    known = set(map(labels.of, found))
+    for path in filter(_is_text, _files(labels_folder(folder), deep)):
         name = os.path.basename(path)
-        if path not in known and name not in _NO_LABELS and not name.lower().startswith("readme"):
+        if path not in known and name.lower() not in _NO_LABELS and not name.lower().startswith("readme"):
             faults.report(path, "missing image", f"the image of the label {name} does not exist (with any ending of "
                                                  f"{' '.join(ENDINGS)})")
     return found
@@ -335,12 +372,6 @@ def _files(folder, deep):
     """Paths of the files in a folder, or also below it, in order."""
     places = folders_below(folder, lambda path: not deep or is_hidden(os.path.basename(path)), refuse_unread)
     return sorted(os.path.join(place, name) for place, names in places for name in names if not is_hidden(name))
-
-
-def label_path(path: str) -> str:
-    """Where the label of an image is: in labels/ in the place of images/, where there is such a folder, else beside it."""
-    folder, name = os.path.split(path)
-    return os.path.join(labels_folder(folder), os.path.splitext(name)[0] + ".txt")
 
 
 def _rows(sample, size, config, numbers, faults):

@@ -10,7 +10,7 @@ import yaml
 from gluon_bof.data.check import check_set
 from gluon_bof.data.layouts import labels_folder, recognise
 from gluon_bof.data.samples import image_ids
-from gluon_bof.data.sets import open_set
+from gluon_bof.data.sets import annotations_of, open_set
 from gluon_bof.errors import UserError
 from tests.data import layout_files
 from tests.data.layout_files import CLASSES, HEIGHT, WIDTH
@@ -138,6 +138,52 @@ def test_labels_of_images_at_the_root_are_not_looked_for_in_the_current_folder(t
     (tmp_path / "labels" / "no such part").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert labels_folder("/images/no such part") == "/images/no such part"
+
+
+def test_labels_in_capital_letters_are_read_and_not_passed_over(place):
+    """Their images were negatives; that such a label has no image was not told either."""
+    for name in "ab":
+        label = place / "labels" / "train" / f"{name}.txt"
+        label.rename(label.with_suffix(".TXT"))
+    (place / "labels").rename(place / "Labels")
+    (place / "images").rename(place / "Images")
+    (place / "data.yaml").write_text(CONFIG.replace("images", "Images"))
+    assert [len(record.boxes) for record in opened(place).records] == [2, 1, 0, 1] and len(boxes(opened(place, "val"))) == 1
+    assert len(annotations_of(recognise(str(place)))) == len(layout_files.IMAGES)
+    (place / "Images" / "train" / "a.jpg").unlink()
+    with pytest.raises(UserError, match="missing image: the image of the label a.TXT"):
+        opened(place)
+
+
+def test_labels_is_taken_before_another_spelling(tmp_path):
+    for name in ("Images", "LABELS", "Labels", "labels"):
+        (tmp_path / name / "train").mkdir(parents=True)
+    assert labels_folder(str(tmp_path / "Images" / "train")) == str(tmp_path / "labels" / "train")
+
+
+def test_darknets_own_tree_of_vocs_images_has_its_labels(tmp_path):
+    """Darknet has labels/ in the place of JPEGImages/, too: all images were negatives."""
+    layout_files.pairs(str(tmp_path), "VOC2007/JPEGImages", "VOC2007/labels", ".txt", layout_files.of_yolo)
+    for part in ("train", "val"):
+        layout_files.put(str(tmp_path / f"{part}.txt"), "".join(f"VOC2007/JPEGImages/{name}.jpg\n"
+                                                               for name in layout_files.names_of(part)))
+    layout_files.put(str(tmp_path / "voc.names"), "cat\ndog\n")
+    layout_files.put(str(tmp_path / "obj.data"), "classes = 2\ntrain = train.txt\nvalid = val.txt\nnames = voc.names\n")
+    assert [len(record.boxes) for role in ("train", "val") for record in opened(tmp_path, role).records] == [2, 1, 0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("role", ("train", "val"))
+def test_a_part_none_of_whose_images_has_a_label_is_told_and_where_they_were_looked_for(place, role):
+    """All of its images were negatives without a word."""
+    assert not opened(place, role).remarks
+    (place / "images" / role).rename(place / role)
+    (place / "data.yaml").write_text(CONFIG.replace(f"images/{role}", role))
+    found = opened(place, role)
+    remark, = found.remarks
+    assert (remark.path, remark.kind) == (str(place / "data.yaml"), "no label")
+    assert remark.message.startswith(f"none of the {len(found)} images of {role} has a label: there is no "
+                                     f"{place / role / found.records[0].image_id}.txt")
+    assert {"no label", "no box"} <= {fault.kind for fault in check_set(str(place), progress=False).faults}
 
 
 def test_text_that_is_not_utf_8_is_a_fault(place):
