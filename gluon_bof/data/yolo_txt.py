@@ -241,11 +241,14 @@ def _find_one(value, bases, path):
     return found
 
 
-def _find(value, bases, path):
-    """Where a folder or file of a configuration is: below the bases, perhaps with leading parts that were its author's."""
+def _find(value, bases, path, authors=None):
+    """Where a folder or file of a configuration is: below the bases, perhaps with leading parts that were its author's. authors:
+    the only folder that may be missing in front; default: any but one of a part's name."""
     parts = value.replace("\\", "/").split("/")
     rest = [part for part in parts if part not in ("..", ".")]  # Roboflow writes ../train for train
-    for tried in (os.path.join(*parts) if parts[0] else value, os.path.join("", *rest), os.path.join("", *rest[1:])):
+    first = rest[0] if rest else ""
+    shorter = rest[1:] if first == authors or authors is None and not role_of(first) else ()
+    for tried in (os.path.join(*parts) if parts[0] else value, os.path.join("", *rest), os.path.join("", *shorter)):
         for base in bases:
             if tried and os.path.exists(os.path.join(base, tried)):
                 return os.path.normpath(os.path.join(base, tried))
@@ -349,7 +352,7 @@ def _of_place(place, config, faults, labels):
     found = []
     for line in lines:
         try:
-            found.append(_find(line, (os.path.dirname(place), config.root), place))
+            found.append(_find(line, (os.path.dirname(place), config.root), place, "data"))  # as CVAT's begin
         except UserError:
             faults.report(os.path.join(os.path.dirname(place), line), "missing image", f"the image does not exist; it is listed "
                                                                                        f"in {place}")

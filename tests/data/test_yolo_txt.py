@@ -200,6 +200,25 @@ def test_an_image_of_a_list_that_is_gone_is_a_fault(place):
     assert len(opened(place, on_bad_sample="skip")) == 1
 
 
+def test_a_missing_folder_of_a_list_is_not_left_out_of_a_path(place):
+    """The root's own image of that name was trained on."""
+    layout_files.put_image(str(place), "a")
+    (place / "train.txt").write_text("images/train/a.jpg\ngone/a.jpg\n")
+    (place / "data.yaml").write_text(CONFIG.replace("images/train", "train.txt"))
+    with pytest.raises(UserError, match="gone/a.jpg: missing image"):
+        opened(place)
+
+
+@pytest.mark.parametrize("part", ("train", "val"))
+def test_a_missing_folder_of_a_parts_name_is_not_left_out_of_a_path(place, part):
+    """Both parts were images/, so that all images trained and validated."""
+    (place / "data.yaml").write_text(CONFIG.replace(f"images/{part}", f"{part}/images"))
+    with pytest.raises(UserError, match=f"data.yaml: '{part}/images' does not exist"):
+        opened(place, part)
+    (place / "data.yaml").write_text(CONFIG.replace(f"images/{part}", f"mine/images/{part}"))
+    assert len(opened(place, part)) == len(layout_files.names_of(part))
+
+
 def test_lists_keep_their_order_and_several_places_are_joined(place):
     (place / "train.txt").write_text("images/train/d.jpg\nimages/train/a.jpg\n")
     (place / "data.yaml").write_text(CONFIG.replace("images/train", "[train.txt, images/val]"))
