@@ -143,8 +143,8 @@ def _annotation_file(root, role, split):
         wanted = f"no annotations of split {split!r}" if split else f"no annotations for {role}"
         wanted += ": COCO's layout takes one split, not several" if "," in (split or "") else ""
         raise UserError(f"{wanted} (found: {_some([os.path.relpath(path, root) for path in all_json(root)])})", root,
-                        f"{_LAYOUT}, or any that is named: --split, in training --train-split and --val-split; "
-                        "or, where none is named, --val-share 0.2 shares out the images of one")
+                        f"{_LAYOUT}; --val-share 0.2 shares out the images of one, check takes any with --split, training with "
+                        "--train-split and --val-split")
     if len(found) > 1:
         raise UserError(f"several files may be meant for {split or role}: "
                         f"{_some([os.path.relpath(path, root) for path in found])}", root,

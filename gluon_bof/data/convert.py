@@ -15,7 +15,7 @@ from gluon_bof.data.coco import as_id, load_json
 from gluon_bof.data.images import AS_STORED, image_header
 from gluon_bof.data.layouts import role_of
 from gluon_bof.data.sets import DRAWN, annotations_of, open_set, split_names
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.files import is_utf8, refuse_unmakeable
 
 TARGETS = ("voc", "coco", "yolo")
@@ -55,6 +55,9 @@ def convert_set(dataset: str, out: str, to: str, root: str | None = None, classe
     refuse_unmakeable(os.path.dirname(out), "give a new folder at another place")
     parts, missing = _read_parts(dataset, dict(root=root, on_bad_sample=on_bad_sample, unannotated=unannotated, layout=layout,
                                                val_share=val_share), classes)
+    if to == "yolo" and "train" not in parts:
+        raise UserError(f"no part of it trains (found: {abbreviate(parts)}), and YOLO's data.yaml has to name one that does",
+                        dataset, "share it out with --val-share 0.2, or choose another layout")
     notes = missing + _losses(parts, to)
     parts = {name: dataclasses.replace(found, records=[_as_said(record, to) for record in found.records])
              for name, found in parts.items()}
@@ -79,7 +82,7 @@ def _read_parts(dataset, how, classes):
     # VOC's lists, of which several may be of one role
     has_files = place is not None and place.name == "voc" and not any(part.split for part in place.parts)
     parts = {}
-    if not splits or "train" in roles:
+    if not splits or "train" in roles or how["val_share"] and not roles & {"val", "test"}:
         parts["train"] = open_set(dataset, role="train", classes=classes, **how)
         classes = parts["train"].classes
     if not splits or roles & {"val", "test"} or how["val_share"]:

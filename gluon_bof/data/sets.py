@@ -157,8 +157,8 @@ def _splits(place, classes):
 
 
 def _validates(place, classes):
-    """Whether a set has a part to validate on."""
-    return any(role_of(name) in ("val", "test") for name in _splits(place, classes))
+    """Whether a set has a part to validate on; VOC's lists of single classes, such as VoTT's cat_val, are none."""
+    return any(role_of(name) in ("val", "test") for name in _splits(place, classes) if place.name != "voc" or "_" not in name)
 
 
 def _shares(place, role, classes, split, val_share):

@@ -125,6 +125,9 @@ def load_voc(root: str, role: str, classes: Iterable[str] | None = None, on_bad_
     faults = FaultPolicy(on_bad_sample)
     names = unique_names(classes) if classes is not None else None
     folders = _folders_of_parts(parts) if parts else _open_folders(os.path.expanduser(root))
+    for folder in folders:
+        if whole and not {"train", "trainval"} & set(folder.splits):  # lists of other names, such as CVAT's default, tell no part
+            folder.splits = {}
     if masks:
         _take_masks(folders, root)
     # which images belong to the part comes first: a wrong split name should not wait for thousands of annotations
@@ -294,10 +297,12 @@ def _members(folders, role, split, whole):
         parts = [(folder, _role_ids(folder, role, tested, whole)) for folder in folders]
         parts = [(folder, ids) for folder, ids in parts if ids is not None]
     if not parts:
-        wanted = "train on" if role == "train" else "validate on"
+        wanted, files = ("train on", "trainval.txt or train.txt") if role == "train" else ("validate on", "test.txt or val.txt")
+        validates = any({"test", "val", "valid"} & set(folder.splits) for folder in folders)
+        shared = "" if validates else ", share the set out with --val-share 0.2"
         raise UserError(f"no split to {wanted} (found: {_found_splits(folders)})", folders[0].path,
-                        "add ImageSets/Main/" + ("trainval.txt or train.txt" if role == "train" else
-                                                 "test.txt or val.txt, or share it out with --val-share 0.2"))
+                        f"add ImageSets/Main/{files}{shared}, or name splits: check with --split, training with --train-split "
+                        "and --val-split")
     unique = [(folder, list(dict.fromkeys(ids))) for folder, ids in parts]
     if role == "val" and not any(ids for _, ids in unique) and not any(folder.splits for folder in folders):
         raise UserError(few_images(sum(len(folder.annotations) for folder in folders)), folders[0].path, FEW_REMEDY)

@@ -166,6 +166,24 @@ def test_a_set_without_a_validating_part_stays_one_and_a_share_makes_it(tmp_path
     assert_is_the_set(open_set(str(tmp_path / "two"), None, "val"), ["e", "f"])
 
 
+@pytest.mark.parametrize("write", (layout_files.cvat_voc, layout_files.vott_voc, layout_files.cvat_coco))
+def test_a_set_no_part_of_which_trains_is_shared_out(tmp_path, write):
+    write(str(tmp_path / "in"))
+    with pytest.raises(UserError, match="--val-share 0.2"):
+        convert_set(str(tmp_path / "in"), str(tmp_path / "one"), "yolo")
+    made = convert_set(str(tmp_path / "in"), str(tmp_path / "two"), "yolo", val_share=0.5)
+    assert made.images == {"train": 4, "val": 2} and not made.notes
+    assert_is_the_set(open_set(str(tmp_path / "two"), None, "val"), ["e", "f"])
+
+
+def test_a_part_to_train_on_is_missed_before_yolos_files_are_written(tmp_path):
+    """The message was of the file written, which could not be read back, and named no remedy but another layout."""
+    layout_files.cvat_voc(str(tmp_path / "in"))
+    with pytest.raises(UserError, match="in: no part of it trains .found: default."):
+        convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "yolo")
+    assert convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "coco").images == {"default": 6}
+
+
 def test_images_are_linked_or_copied(tmp_path):
     layout_files.voc_beside(str(tmp_path / "in"))
     source = (tmp_path / "in" / "train" / "a.jpg").stat()

@@ -237,6 +237,22 @@ def cvat_coco(root):
     put(os.path.join(root, "annotations", "instances_default.json"), of_coco(IMAGES))
 
 
+def voc_of_lists(root, **lists):
+    """VOC's layout whose lists have other names than those of parts: {name: lines}."""
+    pairs(root, "JPEGImages", "Annotations", ".xml", of_voc)
+    for name, lines in lists.items():
+        put(os.path.join(root, "ImageSets", "Main", name + ".txt"), "\n".join(lines))
+
+
+def cvat_voc(root):
+    voc_of_lists(root, default=IMAGES)
+
+
+def vott_voc(root):
+    voc_of_lists(root, **{f"{label}_{part}": [f"{name} 1" for name in names_of(part)] for label in CLASSES
+                          for part in ("train", "val")})
+
+
 def labelimg_in_one_folder(root):
     one_folder(root, ".txt", of_yolo)
     put(os.path.join(root, "classes.txt"), "cat\ndog\n")

@@ -85,6 +85,19 @@ def test_a_json_of_cvats_is_named_or_shared_out(tmp_path):
         open_set(str(tmp_path), None, "train")
 
 
+@pytest.mark.parametrize("write, splits", ((layout_files.cvat_voc, "default"), (layout_files.vott_voc, "cat_train,dog_val")))
+def test_vocs_lists_of_no_part_are_named_or_all_annotations_shared_out(tmp_path, write, splits):
+    """The message named --val-share, which said the same again."""
+    write(str(tmp_path))
+    for role in ("train", "val"):
+        with pytest.raises(UserError, match=f"no split to {role}.* share the set out with --val-share 0.2, or name splits: check "
+                                            "with --split, training with --train-split and --val-split"):
+            open_set(str(tmp_path), None, role)
+    assert_is_the_set(open_set(str(tmp_path), None, "train", split=splits), list(IMAGES))
+    assert_is_the_set(open_set(str(tmp_path), None, "train", val_share=0.5), [name for name in IMAGES if name not in SHARE])
+    assert_is_the_set(open_set(str(tmp_path), None, "val", val_share=0.5), SHARE)
+
+
 def test_the_same_bytes_never_train_and_validate(tmp_path):
     layout_files.one_folder(str(tmp_path), ".xml", layout_files.of_voc)
     for name in IMAGES:
