@@ -47,7 +47,8 @@ _LAYOUT = "a VOC set has Annotations/*.xml and JPEGImages/, in the folder itself
 
 class Folder:
     """One folder of VOC's layout: its annotations, images and split files by name. annotations, images: folders of other names
-    that hold them. is_part: whether all that it holds is of each of its splits, which have no files."""
+    that hold them. is_part: whether all that it holds is of each of its splits, which have no files. place: its annotations'
+    folder below Annotations/, "" of that itself; elsewhere: the other folders' places."""
 
     def __init__(self, path, annotations=None, images=None):
         parts = {entry.name.lower(): entry.path for entry in sorted(os.scandir(path), key=lambda entry: entry.name,
@@ -61,6 +62,8 @@ class Folder:
         main = os.path.join(parts["imagesets"], "Main") if "imagesets" in parts else None
         self.splits = _files(main, (".txt",)) or _files(parts.get("imagesets"), (".txt",))
         self.is_part = False
+        self.place = ""
+        self.elsewhere = set()
         self.mask_folder = parts.get("segmentationobject")
         self.masks = None
         self._mask_splits = os.path.join(parts["imagesets"], "Segmentation") if "imagesets" in parts else None
@@ -69,6 +72,7 @@ class Folder:
     def of_part(cls, part: Any) -> Folder:
         """A folder of other names: part.annotations, part.images, and part.split and part.role, which all its images are of."""
         folder = cls(os.path.commonpath((part.annotations, part.images)), part.annotations, part.images)
+        folder.place = os.path.relpath(part.annotations, folder.path).partition(os.sep)[2]
         if part.split:
             folder.splits = dict.fromkeys((part.split, part.role))
             folder.is_part = True
@@ -207,6 +211,7 @@ def _folders_of_parts(parts):
     owners(((folder.images[stem], folder.annotation_folder) for folder, stem in pairs), TWO_ANNOTATIONS)
     count = Counter(folder.annotation_folder for folder in folders)
     for folder in folders:
+        folder.elsewhere = {other.place for other in folders} - {folder.place, ""}
         if not folder.is_part or count[folder.annotation_folder] == 1:
             for path in folder.annotations.values():
                 owner.setdefault(path, folder.image_folder)
@@ -385,7 +390,12 @@ def share(items: Iterable[Any], role: str) -> list[Any]:
 
 
 def _split_ids(folder, name):
-    return list(folder.annotations) if folder.is_part else read_split(folder.splits[name], folder.annotations, folder.images)
+    """Ids in a folder that its split lists, of which some may begin with the folder below Annotations/, as GluonCV reads them."""
+    if folder.is_part:
+        return list(folder.annotations)
+    known = [{*stems, *(os.path.join(folder.place, stem) for stem in stems)} for stems in (folder.annotations, folder.images)]
+    ids = map(os.path.split, read_split(folder.splits[name], *known))
+    return [stem if place == folder.place else os.path.join(place, stem) for place, stem in ids if place not in folder.elsewhere]
 
 
 def read_split(path: str, annotations: Container[str], images: Container[str]) -> list[str]:

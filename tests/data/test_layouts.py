@@ -184,6 +184,21 @@ def test_xml_without_an_image_is_a_fault(tmp_path):
         open_set(str(tmp_path), None, "train")
 
 
+def test_vocs_lists_name_the_folder_of_an_image_below_annotations(tmp_path):
+    """GluonCV reads them so; here Annotations/one/one/a.xml was missed."""
+    for name, folder in zip(IMAGES, ("one", "two") * 3):
+        layout_files.put_image(str(tmp_path / "JPEGImages" / folder), name)
+        layout_files.put(str(tmp_path / "Annotations" / folder / f"{name}.xml"), layout_files.of_voc(name))
+    lists = tmp_path / "ImageSets" / "Main"
+    layout_files.put(str(lists / "train.txt"), "one/a\ntwo/b.jpg\none/c 1\ntwo/d 0\ntwo/f -1\n")
+    layout_files.put(str(lists / "val.txt"), "one/e\ntwo/f\n")
+    for role, names in (("train", "acbd"), ("val", "ef")):
+        assert_is_the_set(open_set(str(tmp_path), None, role), list(names))
+    layout_files.put(str(lists / "val.txt"), "one/e\none/f\n")
+    with pytest.raises(UserError, match="Annotations/one/f.xml: missing annotation"):
+        open_set(str(tmp_path), None, "val")
+
+
 TEXTS = ((".xml", layout_files.of_voc), (".json", layout_files.of_labelme))
 
 
