@@ -37,6 +37,7 @@ MOST_NAMES = 40  # of images that have one id, in one line
 _KEYS = ("images", "annotations", "categories")
 _OTHER_TASKS = ("captions_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")  # lie beside COCO's instances
 _LAYOUT = "a COCO set has annotations/*train*.json and *val*.json, train.json or train/_annotations.coco.json"
+_MISSING_REMEDY = REMEDY.replace("fix it", "put it there, correct its file_name (a path, no address)")
 _ROLE_WORDS = {"train": ("train", "training", "trainset"), "val": ("val", "valid", "validation", "validate", "valset"),
                "test": ("test", "testing", "testset", "testdev")}
 
@@ -293,11 +294,11 @@ class _ImageFinder:
         splits += [word for word in ("train", "valid", "val", "test") if word in stem]
         self._names = {}
         # the split's own folders come first, such as CVAT's Train: another part may have an image of the same name
-        folders = [beside] if os.path.normpath(beside) != os.path.normpath(root) else []
+        folders = [beside, os.path.join(beside, "data")] if os.path.normpath(beside) != os.path.normpath(root) else []
         for place in (root, os.path.join(root, "images")):
             alike = sorted(name for name in self._listing(place) if name.lower() in splits)
             folders += [os.path.join(place, name) for split in splits for name in (split, *alike) if name.lower() == split]
-        folders += [root, os.path.join(root, "images")]
+        folders += [root, os.path.join(root, "images"), os.path.join(root, "data")]  # the last is FiftyOne's
         self.beside = beside
         self.root = root
         self.folders = list(dict.fromkeys(folders))
@@ -348,8 +349,8 @@ def _images(entries, finder, path, faults):
         image_path = finder.find(file_name, entry.get("coco_url"))
         if image_path is None:
             faults.report(os.path.join(finder.beside, file_name), "missing image",
-                       f"the image does not exist, nor in {finder.root}, images/ or a folder of the part's name there; it is "
-                       f"listed in {path}")
+                          f"the image does not exist, nor in {finder.root}, images/, data/ or a folder of the part's name there; "
+                          f"it is listed in {path}", _MISSING_REMEDY)
         else:
             found.append((image_id, image_path, stated_size(entry.get("width"), entry.get("height"))))
     headers = read_headers([image_path for _, image_path, _ in found])

@@ -101,6 +101,7 @@ LAYOUTS = {  # where the JSON lies: where the images lie
     "{}.json": ".",
     "{}_boxes.json": "{}",
     "{}/_annotations.coco.json": "{}",
+    "{}/labels.json": "{}/data",  # FiftyOne's
 }
 
 
@@ -144,6 +145,18 @@ def test_one_json_and_folders_in_file_names(tmp_path):
     path = write_json(tmp_path / "annotations" / "all.json", value)
     write_images(tmp_path / "deep")
     assert len(load_coco(str(path), "train")) == 3
+
+
+def test_one_json_of_fiftyones_has_its_images_in_data(tmp_path):
+    path = write_json(tmp_path / "labels.json")
+    write_images(tmp_path / "data")
+    assert len(load_coco(str(path), "train")) == 3
+
+
+@pytest.mark.parametrize("name", ("https://images.org/c.jpg", "images/c%20d.jpg"))
+def test_an_address_in_the_place_of_a_path_is_to_be_corrected(tmp_path, name):
+    write_set(tmp_path, changed("images", 2, file_name=name))
+    assert "put it there, correct its file_name" in raised(str(tmp_path), "train")
 
 
 def test_without_sizes_the_header_tells(tmp_path):
