@@ -129,7 +129,7 @@ class Saver:
 
 class Recorder:
     """Writes the rows and lines of a run: one an interval of batches, one an epoch. batches: of an epoch, `accumulate` an update;
-    a row's iteration is the update that its last batch is part of.
+    a row's iteration is the update that its last batch is part of. before: the epoch's sums where the interval began.
 
     columns: {column of an epoch's row: key of the validation's metrics}; spoken: (key, words) of the metric in the log."""
 
@@ -143,11 +143,18 @@ class Recorder:
 
     def begin(self, losses: EpochLosses) -> None:
         """The next interval is counted from here."""
-        self._since, self._before = time.perf_counter(), losses.saved()
+        self.before = losses.saved()
+
+    def go_on(self, before: dict[str, Any] | None, batch: int, log_interval: int) -> None:
+        """After `begin`, where a run that stopped before this batch goes on: its interval began at the sums `before`, None of an
+        earlier version's checkpoint. Of one that begins elsewhere, by another log_interval, only what comes is known."""
+        if before and log_interval and before["batches"] == batch // log_interval * log_interval:
+            self.before = before
 
     def interval(self, epoch: int, batch: int, losses: EpochLosses) -> None:
         """A row and a line of what happened since `begin`, or since the interval before."""
-        seconds, before = time.perf_counter() - self._since, self._before
+        before = self.before
+        seconds = max(losses.seconds - before["seconds"], 1e-9)
         batches = max(1, losses.batches - before["batches"])
         means = {name: (total - earlier) / batches for name, total, earlier in zip(losses.names, losses.sums, before["sums"])}
         row = {"epoch": epoch, "iteration": self._iteration(epoch, batch),
@@ -211,6 +218,8 @@ class Engine:
         self.losses = EpochLosses(loss_names, position.get("losses"))
         if self.losses.learning_rate is None:  # version 0.1 did not keep it
             self.losses.learning_rate = step.trainer.learning_rate
+        self.recorder.begin(self.losses)
+        self.recorder.go_on(position.get("interval"), self.batch, options.log_interval)
         self.best = position.get("best", {"map": -1.0, "epoch": None})
         self.last = position.get("last", {})
         self.waited = position.get("waited", 0)  # validations since the best one
@@ -301,7 +310,6 @@ class Engine:
     def _train(self):
         self.bar.set_description(f"epoch {self.epoch}/{self.options.epochs}")
         self._saved_at = time.perf_counter()
-        self.recorder.begin(self.losses)
         self.sampler.start(self.epoch, self.batch)
         self.batch = train_epoch(self._batches(), self.step, self.losses, self.epoch, self.batch,
                                  lambda batch: self.step.trainer.learning_rate, self._after_batch, self._on_broken,
@@ -370,6 +378,7 @@ class Engine:
             self._judge(metrics["map"])
         self.epoch, self.batch = self.epoch + 1, 0
         self.losses = EpochLosses(self.loss_names)
+        self.recorder.begin(self.losses)
         if 0 < self.options.early_stop <= self.waited and self.epoch < self.options.epochs:
             self.stopped_early = True
             LOGGER.info("stopped early after epoch %d: %d validations without a better one than that of epoch %s",
@@ -399,10 +408,10 @@ class Engine:
     def _save(self):
         self._agree()
         self.saver.save(self.iteration, {"epoch": self.epoch, "batch": self.batch, "losses": self.losses.saved(),
-                                         "best": self.best, "last": self.last, "skipped": sorted(self.skipped),
-                                         "waited": self.waited, "stopped_early": self.stopped_early,
-                                         "devices": self._devices, "images": self.sampler.images,
-                                         "updates": self.sampler.updates})
+                                         "interval": self.recorder.before, "best": self.best, "last": self.last,
+                                         "skipped": sorted(self.skipped), "waited": self.waited,
+                                         "stopped_early": self.stopped_early, "devices": self._devices,
+                                         "images": self.sampler.images, "updates": self.sampler.updates})
 
     def _agree(self):
         """What the processes must have in common is the same in all; what each has seen is known to all."""

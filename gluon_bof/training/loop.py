@@ -227,6 +227,7 @@ def train_epoch(loader: Iterable[tuple], step: Step, losses: EpochLosses, epoch:
     stop = False
 
     def flush_one():
+        nonlocal mark
         number, count, rate, value = in_flight.popleft()
         values = value.asnumpy().ravel()
         if not np.isfinite(values).all():
@@ -236,6 +237,7 @@ def train_epoch(loader: Iterable[tuple], step: Step, losses: EpochLosses, epoch:
         losses.add(values)
         losses.images += count
         losses.learning_rate = rate
+        losses.seconds, mark = losses.seconds + time.perf_counter() - mark, time.perf_counter()
         return after_batch(number)
 
     batches = iter(loader)
@@ -254,7 +256,6 @@ def train_epoch(loader: Iterable[tuple], step: Step, losses: EpochLosses, epoch:
         batch += 1
         if len(in_flight) > STEPS_IN_FLIGHT:
             stop = flush_one() or stop
-        losses.seconds, mark = losses.seconds + time.perf_counter() - mark, time.perf_counter()
     while in_flight:
         flush_one()
     losses.seconds += time.perf_counter() - mark

@@ -224,9 +224,33 @@ def test_asked_to_stop_within_an_epoch_it_saves_there_and_goes_on_to_the_bit(ope
     resumed = engine_of(run, Scores((0.1, 0.4)), resume=True)
     resumed.run_epochs()
     assert open(run.last_weights, "rb").read() == open(whole.last_weights, "rb").read()
-    ours, theirs = ([{column: row[column] for column in ("epoch", "iteration", "first_loss", "second_loss")}
-                     for row in table(place, "metrics")] for place in (run, whole))
-    assert ours == theirs
+    for name in ("metrics", "intervals"):
+        assert of_losses(run, name) == of_losses(whole, name)
+
+
+def of_losses(run, name):
+    return [{column: row[column] for column in ("epoch", "iteration", "first_loss", "second_loss")} for row in table(run, name)]
+
+
+def test_an_interval_in_which_a_run_is_saved_or_stops_is_a_whole_one_all_the_same(opened, monkeypatch):
+    """Its row held the mean of the batches since the save alone, under the whole interval's name."""
+    options = Yolo3Options(**{**vars(OPTIONS), "epochs": 2, "log_interval": 6})
+    whole, saved, stopped = map(opened, ("whole", "saved", "stopped"))
+    engine_of(whole, Scores(), options, batches=8).run_epochs()
+    assert len(of_losses(whole, "intervals")) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr("gluon_bof.training.engine.SAVE_SECONDS", 0)  # after every batch
+        engine_of(saved, Scores(), options, batches=8).run_epochs()
+    engine = engine_of(stopped, Scores(), options, batches=8)
+    after_batch = engine._after_batch
+    engine._after_batch = lambda batch: batch == 1 and os.kill(os.getpid(), signal.SIGTERM) or after_batch(batch)
+    with pytest.raises(Stopped):
+        engine.run_epochs()
+    assert read_checkpoint(stopped.checkpoint_paths()[-1])[0]["batch"] == 4
+    other = engine_of(stopped, Scores(), Yolo3Options(**{**vars(options), "log_interval": 3}), batches=8, resume=True)
+    assert other.recorder.before["batches"] == 4  # its interval began at 3, of which nothing is known
+    engine_of(stopped, Scores(), options, batches=8, resume=True).run_epochs()
+    assert of_losses(saved, "intervals") == of_losses(stopped, "intervals") == of_losses(whole, "intervals")
 
 
 def test_stopped_while_it_validates_it_validates_again(opened):
