@@ -103,12 +103,14 @@ class RunFolder:
         return os.path.join(self.folder, f"{name}.csv")
 
     def rows(self, table: str) -> list[dict[str, str]]:
-        """All rows of a table so far, as {column: text}; the columns of old runs have their names of today."""
+        """All rows of a table so far, as {column: text}; the columns of old runs have their names of today. A line without its
+        end, of which nobody knows how much is there, is none."""
         try:
             with open(self.table(table), newline="") as file:
-                return [{OLD_COLUMNS.get(name, name): text for name, text in row.items()} for row in csv.DictReader(file)]
+                lines = [line for line in file if line.endswith("\n")]
         except FileNotFoundError:
             return []
+        return [{OLD_COLUMNS.get(name, name): text for name, text in row.items()} for row in csv.DictReader(lines)]
 
     def result(self, name: str) -> str:
         """Path of a result that a command kept about the run, such as its evaluation."""
@@ -248,10 +250,13 @@ class Run(RunFolder):
             if int(CHECKPOINT.fullmatch(name)[1]) > iteration and name != os.path.basename(self.origin or ""):
                 os.unlink(path)
         for table in TABLES:
-            rows = [row for row in self.rows(table) if (row["iteration"] or "").isdecimal() and None not in row.values()]
+            rows = [row for row in self.rows(table) if (row.get("iteration") or "").isdecimal()
+                    and None not in row and None not in row.values()]
             kept = [row for row in rows if int(row["iteration"]) <= iteration
                     and (table != "metrics" or int(row["epoch"]) < epoch)]  # all of an epoch may be trained, and not validated
-            if not rows:
+            if not rows:  # not even a header's end may be there, and the next row would stand behind it
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.table(table))
                 continue
             lines = [",".join(rows[0])] + [",".join(row.values()) for row in kept]
             write_atomically(self.table(table), ("\r\n".join(lines) + "\r\n").encode())

@@ -87,10 +87,22 @@ def test_checkpoints_of_what_comes_again_are_dropped_with_its_rows(run):
 
 def test_a_row_that_a_kill_tore_is_forgotten_too(run):
     run.record("metrics", {"epoch": 0, "iteration": 3, "map": 0.1})
-    with open(run.table("metrics"), "a") as file:
-        file.write("1,6")  # no third column
-    run.forget_after(9, 3)
-    assert [row["iteration"] for row in run.rows("metrics")] == ["3"]
+    for torn in ("1,6", "1,6,0.2", "1,6,0.2,5,0.4\r\n"):  # no third column, perhaps not all of it, another row behind it
+        with open(run.table("metrics"), "a") as file:
+            file.write(torn)
+        run.forget_after(9, 3)
+        assert [row["iteration"] for row in run.rows("metrics")] == ["3"]
+
+
+@pytest.mark.parametrize("torn", ("", "epoch,iter", "epoch,iteration,map", "epoch,iteration,map\r\n",
+                                  "epoch,iteration,map\r\n0,3,0.", "epoch,iter0,3,0.5\r\n1,6,0.5\r\n"))
+def test_a_table_of_which_no_row_is_whole_begins_anew(run, torn):
+    """The next rows stood behind its torn header or first row, and were read into other columns."""
+    with open(run.table("metrics"), "w") as file:
+        file.write(torn)
+    run.forget_after(3, 1)
+    run.record("metrics", {"epoch": 1, "iteration": 6, "map": 0.25})
+    assert run.rows("metrics") == [{"epoch": "1", "iteration": "6", "map": "0.25"}]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
