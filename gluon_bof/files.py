@@ -1,10 +1,14 @@
 """Files that appear whole or not at all, tables as CSV, and checksums."""
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
 import os
+import re
+import shutil
+import tempfile
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from gluon_bof.errors import UserError
@@ -83,6 +87,59 @@ def prepare_folder(folder: str, remedy: str = "choose another place with --out")
         raise UserError(f"the folder cannot be made ({error.strerror})", folder, remedy) from None
     if not os.access(folder, os.W_OK):
         raise UserError("the folder cannot be written", folder, remedy)
+
+
+@contextlib.contextmanager
+def folder_beside(path: str) -> Iterator[str]:
+    """A folder beside this path, which goes in the end; those of killed processes go before."""
+    remove_leftovers(path)
+    place, stem = os.path.split(os.path.abspath(path))
+    with tempfile.TemporaryDirectory(".part", f"{stem}.{os.getpid()}.", place) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def whole_folder(path: str) -> Iterator[str]:
+    """A folder to be filled, that appears at this path, where nothing or an empty folder is, when it is. What killed processes
+    had begun there goes. Raises UserError where another process was first."""
+    remove_leftovers(path)
+    unfinished = f"{path}.{os.getpid()}.part"
+    try:
+        os.makedirs(unfinished)
+        yield unfinished
+        try:
+            os.rename(unfinished, path)
+        except OSError:
+            refuse_filled(path)
+            raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def refuse_filled(path: str) -> None:
+    """Raise UserError where anything but an empty folder is at that path."""
+    if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
+        raise UserError("there is something already", path, "give a new folder")
+
+
+def remove_leftovers(path: str) -> None:
+    """Remove folders PATH.PROCESS.….part, which processes that are no more had begun to fill."""
+    folder, stem = os.path.split(os.path.abspath(path))
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            match = re.fullmatch(rf"{re.escape(stem)}\.(\d+)\.(.*\.)?part", name)
+            if match and not _is_alive(int(match[1])):
+                shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+def _is_alive(process):
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def refuse_unmakeable(folder: str, remedy: str) -> None:

@@ -1,8 +1,11 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
+import os
+import subprocess
+
 import pytest
 
 from gluon_bof.errors import UserError
-from gluon_bof.files import output_path, refuse_unwritable, write_atomically
+from gluon_bof.files import folder_beside, output_path, refuse_unwritable, whole_folder, write_atomically
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):
@@ -29,3 +32,27 @@ def test_a_file_that_is_read_is_not_to_be_replaced_whatever_its_path_says(tmp_pa
     for path in ("read", "link", "./read"):
         with pytest.raises(UserError, match="the command reads this file, which would be replaced; give another name"):
             refuse_unwritable(f"{tmp_path}/{path}", reads=("cat,dog", None, str(tmp_path / "read")))
+
+
+@pytest.mark.parametrize("start", (whole_folder, folder_beside))
+def test_what_a_killed_process_had_begun_goes_and_what_is_anothers_stays(start, tmp_path):
+    """A whole copied set stayed for good."""
+    process = subprocess.Popen(["true"])
+    process.wait()  # its number is nobody's for now
+    gone = [f"out.{process.pid}.part", f"out.{process.pid}.x_1.part", f"out.{process.pid}.part.{process.pid}.part"]
+    kept = [f"out.{os.getppid()}.part", f"out.{process.pid}.old", f"about.{process.pid}.part", "out.2019", "out.part"]
+    for name in gone + kept:
+        (tmp_path / name / "images").mkdir(parents=True)
+    with start(str(tmp_path / "out")):
+        assert {path.name for path in tmp_path.iterdir()} >= set(kept) and not set(gone) & set(os.listdir(tmp_path))
+    assert set(os.listdir(tmp_path)) - {"out"} == set(kept)
+
+
+def test_a_folder_that_is_filled_meanwhile_is_told_as_one_that_was_there(tmp_path):
+    """The slower of two was told of a folder .part that is "not empty"."""
+    filled = tmp_path / "out" / "theirs"
+    with pytest.raises(UserError, match="there is something already; give a new folder") as error:
+        with whole_folder(str(filled.parent)):
+            filled.parent.mkdir()
+            filled.write_text("theirs")
+    assert error.value.path == str(filled.parent) and filled.exists() and os.listdir(tmp_path) == ["out"]

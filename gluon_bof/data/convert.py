@@ -16,7 +16,7 @@ from gluon_bof.data.images import AS_STORED, image_header
 from gluon_bof.data.layouts import role_of
 from gluon_bof.data.sets import DRAWN, annotations_of, open_set, split_names
 from gluon_bof.errors import UserError, abbreviate
-from gluon_bof.files import is_utf8, refuse_unmakeable
+from gluon_bof.files import is_utf8, refuse_filled, refuse_unmakeable, whole_folder
 
 TARGETS = ("voc", "coco", "yolo")
 TOLERANCE = 0.01  # pixels that a box may be off when it is read back; what formats round is far below
@@ -49,8 +49,7 @@ def convert_set(dataset: str, out: str, to: str, root: str | None = None, classe
     be written, what is read back differs, and as `open_set` does."""
     if to not in TARGETS:
         raise UserError(f"--to cannot be {to!r}", remedy=f"choose one of {', '.join(TARGETS)}")
-    if os.path.lexists(out) and not (os.path.isdir(out) and not os.listdir(out)):
-        raise UserError("there is something already", out, "give a new folder")
+    refuse_filled(out)
     out = os.path.realpath(out)  # of a link to an empty folder, that is filled
     refuse_unmakeable(os.path.dirname(out), "give a new folder at another place")
     parts, missing = _read_parts(dataset, dict(root=root, on_bad_sample=on_bad_sample, unannotated=unannotated, layout=layout,
@@ -62,14 +61,9 @@ def convert_set(dataset: str, out: str, to: str, root: str | None = None, classe
     parts = {name: dataclasses.replace(found, records=[_as_said(record, to) for record in found.records])
              for name, found in parts.items()}
     names = _file_names(parts, notes)
-    unfinished = f"{os.path.abspath(out)}.{os.getpid()}.part"
-    try:
-        os.makedirs(unfinished)
+    with whole_folder(out) as unfinished:
         _WRITERS[to](unfinished, parts, names, _copy if copy else _link)
         difference = _compare(parts, unfinished, to, out)
-        os.rename(unfinished, out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     first = next(iter(parts.values()))
     return Conversion(to, first.classes, {name: len(found) for name, found in parts.items()},
                       sum(len(record.boxes) for found in parts.values() for record in found.records), tuple(notes), difference)

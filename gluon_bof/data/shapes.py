@@ -20,7 +20,7 @@ import numpy as np
 from gluon_bof.data.voc import load_voc
 from gluon_bof.data.workers import FORK, init_worker
 from gluon_bof.errors import UserError
-from gluon_bof.files import in_home
+from gluon_bof.files import in_home, remove_leftovers
 from gluon_bof.masks import NOBODY, write_numbers
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def ensure_drawn(root: str | None = None, splits: Mapping[str, int] | None = Non
         return str(folder)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.{os.getpid()}.", dir=cache))
+        unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.{os.getpid()}.", suffix=".part", dir=cache))
     except OSError as error:
         raise UserError(f"the embedded set cannot be written here ({error.strerror})", str(cache),
                         "set GLUON_BOF_CACHE to a folder that can be written") from None
@@ -97,7 +97,7 @@ def ensure_drawn(root: str | None = None, splits: Mapping[str, int] | None = Non
                         "make room, or set GLUON_BOF_CACHE to another folder") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-        _remove_leftovers(cache, folder.name)
+        remove_leftovers(str(folder))
     return str(folder)
 
 
@@ -113,24 +113,6 @@ def cache_folder() -> str:
     """Where drawn sets are kept. Raises UserError where nobody says."""
     named = os.environ.get("GLUON_BOF_CACHE")
     return in_home(named or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gluon_bof"), "GLUON_BOF_CACHE")
-
-
-def _remove_leftovers(cache, stem):
-    """What a killed process had begun."""
-    for path in cache.glob(f"{stem}.*"):
-        owner = path.name[len(stem) + 1:].split(".")[0]
-        if owner.isdigit() and not _is_alive(int(owner)):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_alive(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _write_set(root, splits, first, draw, heads, classes):

@@ -6,7 +6,6 @@ import importlib
 import itertools
 import json
 import os
-import tempfile
 import warnings
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
@@ -19,7 +18,7 @@ from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.data.shapes import draw_image
 from gluon_bof.data.transforms import square
 from gluon_bof.errors import UserError
-from gluon_bof.files import refuse_no_utf8, write_atomically
+from gluon_bof.files import folder_beside, refuse_no_utf8, write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD, render, whole_view
 from gluon_bof.inference.engines import arrays
 from gluon_bof.inference.onnx_operators import OPSET, translations
@@ -147,7 +146,7 @@ def export_mxnet(detector: Detector, prefix: str, size: Sequence[int] | None = N
     files = dict(zip(MXNET_ENDINGS, (parameters, symbol.tojson().encode(),
                                      json.dumps(description(detector, size, nms), indent=2).encode())))
     try:
-        with tempfile.TemporaryDirectory(dir=os.path.dirname(prefix) or ".") as folder:
+        with folder_beside(prefix) as folder:
             staged = os.path.join(folder, "staged")
             for ending, data in files.items():
                 write_atomically(staged + ending, data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Sequence
@@ -12,7 +11,7 @@ from typing import Any, Sequence
 from gluon_bof.data.convert import convert_set
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.errors import UserError
-from gluon_bof.files import prepare_folder, sha256_of, write_atomically, write_text
+from gluon_bof.files import folder_beside, prepare_folder, sha256_of, whole_folder, write_atomically, write_text
 from gluon_bof.options.recipes import SMALL_SET_FASTER_RCNN, SMALL_SET_YOLO3
 from gluon_bof.paper import bundles, harness, miniature
 from gluon_bof.paper.choices import flags_of_trainings
@@ -129,8 +128,9 @@ def prepare(dataset: str, count: int, runs: str, results: str) -> Folds:
     if not _is_copied(dataset, folder):
         prepare_folder(results)
         source = json.dumps(bundles.fingerprint(dataset))
-        convert_set(dataset, folder, "voc", on_bad_sample="skip", copy=True)
-        write_text(folder, SOURCE, source)
+        with whole_folder(folder) as copy:
+            convert_set(dataset, copy, "voc", on_bad_sample="skip", copy=True)
+            write_text(copy, SOURCE, source)
     folds = _written_folds(path, _digests(folder), count)
     _write_splits(folder, folds, count)
     return Folds(name, count, folder, _classes(folder), _told_data(name, count, path, folder))
@@ -143,7 +143,7 @@ def foresee(dataset: str, count: int, runs: str, results: str) -> Folds:
     near = runs  # where links are made in place of copies
     while not os.path.isdir(near):
         near = os.path.dirname(os.path.abspath(near))
-    with tempfile.TemporaryDirectory(dir=near) as temporary:
+    with folder_beside(os.path.join(near, os.path.basename(folder))) as temporary:
         copy = folder
         if not _is_copied(dataset, folder):
             copy = os.path.join(temporary, os.path.basename(folder))

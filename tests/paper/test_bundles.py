@@ -505,6 +505,18 @@ def test_folds_are_told_with_their_labels_which_move_no_image_to_another_fold(tm
     assert (results / "folds-mine-3.json").read_text() == written
 
 
+def test_a_copy_of_photographs_is_never_there_without_what_it_was_copied_from(tmp_path, monkeypatch):
+    """Killed between the two, it stood for any folder of its name."""
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    mine, runs = write_photographs(tmp_path), tmp_path / "runs"
+    monkeypatch.setattr(photographs, "write_text", kill)
+    with pytest.raises(KeyboardInterrupt):
+        photographs.prepare(str(mine), 3, str(runs), str(tmp_path / "results"))
+    assert not list((runs / "sets").iterdir())
+
+
 @pytest.mark.parametrize("words, told", [(("--dry-run",), "commands"), (("--plan",), "plan"), (("--seeds", "x"), "--seeds 'x'"),
                                          (("--dry-run", "--", "--classes", "a"), "--classes after -- is the experiment's")])
 def test_what_only_tells_of_photographs_copies_none_and_leaves_nothing_behind(words, told, tmp_path, capsys, monkeypatch):
