@@ -39,6 +39,34 @@ class UserError(Exception):
         return printable(" ".join(text.split()))  # one line, whatever the parts held
 
 
+class Aside:
+    """A stream, or standard error as it is at the moment; what cannot be written there, as it is closed (None), a pipe that
+    nobody reads or a full disk, is lost."""
+
+    def __init__(self, stream: Any = None):
+        self._given = stream
+
+    @property
+    def _stream(self):
+        return self._given or sys.stderr
+
+    def write(self, text: str) -> None:
+        if self._stream:
+            with contextlib.suppress(OSError):
+                self._stream.write(text)
+
+    def flush(self) -> None:
+        if self._stream:
+            with contextlib.suppress(OSError):
+                self._stream.flush()
+
+    def isatty(self) -> bool:
+        return bool(self._stream) and self._stream.isatty()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def printable(text: str) -> str:
     """The text with escapes for what would steer a terminal."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
@@ -122,43 +150,67 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def user_facing(main: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn a `UserError`, a lack of memory and the system's refusal of a file into one line on stderr and exit status 2."""
+    """Turn a `UserError`, a lack of memory and the system's refusal of a file into one line on stderr and exit status 2. What
+    main prints is written when it ends; words on stderr that cannot be written end nothing."""
 
     @functools.wraps(main)
     def wrapper(*args, **kwargs):
-        _open_closed_streams()
-        for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):  # a locale that knows few characters gets the others as numbers
-                stream.reconfigure(errors="backslashreplace")
-        if not LOGGER.handlers:
-            LOGGER.addHandler(_Early())
-        try:
-            return main(*args, **kwargs)
-        except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
-            raise SystemExit(INTERRUPTED) from None
-        except BrokenPipeError:  # whoever read the output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise SystemExit(PIPE_CLOSED) from None
-        except Exception as error:
-            told = _as_users(error)
-            if told is None:
-                raise
-        finally:
-            early_warnings()
-        with contextlib.suppress(OSError):  # where it goes to a file on a full disk
-            print(f"error: {told}", file=sys.stderr, flush=True)
-        raise SystemExit(told.status)
+        with _streams():
+            if not LOGGER.handlers:
+                LOGGER.addHandler(_Early())
+            try:
+                return _written(main, *args, **kwargs)
+            except KeyboardInterrupt:
+                print("stopped", file=sys.stderr)
+                raise SystemExit(INTERRUPTED) from None
+            except BrokenPipeError:  # whoever read the output has seen enough
+                raise SystemExit(PIPE_CLOSED) from None
+            except Exception as error:
+                told = _as_users(error)
+                if told is None:
+                    raise
+            finally:
+                early_warnings()
+            print(f"error: {told}", file=sys.stderr)
+            raise SystemExit(told.status)
 
     return wrapper
 
 
-def _open_closed_streams():
-    """Nothing is read and written where whoever started the command closed a stream, as by 2>&-: Python has None for it, and the
-    next file would get its number."""
+def _written(main, *args, **kwargs):
+    """What main returns, or SystemExit, once its output is written."""
+    try:
+        returned = main(*args, **kwargs)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return returned
+
+
+@contextlib.contextmanager
+def _streams():
+    """Standard streams as a command uses them. Python has None for one that whoever started it closed, as by 2>&-, and the next
+    file would get its number: nothing is read and written there. What cannot be written in the end is dropped, or Python would
+    try again at its own end, and answer with status 120."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))
+    heard = sys.stderr
+    for stream in (sys.stdout, heard):
+        if hasattr(stream, "reconfigure"):  # a locale that knows few characters gets the others as numbers
+            stream.reconfigure(errors="backslashreplace")
+    sys.stderr = Aside(heard)
+    try:
+        yield
+    finally:
+        sys.stderr = heard
+        for stream in (sys.stdout, heard):
+            try:
+                stream.flush()
+            except OSError:
+                with open(os.devnull, "w") as nowhere:
+                    os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _as_users(error):

@@ -1,35 +1,13 @@
 """The terminal that a command runs at: what is said there beside the work, and the signals that end it."""
 from __future__ import annotations
 
-import contextlib
 import signal
-import sys
 import threading
 from typing import Any, Iterable
 
+from gluon_bof.errors import Aside
 
-class _Aside:
-    """Standard error as it is at the moment; what cannot be written there, as it is closed (None), a pipe that nobody reads or a
-    full disk, is lost."""
-
-    def write(self, text: str) -> None:
-        if sys.stderr:
-            with contextlib.suppress(OSError):
-                sys.stderr.write(text)
-
-    def flush(self) -> None:
-        if sys.stderr:
-            with contextlib.suppress(OSError):
-                sys.stderr.flush()
-
-    def isatty(self) -> bool:
-        return bool(sys.stderr) and sys.stderr.isatty()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(sys.stderr, name)
-
-
-ASIDE = _Aside()  # one: tqdm writes a line above the bar only where both go to the same file
+ASIDE = Aside()  # one: tqdm writes a line above the bar only where both go to the same file
 
 
 def progress_bar(items: Iterable | None = None, what: str | None = None, **how: Any) -> Any:

@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "gluon_bof"
 # From the ground up. A module may import its own room, and rooms of a lower floor.
 FLOORS = (
-    ("errors", "boxes", "masks", "rng", "_version", "_lazy", "terminal"),
-    ("options", "compat", "files", "threads"),
+    ("errors", "boxes", "masks", "rng", "_version", "_lazy"),
+    ("options", "compat", "files", "terminal", "threads"),
     ("distributed",),
     ("runs", "backend"),
     ("freebies", "devices", "distributed.groups", "distributed.launch"),

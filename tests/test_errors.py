@@ -1,5 +1,6 @@
 """Errors of the user are one line on standard error and exit status 2."""
 import errno
+import os
 import pickle
 import sys
 
@@ -47,6 +48,34 @@ def test_a_closed_standard_error_is_one_that_nobody_reads(monkeypatch, capsys):
         fail()
     sys.stderr.close()
     assert stop.value.code == 2 and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("broken", ("stdout", "stderr"))
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_only_an_output_that_cannot_be_written_ends_a_command_be_it_printed_last(broken, monkeypatch, capsys):
+    """Of an output nobody was told, and Python answered 120; a word on standard error ended hours of work before its result."""
+    @user_facing
+    def work(ends):
+        print("a table", file=sys.stderr)
+        print("the result")
+        if ends:
+            raise SystemExit(0)  # as --help
+        return "done"
+
+    for ends in (False, True):
+        with open("/dev/full", "w", buffering=1 if broken == "stderr" else -1) as stream, monkeypatch.context() as patch:
+            patch.setattr(sys, broken, stream)
+            try:
+                status = work(ends)
+            except SystemExit as end:
+                status = end.code
+            assert getattr(sys, broken) is stream
+        # a close that flushes has not failed: nor will Python's own
+        said = capsys.readouterr()
+        if broken == "stderr":
+            assert said.out == "the result\n" and status == (0 if ends else "done")
+        else:
+            assert status == 2 and said.err.startswith("a table\nerror: No space left on device; check that the place")
 
 
 @pytest.mark.parametrize("error", (KeyError("x"), mx.MXNetError("Check failed: shapes differ"), RuntimeError("out of memory")))

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         draw(given.plot, sizes, anchors, f"{given.dataset}: {len(sizes)} boxes at {given.data_shape} x {given.data_shape}, "
              f"mean best IoU {fitted.mean_iou:.3f} (default anchors {default.mean_iou:.3f})")
     print(json.dumps({**summary, "data_shape": given.data_shape, "anchors": anchors.tolist(), "out": given.out,
-                      "plot": given.plot}), flush=True)
+                      "plot": given.plot}))
     return 0
 
 

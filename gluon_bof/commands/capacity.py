@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError("no WEIGHTS are given", remedy="give a run's folder or a file of weights; --help tells which")
     else:
         outcome = _study(given)
-    print(json.dumps(plain(outcome), allow_nan=False), flush=True)
+    print(json.dumps(plain(outcome), allow_nan=False))
     return 0
 
 

@@ -43,11 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "miou" in outcome:
         from gluon_bof.evaluation.segmentation import iou_table
         print(iou_table(outcome), file=sys.stderr)
-        print(json.dumps(outcome), flush=True)
+        print(json.dumps(outcome))
         return 0
     values = [math.nan if ap is None else ap for ap in outcome["per_class"].values()]
     print(per_class_table(values, list(outcome["per_class"])), file=sys.stderr)
-    print(json.dumps(outcome), flush=True)
+    print(json.dumps(outcome))
     return 0
 
 

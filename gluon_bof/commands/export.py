@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(json.dumps({"weights": arguments.weights, "format": arguments.format, "to": arguments.to,
                       "size": input_size(model.detector, size),
                       "post_processing": not (arguments.no_nms or hasattr(check, "pixels")),
-                      **check._asdict()}), flush=True)
+                      **check._asdict()}))
     return 0
 
 

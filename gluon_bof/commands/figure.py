@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with page.look():
         drawn = module.draw(given)
         png, csv = page.save(drawn, given.out, given.figure)
-    print(json.dumps({"figure": given.figure, "png": png, "csv": csv, **drawn.numbers}, allow_nan=False), flush=True)
+    print(json.dumps({"figure": given.figure, "png": png, "csv": csv, **drawn.numbers}, allow_nan=False))
     return 0
 
 

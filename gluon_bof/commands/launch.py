@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                            "command": command} for role, told, command in roles]))
         return 0
     outcome = run_job(job)
-    print(json.dumps(outcome), flush=True)
+    print(json.dumps(outcome))
     return outcome["status"]
 
 

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.word is None:
         raise UserError("minibatch needs to be told what to do", remedy="choose one of rank, probe, heatmap, train, compare")
     work: dict[str, Callable] = {"rank": _rank, "probe": _probe, "heatmap": _heatmap, "compare": _compare}
-    print(json.dumps(work[given.word](given), allow_nan=False), flush=True)
+    print(json.dumps(work[given.word](given), allow_nan=False))
     return 0
 
 

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = segment_all(model, sources, arguments.out, skips)
     else:
         found = predict_all(model, sources, arguments.out, score, skips, tiling)
-    print(json.dumps({"weights": arguments.weights, **found}), flush=True)
+    print(json.dumps({"weights": arguments.weights, **found}))
     return 0
 
 

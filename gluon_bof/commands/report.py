@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from gluon_bof.evaluation.compare import compare_runs
     numbers = compare_runs(arguments.out, arguments.runs)
     told = [{key: run[key] for key in ("folder", "epochs", "last", "best", "at_epoch")} for run in numbers["runs"]]
-    print(json.dumps({"report": arguments.out, "runs": told}), flush=True)
+    print(json.dumps({"report": arguments.out, "runs": told}))
     return 0
 
 

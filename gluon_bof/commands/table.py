@@ -177,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     left = len(harness.missing(work.wanted, store))
     if left:
         print(f"{left} runs are left: start the same command again", file=sys.stderr)
-    print(json.dumps({**said, "left": left}), flush=True)
+    print(json.dumps({**said, "left": left}))
     return 0
 
 

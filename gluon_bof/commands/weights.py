@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command: what people read goes to standard error, the last line on standard output is one JSON object."""
     given = build_parser().parse_args(argv)
     outcome = _import(given) if given.word == "import" else _show(given)
-    print(json.dumps(outcome), flush=True)
+    print(json.dumps(outcome))
     return 0
 
 
