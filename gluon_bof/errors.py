@@ -132,6 +132,15 @@ def warn_once(message: str) -> None:
         warn(message)
 
 
+@contextlib.contextmanager
+def warn_instead() -> Iterator[None]:
+    """A UserError in here is warned of and ends nothing, as of a page of a run that has its result."""
+    try:
+        yield
+    except UserError as error:
+        warn(str(error))
+
+
 def early_warnings() -> list[logging.LogRecord]:
     """The warnings since the command began, whose handler is taken away: the run's log takes over."""
     _said.clear()

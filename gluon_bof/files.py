@@ -39,6 +39,14 @@ def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview], last
                         "make room or choose another place; what was saved before is kept") from None
 
 
+def write_figure(path: str, figure: Any, **how: Any) -> None:
+    """Write a figure of matplotlib's as a PNG; how: see its `savefig`. It can be drawn again, and waits for no disk. Raises
+    UserError as `write_atomically`."""
+    image = io.BytesIO()
+    figure.savefig(image, format="png", **how)
+    write_atomically(path, image.getvalue(), lasting=False)
+
+
 def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder that exists",
                       reads: Iterable[str | None] = ()) -> None:
     """Raise UserError where no file can be written at that path, or it would take the place of the one that the command's output

@@ -3,13 +3,12 @@
 A picture carries a hash of the numbers that it shows, so that a test can tell whether it is that of the bundles."""
 from __future__ import annotations
 
-import io
 import math
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from matplotlib.patches import Patch
 
-from gluon_bof.files import write_atomically
+from gluon_bof.files import write_figure
 from gluon_bof.paper.bundles import hash_of
 from gluon_bof.paper.figures import page
 
@@ -69,9 +68,7 @@ def _rounded(content):
 
 def save(path: str, figure: Any, content: Any) -> None:
     """Write a figure that shows these numbers."""
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=page.DPI, metadata={KEYWORD: digest_of(content), "Software": None})
-    write_atomically(path, image.getvalue())
+    write_figure(path, figure, dpi=page.DPI, metadata={KEYWORD: digest_of(content), "Software": None})
 
 
 def digest_in(path: str) -> str | None:

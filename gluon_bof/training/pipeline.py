@@ -13,7 +13,7 @@ from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import open_set, set_mark
 from gluon_bof.devices import contexts, return_large_arrays
 from gluon_bof.distributed import comm, progress
-from gluon_bof.errors import LOGGER, UserError, warn
+from gluon_bof.errors import LOGGER, UserError, warn, warn_instead
 from gluon_bof.files import sha256_of
 from gluon_bof.freebies.mixup import MixRatio
 from gluon_bof.options.families import family_of
@@ -180,7 +180,8 @@ def fit(engine: Any, run: Run, images: Any, sets: Sequence[Any], validation: Any
     progress.report("drawing")
     draw_detections(run, validation_set, validation.detections)
     if engine.options.report:
-        validation.report(run.folder)
+        with warn_instead():
+            validation.report(run.folder)
     best = engine.best["map"] if engine.best["map"] >= 0 else None  # None: there was nothing to be found
     of_boxes = {"box_map": metrics["box_map"]} if "box_map" in metrics else {}
     return {"run": run.folder, "map": metrics["map"], "metric": metrics["metric"], **of_boxes, "best_map": best,

@@ -13,12 +13,10 @@ def draw(path: str, sizes: np.ndarray, anchors: np.ndarray, title: str) -> None:
     """A PNG of the boxes' widths and heights, on logarithmic axes, under the fitted and the default anchors.
 
     Raises UserError where it cannot be written."""
-    import io
-
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from gluon_bof.files import write_atomically
+    from gluon_bof.files import write_figure
 
     figure = Figure(figsize=(7, 6.6), dpi=110)
     FigureCanvasAgg(figure)
@@ -41,6 +39,4 @@ def draw(path: str, sizes: np.ndarray, anchors: np.ndarray, title: str) -> None:
     axes.legend(loc="upper left")
     axes.set_title(title, fontsize=9, parse_math=False)  # a folder's name may hold dollars
     figure.tight_layout()
-    image = io.BytesIO()
-    figure.savefig(image, format="png")
-    write_atomically(path, image.getvalue())
+    write_figure(path, figure)

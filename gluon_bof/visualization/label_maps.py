@@ -10,6 +10,8 @@ from matplotlib.patches import Patch
 
 from gluon_bof.data.label_sets import has_background
 from gluon_bof.data.segmentation import read_pair
+from gluon_bof.errors import warn_instead
+from gluon_bof.files import write_figure
 from gluon_bof.masks import NOBODY, voc_palette
 from gluon_bof.visualization.draw import literal
 from gluon_bof.visualization.shown import first_drawn
@@ -45,6 +47,7 @@ def draw_training_maps(run: Any, dataset: Any, sampler: Any, classes: Sequence[s
     _save(figure, run, "training_images.png", classes)
 
 
+@warn_instead()
 def draw_validation_maps(run: Any, shown: Sequence[tuple], classes: Sequence[str]) -> None:
     """A page of validation images: the image, its ground truth, and what was found. shown: (sample, label map found)."""
     figure, rows = _page(len(shown), 3)
@@ -77,4 +80,4 @@ def _save(figure, run, name, classes):
     patches = [Patch(color=colours[number], label=literal(text)) for number, text in legend_of(classes)]
     if patches:
         figure.legend(handles=patches, loc="outside lower center", ncols=min(5, len(patches)), fontsize=7)
-    figure.savefig(os.path.join(run.images, name), dpi=90)
+    write_figure(os.path.join(run.images, name), figure, dpi=90)

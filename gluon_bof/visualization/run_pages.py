@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from gluon_bof.data.images import read_image
+from gluon_bof.errors import warn_instead
+from gluon_bof.files import write_figure
 from gluon_bof.visualization.draw import literal, with_masks
 from gluon_bof.visualization.shown import evenly, first_drawn
 
@@ -36,6 +38,7 @@ def draw_run(run: RunFolder, score: tuple[str, str] = ("map", "validation mAP"))
     return sorted(os.path.join(run.images, name) for name in os.listdir(run.images) if name.endswith(".png"))
 
 
+@warn_instead()
 def _draw_losses(run, rows):
     figure = Figure(figsize=(9, 6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
@@ -50,6 +53,7 @@ def _draw_losses(run, rows):
     _save(figure, run, "learning_rate_and_losses.png")
 
 
+@warn_instead()
 def _draw_score(run, rows, column, words):
     if not rows:
         return
@@ -78,6 +82,7 @@ def draw_training_batch(run: RunFolder, dataset: TrainingImages, sampler: BatchS
     _save(figure, run, "training_images.png")
 
 
+@warn_instead()
 def draw_detections(run: RunFolder, detection_set: DetectionSet, detections: Sequence[Detections]) -> None:
     """A page of validation images: ground truth on the left, detections on the right."""
     step = max(1, len(detection_set) // COMPARED)
@@ -125,7 +130,7 @@ def _save(figure, run, name):
         figure.draw_without_rendering()  # lays it out: then it is known how large letters are
     for label, axis in labels:
         _move_into(label, axis)
-    figure.savefig(os.path.join(run.images, name), dpi=110)
+    write_figure(os.path.join(run.images, name), figure, dpi=110)
 
 
 def _move_into(label, axis):
@@ -137,6 +142,7 @@ def _move_into(label, axis):
     label.set_position(label.get_transform().inverted().transform((x + aside, y + min(image.y1 - ground.y1, 0))))
 
 
+@warn_instead()
 def draw_localised(run: RunFolder, images: Any, samples: Sequence, boxes: np.ndarray, predictions: Mapping,
                    classes: Sequence[str]) -> None:
     """A page of validation images of one object, evenly spread: its box dashed, and what the network says.

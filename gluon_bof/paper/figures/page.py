@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from gluon_bof.files import write_atomically
+from gluon_bof.files import write_atomically, write_figure
 from gluon_bof.visualization.draw import literal
 
 if TYPE_CHECKING:
@@ -66,9 +66,7 @@ def paths(folder: str, number: int | str) -> tuple[str, str]:
 def save(drawn: Drawn, folder: str, number: int | str) -> tuple[str, str]:
     """Write figure-N.png and figure-N.csv. Returns their paths. Raises UserError where they cannot be written."""
     png, table = paths(folder, number)
-    image = io.BytesIO()
-    drawn.figure.savefig(image, format="png", dpi=DPI)
-    write_atomically(png, image.getvalue())
+    write_figure(png, drawn.figure, dpi=DPI)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(drawn.columns)

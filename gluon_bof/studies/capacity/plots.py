@@ -9,6 +9,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from gluon_bof.errors import UserError
+from gluon_bof.files import write_figure
 from gluon_bof.studies.capacity.arrays import read_arrays
 from gluon_bof.studies.capacity.fit import fit_power_law
 from gluon_bof.studies.capacity.layers import layers_of
@@ -39,7 +40,7 @@ def _legend_beside(axis):
 def _save(figure, path):
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     figure.tight_layout()
-    figure.savefig(path, dpi=130)
+    write_figure(path, figure, dpi=130)
     return path
 
 

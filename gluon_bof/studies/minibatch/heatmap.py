@@ -11,7 +11,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from gluon_bof.errors import UserError
-from gluon_bof.files import prepare_folder, refuse_unwritable
+from gluon_bof.files import prepare_folder, refuse_unwritable, write_figure
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.runs.config import read_options, require_run
 from gluon_bof.runs.folder import RunFolder
@@ -103,7 +103,7 @@ def draw(probes: Sequence[Mapping[str, Any]], phase_ends: Sequence[int], path: s
         figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside lower center", ncols=len(handles))
     figure.suptitle(title, fontsize=11)
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    figure.savefig(path, dpi=130)
+    write_figure(path, figure, dpi=130)
     return path
 
 
