@@ -150,12 +150,9 @@ def _whole(basis):
     seeds = basis.seeds
     if not seeds:
         return "no seed is whole yet, so no main effect is told"
-    numbers = ", ".join(map(str, seeds))
-    if basis.of_half:
-        more = "" if len(seeds) > 1 else "; intervals need two"
-        return (f"main effects are from the half with an even number of freebies, {of_seeds(seeds)}, until the rest is "
-                f"there{more}")
-    return f"seeds {numbers} are whole" if len(seeds) > 1 else f"seed {numbers} is whole; intervals need two"
+    rows = "the half with an even number of freebies" if basis.of_half else f"all {len(basis.rows)} combinations"
+    until = ", until the rest is there in as many seeds" if basis.of_half else ""
+    return f"main effects are from {rows}, {of_seeds(seeds)}{until}" + ("" if len(seeds) > 1 else "; intervals need two")
 
 
 def _gauge(found, design):
@@ -191,8 +188,9 @@ def miniature_rows(store: Store, family: str = "yolo3") -> str:
     if seeds:
         whole = [bundle for bundle in found if bundle["seed"] in seeds]
         pairs = effects.interactions(effects.numbers_of(whole, AP), design)
-        parts += ["Interactions, shown and not tested: by how much more the first gains where the second is on, points of AP.",
-                  "", table(["", "AP"], [[" with ".join(pair), told(effect).strip("*")] for pair, effect in pairs.items()])]
+        parts += ["Interactions, shown and not tested: by how much more the first gains where the second is on, points of AP, "
+                  f"{of_seeds(seeds)}.", "",
+                  table(["", "AP"], [[" with ".join(pair), told(effect).strip("*")] for pair, effect in pairs.items()])]
     backbone = harness.bundle_of(factorial.plan((0,), design=design)[0].backbone(), store)
     base = f"The backbone tells {100 * backbone['training']['accuracy']:.1f}% of the single objects that it is validated on.\n" \
         if backbone else ""

@@ -156,7 +156,7 @@ def test_a_seed_that_lacks_a_run_is_told_and_not_counted(tmp_path):
     store = Store(str(tmp_path))
     numbers = made_up_factorial(store, left_out=["miniature-baseline-seed-2"])
     text = pages.miniature_summary(store)
-    assert "\n50 runs, 17 a seed; seeds 0, 1 are whole." in text
+    assert "\n50 runs, 17 a seed; main effects are from all 16 combinations, seeds 0, 1." in text
     whole = {place: value for place, value in numbers.items() if place[1] < 2}
     assert words.told(effects.main_effect("mixup", whole, miniature.combinations()), len(GAINS)) in text
     assert "no seed is whole yet" in miniature_pages._whole(effects.told_from([store.read("miniature-mixup-seed-2")],
@@ -168,7 +168,7 @@ def test_main_effects_are_told_from_the_half_while_it_alone_is_whole_in_more_see
     numbers = made_up_factorial(store, left_out=["miniature-mixup-seed-1", "miniature-cosine-seed-2",
                                                  "miniature-no-augmentation-seed-0"])  # which is in no main effect
     text = pages.miniature_summary(store)
-    assert "main effects are from the half with an even number of freebies, seeds 0, 1, 2, until the rest is there." in text
+    assert "half with an even number of freebies, seeds 0, 1, 2, until the rest is there in as many seeds." in text
     told = next(line for line in text.splitlines() if line.startswith("| mixup | "))
     effect = words.told(effects.main_effect("mixup", numbers, miniature.half()), len(GAINS))
     assert told.startswith(f"| mixup | {effect} | ")
@@ -176,7 +176,7 @@ def test_main_effects_are_told_from_the_half_while_it_alone_is_whole_in_more_see
     assert start in pages.readme_table(store) and f"; mixup {effect} points of AP@[.5:.95].\n" in pages.readme_table(store)
     of_freebies = pages.SECTIONS["freebies"](store)
     assert "YOLOv3, 3 seeds, half of all combinations:" in of_freebies and f"| mixup | +1.5 | {effect} | " in of_freebies
-    assert "Interactions" in pages.miniature_rows(store)  # of seed 0, which is whole
+    assert "the second is on, points of AP, seed 0.\n" in pages.miniature_rows(store)  # which alone is whole
     job, = (job for job in factorial.plan((0,)) if job.row.key == "cosine+mixup")
     store.write(bundle_for(job, 0.5, **{OWN_IMAGES: 0.5}))
     assert "points of AP@[.5:.95] (underfitted: 1 of 8 rows).\n" in pages.readme_table(store)
@@ -227,7 +227,8 @@ def test_seeds_that_have_both_ends_alone_are_told_beside_the_whole_ones_as_the_r
     text = pages.miniature_summary(store)
     gain = miniature_numbers.whole_bag(miniature_numbers.miniature_bundles(store, "yolo3"), miniature_numbers.AP, "yolo3")
     told = next(line for line in text.splitlines() if line.startswith("| **whole bag, over the baseline** |"))
-    assert "seed 0 is whole" in text and told.endswith("| 0, 1, 2 |") and "Both ends of the stack, seeds 0, 1, 2" in text
+    assert "all 16 combinations, seed 0; intervals need two" in text and told.endswith("| 0, 1, 2 |")
+    assert "Both ends of the stack, seeds 0, 1, 2" in text
     assert f" {words.told(gain)} |" in told and words.told(gain) in pages.readme_table(store)
 
 
@@ -301,7 +302,8 @@ def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
     for job in planned:
         store.write(bundle_for(job, 0.5 + sum(GAINS[factor] for factor in job.row.on or ()), **{OWN_IMAGES: 0.98}))
     text = pages.miniature_summary(store, "faster_rcnn")
-    assert "\n18 runs, 9 a seed; seeds 0, 1 are whole." in text and "0.05/3" in text and "random-shapes" not in text
+    assert "\n18 runs, 9 a seed; main effects are from all 8 combinations, seeds 0, 1." in text and "0.05/3" in text
+    assert "random-shapes" not in text
     for factor in design.factors:
         assert f"| {factor} | **{100 * GAINS[factor]:+.2f} ± 0.00** |" in text
     assert [picture.file for picture in pages.pictures(store)] == [
