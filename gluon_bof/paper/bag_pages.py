@@ -1,12 +1,11 @@
 """What the bundles of the bag on further families say: every row with its fit, and what it gains over the baseline."""
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from gluon_bof.paper import bag
 from gluon_bof.paper.bag import Bag
-from gluon_bof.paper.effects import Effect, judged, paired_rows, points_of_row
+from gluon_bof.paper.effects import Effect, judged, mean_points, paired_rows, points_of_row
 from gluon_bof.paper.words import NO_RUN, Picture, made_by, spread, spread_of_fit, table, told_gain
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def _groups(found):
 
 
 def _bar_of(family, row, gain, found):
-    is_under = statistics.mean(_fit(family, row.key, found)) < family.fitted
+    is_under = mean_points(found, family.fit, row.key, gain.by_seed) < family.fitted
     seeds = len(gain.by_seed)
     name = "whole bag" if _is_whole(row) else _name(row)
     return f"{name} ({'underfitted, ' if is_under else ''}{seeds} seed{'s' if seeds > 1 else ''})", gain, not is_under

@@ -74,6 +74,12 @@ def points_of_row(found: Iterable[Mapping[str, Any]], measure: Measure, key: str
     return {bundle["seed"]: measure.of(bundle) for bundle in sorted(found, key=lambda one: one["seed"]) if bundle["row"] == key}
 
 
+def mean_points(found: Sequence[Mapping[str, Any]], measure: Measure, key: str, seeds: Iterable[int]) -> float:
+    """Points of a row, mean over these of its seeds."""
+    points = points_of_row(found, measure, key)
+    return statistics.mean(points[seed] for seed in seeds)
+
+
 def whole_seeds(bundles: Iterable[Mapping[str, Any]], rows: Sequence[Cell]) -> list[int]:
     """Seeds of which every one of these rows has its bundle: no other is counted in an effect."""
     keys = {cell.key for cell in rows}

@@ -1,11 +1,10 @@
 """Both ends of the stack, baseline and whole bag, of every family that has runs of them: the README's lines, and Figure 1."""
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
 from gluon_bof.paper import bag, miniature, photograph_pages
-from gluon_bof.paper.effects import Paired, paired_rows, points_of_row
+from gluon_bof.paper.effects import Paired, mean_points, paired_rows
 from gluon_bof.paper.miniature_numbers import AP, OWN_IMAGES, end_rows, miniature_bundles
 from gluon_bof.paper.words import DETECTORS, NO_RUN, Picture
 
@@ -17,7 +16,7 @@ PICTURE = "figure-1.png"
 
 class Ends(NamedTuple):
     """Baseline and whole bag of a family. number: what a row is measured by; pair: the whole bag over the baseline, in points;
-    fit: points of all whole bags on their training images, asked: what the protocol asks of them."""
+    fit: points of those whole bags on their training images, asked: what the protocol asks of them."""
 
     title: str
     number: str
@@ -46,7 +45,7 @@ def both_ends(store: Store) -> list[Ends]:
 def _ends(title, found, baseline, whole, measure, fit, asked):
     """None where no seed has both."""
     pair = paired_rows(found, measure, baseline, whole)
-    return pair and Ends(title, measure.title, pair, statistics.mean(points_of_row(found, fit, whole).values()), asked)
+    return pair and Ends(title, measure.title, pair, mean_points(found, fit, whole, pair.mine), asked)
 
 
 def figure_1(store: Store) -> str:

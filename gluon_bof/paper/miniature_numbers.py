@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import statistics
 from functools import partial
-from typing import TYPE_CHECKING, Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
 
 from gluon_bof.options.recipes import TABLE_2, TABLE_3
 from gluon_bof.paper import effects, factorial, harness, miniature
-from gluon_bof.paper.effects import Measure
+from gluon_bof.paper.effects import Measure, mean_points
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -59,6 +59,11 @@ def by_row(found: Sequence[Mapping[str, Any]], measure: Measure, design: miniatu
 def fits_of(found: Sequence[Mapping[str, Any]], design: miniature.Design) -> dict[str, float]:
     """{row: its points on its own training images, its seeds' mean}, of which the protocol asks FITTED."""
     return {key: statistics.mean(values) for key, values in by_row(found, OWN_IMAGES, design).items()}
+
+
+def fit_in(found: Sequence[Mapping[str, Any]], key: str, seeds: Iterable[int]) -> float:
+    """A row's points on its own training images, mean over these of its seeds: those of an effect that it is told beside."""
+    return mean_points(found, OWN_IMAGES, key, seeds)
 
 
 def step_effects(found: Sequence[Mapping[str, Any]], measure: Measure, family: str) -> dict[str, effects.Effect]:

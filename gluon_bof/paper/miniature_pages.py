@@ -18,6 +18,7 @@ from gluon_bof.paper.miniature_numbers import (
     by_row,
     class_changes,
     end_rows,
+    fit_in,
     fits_of,
     miniature_bundles,
     pairs_of_classes,
@@ -29,6 +30,7 @@ from gluon_bof.paper.words import (
     DETECTORS,
     NO_RUN,
     Picture,
+    below,
     made_by,
     mark,
     of_seeds,
@@ -74,24 +76,23 @@ def _headline(found, family):
     measured = [(f"points of {AP.title}, {before:.1f} to {after:.1f}", pair.gain),
                 *((measure.title, whole_bag(found, measure, family)) for measure in MEASURES[family][1:])]
     told_of = "; ".join(f"{told(gain)} {name} ({judged(gain)})" for name, gain in measured)
-    fit = fits_of(found, miniature.DESIGNS[family])[end_rows(family)[1]]
+    fit = fit_in(found, end_rows(family)[1], pair.mine)
     return f"The whole bag against the baseline, {of_seeds(pair.mine)}{mark(fit, FITTED)}: {told_of}."
 
 
 def _main_effects(found, measures, basis, design):
     tests = len(design.factors)
     by_measure = {measure: effects.main_effects(found, measure, basis, design) for measure in measures}
-    under = mark_of_basis(found, basis, design)
+    under = mark_of_basis(found, basis)
     rows = [[factor, *(told(main[factor], tests) for main in by_measure.values()), judged(by_measure[AP][factor], tests) + under]
             for factor in design.factors]
     return table(["main effect, points", *(measure.title for measure in measures), "on AP"], rows)
 
 
-def mark_of_basis(found: Sequence[Mapping[str, Any]], basis: effects.Basis, design: miniature.Design) -> str:
+def mark_of_basis(found: Sequence[Mapping[str, Any]], basis: effects.Basis) -> str:
     """Says how many of the rows that main effects are told from are underfitted: every effect has them on one of its sides.
     Nothing where none is."""
-    fits = fits_of(found, design)
-    under = sum(fits[row.key] < FITTED for row in basis.rows)
+    under = sum(fit_in(found, row.key, basis.seeds) < FITTED for row in basis.rows)
     return f" (underfitted: {under} of {len(basis.rows)} rows)" if under else ""
 
 
@@ -106,9 +107,9 @@ def _steps(found, family):
     if whole_bag(found, AP, family):
         for measure, gains in by_measure.items():
             gains["**whole bag, over the baseline**"] = whole_bag(found, measure, family)
-    keys, fits = [*step_effects(found, AP, family), end_rows(family)[1]], fits_of(found, miniature.DESIGNS[family])
+    keys = [*step_effects(found, AP, family), end_rows(family)[1]]
     rows = [[name, *(told(gains[name]) for gains in by_measure.values()),
-             judged(gain) + underfitted([fits[key]], FITTED), _seeds(gain)]
+             judged(gain) + underfitted([fit_in(found, key, gain.by_seed)], FITTED), _seeds(gain)]
             for key, (name, gain) in zip(keys, by_measure[AP].items())]
     head = ["row of the paper, against the row before", *(measure.title for measure in measures), "on AP", "seeds"]
     return table(head, rows)
@@ -165,7 +166,7 @@ def _gauge(found, design):
     words = f"**Underfitted, with less than {FITTED:g}% mAP@0.5 on its own training images: {len(under)} of {len(fits)} rows**"
     if bag not in under:
         return words + "."
-    return words + (f"; the whole bag is one, with {fits[bag]:.1f}%, so by the protocol this says nothing about "
+    return words + (f"; the whole bag is one, with {below(fits[bag], FITTED):.1f}%, so by the protocol this says nothing about "
                     "the paper's regime.")
 
 
@@ -213,7 +214,8 @@ def _table_6(found):
 def _tables_of_yolo3(found):
     at = [(f"at {size}", Measure(f"AP at {size}", (f"test-{size}",))) for size in miniature.SIZES]
     bag = miniature.stacked()[-1]
-    under = underfitted(points_of_row(found, OWN_IMAGES, bag).values(), FITTED)
+    fits = paired_rows(found, OWN_IMAGES, "baseline", bag)
+    under = underfitted(fits.mine.values(), FITTED) if fits else ""
     return ["Table 1, ways to mix (the paper: YOLOv3 on VOC, mAP@0.5):", "",
             _small_table(found, TABLE_1, factorial.TABLE_1_ROWS, AP50),
             "Table 4, baseline and whole bag over sizes:", "",
@@ -298,11 +300,9 @@ def _effects_panel(found, measure, family, basis, with_paper):
     papers = paper_steps(family)
     whole = OF_PAPER[family].rows[-1].paper_value - OF_PAPER[family].row("baseline").paper_value
 
-    fits = fits_of(found, miniature.DESIGNS[family])
-
     def bar(name, effect, rows, paper=None):
         return Bar(name, effect.mean, effect.half_width, tuple(effect.by_seed.values()), paper if with_paper else None,
-                   all(fits[row] >= FITTED for row in rows))
+                   all(fit_in(found, row, effect.by_seed) >= FITTED for row in rows))
 
     main = effects.main_effects(found, measure, basis, miniature.DESIGNS[family])
     steps = [bar(f"+ {name}", effect, [key], papers[name]) for key, effect in step_effects(found, measure, family).items()

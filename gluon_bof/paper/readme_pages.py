@@ -76,7 +76,7 @@ def _table_of_freebies(family, found, basis):
     rows = [[factor, f"{papers[factor]:+.1f}", *(told(effect[factor], len(design.factors)) for effect in main)]
             for factor in design.factors]
     head = ["freebie", "the paper's step, mAP@0.5", *(measure.title for measure in MEASURES[family])]
-    return f"{DETECTORS[family]}, {_of_basis(basis)}{mark_of_basis(found, basis, design)}:\n\n" + table(head, rows)
+    return f"{DETECTORS[family]}, {_of_basis(basis)}{mark_of_basis(found, basis)}:\n\n" + table(head, rows)
 
 
 def _of_basis(basis):
@@ -89,7 +89,7 @@ def _freebies(family, found, basis):
     main = effects.main_effects(found, AP, basis, design)
     each = "; ".join(f"{factor} {told(effect, len(main))}" for factor, effect in main.items())
     return (f"Each freebie of {DETECTORS[family]} with the others on and off, `vocmini`, {_of_basis(basis)}: "
-            f"{each} points of {AP.title}{mark_of_basis(found, basis, design)}.")
+            f"{each} points of {AP.title}{mark_of_basis(found, basis)}.")
 
 
 def _told_photographs(gain: Gain):

@@ -27,7 +27,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def mark(fit: float, asked: float) -> str:
     """Says of a row that it has less than the asked points on its training images; nothing of one that has them."""
-    return "" if fit >= asked else f" (underfitted: {fit:.1f} of {asked:g} on its training images)"
+    return "" if fit >= asked else f" (underfitted: {below(fit, asked):.1f} of {asked:g} on its training images)"
+
+
+def below(fit: float, asked: float) -> float:
+    """Points that are less than the asked ones, such that they are so with one digit, too."""
+    return min(fit, asked - 0.1)
 
 
 def underfitted(fits: Collection[float], asked: float) -> str:
@@ -61,7 +66,9 @@ def spread(values: Sequence[float], digits: int = 1, sign: str = "") -> str:
 
 def spread_of_fit(values: Sequence[float], asked: float) -> str:
     """The same of runs' points on their training images, of which the protocol asks so many."""
-    return spread(values) + underfitted(values, asked)
+    under = underfitted(values, asked)
+    excess = statistics.mean(values) - below(statistics.mean(values), asked) if under else 0
+    return spread([value - excess for value in values]) + under
 
 
 def made_by(found: Sequence[Mapping[str, Any]]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from gluon_bof.commands import table as command
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import as_dict
-from gluon_bof.paper import bag, harness, miniature, pages
+from gluon_bof.paper import bag, bag_pages, harness, miniature, pages
 from gluon_bof.paper.bundles import Store
 from gluon_bof.training.entry import run_script
 from tests.paper.made_up import bundle_for, made_up_bag
@@ -71,6 +71,19 @@ def test_a_gain_tells_its_seeds_where_a_row_has_more(tmp_path):
     made_up_bag(store, (0, 1), bag.chosen_rows("ends"))
     lines = [line for line in pages.SECTIONS["bag"](store).splitlines() if line.startswith("| whole bag")]
     assert ["(seeds 0, 1) | " in line for line in lines] == [True, False, False]
+
+
+def test_a_gain_is_drawn_by_the_fit_of_its_own_seeds(tmp_path):
+    store = Store(str(tmp_path))
+    whole = bag.SSD.rows()[-1].key
+    made_up_bag(store, (0,), ("ssd-baseline",))
+    made_up_bag(store, (0, 1), (whole,))
+    alone = store.read(f"bag-{whole}-seed-1")
+    alone["evaluations"][miniature.TRAIN]["coco"]["AP50"] = 0.5
+    store.write(alone)
+    picture, = bag_pages.bag_pictures(store)
+    bar, = picture.numbers[0].groups["SSD, AP@[.5:.95]"]
+    assert bar.label == "whole bag (1 seed)" and bar.counts
 
 
 def test_a_page_of_some_rows_tells_those_alone(tmp_path):

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from gluon_bof.paper import bag, ends, factorial, miniature_numbers
+from gluon_bof.paper import bag, ends, factorial, miniature, miniature_numbers, miniature_pages
 from gluon_bof.paper.bundles import Store
 from tests.paper.made_up import bundle_for, made_up_bag
 
@@ -35,6 +35,21 @@ def test_a_whole_bag_below_its_fit_is_drawn_hollow(tmp_path):
     of_yolo3, = ends.both_ends(store)
     picture, = ends.figure_1_pictures(store)
     assert not of_yolo3.is_fitted and not picture.numbers[0].gain.counts
+
+
+def test_a_whole_bag_is_marked_by_its_fit_in_the_seeds_that_it_is_compared_in(tmp_path):
+    store = Store(str(tmp_path))
+    before, = (job for job in factorial.plan((0,)) if job.row.key == miniature.stacked()[-2])
+    store.write(bundle_for(before, 0.12))
+    made_up(store, {0: 0.10}, {0: 0.15}, fit=0.98)
+    made_up(store, {}, {1: 0.15}, fit=0.5)  # underfitted, and without a baseline
+    of_yolo3, = ends.both_ends(store)
+    assert of_yolo3.is_fitted
+    text = miniature_pages.miniature_summary(store)
+    assert text.startswith("The whole bag against the baseline, seed 0: ") and "| + mixup | " in text
+    assert "(underfitted" not in text + miniature_pages.miniature_tables(store).split("Table 5")[0].split("Table 4")[1]
+    picture, = (picture for picture in miniature_pages.miniature_pictures(store, "yolo3") if "effects" in picture.file)
+    assert all(bar.counts for panel in picture.numbers for bars in panel.groups.values() for bar in bars)
 
 
 def test_families_of_the_bag_follow_the_two_detectors_in_their_own_numbers(tmp_path):

@@ -232,6 +232,12 @@ def test_seeds_that_have_both_ends_alone_are_told_beside_the_whole_ones_as_the_r
     assert f" {words.told(gain)} |" in told and words.told(gain) in pages.readme_table(store)
 
 
+def test_a_row_a_little_below_its_fit_is_not_told_to_have_it():
+    assert words.mark(96.96, 97.0) == " (underfitted: 96.9 of 97 on its training images)"
+    assert words.spread_of_fit([96.86, 97.06], 97.0) == "96.9 ± 0.1 (underfitted)"
+    assert words.spread_of_fit([95.0, 96.0], 97.0) == "95.5 ± 0.7 (underfitted)"
+
+
 def test_rows_that_stand_beside_their_difference_are_of_its_seeds_or_tell_their_own(tmp_path):
     store, mixed = Store(str(tmp_path)), factorial.TABLE_1_ROWS[-1]
     numbers = made_up_factorial(store, left_out=[f"miniature-{mixed}-seed-1", f"miniature-{miniature.stacked()[-1]}-seed-2"])
