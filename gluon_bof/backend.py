@@ -15,7 +15,8 @@ with light_import():
         warnings.simplefilter("ignore")  # both packages warn of what newer Pythons and NumPys made of their imports
         import mxnet as mx
         from mxnet import autograd, gluon, nd
+        from mxnet.contrib import amp  # which MXNet does not import by itself
 
         import gluoncv  # 0.1 s, here so that its warnings are silenced too
 
-__all__ = ["ENVIRONMENT", "autograd", "gluon", "gluoncv", "mx", "nd"]
+__all__ = ["ENVIRONMENT", "amp", "autograd", "gluon", "gluoncv", "mx", "nd"]

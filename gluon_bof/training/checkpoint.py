@@ -7,6 +7,9 @@ from gluon_bof.backend import mx
 from gluon_bof.weights.formats.checkpoint import AVERAGE_PREFIX, WEIGHT_PREFIX, read_checkpoint, weights_in, write_checkpoint
 from gluon_bof.weights.load import on_device, set_weights
 
+# {key in a checkpoint: attribute of MXNet's LossScaler}; its loss_scale is a property that cannot be set
+AMP = {"loss_scale": "_loss_scale", "next_loss_scale": "_next_loss_scale", "unskipped": "_unskipped"}
+
 
 def save_checkpoint(path: str, network: Any, trainer: Any, meta: Mapping[str, Any],
                     averages: Mapping[str, Any] | None = None, further: Mapping[str, Any] | None = None) -> None:
@@ -47,7 +50,7 @@ def _optimizer_state(trainer):
     counters = {"num_update": optimizer.num_update, "counts": {str(number): count for number, count in counts.items()}}
     scaler = getattr(trainer, "_amp_loss_scaler", None)
     if scaler is not None:
-        counters["amp"] = {"loss_scale": scaler.loss_scale, "unskipped": scaler._unskipped}
+        counters["amp"] = {key: getattr(scaler, name) for key, name in AMP.items()}
     return arrays, counters
 
 
@@ -68,4 +71,5 @@ def _restore_optimizer(trainer, arrays, counters):
     optimizer.num_update = counters["num_update"]
     scaler = getattr(trainer, "_amp_loss_scaler", None)
     if scaler is not None and "amp" in counters:
-        scaler.loss_scale, scaler._unskipped = counters["amp"]["loss_scale"], counters["amp"]["unskipped"]
+        kept = {"next_loss_scale": counters["amp"]["loss_scale"], **counters["amp"]}  # version 0.1 did not keep the next
+        vars(scaler).update({name: kept[key] for key, name in AMP.items()})

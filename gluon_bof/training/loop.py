@@ -9,6 +9,7 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from gluon_bof.backend import amp as mixed_precision
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.devices import split
 from gluon_bof.distributed import comm
@@ -95,7 +96,7 @@ class Step:
                 losses = self._over_the_whole(losses, alone)
             totals = [mx.nd.add_n(*loss) for loss in losses]
             if self.amp:
-                with mx.contrib.amp.scale_loss(totals, self.trainer) as scaled:
+                with mixed_precision.scale_loss(totals, self.trainer) as scaled:
                     autograd.backward(scaled)
             else:
                 autograd.backward(totals)

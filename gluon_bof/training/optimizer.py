@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
+from gluon_bof.backend import amp as mixed_precision
 from gluon_bof.backend import gluon, mx
 from gluon_bof.distributed import comm
 from gluon_bof.errors import UserError
@@ -54,7 +55,7 @@ def build_trainer(parameters: Any, optimizer: Any, devices: Sequence[Any], amp: 
     else:
         trainer = _trainer_alone(parameters, optimizer, devices, kvstore)
     if amp:
-        mx.contrib.amp.init_trainer(trainer)
+        mixed_precision.init_trainer(trainer)
     return trainer
 
 
@@ -90,4 +91,4 @@ def start_amp(devices: Sequence[Any]) -> None:
     if devices[0].device_type == "cpu":
         raise UserError("--amp needs a GPU: MXNet 1.9.1 has no fp16 matrix products on the CPU",
                         remedy="leave --amp out")
-    mx.contrib.amp.init()
+    mixed_precision.init()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.backend import amp, autograd, gluon, mx
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import build_schedule
 from gluon_bof.options.training import OPTIMIZERS
@@ -16,7 +16,7 @@ from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint, save_checkpoint
 from gluon_bof.training.optimizer import build_optimizer
 from gluon_bof.training.pipeline import restore
-from gluon_bof.weights.formats.checkpoint import read_checkpoint
+from gluon_bof.weights.formats.checkpoint import read_checkpoint, write_checkpoint
 from gluon_bof.weights.load import save_weights
 
 
@@ -74,6 +74,22 @@ def test_without_the_optimizers_state_the_bits_differ(tmp_path):
     train(cut, trainer_of(cut, "sgd"), 0, 7)
     train(cut, trainer_of(cut, "sgd"), 7, 12)
     assert bits(cut) != bits(whole)
+
+
+def test_the_loss_scale_of_mixed_precision_goes_on_where_it_stood(tmp_path):
+    path, network = str(tmp_path / "iteration-000000001.ckpt"), small_network(1)
+    trainer, resumed = trainer_of(network, "sgd"), trainer_of(network, "sgd")
+    train(network, trainer, 0, 1)
+    trainer._amp_loss_scaler, resumed._amp_loss_scaler = (amp.loss_scaler.LossScaler() for _ in range(2))
+    vars(trainer._amp_loss_scaler).update(_loss_scale=4096.0, _next_loss_scale=2048.0, _unskipped=17)
+    save_checkpoint(path, network, trainer, {})
+    load_checkpoint(path, network, resumed)
+    assert vars(resumed._amp_loss_scaler) == vars(trainer._amp_loss_scaler)
+    meta, arrays = read_checkpoint(path)
+    del meta["optimizer"]["amp"]["next_loss_scale"]  # a checkpoint of version 0.1
+    write_checkpoint(path, arrays, meta)
+    load_checkpoint(path, network, resumed)
+    assert vars(resumed._amp_loss_scaler) == {**vars(trainer._amp_loss_scaler), "_next_loss_scale": 4096.0}
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gluon_bof.backend import gluon, mx
+from gluon_bof.backend import amp, gluon, mx
 from gluon_bof.errors import UserError
 from gluon_bof.training.loop import EpochLosses, Step, train_epoch
-from gluon_bof.training.optimizer import build_trainer
+from gluon_bof.training.optimizer import build_trainer, start_amp
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,13 +25,13 @@ class TwoLosses(gluon.HybridBlock):
         return first, second
 
 
-def steps_on(devices, count=5):
+def steps_on(devices, count=5, scaled=False):
     mx.random.seed(1)
     graph = TwoLosses()
     graph.initialize(ctx=devices)
     trainer = build_trainer(graph.collect_params(), mx.optimizer.SGD(learning_rate=0.1, momentum=0.9), devices,
-                            kvstore="local")
-    step = Step(graph, lambda images, truth: (images, truth), trainer, devices, 6)
+                            scaled, "local")
+    step = Step(graph, lambda images, truth: (images, truth), trainer, devices, 6, scaled)
     rng = np.random.default_rng(0)
     losses = [step(mx.nd.array(rng.integers(0, 255, (6, 2, 2, 3)), dtype="uint8"), mx.nd.array(rng.normal(size=(6, 2))))
               for _ in range(count)]
@@ -42,6 +42,15 @@ def test_two_devices_do_what_one_does():
     one, two = steps_on([mx.cpu(0)]), steps_on([mx.cpu(0), mx.cpu(1)])
     np.testing.assert_allclose(one[0], two[0], rtol=1e-5)
     np.testing.assert_allclose(one[1], two[1], rtol=1e-5)
+
+
+def test_mixed_precision_scales_losses_and_no_update(monkeypatch):
+    """Without fp16, which no CPU computes: MXNet, which would be changed for the whole process, is told that it is already."""
+    for told in ("_amp_initialized", "_amp_loss_scale_initialized"):
+        monkeypatch.setattr(amp.amp, told, True)
+    start_amp([mx.gpu(0)])
+    for found, wanted in zip(steps_on([mx.cpu(0)], scaled=True), steps_on([mx.cpu(0)])):
+        np.testing.assert_array_equal(found, wanted)  # a power of two costs no bit
 
 
 def batches_of(values):
