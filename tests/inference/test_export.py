@@ -1,4 +1,5 @@
 """Exported files against MXNet on real images: what another program reads from them is what the detector finds."""
+import contextlib
 import json
 import os
 import sys
@@ -9,8 +10,19 @@ import pytest
 from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError
 from gluon_bof.inference import onnx_operators
-from gluon_bof.inference.export import BOX_TOLERANCE, SCORE_TOLERANCE, export_mxnet, export_onnx, input_size, match_rows
+from gluon_bof.inference.export import (
+    BOX_TOLERANCE,
+    SCORE_TOLERANCE,
+    Check,
+    _differences,
+    _refuse_disagreement,
+    export_mxnet,
+    export_onnx,
+    input_size,
+    match_rows,
+)
 from gluon_bof.inference.model import Model
+from gluon_bof.models.build import CANDIDATES
 from gluon_bof.models.suppression import detections
 from tests.inference.lively_detectors import CLASSES, SIZE, images, mask_rcnn_detector, rcnn_detector, seen, yolo3_detector
 
@@ -133,7 +145,7 @@ def test_the_file_says_what_it_needs(yolo3_file):
     onnx.checker.check_model(model, full_check=True)
     said = {entry.key: entry.value for entry in model.metadata_props}
     assert json.loads(said["classes"]) == list(CLASSES) and said["network"] == "mobilenet0.25"
-    assert json.loads(said["mean"]) == [0.485, 0.456, 0.406]
+    assert (json.loads(said["mean"]), json.loads(said["std"])) == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     told = json.loads(said["input"])
     assert (told["name"], told["layout"], told["height"], told["width"]) == ("image", "NHWC", 96, 128)
     (entry,) = model.graph.input
@@ -209,6 +221,20 @@ def test_rows_are_matched_in_any_order_and_only_within_tolerance():
     assert match_rows(cells, cells + np.float32(2e-4) * (np.arange(15) == 14), 99)[3] == 6
     near = rows + np.float32(1e-3) * (np.arange(6) == 3)
     assert match_rows(rows[:3], near[:3], 99)[2:] == (pytest.approx(1e-3, rel=1e-2), 0)
+
+
+def test_candidates_before_suppression_are_as_far_apart_as_the_furthest_of_them():
+    wanted = [np.ones((1, 5, 4), np.float32), np.zeros((1, 5, 3), np.float32)]
+    found = [array.copy() for array in wanted]
+    found[0][0, 3, 2] += 0.5
+    found[1][0, 1, 0] += 0.125
+    assert _differences(wanted, found, CANDIDATES, 64) == (5, 0.125, 0.5, 0)
+
+
+@pytest.mark.parametrize("detections, unmatched, is_refused", ((2, 1, False), (2, 2, True), (100, 3, False), (100, 4, True)))
+def test_a_few_detections_without_a_partner_are_chance_and_more_are_a_disagreement(detections, unmatched, is_refused):
+    with pytest.raises(UserError, match="disagrees with MXNet") if is_refused else contextlib.nullcontext():
+        _refuse_disagreement(Check(1, detections, 0.0, 0.0, unmatched), "a.onnx", "onnxruntime")
 
 
 @pytest.mark.slow

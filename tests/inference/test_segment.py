@@ -1,4 +1,5 @@
 """Label maps on their way into files."""
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,7 +26,9 @@ def test_a_label_map_that_cannot_be_written_is_named_and_leaves_no_part_in_its_p
     write_numbers(image, np.zeros((20, 30), np.uint8))
     source = Source(str(image), str(out / "a.png"))
     segment_all(Model(), [source], str(out))
-    assert read_numbers(out / "a.labels.png").max() == 1
+    found, (row,) = read_numbers(out / "a.labels.png"), json.loads((out / "segments.json").read_text())["images"]
+    assert (row["width"], row["height"]) == (30, 20) == found.shape[::-1]
+    assert row["shares"] == pytest.approx({"background": (found == 0).mean(), "cat": (found == 1).mean()})
     (out / "a.labels.png").unlink()
     (out / "a.labels.png").mkdir()
     with pytest.raises(UserError, match=r"a.labels.png: cannot be written \(Is a directory\)"):

@@ -108,6 +108,14 @@ def test_the_part_of_an_object_goes_where_the_whole_is_found_and_stays_where_it_
         assert len(merged.scores) == 1 + len(others) and (np.diff(merged.scores) <= 0).all()
 
 
+@pytest.mark.parametrize("covered, left", ((12, 2), (18, 1)))
+def test_a_cut_box_goes_where_a_better_one_covers_more_than_half_of_it(covered, left):
+    part = found([(0, 0.9, 270, 100, 300, 200)])
+    other = found([(0, 0.5, 50 - covered, 100, 250 - covered, 200)])  # of the other slice, from 300 - covered on
+    merged = merge(found([]), [(Window(0, 0, 300, 500), part), (Window(250, 0, 650, 500), other)], SHAPE, 0.45)
+    assert len(merged.scores) == left
+
+
 def test_nothing_in_any_view_is_nothing():
     merged = merge(found([]), [(Window(0, 0, 300, 500), found([]))], SHAPE, 0.45)
     assert merged.boxes.shape == (0, 4) and merged.scores.shape == merged.classes.shape == (0,)

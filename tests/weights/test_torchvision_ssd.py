@@ -85,6 +85,22 @@ def test_what_it_is_is_shown_and_what_it_was_imported_as(file, tmp_path):
     assert read_contents(str(written)).fit == ("ssd_300_vgg16_atrous", 80, ())
 
 
+def test_the_first_layer_gives_what_it_gave_of_images_less_another_mean():
+    rng = np.random.default_rng(0)
+    names = [f"{torchvision_ssd.FIRST}.{part}" for part in ("weight", "bias")]
+    arrays = dict(zip(names, (rng.normal(size=(2, 3, 3, 3)).astype(np.float32), rng.normal(size=2).astype(np.float32))))
+    given, image = {name: array.copy() for name, array in arrays.items()}, rng.uniform(0, 255, (3, 3, 3))
+
+    def layer(arrays, mean):
+        kernel, bias = (arrays[name] for name in names)
+        return (kernel * (image - 255 * np.reshape(mean, (3, 1, 1)))).sum(axis=(1, 2, 3)) + bias
+
+    taken = torchvision_ssd.take_imagenets_mean(arrays)
+    np.testing.assert_allclose(layer(taken, MEAN), layer(given, torchvision_ssd.TORCHVISION_MEAN), rtol=1e-5)
+    for name in names:
+        np.testing.assert_array_equal(arrays[name], given[name])
+
+
 def refusal(path, target, *names):
     with pytest.raises(UserError) as refused:
         convert.import_weights(path, target, *names)

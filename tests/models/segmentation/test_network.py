@@ -1,11 +1,14 @@
 """The networks: GluonCV's FCN under its own names, the paper's FCN on a classifier's weights, U-Net; freezing, heads, export."""
 import dataclasses
+import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from gluon_bof.backend import autograd, gluon, mx
-from gluon_bof.inference.export_scores import export_scores
+from gluon_bof.errors import UserError
+from gluon_bof.inference import export_scores
 from gluon_bof.inference.segmenter import Segmenter
 from gluon_bof.models.build import build_network, with_inferred_shapes
 from gluon_bof.models.heads import rows_of
@@ -208,8 +211,8 @@ def test_the_exported_network_agrees_with_onnxruntime(changes, tmp_path):
     network = network_of(5, **changes)
     segmenter = Segmenter(network, options(**changes), mx.cpu())
     path = str(tmp_path / "a.onnx")
-    check = export_scores(segmenter, path)
-    assert check.score_difference < 1e-4 and check.images == 4 and check.pixels == 4 * 64 * 64
+    check = export_scores.export_scores(segmenter, path)
+    assert check.score_difference < 1e-4 and check.images == 4 and check.pixels == 4 * 64 * 64 and check.other_labels < 10
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     images = np.random.default_rng(7).integers(0, 256, (3, 64, 64, 3)).astype(np.uint8)
     found, = session.run(["scores"], {"image": images})
@@ -217,9 +220,29 @@ def test_the_exported_network_agrees_with_onnxruntime(changes, tmp_path):
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
-def test_within_a_recorded_step_the_scores_are_the_same():
+@pytest.fixture(scope="module", name="segmenter")
+def small_segmenter():
     changes = dict(model="unet", backbone="plain", upsampling="nearest")
-    segmenter = Segmenter(network_of(5, **changes), options(**changes), mx.cpu())
+    return Segmenter(network_of(5, **changes), options(**changes), mx.cpu())
+
+
+def test_an_export_of_other_labels_is_told_and_not_written(segmenter, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+
+    def of_other_classes(images):
+        scores = segmenter.scores(images)
+        return np.concatenate([np.roll(scores[:1], 1, axis=1), scores[1:]])
+
+    check = export_scores._compared(segmenter, of_other_classes, (64, 64), ())
+    assert check.other_labels == 64 * 64 == check.pixels / 4 and check.score_difference > 1e-4
+    session = SimpleNamespace(run=lambda names, given: [of_other_classes(given["image"])])
+    monkeypatch.setattr(export_scores, "quiet_session", lambda data: session)
+    with pytest.raises(UserError, match="onnxruntime disagrees with MXNet: probabilities differ by"):
+        export_scores.export_scores(segmenter, str(tmp_path / "a.onnx"))
+    assert not os.listdir(tmp_path)
+
+
+def test_within_a_recorded_step_the_scores_are_the_same(segmenter):
     images = np.random.default_rng(7).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
     wanted = segmenter.scores(images)
     with mx.autograd.record():
