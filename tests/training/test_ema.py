@@ -86,6 +86,14 @@ def test_files_and_validation_have_numpys_average_and_training_goes_on_without_i
     assert bits(weights_in(arrays, AVERAGE_PREFIX)) == bits(read_weights(run.last_weights))
 
 
+def test_an_average_that_is_not_finite_is_noticed_beside_weights_that_are(opened):  # noqa: F811
+    saver = engine_of(opened("run"), Scores(), options_of(), layers=layers).saver
+    mark = saver.mark()
+    assert saver.is_finite()
+    saver.averages.arrays["1.weight"][0, 0] = np.nan
+    assert not saver.is_finite() and saver.mark() != mark
+
+
 def test_stopped_within_an_epoch_it_goes_on_to_the_bit(opened):  # noqa: F811
     whole, run = opened("whole"), opened("stopped")
     engine_of(whole, Scores(), options_of(), layers=layers).run_epochs()

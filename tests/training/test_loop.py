@@ -1,5 +1,6 @@
 """Steps over one and several devices, and the losses of an epoch."""
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,6 +68,19 @@ def test_an_epochs_losses_are_means_and_survive_being_saved():
     assert losses.means() == pytest.approx({"a": 3, "b": 5, "total": 8})
     assert losses.images == 6
     assert EpochLosses(("a", "b"), losses.saved()).means() == losses.means()
+
+
+def test_an_epochs_seconds_are_those_that_passed(monkeypatch):
+    clock, losses = [0.0], EpochLosses(("a",))
+    monkeypatch.setattr("gluon_bof.training.loop.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def after(seconds, value):
+        clock[0] += seconds
+        return value
+
+    loader = (after(0.5, (np.zeros((2, 1)), [])) for _ in range(4))
+    train_epoch(loader, lambda images: after(1.0, mx.nd.ones(1)), losses, 0, 0, lambda batch: 0.1, lambda batch: False, None)
+    assert losses.waiting == 2 and losses.seconds == 6
 
 
 @pytest.mark.parametrize("bad", (float("nan"), float("inf")))

@@ -6,9 +6,10 @@ from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import build_schedule, rates_of
 from gluon_bof.models.yolo3.network import build_yolo3
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.training import OPTIMIZERS
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.training.optimizer import build_optimizer, build_trainer, exempt_from_decay, start_amp
+from gluon_bof.training.optimizer import build_optimizer, build_trainer, exempt_from_decay, start_amp, update_schedule
 from gluon_bof.weights.load import structured_parameters, weights_of
 
 RATE, DECAY = 0.1, 0.5
@@ -72,6 +73,16 @@ def test_each_update_has_the_rate_of_its_iteration(mode):
         trainer.step(1)
         places.append(parameter.data().asscalar())
     np.testing.assert_allclose(-np.diff(places), rates_of(**schedule), rtol=1e-4)
+
+
+@pytest.mark.parametrize("warmup", (10, -1))
+def test_a_warm_up_that_is_counted_in_updates_is_gluoncvs(warmup):
+    options = FasterRcnnOptions(lr=0.02, lr_warmup=warmup, lr_warmup_factor=0.25, epochs=4, lr_decay_epoch=(2, 3), lr_decay=0.1,
+                                lr_mode="step")
+    update = np.arange(80)
+    alpha = np.minimum(update / warmup, 1) if warmup > 0 else 1  # get_lr_at_iter of GluonCV's train_faster_rcnn.py
+    wanted = 0.02 * (0.25 * (1 - alpha) + alpha) * 0.1 ** (update // 20 - 1).clip(0)
+    np.testing.assert_allclose(rates_of(**update_schedule(options, 20)), wanted, rtol=1e-6)
 
 
 def test_every_optimizer_gets_its_own_flags():
