@@ -33,6 +33,12 @@ def test_an_epoch_of_a_full_order_has_every_image_once(name):
     assert sorted(BY_NAME[name](BATCHES, 3, phase_of)(0).ravel()) == list(range(200))
 
 
+@pytest.mark.parametrize("name", ["shuffled", "random-batches", "rs2"])
+def test_an_order_that_knows_no_metric_is_the_same_however_the_set_was_sorted(name):
+    other = np.random.default_rng(0).permutation(200).reshape(20, 10)
+    assert np.array_equal(BY_NAME[name](BATCHES, 3)(1), BY_NAME[name](other, 3)(1))
+
+
 def test_the_papers_order_is_always_the_same_and_shuffling_never_is():
     assert np.array_equal(BY_NAME["sorted"](BATCHES, 0)(5), BATCHES)
     shuffled = BY_NAME["shuffled"](BATCHES, 0)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from gluon_bof.errors import UserError
 from gluon_bof.models.classifier import TrainingGraph
 from gluon_bof.models.yolo3 import TrainingGraph as DetectionGraph
 from gluon_bof.models.yolo3 import YOLOv3Loss, build_yolo3, grid_on
+from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.studies.minibatch.gradients import Gradients
-from gluon_bof.studies.minibatch.measure import described
+from gluon_bof.studies.minibatch.measure import described, null_of, table_rows
+from gluon_bof.studies.minibatch.partition import random_partition
 from gluon_bof.studies.minibatch.probe import NotFinite, Probe, Stopped
 from gluon_bof.studies.minibatch.sketch import Sketch
 from gluon_bof.studies.minibatch.tasks import build_classifier
@@ -101,11 +104,38 @@ def test_distances_of_a_linear_regression_are_the_closed_form(method):
     assert found["noise_scale"] == pytest.approx(x.shape[1] * spread / (full ** 2).sum(), rel=1e-4)
 
 
+def gradients_of_single_images(graph, x, y):
+    """(N, features + 1) of a regression's images."""
+    singles = np.concatenate([x.reshape(-1, x.shape[2]), np.ones((y.size, 1))], axis=1)
+    weights = np.append(graph.network[0].weight.data().asnumpy(), graph.network[0].bias.data().asnumpy())
+    return singles * (singles @ weights - y.ravel())[:, None]
+
+
+def test_the_band_of_random_partitions_is_of_their_own_distances():
+    graph, x, y, batches = regression(6, 4, 3)
+    partition, of_image = np.arange(24).reshape(6, 4), gradients_of_single_images(graph, x, y)
+    images, wanted = x.reshape(-1, 3), y.ravel()
+    task = SimpleNamespace(batches_of=lambda parts: lambda: [(mx.nd.array(images[part]), mx.nd.array(wanted[part]))
+                                                            for part in parts])
+    probe = Probe(Gradients(graph, graph))
+    probe.measure(lambda: batches)
+    found = null_of(task, probe, partition, MinibatchOptions(null_partitions=5, null_batches=0, seed=3))
+    drawn = np.concatenate([random_partition(partition, 4, 3, number) for number in range(5)])
+    distances = np.linalg.norm(of_image[drawn].mean(axis=1) - of_image.mean(axis=0), axis=1)
+    assert found["distances"] == pytest.approx(distances, rel=1e-4)
+    assert [found[end] for end in ("low", "median", "high")] == pytest.approx(np.percentile(distances, (5, 50, 95)), rel=1e-4)
+
+
+def test_a_row_has_the_mean_of_its_images_first_scores():
+    scores, partition = np.random.default_rng(0).normal(size=(6, 2)), np.array([[5, 0], [1, 4]])
+    found = {key: [0.0, 1.0] for key in ("class_entropy", "distance", "norm", "cosine")}
+    for given in (scores, scores[:, 0]):
+        assert [row["score"] for row in table_rows(found, given, partition)] == pytest.approx(scores[partition, 0].mean(axis=1))
+
+
 def test_the_noise_scale_of_random_mini_batches_is_that_of_single_images():
     graph, x, y, batches = regression(400, 8, 3)
-    singles = np.concatenate([x.reshape(-1, 3), np.ones((3200, 1))], axis=1)
-    weights = np.append(graph.network[0].weight.data().asnumpy(), graph.network[0].bias.data().asnumpy())
-    gradients = singles * (singles @ weights - y.ravel())[:, None]
+    gradients = gradients_of_single_images(graph, x, y)
     wanted = gradients.var(axis=0, ddof=1).sum() / (gradients.mean(axis=0) ** 2).sum()
     found = described(Probe(Gradients(graph, graph)).measure(lambda: batches), ("all",), 8)
     assert found["noise_scale"] == pytest.approx(wanted, rel=0.1)
