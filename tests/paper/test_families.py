@@ -1,6 +1,7 @@
 """R-CNN, Fast R-CNN and Faster R-CNN of one network: its own inference where they are the same, and crops that are right."""
 import dataclasses
 import os
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -91,10 +92,21 @@ def test_a_crop_of_the_warped_size_is_the_image_itself_and_others_are_resized():
     assert (edge[:CONTEXT] == 0).all() and (edge[:, :CONTEXT] == 0).all() and edge[CONTEXT:, CONTEXT:].any()
 
 
+BLOBS = np.array([[8, 10, 26, 32], [40, 30, 58, 52], [70, 5, 88, 27]], np.float32)  # of `image`
+
+
+def test_the_recall_of_blobs_is_of_all_images_boxes_as_the_network_sees_them(image):
+    def twice(image):
+        return cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+
+    missed = np.array([[0, 0, 5, 3]], np.float32)
+    found_set = SimpleNamespace(records=[SimpleNamespace(boxes=boxes) for boxes in (BLOBS, missed, BLOBS[:1])])
+    assert families._recall_of_blobs(twice, 20, [image] * 3, found_set) == 4 / 5
+
+
 def test_blobs_are_proposed_first_and_a_grid_where_there_are_none(image):
-    truth = np.array([[8, 10, 26, 32], [40, 30, 58, 52], [70, 5, 88, 27]], np.float32)
     found = blob_proposals(image, 20)
-    assert recall(found, truth) == (3, 3) and found.shape == (20, 4) and found.dtype == np.float32
+    assert recall(found, BLOBS) == (3, 3) and found.shape == (20, 4) and found.dtype == np.float32
     assert (found[:, :2] >= 0).all() and (found[:, 2:] <= (96, 64)).all() and (found[:, 2:] - found[:, :2] >= 6).all()
     assert found.tobytes() == blob_proposals(image, 20).tobytes()
     flat = blob_proposals(np.full((64, 96, 3), 127, np.uint8), 200)
@@ -149,6 +161,14 @@ def test_the_figure_measures_three_ways_of_one_network_on_the_same_images(runs, 
 def test_the_axis_says_on_how_many_threads_the_time_was_spent(threads, told):
     figure = families._drawn({"SSD": {"whole network": 0.01}}, {"SSD": 0.5}, threads)
     assert figure.axes[0].get_xlabel().endswith(told)
+
+
+def test_processor_seconds_and_pixels_are_of_one_image():
+    def run(seen, clock):
+        clock.seconds["whole"] = clock.seconds.get("whole", 0.0) + 1.0
+
+    images = [np.zeros((4, 5, 3)), np.zeros((8, 5, 3))]
+    assert families.measure({"one": families.Way(lambda image: image, run)}, images) == ({"one": {"whole": 1.0}}, {"one": 30})
 
 
 def test_a_whole_network_takes_its_turn_and_finds_what_it_finds_alone(network, image):

@@ -1,4 +1,6 @@
 """An object slid through many images: a detector that sees colours finds all of it, a blind one nothing."""
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -61,6 +63,20 @@ def test_a_slide_counts_the_pixel_that_published_weights_leave_out(found_set, mo
     sliding.sliding_patch(OfColours(), found_set, 1, ends=BoxEnds.LAST_PIXEL)
     (told, found), = seen
     assert len(found) and np.array_equal(told, found + (0, 0, 1, 1))
+
+
+def test_an_object_that_is_to_be_ignored_is_not_asked_for(found_set, monkeypatch):
+    own, asked = sliding.slide, []
+
+    def watched(detect, image, patch, boxes, *rest, **how):
+        asked.append(len(boxes))
+        return own(detect, image, patch, boxes, *rest, **how)
+
+    monkeypatch.setattr(sliding, "slide", watched)
+    records = [replace(record, difficult=np.arange(len(record.boxes)) == 1) for record in found_set.records]
+    rooms = [record for record, _ in sliding._rooms(records, 6)]
+    sliding.sliding_patch(Blind(), replace(found_set, records=records), 6)
+    assert asked == [int((~record.ignored).sum()) for record in rooms] != [len(record.boxes) for record in rooms]
 
 
 class OfColoursInSlices(OfColours):
