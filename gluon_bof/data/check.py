@@ -22,7 +22,7 @@ from gluon_bof.data.sets import ROLES, open_set
 from gluon_bof.errors import UserError
 from gluon_bof.terminal import ASIDE
 
-SMALL, MEDIUM = 32 ** 2, 96 ** 2  # COCO's bounds, in square pixels
+SMALL, MEDIUM = 32 ** 2, 96 ** 2  # COCO's bounds, in square pixels; a box of just that size counts here once, as the smaller one
 DECODING_THREADS = 4  # OpenCV lets go of Python's lock, and disks answer better in parallel
 # what libjpeg says of pixels that it made up; bytes too many ("extraneous") harm none
 LOST_PIXELS = re.compile(rb"(?:Corrupt JPEG data: (?!\d+ extraneous)|Premature end of JPEG|Inconsistent progression)[^\n]*")
@@ -159,9 +159,9 @@ def _count_boxes(report, records):
     for record in records:
         np.add.at(counts, record.classes, 1)
         areas = area(record.boxes)
-        report.sizes["small"] += int((areas < SMALL).sum())
-        report.sizes["medium"] += int(((areas >= SMALL) & (areas < MEDIUM)).sum())
-        report.sizes["large"] += int((areas >= MEDIUM).sum())
+        report.sizes["small"] += int((areas <= SMALL).sum())
+        report.sizes["medium"] += int(((areas > SMALL) & (areas <= MEDIUM)).sum())
+        report.sizes["large"] += int((areas > MEDIUM).sum())
         report.difficult += int(record.difficult.sum())
         report.crowd += int(record.crowd.sum())
     report.boxes_per_class = {name: int(count) for name, count in zip(report.classes, counts)}

@@ -63,6 +63,23 @@ def test_coco_is_decoded_and_its_sizes_are_checked(tmp_path):
     assert report.sizes == {"small": 2, "medium": 4, "large": 0}
 
 
+def test_images_of_a_class_sizes_of_boxes_and_of_images_are_counted(tmp_path):
+    boxes = [(2, 32, 32), (2, 96, 96), (2, 97, 96), (5, 32, 33)]
+    annotations = [{"id": number, "image_id": 7, "category_id": label, "bbox": [0, 0, *sides]}
+                   for number, (label, *sides) in enumerate(boxes)]
+    sizes = {"b.jpg": (120, 100), "a.jpg": (90, 20), "c.jpg": (20, 95)}
+    images = [{"id": number, "file_name": name, "width": width, "height": height}
+              for number, (name, (width, height)) in zip((7, 3, 9), sizes.items())]
+    coco_files.write_set(tmp_path, coco_files.content(annotations=annotations, images=images))
+    for name, (width, height) in sizes.items():
+        cv2.imwrite(str(tmp_path / "train2017" / name), np.zeros((height, width, 3), np.uint8))
+    report = check_set("coco", str(tmp_path), split="train2017", progress=False)
+    assert report.faults == [] and report.boxes_per_image == [0, 4, 0]
+    assert report.boxes_per_class == {"Zebra": 3, "dog": 1} and report.images_per_class == {"Zebra": 1, "dog": 1}
+    assert report.sizes == {"small": 1, "medium": 2, "large": 1}  # up to 32 x 32, up to 96 x 96, larger
+    assert (report.smallest_image, report.largest_image) == ((90, 20), (120, 100))
+
+
 def test_a_missing_part_is_a_fault(tmp_path):
     voc_files.write_set(tmp_path, voc_files.FIVE, {"train": "abc"})
     report = check_set(str(tmp_path), progress=False)
