@@ -164,6 +164,13 @@ def test_evaluation_of_a_run_is_its_last_validation(folder, whole):
     assert found["images"] == 5 and found["skipped"] == 0 and "map" not in found
 
 
+def test_an_image_that_evaluation_leaves_out_is_counted(whole, tmp_path):
+    write_mask_set(tmp_path / "set", 1, 3)
+    (tmp_path / "set" / "val" / "masks" / "val01.png").write_bytes(b"no map")
+    _, found = said(evaluate_command.main, [whole.folder, "--dataset", tmp_path / "set", "--num-workers", "0"])
+    assert (found["images"], found["skipped"]) == (2, 1)
+
+
 def test_predictions_are_label_maps_in_the_images_own_pixels_and_score_as_evaluated(folder, whole):
     model = load(whole.folder, last=True)
     assert model.classes == CLASSES

@@ -35,6 +35,13 @@ def test_a_set_that_names_no_classes_is_not_given_the_networks_without_a_word(ru
     assert "names no classes" not in caplog.text
 
 
+def test_what_is_left_out_is_counted(run, tmp_path):
+    write_voc_set(tmp_path, images=1, validation=2)
+    (tmp_path / "VOC2007/Annotations/000002.xml").write_text("<annotation>")
+    found = evaluate(resolve(run, dict(HERE, dataset=str(tmp_path), on_bad_sample="skip")))
+    assert (found["images"], found["skipped"]) == (1, 1)
+
+
 def test_outputs_that_nothing_names_are_not_taken_for_the_sets_classes_without_a_word(run, tmp_path, caplog):
     shutil.copy(f"{run}/best.params", tmp_path / "lone.params")
     write_voc_set(tmp_path / "set", images=2, validation=1)

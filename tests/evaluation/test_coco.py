@@ -275,23 +275,25 @@ def test_malformed_annotations_are_left_out(tmp_path):
     np.testing.assert_equal(coco_average_precision(found, found_set), coco_average_precision(found, sound_set))
 
 
-BEYOND = [SIZE - 30, 20, 50, 40]  # its middle is inside
-
-
-@pytest.mark.parametrize("bbox, kept", [([0.1, 0.1, 0.4, 0.4], None), ([SIZE + 9, 20, 50, 40], None), ([10, 20, 0, 40], None),
-                                        (BEYOND, [SIZE - 30, 20, 30, 40])], ids=["normalised", "outside", "no area", "cut"])
-def test_boxes_that_the_reader_skipped_are_no_misses_and_those_that_it_cut_are_judged_as_cut(bbox, kept, tmp_path):
+@pytest.mark.parametrize("bbox, kept, outline", [
+    ([0.1, 0.1, 0.4, 0.4], None, 9), ([SIZE + 9, 20, 50, 40], None, 9), ([10, 20, 0, 40], None, 9),
+    # their middles are inside; small is what is left of the one, and the outline of the other
+    ([SIZE - 30, 20, 50, 34], [SIZE - 30, 20, 30, 34], 50 * 34), ([SIZE - 30, 20, 50, 40], [SIZE - 30, 20, 30, 40], 900)],
+    ids=["normalised", "outside", "no area", "cut", "cut with an outline"])
+def test_boxes_that_the_reader_skipped_are_no_misses_and_those_that_it_cut_are_judged_as_cut(bbox, kept, outline, tmp_path):
     truth = random_truth(np.random.default_rng(9))
-    entry = {"id": 9001, "image_id": truth["images"][0]["id"], "category_id": 3, "iscrowd": 0}
     rest = truth["annotations"]
+    image_ids = {row["image_id"] for row in rest}
     found_sets = []
-    for name, box in (("faulty", bbox), ("by-hand", kept)):
-        truth["annotations"] = rest + ([dict(entry, bbox=box, area=box[2] * box[3])] if box else [])
+    for name, box, area in (("faulty", bbox, outline), ("by-hand", kept, min(outline, kept[2] * kept[3]) if kept else 0)):
+        truth["annotations"] = rest + [{"id": 9001 + number, "image_id": image_id, "category_id": 3, "iscrowd": 0, "bbox": box,
+                                        "area": area} for number, image_id in enumerate(image_ids) if box]
         write_set(tmp_path / name, truth)
         found_sets.append(load_coco(str(tmp_path / name), "val", on_bad_sample="skip"))
     assert found_sets[0].faults
     found = [detections(one.boxes, np.linspace(0.9, 0.5, len(one.boxes)))._replace(classes=one.classes)
              for one in found_sets[1].records]
+    found[::2] = [Detections(*(part[:-1] for part in one[:3])) for one in found[::2]]  # half of the last boxes are missed
     np.testing.assert_equal(*(coco_average_precision(found, one) for one in found_sets))
 
 

@@ -76,6 +76,13 @@ def test_ap_by_size_is_cocoevals(drawn):
     assert whole.tolist() == match_set(*drawn, CLASSES).positives.tolist()
 
 
+def test_a_box_of_a_bounds_size_is_of_both_sizes_as_in_cocoeval():
+    squares = [(0, 0, 32, 32), (100, 100, 196, 196)]
+    record, found = record_of(squares, [0, 0]), found_of(squares[1:], [0], [0.9])
+    ours = [ap[0] for ap, _ in ap_by_size([found], [record], 1).values()]
+    assert ours == pytest.approx(cocoeval([found], [record])[:, 0, 1:].mean(axis=0)) == pytest.approx([0, 51 / 101, 1])
+
+
 def overlap_of(a, b):
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
@@ -118,6 +125,18 @@ def test_the_best_f1_is_the_best_of_all_scores_counted_one_by_one():
 def test_a_class_without_detections_has_no_best_score():
     assert best_f1(curve(np.zeros(0), np.zeros(0, bool), 3)).score is None
     assert best_f1(curve(np.array([0.5]), np.array([False]), 3)).score is None
+
+
+def test_of_equal_f1_the_highest_score_is_best():
+    points = curve(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, False, False, True]), 2)
+    assert points.f1[0] == points.f1[3] == points.f1.max() and best_f1(points).score == 0.9
+
+
+def test_a_detection_at_the_best_score_is_shown():
+    record, found = record_of([(0, 0, 50, 50)], [0]), found_of([(0, 0, 50, 50)], [0], [0.7])
+    score = best_f1(curve(*match_set([found], [record], 1).of_class(0))).score
+    assert confusion_matrix([found], [record], 1, score).tolist() == [[1, 0], [0, 0]]
+    assert len(lowest_overlaps([found], [record], score)) == 1
 
 
 def test_confusions_are_counted_pair_by_pair(drawn):

@@ -49,6 +49,17 @@ def test_equal_scores_are_counted_as_tides_tool_counts_them():
     assert {kind: 100 * gain for kind, gain in ours.gains.items()} == pytest.approx(gains, abs=1e-6)
 
 
+def test_beyond_a_hundred_detections_of_an_image_none_counts_as_in_tides_tool():
+    rng = np.random.default_rng(0)
+    corners = np.stack([np.arange(130) % 13 * 30, np.arange(130) // 13 * 30], axis=1)
+    boxes = np.hstack([corners, corners + 20])
+    record, found = record_of(boxes, np.zeros(130)), found_of(boxes, np.zeros(130), rng.permutation(130) / 130)
+    ours = detection_errors([found], [record], 1)
+    gains, _, ap, counts = of_tidecv([found], [record])
+    assert (100 * ours.ap, ours.counts) == (pytest.approx(ap, abs=1e-6), counts) and counts["missed"] == 30
+    assert {kind: 100 * gain for kind, gain in ours.gains.items()} == pytest.approx(gains, abs=1e-6)
+
+
 def test_a_perfect_detector_has_no_error_and_a_blind_one_misses_all():
     record = record_of([(0, 0, 50, 50), (100, 100, 180, 160)], [0, 1])
     perfect = detection_errors([found_of(record.boxes, record.classes, (0.9, 0.8))], [record], 2)

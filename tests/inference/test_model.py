@@ -93,7 +93,9 @@ def test_predictions_are_those_of_evaluate(run, model, voc, tmp_path, capsys):
     evaluate([run, "--dataset", voc[0], "--num-workers", "0", "--batch-size", "3", "--save-json", str(saved),
               "--report", str(tmp_path / "why.html")])
     outcome = json.loads(capsys.readouterr().out)
-    assert outcome["images"] == 5 and json.loads((tmp_path / "why.json").read_text())["map"] == outcome["map"]
+    told = json.loads((tmp_path / "why.json").read_text())
+    assert outcome["images"] == 5 and outcome["skipped"] == 0 and outcome["map"] == told["map"]
+    assert outcome["calibration_error"] == told["calibration"]["error"] > 0
     rows = json.loads(saved.read_text())
     for path, found in zip(voc[1], model.predict(voc[1])):
         mine = [row for row in rows if row["image_id"] == os.path.splitext(os.path.basename(path))[0]]
