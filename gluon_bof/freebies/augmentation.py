@@ -159,13 +159,7 @@ def draw_crop(rng: np.random.Generator, truth: np.ndarray, width: int, height: i
     """A window (left, top, width, height) of SSD's kind: one of six demands on the IoU with every box, or the whole.
 
     Each demand has 50 trials; of the windows found one is taken that keeps the centre of at least one box."""
-    scale = rng.uniform(*CROP_SCALE, size=(len(CROP_IOU), CROP_TRIALS))
-    aspect = rng.uniform(np.maximum(1 / CROP_ASPECT, scale ** 2), np.minimum(CROP_ASPECT, 1 / scale ** 2))
-    heights = np.maximum(1, (height * scale / np.sqrt(aspect)).astype(int))
-    widths = np.maximum(1, (width * scale * np.sqrt(aspect)).astype(int))
-    tops = (rng.random(scale.shape) * np.maximum(1, height - heights)).astype(int)
-    lefts = (rng.random(scale.shape) * np.maximum(1, width - widths)).astype(int)
-    trials = np.stack([lefts, tops, widths, heights], axis=-1)
+    trials = draw_trials(rng, width, height)
     if len(truth) == 0:
         return tuple(int(value) for value in trials[0, 0])
 
@@ -179,6 +173,17 @@ def draw_crop(rng: np.random.Generator, truth: np.ndarray, width: int, height: i
         if len(boxes.crop(truth, *candidates[choice])):
             return candidates[choice]
     return 0, 0, width, height
+
+
+def draw_trials(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """(demands, trials, 4) int windows (left, top, width, height): 0.3 to 1 times the image, stretched by at most 2 : 1."""
+    scale = rng.uniform(*CROP_SCALE, size=(len(CROP_IOU), CROP_TRIALS))
+    aspect = rng.uniform(np.maximum(1 / CROP_ASPECT, scale ** 2), np.minimum(CROP_ASPECT, 1 / scale ** 2))
+    heights = np.maximum(1, (height * scale / np.sqrt(aspect)).astype(int))
+    widths = np.maximum(1, (width * scale * np.sqrt(aspect)).astype(int))
+    tops = (rng.random(scale.shape) * np.maximum(1, height - heights)).astype(int)
+    lefts = (rng.random(scale.shape) * np.maximum(1, width - widths)).astype(int)
+    return np.stack([lefts, tops, widths, heights], axis=-1)
 
 
 def _first_satisfying(trials, truth, demands=slice(None)):

@@ -1,5 +1,6 @@
 """Distributions and fixed-parameter outputs against GluonCV's transforms."""
 import random
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -9,6 +10,8 @@ from scipy import stats
 from gluon_bof import boxes
 from gluon_bof.backend import mx
 from gluon_bof.freebies.augmentation import (
+    CROP_EARLY,
+    CROP_IOU,
     FILL,
     Augmentation,
     View,
@@ -16,6 +19,7 @@ from gluon_bof.freebies.augmentation import (
     draw_colour,
     draw_crop,
     draw_expansion,
+    draw_trials,
     render,
     transform_boxes,
 )
@@ -78,6 +82,32 @@ def test_crops_of_images_without_boxes_too():
                       [experimental.bbox.random_crop_with_constraints(none, (300, 200))[1] for _ in range(DRAWS)])
 
 
+def overlap_by_hand(window, box):
+    left, top, width, height = window
+    wide, high = min(box[2], left + width) - max(box[0], left), min(box[3], top + height) - max(box[1], top)
+    both = max(wide, 0) * max(high, 0)
+    return both / (width * height + (box[2] - box[0]) * (box[3] - box[1]) - both)
+
+
+def test_a_crop_is_the_whole_or_the_first_window_that_meets_a_demand_and_holds_a_centre():
+    seen = Counter()
+    for seed in range(20):
+        truth = np.array([[50, 40, 110, 100, 0, 1], [80, 50, 130, 110, 0, 1.0]])[:1 + seed % 2]
+        rng, windows = np.random.default_rng(seed), [(0, 0, 300, 200)]
+        for (lowest, highest), trials in zip(CROP_IOU, draw_trials(rng, 300, 200).tolist()):
+            for place, window in enumerate(trials):
+                overlaps = [overlap_by_hand(window, box) for box in truth.tolist()]
+                if lowest <= min(overlaps) and max(overlaps) <= highest:
+                    windows.append(tuple(window))
+                    seen["late"] += place >= CROP_EARLY
+                    break
+        order = rng.permutation(len(windows))
+        chosen = next(number for number in order if len(boxes.crop(truth, *windows[number])))
+        assert draw_crop(np.random.default_rng(seed), truth, 300, 200) == windows[chosen]
+        seen.update(whole=chosen == 0, refused=chosen != order[0])
+    assert all(seen[what] for what in ("late", "whole", "refused")), "a poor case to test with"
+
+
 def test_expansions_are_distributed_as_the_official_ones():
     rng = np.random.default_rng(1)
     random.seed(1)
@@ -130,19 +160,16 @@ def test_boxes_follow_the_image():
     image = np.zeros((120, 160, 3), np.uint8)
     image[30:70, 50:110] = 255
     truth = np.array([[50, 30, 110, 70, 2, 0.4]], np.float32)
-    augmentation, found = Augmentation(colour=False), 0
+    augmentation = Augmentation(colour=False)
     for seed in range(60):
         view = augmentation.draw(np.random.default_rng(seed), image.shape, truth, (96, 96))
-        seen, seen_truth = render(image, view), transform_boxes(truth, view)
-        for box in seen_truth:
-            found += 1
-            assert tuple(box[4:]) == (2, np.float32(0.4))
-            left, top, right, bottom = box[:4]
-            white = (seen > 200).all(axis=2)
-            rows, columns = np.nonzero(white)
-            assert abs(columns.min() - left) <= 3 and abs(columns.max() + 1 - right) <= 3
-            assert abs(rows.min() - top) <= 3 and abs(rows.max() + 1 - bottom) <= 3
-    assert found > 50
+        seen, (box,) = render(image, view), transform_boxes(truth, view)  # a crop, of an expanded image too, keeps a centre
+        assert tuple(box[4:]) == (2, np.float32(0.4))
+        left, top, right, bottom = box[:4]
+        white = (seen > 200).all(axis=2)
+        rows, columns = np.nonzero(white)
+        assert abs(columns.min() - left) <= 3 and abs(columns.max() + 1 - right) <= 3
+        assert abs(rows.min() - top) <= 3 and abs(rows.max() + 1 - bottom) <= 3
 
 
 def test_without_augmentation_an_image_is_only_resized():
@@ -157,8 +184,9 @@ def test_each_can_be_switched_off(name):
     truth = some_truth(np.random.default_rng(0), width=160, height=120)
     views = [Augmentation(**{name: False}).draw(np.random.default_rng(seed), (120, 160, 3), truth, (96, 96))
              for seed in range(60)]
-    off = {"colour": lambda v: v.colour is None, "expand": lambda v: v.offset == (0, 0),
-           "crop": lambda v: v.window[:2] == (0, 0), "flip": lambda v: not v.flip,
+    off = {"colour": lambda v: v.colour is None,
+           "expand": lambda v: v.offset == (0, 0) and v.window[0] + v.window[2] <= 160 and v.window[1] + v.window[3] <= 120,
+           "crop": lambda v: v.window[:2] == (0, 0) and v.window[2] >= 160 and v.window[3] >= 120, "flip": lambda v: not v.flip,
            "random_interpolation": lambda v: v.interpolation == best_interpolation(v.window[2:], v.size)}
     for other, is_off in off.items():
         assert all(map(is_off, views)) == (other == name), other
@@ -173,11 +201,12 @@ def test_a_flag_switches_off_what_it_names_and_nothing_else(family, flag, name):
     assert Augmentation.of_flags(family(no_augment=True, **{flag: True})) == Augmentation.none()
 
 
-def test_half_of_the_images_are_flipped_and_half_are_expanded():
+def test_half_of_the_images_are_flipped_and_half_are_expanded_and_all_five_interpolations_are_as_frequent():
     views = [Augmentation(crop=False).draw(np.random.default_rng(seed), (60, 80, 3), np.zeros((0, 6), np.float32), (96, 96))
              for seed in range(400)]
     for seen in (lambda view: view.flip, lambda view: view.window[2:] != (80, 60)):
         assert abs(np.mean([seen(view) for view in views]) - 0.5) < 0.085  # 3.4 standard deviations
+    assert stats.chisquare(np.bincount([view.interpolation for view in views], minlength=5)).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("shape", ((1, 1, 3), (1, 50, 3), (50, 2, 3), (3, 3, 3)))

@@ -4,6 +4,7 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
+from scipy import stats
 
 from gluon_bof.freebies.augmentation import View, render
 from gluon_bof.freebies.label_maps import MapView, draw_map_view, fitted_view, render_image, render_labels, unfitted
@@ -56,16 +57,16 @@ def test_beyond_the_image_nothing_counts_and_the_image_is_grey():
 
 
 def test_scales_corners_flips_and_blurs_are_gluoncvs():
-    drawn = [draw_map_view(rng(seed), (100, 150), 200, 160) for seed in range(600)]
-    sides = np.array([seen.view.window[2] for seen in drawn])
-    scales = 160 / sides
-    assert scales.min() * 150 >= 98 and scales.max() * 150 <= 405  # half to twice the base size, to a pixel of the window
-    assert abs(np.mean([seen.view.flip for seen in drawn]) - 0.5) < 0.07
+    drawn = [draw_map_view(rng(seed), (1000, 1500), 2000, 600) for seed in range(600)]
+    left, top, sides, _ = np.array([seen.view.window for seen in drawn]).T
     blurs = np.array([seen.blur for seen in drawn])
-    assert abs(np.mean(blurs > 0) - 0.5) < 0.07 and blurs.max() <= 1
-    for seen in drawn:
-        left, top, side, _ = seen.view.window
-        assert 0 <= left <= max(0, 150 - side) and 0 <= top <= max(0, 100 - side)
+    for uniform in ((600 / sides * 1500 - 1000) / 3000,  # the long side, half to twice the base size
+                    (left + 0.5) / (1500 - sides + 1), (top + 0.5) / (1000 - sides + 1), blurs[blurs > 0]):
+        assert stats.kstest(uniform, "uniform").pvalue > 1e-3 and uniform.min() < 0.03 and uniform.max() > 0.97
+    for half in ([seen.view.flip for seen in drawn], blurs > 0):
+        assert abs(np.mean(half) - 0.5) < 0.07
+    smaller = draw_map_view(rng(), (100, 150), 200, 800).view
+    assert smaller.window[:2] == (0, 0) and smaller.window[2] > 150
 
 
 def test_the_same_generator_gives_the_same_view():
