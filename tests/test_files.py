@@ -1,4 +1,5 @@
 """Files and folders that appear whole or not at all."""
+import errno
 import os
 import subprocess
 
@@ -9,11 +10,16 @@ from gluon_bof.files import folder_beside, output_path, refuse_unwritable, whole
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+    def torn():
+        yield b"new"
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     path = tmp_path / "kept"
     write_atomically(path, b"old")
-    with pytest.raises(UserError, match="cannot be written"):
-        write_atomically(tmp_path / "missing" / "file", b"new")
-    assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["kept"]
+    for place, data, problem in ((tmp_path / "missing" / "file", b"new", "No such file"), (path, torn(), "No space left")):
+        with pytest.raises(UserError, match=f"{place}: cannot be written .{problem}"):
+            write_atomically(place, data)
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["kept"]
 
 
 @pytest.mark.parametrize("path", ("", "new/", "./"))

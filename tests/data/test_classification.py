@@ -1,10 +1,12 @@
 """Images of classes: what is read as MXNet reads it, views, colours and mixed labels."""
 import dataclasses
 import os
+import random
 import shutil
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from gluon_bof.backend import mx
 from gluon_bof.data.classification import (
@@ -22,7 +24,7 @@ from gluon_bof.data.localisation import open_objects
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.mixup import MixRatio
-from gluon_bof.rng import generator
+from gluon_bof.rng import Purpose, generator
 from tests.data import layout_files
 from tests.tiny_sets import write_class_folders, write_voc_set
 
@@ -40,13 +42,13 @@ def test_records_are_read_as_mxnet_reads_them(tmp_path):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (20 + n, 30, 3)).astype(np.uint8) for n in range(5)]
     for role in ("train", "val"):
-        write_records(tmp_path, role, images, [3, 0, 1, 2, 1])
+        write_records(tmp_path, role, images, [3, 0, 1, [2.0, 5.0], 1])  # several, as im2rec --pack-label writes them
     training, validation = open_classes(str(tmp_path))
     assert len(training.classes) == 4 and len(validation) == 5
     reader = mx.recordio.MXIndexedRecordIO(str(tmp_path / "train.idx"), str(tmp_path / "train.rec"), "r")
     for number, sample in enumerate(training.samples):
         header, image = mx.recordio.unpack_img(reader.read_idx(number))
-        assert sample.class_id == header.label
+        assert sample.class_id == np.ravel(header.label)[0]
         np.testing.assert_array_equal(read_sample(sample), image[:, :, ::-1])
         np.testing.assert_array_equal(read_sample(sample), images[number])
 
@@ -114,16 +116,23 @@ def test_a_set_that_cannot_be_read_is_named(tmp_path, prepare, message):
         open_classes(str(tmp_path / "set"))
 
 
-def test_views_stay_inside_and_are_a_function_of_the_draw(tmp_path):
+def of_windows(windows, width=90, height=60):
+    """Area, aspect and place, in shares of the room, of windows in an image."""
+    left, top, wide, high = np.array(windows).T
+    return wide * high, wide / high, (left + 0.5) / (width - wide + 1), (top + 0.5) / (height - high + 1)
+
+
+def test_views_are_distributed_as_mxnets_and_are_a_function_of_the_draw(tmp_path):
     image = np.random.default_rng(1).integers(0, 256, (60, 90, 3)).astype(np.uint8)
-    shares = []
-    for number in range(300):
-        view = draw_view(generator(4, 0, 0, 0, number), image, 32, 0.08)
-        left, top, width, height = view.window
-        assert left >= 0 and top >= 0 and left + width <= 90 and top + height <= 60
-        assert width / height < 1.5 * 4 / 3
-        shares.append(width * height / image[..., 0].size)
-    assert min(shares) < 0.15 and max(shares) > 0.8
+    views = [draw_view(generator(Purpose.AUGMENT, 0, number), image, 32, 0.08) for number in range(500)]
+    random.seed(0)
+    array = mx.nd.array(image)
+    theirs = [mx.image.random_size_crop(array, (1, 1), (0.08, 1), (3 / 4, 4 / 3))[1] for _ in views]
+    found = of_windows([view.window for view in views])
+    assert found[0].min() < 0.15 * 60 * 90 and found[0].max() > 0.8 * 60 * 90
+    for ours, officially in zip(found, of_windows(theirs)):
+        assert stats.ks_2samp(ours, officially).pvalue > 1e-3
+    assert abs(np.mean([view.flip for view in views]) - 0.5) < 0.08
     assert centre_view((60, 90, 3), 32).window == (19, 4, 52, 52)
     training, _ = open_classes(str(write_class_folders(tmp_path / "set", np.random.default_rng(0))))
     images = ClassImages(training.samples, 32)
@@ -138,7 +147,7 @@ def test_views_stay_inside_and_are_a_function_of_the_draw(tmp_path):
 
 def test_colours_keep_their_mean_on_average_and_jitter_as_far_as_gluoncvs():
     image = np.full((8, 8, 3), (90, 120, 150), np.uint8)
-    maps = np.stack([draw_colour(generator(4, 0, 0, 0, number), image) for number in range(2000)])
+    maps = np.stack([draw_colour(generator(Purpose.AUGMENT, 0, number), image) for number in range(2000)])
     seen = maps[:, :, :3] @ (90, 120, 150) + maps[:, :, 3]
     np.testing.assert_allclose(seen.mean(axis=0), (90, 120, 150), atol=4)
     grey = maps[:, :, :3] @ (100, 100, 100) + maps[:, :, 3]  # of grey, brightness and lighting are all that is left, nearly
