@@ -28,7 +28,7 @@ def of_tidecv(detections, records):
 
 @pytest.mark.parametrize("seed, classes, crowds", ((0, 4, 0), (1, 1, 0), (2, 12, 0), (3, 3, 0.3), (4, 4, 0.1)))
 def test_all_numbers_are_those_of_tides_own_tool(seed, classes, crowds):
-    detections, records = draw(seed, 80, classes, crowds)
+    detections, records = draw(seed, 25, classes, crowds)
     ours = detection_errors(detections, records, classes)
     gains, special, ap, counts = of_tidecv(detections, records)
     assert 100 * ours.ap == pytest.approx(ap, abs=1e-6)
