@@ -66,7 +66,7 @@ class FasterRcnnOptions(DetectionOptions):
                               "short side of images in pixels; two numbers: drawn between them", INTEGERS)
     image_max_size: int = part("1000, for COCO 1300, then with --use-fpn --norm-layer syncbn 1333 (resnest269: 1440)",
                                "longest that an image's long side may be", int)
-    nms_thresh: float = part("0.3, for COCO 0.5", "IoU above which a detection is suppressed; outside [0, 1]: none", float)
+    nms_thresh: float = part("0.3, for COCO 0.5", "IoU above which a detection is suppressed; above 1: none", float)
     nms_topk: int = part("400, for COCO -1", "best detections that suppression looks at; -1: all", int)
     post_nms: int = part("100, for COCO -1", "accepted, and not used, as in GluonCV: nothing more is left out", int)
     roi_mode: str = part("align", "how a region's features are cut out", choices=("align", "pool"))
@@ -79,7 +79,7 @@ class FasterRcnnOptions(DetectionOptions):
     anchor_scales: tuple = part("2,4,8,16,32", "sides of anchors over the reference's; with --use-fpn one a level", NUMBERS)
     anchor_alloc_size: tuple = part("128,128, with --use-fpn 384,384", "largest feature map, in cells of the finest level",
                                     INTEGERS)
-    rpn_nms_thresh: float = part("0.7", "IoU above which a proposal is suppressed", float)
+    rpn_nms_thresh: float = part("0.7", "IoU above which a proposal is suppressed; above 1: none", float)
     rpn_train_pre_nms: int = part("12000", "proposals that suppression looks at while training", int)
     rpn_train_post_nms: int = part("2000", "proposals that it leaves while training", int)
     rpn_test_pre_nms: int = part("6000", "proposals that suppression looks at in inference", int)
@@ -202,9 +202,8 @@ class FasterRcnnOptions(DetectionOptions):
                      "anchor_base_size", "rpn_train_pre_nms", "rpn_train_post_nms", "rpn_test_pre_nms",
                      "rpn_test_post_nms", "rcnn_num_samples", "image_max_size"):
             at_least(self, name, 1)
-        for name in ("num_box_head_conv", "rpn_min_size"):
-            at_least(self, name, 0)
-        not_negative(self, "clip")
+        for name in ("num_box_head_conv", "rpn_min_size", "clip", "nms_thresh", "rpn_nms_thresh"):
+            not_negative(self, name)
         for name in ("image_short", "roi_size", "strides", "anchor_scales", "anchor_aspect_ratio", "anchor_alloc_size"):
             positive_numbers(self, name)
         sides, strides, allocated = self.image_short, self.strides, self.anchor_alloc_size

@@ -13,6 +13,7 @@ from gluon_bof.models.faster_rcnn import on_cpu
 from gluon_bof.models.faster_rcnn.targets import RegionSampler, RegionTargets, box_area
 from gluon_bof.models.gather import batched_gather
 from gluon_bof.models.heads import Rows
+from gluon_bof.models.suppression import overlap_threshold
 
 from gluoncv.model_zoo import resnest, resnetv1b
 from gluoncv.model_zoo.rcnn.faster_rcnn.faster_rcnn import FasterRCNN as GluonCVFasterRCNN
@@ -153,8 +154,9 @@ class FasterRCNN(GluonCVFasterRCNN):
         has_area = F.expand_dims(box_area(F, boxes), axis=2) > 0
         ids = F.where(has_area, ids, -F.ones_like(ids))
         scores = F.where(has_area, scores, F.zeros_like(scores))
-        found = F.contrib.box_nms(F.concat(ids, scores, boxes, dim=2), overlap_thresh=self.nms_thresh, valid_thresh=MIN_SCORE,
-                                  topk=self.nms_topk, id_index=0, score_index=1, coord_start=2, force_suppress=False)
+        found = F.contrib.box_nms(F.concat(ids, scores, boxes, dim=2), overlap_thresh=overlap_threshold(self),
+                                  valid_thresh=MIN_SCORE, topk=self.nms_topk, id_index=0, score_index=1, coord_start=2,
+                                  force_suppress=False)
         found = F.expand_dims(F.reshape(found, (-3, 0)), axis=0)
         return tuple(F.slice_axis(found, axis=2, begin=begin, end=end) for begin, end in ((0, 1), (1, 2), (2, 6)))
 

@@ -75,6 +75,13 @@ def path_text(path):
         return file.read().decode("latin-1")
 
 
+def test_a_threshold_below_0_is_refused_where_it_would_leave_one_box_of_each_class():
+    network = oracle.filled(build_faster_rcnn(oracle.small_options("single level"), oracle.CLASSES, [mx.cpu()]))
+    network.set_nms(nms_thresh=-1)
+    with pytest.raises(UserError, match="nms_thresh -1 must be 0 or more"):
+        network(mx.nd.zeros((1, 3, 64, 64)))
+
+
 def test_frozen_normalisation_stem_and_first_stage_have_no_gradient():
     network = oracle.filled(build_faster_rcnn(oracle.small_options("single level"), oracle.CLASSES, [mx.cpu()]))
     network.freeze_the_rest()

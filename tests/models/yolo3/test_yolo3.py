@@ -1,8 +1,11 @@
 """Targets, losses and gradients against GluonCV's own generators, network and loss."""
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
 from gluon_bof.backend import autograd, mx
+from gluon_bof.errors import UserError
 from gluon_bof.freebies.label_smoothing import equation_3, gluoncv_variant
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.models.yolo3.loss import TrainingGraph, YOLOv3Loss
@@ -30,6 +33,19 @@ def networks(tmp_path_factory):
     save_weights(ours, path)
     official.load_parameters(path)
     return ours, official
+
+
+@contextmanager
+def suppressing(networks, **settings):
+    """A context in which both networks suppress as set_nms is told."""
+    before = networks[0].nms_thresh, networks[0].nms_topk, networks[0].post_nms
+    try:
+        for network in networks:
+            network.set_nms(**settings)
+        yield
+    finally:
+        for network in networks:
+            network.set_nms(*before)
 
 
 def random_truth(seed, size, mixed, images=3, most=9, rows=16):
@@ -167,19 +183,20 @@ def test_without_limits_all_detections_are_found_as_the_official_networks(networ
     ours, official = networks
     images = mx.nd.array(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)), dtype="uint8")
     normalised = mx.nd.image.normalize(mx.nd.image.to_tensor(images), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    limits = ours.nms_thresh, ours.nms_topk, ours.post_nms
-    try:
-        for network in networks:
-            network.set_nms(0.45, nms_topk=-1, post_nms=-1)
+    usual = ours.post_nms
+    with suppressing(networks, nms_thresh=0.45, nms_topk=-1, post_nms=-1):
         found, scores, _ = (array.asnumpy()[0, :, 0] for array in InferenceGraph(ours)(images))
         classes, expected, _ = (array.asnumpy()[0, :, 0] for array in official(normalised))
-    finally:
-        for network in networks:
-            network.set_nms(*limits)
     kept, count = expected > 0, (expected > 0).sum()
-    assert count > limits[2] and (scores[count:] < 0).all()
+    assert count > usual and (scores[count:] < 0).all()
     np.testing.assert_allclose(scores[:count], expected[kept], atol=1e-5)
     assert sorted(found[:count]) == sorted(classes[kept])  # scores that are nearly alike may change places
+
+
+def test_a_threshold_below_0_is_refused_where_it_would_leave_one_box_of_each_class(networks):
+    graph = InferenceGraph(networks[0])
+    with suppressing(networks, nms_thresh=-1), pytest.raises(UserError, match="nms_thresh -1 must be 0 or more"):
+        graph(mx.nd.zeros((1, 64, 64, 3), dtype="uint8"))
 
 
 def test_hybridised_graphs_give_the_same_numbers(networks):
