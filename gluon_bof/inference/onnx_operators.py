@@ -97,8 +97,10 @@ def _topk(build, attributes, inputs, shapes, out_shape):
     if attributes.get("ret_typ") != "both":
         raise NotImplementedError("topk is translated where it returns both values and places")
     kind = np.dtype(attributes.get("dtype", "float32"))
-    values, places = build("TopK", inputs[0], build.constant([int(attributes["k"])], np.int64), outputs=2,
-                           axis=int(attributes.get("axis", -1)), largest=int(attributes.get("is_ascend") != "True"))
+    axis = int(attributes.get("axis", -1))
+    count = max(0, int(attributes["k"])) or shapes[0][axis]  # MXNet's 0 are all, ONNX's none
+    values, places = build("TopK", inputs[0], build.constant([count], np.int64), outputs=2, axis=axis,
+                           largest=int(attributes.get("is_ascend") != "True"))
     build.result("Identity", values, output=0)
     build.result("Cast", places, output=1, to=onnx_type(kind))
     return np.float32, kind

@@ -87,11 +87,11 @@ def test_reshape(codes):
     np.testing.assert_array_equal(found, wanted)
 
 
-@pytest.mark.parametrize("ascending", (False, True))
-def test_topk(ascending):
+@pytest.mark.parametrize("ascending, count", ((False, 7), (True, 7), (False, 0)))
+def test_topk(ascending, count):
     x = np.random.default_rng(0).permutation(60).reshape(3, 20).astype(np.float32)
-    wanted, found = both(lambda F, x: F.topk(x, axis=1, k=7, ret_typ="both", is_ascend=ascending, dtype="float64"), x)
-    assert wanted[1].dtype == found[1].dtype == np.float64
+    wanted, found = both(lambda F, x: F.topk(x, axis=1, k=count, ret_typ="both", is_ascend=ascending, dtype="float64"), x)
+    assert wanted[1].dtype == found[1].dtype == np.float64 and wanted[1].shape == (3, count or 20)
     for ours, theirs in zip(found, wanted):
         np.testing.assert_array_equal(ours, theirs)
 
