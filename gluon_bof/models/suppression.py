@@ -22,16 +22,17 @@ def detections(F: Any, boxes: Any, scores: Any, network: Any) -> tuple[Any, Any,
     Raises UserError for an nms_thresh below 0.
 
     GluonCV writes every box once for each class before it keeps the best few; here these are found first."""
-    classes, count = len(network.classes), max(0, network.nms_topk)  # 0: all
+    classes, compared = len(network.classes), max(0, network.nms_topk)  # 0: all
+    wanted = max(0, compared, network.post_nms)
     # a small image of few classes has fewer candidates than are asked for
-    rows = -(-count // classes)
+    rows = -(-wanted // classes)
     scores = _lengthened(F, scores, rows)
-    best, place = F.topk(F.reshape(scores, (0, -1)), axis=1, k=count, ret_typ="both", dtype="float64")
+    best, place = F.topk(F.reshape(scores, (0, -1)), axis=1, k=wanted if compared else 0, ret_typ="both", dtype="float64")
     row = F.floor(place / classes)  # float32 would not tell the last of many millions apart
     class_id = F.cast(place - row * classes, "float32")
     boxes = batched_gather(F, _lengthened(F, boxes, rows), F.cast(row, "float32"))
     found = F.concat(F.expand_dims(class_id, axis=2), F.expand_dims(best, axis=2), boxes, dim=2)
-    found = F.contrib.box_nms(found, overlap_thresh=overlap_threshold(network), valid_thresh=MIN_SCORE, topk=count or -1,
+    found = F.contrib.box_nms(found, overlap_thresh=overlap_threshold(network), valid_thresh=MIN_SCORE, topk=compared or -1,
                               id_index=0, score_index=1, coord_start=2, force_suppress=False)
     found = F.slice_axis(found, axis=1, begin=0, end=network.post_nms if network.post_nms > 0 else None)
     return tuple(F.slice_axis(found, axis=2, begin=begin, end=end) for begin, end in ((0, 1), (1, 2), (2, 6)))

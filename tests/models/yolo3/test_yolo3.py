@@ -193,6 +193,19 @@ def test_without_limits_all_detections_are_found_as_the_official_networks(networ
     assert sorted(found[:count]) == sorted(classes[kept])  # scores that are nearly alike may change places
 
 
+@pytest.mark.parametrize("topk", (10, -1))
+def test_where_fewer_candidates_compete_than_post_nms_asks_for_the_rest_is_empty(networks, topk):
+    ours, official = networks
+    x = mx.nd.random.normal(0, 1, (1, 3, 32, 32))
+    candidates = (1 + 4 + 16) * 3 * len(CLASSES)
+    with suppressing(networks, nms_thresh=0.45, nms_topk=topk, post_nms=candidates):
+        expected = official(x)[1].asnumpy()[0]
+    with suppressing(networks, nms_thresh=0.45, nms_topk=topk, post_nms=candidates + 1):  # the official network fails
+        scores = ours(x)[1].asnumpy()[0]
+    assert 0 < (expected > 0).sum() <= (topk if topk > 0 else candidates - 1)
+    np.testing.assert_allclose(scores, np.append(expected, [[-1]], axis=0), atol=1e-5)
+
+
 def test_a_threshold_below_0_is_refused_where_it_would_leave_one_box_of_each_class(networks):
     graph = InferenceGraph(networks[0])
     with suppressing(networks, nms_thresh=-1), pytest.raises(UserError, match="nms_thresh -1 must be 0 or more"):
