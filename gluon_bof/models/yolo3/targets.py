@@ -1,7 +1,8 @@
 """Which prediction each ground-truth box claims and what it should be, for the whole batch on the device.
 
 The numbers are those of GluonCV's YOLOV3PrefetchTargetGenerator, kept per box (B, M) instead of per prediction (B, N):
-a few kilobytes where the official loader ships megabytes.
+a few kilobytes where the official loader ships megabytes. Only a centre on the border of two cells may be counted to the first of
+them, at the end of it, by rounding, at some sides of 352 and above: float32's here, float64's there.
 """
 from __future__ import annotations
 
