@@ -72,7 +72,7 @@ def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None
     masks = {} if masks else None
     boxes = _boxes(content["annotations"], images, dropped, class_of, set(categories.values()), path, faults, masks)
     records = [_record(images[image_id], boxes.get(image_id, ()), path, None if masks is None else masks.get(image_id, ()))
-               for image_id in sorted(images, key=_id_order)]
+               for image_id in sorted(images, key=id_order)]
     if skip_empty:
         records = without_empty(records)
     require_records(records, len(content["images"]), path, faults)
@@ -261,7 +261,7 @@ def _categories(entries, path):
         if len(set(values)) < len(values):
             twice = next(value for value in values if values.count(value) > 1)
             raise UserError(f"two categories have the {what} {twice!r}", path, "fix 'categories'")
-    return {name: category_id for category_id, name in sorted(pairs, key=lambda pair: _id_order(pair[0]))}
+    return {name: category_id for category_id, name in sorted(pairs, key=lambda pair: id_order(pair[0]))}
 
 
 def as_id(value: Any) -> int | str | None:
@@ -271,7 +271,8 @@ def as_id(value: Any) -> int | str | None:
     return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
-def _id_order(value):
+def id_order(value: int | str) -> tuple[bool, int | str]:
+    """The key that sorts ids: numbers before texts."""
     return isinstance(value, str), value
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 from typing import TYPE_CHECKING, Any, Sequence
@@ -10,7 +11,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from gluon_bof.data.coco import as_id, category_ids, load_json, read_area, read_box, read_flag
+from gluon_bof.data.coco import as_id, category_ids, id_order, load_json, read_area, read_box, read_flag
 from gluon_bof.data.faults import fit_box, is_normalised
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.matching import check_lengths
@@ -32,6 +33,7 @@ def coco_average_precision(detections: Sequence[Detections], detection_set: Dete
     those of the outlines), for the records' images and the set's classes; without one it is the records'.
     Raises ValueError if detections and records differ in number, UserError if annotation_file can't be read."""
     check_lengths(detections, detection_set.records)
+    detections, detection_set = _by_id(detections, detection_set)
     class_count = len(detection_set.classes)
     # Images and classes are numbered anew, from 1, and annotations too: the JSON's ids may be text, and COCOeval
     # takes a box with the id 0 for one that nothing found.
@@ -50,6 +52,7 @@ def mask_average_precision(detections: Sequence[Detections], detection_set: Dete
 
     The ground truth is annotation_file's or the records', which have masks. Raises as `coco_average_precision` does."""
     check_lengths(detections, detection_set.records)
+    detections, detection_set = _by_id(detections, detection_set)
     records, class_count = detection_set.records, len(detection_set.classes)
     images, classes = range(1, len(detections) + 1), range(1, class_count + 1)
     truth = _from_json(detection_set, True) if detection_set.annotation_file else _masks_from_records(records)
@@ -62,6 +65,16 @@ def mask_average_precision(detections: Sequence[Detections], detection_set: Dete
     result["per_class"] = [_mean_of_known(precision[:, :, index]) for index in range(class_count)]
     result["per_class_50"] = [_mean_of_known(precision[0, :, index]) for index in range(class_count)]
     return result
+
+
+def _by_id(detections, detection_set):
+    """The same in the order of the JSON's image ids, by which COCOeval counts detections of one score. Without a JSON there are
+    no ids but the order."""
+    if not detection_set.annotation_file:
+        return detections, detection_set
+    order = sorted(range(len(detections)), key=lambda number: id_order(detection_set.records[number].image_id))
+    records = [detection_set.records[number] for number in order]
+    return [detections[number] for number in order], dataclasses.replace(detection_set, records=records)
 
 
 def _with_masks(detections, records, rows):

@@ -194,6 +194,18 @@ def test_only_the_sets_images_and_classes_count(tmp_path):
     assert_equal(coco_average_precision(found, found_set), expected)
 
 
+def test_scores_that_are_equal_count_in_the_order_of_ids_whatever_the_records(tmp_path):
+    rng = np.random.default_rng(7)
+    truth = random_truth(rng)
+    path = write_set(tmp_path, truth)
+    results = [dict(row, score=0.5) for row in random_results(rng, truth)]
+    found_set = load_coco(str(tmp_path), "val")
+    expected = official(path, write(tmp_path / "results.json", results), IDS)
+    found_set.records.reverse()
+    found = as_detections(results, [one.image_id for one in found_set.records])
+    assert_equal(coco_average_precision(found, found_set), expected)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_equals_pycocotools_on_records_with_difficult_boxes(tmp_path, seed):
     rng = np.random.default_rng(10 + seed)
