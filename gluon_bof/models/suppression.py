@@ -18,7 +18,7 @@ def overlap_threshold(network: Any) -> float:
 
 def detections(F: Any, boxes: Any, scores: Any, network: Any) -> tuple[Any, Any, Any]:
     """Class ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) after suppression within each class, of boxes (B, N, 4) and
-    scores (B, N, K) before it. network: has classes, nms_thresh, nms_topk and post_nms; -1 of the last two: all.
+    scores (B, N, K) before it. network: has classes, nms_thresh, nms_topk and post_nms; of the last two below 1: all.
     Raises UserError for an nms_thresh below 0.
 
     GluonCV writes every box once for each class before it keeps the best few; here these are found first."""

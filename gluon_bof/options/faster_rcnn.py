@@ -67,7 +67,7 @@ class FasterRcnnOptions(DetectionOptions):
     image_max_size: int = part("1000, for COCO 1300, then with --use-fpn --norm-layer syncbn 1333 (resnest269: 1440)",
                                "longest that an image's long side may be", int)
     nms_thresh: float = part("0.3, for COCO 0.5", "IoU above which a detection is suppressed; above 1: none", float)
-    nms_topk: int = part("400, for COCO -1", "best detections that suppression looks at; -1: all", int)
+    nms_topk: int = part("400, for COCO -1", "best detections that suppression looks at; below 1: all", int)
     post_nms: int = part("100, for COCO -1", "accepted, and not used, as in GluonCV: nothing more is left out", int)
     roi_mode: str = part("align", "how a region's features are cut out", choices=("align", "pool"))
     roi_size: tuple = part("14,14, with --use-fpn 7,7", "height and width of a region's features", INTEGERS)

@@ -155,7 +155,8 @@ class FasterRCNN(GluonCVFasterRCNN):
         ids = F.where(has_area, ids, -F.ones_like(ids))
         scores = F.where(has_area, scores, F.zeros_like(scores))
         found = F.contrib.box_nms(F.concat(ids, scores, boxes, dim=2), overlap_thresh=overlap_threshold(self),
-                                  valid_thresh=MIN_SCORE, topk=self.nms_topk, id_index=0, score_index=1, coord_start=2,
+                                  # box_nms gives back what it got for 0, whatever overlaps or scores too little
+                                  valid_thresh=MIN_SCORE, topk=self.nms_topk or -1, id_index=0, score_index=1, coord_start=2,
                                   force_suppress=False)
         found = F.expand_dims(F.reshape(found, (-3, 0)), axis=0)
         return tuple(F.slice_axis(found, axis=2, begin=begin, end=end) for begin, end in ((0, 1), (1, 2), (2, 6)))

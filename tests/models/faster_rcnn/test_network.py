@@ -75,11 +75,30 @@ def path_text(path):
         return file.read().decode("latin-1")
 
 
-def test_a_threshold_below_0_is_refused_where_it_would_leave_one_box_of_each_class():
-    network = oracle.filled(build_faster_rcnn(oracle.small_options("single level"), oracle.CLASSES, [mx.cpu()]))
-    network.set_nms(nms_thresh=-1)
+@pytest.fixture(scope="module")
+def scores_of():
+    """settings of set_nms -> scores (D,) of eight proposals of which two and two are alike."""
+    network = build_faster_rcnn(oracle.small_options("single level"), oracle.CLASSES, [mx.cpu()])
+    corner = np.random.default_rng(0).uniform(0, 60, (4, 2)).repeat(2, axis=0)
+    logits = mx.nd.array(np.random.default_rng(1).normal(0, 1, (8, len(oracle.CLASSES) + 1)))
+
+    def found(**settings):
+        network.set_nms(**settings)
+        proposals = mx.nd.array(np.hstack([corner, corner + 20])[None])
+        return network.decoded(mx.nd, logits, mx.nd.zeros((8, 4 * len(oracle.CLASSES))), proposals)[1].asnumpy().ravel()
+
+    return found
+
+
+def test_a_threshold_below_0_is_refused_where_it_would_leave_one_box_of_each_class(scores_of):
     with pytest.raises(UserError, match="nms_thresh -1 must be 0 or more"):
-        network(mx.nd.zeros((1, 3, 64, 64)))
+        scores_of(nms_thresh=-1)
+    assert (scores_of(nms_thresh=1.1) > 0).all()
+
+
+def test_suppression_that_may_look_at_0_detections_looks_at_all(scores_of):
+    assert (scores_of(nms_topk=0) < 0).any()
+    np.testing.assert_array_equal(scores_of(nms_topk=0), scores_of(nms_topk=-1))
 
 
 def test_frozen_normalisation_stem_and_first_stage_have_no_gradient():
