@@ -42,7 +42,7 @@ def yolo3(classes, seed=1, **how):
     return settled(build_yolo3("mobilenet0.25", classes, **how), seed)
 
 
-def faster_rcnn(classes, kind, seed=1):
+def faster_rcnn(classes, kind="pyramid", seed=1):
     return settled(build_faster_rcnn(oracle.small_options(kind), classes, [mx.cpu()]), seed, 96)
 
 
