@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -100,9 +101,9 @@ def prepare_folder(folder: str, remedy: str = "choose another place with --out")
 @contextlib.contextmanager
 def folder_beside(path: str) -> Iterator[str]:
     """A folder beside this path, which goes in the end; those of killed processes go before."""
-    remove_leftovers(path)
+    _remove_leftovers(path)
     place, stem = os.path.split(os.path.abspath(path))
-    with tempfile.TemporaryDirectory(".part", f"{stem}.{os.getpid()}.", place) as folder:
+    with tempfile.TemporaryDirectory(".part", f"{stem}.{_here()}{os.getpid()}.", place) as folder:
         yield folder
 
 
@@ -110,8 +111,8 @@ def folder_beside(path: str) -> Iterator[str]:
 def whole_folder(path: str) -> Iterator[str]:
     """A folder to be filled, that appears at this path, where nothing or an empty folder is, when it is. What killed processes
     had begun there goes. Raises UserError where another process was first."""
-    remove_leftovers(path)
-    unfinished = f"{path}.{os.getpid()}.part"
+    _remove_leftovers(path)
+    unfinished = f"{path}.{_here()}{os.getpid()}.part"
     try:
         os.makedirs(unfinished)
         yield unfinished
@@ -130,14 +131,19 @@ def refuse_filled(path: str) -> None:
         raise UserError("there is something already", path, "give a new folder")
 
 
-def remove_leftovers(path: str) -> None:
-    """Remove folders PATH.PROCESS.….part, which processes that are no more had begun to fill."""
+def _remove_leftovers(path: str) -> None:
+    """Remove folders PATH.HOST-PROCESS.….part, which processes of this host that are no more had begun to fill."""
     folder, stem = os.path.split(os.path.abspath(path))
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
-            match = re.fullmatch(rf"{re.escape(stem)}\.(\d+)\.(.*\.)?part", name)
+            match = re.fullmatch(rf"{re.escape(f'{stem}.{_here()}')}(\d+)\.(.*\.)?part", name)
             if match and not _is_alive(int(match[1])):
                 shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+def _here():
+    """What names of this host's processes begin with: a number of another host's, or of a user's own, tells nothing here."""
+    return f"{platform.node()}-"
 
 
 def _is_alive(process):

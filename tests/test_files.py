@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all."""
 import errno
 import os
+import platform
 import subprocess
 
 import pytest
@@ -45,8 +46,10 @@ def test_what_a_killed_process_had_begun_goes_and_what_is_anothers_stays(start, 
     """A whole copied set stayed for good."""
     process = subprocess.Popen(["true"])
     process.wait()  # its number is nobody's for now
-    gone = [f"out.{process.pid}.part", f"out.{process.pid}.x_1.part", f"out.{process.pid}.part.{process.pid}.part"]
-    kept = [f"out.{os.getppid()}.part", f"out.{process.pid}.old", f"about.{process.pid}.part", "out.2019", "out.part"]
+    mine = f"{platform.node()}-{process.pid}"
+    gone = [f"out.{mine}.part", f"out.{mine}.x_1.part", f"out.{mine}.part.{mine}.part"]
+    kept = [f"out.{platform.node()}-{os.getppid()}.part", f"out.{mine}.old", f"about.{mine}.part", "out.2019", "out.part",
+            f"out.{process.pid}.part", f"out.another-{mine}.part"]
     for name in gone + kept:
         (tmp_path / name / "images").mkdir(parents=True)
     with start(str(tmp_path / "out")):

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Mapping, Sequence
 
@@ -20,7 +18,7 @@ import numpy as np
 from gluon_bof.data.voc import load_voc
 from gluon_bof.data.workers import FORK, init_worker
 from gluon_bof.errors import UserError
-from gluon_bof.files import in_home, remove_leftovers
+from gluon_bof.files import folder_beside, in_home
 from gluon_bof.masks import NOBODY, write_numbers
 
 if TYPE_CHECKING:
@@ -82,22 +80,15 @@ def ensure_drawn(root: str | None = None, splits: Mapping[str, int] | None = Non
         return str(folder)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.{os.getpid()}.", suffix=".part", dir=cache))
-    except OSError as error:
-        raise UserError(f"the embedded set cannot be written here ({error.strerror})", str(cache),
-                        "set GLUON_BOF_CACHE to a folder that can be written") from None
-    try:
-        drawn = unfinished / folder.name  # which others may read, where the temporary one is its owner's
-        _write_set(drawn, splits or SPLITS, first, draw, heads or {}, classes)
-        os.rename(drawn, folder)
+        with folder_beside(str(folder)) as unfinished:
+            drawn = Path(unfinished, folder.name)  # which others may read, where the temporary one is its owner's
+            _write_set(drawn, splits or SPLITS, first, draw, heads or {}, classes)
+            os.rename(drawn, folder)
     except OSError as error:
         if folder.is_dir():  # another process was first
             return str(folder)
         raise UserError(f"the embedded set cannot be written here ({error.strerror})", str(cache),
-                        "make room, or set GLUON_BOF_CACHE to another folder") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        remove_leftovers(str(folder))
+                        "make room, or set GLUON_BOF_CACHE to a folder that can be written") from None
     return str(folder)
 
 
