@@ -191,10 +191,15 @@ def _written(main, *args, **kwargs):
     try:
         returned = main(*args, **kwargs)
     except SystemExit:
-        sys.stdout.flush()
+        _flush(sys.stdout)
         raise
-    sys.stdout.flush()
+    _flush(sys.stdout)
     return returned
+
+
+def _flush(stream):
+    if not stream.closed:
+        stream.flush()
 
 
 @contextlib.contextmanager
@@ -216,7 +221,7 @@ def _streams():
         sys.stderr = heard
         for stream in (sys.stdout, heard):
             try:
-                stream.flush()
+                _flush(stream)
             except OSError:
                 with open(os.devnull, "w") as nowhere:
                     os.dup2(nowhere.fileno(), stream.fileno())

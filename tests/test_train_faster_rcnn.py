@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.scripts import ROOT, Script, after_rows, in_the_middle_of_a_checkpoint, parameters, wait_for
+from tests.tiny_sets import write_voc_set
 
 SMALL = ("--dataset voc --network darknet-mini --use-fpn --norm-layer syncbn --pretrained-base shipped --image-short 64 "
          "--image-max-size 96 --rpn-channel 16 --num-fpn-filters 16 --num-box-head-conv 1 --num-box-head-conv-filters 16 "
@@ -98,3 +99,8 @@ def test_a_custom_model_trains(folder):
     finished = SCRIPT.run(folder, *words, "--epochs", "1", "--no-mixup-epochs", "0", "--lr-warmup", "1",
                           "custom-model", "--num-fpn-filters", "8", "--roi-size", "6,6")
     assert finished.returncode == 0, finished.stderr
+
+
+def test_a_loss_that_is_not_finite_is_named_though_proposals_are_not_finite_either(tmp_path):
+    write_voc_set(tmp_path / "set", images=4, validation=2)
+    assert "lr" in SCRIPT.refused(tmp_path, *training(tmp_path, "wild"), "--lr", "1e30", "--lr-warmup", "0", "-j", "0")

@@ -56,7 +56,8 @@ def convert_set(dataset: str, out: str, to: str, root: str | None = None, classe
                                                val_share=val_share), classes)
     if to == "yolo" and "train" not in parts:
         raise UserError(f"no part of it trains (found: {abbreviate(parts)}), and YOLO's data.yaml has to name one that does",
-                        dataset, "share it out with --val-share 0.2, or choose another layout")
+                        dataset, "choose another layout" if val_share or {"val", "test"} & set(parts) else
+                        "share it out with --val-share 0.2, or choose another layout")
     notes = missing + _losses(parts, to)
     parts = {name: dataclasses.replace(found, records=[_as_said(record, to) for record in found.records])
              for name, found in parts.items()}

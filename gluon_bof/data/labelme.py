@@ -176,7 +176,7 @@ def _rows(sample, numbers, faults):
                                                           "--classes")
             continue
         group = shape.get("group_id")
-        key = (number,) if group is None else (name, str(group))
+        key = (number,) if group is None or not str(group).strip() else (name, str(group))
         rows[key] = _united(rows.get(key), Row(box, numbers[name], name, difficult))
     return list(rows.values())
 

@@ -354,7 +354,7 @@ def _is_config(path):
 
 def labels_folder(images: str) -> str:
     """Where the labels of a folder's images are: in `labels` in the place of `images` or JPEGImages, in any case, where there is
-    such a folder; else in the folder itself."""
+    such a folder (for other than these two words: one that holds labels); else in the folder itself."""
     for found in reversed(list(_IMAGES.finditer(images))):
         before, after = images[:found.start()], images[found.end():]
         try:
@@ -363,9 +363,13 @@ def labels_folder(images: str) -> str:
             spelt = ["labels"]
         for name in reversed(spelt):  # labels before Labels
             other = f"{before}{name}{after}".rstrip(os.sep)
-            if os.path.isdir(other):
+            if os.path.isdir(other) and ((found[0], name) == ("images", "labels") or _holds_text(other)):
                 return other
     return images
+
+
+def _holds_text(folder):
+    return any(name.lower().endswith(".txt") for name in os.listdir(folder))
 
 
 def labels_in(root: str) -> list[str]:

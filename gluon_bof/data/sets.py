@@ -156,16 +156,18 @@ def _splits(place, classes):
     return tuple(dict.fromkeys(part.split for part in place.parts if part.split))
 
 
-def _validates(place, classes):
-    """Whether a set has a part to validate on; VOC's lists of single classes, such as VoTT's cat_val, are none."""
-    return any(role_of(name) in ("val", "test") for name in _splits(place, classes) if place.name != "voc" or "_" not in name)
+def _validates(place, classes, split):
+    """Whether a set has a part to validate on; VOC's lists of single classes, such as VoTT's cat_val, are none, but where a split
+    is named."""
+    return any(role_of(name) in ("val", "test") for name in _splits(place, classes)
+               if split or place.name != "voc" or "_" not in name)
 
 
 def _shares(place, role, classes, split, val_share):
     """Whether the images are to be shared out. Raises UserError where a split is named that would be."""
     if not val_share:
         return False
-    validates = _validates(place, classes)
+    validates = _validates(place, classes, split)
     if split and not validates:
         raise UserError(f"--val-share {val_share:g} shares out the images of a whole set, and its split {split!r} is named, all "
                         "of which is one part", place.folder, "leave one of the two out, or name a split to train on and another "

@@ -129,11 +129,11 @@ def load_voc(root: str, role: str, classes: Iterable[str] | None = None, on_bad_
     faults = FaultPolicy(on_bad_sample)
     names = unique_names(classes) if classes is not None else None
     folders = _folders_of_parts(parts) if parts else _open_folders(os.path.expanduser(root))
-    for folder in folders:
-        if whole and not {"train", "trainval"} & set(folder.splits):  # lists of other names, such as CVAT's default, tell no part
-            folder.splits = {}
     if masks:
         _take_masks(folders, root)
+    if whole and not any({"train", "trainval"} & set(folder.splits) for folder in folders):
+        for folder in folders:  # lists of other names, such as CVAT's default, tell no part
+            folder.splits = {}
     # which images belong to the part comes first: a wrong split name should not wait for thousands of annotations
     members = [(folder, image_id) for folder, image_ids in _members(folders, role, split, whole) for image_id in image_ids]
     found_names, found_origin = _survey(folders)

@@ -16,7 +16,7 @@ from gluon_bof.data.faults import FaultPolicy, require_records
 from gluon_bof.data.images import ENDINGS, finite_number, is_hidden, listed_names
 from gluon_bof.data.layouts import NAME_FILES, Layout, labels_folder, refuse_unread, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records
-from gluon_bof.errors import UserError, abbreviate
+from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.files import folders_below
 
 _REMEDY = "YOLO's data.yaml has names: (a list, or a map from ids) and train: and val: (folders, or lists of images)"
@@ -204,13 +204,17 @@ def _longest(paths):
 
 def _as_noted(names, path):
     """The names in the order of the ids that notes.json gives them: Label Studio writes it and the list side by side, and the
-    list in the order of its setup. path: of the file that names them. Raises UserError where notes.json names others."""
+    list in the order of its setup. Of classes that were renamed since, they are as they stand. path: of the file that names them.
+    Raises UserError where a class has another id there, and not all are told."""
     notes = os.path.join(os.path.dirname(path), _NOTES)
     noted = _noted(notes)
     if all(names[number:number + 1] == (name,) for number, name in noted.items()):
         return names
     if sorted(noted) == list(range(len(names))) and set(noted.values()) == set(names):
         return tuple(noted[number] for number in range(len(names)))
+    if not any(name in names and names.index(name) != number for number, name in noted.items()):
+        warn(f"{path} names other classes than {notes}: it counts")
+        return names
     raise UserError(f"it names the classes {abbreviate(f'{number} {name}' for number, name in enumerate(names))}, and {notes} "
                     f"{abbreviate(f'{number} {noted[number]}' for number in sorted(noted))}", path,
                     f"make them agree, ids from 0 on, or take {_NOTES} away where the labels are not of its ids")
@@ -243,11 +247,12 @@ def _find_one(value, bases, path):
 
 def _find(value, bases, path, authors=None):
     """Where a folder or file of a configuration is: below the bases, perhaps with leading parts that were its author's. authors:
-    the only folder that may be missing in front; default: any but one of a part's name."""
+    the only folder that may be missing right above an image; default: any. One of a part's name may not."""
     parts = value.replace("\\", "/").split("/")
     rest = [part for part in parts if part not in ("..", ".")]  # Roboflow writes ../train for train
     first = rest[0] if rest else ""
-    shorter = rest[1:] if first == authors or authors is None and not role_of(first) else ()
+    is_part = any(first.lower() in keys for keys in _PARTS.values())
+    shorter = () if is_part or authors and first != authors and len(rest) < 3 else rest[1:]
     for tried in (os.path.join(*parts) if parts[0] else value, os.path.join("", *rest), os.path.join("", *shorter)):
         for base in bases:
             if tried and os.path.exists(os.path.join(base, tried)):

@@ -198,11 +198,12 @@ class FasterRcnnOptions(DetectionOptions):
 
     def check_build(self) -> None:
         """Raise UserError for a network that cannot be built, of resolved options."""
-        for name in ("num_fpn_filters", "num_box_head_conv_filters", "num_box_head_dense_filters", "rpn_channel",
-                     "anchor_base_size", "rpn_train_pre_nms", "rpn_train_post_nms", "rpn_test_pre_nms",
-                     "rpn_test_post_nms", "rcnn_num_samples", "image_max_size"):
-            at_least(self, name, 1)
-        for name in ("num_box_head_conv", "rpn_min_size", "clip", "nms_thresh", "rpn_nms_thresh"):
+        from_one = ("num_fpn_filters", "num_box_head_conv_filters", "num_box_head_dense_filters", "rpn_channel",
+                    "anchor_base_size", "rpn_train_pre_nms", "rpn_train_post_nms", "rpn_test_pre_nms", "rpn_test_post_nms",
+                    "rcnn_num_samples", "image_max_size")
+        for name, least in {**dict.fromkeys(from_one, 1), "nms_thresh": 0, "rpn_nms_thresh": 0}.items():
+            at_least(self, name, least)
+        for name in ("num_box_head_conv", "rpn_min_size", "clip"):
             not_negative(self, name)
         for name in ("image_short", "roi_size", "strides", "anchor_scales", "anchor_aspect_ratio", "anchor_alloc_size"):
             positive_numbers(self, name)

@@ -278,8 +278,8 @@ def flag_name(name: str) -> str:
 
 
 def at_least(options: Any, name: str, least: float) -> None:
-    """Raise UserError where the option is below `least`."""
-    if getattr(options, name) < least:
+    """Raise UserError where the option is below `least`, or no number."""
+    if not getattr(options, name) >= least:
         raise UserError(f"{flag_name(name)} {getattr(options, name)} is below {least}", remedy=f"give {least} or more")
 
 

@@ -37,7 +37,7 @@ def test_shapes_of_one_label_and_group_are_one_object(place):
     """They were several, though labelme's own converters unite them."""
     path = place / "train" / "b.json"
     corners = ([10, 20], [30, 40]), ([50, 10], [60, 30]), ([1, 1], [5, 5]), ([2, 2], [8, 8]), ([3, 3], [9, 9])
-    groups = ("cat", 0), ("cat", 0), ("dog", 0), ("cat", None), ("cat", None)
+    groups = ("cat", 0), ("cat", 0), ("dog", 0), ("cat", None), ("cat", "")
     shapes = [{"label": label, "group_id": group, "points": points, "shape_type": "rectangle", "difficult": number == 1}
               for number, (points, (label, group)) in enumerate(zip(corners, groups))]
     path.write_text(json.dumps({**json.loads(path.read_text()), "shapes": shapes}))

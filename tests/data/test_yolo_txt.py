@@ -155,10 +155,15 @@ def test_labels_in_capital_letters_are_read_and_not_passed_over(place):
         opened(place)
 
 
-def test_labels_is_taken_before_another_spelling(tmp_path):
-    for name in ("Images", "LABELS", "Labels", "labels"):
-        (tmp_path / name / "train").mkdir(parents=True)
-    assert labels_folder(str(tmp_path / "Images" / "train")) == str(tmp_path / "labels" / "train")
+def test_labels_is_taken_before_another_spelling_and_where_it_holds_labels(tmp_path):
+    """A folder Labels of masks hid the labels that lie beside the images."""
+    images = tmp_path / "Images" / "train"
+    for name in ("Images", "Labels", "labels"):
+        layout_files.put(str(tmp_path / name / "train" / "a.png"), "")
+    assert labels_folder(str(images)) == str(images)
+    for name in ("Labels", "labels"):
+        layout_files.put(str(tmp_path / name / "train" / "a.txt"), "")
+        assert labels_folder(str(images)) == str(tmp_path / name / "train")
 
 
 def test_darknets_own_tree_of_vocs_images_has_its_labels(tmp_path):
@@ -203,10 +208,11 @@ def test_an_image_of_a_list_that_is_gone_is_a_fault(place):
 def test_a_missing_folder_of_a_list_is_not_left_out_of_a_path(place):
     """The root's own image of that name was trained on."""
     layout_files.put_image(str(place), "a")
-    (place / "train.txt").write_text("images/train/a.jpg\ngone/a.jpg\n")
+    (place / "train.txt").write_text("mine/images/train/a.jpg\ngone/a.jpg\n")
     (place / "data.yaml").write_text(CONFIG.replace("images/train", "train.txt"))
     with pytest.raises(UserError, match="gone/a.jpg: missing image"):
         opened(place)
+    assert len(opened(place, on_bad_sample="skip")) == 1  # its author's folder may be
 
 
 @pytest.mark.parametrize("part", ("train", "val"))
@@ -344,6 +350,14 @@ def test_notes_that_name_other_ids_are_refused(tmp_path, ids):
     put_notes(tmp_path, *ids)
     with pytest.raises(UserError, match=f"classes.txt: .* 0 cat, 1 dog, and .*notes.json {ids[0]} cat, {ids[1]} dog;"):
         opened(tmp_path)
+
+
+def test_classes_that_were_renamed_since_are_as_the_list_has_them(tmp_path, caplog):
+    layout_files.labelimg_in_one_folder(str(tmp_path))
+    (tmp_path / "classes.txt").write_text("Cat\ndog\n")
+    put_notes(tmp_path, 0, 1)
+    assert opened(tmp_path).classes == ("Cat", "dog")
+    assert "names other classes than" in caplog.text
 
 
 def test_a_configuration_written_beside_label_studios_notes_has_their_order(place):

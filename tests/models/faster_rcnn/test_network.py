@@ -118,7 +118,7 @@ def test_learning_normalisation_learns_everywhere():
     assert {value for name, value in requested.items() if "running" in name or "moving" in name} == {"null"}
 
 
-@pytest.mark.parametrize("kind", slow_but(oracle.KINDS, "single level"))  # the next test fills a pyramid's
+@pytest.mark.parametrize("kind", slow_but(oracle.KINDS, "single level", "pyramid"))
 def test_a_classifiers_file_fills_the_backbone(kind, tmp_path):
     classifier = resnet18_v1b(pretrained=False)
     classifier.initialize()
