@@ -97,6 +97,15 @@ def test_masks_and_boxes_score_as_pycocotools_scores_the_saved_file(scene, tmp_p
     assert ours["box_map"] == pytest.approx(of_boxes["AP"], abs=1e-6) and ours["coco"]["AP50"] == pytest.approx(of_boxes["AP50"])
 
 
+def test_masks_of_equal_scores_count_in_the_order_of_ids_whatever_the_records(scene):
+    path, found = scene
+    data = load_coco(str(path), "train", masks=True)
+    level = [one._replace(scores=np.full_like(one.scores, 0.5)) for one in found]
+    expected = mask_average_precision(level, data)
+    data.records.reverse()
+    assert mask_average_precision(level[::-1], data) == expected
+
+
 def test_an_annotation_that_its_mask_took_away_is_no_ground_truth_of_boxes_either(scene):
     path, found = scene
     content = json.loads(path.read_text())
