@@ -363,13 +363,14 @@ def labels_folder(images: str) -> str:
             spelt = ["labels"]
         for name in reversed(spelt):  # labels before Labels
             other = f"{before}{name}{after}".rstrip(os.sep)
-            if os.path.isdir(other) and ((found[0], name) == ("images", "labels") or _holds_text(other)):
+            if os.path.isdir(other) and ((found[0], name) == ("images", "labels") or any(map(is_text, os.listdir(other)))):
                 return other
     return images
 
 
-def _holds_text(folder):
-    return any(name.lower().endswith(".txt") for name in os.listdir(folder))
+def is_text(name: str) -> bool:
+    """Whether a file's name is one that labels have, in capital or small letters."""
+    return name.lower().endswith(".txt")
 
 
 def labels_in(root: str) -> list[str]:

@@ -14,7 +14,7 @@ from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.coco import load_json
 from gluon_bof.data.faults import FaultPolicy, require_records
 from gluon_bof.data.images import ENDINGS, finite_number, is_hidden, listed_names
-from gluon_bof.data.layouts import NAME_FILES, Layout, labels_folder, refuse_unread, role_of
+from gluon_bof.data.layouts import NAME_FILES, Layout, is_text, labels_folder, refuse_unread, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records
 from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.files import folders_below
@@ -299,16 +299,12 @@ class _Labels:
                 names = sorted(os.listdir(place or os.curdir))
             except OSError as error:
                 refuse_unread(error)
-            self._listed[folder] = place, {_stem(name): name for name in names if _is_text(name)}
+            self._listed[folder] = place, {_stem(name): name for name in names if is_text(name)}
         return self._listed[folder]
 
 
 def _stem(path):
     return os.path.splitext(os.path.basename(path))[0]
-
-
-def _is_text(name):
-    return name.lower().endswith(".txt")
 
 
 def _images(config, role, split, whole, faults, labels):
@@ -368,7 +364,7 @@ def _of_folder(folder, deep, faults, labels):
     """Paths of the images in a folder, or also below it, in order; labels without an image are faults."""
     found = [path for path in _files(folder, deep) if os.path.splitext(path)[1].lower() in ENDINGS]
     known = set(map(labels.of, found))
-    for path in filter(_is_text, _files(labels_folder(folder), deep)):
+    for path in filter(is_text, _files(labels_folder(folder), deep)):
         name = os.path.basename(path)
         if path not in known and name.lower() not in _NO_LABELS and not name.lower().startswith("readme"):
             faults.report(path, "missing image", f"the image of the label {name} does not exist (with any ending of "

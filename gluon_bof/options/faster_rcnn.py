@@ -201,10 +201,10 @@ class FasterRcnnOptions(DetectionOptions):
         from_one = ("num_fpn_filters", "num_box_head_conv_filters", "num_box_head_dense_filters", "rpn_channel",
                     "anchor_base_size", "rpn_train_pre_nms", "rpn_train_post_nms", "rpn_test_pre_nms", "rpn_test_post_nms",
                     "rcnn_num_samples", "image_max_size")
-        for name, least in {**dict.fromkeys(from_one, 1), "nms_thresh": 0, "rpn_nms_thresh": 0}.items():
+        from_zero = "num_box_head_conv", "rpn_min_size", "nms_thresh", "rpn_nms_thresh"
+        for name, least in {**dict.fromkeys(from_one, 1), **dict.fromkeys(from_zero, 0)}.items():
             at_least(self, name, least)
-        for name in ("num_box_head_conv", "rpn_min_size", "clip"):
-            not_negative(self, name)
+        not_negative(self, "clip")
         for name in ("image_short", "roi_size", "strides", "anchor_scales", "anchor_aspect_ratio", "anchor_alloc_size"):
             positive_numbers(self, name)
         sides, strides, allocated = self.image_short, self.strides, self.anchor_alloc_size
