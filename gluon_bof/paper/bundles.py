@@ -18,7 +18,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import folders_below, sha256_of, write_atomically
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, flag_name
-from gluon_bof.runs.folder import MAY_CHANGE, stated_devices
+from gluon_bof.runs.opening import MAY_CHANGE, stated_devices
 
 FORMAT = 1
 FOLDER = "runs"  # of the results' folder

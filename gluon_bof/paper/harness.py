@@ -15,7 +15,8 @@ from gluon_bof.files import prepare_folder, sha256_of
 from gluon_bof.options import families
 from gluon_bof.paper import bundles, jobs
 from gluon_bof.runs.config import git_revision, read_config
-from gluon_bof.runs.folder import PLANNED, refuse_files_of_others
+from gluon_bof.runs.folder import PLANNED
+from gluon_bof.runs.opening import refuse_files_of_others
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store

@@ -21,7 +21,8 @@ from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, flag_name, flags_of, parse
 from gluon_bof.options.recipes import RECIPES, Recipe
 from gluon_bof.runs.config import written_options
-from gluon_bof.runs.folder import MAY_CHANGE, RunFolder
+from gluon_bof.runs.folder import RunFolder
+from gluon_bof.runs.opening import MAY_CHANGE
 
 PLACES = ("pretrained_base", "transfer")  # options that may be a run's file
 TRAINING = "training"  # result in the run's folder: what the training command said last

@@ -20,7 +20,7 @@ from gluon_bof.distributed import comm, progress
 from gluon_bof.errors import LOGGER, TRY_AGAIN, UserError, is_out_of_memory
 from gluon_bof.files import refuse_unwritable
 from gluon_bof.options.families import family_of
-from gluon_bof.runs.folder import devices_differ
+from gluon_bof.runs.opening import devices_differ
 from gluon_bof.terminal import ASIDE, StopListener
 from gluon_bof.training.checkpoint import save_checkpoint
 from gluon_bof.training.ema import Averages

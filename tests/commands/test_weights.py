@@ -20,7 +20,7 @@ from gluon_bof.backend import gluoncv, mx
 from gluon_bof.commands import weights as weights_command
 from gluon_bof.models.yolo3.network import build_yolo3
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.runs.folder import create_run
+from gluon_bof.runs.opening import create_run
 from gluon_bof.training.checkpoint import save_checkpoint
 from gluon_bof.weights import convert
 from gluon_bof.weights.formats.params import dumps

@@ -15,7 +15,7 @@ from gluon_bof.evaluation.validation import Validation, evaluate
 from gluon_bof.inference.model import load
 from gluon_bof.inference.predict import DetectionWriter
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.runs.folder import create_run
+from gluon_bof.runs.opening import create_run
 from gluon_bof.weights import zoo
 from gluon_bof.weights.resolve import resolve
 from tests.evaluation.test_coco import official, random_truth, write_set

@@ -19,7 +19,7 @@ from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.paper import two_stage
 from gluon_bof.paper.figures import families, page
 from gluon_bof.paper.two_stage import CONTEXT, WARPED, Clock, TwoStage, blob_proposals, crop_of, recall
-from gluon_bof.runs.folder import create_run
+from gluon_bof.runs.opening import create_run
 from gluon_bof.weights.load import save_weights
 from tests.contracts import lively
 from tests.paper.test_figures import texts_on_each_other

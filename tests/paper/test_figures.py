@@ -39,7 +39,7 @@ from gluon_bof.paper.figures.mixup import blend_resized
 from gluon_bof.paper.figures.ratios import sampled_ratios
 from gluon_bof.paper.figures.scenes import given_scene
 from gluon_bof.paper.figures.weights import names_of
-from gluon_bof.runs.folder import create_run
+from gluon_bof.runs.opening import create_run
 from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.load import read_weights, save_weights
 from gluon_bof.weights.resolve import resolve

@@ -18,7 +18,8 @@ from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.training import NAMED_SETS
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import is_run, read_config, read_options, require_set, write_config, written_options
-from gluon_bof.runs.folder import RunFolder, continued_options
+from gluon_bof.runs.folder import RunFolder
+from gluon_bof.runs.opening import continued_options
 from gluon_bof.weights.formats.checkpoint import read_checkpoint, write_checkpoint
 from gluon_bof.weights.resolve import resolve
 from tests.pages import without_pages

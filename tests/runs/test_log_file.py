@@ -1,4 +1,5 @@
 """A run's log keeps every line: names that are no UTF-8 by escapes, and a full disk is one line of warning."""
+import io
 import logging
 import os
 import subprocess
@@ -6,8 +7,9 @@ import sys
 
 import pytest
 
-from gluon_bof.errors import LOGGER
+from gluon_bof.errors import LOGGER, user_facing, warn
 from gluon_bof.runs.folder import Run
+from gluon_bof.runs.opening import create_run
 
 
 @pytest.fixture
@@ -70,3 +72,47 @@ def test_events_on_a_full_disk_are_told_of_once_and_nothing_waits_for_them(tmp_p
     LOGGER.removeHandler(caplog.handler)
     assert caplog.text.count("events cannot be written any more (No space left on device)") == 1
     assert len(run.rows("metrics")) == 29
+
+
+def test_warnings_of_before_the_run_reach_its_log(options, capsys):
+    @user_facing
+    def main():
+        warn("something before the run")
+        run = create_run(options)
+        run.start_logging()
+        try:
+            warn("something within it")
+            LOGGER.info("a line")
+        finally:
+            run.close()
+        return run
+
+    with open(main().log, encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == ["something before the run", "something within it", "a line"]
+    said = capsys.readouterr().err
+    assert said.count("something before the run") == 1 and "warning: something before the run" in said
+    assert not LOGGER.handlers
+
+
+def test_a_closed_run_logs_no_more(options):
+    run = create_run(options)
+    run.start_logging()
+    run.close()
+    LOGGER.log(logging.WARNING, "too late")
+    with open(run.log, encoding="utf-8") as file:
+        assert file.read() == ""
+
+
+def test_a_programs_own_logging_is_as_it_was_when_a_run_is_closed(options, monkeypatch):
+    own = logging.StreamHandler(io.StringIO())
+    monkeypatch.setattr(LOGGER, "handlers", [own])
+    monkeypatch.setattr(LOGGER, "level", logging.ERROR)
+    for propagates in (False, True):
+        monkeypatch.setattr(LOGGER, "propagate", propagates)
+        run = create_run(options)
+        run.start_logging()
+        LOGGER.info("a line")
+        run.close()
+        assert (LOGGER.handlers, LOGGER.level, LOGGER.propagate) == ([own], logging.ERROR, propagates)
+    assert own.stream.getvalue() == "a line\n" * 2

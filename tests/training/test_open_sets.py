@@ -13,7 +13,8 @@ from gluon_bof.data.sets import set_mark
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.validation import validation_set
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.runs.folder import Run, create_run
+from gluon_bof.runs.folder import Run
+from gluon_bof.runs.opening import create_run
 from gluon_bof.training.pipeline import open_sets
 from gluon_bof.weights.resolve import resolve
 from tests.data import coco_files, layout_files, test_real_sets, voc_files

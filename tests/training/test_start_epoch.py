@@ -12,7 +12,8 @@ from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.errors import LOGGER
 from gluon_bof.freebies.schedule import CountedFromOne, build_schedule
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.runs.folder import Run, create_run, reopen_run
+from gluon_bof.runs.folder import Run
+from gluon_bof.runs.opening import create_run, reopen_run
 from gluon_bof.training.engine import Engine
 from gluon_bof.training.loop import Step
 from gluon_bof.training.optimizer import build_trainer

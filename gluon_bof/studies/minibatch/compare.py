@@ -14,7 +14,8 @@ from gluon_bof.errors import UserError
 from gluon_bof.options.flags import as_dict
 from gluon_bof.options.minibatch import OF_PROBES, MinibatchOptions
 from gluon_bof.runs.config import is_run, written_options
-from gluon_bof.runs.folder import MAY_CHANGE, RunFolder
+from gluon_bof.runs.folder import RunFolder
+from gluon_bof.runs.opening import MAY_CHANGE
 from gluon_bof.studies.minibatch.orders import BY_NAME
 from gluon_bof.studies.minibatch.partition import cut
 from gluon_bof.training.entry import ready, run_training, train_of
