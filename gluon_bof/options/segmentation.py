@@ -17,11 +17,11 @@ from gluon_bof.options.training import (
     MIXUP,
     ON_BAD_SAMPLE,
     START_EPOCH,
+    SYNCBN,
     Idle,
     TrainingOptions,
     decay_epochs,
 )
-from gluon_bof.options.yolo3 import SYNCBN
 
 FILLING = ("nearest", "bilinear", "transposed")  # ways of upsampling that give every pixel a value
 UPSAMPLINGS = ("nearest", "bilinear", "bed-of-nails", "max-unpooling", "transposed")

@@ -8,8 +8,7 @@ from typing import Any, Iterable
 
 from gluon_bof.errors import UserError, warn
 from gluon_bof.options.flags import INTEGERS, Kind, at_least, flag
-from gluon_bof.options.training import DetectionOptions, Idle, decay_epochs
-from gluon_bof.options.yolo3 import SYNCBN
+from gluon_bof.options.training import SYNCBN, DetectionOptions, Idle, decay_epochs
 
 # network: sizes in pixels that it is made for; () where its anchors grow with the size
 SHAPES = {"vgg16_atrous": (300, 512), "resnet18_v1": (512,), "resnet50_v1": (512,), "resnet101_v2": (512,),

@@ -42,6 +42,21 @@ _READ = {**{mode: mode for mode in _WRITTEN}, **{value: mode for mode, value in 
 MIXUP = Kind(_mixup_mode, _WRITTEN.__getitem__, lambda value: _READ[value])
 
 
+def _syncbn(text):
+    if text != "per-process":
+        raise NotAValue(f"{text!r} is not per-process, the only word that may follow")
+    return text
+
+
+def _read_syncbn(value):
+    if value not in (True, False, "per-process"):
+        raise ValueError(value)
+    return value
+
+
+SYNCBN = Kind(_syncbn, lambda value: value, _read_syncbn)
+
+
 OF_DECAYS = {"recipe", "epochs", "lr_mode", "lr_decay_epoch", "lr_decay_period"}  # options of whether the rate ever decays
 
 

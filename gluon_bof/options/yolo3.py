@@ -8,7 +8,7 @@ from typing import Any, Iterable, Mapping
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import INTEGERS, NUMBERS, Kind, NotAValue, at_least, flag
-from gluon_bof.options.training import DetectionOptions, Idle, decay_epochs
+from gluon_bof.options.training import SYNCBN, DetectionOptions, Idle, decay_epochs
 
 MAX_SIDE = 1024  # pixels: GluonCV's YOLOv3 holds 128 cells of 8 pixels a side
 STRIDE = 32  # pixels of the coarsest cell: sides are multiples of it
@@ -40,21 +40,6 @@ def _read_anchors(value):
 
 
 ANCHORS = Kind(_anchors, lambda value: value if isinstance(value, str) else NUMBERS.write(value), _read_anchors)
-
-
-def _syncbn(text):
-    if text != "per-process":
-        raise NotAValue(f"{text!r} is not per-process, the only word that may follow")
-    return text
-
-
-def _read_syncbn(value):
-    if value not in (True, False, "per-process"):
-        raise ValueError(value)
-    return value
-
-
-SYNCBN = Kind(_syncbn, lambda value: value, _read_syncbn)
 
 
 @dataclasses.dataclass(frozen=True)
