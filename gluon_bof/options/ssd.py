@@ -4,11 +4,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from typing import Any, Iterable
+from typing import Any
 
 from gluon_bof.errors import UserError, warn
-from gluon_bof.options.flags import INTEGERS, Kind, at_least, flag
-from gluon_bof.options.training import SYNCBN, DetectionOptions, Idle, decay_epochs
+from gluon_bof.options.flags import INTEGERS, Kind, flag
+from gluon_bof.options.one_stage import STEP, OneStageOptions
+from gluon_bof.options.training import Idle, decay_epochs
 
 # network: sizes in pixels that it is made for; () where its anchors grow with the size
 SHAPES = {"vgg16_atrous": (300, 512), "resnet18_v1": (512,), "resnet50_v1": (512,), "resnet101_v2": (512,),
@@ -17,7 +18,6 @@ NETWORKS = tuple(SHAPES)
 LEAST_SIDES = {"vgg16_atrous": 257, "resnet34_v1b": 257}  # pixels, of images whose last convolution still sees something
 LEAST_SIDE = 32
 MAX_SIDE, MAX_SIDE_MINI = 1024, 512  # pixels that anchors are laid out for
-STEP = 32  # pixels between two random shapes
 WITHOUT_NORM = ("vgg16_atrous",)
 VAL_INTERVAL, VAL_INTERVAL_COCO = 1, 10
 NAME = re.compile(r"ssd_(\d+)_(.+?)_(voc|coco)(?=$|[-.]|_(?!int8))")
@@ -38,7 +38,7 @@ NETWORK = Kind(_network, lambda value: value, _read_network)
 
 
 @dataclasses.dataclass(frozen=True)
-class SsdOptions(DetectionOptions):
+class SsdOptions(OneStageOptions):
     """The defaults are those of GluonCV's script but for --dataset and --gpus."""
 
     network: str = flag("vgg16_atrous", "backbone; darknet-mini, not GluonCV's, is for small sets on CPUs: a residual network of "
@@ -48,23 +48,7 @@ class SsdOptions(DetectionOptions):
     epochs: int = flag(240, "training epochs", "first")
     lr: float = flag(0.001, "learning rate", "first")
     lr_decay_epoch: tuple = decay_epochs((160, 200))
-    warmup_lr: float = flag(0.0, "learning rate at which warm-up starts", "schedule")
-    warmup_epochs: int = flag(0, "warm-up epochs", "schedule")
-    wd: float = flag(0.0005, "weight decay", "schedule")
-    no_wd: bool = flag(False, "no weight decay on biases and on batch normalisation's beta and gamma", "schedule")
-    save_interval: int = flag(10, "epochs between parameter files that are kept for good; 0: none")
     val_interval: int = flag(None, "epochs between two validations; default 1, for COCO 10", kind=int)
-    syncbn: bool = flag(False, "synchronise batch normalisation over the devices of a process; per-process: over those of each "
-                               "worker, where there are several", "freebies", nargs="?", const=True, kind=SYNCBN,
-                        metavar="per-process")
-    random_shapes: tuple = flag((), "train at random shapes: the smallest and the largest side, in steps of 32; default: always "
-                                    "at --data-shape, as GluonCV", "freebies", kind=INTEGERS)
-    random_shape_interval: int = flag(10, "batches for which a random shape stays", "freebies")
-    no_color: bool = flag(False, "no colour jitter", "freebies")
-    no_expand: bool = flag(False, "no expansion", "freebies")
-    no_crop: bool = flag(False, "no random crop", "freebies")
-    no_flip: bool = flag(False, "no flip", "freebies")
-    no_random_interp: bool = flag(False, "resize with the interpolation that fits, not a random one", "freebies")
     base_shape: int = flag(0, "side of images in pixels that layers and anchors are made for, GluonCV's 300 or 512; 0: the "
                               "nearest to --data-shape that the network has", "network", evaluates=True, builds=True)
     dali: bool = flag(False, "accepted and not needed: the data workers make the batches", "data")
@@ -125,23 +109,12 @@ class SsdOptions(DetectionOptions):
 
     def synchronises_batchnorm(self) -> bool:
         """Whether batch normalisation is to have the statistics of all devices together."""
-        return bool(self.syncbn) and self.network not in WITHOUT_NORM
-
-    def training_sizes(self) -> Iterable[int]:
-        """Sides in pixels that training images may have."""
-        if not self.random_shapes:
-            return (self.data_shape,)
-        smallest, largest = self.random_shapes
-        return tuple(range(smallest, largest + 1, STEP))
+        return super().synchronises_batchnorm() and self.network not in WITHOUT_NORM
 
     def check(self) -> None:
         """Refuse what cannot work; warn of what does nothing. Raises UserError."""
         super().check()
-        if self.mixup_loss == "global":
-            raise UserError("--mixup-loss global is GluonCV's way for Faster R-CNN only", remedy="weighted is SSD's")
-        self.check_epoch_warmup()
         self.check_test_size()
-        at_least(self, "random_shape_interval", 1)
         self._check_random_shapes()
         if self.made_for() != self.data_shape and not self.base_shape:
             warn(f"layers and anchors of {self.network} are those made for images of {self.made_for()} pixels")

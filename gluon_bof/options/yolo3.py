@@ -8,7 +8,8 @@ from typing import Any, Iterable, Mapping
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import INTEGERS, NUMBERS, Kind, NotAValue, at_least, flag
-from gluon_bof.options.training import SYNCBN, DetectionOptions, Idle, decay_epochs
+from gluon_bof.options.one_stage import OneStageOptions
+from gluon_bof.options.training import Idle, decay_epochs
 
 MAX_SIDE = 1024  # pixels: GluonCV's YOLOv3 holds 128 cells of 8 pixels a side
 STRIDE = 32  # pixels of the coarsest cell: sides are multiples of it
@@ -43,7 +44,7 @@ ANCHORS = Kind(_anchors, lambda value: value if isinstance(value, str) else NUMB
 
 
 @dataclasses.dataclass(frozen=True)
-class Yolo3Options(DetectionOptions):
+class Yolo3Options(OneStageOptions):
     """The defaults are those of GluonCV's script but for --dataset and --gpus."""
 
     network: str = flag("darknet53", "backbone; for small sets on CPUs, not GluonCV's: slim, with narrower heads, and mini, "
@@ -56,18 +57,9 @@ class Yolo3Options(DetectionOptions):
     lr: float = flag(0.001, "learning rate", "first")
     lr_decay_period: int = flag(0, "epochs between periodic decays; 0: at --lr-decay-epoch", "schedule")
     lr_decay_epoch: tuple = decay_epochs((160, 180))
-    warmup_lr: float = flag(0.0, "learning rate at which warm-up starts", "schedule")
-    warmup_epochs: int = flag(0, "warm-up epochs", "schedule")
-    wd: float = flag(0.0005, "weight decay", "schedule")
-    no_wd: bool = flag(False, "no weight decay on biases and on batch normalisation's beta and gamma", "schedule")
-    save_interval: int = flag(10, "epochs between parameter files that are kept for good; 0: none")
-    syncbn: bool = flag(False, "synchronise batch normalisation over the devices of a process; per-process: over those of each "
-                               "worker, where there are several", "freebies", nargs="?", const=True, kind=SYNCBN,
-                        metavar="per-process")
     no_random_shape: bool = flag(False, "always train at --data-shape", "freebies")
     random_shapes: tuple = flag((320, 608), "smallest and largest side of random shapes, in steps of 32", "freebies",
                                 kind=INTEGERS)
-    random_shape_interval: int = flag(10, "batches for which a random shape stays", "freebies")
     label_smooth: bool = flag(False, "smooth class targets as GluonCV does, by min(1/classes, 1/40)", "freebies")
     objectness_prior: float = flag(0.5, "how sure of an object an untrained prediction is; GluonCV starts at 0.5, from "
                                         "which a network without a pretrained base takes long to come down", "network")
@@ -76,11 +68,6 @@ class Yolo3Options(DetectionOptions):
                           kind=ANCHORS)
     init: str = flag("gluoncv", "start of a network without a pretrained base: as GluonCV's, or near the identity, from "
                                 "which short training gets much further", "network", choices=("gluoncv", "near-identity"))
-    no_color: bool = flag(False, "no colour jitter", "freebies")
-    no_expand: bool = flag(False, "no expansion", "freebies")
-    no_crop: bool = flag(False, "no random crop", "freebies")
-    no_flip: bool = flag(False, "no flip", "freebies")
-    no_random_interp: bool = flag(False, "resize with the interpolation that fits, not a random one", "freebies")
 
     @classmethod
     def from_file_name(cls, name: str) -> dict[str, Any]:
@@ -117,16 +104,9 @@ class Yolo3Options(DetectionOptions):
         check_data_shape(short, "--short")
         return dataclasses.replace(self, data_shape=short)
 
-    def synchronises_batchnorm(self) -> bool:
-        """Whether batch normalisation is to have the statistics of all devices together."""
-        return bool(self.syncbn)
-
     def training_sizes(self) -> Iterable[int]:
         """Sides in pixels that training images may have."""
-        if self.no_random_shape:
-            return (self.data_shape,)
-        smallest, largest = self.random_shapes
-        return tuple(range(smallest, largest + 1, STRIDE))
+        return (self.data_shape,) if self.no_random_shape else super().training_sizes()
 
     def anchor_rows(self) -> tuple | None:
         """Three rows of w, h, w, h, w, h in pixels, for the finest features first; None: YOLOv3's own."""
@@ -135,17 +115,13 @@ class Yolo3Options(DetectionOptions):
     def check(self) -> None:
         """Refuse what cannot work. Raises UserError."""
         super().check()
-        if self.mixup_loss == "global":
-            raise UserError("--mixup-loss global is GluonCV's way for Faster R-CNN only", remedy="weighted is YOLOv3's")
         at_least(self, "lr_decay_period", 0)
-        self.check_epoch_warmup()
         check_data_shape(self.data_shape)
         if self.label_smooth and self.label_smooth_eps:
             raise UserError("--label-smooth and --label-smooth-eps are two ways to do one thing", remedy="give one")
         if not 0 < self.objectness_prior < 1:
             raise UserError(f"--objectness-prior {self.objectness_prior} is outside (0, 1)", remedy="for example 0.01")
         self.check_build()
-        at_least(self, "random_shape_interval", 1)
         shapes = self.random_shapes
         if len(shapes) != 2 or shapes[0] < STRIDE or shapes[0] > shapes[1] or shapes[0] % STRIDE or shapes[1] % STRIDE:
             raise UserError(f"--random-shapes {INTEGERS.write(shapes)} is not a smallest and a largest multiple of 32",
