@@ -228,13 +228,9 @@ class SegmentationOptions(TrainingOptions):
         at_least(self, "base_size", 2)
         at_least(self, "test_batch_size", 1)
         at_least(self, "ngpus", -1)
-        at_least(self, "start_epoch", 0)
         not_negative(self, "aux_weight")
         if self.aux:
             positive(self, "aux_weight")  # a head without a loss would never get a gradient
-        if self.start_epoch >= self.epochs:
-            raise UserError(f"--start-epoch {self.start_epoch} is not before --epochs {self.epochs}",
-                            remedy="start earlier or train longer")
         if self.syncbn and self.backbone == WITHOUT_NORM:
             warn(f"--syncbn does nothing: {self.model} on {self.backbone} has no batch normalisation")
         if self.mode:

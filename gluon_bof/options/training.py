@@ -257,7 +257,12 @@ class TrainingOptions:
         return False
 
     def check_start(self) -> None:
-        """Raise UserError for two starts, of which only the first is loaded; warn where none is and layers are frozen."""
+        """Raise UserError for a first epoch that is none of --epochs, and for two starts, of which only the first is loaded; warn
+        where none is and layers are frozen."""
+        at_least(self, "start_epoch", 0)
+        if self.start_epoch >= self.epochs:
+            raise UserError(f"--start-epoch {self.start_epoch} is not before --epochs {self.epochs}",
+                            remedy="start earlier or train longer")
         starts = {"--resume": self.resume if self.starts_from_file else "", "--transfer": self.transfer,
                   "--pretrained-base": "" if self.pretrained_base in USUAL_BASES else self.pretrained_base}
         told = [f"{name} {value}" for name, value in starts.items() if value]
@@ -338,12 +343,8 @@ class DetectionOptions(TrainingOptions):
     def check(self) -> None:
         """The same for what a detector starts from."""
         super().check()
-        at_least(self, "start_epoch", 0)
         if not 0 <= self.val_share < 1:
             raise UserError(f"--val-share {self.val_share:g} is outside [0, 1)", remedy="0.2 is usual")
-        if self.start_epoch >= self.epochs:
-            raise UserError(f"--start-epoch {self.start_epoch} is not before --epochs {self.epochs}",
-                            remedy="start earlier or train longer")
         if not 0 < self.balance_threshold <= 1:
             raise UserError(f"--balance-threshold {self.balance_threshold} is outside (0, 1]",
                             remedy="give a share of images; LVIS's is 0.001")
