@@ -10,20 +10,18 @@ from typing import Any, Sequence
 import numpy as np
 
 from gluon_bof.boxes import Record, area, intersection
-from gluon_bof.data.classification import (
+from gluon_bof.data.class_sets import (
     DRAWN,
     ROLES,
     SHORTEST_SIDE,
     ClassificationSet,
-    ClassImages,
     Sample,
-    draw_view,
     not_empty,
     open_roles,
-    read_sample,
     warn_of_root,
     window_around,
 )
+from gluon_bof.data.classification import ClassImages, draw_view, read_sample
 from gluon_bof.errors import UserError, warn
 from gluon_bof.freebies.augmentation import View, transform_boxes, whole_view
 from gluon_bof.freebies.mixup import blend_images
@@ -38,7 +36,7 @@ LEAST_SEEN = 0.7  # share of its box that a random crop keeps; else the whole im
 def open_objects(dataset: str, root: str | None = None) -> tuple[ClassificationSet, ClassificationSet]:
     """(training, validation) ClassificationSet of samples with a box.
 
-    dataset: one of `classification.DRAWN`, whose objects are cut out with room around; or a folder in a detection set's layout,
+    dataset: one of `class_sets.DRAWN`, whose objects are cut out with room around; or a folder in a detection set's layout,
     of whose images those with one object are taken whole, the others left out with a warning. Raises UserError for a set without
     boxes, and where none of its images has one object."""
     if dataset == "imagenet":

@@ -10,7 +10,8 @@ import numpy as np
 
 from gluon_bof import weights
 from gluon_bof.backend import mx
-from gluon_bof.data.classification import ClassImages, open_classes
+from gluon_bof.data.class_sets import open_classes
+from gluon_bof.data.classification import ClassImages
 from gluon_bof.freebies.schedule import build_schedule
 from gluon_bof.models.classifier import build_classifier
 from gluon_bof.models.preprocess import Normalise

@@ -7,7 +7,8 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from gluon_bof.data.classification import ClassImages, class_mark, open_classes
+from gluon_bof.data.class_sets import class_mark, open_classes
+from gluon_bof.data.classification import ClassImages
 from gluon_bof.data.loader import training_loader, validation_loader
 from gluon_bof.data.localisation import ObjectImages, open_objects
 from gluon_bof.data.shared_memory import to_shared

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from gluon_bof.data.check import check_set
-from gluon_bof.data.classification import open_classes, read_sample
+from gluon_bof.data.class_sets import open_classes
+from gluon_bof.data.classification import read_sample
 from gluon_bof.data.images import read_image
 from gluon_bof.data.loader import TrainingImages, ValidationImages
 from gluon_bof.data.sampler import SampleSpec

@@ -6,7 +6,7 @@ import pytest
 
 import gluon_bof
 from gluon_bof.data.check import check_set
-from gluon_bof.data.classification import open_classes
+from gluon_bof.data.class_sets import open_classes
 from gluon_bof.data.convert import convert_set
 from gluon_bof.data.label_sets import open_segmentation
 from gluon_bof.data.layouts import recognise

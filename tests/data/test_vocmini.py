@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gluon_bof.data import vocmini
-from gluon_bof.data.classification import MARGIN, SQUARE_SIDE, open_classes
+from gluon_bof.data.class_sets import MARGIN, SQUARE_SIDE, open_classes
 from gluon_bof.data.images import read_image
 from gluon_bof.data.label_sets import open_segmentation
 from gluon_bof.data.segmentation import read_labels

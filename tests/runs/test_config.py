@@ -10,7 +10,7 @@ import pytest
 
 import gluon_bof
 from gluon_bof.commands import evaluate
-from gluon_bof.data import classification, label_sets, sets
+from gluon_bof.data import class_sets, label_sets, sets
 from gluon_bof.errors import UserError
 from gluon_bof.options import families
 from gluon_bof.options.classifier import ClassifierOptions
@@ -102,7 +102,7 @@ def test_a_set_that_is_gone_is_named_with_the_remedy_and_another_of_its_path_is_
 
 
 def test_names_of_sets_are_no_folders_that_a_run_was_started_in(tmp_path, monkeypatch):
-    assert set(NAMED_SETS) == {*sets.NAMES, *label_sets.NAMED, *classification.DRAWN, "imagenet", "cifar10"}
+    assert set(NAMED_SETS) == {*sets.NAMES, *label_sets.NAMED, *class_sets.DRAWN, "imagenet", "cifar10"}
     (tmp_path / "voc").mkdir()
     monkeypatch.chdir(tmp_path)
     write_config("", Yolo3Options(dataset="voc"))

@@ -13,7 +13,8 @@ import os
 import numpy as np
 
 from gluon_bof.backend import gluon, mx
-from gluon_bof.data.classification import ClassImages, open_classes
+from gluon_bof.data.class_sets import open_classes
+from gluon_bof.data.classification import ClassImages
 from gluon_bof.errors import UserError, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD

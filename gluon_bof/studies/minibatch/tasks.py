@@ -15,7 +15,8 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.data.balance import untrained
 from gluon_bof.data.cifar10 import CLASSES as CIFAR10_CLASSES
 from gluon_bof.data.cifar10 import load_cifar10
-from gluon_bof.data.classification import NO_SUCH_FLAG, ClassImages, open_boxes, open_classes
+from gluon_bof.data.class_sets import NO_SUCH_FLAG, open_boxes, open_classes
+from gluon_bof.data.classification import ClassImages
 from gluon_bof.data.images import read_image, read_or_name
 from gluon_bof.data.loader import Loader, TrainingBatch, TrainingImages, validation_loader
 from gluon_bof.data.sampler import SampleSpec
