@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Sequence
 
 from gluon_bof.commands.flags import add_layout, refuse_no_page
-from gluon_bof.data.check import check_set, format_report
+from gluon_bof.data.check import format_report, open_parts, report_of
 from gluon_bof.data.sets import class_names
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.options.flags import Parser, at_least
@@ -25,14 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_no_page(arguments.report)
     weights = _resolved(arguments.weights) if arguments.weights else None
     classes = class_names(arguments.classes) if arguments.classes else None
-    place = (arguments.dataset, arguments.dataset_root, classes, arguments.split, arguments.layout, arguments.val_share)
-    report = check_set(*place, masks=arguments.masks)
+    sets, errors = open_parts(arguments.dataset, arguments.dataset_root, classes, arguments.split, arguments.layout,
+                              arguments.val_share, arguments.masks)
+    report = report_of(arguments.dataset, sets, errors)
     print(format_report(report), file=sys.stderr)
     outcome = _summary(report)
     if weights:
         from gluon_bof.evaluation.doubts import doubt_set
         try:
-            outcome["suspects"], text = doubt_set(weights, place, report.faults, arguments.report, arguments.num_workers)
+            outcome["suspects"], text = doubt_set(weights, arguments.dataset, sets, report.faults, arguments.report,
+                                                  arguments.num_workers)
         except UserError:
             print(json.dumps(outcome), flush=True)  # what was found in the set holds all the same
             raise

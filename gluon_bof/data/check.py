@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Iterable
+from typing import Iterable, Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -66,8 +66,12 @@ def check_set(dataset: str, root: str | None = None, classes: Iterable[str] | No
 
     split: name of the split to read; default: the training and the validation part. masks: read each box's mask, too. A part
     that cannot be read is a fault; raises UserError if none can."""
+    return report_of(dataset, *open_parts(dataset, root, classes, split, layout, val_share, masks), progress)
+
+
+def report_of(dataset: str, sets: Mapping[str, DetectionSet], errors: Sequence[UserError] = (), progress: bool = True) -> Report:
+    """Decode all images of the parts of a set that `open_parts` gave, with the errors of those that it could not -> Report."""
     report = Report(dataset)
-    sets, errors = open_parts(dataset, root, classes, split, layout, val_share, masks)
     report.classes = next(iter(sets.values())).classes
     report.faults = [Fault(str(error.path or dataset), "unreadable part", error.problem) for error in errors]
     for part, found in sets.items():

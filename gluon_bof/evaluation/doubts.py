@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Sequence
+from typing import Mapping, Sequence
 
 import numpy as np
 
-from gluon_bof.boxes import Detections, Fault, Record
-from gluon_bof.data.check import open_parts
+from gluon_bof.boxes import Detections, DetectionSet, Fault, Record
 from gluon_bof.errors import UserError, printable
 from gluon_bof.evaluation.gallery import thumbnail
 from gluon_bof.evaluation.page import write_page
@@ -21,14 +20,13 @@ MOST_AT_ONCE = 16  # images a batch
 BROKEN = "broken image"  # the kind of fault that keeps an image from being looked at
 
 
-def doubt_set(resolved: Resolved, place: tuple, faults: Sequence[Fault] = (), page: str | None = None,
-              workers: int = 0) -> tuple[dict, str]:
+def doubt_set(resolved: Resolved, dataset: str, sets: Mapping[str, DetectionSet], faults: Sequence[Fault] = (),
+              page: str | None = None, workers: int = 0) -> tuple[dict, str]:
     """({"count", "by_kind", "first": [suspect as a dict], "page"}, text for people) of a set and a trained network.
 
-    resolved: what `weights.resolve` found. place: the arguments of `open_parts`. faults: of that set, so that
-    broken images are left out. page: file to write the page into. Raises UserError for weights that do not know the set's
-    classes."""
-    sets, _ = open_parts(*place)
+    resolved: what `weights.resolve` found. dataset, sets: the set's name and its parts, as `open_parts` gives them. faults: of
+    that set, so that broken images are left out. page: file to write the page into. Raises UserError for weights that do not
+    know the set's classes."""
     broken = {fault.path for fault in faults if fault.kind == BROKEN}
     records = list({record.path: record for found in sets.values() for record in found.records
                     if record.path not in broken}.values())
@@ -42,7 +40,7 @@ def doubt_set(resolved: Resolved, place: tuple, faults: Sequence[Fault] = (), pa
             "first": [{key: entry[key] for key in ("kind", "suspicion", "path", "label", "seen", "score", "found")}
                       for entry in entries[:TOLD]]}
     if page:
-        write_suspects(page, entries, records, {"data set": place[0], "weights": resolved.run or resolved.path})
+        write_suspects(page, entries, records, {"data set": dataset, "weights": resolved.run or resolved.path})
         told["page"] = page
     return told, as_text(entries)
 

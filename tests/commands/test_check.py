@@ -4,6 +4,7 @@ import json
 import pytest
 
 from gluon_bof.commands.check import main
+from gluon_bof.data import check
 from gluon_bof.options.flags import as_dict
 from gluon_bof.options.segmentation import SegmentationOptions
 from tests.evaluation.browser import look_at
@@ -38,6 +39,20 @@ def test_broken_images_are_left_out(run, tmp_path, capsys):
     outcome = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert outcome["faults_by_kind"] == {"broken image": 1}
     assert not any("000001.jpg" in one["path"] for one in outcome["suspects"]["first"])
+
+
+def test_the_network_looks_at_the_set_as_it_was_read_which_is_not_read_again(run, tmp_path, capsys, monkeypatch):
+    """It looked at all images of a set of which --masks had read those with masks."""
+    folder, opened, really = write_voc_set(tmp_path / "set", 3, 2), [], check.open_set
+    lists = folder / "VOC2007/ImageSets/Segmentation"
+    lists.mkdir()
+    for split, names in (("trainval", "000000\n000001\n"), ("test", "000003\n")):
+        (lists / f"{split}.txt").write_text(names)
+    monkeypatch.setattr(check, "open_set", lambda *given, **how: opened.append(given[2]) or really(*given, **how))
+    assert main([str(folder), "--masks", "--with", run, "--report", str(tmp_path / "page.html")]) == 0
+    images = json.loads(capsys.readouterr().out.splitlines()[-1])["images"]
+    assert images == {"train": 2, "val": 1} and json.loads((tmp_path / "page.json").read_text())["images"] == 3
+    assert opened == ["train", "val"]
 
 
 def test_weights_that_do_not_know_the_classes_do_not_cost_the_report_of_the_set(tmp_path, capsys):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gluon_bof.data.check import open_parts
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.doubts import doubt_set
 from gluon_bof.evaluation.validation import evaluate
@@ -51,7 +52,7 @@ def test_outputs_that_nothing_names_are_not_taken_for_the_sets_classes_without_a
     assert said in caplog.text
     caplog.clear()
     lone = resolve(str(tmp_path / "lone.params"), {"network": NETWORK, "data_shape": SIZE})
-    doubt_set(lone, (told["dataset"],))
+    doubt_set(lone, told["dataset"], open_parts(told["dataset"])[0])
     assert said in caplog.text
     caplog.clear()
     evaluate(resolve(str(tmp_path / "lone.params"), dict(told, classes="blue,green,red")))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gluon_bof.boxes import BoxEnds, Detections, DetectionSet
+from gluon_bof.data.check import open_parts
 from gluon_bof.data.coco import load_coco
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation import doubts
@@ -123,10 +124,10 @@ def test_a_check_does_not_doubt_labels_for_the_pixel_that_published_weights_leav
     monkeypatch.setattr(doubts, "find_suspects", lambda found, records, count: looked_at.update(found=found) or [])
     ours = [Detections(np.array([[1, 2, 30, 40]], np.float32), np.zeros(1, np.int64), np.ones(1, np.float32))]
     monkeypatch.setattr(doubts, "detections_of", lambda *given: ours)
-    doubts.doubt_set(resolve(path, given), (str(coco),))
+    doubts.doubt_set(resolve(path, given), str(coco), open_parts(str(coco))[0])
     assert looked_at["found"][0].boxes.tolist() == [[1, 2, 31, 41]]
     voc = write_voc_set(coco / "voc", 2, 1)
-    doubts.doubt_set(resolve(path, given), (str(voc),))
+    doubts.doubt_set(resolve(path, given), str(voc), open_parts(str(voc))[0])
     assert looked_at["found"][0].boxes.tolist() == [[1, 2, 30, 40]]
 
 
