@@ -18,7 +18,8 @@ from gluon_bof.boxes import DetectionSet, Fault, area
 from gluon_bof.data.balance import advice, image_shares, untrained
 from gluon_bof.data.faults import nothing_to_find, require_boxes
 from gluon_bof.data.images import read_image
-from gluon_bof.data.sets import ROLES, open_set
+from gluon_bof.data.parts import ROLES
+from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from gluon_bof.terminal import ASIDE
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from gluon_bof.data.faults import log_faults
 from gluon_bof.data.images import ENDINGS, folders_in, refuse_no_text
-from gluon_bof.data.label_sets import FALLBACKS
 from gluon_bof.data.layouts import annotated_as
+from gluon_bof.data.parts import FALLBACKS, ROLES
 from gluon_bof.data.sets import open_set, refuse_root
 from gluon_bof.data.shapes import load_backbone_shapes
 from gluon_bof.errors import UserError, abbreviate, warn
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gluon_bof.boxes import DetectionSet
 
 IMAGENET_ROOT = os.path.join("~", ".mxnet", "datasets", "imagenet")
-ROLES = ("train", "val")
 DRAWN = ("shapes", "shapes-backbone", "vocmini")
 MARGIN = 0.15  # around an object that is cut out of an image, as a share of its sides
 SQUARE_SIDE = 48  # pixels that a square window has at least, without its margin

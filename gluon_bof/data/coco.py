@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from typing import Any, Iterable, Mapping, NamedTuple
 
 import numpy as np
@@ -28,6 +27,7 @@ from gluon_bof.data.faults import (
 )
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import finite_number, folders_in, stated_size, unique_names
+from gluon_bof.data.parts import roles_of_words
 from gluon_bof.errors import UserError
 from gluon_bof.masks import no_masks, of_segmentation
 
@@ -38,8 +38,6 @@ _KEYS = ("images", "annotations", "categories")
 _OTHER_TASKS = ("captions_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")  # lie beside COCO's instances
 _LAYOUT = "a COCO set has annotations/*train*.json and *val*.json, train.json or train/_annotations.coco.json"
 _MISSING_REMEDY = REMEDY.replace("fix it", "put it there, correct its file_name (a path, no address)")
-_ROLE_WORDS = {"train": ("train", "training", "trainset"), "val": ("val", "valid", "validation", "validate", "valset"),
-               "test": ("test", "testing", "testset", "testdev")}
 
 
 def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None, on_bad_sample: str = "error",
@@ -172,16 +170,9 @@ def _candidates(root, role):
     return []
 
 
-def roles_of_words(name: str) -> set[str]:
-    """The roles that are whole words of a name: none in "latest" and "oval", both in "trainval"."""
-    words = re.findall("[a-z]+", name)
-    roles = {role for role, meant in _ROLE_WORDS.items() if any(word in meant for word in words)}
-    return roles | ({"train", "val"} if "trainval" in words else set())
-
-
 def _roles_of_letters(name):
     """The roles whose letters a name holds anywhere, as in "mytrain" and "minival"."""
-    return {role for role in _ROLE_WORDS if role in name}
+    return {role for role in ("train", "val", "test") if role in name}
 
 
 def _named(root, split):

@@ -13,7 +13,7 @@ import numpy as np
 from gluon_bof.boxes import DetectionSet, Record
 from gluon_bof.data.coco import as_id, load_json
 from gluon_bof.data.images import AS_STORED, image_header
-from gluon_bof.data.layouts import role_of
+from gluon_bof.data.parts import role_of
 from gluon_bof.data.sets import DRAWN, annotations_of, open_set, split_names
 from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.files import is_utf8, refuse_filled, refuse_unmakeable, whole_folder

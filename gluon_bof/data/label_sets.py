@@ -13,8 +13,8 @@ from gluon_bof import masks
 from gluon_bof.data.faults import FaultPolicy, log_faults
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.data.layouts import recognise
-from gluon_bof.data.samples import fifth
-from gluon_bof.data.sets import class_names, open_set, refuse_root, require_role
+from gluon_bof.data.parts import FALLBACKS, fifth, require_role
+from gluon_bof.data.sets import class_names, open_set, refuse_root
 from gluon_bof.data.shapes import CLASSES as SHAPES
 from gluon_bof.data.shapes import ensure_drawn
 from gluon_bof.data.voc import VOC_CLASSES, read_split
@@ -29,7 +29,6 @@ NAMED = ("shapes", "vocmini", "pascal_voc", "pascal_aug", "coco", "ade20k", "cit
 MASKS = ("masks", "labels")  # names of the folder beside images/
 FEW = "five images are the least"
 MOST_TOLD = 8  # class names in a message
-FALLBACKS = {"train": ("train", "trainval"), "val": ("val", "valid", "validation", "test")}
 
 # COCO's categories that are VOC's classes, in the order of those; as GluonCV an image of COCO takes part from so many pixels on
 COCO_AS_VOC = ("airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dining table", "dog",

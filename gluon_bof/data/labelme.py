@@ -10,9 +10,10 @@ from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.coco import load_json, read_flag
 from gluon_bof.data.faults import FaultPolicy, require_records
 from gluon_bof.data.images import ENDINGS, finite_number, stated_size
-from gluon_bof.data.layouts import Layout, Part, role_of
-from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records
-from gluon_bof.data.voc import owners, share
+from gluon_bof.data.layouts import Layout, Part
+from gluon_bof.data.parts import every_fifth, fifth, role_of
+from gluon_bof.data.samples import Row, Sample, class_numbers, image_ids, read_records
+from gluon_bof.data.voc import owners
 from gluon_bof.errors import UserError, abbreviate
 
 _OUTLINES = {"rectangle": 2, "polygon": 3, "linestrip": 2, "mask": 2, "rotation": 3, "oriented_rectangle": 3}  # least points
@@ -45,7 +46,7 @@ def load_labelme(layout: Layout, role: str, classes: Any = None, on_bad_sample: 
     members = [file for part in chosen for file in files[part]]
     spare = [path for part in chosen for path in _spare(part, files)]
     if not whole and not any(part.split for part in layout.parts):
-        members, spare = fifth(members, role, layout.folder), share(spare, role)
+        members, spare = fifth(members, role, layout.folder), every_fifth(spare, role)
     samples = _samples(members, layout.folder, faults)
     if unannotated == "negative":
         samples += [Sample(path, path, image_id) for path, image_id in zip(spare, image_ids(spare, layout.folder))]

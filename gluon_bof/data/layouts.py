@@ -7,8 +7,9 @@ import os
 import re
 from typing import NamedTuple, NoReturn
 
-from gluon_bof.data.coco import all_json, coco_roles, is_coco, roles_of_words
+from gluon_bof.data.coco import all_json, coco_roles, is_coco
 from gluon_bof.data.images import ENDINGS, folders_in, is_hidden
+from gluon_bof.data.parts import role_of, roles_of_words
 from gluon_bof.data.voc import is_voc
 from gluon_bof.errors import UserError, abbreviate, warn
 
@@ -128,12 +129,6 @@ def split_of(path: str, root: str) -> str:
         if len(roles_of_words(name.lower())) == 1:
             return name
     return ""
-
-
-def role_of(split: str) -> str:
-    """train, val or test, of a split's name; "" if it is none of them."""
-    roles = roles_of_words(split.lower())
-    return roles.pop() if len(roles) == 1 else ""
 
 
 def _tree(root):

@@ -12,7 +12,6 @@ import numpy as np
 from gluon_bof.boxes import Record, area, intersection
 from gluon_bof.data.class_sets import (
     DRAWN,
-    ROLES,
     SHORTEST_SIDE,
     ClassificationSet,
     Sample,
@@ -22,6 +21,7 @@ from gluon_bof.data.class_sets import (
     window_around,
 )
 from gluon_bof.data.classification import ClassImages, draw_view, read_sample
+from gluon_bof.data.parts import ROLES
 from gluon_bof.errors import UserError, warn
 from gluon_bof.freebies.augmentation import View, transform_boxes, whole_view
 from gluon_bof.freebies.mixup import blend_images

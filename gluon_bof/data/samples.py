@@ -1,20 +1,17 @@
-"""What the readers of one file of labels an image share: from places of images and labels to records, and who validates."""
+"""What the readers of one file of labels an image share: from places of images and labels to records."""
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
-from gluon_bof import files
 from gluon_bof.boxes import Record
 from gluon_bof.data.faults import FaultPolicy, fit_box, remark_repeated_boxes, remark_repeated_files, settled
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import unique_names
-from gluon_bof.data.voc import FEW_REMEDY, HELD_OUT_EVERY, few_images, share
-from gluon_bof.errors import UserError, warn_once
+from gluon_bof.errors import UserError
 
 
 class Sample(NamedTuple):
@@ -70,24 +67,6 @@ def image_ids(paths: Sequence[str], root: str) -> list[str]:
     stems = [os.path.splitext(os.path.basename(path))[0] for path in paths]
     count = Counter(stems)
     return [os.path.relpath(path, root) if count[stem] > 1 else stem for path, stem in zip(paths, stems)]
-
-
-def fifth(items: Sequence[Any], role: str, where: str, remedy: str = FEW_REMEDY) -> list[Any]:
-    """Every fifth item validates, the others train: where no split is told, as in VOC's layout. Raises UserError where none does,
-    and says the remedy."""
-    if role == "val" and len(items) < HELD_OUT_EVERY:
-        raise UserError(few_images(len(items)), where, remedy)
-    warn_once(f"{where} has no splits: every {HELD_OUT_EVERY}th image validates, the others train")
-    return share(items, role)
-
-
-def is_held_out(path: str, share: float) -> bool:
-    """Whether an image validates, by a hash of its bytes: the same bytes always do, wherever they lie. share: in (0, 1)."""
-    try:
-        digest = files.digest_of(path, hashlib.blake2b(digest_size=8))
-    except OSError as error:
-        raise UserError(f"the image cannot be read ({error.strerror})", path, "replace the image") from None
-    return int.from_bytes(digest.digest(), "big") < share * 2.0 ** 64
 
 
 def class_numbers(classes: Sequence[str] | None, found: Sequence[str], role: str, where: str) -> tuple[tuple, dict[str, int]]:

@@ -10,8 +10,8 @@ from gluon_bof.data.coco import coco_roles, coco_splits, is_coco, load_coco, wit
 from gluon_bof.data.faults import TOLERANCES
 from gluon_bof.data.images import listed_names, refuse_no_text, unique_names
 from gluon_bof.data.labelme import labelme_files, load_labelme
-from gluon_bof.data.layouts import Layout, labels_in, recognise, role_of, sniff, warn_of_no_part
-from gluon_bof.data.samples import fifth, is_held_out
+from gluon_bof.data.layouts import Layout, labels_in, recognise, sniff, warn_of_no_part
+from gluon_bof.data.parts import fifth, is_held_out, require_role, role_of
 from gluon_bof.data.voc import UNANNOTATED, is_voc, load_voc, voc_annotations, voc_splits
 from gluon_bof.data.yolo_txt import load_yolo
 from gluon_bof.data.yolo_txt import parts_of as yolo_parts
@@ -20,7 +20,6 @@ from gluon_bof.errors import UserError, warn
 if TYPE_CHECKING:
     from gluon_bof.boxes import DetectionSet
 
-ROLES = ("train", "val")
 NAMES = ("shapes", "vocmini", "voc", "coco")
 DRAWN = ("shapes", "vocmini")
 WITH_MASKS = ("voc", "coco")  # layouts
@@ -51,12 +50,12 @@ def open_set(dataset: str, root: str | None, role: str, classes: Iterable[str] |
     else:
         place = _place(dataset, root, split, layout)
         where = place.folder
-        shares = _shares(place, role, classes, split, val_share)
+        shares = _is_shared_out(place, role, classes, split, val_share)
         if role == "train" and not split:
             warn_of_no_part(place)
         found = _read(place, "train" if shares else role, classes, on_bad_sample, split, unannotated, shares, masks)
         if shares:
-            _share(found, role, val_share, place.folder)
+            _keep_share(found, role, val_share, place.folder)
         found.layout = str(place)
         found.unnamed = place.name == "yolo" and not place.file
         refuse_no_text(found.classes, place.folder)
@@ -65,12 +64,6 @@ def open_set(dataset: str, root: str | None, role: str, classes: Iterable[str] |
         if not found.records:
             raise UserError("no image has a box to train on", where, "leave --skip-empty out, or annotate the set")
     return found
-
-
-def require_role(role: str) -> None:
-    """Raise UserError for what is neither of ROLES."""
-    if role not in ROLES:
-        raise UserError(f"the role {role!r} is neither train nor val", remedy="choose one of them; other parts are splits")
 
 
 def _require_known(role, on_bad_sample, unannotated, val_share):
@@ -163,7 +156,7 @@ def _validates(place, classes, split):
                if split or place.name != "voc" or "_" not in name)
 
 
-def _shares(place, role, classes, split, val_share):
+def _is_shared_out(place, role, classes, split, val_share):
     """Whether the images are to be shared out. Raises UserError where a split is named that would be."""
     if not val_share:
         return False
@@ -177,7 +170,7 @@ def _shares(place, role, classes, split, val_share):
     return not validates
 
 
-def _share(found, role, val_share, folder):
+def _keep_share(found, role, val_share, folder):
     """Keep the images of a role, by the hash of their bytes."""
     count = len(found.records)
     found.records = [record for record in found.records if is_held_out(record.path, val_share) == (role == "val")]

@@ -27,14 +27,13 @@ from gluon_bof.data.faults import (
 )
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import ENDINGS, unique_names
+from gluon_bof.data.parts import EVERY, FEW_REMEDY, every_fifth, few_images
 from gluon_bof.data.voc_xml import Annotation, read_annotation
 from gluon_bof.errors import UserError, warn_once
 from gluon_bof.masks import NOBODY, no_masks, of_numbers, read_numbers
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
                "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
-HELD_OUT_EVERY = 5  # without split files, every fifth image validates
-FEW_REMEDY = "five images are the least, or give --val-share"
 
 UNANNOTATED = ("skip", "negative")
 TWO_IMAGES = ("it may be of the image in {} or of that in {}",
@@ -288,7 +287,7 @@ def _without_annotation(members, role, split, unannotated, whole):
         elif len(folder.images) > len(folder.annotations) or any(stem not in folder.annotations for stem in folder.images):
             used = {folder.image_path(image_id, read_annotation(path).filename) for image_id, path in folder.annotations.items()}
             spare = [stem for stem, path in folder.images.items() if stem not in folder.annotations and path not in used]
-            found += [(folder, stem) for stem in (spare if whole or folder.is_part else share(sorted(spare), role))]
+            found += [(folder, stem) for stem in (spare if whole or folder.is_part else every_fifth(sorted(spare), role))]
     return found
 
 
@@ -375,18 +374,8 @@ def _role_ids(folder, role, tested, whole):
 
 
 def _held_out(folder, role):
-    warn_once(f"{folder.path} has no ImageSets/Main: every {HELD_OUT_EVERY}th image validates, the others train")
-    return share(sorted(folder.annotations), role)
-
-
-def few_images(count: int) -> str:
-    """What is wrong where so few images have no part to validate on."""
-    return f"there is nothing to validate on: no part tells, and every {HELD_OUT_EVERY}th image would, of {count}"
-
-
-def share(items: Iterable[Any], role: str) -> list[Any]:
-    """Every fifth item for validation, the others for training."""
-    return [item for index, item in enumerate(items) if (index % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == (role == "val")]
+    warn_once(f"{folder.path} has no ImageSets/Main: every {EVERY}th image validates, the others train")
+    return every_fifth(sorted(folder.annotations), role)
 
 
 def _split_ids(folder, name):

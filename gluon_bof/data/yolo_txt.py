@@ -14,8 +14,9 @@ from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.coco import load_json
 from gluon_bof.data.faults import FaultPolicy, require_records
 from gluon_bof.data.images import ENDINGS, finite_number, is_hidden, listed_names
-from gluon_bof.data.layouts import NAME_FILES, Layout, is_text, labels_folder, refuse_unread, role_of
-from gluon_bof.data.samples import Row, Sample, class_numbers, fifth, image_ids, read_records
+from gluon_bof.data.layouts import NAME_FILES, Layout, is_text, labels_folder, refuse_unread
+from gluon_bof.data.parts import fifth, role_of
+from gluon_bof.data.samples import Row, Sample, class_numbers, image_ids, read_records
 from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.files import folders_below
 

@@ -14,7 +14,8 @@ from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from gluon_bof.masks import write_numbers
 from tests.data import coco_files, layout_files, voc_files
-from tests.data.test_layouts import WRITERS, assert_is_the_set, names_of
+from tests.data.layout_files import assert_is_the_set, names_of
+from tests.data.test_layouts import WRITERS
 from tests.marks import slow_but
 
 TARGETS = ("voc", "coco", "yolo")

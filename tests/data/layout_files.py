@@ -13,6 +13,7 @@ CLASSES = ("cat", "dog")
 IMAGES = {"a": ("train", [("dog", 9, 19, 49, 59), ("cat", 0, 0, 33, 7)]), "b": ("train", [("cat", 1, 2, 3, 79)]),
           "c": ("train", []), "d": ("train", [("dog", 50, 10, 99, 71)]), "e": ("val", [("cat", 20, 30, 41, 77)]),
           "f": ("val", [("dog", 5, 6, 7, 8), ("dog", 60, 0, 99, 20)])}
+SHARE = ["e", "f"]  # whose `b2sum -l 64`, 0336b3e5452c5a75 and 075197d273437c47, are below half; the others' begin with 9 to d
 
 
 def put_image(folder, name, ending=".jpg"):
@@ -260,3 +261,19 @@ def labelimg_in_one_folder(root):
 
 ONE_PART = (lambda root: one_folder(root, ".xml", of_voc), lambda root: one_folder(root, ".json", of_labelme), one_json,
             label_studio, labelimg_in_one_folder)
+
+
+# what was read
+
+def stems(found):
+    return [os.path.splitext(os.path.basename(record.path))[0] for record in found.records]
+
+
+def assert_is_the_set(found, names):
+    assert found.classes == CLASSES and stems(found) == names and not found.faults
+    for record, name in zip(found.records, names):
+        expected = IMAGES[name][1]
+        assert record.boxes.dtype == np.float32 and record.boxes.tolist() == [list(map(float, box[1:])) for box in expected]
+        assert [CLASSES[number] for number in record.classes] == [box[0] for box in expected]
+        assert (record.width, record.height) == (WIDTH, HEIGHT)
+        assert not record.difficult.any() and not record.crowd.any()

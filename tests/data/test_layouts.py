@@ -5,7 +5,6 @@ import shutil
 import numpy as np
 import pytest
 
-from gluon_bof.api import open_dataset
 from gluon_bof.commands.check import main as check
 from gluon_bof.data.check import check_set, format_report
 from gluon_bof.data.layouts import recognise
@@ -18,26 +17,11 @@ from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.folder import Run
 from gluon_bof.training.pipeline import open_sets
 from tests.data import layout_files
-from tests.data.layout_files import CLASSES, IMAGES, LAYOUTS, names_of
+from tests.data.layout_files import CLASSES, IMAGES, LAYOUTS, SHARE, assert_is_the_set, names_of, stems
 from tests.tiny_sets import BCCD
 
 CARDS = BCCD.parent / "cards"
-SHARE = ["e", "f"]  # whose `b2sum -l 64`, 0336b3e5452c5a75 and 075197d273437c47, are below half; the others' begin with 9 to d
 WRITERS = [(name, write) for name, writers in LAYOUTS.items() for write in writers]
-
-
-def stems(found):
-    return [os.path.splitext(os.path.basename(record.path))[0] for record in found.records]
-
-
-def assert_is_the_set(found, names):
-    assert found.classes == CLASSES and stems(found) == names and not found.faults
-    for record, name in zip(found.records, names):
-        expected = IMAGES[name][1]
-        assert record.boxes.dtype == np.float32 and record.boxes.tolist() == [list(map(float, box[1:])) for box in expected]
-        assert [CLASSES[number] for number in record.classes] == [box[0] for box in expected]
-        assert (record.width, record.height) == (layout_files.WIDTH, layout_files.HEIGHT)
-        assert not record.difficult.any() and not record.crowd.any()
 
 
 @pytest.mark.parametrize("layout, write", WRITERS, ids=[write.__name__ for _, write in WRITERS])
@@ -46,35 +30,6 @@ def test_every_layout_gives_the_same_boxes_classes_and_parts(tmp_path, layout, w
     assert recognise(str(tmp_path)).name == layout
     for role in ("train", "val"):
         assert_is_the_set(open_set(str(tmp_path), None, role), names_of(role))
-
-
-@pytest.mark.parametrize("write", layout_files.ONE_PART, ids=["voc", "labelme", "coco", "label studio", "labelimg"])
-def test_without_parts_every_fifth_image_validates_or_a_share_by_its_bytes(tmp_path, write):
-    write(str(tmp_path))
-    assert_is_the_set(open_set(str(tmp_path), None, "train"), list("abcdf"))
-    assert_is_the_set(open_set(str(tmp_path), None, "val"), ["e"])
-    train, val = (open_set(str(tmp_path), None, role, val_share=0.5) for role in ("train", "val"))
-    assert sorted(stems(train) + stems(val)) == list(IMAGES)
-    assert_is_the_set(val, SHARE)
-
-
-@pytest.mark.parametrize("write", layout_files.ONE_PART[:2], ids=["voc", "labelme"])
-def test_who_validates_is_told_once_and_again_by_the_next_command(tmp_path, write, capsys):
-    """Each part that was opened said it."""
-    write(str(tmp_path))
-    for words in ([], ["--val-share", "0"]):
-        assert check([str(tmp_path), *words]) == 0
-        assert capsys.readouterr().err.count("every 5th image validates") == 1
-
-
-@pytest.mark.parametrize("write", layout_files.ONE_PART[:2], ids=["voc", "labelme"])
-def test_who_validates_is_told_by_every_call_from_python(tmp_path, write, caplog):
-    """A notebook's second call said nothing."""
-    write(str(tmp_path))
-    for _ in range(2):
-        caplog.clear()
-        open_dataset(str(tmp_path))
-        assert caplog.text.count("every 5th image validates") == 1
 
 
 def test_a_json_of_cvats_is_named_or_shared_out(tmp_path):
@@ -96,15 +51,6 @@ def test_vocs_lists_of_no_part_are_named_or_all_annotations_shared_out(tmp_path,
     assert_is_the_set(open_set(str(tmp_path), None, "train", split=splits), list(IMAGES))
     assert_is_the_set(open_set(str(tmp_path), None, "train", val_share=0.5), [name for name in IMAGES if name not in SHARE])
     assert_is_the_set(open_set(str(tmp_path), None, "val", val_share=0.5), SHARE)
-
-
-def test_the_same_bytes_never_train_and_validate(tmp_path):
-    layout_files.one_folder(str(tmp_path), ".xml", layout_files.of_voc)
-    for name in IMAGES:
-        for ending in (".jpg", ".xml"):
-            shutil.copyfile(tmp_path / f"{name}{ending}", tmp_path / f"again_{name}{ending}")
-    train, val = (set(stems(open_set(str(tmp_path), None, role, val_share=0.5))) for role in ("train", "val"))
-    assert len(train | val) == 12 and all((f"again_{name}" in val) == (name in val) for name in IMAGES) and train and val
 
 
 def test_a_share_is_taken_only_where_no_part_validates(tmp_path):
@@ -346,16 +292,6 @@ def test_a_folder_of_label_maps_is_told_what_it_is_for(tmp_path, images, maps):
     layout_files.put(str(tmp_path / "classes.txt"), "background\ncat\n")
     with pytest.raises(UserError, match=f"no boxes; {maps} seem to be label maps; those are for gluon-bof train segmentation"):
         open_set(str(tmp_path), None, "train")
-
-
-@pytest.mark.parametrize("write", layout_files.ONE_PART, ids=["voc", "labelme", "coco", "label studio", "labelimg"])
-def test_fewer_than_five_images_without_parts_have_a_way_out(tmp_path, monkeypatch, write):
-    """It said that none of 0 images can be used, or that the split is empty."""
-    monkeypatch.setattr(layout_files, "IMAGES", {name: layout_files.IMAGES[name] for name in "abde"})
-    write(str(tmp_path))
-    with pytest.raises(UserError, match="every 5th image would, of 4; five images are the least, or give --val-share"):
-        open_set(str(tmp_path), None, "val")
-    assert len(open_set(str(tmp_path), None, "train")) == 4
 
 
 @pytest.mark.skipif(not CARDS.is_dir(), reason="the cards do not lie beside the checkout")
