@@ -82,7 +82,7 @@ def _read_parts(dataset, how, classes):
         classes = parts["train"].classes
     if not splits or roles & {"val", "test"} or how["val_share"]:
         # VOC's files: test validates where there is one
-        tests = has_files and {"val", "test"} <= set(splits)
+        tests = has_files and "test" in splits and any(role_of(split) == "val" for split in splits if "_" not in split)
         name = "test" if tests and "trainval" not in splits else "val"
         parts[name] = open_set(dataset, role="val", classes=classes, **how)
     rest = _Rest(dataset, {**how, "val_share": 0}, parts, annotations_of(place) if place else set())

@@ -36,6 +36,11 @@ def role_of(split: str) -> str:
     return roles.pop() if len(roles) == 1 else ""
 
 
+def has_validation(splits: Iterable[str]) -> bool:
+    """Whether a split of these names is a part to validate on."""
+    return any(role_of(split) in ("val", "test") for split in splits)
+
+
 def few_images(count: int) -> str:
     """What is wrong where so few images have no part to validate on."""
     return f"there is nothing to validate on: no part tells, and every {EVERY}th image would, of {count}"
@@ -46,13 +51,18 @@ def every_fifth(items: Iterable[Any], role: str) -> list[Any]:
     return [item for index, item in enumerate(items) if (index % EVERY == EVERY - 1) == (role == "val")]
 
 
+def told_fifth(items: Iterable[Any], role: str, where: str) -> list[Any]:
+    """The same, which is told once."""
+    warn_once(f"{where} has no splits: every {EVERY}th image validates, the others train")
+    return every_fifth(items, role)
+
+
 def fifth(items: Sequence[Any], role: str, where: str, remedy: str = FEW_REMEDY) -> list[Any]:
     """Every fifth item validates, the others train: where no split is told, as in VOC's layout. Raises UserError where none does,
     and says the remedy."""
     if role == "val" and len(items) < EVERY:
         raise UserError(few_images(len(items)), where, remedy)
-    warn_once(f"{where} has no splits: every {EVERY}th image validates, the others train")
-    return every_fifth(items, role)
+    return told_fifth(items, role, where)
 
 
 def is_held_out(path: str, share: float) -> bool:

@@ -27,9 +27,9 @@ from gluon_bof.data.faults import (
 )
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import ENDINGS, unique_names
-from gluon_bof.data.parts import EVERY, FEW_REMEDY, every_fifth, few_images
+from gluon_bof.data.parts import FEW_REMEDY, every_fifth, few_images, has_validation, role_of, told_fifth
 from gluon_bof.data.voc_xml import Annotation, read_annotation
-from gluon_bof.errors import UserError, warn_once
+from gluon_bof.errors import UserError
 from gluon_bof.masks import NOBODY, no_masks, of_numbers, read_numbers
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -41,6 +41,7 @@ TWO_IMAGES = ("it may be of the image in {} or of that in {}",
               "or move the other folder out of the set's")
 TWO_ANNOTATIONS = ("it has an annotation in {} and one in {}", "keep one of the two in the set's folder")
 
+_OWN = {"train": ("trainval", "train"), "val": ("val", "valid"), "test": ("test",)}  # VOC's names of a role's splits
 _LAYOUT = "a VOC set has Annotations/*.xml and JPEGImages/, in the folder itself or in VOC2007, VOC2012, ... below it"
 
 
@@ -112,13 +113,14 @@ def load_voc(root: str, role: str, classes: Iterable[str] | None = None, on_bad_
              whole: bool = False, masks: bool = False) -> DetectionSet:
     """Read one part of a VOC-layout set -> DetectionSet.
 
-    role: "train" (trainval of every year folder; train if there is no test part) or "val" (test, else val). Without
-    split files every fifth image validates. split: comma-separated names of split files instead of the role's.
-    classes: names in the order of their ids; default: those of all annotations of the root, sorted. origin: whether
-    pixels count from 0 or 1; default: what the set's boxes say, see `_origin`. on_bad_sample: "error" raises at the
-    first fault, "skip" drops the box or the image and lists it in `faults`. unannotated: images without an annotation
-    file are left out ("skip") or are images without boxes ("negative"). parts: `layouts.Part`s, of a set whose folders have
-    other names; whole: without split files all images train. A classes.txt in the root that names all classes gives their order.
+    role: "train" (trainval of every year folder; train if there is no test part) or "val" (test, else val); where no list
+    has such a name, the only one whose words tell the role, such as validation. Without split files every fifth image validates.
+    split: comma-separated names of split files instead of the role's. classes: names in the order of their ids; default: those
+    of all annotations of the root, sorted. origin: whether pixels count from 0 or 1; default: what the set's boxes say, see
+    `_origin`. on_bad_sample: "error" raises at the first fault, "skip" drops the box or the image and lists it in `faults`.
+    unannotated: images without an annotation file are left out ("skip") or are images without boxes ("negative"). parts:
+    `layouts.Part`s, of a set whose folders have other names; whole: without split files all images train. A classes.txt in the
+    root that names all classes gives their order.
     masks: read SegmentationObject/*.png, too, whose pixels are the numbers of the objects; splits are then those of
     ImageSets/Segmentation, where it is there. Raises UserError for a missing root or split, an empty one, and faults."""
     if role not in ("train", "val"):
@@ -130,7 +132,7 @@ def load_voc(root: str, role: str, classes: Iterable[str] | None = None, on_bad_
     folders = _folders_of_parts(parts) if parts else _open_folders(os.path.expanduser(root))
     if masks:
         _take_masks(folders, root)
-    if whole and not any({"train", "trainval"} & set(folder.splits) for folder in folders):
+    if whole and not _of_role(folders, "train"):
         for folder in folders:  # lists of other names, such as CVAT's default, tell no part
             folder.splits = {}
     # which images belong to the part comes first: a wrong split name should not wait for thousands of annotations
@@ -298,12 +300,11 @@ def _members(folders, role, split, whole):
                  for folder in folders if name in folder.splits]
     else:
         tested = [folder for folder in folders if _can_test(folder, folders)]
-        parts = [(folder, _role_ids(folder, role, tested, whole)) for folder in folders]
+        parts = [(folder, _role_ids(folder, role, folders, tested, whole)) for folder in folders]
         parts = [(folder, ids) for folder, ids in parts if ids is not None]
     if not parts:
         wanted, files = ("train on", "trainval.txt or train.txt") if role == "train" else ("validate on", "test.txt or val.txt")
-        validates = any({"test", "val", "valid"} & set(folder.splits) for folder in folders)
-        shared = "" if validates else ", share the set out with --val-share 0.2"
+        shared = "" if has_validation(_plain(folders)) else ", share the set out with --val-share 0.2"
         raise UserError(f"no split to {wanted} (found: {_found_splits(folders)})", folders[0].path,
                         f"add ImageSets/Main/{files}{shared}, or name splits: check with --split, training with --train-split "
                         "and --val-split")
@@ -312,14 +313,15 @@ def _members(folders, role, split, whole):
         raise UserError(few_images(sum(len(folder.annotations) for folder in folders)), folders[0].path, FEW_REMEDY)
     if not any(ids for _, ids in unique):
         raise UserError(f"nothing to {'train' if role == 'train' else 'validate'} on: the split is empty",
-                        _where(parts[0][0], role, split), "list its images, one name a line")
+                        _where(parts[0][0], folders, role, split), "list its images, one name a line")
     return _without_repeats(unique)
 
 
-def _where(folder, role, split):
-    names = split.split(",") if split else (("trainval", "train") if role == "train" else ("test", "val", "valid"))
-    return next((folder.splits[name.strip()] for name in names if name.strip() in folder.splits and not folder.is_part),
-                folder.path)
+def _where(folder, folders, role, split):
+    called = "test" if role == "val" and _can_test(folder, folders) else role
+    names = map(str.strip, split.split(",")) if split else _of_role(folders, called)
+    name = None if folder.is_part else _first(folder, names)
+    return folder.splits[name] if name else folder.path
 
 
 def _without_repeats(parts):
@@ -342,40 +344,55 @@ def _split_names(folders, split):
 
 
 def _found_splits(folders):
-    names = sorted({name for folder in folders for name in folder.splits})
-    plain = [name for name in names if "_" not in name] or names  # VOC has 80 more, such as cat_train
-    return ", ".join(plain[:8]) or "none"
+    names = _plain(folders) or sorted({name for folder in folders for name in folder.splits})
+    return ", ".join(names[:8]) or "none"
+
+
+def _plain(folders):
+    """Names of the splits without those of single classes: VOC has 80, such as cat_train."""
+    return sorted({name for folder in folders for name in folder.splits if "_" not in name})
+
+
+def _of_role(folders, role):
+    """Names of the splits of a role, train, val or test: VOC's own, else the only one that tells it, such as validation. Of
+    several, such as val-1 and val-2, nobody knows which is meant."""
+    names = _plain(folders)
+    told = [name for name in names if role_of(name) == role]
+    return [name for name in _OWN[role] if name in names] or (told if len(told) == 1 else [])
+
+
+def _first(folder, names):
+    """The first of the names that is a split of the folder; None if none is."""
+    return next((name for name in names if name in folder.splits), None)
 
 
 def _can_test(folder, folders):
     """Whether the folder has a test part with annotations: that of VOC2012 was never published."""
-    if "test" not in folder.splits:
+    name = _first(folder, _of_role(folders, "test"))
+    if name is None:
         return False
-    if folder.is_part and any("val" in other.splits for other in folders):  # train/, valid/ and test/, as in COCO's layout
+    # val comes first among folders, train/, valid/ and test/, as in COCO's layout, and where test is not called as VOC's
+    if (folder.is_part or name != "test") and "val" in map(role_of, _plain(folders)):
         return False
-    return len(folders) == 1 or any(image_id in folder.annotations for image_id in _split_ids(folder, "test"))
+    return len(folders) == 1 or any(image_id in folder.annotations for image_id in _split_ids(folder, name))
 
 
-def _role_ids(folder, role, tested, whole):
-    """Ids of a role in one folder, or None if it has no such part. `tested`: the folders with a test part; if there
+def _role_ids(folder, role, folders, tested, whole):
+    """Ids of a role in one of the folders, or None if it has no such part. `tested`: the folders with a test part; if there
     are none, validation takes `val`, and training must keep off it."""
     if not folder.splits:
-        return sorted(folder.annotations) if whole else _held_out(folder, role)
+        return sorted(folder.annotations) if whole else told_fifth(sorted(folder.annotations), role, folder.path)
     if tested and role == "val":
-        return _split_ids(folder, "test") if folder in tested else None
-    validation = None if tested else next((name for name in ("val", "valid") if name in folder.splits), None)
+        return _split_ids(folder, _first(folder, _of_role(folders, "test"))) if folder in tested else None
+    validation = None if tested else _first(folder, _of_role(folders, "val"))
     if role == "val":
         return _split_ids(folder, validation) if validation else None
-    for name in ("train", "trainval") if validation else ("trainval", "train"):
-        if name in folder.splits:
-            held_out = set(_split_ids(folder, validation)) if validation and name == "trainval" else ()
-            return [image_id for image_id in _split_ids(folder, name) if image_id not in held_out]
-    return None
-
-
-def _held_out(folder, role):
-    warn_once(f"{folder.path} has no ImageSets/Main: every {EVERY}th image validates, the others train")
-    return every_fifth(sorted(folder.annotations), role)
+    names = _of_role(folders, "train")
+    name = _first(folder, reversed(names) if validation else names)
+    if name is None:
+        return None
+    held_out = set(_split_ids(folder, validation)) if validation and name == "trainval" else ()
+    return [image_id for image_id in _split_ids(folder, name) if image_id not in held_out]
 
 
 def _split_ids(folder, name):

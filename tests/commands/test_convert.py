@@ -151,6 +151,13 @@ def test_a_third_part_is_written_too(tmp_path):
         assert_is_the_set(open_set(str(tmp_path / "3"), None, role), names_of(role))
 
 
+def test_vocs_test_is_not_written_as_the_val_that_another_list_is(tmp_path):
+    """It was, and the images of valid.txt had that name of their own."""
+    voc_files.write_set(tmp_path / "in", voc_files.FIVE, {"train": "ab", "valid": "c", "test": "de"})
+    made = convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "yolo")
+    assert made.images == {"train": 2, "test": 2, "val": 1}
+
+
 def test_names_that_meet_are_told_apart(tmp_path):
     layout_files.labelimg_yolo(str(tmp_path / "in"))
     layout_files.put_image(str(tmp_path / "in" / "val"), "a")

@@ -53,6 +53,19 @@ def test_vocs_lists_of_no_part_are_named_or_all_annotations_shared_out(tmp_path,
     assert_is_the_set(open_set(str(tmp_path), None, "val", val_share=0.5), SHARE)
 
 
+def test_vocs_lists_of_other_names_tell_parts_and_no_refusal_goes_in_a_circle(tmp_path):
+    """train and validation were told that --val-share does nothing, and then to give it."""
+    layout_files.voc_of_lists(str(tmp_path), Train="abce")
+    parts = [stems(open_set(str(tmp_path), None, role, val_share=0.5)) for role in ("train", "val")]
+    assert parts == [["a", "b", "c"], ["e"]]
+    layout_files.voc_of_lists(str(tmp_path), validation="df")
+    assert stems(open_set(str(tmp_path), None, "val", val_share=0.25)) == ["d", "f"]
+    layout_files.voc_of_lists(str(tmp_path), validate="f")
+    with pytest.raises(UserError, match="no split to validate on") as refusal:
+        open_set(str(tmp_path), None, "val", val_share=0.25)
+    assert "--val-share" not in str(refusal.value)
+
+
 def test_a_share_is_taken_only_where_no_part_validates(tmp_path):
     layout_files.ultralytics(str(tmp_path))
     assert stems(open_set(str(tmp_path), None, "val", val_share=0.5)) == names_of("val")

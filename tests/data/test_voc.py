@@ -98,6 +98,12 @@ LAYOUTS = [  # split files, training ids, validation ids
     ({"trainval": "abcde", "train": "abc", "val": "de"}, "abc", "de"),
     ({"trainval": "abcde", "val": "de"}, "abc", "de"),
     ({"train": "abc", "valid": "de"}, "abc", "de"),
+    ({"train": "abc", "validation": "de"}, "abc", "de"),
+    ({"trainval": "abcde", "Validation": "de"}, "abc", "de"),
+    ({"Train": "ab", "Val": "c", "Test": "de"}, "ab", "c"),
+    ({"train": "ab", "testset": "de"}, "ab", "de"),
+    ({"train": "abc", "val": "d", "validation": "e", "testing": "e"}, "abc", "d"),  # VOC's own names come first
+    ({"trainval": "abcd", "val": "d", "a-train": "e"}, "abc", "d"),
     ({}, "abcd", "e"),
 ]
 
@@ -107,6 +113,22 @@ def test_parts_never_leak(tmp_path, splits, training, validation):
     write_set(tmp_path, FIVE, splits)
     assert "".join(ids(load_voc(str(tmp_path), "train"))) == training
     assert "".join(ids(load_voc(str(tmp_path), "val"))) == validation
+
+
+def test_of_several_lists_that_may_be_meant_none_is_taken(tmp_path):
+    """They may be folds, so that together they leak."""
+    write_set(tmp_path, FIVE, {"train": "abc", "val-1": "d", "val-2": "e"})
+    assert ids(load_voc(str(tmp_path), "train")) == list("abc")
+    with pytest.raises(UserError, match="no split to validate on .found: train, val-1, val-2.; .* or name splits"):
+        load_voc(str(tmp_path), "val")
+
+
+@pytest.mark.parametrize("splits, empty", (({"val": "", "testing": "e"}, "val"), ({"test": "", "val": "e"}, "test"),
+                                           ({"Val": ""}, "Val")))
+def test_the_list_that_is_empty_is_named(tmp_path, splits, empty):
+    write_set(tmp_path, FIVE, {"train": "abc", **splits})
+    with pytest.raises(UserError, match=f"Main/{empty}.txt: nothing to validate on: the split is empty"):
+        load_voc(str(tmp_path), "val")
 
 
 def test_years_are_joined_and_only_2007_validates(tmp_path):
