@@ -212,7 +212,7 @@ def not_empty(found: ClassificationSet, folder: str, role: str, which: str = "")
     """The set itself. Raises UserError where it has no image, or none `which`."""
     if not found.samples:
         raise UserError(f"the part {role} holds no image {which}".rstrip(), folder,
-                        f"classes are {', '.join(found.classes[:5])}, …")
+                        f"classes are {abbreviate(found.classes)}")
     return found
 
 

@@ -28,7 +28,7 @@ from gluon_bof.data.faults import (
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import finite_number, folders_in, stated_size, unique_names
 from gluon_bof.data.parts import roles_of_words
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.masks import no_masks, of_segmentation
 
 TRAIN2017_IMAGES = 118287
@@ -61,7 +61,7 @@ def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None
     unknown = [class_name for class_name in names if class_name not in categories]
     # what validates may lack a class that was trained on; what trains must hold all that were asked for
     if unknown and (role == "train" or len(unknown) == len(names)):
-        raise UserError(f"class {unknown[0]!r} is not among its categories ({_some(list(categories))})", path,
+        raise UserError(f"class {unknown[0]!r} is not among its categories ({abbreviate(categories)})", path,
                         "fix --classes")
     if len(content["images"]) == TRAIN2017_IMAGES:
         faults = _TolerantOfBoxes(on_bad_sample)
@@ -141,12 +141,12 @@ def _annotation_file(root, role, split):
     if not found:
         wanted = f"no annotations of split {split!r}" if split else f"no annotations for {role}"
         wanted += ": COCO's layout takes one split, not several" if "," in (split or "") else ""
-        raise UserError(f"{wanted} (found: {_some([os.path.relpath(path, root) for path in all_json(root)])})", root,
+        raise UserError(f"{wanted} (found: {abbreviate(os.path.relpath(path, root) for path in all_json(root))})", root,
                         f"{_LAYOUT}; --val-share 0.2 shares out the images of one, check takes any with --split, training with "
                         "--train-split and --val-split")
     if len(found) > 1:
         raise UserError(f"several files may be meant for {split or role}: "
-                        f"{_some([os.path.relpath(path, root) for path in found])}", root,
+                        f"{abbreviate(os.path.relpath(path, root) for path in found)}", root,
                         "keep one of them, or choose the split by name")
     return found[0]
 
@@ -200,10 +200,6 @@ def _json_files(folder):
 
 def _stem(path):
     return os.path.splitext(os.path.basename(path))[0].lower()
-
-
-def _some(names):
-    return ", ".join(map(str, names[:8])) + (", ..." if len(names) > 8 else "") if names else "none"
 
 
 def _read_json(path):
@@ -378,8 +374,7 @@ def _unique_images(named, path, faults):
     for image_id, names in names_of.items():
         if len(names) > 1:
             faults.report(path, "duplicate id", f"{len(names)} images have the id {image_id!r}, so that none of them can be "
-                                                f"used: {', '.join(names[:MOST_NAMES])}"
-                                                + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""))
+                                                f"used: {abbreviate(names, MOST_NAMES)}")
     return [place for place in named if len(names_of[place[0]]) == 1]
 
 

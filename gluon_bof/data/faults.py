@@ -8,7 +8,7 @@ import numpy as np
 
 from gluon_bof.boxes import Fault
 from gluon_bof.data.images import AS_STORED, check_header, settle
-from gluon_bof.errors import LOGGER, UserError, warn
+from gluon_bof.errors import LOGGER, UserError, abbreviate, warn
 from gluon_bof.masks import boxes_of
 
 if TYPE_CHECKING:
@@ -142,8 +142,7 @@ def remark_repeated_files(faults: FaultPolicy, path: str, named: Iterable[tuple[
         entries.setdefault(os.path.normpath(image_path), []).append(name)
     for image_path, names in entries.items():
         if len(names) > 1:
-            faults.remark(path, "same file twice", f"{image_path} is the image of {len(names)} entries: "
-                          f"{', '.join(map(str, names[:4]))}{', ...' if len(names) > 4 else ''}")
+            faults.remark(path, "same file twice", f"{image_path} is the image of {len(names)} entries: {abbreviate(names)}")
 
 
 def log_faults(found: DetectionSet, others: Iterable[DetectionSet] = ()) -> None:

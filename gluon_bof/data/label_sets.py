@@ -28,7 +28,6 @@ DATASETS = os.path.join("~", ".mxnet", "datasets")  # where GluonCV puts them
 NAMED = ("shapes", "vocmini", "pascal_voc", "pascal_aug", "coco", "ade20k", "citys")
 MASKS = ("masks", "labels")  # names of the folder beside images/
 FEW = "five images are the least"
-MOST_TOLD = 8  # class names in a message
 
 # COCO's categories that are VOC's classes, in the order of those; as GluonCV an image of COCO takes part from so many pixels on
 COCO_AS_VOC = ("airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dining table", "dog",
@@ -289,7 +288,7 @@ def _require_categories(names, found, role):
     """Raise UserError where a class given is no category (of what validates: none is), and where an object's is not given."""
     lacking = [name for name in names[1:] if name not in found.classes]
     if lacking and (role == "train" or len(lacking) == len(names) - 1):
-        raise UserError(f"class {lacking[0]!r} is not among its categories ({abbreviate(found.classes, MOST_TOLD)})",
+        raise UserError(f"class {lacking[0]!r} is not among its categories ({abbreviate(found.classes)})",
                         found.annotation_file, "fix --classes, of which the first is the background")
     beyond = {number for number, name in enumerate(found.classes) if name not in names and name != BACKGROUND}
     for record in found.records:
@@ -304,14 +303,14 @@ def _warn_of_unused(names, found, role):
     unused = [name for name in names[1:] if name not in used]
     if unused:
         warn(f"{found.annotation_file}: what {'trains' if role == 'train' else 'validates'} has no object of "
-             f"{abbreviate(unused, MOST_TOLD)}, and the mean IoU counts 0 for a class without one; if it is none of yours, give "
+             f"{abbreviate(unused)}, and the mean IoU counts 0 for a class without one; if it is none of yours, give "
              "--classes, the background first, without it")
 
 
 def _require_background(names, found):
     """Raise UserError where the first class, of which all pixels of no object are, cannot be the background."""
     if not has_background(names):
-        raise UserError(f"a pixel of no object is background, and the classes given ({abbreviate(names, MOST_TOLD)}) have none",
+        raise UserError(f"a pixel of no object is background, and the classes given ({abbreviate(names)}) have none",
                         found.annotation_file, "weights of ADE20K or Cityscapes want label maps, images/ and masks/")
     if names[0] != BACKGROUND and names[0] in found.classes:
         raise UserError(f"the first of the classes given is that of the pixels of no object, and {names[0]!r} is a category",
@@ -431,11 +430,11 @@ def _classes(folder, given, known):
                         "give --classes background,cat,… or a classes.txt, in the order of the numbers")
     names = tuple(told if given is None else given)
     if known is not None and names != tuple(known):
-        raise UserError(f"the classes of this set are {abbreviate(known, MOST_TOLD)}, not {abbreviate(names, MOST_TOLD)}", folder,
+        raise UserError(f"the classes of this set are {abbreviate(known)}, not {abbreviate(names)}", folder,
                         "leave --classes out; weights of other classes cannot be scored on it")
     moved = [name for number, name in enumerate(told or ()) if name in names and names.index(name) != number]
     if moved:  # a network's classes, when it is evaluated on another folder: every number would count as another class
-        raise UserError(f"{moved[0]} has another number here than among {abbreviate(names, MOST_TOLD)}", path,
+        raise UserError(f"{moved[0]} has another number here than among {abbreviate(names)}", path,
                         "write the maps with the numbers of those classes")
     if len(names) > NOBODY:
         raise UserError(f"there are {len(names)} classes, and a map's pixels have numbers for {NOBODY}", folder, "leave some out")

@@ -11,7 +11,7 @@ from gluon_bof.boxes import Record
 from gluon_bof.data.faults import FaultPolicy, fit_box, remark_repeated_boxes, remark_repeated_files, settled
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import unique_names
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, abbreviate
 
 
 class Sample(NamedTuple):
@@ -76,5 +76,5 @@ def class_numbers(classes: Sequence[str] | None, found: Sequence[str], role: str
     names = unique_names(found if classes is None else classes)
     unknown = [name for name in names if name not in found]
     if unknown and (role == "train" or len(unknown) == len(names)):
-        raise UserError(f"class {unknown[0]!r} is not among its classes ({', '.join(list(found)[:8])})", where, "fix --classes")
+        raise UserError(f"class {unknown[0]!r} is not among its classes ({abbreviate(found)})", where, "fix --classes")
     return names, {name: number for number, name in enumerate(names)}

@@ -29,7 +29,7 @@ from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import ENDINGS, unique_names
 from gluon_bof.data.parts import FEW_REMEDY, every_fifth, few_images, has_validation, role_of, told_fifth
 from gluon_bof.data.voc_xml import Annotation, read_annotation
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.masks import NOBODY, no_masks, of_numbers, read_numbers
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -344,8 +344,7 @@ def _split_names(folders, split):
 
 
 def _found_splits(folders):
-    names = _plain(folders) or sorted({name for folder in folders for name in folder.splits})
-    return ", ".join(names[:8]) or "none"
+    return abbreviate(_plain(folders) or sorted({name for folder in folders for name in folder.splits}))
 
 
 def _plain(folders):

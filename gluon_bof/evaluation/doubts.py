@@ -7,7 +7,7 @@ from typing import Mapping, Sequence
 import numpy as np
 
 from gluon_bof.boxes import Detections, DetectionSet, Fault, Record
-from gluon_bof.errors import UserError, printable
+from gluon_bof.errors import UserError, abbreviate, printable
 from gluon_bof.evaluation.gallery import thumbnail
 from gluon_bof.evaluation.page import write_page
 from gluon_bof.evaluation.suspects import KINDS, SAID, Suspect, find_suspects
@@ -58,7 +58,7 @@ def detections_of(resolved: Resolved, records: Sequence[Record], classes: Sequen
     resolved.warn_of_order(classes)
     unknown = [name for name in classes if name not in known]
     if unknown:
-        raise UserError(f"the network knows no {', '.join(unknown[:5])}", resolved.run or resolved.path,
+        raise UserError(f"the network knows no {abbreviate(unknown)}", resolved.run or resolved.path,
                         "train one on these classes, or name those that it shares: --classes")
     models = models_of(options)
     # a batch of training may be far larger than inference needs

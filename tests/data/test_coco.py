@@ -94,6 +94,16 @@ def test_classes_may_be_reordered_and_be_fewer(tmp_path):
         load_coco(str(tmp_path), "train", classes=("dog", "cat"))
 
 
+def test_a_refusal_that_cuts_names_short_says_how_many_more_there_are(tmp_path):
+    write_set(tmp_path, content(categories=[{"id": number, "name": f"class {number}"} for number in range(10)]))
+    with pytest.raises(UserError, match="class 7 and 2 more"):
+        load_coco(str(tmp_path), "train", classes=("cat",))
+    for number in range(11):
+        write_json(tmp_path / "annotations" / f"more-{number}.json")
+    with pytest.raises(UserError, match="no annotations for val .found: .* and 4 more"):
+        load_coco(str(tmp_path), "val")
+
+
 LAYOUTS = {  # where the JSON lies: where the images lie
     "annotations/instances_{}2017.json": "{}2017",
     "annotations/mine_{}.json": "images",

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from gluon_bof.data.images import read_or_name, read_upright
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.inference.detector import open_detector
 from gluon_bof.options.families import family_of
 from gluon_bof.options.flags import flag
@@ -135,7 +135,7 @@ def _opaque(path):
 def _require_known(labels, classes, weights):
     for wanted in labels:
         if wanted not in classes:
-            raise UserError(f"{wanted!r} is not among the classes of these weights ({', '.join(classes[:20])})", weights,
+            raise UserError(f"{wanted!r} is not among the classes of these weights ({abbreviate(classes, 20)})", weights,
                             "give --image, --patch, --objects and --label that they know")
 
 
