@@ -379,7 +379,7 @@ def _unique_images(named, path, faults):
 
 
 def _boxes(entries, images, dropped, class_of, known_categories, path, faults, masks=None):
-    """{image id: [(corners, class, crowd), ...]} of the boxes that are worth keeping; images all of whose boxes lie in 0..1
+    """{image id: [(corners, class, difficult, crowd), …]} of the boxes worth keeping; images all of whose boxes lie in 0..1
     are taken out of `images`. masks: a dict that is filled with {image id: [mask of each]}; None: they are not read."""
     boxes, normalised = {}, {}
     _report_ids(entries, path, faults)
@@ -396,7 +396,7 @@ def _boxes(entries, images, dropped, class_of, known_categories, path, faults, m
         if fault:
             faults.report(path, *fault)
         if corners is not None and (masks is None or _keep_mask(entry, images[image_id], who, path, faults, masks)):
-            boxes.setdefault(image_id, []).append((corners, class_id, crowd))
+            boxes.setdefault(image_id, []).append((corners, class_id, False, crowd))
     for image_id, count in normalised.items():
         whole = count + len(boxes.get(image_id, ()))
         report_normalised(faults, path, count, whole, f" of image {image_id!r} ({os.path.basename(images[image_id].path)})")
@@ -513,8 +513,6 @@ def read_flag(entry: Mapping[str, Any], key: str) -> bool:
         raise ValueError(f"{key!r} is {_brief(value)}, neither 0 nor 1") from None
 
 
-def _record(image, boxes, path, masks=None):
-    corners, classes, crowd = zip(*boxes) if boxes else ((), (), ())
-    return Record(image.path, path, image.image_id, image.width, image.height, np.array(corners, np.float32).reshape(-1, 4),
-                  np.array(classes, np.int64), np.zeros(len(boxes), bool), np.array(crowd, bool), image.orientation,
-                  None if masks is None else np.array(masks) if len(masks) else no_masks())
+def _record(image, rows, path, masks=None):
+    return Record.of_rows(image.path, path, image.image_id, (image.width, image.height), rows, image.orientation,
+                          None if masks is None else np.array(masks) if len(masks) else no_masks())

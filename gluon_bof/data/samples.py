@@ -5,8 +5,6 @@ import os
 from collections import Counter
 from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
-import numpy as np
-
 from gluon_bof.boxes import Record
 from gluon_bof.data.faults import FaultPolicy, fit_box, remark_repeated_boxes, remark_repeated_files, settled
 from gluon_bof.data.headers import read_headers
@@ -55,11 +53,9 @@ def _record(sample, header, rows_of, faults):
         if fault:
             faults.report(sample.source, *fault)
         if corners is not None:
-            rows.append((corners, row.class_id, row.difficult))
+            rows.append((corners, row.class_id, row.difficult, False))
     remark_repeated_boxes(faults, sample.source, rows)
-    corners, classes, difficult = zip(*rows) if rows else ((), (), ())
-    return Record(sample.path, sample.source, sample.image_id, *size, np.array(corners, np.float32).reshape(-1, 4),
-                  np.array(classes, np.int64), np.array(difficult, bool), np.zeros(len(rows), bool), orientation)
+    return Record.of_rows(sample.path, sample.source, sample.image_id, size, rows, orientation)
 
 
 def image_ids(paths: Sequence[str], root: str) -> list[str]:

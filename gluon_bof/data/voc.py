@@ -522,19 +522,17 @@ def _read_record(place, headers, class_ids, origin, faults):
     found = settled(faults, source, place.path, headers[place.path], annotation.size, source)
     if found is None:
         return None
-    orientation, (width, height), frame = found
+    orientation, size, frame = found
     numbered = _rows(annotation, class_ids, origin, frame, source, faults)
     if numbered is None:
         return None
     numbers, rows = zip(*numbered) if numbered else ((), ())
-    corners, classes, difficult = zip(*rows) if rows else ((), (), ())
     masks = None
     if place.folder.masks is not None:
-        masks = _read_masks(place, numbers, corners, (height, width), faults)
+        masks = _read_masks(place, numbers, [corners for corners, *_ in rows], size[::-1], faults)
         if masks is None and not faults.keeps_images:
             return None
-    return Record(place.path, source, place.image_id, width, height, np.array(corners, np.float32).reshape(-1, 4),
-                  np.array(classes, np.int64), np.array(difficult, bool), np.zeros(len(rows), bool), orientation, masks)
+    return Record.of_rows(place.path, source, place.image_id, size, rows, orientation, masks)
 
 
 def _read_masks(place, numbers, corners, size, faults):
@@ -573,14 +571,14 @@ def _report_missing(place, faults):
 
 
 def _rows(annotation, class_ids, origin, frame, source, faults):
-    """[(number of the object, (corners, class, difficult))] of one annotation; None where all of its boxes lie in 0..1."""
+    """[(number of the object, (corners, class, difficult, crowd))] of one annotation; None where all of its boxes lie in 0..1."""
     sound = [item for item in annotation.objects if item.problem is None]
     normalised = [item for item in sound if is_normalised(item.corners, *frame)]
     if normalised:
         report_normalised(faults, source, len(normalised), len(sound), "")
         if len(normalised) == len(sound) and not faults.keeps_images:
             return None
-    rows = [(number, (corners, class_ids[item.name], item.difficult))
+    rows = [(number, (corners, class_ids[item.name], item.difficult, False))
             for number, item in enumerate(annotation.objects) if item not in normalised
             for corners in [_corners(item, class_ids, origin, *frame, source, faults)] if corners is not None]
     remark_repeated_boxes(faults, source, [row for _, row in rows])
