@@ -26,8 +26,9 @@ from gluon_bof.data.faults import (
     settled,
 )
 from gluon_bof.data.headers import read_headers
-from gluon_bof.data.images import finite_number, folders_in, stated_size, unique_names
+from gluon_bof.data.images import finite_number, folders_in, stated_size
 from gluon_bof.data.parts import roles_of_words
+from gluon_bof.data.samples import class_numbers
 from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.masks import no_masks, of_segmentation
 
@@ -57,16 +58,11 @@ def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None
     path = _annotation_file(os.path.expanduser(root_or_json), role, split)
     content = _read_json(path)
     categories = _categories(content["categories"], path)
-    names = tuple(categories) if classes is None else unique_names(classes)
-    unknown = [class_name for class_name in names if class_name not in categories]
-    # what validates may lack a class that was trained on; what trains must hold all that were asked for
-    if unknown and (role == "train" or len(unknown) == len(names)):
-        raise UserError(f"class {unknown[0]!r} is not among its categories ({abbreviate(categories)})", path,
-                        "fix --classes")
+    names, numbers = class_numbers(classes, tuple(categories), role, path)
     if len(content["images"]) == TRAIN2017_IMAGES:
         faults = _TolerantOfBoxes(on_bad_sample)
     images, dropped = _images(content["images"], _ImageFinder(root_or_json, path), path, faults)
-    class_of = {categories[class_name]: index for index, class_name in enumerate(names) if class_name in categories}
+    class_of = {categories[class_name]: number for class_name, number in numbers.items() if class_name in categories}
     masks = {} if masks else None
     boxes = _boxes(content["annotations"], images, dropped, class_of, set(categories.values()), path, faults, masks)
     records = [_record(images[image_id], boxes.get(image_id, ()), path, None if masks is None else masks.get(image_id, ()))

@@ -68,8 +68,8 @@ def image_ids(paths: Sequence[str], root: str) -> list[str]:
 def class_numbers(classes: Sequence[str] | None, found: Sequence[str], role: str, where: str) -> tuple[tuple, dict[str, int]]:
     """(class names, {name: number}) of a set that names `found`, where `classes` are asked for.
 
-    Raises UserError for one that is not there; what validates may lack some."""
-    names = unique_names(found if classes is None else classes)
+    Raises UserError for one that is not there; what validates may lack some that were trained on."""
+    names = tuple(found) if classes is None else unique_names(classes)
     unknown = [name for name in names if name not in found]
     if unknown and (role == "train" or len(unknown) == len(names)):
         raise UserError(f"class {unknown[0]!r} is not among its classes ({abbreviate(found)})", where, "fix --classes")
