@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.data.faults import log_faults
-from gluon_bof.data.images import ENDINGS, folders_in, refuse_no_text
+from gluon_bof.data.images import ENDINGS, files_in, folders_in, refuse_no_text
 from gluon_bof.data.layouts import annotated_as
 from gluon_bof.data.parts import FALLBACKS, ROLES
 from gluon_bof.data.sets import open_set, refuse_root
@@ -99,7 +99,7 @@ def _is_of_classes(folder, is_told):
     train = os.path.join(folder, "train")
     if is_told or not os.path.isdir(train):
         return os.path.isdir(train)
-    beside = len(folders_in(train)) > 1 and all(_images(os.path.join(train, name)) for name in folders_in(train))
+    beside = len(folders_in(train)) > 1 and all(files_in(os.path.join(train, name)) for name in folders_in(train))
     return not annotated_as(folder) - ({"voc", "labelme", "yolo"} if beside else set())
 
 
@@ -110,7 +110,7 @@ def _from_folders(folder):
     refuse_no_text(classes, folder)
     part = next((name for name in FALLBACKS["val"] if os.path.isdir(os.path.join(folder, name))), "val")
     others = [name for name in folders_in(os.path.join(folder, part)) if name not in classes
-              and _images(os.path.join(folder, part, name))]
+              and files_in(os.path.join(folder, part, name))]
     if others:
         raise UserError(f"no class of train is called {abbreviate(others)}, as folders of {part} are", folder,
                         "call the folders of a class alike")
@@ -127,7 +127,7 @@ def _from_folders(folder):
 
 def _of_classes(folder, part, classes):
     samples = [Sample(os.path.join(folder, part, name, image), class_id) for class_id, name in enumerate(classes)
-               for image in _images(os.path.join(folder, part, name))]
+               for image in files_in(os.path.join(folder, part, name))]
     return ClassificationSet(os.path.basename(folder), tuple(classes), samples)
 
 
@@ -140,12 +140,6 @@ def _warn_of_unvalidated(validation, place):
 def _without_images(found):
     seen = {sample.class_id for sample in found.samples}
     return [name for class_id, name in enumerate(found.classes) if class_id not in seen]
-
-
-def _images(place):
-    """Names of the images in a folder, in order; none where it is not there."""
-    names = sorted(os.listdir(place)) if os.path.isdir(place) else []
-    return [name for name in names if name.lower().endswith(ENDINGS) and not name.startswith(".")]
 
 
 def open_boxes(dataset: str, root: str | None, role: str, classes: Sequence[str] | None,

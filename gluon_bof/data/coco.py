@@ -26,7 +26,7 @@ from gluon_bof.data.faults import (
     settled,
 )
 from gluon_bof.data.headers import read_headers
-from gluon_bof.data.images import finite_number, folders_in, stated_size
+from gluon_bof.data.images import files_in, finite_number, folders_in, stated_size
 from gluon_bof.data.parts import roles_of_words
 from gluon_bof.data.samples import class_numbers
 from gluon_bof.errors import UserError, abbreviate
@@ -188,10 +188,7 @@ def _folders(root):
 
 
 def _json_files(folder):
-    if not os.path.isdir(folder):
-        return []
-    return sorted(entry.path for entry in os.scandir(folder) if entry.name.lower().endswith(".json")
-                  and not entry.name.startswith((".",) + _OTHER_TASKS))
+    return [os.path.join(folder, name) for name in files_in(folder, ".json") if not name.startswith(_OTHER_TASKS)]
 
 
 def _stem(path):

@@ -285,6 +285,13 @@ def folders_in(place: str) -> list[str]:
         if os.path.isdir(place) else []
 
 
+def files_in(place: str, endings: str | tuple[str, ...] = ENDINGS) -> list[str]:
+    """Names in a folder with such endings, in capital or small letters, without hidden ones, in order; none where it is not
+    there. Default: the images."""
+    names = sorted(os.listdir(place)) if os.path.isdir(place) else []
+    return [name for name in names if name.lower().endswith(endings) and not is_hidden(name)]
+
+
 def finite_number(value: Any) -> float:
     """A number or its text as a float. Raises ValueError for anything else, and for NaN and infinity."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):

@@ -11,7 +11,7 @@ import numpy as np
 
 from gluon_bof import masks
 from gluon_bof.data.faults import FaultPolicy, log_faults
-from gluon_bof.data.images import ENDINGS
+from gluon_bof.data.images import ENDINGS, files_in, is_hidden
 from gluon_bof.data.layouts import recognise
 from gluon_bof.data.parts import FALLBACKS, fifth, require_role
 from gluon_bof.data.sets import class_names, open_set, refuse_root
@@ -218,16 +218,11 @@ def _parts(folder, role, split):
 def _pair_of(folder, place):
     """The folders of a part's images and of its maps; None of one that is not there, and of labels/ that holds YOLO's text."""
     images, maps = _folder_of(folder, ("images",), place), _folder_of(folder, MASKS, place)
-    if images and place == ("", "") and not _holds(images, ENDINGS):
+    if images and place == ("", "") and not files_in(images):
         images = None  # those of parts lie further down
-    if maps and _holds(maps, (".txt",)):
+    if maps and files_in(maps, ".txt"):
         maps = None
     return images, maps
-
-
-def _holds(folder, endings):
-    """Whether a folder has a file with one of the endings."""
-    return any(os.path.splitext(entry.name)[1].lower() in endings for entry in os.scandir(folder))
 
 
 def _folder_of(folder, names, place):
@@ -239,7 +234,7 @@ def _folder_of(folder, names, place):
 def _same_names(images, maps, faults):
     """A LabelledImage of each image in a folder, whose map is the PNG of the same name in the other. Faults are an image without
     a map, and a map whose image has an ending that is not read."""
-    names = [os.path.splitext(name) for name in sorted(os.listdir(images)) if not name.startswith(".")]
+    names = [os.path.splitext(name) for name in sorted(os.listdir(images)) if not is_hidden(name)]
     read = {stem for stem, ending in names if ending.lower() in ENDINGS}
 
     def pair(name):

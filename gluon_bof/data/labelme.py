@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.coco import load_json, read_flag
 from gluon_bof.data.faults import FaultPolicy, require_records
-from gluon_bof.data.images import ENDINGS, finite_number, stated_size
+from gluon_bof.data.images import files_in, finite_number, stated_size
 from gluon_bof.data.layouts import Layout, Part
 from gluon_bof.data.parts import every_fifth, fifth, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, image_ids, read_records
@@ -91,13 +91,8 @@ def _read_parts(layout):
 
 
 def _read_part(part: Part) -> list[_File]:
-    names = sorted(name for name in os.listdir(part.annotations) if name.lower().endswith(".json") and not name.startswith("."))
-    images = {}
-    for name in sorted(os.listdir(part.images)):
-        stem, ending = os.path.splitext(name)
-        if ending.lower() in ENDINGS:
-            images.setdefault(stem, os.path.join(part.images, name))
-    files = [_read(os.path.join(part.annotations, name), part.images, images) for name in names]
+    images = {os.path.splitext(name)[0]: os.path.join(part.images, name) for name in reversed(files_in(part.images))}
+    files = [_read(os.path.join(part.annotations, name), part.images, images) for name in files_in(part.annotations, ".json")]
     return [file for file in files if file.problem or "shapes" in file.content]
 
 
@@ -141,8 +136,7 @@ def _label(shape):
 def _spare(part, files):
     """Images of a part that no file is about."""
     used = {os.path.normpath(file.image) for of_part in files.values() for file in of_part if file.image}
-    paths = [os.path.normpath(os.path.join(part.images, name)) for name in sorted(os.listdir(part.images))
-             if os.path.splitext(name)[1].lower() in ENDINGS and not name.startswith(".")]
+    paths = [os.path.normpath(os.path.join(part.images, name)) for name in files_in(part.images)]
     return [path for path in paths if path not in used]
 
 

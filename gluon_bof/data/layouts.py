@@ -8,7 +8,7 @@ import re
 from typing import NamedTuple, NoReturn
 
 from gluon_bof.data.coco import all_json, coco_roles, is_coco
-from gluon_bof.data.images import ENDINGS, folders_in, is_hidden
+from gluon_bof.data.images import ENDINGS, files_in, folders_in, is_hidden
 from gluon_bof.data.parts import role_of, roles_of_words
 from gluon_bof.data.voc import is_voc
 from gluon_bof.errors import UserError, abbreviate, warn
@@ -186,8 +186,7 @@ def _labelme(root, tree, split):
 
 
 def _some_json(folder):
-    names = sorted(name for name in os.listdir(folder) if name.lower().endswith(".json") and not name.startswith("."))
-    return [os.path.join(folder, name) for name in names[:_MOST_SNIFFED]]
+    return [os.path.join(folder, name) for name in files_in(folder, ".json")[:_MOST_SNIFFED]]
 
 
 def _parts(root, tree, kind):
@@ -326,7 +325,7 @@ def yolo_config(root: str) -> str | None:
     """Path of data.yaml, of another YAML with its keys, or of Darknet's obj.data, in a folder; None if there is none.
 
     Raises UserError where several may be meant."""
-    names = sorted(entry.name for entry in os.scandir(root) if entry.is_file() and not entry.name.startswith("."))
+    names = sorted(entry.name for entry in os.scandir(root) if entry.is_file() and not is_hidden(entry.name))
     for name in ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml"):
         if name in names:
             return os.path.join(root, name)

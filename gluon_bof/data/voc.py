@@ -26,7 +26,7 @@ from gluon_bof.data.faults import (
     settled,
 )
 from gluon_bof.data.headers import read_headers
-from gluon_bof.data.images import ENDINGS, unique_names
+from gluon_bof.data.images import ENDINGS, is_hidden, unique_names
 from gluon_bof.data.parts import FEW_REMEDY, every_fifth, few_images, has_validation, role_of, told_fifth
 from gluon_bof.data.voc_xml import Annotation, read_annotation
 from gluon_bof.errors import UserError, abbreviate
@@ -273,7 +273,7 @@ def _names(folder):
     """{name: path} of what lies in a folder and is not hidden."""
     if folder is None or not os.path.isdir(folder):
         return {}
-    return {entry.name: entry.path for entry in os.scandir(folder) if not entry.name.startswith(".")}
+    return {entry.name: entry.path for entry in os.scandir(folder) if not is_hidden(entry.name)}
 
 
 def _without_annotation(members, role, split, unannotated, whole):

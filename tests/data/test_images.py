@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gluon_bof.data.images import finite_number, image_size, read_image, unique_names
+from gluon_bof.data.images import files_in, finite_number, image_size, read_image, unique_names
 from gluon_bof.data.workers import WorkerLost, _answer
 from gluon_bof.errors import UserError
 
@@ -171,3 +171,10 @@ def test_memory_that_runs_short_in_opencv_is_no_fault_of_the_image(tmp_path):
         for fails in (read_image, lambda _: cv2.flip(image, 0)):
             fine, error = _answer(fails, None, path, ())
             assert not fine and isinstance(error, WorkerLost) and "memory does not suffice" in str(error)
+
+
+def test_files_of_a_folder_are_those_of_a_set_in_order(tmp_path):
+    for name in ("b.JPG", "a.png", "a.json", "._a.png", "__MACOSX.png", "jpg", "c.jpg.txt"):
+        (tmp_path / name).touch()
+    assert files_in(str(tmp_path)) == ["a.png", "b.JPG"] and files_in(str(tmp_path), ".json") == ["a.json"]
+    assert files_in(str(tmp_path / "gone")) == []
