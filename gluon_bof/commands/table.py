@@ -89,12 +89,6 @@ def _positive(text):
     return value
 
 
-def read_request(argv: Sequence[str]) -> tuple[Request, Any]:
-    """(Request of a table, the other arguments)."""
-    given = read_arguments(argv)
-    return request_of(given), given
-
-
 def read_arguments(argv: Sequence[str]) -> Any:
     """The arguments; extra and extra_pretraining are the words after one -- and two. Raises UserError."""
     words, *after = _parts(argv)

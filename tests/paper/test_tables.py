@@ -18,7 +18,7 @@ import train_yolo3
 from gluon_bof.commands import pretrain
 from gluon_bof.commands import table as table_command
 from gluon_bof.commands.evaluate import build_parser
-from gluon_bof.commands.table import commands_of, read_request
+from gluon_bof.commands.table import commands_of, read_arguments, request_of
 from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.flags import as_dict, parse
@@ -135,16 +135,17 @@ def test_gpus_are_split_evenly_among_jobs():
 ])
 def test_arguments_that_cannot_be_meant_are_refused(words, message):
     with pytest.raises(UserError, match=message):
-        read_request(words)
+        request_of(read_arguments(words))
 
 
 def test_flags_after_the_bars_reach_the_trainings_and_the_tables_own_are_refused():
-    request, _ = read_request(["5", "--scale", "small", "--dataset", "/data/set", "--", "--epochs", "30", "--", "--epochs", "2"])
+    words = ["5", "--scale", "small", "--dataset", "/data/set", "--", "--epochs", "30", "--", "--epochs", "2"]
+    request = request_of(read_arguments(words))
     job = plan(request)[0]
     assert (job.training.options.epochs, job.pretraining.options.epochs) == (30, 2)
     with pytest.raises(UserError, match="--seed after --"):
-        plan(read_request(["2", "--scale", "small", "--dataset", "x", "--", "--seed", "3"])[0])
-    request, _ = read_request(["2", "--rows", "1, mixup", "--seeds", "2,0"])
+        plan(request_of(read_arguments(["2", "--scale", "small", "--dataset", "x", "--", "--seed", "3"])))
+    request = request_of(read_arguments(["2", "--rows", "1, mixup", "--seeds", "2,0"]))
     assert request.rows == ("no-augmentation", "mixup") and request.seeds == (2, 0)
 
 
@@ -236,8 +237,7 @@ def test_a_killed_harness_goes_on_and_ends_with_the_same_numbers(tmp_path):
 
 
 def test_a_table_without_its_ends_says_that_their_cost_is_not_compared(tmp_path, caplog):
-    _, given = table_command.read_request(["2", "--scale", "small", "--dataset", "/data/set", "--rows", "2", "--cost",
-                                              "--runs", str(tmp_path)])
+    given = read_arguments(["2", "--scale", "small", "--dataset", "/data/set", "--rows", "2", "--cost", "--runs", str(tmp_path)])
     planned = table_command.work_of(given, []).planned
     with caplog.at_level("WARNING", "gluon_bof"):
         table_command._compare_cost(planned, Store(str(tmp_path)))
