@@ -9,13 +9,12 @@ import cv2
 from gluon_bof.backend import mx
 from gluon_bof.data.transforms import EvalTransform, ShortSide
 from gluon_bof.models.build import ExportForm, with_inferred_shapes
-from gluon_bof.models.faster_rcnn.network import FasterRCNN, resnet_parameters
+from gluon_bof.models.faster_rcnn.network import CLASSIFIER, FasterRCNN, resnet_parameters
 from gluon_bof.models.faster_rcnn.network import build_faster_rcnn as build
 from gluon_bof.models.heads import classes_by_rows
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.options.faster_rcnn import NETWORKS, FasterRcnnOptions
 
-HEADS = ("fc.", "output.")  # of classifiers
 MAX_CONVOLUTIONS = 16  # in a box head
 
 
@@ -71,5 +70,5 @@ def _candidate_options(shapes):
 
 def backbones() -> list[tuple[str, dict]]:
     """[(name, {name in a classifier's file: Parameter})]."""
-    return [(name, {key: parameter for key, parameter in resnet_parameters(name).items() if not key.startswith(HEADS)})
+    return [(name, {key: parameter for key, parameter in resnet_parameters(name).items() if not key.startswith(CLASSIFIER)})
             for name in NETWORKS]

@@ -30,10 +30,10 @@ class Grid(NamedTuple):
 
 
 @lru_cache(maxsize=128)
-def grid_tables(size: int, anchors: Sequence[Sequence[float]] = ANCHORS, strides: Sequence[int] = STRIDES) -> Grid:
+def grid_tables(size: int, anchors: Sequence[Sequence[float]] = ANCHORS) -> Grid:
     """Grid of numpy float32 arrays for a square input of this side, a multiple of the largest stride."""
     rows, cells, first = [], [], 0
-    for stride, shapes in list(zip(strides, anchors))[::-1]:
+    for stride, shapes in list(zip(STRIDES, anchors))[::-1]:
         side = size // stride
         shapes = np.reshape(shapes, (-1, 2))
         for rank, (width, height) in enumerate(shapes):
@@ -46,10 +46,9 @@ def grid_tables(size: int, anchors: Sequence[Sequence[float]] = ANCHORS, strides
 
 
 @lru_cache(maxsize=128)
-def grid_on(context: mx.Context, size: int, anchors: Sequence[Sequence[float]] = ANCHORS,
-            strides: Sequence[int] = STRIDES) -> Grid:
+def grid_on(context: mx.Context, size: int, anchors: Sequence[Sequence[float]] = ANCHORS) -> Grid:
     """The same as arrays on a device."""
-    return Grid(*(mx.nd.array(table, ctx=context) for table in grid_tables(size, anchors, strides)))
+    return Grid(*(mx.nd.array(table, ctx=context) for table in grid_tables(size, anchors)))
 
 
 class BoxTargets(gluon.HybridBlock):
