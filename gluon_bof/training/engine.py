@@ -312,8 +312,7 @@ class Engine:
         self._saved_at = time.perf_counter()
         self.sampler.start(self.epoch, self.batch)
         self.batch = train_epoch(self._batches(), self.step, self.losses, self.epoch, self.batch,
-                                 lambda batch: self.step.trainer.learning_rate, self._after_batch, self._on_broken,
-                                 self.sampler.accumulate, self.sampler.batch_size if comm.size() > 1 else None)
+                                 self._after_batch, self._on_broken)
 
     def _batches(self):
         """What the loader gives, by whole updates: where it is lost within one, that is not begun."""

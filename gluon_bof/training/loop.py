@@ -52,6 +52,11 @@ class Step:
         for parameter in self._summed:
             parameter.grad_req = "add"
 
+    @property
+    def batch(self) -> int:
+        """Number of the batch that is to come, counted from the run's first."""
+        return self.trainer.optimizer.num_update * self.accumulate + self._accumulated
+
     def __call__(self, *arrays):
         """Returns the losses, (number of losses,), a mean over the batch of all processes, not yet computed: it has `asnumpy`."""
         if self._statistics is None and comm.size() > 1:
@@ -214,14 +219,11 @@ class EpochLosses:
 
 
 def train_epoch(loader: Iterable[tuple], step: Step, losses: EpochLosses, epoch: int, first_batch: int,
-                learning_rate: Callable[[int], float], after_batch: Callable[[int], bool],
-                on_broken: Callable[[Sequence[str]], Any], accumulate: int = 1, batch_images: int | None = None) -> int:
+                after_batch: Callable[[int], bool], on_broken: Callable[[Sequence[str]], Any]) -> int:
     """Train on what the loader gives; losses (EpochLosses) grows.
 
-    learning_rate(batch) -> the rate of the batch that was stepped just now; after_batch(batch) is called when a batch's losses
-    are in and returns True to stop early; on_broken(names) hears of images that were skipped. It stops after whole groups of
-    `accumulate` batches only, counted from the epoch's first, for between them the step has gradients that nobody keeps.
-    batch_images: how many a batch has, where other processes have parts of it; None: those of its arrays.
+    after_batch(batch) is called when a batch's losses are in and returns True to stop early; on_broken(names) hears of images
+    that were skipped. It stops after whole updates only, for between them the step has gradients that nobody keeps.
     Returns the number of the batch to go on with. Raises Diverged at a loss that is not finite."""
     in_flight = deque()
     batch = first_batch
@@ -243,7 +245,7 @@ def train_epoch(loader: Iterable[tuple], step: Step, losses: EpochLosses, epoch:
 
     batches = iter(loader)
     mark = time.perf_counter()
-    while not (stop and batch % accumulate == 0):
+    while not (stop and batch % step.accumulate == 0):
         waiting = time.perf_counter()
         try:
             *arrays, broken = next(batches)
@@ -253,7 +255,8 @@ def train_epoch(loader: Iterable[tuple], step: Step, losses: EpochLosses, epoch:
         if broken:
             on_broken(broken)
         value = step(*arrays)
-        in_flight.append((batch, batch_images or arrays[0].shape[0], learning_rate(batch), value))
+        images = step.batch_size if comm.size() > 1 else arrays[0].shape[0]  # of all processes
+        in_flight.append((batch, images, step.trainer.learning_rate, value))
         batch += 1
         if len(in_flight) > STEPS_IN_FLIGHT:
             stop = flush_one() or stop

@@ -74,9 +74,8 @@ class Reseeded:
         return arrays
 
     def _number(self, device):
-        batch = self.step.trainer.optimizer.num_update * self.step.accumulate + self.step._accumulated
         devices = self.step.devices
-        return (self.seed * 1_000_003 + batch) * 1_009 + comm.rank() * len(devices) + devices.index(device)
+        return (self.seed * 1_000_003 + self.step.batch) * 1_009 + comm.rank() * len(devices) + devices.index(device)
 
 
 def fit_maps(engine: Any, run: Any, images: Any, sets: Sequence[Any], validation: Any, segmenter: Any) -> dict[str, Any]:

@@ -60,6 +60,17 @@ def test_an_update_is_numpys_with_the_mean_gradient_of_all_its_batches(devices):
             np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
 
 
+def test_a_step_knows_the_batch_that_is_to_come():
+    """Dropout draws by it: what takes the memory counts for nothing, and a run that goes on counts from where it stopped."""
+    (_, step), (_, later) = step_of(3, 2), step_of(3, 2)
+    step.warm_up(*map(mx.nd.array, numbers(2, 99)))
+    for batch in range(7):
+        assert step.batch == batch
+        step(*map(mx.nd.array, numbers(2, batch)))
+    later.trainer.optimizer.num_update = 2
+    assert later.batch == 6
+
+
 def test_warming_up_leaves_no_gradient_behind():
     (network, step), (plain, untouched) = step_of(2, 2), step_of(2, 2)
     step.warm_up(*map(mx.nd.array, numbers(2, 99)))

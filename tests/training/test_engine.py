@@ -161,7 +161,7 @@ def test_rows_hold_the_means_of_the_losses_and_the_rates(opened):
     values, step = [], engine.step
 
     class Heard:
-        trainer, devices = step.trainer, step.devices
+        trainer, devices, accumulate = step.trainer, step.devices, step.accumulate
 
         def __call__(self, *arrays):
             values.append(step(*arrays))

@@ -54,20 +54,41 @@ def test_mixed_precision_scales_losses_and_no_update(monkeypatch):
         np.testing.assert_array_equal(found, wanted)  # a power of two costs no bit
 
 
+class PlainStep:
+    """What an epoch asks of a step, of losses that compute(*arrays) gives."""
+
+    accumulate, batch_size = 1, 6
+
+    def __init__(self, compute, rate=0.1):
+        self.compute = compute
+        self.trainer = SimpleNamespace(learning_rate=rate)
+
+    def __call__(self, *arrays):
+        return self.compute(*arrays)
+
+
 def batches_of(values):
     return [(np.zeros((2, 1)), value, []) for value in values]
 
 
 def test_an_epochs_losses_are_means_and_survive_being_saved():
     losses = EpochLosses(("a", "b"))
-    step = lambda images, value: mx.nd.array(value)  # noqa: E731
+    step = PlainStep(lambda images, value: mx.nd.array(value))
     seen = []
-    reached = train_epoch(batches_of([(1, 2), (3, 4), (5, 9)]), step, losses, 0, 4, lambda batch: 0.1,
-                          seen.append, None)
+    reached = train_epoch(batches_of([(1, 2), (3, 4), (5, 9)]), step, losses, 0, 4, seen.append, None)
     assert reached == 7 and seen == [4, 5, 6]
     assert losses.means() == pytest.approx({"a": 3, "b": 5, "total": 8})
-    assert losses.images == 6
+    assert losses.images == 6 and losses.learning_rate == 0.1
     assert EpochLosses(("a", "b"), losses.saved()).means() == losses.means()
+
+
+def test_an_epochs_images_are_those_of_all_processes(monkeypatch):
+    """Each has a part of a batch."""
+    monkeypatch.setattr("gluon_bof.training.loop.comm.size", lambda: 3)
+    losses = EpochLosses(("a", "b"))
+    train_epoch(batches_of([(1, 2), (3, 4)]), PlainStep(lambda images, value: mx.nd.array(value)), losses, 0, 0,
+                lambda batch: False, None)
+    assert losses.images == 12
 
 
 def test_an_epochs_seconds_are_those_that_passed(monkeypatch):
@@ -79,16 +100,15 @@ def test_an_epochs_seconds_are_those_that_passed(monkeypatch):
         return value
 
     loader = (after(0.5, (np.zeros((2, 1)), [])) for _ in range(4))
-    train_epoch(loader, lambda images: after(1.0, mx.nd.ones(1)), losses, 0, 0, lambda batch: 0.1, lambda batch: False, None)
+    train_epoch(loader, PlainStep(lambda images: after(1.0, mx.nd.ones(1))), losses, 0, 0, lambda batch: False, None)
     assert losses.waiting == 2 and losses.seconds == 6
 
 
 @pytest.mark.parametrize("bad", (float("nan"), float("inf")))
 def test_a_loss_that_is_not_finite_names_its_place(bad):
-    step = lambda images, value: mx.nd.array(value)  # noqa: E731
+    step = PlainStep(lambda images, value: mx.nd.array(value), 2.1e-3)
     with pytest.raises(UserError) as refusal:
-        train_epoch(batches_of([(1, 2), (3, bad), (5, 6)]), step, EpochLosses(("a", "b")), 3, 40,
-                    lambda batch: 2.1e-3, lambda batch: False, None)
+        train_epoch(batches_of([(1, 2), (3, bad), (5, 6)]), step, EpochLosses(("a", "b")), 3, 40, lambda batch: False, None)
     assert f"b loss became {bad} at epoch 3, batch 41, learning rate 0.0021" in str(refusal.value)
     # --warmup-epochs is not every family's
     assert "lengthen the warm-up" in str(refusal.value) and "--warmup-epochs" not in str(refusal.value)
@@ -96,8 +116,7 @@ def test_a_loss_that_is_not_finite_names_its_place(bad):
 
 def test_stopping_drains_what_is_in_flight():
     done = []
-    step = lambda images, value: done.append(value) or mx.nd.array(value)  # noqa: E731
+    step = PlainStep(lambda images, value: done.append(value) or mx.nd.array(value))
     losses = EpochLosses(("a", "b"))
-    reached = train_epoch(batches_of([(i, i) for i in range(10)]), step, losses, 0, 0, lambda batch: 0.1,
-                          lambda batch: batch == 2, None)
+    reached = train_epoch(batches_of([(i, i) for i in range(10)]), step, losses, 0, 0, lambda batch: batch == 2, None)
     assert reached == len(done) == losses.batches == 5

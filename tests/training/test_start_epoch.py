@@ -52,7 +52,7 @@ def trained(run, options, position, devices=None, optimizer=None):
         weights.append(float(graph.weight.data(devices[0]).asscalar()))
         return loss
 
-    step.trainer, step.devices = trainer, devices
+    step.trainer, step.devices, step.accumulate = trainer, devices, 1
     batches = [(mx.nd.zeros((2, 1)), [])] * 2
     engine = Engine(run, options, graph, step, BatchSampler(4, 2, 0, (32,)), batches, ("slope",),
                     lambda should_stop: {"map": 0.5}, position)
