@@ -56,7 +56,7 @@ def train(options, run, checkpoint=None):
     # loop
     losses = ("cross_entropy", "auxiliary")[:len(graph.COUNTED)]
     engine = training.Engine(run, options, network, step, sampler, loader, losses, partial(validation, segmenter),
-                             training.restore(options, checkpoint, network, trainer), training.SCORED)
+                             training.restore(options, checkpoint, network, trainer), training.SCORING)
     if options.eval:
         return training.only_validated(options, run, validation, segmenter)
     if not engine.is_finished:

@@ -44,8 +44,8 @@ def scores_of(counts: np.ndarray) -> tuple[float, float, list[float | None]]:
 
 
 class MapValidation:
-    """`validation(segmenter)` -> {"map": mean IoU, by the name that the engine knows, "miou": the same, "pixel_accuracy",
-    "per_class": {class: IoU or None}}. Label maps are compared in the images' own pixels.
+    """`validation(segmenter)` -> {"miou", "pixel_accuracy", "per_class": {class: IoU or None}, …}. Label maps are compared in the
+    images' own pixels.
 
     Of several processes each looks at its share of the batches; pixels are counted by all together. Made before the network is,
     so that the data workers carry none of it. `shown`: [(sample, label map found)] of the few images that are shown and in the
@@ -82,7 +82,7 @@ class MapValidation:
 
     def _judge(self, counts):
         accuracy, mean, ious = scores_of(np.sum(counts, axis=0))
-        return {"map": mean, "miou": mean, "pixel_accuracy": accuracy, "metric": "mean IoU",
+        return {"miou": mean, "pixel_accuracy": accuracy, "metric": "mean IoU",
                 "per_class": dict(zip(self.set.classes, ious))}
 
 
@@ -119,5 +119,4 @@ def evaluate_maps(resolved: Resolved) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset,
             "val_split": options.val_split, "engine": "mxnet", "images": len(found_set),
-            "images_per_second": len(found_set) / seconds, "skipped": len(found_set.faults),
-            **{key: value for key, value in metrics.items() if key != "map"}}
+            "images_per_second": len(found_set) / seconds, "skipped": len(found_set.faults), **metrics}

@@ -20,13 +20,13 @@ from gluon_bof.models.classifier import TrainingGraph, build_classifier
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.terminal import progress_bar
 from gluon_bof.training import localisation, pipeline
-from gluon_bof.training.engine import Engine
+from gluon_bof.training.engine import Engine, Scoring
 from gluon_bof.training.loop import Step
 from gluon_bof.training.optimizer import build_optimizer, build_trainer, epoch_schedule, exempt_from_decay
 from gluon_bof.visualization.run_pages import draw_localised
 
 TOP_K = 5  # classes among which top-5 accuracy looks for the right one
-RECORDED = ({"accuracy": "accuracy", "top5": "top5"}, ("accuracy", "validation accuracy"))  # see engine.Recorder
+SCORING = Scoring(("accuracy", "top5"), "accuracy", "validation accuracy")
 
 
 class ClassBatch:
@@ -42,8 +42,8 @@ class ClassBatch:
 
 def accuracy(graph: Any, loader: Any, labels: Sequence[int], device: Any, top_k: int,
              should_stop: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
-    """{"map": share of right first guesses, by the name that the engine knows, "accuracy": the same, "top5": share of images
-    whose class is among the `top_k` first guesses}, or None where should_stop said so."""
+    """{"accuracy": share of right first guesses, "top5": share of images whose class is among the `top_k` first guesses}, or None
+    where should_stop said so."""
     right = among = 0
     for images, indices in progress_bar(loader, "validating", unit="batch"):
         if should_stop():
@@ -59,7 +59,7 @@ def _joint(counts, images):
     """The metrics of what all processes have counted, or None where one was stopped."""
     def judge(counted):
         right, among = map(sum, zip(*counted))
-        return {"map": right / images, "accuracy": right / images, "top5": among / images}
+        return {"accuracy": right / images, "top5": among / images}
 
     return exchange.decide_numbers(counts, judge)
 
@@ -83,8 +83,8 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
 
     # network and loss
     pipeline.seed(options.seed)
-    network, graph, scoring = (localising_graphs if options.localise else graphs)(options, len(classes), devices)
-    for part in (graph, scoring):
+    network, graph, inference = (localising_graphs if options.localise else graphs)(options, len(classes), devices)
+    for part in (graph, inference):
         part.hybridize(static_alloc=True)
 
     # trainer
@@ -95,23 +95,21 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
     step = Step(graph, lambda *arrays: arrays, trainer, devices, options.batch_size, options.amp, options.accumulate)
 
     # loop
-    losses, recorded = (localisation.LOSSES, localisation.RECORDED) if options.localise else (("cross_entropy",), RECORDED)
+    losses, scoring = (localisation.LOSSES, localisation.SCORING) if options.localise else (("cross_entropy",), SCORING)
     if options.localise:
-        validate = localisation.Localisation(scoring, validation, validation_set.samples, devices[0])
+        validate = localisation.Localisation(inference, validation, validation_set.samples, devices[0])
     else:
         labels = [sample.class_id for sample in validation_set.samples]
-        validate = partial(accuracy, scoring, validation, labels, devices[0], TOP_K)
+        validate = partial(accuracy, inference, validation, labels, devices[0], TOP_K)
     engine = Engine(run, options, network, step, sampler, loader, losses, validate,
-                    pipeline.restore(options, checkpoint, network, trainer), recorded)
+                    pipeline.restore(options, checkpoint, network, trainer), scoring)
     if comm.is_main():
         run.forget_after(engine.iteration, engine.epoch)
     last = engine.run_epochs()
     if options.localise and comm.is_main() and validate.predictions:
         draw_localised(run, shown, validation_set.samples, validate.boxes, validate.predictions, classes)
-    told = {name: last[name] for name in recorded[0].values()}
-    best = "best_localisation" if options.localise else "best_accuracy"
-    return {"run": run.folder, **told, best: engine.best["map"], **engine.outcome(), "mixup": bool(options.mixup),
-            "weights": run.last_weights}
+    return {"run": run.folder, **{name: last[name] for name in scoring.columns}, f"best_{scoring.score}": engine.best["score"],
+            **engine.outcome(), "mixup": bool(options.mixup), "weights": run.last_weights}
 
 
 def graphs(options: Any, class_count: int, devices: Sequence[Any]) -> tuple[Any, Any, Any]:

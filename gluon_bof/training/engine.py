@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 import time
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -127,19 +127,27 @@ class Saver:
             save_weights(self.network, path)
 
 
+class Scoring(NamedTuple):
+    """Which of a validation's metrics count. columns: those that an epoch's row has; score: the one by which weights are the best
+    so far; words: what the score is, in the log and on pages."""
+
+    columns: tuple[str, ...]
+    score: str
+    words: str
+
+
+DETECTION = Scoring(("map",), "map", "validation mAP")
+
+
 class Recorder:
     """Writes the rows and lines of a run: one an interval of batches, one an epoch. batches: of an epoch, `accumulate` an update;
-    a row's iteration is the update that its last batch is part of. before: the epoch's sums where the interval began.
+    a row's iteration is the update that its last batch is part of. before: the epoch's sums where the interval began."""
 
-    columns: {column of an epoch's row: key of the validation's metrics}; spoken: (key, words) of the metric in the log."""
-
-    def __init__(self, run: Any, batches: int, columns: dict[str, str], spoken: tuple[str, str],
-                 accumulate: int = 1):
+    def __init__(self, run: Any, batches: int, scoring: Scoring, accumulate: int = 1):
         self.run = run
         self.batches = batches
+        self.scoring = scoring
         self.accumulate = accumulate
-        self.columns = columns
-        self.spoken = spoken
 
     def begin(self, losses: EpochLosses) -> None:
         """The next interval is counted from here."""
@@ -174,14 +182,14 @@ class Recorder:
     def epoch(self, epoch: int, losses: EpochLosses, metrics: dict[str, Any]) -> None:
         """A row and a line of an epoch, at rank 0; metrics: of its validation, {} where there was none."""
         means, iteration = losses.means(), self._iteration(epoch, self.batches - 1)
+        columns, score, words = self.scoring
         row = {"epoch": epoch, "iteration": iteration, "learning_rate": losses.learning_rate,
                **{f"{name}_loss": value for name, value in means.items()},
                "images_per_second": losses.images / max(losses.seconds, 1e-9), "seconds": losses.seconds,
                "data_wait_seconds": losses.waiting, "memory_mb": memory_mb(),
-               **{column: "" if metrics.get(key) is None else metrics[key] for column, key in self.columns.items()}}
+               **{column: "" if metrics.get(column) is None else metrics[column] for column in columns}}
         self.run.record("metrics", row)
-        key, words = self.spoken
-        validated = f", {words} {'-' if metrics[key] is None else format(metrics[key], '.4f')}" if metrics else ""
+        validated = f", {words} {'-' if metrics[score] is None else format(metrics[score], '.4f')}" if metrics else ""
         LOGGER.info("epoch %d: %s, %.1f images/s, %.1f s (%.1f s waiting for data)%s", epoch, _spoken(means),
                     row["images_per_second"], losses.seconds, losses.waiting, validated)
 
@@ -189,19 +197,16 @@ class Recorder:
         return (epoch * self.batches + batch) // self.accumulate + 1
 
 
-DETECTION = ({"map": "map"}, ("map", "validation mAP"))
-
-
 class Engine:
     """Takes a run through its epochs.
 
-    validate(should_stop) -> {"map": fraction, further metrics} or None where
-    it was stopped. position: the meta of the checkpoint to go on from, or {}. recorded: see Recorder. Raises UserError where the
-    training set is not the one that the checkpoint was trained on."""
+    validate(should_stop) -> the metrics that the scoring names, fractions, and others; None where it was stopped. position: the
+    meta of the checkpoint to go on from, or {}. Raises UserError where the training set is not the one that the checkpoint was
+    trained on."""
 
     def __init__(self, run: Any, options: Any, network: Any, step: Any, sampler: Any, loader: Any,
                  loss_names: Sequence[str], validate: Callable[..., dict | None], position: dict[str, Any],
-                 recorded: tuple = DETECTION):
+                 scoring: Scoring = DETECTION):
         _refuse_another_set(position, sampler, run)
         self.options = options
         self.step = step
@@ -209,7 +214,8 @@ class Engine:
         self.loader = loader
         self.loss_names = loss_names
         self.validate = validate
-        self.recorder = Recorder(run, sampler.batches, *recorded, sampler.accumulate)
+        self.score = scoring.score
+        self.recorder = Recorder(run, sampler.batches, scoring, sampler.accumulate)
         self.folder, self.last_weights = run.folder, run.last_weights
         begin = getattr(options, "start_epoch", 0)
         step.trainer.optimizer.lr_scheduler.first = begin * sampler.updates
@@ -220,7 +226,8 @@ class Engine:
             self.losses.learning_rate = step.trainer.learning_rate
         self.recorder.begin(self.losses)
         self.recorder.go_on(position.get("interval"), self.batch, options.log_interval)
-        self.best = position.get("best", {"map": -1.0, "epoch": None})
+        best = position.get("best", {"score": -1.0, "epoch": None})
+        self.best = {"score" if key == "map" else key: value for key, value in best.items()}  # its name in 0.1
         self.last = position.get("last", {})
         self.waited = position.get("waited", 0)  # validations since the best one
         self.stopped_early = position.get("stopped_early", False)
@@ -340,7 +347,7 @@ class Engine:
     def _after_batch(self, batch):
         progress.report("training", (self.epoch * self.sampler.batches + batch) // self.sampler.accumulate + 1)
         self.bar.update(1)
-        self.bar.set_postfix(loss=f"{self.losses.means()['total']:.2f}", best=f"{max(self.best['map'], 0):.3f}",
+        self.bar.set_postfix(loss=f"{self.losses.means()['total']:.2f}", best=f"{max(self.best['score'], 0):.3f}",
                              refresh=False)
         if self.options.log_interval and (batch + 1) % self.options.log_interval == 0:
             self.recorder.interval(self.epoch, batch, self.losses)
@@ -374,7 +381,7 @@ class Engine:
             self.lost = lost
             return
         if metrics:
-            self._judge(metrics["map"])
+            self._judge(metrics[self.score])
         self.epoch, self.batch = self.epoch + 1, 0
         self.losses = EpochLosses(self.loss_names)
         self.recorder.begin(self.losses)
@@ -389,20 +396,20 @@ class Engine:
 
     def _write_epoch(self, metrics):
         self.recorder.epoch(self.epoch, self.losses, metrics)
-        if metrics and self._is_best(metrics["map"]):
+        if metrics and self._is_best(metrics[self.score]):
             self.saver.best()
-        self.saver.after_epoch(self.epoch, metrics.get("map") or 0)
+        self.saver.after_epoch(self.epoch, metrics.get(self.score) or 0)
 
     def _judge(self, score):
         """Remember the best so far, and count the validations since."""
         self.waited += 1
         if self._is_best(score):
             self.waited = 0
-            self.best = {"map": -1.0 if score is None else score, "epoch": self.epoch}
+            self.best = {"score": -1.0 if score is None else score, "epoch": self.epoch}
 
     def _is_best(self, score):
         """None: there was nothing to be found; then the newest is the best."""
-        return self.best["map"] < 0 if score is None else score > self.best["map"]
+        return self.best["score"] < 0 if score is None else score > self.best["score"]
 
     def _save(self):
         self._agree()

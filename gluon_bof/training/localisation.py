@@ -8,12 +8,11 @@ import numpy as np
 from gluon_bof.data.localisation import whole_boxes
 from gluon_bof.distributed import exchange
 from gluon_bof.terminal import progress_bar
+from gluon_bof.training.engine import Scoring
 
 IOU = 0.5  # least of a box that is said to be right
 LOSSES = ("cross_entropy", "box")
-# see engine.Recorder
-RECORDED = ({"accuracy": "accuracy", "mean_iou": "mean_iou", "localisation": "localisation"},
-            ("localisation", "validation localisation accuracy"))
+SCORING = Scoring(("accuracy", "mean_iou", "localisation"), "localisation", "validation localisation accuracy")
 
 
 class Localisation:
@@ -30,9 +29,8 @@ class Localisation:
         self.predictions = {}
 
     def __call__(self, should_stop: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
-        """{"map": the localisation accuracy, by the name that the engine knows, "localisation": the same: share of images whose
-        class is right and whose box has an IoU of 0.5 or more, "accuracy", "mean_iou": over all images, whatever the class}, or
-        None where should_stop said so."""
+        """{"localisation": share of images whose class is right and whose box has an IoU of 0.5 or more, "accuracy", "mean_iou":
+        over all images, whatever the class}, or None where should_stop said so."""
         self.predictions = {}
         for images, indices in progress_bar(self.loader, "validating", unit="batch"):
             if should_stop():
@@ -54,7 +52,7 @@ class Localisation:
 
         def judge(found):
             right, iou, both = map(sum, zip(*found))
-            return {"map": both / count, "localisation": both / count, "accuracy": right / count, "mean_iou": iou / count}
+            return {"localisation": both / count, "accuracy": right / count, "mean_iou": iou / count}
 
         return exchange.decide_numbers(sums, judge)
 

@@ -182,7 +182,7 @@ def fit(engine: Any, run: Run, images: Any, sets: Sequence[Any], validation: Any
     if engine.options.report:
         with warn_instead():
             validation.report(run.folder)
-    best = engine.best["map"] if engine.best["map"] >= 0 else None  # None: there was nothing to be found
+    best = engine.best["score"] if engine.best["score"] >= 0 else None  # None: there was nothing to be found
     of_boxes = {"box_map": metrics["box_map"]} if "box_map" in metrics else {}
     return {"run": run.folder, "map": metrics["map"], "metric": metrics["metric"], **of_boxes, "best_map": best,
             **engine.outcome(), "skipped": len(engine.skipped) + sum(len(found.faults) for found in sets),

@@ -12,11 +12,12 @@ from gluon_bof.data.segmentation import label_mark, look_over
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.distributed import comm, progress
 from gluon_bof.errors import LOGGER
+from gluon_bof.training.engine import Scoring
 from gluon_bof.training.pipeline import agree_on_sets
 from gluon_bof.visualization.label_maps import draw_training_maps, draw_validation_maps
 from gluon_bof.visualization.run_pages import draw_run
 
-SCORED = ({"miou": "miou", "pixel_accuracy": "pixel_accuracy"}, ("miou", "validation mean IoU"))  # see engine.Recorder
+SCORING = Scoring(("miou", "pixel_accuracy"), "miou", "validation mean IoU")
 
 
 def open_label_sets(options: Any, run: Any) -> list:
@@ -95,9 +96,9 @@ def fit_maps(engine: Any, run: Any, images: Any, sets: Sequence[Any], validation
     draw_validation_maps(run, validation.shown, classes)
     faults = {fault for found in sets for fault in found.faults}  # one that both parts were told of is one
     return {"run": run.folder, **{key: metrics[key] for key in ("miou", "pixel_accuracy", "per_class")},
-            "best_miou": engine.best["map"], **engine.outcome(),
+            "best_miou": engine.best["score"], **engine.outcome(),
             "skipped": len(engine.skipped) + len(faults), "weights": run.last_weights,
-            "images": draw_run(run, ("miou", "validation mean IoU"))}
+            "images": draw_run(run, SCORING.score, SCORING.words)}
 
 
 def only_validated(options: Any, run: Any, validation: Any, segmenter: Any) -> dict[str, Any]:

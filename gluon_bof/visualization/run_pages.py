@@ -29,12 +29,12 @@ COMPARED = 12  # images beside themselves, truth and detections
 LEAST_SCORE = 0.3  # of a detection that is shown
 
 
-def draw_run(run: RunFolder, score: tuple[str, str] = ("map", "validation mAP")) -> list[str]:
-    """Curves of the run's tables. score: (column of an epoch's row, what it is). Returns the paths of all its images."""
+def draw_run(run: RunFolder, score: str = "map", words: str = "validation mAP") -> list[str]:
+    """Curves of the run's tables. score: column of an epoch's row; words: what it is. Returns the paths of all its images."""
     intervals, epochs = run.rows("intervals"), run.rows("metrics")
     if epochs:
         _draw_losses(run, intervals or epochs)
-        _draw_score(run, [row for row in epochs if row[score[0]]], *score)
+        _draw_score(run, [row for row in epochs if row[score]], score, words)
     return sorted(os.path.join(run.images, name) for name in os.listdir(run.images) if name.endswith(".png"))
 
 

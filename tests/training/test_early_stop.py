@@ -36,7 +36,7 @@ def test_it_stops_where_a_recorded_curve_says(opened, patience, wanted, caplog):
         assert engine.run_epochs()["map"] == CURVE[wanted]
     assert [int(row["epoch"]) for row in table(run, "metrics")] == list(range(wanted + 1))
     best = max(CURVE[:wanted + 1])
-    assert engine.best == {"map": best, "epoch": CURVE.index(best)} and engine.epoch == wanted + 1
+    assert engine.best == {"score": best, "epoch": CURVE.index(best)} and engine.epoch == wanted + 1
     early = wanted < len(CURVE) - 1
     assert engine.is_finished and engine.stopped_early == early
     assert (f"stopped early after epoch {wanted}: {patience} validations without a better one than that of epoch "

@@ -23,11 +23,11 @@ from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint
-from gluon_bof.training.engine import Engine, Recorder, Saver, Stopped, StopRequest, resume_command
+from gluon_bof.training.engine import DETECTION, Engine, Recorder, Saver, Scoring, Stopped, StopRequest, resume_command
 from gluon_bof.training.entry import run_training
 from gluon_bof.training.loop import EpochLosses, Step
 from gluon_bof.training.optimizer import build_trainer
-from gluon_bof.weights.formats.checkpoint import read_checkpoint
+from gluon_bof.weights.formats.checkpoint import read_checkpoint, write_checkpoint
 from gluon_bof.weights.load import read_weights, weights_of
 
 LOSSES = ("first", "second")
@@ -90,7 +90,8 @@ def opened(tmp_path):
         run.close()
 
 
-def engine_of(run, validate, options=OPTIONS, broken=(), resume=False, layers=list, batches=BATCHES):
+def engine_of(run, validate, options=OPTIONS, broken=(), resume=False, layers=list, batches=BATCHES,
+              scoring=DETECTION):
     """An engine over a network of its own. layers() -> layers below the last one, of four numbers."""
     mx.random.seed(5)
     network = gluon.nn.HybridSequential()
@@ -104,7 +105,7 @@ def engine_of(run, validate, options=OPTIONS, broken=(), resume=False, layers=li
     sampler = BatchSampler(batches * 2, size, 1, (8,), accumulate=options.accumulate)
     step = Step(graph, lambda *arrays: arrays, trainer, [mx.cpu()], size, accumulate=options.accumulate)
     position = load_checkpoint(run.checkpoint_paths()[-1], network, trainer) if resume else {}
-    return Engine(run, options, network, step, sampler, Loader(sampler, broken), LOSSES, validate, position)
+    return Engine(run, options, network, step, sampler, Loader(sampler, broken), LOSSES, validate, position, scoring)
 
 
 def table(run, name):
@@ -136,7 +137,7 @@ def test_a_run_keeps_the_last_the_best_and_every_so_many_epochs_weights(opened, 
 
     engine._finish_epoch = finish
     assert engine.run_epochs() == {"map": 0.3, "metric": "voc07"}
-    assert engine.is_finished and engine.iteration == 4 * BATCHES and engine.best == {"map": 0.4, "epoch": 2}
+    assert engine.is_finished and engine.iteration == 4 * BATCHES and engine.best == {"score": 0.4, "epoch": 2}
     for path, number in ((run.last_weights, 3), (run.best_weights, 2), (run.epoch_weights(1), 1), (run.epoch_weights(3), 3)):
         for name, values in read_weights(path).items():
             np.testing.assert_array_equal(values, after[number][name], err_msg=path)
@@ -144,6 +145,18 @@ def test_a_run_keeps_the_last_the_best_and_every_so_many_epochs_weights(opened, 
     assert [os.path.basename(path) for path in run.checkpoint_paths()] == ["iteration-000000009.ckpt", "iteration-000000012.ckpt"]
     names = sorted(path.name for path in tmp_path.glob("saved_*"))
     assert names == [f"saved_yolo3_darknet53_voc_{ending}.params" for ending in ("0001_0.1000", "0003_0.3000", "best")]
+
+
+def test_the_score_is_the_one_that_a_training_names_whatever_else_is_told(opened, caplog):
+    run = opened("named")
+    told = iter(({"miou": 0.3, "map": 0.1, "pixel_accuracy": 0.5}, {"miou": 0.2, "map": 0.9, "pixel_accuracy": None}))
+    engine = engine_of(run, lambda should_stop: next(told), Yolo3Options(**{**vars(OPTIONS), "epochs": 2, "val_interval": 1}),
+                       scoring=Scoring(("pixel_accuracy", "miou"), "miou", "mean IoU"))
+    with caplog.at_level(logging.INFO, "gluon_bof"):
+        engine.run_epochs()
+    assert engine.best == {"score": 0.3, "epoch": 0} and engine.waited == 1 and "mean IoU 0.2000" in caplog.text
+    assert [list(row.items())[-2:] for row in table(run, "metrics")] == [
+        [("pixel_accuracy", "0.5"), ("miou", "0.3")], [("pixel_accuracy", ""), ("miou", "0.2")]]
 
 
 def test_validation_comes_every_so_many_epochs_and_after_the_last(opened):
@@ -186,7 +199,7 @@ def test_rows_hold_the_means_of_the_losses_and_the_rates(opened):
 
 def test_an_interval_counts_from_the_one_before(opened):
     run = opened("rows")
-    recorder = Recorder(run, BATCHES, {"map": "map"}, ("map", "mAP"))
+    recorder = Recorder(run, BATCHES, DETECTION)
     losses = EpochLosses(LOSSES)
     losses.learning_rate = 0.1
     recorder.begin(losses)
@@ -345,7 +358,7 @@ def test_an_epochs_file_that_cannot_be_written_costs_no_batch(opened, unwritable
     finished.run_epochs()
     assert open(run.last_weights, "rb").read() == open(whole.last_weights, "rb").read()
     assert [row["epoch"] for row in table(run, "metrics")] == ["0", "1", "2", "3"]
-    assert finished.best == {"map": 0.2, "epoch": 1} and finished.waited == 1
+    assert finished.best == {"score": 0.2, "epoch": 1} and finished.waited == 1
 
 
 def test_a_stop_in_the_last_batches_still_ends_the_run(opened):
@@ -410,6 +423,18 @@ def test_losses_in_the_checkpoints_of_version_0_1_are_taken_up():
     assert losses.images == 4 and losses.means() == {"first": 1.5, "second": 2.5, "total": 4.0}
     assert losses.saved() == {"batches": 2, "images": 4, "seconds": 1.5, "waiting": 0.5, "sums": [3.0, 5.0],
                               "learning_rate": None}
+
+
+def test_the_best_in_the_checkpoints_of_version_0_1_is_taken_up(opened):
+    run = opened("old")
+    engine_of(run, Scores(), Yolo3Options(**{**vars(OPTIONS), "epochs": 2})).run_epochs()
+    path, best = run.checkpoint_paths()[-1], open(run.best_weights, "rb").read()
+    meta, arrays = read_checkpoint(path)
+    write_checkpoint(path, arrays, {**meta, "best": {"map": 0.2, "epoch": 1}})
+    resumed = engine_of(run, Scores((0.1,)), resume=True)
+    resumed.run_epochs()
+    assert resumed.best == {"score": 0.2, "epoch": 1} and resumed.waited == 1
+    assert open(run.best_weights, "rb").read() == best
 
 
 def test_the_saver_keeps_as_many_checkpoints_as_it_is_told(opened):

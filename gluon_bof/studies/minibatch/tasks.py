@@ -209,7 +209,7 @@ class Detection(Task):
         self._detector = None
 
     def validate(self, should_stop: Callable[[], bool] = lambda: False) -> dict | None:
-        """mAP as training has it, by the name that the engine knows, or None where should_stop said so."""
+        """mAP as training has it, or None where should_stop said so."""
         if self._detector is None:
             self._detector = Detector(self.network, self.detector_options, self.device)
         return self._validation(self._detector, should_stop)

@@ -22,7 +22,7 @@ from gluon_bof.studies.minibatch.probe import NotFinite, Stopped, remove_leftove
 from gluon_bof.studies.minibatch.scores import sorted_batches
 from gluon_bof.studies.minibatch.tasks import open_task
 from gluon_bof.training import pipeline
-from gluon_bof.training.classifier import RECORDED
+from gluon_bof.training.classifier import SCORING
 from gluon_bof.training.engine import DETECTION, Engine
 from gluon_bof.training.loop import Step
 from gluon_bof.training.optimizer import build_optimizer, build_trainer, epoch_schedule, exempt_from_decay
@@ -60,17 +60,16 @@ def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) ->
     # loop
     position = pipeline.restore(options, checkpoint, task.network, trainer)
     loader = ProbingLoader(task, sampler, partition, options, run, rates_of(**schedule)[::updates])
-    engine = Engine(run, options, task.network, step, sampler, loader, task.loss_names, task.validate, position,
-                    DETECTION if options.detects else RECORDED)
+    scoring = DETECTION if options.detects else SCORING
+    engine = Engine(run, options, task.network, step, sampler, loader, task.loss_names, task.validate, position, scoring)
     loader.engine = engine
     if order.observes:
         _let_observe(order, engine, step, checkpoint, position)
     run.forget_after(engine.iteration, engine.epoch)
     last = engine.run_epochs()
-    score = "map" if options.detects else "accuracy"
-    return {"run": run.folder, score: last[score],
-            "best": engine.best["map"], "epochs": engine.epoch, "iterations": engine.iteration, "seed": options.seed,
-            "order": options.order, "batches": updates, "probes": len(run.probe_epochs()), "weights": run.last_weights}
+    return {"run": run.folder, scoring.score: last[scoring.score], "best": engine.best["score"], "epochs": engine.epoch,
+            "iterations": engine.iteration, "seed": options.seed, "order": options.order, "batches": updates,
+            "probes": len(run.probe_epochs()), "weights": run.last_weights}
 
 
 def write_partition(run: Run, options: MinibatchOptions, scores: np.ndarray, partition: np.ndarray) -> None:
