@@ -14,33 +14,33 @@ from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import write_classes, write_config
 from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint, save_checkpoint
-from gluon_bof.training.optimizer import build_optimizer
+from gluon_bof.training.optimizer import build_optimizer, build_trainer
 from gluon_bof.training.pipeline import restore
 from gluon_bof.weights.formats.checkpoint import read_checkpoint, write_checkpoint
 from gluon_bof.weights.load import save_weights
 
 
-def small_network(seed):
+def small_network(seed, devices=None):
     mx.random.seed(seed)
     network = gluon.nn.HybridSequential()
     with network.name_scope():  # a trainer sorts by name, and a process's tenth layer comes before its ninth
         network.add(gluon.nn.Dense(6, in_units=4), gluon.nn.BatchNorm(in_channels=6), gluon.nn.Dense(3, in_units=6))
-    network.initialize(mx.init.Normal(0.5))
+    network.initialize(mx.init.Normal(0.5), ctx=devices)
     return network
 
 
 def trainer_of(network, optimizer):
     options = Yolo3Options(optimizer=optimizer, lr=0.05)
-    return gluon.Trainer(network.collect_params(), build_optimizer(options, build_schedule("cosine", 0.05, 20)),
-                         kvstore=None, update_on_kvstore=False)
+    return build_trainer(network.collect_params(), build_optimizer(options, build_schedule("cosine", 0.05, 20)),
+                         network[0].weight.list_ctx(), kvstore="local")
 
 
 def train(network, trainer, first, last):
     for iteration in range(first, last):
         x = mx.nd.array(np.random.default_rng(iteration).normal(size=(8, 4)))
         with autograd.record():
-            loss = (network(x) ** 2).sum()
-        loss.backward()
+            losses = [(network(part) ** 2).sum() for part in gluon.utils.split_and_load(x, network[0].weight.list_ctx())]
+        autograd.backward(losses)
         trainer.step(8)
 
 
@@ -66,14 +66,35 @@ def test_a_resumed_run_has_the_bits_of_one_never_interrupted(optimizer, run):
     assert bits(resumed) == bits(whole)
 
 
-def test_without_the_optimizers_state_the_bits_differ(tmp_path):
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_without_the_optimizers_state_the_bits_differ(optimizer):
     """The control: were states not restored, the test above would notice."""
     whole = small_network(1)
-    train(whole, trainer_of(whole, "sgd"), 0, 12)
+    train(whole, trainer_of(whole, optimizer), 0, 12)
     cut = small_network(1)
-    train(cut, trainer_of(cut, "sgd"), 0, 7)
-    train(cut, trainer_of(cut, "sgd"), 7, 12)
-    assert bits(cut) != bits(whole)
+    trainer = trainer_of(cut, optimizer)
+    train(cut, trainer, 0, 7)
+    trainer._updaters[0].states.clear()  # the schedule goes on
+    train(cut, trainer, 7, 12)
+    assert trainer.optimizer.num_update == 12 and bits(cut) != bits(whole)
+
+
+def test_a_run_on_two_devices_goes_on_to_the_bit_on_both(run):
+    def start(seed):
+        network = small_network(seed, [mx.cpu(0), mx.cpu(1)])
+        return network, trainer_of(network, "sgd")
+
+    path, whole, cut, resumed = run.checkpoint(7), start(1), start(1), start(99)
+    train(*whole, 0, 12)
+    train(*cut, 0, 7)
+    save_checkpoint(path, *cut, {})
+    load_checkpoint(path, *resumed)
+    train(*resumed, 7, 12)
+    assert resumed[1].optimizer.num_update == 12
+    found, wanted = ([[array.asnumpy().tobytes() for array in parameter.list_data()]
+                      for parameter in network.collect_params(".*weight|.*bias|.*gamma|.*beta").values()]
+                     for network, _ in (resumed, whole))
+    assert found == wanted  # running statistics are each device's own, and the first one's are saved
 
 
 def test_the_loss_scale_of_mixed_precision_goes_on_where_it_stood(tmp_path):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from gluon_bof.backend import amp, gluon, mx
+from gluon_bof.distributed import comm
 from gluon_bof.errors import UserError
-from gluon_bof.training.loop import EpochLosses, Step, train_epoch
+from gluon_bof.training.loop import EpochLosses, SharedStatistics, Step, train_epoch
 from gluon_bof.training.optimizer import build_trainer, start_amp
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,31 @@ def test_two_devices_do_what_one_does():
     one, two = steps_on([mx.cpu(0)]), steps_on([mx.cpu(0), mx.cpu(1)])
     np.testing.assert_allclose(one[0], two[0], rtol=1e-5)
     np.testing.assert_allclose(one[1], two[1], rtol=1e-5)
+
+
+class Two(comm.Alone):
+    """This process and another, whose numbers are three times ours."""
+
+    size = 2
+
+    def sum(self, name, array):
+        return 4 * array
+
+
+def test_running_statistics_move_by_the_mean_of_all_workers_moves(monkeypatch):
+    monkeypatch.setattr(comm, "_group", Two())
+    norms = gluon.nn.HybridSequential()
+    norms.add(gluon.nn.BatchNorm(in_channels=2), gluon.nn.BatchNorm(in_channels=3))
+    norms.initialize()
+    statistics, wanted, rng = SharedStatistics(norms), {}, np.random.default_rng(0)
+    running = norms.collect_params(".*running_.*")
+    for name, parameter in running.items():
+        move = rng.normal(size=parameter.shape)
+        wanted[name] = parameter.data().asnumpy() + 2 * move
+        parameter.set_data(parameter.data() + mx.nd.array(move))
+    statistics.update()
+    for name, parameter in running.items():
+        np.testing.assert_allclose(parameter.data().asnumpy(), wanted[name], rtol=1e-5, err_msg=name)
 
 
 def test_mixed_precision_scales_losses_and_no_update(monkeypatch):

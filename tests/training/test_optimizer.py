@@ -9,8 +9,17 @@ from gluon_bof.models.yolo3.network import build_yolo3
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.training import OPTIMIZERS
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.training.optimizer import build_optimizer, build_trainer, exempt_from_decay, start_amp, update_schedule
+from gluon_bof.training.optimizer import (
+    build_optimizer,
+    build_trainer,
+    epoch_schedule,
+    exempt_from_decay,
+    start_amp,
+    update_schedule,
+)
 from gluon_bof.weights.load import structured_parameters, weights_of
+
+from gluoncv.utils import LRScheduler, LRSequential
 
 RATE, DECAY = 0.1, 0.5
 
@@ -83,6 +92,14 @@ def test_a_warm_up_that_is_counted_in_updates_is_gluoncvs(warmup):
     alpha = np.minimum(update / warmup, 1) if warmup > 0 else 1  # get_lr_at_iter of GluonCV's train_faster_rcnn.py
     wanted = 0.02 * (0.25 * (1 - alpha) + alpha) * 0.1 ** (update // 20 - 1).clip(0)
     np.testing.assert_allclose(rates_of(**update_schedule(options, 20)), wanted, rtol=1e-6)
+
+
+def test_a_schedule_that_is_counted_in_epochs_is_gluoncvs():
+    options = Yolo3Options(lr=0.01, warmup_epochs=2, warmup_lr=0.002, lr_decay_epoch=(3, 5), lr_decay=0.5, epochs=6)
+    # each part counts its own epochs
+    wanted = LRSequential([LRScheduler("linear", base_lr=0.002, target_lr=0.01, nepochs=2, iters_per_epoch=4),
+                           LRScheduler("step", base_lr=0.01, nepochs=4, iters_per_epoch=4, step_epoch=[1, 3], step_factor=0.5)])
+    np.testing.assert_allclose(rates_of(**epoch_schedule(options, 4)), [wanted(update) for update in range(24)], rtol=1e-6)
 
 
 def test_every_optimizer_gets_its_own_flags():
