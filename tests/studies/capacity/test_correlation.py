@@ -44,6 +44,14 @@ def test_permutation_p_is_that_of_scipy():
     assert permutation_p(x, y) == pytest.approx(stats.pearsonr(x, y).pvalue, abs=0.03)
 
 
+def test_orders_are_drawn_within_architectures_there_alone():
+    models = [(kind, value + 10 * step, {"scale": value + 10 * step}) for step, kind in enumerate(("small", "large"))
+              for value in (0.0, 1.0, 2.0)]
+    found = by_group(models, "scale")
+    assert found["all"].p == pytest.approx(2 / 720)  # this order and its reverse
+    assert found["within architectures"].p == pytest.approx(2 / 36, abs=0.01)
+
+
 def test_what_does_not_vary_has_no_correlation():
     for models in ([("a", 1.0, {"alpha_hat": 2.0})] * 4, [("a", 1.0, {"alpha_hat": 2.0}), ("a", 2.0, {"alpha_hat": 3.0})]):
         row = by_group(models)["a"]

@@ -11,9 +11,9 @@ from gluon_bof.options import families
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.segmentation import MODELS
 from gluon_bof.studies.capacity import analyze
-from gluon_bof.studies.capacity.fit import fit_power_law
+from gluon_bof.studies.capacity.fit import PowerLaw, fit_power_law
 from gluon_bof.studies.capacity.layers import IS_WEIGHT, OTHER, block_of, layers_of
-from gluon_bof.studies.capacity.metrics import finger_probability
+from gluon_bof.studies.capacity.metrics import doubts, finger_probability
 from gluon_bof.studies.capacity.report import COLUMNS
 
 RNG = np.random.default_rng(0)
@@ -55,6 +55,15 @@ def test_few_eigenvalues_are_warned_of_and_many_are_not():
     # 49 and 51 of them
     assert "only 49 eigenvalues" in row_of(RNG.standard_t(3, (60, 49)))["warning"]
     assert "eigenvalues" not in row_of(RNG.standard_t(3, (60, 51)))["warning"]
+
+
+def test_exponents_from_2_to_6_of_tails_of_10_are_not_doubted_and_others_are():
+    def told(**changes):
+        return doubts(np.geomspace(1, 9, 60), PowerLaw(3.0, 1.0, 0.1, 0.2, 60, 60, "mle")._replace(**changes))
+
+    assert told(alpha=2.0) == told(alpha=6.0) == told(n_tail=10) == told(n=50) == []
+    assert told(alpha=1.99) == told(alpha=6.01) == ["alpha outside 2 to 6"]
+    assert told(n_tail=9) == ["a tail of 9"]
 
 
 def test_one_eigenvalue_off_the_tail_is_called_a_finger():

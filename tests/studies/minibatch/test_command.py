@@ -123,6 +123,16 @@ def test_the_legend_of_a_map_lies_on_no_phases_lines(tmp_path, monkeypatch):
     assert [text.get_text() for text in legend.get_texts()] == ["5–95% of 20 random partitions", "their median"]
 
 
+def test_a_profile_is_in_units_of_each_epochs_own_median(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+    saved = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *given, **how: saved.append(figure))
+    first, last = ({"median": median, "low": 1, "high": 3, "partitions": 20} for median in (2, 4))
+    draw([probe_like(0, [1, 2], first), probe_like(1, [50, 90]), probe_like(2, [2, 8], last)], [3], str(tmp_path / "map.png"))
+    draw([probe_like(0, [1, 3]), probe_like(1, [50, 350])], [3], str(tmp_path / "map.png"))  # or of its mean
+    assert [list(figure.axes[1].lines[-1].get_xdata()) for figure in saved] == [[0.5, 1.5], [0.375, 1.625]]
+
+
 def test_a_map_shows_near_mini_batches_lighter_than_far_ones(tmp_path):
     import cv2
     probes = [probe_like(epoch, [1, 1, 1, 1, 9, 9, 9, 9]) for epoch in range(3)]

@@ -17,7 +17,7 @@ from gluon_bof.models.yolo3 import TrainingGraph as DetectionGraph
 from gluon_bof.models.yolo3 import YOLOv3Loss, build_yolo3, grid_on
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.studies.minibatch.gradients import Gradients
-from gluon_bof.studies.minibatch.measure import described, null_of, table_rows
+from gluon_bof.studies.minibatch.measure import described, null_of, probe_task, table_rows
 from gluon_bof.studies.minibatch.partition import random_partition
 from gluon_bof.studies.minibatch.probe import NotFinite, Probe, Stopped
 from gluon_bof.studies.minibatch.sketch import Sketch
@@ -131,6 +131,15 @@ def test_a_row_has_the_mean_of_its_images_first_scores():
     found = {key: [0.0, 1.0] for key in ("class_entropy", "distance", "norm", "cosine")}
     for given in (scores, scores[:, 0]):
         assert [row["score"] for row in table_rows(found, given, partition)] == pytest.approx(scores[partition, 0].mean(axis=1))
+
+
+def test_a_row_has_the_numbers_of_each_block_and_loss_under_its_name():
+    def part(first):
+        return {name: [first + place, first + place + 10] for place, name in enumerate(("distance", "norm", "cosine"))}
+
+    found = {**part(0), "class_entropy": [0, 0], "blocks": {"neck": part(100)}, "losses": {"scale": part(200)}}
+    row = table_rows(found, np.zeros(4), np.arange(4).reshape(2, 2))[1]
+    assert [row[name] for name in ("norm", "neck_norm", "scale_norm", "neck_cosine")] == [11, 111, 211, 112]
 
 
 def test_the_noise_scale_of_random_mini_batches_is_that_of_single_images():
@@ -386,6 +395,75 @@ def test_a_head_that_a_loss_does_not_reach_has_no_gradient_left_of_training():
     found = Probe(gradients).measure(lambda: batches)
     assert gradients.blocks == ("one", "other")
     assert np.all(found.norm[:, 0] > 0) and np.all(found.norm[:, 1] == 0) and found.full[1] == 0
+
+
+def task_of(graph, batches, *losses):
+    """A task whose mini-batches are these, whatever images are asked for."""
+    return SimpleNamespace(graph=graph, network=graph, arguments=lambda *arrays: arrays, loss_names=losses, labels=[(0,)] * 12,
+                           block=lambda name: name.split(".")[0], batches_of=lambda partition: lambda: batches)
+
+
+def probed(task, **options):
+    return probe_task(task, np.arange(12).reshape(3, 4), MinibatchOptions(null_partitions=0, **options))
+
+
+def test_each_loss_is_probed_by_itself():
+    found = probed(task_of(*two_heads(), "one", "other"), by_loss=True)
+    for name in ("one", "other"):  # the loss and the head that it alone reaches
+        assert found["losses"][name]["distance"] == pytest.approx(found["blocks"][name]["distance"], rel=1e-6)
+
+
+class Normed(gluon.HybridBlock):
+    """The square of a linear function of what batch normalisation leaves, (B,)."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.line = gluon.nn.BatchNorm(in_channels=3), gluon.nn.Dense(1, in_units=3)
+
+    def hybrid_forward(self, F, x):
+        return [F.square(F.reshape(self.line(self.norm(x)), (-1,)))]
+
+
+@pytest.fixture
+def normed():
+    """(graph, images (12, 3))."""
+    graph = Normed()
+    graph.initialize(mx.init.Normal(1))
+    return graph, np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+
+
+def test_the_mean_is_told_not_to_be_the_full_gradient_where_mini_batches_are_normalised_by_themselves(normed):
+    graph, images = normed
+    task = task_of(graph, [(mx.nd.array(part),) for part in np.split(images, 3)])
+    frozen, batch = (probed(task, statistics=statistics) for statistics in ("frozen", "batch"))
+    assert frozen["mean_is_full_gradient"] and not batch["mean_is_full_gradient"]
+    assert frozen["distance"] != pytest.approx(batch["distance"], rel=0.01)
+    assert probed(task_of(*two_heads()), statistics="batch")["mean_is_full_gradient"]  # nothing normalises
+
+
+def test_random_partitions_that_are_normalised_by_themselves_each_have_a_full_gradient_of_their_own(normed):
+    graph, images = normed
+    partition = np.arange(12).reshape(3, 4)
+
+    def batches_of(parts):
+        return lambda: [(mx.nd.array(images[part]),) for part in parts]
+
+    def gradient(batch):
+        with autograd.record():
+            loss, = graph(*batch)
+        loss.backward()
+        return np.concatenate([parameter.grad().asnumpy().ravel() for parameter in graph.collect_params().values()
+                               if parameter.grad_req != "null"]) / len(batch[0])
+
+    probe = Probe(Gradients(graph, graph, frozen=False))
+    probe.measure(batches_of(partition))
+    found = null_of(SimpleNamespace(batches_of=batches_of), probe, partition,
+                    MinibatchOptions(null_partitions=3, statistics="batch"), epoch=2)["distances"]
+    wanted = []
+    for number in range(3):
+        gradients = np.array([gradient(batch) for batch in batches_of(random_partition(partition, 4, 0, 2000 + number))()])
+        wanted += list(np.linalg.norm(gradients - gradients.mean(axis=0), axis=1))
+    assert found == pytest.approx(wanted, rel=1e-3)
 
 
 def test_mini_batches_that_cannot_be_compared_are_refused():

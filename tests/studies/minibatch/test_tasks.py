@@ -4,7 +4,7 @@ import pytest
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.minibatch import MinibatchOptions
-from gluon_bof.studies.minibatch.tasks import open_task
+from gluon_bof.studies.minibatch.tasks import _cropped_and_flipped, open_task
 from tests.data.coco_files import content, write_set
 from tests.tiny_sets import write_class_folders
 
@@ -17,6 +17,14 @@ def test_right_detections_count_as_right_where_the_validation_json_numbers_its_c
                  for record in task._validation.set.records}
     assert validated == {7: ["Zebra", "dog"], 3: ["dog"], 9: []}  # as the validation's own JSON names them
     assert task._validation.set.classes == task.classes == ("Zebra", "dog")
+
+
+def test_crops_are_all_of_an_image_in_four_black_pixels_flipped_or_not():
+    image, rng = np.random.default_rng(0).integers(1, 256, (6, 9, 3), dtype=np.uint8), np.random.default_rng(1)
+    padded = np.pad(image, ((4, 4), (4, 4), (0, 0)))
+    windows = [padded[top:top + 6, left:left + 9] for top in range(9) for left in range(9)]
+    wanted = {view.tobytes() for window in windows for view in (window, window[:, ::-1])}
+    assert {_cropped_and_flipped(rng, image).tobytes() for _ in range(3000)} == wanted
 
 
 def test_a_broken_image_is_left_out_or_answered_without_a_flag_that_the_study_has_not(tmp_path, caplog):

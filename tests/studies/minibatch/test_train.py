@@ -2,10 +2,12 @@
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from gluon_bof.backend import gluon, mx
 from gluon_bof.commands.minibatch import main
 from gluon_bof.errors import UserError
 from gluon_bof.options.minibatch import MinibatchOptions
@@ -15,8 +17,10 @@ from gluon_bof.studies.minibatch.heatmap import read_probes
 from gluon_bof.studies.minibatch.partition import cut, ranking
 from gluon_bof.studies.minibatch.probe import NotFinite
 from gluon_bof.studies.minibatch.tasks import _mark_of
-from gluon_bof.studies.minibatch.train import cache_of, write_partition
+from gluon_bof.studies.minibatch.train import _let_observe, cache_of, write_partition
 from gluon_bof.training.engine import Stopped
+from gluon_bof.training.loop import Step
+from gluon_bof.training.optimizer import build_trainer
 from gluon_bof.weights.formats.checkpoint import read_checkpoint
 from tests.cifar10_files import write_cifar10
 from tests.tiny_sets import write_voc_set
@@ -148,6 +152,17 @@ def test_grabs_order_goes_on_to_the_bit_and_differs_from_the_sorted_one(place, w
     main(["train", "--resume", str(place / "grab-halted")])
     runs = {name: open(place / name / "last.params", "rb").read() for name in ("grab", "grab-halted", "whole")}
     assert runs["grab"] == runs["grab-halted"] != runs["whole"]
+
+
+def test_grab_is_shown_gradients():
+    line, seen = gluon.nn.Dense(1, in_units=3, use_bias=False), []
+    line.initialize()
+    trainer = build_trainer(line.collect_params(), mx.optimizer.SGD(learning_rate=0.1), [mx.cpu()])
+    step = Step(lambda images: (line(images).reshape(-1),), lambda images: (images,), trainer, [mx.cpu()], 4)
+    _let_observe(SimpleNamespace(observe=seen.append), SimpleNamespace(saver=SimpleNamespace()), step, None, {})
+    images = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    step(mx.nd.array(images))
+    assert [list(gradient) for gradient in seen] == [pytest.approx(images.sum(axis=0), rel=1e-5)]
 
 
 def test_a_detector_is_probed_by_block_and_by_loss(tmp_path):
