@@ -9,7 +9,7 @@ import pytest
 
 from gluon_bof.__main__ import main
 from gluon_bof.distributed.launch import resumable, resuming, traces
-from gluon_bof.distributed.roles import Host, Ports, place, read_hostfile, shared_out, this_machine
+from gluon_bof.distributed.roles import Host, Ports, place, read_hostfile, shared_out, this_machine, variables
 from gluon_bof.errors import EXIT_STATUS, TRY_AGAIN, UserError
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import write_config
@@ -219,6 +219,15 @@ def test_environments_are_printed_for_other_launchers(tmp_path, monkeypatch, cap
     assert roles[-1]["command"][1:] == ["-m", "gluon_bof", "train", "yolo3", "--batch-size", "8"]
     shell = [line for line in said.err.splitlines() if not line.startswith("#")]
     assert len(shell) == 6 and all(line.startswith("env DMLC_ROLE=") for line in shell)
+
+
+def test_horovods_workers_are_told_their_place_on_their_host_and_over_the_hosts():
+    cluster = place(5, None, [Host("one", 2, "10.0.0.1"), Host("two", 1, "10.0.0.2"), Host("three", 2, "10.0.0.3")], "horovod",
+                    "10.0.0.9")
+    told = [variables(cluster, worker, 9091) for worker in cluster.workers]
+    for name, wanted in {"RANK": "01234", "SIZE": "55555", "LOCAL_RANK": "01001", "LOCAL_SIZE": "22122", "CROSS_RANK": "00121",
+                         "CROSS_SIZE": "32332"}.items():
+        assert "".join(one[f"HOROVOD_{name}"] for one in told) == wanted, name
 
 
 def test_a_stopped_process_is_seen_as_one():

@@ -1,4 +1,5 @@
 """Runs begun under names of their own, found again, and gone on with as they were."""
+import dataclasses
 import json
 import os
 import shutil
@@ -189,6 +190,19 @@ def test_a_run_goes_on_with_its_own_options_and_those_that_change_no_bit(options
         continued_options(folder, given, {"epochs"})
     with pytest.raises(UserError, match="another script trains this run"):
         continued_options(folder, FasterRcnnOptions(resume=folder), {"resume"})
+
+
+# other values, each of which gives another result
+COUNTS = dict(seed=1, batch_size=8, accumulate=2, optimizer="adam", lr=0.5, lr_mode="cosine", momentum=0.1, wd=0.1, no_wd=True,
+              ema=0.5, mixup="even", mixup_alpha=1.0, label_smooth_eps=0.1, no_augment=True, data_shape=320, num_samples=5,
+              freeze="stem", amp=True, syncbn="per-process", val_interval=2, early_stop=1)
+
+
+def test_what_changes_the_result_is_refused_to_a_run_that_goes_on(options):
+    folder = created(options)
+    for name, value in COUNTS.items():
+        with pytest.raises(UserError, match="differs from the run's"):
+            continued_options(folder, dataclasses.replace(options, **{name: value}), {name})
 
 
 @pytest.mark.parametrize("where", ({"name": "other"}, {"runs": "elsewhere"}))
