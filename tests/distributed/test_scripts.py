@@ -101,12 +101,15 @@ def test_any_number_of_workers_trains_as_one_process(script, workers, data, tmp_
 
 @pytest.mark.slow
 def test_workers_pretrain_and_another_number_of_them_goes_on(data, tmp_path):
-    first, _ = train(2, words_of(PRETRAIN, data, tmp_path, "two"), tmp_path)
-    outcome = json.loads(first.out.splitlines()[-1])
-    assert outcome["iterations"] > 0 and 0 <= outcome["accuracy"] <= 1
-    # what is validated in shares is what one process finds with these weights
-    again = alone([*map(str, PRETRAIN[:3]), "--resume", str(tmp_path / "two")], tmp_path)
-    assert again["accuracy"] == outcome["accuracy"]
+    first, _ = train(2, words_of(PRETRAIN, data, tmp_path, "two", "--keep", "2"), tmp_path)
+    outcome, run = json.loads(first.out.splitlines()[-1]), RunFolder(str(tmp_path / "two"))
+    before, weights = run.rows("metrics"), read_weights(run.last_weights)
+    again = alone([*map(str, PRETRAIN[:3]), "--resume", checkpoints(run.checkpoints)[0]], tmp_path)  # after the first epoch
+    assert again["iterations"] == outcome["iterations"] == int(before[1]["iteration"]) and again["epochs"] == 2
+    after = run.rows("metrics")
+    assert after[0] == before[0] and [row["epoch"] for row in after] == ["0", "1"]
+    # the second epoch was trained once more, and two workers normalise by the halves of a batch
+    assert any((weights[name] != array).any() for name, array in read_weights(run.last_weights).items())
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import pytest
 from gluon_bof.commands.capacity import main
 from gluon_bof.errors import UserError
 from gluon_bof.runs.folder import RunFolder
+from gluon_bof.studies.capacity import CONVENTIONS, analyze
 from gluon_bof.weights.formats import params as params_format
 from tests.command_lines import answer_of, assert_refuses
 
@@ -77,10 +78,15 @@ def test_no_network_of_several_writes_over_the_files_of_another(tmp_path, capsys
         assert np.mean([float(row["alpha"]) for row in rows]) == pytest.approx(network["alpha"])
 
 
-@pytest.mark.parametrize("convention", ["ww-slices", "paper", "htsr-2019", "hill", "farms"])
-def test_every_convention_goes_through(tmp_path, capsys, convention):
-    answer, _ = run(capsys, write_weights(tmp_path / "a.params", 1.0), "--convention", convention)
-    assert answer["convention"] == convention
+def test_the_numbers_are_of_the_convention_that_is_asked_for(tmp_path, capsys):
+    path, rng, found = tmp_path / "a.params", np.random.default_rng(0), set()
+    path.write_bytes(params_format.dumps({"stages.0.0.weight": rng.normal(size=(60, 55, 2, 2)).astype(np.float32)}))
+    for convention in CONVENTIONS:
+        answer, _ = run(capsys, path, "--convention", convention)
+        summary = analyze(str(path), convention).summary
+        assert answer["convention"] == convention and {name: answer[name] for name in summary} == summary
+        found.add(answer["alpha_hat"])
+    assert len(found) == len(CONVENTIONS)
 
 
 def test_checkpoints_are_set_against_epochs_and_scores(tmp_path, capsys):

@@ -173,7 +173,10 @@ def test_a_detector_is_probed_by_block_and_by_loss(tmp_path):
     probe, = read_probes(RunFolder(str(tmp_path / "yolo")))
     assert set(probe["blocks"]) == {"backbone", "neck", "heads"}
     assert list(probe["losses"]) == ["objectness", "centre", "scale", "class"]
-    assert all(len(part["distance"]) == 2 and part["full_norm"] > 0 for part in probe["losses"].values())
+    blocks, losses = (np.array([part["distance"] for part in probe[kind].values()]) for kind in ("blocks", "losses"))
+    assert np.linalg.norm(blocks, axis=0) == pytest.approx(probe["distance"], rel=1e-12)
+    assert losses.min() > 0 and len(np.unique(losses[:, 0])) == 4
+    assert all(losses.sum(axis=0) >= probe["distance"])  # of gradients that add up
 
 
 def test_phases_are_those_of_one_learning_rate_or_thirds():
