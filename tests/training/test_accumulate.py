@@ -11,6 +11,7 @@ from gluon_bof.data.workers import WorkerLost
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.mixup import MixRatio
 from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.runs.folder import Run
 from gluon_bof.training.engine import Stopped
 from gluon_bof.training.loop import Step
 from gluon_bof.training.optimizer import build_trainer
@@ -21,6 +22,15 @@ from tests.training.test_engine import BATCHES, OPTIONS, RATES, Scores, TwoLosse
 
 def options_of(accumulate, **changes):
     return Yolo3Options(**{**vars(OPTIONS), "val_interval": 1, "accumulate": accumulate, **changes})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of two batches an update, a row each, that was never stopped."""
+    run = Run(str(tmp_path_factory.mktemp("whole")))
+    engine_of(run, Scores(), options_of(2, log_interval=1)).run_epochs()
+    run.close()
+    return run
 
 
 def step_of(accumulate, images, devices=None, lr=0.1):
@@ -94,32 +104,28 @@ def test_its_batches_are_the_parts_of_the_larger_one(images, aspects):
         assert list(parts.start(epoch, 4 * larger.batches - 2)) == found[-2:]
 
 
-def test_a_run_is_that_of_the_larger_batch(opened):  # noqa: F811
-    larger, run = opened("larger"), opened("run")
+def test_a_run_is_that_of_the_larger_batch(opened, whole):  # noqa: F811
+    larger = opened("larger")
     engine = engine_of(larger, Scores(), options_of(1))
     engine.run_epochs()
-    parts = engine_of(run, Scores(), options_of(2, log_interval=1))
-    parts.run_epochs()
-    assert parts.iteration == engine.iteration == 4 * BATCHES
-    assert [os.path.basename(path) for path in run.checkpoint_paths()] == [
+    assert engine.iteration == 4 * BATCHES
+    assert [os.path.basename(path) for path in whole.checkpoint_paths()] == [
         os.path.basename(path) for path in larger.checkpoint_paths()]
     wanted = read_weights(larger.last_weights)
-    for name, found in read_weights(run.last_weights).items():
+    for name, found in read_weights(whole.last_weights).items():
         np.testing.assert_allclose(found, wanted[name], rtol=1e-6, atol=1e-6)
-    for found, other in zip(table(run, "metrics"), table(larger, "metrics")):
+    for found, other in zip(table(whole, "metrics"), table(larger, "metrics")):
         assert [found[key] for key in ("epoch", "iteration", "learning_rate")] == [
             other[key] for key in ("epoch", "iteration", "learning_rate")]
         assert float(found["first_loss"]) == pytest.approx(float(other["first_loss"]), rel=1e-5)
-    rows = table(run, "intervals")
+    rows = table(whole, "intervals")
     assert [int(row["iteration"]) for row in rows] == [number // 2 + 1 for number in range(8 * BATCHES)]
     assert [float(row["learning_rate"]) for row in rows[1::2]] == RATES
 
 
 @pytest.mark.parametrize("asked", range(2 * BATCHES - 3))
-def test_asked_to_stop_it_stops_between_updates_and_goes_on_to_the_bit(opened, asked):  # noqa: F811
-    whole, run = opened("whole"), opened("stopped")
-    options = options_of(2, log_interval=1)
-    engine_of(whole, Scores(), options).run_epochs()
+def test_asked_to_stop_it_stops_between_updates_and_goes_on_to_the_bit(opened, whole, asked):  # noqa: F811
+    run, options = opened("stopped"), options_of(2, log_interval=1)
     engine = engine_of(run, Scores(), options)
     after_batch = engine._after_batch
 
@@ -143,9 +149,8 @@ def test_asked_to_stop_it_stops_between_updates_and_goes_on_to_the_bit(opened, a
         assert rows == wanted
 
 
-def test_data_that_is_lost_within_an_update_costs_that_update_alone(opened):  # noqa: F811
-    whole, run = opened("whole"), opened("lost")
-    engine_of(whole, Scores(), options_of(2)).run_epochs()
+def test_data_that_is_lost_within_an_update_costs_that_update_alone(opened, whole):  # noqa: F811
+    run = opened("lost")
     engine = engine_of(run, Scores(), options_of(2))
     loader = engine.loader
 
