@@ -18,6 +18,8 @@ over each box), has
     stem_parameters()                 [Parameter] of the first layers, up to a quarter of the image's sides
     image_parameters()                [Parameter] of the backbone's layers that see the whole image
     trained_parameters()              ParameterDict of what learns
+    takes_anchors({name: array})      only where boxes are matched to the network's anchors, not the options': whether those of a
+                                      file may take their place
     classes, set_nms(nms_thresh, nms_topk, post_nms) and those three as attributes, as GluonCV's networks have them
 """
 from __future__ import annotations

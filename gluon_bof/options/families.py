@@ -24,9 +24,9 @@ BESIDE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file_
 class Family(NamedTuple):
     """name: in config.json and on command lines; title: as people say it; options: class of its options; model: package that
     builds it, imported on first use; script: module with main(argv) and train(options, run, checkpoint); detects: whether its
-    networks find boxes; prepare: "module:function" that takes options and returns them with what the files that they name say;
-    command: words of the installed command that trains it; "": train NAME; masks: whether its networks also find masks, and its
-    sets need them; segments: whether they give every pixel a class."""
+    networks find boxes; prepare: "module:function" that takes options and the names of those that were given, and returns them
+    with what the files that they name say; command: words of the installed command that trains it; "": train NAME; masks: whether
+    its networks also find masks, and its sets need them; segments: whether they give every pixel a class."""
 
     name: str
     title: str
@@ -48,9 +48,11 @@ class Family(NamedTuple):
 FAMILIES = [
     Family("yolo3", "YOLOv3", Yolo3Options, "gluon_bof.models.yolo3", "train_yolo3",
            prepare="gluon_bof.weights.anchors:resolve_anchors"),
-    Family("faster_rcnn", "Faster R-CNN", FasterRcnnOptions, "gluon_bof.models.faster_rcnn", "train_faster_rcnn"),
+    Family("faster_rcnn", "Faster R-CNN", FasterRcnnOptions, "gluon_bof.models.faster_rcnn", "train_faster_rcnn",
+           prepare="gluon_bof.weights.anchors:keep_anchors"),
     Family("ssd", "SSD", SsdOptions, "gluon_bof.models.ssd", "train_ssd"),
-    Family("mask_rcnn", "Mask R-CNN", MaskRcnnOptions, "gluon_bof.models.mask_rcnn", "train_mask_rcnn", masks=True),
+    Family("mask_rcnn", "Mask R-CNN", MaskRcnnOptions, "gluon_bof.models.mask_rcnn", "train_mask_rcnn", masks=True,
+           prepare="gluon_bof.weights.anchors:keep_anchors"),
     Family("classifier", "classifier", ClassifierOptions, "gluon_bof.models.classifier", "gluon_bof.training.classifier", False,
            command="pretrain"),
     Family("minibatch", "mini-batch study", MinibatchOptions, "gluon_bof.studies.minibatch.tasks",

@@ -38,7 +38,7 @@ def run_script(family: str, argv: Sequence[str] | None, description: str, train:
     train: the family's, where the caller is its script."""
     options_class = families.by_name(family).options
     options, given, dry_run = parse(options_class, argv, description, RECIPES.of_family(family), prog)
-    options = ready(options, () if _is_planned(options) else given)
+    options = ready(options, given, _is_planned(options))
     if dry_run:
         shown = shown_options(options, given)
         warn_of_idle_devices(shown)
@@ -72,15 +72,15 @@ def script_of(family: str) -> ModuleType:
     return importlib.import_module(row.script)
 
 
-def ready(options: Any, given: Collection[str] = ()) -> Any:
+def ready(options: Any, given: Collection[str] = (), is_planned: bool = False) -> Any:
     """The options with everything filled in that depends on others or on files, checked; warns of those that were given, by
-    name, and do nothing. Raises UserError."""
+    name, and do nothing, unless a table has planned the run. Raises UserError."""
     options = options.resolved()
     module, _, function = families.family_of(options).prepare.partition(":")
     if module:
-        options = getattr(importlib.import_module(module), function)(options)
+        options = getattr(importlib.import_module(module), function)(options, given)
     options.check()
-    options.warn_of_idle(given)
+    options.warn_of_idle(() if is_planned else given)
     return options
 
 

@@ -22,7 +22,7 @@ from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint
 from gluon_bof.training.optimizer import introduce, start_amp
 from gluon_bof.visualization.run_pages import draw_detections, draw_run, draw_training_batch
-from gluon_bof.weights.load import load_weights, structured_parameters
+from gluon_bof.weights.load import has_other_anchors, load_weights, read_weights, structured, structured_parameters
 
 
 def start_devices(options: Any, run: Run) -> list:
@@ -141,6 +141,7 @@ def _restored(options, checkpoint, network, trainer):
         return position
     if options.starts_from_file:
         _refuse_other_classes(options, network)
+        _refuse_other_anchors(options, network)
         load_weights(network, options.resume, options.allow_partial)
     return {}
 
@@ -152,6 +153,17 @@ def _refuse_other_classes(options, network):
     before = read_classes(folder) if is_run(folder) else None
     if before is not None and not (options.allow_partial and len(before) != len(network.classes)):
         refuse_other_classes(network.classes, before, options.resume, f"--transfer {options.resume} keeps classes by name")
+
+
+def _refuse_other_anchors(options, network):
+    """Raise UserError where --resume FILE.params has other anchors than those that boxes are matched to: offsets would be learnt
+    to the ones and decoded with the others. --allow-partial leaves them out."""
+    if options.allow_partial or hasattr(network, "takes_anchors"):
+        return
+    if has_other_anchors(network, structured(read_weights(options.resume))):
+        raise UserError("it was trained with other anchors than this network has", options.resume,
+                        "say which with --anchor-scales, --anchor-base-size and --anchor-aspect-ratio (in its run's folder give "
+                        f"none), or start with --transfer {options.resume}")
 
 
 def take_memory(step: Any, batches: Iterable[tuple], detector: Any) -> None:

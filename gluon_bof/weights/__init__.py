@@ -7,5 +7,5 @@ __getattr__, __dir__, __all__ = attach(__name__, {
     "zoo": ("download", "download_backbone", "published", "shipped"),
     "convert": ("import_weights", "fitting_network"),
     "inspect": ("WeightsSummary", "read_contents"),
-    "anchors": ("resolve_anchors",),
+    "anchors": ("resolve_anchors", "keep_anchors"),
 })

@@ -1,7 +1,9 @@
 """Weights in and out: GluonCV's names, strict and partial loading, heads for other classes, whole files."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
+
+import numpy as np
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError, abbreviate, warn
@@ -9,36 +11,38 @@ from gluon_bof.files import sha256_of, write_atomically
 from gluon_bof.models.heads import classes_by_rows, rows_of
 from gluon_bof.weights.formats import params as params_format
 
-if TYPE_CHECKING:
-    import numpy as np
-
 IGNORED_PREFIX = "_target_generator."  # constants of training that GluonCV's Faster R-CNN script saves too
 MAX_LISTED = 5  # names that an error lists
+ANCHORS = ".anchors"  # how the constants end that hold them
 
 
 class Loaded(NamedTuple):
     """What partial loading did: names of the network that were filled and that keep their initial values, names of the file
-    that were left out."""
+    that were left out; whose anchors the network has, as words."""
 
     filled: list
     initial: list
     left_out: list
+    anchors: str = ""
 
     def __str__(self):
-        told = [_listed("initial values stay in", self.initial), _listed("left out", self.left_out)]
+        told = [_listed("initial values stay in", self.initial), _listed("left out", self.left_out),
+                self.anchors]
         return "; ".join([f"{len(self.filled)} arrays loaded"] + [text for text in told if text])
 
 
 class Transferred(NamedTuple):
-    """What a transfer kept: the classes that both know, the network's others, which are re-initialised, and the file's others."""
+    """What a transfer kept: the classes that both know, the network's others, which are re-initialised, and the file's others;
+    whose anchors the network has, as words."""
 
     shared: list
     new: list
     dropped: list
+    anchors: str = ""
 
     def __str__(self):
         told = [_listed("classes kept", self.shared) or "no class kept", _listed("re-initialised", self.new),
-                _listed("left out", self.dropped)]
+                _listed("left out", self.dropped), self.anchors]
         return "; ".join(text for text in told if text)
 
 
@@ -110,7 +114,7 @@ def _require_fit(parameters, arrays, path):
 
 def load_partially(network: gluon.HybridBlock, path: str) -> Loaded:
     """Fill what a .params file has under the same name in the same shape, and leave the rest of an initialised network as
-    it is; the network keeps its own constants (anchors). Returns Loaded.
+    it is; anchors as in `transfer`. Returns Loaded.
 
     Raises UserError where the backbone is another."""
     arrays = _read_structured(path)
@@ -123,22 +127,23 @@ def load_partially(network: gluon.HybridBlock, path: str) -> Loaded:
     if missing:
         raise UserError(f"it holds another backbone; {_listed('missing', missing)}, {_listed('it holds', list(arrays))}", path,
                         "give weights of a detector on the same --network")
+    told = _take_anchors(network, arrays)
     _fill(fitting, arrays)
     return Loaded(list(fitting), sorted(learned.keys() - fitting.keys()),
-                  sorted(arrays.keys() - fitting.keys() - (parameters.keys() - learned.keys())))
+                  sorted(arrays.keys() - fitting.keys() - (parameters.keys() - learned.keys())), told)
 
 
 def transfer(network: gluon.HybridBlock, path: str, old_classes: Sequence[str] | None = None) -> Transferred:
     """Fill an initialised network from a detector of other classes: all layers, and of those that predict the rows of boxes,
     objectness, background and of the classes that both know by name. Other classes' rows keep their initial values; the
-    network keeps its own constants (anchors). Returns Transferred.
+    network keeps its own anchors unless it says that it takes others. Returns Transferred.
 
     old_classes: the file's class names in their order; None: nobody knows them, and every class is re-initialised. Raises
     UserError where the layers are others, or the classes are not as many as the file has."""
     arrays = _read_structured(path)
     parameters = structured_parameters(network)
     constants = parameters.keys() - _without_constants(parameters).keys()
-    arrays = {name: array for name, array in arrays.items() if name not in constants}
+    file_arrays, arrays = arrays, {name: array for name, array in arrays.items() if name not in constants}
     parameters = {name: parameter for name, parameter in parameters.items() if name not in constants}
     count = _count_of_classes(network, arrays, path) if old_classes is None else len(old_classes)
     old_classes, classes = list(old_classes or ()), list(network.classes)
@@ -151,7 +156,37 @@ def transfer(network: gluon.HybridBlock, path: str, old_classes: Sequence[str] |
     _require_fit(parameters, arrays, path)
     _fill(parameters, arrays)
     return Transferred([name for name in classes if name in old_classes], [name for name in classes if name not in old_classes],
-                       [name for name in old_classes if name not in classes])
+                       [name for name in old_classes if name not in classes], _take_anchors(network, file_arrays))
+
+
+def _take_anchors(network, arrays):
+    """Give a network the file's anchors where it takes others than its options say, see models.build. Returns words about whose
+    it has then, "" of a network without any."""
+    own = _anchors_in(network, arrays)
+    if not has_other_anchors(network, arrays):
+        return "anchors as in the file" if own else ""
+    if not (hasattr(network, "takes_anchors") and network.takes_anchors({name: arrays[name] for name in own})):
+        return "the network's own anchors, which are not the file's"
+    _fill(own, arrays)
+    return "the file's anchors"
+
+
+def has_other_anchors(network: gluon.HybridBlock, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether a file's {name: array} has anchors that are not the network's, as far as both lay them out."""
+    for name, parameter in _anchors_in(network, arrays).items():
+        own, other = parameter.list_data()[0].asnumpy(), arrays[name]
+        if own.ndim != other.ndim or own.shape[-1] != other.shape[-1]:
+            return True
+        both = tuple(slice(min(sides)) for sides in zip(own.shape, other.shape))
+        if not np.allclose(own[both], other[both], rtol=1e-4, atol=1e-3):  # pixels
+            return True
+    return False
+
+
+def _anchors_in(network, arrays):
+    """{name: Parameter} of the network's anchors that a file has, too."""
+    return {name: parameter for name, parameter in structured_parameters(network).items() if name.endswith(ANCHORS)
+            and name in arrays}
 
 
 def _count_of_classes(network, arrays, path):

@@ -9,6 +9,7 @@ import pytest
 from gluon_bof.backend import amp, autograd, gluon, mx
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import build_schedule
+from gluon_bof.models.build import build_network
 from gluon_bof.options.training import OPTIMIZERS
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import write_classes, write_config
@@ -18,6 +19,7 @@ from gluon_bof.training.optimizer import build_optimizer, build_trainer
 from gluon_bof.training.pipeline import restore
 from gluon_bof.weights.formats.checkpoint import read_checkpoint, write_checkpoint
 from gluon_bof.weights.load import save_weights
+from tests.models.faster_rcnn import oracle
 
 
 def small_network(seed, devices=None):
@@ -209,3 +211,19 @@ def test_weights_of_a_run_with_other_classes_are_not_taken_for_those_of_these(tm
         assert error.value.path == path
     with pytest.raises(UserError, match="from class 2 on the set's are owl, and those that this was trained on none"):
         start("cat", "dog", "owl")
+
+
+def test_anchors_that_boxes_are_matched_to_are_those_that_the_weights_are_decoded_with(tmp_path):
+    """Those of --resume FILE.params took the place of the network's, while targets are made of the options'."""
+    path = str(tmp_path / "last.params")
+    before = oracle.small_options("single level")
+    save_weights(build_network(before, oracle.CLASSES, [mx.cpu()]), path)
+    for scales in ("1,2,4", "1,2,5"):
+        options = oracle.small_options("single level", f"--anchor-scales {scales} --resume {path}")
+        network = build_network(options, oracle.CLASSES, [mx.cpu()])
+        trainer = trainer_of(network, "sgd")
+        if options.anchor_scales == before.anchor_scales:
+            assert restore(options, None, network, trainer) == {}
+        else:
+            with pytest.raises(UserError, match="trained with other anchors .* --transfer .*last.params"):
+                restore(options, None, network, trainer)

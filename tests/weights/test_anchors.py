@@ -1,4 +1,5 @@
 """What --anchors means: a file, numbers, or those of the weights that training starts from."""
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from gluon_bof.data.anchors import DEFAULT, write_anchors
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import as_dict
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.weights.anchors import resolve_anchors
+from gluon_bof.runs.config import write_config
+from gluon_bof.weights.anchors import keep_anchors, resolve_anchors
 from gluon_bof.weights.formats.params import dumps
-from tests.command_lines import yolo3_options
+from tests.command_lines import faster_rcnn_options, mask_rcnn_options, yolo3_options
 
 PAIRS = [[8, 9], [10, 20], [20, 14], [30, 31], [35, 60], [60, 40], [70, 71], [90, 150], [150.5, 120]]
 NUMBERS = tuple(side for pair in PAIRS for side in pair)
@@ -68,3 +70,29 @@ def test_other_anchors_are_refused(text):
 def test_anchors_of_a_command_line_are_those_that_a_configuration_keeps():
     options = yolo3_options("--anchors", TEXT)
     assert options.anchors == NUMBERS and resolve_anchors(options) == options and as_dict(options)["anchors"] == TEXT
+
+
+@pytest.mark.parametrize("parsed", (faster_rcnn_options, mask_rcnn_options))
+def test_an_rcnn_keeps_the_anchors_of_its_start_but_for_those_that_are_given(parsed, tmp_path, caplog):
+    before = parsed("--dataset voc --use-fpn --anchor-scales 1,2,3,4,5 --anchor-base-size 12")
+    write_config(str(tmp_path), before)
+    (tmp_path / "last.params").write_bytes(b"")
+    for start in (f"--transfer {tmp_path}", f"--transfer {tmp_path}/last.params", f"--resume {tmp_path}/last.params"):
+        kept = keep_anchors(parsed(f"--dataset voc --use-fpn {start}"))
+        assert (kept.anchor_scales, kept.anchor_base_size) == ((1, 2, 3, 4, 5), 12)
+        given = keep_anchors(parsed(f"--dataset voc --use-fpn --anchor-scales 1,2,3,4,6 {start}"), {"anchor_scales"})
+        assert (given.anchor_scales, given.anchor_base_size) == ((1, 2, 3, 4, 6), 12)
+    assert not caplog.records
+    plain = parsed("--dataset voc --use-fpn")
+    assert keep_anchors(plain) == plain
+
+
+def test_a_recipes_anchors_stand_back_behind_those_of_the_start_with_a_word(tmp_path, caplog):
+    recipe = faster_rcnn_options("--recipe small-dataset --dataset x --transfer faster_rcnn_fpn_resnet50_v1b_coco")
+    assert keep_anchors(recipe).anchor_scales == (2, 4, 8, 16, 32)
+    assert caplog.records[-1].getMessage() == (
+        "the anchors are those of faster_rcnn_fpn_resnet50_v1b_coco, not of the recipe small-dataset: "
+        "--anchor-scales 2,4,8,16,32, not 1,2,4,6,8")
+    write_config(str(tmp_path), Yolo3Options())
+    other = dataclasses.replace(recipe, transfer=str(tmp_path))
+    assert keep_anchors(other) == other  # loading will say that these are another family's

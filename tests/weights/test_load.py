@@ -6,6 +6,7 @@ from gluon_bof.backend import autograd, mx
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of
 from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
+from gluon_bof.models.ssd.network import build_ssd
 from gluon_bof.models.yolo3.network import ANCHORS, build_yolo3
 from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.load import (
@@ -42,8 +43,12 @@ def yolo3(classes, seed=1, **how):
     return settled(build_yolo3("mobilenet0.25", classes, **how), seed)
 
 
-def faster_rcnn(classes, kind="pyramid", seed=1):
-    return settled(build_faster_rcnn(oracle.small_options(kind), classes, [mx.cpu()]), seed, 96)
+def faster_rcnn(classes, kind="pyramid", seed=1, more=()):
+    return settled(build_faster_rcnn(oracle.small_options(kind, *more), classes, [mx.cpu()]), seed, 96)
+
+
+def ssd(classes, side=128, seed=1):
+    return settled(build_ssd("darknet-mini", side, "shapes", classes), seed)
 
 
 @pytest.fixture
@@ -213,3 +218,36 @@ def test_a_transfer_from_another_network_is_refused_and_touches_nothing(saved):
     with pytest.raises(UserError, match="do not fit"):
         transfer(ours, path, OLD)
     same(weights_of(ours), before, before)
+
+
+# anchors
+
+def test_an_ssd_goes_on_with_the_files_anchors_as_gluoncvs_reset_class_has_it(saved):
+    """GluonCV's networks for VOC have others than the same ones for other sets; boxes are matched to what the network holds."""
+    old = ssd(OLD)
+    wider = old.anchor_generators[1].anchors
+    wider.set_data(wider.data() * mx.nd.array([1, 1, 1.3, 1.1] * 6))
+    path = saved(old)
+    for take in (lambda network: transfer(network, path, OLD), lambda network: load_partially(network, path)):
+        ours = ssd(NEW, seed=2)
+        assert str(take(ours)).endswith("; the file's anchors")
+        with autograd.train_mode():
+            np.testing.assert_array_equal(ours(mx.nd.zeros((1, 3, 64, 64)))[2].asnumpy(),
+                                          old(mx.nd.zeros((1, 3, 64, 64)))[2].asnumpy())
+    assert str(transfer(ssd(NEW), saved(ssd(OLD)), OLD)).endswith("; anchors as in the file")
+
+
+def test_an_ssd_for_another_side_has_anchors_of_that_side(saved):
+    ours = ssd(NEW, 160)
+    before = weights_of(ours)
+    assert str(transfer(ours, saved(ssd(OLD)), OLD)).endswith("; the network's own anchors, which are not the file's")
+    same(weights_of(ours), before, ["anchor_generators.1.anchors"])
+
+
+def test_an_rcnns_other_anchors_are_told_of(saved):
+    """Its boxes are matched to the anchors of the options."""
+    old = faster_rcnn(OLD, more=["--anchor-scales 1,2,3,4,5"])
+    path = saved(old)
+    assert str(transfer(faster_rcnn(NEW), path, OLD)).endswith("; the network's own anchors, which are not the file's")
+    larger = faster_rcnn(NEW, more=["--anchor-scales 1,2,3,4,5", "--anchor-alloc-size 80,48"])
+    assert str(transfer(larger, path, OLD)).endswith("; anchors as in the file")

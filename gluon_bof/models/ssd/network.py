@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
 
 import numpy as np
 
@@ -94,6 +94,17 @@ class SSD(OnBackbone, GluonCVSSD):
 
         anchors = [anchors(level) for level, anchors in zip(levels, self.anchor_generators)]
         return rows(self.class_predictors, len(self.classes) + 1), rows(self.box_predictors, 4), F.concat(*anchors, dim=1)
+
+    def takes_anchors(self, arrays: Mapping[str, np.ndarray]) -> bool:
+        """Whether a file's anchors, {name: array}, may take the place of its own, which boxes are matched to. Those for images of
+        another side, larger or smaller by one factor, may not."""
+        growth = []
+        for level, generator in enumerate(self.anchor_generators):
+            own, other = generator.anchors.list_data()[0].asnumpy(), arrays.get(f"anchor_generators.{level}.anchors")
+            if other is None or other.shape != own.shape:
+                return False
+            growth.append((other[0, 0, 0, 0] / own[0, 0, 0, 0]).reshape(-1, 4)[:, 2:].ravel())
+        return float(np.ptp(np.concatenate(growth))) > 1e-3
 
     def backbone_parameters(self) -> dict[str, gluon.Parameter]:
         """{name in the file of a classifier on this backbone: Parameter}."""
