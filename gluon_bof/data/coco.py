@@ -64,7 +64,8 @@ def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None
     images, dropped = _images(content["images"], _ImageFinder(root_or_json, path), path, faults)
     class_of = {categories[class_name]: number for class_name, number in numbers.items() if class_name in categories}
     masks = {} if masks else None
-    boxes = _boxes(content["annotations"], images, dropped, class_of, set(categories.values()), path, faults, masks)
+    name_of = {category_id: class_name for class_name, category_id in categories.items()}
+    boxes = _boxes(content["annotations"], images, dropped, class_of, name_of, path, faults, masks)
     records = [_record(images[image_id], boxes.get(image_id, ()), path, None if masks is None else masks.get(image_id, ()))
                for image_id in sorted(images, key=id_order)]
     if skip_empty:
@@ -373,7 +374,8 @@ def _unique_images(named, path, faults):
 
 def _boxes(entries, images, dropped, class_of, known_categories, path, faults, masks=None):
     """{image id: [(corners, class, difficult, crowd), …]} of the boxes worth keeping; images all of whose boxes lie in 0..1
-    are taken out of `images`. masks: a dict that is filled with {image id: [mask of each]}; None: they are not read."""
+    are taken out of `images`. known_categories: {id: name}. masks: a dict that is filled with {image id: [mask of each]}; None:
+    they are not read."""
     boxes, normalised = {}, {}
     _report_ids(entries, path, faults)
     for number, entry in enumerate(entries):
@@ -427,7 +429,7 @@ def _read_entry(entry, number, images, dropped, class_of, known_categories, path
         return None
     who = f"{_who(entry, number)} (image {image_id!r})"
     if category_id not in class_of:
-        faults.report(path, "unknown class", f"{who}: category {category_id!r} is not among the {len(class_of)} classes given")
+        faults.unknown_class(path, known_categories[category_id], len(class_of), f"{who}: ")
         return None
     try:
         corners, crowd = read_box(entry)

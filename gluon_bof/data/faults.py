@@ -23,6 +23,14 @@ REMEDY = "fix it, leave it out with --on-bad-sample skip, or list all faults wit
 REMEDY_OF_MASKS = f"{REMEDY} --masks"
 
 
+class UnknownClass(UserError):
+    """A box of a class, `name`, that is none of those that are asked for."""
+
+    def __init__(self, problem: str, path: Any = None, remedy: str | None = None, name: str = ""):
+        super().__init__(problem, path, remedy)
+        self.name = name
+
+
 class FaultPolicy:
     """on_bad_sample "error": the first fault raises UserError; "skip": faults are collected, and what they are about is left
     out; "list": they are collected, and images that could be read stay, to be looked at."""
@@ -40,6 +48,13 @@ class FaultPolicy:
         if not self.skip:
             raise UserError(f"{kind}: {message}", path, remedy)
         self.faults.append(Fault(str(path), kind, message, annotation))
+
+    def unknown_class(self, path: str, name: str, count: int, where: str = "") -> None:
+        """A box of a class that is none of the `count` that are asked for. Raises UnknownClass unless faults are skipped."""
+        try:
+            self.report(path, "unknown class", f"{where}{name!r} is not among the {count} classes given; name it in --classes")
+        except UserError as error:
+            raise UnknownClass(error.problem, error.path, error.remedy, name) from None
 
     def sound(self, make: Callable[[Any], Any], items: Iterable[Any]) -> list:
         """make(item) of all items but those for which it raises UserError: each is a fault, named in the log. Raises UserError

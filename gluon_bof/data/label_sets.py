@@ -10,7 +10,7 @@ from typing import Iterable, NamedTuple
 import numpy as np
 
 from gluon_bof import masks
-from gluon_bof.data.faults import FaultPolicy, log_faults
+from gluon_bof.data.faults import FaultPolicy, UnknownClass, log_faults
 from gluon_bof.data.images import ENDINGS, files_in, is_hidden
 from gluon_bof.data.layouts import recognise
 from gluon_bof.data.parts import FALLBACKS, fifth, require_role
@@ -288,8 +288,9 @@ def _require_categories(names, found, role):
     beyond = {number for number, name in enumerate(found.classes) if name not in names and name != BACKGROUND}
     for record in found.records:
         for number in beyond & set(record.classes.tolist()):
-            raise UserError(f"an object of image {record.image_id!r} is a {found.classes[number]}, which is none of the classes "
-                            "given", found.annotation_file, "name it in --classes, or take it out of the set")
+            name = found.classes[number]
+            raise UnknownClass(f"an object of image {record.image_id!r} is a {name}, which is none of the classes given",
+                               found.annotation_file, "name it in --classes, or take it out of the set", name)
 
 
 def _warn_of_unused(names, found, role):

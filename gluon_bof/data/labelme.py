@@ -167,8 +167,7 @@ def _rows(sample, numbers, faults):
             faults.report(sample.source, "malformed annotation", f"shape {number} {error}")
             continue
         if name not in numbers:
-            faults.report(sample.source, "unknown class", f"{name!r} is not among the {len(numbers)} classes given; name it in "
-                                                          "--classes")
+            faults.unknown_class(sample.source, name, len(numbers))
             continue
         group = shape.get("group_id")
         key = (number,) if group is None or not str(group).strip() else (name, str(group))

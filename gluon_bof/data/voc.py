@@ -591,8 +591,7 @@ def _corners(item, class_ids, origin, width, height, source, faults):
         faults.report(source, "malformed annotation", item.problem)
         return None
     if item.name not in class_ids:
-        faults.report(source, "unknown class", f"{item.name!r} is not among the {len(class_ids)} classes given; "
-                      "name it in --classes")
+        faults.unknown_class(source, item.name, len(class_ids))
         return None
     corners, fault = fit_box([corner - origin for corner in item.corners], width, height, item.name)
     if fault:

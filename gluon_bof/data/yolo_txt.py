@@ -396,8 +396,7 @@ def _rows(sample, size, config, numbers, faults):
             faults.report(sample.source, "malformed annotation", f"line {number}: {error}")
             continue
         if name not in numbers:
-            faults.report(sample.source, "unknown class", f"line {number}: {name!r} is not among the {len(numbers)} classes "
-                                                          "given; name it in --classes")
+            faults.unknown_class(sample.source, name, len(numbers), f"line {number}: ")
             continue
         rows.append(Row(_pixels(box, size, digits), numbers[name], name))
     return rows

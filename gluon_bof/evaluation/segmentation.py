@@ -6,6 +6,7 @@ from typing import Any, Callable
 
 import numpy as np
 
+from gluon_bof.data.faults import UnknownClass
 from gluon_bof.data.label_sets import SegmentationSet, open_segmentation
 from gluon_bof.data.loader import validation_loader
 from gluon_bof.data.segmentation import FittedImages, label_mark, look_over, read_labels
@@ -94,9 +95,13 @@ def iou_table(metrics: dict[str, Any]) -> str:
 
 
 def validation_maps(options: Any) -> SegmentationSet:
-    """The set that these options validate on. Raises UserError as `open_segmentation` does."""
-    return open_segmentation(options.dataset, options.dataset_root or None, "val", options.classes or None,
-                             options.val_split or None, options.on_bad_sample)
+    """The set that weights with these options validate on. Raises UserError as `open_segmentation` does."""
+    try:
+        return open_segmentation(options.dataset, options.dataset_root or None, "val", options.classes or None,
+                                 options.val_split or None, options.on_bad_sample)
+    except UnknownClass as error:
+        raise UserError(f"the weights do not know the set's class {error.name!r}", error.path,
+                        "take it out of the set") from None
 
 
 def evaluate_maps(resolved: Resolved) -> dict[str, Any]:

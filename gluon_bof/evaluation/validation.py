@@ -8,12 +8,12 @@ from typing import Any, Callable
 import numpy as np
 
 from gluon_bof.boxes import BoxEnds, Detections, DetectionSet
-from gluon_bof.data.faults import log_faults
+from gluon_bof.data.faults import UnknownClass, log_faults
 from gluon_bof.data.loader import ValidationImages, slicing_loader, validation_loader
 from gluon_bof.data.sets import open_set, set_mark
 from gluon_bof.distributed import comm, exchange
 from gluon_bof.distributed import progress as progress_file
-from gluon_bof.errors import abbreviate, warn
+from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.evaluation.coco import save_detections
 from gluon_bof.evaluation.curves import calibration
 from gluon_bof.evaluation.detect import detect, detect_slices
@@ -106,10 +106,15 @@ def _unpacked(data):
 
 
 def validation_set(options: Any) -> DetectionSet:
-    """The DetectionSet that these options validate on. Raises UserError as `open_set` does."""
-    return open_set(options.dataset, options.dataset_root or None, "val", options.classes or None, options.on_bad_sample,
-                    options.val_split or None, options.unannotated, layout=options.layout,
-                    val_share=0 if options.val_split else options.val_share, masks=family_of(options).masks)
+    """The DetectionSet that weights with these options validate on. Raises UserError as `open_set` does."""
+    try:
+        return open_set(options.dataset, options.dataset_root or None, "val", options.classes or None, options.on_bad_sample,
+                        options.val_split or None, options.unannotated, layout=options.layout,
+                        val_share=0 if options.val_split else options.val_share, masks=family_of(options).masks)
+    except UnknownClass as error:
+        raise UserError(f"the weights do not know the set's class {error.name!r}", error.path,
+                        "--on-bad-sample skip scores without its boxes and what else is faulty; if it is another name of one of "
+                        "theirs, give all with --classes as the set has them") from None
 
 
 def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tiling | None = None,

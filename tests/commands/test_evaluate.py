@@ -59,6 +59,18 @@ def test_outputs_that_nothing_names_are_not_taken_for_the_sets_classes_without_a
     assert "tells no class names" not in caplog.text
 
 
+def test_a_class_of_the_set_that_the_weights_do_not_know_has_a_remedy_that_does_not_lead_back(run, tmp_path):
+    """It was to be named in --classes, which nobody had given, and which refuses it."""
+    write_voc_set(tmp_path, images=2, validation=3)
+    for path in (tmp_path / "VOC2007/Annotations").glob("*.xml"):
+        path.write_text(path.read_text().replace("<name>blue", "<name>Blue"))
+    with pytest.raises(UserError, match="the weights do not know the set's class 'Blue'; --on-bad-sample skip .* --classes"):
+        evaluate(resolve(run, dict(HERE, dataset=str(tmp_path))))
+    found = evaluate(resolve(run, dict(HERE, dataset=str(tmp_path), on_bad_sample="skip")))
+    assert found["images"] == 3 and found["skipped"] > 0
+    assert evaluate(resolve(run, dict(HERE, dataset=str(tmp_path), classes="Blue,green,red")))["skipped"] == 0
+
+
 @pytest.mark.parametrize("told", (dict(network=NETWORK), dict(model="unet")))
 def test_missing_weights_are_told_before_the_set_is_read(told, tmp_path):
     with pytest.raises(UserError, match="none.params: there are no such weights"):

@@ -11,8 +11,10 @@ from gluon_bof.data.segmentation import FittedImages, look_over, read_labels, re
 from gluon_bof.data.sets import open_set
 from gluon_bof.data.voc import VOC_CLASSES
 from gluon_bof.errors import UserError
+from gluon_bof.evaluation.segmentation import validation_maps
 from gluon_bof.freebies.augmentation import as_it_is
 from gluon_bof.masks import NOBODY
+from gluon_bof.options.segmentation import SegmentationOptions
 from tests.data import voc_files
 from tests.tiny_masks import write_voc_masks
 
@@ -144,6 +146,8 @@ def test_classes_that_are_given_number_a_folder_of_cocos_layout(tmp_path):
         open_segmentation(str(tmp_path), None, "train", ("nothing", "dog", "bird", "cat"))
     with pytest.raises(UserError, match="is a cat, which is none of the classes given"):
         open_segmentation(str(tmp_path), None, "train", ("background", "dog"))
+    with pytest.raises(UserError, match="the weights do not know the set's class 'cat'; take it out of the set"):
+        validation_maps(SegmentationOptions(dataset=str(tmp_path), classes="background,dog"))
 
 
 def test_a_category_without_an_object_is_told_of_since_it_lowers_the_mean(tmp_path, caplog):
