@@ -8,14 +8,14 @@ from typing import Any, Iterable, Mapping
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import INTEGERS, NUMBERS, at_least, flag, flag_name, not_negative, positive, positive_numbers
-from gluon_bof.options.training import DetectionOptions, Idle, decay_epochs
+from gluon_bof.options.training import NAME_ENDS, DetectionOptions, Idle, decay_epochs
 
 NETWORKS = ("resnet18_v1b", "resnet50_v1b", "resnet101_v1b", "resnet101_v1d", "resnest50", "resnest101", "resnest269",
             "darknet-mini")
 SMALLEST_SIDE = 32  # pixels, of a test image
 ZOO_MAX_SIDE = 1333  # of COCO's images in GluonCV's model zoo, where the paper has 1300
 # GluonCV's names; the first part is a pyramid's, the second its learning normalisation's
-NAME = re.compile(r"faster_rcnn(_fpn)?(_syncbn)?_(.+?)_(voc|coco)(?=$|[-_.])")
+NAME = re.compile(r"faster_rcnn(_fpn)?(_syncbn)?_(.+?)_(voc|coco)" + NAME_ENDS)
 
 
 def part(default_text: str, text: str, kind: Any = str, **how: Any) -> Any:

@@ -9,12 +9,12 @@ from typing import Any
 from gluon_bof.errors import UserError
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions, part, preset
 from gluon_bof.options.flags import at_least, flag
-from gluon_bof.options.training import decay_epochs
+from gluon_bof.options.training import NAME_ENDS, decay_epochs
 
 NETWORKS = ("resnet18_v1b", "resnet50_v1b", "resnet101_v1b", "resnet101_v1d", "darknet-mini")
 SMALL = ("resnet18_v1b", "darknet-mini")  # which have lighter heads
 # GluonCV's names; the first part is a pyramid's, the second its learning normalisation's
-NAME = re.compile(r"mask_rcnn(_fpn)?(_syncbn|_bn)?_(.+?)_(voc|coco)(?=$|[-_.])")
+NAME = re.compile(r"mask_rcnn(_fpn)?(_syncbn|_bn)?_(.+?)_(voc|coco)" + NAME_ENDS)
 LR_OF_AN_IMAGE = 0.00125
 WARMUP_IMAGES, LEAST_WARMUP = 8000, 1000  # images that warm-up sees, and updates that it has at least
 

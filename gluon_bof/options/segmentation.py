@@ -15,6 +15,7 @@ from gluon_bof.options.flags import EMBEDDED, at_least, flag, flag_name, not_neg
 from gluon_bof.options.training import (
     FREEZE,
     MIXUP,
+    NAME_ENDS,
     ON_BAD_SAMPLE,
     START_EPOCH,
     SYNCBN,
@@ -32,7 +33,7 @@ BACKBONES = tuple(dict.fromkeys(name for names in MODELS.values() for name in na
 UPSAMPLED_BY = {"fcn": "bilinear"}  # without --upsampling; the others' papers have transposed convolutions
 ZOO_NAMES = {"resnet50": "resnet50_v1s", "resnet101": "resnet101_v1s"}  # GluonCV's names of the backbones' weights
 DATASETS = {"voc": "pascal_voc", "ade": "ade20k", "coco": "coco"}  # as GluonCV's names of models end: its names of data sets
-NAME = re.compile(r"fcn_(resnet\d+)_(voc|coco|ade)(?=$|[-_.])")
+NAME = re.compile(r"fcn_(resnet\d+)_(voc|coco|ade)" + NAME_ENDS)
 WITHOUT_NORM = "vgg16"  # the backbone without batch normalisation, on which the paper's FCNs have none either
 STRIDE = 32  # pixels of the coarsest cell: sides are multiples of it, but for GluonCV's FCN
 NO_LOG_FILE = "train.log"

@@ -9,13 +9,13 @@ from typing import Any, Iterable, Mapping
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import INTEGERS, NUMBERS, Kind, NotAValue, at_least, flag
 from gluon_bof.options.one_stage import OneStageOptions
-from gluon_bof.options.training import Idle, decay_epochs
+from gluon_bof.options.training import NAME_ENDS, Idle, decay_epochs
 
 MAX_SIDE = 1024  # pixels: GluonCV's YOLOv3 holds 128 cells of 8 pixels a side
 STRIDE = 32  # pixels of the coarsest cell: sides are multiples of it
 ANCHOR_SIDES = 18  # of nine anchors
 NETWORKS = ("darknet53", "mobilenet1.0", "mobilenet0.25", "mobilenet0.25-slim", "darknet-mini")
-NAME = re.compile(r"yolo3_(.+?)_(voc|coco)(?=$|[-_.])")
+NAME = re.compile(r"yolo3_(.+?)_(voc|coco)" + NAME_ENDS)
 
 
 def _anchors(text):

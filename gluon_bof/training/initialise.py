@@ -32,4 +32,4 @@ def transfer_from(network: Any, options: Any) -> Transferred:
     if source.options.network != options.network:
         raise UserError(f"its network is {source.options.network}, not {options.network}", source.path,
                         f"give --{'backbone' if hasattr(options, 'backbone') else 'network'} {source.options.network}")
-    return transfer(network, source.path, source.classes)
+    return transfer(network, source.path, source.classes, by_name=not source.run)

@@ -1,6 +1,7 @@
 """Weights in and out: GluonCV's names, strict and partial loading, heads for other classes, whole files."""
 from __future__ import annotations
 
+import re
 from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from gluon_bof.weights.formats import params as params_format
 
 IGNORED_PREFIX = "_target_generator."  # constants of training that GluonCV's Faster R-CNN script saves too
 MAX_LISTED = 5  # names that an error lists
+OF_A_GRAPH = re.compile(r"\w+_(weight|bias|gamma|beta|running_\w+|moving_\w+)")
 ANCHORS = ".anchors"  # how the constants end that hold them
 
 
@@ -109,7 +111,14 @@ def _require_fit(parameters, arrays, path):
     problems = [problem for problem in problems if problem]
     if problems:
         raise UserError(f"the weights do not fit this network; {'; '.join(problems)}", path,
-                        "give the family, network, classes and anchors that it was trained with")
+                        _remedy(parameters, arrays, "give the family, network, classes and anchors that it was trained with"))
+
+
+def _remedy(parameters, arrays, usual):
+    """The usual remedy of weights that do not fit, or of those of a graph, whose names are other ones."""
+    is_of_graph = not parameters.keys() & arrays.keys() and any(map(OF_A_GRAPH.fullmatch, arrays))
+    return "its names are those of a graph, as export and collect_params().save write them; write it with " \
+           "net.save_parameters" if is_of_graph else usual
 
 
 def load_partially(network: gluon.HybridBlock, path: str) -> Loaded:
@@ -126,26 +135,31 @@ def load_partially(network: gluon.HybridBlock, path: str) -> Loaded:
     missing = [name for name, parameter in network.backbone_parameters().items() if id(parameter) not in here]
     if missing:
         raise UserError(f"it holds another backbone; {_listed('missing', missing)}, {_listed('it holds', list(arrays))}", path,
-                        "give weights of a detector on the same --network")
+                        _remedy(parameters, arrays, "give weights of a detector on the same --network"))
     told = _take_anchors(network, arrays)
     _fill(fitting, arrays)
     return Loaded(list(fitting), sorted(learned.keys() - fitting.keys()),
                   sorted(arrays.keys() - fitting.keys() - (parameters.keys() - learned.keys())), told)
 
 
-def transfer(network: gluon.HybridBlock, path: str, old_classes: Sequence[str] | None = None) -> Transferred:
+def transfer(network: gluon.HybridBlock, path: str, old_classes: Sequence[str] | None = None,
+             by_name: bool = False) -> Transferred:
     """Fill an initialised network from a detector of other classes: all layers, and of those that predict the rows of boxes,
     objectness, background and of the classes that both know by name. Other classes' rows keep their initial values; the
     network keeps its own anchors unless it says that it takes others. Returns Transferred.
 
-    old_classes: the file's class names in their order; None: nobody knows them, and every class is re-initialised. Raises
-    UserError where the layers are others, or the classes are not as many as the file has."""
+    old_classes: the file's class names in their order; None: nobody knows them, and every class is re-initialised, as with a
+    warning where only the file's name tells them (by_name) and they are not as many as it has. Raises UserError where they are
+    not, or the layers are others."""
     arrays = _read_structured(path)
     parameters = structured_parameters(network)
     constants = parameters.keys() - _without_constants(parameters).keys()
     file_arrays, arrays = arrays, {name: array for name, array in arrays.items() if name not in constants}
     parameters = {name: parameter for name, parameter in parameters.items() if name not in constants}
-    count = _count_of_classes(network, arrays, path) if old_classes is None else len(old_classes)
+    count = _count_of_classes(network, arrays, path) if old_classes is None or by_name else len(old_classes)
+    if old_classes is not None and count != len(old_classes):
+        warn(f"{path} is called as GluonCV's of {len(old_classes)} classes, and has {count}: nobody knows which, none is kept")
+        old_classes = None
     old_classes, classes = list(old_classes or ()), list(network.classes)
     places = {new: old_classes.index(name) for new, name in enumerate(classes) if name in old_classes}
     for name, parameter in parameters.items():
@@ -193,7 +207,8 @@ def _count_of_classes(network, arrays, path):
     """How many classes a detector's file predicts, by the length of its last layer's biases. Raises UserError."""
     count = classes_by_rows({name: array.shape for name, array in arrays.items()}, network.HEAD_ROWS)
     if not count:
-        raise UserError("it holds no head of a detector of this family", path, "a backbone's weights go to --pretrained-base")
+        raise UserError("it holds no head of a detector of this family", path,
+                        _remedy(structured_parameters(network), arrays, "a backbone's weights go to --pretrained-base"))
     return count
 
 
@@ -244,7 +259,7 @@ def load_backbone(network: gluon.HybridBlock, path: str) -> None:
 
     network.backbone_parameters() -> {name in a classifier's file: Parameter}; a head in the file is left out.
     Raises UserError where the file lacks a layer of the backbone."""
-    arrays = read_weights(path)
+    arrays = _read_structured(path)
     backbone = network.backbone_parameters()
     if not backbone.keys() & arrays.keys():  # no classifier's file: a detector's, perhaps
         of_backbone = {id(parameter) for parameter in backbone.values()}
@@ -254,6 +269,6 @@ def load_backbone(network: gluon.HybridBlock, path: str) -> None:
                if name not in arrays or arrays[name].shape != parameter.shape]
     if missing:
         raise UserError(f"the weights do not fit this backbone; {_listed('missing or of another shape', missing)}",
-                        path, "give weights of the backbone that --network names")
+                        path, _remedy(backbone, arrays, "give weights of the backbone that --network names"))
     for name, parameter in backbone.items():
         parameter.set_data(mx.nd.array(arrays[name], dtype=arrays[name].dtype))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import train_yolo3
+from gluon_bof.options.families import by_name
 from gluon_bof.options.flags import build_parser
 from gluon_bof.options.yolo3 import Yolo3Options
 
@@ -133,3 +134,14 @@ def test_options_that_cannot_work_are_refused_by_name(words, named, capsys):
 def test_mixup_that_never_happens_is_said(capsys):
     train_yolo3.main("--dataset voc --mixup --epochs 20 --dry-run".split())
     assert "--mixup does nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("family, name", (("yolo3", "yolo3_darknet53"), ("ssd", "ssd_512_resnet50_v1"),
+                                          ("faster_rcnn", "faster_rcnn_resnet50_v1b"), ("mask_rcnn", "mask_rcnn_resnet50_v1b"),
+                                          ("segmentation", "fcn_resnet50")))
+def test_a_name_of_ones_own_set_is_not_taken_for_vocs(family, name):
+    told = by_name(family).options.from_file_name
+    for ending in ("", ".params", "_best.params", "_0010_0.7312.params", "-1a2b3c4d.params", "-0000.params"):
+        assert told(f"{name}_voc{ending}"), ending
+    for ending in ("_cards_best.params", "_2007cards_best.params", "-cards_best.params", "_int8", ".cards_best.params"):
+        assert told(f"{name}_voc{ending}") == {}, ending

@@ -10,6 +10,7 @@ from gluon_bof.models.ssd.network import build_ssd
 from gluon_bof.models.yolo3.network import ANCHORS, build_yolo3
 from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.load import (
+    load_backbone,
     load_partially,
     load_weights,
     save_weights,
@@ -212,6 +213,14 @@ def test_wrong_class_names_are_refused(saved, classes, match):
         transfer(ours, path, classes)
 
 
+def test_the_name_of_a_file_does_not_stand_in_the_way_of_its_own_classes(saved, caplog):
+    """Whoever edits GluonCV's script for VOC saves own classes under VOC's name."""
+    path = saved(yolo3(OLD))
+    result = transfer(yolo3(NEW, 2), path, [f"class {number}" for number in range(20)], by_name=True)
+    assert (result.shared, result.new) == ([], list(NEW)) and "of 20 classes, and has 4: nobody knows which" in caplog.text
+    assert transfer(yolo3(NEW, 2), path, OLD, by_name=True).shared == ["cow", "cat"]
+
+
 def test_a_transfer_from_another_network_is_refused_and_touches_nothing(saved):
     path, ours = saved(yolo3(OLD)), settled(build_yolo3("darknet-mini", NEW), 2)
     before = weights_of(ours)
@@ -251,3 +260,16 @@ def test_an_rcnns_other_anchors_are_told_of(saved):
     assert str(transfer(faster_rcnn(NEW), path, OLD)).endswith("; the network's own anchors, which are not the file's")
     larger = faster_rcnn(NEW, more=["--anchor-scales 1,2,3,4,5", "--anchor-alloc-size 80,48"])
     assert str(transfer(larger, path, OLD)).endswith("; anchors as in the file")
+
+
+def test_a_file_of_a_graphs_names_is_told_what_it_is(tmp_path):
+    """The remedy named network and classes, which were right."""
+    network = yolo3(OLD)
+    paths = [tmp_path / name for name in ("collected.params", "exported-0000.params")]
+    network.collect_params().save(str(paths[0]))
+    arrays = params_format.loads(paths[0].read_bytes())
+    paths[1].write_bytes(params_format.dumps({f"arg:{name}": array for name, array in arrays.items()}))
+    for path in map(str, paths):
+        for load in (load_weights, load_partially, load_backbone, transfer):
+            with pytest.raises(UserError, match="names are those of a graph, .* write it with net.save_parameters"):
+                load(network, path)
