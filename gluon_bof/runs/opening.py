@@ -114,13 +114,24 @@ def continued_options(folder: str, options: Any, given: set) -> Any:
     for name in sorted(given - MAY_CHANGE):
         if asked[name] != kept[name] and not (name in (*OF_DATA, "runs") and is_same_set(asked[name], kept[name])):
             raise UserError(f"{flag_name(name)} {asked[name]} differs from the run's {kept[name]}", folder,
-                            "a resumed run keeps its configuration: leave it out")
+                            f"a resumed run keeps its configuration: leave it out{_or_longer(folder, name, asked, kept)}")
     devices_differ(stated_devices(saved), stated_devices(options) if given & {"gpus", "cpus"} else None)
     # a run that began from a .params file still does, should it have been stopped before its first checkpoint
     changes = {name: getattr(options, name) for name in given & MAY_CHANGE - {"resume"}}
     if os.path.isdir(os.path.expanduser(saved.dataset)):
         changes["dataset_root"] = ""  # an earlier version took one beside a folder, and did not look at it
     return dataclasses.replace(saved, **other_devices(changes), **changes)
+
+
+def _or_longer(folder, name, asked, kept):
+    """What else to do with a run, not a classifier's, that is to be trained for longer or at another rate."""
+    if "start_epoch" not in kept or name not in ("epochs", "lr") or name == "epochs" and asked[name] < kept[name]:
+        return ""
+    start = f", or start another run, with its other flags, from its weights: --resume {RunFolder(folder).last_weights} "
+    if name == "lr":
+        return f"{start}--lr {asked[name]}"
+    return (f"{start}--start-epoch {kept[name]} --epochs {asked[name]}, which has the rates of a schedule of {asked[name]} "
+            "epochs from there on")
 
 
 def stated_devices(options: Any) -> int | None:

@@ -186,7 +186,8 @@ def test_a_run_goes_on_with_its_own_options_and_those_that_change_no_bit(options
     continued = continued_options(folder, given, {"resume", "runs", "keep", "num_workers", "log_interval"})
     assert continued == Yolo3Options(**{**vars(read_options(folder)), "keep": 9, "num_workers": 0, "log_interval": 5})
     assert continued.epochs == 7 and continued.resume == "start.params"
-    with pytest.raises(UserError, match="--epochs 200 differs from the run's 7"):
+    with pytest.raises(UserError, match="--epochs 200 differs from the run's 7; .* leave it out, or start another run, .* "
+                                        "--resume .*last.params --start-epoch 7 --epochs 200, which has the rates"):
         continued_options(folder, given, {"epochs"})
     with pytest.raises(UserError, match="another script trains this run"):
         continued_options(folder, FasterRcnnOptions(resume=folder), {"resume"})
