@@ -53,6 +53,15 @@ def untrained(training: DetectionSet, validation: DetectionSet) -> list[str]:
     return said
 
 
+def told_apart_by_case(classes: Sequence[str]) -> list[str]:
+    """Sentences for people about classes whose names differ in capitals alone."""
+    alike = {}
+    for name in classes:
+        alike.setdefault(name.lower(), []).append(name)
+    return [f"{' and '.join(names)} are {len(names)} classes, told apart by capitals alone; if they are one, write them alike in "
+            "the annotations" for names in alike.values() if len(names) > 1]
+
+
 def repeats_of(options: Any, detection_set: DetectionSet) -> np.ndarray | None:
     """What --balance asks for: repeat factors of the set's images, or None. Warns where they change nothing."""
     if options.balance == "none":

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gluon_bof.boxes import DetectionSet, Fault, area
-from gluon_bof.data.balance import advice, image_shares, untrained
+from gluon_bof.data.balance import advice, image_shares, told_apart_by_case, untrained
 from gluon_bof.data.faults import nothing_to_find, require_boxes
 from gluon_bof.data.images import read_image
 from gluon_bof.data.parts import ROLES
@@ -83,7 +83,7 @@ def report_of(dataset: str, sets: Mapping[str, DetectionSet], errors: Sequence[U
         report.layout = found.layout
         report.origin = found.origin._asdict() if found.origin else None
         report.notes += [note if note == str(found.origin) else f"{part}: {note}" for note in found.notes()]
-    report.notes = list(dict.fromkeys(report.notes))
+    report.notes = list(dict.fromkeys(report.notes)) + told_apart_by_case(report.classes)
     records = [record for found in sets.values() for record in found.records]
     _count_boxes(report, records)
     paths_of = _decode_all(report, records, progress)

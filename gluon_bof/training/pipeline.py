@@ -7,7 +7,7 @@ from typing import Any, Iterable, Sequence
 from gluon_bof import threads
 from gluon_bof.backend import ENVIRONMENT, mx
 from gluon_bof.compat import for_cpu_contexts
-from gluon_bof.data.balance import untrained
+from gluon_bof.data.balance import told_apart_by_case, untrained
 from gluon_bof.data.faults import log_faults, nothing_to_find, require_boxes, warn_of_shared
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import open_set, set_mark
@@ -94,7 +94,7 @@ def _open_sets(options, run):
         sets.append(found)
         classes = found.classes
     warn_of_shared(*(found.records for found in sets), "mAP")
-    for sentence in filter(None, (nothing_to_find(sets[1].records), *untrained(*sets))):
+    for sentence in filter(None, (nothing_to_find(sets[1].records), *untrained(*sets), *told_apart_by_case(classes))):
         warn(f"{options.dataset_root or options.dataset}: {sentence}")
     run.write_classes(classes)
     return sets

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from gluon_bof.boxes import DetectionSet, Record
-from gluon_bof.data.balance import advice, factors_of_shares, image_shares, repeat_factors, repeats_of
+from gluon_bof.data.balance import advice, factors_of_shares, image_shares, repeat_factors, repeats_of, told_apart_by_case
 from gluon_bof.data.loader import TrainingImages, training_loader
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.voc import load_voc
@@ -98,6 +98,12 @@ def test_a_rare_class_is_named_with_its_remedy():
     assert said.startswith("rare: c is in 6.2 % of the images") and "--balance repeat --balance-threshold 0.25" in said
     assert "2.0 times" in said
     assert advice([0.5, 0.4, 0.3, 0], "abcd") is None and advice([0, 0], "ab") is None
+
+
+def test_classes_that_capitals_alone_tell_apart_are_named():
+    assert told_apart_by_case(("Cat", "cat", "dog")) == [
+        "Cat and cat are 2 classes, told apart by capitals alone; if they are one, write them alike in the annotations"]
+    assert told_apart_by_case(("cat", "dog")) == []
 
 
 def test_batches_are_the_same_bits_for_any_number_of_workers(tmp_path):
