@@ -210,7 +210,7 @@ def _read_json(path):
         raise UserError(f"holds a JSON {type(content).__name__} where COCO's layout has an object", path, _LAYOUT)
     for key in _KEYS:
         if key not in content:
-            raise UserError(f"has no {key!r}", path, f"COCO's layout has {', '.join(_KEYS)}")
+            raise UserError(f"has no {key!r}", path, f"COCO's layout has {', '.join(_KEYS)} (of VIA's JSON: export it as COCO's)")
         if not isinstance(content[key], list):
             raise UserError(f"{key!r} is not a list", path, f"COCO's layout has {', '.join(_KEYS)} as lists")
     for key in ("images", "categories"):

@@ -91,12 +91,20 @@ def recognise(folder: str, wanted: str = "auto", split: str | None = None) -> La
         if maps:
             raise UserError(f"it holds no boxes; {abbreviate(maps)} seem to be label maps", folder,
                             "those are for gluon-bof train segmentation, which checks them when it starts")
-        raise UserError(_NONE, folder, "point at the folder that holds the annotations")
+        raise UserError(_NONE, folder, f"{_unread(folder)}point at the folder that holds the annotations")
     if len(readings) > 1:
         told = " or ".join(f"{SPOKEN[found.name]} ({found.why})" for found in readings)
         flags = " or ".join(f"--layout {found.name}" for found in readings)
         raise UserError(f"it may be {told}", folder, f"choose with {flags}")
     return readings[0]
+
+
+def _unread(folder):
+    """What to do about annotations in a folder that nobody reads here; "" where there seem to be none."""
+    endings = {os.path.splitext(name)[1].lower() for of_folder in _tree(folder) for name in os.listdir(of_folder.path)}
+    if not endings.isdisjoint({".rec", ".lst", ".csv"}):
+        return "RecordIO, LST and CSV are not read: write VOC's XML or COCO's JSON, or "
+    return "its JSON is not COCO's nor LabelMe's (VIA's: export it as COCO's); give such a one, or " if ".json" in endings else ""
 
 
 def annotated_as(folder: str) -> set[str]:

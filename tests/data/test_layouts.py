@@ -296,6 +296,18 @@ def test_folders_of_nothing_are_one_line(tmp_path):
         open_set(str(tmp_path), None, "train")
 
 
+@pytest.mark.parametrize("name, told", (("train.rec", "RecordIO, LST and CSV are not read"), ("a/train.lst", "RecordIO"),
+                                        ("boxes.csv", "CSV are not read: write VOC's XML or COCO's JSON"),
+                                        ("via_region_data.json", "not COCO's nor LabelMe's .VIA's: export it as COCO's"),
+                                        ("annotations/via_train.json", "no 'images'; .*of VIA's JSON: export it as COCO's")))
+def test_annotations_that_nobody_reads_are_told_what_to_become(tmp_path, name, told):
+    """The remedy was to point at the folder that holds the annotations, which it was."""
+    layout_files.put_image(str(tmp_path / "images"), "a")
+    layout_files.put(str(tmp_path / name), '{"a.jpg1234": {"filename": "a.jpg", "regions": []}}')
+    with pytest.raises(UserError, match=told):
+        open_set(str(tmp_path), None, "train")
+
+
 @pytest.mark.parametrize("images, maps", (("images", "masks"), ("images/train", "labels/train"), ("train/images", "train/masks"),
                                           ("JPEGImages", "SegmentationClass"), ("leftImg8bit/train/bonn", "gtFine/train/bonn")))
 def test_a_folder_of_label_maps_is_told_what_it_is_for(tmp_path, images, maps):
