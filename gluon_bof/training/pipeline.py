@@ -8,7 +8,7 @@ from gluon_bof import threads
 from gluon_bof.backend import ENVIRONMENT, mx
 from gluon_bof.compat import for_cpu_contexts
 from gluon_bof.data.balance import told_apart_by_case, untrained
-from gluon_bof.data.faults import log_faults, nothing_to_find, require_boxes, warn_of_shared
+from gluon_bof.data.faults import UnknownClass, log_faults, nothing_to_find, require_boxes, warn_of_shared
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import open_set, set_mark
 from gluon_bof.devices import contexts, return_large_arrays
@@ -81,9 +81,15 @@ def _open_sets(options, run):
     classes = options.classes or None
     sets = []
     for role, split in (("train", options.train_split), ("val", options.val_split)):
-        found = open_set(options.dataset, options.dataset_root or None, role, classes, options.on_bad_sample,
-                         split or None, options.unannotated, options.skip_empty and role == "train",
-                         options.layout, options.val_share, family_of(options).masks)
+        try:
+            found = open_set(options.dataset, options.dataset_root or None, role, classes, options.on_bad_sample,
+                             split or None, options.unannotated, options.skip_empty and role == "train",
+                             options.layout, options.val_share, family_of(options).masks)
+        except UnknownClass as error:
+            if options.classes:
+                raise
+            raise UserError(f"the class {error.name!r} validates, and what trains does not know it", error.path,
+                            "add it there, or validate without its boxes and what else is faulty: --on-bad-sample skip") from None
         log_faults(found, sets)  # which may say why there is no box
         if role == "train":
             require_boxes(found.records, options.dataset_root or options.dataset)

@@ -44,6 +44,16 @@ def test_skip_empty_leaves_validation_as_it_is(tmp_path, caplog):
     assert [len(part) for part in opened(caplog, tmp_path, skip_empty=True)[0]] == [1, 3]
 
 
+def test_a_class_that_validates_alone_is_not_to_be_named_in_a_flag_that_refuses_it(tmp_path, caplog):
+    """Nobody had given --classes, and what trains has no category of its name."""
+    coco_files.write_set(tmp_path, {**coco_files.content(annotations=[coco_files.CONTENT["annotations"][0]]),
+                                    "categories": [{"id": 5, "name": "dog"}]})
+    coco_files.write_set(tmp_path, role="val")
+    with pytest.raises(UserError, match="the class 'Zebra' validates, and what trains does not know it; add it there, or"):
+        opened(caplog, tmp_path)
+    assert [len(part) for part in opened(caplog, tmp_path, on_bad_sample="skip")[0]] == [3, 3]
+
+
 def test_a_set_without_a_box_to_train_on_is_refused(tmp_path, caplog):
     voc_files.write_set(tmp_path, {"a": voc_files.xml(), "b": voc_files.xml(voc_files.DOG)}, {"train": "a", "val": "b"})
     with pytest.raises(UserError, match="has a box to train on") as caught:
