@@ -172,6 +172,12 @@ def in_home(path: str, variable: str) -> str:
     return path
 
 
+def cache_folder() -> str:
+    """The package's folder of what can be made again: drawn sets, exports. Raises UserError where nobody says."""
+    named = os.environ.get("GLUON_BOF_CACHE")
+    return in_home(named or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gluon_bof"), "GLUON_BOF_CACHE")
+
+
 def is_utf8(name: str) -> bool:
     """Whether a name can be written as text: not one of a file in another encoding, or with half a character of JSON."""
     try:

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from gluon_bof.errors import UserError
-from gluon_bof.files import folder_beside, output_path, refuse_unwritable, whole_folder, write_atomically
+from gluon_bof.files import cache_folder, folder_beside, output_path, refuse_unwritable, whole_folder, write_atomically
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):
@@ -65,3 +65,16 @@ def test_a_folder_that_is_filled_meanwhile_is_told_as_one_that_was_there(tmp_pat
             filled.parent.mkdir()
             filled.write_text("theirs")
     assert error.value.path == str(filled.parent) and filled.exists() and os.listdir(tmp_path) == ["out"]
+
+
+def test_the_cache_is_where_the_user_says(monkeypatch):
+    monkeypatch.setenv("GLUON_BOF_CACHE", "/somewhere")
+    assert cache_folder() == "/somewhere"
+    monkeypatch.setenv("GLUON_BOF_CACHE", "~/drawn")
+    assert cache_folder() == os.path.expanduser("~/drawn")
+    monkeypatch.setenv("GLUON_BOF_CACHE", "~nobody-here/drawn")  # and so without HOME, under a number that has no account
+    with pytest.raises(UserError, match="set HOME or GLUON_BOF_CACHE"):
+        cache_folder()
+    monkeypatch.delenv("GLUON_BOF_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert cache_folder() == os.path.join("/cache", "gluon_bof")

@@ -18,7 +18,7 @@ import numpy as np
 from gluon_bof.data.voc import load_voc
 from gluon_bof.data.workers import FORK, init_worker
 from gluon_bof.errors import UserError
-from gluon_bof.files import folder_beside, in_home
+from gluon_bof.files import cache_folder, folder_beside
 from gluon_bof.masks import NOBODY, write_numbers
 
 if TYPE_CHECKING:
@@ -98,12 +98,6 @@ def part_of(split: str) -> tuple[str, slice]:
     if split not in PARTS:
         raise UserError(f"the data set shapes has no split {split!r}", remedy=f"choose one of {', '.join(PARTS)}")
     return PARTS[split]
-
-
-def cache_folder() -> str:
-    """Where drawn sets are kept. Raises UserError where nobody says."""
-    named = os.environ.get("GLUON_BOF_CACHE")
-    return in_home(named or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gluon_bof"), "GLUON_BOF_CACHE")
 
 
 def _write_set(root, splits, first, draw, heads, classes):

@@ -23,9 +23,8 @@ import numpy as np
 
 from gluon_bof._version import __version__
 from gluon_bof.backend import autograd, mx
-from gluon_bof.data.shapes import cache_folder
 from gluon_bof.errors import UserError, warn
-from gluon_bof.files import write_atomically
+from gluon_bof.files import cache_folder, write_atomically
 from gluon_bof.options.families import family_of
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from gluon_bof.errors import UserError
+from gluon_bof.files import cache_folder
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.flags import EMBEDDED
 from gluon_bof.options.recipes import SMALL_IMAGES, TABLES, VOC_METRIC, Table, backbone_recipe, row_recipe
@@ -118,5 +119,5 @@ def small_set(request: Request) -> str:
     """The set that small rows train on: the folder given, or that of the embedded set's first images, drawn on first use."""
     if request.dataset:
         return request.dataset
-    from gluon_bof.data.shapes import cache_folder, ensure_drawn
+    from gluon_bof.data.shapes import ensure_drawn
     return ensure_drawn(os.path.join(cache_folder(), "tables"), SMALL_IMAGES)

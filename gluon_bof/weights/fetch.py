@@ -41,7 +41,7 @@ CONNECTION_ERRORS = (socket.timeout, TimeoutError, ConnectionResetError, Connect
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, NotImplementedError, ValueError)
 
 
-def cache_folder() -> str:
+def gluoncv_folder() -> str:
     """GluonCV's folder of model files: $MXNET_HOME/models or ~/.mxnet/models. Raises UserError where nobody says."""
     return in_home(os.path.join(os.environ.get("MXNET_HOME", os.path.join("~", ".mxnet")), "models"), "MXNET_HOME")
 
@@ -52,7 +52,7 @@ def address(stem: str) -> str:
 
 
 def fetch_file(name: str, timeout: float, pause: float, otherwise: str) -> str:
-    folder, sha1 = cache_folder(), CHECKSUMS[name]
+    folder, sha1 = gluoncv_folder(), CHECKSUMS[name]
     stem = f"{name}-{sha1[:8]}"
     path = os.path.join(folder, f"{stem}.params")
     by_hand = (f"copy {address(stem)} or the .params file in it into {folder} from a machine that reaches it, or name a mirror "

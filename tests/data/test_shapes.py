@@ -114,19 +114,6 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     assert "GLUON_BOF_CACHE" in str(refusal.value) and str(tmp_path) in str(refusal.value)
 
 
-def test_the_cache_is_where_the_user_says(monkeypatch):
-    monkeypatch.setenv("GLUON_BOF_CACHE", "/somewhere")
-    assert shapes.cache_folder() == "/somewhere"
-    monkeypatch.setenv("GLUON_BOF_CACHE", "~/drawn")
-    assert shapes.cache_folder() == os.path.expanduser("~/drawn")
-    monkeypatch.setenv("GLUON_BOF_CACHE", "~nobody-here/drawn")  # and so without HOME, under a number that has no account
-    with pytest.raises(UserError, match="set HOME or GLUON_BOF_CACHE"):
-        shapes.cache_folder()
-    monkeypatch.delenv("GLUON_BOF_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert shapes.cache_folder() == os.path.join("/cache", "gluon_bof")
-
-
 def test_silhouettes_are_whole_visible_and_numbered_as_the_boxes_are(tmp_path):
     folder = Path(shapes.ensure_drawn(tmp_path, FEW)) / "VOC2007"
     for split, (name, count) in enumerate(FEW.items()):

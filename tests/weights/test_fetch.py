@@ -13,7 +13,7 @@ from gluon_bof.backend import autograd, mx
 from gluon_bof.errors import UserError
 from gluon_bof.models.build import build_network
 from gluon_bof.weights import zoo
-from gluon_bof.weights.fetch import cache_folder
+from gluon_bof.weights.fetch import gluoncv_folder
 from gluon_bof.weights.load import load_weights
 from gluon_bof.weights.resolve import resolve
 from tests.weights.zoo_server import NAME, archive, stem, zipped
@@ -176,7 +176,7 @@ def test_a_folder_is_a_mirror_and_a_zip_may_be_copied_by_hand(params, cache, tmp
 def test_a_home_that_there_is_not_is_the_users_to_mend(monkeypatch):
     monkeypatch.setenv("MXNET_HOME", "~nobody-here/.mxnet")
     with pytest.raises(UserError, match="set HOME or MXNET_HOME"):
-        cache_folder()
+        gluoncv_folder()
 
 
 def test_a_cache_that_cannot_be_made_is_the_users_to_mend(params, cache, serve):
