@@ -1,12 +1,15 @@
-"""The terminal that a command runs at: what is said there beside the work, and the signals that end it."""
+"""The terminal that a command runs at: what is said there beside the work, and the signals that end it or those it starts."""
 from __future__ import annotations
 
+import ctypes
 import signal
+import sys
 import threading
 from typing import Any, Iterable
 
 from gluon_bof.errors import Aside
 
+PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 ASIDE = Aside()  # one: tqdm writes a line above the bar only where both go to the same file
 
 
@@ -35,3 +38,9 @@ def stop_signals() -> list[signal.Signals]:
     """Ctrl-C, SIGTERM, and the end of the terminal unless nohup has it ignored."""
     hears_hangup = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
     return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hears_hangup else [])]
+
+
+def end_with_parent(asked: int) -> None:
+    """Have this process get the signal `asked` when its parent ends. Does nothing where the system is not Linux."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, asked)

@@ -5,11 +5,9 @@ then nothing comes any more and the pool's end hangs. Here each has a pipe of it
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 import weakref
@@ -21,8 +19,8 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple, NoReturn
 import cv2
 
 from gluon_bof.errors import UserError, is_out_of_memory
+from gluon_bof.terminal import end_with_parent
 
-PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FATAL = (signal.SIGBUS, signal.SIGSEGV, signal.SIGFPE)
 AHEAD = 2  # tasks that a worker has at most, the one that it computes among them
@@ -48,12 +46,6 @@ def init_worker() -> None:
     cv2.setNumThreads(0)
     if multiprocessing.current_process().daemon:
         end_with_parent(signal.SIGKILL)
-
-
-def end_with_parent(asked: int) -> None:
-    """Have this process get the signal `asked` when its parent ends. Does nothing where the system is not Linux."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, asked)
 
 
 class WorkerLost(UserError):

@@ -14,7 +14,6 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, Callable, NamedTuple, Sequence
 
-from gluon_bof.data.workers import end_with_parent
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of
 from gluon_bof.options import families
@@ -23,6 +22,7 @@ from gluon_bof.options.recipes import RECIPES, Recipe
 from gluon_bof.runs.config import written_options
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.runs.opening import MAY_CHANGE
+from gluon_bof.terminal import end_with_parent
 
 PLACES = ("pretrained_base", "transfer")  # options that may be a run's file
 TRAINING = "training"  # result in the run's folder: what the training command said last
