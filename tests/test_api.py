@@ -13,7 +13,7 @@ import pytest
 
 import gluon_bof
 from gluon_bof import api
-from gluon_bof.inference.segmenter import SegmentationModel
+from gluon_bof.inference.segmentation_model import SegmentationModel
 from gluon_bof.options.families import by_name
 from gluon_bof.options.flags import parse
 from gluon_bof.training.entry import ready

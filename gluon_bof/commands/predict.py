@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from gluon_bof.inference.model import open_model
     from gluon_bof.inference.predict import predict_all
-    from gluon_bof.inference.segmenter import SegmentationModel, refuse_of_segmenters
+    from gluon_bof.inference.segmentation_model import SegmentationModel, refuse_of_segmenters
     model = open_model(arguments.weights, arguments.device, arguments.short, arguments.nms, arguments.last, arguments.engine,
                        **given_options(arguments, building_fields()))
     skips = arguments.on_bad_sample == "skip"

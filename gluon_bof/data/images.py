@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable
 import cv2
 import numpy as np
 
+from gluon_bof.boxes import is_image
 from gluon_bof.data.headers import MAX_PIXELS, ORIENTATION, read_header, scan
 from gluon_bof.errors import UserError, is_out_of_memory
 from gluon_bof.files import is_utf8
@@ -226,6 +227,26 @@ def _rgb_of_cmyk(inks, is_tiff):
     light = 255 - inks[:, :, 3:]
     rgb = light * (255 - inks[:, :, :3]) // 255 if is_tiff else light - (inks[:, :, :3] * light >> 8)
     return rgb.astype(np.uint8)
+
+
+def as_image(image: Any) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a path, an array or an image of Pillow's, upright. Raises UserError."""
+    if hasattr(image, "convert"):
+        image = from_pillow(image)
+    if isinstance(image, np.ndarray):
+        return validate_image(image)
+    if not isinstance(image, (str, os.PathLike)):
+        raise UserError(f"an object of the type {type(image).__name__} is no image",
+                        remedy="give a path, an array, an image of Pillow's, or a list of those")
+    return read_or_name(read_upright, os.fspath(image))
+
+
+def validate_image(image: np.ndarray) -> np.ndarray:
+    """The array, if it is an image. Raises UserError."""
+    if not is_image(image) or not image.size:
+        raise UserError(f"an array {image.shape} of {image.dtype} is no image",
+                        remedy="give (height, width, 3) uint8 in the order red, green, blue")
+    return np.ascontiguousarray(image)
 
 
 def _read_bytes(path):

@@ -22,7 +22,7 @@ from gluon_bof.evaluation.score import score, score_masks
 from gluon_bof.files import numbers_beside, refuse_unwritable
 from gluon_bof.freebies.augmentation import as_it_is
 from gluon_bof.inference.detector import load_detector
-from gluon_bof.inference.segmenter import refuse_of_segmenters
+from gluon_bof.inference.segmentation_model import refuse_of_segmenters
 from gluon_bof.inference.tiles import Tiling, refuse_tiles
 from gluon_bof.models.build import models_of
 from gluon_bof.options.families import family_of

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = attach(__name__, {
     "sources": ("find_sources",),
     "results": ("DetectionWriter",),
     "predict": ("predict_all",),
-    "segmenter": ("Segmenter", "SegmentationModel", "LabelMap"),
+    "segmenter": ("Segmenter", "LabelMap"),
+    "segmentation_model": ("SegmentationModel",),
     "tiles": ("Tiling", "merge"),
 })

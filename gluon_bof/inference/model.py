@@ -10,14 +10,14 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from gluon_bof.boxes import BoxEnds, Detections, is_image
-from gluon_bof.data.images import from_pillow, read_or_name, read_upright
+from gluon_bof.boxes import BoxEnds, Detections
+from gluon_bof.data.images import as_image
 from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError, in_python
 from gluon_bof.files import output_path
 from gluon_bof.inference.ahead import in_order
 from gluon_bof.inference.detector import Detector, load_detector
-from gluon_bof.inference.segmenter import open_segmenter, refuse_of_segmenters
+from gluon_bof.inference.segmentation_model import open_segmenter, refuse_of_segmenters
 from gluon_bof.inference.tiles import refuse_tiles, tiling_of
 from gluon_bof.masks import decode
 from gluon_bof.options.families import family_of
@@ -166,23 +166,3 @@ def _gpus(device):
     except UserError as error:
         raise UserError(error.problem, remedy="--device cpu always works") from None
     return gpus
-
-
-def as_image(image: Any) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a path, an array or an image of Pillow's, upright. Raises UserError."""
-    if hasattr(image, "convert"):
-        image = from_pillow(image)
-    if isinstance(image, np.ndarray):
-        return validate_image(image)
-    if not isinstance(image, (str, os.PathLike)):
-        raise UserError(f"an object of the type {type(image).__name__} is no image",
-                        remedy="give a path, an array, an image of Pillow's, or a list of those")
-    return read_or_name(read_upright, os.fspath(image))
-
-
-def validate_image(image: np.ndarray) -> np.ndarray:
-    """The array, if it is an image. Raises UserError."""
-    if not is_image(image) or not image.size:
-        raise UserError(f"an array {image.shape} of {image.dtype} is no image",
-                        remedy="give (height, width, 3) uint8 in the order red, green, blue")
-    return np.ascontiguousarray(image)

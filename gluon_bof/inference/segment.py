@@ -19,7 +19,7 @@ from gluon_bof.masks import write_numbers
 from gluon_bof.terminal import progress_bar
 
 if TYPE_CHECKING:
-    from gluon_bof.inference.segmenter import SegmentationModel
+    from gluon_bof.inference.segmentation_model import SegmentationModel
     from gluon_bof.inference.sources import Source
 
 MAP_ENDING = ".labels.png"

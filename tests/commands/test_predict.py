@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 
 import gluon_bof
 from gluon_bof.commands.predict import main
-from gluon_bof.inference.model import read_upright
+from gluon_bof.data.images import read_upright
 from gluon_bof.inference.results import COLUMNS, DetectionWriter
 from gluon_bof.inference.sources import find_sources
 from gluon_bof.visualization.draw import draw_detections

@@ -1,0 +1,59 @@
+"""A segmenter ready for images: `load(weights)` of weights that give every pixel a class, then `predict` or `export`."""
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, Sequence
+
+from gluon_bof.data.images import as_image
+from gluon_bof.errors import UserError, in_python
+from gluon_bof.files import output_path
+from gluon_bof.inference.export_scores import export_scores
+from gluon_bof.inference.segmenter import Segmenter, load_segmenter
+from gluon_bof.options.flags import flag_name
+from gluon_bof.weights.resolve import Resolved
+
+
+def refuse_of_segmenters(**given: Any) -> None:
+    """Raise UserError where one of these arguments, which only detectors take, was given."""
+    for name, value in given.items():
+        if value not in (None, "", ()):
+            raise UserError(f"a segmenter takes no {flag_name(name)}", remedy="leave it out: it finds no boxes")
+
+
+def open_segmenter(resolved: Resolved, short: int | None = None) -> SegmentationModel:
+    """The SegmentationModel that WEIGHTS means. short: test size in pixels. Raises UserError where a file or classes lack."""
+    names, options = resolved.require(), resolved.options
+    if short is not None:
+        if not isinstance(short, Integral):
+            raise UserError(f"--short cannot be {short!r}", remedy="give a whole number of pixels, such as 480")
+        options = options.at_size(int(short))
+    return SegmentationModel(load_segmenter(options, names, resolved.path)[0], resolved.files)
+
+
+class SegmentationModel:
+    """A trained segmenter: `classes`, `predict`, `export`. Made by `load`."""
+
+    def __init__(self, segmenter: Segmenter, files: Sequence[str] = ()):
+        self.detector = self.segmenter = segmenter
+        self.classes = segmenter.classes
+        self.files = files  # that it was loaded from
+
+    @in_python()
+    def predict(self, images: Any) -> Any:
+        """LabelMap of an image, or a list of them for a list; images as `Model.predict` takes them. Raises UserError."""
+        if isinstance(images, (list, tuple)):
+            return list(self.segmenter.segment(as_image(image) for image in images))
+        return next(self.segmenter.segment([as_image(images)]))
+
+    @in_python()
+    def export(self, path: Any, format: str = "onnx", size: tuple[int, int] | None = None, nms: bool = True,
+               images: Any = ()) -> Any:
+        """Write the network as ONNX and compare it with MXNet. Returns inference.export_scores.ScoreCheck.
+
+        size: (height, width) of the input, by default that of validation; images: arrays to compare on, besides drawn ones.
+        Raises UserError where the format is another, for nms=False, and as `export_scores` does."""
+        if format != "onnx":
+            raise UserError(f"a segmenter is not exported as {format}", remedy="give --format onnx")
+        if not nms:
+            raise UserError("a segmenter suppresses nothing", remedy="leave the argument out")
+        return export_scores(self.segmenter, output_path(path, self.files), size, images)
