@@ -25,14 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     from gluon_bof.data.images import read_or_name, read_upright
     from gluon_bof.inference.export import BOX_TOLERANCE, SCORE_TOLERANCE, input_size, require_onnx
     from gluon_bof.inference.model import open_model
+    from gluon_bof.inference.segmentation_model import SegmentationModel
     if arguments.format == "onnx":
         require_onnx()  # before weights are read, or even downloaded
     images = [read_or_name(read_upright, path) for path in arguments.verify_on]
     model = open_model(arguments.weights, "cpu", arguments.short, arguments.nms, arguments.last,
                        **given_options(arguments, building_fields()))
+    segments = isinstance(model, SegmentationModel)
     check = model.export(arguments.to, arguments.format, size, not arguments.no_nms, images)
     other, scores, boxes = ("onnxruntime", SCORE_TOLERANCE, BOX_TOLERANCE) if arguments.format == "onnx" else ("the files", 0, 0)
-    if hasattr(check, "pixels"):
+    if segments:
         print(f"MXNet and {other} on {check.images} images, {check.pixels} pixels: probabilities differ by up to "
               f"{check.score_difference:.1e} (accepted {scores}), the class at {check.other_labels} pixels", file=sys.stderr)
     else:
@@ -41,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
               f"{check.score_difference:.1e} (accepted {scores}), boxes by up to {check.box_difference:.1e} pixels "
               f"(accepted {boxes}), without a partner {check.unmatched}", file=sys.stderr)
     print(json.dumps({"weights": arguments.weights, "format": arguments.format, "to": arguments.to,
-                      "size": input_size(model.detector, size),
-                      "post_processing": not (arguments.no_nms or hasattr(check, "pixels")),
+                      "size": input_size(model.segmenter if segments else model.detector, size),
+                      "post_processing": not (arguments.no_nms or segments),
                       **check._asdict()}))
     return 0
 

@@ -34,7 +34,7 @@ class SegmentationModel:
     """A trained segmenter: `classes`, `predict`, `export`. Made by `load`."""
 
     def __init__(self, segmenter: Segmenter, files: Sequence[str] = ()):
-        self.detector = self.segmenter = segmenter
+        self.segmenter = segmenter
         self.classes = segmenter.classes
         self.files = files  # that it was loaded from
 
