@@ -5,45 +5,24 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from gluon_bof.backend import mx
 from gluon_bof.boxes import Detections
-from gluon_bof.data.transforms import square
-from gluon_bof.devices import first_context
-from gluon_bof.freebies.augmentation import render
-from gluon_bof.inference.engines import MXNetEngine, arrays, engine_of
+from gluon_bof.inference.engines import arrays, engine_of
+from gluon_bof.inference.predictor import Predictor, load_network
 from gluon_bof.inference.tiles import Tiling, add_slices
 from gluon_bof.masks import paste
-from gluon_bof.models.build import build_network, models_of
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.options.families import require_detector
-from gluon_bof.weights.load import load_weights
 from gluon_bof.weights.resolve import Resolved
 
 TOGETHER = 8  # images that are looked at together at most: what is saved is the overhead of many small operators
 TOGETHER_PIXELS = TOGETHER * 192 ** 2  # and what they have as the network sees them: large ones gain nothing, and take memory
 
 
-class Detector:
+class Detector(Predictor):
     """A network with its weights, on a device: `classes`, and `detect`. engine: what computes it, MXNet unless told otherwise."""
 
     def __init__(self, network: Any, options: Any, device: Any):
-        self.network = network
-        self.options = options
-        self.classes = tuple(network.classes)
-        self.device = device
-        self.transform = models_of(options).eval_transform(options)
-        self.batch = models_of(options).inference_batch(options)
-        self.graph = InferenceGraph(network)
-        if not options.disable_hybridization:
-            # a network that sees many shapes would keep memory for each of them
-            self.graph.hybridize(static_alloc=self.transform.fit is square)
-        self.engine = MXNetEngine(self.graph, device)
-
-    def warm_up(self) -> None:
-        """Batches of black images as large as can come: takes the memory that validation will need, see Step.warm_up."""
-        for height, width in self.transform.largest_shapes():
-            self.graph(mx.nd.zeros((self.batch, height, width, 3), ctx=self.device, dtype=np.uint8))
-        mx.nd.waitall()
+        super().__init__(network, options, device, InferenceGraph(network))
 
     def detect(self, images: Iterable[np.ndarray], tiling: Tiling | None = None) -> list[Detections]:
         """Detections in images (H, W, 3) uint8 RGB of any size, in each one's own pixels. tiling: look at slices, too."""
@@ -55,10 +34,6 @@ class Detector:
         """What was found in a whole image, and what its slices show."""
         return add_slices(whole, image, tiling, lambda slices: self.detections((self.see(part), part.shape) for part in slices),
                           self.network.nms_thresh)
-
-    def see(self, image: np.ndarray) -> np.ndarray:
-        """An image (H, W, 3) uint8 RGB as the network sees it."""
-        return render(image, self.transform(image.shape))
 
     def detections(self, views: Iterable[tuple[np.ndarray, Sequence[int]]]) -> Iterator[Detections]:
         """Detections of each (what `see` gave of an image, the image's shape), in the image's pixels. Views of one size that
@@ -111,9 +86,7 @@ def load_detector(options: Any, classes: Sequence[str], weights: str, engine: st
     """(Detector with the weights of this file, the file's SHA-256). engine: "mxnet", "onnx" or "auto"; see inference.engines,
     also for what it raises. gpus_of_run: as in Resolved. Raises UserError for weights of a segmenter."""
     require_detector(options, weights)
-    device = first_context(options.gpus, gpus_of_run)
-    network = build_network(options, classes, [device])
-    digest = load_weights(network, weights)
+    network, device, digest = load_network(options, classes, weights, gpus_of_run)
     detector = Detector(network, options, device)
     detector.engine = engine_of(engine, detector, digest)
     return detector, digest

@@ -9,7 +9,6 @@ from gluon_bof.backend import mx
 from gluon_bof.data.shapes import draw_image
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
-from gluon_bof.freebies.augmentation import render
 from gluon_bof.inference.export import (
     INPUT,
     SCORE_TOLERANCE,
@@ -59,7 +58,7 @@ def export_scores(segmenter: Segmenter, path: str, size: Sequence[int] | None = 
 
 
 def _compared(segmenter, run, size, images):
-    seen = [render(image, segmenter.transform(image.shape))[:size[0], :size[1]]
+    seen = [segmenter.see(image)[:size[0], :size[1]]
             for image in (*images, *(draw_image(0, number)[0] for number in range(TRIALS)))]
     canvas = np.zeros((len(seen), *size, 3), np.uint8)  # of another size than validation's
     for place, image in zip(canvas, seen):

@@ -61,6 +61,10 @@ class FittedView:
     def __call__(self, shape: Sequence[int]) -> View:
         return fitted_view(shape, self.size)
 
+    def largest_shapes(self) -> list[tuple[int, int]]:
+        """[(H, W)] of the largest images that it makes: of all."""
+        return [(self.size, self.size)]
+
 
 def eval_transform(options: SegmentationOptions) -> FittedView:
     """Validation's images are fitted into squares of --crop-size."""

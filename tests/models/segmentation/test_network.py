@@ -249,6 +249,11 @@ def test_within_a_recorded_step_the_scores_are_the_same(segmenter):
         np.testing.assert_array_equal(segmenter.scores(images), wanted)
 
 
+def test_the_memory_taken_before_a_training_is_that_of_the_shape_that_every_image_comes_in(segmenter):
+    seen = {segmenter.see(np.zeros((*size, 3), np.uint8)).shape[:2] for size in ((48, 64), (200, 30), (64, 64))}
+    assert seen == set(segmenter.transform.largest_shapes())
+
+
 def test_a_name_with_another_network_is_told_by_the_weights():
     for changes, wanted in ((dict(model="unet", backbone="plain"), "unet_plain"),
                           (dict(model="unet", backbone="darknet-mini"), "unet_darknet-mini")):
