@@ -14,13 +14,13 @@ import numpy as np
 
 from gluon_bof import threads
 from gluon_bof._version import __version__
-from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.backend import gluon, mx
 from gluon_bof.data.shapes import draw_image
 from gluon_bof.data.transforms import square
 from gluon_bof.errors import UserError
 from gluon_bof.files import folder_beside, refuse_no_utf8, write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD, render, whole_view
-from gluon_bof.inference.engines import arrays
+from gluon_bof.inference.engines import MXNetEngine, arrays
 from gluon_bof.inference.onnx_operators import OPSET, translations
 from gluon_bof.models.build import CANDIDATES, ROWS, models_of, portable
 from gluon_bof.models.preprocess import InferenceGraph
@@ -99,9 +99,9 @@ def export_onnx(detector: Detector, path: str, size: Sequence[int] | None = None
     symbol, names = _symbol(detector, nms)
     data = _onnx_data(detector, symbol, names, size, nms)
     session = quiet_session(data)
-    check = _compare(detector, symbol, names, lambda seen: session.run(names, {INPUT: seen}), size, nms, images,
-                     batches=_batches(detector))
-    _refuse_disagreement(check, path, "onnxruntime")
+    check = _compare(_ours(detector, symbol, nms), detector, names, lambda seen: session.run(names, {INPUT: seen}), size, images,
+                     _batches(detector))
+    _refuse_disagreement(check, path, "onnxruntime", IN_ITS_PLACE)
     write_atomically(path, data)
     return check
 
@@ -119,7 +119,7 @@ def check_onnx(detector: Detector, run: Callable[[np.ndarray], list], size: Sequ
     UserError where they disagree; where nothing is found in any, they agree."""
     images = [*seen, *(_seen(detector, _drawn(), size) if drawn else ())]
     check = _compare_seen(detector.graph, detector, DETECTIONS, run, images, _batches(detector))
-    _refuse_disagreement(check, path, "onnxruntime", remedy=remedy, must_find=False)
+    _refuse_disagreement(check, path, "onnxruntime", remedy, must_find=False)
     return check
 
 
@@ -153,9 +153,9 @@ def export_mxnet(detector: Detector, prefix: str, size: Sequence[int] | None = N
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the input's type, which whoever calls it brings
                 block = gluon.SymbolBlock.imports(f"{staged}-symbol.json", [INPUT], f"{staged}-0000.params", detector.device)
-            check = _compare(detector, symbol, names, lambda seen: arrays(block(_on_device(detector, seen))), size, nms,
-                             images)
-            _refuse_disagreement(check, prefix, "MXNet from these files", exactly=True)
+            theirs = MXNetEngine(block, detector.device)
+            check = _compare(_ours(detector, symbol, nms), detector, names, lambda seen: arrays(theirs(seen)), size, images)
+            _refuse_disagreement(check, prefix, "MXNet from these files", IN_ITS_PLACE, exactly=True)
             for ending in files:
                 os.replace(staged + ending, prefix + ending)
     except OSError as error:
@@ -340,12 +340,17 @@ def _tidy(graph):
         node.name = f"{number}_{node.op_type}"
 
 
-def _compare(detector, symbol, names, run, size, nms, images, batches=(1,)):
-    """As `_compare_seen`, on images (H, W, 3) of any size and on drawn ones."""
+def _ours(detector, symbol, nms):
+    """The graph that an export is compared with: the detector's own, or that of the candidates before suppression."""
+    if nms:
+        return detector.graph
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ours = detector.graph if nms else \
-            gluon.SymbolBlock(symbol, mx.sym.Variable(INPUT), params=detector.network.collect_params())
+        return gluon.SymbolBlock(symbol, mx.sym.Variable(INPUT), params=detector.network.collect_params())
+
+
+def _compare(ours, detector, names, run, size, images, batches=(1,)):
+    """As `_compare_seen`, on images (H, W, 3) of any size and on drawn ones."""
     return _compare_seen(ours, detector, names, run, _seen(detector, (*images, *_drawn()), size), batches)
 
 
@@ -361,23 +366,18 @@ def _seen(detector, images, size):
 def _compare_seen(ours, detector, names, run, seen, batches):
     """Check of run(seen (B, H, W, 3) uint8) -> arrays, B going round `batches`, against our own graph, which sees an image at a
     time."""
-    checks, reach = [], max(seen[0].shape[:2])
+    mxnet, checks, reach = MXNetEngine(ours, detector.device), [], max(seen[0].shape[:2])
     for count in itertools.cycle(batches):
         batch, seen = seen[:count], seen[count:]
         if not batch:
             break
         found = run(np.stack(batch))
         for number, image in enumerate(batch):
-            with autograd.pause(train_mode=False):
-                wanted = arrays(ours(_on_device(detector, image[None])))
+            wanted = arrays(mxnet(image[None]))
             of_one = [array[number:number + 1] for array in found] if max(batches) > 1 else found
             checks.append(_differences(wanted, of_one, tuple(names), reach))
     numbers, scores, boxes, unmatched = zip(*checks)
     return Check(len(checks), sum(numbers), float(max(scores)), float(max(boxes)), sum(unmatched))
-
-
-def _on_device(detector, seen):
-    return mx.nd.array(seen, ctx=detector.device, dtype=np.uint8)
 
 
 def _differences(wanted, found, names, reach):
@@ -423,7 +423,7 @@ def match_rows(wanted: np.ndarray, found: np.ndarray, reach: float) -> tuple[int
     return len(wanted), score, box, len(wanted) + len(found) - 2 * matched
 
 
-def _refuse_disagreement(check, path, other, exactly=False, remedy=IN_ITS_PLACE, must_find=True):
+def _refuse_disagreement(check, path, other, remedy, exactly=False, must_find=True):
     if must_find and not check.detections and not check.unmatched:
         raise UserError("nothing is detected in the images that an export is checked with", path,
                         "give some that show its objects: --verify-on IMAGE")

@@ -234,7 +234,7 @@ def test_candidates_before_suppression_are_as_far_apart_as_the_furthest_of_them(
 @pytest.mark.parametrize("detections, unmatched, is_refused", ((2, 1, False), (2, 2, True), (100, 3, False), (100, 4, True)))
 def test_a_few_detections_without_a_partner_are_chance_and_more_are_a_disagreement(detections, unmatched, is_refused):
     with pytest.raises(UserError, match="disagrees with MXNet") if is_refused else contextlib.nullcontext():
-        _refuse_disagreement(Check(1, detections, 0.0, 0.0, unmatched), "a.onnx", "onnxruntime")
+        _refuse_disagreement(Check(1, detections, 0.0, 0.0, unmatched), "a.onnx", "onnxruntime", "")
 
 
 @pytest.mark.slow
