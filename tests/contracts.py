@@ -377,8 +377,8 @@ class Contracts:
             pytest.skip("it finds boxes alone")
         detector = Detector(source, case.options(), mx.cpu())
         from gluon_bof.evaluation.validation import Validation
-        from gluon_bof.inference.engines import engine_of
         from gluon_bof.inference.export import export_mxnet, export_onnx
+        from gluon_bof.inference.onnx_engine import engine_of
         from gluon_bof.inference.tiles import Tiling
         model = load(folder.whole.folder)
         path = str(tmp_path / "a")
@@ -394,7 +394,8 @@ class Contracts:
         pytest.importorskip("onnx")
         detector = Detector(source, case.options(), mx.cpu())
         path = str(tmp_path / "a.onnx")
-        from gluon_bof.inference.export import BOX_TOLERANCE, SCORE_TOLERANCE, export_onnx, input_size, match_rows
+        from gluon_bof.inference.agreement import BOX_TOLERANCE, SCORE_TOLERANCE, match_rows
+        from gluon_bof.inference.export import export_onnx, input_size
         check = export_onnx(detector, path)
         assert check.detections > 5 and check.unmatched <= 2
         height, width = input_size(detector)

@@ -73,7 +73,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_weights_are_scored_or_
     with pytest.raises(gluon_bof.UserError, match="x.json: no file can be written there"):
         gluon_bof.evaluate(run, save=there)
     monkeypatch.undo()
-    monkeypatch.setattr("gluon_bof.inference.export.export_mxnet", lambda *how: pytest.fail("work that would be lost"))
+    monkeypatch.setattr("gluon_bof.inference.model.export_mxnet", lambda *how: pytest.fail("work that would be lost"))
     with pytest.raises(gluon_bof.UserError, match="x.json-0000.params: no file can be written there"):
         gluon_bof.load(run, last=True).export(there, "mxnet")
     with pytest.raises(gluon_bof.UserError, match="x.json: no file can be written there"):

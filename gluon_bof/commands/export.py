@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     size = parse_size(arguments.size) if arguments.size else None
 
     from gluon_bof.data.images import read_or_name, read_upright
-    from gluon_bof.inference.export import BOX_TOLERANCE, SCORE_TOLERANCE, input_size, require_onnx
+    from gluon_bof.inference.agreement import BOX_TOLERANCE, SCORE_TOLERANCE
+    from gluon_bof.inference.export import input_size, require_onnx
     from gluon_bof.inference.model import open_model
     from gluon_bof.inference.segmentation_model import SegmentationModel
     if arguments.format == "onnx":

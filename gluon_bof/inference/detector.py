@@ -6,7 +6,8 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from gluon_bof.boxes import Detections
-from gluon_bof.inference.engines import arrays, engine_of
+from gluon_bof.inference.engines import arrays
+from gluon_bof.inference.onnx_engine import engine_of
 from gluon_bof.inference.predictor import Predictor, load_network
 from gluon_bof.inference.tiles import Tiling, add_slices
 from gluon_bof.masks import paste
@@ -83,8 +84,8 @@ def unpack(ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray, seen: Sequenc
 
 def load_detector(options: Any, classes: Sequence[str], weights: str, engine: str = "mxnet",
                   gpus_of_run: bool = False) -> tuple[Detector, str]:
-    """(Detector with the weights of this file, the file's SHA-256). engine: "mxnet", "onnx" or "auto"; see inference.engines,
-    also for what it raises. gpus_of_run: as in Resolved. Raises UserError for weights of a segmenter."""
+    """(Detector with the weights of this file, the file's SHA-256). engine: "mxnet", "onnx" or "auto"; see
+    inference.onnx_engine, also for what it raises. gpus_of_run: as in Resolved. Raises UserError for weights of a segmenter."""
     require_detector(options, weights)
     network, device, digest = load_network(options, classes, weights, gpus_of_run)
     detector = Detector(network, options, device)

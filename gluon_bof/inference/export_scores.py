@@ -6,13 +6,11 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.backend import mx
-from gluon_bof.data.shapes import draw_image
 from gluon_bof.errors import UserError
 from gluon_bof.files import write_atomically
+from gluon_bof.inference.agreement import SCORE_TOLERANCE, drawn_images
 from gluon_bof.inference.export import (
     INPUT,
-    SCORE_TOLERANCE,
-    TRIALS,
     described_input,
     described_onnx,
     input_size,
@@ -58,8 +56,7 @@ def export_scores(segmenter: Segmenter, path: str, size: Sequence[int] | None = 
 
 
 def _compared(segmenter, run, size, images):
-    seen = [segmenter.see(image)[:size[0], :size[1]]
-            for image in (*images, *(draw_image(0, number)[0] for number in range(TRIALS)))]
+    seen = [segmenter.see(image)[:size[0], :size[1]] for image in (*images, *drawn_images())]
     canvas = np.zeros((len(seen), *size, 3), np.uint8)  # of another size than validation's
     for place, image in zip(canvas, seen):
         place[:image.shape[0], :image.shape[1]] = image

@@ -17,6 +17,7 @@ from gluon_bof.errors import UserError, in_python
 from gluon_bof.files import output_path
 from gluon_bof.inference.ahead import in_order
 from gluon_bof.inference.detector import Detector, load_detector
+from gluon_bof.inference.export import MXNET_ENDINGS, export_mxnet, export_onnx
 from gluon_bof.inference.segmentation_model import open_segmenter, refuse_of_segmenters
 from gluon_bof.inference.tiles import refuse_tiles, tiling_of
 from gluon_bof.masks import decode
@@ -104,13 +105,11 @@ class Model:
     @in_python()
     def export(self, path: Any, format: str = "onnx", size: tuple[int, int] | None = None, nms: bool = True,
                images: Any = ()) -> Any:
-        """Write the network for other programs and compare it with MXNet. Returns inference.export.Check.
+        """Write the network for other programs and compare it with MXNet. Returns inference.agreement.Check.
 
         format: "onnx", a file at `path`; or "mxnet", the files path-symbol.json, path-0000.params and path.json.
         size: (height, width) of the input. nms: with the last suppression of overlapping boxes. images: arrays to
         compare on, besides drawn ones. Raises UserError as `export_onnx` and `export_mxnet` do."""
-        from gluon_bof.inference.export import MXNET_ENDINGS, export_mxnet, export_onnx
-
         write, endings = {"onnx": (export_onnx, ("",)), "mxnet": (export_mxnet, MXNET_ENDINGS)}.get(format, (None, ()))
         if write is None:
             raise UserError(f"unknown format {format!r}", remedy="choose onnx or mxnet")

@@ -11,7 +11,7 @@ import pytest
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.commands import export as export_command
-from gluon_bof.inference.export import SCORE_TOLERANCE, match_rows
+from gluon_bof.inference.agreement import SCORE_TOLERANCE, match_rows
 from gluon_bof.options.flags import as_dict
 from gluon_bof.weights.load import save_weights
 from tests.inference.lively_detectors import CLASSES, SIZE, images, rcnn_detector, seen, yolo3_detector

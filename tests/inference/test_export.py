@@ -1,5 +1,4 @@
 """Exported files against MXNet on real images: what another program reads from them is what the detector finds."""
-import contextlib
 import json
 import os
 import sys
@@ -10,19 +9,9 @@ import pytest
 from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError
 from gluon_bof.inference import onnx_operators
-from gluon_bof.inference.export import (
-    BOX_TOLERANCE,
-    SCORE_TOLERANCE,
-    Check,
-    _differences,
-    _refuse_disagreement,
-    export_mxnet,
-    export_onnx,
-    input_size,
-    match_rows,
-)
+from gluon_bof.inference.agreement import BOX_TOLERANCE, SCORE_TOLERANCE, match_rows
+from gluon_bof.inference.export import export_mxnet, export_onnx, input_size
 from gluon_bof.inference.model import Model
-from gluon_bof.models.build import CANDIDATES
 from gluon_bof.models.suppression import detections
 from tests.inference.lively_detectors import CLASSES, SIZE, images, mask_rcnn_detector, rcnn_detector, seen, yolo3_detector
 
@@ -205,36 +194,6 @@ def test_sizes_that_a_network_cannot_take_are_refused(yolo3, rcnn):
                            (rcnn, (96, 161)), (rcnn, (31, 96))):
         with pytest.raises(UserError, match=f"{size[0]} x {size[1]}; give"):
             input_size(detector, size)
-
-
-def test_rows_are_matched_in_any_order_and_only_within_tolerance():
-    rows = np.array([[0, 0.9, 1, 2, 3, 4], [1, 0.8, 5, 6, 7, 8], [0, 0.7, 9, 9, 12, 12], [-1, -1, -1, -1, -1, -1]], np.float32)
-    assert match_rows(rows, rows[::-1], 99) == (3, 0, 0, 0)
-    for column, by in ((0, 1), (1, 2e-4), (2, 0.06), (5, -0.06)):
-        moved = rows.copy()
-        moved[1, column] += by
-        assert match_rows(rows, moved, 99)[3] == 2
-    assert match_rows(rows, rows[:2], 99)[3] == match_rows(rows[:2], rows, 99)[3] == 1
-    assert match_rows(rows[[0, 0]], rows[:1], 99)[3] == 1  # one partner serves once
-    cells = np.column_stack([rows, np.full((4, 9), 0.5, np.float32)])
-    assert match_rows(cells, cells[::-1], 99) == (3, 0, 0, 0)
-    assert match_rows(cells, cells + np.float32(2e-4) * (np.arange(15) == 14), 99)[3] == 6
-    near = rows + np.float32(1e-3) * (np.arange(6) == 3)
-    assert match_rows(rows[:3], near[:3], 99)[2:] == (pytest.approx(1e-3, rel=1e-2), 0)
-
-
-def test_candidates_before_suppression_are_as_far_apart_as_the_furthest_of_them():
-    wanted = [np.ones((1, 5, 4), np.float32), np.zeros((1, 5, 3), np.float32)]
-    found = [array.copy() for array in wanted]
-    found[0][0, 3, 2] += 0.5
-    found[1][0, 1, 0] += 0.125
-    assert _differences(wanted, found, CANDIDATES, 64) == (5, 0.125, 0.5, 0)
-
-
-@pytest.mark.parametrize("detections, unmatched, is_refused", ((2, 1, False), (2, 2, True), (100, 3, False), (100, 4, True)))
-def test_a_few_detections_without_a_partner_are_chance_and_more_are_a_disagreement(detections, unmatched, is_refused):
-    with pytest.raises(UserError, match="disagrees with MXNet") if is_refused else contextlib.nullcontext():
-        _refuse_disagreement(Check(1, detections, 0.0, 0.0, unmatched), "a.onnx", "onnxruntime", "")
 
 
 @pytest.mark.slow

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import gluon_bof
-from gluon_bof.backend import mx
 from gluon_bof.commands.evaluate import main as evaluate
 from gluon_bof.commands.predict import main as predict
 from gluon_bof.data.shapes import draw_image
 from gluon_bof.errors import UserError
-from gluon_bof.inference import engines
-from gluon_bof.inference.engines import AutoEngine, OnnxEngine, arrays
-from gluon_bof.inference.export import match_rows
+from gluon_bof.inference import onnx_engine
+from gluon_bof.inference.agreement import match_rows
+from gluon_bof.inference.engines import arrays
+from gluon_bof.inference.onnx_engine import AutoEngine, OnnxEngine
 from tests.inference.lively_detectors import rcnn_detector
 from tests.tiny_networks import write_run
 from tests.tiny_sets import write_voc_set
@@ -170,8 +170,8 @@ def test_what_a_killed_process_had_begun_goes_and_what_another_is_writing_stays(
         path.write_bytes(b"half")
         os.utime(path, (time.time() - age,) * 2)
     made = str(cache / "engines" / "made.onnx")
-    engines._keep(made, b"an export")
-    assert young.exists() and not old.exists() and engines._kept(made) == b"an export"
+    onnx_engine._keep(made, b"an export")
+    assert young.exists() and not old.exists() and onnx_engine._kept(made) == b"an export"
     young.unlink()
     os.unlink(made)
 
@@ -275,18 +275,3 @@ def test_predict_and_evaluate_have_the_same_with_either(tmp_path, capsys):
                                   if row["image_id"] == image], np.float32) for engine in ("mxnet", "onnx"))
         found, _, _, unmatched = match_rows(ours, theirs, 1e9)
         assert found > 10 and unmatched <= 2
-
-
-# together
-
-@pytest.mark.parametrize("kind", ["yolo3", "pyramid"])
-def test_images_that_are_looked_at_together_have_the_bits_of_each_alone(kind, tmp_path):
-    detector = gluon_bof.load(write_run(tmp_path / "run")).detector if kind == "yolo3" else rcnn_detector(kind)
-    images = [draw_image(1, number)[0] for number in range(11)]
-    together = detector.detect(images)
-    for image, found in zip(images, together):
-        for part, wanted in zip(found, detector.detect([image])[0]):
-            np.testing.assert_array_equal(part, wanted)
-    assert len({image.shape for image in images}) > 2 and len(together) == 11
-    assert detector.together(np.zeros((96, 96, 3))) == (8 if kind == "yolo3" else 1)
-    mx.nd.waitall()
