@@ -42,8 +42,10 @@ def no_address(path: str) -> str:
 
 
 class VideoFile:
-    """A video that appears whole, by `keep`, or not at all. Codecs want even sides: an odd one gets its last row or column
-    twice."""
+    """A video that appears whole, by `keep`, or not at all: at its path, or where this OpenCV cannot write it, with the next of
+    CODECS' endings. Codecs want even sides: an odd one gets its last row or column twice.
+
+    Raises UserError where it cannot be written, and where a file of that other name is there, which may be the user's own."""
 
     def __init__(self, path, rate, shape):
         import cv2
@@ -55,6 +57,9 @@ class VideoFile:
         self.size = shape[1] + self.margin[1], shape[0] + self.margin[0]
         for ending, codec in CODECS:
             self.path = stem + ending
+            if self.path != path and os.path.lexists(self.path):
+                raise UserError(f"OpenCV cannot write it, and as {ending} it would replace a file that is there", path,
+                                "choose another folder: --out")
             self.unfinished = no_address(f"{stem}.{os.getpid()}.part{ending}")
             self.writer = cv2.VideoWriter(self.unfinished, cv2.VideoWriter_fourcc(*codec), rate, self.size)
             if self.writer.isOpened():

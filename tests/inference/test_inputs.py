@@ -160,6 +160,20 @@ def test_a_video_cut_off_by_a_full_disk_does_not_take_the_place_of_a_whole_one(t
     assert path.read_bytes() == b"whole" and [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
 
 
+def test_a_video_that_needs_another_ending_replaces_no_file_of_that_name(tmp_path):
+    """OpenCV refuses an .mp4 of 90000 frames a second, and the video given to `--out .` is the .avi beside it."""
+    given = tmp_path / "clip.avi"
+    given.write_bytes(b"given")
+    with pytest.raises(UserError, match="clip.mp4: OpenCV cannot write it, and as .avi it would replace a file"):
+        VideoFile(str(tmp_path / "clip.mp4"), 90000, (64, 96))
+    assert given.read_bytes() == b"given" and [path.name for path in tmp_path.iterdir()] == ["clip.avi"]
+    given.unlink()
+    video = VideoFile(str(tmp_path / "clip.mp4"), 90000, (64, 96))
+    video.write(np.zeros((64, 96, 3), np.uint8))
+    video.keep()
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.avi"] and given.stat().st_size > 1000
+
+
 def test_a_frame_of_another_size_is_not_left_out_of_a_video(tmp_path):
     video = VideoFile(str(tmp_path / "a.mp4"), 10, (64, 96))
     for side in (96, 48, 96):
