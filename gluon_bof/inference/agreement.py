@@ -81,7 +81,7 @@ def _compare_seen(ours, detector, names, run, seen, batches):
             of_one = [array[number:number + 1] for array in found] if max(batches) > 1 else found
             checks.append(_differences(wanted, of_one, tuple(names), reach))
     numbers, scores, boxes, unmatched = zip(*checks)
-    return Check(len(checks), sum(numbers), float(max(scores)), float(max(boxes)), sum(unmatched))
+    return Check(len(checks), sum(numbers), float(np.max(scores)), float(np.max(boxes)), sum(unmatched))  # NaN where one is
 
 
 def _differences(wanted, found, names, reach):

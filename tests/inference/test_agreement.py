@@ -1,11 +1,13 @@
 """What two programs find in one image, matched: in any order, within a tolerance, and when they disagree."""
 import contextlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from gluon_bof.backend import mx
 from gluon_bof.errors import UserError
-from gluon_bof.inference.agreement import Check, _differences, match_rows, refuse_disagreement
+from gluon_bof.inference.agreement import Check, _compare_seen, _differences, match_rows, refuse_disagreement
 from gluon_bof.models.build import CANDIDATES
 
 
@@ -31,6 +33,17 @@ def test_candidates_before_suppression_are_as_far_apart_as_the_furthest_of_them(
     found[0][0, 3, 2] += 0.5
     found[1][0, 1, 0] += 0.125
     assert _differences(wanted, found, CANDIDATES, 64) == (5, 0.125, 0.5, 0)
+
+
+@pytest.mark.parametrize("far, worst", (((0.5, 0.0), 0.5), ((0.0, np.nan), np.nan), ((np.nan, 0.0), np.nan)))
+def test_the_worst_image_counts_wherever_it_stands_and_a_nan_is_the_worst(far, worst):
+    zeros = mx.nd.zeros((1, 1, 4)), mx.nd.zeros((1, 1, 1))
+    found = ([zeros[0].asnumpy(), np.full((1, 1, 1), score, np.float32)] for score in far)
+    check = _compare_seen(lambda seen: zeros, SimpleNamespace(device=mx.cpu()), CANDIDATES, lambda seen: next(found),
+                          [np.zeros((32, 32, 3), np.uint8)] * 2, (1,))
+    np.testing.assert_equal(check, Check(2, 2, worst, 0.0, 0))
+    with pytest.raises(UserError, match="disagrees with MXNet"):
+        refuse_disagreement(check, "a.onnx", "onnxruntime")
 
 
 @pytest.mark.parametrize("detections, unmatched, is_refused", ((2, 1, False), (2, 2, True), (100, 3, False), (100, 4, True)))
