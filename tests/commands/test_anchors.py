@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from gluon_bof.commands.anchors import main
-from gluon_bof.data.anchors import box_sizes, default_anchors, mean_best_iou, read_anchors
+from gluon_bof.data.anchors import box_sizes, default_anchors, mean_best_iou, read_anchors, size_iou
 from gluon_bof.data.sets import open_set
 from tests.data import coco_files, voc_files
 from tests.tiny_sets import write_voc_set
@@ -37,20 +37,28 @@ def refused(capsys, *words):
 
 def test_the_command_says_what_it_writes(tiny, tmp_path, capsys):
     out = str(tmp_path / "anchors.json")
-    told, text = run(capsys, tiny, "--out", out, "--data-shape", "320")
-    sizes = box_sizes(open_set(tiny, None, "train").records, 320)
+    told, text = run(capsys, tiny, "--out", out, "--data-shape", "32")  # at which boxes are smaller than default anchors
+    sizes = box_sizes(open_set(tiny, None, "train").records, 32)
     anchors = np.reshape(read_anchors(out), (9, 2))
     np.testing.assert_array_equal(told["anchors"], anchors)
-    assert told["boxes"] == len(sizes) and (told["data_shape"], told["out"], told["plot"]) == (320, out, None)
+    assert told["boxes"] == len(sizes) and (told["data_shape"], told["out"], told["plot"]) == (32, out, None)
     assert told["mean_best_iou"] == pytest.approx(mean_best_iou(sizes, anchors))
     assert told["mean_best_iou_of_default"] == pytest.approx(mean_best_iou(sizes, default_anchors()))
-    assert told["mean_best_iou"] > told["mean_best_iou_of_default"] and told["recall"] >= told["recall_of_default"]
+    assert told["mean_best_iou"] > told["mean_best_iou_of_default"] and told["recall"] > told["recall_of_default"]
     kept = json.loads((tmp_path / "anchors.json").read_text())
     assert {key: told[key] for key in kept} == kept
     rows = [line for line in text.splitlines() if line.split()[:1] in (["8"], ["16"], ["32"])]
-    assert len(rows) == 9 and f"{told['mean_best_iou']:.4f}" in text and f"{out}: written" in text
-    for row, (width, height) in zip(rows, anchors):
-        assert f"{width:.1f} x {height:5.1f}" in row
+    assert [row.split()[0] for row in rows] == ["8"] * 3 + ["16"] * 3 + ["32"] * 3 and f"{out}: written" in text
+    assert f"{told['mean_best_iou']:.4f}, of the default anchors {told['mean_best_iou_of_default']:.4f}" in text
+    assert f"{100 * told['recall']:.1f} % of the boxes, of the default anchors {100 * told['recall_of_default']:.1f} %" in text
+    for name, boxes in (("recall", anchors), ("recall_of_default", default_anchors())):
+        overlaps = size_iou(sizes, boxes)
+        best, nearest = overlaps.max(axis=1), overlaps.argmax(axis=1)
+        assert told[name] == pytest.approx((best > 0.5).mean())
+        for number, (row, (width, height)) in enumerate(zip(rows, boxes)):
+            mine = best[nearest == number]
+            iou = f"{mine.mean():.3f}" if len(mine) else ""
+            assert f"{width:7.1f} x {height:5.1f}{100 * len(mine) / len(sizes):6.1f} %  {iou:>8}" in row
 
 
 def test_anchors_are_the_same_again_unless_the_seed_is_another(tiny, tmp_path, capsys):

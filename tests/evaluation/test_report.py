@@ -7,7 +7,7 @@ import pytest
 
 from gluon_bof.boxes import Detections, DetectionSet
 from gluon_bof.data.voc import load_voc
-from gluon_bof.evaluation.gallery import draw_thumbnail
+from gluon_bof.evaluation.gallery import FOUND, LABELLED, draw_thumbnail
 from gluon_bof.evaluation.page import plain
 from gluon_bof.evaluation.plots import training_figures
 from gluon_bof.evaluation.report import gather, report_run, training_rows, write_report
@@ -123,11 +123,14 @@ def test_an_image_that_has_gone_leaves_the_page_whole(tmp_path):
 def test_a_thumbnail_shows_the_boxes_where_they_are():
     image = np.zeros((1000, 2000, 3), np.uint8)
     image[400:440, 1500:1540] = 255
-    thumbnail = draw_thumbnail(image, (1500, 400, 1540, 440), None)
-    assert max(thumbnail.shape[:2]) == 360
-    white = np.argwhere((thumbnail == 255).all(axis=2))
-    middle = (white.min(axis=0) + white.max(axis=0)) / 2
-    assert np.abs(middle - np.array(thumbnail.shape[:2]) / 2).max() < 3  # the object is in the middle of its surroundings
+    box = (1500, 400, 1540, 440)
+    for found, label, colour in ((box, None, FOUND), (None, box, LABELLED)):
+        thumbnail = draw_thumbnail(image, found, label)
+        assert thumbnail.shape[:2] == (360, 360)  # of 400 pixels
+        for of in (colour, 255):  # the box, and the object in it, are in the middle of their surroundings
+            rows, columns = np.nonzero((thumbnail == of).all(axis=2))
+            edges = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+            assert edges == pytest.approx((162, 162, 198, 198), abs=1 if of == colour else 4)
     edge = draw_thumbnail(image, None, (0, 0, 2000, 1000))
     assert edge.shape[:2] == (180, 360)
 

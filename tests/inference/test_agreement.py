@@ -43,7 +43,7 @@ def test_the_worst_image_counts_wherever_it_stands_and_a_nan_is_the_worst(far, w
                           [np.zeros((32, 32, 3), np.uint8)] * 2, (1,))
     np.testing.assert_equal(check, Check(2, 2, worst, 0.0, 0))
     with pytest.raises(UserError, match="disagrees with MXNet"):
-        refuse_disagreement(check, "a.onnx", "onnxruntime")
+        refuse_disagreement(check, "a.onnx", "onnxruntime", "")
 
 
 @pytest.mark.parametrize("detections, unmatched, is_refused", ((2, 1, False), (2, 2, True), (100, 3, False), (100, 4, True)))

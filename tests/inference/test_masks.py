@@ -14,12 +14,13 @@ SHAPE = (80, 120, 3)
 
 
 def found_by_hand():
-    """Detections of four outputs in an image that the network saw at half its size; one reaches beyond it, one is nothing."""
-    ids = np.array([[1], [-1], [0], [0]], np.float32)
-    scores = np.array([[0.4], [0.9], [0.8], [0.6]], np.float32)
-    boxes = np.array([(5, 5, 25, 15), (0, 0, 9, 9), (30, 10, 50, 30), (50, 20, 70, 36)], np.float32)
-    cells = np.zeros((4, 14, 14), np.float32)
-    cells[0], cells[2, :, :7], cells[3] = 1, 1, 1
+    """Detections of five outputs in an image that the network saw at half its size; one reaches beyond it, one lies beside it,
+    one is nothing."""
+    ids = np.array([[1], [-1], [0], [0], [0]], np.float32)
+    scores = np.array([[0.4], [0.9], [0.8], [0.6], [0.7]], np.float32)
+    boxes = np.array([(5, 5, 25, 15), (0, 0, 9, 9), (30, 10, 50, 30), (50, 20, 70, 36), (-20, 0, -5, 9)], np.float32)
+    cells = np.zeros((5, 14, 14), np.float32)
+    cells[0], cells[2:4, :, :7] = 1, 1
     return unpack(ids, scores, boxes, (40, 60, 3), SHAPE, cells)
 
 
@@ -28,7 +29,7 @@ def test_masks_are_in_the_images_pixels_best_score_first_and_stay_over_the_whole
     np.testing.assert_array_equal(found.classes, [0, 0, 1])
     np.testing.assert_array_equal(found.boxes[1], [100, 40, 120, 72])  # cut at the image's edge
     dense = masks.decode(found.masks, SHAPE[:2])
-    # the left half of 60 to 100; one beyond the edge of the image; corners are rounded off, as GluonCV's are
+    # the left halves of 60 to 100 and, beyond the edge of the image, of 100 to 140; corners are rounded off, as GluonCV's are
     for mask, (left, top, right, bottom) in zip(dense, ((60, 20, 80, 60), (100, 40, 120, 72), (10, 10, 50, 30))):
         assert mask[top + 1:bottom - 1, left + 1:right - 1].all() and mask[top:bottom, left:right].sum() == mask.sum()
         assert (right - left) * (bottom - top) - 4 <= mask.sum()
