@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from pycocotools.coco import COCO
 import gluon_bof
 from gluon_bof.commands.predict import main
 from gluon_bof.data.images import read_upright
+from gluon_bof.inference.model import Prediction
 from gluon_bof.inference.results import COLUMNS, DetectionWriter
 from gluon_bof.inference.sources import find_sources
 from gluon_bof.visualization.draw import draw_detections
@@ -104,7 +106,9 @@ def files_below(folder):
 
 def test_a_folder(run, images, tmp_path, capsys):
     out = tmp_path / "out"
+    began = time.perf_counter()
     told, text = predict(capsys, run, images, "--out", out, "--score", "0.9")
+    assert told["images_per_second"] > 4 / (time.perf_counter() - began)
     assert files_below(out) == ["a.jpg", "b.png", "detections.csv", "detections.json", "images.json", "one/x.png", "two/x.jpg"]
     rows = rows_of(out)
     assert (told["images"], told["files"], told["videos"], told["skipped"]) == (4, 4, 0, [])
@@ -145,13 +149,25 @@ def test_pycocotools_reads_the_json_and_the_table_says_the_same(run, images, tmp
         assert cells == {name: str(row.get(name, "")) for name in COLUMNS}
 
 
-def test_classes_of_coco_have_cocos_numbers():
-    class Model:
-        classes = tuple(COCODetection.CLASSES)
+def categories_of(classes):
+    return DetectionWriter(SimpleNamespace(classes=tuple(classes))).categories
 
-    told = DetectionWriter(Model).categories  # facts of instances_val2017.json
-    assert [told[name] for name in ("person", "stop sign", "umbrella", "dining table", "toothbrush")] == [1, 13, 28, 67, 90]
-    assert len(told) == 80
+
+def test_classes_of_coco_have_cocos_numbers_in_any_order_and_no_others_do():
+    for classes in (COCODetection.CLASSES, reversed(COCODetection.CLASSES)):
+        told = categories_of(classes)  # facts of instances_val2017.json
+        assert [told[name] for name in ("person", "stop sign", "umbrella", "dining table", "toothbrush")] == [1, 13, 28, 67, 90]
+        assert len(told) == 80
+    assert list(categories_of(f"class {number}" for number in range(80)).values()) == list(range(1, 81))
+
+
+def test_what_an_earlier_prediction_found_stays_until_the_next_has_found_something(tmp_path):
+    earlier, later = (DetectionWriter(SimpleNamespace(classes=("ant",))) for _ in range(2))
+    earlier.add("a.jpg", (10, 20, 3), Prediction(np.array([[1, 2, 3, 4]], np.float32), np.zeros(1, np.int64), ["ant"],
+                                                 np.ones(1, np.float32)))
+    earlier.save(str(tmp_path))
+    later.begin(str(tmp_path))
+    assert len(rows_of(tmp_path)) == 1
 
 
 def test_nothing_found_is_an_empty_list(run, images, tmp_path, capsys):
@@ -295,7 +311,7 @@ def test_half_a_video_is_taken_as_far_as_it_can_be_read(run, tmp_path, capsys):
     write_video(path, 12, 10, "MJPG")
     path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
     told, text = predict(capsys, run, path, "--out", tmp_path / "out")
-    assert 2 < told["images"] < 12 and len(frames_of(tmp_path / "out" / "v.mp4")[0]) == told["images"]
+    assert told["score"] == 0.3 and 2 < told["images"] < 12 and len(frames_of(tmp_path / "out" / "v.mp4")[0]) == told["images"]
     assert f"warning: {path}: {told['images']} of the" in text
 
 

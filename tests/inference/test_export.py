@@ -10,7 +10,7 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError
 from gluon_bof.inference import onnx_operators
 from gluon_bof.inference.agreement import BOX_TOLERANCE, SCORE_TOLERANCE, match_rows
-from gluon_bof.inference.export import export_mxnet, export_onnx, input_size
+from gluon_bof.inference.export import description, export_mxnet, export_onnx, input_size
 from gluon_bof.inference.model import Model
 from gluon_bof.models.suppression import detections
 from tests.inference.lively_detectors import CLASSES, SIZE, images, mask_rcnn_detector, rcnn_detector, seen, yolo3_detector
@@ -140,6 +140,15 @@ def test_the_file_says_what_it_needs(yolo3_file):
     (entry,) = model.graph.input
     assert [side.dim_param or side.dim_value for side in entry.type.tensor_type.shape.dim] == ["images", 96, 128, 3]
     assert json.loads(said["outputs"]).keys() == {output.name for output in model.graph.output}
+
+
+@pytest.mark.parametrize("name, fit, interpolation", (("yolo3", "stretched to", "area where both"),
+                                                      ("rcnn", "short side 96, long side at most 160", "linear")))
+def test_the_description_is_of_the_detector_itself(name, fit, interpolation, request):
+    detector = request.getfixturevalue(name)
+    said = description(detector, SIZE, True)
+    assert fit in said["resize"]["fit"] and said["resize"]["interpolation"].startswith(interpolation)
+    assert said["nms_threshold"] == detector.network.nms_thresh
 
 
 @pytest.mark.parametrize("name", ("yolo3", "rcnn"))

@@ -7,7 +7,7 @@ import numpy as np
 
 from gluon_bof import masks
 from gluon_bof.inference.detector import unpack
-from gluon_bof.inference.model import Model
+from gluon_bof.inference.model import MaskPrediction, Model
 from gluon_bof.inference.results import COLUMNS, DetectionWriter
 
 SHAPE = (80, 120, 3)
@@ -58,3 +58,12 @@ def test_the_files_have_cocos_run_lengths_and_the_table_has_none(tmp_path):
     np.testing.assert_array_equal(masks.decode(coded, rows[0]["segmentation"]["size"]), dense)
     with open(paths["csv"], newline="") as file:
         assert next(csv.reader(file)) == list(COLUMNS)
+
+
+def test_each_images_rows_have_its_own_masks():
+    coded = masks.encode(np.stack([np.eye(4, dtype=bool), ~np.eye(4, dtype=bool)]))
+    writer = DetectionWriter(SimpleNamespace(classes=("ant",)))
+    for number in range(2):
+        writer.add(f"{number}.jpg", (4, 4, 3), MaskPrediction(np.zeros((1, 4), np.float32), np.zeros(1, np.int64), ["ant"],
+                                                              np.ones(1, np.float32), coded[number:number + 1]))
+    assert [row["segmentation"]["counts"].encode() for row in writer.rows] == list(coded)

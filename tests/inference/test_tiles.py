@@ -93,6 +93,15 @@ def test_only_an_edge_within_the_image_cuts():
     assert not is_cut(boxes[[1, 5]], Window(600, 300, 800, 500), SHAPE).any()
 
 
+def test_each_inner_edge_cuts_by_its_own_side_and_the_images_edges_do_not():
+    boxes = np.array([(0, 50, 40, 90), (150, 50, 200, 90), (50, 0, 90, 20), (50, 180, 90, 200)])  # left, right, top, bottom
+    assert is_cut(boxes, Window(600, 100, 800, 300), SHAPE).tolist() == [True, False, True, True]
+    assert is_cut(boxes, Window(550, 300, 750, 500), SHAPE).tolist() == [True, True, True, False]
+    near = np.array([(10, 10, 297.5, 50), (10, 10, 50, 99.5), (10, 10, 50, 98.5)])
+    assert is_cut(near, Window(0, 0, 300, 100), SHAPE).tolist() == [True, True, False]
+    assert is_cut(np.array([(10, 10, 63.2, 50)]), Window(0, 0, 64, 64), SHAPE).all()  # a pixel, where a hundredth is less
+
+
 def test_the_part_of_an_object_goes_where_the_whole_is_found_and_stays_where_it_is_not():
     left, right = Window(0, 0, 300, 500), Window(250, 0, 550, 500)
     part = found([(0, 0.9, 270, 100, 300, 200)])  # of an object from 270 to 370, cut at 300
