@@ -52,6 +52,7 @@ def test_runs_are_set_side_by_side(runs, tmp_path, capsys):
     own = json.loads((tmp_path / "one" / "report.json").read_text())
     assert numbers["runs"][0]["report"]["map"] == own["map"] and numbers["runs"][2]["report"] is None
     html = page.read_text(encoding="utf-8")
+    assert "<td>one</td><td>3</td><td>50.0</td><td>60.0</td><td>1</td>" in html
     assert f"<td>mAP, %</td><td>{100 * own['map']:.1f}</td>" in html
     seen = look_at(page, 390, tmp_path, {"outcomes", "options", "training", "training-1", "training-3", "reports"})
     assert seen["needs"] <= 390 and seen["over"] == [] and seen["images"] == 3

@@ -1,18 +1,24 @@
 """The page that says why: its numbers, its parts, and that it can be read."""
+import base64
+import dataclasses
+import io
 import json
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gluon_bof.boxes import Detections, DetectionSet
 from gluon_bof.data.voc import load_voc
-from gluon_bof.evaluation.gallery import FOUND, LABELLED, draw_thumbnail
+from gluon_bof.evaluation.errors import detection_errors
+from gluon_bof.evaluation.gallery import FOUND, LABELLED, draw_thumbnail, thumbnail, worst_images
 from gluon_bof.evaluation.page import plain
-from gluon_bof.evaluation.plots import training_figures
+from gluon_bof.evaluation.plots import TEXT, training_figures
 from gluon_bof.evaluation.report import gather, report_run, training_rows, write_report
+from tests.data.test_orientation import write_image
 from tests.evaluation.browser import look_at
-from tests.evaluation.drawn_detections import draw, found_of
+from tests.evaluation.drawn_detections import draw, found_of, record_of
 from tests.tiny_sets import write_voc_set
 
 PARTS = {"classes", "errors", "errors-figure", "curves", "precision-recall", "f1", "best-f1", "confusion", "confusion-figure",
@@ -61,11 +67,28 @@ def test_the_page_is_one_small_file_that_asks_nobody_for_anything(reported):
     assert any(address.startswith("data:image/png") for address in addresses)
 
 
+def cells(*shown):
+    """Cells of a table for (number or None, what it is multiplied by, its digits)."""
+    return "".join("<td>–</td>" if value is None else f"<td>{scale * value:.{digits}f}</td>" for value, scale, digits in shown)
+
+
 def test_the_json_says_what_the_page_shows(reported):
     html, numbers = (reported[0] / "report.html").read_text(encoding="utf-8"), reported[1]
     assert f"<b>{100 * numbers['map']:.1f}</b>" in html and f"<b>{numbers['boxes']}</b>" in html
-    for row in numbers["classes"]:
-        assert f"<td>{row['name']}</td><td>{row['boxes']}</td><td>{100 * row['ap']:.1f}</td>" in html
+    sizes, errors = ("small", "medium", "large"), numbers["errors"]
+    mean = {size: numbers["sizes"][size]["ap"] for size in sizes}
+    for row in [*numbers["classes"], {"name": "mean", "boxes": numbers["boxes"], "ap": numbers["map"], **mean}]:
+        assert f"<td>{row['name']}</td><td>{row['boxes']}</td>{cells(*((row[key], 100, 1) for key in ('ap', *sizes)))}" in html
+    for row in [*numbers["classes"], {"name": "all together", **numbers["best"]}]:
+        assert f"<td>{row['name']}</td>{cells((row['f1'], 1, 3), (row['score'], 1, 2), (row['precision'], 1, 3))}" \
+            f"{cells((row['recall'], 1, 3))}" in html
+    for kind, gain in errors["gains"].items():
+        assert f"<td>{TEXT[kind]}</td><td>{errors['counts'][kind]}</td>{cells((gain, 100, 1))}" in html
+    for words, key in (("false positives", "false_positive"), ("misses", "false_negative")):
+        assert f"<td>all {words}</td><td></td>{cells((errors[key], 100, 1))}" in html
+    assert numbers["confusion"]["most"] and f"<b>{numbers['calibration']['error']:.3f}</b>" in html
+    for row in numbers["confusion"]["most"]:
+        assert f"<td>{row['there']}</td><td class=\"text\">{row['found']}</td><td>{row['times']}</td>" in html
     matrix = np.array(numbers["confusion"]["matrix"])
     assert matrix[:3].sum() == numbers["boxes"] == sum(row["boxes"] for row in numbers["classes"])
     assert sum(numbers["calibration"]["counts"]) == numbers["detections"]
@@ -135,6 +158,13 @@ def test_a_thumbnail_shows_the_boxes_where_they_are():
     assert edge.shape[:2] == (180, 360)
 
 
+def test_a_thumbnail_is_of_the_image_as_its_boxes_lie(tmp_path):
+    write_image(tmp_path / "a.png", 6, np.zeros((100, 50, 3), np.uint8))
+    record = dataclasses.replace(record_of([(0, 0, 50, 100)], [0]), path=str(tmp_path / "a.png"), orientation=6)
+    uri = thumbnail({"index": 0, "found": (0, 0, 50, 100)}, [record])
+    assert Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).size == (150, 300)  # thrice as large
+
+
 def test_numbers_are_jsons_kinds():
     assert plain({"a": np.float32(0.5), "b": [np.nan, np.int64(3)], "c": np.array([np.inf, 1])}) == {
         "a": 0.5, "b": [None, 3], "c": [None, 1]}
@@ -156,3 +186,31 @@ def test_the_numbers_need_no_image_file():
     detections, records = draw(3, 10)
     numbers = plain(gather(detections, DetectionSet("own", tuple("abcd"), records), "coco")[0])
     assert numbers["coco"]["AP50"] >= numbers["map"] and numbers["images"] == 10
+
+
+def test_the_numbers_of_one_image_are_those_counted_by_hand():
+    record = record_of([(200, 0, 260, 40), (0, 200, 50, 250), (200, 200, 230, 230)], [0, 1, 1])
+    found = found_of([(200, 0, 260, 40), (0, 200, 50, 250), (200, 200, 230, 218), (300, 300, 330, 330)], [1, 1, 1, 0],
+                     [0.9, 0.3, 0.8, 0.1])
+    numbers, _ = gather([found], DetectionSet("own", ("ant", "bee"), [record]), "coco")
+    ant, bee = numbers["classes"]
+    assert numbers["confusion"]["matrix"].tolist() == [[0, 1, 0], [0, 2, 0], [0, 0, 0]]
+    assert numbers["confusion"]["most"] == [{"there": "ant", "found": "bee", "times": 1}]
+    assert (bee["small"], bee["medium"], ant["medium"], numbers["sizes"]["medium"]["ap"]) == pytest.approx((1, 0.5, 0, 0.25))
+    assert (ant["f1"], bee["f1"], bee["recall"], bee["precision"]) == pytest.approx((0, 0.8, 1, 2 / 3))
+    assert numbers["precision_at_recall"]["bee"] == pytest.approx(np.full(101, 2 / 3))
+    assert not np.any(numbers["precision_at_recall"]["ant"])
+
+
+def test_the_worst_are_told_with_their_own_boxes_and_crowds_excuse():
+    record = record_of([(0, 200, 50, 250), (0, 0, 90, 90), (200, 0, 260, 40), (200, 200, 230, 230)], [1, 0, 0, 1],
+                       crowd=[False, True, False, False])
+    found = found_of([(200, 0, 260, 40), (0, 200, 50, 250), (200, 200, 230, 218), (0, 0, 90, 90)], [1, 1, 1, 0],
+                     [0.9, 0.3, 0.8, 0.95])
+    kinds = detection_errors([found], [record], 2).kinds
+    worst = worst_images([found], DetectionSet("own", ("ant", "bee"), [record]), kinds, 0.5)
+    told = {name: [(entry["said"], entry["labelled"]) for entry in entries] for name, entries in worst.items()}
+    assert told == {"false_positives": [("bee 0.90: wrong class, on a ant (IoU 1.00)", [200, 0, 260, 40])],
+                    "missed": [("bee, 50 × 50 pixels, not found", [0, 200, 50, 250]),
+                               ("ant, 60 × 40 pixels, not found", [200, 0, 260, 40])],
+                    "loose": [("bee 0.80: IoU 0.60", [200, 200, 230, 230])]}

@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from gluon_bof.evaluation.suspects import find_suspects
+from gluon_bof.evaluation.doubts import _renumbered, entries_of
+from gluon_bof.evaluation.suspects import Suspect, find_suspects
 from tests.evaluation.drawn_detections import found_of, record_of
 
 BOXES = [(10, 10, 90, 90), (150, 150, 250, 230), (300, 20, 380, 120)]
@@ -57,3 +58,50 @@ def test_images_without_labels_or_detections_have_none_or_only_missing_boxes():
     assert told(find_suspects([seen()], [bare], 3)) == [("missing", 0, -1, 0), ("missing", 0, -1, 1), ("missing", 0, -1, 2)]
     with pytest.raises(ValueError):
         find_suspects([nothing], [], 3)
+
+
+def suspicions(found, record):
+    """[(kind, suspicion)] in one image."""
+    return [(one.kind, one.suspicion) for one in find_suspects([found], [record], 2)]
+
+
+def test_a_doubt_is_as_large_as_the_overlap_makes_it():
+    label = record_of([(0, 0, 100, 100)], [0])
+    beside = found_of([(0, 0, 100, 100), (50, 0, 150, 100)], [0, 0], [0.9, 0.6])  # IoU 1/3 with the other's box
+    assert suspicions(beside, label) == [("missing", pytest.approx(0.6 * (1 - 1 / 3)))]
+    assert suspicions(found_of([(0, 0, 100, 60)], [1], [0.9]), label) == [("class", pytest.approx(0.9 * 0.6 / 0.8))]
+    assert suspicions(found_of([(0, 0, 100, 20)], [0], [0.9]), label) == [("place", pytest.approx(0.9 * (1 - 3 * 0.2 / 0.8)))]
+    assert suspicions(found_of([(0, 0, 9, 9)], [0], [0.19]), record_of([], [])) == []
+
+
+@pytest.mark.parametrize("widths, usual", ((9 * [70] + 11 * [90], 0.9), (20 * [100], 0.95)))
+def test_a_place_is_doubted_by_the_median_of_all_places_which_nobody_draws_perfectly(widths, usual):
+    lefts = 1000 + 300 * np.arange(20)
+    labels = [(left, 0, left + 100, 100) for left in lefts]
+    places = [(left, 0, left + width, 100) for left, width in zip(lefts, widths)]
+    half = found_of([*places, (0, 0, 100, 50)], [0] * 21, [0.9] * 21)
+    doubts = suspicions(half, record_of([*labels, (0, 0, 100, 100)], [0] * 21))
+    assert doubts[0] == ("place", pytest.approx(0.9 * (1 - 3 * (1 - usual) / 0.5)))
+
+
+def test_only_a_crowd_of_the_class_that_covers_half_of_a_box_explains_it():
+    crowds = record_of([(0, 0, 60, 100), (0, 200, 100, 300)], [0, 1], crowd=[True, False])
+    whole = (0, 0, 100, 100)
+    assert suspicions(found_of([whole], [0], [0.9]), crowds) == []
+    for class_id, record in ((1, crowds), (0, record_of([(0, 0, 40, 100)], [0], crowd=[True]))):
+        assert [kind for kind, _ in suspicions(found_of([whole], [class_id], [0.9]), record)] == ["missing"]
+
+
+def test_classes_are_those_of_the_set_and_others_go_with_their_boxes_and_scores():
+    of_network = found_of([(0, 0, 1, 1), (0, 0, 2, 2), (0, 0, 3, 3)], [0, 1, 2], [0.9, 0.8, 0.7])
+    ours = _renumbered(of_network, np.array([2, -1, 0]))
+    assert ours.classes.tolist() == [2, 0] and ours.boxes[:, 2].tolist() == [1, 3] and np.allclose(ours.scores, [0.9, 0.7])
+
+
+def test_an_entry_says_what_is_labelled_and_what_is_seen():
+    record, box = record_of([(0, 0, 9, 9), (20, 20, 40, 60)], [0, 1]), (20.0, 20.0, 41.0, 60.0)
+    entries = entries_of([Suspect("class", 0.5, 0, 1, box, 2, 0.9, 0.8), Suspect("missing", 0.4, 0, -1, box, 0, 0.4, 0.0),
+                          Suspect("place", 0.3, 0, 0, box, 0, 0.7, 0.64)], [record], ("ant", "bee", "cat"))
+    assert [tuple(one[key] for key in ("said", "label", "seen", "labelled")) for one in entries] == [
+        ("1. labelled bee, looks like cat 0.90", "bee", "cat", [20, 20, 40, 60]), ("2. ant 0.40, but no box", None, "ant", None),
+        ("3. ant: IoU 0.64 with ant 0.70", "ant", "ant", [0, 0, 9, 9])]
