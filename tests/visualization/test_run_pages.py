@@ -1,13 +1,20 @@
 """Labels of a run's pages can be read to their ends, and a page that cannot be written costs no result."""
+import dataclasses
 import os
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
+from gluon_bof.boxes import DetectionSet
+from gluon_bof.data.label_sets import LabelledImage
 from gluon_bof.errors import UserError
+from gluon_bof.masks import write_numbers
 from gluon_bof.runs.folder import Run
 from gluon_bof.visualization import label_maps, run_pages
+from tests.evaluation.drawn_detections import found_of, record_of
 
 
 @pytest.mark.parametrize("box", [(10, 1, 60, 40), (90, 30, 99, 40), (-5, 0, 20, 9), (40, 40, 60, 60)],
@@ -41,3 +48,30 @@ def test_a_page_that_cannot_be_written_is_named_at_the_start_and_costs_no_result
     assert [record.getMessage().split(": cannot")[0] for record in caplog.records] == [
         os.path.join(run.images, name) for name in ("validation_images.png", "learning_rate_and_losses.png")]
     run.close()
+
+
+def test_each_image_is_shown_with_its_own_truth_and_what_is_found_in_it_for_sure(tmp_path, monkeypatch):
+    figures, path = [], tmp_path / "a.png"
+    monkeypatch.setattr(run_pages, "COMPARED", 2)
+    monkeypatch.setattr(run_pages, "_save", lambda figure, *_: figures.append(figure))
+    Image.new("RGB", (40, 40)).save(path)
+    records = [dataclasses.replace(record_of([(k, 0, k + 9, 9)], [k // 2], number=k), path=str(path)) for k in range(4)]
+    found = [found_of([(k, 1, k + 9, 9), (k, 2, k + 9, 9)], [1 - k // 2, 0], [0.8, 0.29]) for k in range(4)]
+    run_pages.draw_detections(None, DetectionSet("own", ("ant", "bee"), records), found)
+    shown = [(axis.get_title(), [patch.get_xy() for patch in axis.patches], [text.get_text() for text in axis.texts])
+             for axis in figures[0].axes[:4]]
+    assert shown == [("0: truth", [(0, 0)], ["ant"]), ("0: found", [(0, 1)], ["bee 0.80"]),
+                     ("2: truth", [(2, 0)], ["bee"]), ("2: found", [(2, 1)], ["ant 0.80"])]
+
+
+def test_an_image_stands_beside_its_label_map_and_the_one_that_was_found(tmp_path, monkeypatch):
+    figures, sample = [], LabelledImage(str(tmp_path / "a.png"), str(tmp_path / "map.png"), "7")
+    monkeypatch.setattr(label_maps, "_save", lambda figure, *_: figures.append(figure))
+    image, truth = np.full((8, 8, 3), 90, np.uint8), np.eye(8, dtype=np.uint8)
+    Image.fromarray(image).save(sample.path)
+    write_numbers(sample.mask, truth)
+    label_maps.draw_validation_maps(None, [(sample, 1 - truth)], ("background", "ant"))
+    for axis, title, picture in zip(figures[0].axes, ("7", "truth", "found"), (
+            image, label_maps.overlay(image, truth), label_maps.overlay(image, 1 - truth))):
+        assert axis.get_title() == title
+        np.testing.assert_array_equal(axis.images[0].get_array(), picture)
