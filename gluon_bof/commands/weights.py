@@ -72,10 +72,7 @@ def _import(given):
                               read_anchors(given.anchors) if given.anchors else None, given.epsilon, given.verbatim)
     data = dumps(imported.arrays)
     write_atomically(out, data)
-    unit = given.verbatim and imported.source.startswith("Darknet")
-    takes = "RGB in [0, 1]" if unit else "RGB normalised by ImageNet's mean and deviation"
-    if given.verbatim and imported.source.startswith("torchvision"):
-        takes = "RGB less torchvision's mean, over ImageNet's deviation"
+    takes = _takes(imported.source, given.verbatim)
     print(f"{given.file}: {imported.source}", file=sys.stderr)
     print(f"{out}: {imported.network}, {len(imported.arrays)} arrays; it takes {takes}", file=sys.stderr)
     if imported.classes:
@@ -86,6 +83,15 @@ def _import(given):
     return {"file": given.file, "source": imported.source, "network": imported.network, "classes": list(imported.classes),
             "takes": takes, "arrays": len(imported.arrays), "out": out, "sha256": hashlib.sha256(data).hexdigest(),
             "parameters": sum(array.size for array in imported.arrays.values())}
+
+
+def _takes(source, verbatim):
+    """What images the network of imported weights takes, in words."""
+    if verbatim and source.startswith("Darknet"):
+        return "RGB in [0, 1]"
+    if verbatim and source.startswith("torchvision"):
+        return "RGB less torchvision's mean, over ImageNet's deviation"
+    return "RGB normalised by ImageNet's mean and deviation"
 
 
 def _show(given):

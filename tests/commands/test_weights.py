@@ -61,16 +61,23 @@ def test_import_writes_what_training_and_gluoncv_load(tmp_path, capsys, monkeypa
     gluoncv.model_zoo.get_model("resnet18_v1b", pretrained=False).load_parameters(told["out"])
 
 
+def test_only_what_is_kept_verbatim_takes_other_images_than_ours():
+    ours = "RGB normalised by ImageNet's mean and deviation"
+    for source, kept in (("Darknet 0.2.0, darknet53", "RGB in [0, 1]"), ("safetensors of 122 arrays", ours),
+                         ("torchvision's ssd300_vgg16, 91 classes", "RGB less torchvision's mean, over ImageNet's deviation")):
+        assert [weights_command._takes(source, verbatim) for verbatim in (False, True)] == [ours, kept]
+
+
 @pytest.mark.slow
 def test_import_of_a_detector_writes_its_classes(tmp_path, capsys):
     path = write_zeros(tmp_path / "yolov3.weights", yolov3(2)[1], HEADERS["0.2.5"])
     anchors = tmp_path / "anchors.json"
     anchors.write_text(json.dumps([[number, number] for number in range(1, 10)]))
-    told, text = run(capsys, "import", path, "--to", "yolo3_darknet53_custom", "--classes", "cat,dog", "--anchors", anchors,
+    told, text = run(capsys, "import", path, "--to", "yolo3_darknet53_custom", "--classes", "dog,cat", "--anchors", anchors,
                      "--epsilon", "1e-6", "--out", tmp_path / "ours.params")
-    assert told["classes"] == ["cat", "dog"] and told["takes"].startswith("RGB normalised")
-    assert (tmp_path / "ours.classes.txt").read_text() == "cat\ndog\n"
-    network = build_yolo3("darknet53", ("cat", "dog"))
+    assert told["classes"] == ["dog", "cat"] and told["takes"].startswith("RGB normalised")
+    assert (tmp_path / "ours.classes.txt").read_text() == "dog\ncat\n"
+    network = build_yolo3("darknet53", ("dog", "cat"))
     network.initialize()
     network(mx.nd.zeros((1, 3, 64, 64)))
     mx.nd.waitall()

@@ -48,6 +48,7 @@ def test_the_command_ends_with_one_json_object(tmp_path, capsys):
     said = capsys.readouterr()
     summary = json.loads(said.out.strip().splitlines()[-1])
     assert summary["faults"] == 5 and summary["boxes"] == 5 and "malformed annotation" in said.err
+    assert (summary["duplicates"], summary["most_boxes_in_an_image"]) == (1, 1)  # b and h are one image
     voc_files.write_set(tmp_path / "good", voc_files.FIVE, {"trainval": "abc", "test": "de"})
     assert main([str(tmp_path / "good")]) == 0
     assert "no faults" in capsys.readouterr().err
