@@ -40,8 +40,8 @@ def settled(network, seed, side=64):
     return network
 
 
-def yolo3(classes, seed=1, **how):
-    return settled(build_yolo3("mobilenet0.25", classes, **how), seed)
+def yolo3(classes, seed=1, network="mobilenet0.25-slim", **how):
+    return settled(build_yolo3(network, classes, **how), seed)
 
 
 def faster_rcnn(classes, kind="pyramid", seed=1, more=()):
@@ -50,6 +50,18 @@ def faster_rcnn(classes, kind="pyramid", seed=1, more=()):
 
 def ssd(classes, side=128, seed=1):
     return settled(build_ssd("darknet-mini", side, "shapes", classes), seed)
+
+
+@pytest.fixture(scope="module")
+def old():
+    """A YOLOv3 of the classes OLD, which tests leave as it is."""
+    return yolo3(OLD)
+
+
+@pytest.fixture(scope="module")
+def old_pyramid():
+    """The same of Faster R-CNN."""
+    return faster_rcnn(OLD)
 
 
 @pytest.fixture
@@ -69,8 +81,8 @@ def same(ours, theirs, names):
 
 # strict and partial
 
-def test_strict_loading_names_what_does_not_fit(saved, tmp_path):
-    network = yolo3(OLD)
+def test_strict_loading_names_what_does_not_fit(old, saved, tmp_path):
+    network = old
     path = saved(network)
     arrays = weights_of(network)
     arrays["other.weight"] = arrays.pop("stages.0.0.weight")
@@ -84,8 +96,7 @@ def test_strict_loading_names_what_does_not_fit(saved, tmp_path):
     assert load_weights(yolo3(OLD, 2), path) == sha256_of(path)
 
 
-def test_partial_loading_takes_what_fits_and_says_what_not(saved, caplog):
-    old = yolo3(OLD)
+def test_partial_loading_takes_what_fits_and_says_what_not(old, saved, caplog):
     path = saved(old)
     network = yolo3(NEW, 2, anchors=WIDER)
     before, source = weights_of(network), weights_of(old)
@@ -103,17 +114,16 @@ def test_partial_loading_takes_what_fits_and_says_what_not(saved, caplog):
     assert str(loaded).startswith(f"{len(loaded.filled)} arrays loaded; initial values stay in: ")
 
 
-def test_weights_of_another_backbone_are_refused(saved):
-    path = saved(faster_rcnn(OLD))
-    network = yolo3(OLD)
-    before = weights_of(network)
+def test_weights_of_another_backbone_are_refused(old, old_pyramid, saved):
+    path = saved(old_pyramid)
+    before = weights_of(old)
     with pytest.raises(UserError, match="it holds another backbone"):
-        load_partially(network, path)
-    same(weights_of(network), before, before)
+        load_partially(old, path)
+    same(weights_of(old), before, before)
 
 
-def test_a_pyramids_backbone_counts_by_its_own_names(saved):
-    path = saved(faster_rcnn(OLD))
+def test_a_pyramids_backbone_counts_by_its_own_names(old_pyramid, saved):
+    path = saved(old_pyramid)
     loaded = load_partially(faster_rcnn(NEW, seed=2), path)
     assert loaded.initial == sorted(f"{layer}.{what}" for layer in ("box_predictor", "class_predictor")
                                     for what in ("weight", "bias"))
@@ -125,7 +135,7 @@ def test_yolo3s_head_is_that_of_reset_class(saved):
     official = get_model("yolo3_mobilenet0.25_custom", classes=list(OLD), pretrained_base=False)
     path = saved(settled(official, 1))
     official.reset_class(list(NEW), reuse_weights=["cow", "cat"])
-    ours = yolo3(NEW, 2)
+    ours = yolo3(NEW, 2, "mobilenet0.25")
     before = weights_of(ours)
     result = transfer(ours, path, OLD)
     assert (result.shared, result.new, result.dropped) == (["cow", "cat"], ["bus"], ["dog", "car"])
@@ -140,8 +150,7 @@ def test_yolo3s_head_is_that_of_reset_class(saved):
         assert not np.array_equal(new[:, 5], theirs[:, 5])
 
 
-def test_what_yolo3_predicts_of_a_kept_class_stays(saved):
-    old = yolo3(OLD)
+def test_what_yolo3_predicts_of_a_kept_class_stays(old, saved):
     ours = yolo3(NEW, 2)
     transfer(ours, saved(old), OLD)
     x = mx.nd.random.uniform(-2, 2, (1, 3, 64, 64))
@@ -172,8 +181,8 @@ def test_faster_rcnns_head_is_that_of_reset_class(saved, kind):
         np.testing.assert_array_equal(after[name][of_bus], before[name][of_bus])
 
 
-def test_classes_are_told_apart_by_name_and_not_by_place_or_number(saved):
-    old, ours = yolo3(OLD), yolo3(("van", "tram", "bike", "ship"), 2, anchors=WIDER)
+def test_classes_are_told_apart_by_name_and_not_by_place_or_number(old, saved):
+    ours = yolo3(("van", "tram", "bike", "ship"), 2, anchors=WIDER)
     before = weights_of(ours)
     result = transfer(ours, saved(old), OLD)
     assert result.shared == [] and str(result).startswith("no class kept; re-initialised: van, tram")
@@ -186,8 +195,8 @@ def test_classes_are_told_apart_by_name_and_not_by_place_or_number(saved):
     assert not np.array_equal(before["yolo_outputs.0.anchors"], weights_of(old)["yolo_outputs.0.anchors"])
 
 
-def test_classes_that_nobody_knows_begin_anew_even_if_they_are_as_many(saved):
-    old, ours = yolo3(OLD), yolo3(("van", "tram", "bike", "ship"), 2)
+def test_classes_that_nobody_knows_begin_anew_even_if_they_are_as_many(old, saved):
+    ours = yolo3(("van", "tram", "bike", "ship"), 2)
     before = weights_of(ours)
     assert str(transfer(ours, saved(old))).startswith("no class kept; re-initialised: van, tram")
     after = weights_of(ours)
@@ -207,22 +216,22 @@ def test_a_smaller_backbone_does_not_pass_as_a_part_of_a_larger(tmp_path):
 
 
 @pytest.mark.parametrize("classes, match", [(OLD[:3], "3 classes on this network make it"), ((), "0 classes")])
-def test_wrong_class_names_are_refused(saved, classes, match):
-    path, ours = saved(yolo3(OLD)), yolo3(NEW, 2)
+def test_wrong_class_names_are_refused(old, saved, classes, match):
+    path, ours = saved(old), yolo3(NEW, 2)
     with pytest.raises(UserError, match=match):
         transfer(ours, path, classes)
 
 
-def test_the_name_of_a_file_does_not_stand_in_the_way_of_its_own_classes(saved, caplog):
+def test_the_name_of_a_file_does_not_stand_in_the_way_of_its_own_classes(old, saved, caplog):
     """Whoever edits GluonCV's script for VOC saves own classes under VOC's name."""
-    path = saved(yolo3(OLD))
+    path = saved(old)
     result = transfer(yolo3(NEW, 2), path, [f"class {number}" for number in range(20)], by_name=True)
     assert (result.shared, result.new) == ([], list(NEW)) and "of 20 classes, and has 4: nobody knows which" in caplog.text
     assert transfer(yolo3(NEW, 2), path, OLD, by_name=True).shared == ["cow", "cat"]
 
 
-def test_a_transfer_from_another_network_is_refused_and_touches_nothing(saved):
-    path, ours = saved(yolo3(OLD)), settled(build_yolo3("darknet-mini", NEW), 2)
+def test_a_transfer_from_another_network_is_refused_and_touches_nothing(old, saved):
+    path, ours = saved(old), settled(build_yolo3("darknet-mini", NEW), 2)
     before = weights_of(ours)
     with pytest.raises(UserError, match="do not fit"):
         transfer(ours, path, OLD)
