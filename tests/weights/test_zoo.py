@@ -6,23 +6,52 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gluon_bof.backend import mx
+from gluon_bof.backend import autograd, mx
 from gluon_bof.commands.evaluate import main as evaluate
 from gluon_bof.data.sets import class_names
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of
 from gluon_bof.models.build import build_network, models_of
+from gluon_bof.models.yolo3.network import build_yolo3
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.weights import zoo
 from gluon_bof.weights.formats.params import dumps
-from gluon_bof.weights.load import load_weights, structured_parameters
+from gluon_bof.weights.load import load_weights, set_weights, structured_parameters, weights_of
 from gluon_bof.weights.resolve import resolve
 from tests.tiny_sets import draw_few_shapes
+from tests.weights.zoo_server import NAME, archive, fetch, left, stem
 
 from gluoncv.model_zoo import get_model, get_model_list
+from gluoncv.model_zoo.model_store import get_model_file
 
 QUICK = ("yolo3_mobilenet0.25_voc", "yolo3_mobilenet0.25_coco", "faster_rcnn_fpn_resnet50_v1b_coco")
 ALL = [name for name in get_model_list() if name.startswith(("yolo3_", "faster_rcnn_")) and not name.endswith("_custom")]
+
+
+@pytest.fixture(scope="module")
+def official():
+    """GluonCV's network with random weights and the running statistics of noise, so that hardly two scores are the same."""
+    mx.random.seed(5)
+    network = get_model(NAME, pretrained=False, pretrained_base=False)
+    ours = build_yolo3("mobilenet0.25", network.classes)  # whose training mode needs no targets
+    ours.initialize(mx.init.Xavier())
+    for _ in range(20):  # MXNet moves the statistics in the backward pass
+        with autograd.record():
+            raw = ours(mx.nd.random.uniform(-2, 2, (2, 3, 64, 64)))
+        raw.backward()
+    network.initialize()
+    network(mx.nd.zeros((1, 3, 64, 64)))
+    mx.nd.waitall()
+    set_weights(network, weights_of(ours), "ours")
+    return network
+
+
+@pytest.fixture(scope="module")
+def params(official, tmp_path_factory):
+    """The bytes that GluonCV saves of it."""
+    path = tmp_path_factory.mktemp("official") / "a.params"
+    official.save_parameters(str(path))
+    return path.read_bytes()
 
 
 @pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ALL])
@@ -39,6 +68,31 @@ def test_a_name_builds_exactly_gluoncvs_network(name):
         assert getattr(ours, attribute) == getattr(official, attribute), attribute
     size = np.max(official.short) if isinstance(options, FasterRcnnOptions) else 416
     assert models_of(options).eval_transform(options).size == size
+
+
+def test_a_model_is_downloaded_once_and_gives_gluoncvs_bits(official, params, cache, serve, capfd):
+    server = serve(archive(params))
+    path = fetch()
+    assert path == cache / f"{stem(params)}.params" and path.read_bytes() == params
+    assert server.paths == [f"/mirror/gluon/models/{stem(params)}.zip"] and left(cache) == [path.name]
+    server.shutdown()
+    assert fetch() == path and get_model_file(NAME) == str(path)  # GluonCV takes it too, without a network
+    assert capfd.readouterr().out == ""
+
+    found = resolve(NAME)
+    assert (found.path, found.run) == (str(path), None)
+    options = resolve(found.path, dict(zoo.options_of(NAME), pretrained_base="no")).options
+    ours = build_network(options, found.require(), [mx.cpu()])
+    load_weights(ours, found.path)
+    x = mx.nd.random.uniform(-2, 2, (2, 3, 96, 96))
+    with autograd.train_mode():
+        raw = ours(x)
+        _, _, _, _, centres, scales, objectness, classes = official(x)
+    np.testing.assert_array_equal(raw.asnumpy(), mx.nd.concat(centres, scales, objectness, classes, dim=2).asnumpy())
+    scores = official(x)[1].asnumpy()
+    assert all(len(np.unique(of_one)) == of_one.size for of_one in scores)  # equal ones have no order
+    for mine, theirs in zip(ours(x), official(x)):
+        np.testing.assert_array_equal(mine.asnumpy(), theirs.asnumpy())
 
 
 def test_every_published_detector_of_these_kinds_can_be_had():

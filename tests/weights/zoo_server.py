@@ -1,4 +1,4 @@
-"""A real local server of zipped weights with every fault that servers have, and what it serves: a random network's file."""
+"""A real local server of zipped weights with every fault that servers have, what it serves, zipped, and how tests fetch it."""
 import functools
 import hashlib
 import http.server
@@ -6,6 +6,9 @@ import io
 import threading
 import time
 import zipfile
+from pathlib import Path
+
+from gluon_bof.weights import zoo
 
 NAME = "yolo3_mobilenet0.25_voc"
 
@@ -76,3 +79,12 @@ def stem(params):
 @functools.lru_cache(maxsize=1)
 def archive(params):
     return zipped({f"{stem(params)}.params": params})
+
+
+def fetch(timeout=0.5):
+    return Path(zoo.download(NAME, timeout=timeout, pause=0.01))
+
+
+def left(cache):
+    """Files in the cache but for the lock, which stays."""
+    return sorted(path.name for path in cache.iterdir() if path.suffix != ".lock")
