@@ -66,7 +66,7 @@ class Script:
     def kill_and_resume(self, folder, name, condition):
         """SIGKILL to a small training once condition(the run's folder) holds, then resume: everything equals the run "whole"."""
         with self.start(folder, *self.training(folder, name)) as process:
-            wait_for(process, lambda: condition(folder / "runs" / name))
+            wait_for(process, lambda: condition(folder / "runs" / name), pause=0.0005)  # some of them hold for a moment only
             process.kill()
             process.wait()
         resumed = self.run(folder, "--resume", f"runs/{name}")
@@ -110,12 +110,13 @@ def parameters(folder, name):
     return (folder / "runs" / name / "last.params").read_bytes()
 
 
-def wait_for(process, condition, seconds=60):
+def wait_for(process, condition, seconds=60, pause=0.005):
+    """Wait until condition() holds while the process runs; what looks at every pause takes from its processor."""
     deadline = time.time() + seconds
     while not condition():
         assert process.poll() is None, process.stderr.read()
         assert time.time() < deadline
-        time.sleep(0.0005)
+        time.sleep(pause)
 
 
 def in_the_middle_of_a_checkpoint(number):
