@@ -101,10 +101,13 @@ def recognise(folder: str, wanted: str = "auto", split: str | None = None) -> La
 
 def _unread(folder):
     """What to do about annotations in a folder that nobody reads here; "" where there seem to be none."""
-    endings = {os.path.splitext(name)[1].lower() for of_folder in _tree(folder) for name in os.listdir(of_folder.path)}
+    endings = {os.path.splitext(name)[1].lower() for of_folder in _tree(folder) for name in os.listdir(of_folder.path)
+               if os.path.isfile(os.path.join(of_folder.path, name))}
     if not endings.isdisjoint({".rec", ".lst", ".csv"}):
         return "RecordIO, LST and CSV are not read: write VOC's XML or COCO's JSON, or "
-    return "its JSON is not COCO's nor LabelMe's (VIA's: export it as COCO's); give such a one, or " if ".json" in endings else ""
+    if ".json" in endings:
+        return "its JSON holds no boxes of COCO's or LabelMe's (VIA's: export it as COCO's); give such a one, or "
+    return ""
 
 
 def annotated_as(folder: str) -> set[str]:

@@ -10,12 +10,13 @@ import math
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError
 from gluon_bof.files import refuse_no_utf8
 from gluon_bof.inference.ahead import BUDGET, in_order
 from gluon_bof.inference.results import OPENER, DetectionWriter, VideoFile, no_address, write_drawn
+from gluon_bof.inference.sources import staying
 from gluon_bof.inference.tiles import refuse_tiles
 from gluon_bof.terminal import progress_bar
 
@@ -53,8 +54,9 @@ def predict_all(model: Model, sources: Sequence[Source], out: str, score: float 
     tiling: look at slices, too."""
     found = DetectionWriter(model, model.box_ends)
     refuse_tiles(model.detector.options, tiling)
+    stays = staying(sources, out)
     found.begin(out)
-    task = _Task(model, score, skip_broken, tiling, found)
+    task = _Task(model, score, skip_broken, tiling, found, stays)
     skipped, began = [], time.perf_counter()
     left = len(sources)
     try:
@@ -81,6 +83,7 @@ class _Task(NamedTuple):
     skip_broken: bool
     tiling: Tiling | None
     found: DetectionWriter
+    stays: Callable[[str], bool]  # of `staying`
 
     def detected(self, shots: Iterable[Shot]) -> Iterator[Shot]:
         """The shots with what the model finds in them; they end with a broken one unless those are skipped."""
@@ -191,7 +194,7 @@ def _predict_frames(task, source, left):
 
     def write(shot):
         if not writers:
-            writers.append(VideoFile(source.target, rate, shot.image.shape))
+            writers.append(VideoFile(source.target, rate, shot.image.shape, task.stays))
         writers[0].write(draw_detections(shot.image, shot.prediction))
         return shot
 

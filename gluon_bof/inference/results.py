@@ -4,7 +4,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, Callable, Sequence
 
 from gluon_bof.boxes import BoxEnds
 from gluon_bof.errors import UserError
@@ -45,9 +45,9 @@ class VideoFile:
     """A video that appears whole, by `keep`, or not at all: at its path, or where this OpenCV cannot write it, with the next of
     CODECS' endings. Codecs want even sides: an odd one gets its last row or column twice.
 
-    Raises UserError where it cannot be written, and where a file of that other name is there, which may be the user's own."""
+    Raises UserError where it cannot be written, and where a file of that other name is there which stays(path) holds."""
 
-    def __init__(self, path, rate, shape):
+    def __init__(self, path, rate, shape, stays: Callable[[str], bool] = os.path.lexists):
         import cv2
 
         stem = os.path.splitext(path)[0]
@@ -57,7 +57,7 @@ class VideoFile:
         self.size = shape[1] + self.margin[1], shape[0] + self.margin[0]
         for ending, codec in CODECS:
             self.path = stem + ending
-            if self.path != path and os.path.lexists(self.path):
+            if self.path != path and stays(self.path):
                 raise UserError(f"OpenCV cannot write it, and as {ending} it would replace a file that is there", path,
                                 "choose another folder: --out")
             self.unfinished = no_address(f"{stem}.{os.getpid()}.part{ending}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 import glob
 import json
 import os
-from typing import Iterable, NamedTuple
+from typing import Callable, Iterable, NamedTuple
 
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.errors import UserError
@@ -56,6 +56,13 @@ def refuse_foreign(paths: Iterable[str], out: str) -> None:
     there = next(filter(os.path.lexists, paths), None)
     if there and not _is_of_prediction(out):
         raise UserError("the prediction would replace it", there, "choose another folder: --out")
+
+
+def staying(sources: Iterable[Source], out: str) -> Callable[[str], bool]:
+    """Asked for a path: whether a file is there that no output may replace, one of the sources or, in a folder `out` that no
+    prediction made, any."""
+    given, is_own = {os.path.realpath(source.path) for source in sources}, _is_of_prediction(out)
+    return lambda path: os.path.lexists(path) and (not is_own or os.path.realpath(path) in given)
 
 
 def _has_keys(path, keys):

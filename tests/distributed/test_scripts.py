@@ -108,7 +108,7 @@ def test_workers_pretrain_and_another_number_of_them_goes_on(data, tmp_path):
     assert again["iterations"] == outcome["iterations"] == int(before[1]["iteration"]) and again["epochs"] == 2
     after = run.rows("metrics")
     assert after[0] == before[0] and [row["epoch"] for row in after] == ["0", "1"]
-    # the second epoch was trained once more, and two workers normalise by the halves of a batch
+    # the second epoch was trained once more: two workers normalise by the halves of a batch, so its bits are others
     assert any((weights[name] != array).any() for name, array in read_weights(run.last_weights).items())
 
 

@@ -2,6 +2,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,8 +12,10 @@ from PIL import Image, ImageFile, ImageOps
 from gluon_bof.data.images import from_pillow, read_upright
 from gluon_bof.data.shapes import draw_image
 from gluon_bof.errors import UserError
+from gluon_bof.inference import results
 from gluon_bof.inference.model import load
-from gluon_bof.inference.results import VideoFile
+from gluon_bof.inference.results import DetectionWriter, VideoFile
+from gluon_bof.inference.sources import Source, staying
 from tests.data.test_headers import exif_of, write
 from tests.data.test_images import gradient
 
@@ -160,18 +163,22 @@ def test_a_video_cut_off_by_a_full_disk_does_not_take_the_place_of_a_whole_one(t
     assert path.read_bytes() == b"whole" and [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_a_video_that_needs_another_ending_replaces_no_file_of_that_name(tmp_path):
-    """OpenCV refuses an .mp4 of 90000 frames a second, and the video given to `--out .` is the .avi beside it."""
-    given = tmp_path / "clip.avi"
+def test_a_video_that_needs_another_ending_replaces_no_file_of_that_name_but_an_earlier_predictions(tmp_path, monkeypatch):
+    """OpenCV has no mp4v, and the video given to `--out .` is the .avi beside it."""
+    monkeypatch.setattr(results, "CODECS", results.CODECS[1:])
+    given, out = tmp_path / "clip.avi", str(tmp_path)
     given.write_bytes(b"given")
+    sources = [Source(str(given), str(tmp_path / "clip.mp4"))]
+    others = [Source(str(tmp_path / "elsewhere" / "clip.avi"), sources[0].target)]
+    assert staying(others, out)(str(given)) and not staying(others, out)(str(tmp_path / "other.avi"))
+    DetectionWriter(SimpleNamespace(classes=("a",))).begin(out)
     with pytest.raises(UserError, match="clip.mp4: OpenCV cannot write it, and as .avi it would replace a file"):
-        VideoFile(str(tmp_path / "clip.mp4"), 90000, (64, 96))
-    assert given.read_bytes() == b"given" and [path.name for path in tmp_path.iterdir()] == ["clip.avi"]
-    given.unlink()
-    video = VideoFile(str(tmp_path / "clip.mp4"), 90000, (64, 96))
+        VideoFile(sources[0].target, 10, (64, 96), staying(sources, out))
+    assert given.read_bytes() == b"given"
+    video = VideoFile(sources[0].target, 10, (64, 96), staying(others, out))
     video.write(np.zeros((64, 96, 3), np.uint8))
     video.keep()
-    assert [path.name for path in tmp_path.iterdir()] == ["clip.avi"] and given.stat().st_size > 1000
+    assert not (tmp_path / "clip.mp4").exists() and given.stat().st_size > 1000
 
 
 def test_a_frame_of_another_size_is_not_left_out_of_a_video(tmp_path):

@@ -162,7 +162,7 @@ def test_processes_that_fetch_at_once_download_once(params, cache, serve, capfd)
 
 def test_a_killed_download_leaves_what_the_next_one_needs(params, cache, serve):
     data = archive(params)
-    server = serve(data, "slow 8", "whole")
+    server = serve(data, "slow 20", "whole")
     program = (f"from gluon_bof.weights import zoo; zoo.CHECKSUMS[{NAME!r}] = {hashlib.sha1(params).hexdigest()!r}; "
                f"zoo.download({NAME!r})")
     killed = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
