@@ -34,7 +34,7 @@ def small_network(seed, devices=None):
 def trainer_of(network, optimizer):
     options = Yolo3Options(optimizer=optimizer, lr=0.05)
     return build_trainer(network.collect_params(), build_optimizer(options, build_schedule("cosine", 0.05, 20)),
-                         network[0].weight.list_ctx(), kvstore="local")
+                         next(iter(network.collect_params().values())).list_ctx(), kvstore="local")
 
 
 def train(network, trainer, first, last):

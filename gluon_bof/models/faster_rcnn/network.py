@@ -50,7 +50,6 @@ PYRAMID_NORMS = {"P5_conv_lat": "P5_lat_bn", "P6_conv1": "P6_pre_bn",
 
 MIN_SCORE = 1e-4  # below which nothing counts as detected, as in GluonCV
 OFF_IMAGE = -1e5  # pixels; ROIAlign gives 0 outside the image
-CANONICAL_SIDE = 224.0  # pixels; from there on a region is cut from level 4
 
 
 class PaddedProposals(RPNProposal):
@@ -204,7 +203,7 @@ class FasterRCNN(GluonCVFasterRCNN):
     def _cut_regions(self, F, features, rois):
         """(R, C, h, w) features of rois (R, 5): image number and corners; without a pyramid as the fourth stage sees them."""
         if self.num_stages > 1:
-            cut = self._cut_from_pyramid(F, features, rois)
+            cut = self._pyramid_roi_feats(F, features, rois, self._roi_size, self._strides, roi_mode=self._roi_mode)
         elif self._roi_mode == "align" and self._runs_python() and autograd.is_training():  # only its gradient is slow there
             level = F.zeros_like(F.slice_axis(rois, axis=1, begin=0, end=1))
             cut = on_cpu.roi_align(F, rois, level, features, self._roi_size, [self._strides], 0)
@@ -223,26 +222,28 @@ class FasterRCNN(GluonCVFasterRCNN):
             return F.ROIPooling(features, rois, self._roi_size, 1 / stride)
         return F.contrib.ROIAlign(features, rois, self._roi_size, 1 / stride, sample_ratio=2)
 
-    def _cut_from_pyramid(self, F, features, rois):
-        """GluonCV's choice of each region's level. It hides regions of other levels behind the image number -1, for which
-        MXNet's ROIAlign on the CPU leaves foreign memory and overwrites the first regions; here they are moved out of sight."""
-        _, left, top, right, bottom = F.split(rois, axis=1, num_outputs=5)
+    def _pyramid_roi_feats(self, F, features, rpn_rois, roi_size, strides, roi_mode="align",
+                           roi_canonical_scale=224.0, sampling_ratio=2, eps=1e-6):
+        """GluonCV's choice of each region's level; the name and parameters are what its own forward asks for. It hides regions
+        of other levels behind the image number -1, for which MXNet's ROIAlign on the CPU leaves foreign memory and overwrites
+        the first regions; here they are moved out of sight."""
+        _, left, top, right, bottom = F.split(rpn_rois, axis=1, num_outputs=5)
         side = F.sqrt((right - left + 1) * (bottom - top + 1))
         coarsest = min(self._max_stage, 5)  # the sixth level is for proposals only
-        level = F.clip(F.floor(4 + F.log2(side / CANONICAL_SIDE + 1e-6)), self._min_stage, coarsest)
-        if self._roi_mode == "align" and self._runs_python():
+        level = F.clip(F.floor(4 + F.log2(side / roi_canonical_scale + eps)), self._min_stage, coarsest)
+        if roi_mode == "align" and self._runs_python():
             levels = features[:coarsest - self._min_stage + 1]
-            return on_cpu.roi_align(F, rois, level, levels, self._roi_size, self._strides, self._min_stage)
-        image = F.slice_axis(rois, axis=1, begin=0, end=1)
+            return on_cpu.roi_align(F, rpn_rois, level, levels, roi_size, strides, self._min_stage)
+        image = F.slice_axis(rpn_rois, axis=1, begin=0, end=1)
         nowhere = F.concat(*[image] + [F.ones_like(image) * OFF_IMAGE] * 4, dim=1)
         cut = []
-        for number, stride, of_level in zip(range(self._min_stage, coarsest + 1), self._strides, features):
-            here = F.broadcast_like(level == number, rois)
-            if self._roi_mode == "pool":  # it always pools a cell at least, so what is not here is taken out afterwards
-                pooled = self._cut_out(F, of_level, rois, stride)
+        for number, stride, of_level in zip(range(self._min_stage, coarsest + 1), strides, features):
+            here = F.broadcast_like(level == number, rpn_rois)
+            if roi_mode == "pool":  # it always pools a cell at least, so what is not here is taken out afterwards
+                pooled = self._cut_out(F, of_level, rpn_rois, stride)
                 cut.append(F.broadcast_mul(pooled, F.reshape(level == number, (-1, 1, 1, 1))))
             else:
-                cut.append(self._cut_out(F, of_level, F.where(here, rois, nowhere), stride))
+                cut.append(self._cut_out(F, of_level, F.where(here, rpn_rois, nowhere), stride))
         return F.ElementWiseSum(*cut)
 
     def freeze_the_rest(self) -> None:
