@@ -4,9 +4,10 @@ Nothing else in the package asks what kind a network is. Whoever needs something
 its network; `models.build` names what a family's package has to offer."""
 from __future__ import annotations
 
+import importlib
 import os
 from difflib import get_close_matches
-from typing import Any, Iterable, NamedTuple
+from typing import Any, Collection, Iterable, NamedTuple
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
@@ -97,6 +98,14 @@ def family_of(options: Any) -> Family:
         if type(options) is family.options:
             return family
     raise ValueError(f"{type(options).__name__} is no family's")
+
+
+def prepared(options: Any, given: Collection[str] = ()) -> Any:
+    """The options with everything filled in that depends on others or on files. given: names of those that were given. Raises
+    UserError."""
+    options = options.resolved()
+    module, _, function = family_of(options).prepare.partition(":")
+    return getattr(importlib.import_module(module), function)(options, given) if module else options
 
 
 def of_config(config: dict[str, Any]) -> Family:

@@ -53,13 +53,15 @@ class Training(NamedTuple):
 
 
 def training(recipe: Recipe, extra: Sequence[str], **own: Any) -> Training:
-    """The training of a recipe with further flags, and these options on top. Raises UserError for flags that cannot be read."""
+    """The training of a recipe with further flags, and these options on top. Raises UserError for flags that cannot be read
+    and files that they name and are not there."""
     options_class = families.by_name(recipe.family).options
     recipes = RECIPES.of_family(recipe.family)
     words = ["--recipe", recipe.name, *extra]
     base = parse(options_class, words, "", recipes).options
     words += flags_of(options_class(**{**vars(base), **own}), base)
-    return Training(recipe.family, tuple(words), parse(options_class, words, "", recipes).options.resolved())
+    parsed = parse(options_class, words, "", recipes)
+    return Training(recipe.family, tuple(words), families.prepared(parsed.options, parsed.given))
 
 
 def script_words(family: str) -> list[str]:

@@ -75,10 +75,7 @@ def script_of(family: str) -> ModuleType:
 def ready(options: Any, given: Collection[str] = (), is_planned: bool = False) -> Any:
     """The options with everything filled in that depends on others or on files, checked; warns of those that were given, by
     name, and do nothing, unless a table has planned the run. Raises UserError."""
-    options = options.resolved()
-    module, _, function = families.family_of(options).prepare.partition(":")
-    if module:
-        options = getattr(importlib.import_module(module), function)(options, given)
+    options = families.prepared(options, given)
     options.check()
     options.warn_of_idle(() if is_planned else given)
     return options

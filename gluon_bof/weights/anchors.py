@@ -1,11 +1,12 @@
 """Which anchors a training has: those that flags or a file say, or those of the weights that it starts from. No MXNet in here."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from typing import Any, Collection
 
-from gluon_bof.errors import UserError, warn
+from gluon_bof.errors import UserError, warn_once
 from gluon_bof.options.families import told_by_file_name
 from gluon_bof.options.flags import as_dict, flag_name
 from gluon_bof.runs.config import is_run, read_options
@@ -25,7 +26,7 @@ def resolve_anchors(options: Any, given: Collection[str] = ()) -> Any:
         from gluon_bof.data.anchors import read_anchors  # NumPy, for which --dry-run need not wait
         anchors = tuple(float(side) for row in read_anchors(anchors, options.data_shape) for side in row)
     resumed = options.resume if options.starts_from_file else ""
-    start = resumed or options.transfer
+    start = _start_of(options)
     if (not anchors or resumed) and start:
         of_start = _anchors_of(start)
         if resumed and anchors and anchors != of_start and not options.allow_partial:
@@ -37,23 +38,38 @@ def resolve_anchors(options: Any, given: Collection[str] = ()) -> Any:
 
 def keep_anchors(options: Any, given: Collection[str] = ()) -> Any:
     """The resolved options of a Faster or Mask R-CNN with the anchors of the run or model that --transfer or --resume FILE.params
-    names, but for what is given of them, by name; warns where a recipe's stand back."""
-    start = options.resume if options.starts_from_file else options.transfer
+    names, but for what is given of them, by name; warns where a recipe's stand back. A pyramid has one scale a level, and keeps
+    none of a network without it, which has all in each cell."""
+    start = _start_of(options)
     source = _options_of(start) if start else None
-    kept = {name: getattr(source, name) for name in OF_RCNN if name not in given and hasattr(source, name)}
+    if getattr(source, "use_fpn", None) != options.use_fpn:
+        return options
+    kept = {name: getattr(source, name) for name in OF_RCNN if name not in given}
     anchored = dataclasses.replace(options, **kept)
     before, after = as_dict(options), as_dict(anchored)
     changed = [f"{flag_name(name)} {after[name]}, not {before[name]}" for name in kept if after[name] != before[name]]
     if changed and options.recipe:
-        warn(f"the anchors are those of {start}, not of the recipe {options.recipe}: {'; '.join(changed)}")
+        warn_once(f"the anchors are those of {start}, not of the recipe {options.recipe}: {'; '.join(changed)}")
     return anchored
 
 
+def _start_of(options):
+    """The run, file or model whose anchors a new run may take; "" where there is none, and for a run that goes on, as it has its
+    own. (--resume auto may find no run to go on with.)"""
+    if options.starts_from_file:
+        return options.resume
+    return "" if options.continues_run and options.resume != "auto" else options.transfer
+
+
 def _options_of(start):
-    """The resolved options of a run, of that which a file lies in, or that a name of GluonCV's tells; None where nothing does."""
-    folder = start if os.path.isdir(start) else os.path.dirname(os.path.abspath(start))
-    if os.path.exists(start) and is_run(folder):
-        return read_options(folder).resolved()
+    """The resolved options of a run, of that which a file lies in, or that a name of GluonCV's tells; None where nothing does.
+
+    Raises UserError for a run's damaged configuration; beside a file it may be another program's."""
+    if is_run(start):
+        return read_options(start).resolved()
+    if os.path.isfile(start):
+        with contextlib.suppress(UserError):
+            return read_options(os.path.dirname(os.path.abspath(start))).resolved()
     family, told = told_by_file_name(start)
     return family.options(**told).resolved() if family else None
 

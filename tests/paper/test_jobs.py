@@ -1,4 +1,5 @@
 """Trainings and evaluations as processes: what is run, what is kept, and what an error does to the others."""
+import dataclasses
 import fcntl
 import hashlib
 import json
@@ -13,10 +14,12 @@ import time
 import pytest
 
 from gluon_bof.errors import UserError
+from gluon_bof.options.flags import parse
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.paper import jobs
 from gluon_bof.runs.config import write_config
+from gluon_bof.training.entry import ready
 from tests.scripts import ROOT
 
 HOLDER = "import fcntl, sys, time\nlock = open(sys.argv[1], 'w')\nfcntl.flock(lock, fcntl.LOCK_EX)\nprint('held', flush=True)\n" \
@@ -232,6 +235,21 @@ def test_a_training_is_its_recipe_with_what_stands_on_top(name):
                                                    "name": "it", "seed": 5, "num_workers": 0}).resolved()
     assert job.run.folder == os.path.join("here", "it") and list(job.words[:2]) == ["--recipe", recipe.name]
     assert job.resuming_command()[-2:] == ["--gpus", recipe.options.gpus] or recipe.options.gpus is None
+
+
+@pytest.mark.parametrize("recipe, anchors", (("yolo3/small-dataset", {"anchors": tuple(range(10, 28))}),
+                                             ("faster_rcnn/small-dataset", {"anchor_scales": (1, 2, 3, 4, 5)})))
+def test_a_run_with_the_anchors_of_its_start_is_gone_on_with(tmp_path, recipe, anchors):
+    """It was refused, as the recipe's are others."""
+    start, recipe = tmp_path / "start", RECIPES[recipe]
+    start.mkdir()
+    write_config(str(start), dataclasses.replace(recipe.options, **anchors).resolved())
+    job = jobs.training(recipe, ["--dataset", "voc", "--transfer", str(start)], runs=str(tmp_path), name="run")
+    parsed = parse(type(recipe.options), job.words, "", RECIPES.of_family(job.family))
+    os.makedirs(job.run.folder)
+    write_config(job.run.folder, ready(parsed.options, parsed.given))
+    jobs.refuse_other_settings(job)
+    assert vars(job.options).items() >= anchors.items()
 
 
 def test_a_family_is_trained_by_its_script_where_it_lies_and_else_by_the_installed_one(tmp_path, monkeypatch):

@@ -87,6 +87,35 @@ def test_an_rcnn_keeps_the_anchors_of_its_start_but_for_those_that_are_given(par
     assert keep_anchors(plain) == plain
 
 
+def test_scales_of_a_pyramids_levels_are_not_taken_for_those_of_a_cell(tmp_path):
+    for before, after in (("--use-fpn --anchor-scales 1,2,3,4,5", ""), ("--anchor-scales 2,4,8", "--use-fpn")):
+        write_config(str(tmp_path), faster_rcnn_options("--dataset voc", before))
+        (tmp_path / "last.params").write_bytes(b"")
+        options = faster_rcnn_options(f"--dataset voc --resume {tmp_path}/last.params --allow-partial", after)
+        assert keep_anchors(options) == options
+
+
+def test_a_damaged_configuration_beside_a_file_tells_no_anchors_and_refuses_nothing(tmp_path):
+    (tmp_path / "lone.params").write_bytes(b"")
+    for content in ("[1, 2]", "{", json.dumps({"options": {"use_fpn": 3}}), json.dumps({"family": "other", "options": {}})):
+        (tmp_path / "config.json").write_text(content)
+        options = faster_rcnn_options(f"--dataset voc --resume {tmp_path}/lone.params")
+        assert keep_anchors(options) == options
+        with pytest.raises(UserError):
+            keep_anchors(faster_rcnn_options(f"--dataset voc --transfer {tmp_path}"))
+
+
+def test_a_run_that_goes_on_does_not_look_at_its_start(tmp_path, caplog):
+    """It warned of anchors that are not the run's, or refused where the start has gone."""
+    write_config(str(tmp_path), faster_rcnn_options("--dataset voc --use-fpn --anchor-scales 1,2,3,4,5"))
+    words = f"--recipe small-dataset --dataset x --transfer {tmp_path} --resume"
+    run = faster_rcnn_options(f"{words} runs/old")
+    assert keep_anchors(run) == run and not caplog.records
+    assert keep_anchors(faster_rcnn_options(f"{words} auto")).anchor_scales == (1, 2, 3, 4, 5)  # which may find no run
+    run = Yolo3Options(transfer=str(tmp_path / "gone.params"), resume="runs/old")
+    assert resolve_anchors(run) == run
+
+
 def test_a_recipes_anchors_stand_back_behind_those_of_the_start_with_a_word(tmp_path, caplog):
     recipe = faster_rcnn_options("--recipe small-dataset --dataset x --transfer faster_rcnn_fpn_resnet50_v1b_coco")
     assert keep_anchors(recipe).anchor_scales == (2, 4, 8, 16, 32)
