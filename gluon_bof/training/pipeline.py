@@ -22,7 +22,14 @@ from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint
 from gluon_bof.training.optimizer import introduce, start_amp
 from gluon_bof.visualization.run_pages import draw_detections, draw_run, draw_training_batch
-from gluon_bof.weights.load import has_other_anchors, load_weights, read_weights, structured, structured_parameters
+from gluon_bof.weights.load import (
+    has_other_anchors,
+    load_weights,
+    read_weights,
+    set_weights,
+    structured,
+    structured_parameters,
+)
 
 
 def start_devices(options: Any, run: Run) -> list:
@@ -147,8 +154,12 @@ def _restored(options, checkpoint, network, trainer):
         return position
     if options.starts_from_file:
         _refuse_other_classes(options, network)
-        _refuse_other_anchors(options, network)
-        load_weights(network, options.resume, options.allow_partial)
+        if options.allow_partial:  # which leaves other anchors out
+            load_weights(network, options.resume, allow_partial=True)
+            return {}
+        arrays = structured(read_weights(options.resume))
+        _refuse_other_anchors(options, network, arrays)
+        set_weights(network, arrays, options.resume)
     return {}
 
 
@@ -161,15 +172,13 @@ def _refuse_other_classes(options, network):
         refuse_other_classes(network.classes, before, options.resume, f"--transfer {options.resume} keeps classes by name")
 
 
-def _refuse_other_anchors(options, network):
+def _refuse_other_anchors(options, network, arrays):
     """Raise UserError where --resume FILE.params has other anchors than those that boxes are matched to: offsets would be learnt
-    to the ones and decoded with the others. --allow-partial leaves them out."""
-    if options.allow_partial or hasattr(network, "takes_anchors"):
-        return
-    if has_other_anchors(network, structured(read_weights(options.resume))):
+    to the ones and decoded with the others. arrays: the file's."""
+    if not hasattr(network, "takes_anchors") and has_other_anchors(network, arrays):
         raise UserError("it was trained with other anchors than this network has", options.resume,
-                        "say which with --anchor-scales, --anchor-base-size and --anchor-aspect-ratio (in its run's folder give "
-                        f"none), or start with --transfer {options.resume}")
+                        "say which with --anchor-scales, --anchor-base-size and --anchor-aspect-ratio, leave them out where the "
+                        f"file lies in its run's folder, or start with --transfer {options.resume}")
 
 
 def take_memory(step: Any, batches: Iterable[tuple], detector: Any) -> None:
