@@ -124,10 +124,14 @@ def continued_options(folder: str, options: Any, given: set) -> Any:
 
 
 def _or_longer(folder, name, asked, kept):
-    """What else to do with a run, not a classifier's, that is to be trained for longer or at another rate."""
+    """What else to do with a finished run, not a classifier's, that is to be trained for longer or at another rate."""
     if "start_epoch" not in kept or name not in ("epochs", "lr") or name == "epochs" and asked[name] < kept[name]:
         return ""
-    start = f", or start another run, with its other flags, from its weights: --resume {RunFolder(folder).last_weights} "
+    run = RunFolder(folder)
+    has_last_epoch = any(row.get("epoch") == str(kept["epochs"] - 1) for row in run.rows("metrics"))
+    if not (has_last_epoch and os.path.isfile(run.last_weights)):
+        return ""
+    start = f", or start another run under another --name, with its other flags, from its weights: --resume {run.last_weights} "
     if name == "lr":
         return f"{start}--lr {asked[name]}"
     return (f"{start}--start-epoch {kept[name]} --epochs {asked[name]}, which has the rates of a schedule of {asked[name]} "

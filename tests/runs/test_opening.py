@@ -186,11 +186,25 @@ def test_a_run_goes_on_with_its_own_options_and_those_that_change_no_bit(options
     continued = continued_options(folder, given, {"resume", "runs", "keep", "num_workers", "log_interval"})
     assert continued == Yolo3Options(**{**vars(read_options(folder)), "keep": 9, "num_workers": 0, "log_interval": 5})
     assert continued.epochs == 7 and continued.resume == "start.params"
-    with pytest.raises(UserError, match="--epochs 200 differs from the run's 7; .* leave it out, or start another run, .* "
-                                        "--resume .*last.params --start-epoch 7 --epochs 200, which has the rates"):
-        continued_options(folder, given, {"epochs"})
     with pytest.raises(UserError, match="another script trains this run"):
         continued_options(folder, FasterRcnnOptions(resume=folder), {"resume"})
+
+
+def test_the_weights_of_a_finished_run_alone_are_offered_for_more_epochs(options):
+    run = create_run(dataclasses.replace(options, epochs=2))
+    run.record("metrics", {"epoch": 0, "iteration": 12})
+    Path(run.last_weights).write_bytes(b"")
+    longer = dataclasses.replace(options, epochs=200)
+    with pytest.raises(UserError, match="--epochs 200 differs from the run's 2; .* leave it out$"):
+        continued_options(run.folder, longer, {"epochs"})
+    run.record("metrics", {"epoch": 1, "iteration": 24})
+    with pytest.raises(UserError, match="leave it out, or start another run under another --name, with its other flags, .* "
+                                        "--resume .*last.params --start-epoch 2 --epochs 200, which has the rates"):
+        continued_options(run.folder, longer, {"epochs"})
+    os.remove(run.last_weights)
+    with pytest.raises(UserError, match="leave it out$"):
+        continued_options(run.folder, longer, {"epochs"})
+    run.close()
 
 
 # other values, each of which gives another result
