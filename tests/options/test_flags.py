@@ -141,7 +141,10 @@ def test_mixup_that_never_happens_is_said(capsys):
                                           ("segmentation", "fcn_resnet50")))
 def test_a_name_of_ones_own_set_is_not_taken_for_vocs(family, name):
     told = by_name(family).options.from_file_name
-    for ending in ("", ".params", "_best.params", "_0010_0.7312.params", "-1a2b3c4d.params", "-0000.params"):
+    for ending in ("", ".params", "_best.params", "_0010_0.7312.params", "-1a2b3c4d.params", "-0000.params", "_best",
+                   "_last.params", "-best.params", "-1a2b3c4d", "_0010", *(f"{ending} (1).params" for ending in
+                   ("", "_best", "_0010_0.7312", "-1a2b3c4d"))):
         assert told(f"{name}_voc{ending}"), ending
-    for ending in ("_cards_best.params", "_2007cards_best.params", "-cards_best.params", "_int8", ".cards_best.params"):
+    for ending in ("_cards_best.params", "_2007cards_best.params", "_2007_cards_best.params", "-cards_best.params",
+                   "_best_cards.params", "_best-cards.params", "_lasts.params", "_int8", ".cards_best.params"):
         assert told(f"{name}_voc{ending}") == {}, ending
