@@ -131,7 +131,8 @@ def _or_longer(folder, name, asked, kept):
     has_last_epoch = any(row.get("epoch") == str(kept["epochs"] - 1) for row in run.rows("metrics"))
     if not (has_last_epoch and os.path.isfile(run.last_weights)):
         return ""
-    start = f", or start another run under another --name, with its other flags, from its weights: --resume {run.last_weights} "
+    start = (", or start another run under another --name, with its other flags but for its start, from its weights: "
+             f"--resume {run.last_weights} ")
     if name == "lr":
         return f"{start}--lr {asked[name]}"
     return (f"{start}--start-epoch {kept[name]} --epochs {asked[name]}, which has the rates of a schedule of {asked[name]} "

@@ -198,8 +198,8 @@ def test_the_weights_of_a_finished_run_alone_are_offered_for_more_epochs(options
     with pytest.raises(UserError, match="--epochs 200 differs from the run's 2; .* leave it out$"):
         continued_options(run.folder, longer, {"epochs"})
     run.record("metrics", {"epoch": 1, "iteration": 24})
-    with pytest.raises(UserError, match="leave it out, or start another run under another --name, with its other flags, .* "
-                                        "--resume .*last.params --start-epoch 2 --epochs 200, which has the rates"):
+    with pytest.raises(UserError, match="leave it out, or start another run under another --name, with its other flags "
+                                        "but for its start, .* --resume .*last.params --start-epoch 2 --epochs 200, which has"):
         continued_options(run.folder, longer, {"epochs"})
     os.remove(run.last_weights)
     with pytest.raises(UserError, match="leave it out$"):
