@@ -298,7 +298,7 @@ def test_folders_of_nothing_are_one_line(tmp_path):
 
 @pytest.mark.parametrize("name, told", (("train.rec", "RecordIO, LST and CSV are not read"), ("a/train.lst", "RecordIO"),
                                         ("boxes.csv", "CSV are not read: write VOC's XML or COCO's JSON"),
-                                        ("via_region_data.json", "not COCO's nor LabelMe's .VIA's: export it as COCO's"),
+                                        ("via_region_data.json", "no boxes of COCO's or LabelMe's .VIA's: export it as COCO's"),
                                         ("annotations/via_train.json", "no 'images'; .*of VIA's JSON: export it as COCO's")))
 def test_annotations_that_nobody_reads_are_told_what_to_become(tmp_path, name, told):
     """The remedy was to point at the folder that holds the annotations, which it was."""
