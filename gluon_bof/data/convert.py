@@ -15,6 +15,7 @@ from gluon_bof.data.coco import as_id, load_json
 from gluon_bof.data.images import AS_STORED, image_header
 from gluon_bof.data.parts import role_of
 from gluon_bof.data.sets import DRAWN, annotations_of, open_set, split_names
+from gluon_bof.data.voc import is_of_one_class
 from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.files import is_utf8, refuse_filled, refuse_unmakeable, whole_folder
 
@@ -82,18 +83,18 @@ def _read_parts(dataset, how, classes):
         classes = parts["train"].classes
     if not splits or roles & {"val", "test"} or how["val_share"]:
         # VOC's files: test validates where there is one
-        tests = has_files and "test" in splits and any(role_of(split) == "val" for split in splits if "_" not in split)
+        tests = has_files and "test" in splits and any(role_of(split) == "val" for split in splits if not is_of_one_class(split))
         name = "test" if tests and "trainval" not in splits else "val"
         parts[name] = open_set(dataset, role="val", classes=classes, **how)
     rest = _Rest(dataset, {**how, "val_share": 0}, parts, annotations_of(place) if place else set())
     # elsewhere than among VOC's lists these are all of their role
     by_role = () if has_files else set(parts) & {"train", "val"}
     for split in splits:
-        if not (has_files and "_" in split) and role_of(split) not in by_role:
+        if not (has_files and is_of_one_class(split)) and role_of(split) not in by_role:
             rest.add(split)
     for split in splits if has_files and rest.unread else ():
-        # VOC has 80 lists of single classes, such as cat_train, whose images others list, too
-        if "_" in split and annotations_of(place, split) & rest.unread:
+        # others list its images, too, so only what nobody has read yet counts
+        if is_of_one_class(split) and annotations_of(place, split) & rest.unread:
             rest.add(split)
     if not parts:
         raise UserError("no split is called train, val or test", dataset, f"found: {', '.join(splits)}")

@@ -12,7 +12,7 @@ from gluon_bof.data.images import listed_names, refuse_no_text, unique_names
 from gluon_bof.data.labelme import labelme_files, load_labelme
 from gluon_bof.data.layouts import Layout, labels_in, recognise, sniff, warn_of_no_part
 from gluon_bof.data.parts import fifth, has_validation, is_held_out, require_role, role_of
-from gluon_bof.data.voc import UNANNOTATED, is_voc, load_voc, voc_annotations, voc_splits
+from gluon_bof.data.voc import UNANNOTATED, is_of_one_class, is_voc, load_voc, voc_annotations, voc_splits
 from gluon_bof.data.yolo_txt import load_yolo
 from gluon_bof.data.yolo_txt import parts_of as yolo_parts
 from gluon_bof.errors import UserError, warn
@@ -152,7 +152,7 @@ def _splits(place, classes):
 def _validates(place, classes, split):
     """Whether a set has a part to validate on; VOC's lists of single classes, such as VoTT's cat_val, are none, but where a split
     is named."""
-    return has_validation(name for name in _splits(place, classes) if split or place.name != "voc" or "_" not in name)
+    return has_validation(name for name in _splits(place, classes) if split or place.name != "voc" or not is_of_one_class(name))
 
 
 def _is_shared_out(place, role, classes, split, val_share):

@@ -347,9 +347,14 @@ def _found_splits(folders):
     return abbreviate(_plain(folders) or sorted({name for folder in folders for name in folder.splits}))
 
 
+def is_of_one_class(split: str) -> bool:
+    """Whether a list is of a single class, by its name: VOC has 80, such as cat_train."""
+    return "_" in split
+
+
 def _plain(folders):
-    """Names of the splits without those of single classes: VOC has 80, such as cat_train."""
-    return sorted({name for folder in folders for name in folder.splits if "_" not in name})
+    """Names of the splits without those of single classes."""
+    return sorted({name for folder in folders for name in folder.splits if not is_of_one_class(name)})
 
 
 def _of_role(folders, role):

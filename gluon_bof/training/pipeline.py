@@ -22,14 +22,7 @@ from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint
 from gluon_bof.training.optimizer import introduce, start_amp
 from gluon_bof.visualization.run_pages import draw_detections, draw_run, draw_training_batch
-from gluon_bof.weights.load import (
-    has_other_anchors,
-    load_weights,
-    read_weights,
-    set_weights,
-    structured,
-    structured_parameters,
-)
+from gluon_bof.weights.load import has_other_anchors, load_weights, read_structured, set_weights, structured_parameters
 
 
 def start_devices(options: Any, run: Run) -> list:
@@ -157,7 +150,7 @@ def _restored(options, checkpoint, network, trainer):
         if options.allow_partial:  # which leaves other anchors out
             load_weights(network, options.resume, allow_partial=True)
             return {}
-        arrays = structured(read_weights(options.resume))
+        arrays = read_structured(options.resume)
         _refuse_other_anchors(options, network, arrays)
         set_weights(network, arrays, options.resume)
     return {}

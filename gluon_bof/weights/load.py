@@ -75,11 +75,12 @@ def load_weights(network: gluon.HybridBlock, path: str, allow_partial: bool = Fa
     if allow_partial:
         warn(f"{path}: {load_partially(network, path)}")
     else:
-        set_weights(network, _read_structured(path), path)
+        set_weights(network, read_structured(path), path)
     return sha256_of(path)
 
 
-def _read_structured(path):
+def read_structured(path: str) -> dict[str, np.ndarray]:
+    """{structured name: array} of a .params file. Raises UserError as `read_weights` does."""
     return structured(read_weights(path))
 
 
@@ -126,7 +127,7 @@ def load_partially(network: gluon.HybridBlock, path: str) -> Loaded:
     it is; anchors as in `transfer`. Returns Loaded.
 
     Raises UserError where the backbone is another."""
-    arrays = _read_structured(path)
+    arrays = read_structured(path)
     parameters = structured_parameters(network)
     learned = _without_constants(parameters)
     fitting = {name: parameter for name, parameter in learned.items()
@@ -151,7 +152,7 @@ def transfer(network: gluon.HybridBlock, path: str, old_classes: Sequence[str] |
     old_classes: the file's class names in their order; None: nobody knows them, and every class is re-initialised, as with a
     warning where only the file's name tells them (by_name) and they are not as many as it has. Raises UserError where they are
     not, or the layers are others."""
-    arrays = _read_structured(path)
+    arrays = read_structured(path)
     parameters = structured_parameters(network)
     constants = parameters.keys() - _without_constants(parameters).keys()
     file_arrays, arrays = arrays, {name: array for name, array in arrays.items() if name not in constants}
@@ -259,7 +260,7 @@ def load_backbone(network: gluon.HybridBlock, path: str) -> None:
 
     network.backbone_parameters() -> {name in a classifier's file: Parameter}; a head in the file is left out.
     Raises UserError where the file lacks a layer of the backbone."""
-    arrays = _read_structured(path)
+    arrays = read_structured(path)
     backbone = network.backbone_parameters()
     if not backbone.keys() & arrays.keys():  # no classifier's file: a detector's, perhaps
         of_backbone = {id(parameter) for parameter in backbone.values()}
