@@ -6,7 +6,8 @@ from gluon_bof._lazy import attach
 __getattr__, __dir__, __all__ = attach(__name__, {
     "entry": ("run_script", "run_training", "train_of", "ready"),
     "pipeline": ("start_devices", "open_sets", "build_sampler", "restore", "take_memory", "fit", "seed"),
-    "engine": ("Engine", "Scoring", "Stopped"),
+    "engine": ("Engine", "Stopped"),
+    "recorder": ("Scoring",),
     "loop": ("Step", "EpochLosses", "train_epoch"),
     "optimizer": ("build_optimizer", "build_trainer", "epoch_schedule", "exempt_from_decay", "start_amp",
                   "update_schedule"),

@@ -20,9 +20,10 @@ from gluon_bof.models.classifier import TrainingGraph, build_classifier
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.terminal import progress_bar
 from gluon_bof.training import localisation, pipeline
-from gluon_bof.training.engine import Engine, Scoring
+from gluon_bof.training.engine import Engine
 from gluon_bof.training.loop import Step
 from gluon_bof.training.optimizer import build_optimizer, build_trainer, epoch_schedule, exempt_from_decay
+from gluon_bof.training.recorder import Scoring
 from gluon_bof.visualization.run_pages import draw_localised
 
 TOP_K = 5  # classes among which top-5 accuracy looks for the right one

@@ -1,31 +1,25 @@
 """The epochs of a run: train, validate, log, save, and stop cleanly when asked to."""
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
-import resource
 import shlex
 import signal
 import sys
 import time
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Callable, Sequence
 
-import numpy as np
 from tqdm import tqdm
 
-from gluon_bof.backend import mx
 from gluon_bof.data.workers import FEWER, WorkerLost
 from gluon_bof.distributed import comm, progress
 from gluon_bof.errors import LOGGER, TRY_AGAIN, UserError, is_out_of_memory
-from gluon_bof.files import refuse_unwritable
 from gluon_bof.options.families import family_of
 from gluon_bof.runs.opening import devices_differ
 from gluon_bof.terminal import ASIDE, StopListener
-from gluon_bof.training.checkpoint import save_checkpoint
 from gluon_bof.training.ema import Averages
 from gluon_bof.training.loop import Diverged, EpochLosses, train_epoch
-from gluon_bof.weights.load import on_device, save_weights
+from gluon_bof.training.recorder import DETECTION, Recorder, Scoring
+from gluon_bof.training.saver import Saver
 
 SAVE_SECONDS = 900  # within long epochs, so that a kill never costs more
 ECHO_SECONDS = 0.3  # `timeout` and others signal a process, and then its group with it: that is one request
@@ -51,150 +45,6 @@ class StopRequest(StopListener):
 
     def __bool__(self):
         return self.signal is not None
-
-
-class Saver:
-    """Writes what a run keeps of its network: checkpoints, the last and the best weights, those of some epochs.
-
-    averages: Averages, which the files of weights then hold; a checkpoint holds the weights themselves and them. further() ->
-    (JSON values, {name: array}) that a checkpoint holds besides. Of several processes, which all have the same, one writes."""
-
-    def __init__(self, run: Any, options: Any, network: Any, trainer: Any, averages: Averages | None = None):
-        self.run = run
-        self.keep = options.keep
-        self.save_interval = options.save_interval
-        self.prefix = getattr(options, "save_prefix", "") and f"{options.save_prefix}{options.gluoncv_name()}"
-        if self.prefix and comm.is_main():
-            refuse_unwritable(self._under_prefix("best"), "make the folder, or give another --save-prefix")
-        self.network = network
-        self.trainer = trainer
-        self.averages = averages
-        self.further = lambda: ({}, {})
-
-    def averaged(self) -> Any:
-        """A context in which the network has what is validated and saved: the averages, if there are any."""
-        return self.averages.in_place() if self.averages else contextlib.nullcontext()
-
-    def save(self, iteration: int, meta: dict[str, Any]) -> None:
-        """The last weights, and a checkpoint that training goes on from."""
-        if not comm.is_main():
-            return
-        progress.report("saving", iteration)
-        self._write(self.run.last_weights)
-        values, arrays = self.further()
-        save_checkpoint(self.run.checkpoint(iteration), self.network, self.trainer, {**meta, **values},
-                        self.averages.arrays if self.averages else None, arrays)
-        self.run.keep_newest(self.keep)
-
-    def is_finite(self) -> bool:
-        """Whether all that has been learned, and its average, is finite."""
-        return all(np.isfinite(array.asnumpy()).all() for array in self._arrays())
-
-    def mark(self) -> str:
-        """A checksum of the weights and of their averages."""
-        mx.nd.waitall()
-        digest = hashlib.blake2b()
-        for array in self._arrays():
-            digest.update(array.asnumpy().tobytes())
-        return digest.hexdigest()
-
-    def _arrays(self):
-        return [*on_device(self.network).values(), *(self.averages.arrays.values() if self.averages else ())]
-
-    def best(self) -> None:
-        """The best weights so far."""
-        self._write(self.run.best_weights)
-        self._as_gluoncv("best")
-
-    def after_epoch(self, epoch: int, score: float) -> None:
-        """Weights that are kept for good, every --save-interval epochs."""
-        if self.save_interval and (epoch + 1) % self.save_interval == 0:
-            self._write(self.run.epoch_weights(epoch))
-            self._as_gluoncv(f"{epoch:04d}_{score:.4f}")
-
-    def _as_gluoncv(self, ending):
-        """Files under GluonCV's names, for those who asked with --save-prefix."""
-        if self.prefix:
-            self._write(self._under_prefix(ending))
-
-    def _under_prefix(self, ending):
-        return f"{self.prefix}_{ending}.params"
-
-    def _write(self, path):
-        if not comm.is_main():
-            return
-        with self.averaged():
-            save_weights(self.network, path)
-
-
-class Scoring(NamedTuple):
-    """Which of a validation's metrics count. columns: those that an epoch's row has; score: the one by which weights are the best
-    so far; words: what the score is, in the log and on pages."""
-
-    columns: tuple[str, ...]
-    score: str
-    words: str
-
-
-DETECTION = Scoring(("map",), "map", "validation mAP")
-
-
-class Recorder:
-    """Writes the rows and lines of a run: one an interval of batches, one an epoch. batches: of an epoch, `accumulate` an update;
-    a row's iteration is the update that its last batch is part of. before: the epoch's sums where the interval began."""
-
-    def __init__(self, run: Any, batches: int, scoring: Scoring, accumulate: int = 1):
-        self.run = run
-        self.batches = batches
-        self.scoring = scoring
-        self.accumulate = accumulate
-
-    def begin(self, losses: EpochLosses) -> None:
-        """The next interval is counted from here."""
-        self.before = losses.saved()
-
-    def go_on(self, before: dict[str, Any] | None, batch: int, log_interval: int) -> None:
-        """After `begin`, where a run that stopped before this batch goes on: its interval began at the sums `before`, None of an
-        earlier version's checkpoint. Of one that begins elsewhere, by another log_interval, only what comes is known."""
-        if before and log_interval and before["batches"] == batch // log_interval * log_interval:
-            self.before = before
-
-    def interval(self, epoch: int, batch: int, losses: EpochLosses) -> None:
-        """A row and a line of what happened since `begin`, or since the interval before."""
-        before = self.before
-        seconds = max(losses.seconds - before["seconds"], 1e-9)
-        batches = max(1, losses.batches - before["batches"])
-        means = {name: (total - earlier) / batches for name, total, earlier in zip(losses.names, losses.sums, before["sums"])}
-        row = {"epoch": epoch, "iteration": self._iteration(epoch, batch),
-               "learning_rate": losses.learning_rate,
-               **{f"{name}_loss": value for name, value in means.items()}, "total_loss": sum(means.values()),
-               "images_per_second": (losses.images - before["images"]) / seconds,
-               "data_wait_share": (losses.waiting - before["waiting"]) / seconds,
-               "memory_mb": memory_mb()}
-        self.begin(losses)
-        if not comm.is_main():
-            return
-        self.run.record("intervals", row)
-        LOGGER.info("epoch %d batch %d: %s, %.1f images/s, %.0f%% of the time waiting for data, %d MB, lr %.3g",
-                    epoch, batch + 1, _spoken(means), row["images_per_second"],
-                    100 * row["data_wait_share"], row["memory_mb"], row["learning_rate"])
-
-    def epoch(self, epoch: int, losses: EpochLosses, metrics: dict[str, Any]) -> None:
-        """A row and a line of an epoch, at rank 0; metrics: of its validation, {} where there was none."""
-        means, iteration = losses.means(), self._iteration(epoch, self.batches - 1)
-        columns, score, words = self.scoring
-        row = {"epoch": epoch, "iteration": iteration, "learning_rate": losses.learning_rate,
-               **{f"{name}_loss": value for name, value in means.items()},
-               "images_per_second": losses.images / max(losses.seconds, 1e-9), "seconds": losses.seconds,
-               "data_wait_seconds": losses.waiting, "memory_mb": memory_mb(),
-               **{column: "" if metrics.get(column) is None else metrics[column] for column in columns}}
-        self.run.record("metrics", row)
-        validated = f", {words} {'-' if metrics[score] is None else format(metrics[score], '.4f')}" if metrics else ""
-        LOGGER.info("epoch %d: %s, %.1f images/s, %.1f s (%.1f s waiting for data)%s", epoch, _spoken(means),
-                    row["images_per_second"], losses.seconds, losses.waiting, validated)
-
-    def _iteration(self, epoch, batch):
-        return (epoch * self.batches + batch) // self.accumulate + 1
 
 
 class Engine:
@@ -454,12 +304,3 @@ def resume_command(options: Any, folder: str) -> str:
     else:
         command = f"gluon-bof {family.command or f'train {family.name}'}"
     return f"{command} --resume {shlex.quote(folder)}"
-
-
-def memory_mb() -> int:
-    """The largest memory that this process has held, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
-def _spoken(means):
-    return ", ".join(f"{name} {value:.3f}" for name, value in means.items())

@@ -8,7 +8,7 @@ import numpy as np
 from gluon_bof.data.localisation import whole_boxes
 from gluon_bof.distributed import exchange
 from gluon_bof.terminal import progress_bar
-from gluon_bof.training.engine import Scoring
+from gluon_bof.training.recorder import Scoring
 
 IOU = 0.5  # least of a box that is said to be right
 LOSSES = ("cross_entropy", "box")

@@ -12,8 +12,8 @@ from gluon_bof.data.segmentation import label_mark, look_over
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.distributed import comm, progress
 from gluon_bof.errors import LOGGER
-from gluon_bof.training.engine import Scoring
 from gluon_bof.training.pipeline import agree_on_sets
+from gluon_bof.training.recorder import Scoring
 from gluon_bof.visualization.label_maps import draw_training_maps, draw_validation_maps
 from gluon_bof.visualization.run_pages import draw_run
 

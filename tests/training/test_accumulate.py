@@ -17,7 +17,7 @@ from gluon_bof.training.loop import Step
 from gluon_bof.training.optimizer import build_trainer
 from gluon_bof.weights.formats.checkpoint import read_checkpoint
 from gluon_bof.weights.load import read_weights, weights_of
-from tests.training.test_engine import BATCHES, OPTIONS, RATES, Scores, TwoLosses, engine_of, opened, table  # noqa: F401
+from tests.training.tiny_engine import BATCHES, OPTIONS, RATES, Scores, TwoLosses, engine_of, table
 
 
 def options_of(accumulate, **changes):
@@ -104,7 +104,7 @@ def test_its_batches_are_the_parts_of_the_larger_one(images, aspects):
         assert list(parts.start(epoch, 4 * larger.batches - 2)) == found[-2:]
 
 
-def test_a_run_is_that_of_the_larger_batch(opened, whole):  # noqa: F811
+def test_a_run_is_that_of_the_larger_batch(opened, whole):
     larger = opened("larger")
     engine = engine_of(larger, Scores(), options_of(1))
     engine.run_epochs()
@@ -124,7 +124,7 @@ def test_a_run_is_that_of_the_larger_batch(opened, whole):  # noqa: F811
 
 
 @pytest.mark.parametrize("asked", range(2 * BATCHES - 3))
-def test_asked_to_stop_it_stops_between_updates_and_goes_on_to_the_bit(opened, whole, asked):  # noqa: F811
+def test_asked_to_stop_it_stops_between_updates_and_goes_on_to_the_bit(opened, whole, asked):
     run, options = opened("stopped"), options_of(2, log_interval=1)
     engine = engine_of(run, Scores(), options)
     after_batch = engine._after_batch
@@ -149,7 +149,7 @@ def test_asked_to_stop_it_stops_between_updates_and_goes_on_to_the_bit(opened, w
         assert rows == wanted
 
 
-def test_data_that_is_lost_within_an_update_costs_that_update_alone(opened, whole):  # noqa: F811
+def test_data_that_is_lost_within_an_update_costs_that_update_alone(opened, whole):
     run = opened("lost")
     engine = engine_of(run, Scores(), options_of(2))
     loader = engine.loader
@@ -169,7 +169,7 @@ def test_data_that_is_lost_within_an_update_costs_that_update_alone(opened, whol
     assert open(run.last_weights, "rb").read() == open(whole.last_weights, "rb").read()
 
 
-def test_a_start_in_mid_schedule_counts_updates(opened):  # noqa: F811
+def test_a_start_in_mid_schedule_counts_updates(opened):
     run = opened("late")
     engine = engine_of(run, Scores(), options_of(2, start_epoch=3))
     assert engine.iteration == 3 * BATCHES

@@ -9,7 +9,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.training.engine import Stopped
 from gluon_bof.weights.formats.checkpoint import read_checkpoint
-from tests.training.test_engine import OPTIONS, Scores, engine_of, opened, table  # noqa: F401
+from tests.training.tiny_engine import OPTIONS, Scores, engine_of, table
 
 CURVE = (0.1, 0.3, 0.2, 0.3, 0.35, 0.1, 0.2, 0.34, 0.9)
 
@@ -28,7 +28,7 @@ def last_epoch(patience, curve):
 
 
 @pytest.mark.parametrize("patience, wanted", ((1, 2), (2, 3), (3, 7), (4, 8), (0, 8)))
-def test_it_stops_where_a_recorded_curve_says(opened, patience, wanted, caplog):  # noqa: F811
+def test_it_stops_where_a_recorded_curve_says(opened, patience, wanted, caplog):
     assert last_epoch(patience, CURVE) == wanted
     run = opened("run")
     engine = engine_of(run, Scores(CURVE), options_of(patience))
@@ -43,26 +43,26 @@ def test_it_stops_where_a_recorded_curve_says(opened, patience, wanted, caplog):
             f"{CURVE.index(best)}" in caplog.text) == early
 
 
-def test_epochs_without_a_validation_do_not_count(opened):  # noqa: F811
+def test_epochs_without_a_validation_do_not_count(opened):
     run = opened("run")
     engine = engine_of(run, Scores((0.3, 0.2, 0.1, 0.9)), options_of(2, 12, val_interval=3))
     engine.run_epochs()
     assert engine.stopped_early and engine.epoch == 9
 
 
-def test_patience_that_ends_with_the_last_epoch_is_no_early_stop(opened):  # noqa: F811
+def test_patience_that_ends_with_the_last_epoch_is_no_early_stop(opened):
     engine = engine_of(opened("run"), Scores((0.3, 0.2, 0.1)), options_of(2, 3))
     engine.run_epochs()
     assert engine.is_finished and not engine.stopped_early
 
 
-def test_a_set_without_anything_to_be_found_is_never_too_late(opened):  # noqa: F811
+def test_a_set_without_anything_to_be_found_is_never_too_late(opened):
     engine = engine_of(opened("run"), Scores((None,) * 4), options_of(1, 4))
     engine.run_epochs()
     assert not engine.stopped_early and engine.epoch == 4
 
 
-def test_a_run_that_stopped_early_stays_finished(opened):  # noqa: F811
+def test_a_run_that_stopped_early_stays_finished(opened):
     run = opened("run")
     engine_of(run, Scores(CURVE), options_of(1)).run_epochs()
     before = open(run.last_weights, "rb").read()
@@ -73,7 +73,7 @@ def test_a_run_that_stopped_early_stays_finished(opened):  # noqa: F811
     assert validate.calls == 0 and len(table(run, "metrics")) == 3 and open(run.last_weights, "rb").read() == before
 
 
-def test_a_continuation_counts_on(opened):  # noqa: F811
+def test_a_continuation_counts_on(opened):
     run = opened("run")
     engine = engine_of(run, Scores(CURVE, lambda call: call == 7 and os.kill(os.getpid(), signal.SIGTERM)), options_of(3))
     with pytest.raises(Stopped):

@@ -13,7 +13,7 @@ from gluon_bof.training.ema import Averages
 from gluon_bof.training.engine import Stopped
 from gluon_bof.weights.formats.checkpoint import AVERAGE_PREFIX, read_checkpoint, weights_in
 from gluon_bof.weights.load import read_weights, weights_of
-from tests.training.test_engine import OPTIONS, Scores, engine_of, opened  # noqa: F401
+from tests.training.tiny_engine import OPTIONS, Scores, engine_of
 
 DECAY = 0.8
 
@@ -58,7 +58,7 @@ def bits(weights):
     return {name: array.tobytes() for name, array in weights.items()}
 
 
-def test_files_and_validation_have_numpys_average_and_training_goes_on_without_it(opened):  # noqa: F811
+def test_files_and_validation_have_numpys_average_and_training_goes_on_without_it(opened):
     run = opened("run")
     validated = []
     engine = engine_of(run, Scores(meanwhile=lambda call: validated.append(weights_of(engine.saver.network))), options_of(),
@@ -86,7 +86,7 @@ def test_files_and_validation_have_numpys_average_and_training_goes_on_without_i
     assert bits(weights_in(arrays, AVERAGE_PREFIX)) == bits(read_weights(run.last_weights))
 
 
-def test_an_average_that_is_not_finite_is_noticed_beside_weights_that_are(opened):  # noqa: F811
+def test_an_average_that_is_not_finite_is_noticed_beside_weights_that_are(opened):
     saver = engine_of(opened("run"), Scores(), options_of(), layers=layers).saver
     mark = saver.mark()
     assert saver.is_finite()
@@ -94,7 +94,7 @@ def test_an_average_that_is_not_finite_is_noticed_beside_weights_that_are(opened
     assert not saver.is_finite() and saver.mark() != mark
 
 
-def test_stopped_within_an_epoch_it_goes_on_to_the_bit(opened):  # noqa: F811
+def test_stopped_within_an_epoch_it_goes_on_to_the_bit(opened):
     whole, run = opened("whole"), opened("stopped")
     engine_of(whole, Scores(), options_of(), layers=layers).run_epochs()
     engine = engine_of(run, Scores(), options_of(), layers=layers)
@@ -128,7 +128,7 @@ def test_what_goes_wrong_meanwhile_leaves_the_weights_as_they_were():
     assert (network.weight.data().asnumpy() == 1).all()
 
 
-def test_an_average_that_never_forgets_the_start_is_warned_of(opened, caplog):  # noqa: F811
+def test_an_average_that_never_forgets_the_start_is_warned_of(opened, caplog):
     with caplog.at_level(logging.WARNING, "gluon_bof"):
         engine_of(opened("fast"), Scores(), options_of(ema=0.6))
         assert not caplog.text

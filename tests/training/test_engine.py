@@ -1,5 +1,4 @@
 """The engine with a tiny network: what it writes, when it validates, and that it stops and goes on to the bit."""
-import csv
 import logging
 import os
 import signal
@@ -10,153 +9,19 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_bof.backend import gluon, mx
 from gluon_bof.boxes import Record
 from gluon_bof.data.loader import ValidationImages
-from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.workers import WorkerLost
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import as_it_is
-from gluon_bof.freebies.schedule import CountedFromOne, build_schedule, rates_of
 from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.runs.folder import Run
-from gluon_bof.training.checkpoint import load_checkpoint
-from gluon_bof.training.engine import DETECTION, Engine, Recorder, Saver, Scoring, Stopped, StopRequest, resume_command
+from gluon_bof.training.engine import Stopped, StopRequest, resume_command
 from gluon_bof.training.entry import run_training
-from gluon_bof.training.loop import EpochLosses, Step
-from gluon_bof.training.optimizer import build_trainer
+from gluon_bof.training.loop import EpochLosses
 from gluon_bof.weights.formats.checkpoint import read_checkpoint, write_checkpoint
-from gluon_bof.weights.load import read_weights, weights_of
-
-LOSSES = ("first", "second")
-OPTIONS = Yolo3Options(epochs=4, keep=2, log_interval=2, save_interval=2, val_interval=2, start_epoch=0)
-BATCHES = 3  # an epoch, of two images
-SCHEDULE = dict(mode="cosine", base_lr=0.05, iterations=4 * BATCHES)
-RATES = rates_of(**SCHEDULE)
-
-
-class TwoLosses(gluon.HybridBlock):
-    """A linear model and the square and the size of its error, of each image."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def hybrid_forward(self, F, images, truth):
-        error = self.network(images) - truth
-        return F.sum(error ** 2, axis=1), F.sum(F.abs(error), axis=1)
-
-
-class Loader:
-    """Batches of numbers that depend on the image alone; `broken` names an image of the second batch."""
-
-    def __init__(self, sampler, broken=()):
-        self.sampler = sampler
-        self.broken = broken
-
-    def __iter__(self):
-        for number, batch in enumerate(self.sampler):
-            rows = np.array([np.random.default_rng(spec.index).normal(size=6) for spec in batch])
-            yield mx.nd.array(rows[:, :4]), mx.nd.array(rows[:, 4:]), list(self.broken) if number == 1 else []
-
-
-class Scores:
-    """A validation: a rising mAP by the number of calls, and what it is told to do meanwhile."""
-
-    def __init__(self, values=(0.2, 0.1, 0.4, 0.3), meanwhile=lambda call: None):
-        self.values = values
-        self.meanwhile = meanwhile
-        self.calls = 0
-
-    def __call__(self, should_stop):
-        self.calls += 1
-        self.meanwhile(self.calls)
-        return None if should_stop() else {"map": self.values[self.calls - 1], "metric": "voc07"}
-
-
-@pytest.fixture
-def opened(tmp_path):
-    """Function that opens runs, which are closed at the end."""
-    runs = []
-
-    def open_run(name):
-        runs.append(Run(str(tmp_path / name)))
-        return runs[-1]
-
-    yield open_run
-    for run in runs:
-        run.close()
-
-
-def engine_of(run, validate, options=OPTIONS, broken=(), resume=False, layers=list, batches=BATCHES,
-              scoring=DETECTION):
-    """An engine over a network of its own. layers() -> layers below the last one, of four numbers."""
-    mx.random.seed(5)
-    network = gluon.nn.HybridSequential()
-    with network.name_scope():
-        network.add(*layers(), gluon.nn.Dense(2, in_units=4))
-    network.initialize()
-    graph = TwoLosses(network)
-    optimizer = mx.optimizer.SGD(momentum=0.9, lr_scheduler=CountedFromOne(build_schedule(**SCHEDULE)))
-    trainer = build_trainer(network.collect_params(), optimizer, [mx.cpu()])
-    size = 2 // options.accumulate
-    sampler = BatchSampler(batches * 2, size, 1, (8,), accumulate=options.accumulate)
-    step = Step(graph, lambda *arrays: arrays, trainer, [mx.cpu()], size, accumulate=options.accumulate)
-    position = load_checkpoint(run.checkpoint_paths()[-1], network, trainer) if resume else {}
-    return Engine(run, options, network, step, sampler, Loader(sampler, broken), LOSSES, validate, position, scoring)
-
-
-def table(run, name):
-    with open(run.table(name), newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def test_a_prefix_in_a_folder_that_is_missing_is_refused_before_training_and_a_sets_path_is_no_part_of_it(opened, tmp_path):
-    run = opened("whole")
-    set_in_a_folder = {**vars(OPTIONS), "dataset": str(tmp_path / "sets" / "mine")}
-    engine = engine_of(run, Scores(), Yolo3Options(**{**set_in_a_folder, "save_prefix": str(tmp_path / "saved_")}))
-    assert engine.saver.prefix == str(tmp_path / f"saved_yolo3_{OPTIONS.network}_mine")
-    with pytest.raises(UserError, match="no file can be written there; make the folder") as error:
-        engine_of(run, Scores(), Yolo3Options(**{**set_in_a_folder, "save_prefix": str(tmp_path / "missing" / "a_")}))
-    assert error.value.path == str(tmp_path / "missing" / f"a_yolo3_{OPTIONS.network}_mine_best.params")
-
-
-def test_a_run_keeps_the_last_the_best_and_every_so_many_epochs_weights(opened, tmp_path):
-    run = opened("whole")
-    validate = Scores()
-    prefix = str(tmp_path / "saved_")
-    options = Yolo3Options(**{**vars(OPTIONS), "val_interval": 1, "save_prefix": prefix, "dataset": "voc"})
-    engine = engine_of(run, validate, options)
-    after, epoch = {}, engine._finish_epoch
-
-    def finish():
-        after[engine.epoch] = weights_of(engine.saver.network)
-        epoch()
-
-    engine._finish_epoch = finish
-    assert engine.run_epochs() == {"map": 0.3, "metric": "voc07"}
-    assert engine.is_finished and engine.iteration == 4 * BATCHES and engine.best == {"score": 0.4, "epoch": 2}
-    for path, number in ((run.last_weights, 3), (run.best_weights, 2), (run.epoch_weights(1), 1), (run.epoch_weights(3), 3)):
-        for name, values in read_weights(path).items():
-            np.testing.assert_array_equal(values, after[number][name], err_msg=path)
-    assert not os.path.exists(run.epoch_weights(0)) and not os.path.exists(run.epoch_weights(2))
-    assert [os.path.basename(path) for path in run.checkpoint_paths()] == ["iteration-000000009.ckpt", "iteration-000000012.ckpt"]
-    names = sorted(path.name for path in tmp_path.glob("saved_*"))
-    assert names == [f"saved_yolo3_darknet53_voc_{ending}.params" for ending in ("0001_0.1000", "0003_0.3000", "best")]
-
-
-def test_the_score_is_the_one_that_a_training_names_whatever_else_is_told(opened, caplog):
-    run = opened("named")
-    told = iter(({"miou": 0.3, "map": 0.1, "pixel_accuracy": 0.5}, {"miou": 0.2, "map": 0.9, "pixel_accuracy": None}))
-    engine = engine_of(run, lambda should_stop: next(told), Yolo3Options(**{**vars(OPTIONS), "epochs": 2, "val_interval": 1}),
-                       scoring=Scoring(("pixel_accuracy", "miou"), "miou", "mean IoU"))
-    with caplog.at_level(logging.INFO, "gluon_bof"):
-        engine.run_epochs()
-    assert engine.best == {"score": 0.3, "epoch": 0} and engine.waited == 1 and "mean IoU 0.2000" in caplog.text
-    assert [list(row.items())[-2:] for row in table(run, "metrics")] == [
-        [("pixel_accuracy", "0.5"), ("miou", "0.3")], [("pixel_accuracy", ""), ("miou", "0.2")]]
+from tests.training.tiny_engine import BATCHES, LOSSES, OPTIONS, Scores, engine_of, table
 
 
 def test_validation_comes_every_so_many_epochs_and_after_the_last(opened):
@@ -166,53 +31,6 @@ def test_validation_comes_every_so_many_epochs_and_after_the_last(opened):
         engine_of(run, validate, Yolo3Options(**{**vars(OPTIONS), "epochs": epochs, "val_interval": interval})).run_epochs()
         assert [int(row["epoch"]) for row in table(run, "metrics") if row["map"]] == wanted
         assert validate.calls == len(wanted)
-
-
-def test_rows_hold_the_means_of_the_losses_and_the_rates(opened):
-    run = opened("whole")
-    engine = engine_of(run, Scores())
-    values, step = [], engine.step
-
-    class Heard:
-        trainer, devices, accumulate = step.trainer, step.devices, step.accumulate
-
-        def __call__(self, *arrays):
-            values.append(step(*arrays))
-            return values[-1]
-
-    engine.step = Heard()
-    engine.run_epochs()
-    losses = np.array([value.asnumpy() for value in values]).reshape(4, BATCHES, 2)
-    for epoch, row in enumerate(table(run, "metrics")):
-        means = [float(row[f"{name}_loss"]) for name in (*LOSSES, "total")]
-        np.testing.assert_allclose(means, [*losses[epoch].mean(axis=0), losses[epoch].mean(axis=0).sum()], rtol=1e-6)
-        assert int(row["iteration"]) == (epoch + 1) * BATCHES
-        assert float(row["learning_rate"]) == RATES[(epoch + 1) * BATCHES - 1]
-        assert float(row["images_per_second"]) * float(row["seconds"]) == pytest.approx(2 * BATCHES)
-        assert 0 < float(row["data_wait_seconds"]) < float(row["seconds"])
-    rows = table(run, "intervals")
-    assert [(int(row["epoch"]), int(row["iteration"])) for row in rows] == [(epoch, epoch * BATCHES + 2) for epoch in range(4)]
-    for epoch, row in enumerate(rows):
-        np.testing.assert_allclose([float(row[f"{name}_loss"]) for name in LOSSES], losses[epoch, :2].mean(axis=0), rtol=1e-6)
-        assert float(row["learning_rate"]) == RATES[epoch * BATCHES + 1]
-
-
-def test_an_interval_counts_from_the_one_before(opened):
-    run = opened("rows")
-    recorder = Recorder(run, BATCHES, DETECTION)
-    losses = EpochLosses(LOSSES)
-    losses.learning_rate = 0.1
-    recorder.begin(losses)
-    for batch, value in enumerate((1, 3, 10, 20)):
-        losses.add((value, 2 * value))
-        losses.images += 2
-        losses.waiting += 0.5
-        losses.seconds += 1 + batch // 2  # a batch of the second interval takes twice as long
-        if batch % 2:
-            recorder.interval(0, batch, losses)
-    for column, wanted in (("first_loss", [2, 15]), ("total_loss", [6, 45]), ("images_per_second", [2, 1]),
-                           ("data_wait_share", [0.5, 0.25])):
-        assert [float(row[column]) for row in table(run, "intervals")] == wanted
 
 
 @pytest.mark.parametrize("number, status", ((signal.SIGTERM, 143), (signal.SIGINT, 130)))
@@ -435,16 +253,6 @@ def test_the_best_in_the_checkpoints_of_version_0_1_is_taken_up(opened):
     resumed.run_epochs()
     assert resumed.best == {"score": 0.2, "epoch": 1} and resumed.waited == 1
     assert open(run.best_weights, "rb").read() == best
-
-
-def test_the_saver_keeps_as_many_checkpoints_as_it_is_told(opened):
-    run = opened("kept")
-    engine = engine_of(run, Scores())
-    saver = Saver(run, OPTIONS, engine.saver.network, engine.saver.trainer)
-    for iteration in (3, 6, 9):
-        saver.save(iteration, {"epoch": iteration})
-    assert run.checkpoint_paths() == [run.checkpoint(6), run.checkpoint(9)]
-    assert [read_checkpoint(path)[0]["epoch"] for path in run.checkpoint_paths()] == [6, 9]
 
 
 @pytest.mark.parametrize("while_training", (False, True))

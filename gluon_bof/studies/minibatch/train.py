@@ -23,9 +23,10 @@ from gluon_bof.studies.minibatch.scores import sorted_batches
 from gluon_bof.studies.minibatch.tasks import open_task
 from gluon_bof.training import pipeline
 from gluon_bof.training.classifier import SCORING
-from gluon_bof.training.engine import DETECTION, Engine
+from gluon_bof.training.engine import Engine
 from gluon_bof.training.loop import Step
 from gluon_bof.training.optimizer import build_optimizer, build_trainer, epoch_schedule, exempt_from_decay
+from gluon_bof.training.recorder import DETECTION
 from gluon_bof.weights.formats.checkpoint import read_checkpoint, weights_in
 
 ORDER_PREFIX = "order/"  # arrays of an order in a checkpoint
