@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from benchmarks.common import finish, machine, say
-from gluon_bof.data.shapes import CLASSES, SIDES, draw_ground, draw_object, ensure_drawn
+from gluon_bof.data.drawn import ensure_drawn
+from gluon_bof.data.shapes import CLASSES, FILES, SIDES, draw_ground, draw_object
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import user_facing
 
@@ -49,7 +50,7 @@ def main(argv=None):
     with contextlib.ExitStack() as stack:
         root = arguments.keep or stack.enter_context(tempfile.TemporaryDirectory())
         stem = f"small-objects-{arguments.small}-{arguments.large}"
-        drawn = ensure_drawn(root, {"test": arguments.images}, stem, draw=Drawing(arguments.small, arguments.large))
+        drawn = ensure_drawn(root, {"test": arguments.images}, stem, 0, Drawing(arguments.small, arguments.large), FILES)
         found_set = load_voc(drawn, "val", classes=CLASSES, name="small objects")
         say("network's size  tile  merged by         recall small  large  precision  mAP@0.5  seconds an image")
         for view in arguments.views.split(","):

@@ -16,7 +16,7 @@ from gluon_bof.data.layouts import recognise
 from gluon_bof.data.parts import FALLBACKS, fifth, require_role
 from gluon_bof.data.sets import class_names, open_set, refuse_root
 from gluon_bof.data.shapes import CLASSES as SHAPES
-from gluon_bof.data.shapes import ensure_drawn
+from gluon_bof.data.shapes import ensure_shapes
 from gluon_bof.data.voc import VOC_CLASSES, read_split
 from gluon_bof.data.vocmini import DEFAULT_SPLIT, ensure_vocmini
 from gluon_bof.data.vocmini import NAMES as VOCMINI
@@ -106,7 +106,7 @@ def open_segmentation(dataset: str, root: str | None, role: str, classes: Iterab
 def _open(dataset, root, role, classes, split, faults):
     place = os.path.expanduser(root or os.path.join(DATASETS, "voc"))
     if dataset == "shapes":
-        return _voc(os.path.join(ensure_drawn(root), "VOC2007"), role, split, (BACKGROUND, *SHAPES), "shapes", classes, faults)
+        return _voc(os.path.join(ensure_shapes(root), "VOC2007"), role, split, (BACKGROUND, *SHAPES), "shapes", classes, faults)
     if dataset == "vocmini":
         split = split or DEFAULT_SPLIT[role]  # "train" is one of its splits, the largest
         folder = os.path.join(ensure_vocmini(split, root), "VOC2007")

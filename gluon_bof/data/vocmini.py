@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from gluon_bof.boxes import DetectionSet
-from gluon_bof.data.shapes import ensure_drawn, owners
+from gluon_bof.data.drawn import OVERSAMPLING, ensure_drawn, owners, tight_box
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
 from gluon_bof.masks import NOBODY
@@ -28,7 +28,6 @@ TRAINING_SIZES = (125, 250, 500, 1000, 2000)  # splits train-N: the first N imag
 DEFAULT_SPLIT = {"train": "train-500", "val": "test"}
 
 FRAMES = ((192, 144), (192, 144), (192, 128), (144, 192))  # width, height: VOC's 500 x 375 and so on, at 0.384
-OVERSAMPLING = 2
 MOST_OBJECTS = 12
 ALONE_SHARE = 0.42  # images with one object
 MORE_SHARE = 0.74  # of the others with one more, and so on
@@ -168,13 +167,12 @@ def _described(entry):
     """(class name, visible box, difficult, truncated) of a placed object; None where too little is left to be labelled."""
     class_id, mask, visible, whole_area, whole_box = entry
     seen = cv2.countNonZero(visible)
-    x, y, width, height = cv2.boundingRect(visible)
+    _, _, width, height = cv2.boundingRect(visible)
     if seen < 0.15 * whole_area or min(width, height) < LEAST_SIDE * OVERSAMPLING:
         return None
-    box = (x // OVERSAMPLING, y // OVERSAMPLING, -(-(x + width) // OVERSAMPLING), -(-(y + height) // OVERSAMPLING))
     difficult = (seen < DIFFICULT_VISIBLE * whole_area
                  or np.sqrt(width * height) < DIFFICULT_SIDE * OVERSAMPLING)
-    return NAMES[class_id], box, bool(difficult), bool(width * height < TRUNCATED_BELOW * whole_box)
+    return NAMES[class_id], tight_box(visible), bool(difficult), bool(width * height < TRUNCATED_BELOW * whole_box)
 
 
 # ---- scenes --------------------------------------------------------------------------------------------------------

@@ -119,5 +119,5 @@ def small_set(request: Request) -> str:
     """The set that small rows train on: the folder given, or that of the embedded set's first images, drawn on first use."""
     if request.dataset:
         return request.dataset
-    from gluon_bof.data.shapes import ensure_drawn
-    return ensure_drawn(os.path.join(cache_folder(), "tables"), SMALL_IMAGES)
+    from gluon_bof.data.shapes import ensure_shapes
+    return ensure_shapes(os.path.join(cache_folder(), "tables"), SMALL_IMAGES)

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.common import copy_bandwidth, in_turn, ratio, voc_folder
 from gluon_bof.data.images import read_image
 from gluon_bof.data.sets import open_set
-from gluon_bof.data.shapes import ensure_drawn
+from gluon_bof.data.shapes import ensure_shapes
 from tests.tiny_sets import write_voc_set
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,7 +97,7 @@ def test_jpegs_of_a_folder_stay_as_they_are_and_boxes_keep_off_the_edges(images)
 
 def test_the_embedded_images_are_as_large_and_as_hard_to_decode_as_photographs(tmp_path, monkeypatch):
     monkeypatch.setenv("GLUON_BOF_CACHE", str(tmp_path))
-    ensure_drawn(splits={"trainval": 8, "test": 1})  # a few, for the whole set takes ten seconds to draw
+    ensure_shapes(splits={"trainval": 8, "test": 1})  # a few, for the whole set takes ten seconds to draw
     with voc_folder("shapes", 4) as (folder, _):
         paths = sorted((Path(folder) / "VOC2007" / "JPEGImages").iterdir())
         sizes = [cv2.imread(str(path)).shape for path in paths]

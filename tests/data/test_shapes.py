@@ -1,7 +1,5 @@
 """The embedded set: the same on every run, whole or not there, boxes that fit."""
 import io
-import os
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,10 +8,9 @@ import numpy as np
 import pytest
 
 from gluon_bof.data import shapes
+from gluon_bof.data.drawn import ensure_drawn, tight_box
 from gluon_bof.data.voc import load_voc
-from gluon_bof.errors import UserError
 from gluon_bof.masks import NOBODY, read_numbers, voc_palette, write_numbers
-from tests.scripts import started, wait_for
 
 FEW = {"trainval": 6, "test": 3}
 FIRST_ANNOTATION = """<annotation>
@@ -52,16 +49,16 @@ def test_boxes_are_tight(label):
     outline = shapes._outline(label, 120, 1.1, 12)
     mask, whole = shapes._mask(label, outline, np.array((130.0, 100.0)), 220, 260)
     assert mask.sum() == whole
-    left, top, right, bottom = shapes._tight_box(mask)
+    left, top, right, bottom = tight_box(mask)
     small = cv2.resize(mask.astype(np.uint8) * 255, (130, 110), interpolation=cv2.INTER_AREA) > 0
     rows, columns = np.nonzero(small)
     assert (left, top, right, bottom) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
 
 
 def test_the_embedded_set_is_written_once_and_read_by_the_real_reader(tmp_path):
-    folder = shapes.ensure_drawn(tmp_path, FEW)
+    folder = shapes.ensure_shapes(tmp_path, FEW)
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    assert shapes.ensure_drawn(tmp_path, FEW) == folder
+    assert shapes.ensure_shapes(tmp_path, FEW) == folder
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == stamps
     for role, count in (("train", 6), ("val", 3)):
         found = load_voc(folder, role, classes=shapes.CLASSES)
@@ -72,50 +69,8 @@ def test_the_embedded_set_is_written_once_and_read_by_the_real_reader(tmp_path):
     np.testing.assert_array_equal(record.boxes, [np.array(box) - (0, 0, 1, 1) for _, box, _ in objects])
 
 
-DRAW = "import sys; from gluon_bof.data import shapes; shapes.ensure_drawn(sys.argv[1], {'trainval': %d, 'test': 5})"
-
-
-def test_two_processes_at_once_leave_one_whole_set(tmp_path):
-    words = [sys.executable, "-c", DRAW % 20, str(tmp_path)]
-    with started(words) as one, started(words) as other:
-        assert [process.wait(60) for process in (one, other)] == [0, 0]
-    assert [path.name for path in tmp_path.iterdir()] == [f"shapes-v{shapes.FILES}"]
-    assert len(list(tmp_path.rglob("*.jpg"))) == 25
-
-
-def test_a_killed_process_leaves_nothing_that_is_used(tmp_path):
-    with started([sys.executable, "-c", DRAW % 5000, str(tmp_path)]) as process:
-        wait_for(process, lambda: len(list(tmp_path.rglob("*.jpg"))) > 2)
-    assert not (tmp_path / f"shapes-v{shapes.FILES}").exists()
-    shapes.ensure_drawn(tmp_path, FEW)
-    assert [path.name for path in tmp_path.iterdir()] == [f"shapes-v{shapes.FILES}"]
-
-
-def test_a_drawn_set_is_read_by_whoever_the_umask_says(tmp_path):
-    before = os.umask(0o027)
-    try:
-        folder = Path(shapes.ensure_drawn(tmp_path, FEW))
-    finally:
-        os.umask(before)
-    assert {path.stat().st_mode & 0o777 for path in (folder, folder / "VOC2007" / "JPEGImages")} == {0o750}
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_set_that_another_user_drew_for_himself_is_one_line(tmp_path):
-    (tmp_path / f"shapes-v{shapes.FILES}").mkdir(0o000)
-    with pytest.raises(UserError, match="cannot be read.*GLUON_BOF_CACHE"):
-        shapes.ensure_drawn(tmp_path, FEW)
-
-
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError) as refusal:
-        shapes.load_shapes("train", str(tmp_path / "file" / "cache"))
-    assert "GLUON_BOF_CACHE" in str(refusal.value) and str(tmp_path) in str(refusal.value)
-
-
 def test_silhouettes_are_whole_visible_and_numbered_as_the_boxes_are(tmp_path):
-    folder = Path(shapes.ensure_drawn(tmp_path, FEW)) / "VOC2007"
+    folder = Path(shapes.ensure_shapes(tmp_path, FEW)) / "VOC2007"
     for split, (name, count) in enumerate(FEW.items()):
         assert (folder / "ImageSets" / "Segmentation" / f"{name}.txt").read_text() == \
             (folder / "ImageSets" / "Main" / f"{name}.txt").read_text()
@@ -134,20 +89,9 @@ def test_silhouettes_are_whole_visible_and_numbered_as_the_boxes_are(tmp_path):
             np.testing.assert_array_equal(of_classes == 0, numbers == 0)
 
 
-def test_a_pixel_is_whose_most_of_it_is_and_nobodys_in_a_tie():
-    first, second = np.zeros((2, 2, 10), bool)
-    first[:, 0:3], second[:, 3:6] = True, True  # whole; half each; whole; none
-    first[0, 8] = second[1, 8] = second[1, 9] = True  # one and two of four, beside one of the ground's
-    second[0, 6] = True  # one of four, beside three of the ground's
-    np.testing.assert_array_equal(shapes.owners([first, second], (1, 5)), [[1, NOBODY, 2, 0, 2]])
-    half = np.array([(1, 1), (0, 0)], bool)
-    np.testing.assert_array_equal(shapes.owners([half], (1, 1)), [[NOBODY]])
-    np.testing.assert_array_equal(shapes.owners([half, ~half], (1, 1)), [[NOBODY]])
-
-
 def test_silhouettes_change_neither_the_images_nor_the_boxes_of_the_set(tmp_path):
-    folder = Path(shapes.ensure_drawn(tmp_path, FEW)) / "VOC2007"
-    plain = Path(shapes.ensure_drawn(tmp_path, FEW, stem="plain", draw=shapes.draw_image)) / "VOC2007"
+    folder = Path(shapes.ensure_shapes(tmp_path, FEW)) / "VOC2007"
+    plain = Path(ensure_drawn(tmp_path, FEW, "plain", 0, shapes.draw_image, 1)) / "VOC2007"
     assert sorted(path.name for path in plain.iterdir()) == ["Annotations", "ImageSets", "JPEGImages"]
     for path in (*plain.glob("Annotations/*"), *plain.glob("JPEGImages/*")):
         assert path.read_bytes() == (folder / path.relative_to(plain)).read_bytes()

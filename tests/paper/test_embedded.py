@@ -4,7 +4,7 @@ import json
 import pytest
 
 from gluon_bof.commands import table
-from gluon_bof.data.shapes import FILES, VERSION, ensure_drawn
+from gluon_bof.data.shapes import FILES, VERSION, ensure_shapes
 from gluon_bof.options.families import by_name
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.paper import embedded, pages
@@ -71,7 +71,7 @@ def test_a_row_without_a_bundle_is_on_no_page_and_a_rows_own_section_tells_no_ot
 @pytest.mark.parametrize("key", LEAST)
 def test_the_bundle_of_a_run_has_what_its_row_is_measured_by(key, tmp_path, monkeypatch, capsys):
     draw_few_shapes(monkeypatch, tmp_path / "cache")
-    ensure_drawn()  # the run, a process of its own, finds these few images
+    ensure_shapes()  # the run, a process of its own, finds these few images
     words = ["embedded", "--rows", key, "--seeds", "0", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path), "--"]
     assert table.main([*words, *LEAST[key].split()]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"experiment": "embedded", "left": 0}
