@@ -9,7 +9,7 @@ from typing import Sequence
 
 from gluon_bof.commands.flags import add_layout, refuse_no_page
 from gluon_bof.data.check import format_report, open_parts, report_of
-from gluon_bof.data.sets import class_names
+from gluon_bof.data.names import class_names
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.options.flags import Parser, at_least
 

@@ -7,7 +7,7 @@ from typing import Sequence
 
 from gluon_bof.commands.flags import add_layout
 from gluon_bof.data.convert import TARGETS, convert_set
-from gluon_bof.data.sets import class_names
+from gluon_bof.data.names import class_names
 from gluon_bof.errors import user_facing
 from gluon_bof.options.flags import Parser
 

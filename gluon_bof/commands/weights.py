@@ -60,7 +60,7 @@ def build_parser() -> Parser:
 
 def _import(given):
     from gluon_bof.data.anchors import read_anchors
-    from gluon_bof.data.sets import class_names
+    from gluon_bof.data.names import class_names
     from gluon_bof.weights.convert import import_weights
     from gluon_bof.weights.formats.params import dumps
 

@@ -4,7 +4,8 @@ Only loader and shared_memory know MXNet."""
 from gluon_bof._lazy import attach
 
 __getattr__, __dir__, __all__ = attach(__name__, {
-    "sets": ("open_set", "class_names"),
+    "sets": ("open_set",),
+    "names": ("class_names",),
     "voc": ("VOC_CLASSES", "load_voc"),
     "coco": ("load_coco",),
     "layouts": ("recognise",),

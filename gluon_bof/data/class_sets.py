@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.data.faults import log_faults
-from gluon_bof.data.images import ENDINGS, files_in, folders_in, refuse_no_text
+from gluon_bof.data.images import ENDINGS, files_in, folders_in
 from gluon_bof.data.layouts import annotated_as
+from gluon_bof.data.names import refuse_no_text
 from gluon_bof.data.parts import FALLBACKS, ROLES
 from gluon_bof.data.sets import open_set, refuse_root
 from gluon_bof.data.shapes import load_backbone_shapes

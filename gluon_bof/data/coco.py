@@ -25,8 +25,9 @@ from gluon_bof.data.faults import (
     require_records,
     settled,
 )
+from gluon_bof.data.fields import brief, finite_number, load_json, read_flag, stated_size
 from gluon_bof.data.headers import read_headers
-from gluon_bof.data.images import files_in, finite_number, folders_in, stated_size
+from gluon_bof.data.images import files_in, folders_in
 from gluon_bof.data.parts import roles_of_words
 from gluon_bof.data.samples import class_numbers
 from gluon_bof.errors import UserError, abbreviate
@@ -219,23 +220,13 @@ def _read_json(path):
     return content
 
 
-def load_json(path: str) -> Any:
-    """What a JSON file holds, in UTF-8, UTF-16 or UTF-32, with or without a byte order mark. Raises OSError, ValueError and
-    RecursionError."""
-    with open(path, "rb") as file:
-        data = file.read()
-    text = data.decode(json.detect_encoding(data))
-    del data  # of COCO's own, half a gigabyte
-    return json.loads(text)
-
-
 def _categories(entries, path):
     """{class name: category id} in the order of the ids; white space in a name is joined, as in VOC's."""
     pairs = []
     for entry in entries:
         if not isinstance(entry, dict) or as_id(entry.get("id")) is None or not isinstance(entry.get("name"), str) \
                 or not entry["name"].strip():
-            raise UserError(f"category {_brief(entry)} has no id or no name", path, "fix 'categories'")
+            raise UserError(f"category {brief(entry)} has no id or no name", path, "fix 'categories'")
         pairs.append((as_id(entry["id"]), " ".join(entry["name"].split())))
     for place, what in ((0, "id"), (1, "name")):
         values = [pair[place] for pair in pairs]
@@ -255,11 +246,6 @@ def as_id(value: Any) -> int | str | None:
 def id_order(value: int | str) -> tuple[bool, int | str]:
     """The key that sorts ids: numbers before texts."""
     return isinstance(value, str), value
-
-
-def _brief(entry):
-    text = repr(entry)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 class _ImageFinder:
@@ -353,7 +339,7 @@ def _named_images(entries, path, faults):
         image_id = as_id(entry.get("id")) if isinstance(entry, dict) else None
         file_name = entry.get("file_name") if image_id is not None else None
         if not isinstance(file_name, str) or not file_name.strip():
-            faults.report(path, "malformed annotation", f"image {_brief(entry)} has no id (a whole number or text) or no "
+            faults.report(path, "malformed annotation", f"image {brief(entry)} has no id (a whole number or text) or no "
                                                         "file_name")
         else:
             named.append((image_id, file_name.strip().replace("\\", "/"), entry))
@@ -454,10 +440,10 @@ def _report_ids(entries, path, faults):
 def _entry_problem(entry, number, images, dropped, known_categories):
     """(kind, message) of what is wrong with an annotation's keys, or None."""
     if not isinstance(entry, dict):
-        return "malformed annotation", f"annotation {_brief(entry)} is not an object"
+        return "malformed annotation", f"annotation {brief(entry)} is not an object"
     for key in ("image_id", "category_id"):
         if as_id(entry.get(key)) is None:
-            return "malformed annotation", f"annotation {_brief(entry)} wants {key!r}, a whole number or text"
+            return "malformed annotation", f"annotation {brief(entry)} wants {key!r}, a whole number or text"
     image_id, category_id = as_id(entry["image_id"]), as_id(entry["category_id"])
     if image_id not in images and image_id not in dropped:
         return "unknown image", f"{_who(entry, number)}: no image has the id {image_id!r}"
@@ -474,15 +460,15 @@ def read_box(entry: Mapping[str, Any]) -> tuple[tuple[float, float, float, float
     """(corners, crowd) of an annotation. Raises ValueError saying what is wrong."""
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
-        raise ValueError(f"'bbox' is {_brief(box)}, not [x, y, width, height]")
+        raise ValueError(f"'bbox' is {brief(box)}, not [x, y, width, height]")
     if any(isinstance(value, str) for value in box):
-        raise ValueError(f"'bbox' {_brief(box)} holds text")
+        raise ValueError(f"'bbox' {brief(box)} holds text")
     try:
         x, y, width, height = map(finite_number, box)
     except ValueError as error:
-        raise ValueError(f"'bbox' {_brief(box)}: {error}") from None
+        raise ValueError(f"'bbox' {brief(box)}: {error}") from None
     if width < 0 or height < 0:
-        raise ValueError(f"'bbox' {_brief(box)} has a negative width or height")
+        raise ValueError(f"'bbox' {brief(box)} has a negative width or height")
     return (x, y, x + width, y + height), read_flag(entry, "iscrowd")
 
 
@@ -493,19 +479,6 @@ def read_area(entry: Mapping[str, Any]) -> float:
     except ValueError:
         area = 0.0
     return area if area > 0 else float(entry["bbox"][2]) * float(entry["bbox"][3])
-
-
-def read_flag(entry: Mapping[str, Any], key: str) -> bool:
-    """A flag of an annotation: a truth value, a number, or the text of either; False if it lacks. Raises ValueError."""
-    value = entry.get(key)
-    if value is None or value == "":
-        return False
-    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-        return value.strip().lower() == "true"
-    try:
-        return value if isinstance(value, bool) else finite_number(value) != 0
-    except ValueError:
-        raise ValueError(f"{key!r} is {_brief(value)}, neither 0 nor 1") from None
 
 
 def _record(image, rows, path, masks=None):

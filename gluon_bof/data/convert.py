@@ -11,7 +11,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from gluon_bof.boxes import DetectionSet, Record
-from gluon_bof.data.coco import as_id, load_json
+from gluon_bof.data.coco import as_id
+from gluon_bof.data.fields import load_json
 from gluon_bof.data.images import AS_STORED, image_header
 from gluon_bof.data.parts import role_of
 from gluon_bof.data.sets import DRAWN, annotations_of, open_set, split_names

@@ -1,4 +1,4 @@
-"""Reading images, turned as their records say, and the small checks of names and numbers that the readers of sets share.
+"""Reading images, turned as their records say.
 
 The one rule of orientation: an image is turned upright, as its EXIF tag says, where the annotation states the upright size, and
 where it states none or the tag leaves the size as it is. Where the annotation states the stored size, the image stays as it is
@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 import os
-from typing import TYPE_CHECKING, Any, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Callable
 
 import cv2
 import numpy as np
@@ -19,7 +18,6 @@ import numpy as np
 from gluon_bof.boxes import is_image
 from gluon_bof.data.headers import MAX_PIXELS, ORIENTATION, read_header, scan
 from gluon_bof.errors import UserError, is_out_of_memory
-from gluon_bof.files import is_utf8
 from gluon_bof.masks import whole_images_only
 
 try:  # faster than OpenCV's, to the same pixels
@@ -147,15 +145,6 @@ def check_header(header: Header | Exception, path: str) -> Header:
 def image_size(path: str) -> tuple[int, int]:
     """(width, height) in stored pixels, from the header alone. Raises UserError as `image_header` does."""
     return image_header(path).size
-
-
-def stated_size(width: Any, height: Any) -> tuple[float, float] | None:
-    """(width, height) that an annotation states, as numbers or text; None unless both are finite and above 0."""
-    try:
-        sides = tuple(map(finite_number, (width, height)))
-    except ValueError:
-        return None
-    return tuple(int(side) if side == int(side) else side for side in sides) if min(sides) > 0 else None
 
 
 def settle(header: Header, stated: tuple[float, float] | None) -> tuple[int, tuple[int, int]]:
@@ -311,50 +300,3 @@ def files_in(place: str, endings: str | tuple[str, ...] = ENDINGS) -> list[str]:
     there. Default: the images."""
     names = sorted(os.listdir(place)) if os.path.isdir(place) else []
     return [name for name in names if name.lower().endswith(endings) and not is_hidden(name)]
-
-
-def finite_number(value: Any) -> float:
-    """A number or its text as a float. Raises ValueError for anything else, and for NaN and infinity."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(f"{value!r} is not a number")
-    try:
-        number = float(value)
-    except OverflowError:
-        raise ValueError(f"{str(value)[:20]}... is too large") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{value!r} is not a finite number")
-    return number
-
-
-def unique_names(classes: str | Iterable[str], path: str | None = None) -> tuple[str, ...]:
-    """Class names, comma-separated ones too, as a tuple. path: of the file that they come from. Raises UserError if there are
-    none, or one is empty, there twice or no text."""
-    names = tuple(listed_names(classes.split(",")) if isinstance(classes, str) else classes)
-    if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise UserError("class names must not be empty", path, "give them as --classes cat,dog")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"class {twice[0]!r} is named twice", path,
-                        "name every class once" if path else "name every class once in --classes")
-    refuse_no_text(names, path)
-    return names
-
-
-def listed_names(lines: Iterable[str], path: str | None = None) -> list[str]:
-    """Class names of a list, in which a class's place is its number: empty ones at the end are left out. path: of the file of one
-    name a line that they come from. Raises UserError for an empty one before a name."""
-    names = [" ".join(line.split()) for line in lines]
-    while names and not names[-1]:
-        names.pop()
-    if "" in names:
-        place = names.index("") + 1
-        raise UserError(f"line {place} is empty" if path else f"class name {place} is empty in --classes", path,
-                        f"numbers of classes are places in the list: take it away, or name class {place - 1} there")
-    return names
-
-
-def refuse_no_text(classes: Iterable[str], path: str | None) -> None:
-    """Raise UserError for a class name that cannot be written as text in UTF-8. path: where the names come from."""
-    for name in classes:
-        if not is_utf8(name):
-            raise UserError(f"the class name {name!r} cannot be written as text", path, "rename it in UTF-8")

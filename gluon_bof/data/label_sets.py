@@ -13,8 +13,9 @@ from gluon_bof import masks
 from gluon_bof.data.faults import FaultPolicy, UnknownClass, log_faults
 from gluon_bof.data.images import ENDINGS, files_in, is_hidden
 from gluon_bof.data.layouts import recognise
+from gluon_bof.data.names import class_names
 from gluon_bof.data.parts import FALLBACKS, fifth, require_role
-from gluon_bof.data.sets import class_names, open_set, refuse_root
+from gluon_bof.data.sets import open_set, refuse_root
 from gluon_bof.data.shapes import CLASSES as SHAPES
 from gluon_bof.data.shapes import ensure_shapes
 from gluon_bof.data.voc import VOC_CLASSES, read_split

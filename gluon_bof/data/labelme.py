@@ -7,9 +7,9 @@ import os
 from typing import Any, NamedTuple
 
 from gluon_bof.boxes import DetectionSet
-from gluon_bof.data.coco import load_json, read_flag
 from gluon_bof.data.faults import FaultPolicy, require_records
-from gluon_bof.data.images import files_in, finite_number, stated_size
+from gluon_bof.data.fields import finite_number, load_json, read_flag, stated_size
+from gluon_bof.data.images import files_in
 from gluon_bof.data.layouts import Layout, Part
 from gluon_bof.data.parts import every_fifth, fifth, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, image_ids, read_records

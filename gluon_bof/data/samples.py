@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterable, NamedTuple, Sequence
 from gluon_bof.boxes import Record
 from gluon_bof.data.faults import FaultPolicy, fit_box, remark_repeated_boxes, remark_repeated_files, settled
 from gluon_bof.data.headers import read_headers
-from gluon_bof.data.images import unique_names
+from gluon_bof.data.names import unique_names
 from gluon_bof.errors import UserError, abbreviate
 
 

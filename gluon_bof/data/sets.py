@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Iterable
 
 from gluon_bof.data.coco import coco_roles, coco_splits, is_coco, load_coco, without_empty
 from gluon_bof.data.faults import TOLERANCES
-from gluon_bof.data.images import listed_names, refuse_no_text, unique_names
 from gluon_bof.data.labelme import labelme_files, load_labelme
 from gluon_bof.data.layouts import Layout, labels_in, recognise, sniff, warn_of_no_part
+from gluon_bof.data.names import class_names, refuse_no_text
 from gluon_bof.data.parts import fifth, has_validation, is_held_out, require_role, role_of
 from gluon_bof.data.voc import UNANNOTATED, is_of_one_class, is_voc, load_voc, voc_annotations, voc_splits
 from gluon_bof.data.yolo_txt import load_yolo
@@ -176,29 +176,6 @@ def _keep_share(found, role, val_share, folder):
     if not found.records:
         raise UserError(f"--val-share {val_share:g} leaves none of {count} images to "
                         f"{'train' if role == 'train' else 'validate'} on", folder, "choose another share")
-
-
-def class_names(text: str | Iterable[str]) -> tuple[str, ...]:
-    """Class names from the value of --classes: comma-separated, or a text file with one name a line; or of names themselves.
-
-    Raises UserError if there are none, one is empty or there twice, or the file cannot be read."""
-    if isinstance(text, str) and (os.path.isfile(text) or "," not in text and (os.path.splitext(text)[1] or os.sep in text)):
-        names = _lines(text)
-        if not names:
-            raise UserError("the file names no class", text, "write one class name a line")
-        return unique_names(names, text)
-    return unique_names(text)
-
-
-def _lines(path):
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return listed_names(file.read().splitlines(), path)
-    except FileNotFoundError:
-        raise UserError("the file of class names does not exist", path,
-                        "give names as --classes cat,dog, or a text file with one name a line") from None
-    except (UnicodeDecodeError, IsADirectoryError):
-        raise UserError("not a text file of class names", path, "write one class name a line, in UTF-8") from None
 
 
 def _place(dataset, root, split=None, layout="auto"):

@@ -26,7 +26,8 @@ from gluon_bof.data.faults import (
     settled,
 )
 from gluon_bof.data.headers import read_headers
-from gluon_bof.data.images import ENDINGS, is_hidden, unique_names
+from gluon_bof.data.images import ENDINGS, is_hidden
+from gluon_bof.data.names import unique_names
 from gluon_bof.data.parts import FEW_REMEDY, every_fifth, few_images, has_validation, role_of, told_fifth
 from gluon_bof.data.voc_xml import Annotation, read_annotation
 from gluon_bof.errors import UserError, abbreviate

@@ -11,10 +11,11 @@ import re
 from typing import Any, NamedTuple
 
 from gluon_bof.boxes import DetectionSet
-from gluon_bof.data.coco import load_json
 from gluon_bof.data.faults import FaultPolicy, require_records
-from gluon_bof.data.images import ENDINGS, finite_number, is_hidden, listed_names
+from gluon_bof.data.fields import finite_number, load_json
+from gluon_bof.data.images import ENDINGS, is_hidden
 from gluon_bof.data.layouts import NAME_FILES, Layout, is_text, labels_folder, refuse_unread
+from gluon_bof.data.names import read_names
 from gluon_bof.data.parts import fifth, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, image_ids, read_records
 from gluon_bof.errors import UserError, abbreviate, warn
@@ -183,11 +184,7 @@ def _unique(names, path):
 
 
 def _listed(path):
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return _unique(listed_names(file, path), path)
-    except UnicodeDecodeError:
-        raise UserError("not a text file of class names", path, "write one class name a line, in UTF-8") from None
+    return _unique(read_names(path), path)
 
 
 def _longest(paths):

@@ -11,8 +11,9 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from gluon_bof.data.coco import as_id, category_ids, id_order, load_json, read_area, read_box, read_flag
+from gluon_bof.data.coco import as_id, category_ids, id_order, read_area, read_box
 from gluon_bof.data.faults import fit_box, is_normalised
+from gluon_bof.data.fields import load_json, read_flag
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.matching import check_lengths
 from gluon_bof.files import write_atomically

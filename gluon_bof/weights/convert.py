@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Iterable, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.backend import gluon
-from gluon_bof.data.sets import class_names
+from gluon_bof.data.names import class_names
 from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.freebies.augmentation import MEAN, STD
 from gluon_bof.models.build import with_inferred_shapes

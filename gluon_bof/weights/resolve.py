@@ -8,8 +8,8 @@ from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.boxes import BoxEnds
-from gluon_bof.data.images import unique_names
-from gluon_bof.data.sets import DRAWN, class_names
+from gluon_bof.data.names import class_names, unique_names
+from gluon_bof.data.sets import DRAWN
 from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, at_least, flag_name, from_dict

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gluon_bof.data.images import files_in, finite_number, image_size, read_image, unique_names
+from gluon_bof.data.images import files_in, image_size, read_image
 from gluon_bof.data.workers import WorkerLost, _answer
 from gluon_bof.errors import UserError
 
@@ -127,20 +127,6 @@ def test_a_size_wants_a_header(tmp_path, name):
     path.write_bytes(BROKEN[name])
     with pytest.raises(UserError, match=name):
         image_size(str(path))
-
-
-def test_numbers_are_finite():
-    assert finite_number(" 12.5\n") == 12.5 and finite_number(3) == 3.0
-    for bad in ("", "a", "nan", "inf", float("nan"), True, None, [1], 10 ** 400, "1e999"):
-        with pytest.raises(ValueError):
-            finite_number(bad)
-
-
-def test_class_names_are_there_once():
-    assert unique_names(["b", "a"]) == ("b", "a")
-    for bad in ([], ["a", "a"], ["a", " "], ["a", 3]):
-        with pytest.raises(UserError):
-            unique_names(bad)
 
 
 @contextlib.contextmanager

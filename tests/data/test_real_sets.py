@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 
 from gluon_bof.data.check import check_set
-from gluon_bof.data.coco import category_ids, is_coco, load_coco, load_json, read_area, read_flag
+from gluon_bof.data.coco import category_ids, is_coco, load_coco, read_area
 from gluon_bof.data.faults import require_boxes
-from gluon_bof.data.sets import class_names, open_set
+from gluon_bof.data.fields import load_json, read_flag
+from gluon_bof.data.names import class_names
+from gluon_bof.data.sets import open_set
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
 from tests.data import coco_files, test_coco, voc_files

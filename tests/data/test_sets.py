@@ -1,4 +1,4 @@
-"""Sets by name and by folder, and the value of --classes."""
+"""Sets by name and by folder."""
 import re
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from gluon_bof.data.convert import convert_set
 from gluon_bof.data.label_sets import open_segmentation
 from gluon_bof.data.layouts import recognise
 from gluon_bof.data.localisation import open_objects
-from gluon_bof.data.sets import class_names, open_set, split_names
+from gluon_bof.data.names import class_names
+from gluon_bof.data.sets import open_set, split_names
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
 from tests.data import coco_files, voc_files
@@ -52,26 +53,6 @@ def test_unknown_sets(tmp_path, monkeypatch, dataset, root, part):
     with pytest.raises(UserError, match=part) as caught:
         open_set(dataset, root, "train")
     assert caught.value.remedy and len(str(caught.value).splitlines()) == 1
-
-
-def test_class_names(tmp_path):
-    path = tmp_path / "names.txt"
-    path.write_text("\ufeffpolar bear\n dog \n\n", encoding="utf-8")
-    assert class_names(str(path)) == ("polar bear", "dog")
-    assert class_names("cat, hot dog,") == ("cat", "hot dog")
-    assert class_names("cat") == ("cat",)
-
-
-def test_class_names_that_cannot_be_meant(tmp_path):
-    (tmp_path / "empty.txt").write_text("\n")
-    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
-    (tmp_path / "gap.txt").write_text("a\n\nb\n")
-    with pytest.raises(UserError, match="gap.txt: line 2 is empty"):  # b would be class 1, and its labels say 2
-        class_names(str(tmp_path / "gap.txt"))
-    for bad in ("", " , ", "a,a", "a,,b", str(tmp_path / "gone.txt"), str(tmp_path / "empty.txt"), str(tmp_path / "binary.txt"),
-                str(tmp_path), "names.txt"):
-        with pytest.raises(UserError):
-            class_names(bad)
 
 
 def test_a_root_is_refused_where_it_would_be_ignored_and_named_in_the_folders_place(tmp_path):
@@ -120,12 +101,6 @@ def test_such_a_choice_is_refused_by_all_that_take_it(tmp_path):
                        (lambda: convert_set(folder, out, "pascal"), "--to cannot be 'pascal'")):
         with pytest.raises(UserError, match=said):
             read()
-
-
-def test_a_file_that_names_a_class_twice_is_named(tmp_path):
-    (tmp_path / "classes.txt").write_text("cat\ndog\ncat\n")
-    with pytest.raises(UserError, match="classes.txt: class 'cat' is named twice; name every class once$"):
-        class_names(str(tmp_path / "classes.txt"))
 
 
 def test_class_names_that_are_no_text_are_refused_where_they_are_read_and_not_when_a_run_writes_them(tmp_path):

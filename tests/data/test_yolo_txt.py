@@ -52,6 +52,13 @@ def test_a_bad_configuration_is_one_line(place, text, part):
     assert "data.yaml" in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
+def test_a_folder_in_the_place_of_the_names_is_one_line(tmp_path):
+    layout_files.cvat_darknet(str(tmp_path))
+    (tmp_path / "obj.data").write_text("names = obj_train_data\ntrain = train.txt\n")
+    with pytest.raises(UserError, match="obj_train_data: not a text file of class names"):
+        opened(tmp_path)
+
+
 @pytest.mark.parametrize("names", ("[off, on, 010, 1.10, 7, 'null']", "{0: off, 1: on, 2: 010, 3: 1.10, 4: 7, 5: 'null'}",
                                    "\n  3: 1.10\n  <<: {0: off, 1: on, 2: 010}\n  4: 7\n  5: 'null'"))
 def test_class_names_are_as_they_are_written_and_not_what_yaml_makes_of_them(place, names):

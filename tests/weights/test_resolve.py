@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gluon_bof.data.sets import class_names
+from gluon_bof.data.names import class_names
 from gluon_bof.errors import UserError
 from gluon_bof.options.families import by_name
 from gluon_bof.options.flags import as_dict

@@ -8,7 +8,7 @@ import pytest
 
 from gluon_bof.backend import autograd, mx
 from gluon_bof.commands.evaluate import main as evaluate
-from gluon_bof.data.sets import class_names
+from gluon_bof.data.names import class_names
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of
 from gluon_bof.models.build import build_network, models_of

@@ -6,7 +6,8 @@ from typing import Iterable, NamedTuple, Sequence
 
 import numpy as np
 
-from gluon_bof.data.images import finite_number, read_or_name, read_upright
+from gluon_bof.data.fields import finite_number
+from gluon_bof.data.images import read_or_name, read_upright
 from gluon_bof.errors import UserError
 
 

@@ -10,7 +10,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterable, Mapping, NamedTuple, Sequence
 
-from gluon_bof.data.images import finite_number, read_image
+from gluon_bof.data.fields import finite_number
+from gluon_bof.data.images import read_image
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.score import metric_for
 from gluon_bof.evaluation.validation import evaluate, validation_set

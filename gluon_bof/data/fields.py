@@ -1,0 +1,57 @@
+"""Fields of annotations: JSON files, and their numbers, sizes and flags, which exporters write in many ways."""
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Mapping
+
+
+def load_json(path: str) -> Any:
+    """What a JSON file holds, in UTF-8, UTF-16 or UTF-32, with or without a byte order mark. Raises OSError, ValueError and
+    RecursionError."""
+    with open(path, "rb") as file:
+        data = file.read()
+    text = data.decode(json.detect_encoding(data))
+    del data  # of COCO's own, half a gigabyte
+    return json.loads(text)
+
+
+def finite_number(value: Any) -> float:
+    """A number or its text as a float. Raises ValueError for anything else, and for NaN and infinity."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError(f"{value!r} is not a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{str(value)[:20]}... is too large") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is not a finite number")
+    return number
+
+
+def stated_size(width: Any, height: Any) -> tuple[float, float] | None:
+    """(width, height) that an annotation states, as numbers or text; None unless both are finite and above 0."""
+    try:
+        sides = tuple(map(finite_number, (width, height)))
+    except ValueError:
+        return None
+    return tuple(int(side) if side == int(side) else side for side in sides) if min(sides) > 0 else None
+
+
+def read_flag(entry: Mapping[str, Any], key: str) -> bool:
+    """A flag of an annotation: a truth value, a number, or the text of either; False if it lacks. Raises ValueError."""
+    value = entry.get(key)
+    if value is None or value == "":
+        return False
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return value.strip().lower() == "true"
+    try:
+        return value if isinstance(value, bool) else finite_number(value) != 0
+    except ValueError:
+        raise ValueError(f"{key!r} is {brief(value)}, neither 0 nor 1") from None
+
+
+def brief(value: Any) -> str:
+    """A value as messages show it."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
