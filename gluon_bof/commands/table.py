@@ -18,7 +18,7 @@ from gluon_bof.paper.bundles import COST, Store
 from gluon_bof.paper.choices import chosen, chosen_seeds
 from gluon_bof.paper.table_pages import read_lines, records, to_markdown
 from gluon_bof.paper.tables import Request, plan, table_of
-from gluon_bof.runs.config import git_revision
+from gluon_bof.runs.environment import git_revision
 
 if TYPE_CHECKING:
     from gluon_bof.paper.harness import Job, Plan

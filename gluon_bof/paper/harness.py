@@ -14,7 +14,8 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import prepare_folder, sha256_of
 from gluon_bof.options import families
 from gluon_bof.paper import bundles, jobs
-from gluon_bof.runs.config import git_revision, read_config
+from gluon_bof.runs.config import read_config
+from gluon_bof.runs.environment import git_revision
 from gluon_bof.runs.folder import PLANNED
 from gluon_bof.runs.opening import refuse_files_of_others
 

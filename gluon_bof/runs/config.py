@@ -3,25 +3,21 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
-from gluon_bof import threads
-from gluon_bof.compat import installed_version
 from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, from_dict
 from gluon_bof.options.training import NAMED_SETS
+from gluon_bof.runs.environment import environment
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import BoxEnds
 
 CONFIG = "config.json"
 CLASSES = "classes.txt"
-PACKAGES = ("mxnet", "mxnet-cu112", "gluoncv", "numpy", "opencv-python", "pycocotools")
 STARTED_IN = "started_in"  # the folder that relative paths of the configuration begin in
 OF_DATA = ("dataset", "dataset_root", "classes")  # options that may be such a path
 DROPPED = ("start_epoch", "save_prefix")  # fields that classifiers had in version 0.1, and never used
@@ -158,7 +154,7 @@ def write_config(folder: str, options: Any) -> None:
 
     # whatever it starts from, what it trains on ends as our readers have it
     config = {"family": families.family_of(options).name, "options": as_dict(options), "box_ends": BoxEnds.EDGE.value,
-              "command": sys.argv, STARTED_IN: os.getcwd(), "environment": _environment()}
+              "command": sys.argv, STARTED_IN: os.getcwd(), "environment": environment()}
     write_atomically(os.path.join(folder, CONFIG), json.dumps(config, indent=2).encode())
 
 
@@ -183,46 +179,3 @@ def refuse_other_classes(classes: Sequence[str], before: Sequence[str], where: s
         same = len(os.path.commonprefix([classes, before]))
         raise UserError(f"from class {same} on the set's are {abbreviate(classes[same:])}, and those that this was trained on "
                         f"{abbreviate(before[same:])}", where, remedy)
-
-
-def _environment():
-    versions = {"python": platform.python_version(), "gluon_bof": installed_version("gluon_bof")}
-    versions.update({name: installed_version(name) for name in PACKAGES})
-    return {"versions": {name: version for name, version in versions.items() if version},
-            "git_revision": git_revision(), "machine": platform.machine(),
-            "omp_num_threads": os.environ.get(threads.VARIABLE, "")}
-
-
-def warn_of_other_versions(folder: str) -> None:
-    """Warn where the run in this folder began with other packages, or another revision of this code, than it goes on with."""
-    before, now = map(_versions_of, (read_config(folder).get("environment"), _environment()))
-    others = [f"{name} {version} (now {now.get(name) or 'none'})" for name, version in before.items()
-              if version and version != now.get(name)]
-    if others:
-        warn(f"{folder} was begun with {', '.join(others)}: its result may not be that of a run that was never interrupted")
-
-
-def _versions_of(environment):
-    """{package: version} and the revision of this code, as far as an environment tells them."""
-    environment = environment if isinstance(environment, dict) else {}
-    versions = environment.get("versions")
-    return {**(versions if isinstance(versions, dict) else {}), "revision": environment.get("git_revision")}
-
-
-def git_revision() -> str:
-    """The revision of the checkout that this code lies in, with "-dirty" where it is changed; "" where it lies in none, as an
-    installed package does, also where its environment lies in somebody's repository."""
-    if not _git("ls-files", "--error-unmatch", os.path.basename(__file__)):
-        return ""
-    return _git("describe", "--always", "--dirty", "--abbrev=40")
-
-
-def _git(*words):
-    """What git says of the folder of this code; "" where it refuses, or is not there."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    try:
-        answer = subprocess.run(["git", "-C", here, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                                check=False)
-    except OSError:
-        return ""
-    return answer.stdout.strip()

@@ -11,14 +11,8 @@ from typing import Any
 from gluon_bof.errors import UserError, warn, warn_once
 from gluon_bof.options.flags import as_dict, flag_name
 from gluon_bof.options.training import other_devices
-from gluon_bof.runs.config import (
-    OF_DATA,
-    is_same_set,
-    read_options,
-    require_set,
-    warn_of_other_versions,
-    write_config,
-)
+from gluon_bof.runs.config import OF_DATA, is_same_set, read_config, read_options, require_set, write_config
+from gluon_bof.runs.environment import environment, versions_of
 from gluon_bof.runs.folder import CHECKPOINT, PLANNED, Run, RunFolder, has_more_than
 
 CLOCKS_DIFFER = 60  # seconds, between a host and a file server
@@ -158,7 +152,7 @@ def reopen_run(folder: str, checkpoint: str | None, options: Any, given: set) ->
     before = stated_devices(read_options(folder))
     options = continued_options(folder, options, given)
     require_set(folder, "put it back: a run goes on with its own")
-    warn_of_other_versions(folder)
+    _warn_of_other_versions(folder)
     if not checkpoint:
         _refuse_lost_checkpoints(RunFolder(folder))
     run = Run(folder)  # what is refused is refused before: an error that somebody keeps would keep the lock
@@ -166,6 +160,15 @@ def reopen_run(folder: str, checkpoint: str | None, options: Any, given: set) ->
     newest = run.checkpoint_paths()[-1:]
     run.origin = checkpoint or (newest[0] if newest else None)
     return run, options, run.origin
+
+
+def _warn_of_other_versions(folder):
+    """Warn where the run in this folder began with other packages, or another revision of this code, than it goes on with."""
+    before, now = map(versions_of, (read_config(folder).get("environment"), environment()))
+    others = [f"{name} {version} (now {now.get(name) or 'none'})" for name, version in before.items()
+              if version and version != now.get(name)]
+    if others:
+        warn(f"{folder} was begun with {', '.join(others)}: its result may not be that of a run that was never interrupted")
 
 
 def _refuse_lost_checkpoints(run):

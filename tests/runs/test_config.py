@@ -2,13 +2,10 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import gluon_bof
 from gluon_bof.commands import evaluate
 from gluon_bof.data import class_sets, label_sets, sets
 from gluon_bof.errors import UserError
@@ -108,32 +105,6 @@ def test_names_of_sets_are_no_folders_that_a_run_was_started_in(tmp_path, monkey
     write_config("", Yolo3Options(dataset="voc"))
     monkeypatch.chdir(tmp_path / "voc")
     assert read_options(str(tmp_path)).dataset == "voc"
-
-
-def test_a_run_of_an_installed_package_does_not_tell_the_revision_of_the_repository_that_its_environment_lies_in(tmp_path):
-    def git(*words):
-        return subprocess.run(["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True,
-                              capture_output=True, text=True).stdout.strip()
-
-    place = tmp_path / "venv" / "site-packages" / "gluon_bof"
-    shutil.copytree(os.path.dirname(gluon_bof.__file__), place, ignore=lambda folder, names: [
-        name for name in names if not name.endswith(".py") and not os.path.isdir(os.path.join(folder, name))])
-    (tmp_path / "mine.py").write_text("mine = 1\n")
-    git("init", "-q")
-    git("add", "mine.py")
-    git("commit", "-qm", "mine")
-
-    def told():
-        code = "from gluon_bof.runs.config import git_revision; print(git_revision())"
-        return subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(place.parent)}, cwd=tmp_path,
-                              check=True, capture_output=True, text=True).stdout.strip()
-
-    assert told() == ""
-    git("add", "venv")
-    git("commit", "-qm", "a checkout of it")
-    assert told() == git("rev-parse", "HEAD")
-    (tmp_path / "mine.py").write_text("mine = 2\n")
-    assert told() == git("rev-parse", "HEAD") + "-dirty"
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: f"{type(options).__name__}-{options.network}")
