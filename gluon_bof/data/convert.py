@@ -16,7 +16,7 @@ from gluon_bof.data.fields import load_json
 from gluon_bof.data.images import AS_STORED, image_header
 from gluon_bof.data.parts import role_of
 from gluon_bof.data.sets import DRAWN, annotations_of, open_set, split_names
-from gluon_bof.data.voc import is_of_one_class
+from gluon_bof.data.voc_lists import is_of_one_class
 from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.files import is_utf8, refuse_filled, refuse_unmakeable, whole_folder
 

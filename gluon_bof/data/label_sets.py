@@ -18,7 +18,8 @@ from gluon_bof.data.parts import FALLBACKS, fifth, require_role
 from gluon_bof.data.sets import open_set, refuse_root
 from gluon_bof.data.shapes import CLASSES as SHAPES
 from gluon_bof.data.shapes import ensure_shapes
-from gluon_bof.data.voc import VOC_CLASSES, read_split
+from gluon_bof.data.voc import VOC_CLASSES
+from gluon_bof.data.voc_lists import read_split
 from gluon_bof.data.vocmini import DEFAULT_SPLIT, ensure_vocmini
 from gluon_bof.data.vocmini import NAMES as VOCMINI
 from gluon_bof.errors import UserError, abbreviate, warn

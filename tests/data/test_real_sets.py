@@ -17,8 +17,7 @@ from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
 from tests.data import coco_files, test_coco, voc_files
 from tests.data.coco_files import changed, content
-from tests.data.test_voc import ids
-from tests.data.voc_files import DOG, xml
+from tests.data.voc_files import DOG, ids, xml
 
 LISTED = {name: xml(DOG, filename=f"{name}.jpg") for name in "abcdefgh"}
 

@@ -33,3 +33,7 @@ def write_set(folder, annotations, splits=None, ending=".jpg", images="JPEGImage
 
 
 FIVE = {name: xml(DOG) for name in "abcde"}
+
+
+def ids(found):
+    return [record.image_id for record in found.records]
