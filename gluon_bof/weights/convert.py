@@ -1,44 +1,34 @@
-"""Weights of other programs as ours: Darknet's YOLOv3 and Darknet-53, torchvision's and timm's ResNets, torchvision's
-SSD300; and which network weights fit."""
+"""Weights of other programs as ours: Darknet's YOLOv3 and Darknet-53, torchvision's and timm's ResNets, torchvision's SSD300."""
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
 from gluon_bof.backend import gluon
 from gluon_bof.data.names import class_names
-from gluon_bof.errors import UserError, abbreviate
+from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import MEAN, STD
 from gluon_bof.models.build import with_inferred_shapes
-from gluon_bof.models.faster_rcnn.network import BACKBONES, resnet_parameters
 from gluon_bof.models.yolo3.network import ANCHORS, build_yolo3
-from gluon_bof.options import families
 from gluon_bof.options.flags import flag_name
 from gluon_bof.weights import torchvision_ssd
 from gluon_bof.weights.formats import darknet as darknet_format
-from gluon_bof.weights.formats import safetensors as safetensors_format
 from gluon_bof.weights.formats.darknet import DARKNET, Convolution
-from gluon_bof.weights.formats.safetensors import FLOAT_TYPES, REDOWNLOAD_REMEDY, is_safetensors
-from gluon_bof.weights.load import structured, structured_parameters
+from gluon_bof.weights.formats.safetensors import REDOWNLOAD_REMEDY, is_safetensors
+from gluon_bof.weights.load import structured_parameters
+from gluon_bof.weights.torch_resnet import RESNETS, import_resnet
 from gluon_bof.weights.zoo import CLASSES
 
 if TYPE_CHECKING:
     from gluon_bof.models.yolo3.network import YOLOv3
-    from gluon_bof.weights.formats.safetensors import Entry
 
 YOLO3 = f"yolo3_{DARKNET}"
 # Darknet's spelling of six of COCO's classes. Its order of COCO's and of VOC's classes is GluonCV's
 SPELLINGS = {"motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch", "pottedplant": "potted plant",
              "diningtable": "dining table", "tvmonitor": "tv"}
-RESNETS = tuple(name for name in BACKBONES if name.startswith("resnet"))
 TARGETS = tuple(f"{YOLO3}_{which}" for which in (*CLASSES, "custom")) + torchvision_ssd.TARGETS + (DARKNET,) + RESNETS
-MIN_ARRAYS = 30  # a VGG-16 without its head has so many, every other network here more
-HEADS = ("fc.", "output.", "box.")  # of classifiers; the last of those that localise
-OF_TORCH = {"gamma": "weight", "beta": "bias"}  # their names of what normalisation learns
 EPSILON = 1e-5  # what normalisation adds to the variance here, in GluonCV, in PyTorch and in Darknet on GPUs
-MAX_LISTED = 2  # names that an error lists
 
 
 class Imported(NamedTuple):
@@ -48,15 +38,6 @@ class Imported(NamedTuple):
     network: str
     classes: tuple
     source: str
-
-
-class Match(NamedTuple):
-    """A network that has the names of some weights. classes: their number, None for a backbone; differing: names of
-    those whose shapes are other ones."""
-
-    network: str
-    classes: int | None
-    differing: tuple
 
 
 def import_weights(path: str, target: str, classes: Sequence[str] | None = None, anchors: Sequence[Sequence[float]] | None = None,
@@ -228,57 +209,9 @@ def _reordered(arrays, names, wanted):
 
 # torchvision and timm
 
-def torch_name(name: str) -> str:
-    """torchvision's and timm's name of a parameter of GluonCV's ResNets."""
-    stem, part = name.rsplit(".", 1)
-    return f"{stem}.{OF_TORCH.get(part, part)}"
-
-
-def unprefixed(entries: Mapping[str, Entry]) -> tuple[dict[str, Entry], dict[str, str]]:
-    """({name: Entry}, {name: its name in the file}) of {torch name: Entry}, without prefixes of wrapped networks."""
-    whole_names = safetensors_format.without_prefix(entries, HEADS)
-    return {name: entries[whole] for name, whole in whole_names.items()}, whole_names
-
-
-def fitting_resnet(entries: Mapping[str, Entry]) -> str | None:
-    """Which of RESNETS has the names and shapes of these {torch name: Entry}, but for the head; None: none.
-
-    v1b (stride in the 3x3 convolution) is torchvision's ResNet and timm's resnet18, resnet50; v1d (three convolutions
-    first, average pooling in shortcuts) is timm's resnet101d. timm's resnetaa and resnetblur of the same depth hold the same
-    arrays and compute something else, which a file does not tell."""
-    return next((name for name in RESNETS if not _misfits(entries, resnet_parameters(name))), None)
-
-
 def _import_resnet(path, target):
-    entries, whole_names = unprefixed(safetensors_format.read_header(path))
-    if target not in RESNETS:
-        raise UserError(f"safetensors are imported into {', '.join(RESNETS)} only", path, "give one of them as --to")
-    parameters = resnet_parameters(target)
-    misfits = _misfits(entries, parameters)
-    if misfits:
-        other = fitting_resnet(entries)
-        raise UserError(f"it does not fit {target}: {misfits}", path, f"give --to {other}" if other else
-                        "give torchvision's or timm's resnet18, resnet50 or resnet101, or timm's resnet101d")
-    # a head of other classes is left out
-    names = {name: torch_name(name) for name, parameter in parameters.items()
-             if torch_name(name) in entries and entries[torch_name(name)].shape == parameter.shape}
-    arrays = safetensors_format.read_arrays(path, [whole_names[other] for other in names.values()])
-    return Imported({name: arrays[whole_names[other]] for name, other in names.items()}, target, (),
-                    f"safetensors of {len(entries)} arrays")
-
-
-def _misfits(entries, parameters):
-    """What keeps {torch name: Entry} from being a classifier with these parameters, as text; the head counts for nothing."""
-    wanted = {torch_name(name): parameter.shape for name, parameter in parameters.items() if not name.startswith(HEADS)}
-    found = {name: entry for name, entry in entries.items()
-             if not name.startswith(HEADS) and not name.endswith(".num_batches_tracked")}
-    lists = (("lacking are", [name for name in wanted if name not in found]),
-             ("foreign are", [name for name in found if name not in wanted]),
-             ("of another shape are", [f"{name} {found[name].shape}" for name in wanted
-                                       if name in found and found[name].shape != wanted[name]]),
-             (f"none of {', '.join(FLOAT_TYPES)} are",
-              [f"{name} {entry.kind}" for name, entry in found.items() if entry.kind not in FLOAT_TYPES]))
-    return "; ".join(f"{what} {abbreviate(names, MAX_LISTED)}" for what, names in lists if names)
+    arrays, source = import_resnet(path, target)
+    return Imported(arrays, target, (), source)
 
 
 def _import_ssd(path, target, classes, verbatim):
@@ -286,23 +219,3 @@ def _import_ssd(path, target, classes, verbatim):
         raise UserError("SSD is imported from safetensors only", path, "save torchvision's state_dict as such")
     arrays, names = torchvision_ssd.import_ssd(path, target, classes, verbatim)
     return Imported(arrays, target, names, f"torchvision's ssd300_vgg16, {len(names)} classes")
-
-
-# which network weights fit
-
-def fitting_network(shapes: Mapping[str, tuple]) -> Match | None:
-    """Fit of {name: shape} as our .params files have them, or None."""
-    shapes = structured(shapes)
-    fits = []
-    for network, classes, wanted in _candidates(shapes) if len(shapes) >= MIN_ARRAYS else ():
-        found = shapes if classes else {name: shape for name, shape in shapes.items() if not name.startswith(HEADS)}
-        if wanted.keys() == found.keys():
-            fits.append(Match(network, classes, tuple(name for name in wanted if wanted[name].shape != found[name])))
-    return min(fits, key=lambda fit: len(fit.differing), default=None)  # the MobileNets have the same names
-
-
-def _candidates(shapes):
-    """(name, number of classes or None, {name: Parameter}) of the networks that the names may belong to."""
-    packages = [importlib.import_module(family.model) for family in families.inferring()]
-    found = [match for package in packages for match in package.matches(shapes)]
-    return found or [(name, None, parameters) for package in packages for name, parameters in package.backbones()]

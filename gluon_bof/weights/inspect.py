@@ -12,11 +12,11 @@ from gluon_bof.weights.formats import darknet as darknet_format
 from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.formats import safetensors as safetensors_format
 
-# `weights.convert` is imported where it is needed, after the file has been read: a damaged one is told at once
+# what imports MXNet is imported where it is needed, after the file has been read: a damaged one is told at once
 
 
 class WeightsSummary(NamedTuple):
-    """What a file holds. rows: (name, shape, type); fit: weights.convert.Match or None; note: what else there is to say."""
+    """What a file holds. rows: (name, shape, type); fit: weights.fitting.Match or None; note: what else there is to say."""
 
     kind: str
     rows: list
@@ -44,7 +44,8 @@ def _params_contents(path):
 def _safetensors_contents(path):
     with _whole("safetensors", path):
         entries = safetensors_format.read_header(path)
-    from gluon_bof.weights.convert import Match, fitting_resnet, unprefixed
+    from gluon_bof.weights.fitting import Match
+    from gluon_bof.weights.torch_resnet import fitting_resnet, unprefixed
     from gluon_bof.weights.torchvision_ssd import NETWORK, classes_of
 
     name, classes = fitting_resnet(unprefixed(entries)[0]), None
@@ -62,10 +63,11 @@ def _darknet_contents(path):
         f" of {header.classes} classes" if header.classes else "")
     if header.network not in (darknet_format.DARKNET, darknet_format.YOLO3):
         return WeightsSummary("Darknet weights", [("values", (header.count,), "float32")], None, note)
-    from gluon_bof.weights import convert
-    fit = convert.Match(header.network, None, ()) if header.network == darknet_format.DARKNET else \
-        convert.Match(convert.YOLO3, header.classes, ())
-    _, layers = convert.darknet_network(fit.network, [""] * header.classes)
+    from gluon_bof.weights.convert import YOLO3, darknet_network
+    from gluon_bof.weights.fitting import Match
+
+    fit = Match(header.network, None, ()) if header.network == darknet_format.DARKNET else Match(YOLO3, header.classes, ())
+    _, layers = darknet_network(fit.network, [""] * header.classes)
     return WeightsSummary("Darknet weights", [(*part, "float32") for layer in layers for part in layer.parts()], fit, note)
 
 
@@ -77,7 +79,7 @@ def _checkpoint_contents(path):
 
 
 def _fit(shapes):
-    from gluon_bof.weights.convert import fitting_network
+    from gluon_bof.weights.fitting import fitting_network
 
     return fitting_network(shapes)
 

@@ -22,7 +22,7 @@ from gluon_bof.models.yolo3.network import build_yolo3
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.opening import create_run
 from gluon_bof.training.checkpoint import save_checkpoint
-from gluon_bof.weights import convert
+from gluon_bof.weights import convert, torch_resnet
 from gluon_bof.weights.formats.params import dumps
 from gluon_bof.weights.load import load_backbone, load_weights, save_weights
 from tests.weights import torch_resnets
@@ -262,7 +262,7 @@ def test_hostile_files_are_refused_or_shown_and_nothing_worse(count, tmp_path, c
     rng, files, mark = random.Random(6), sound_files(), tmp_path / "mark"
     hostile = disguises(tmp_path, str(mark)) + files + [mutated(rng, files) for _ in range(count)]
     statuses = {0: 0, 2: 0}
-    convert.fitting_resnet({})  # builds what is kept, which is no file's doing
+    torch_resnet.fitting_resnet({})  # builds what is kept, which is no file's doing
     seen_events.clear()
     for number, (ending, data) in enumerate(hostile):
         path = tmp_path / f"{number}{ending}"

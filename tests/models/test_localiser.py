@@ -8,7 +8,7 @@ from gluon_bof.models.localiser import CENTRE, TrainingGraph, build_localiser
 from gluon_bof.models.preprocess import Normalise
 from gluon_bof.models.yolo3.network import build_yolo3
 from gluon_bof.training.localisation import Localisation, clipped, paired_iou
-from gluon_bof.weights.convert import fitting_network
+from gluon_bof.weights.fitting import fitting_network
 from gluon_bof.weights.load import load_backbone, save_weights, structured_parameters, weights_of
 
 SIDE, K = 64, 3

@@ -1,25 +1,16 @@
-"""Imported weights against OpenCV's Darknet and against ResNets in NumPy; class order; and which network weights fit."""
+"""Imported weights against OpenCV's Darknet; class order; and files that do not fit."""
 import cv2
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from gluon_bof.backend import gluoncv, mx
 from gluon_bof.data.voc import VOC_CLASSES
-from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import MEAN, STD
-from gluon_bof.models.build import with_inferred_shapes
-from gluon_bof.models.faster_rcnn.network import BACKBONES, build_faster_rcnn
 from gluon_bof.models.yolo3.network import build_yolo3
-from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.weights import convert
 from gluon_bof.weights.formats.darknet import Convolution
-from gluon_bof.weights.formats.params import dumps
-from gluon_bof.weights.load import load_backbone, set_weights, structured_parameters
-from tests.marks import slow_but
-from tests.weights import torch_resnets
 from tests.weights.darknet_files import BACKBONE_LAYERS, COCO_NAMES, HEADERS, VOC_NAMES, write_weights, write_zeros, yolov3
-from tests.weights.formats.test_safetensors import raw
+from tests.weights.imports import filled, refusal
 
 CLASSES = ("a", "b", "c")
 HEIGHT, WIDTH = 96, 128
@@ -29,16 +20,6 @@ COARSEST_FIRST = ("82", "94", "106")  # the numbers of Darknet's three yolo laye
 
 def normalised(x):
     return ((x - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))).astype(np.float32)
-
-
-def filled(network, arrays=None):
-    """The network, initialised and settled, with these weights."""
-    network.initialize(mx.init.Zero() if arrays else mx.init.Uniform())  # a whole Darknet-53 of random numbers takes a second
-    network(mx.nd.zeros((1, 3, 64, 64)))
-    mx.nd.waitall()
-    if arrays:
-        set_weights(network, arrays, "these")
-    return network
 
 
 def raw_predictions(network, x):
@@ -185,13 +166,6 @@ def test_every_class_keeps_its_row(tmp_path, names, target, standard):
     assert sum(ours != theirs for ours, theirs in zip(names, standard)) == (6 if len(names) == 80 else 0)
 
 
-def refusal(path, target, *given):
-    with pytest.raises(UserError) as caught:
-        convert.import_weights(path, target, *given)
-    assert str(path) in str(caught.value) or "--to" in str(caught.value)
-    return str(caught.value)
-
-
 def test_a_file_that_does_not_fit_is_refused(tmp_path):
     path = tmp_path / "some.weights"
     layers = yolov3(3)[1]
@@ -220,128 +194,3 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path):
         file.write(HEADERS["0.2.0"])
         file.truncate(len(HEADERS["0.2.0"]) + 4 * 8_858_734)  # yolov3-tiny.weights
     assert "yolov3-tiny of 80 classes" in refusal(path, "darknet53")
-
-
-# ResNets
-
-@pytest.mark.parametrize("target, depth, deep", (("resnet18_v1b", 18, False),
-                                                 pytest.param("resnet50_v1b", 50, False, marks=pytest.mark.slow),
-                                                 pytest.param("resnet101_v1b", 101, False, marks=pytest.mark.slow),
-                                                 pytest.param("resnet101_v1d", 101, True, marks=pytest.mark.slow)))
-def test_resnets_compute_what_torch_s_do(tmp_path, target, depth, deep):
-    state = torch_resnets.random_state(depth, deep)
-    path = tmp_path / "model.safetensors"
-    save_file(state, path, {"format": "pt"})
-    imported = convert.import_weights(path, target)
-    network = filled(BACKBONES[target][0](pretrained=False), imported.arrays)
-    x = np.random.default_rng(1).standard_normal((2, 3, 72, 90)).astype(np.float32)
-    stages, logits = torch_resnets.forward(state, x, depth, deep)
-    found = network.maxpool(network.relu(network.bn1(network.conv1(mx.nd.array(x)))))
-    for layer, wanted in zip((network.layer1, network.layer2, network.layer3, network.layer4), stages):
-        found = layer(found)
-        np.testing.assert_allclose(found.asnumpy(), wanted, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(network(mx.nd.array(x)).asnumpy(), logits, rtol=0, atol=1e-4)
-
-
-@pytest.mark.slow
-def test_a_resnet_becomes_a_faster_rcnn_s_backbone(tmp_path):
-    state = torch_resnets.random_state(18, classes=10)  # a head of other classes is left out
-    save_file({name: array.astype(np.float16) if array.dtype == np.float32 else array for name, array in state.items()},
-              tmp_path / "model.safetensors")
-    arrays = convert.import_weights(tmp_path / "model.safetensors", "resnet18_v1b").arrays
-    assert "fc.weight" not in arrays
-    path = tmp_path / "resnet18_v1b.params"
-    path.write_bytes(dumps(arrays))
-    network = filled(build_faster_rcnn(rcnn_options("resnet18_v1b"), CLASSES, [mx.cpu()]))
-    load_backbone(network, path)
-    found = network.features(mx.nd.ones((1, 3, 64, 64))).asnumpy()
-    halves = {name: array.astype(np.float16).astype(np.float32) for name, array in state.items()}
-    np.testing.assert_allclose(found, torch_resnets.forward(halves, np.ones((1, 3, 64, 64)), 18)[0][2], rtol=0, atol=1e-4)
-
-
-def rcnn_options(network, **more):
-    return FasterRcnnOptions(network=network, pretrained_base="no", **more).resolved()
-
-
-def test_resnets_that_are_others_are_refused(tmp_path):
-    path = tmp_path / "model.safetensors"
-    save_file(torch_resnets.random_state(101), path)  # not deep: torchvision's
-    assert "lacking are conv1.0.weight" in refusal(path, "resnet101_v1d")
-    state = torch_resnets.random_state(18)
-    save_file(state, path)
-    assert "give --to resnet18_v1b" in refusal(path, "resnet50_v1b")
-    assert "safetensors are imported into" in refusal(path, "darknet53")
-    for name, change, problem in (("bn1.bias", None, "lacking are bn1.bias"),
-                                  ("more", np.ones(3, np.float32), "foreign are more"),
-                                  ("bn1.bias", np.ones(63, np.float32), "of another shape are bn1.bias (63,)"),
-                                  ("bn1.bias", np.ones(64, np.int32), "are bn1.bias I32"),
-                                  ("bn1.bias", np.full(64, np.inf, np.float32), "bn1.beta holds values that are not finite"),
-                                  ("bn1.running_var", np.full(64, -1, np.float32), "negative variances")):
-        changed = {key: array for key, array in {**state, name: change}.items() if array is not None}
-        save_file(changed, path)
-        assert problem in refusal(path, "resnet18_v1b")
-
-
-# which network weights fit
-
-def shapes_of(network):
-    return {name: parameter.shape for name, parameter in structured_parameters(network).items()}
-
-
-@pytest.mark.parametrize("name", ("darknet53", "mobilenet0.25"))
-def test_yolo3_s_weights_tell_their_network(name):
-    shapes = shapes_of(with_inferred_shapes(build_yolo3(name, CLASSES)))
-    assert convert.fitting_network(shapes) == (f"yolo3_{name}", 3, ())
-    del shapes["stages.0.0.0.weight" if name == "darknet53" else "stages.0.0.weight"]
-    assert convert.fitting_network(shapes) is None
-
-
-@pytest.mark.parametrize("more", ({}, {"use_fpn": True, "norm_layer": "syncbn"}))
-def test_faster_rcnn_s_weights_tell_their_network(more):
-    shapes = shapes_of(with_inferred_shapes(build_faster_rcnn(rcnn_options("resnet18_v1b", **more), CLASSES, [mx.cpu()])))
-    fit = convert.fitting_network(shapes)
-    assert fit == ("faster_rcnn" + "_fpn" * ("use_fpn" in more) + "_syncbn" * ("norm_layer" in more) + "_resnet18_v1b", 3, ())
-    shapes["class_predictor.weight"] = (4, 77)
-    assert convert.fitting_network(shapes) == (fit.network, 3, ("class_predictor.weight",))
-
-
-def test_backbones_tell_themselves():
-    for name in ("resnet18_v1b", "resnet101_v1d"):
-        shapes = {key: parameter.shape for key, parameter in convert.resnet_parameters(name).items()}
-        assert convert.fitting_network(shapes) == (name, None, ())
-        assert convert.fitting_network({f"arg:{key}": shape for key, shape in shapes.items()}).network == name
-    assert convert.fitting_network({"a.weight": (3, 4)}) is None
-
-
-@pytest.mark.parametrize("name", ("yolo_outputs.0.prediction.bias", "class_predictor.bias", "box_features.0.weight"))
-def test_wild_shapes_fit_nothing_and_harm_nothing(name):
-    if name == "yolo_outputs.0.prediction.bias":
-        shapes = shapes_of(with_inferred_shapes(build_yolo3("mobilenet0.25", CLASSES)))
-    else:
-        shapes = {f"box_features.{number}.weight": (1, 1, 1, 1) for number in range(10_000)}
-        shapes["class_predictor.bias"] = (4,)
-    for shape in ((), (0,), (1,), (7,), (1 << 60,), (3 << 60, 2), (3, 3)):
-        fit = convert.fitting_network({**shapes, name: shape})
-        assert fit is None or fit.differing
-
-
-def bfloat16_bytes(array):
-    return (np.ascontiguousarray(array, np.float32).view(np.uint32) >> 16).astype("<u2").tobytes()
-
-
-@pytest.mark.parametrize("prefix", slow_but(["", "module.", "model.backbone."], "module."))
-def test_resnets_of_wrapped_networks_and_in_bfloat16_are_read(tmp_path, prefix):
-    state = torch_resnets.random_state(18)
-    save_file(state, tmp_path / "plain.safetensors")
-    plain = convert.import_weights(tmp_path / "plain.safetensors", "resnet18_v1b").arrays
-    header, data = {}, b""
-    for name, array in state.items():
-        if array.dtype == np.float32:
-            place = [len(data), len(data) + 2 * array.size]
-            header[prefix + name] = {"dtype": "BF16", "shape": array.shape, "data_offsets": place}
-            data += bfloat16_bytes(array)
-    (tmp_path / "wrapped.safetensors").write_bytes(raw(header, data))
-    wrapped = convert.import_weights(tmp_path / "wrapped.safetensors", "resnet18_v1b").arrays
-    assert wrapped.keys() == plain.keys()
-    for name, array in plain.items():
-        np.testing.assert_array_equal(wrapped[name].view(np.uint32), array.view(np.uint32) & 0xFFFF0000)

@@ -6,7 +6,7 @@ from gluon_bof.backend import mx
 from gluon_bof.errors import UserError
 from gluon_bof.models.build import build_network
 from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
-from gluon_bof.weights.convert import fitting_network
+from gluon_bof.weights.fitting import fitting_network
 from gluon_bof.weights.load import load_backbone, load_weights, read_weights, save_weights, structured_parameters
 from gluon_bof.weights.resolve import backbone_weights
 from tests.command_lines import faster_rcnn_options

@@ -17,7 +17,7 @@ from gluon_bof.models.segmentation.upsampling import Bilinear
 from gluon_bof.options.segmentation import UPSAMPLINGS, SegmentationOptions
 from gluon_bof.options.training import FREEZE
 from gluon_bof.training.freezing import freeze
-from gluon_bof.weights.convert import fitting_network
+from gluon_bof.weights.fitting import fitting_network
 from gluon_bof.weights.load import (
     load_backbone,
     load_weights,
