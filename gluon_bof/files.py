@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, tables as CSV, and checksums."""
+"""Files that appear whole or not at all, tables as CSV, and what tells one file from another."""
 from __future__ import annotations
 
 import contextlib
@@ -234,6 +234,12 @@ def digest_of(path: str, digest: Any) -> Any:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest
+
+
+def stamp_of(path: str) -> tuple[int, int, int]:
+    """(time of its last change, size, inode) of a file, which tell whether it is still the one that was read. Raises OSError."""
+    status = os.stat(path)
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _sync_folder(folder):

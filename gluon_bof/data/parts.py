@@ -1,6 +1,7 @@
 """Who trains and who validates: by a split's name, by every fifth image, or by a hash of an image's bytes."""
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from typing import Any, Iterable, Sequence
@@ -68,7 +69,12 @@ def fifth(items: Sequence[Any], role: str, where: str, remedy: str = FEW_REMEDY)
 def is_held_out(path: str, share: float) -> bool:
     """Whether an image validates, by a hash of its bytes: the same bytes always do, wherever they lie. share: in (0, 1)."""
     try:
-        digest = files.digest_of(path, hashlib.blake2b(digest_size=8))
+        return _hash(path, files.stamp_of(path)) < share * 2.0 ** 64
     except OSError as error:
         raise UserError(f"the image cannot be read ({error.strerror})", path, "replace the image") from None
-    return int.from_bytes(digest.digest(), "big") < share * 2.0 ** 64
+
+
+@functools.lru_cache(maxsize=None)  # the training and validation sets share one pass
+def _hash(path, _stamp):
+    """A number below 2 ** 64 of a file's bytes, which are read once per process as long as the file does not change."""
+    return int.from_bytes(files.digest_of(path, hashlib.blake2b(digest_size=8)).digest(), "big")

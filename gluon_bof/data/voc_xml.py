@@ -1,12 +1,12 @@
 """Pascal VOC's annotations: what an XML file says of its image, whatever its encoding, and what is wrong with it."""
 from __future__ import annotations
 
-import os
 import re
 import xml.etree.ElementTree as ElementTree
 from typing import NamedTuple
 
 from gluon_bof.data.fields import finite_number, stated_size
+from gluon_bof.files import stamp_of
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _ENCODING = re.compile(rb"""^(?:\xef\xbb\xbf)?<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
@@ -35,10 +35,9 @@ class Annotation(NamedTuple):
 def read_annotation(path: str) -> Annotation:
     """Parse an annotation, once per process as long as the file does not change."""
     try:
-        status = os.stat(path)
+        stamp = stamp_of(path)
     except OSError as error:
         return Annotation(None, None, (), f"cannot be read ({error.strerror})")
-    stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
     if path not in _parsed or _parsed[path][0] != stamp:
         _parsed[path] = (stamp, _parse(path))
     return _parsed[path][1]

@@ -15,7 +15,7 @@ from typing import Any, Iterable, Mapping, Sequence
 
 from gluon_bof import weights
 from gluon_bof.errors import UserError
-from gluon_bof.files import folders_below, sha256_of, write_atomically
+from gluon_bof.files import folders_below, sha256_of, stamp_of, write_atomically
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, flag_name
 from gluon_bof.runs.opening import MAY_CHANGE, stated_devices
@@ -46,8 +46,7 @@ class Store:
         """The bundle of a run, None where it has none. Raises UserError for a damaged one."""
         path = self.path(name)
         try:
-            file = os.stat(path)
-            stamp = file.st_mtime_ns, file.st_size, file.st_ino
+            stamp = stamp_of(path)
             if name not in self._kept or self._kept[name][0] != stamp:
                 self._kept[name] = stamp, pickle.dumps(_read_whole(path, name))
         except FileNotFoundError:

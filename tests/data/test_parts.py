@@ -1,10 +1,12 @@
 """Who validates where no part tells: every fifth image, or a share by a hash of their bytes."""
+import os
 import shutil
 
 import pytest
 
 from gluon_bof.api import open_dataset
 from gluon_bof.commands.check import main as check
+from gluon_bof.data.parts import is_held_out
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from tests.data import layout_files
@@ -47,6 +49,19 @@ def test_the_same_bytes_never_train_and_validate(tmp_path):
             shutil.copyfile(tmp_path / f"{name}{ending}", tmp_path / f"again_{name}{ending}")
     train, val = (set(stems(open_set(str(tmp_path), None, role, val_share=0.5))) for role in ("train", "val"))
     assert len(train | val) == 12 and all((f"again_{name}" in val) == (name in val) for name in IMAGES) and train and val
+
+
+def test_an_image_is_hashed_once_as_long_as_its_file_does_not_change(tmp_path):
+    """Both parts read all images."""
+    path, before, after = tmp_path / "a.jpg", b"2", b"0"  # which validate, and which do not
+    path.write_bytes(before)
+    stamp = path.stat()
+    assert is_held_out(str(path), 0.5)
+    path.write_bytes(after)
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert is_held_out(str(path), 0.5)
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
+    assert not is_held_out(str(path), 0.5)
 
 
 @pytest.mark.parametrize("write", layout_files.ONE_PART, ids=["voc", "labelme", "coco", "label studio", "labelimg"])
