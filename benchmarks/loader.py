@@ -217,7 +217,7 @@ def stages_of_ours():
     from gluon_bof.data import images, loader, sampler
     from gluon_bof.freebies import augmentation as augment
     from gluon_bof.models.faster_rcnn import batch
-    return (("reading", images, "_read_bytes _is_cut_short _scanned"), ("decode", cv2, "imdecode"),
+    return (("reading", images, "read_bytes _is_cut_short _scanned"), ("decode", cv2, "imdecode"),
             ("channel order", cv2, "cvtColor"), ("blend", loader, "blend_images"), ("colour", cv2, "transform"),
             ("expand", cv2, "copyMakeBorder"),
             ("crop, resize", augment, "_resize"), ("boxes", boxes, "crop translate resize flip iou"),

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from gluon_bof.boxes import DetectionSet, Fault, area
 from gluon_bof.data.balance import advice, image_shares, told_apart_by_case, untrained
 from gluon_bof.data.faults import nothing_to_find, require_boxes
-from gluon_bof.data.images import read_image
+from gluon_bof.data.images import image_of, read_bytes, read_image
 from gluon_bof.data.parts import ROLES
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
@@ -234,11 +234,11 @@ def _look_at(record, said):
     """((width, height) or None, digest of the file or None, faults, whether a decoder may have complained of it)."""
     before = said.length()
     try:
-        height, width = read_image(record.path, record.orientation).shape[:2]
+        data = read_bytes(record.path)
+        height, width = image_of(data, record.path, record.orientation).shape[:2]
     except UserError as error:
         return None, None, [Fault(record.path, "broken image", error.problem)], False
-    with open(record.path, "rb") as file:
-        digest = hashlib.blake2b(file.read(), digest_size=16).digest()
+    digest = hashlib.blake2b(data, digest_size=16).digest()
     faults = []
     if (width, height) != (record.width, record.height):
         faults = [Fault(record.source, "wrong size", f"{record.path} says {record.width} x {record.height} in its header, is "

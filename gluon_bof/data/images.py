@@ -49,7 +49,26 @@ def read_image(path: str, orientation: int | None = AS_STORED) -> np.ndarray:
 
     orientation: what to turn it by, EXIF's 1 to 8, as a record says; None: as the file itself says.
     Raises UserError if the file is missing, empty, not an image, cut short, too large, or of floating-point pixels."""
-    data = _read_bytes(path)
+    return image_of(read_bytes(path), path, orientation)
+
+
+def read_bytes(path: str) -> bytes:
+    """What an image file holds. Raises UserError if it is missing, empty or cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        raise UserError("the image does not exist", path, _IMAGE_REMEDY) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"the image cannot be read ({reason})", path, _IMAGE_REMEDY) from None
+    if not data:
+        raise UserError("the image is an empty file", path, _IMAGE_REMEDY)
+    return data
+
+
+def image_of(data: bytes, path: str, orientation: int | None = AS_STORED) -> np.ndarray:
+    """`read_image` of what the file holds, read before."""
     try:
         return decode_image(data, orientation)
     except ValueError as error:
@@ -236,20 +255,6 @@ def validate_image(image: np.ndarray) -> np.ndarray:
         raise UserError(f"an array {image.shape} of {image.dtype} is no image",
                         remedy="give (height, width, 3) uint8 in the order red, green, blue")
     return np.ascontiguousarray(image)
-
-
-def _read_bytes(path):
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except FileNotFoundError:
-        raise UserError("the image does not exist", path, _IMAGE_REMEDY) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"the image cannot be read ({reason})", path, _IMAGE_REMEDY) from None
-    if not data:
-        raise UserError("the image is an empty file", path, _IMAGE_REMEDY)
-    return data
 
 
 def _is_cut_short(data):
