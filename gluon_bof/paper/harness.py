@@ -14,7 +14,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.files import prepare_folder, sha256_of
 from gluon_bof.options import families
 from gluon_bof.paper import bundles, jobs
-from gluon_bof.runs.config import read_config
+from gluon_bof.runs.config import is_run, read_config
 from gluon_bof.runs.environment import git_revision
 from gluon_bof.runs.folder import PLANNED
 from gluon_bof.runs.opening import refuse_files_of_others
@@ -261,7 +261,7 @@ def _required_backbone(job, store):
 def _refuse_other_plan(job, base):
     """Raise UserError where the run that is there was made of other data, or from another start, than its bundle would say. A run
     that is not there yet gets its plan into its folder; one of before those were kept goes on. base: its backbone's checksum."""
-    if not os.path.exists(job.run.config):
+    if not is_run(job.run.folder):
         prepare_folder(job.run.folder, "choose another place with --runs")
         refuse_files_of_others(job.run.folder)
         job.run.keep_result(PLANNED, {"configuration": job.configuration(), "starts_from": base})

@@ -26,7 +26,7 @@ DROPPED = ("start_epoch", "save_prefix")  # fields that classifiers had in versi
 def require_run(folder: str, remedy: str) -> None:
     """Raise UserError, with the remedy, unless a folder holds a run's configuration."""
     if not is_run(folder):
-        raise UserError(f"this is not a run's folder: it holds no {CONFIG}", folder, remedy)
+        raise UserError(f"this is not a run's folder: it holds no {CONFIG} of a run", folder, remedy)
 
 
 def is_run(folder: str) -> bool:
@@ -35,7 +35,7 @@ def is_run(folder: str) -> bool:
         with open(os.path.join(folder, CONFIG), encoding="utf-8") as file:
             content = json.load(file)
     except OSError:
-        return False
+        return os.path.isfile(os.path.join(folder, CONFIG))  # which cannot be read
     except (ValueError, RecursionError):
         return True
     return not isinstance(content, dict) or "options" in content

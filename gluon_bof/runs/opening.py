@@ -11,7 +11,16 @@ from typing import Any
 from gluon_bof.errors import UserError, warn, warn_once
 from gluon_bof.options.flags import as_dict, flag_name
 from gluon_bof.options.training import other_devices
-from gluon_bof.runs.config import OF_DATA, is_same_set, read_config, read_options, require_set, write_config
+from gluon_bof.runs.config import (
+    OF_DATA,
+    is_run,
+    is_same_set,
+    read_config,
+    read_options,
+    require_run,
+    require_set,
+    write_config,
+)
 from gluon_bof.runs.environment import environment, versions_of
 from gluon_bof.runs.folder import CHECKPOINT, PLANNED, Run, RunFolder, has_more_than
 
@@ -27,7 +36,7 @@ def create_run(options: Any) -> Run:
     which would go with a run that fails at its start; and where the place is unwritable."""
     folder, is_given = os.path.join(options.runs, options.name), False
     if options.name:
-        if os.path.exists(RunFolder(folder).config):
+        if is_run(folder):
             raise UserError("a run of this name is there already", folder, f"resume it: --resume {folder}, or choose --name")
         refuse_files_of_others(folder)
         is_given = os.path.isdir(folder) and not os.listdir(folder)
@@ -72,15 +81,13 @@ def find_run(where: str, options: Any) -> tuple[str | None, str | None]:
     if where == "auto":
         names = sorted(os.listdir(options.runs)) if os.path.isdir(options.runs) else []
         runs = [RunFolder(os.path.join(options.runs, name)) for name in names if options.name in ("", name)]
-        runs = [run for run in runs if os.path.isfile(run.config)]
+        runs = [run for run in runs if is_run(run.folder)]
         return (_newest(runs).folder, None) if runs else (None, None)
     if CHECKPOINT.fullmatch(os.path.basename(where)):
         if not os.path.isfile(where):
             raise UserError("there is no such checkpoint", where, "list the run's checkpoints folder")
         return os.path.dirname(os.path.dirname(os.path.abspath(where))), where
-    if not os.path.isfile(RunFolder(where).config):
-        raise UserError("this is not a run's folder: it holds no config.json", where,
-                        "give a folder under runs/, a checkpoint, a .params file, or auto")
+    require_run(where, "give a folder under runs/, a checkpoint, a .params file, or auto")
     return where, None
 
 

@@ -660,16 +660,17 @@ def test_a_run_of_other_data_or_another_start_gets_no_bundle_that_says_todays(tm
 
 
 def test_a_run_goes_on_on_other_devices_and_no_plan_is_written_among_files_of_others(tmp_path):
+    """Such as the config.json of another program, whose run would have been taken for the job's."""
     job = planned(tmp_path)[1]
     harness._refuse_other_plan(job, None)
     finish_by_hand(job)
     on_two = job.training._replace(options=dataclasses.replace(job.training.options, gpus="0,1"))
     harness._refuse_other_plan(dataclasses.replace(job, training=on_two), None)
     os.makedirs(tmp_path / "else" / job.name)
-    (tmp_path / "else" / job.name / "mine.txt").write_text("mine")
+    (tmp_path / "else" / job.name / "config.json").write_text('{"architectures": ["other"]}')
     with pytest.raises(UserError, match="it holds files"):
         harness._refuse_other_plan(factorial.plan((0,), str(tmp_path / "else"))[1], None)
-    assert os.listdir(tmp_path / "else" / job.name) == ["mine.txt"]
+    assert os.listdir(tmp_path / "else" / job.name) == ["config.json"]
 
 
 def test_a_run_does_not_start_from_other_weights_than_its_backbones_bundle_has(tmp_path):

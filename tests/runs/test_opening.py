@@ -129,6 +129,28 @@ def test_auto_means_the_newest_run_or_that_of_the_name(options):
     assert find_run("auto", Yolo3Options(**{**vars(auto), "name": "old"})) == (old, None)
 
 
+def test_a_config_json_of_another_program_makes_no_run_and_a_damaged_one_stays_one(options):
+    """--resume auto ended at the foreign one, and its name was said to be taken by a run, which then could not be resumed."""
+    auto = Yolo3Options(**{**vars(options), "resume": "auto"})
+    mine, other = created(Yolo3Options(**{**vars(options), "name": "mine"})), os.path.join(options.runs, "other")
+    os.mkdir(other)
+    path = Path(other, "config.json")
+    path.write_text('{"architectures": ["other"]}')
+    os.utime(RunFolder(mine).config, (1, 1))
+    assert find_run("auto", auto) == (mine, None)
+    with pytest.raises(UserError, match="holds no config.json of a run; give a folder under runs/, a checkpoint"):
+        find_run(other, options)
+    named = Yolo3Options(**{**vars(options), "name": "other"})
+    with pytest.raises(UserError, match="no run's folder, and it holds files"):
+        create_run(named)
+    for damage in (lambda: path.write_text("{"), lambda: path.symlink_to("/proc/self/mem")):  # which cannot be read
+        path.unlink()
+        damage()
+        assert find_run("auto", Yolo3Options(**{**vars(auto), "name": "other"})) == find_run(other, options) == (other, None)
+        with pytest.raises(UserError, match="a run of this name is there already"):
+            create_run(named)
+
+
 def test_auto_goes_by_the_clock_and_says_so_where_it_jumped(options, caplog):
     auto = Yolo3Options(**{**vars(options), "resume": "auto"})
     old, new = (created(Yolo3Options(**{**vars(options), "name": name})) for name in ("old", "new"))
