@@ -35,6 +35,8 @@ from gluon_bof.masks import no_masks, of_segmentation
 
 TRAIN2017_IMAGES = 118287
 MOST_NAMES = 40  # of images that have one id, in one line
+# of COCO's 80 classes, in its order: ten below 90 are not used
+COCO_IDS = tuple(number for number in range(1, 91) if number not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
 
 _KEYS = ("images", "annotations", "categories")
 _OTHER_TASKS = ("captions_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")  # lie beside COCO's instances

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Callable, Sequence
 
 from gluon_bof.boxes import BoxEnds
+from gluon_bof.data.coco import COCO_IDS
 from gluon_bof.errors import UserError
 from gluon_bof.files import csv_text, refuse_no_utf8, write_atomically
 from gluon_bof.inference.sources import OF_IMAGES, refuse_foreign
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from gluon_bof.inference.model import Prediction
 
 COLUMNS = ("image_id", "file_name", "category_id", "category_name", "x", "y", "width", "height", "score", "frame", "seconds")
-# COCO's numbers of its 80 classes, in its order: ten below 90 are not used
-COCO_IDS = [number for number in range(1, 91) if number not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
 OPENER = "OpenCV opens no video"  # but ends the process
 CODECS = ((".mp4", "mp4v"), (".avi", "MJPG"))  # the second where this OpenCV cannot write the first
 

@@ -53,8 +53,8 @@ def find_sources(words: Iterable[str], out: str) -> list[Source]:
 
 def refuse_foreign(paths: Iterable[str], out: str) -> None:
     """Raise UserError where one of these files, which go into the folder `out`, is there, and no prediction made that folder."""
-    there = next(filter(os.path.lexists, paths), None)
-    if there and not _is_of_prediction(out):
+    there = next(filter(staying((), out), paths), None)
+    if there:
         raise UserError("the prediction would replace it", there, "choose another folder: --out")
 
 

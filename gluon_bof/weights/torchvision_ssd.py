@@ -9,6 +9,7 @@ from typing import Mapping, NamedTuple, Sequence
 
 import numpy as np
 
+from gluon_bof.data.coco import COCO_IDS
 from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.freebies.augmentation import MEAN
 from gluon_bof.models.build import with_inferred_shapes
@@ -22,9 +23,7 @@ NETWORK = "ssd_300_vgg16_atrous"
 TARGETS = (f"{NETWORK}_coco", f"{NETWORK}_custom")
 SIDE = 300
 TORCHVISION_MEAN = (0.48235, 0.45882, 0.40784)
-# of COCO's ids, which torchvision's outputs are numbered by, those that no class has
-UNUSED_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
-COCO_OUTPUTS = 91  # background and ids up to 90
+COCO_OUTPUTS = 91  # background and ids up to 90, by which torchvision's outputs are numbered
 STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21))  # places of convolutions among torchvision's layers
 LAST_STAGES = (("1", "3", "5"), ("7.1", "7.3"))
 LEVELS = 6
@@ -123,7 +122,7 @@ def _classes_and_rows(path, target, names, number):
         if number + 1 != COCO_OUTPUTS:
             raise UserError(f"it holds {number} classes, and torchvision's for COCO {COCO_OUTPUTS - 1}", path,
                             f"give --to {TARGETS[1]} and their names with --classes")
-        return CLASSES["coco"], [output for output in range(COCO_OUTPUTS) if output not in UNUSED_IDS]
+        return CLASSES["coco"], [0, *COCO_IDS]
     if names is None:
         raise UserError(f"it holds {number} classes without names", path,
                         "give them in the order of its training: --classes cat,dog or a file of one a line")

@@ -4,6 +4,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from gluon_bof.backend import autograd, mx
+from gluon_bof.data.coco import COCO_IDS
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import MEAN, STD
 from gluon_bof.models.build import build_network
@@ -52,7 +53,7 @@ def test_it_computes_what_torchvision_does(file):
     np.testing.assert_allclose(boxes, expected["boxes"], rtol=0, atol=0.02)
 
 
-KEPT = [output for output in range(91) if output not in torchvision_ssd.UNUSED_IDS]
+KEPT = [0, *COCO_IDS]
 
 
 def test_cocos_classes_are_this_packages(file):
