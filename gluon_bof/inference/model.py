@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import os
 import re
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, NamedTuple, Sequence
 
 import numpy as np
@@ -22,6 +22,7 @@ from gluon_bof.inference.segmentation_model import open_segmenter, refuse_of_seg
 from gluon_bof.inference.tiles import refuse_tiles, tiling_of
 from gluon_bof.masks import decode
 from gluon_bof.options.families import family_of
+from gluon_bof.options.flags import whole_pixels
 from gluon_bof.weights.resolve import resolve
 
 READERS = 2  # threads that read images ahead
@@ -142,9 +143,7 @@ def open_model(weights: Any, device: str | None = None, short: int | None = None
     names = found.require()
     settings = dataclasses.replace(found.options, gpus=_gpus(device))
     if short is not None:
-        if not isinstance(short, Integral):
-            raise UserError(f"--short cannot be {short!r}", remedy="give a whole number of pixels, such as 416")
-        settings = settings.at_size(int(short))
+        settings = settings.at_size(whole_pixels("short", short, 416))
     if nms is not None and not (isinstance(nms, Real) and 0 < nms <= 1):
         raise UserError(f"--nms {nms!r} is outside (0, 1]", remedy="0.45 is usual")
     detector = load_detector(settings, names, found.path, engine)[0]

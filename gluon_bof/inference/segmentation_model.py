@@ -1,7 +1,6 @@
 """A segmenter ready for images: `load(weights)` of weights that give every pixel a class, then `predict` or `export`."""
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any, Sequence
 
 from gluon_bof.data.images import as_image
@@ -9,7 +8,7 @@ from gluon_bof.errors import UserError, in_python
 from gluon_bof.files import output_path
 from gluon_bof.inference.export_scores import export_scores
 from gluon_bof.inference.segmenter import Segmenter, load_segmenter
-from gluon_bof.options.flags import flag_name
+from gluon_bof.options.flags import flag_name, whole_pixels
 from gluon_bof.weights.resolve import Resolved
 
 
@@ -24,9 +23,7 @@ def open_segmenter(resolved: Resolved, short: int | None = None) -> Segmentation
     """The SegmentationModel that WEIGHTS means. short: test size in pixels. Raises UserError where a file or classes lack."""
     names, options = resolved.require(), resolved.options
     if short is not None:
-        if not isinstance(short, Integral):
-            raise UserError(f"--short cannot be {short!r}", remedy="give a whole number of pixels, such as 480")
-        options = options.at_size(int(short))
+        options = options.at_size(whole_pixels("short", short, 480))
     return SegmentationModel(load_segmenter(options, names, resolved.path)[0], resolved.files)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from gluon_bof.boxes import Detections, area, intersection
 from gluon_bof.errors import UserError
 from gluon_bof.options.families import family_of
+from gluon_bof.options.flags import whole_pixels
 
 SMALLEST = 64  # pixels, a tile's side: twice the smallest image that a network takes
 OVERLAP = 0.2
@@ -77,14 +78,13 @@ def tiling_of(tile: Any = None, overlap: Any = None) -> Tiling | None:
         if overlap is not None:
             raise UserError("--overlap is of tiles, and there are none", remedy="give --tile 640 as well")
         return None
-    if isinstance(tile, bool) or not isinstance(tile, (int, np.integer)):
-        raise UserError(f"--tile cannot be {tile!r}", remedy="give a whole number of pixels, such as 640")
+    tile = whole_pixels("tile", tile, 640)
     if tile < SMALLEST:
         raise UserError(f"--tile {tile} is smaller than {SMALLEST} pixels", remedy="640 is usual")
     overlap = OVERLAP if overlap is None else overlap
     if isinstance(overlap, bool) or not isinstance(overlap, (int, float, np.number)) or not 0 <= overlap <= LARGEST_OVERLAP:
         raise UserError(f"--overlap {overlap} is outside [0, {LARGEST_OVERLAP}]", remedy=f"{OVERLAP} is usual")
-    return Tiling(int(tile), float(overlap))
+    return Tiling(tile, float(overlap))
 
 
 def add_slices(whole: Detections, image: np.ndarray, tiling: Tiling,

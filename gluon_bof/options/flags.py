@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+from numbers import Integral
 from types import MappingProxyType
 from typing import Any, Callable, Mapping, NamedTuple, NoReturn, Sequence
 
@@ -275,6 +276,13 @@ def _example(field, value):
 def flag_name(name: str) -> str:
     """--the-flag of a field."""
     return "--" + name.replace("_", "-")
+
+
+def whole_pixels(name: str, value: Any, usual: int) -> int:
+    """The value that was given for the option. Raises UserError for one that is no number of pixels, and be it True."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise UserError(f"{flag_name(name)} cannot be {value!r}", remedy=f"give a whole number of pixels, such as {usual}")
+    return int(value)
 
 
 def at_least(options: Any, name: str, least: float) -> None:

@@ -214,7 +214,8 @@ def test_another_size_and_overlap_change_what_is_found(run, model, voc):
     ({"short": 1056}, "short 1056 is not a multiple of 32 up to 1024"), ({"short": 100}, "short 100 is not a multiple of 32"),
     ({"short": 0}, "short 0"), ({"short": -32}, "short -32"), ({"nms": 0}, "nms 0"), ({"nms": 1.5}, "nms 1.5"),
     ({"nms": float("nan")}, "nms nan"), ({"nms": "0.4"}, "nms '0.4'"),
-    ({"short": "64"}, "short cannot be '64'"), ({"metric": 3}, "metric cannot be 3; a value such as '3'"),
+    ({"short": "64"}, "short cannot be '64'"), ({"short": True}, "short cannot be True"),
+    ({"metric": 3}, "metric cannot be 3; a value such as '3'"),
     ({"device": "gpu:99"}, "GPU 99 was asked for"), ({"device": "tpu"}, "device 'tpu'"),
     ({"device": ""}, "device ''"), ({"classes": "one"}, "its classes are blue, green, red"), ({"classes": "a,a"}, "twice"),
     ({"network": "mobilenet0.25"}, "the weights do not fit"), ({"colour": "red"}, "YOLOv3 has no colour")])
