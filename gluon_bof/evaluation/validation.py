@@ -145,14 +145,15 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
              "this order; a classes.txt in it tells another")
     for path in filter(None, (save, report, report and numbers_beside(report))):
         refuse_unwritable(path, reads=found_set.files.union(resolved.files))
-    validation = Validation(options, found_set, resolved.box_ends, tiling)
+    ends = resolved.box_ends
+    validation = Validation(options, found_set, ends, tiling)
     detector, digest = load_detector(options, found_set.classes, resolved.path, engine, resolved.gpus_of_run)
     detector.engine.expect(len(found_set))
     began = time.perf_counter()
     result = validation(detector, progress="evaluating")
     seconds = time.perf_counter() - began
     if save:
-        save_detections(save, list(map(resolved.box_ends.as_edges, validation.detections)), found_set)
+        save_detections(save, list(map(ends.as_edges, validation.detections)), found_set)
     if report:
         from gluon_bof.evaluation.report import write_report
         write_report(report, validation.scored(), found_set, options.metric,

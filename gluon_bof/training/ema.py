@@ -6,9 +6,9 @@ from typing import Any, Iterator, Mapping
 
 import numpy as np
 
-from gluon_bof.backend import gluon, mx
+from gluon_bof.backend import mx
 from gluon_bof.errors import LOGGER
-from gluon_bof.weights.load import structured_parameters
+from gluon_bof.weights.load import structured_parameters, without_constants
 
 MOST_OF_START = 0.05  # share of the initial weights in the last average, above which a run is warned
 
@@ -21,8 +21,7 @@ class Averages:
 
     def __init__(self, network: Any, decay: float, saved: Mapping[str, np.ndarray] | None = None):
         self.decay = decay
-        self._parameters = {name: parameter for name, parameter in structured_parameters(network).items()
-                            if not isinstance(parameter, gluon.Constant)}
+        self._parameters = without_constants(structured_parameters(network))
         self.arrays = {name: array.copy() for name, array in self._weights().items()}
         for name, array in (saved or {}).items():
             self.arrays[name][:] = mx.nd.array(array, dtype=array.dtype)

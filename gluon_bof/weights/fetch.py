@@ -52,6 +52,10 @@ def address(stem: str) -> str:
 
 
 def fetch_file(name: str, timeout: float, pause: float, otherwise: str) -> str:
+    """Path of the .params file of GluonCV's model `name`, a key of CHECKSUMS; downloaded where it is not in the cache yet.
+
+    timeout, pause: in seconds, as for `zoo.download`; otherwise: what the remedy of a failure ends in, "" or "; or …". Raises
+    UserError where the file cannot be had or kept."""
     folder, sha1 = gluoncv_folder(), CHECKSUMS[name]
     stem = f"{name}-{sha1[:8]}"
     path = os.path.join(folder, f"{stem}.params")

@@ -1,6 +1,7 @@
 """Weights in and out: GluonCV's names, strict and partial loading, heads for other classes, whole files."""
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any, Mapping, NamedTuple, Sequence
 
@@ -53,13 +54,25 @@ def structured_parameters(network: gluon.HybridBlock) -> dict[str, gluon.Paramet
     return network._collect_params_with_prefix()
 
 
+def without_constants(parameters: Mapping[str, gluon.Parameter]) -> dict[str, gluon.Parameter]:
+    """{name: Parameter} of those that are learnt, and of running statistics."""
+    return {name: parameter for name, parameter in parameters.items() if not isinstance(parameter, gluon.Constant)}
+
+
 def read_weights(path: str) -> dict[str, np.ndarray]:
     """{name: numpy array} of a .params file. Raises UserError naming a file that is missing or none."""
+    return _parsed(_bytes_of(path), path)
+
+
+def _bytes_of(path):
     try:
         with open(path, "rb") as file:
-            data = file.read()
+            return file.read()
     except OSError as error:
         raise UserError(f"the weights cannot be read ({error.strerror})", path, "check the path") from None
+
+
+def _parsed(data, path):
     try:
         return params_format.loads(data)
     except ValueError as error:
@@ -74,9 +87,10 @@ def load_weights(network: gluon.HybridBlock, path: str, allow_partial: bool = Fa
     foreign and mis-shaped names."""
     if allow_partial:
         warn(f"{path}: {load_partially(network, path)}")
-    else:
-        set_weights(network, read_structured(path), path)
-    return sha256_of(path)
+        return sha256_of(path)
+    data = _bytes_of(path)
+    set_weights(network, structured(_parsed(data, path)), path)
+    return hashlib.sha256(data).hexdigest()
 
 
 def read_structured(path: str) -> dict[str, np.ndarray]:
@@ -129,7 +143,7 @@ def load_partially(network: gluon.HybridBlock, path: str) -> Loaded:
     Raises UserError where the backbone is another."""
     arrays = read_structured(path)
     parameters = structured_parameters(network)
-    learned = _without_constants(parameters)
+    learned = without_constants(parameters)
     fitting = {name: parameter for name, parameter in learned.items()
                if name in arrays and arrays[name].shape == parameter.shape}
     here = {id(parameter) for parameter in fitting.values()}
@@ -154,7 +168,7 @@ def transfer(network: gluon.HybridBlock, path: str, old_classes: Sequence[str] |
     not, or the layers are others."""
     arrays = read_structured(path)
     parameters = structured_parameters(network)
-    constants = parameters.keys() - _without_constants(parameters).keys()
+    constants = parameters.keys() - without_constants(parameters).keys()
     file_arrays, arrays = arrays, {name: array for name, array in arrays.items() if name not in constants}
     parameters = {name: parameter for name, parameter in parameters.items() if name not in constants}
     count = _count_of_classes(network, arrays, path) if old_classes is None or by_name else len(old_classes)
@@ -213,10 +227,6 @@ def _count_of_classes(network, arrays, path):
     return count
 
 
-def _without_constants(parameters):
-    return {name: parameter for name, parameter in parameters.items() if not isinstance(parameter, gluon.Constant)}
-
-
 def _require_rows(rows, name, array, parameter, class_count, path):
     wanted = (rows.groups * (rows.common + rows.each * class_count),) + parameter.shape[1:]
     if array.shape != wanted:
@@ -271,5 +281,4 @@ def load_backbone(network: gluon.HybridBlock, path: str) -> None:
     if missing:
         raise UserError(f"the weights do not fit this backbone; {_listed('missing or of another shape', missing)}",
                         path, _remedy(backbone, arrays, "give weights of the backbone that --network names"))
-    for name, parameter in backbone.items():
-        parameter.set_data(mx.nd.array(arrays[name], dtype=arrays[name].dtype))
+    _fill(backbone, arrays)

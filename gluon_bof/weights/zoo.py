@@ -93,9 +93,9 @@ def download(name: str, timeout: float = TIMEOUT, pause: float = PAUSE) -> str:
 
     timeout: seconds without a byte; pause: seconds before a second try. Raises UserError for a name without weights, and
     saying what to do by hand where they cannot be had."""
-    options_of(name)
     if name == SHIPPED_NAME:
         return shipped()[0]
+    options_of(name)
     if name not in CHECKSUMS:
         raise UserError(f"GluonCV has a network {name} but publishes no weights of it", remedy=_choice())
     return fetch_file(name, timeout, pause, "")

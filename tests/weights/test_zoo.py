@@ -1,4 +1,5 @@
 """GluonCV's models by name against GluonCV, and the package's own."""
+import builtins
 import json
 import os
 from pathlib import Path
@@ -139,10 +140,13 @@ def test_shipped_weights_are_checked(tmp_path):
         zoo.shipped(str(place))
 
 
-def test_the_shipped_model_is_small_and_builds():
+def test_the_shipped_model_is_small_and_builds_and_is_not_read_over_and_over(monkeypatch):
+    opened, plainly = [], open
+    monkeypatch.setattr(builtins, "open", lambda path, *how, **more: opened.append(path) or plainly(path, *how, **more))
     found = resolve("shapes")
     assert os.path.getsize(found.path) <= 8e6 and 0 < zoo.shipped()[1]["map"] <= 1
     load_weights(build_network(found.options, found.require(), [mx.cpu()]), found.path)
+    assert opened.count(found.path) == 4  # twice to resolve it, for the map, and for its arrays
     assert resolve(found.path).options == found.options
 
 
