@@ -104,8 +104,6 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
         validate = partial(accuracy, inference, validation, labels, devices[0], TOP_K)
     engine = Engine(run, options, network, step, sampler, loader, losses, validate,
                     pipeline.restore(options, checkpoint, network, trainer), scoring)
-    if comm.is_main():
-        run.forget_after(engine.iteration, engine.epoch)
     last = engine.run_epochs()
     if options.localise and comm.is_main() and validate.predictions:
         draw_localised(run, shown, validation_set.samples, validate.boxes, validate.predictions, classes)

@@ -131,6 +131,8 @@ class Engine:
     def run_epochs(self) -> dict[str, Any]:
         """Train to the last epoch. Returns the last validation's metrics. Raises Stopped when asked to stop, and what the
         data or their workers, or a validation, raise, such as a broken image; all of them after everything is saved."""
+        if comm.is_main():
+            self.recorder.run.forget_after(self.iteration, self.epoch)
         total, done = self.options.epochs * self.sampler.batches, self.epoch * self.sampler.batches + self.batch
         with StopRequest() as stop, tqdm(total=total, initial=done, unit="batch", file=ASIDE,
                                          mininterval=0.5 if ASIDE.isatty() else 15, dynamic_ncols=True,

@@ -189,7 +189,6 @@ def fit(engine: Any, run: Run, images: Any, sets: Sequence[Any], validation: Any
     {"run": folder, "map": of the last validation, …}."""
     training_set, validation_set = sets
     if comm.is_main():
-        run.forget_after(engine.iteration, engine.epoch)
         draw_training_batch(run, images, engine.sampler, training_set.classes)
     metrics = engine.run_epochs()
     if validation.detections is None:  # a finished run was resumed: there was nothing left to validate

@@ -84,7 +84,6 @@ def fit_maps(engine: Any, run: Any, images: Any, sets: Sequence[Any], validation
     {"run": folder, "miou": of the last validation, …}."""
     classes = sets[0].classes
     if comm.is_main():
-        run.forget_after(engine.iteration, engine.epoch)
         draw_training_maps(run, images, engine.sampler, classes)
     metrics = engine.run_epochs()
     if validation.shown is None:  # a finished run was resumed: there was nothing left to validate

@@ -140,7 +140,6 @@ def test_asked_to_stop_it_stops_between_updates_and_goes_on_to_the_bit(opened, w
     meta, _ = read_checkpoint(run.checkpoint_paths()[-1])
     assert meta["batch"] % 2 == 0 and meta["losses"]["batches"] in (0, meta["batch"])
     resumed = engine_of(run, Scores((0.4, 0.3)), options, resume=True)
-    run.forget_after(resumed.iteration, resumed.epoch)
     resumed.run_epochs()
     assert open(run.last_weights, "rb").read() == open(whole.last_weights, "rb").read()
     for name in ("metrics", "intervals"):

@@ -66,7 +66,6 @@ def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) ->
     loader.engine = engine
     if order.observes:
         _let_observe(order, engine, step, checkpoint, position)
-    run.forget_after(engine.iteration, engine.epoch)
     last = engine.run_epochs()
     return {"run": run.folder, scoring.score: last[scoring.score], "best": engine.best["score"], "epochs": engine.epoch,
             "iterations": engine.iteration, "seed": options.seed, "order": options.order, "batches": updates,
