@@ -55,19 +55,21 @@ class ClassImages:
 
     def __getitem__(self, spec):
         if isinstance(spec, int):
-            return self._seen(spec, None), spec
+            return self._looked_at(spec, None)[0], spec
         rng = augmentation_rng(spec) if self.augment else None
-        image = self._seen(spec.index, rng)
+        image, own = self._looked_at(spec.index, rng)
         first = second = self.samples[spec.index].class_id
+        other = own
         if spec.partner >= 0:
-            image = blend_images(image, self._seen(spec.partner, rng), spec.ratio)
-            second = self.samples[spec.partner].class_id
-        return image, np.array((first, second, spec.ratio), np.float32)
+            mixed, other = self._looked_at(spec.partner, rng)
+            image, second = blend_images(image, mixed, spec.ratio), self.samples[spec.partner].class_id
+        return image, np.array((first, second, spec.ratio, *own, *other), np.float32)
 
-    def _seen(self, index, rng):
+    def _looked_at(self, index, rng):
+        """(an image as it is seen, further numbers of its label)."""
         image = read_sample(self.samples[index])
         view = centre_view(image.shape, self.size) if rng is None else draw_view(rng, image, self.size, self.least_area)
-        return self.render(image, view)
+        return self.render(image, view), ()
 
     @staticmethod
     def render(image: np.ndarray, view: View) -> np.ndarray:

@@ -5,7 +5,7 @@ read with numpy and cv2 only; everything random comes from the spec, as in `load
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Sequence
+from typing import Sequence
 
 import numpy as np
 
@@ -24,8 +24,7 @@ from gluon_bof.data.classification import ClassImages, draw_view, read_sample
 from gluon_bof.data.parts import ROLES
 from gluon_bof.errors import UserError, warn
 from gluon_bof.freebies.augmentation import View, transform_boxes, whole_view
-from gluon_bof.freebies.mixup import blend_images
-from gluon_bof.rng import Purpose, augmentation_rng, generator
+from gluon_bof.rng import Purpose, generator
 
 ROOM = 1.5  # at most, beside each side of an object that is cut out, as a share of the object's own; less where the image ends
 TRIALS = 10  # rooms that are drawn for an object, until one shows no other
@@ -86,18 +85,6 @@ class ObjectImages(ClassImages):
     first and that of the partner), a pure function of the spec; without a partner both are the same.
 
     Boxes are corners as shares of the image's sides, in [0, 1]. `dataset[i]` -> (the whole image, i)."""
-
-    def __getitem__(self, spec: Any) -> tuple:
-        if isinstance(spec, int):
-            return self._looked_at(spec, None)[0], spec
-        rng = augmentation_rng(spec) if self.augment else None
-        image, box = self._looked_at(spec.index, rng)
-        first = second = self.samples[spec.index].class_id
-        other = box
-        if spec.partner >= 0:
-            mixed, other = self._looked_at(spec.partner, rng)
-            image, second = blend_images(image, mixed, spec.ratio), self.samples[spec.partner].class_id
-        return image, np.array((first, second, spec.ratio, *box, *other), np.float32)
 
     def _looked_at(self, index, rng):
         sample = self.samples[index]
