@@ -38,20 +38,3 @@ class InferenceGraph(gluon.HybridBlock):
 
     def hybrid_forward(self, F, images):
         return self.network(self.normalise(images))
-
-
-class CandidateGraph(gluon.HybridBlock):
-    """(images (B, H, W, 3) uint8) -> what is suppressed: boxes (B, N, 4) in input pixels, scores (B, N, K)."""
-
-    def __init__(self, network, **keywords):
-        super().__init__(**keywords)
-        self.normalise = Normalise()
-        self.network = network
-
-    def hybrid_forward(self, F, images):
-        return self.network.candidates(F, self.normalise(images))
-
-
-def candidates(network: Any, data: Any) -> tuple:
-    """(symbols of a CandidateGraph, their names) of an input symbol; see models.build.ExportForm."""
-    return CandidateGraph(network)(data), ["boxes", "scores"]

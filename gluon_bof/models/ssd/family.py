@@ -4,14 +4,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Iterator, Mapping, Sequence
 
-from gluon_bof.data.transforms import EvalTransform, square
 from gluon_bof.freebies.sync_batch_norm import norm_layer
 from gluon_bof.models.build import ExportForm, with_inferred_shapes
 from gluon_bof.models.heads import MAX_CLASSES
-from gluon_bof.models.preprocess import candidates
+from gluon_bof.models.one_stage import CANDIDATE_TEXTS, candidates, eval_transform, inference_batch
 from gluon_bof.models.ssd.network import SSD, build_ssd
 from gluon_bof.options.ssd import NETWORKS, SHAPES, SsdOptions
 
+__all__ = ["backbones", "build", "eval_transform", "export_form", "inference_batch", "matches"]
 MINI_SIDE = 128  # pixels, which names darknet-mini where nothing tells its size
 FIRST_BIAS, FIRST_WEIGHT = "class_predictors.0.predictor.bias", "class_predictors.0.predictor.weight"
 
@@ -22,21 +22,10 @@ def build(options: SsdOptions, classes: Sequence[str], devices: Sequence[Any]) -
                      norm_layer(options.synchronises_batchnorm(), devices))
 
 
-def eval_transform(options: SsdOptions) -> EvalTransform:
-    """Validation's images are squares of --data-shape."""
-    return EvalTransform(square, options.data_shape)
-
-
-def inference_batch(options: SsdOptions) -> int:
-    """Images a batch in inference: as many as in training."""
-    return options.batch_size
-
-
 def export_form(options: SsdOptions) -> ExportForm:
     """Any sides that the network takes, any number of images."""
     least, largest = options.sides()
-    return ExportForm(largest, 1, True, candidates, {"boxes": "xmin, ymin, xmax, ymax in pixels of the input",
-                                                     "scores": "of each class, in 0..1"}, least)
+    return ExportForm(largest, 1, True, candidates, CANDIDATE_TEXTS, least)
 
 
 def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Iterator, Mapping, Sequence
 
-from gluon_bof.data.transforms import EvalTransform, square
 from gluon_bof.freebies.sync_batch_norm import norm_layer
 from gluon_bof.models.build import ExportForm, with_inferred_shapes
 from gluon_bof.models.heads import classes_by_rows
-from gluon_bof.models.preprocess import candidates
+from gluon_bof.models.one_stage import CANDIDATE_TEXTS, candidates, eval_transform, inference_batch
 from gluon_bof.models.yolo3.network import ANCHORS, NETWORKS, YOLOv3, build_yolo3
 from gluon_bof.options.yolo3 import MAX_SIDE, STRIDE, Yolo3Options
+
+__all__ = ["backbones", "build", "eval_transform", "export_form", "inference_batch", "matches"]
 
 
 def build(options: Yolo3Options, classes: Sequence[str], devices: Sequence[Any]) -> YOLOv3:
@@ -18,20 +19,9 @@ def build(options: Yolo3Options, classes: Sequence[str], devices: Sequence[Any])
     return build_yolo3(options.network, classes, norm_layer(options.syncbn, devices), options.anchor_rows() or ANCHORS)
 
 
-def eval_transform(options: Yolo3Options) -> EvalTransform:
-    """Validation's images are squares of --data-shape."""
-    return EvalTransform(square, options.data_shape)
-
-
-def inference_batch(options: Yolo3Options) -> int:
-    """Images a batch in inference: as many as in training."""
-    return options.batch_size
-
-
 def export_form(options: Yolo3Options) -> ExportForm:
     """Squares and other multiples of 32, any number of images."""
-    return ExportForm(MAX_SIDE, STRIDE, True, candidates, {"boxes": "xmin, ymin, xmax, ymax in pixels of the input",
-                                                           "scores": "of each class, in 0..1"})
+    return ExportForm(MAX_SIDE, STRIDE, True, candidates, CANDIDATE_TEXTS)
 
 
 def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:
