@@ -32,6 +32,7 @@ def whole_parser(commands: Mapping[str, str]) -> Parser:
 def build_parser() -> Parser:
     """The command's parser."""
     parser = Parser("gluon-bof completion", description=__doc__.split(": ", 1)[1],
-                    epilog='bash: eval "$(gluon-bof completion bash)"; zsh: put the output into a file _gluon-bof of $fpath')
+                    epilog='bash: eval "$(gluon-bof completion bash)"; zsh: put the output into a file _gluon-bof of $fpath; '
+                           'tcsh: put it into a file that ~/.tcshrc sources')
     parser.add_argument("shell", choices=SHELLS)
     return parser

@@ -40,5 +40,5 @@ def build_parser() -> Parser:
     parser.add_argument("--unannotated", default="skip", choices=("skip", "negative"),
                         help="images without an annotation file: leave them out, or write them as images without boxes")
     parser.add_argument("--copy", action="store_true", help="copy the images; default: hard links, where they can be")
-    add_layout(parser)
+    add_layout(parser, "IN")
     return parser

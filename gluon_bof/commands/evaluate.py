@@ -23,6 +23,15 @@ from gluon_bof.files import refuse_unwritable
 from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.options.flags import Parser
 
+# help in the place of training's
+OF_SCORING = {"dataset": "what is scored on: shapes, vocmini, voc, coco, or a folder of your own in VOC's, COCO's, YOLO's or "
+                         "LabelMe's layout; of segmentation its sets",
+              "gpus": "use these GPUs, for example 0,1; '' is the CPU",
+              "unannotated": "images without an annotation file (VOC's and LabelMe's layout): leave them out, or score on them "
+                             "as negatives",
+              "data_shape": "of YOLOv3 and SSD: side of the images in pixels",
+              "crop_size": "of segmentation: side in pixels of the squares that images are fitted into"}
+
 
 @user_facing
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,7 +77,7 @@ def build_parser(everything: bool = False) -> Parser:
                              "are found (paper, section 3.1)")
     add_tiling(parser)
     add_engine(parser, "mxnet")
-    add_fields(parser, evaluation_fields(), everything, {name: TEXTS[name] for name in ("network", "classes")})
+    add_fields(parser, evaluation_fields(), everything, {**TEXTS, **OF_SCORING})
     return parser
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from gluon_bof.errors import UserError
 from gluon_bof.files import numbers_beside, refuse_unwritable
@@ -23,7 +23,7 @@ class _OfFile:
 PAGES = (".html", ".htm")
 WEIGHTS = ("a run's folder (its best weights), a .params file of ours or GluonCV's, shapes (the package's own), or GluonCV's "
            "name of a pretrained model")
-# help in the place of the options': nothing of it need be given for a run's weights
+# help in the place of the options'. Nothing of it need be given for a run's weights, so none ends with training's default
 TEXTS = {"network": "of a .params file outside a run: its network",
          "dataset": "of a .params file outside a run: voc or coco, whose classes and settings it was trained with",
          "classes": "of a .params file outside a run: " +
@@ -49,19 +49,21 @@ def _fields(wanted):
     return list(found.values())
 
 
-def add_fields(parser: Parser, fields: Sequence[dataclasses.Field], everything: bool, texts: dict[str, str] = TEXTS) -> None:
+def add_fields(parser: Parser, fields: Sequence[dataclasses.Field], everything: bool, texts: Mapping[str, str] = TEXTS) -> None:
     """Give a parser these options' flags; everything: those of the network's parts are shown in its help."""
     group = parser.add_argument_group("parts of a network, of a .params file outside a run") if everything else parser
     for field in fields:
         is_part = field.metadata.get("part", False)
         how = {"choices": None} if field.name == "network" else {}
-        add_flag(group if is_part else parser, field, everything or not is_part, texts.get(field.name), **how)
+        add_flag(group if is_part else parser, field, everything or not is_part, texts.get(field.name), with_default=False,
+                 **how)
 
 
 def new_parser(command: str, description: str, build: Any) -> Parser:
     """A command's parser with --help-all, whose help is that of build(everything=True)."""
     parser = Parser(prog=f"gluon-bof {command}", description=description,
-                    epilog="--help-all also lists the flags that tell how a network outside a run was built.")
+                    epilog="What is not given is the run's own; outside a run, what the name of WEIGHTS tells, else training's "
+                           "default. --help-all also lists the flags that tell how a network outside a run was built.")
     add_help_all(parser, lambda: build(everything=True))
     return parser
 
@@ -92,11 +94,11 @@ def given_options(arguments: Any, fields: Sequence[dataclasses.Field]) -> dict[s
     return {field.name: getattr(arguments, field.name) for field in fields if hasattr(arguments, field.name)}
 
 
-def add_layout(parser: Parser) -> None:
-    """--layout and --val-share, as training has them."""
+def add_layout(parser: Parser, folder: str = "DATASET") -> None:
+    """--layout and --val-share, as training has them. folder: how help calls the argument that --layout is of."""
     fields = DetectionOptions.__dataclass_fields__
     parser.add_argument("--layout", default="auto", choices=fields["layout"].metadata["choices"],
-                        help=fields["layout"].metadata["help"].replace("--dataset", "DATASET"))
+                        help=fields["layout"].metadata["help"].replace("--dataset", folder))
     parser.add_argument("--val-share", default=0.0, type=float, metavar="X", help=fields["val_share"].metadata["help"])
 
 

@@ -47,8 +47,8 @@ def build_parser(everything: bool = False) -> Parser:
     parser.add_argument("--out", required=True, help="folder for the drawn images, detections.json and detections.csv")
     parser.add_argument("--score", type=float, help="least score of what is drawn and written [0.3]")
     parser.add_argument("--nms", type=float, help="IoU above which the worse of two boxes of a class goes [the network's]")
-    parser.add_argument("--short", type=int, help="test size in pixels: YOLOv3's or SSD's side, or Faster R-CNN's shorter one "
-                                                  "[that of validation]")
+    parser.add_argument("--short", type=int, help="test size in pixels: the side of YOLOv3, SSD or a segmenter, an R-CNN's "
+                                                  "shorter one [that of validation]")
     add_tiling(parser)
     add_engine(parser, "auto")
     parser.add_argument("--device", help="cpu, gpu or gpu:N [a GPU if there is one]")

@@ -71,7 +71,7 @@ NUMBERS = _list_of(float, "numbers")
 
 
 def flag(default: Any, text: str, group: str = "run", **how: Any) -> Any:
-    """A field that is a command-line flag.
+    """A field that is a command-line flag; without a text help does not show it.
 
     group: one of GROUPS. how: argparse's keywords, and: kind, a Kind or a type, where the default's type does not tell it;
     short, a second name; evaluates, whether evaluation may be told it; builds, whether it says which network is built; part,
@@ -128,10 +128,12 @@ def build_parser(options_class: type, description: str, recipes: Mapping[str, An
     return parser
 
 
-def add_flag(parser: Any, field: dataclasses.Field, shown: bool = True, text: str | None = None, **how: Any) -> None:
+def add_flag(parser: Any, field: dataclasses.Field, shown: bool = True, text: str | None = None, with_default: bool = True,
+             **how: Any) -> None:
     """Give an argument parser, or a group of it, the flag of a field; where it is not given, nothing is set.
 
-    text: help in place of the field's; how: argparse's keywords in place of the field's."""
+    text: help in place of the field's; with_default: whether help ends with the field's default; how: argparse's keywords in
+    place of the field's."""
     given = dict(field.metadata)
     if given.pop("hidden", False):
         return
@@ -147,9 +149,9 @@ def add_flag(parser: Any, field: dataclasses.Field, shown: bool = True, text: st
         given["type"] = kind.parse if isinstance(kind, Kind) else kind
         if not given.get("choices"):
             given.setdefault("metavar", METAVARS.get(kind, field.name.rsplit("_", 1)[-1].upper()))
-        if field.default not in (None, "", ()) and text is None:
+        if with_default and field.default is not False and field.default not in (None, "", ()):
             given["help"] += f" [{written(field, field.default)}]"
-    given["help"] = given["help"].replace("%", "%%") if shown else argparse.SUPPRESS
+    given["help"] = given["help"].replace("%", "%%") if shown and field.metadata["help"] else argparse.SUPPRESS
     given = {**given, **how, "dest": field.name, "default": argparse.SUPPRESS}
     parser.add_argument(*names, **given)
     if old:

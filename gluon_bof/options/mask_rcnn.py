@@ -8,7 +8,7 @@ from typing import Any
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions, part, preset
-from gluon_bof.options.flags import at_least, flag
+from gluon_bof.options.flags import EMBEDDED, at_least, flag
 from gluon_bof.options.training import NAME_ENDS, decay_epochs
 
 NETWORKS = ("resnet18_v1b", "resnet50_v1b", "resnet101_v1b", "resnet101_v1d", "darknet-mini")
@@ -30,6 +30,11 @@ def _same_part(name, default_text):
 class MaskRcnnOptions(FasterRcnnOptions):
     """Fields that are None depend on others; `resolved` fills them."""
 
+    dataset: str = flag(EMBEDDED, "shapes (embedded, drawn on first use), vocmini, voc, coco, or a folder of your own with "
+                                  "masks, in COCO's layout or VOC's with SegmentationObject. GluonCV's default is coco; here "
+                                  "the embedded job runs without it", "first", evaluates=True)
+    layout: str = flag("auto", "what the folder of --dataset is to be taken for; auto: what lies in it tells", "data",
+                       choices=("auto", "voc", "coco"), evaluates=True)
     network: str = flag("resnet50_v1b", "backbone; darknet-mini, not GluonCV's, is for small sets on CPUs", "first",
                         choices=NETWORKS)
     batch_size: int = flag(8, "images a step, over all devices", "first")

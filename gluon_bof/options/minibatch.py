@@ -36,6 +36,11 @@ def _hidden(default: Any) -> Any:
     return flag(default, "", hidden=True)
 
 
+def _refused(default: Any) -> Any:
+    """A field of every training that this one refuses in its own words, and that no help shows."""
+    return flag(default, "")
+
+
 @dataclasses.dataclass(frozen=True)
 class MinibatchOptions(TrainingOptions):
     """A training of the study. The defaults train a ResNet-20 on the objects of the embedded set."""
@@ -84,6 +89,11 @@ class MinibatchOptions(TrainingOptions):
     save_interval: int = flag(0, "epochs between parameter files that are kept for good; 0: none")
     keep: int = flag(1, "checkpoints to keep")
     seed: int = flag(0, "seed of everything random")
+    recipe: str = flag("", "start from a named recipe; every other flag stands on top of it. --list-recipes names them", "first")
+    gpus: str = flag(None, "the GPU to use, for example 0; '' is the CPU; default: a GPU that is there, else the CPU", "first")
+    kv_store: str = flag("device", "how gradients are summed over devices, of which there is one here: nccl, device or local")
+    cpus: int = _refused(0)
+    horovod: bool = _refused(False)
     num_samples: int = _hidden(-1)
     mixup: str = _hidden("")
     mixup_alpha: float = _hidden(1.5)

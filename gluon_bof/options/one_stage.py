@@ -6,7 +6,7 @@ from typing import Iterable
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import INTEGERS, at_least, flag
-from gluon_bof.options.training import SYNCBN, DetectionOptions
+from gluon_bof.options.training import MIXUP_LOSSES, SYNCBN, DetectionOptions
 
 STEP = 32  # pixels between two random shapes
 
@@ -23,6 +23,8 @@ class OneStageOptions(DetectionOptions):
     syncbn: bool = flag(False, "synchronise batch normalisation over the devices of a process; per-process: over those of each "
                                "worker, where there are several", "freebies", nargs="?", const=True, kind=SYNCBN,
                         metavar="per-process")
+    mixup_loss: str = flag("weighted", "weigh each box by its image's mix ratio, or all by 1", "freebies",
+                           choices=MIXUP_LOSSES, metavar="{weighted,unweighted}")
     random_shapes: tuple = flag((), "train at random shapes: the smallest and the largest side, in steps of 32; default: always "
                                     "at --data-shape, as GluonCV", "freebies", kind=INTEGERS)
     random_shape_interval: int = flag(10, "batches for which a random shape stays", "freebies")
@@ -47,6 +49,7 @@ class OneStageOptions(DetectionOptions):
         """Refuse what cannot work. Raises UserError."""
         super().check()
         if self.mixup_loss == "global":
-            raise UserError("--mixup-loss global is GluonCV's way for Faster R-CNN only", remedy="give weighted, the default")
+            raise UserError("--mixup-loss global is GluonCV's way for Faster and Mask R-CNN only",
+                            remedy="give weighted, the default")
         self.check_epoch_warmup()
         at_least(self, "random_shape_interval", 1)

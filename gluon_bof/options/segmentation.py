@@ -72,7 +72,7 @@ class SegmentationOptions(TrainingOptions):
                                "images are fitted into", "first", evaluates=True)
     train_split: str = flag("train", "split to train on. GluonCV reads VOC's trainval for train, and so trains on what it "
                                      "validates on; here train is train", "data")
-    val_split: str = flag("", "split to validate on; default: val or valid, else test", "data", evaluates=True)
+    val_split: str = flag("", "split to validate on; default: val, valid or validation, else test", "data", evaluates=True)
     aux: bool = flag(False, "fcn: a second head on the third stage, with a loss of its own", "network", evaluates=True,
                      builds=True)
     aux_weight: float = flag(0.5, "weight of that loss", "network")

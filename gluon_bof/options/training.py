@@ -24,6 +24,7 @@ OF_OPTIMIZERS = {("momentum",): ("sgd", "nag"), ("beta1", "beta2"): ("adam",), (
                  ("epsilon",): ("adam", "adagrad", "rmsprop")}
 METRICS = ("auto", "voc07", "voc", "coco")
 KV_STORES = ("nccl", "device", "local", "dist_sync", "dist_device_sync")
+MIXUP_LOSSES = ("weighted", "unweighted", "global")
 FREEZE = ("none", "stem", "backbone", "all-but-head")
 ON_BAD_SAMPLE = ("error", "skip")
 USUAL_BASES = ("yes", "no", "shipped")  # of --pretrained-base, by default and in recipes; another one was meant
@@ -313,14 +314,15 @@ class DetectionOptions(TrainingOptions):
                       choices=("none", "ram", "disk"))
     skip_empty: bool = flag(False, "do not train on images without a box, as GluonCV on COCO; default: they are negatives",
                             "data")
-    train_split: str = flag("", "split(s) to train on, comma-separated (of COCO's layout one); default: trainval", "data")
-    val_split: str = flag("", "split(s) to validate on, comma-separated (of COCO's layout one); default: test", "data",
-                          evaluates=True)
-    mixup_loss: str = flag("weighted", "weigh each box by its image's mix ratio, or all by 1; global (Faster R-CNN, with "
-                                       "--mixup even): every loss by 0.5, background's too, as GluonCV's --mixup does",
-                           "freebies", choices=("weighted", "unweighted", "global"))
+    train_split: str = flag("", "split(s) to train on, comma-separated (of COCO's layout one); default: train; of VOC's lists "
+                              "trainval, but train where val validates", "data")
+    val_split: str = flag("", "split(s) to validate on, comma-separated (of COCO's layout one); default: val, else test; of "
+                            "VOC's lists test, else val", "data", evaluates=True)
+    mixup_loss: str = flag("weighted", "weigh each box by its image's mix ratio, or all by 1; global (Faster and Mask "
+                                       "R-CNN, with --mixup even): every loss by 0.5, background's too, as GluonCV's --mixup "
+                                       "does", "freebies", choices=MIXUP_LOSSES)
     pretrained_base: str = flag("yes", "start from a backbone pre-trained on ImageNet: yes (downloads it), no, a .params "
-                                       "file, a name of GluonCV's (darknet53, yolo3_darknet53_coco), or shipped: the "
+                                       "file, GluonCV's name of the backbone or of a detector on it, or shipped: the "
                                        "package's own darknet-mini, which saw drawn shapes (shipped-mixup: with mixup)", "first")
     transfer: str = flag("", "start from a trained detector on the same backbone (a run's folder, a .params file, or "
                              "GluonCV's name): keep what both share, classes of the same name too, re-initialise other "

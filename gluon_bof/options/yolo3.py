@@ -64,8 +64,8 @@ class Yolo3Options(OneStageOptions):
     objectness_prior: float = flag(0.5, "how sure of an object an untrained prediction is; GluonCV starts at 0.5, from "
                                         "which a network without a pretrained base takes long to come down", "network")
     anchors: tuple = flag((), "YOLOv3's nine anchors: a file of `gluon-bof anchors`, or 18 numbers w,h,w,h,…, smallest "
-                              "first, in pixels at --data-shape; default: those of --transfer, else YOLOv3's own", "network",
-                          kind=ANCHORS)
+                              "first, in pixels at --data-shape; default: those of --transfer or --resume "
+                              "FILE.params, else YOLOv3's own", "network", kind=ANCHORS)
     init: str = flag("gluoncv", "start of a network without a pretrained base: as GluonCV's, or near the identity, from "
                                 "which short training gets much further", "network", choices=("gluoncv", "near-identity"))
 

@@ -1,10 +1,12 @@
 """gluon-bof evaluate WEIGHTS. (Its numbers: see tests/inference/test_model.py and tests/evaluation.)"""
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from gluon_bof.commands.evaluate import build_parser
 from gluon_bof.data.check import open_parts
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.doubts import doubt_set
@@ -23,6 +25,12 @@ HERE = {"num_workers": 0}
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return write_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_help_tells_no_default_of_training_where_a_runs_own_options_count():
+    text = " ".join(build_parser().format_help().split())
+    assert "What is not given is the run's own" in text
+    assert not re.findall(r"\[(shapes|416|64|4|auto|error|skip|False)\]", text)
 
 
 def test_a_set_that_names_no_classes_is_not_given_the_networks_without_a_word(run, tmp_path, caplog):

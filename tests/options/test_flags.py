@@ -115,7 +115,7 @@ def test_help_and_dry_run_answer_at_once_and_without_mxnet():
     ("--random-shapes 300,600", "--random-shapes"), ("--random-shapes x,y", "--random-shapes"),
     ("--random-shape-interval 0", "--random-shape-interval"), ("--mixup odd", "--mixup"),
     ("--mixup-alpha 0", "--mixup-alpha"), ("--mixup-beta -1", "--mixup-beta"), ("--mixup-loss both", "--mixup-loss"),
-    ("--mixup-loss global", "Faster R-CNN only"),
+    ("--mixup-loss global", "Faster and Mask R-CNN only"),
     ("--no-mixup-epochs -1", "--no-mixup-epochs"), ("--label-smooth-eps 1", "--label-smooth-eps"),
     ("--label-smooth-eps -0.1", "--label-smooth-eps"), ("--label-smooth --label-smooth-eps 0.1", "--label-smooth"),
     ("--momentum 1", "--momentum"), ("--momentum -1", "--momentum"), ("--wd -1", "--wd"), ("--wd nan", "--wd"),

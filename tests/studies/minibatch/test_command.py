@@ -36,6 +36,15 @@ def of(place):
     return "--dataset", "cifar10", "--dataset-root", place / "cifar10", "--network", "dpn-mini", "--batch-size", 5
 
 
+@pytest.mark.parametrize("word", ("train", "compare"))
+def test_help_offers_nothing_that_is_always_refused(word, capsys):
+    with pytest.raises(SystemExit):
+        main([word, "--help"])
+    text = capsys.readouterr().out
+    refused = ("--cpus", "--horovod", "dist_sync", "default: embedded")
+    assert "--kv-store" in text and not [words for words in refused if words in text]
+
+
 def test_rank_writes_every_image_with_its_score_and_mini_batch(place, capsys, tmp_path):
     answer, _ = run(capsys, "rank", *of(place), "--batch-size", 6, "--out", tmp_path)
     assert (answer["batches"], answer["left_out"]) == (3, 2)
