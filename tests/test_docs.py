@@ -17,7 +17,9 @@ from gluon_bof.options import families
 from gluon_bof.options.flags import parse
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.paper import jobs
+from gluon_bof.runs import folder
 from gluon_bof.runs.folder import PLANNED, SETS, RunFolder
+from gluon_bof.studies.minibatch.compare import OUTCOME
 from tests.scripts import ROOT
 
 FOLDERS = (".", "docs", "results", "benchmarks")
@@ -91,11 +93,12 @@ def test_documented_trainings_on_several_devices_are_not_refused_when_they_begin
     assert not refused
 
 
-def test_the_page_of_runs_names_every_file_of_a_run():
+def test_the_page_of_runs_and_the_module_name_every_file_of_a_run():
     run = RunFolder("")
     page = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
-    names = {*vars(run).values(), *map(run.result, (SETS, PLANNED, jobs.TRAINING))} - {"", run.lock}
-    assert not [name for name in names if f"`{name}" not in page]
+    results = (SETS, PLANNED, jobs.TRAINING, "evaluation", "evaluation-*", OUTCOME)
+    names = {*vars(run).values(), *map(run.result, results)} - {""}
+    assert not [name for name in names if f"`{name}" not in page or name not in folder.__doc__]
 
 
 def test_trainings_are_found_in_lines_with_their_workers():

@@ -1,10 +1,10 @@
 """A run's folder: what lies in it under which name, and a run that writes it.
 
-runs/NAME/  config.json  classes.txt  log.txt  metrics.csv (a row an epoch)  intervals.csv (a row a log interval)
-            checkpoints/  last.params  best.params  epoch-0009.params  images/  report.html  report.json
+runs/NAME/  config.json  classes.txt  lock  log.txt  metrics.csv (a row an epoch)  intervals.csv (a row a log interval)
+            checkpoints/  last.params  best.params  epoch-0009.params  images/  report.html  report.json  events/
             sets.json (checksums of what it trains and validates on)
-            of the mini-batch study: partition.json  probes/epoch-0009.json
-            of a table: planned.json (there before the run)
+            of the mini-batch study: partition.json  probes/epoch-0009.json  outcome.json (of compare)
+            of a table: planned.json (there before the run)  training.json  evaluation.json  evaluation-*.json
             workers/ (what several processes leave for each other while they validate)
 """
 from __future__ import annotations
