@@ -125,9 +125,9 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
 
     save: where to write the detections in COCO's result format, "" for nowhere. report: where to write the page
     that says why, and its numbers as JSON beside it. tiling: look at slices of large images, too. engine: what computes
-    the network, see inference.engines. further(detector, set) -> what else to tell. found_set: of detectors that set, where it is
-    open already. The calibration error, in [0, 1], is the mean distance of a detection's score from the share of hits at IoU 0.5
-    among those of its tenth. Raises UserError."""
+    the network, "mxnet", "onnx" or "auto", see inference.onnx_engine. further(detector, set) -> what else to tell. found_set: of
+    detectors that set, where it is open already. The calibration error, in [0, 1], is the mean distance of a detection's score
+    from the share of hits at IoU 0.5 among those of its tenth. Raises UserError."""
     options = resolved.options
     if family_of(options).segments:
         from gluon_bof.evaluation.segmentation import evaluate_maps

@@ -68,10 +68,10 @@ def export_onnx(detector: Detector, path: str, size: Sequence[int] | None = None
                 images: Sequence[np.ndarray] = ()) -> Check:
     """Write an ONNX file (opset 16) for images of one size and compare it with MXNet in onnxruntime. Returns Check.
 
-    The input is raw images (B, H, W, 3) uint8 RGB, normalised inside: any B for YOLOv3, one for an R-CNN. nms: outputs
+    The input is raw images (B, H, W, 3) uint8 RGB, normalised inside: any B for YOLOv3 and SSD, one for an R-CNN. nms: outputs
     are ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in input pixels, -1 where there is none, and Mask R-CNN's masks
-    (B, D, S, S) in [0, 1]; else YOLOv3's boxes (B, N, 4) and scores (B, N, K), or Faster R-CNN's rows (K, P, 6) of id, score and
-    box, both before the last suppression. images: (H, W, 3) uint8 ones to check with besides some that are drawn.
+    (B, D, S, S) in [0, 1]; else YOLOv3's and SSD's boxes (B, N, 4) and scores (B, N, K), or Faster R-CNN's rows (K, P, 6) of id,
+    score and box, both before the last suppression. images: (H, W, 3) uint8 ones to check with besides some that are drawn.
     Raises UserError where onnx is not installed or MXNet cannot express the network in it, where the two disagree or have
     nothing to compare, for masks without nms, and where the file cannot be written."""
     require_onnx()

@@ -124,11 +124,11 @@ def load(weights: Any, device: str | None = None, short: int | None = None, nms:
     package's own weights, or of GluonCV's name of a pretrained model ("yolo3_darknet53_voc"), which is downloaded. Of weights
     that segment it is a SegmentationModel.
 
-    device: "cpu", "gpu", "gpu:1"; None: a GPU if there is one. short: test size in pixels, YOLOv3's side or Faster R-CNN's
-    shorter side; None: that of validation. nms: IoU above which the worse of two boxes of a class goes, in (0, 1].
+    device: "cpu", "gpu", "gpu:1"; None: a GPU if there is one. short: test size in pixels, an R-CNN's shorter side or the
+    side of the others; None: that of validation. nms: IoU above which the worse of two boxes of a class goes, in (0, 1].
     engine: what computes the network, "mxnet", "onnx" (its export in onnxruntime, on the CPU), or "auto", the faster where many
-    images come; see inference.engines. options: of a file that its name and folder tell nothing of: network, classes (names) or
-    dataset ("voc", "coco"), and for Faster R-CNN those that built it (use_fpn, norm_layer, …). Raises UserError."""
+    images come; see inference.onnx_engine. options: of a file that its name and folder tell nothing of: network, classes (names)
+    or dataset ("voc", "coco"), and for Faster R-CNN those that built it (use_fpn, norm_layer, …). Raises UserError."""
     return open_model(weights, device, short, nms, last, engine, **options)
 
 
