@@ -4,7 +4,7 @@
     scaling.py --predict      # 8, 64 and 512 GPUs, with constants measured here and published figures of GPUs and networks
     scaling.py --parts        # readers of RecordIO and of files, annotations, the loader, compressed gradients
 
-Prints tables; the last line is one JSON object. docs/distributed.md says what it means."""
+Prints tables; the last line is one JSON object. README.md beside it says what it means."""
 import argparse
 import dataclasses
 import json
