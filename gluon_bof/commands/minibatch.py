@@ -70,7 +70,8 @@ def _rank_parser():
 
 def _probe_parser():
     parser = _parser("probe", "Measure how far the gradient of every mini-batch is from the full gradient, at the parameters of "
-                              "WEIGHTS; without them, at a network's initial ones.")
+                              "WEIGHTS; without them, at a network's initial ones. What is not given is a run's own; "
+                              "without a run, the default.")
     parser.add_argument("weights", nargs="?", default="", metavar="WEIGHTS",
                         help="a run of minibatch train (its last weights, and its options), or a .params file of --network")
     _add_fields(parser, OF_DATA)

@@ -111,7 +111,7 @@ def test_names_of_gluoncvs_model_zoo_are_told_apart_from_faster_rcnns():
     ("--network resnest50", "--network"), ("--use-fpn --target-roi-scale 1", "--target-roi-scale"),
     ("--target-roi-scale 2", "--target-roi-scale"), ("--roi-size 7,7", "--roi-size"), ("--mask-channels 0", "--mask-channels"),
     ("--num-mask-head-convs -1", "--num-mask-head-convs"), ("--norm-layer gn", "--norm-layer"),
-    ("--nms-thresh -1", "--nms-thresh"), ("--metric voc12", "--metric")])
+    ("--nms-thresh -1", "--nms-thresh"), ("--metric voc12", "--metric"), ("--layout yolo", "choose from 'auto', 'voc', 'coco'")])
 def test_options_that_cannot_work_are_refused_by_name(words, named, capsys):
     with pytest.raises(SystemExit) as stopped:
         train_mask_rcnn.main(f"--dataset voc {words} --dry-run".split())
