@@ -18,6 +18,7 @@ from gluon_bof.boxes import DetectionSet, Fault, area
 from gluon_bof.data.balance import advice, image_shares, told_apart_by_case, untrained
 from gluon_bof.data.faults import nothing_to_find, require_boxes
 from gluon_bof.data.images import image_of, read_bytes, read_image
+from gluon_bof.data.names import class_names
 from gluon_bof.data.parts import ROLES
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
@@ -97,6 +98,7 @@ def open_parts(dataset: str, root: str | None = None, classes: Iterable[str] | N
                masks: bool = False) -> tuple[dict[str, DetectionSet], list[UserError]]:
     """({part: DetectionSet}, [UserError of a part that cannot be read]), faulty samples listed. masks: with those of the boxes.
     Raises UserError if there is no part at all."""
+    classes = None if classes is None else class_names(classes)
     sets, errors = {}, []
     for part in (split,) if split else ROLES:
         try:

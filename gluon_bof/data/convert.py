@@ -14,6 +14,7 @@ from gluon_bof.boxes import DetectionSet, Record
 from gluon_bof.data.coco import as_id
 from gluon_bof.data.fields import load_json
 from gluon_bof.data.images import AS_STORED, image_header
+from gluon_bof.data.names import class_names
 from gluon_bof.data.parts import role_of
 from gluon_bof.data.sets import DRAWN, annotations_of, open_set, split_names
 from gluon_bof.data.voc_lists import is_of_one_class
@@ -54,6 +55,7 @@ def convert_set(dataset: str, out: str, to: str, root: str | None = None, classe
     refuse_filled(out)
     out = os.path.realpath(out)  # of a link to an empty folder, that is filled
     refuse_unmakeable(os.path.dirname(out), "give a new folder at another place")
+    classes = None if classes is None else class_names(classes)
     parts, missing = _read_parts(dataset, dict(root=root, on_bad_sample=on_bad_sample, unannotated=unannotated, layout=layout,
                                                val_share=val_share), classes)
     if to == "yolo" and "train" not in parts:

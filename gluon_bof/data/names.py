@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from typing import Iterable
+from typing import Iterable, Mapping
 
 from gluon_bof.errors import UserError
 from gluon_bof.files import is_utf8
@@ -34,7 +34,9 @@ def read_names(path: str) -> list[str]:
 
 def unique_names(classes: str | Iterable[str], path: str | None = None) -> tuple[str, ...]:
     """Class names, comma-separated ones too, as a tuple. path: of the file that they come from. Raises UserError if there are
-    none, or one is empty, there twice or no text."""
+    none, or one is empty, there twice or no text, or they are a set or a dict."""
+    if isinstance(classes, (set, frozenset, Mapping)):
+        raise UserError("classes have no order", path, "give a list: a name's place is its number")
     names = tuple(listed_names(classes.split(",")) if isinstance(classes, str) else classes)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise UserError("class names must not be empty", path, "give them as --classes cat,dog")

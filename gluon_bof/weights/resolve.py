@@ -196,7 +196,7 @@ def as_plain_values(given: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("classes") is None:
         given.pop("classes", None)
     elif not isinstance(given["classes"], str):
-        given["classes"] = ",".join(unique_names(list(given["classes"])))
+        given["classes"] = ",".join(unique_names(given["classes"]))
     return given
 
 

@@ -83,6 +83,15 @@ def test_classes_as_text_are_names_and_not_letters(tmp_path):
         gluon_bof.open_dataset(str(voc), classes="lizard")
 
 
+def test_classes_that_can_be_read_once_are_those_of_all_parts(tmp_path):
+    """They were used up by the part that was read first."""
+    folder = str(write_voc(tmp_path / "set"))
+    names = open_set(folder, None, "train").classes
+    assert convert_set(folder, str(tmp_path / "out"), "coco", classes=iter(names)).classes == names
+    (tmp_path / "set/ImageSets/Main/trainval.txt").write_text("lost\n")
+    assert check_set(folder, classes=iter(names)).classes == names
+
+
 @pytest.mark.parametrize("given, said", [
     ({"role": "Val"}, "the role 'Val' is neither train nor val"), ({"on_bad_sample": "Skip"}, "on_bad_sample cannot be 'Skip'"),
     ({"layout": "pascal"}, "layout cannot be 'pascal'; choose one of auto, voc"), ({"layout": None}, "layout cannot be None"),
@@ -112,6 +121,14 @@ def test_class_names_that_are_no_text_are_refused_where_they_are_read_and_not_wh
     for names in (lambda: class_names("a,caf\udce9"), lambda: gluon_bof.load("a.params", classes=["a", "caf\udce9"])):
         with pytest.raises(UserError, match="cannot be written as text"):
             names()
+
+
+@pytest.mark.parametrize("names", ({"a", "b"}, frozenset("ab"), {"b": 1, "a": 0}))
+def test_classes_without_an_order_are_refused_and_not_numbered_by_chance(names):
+    for read in (lambda: class_names(names), lambda: gluon_bof.load("a.params", classes=names),
+                 lambda: open_segmentation("vocmini", None, "val", names)):
+        with pytest.raises(UserError, match="classes have no order; give a list"):
+            read()
 
 
 def test_a_drawn_set_heeds_skip_empty_and_refuses_a_share_and_a_layout(tmp_path, monkeypatch):
