@@ -147,7 +147,8 @@ class BoxEnds(Enum):
         """The detections with boxes that end at their edges, as those of COCO's format do."""
         if self is BoxEnds.EDGE:
             return found
-        return found._replace(boxes=found.boxes + np.array((0, 0, 1, 1), found.boxes.dtype))
+        boxes = as_floats(found.boxes)
+        return found._replace(boxes=boxes + np.array((0, 0, 1, 1), boxes.dtype))
 
 
 class Detections(NamedTuple):
@@ -173,17 +174,20 @@ def require_image(image: Any) -> None:
 
 
 def as_floats(truth: np.ndarray) -> np.ndarray:
-    """Boxes that may be moved and weighed by fractions: those of whole numbers as float32, others as they are."""
-    return truth if truth.dtype.kind == "f" else truth.astype(np.float32)
+    """Boxes that may be moved and weighed by fractions, and whose areas are exact: those of whole numbers and of 16 bits as
+    float32, others as they are."""
+    return truth if truth.dtype.kind == "f" and truth.itemsize >= 4 else truth.astype(np.float32)
 
 
 def area(boxes: np.ndarray) -> np.ndarray:
     """(M,) areas of (M, 4) corner boxes in square pixels."""
+    boxes = as_floats(boxes)
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(A, B) areas that (A, 4) and (B, 4) corner boxes share, in square pixels."""
+    a, b = as_floats(a), as_floats(b)
     # column by column: a third of the time of arrays of corners
     width = np.minimum(a[:, 2, None], b[:, 2]) - np.maximum(a[:, 0, None], b[:, 0])
     height = np.minimum(a[:, 3, None], b[:, 3]) - np.maximum(a[:, 1, None], b[:, 1])

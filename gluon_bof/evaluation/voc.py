@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 
-from gluon_bof.boxes import area
+from gluon_bof.boxes import area, as_floats
 from gluon_bof.evaluation.matching import check_lengths
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def _targets(detections, records, iou_threshold):
 
 
 def _iou(a, b):
-    """(A, B) IoU of boxes whose right and bottom pixels belong to them, hence 1 more; in the boxes' own precision."""
+    """(A, B) IoU of boxes whose right and bottom pixels belong to them, hence 1 more; in float32 or the boxes' own precision."""
+    a, b = as_floats(a), as_floats(b)
     beyond = np.array((0, 0, 1, 1), a.dtype)
     a, b = a + beyond, b + beyond
     sides = np.minimum(a[:, None, 2:], b[:, 2:]) - np.maximum(a[:, None, :2], b[:, :2])

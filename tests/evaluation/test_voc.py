@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import gluon_bof.backend  # noqa: F401  before gluoncv
-from gluon_bof.boxes import Detections, Record
+from gluon_bof.boxes import Detections, Record, iou
 from gluon_bof.evaluation.voc import mean_ap, per_class_table, voc_average_precision
 
 from gluoncv.utils.metrics.voc_detection import VOC07MApMetric, VOCMApMetric
@@ -129,6 +129,15 @@ def test_perfect_detections(eleven_point):
     ap = voc_average_precision(found, records, 5, eleven_point=eleven_point)
     assert ap[:4] == pytest.approx(1.0) and np.isnan(ap[4])
     assert mean_ap(ap) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("kind", (np.int16, np.uint16, np.float16))
+def test_perfect_detections_in_16_bits_are_perfect(kind):
+    """Their areas do not fit into 16 bits: the AP was 0.27 without a word."""
+    boxes = np.array([[0, 0, 400, 300], [100, 60, 500, 360]], kind)
+    found = [detections(boxes, (0, 1), (0.9, 0.8))._replace(boxes=boxes)]
+    assert voc_average_precision(found, [record(boxes, (0, 1))], 2).tolist() == [1, 1]
+    np.testing.assert_allclose(iou(boxes, boxes[::-1]).diagonal(), 300 * 240 / (2 * 400 * 300 - 300 * 240), rtol=1e-6)
 
 
 def test_no_detections_and_no_boxes():

@@ -92,8 +92,9 @@ def test_a_ratio_outside_its_range_is_refused(ratio):
         blend_images(a, b, ratio)
 
 
-def test_boxes_of_whole_numbers_are_weighed_and_seen_as_those_of_floats():
-    whole = np.array([[3, 4, 17, 15, 2, 1]])
+@pytest.mark.parametrize("kind", (np.int64, np.int16, np.uint16, np.float16))
+def test_boxes_of_whole_numbers_and_of_16_bits_are_weighed_and_seen_as_those_of_floats(kind):
+    whole = np.array([[3, 4, 17, 15, 2, 1]], kind)
     for truths in ((whole, whole), (whole, whole.astype(np.float32))):
         merged = merge_truths(*truths, 0.6)
         assert merged.dtype == np.float32 and merged[:, 5].tolist() == pytest.approx([0.6, 0.4])
@@ -102,7 +103,8 @@ def test_boxes_of_whole_numbers_are_weighed_and_seen_as_those_of_floats():
         seen = [augment(image, truth, (37, 41), seed)[1] for truth in (whole, whole.astype(np.float32))]
         np.testing.assert_array_equal(*seen)
     for change in (lambda truth: boxes.crop(truth, 2.5, 3.5, 20, 30), lambda truth: boxes.translate(truth, 0.5, 0.5),
-                   lambda truth: boxes.resize(truth, 0.5, 0.3), lambda truth: boxes.flip(truth, 20.5)):
+                   lambda truth: boxes.resize(truth, 0.5, 0.3), lambda truth: boxes.flip(truth, 20.5),
+                   lambda truth: boxes.area(20 * truth), lambda truth: boxes.iou(20 * truth, 20 * truth + 7)):
         np.testing.assert_array_equal(change(whole), change(whole.astype(np.float32)))
 
 
