@@ -15,9 +15,7 @@ MODES = ("step", "poly", "cosine")
 
 
 class WarmUpThen(mx.lr_scheduler.LRScheduler):
-    """Linear warm-up over `warmup` iterations, then `main`, an mx.lr_scheduler that counts its own iterations.
-
-    Call it with iterations in rising order from 0, as a run does (MXNet's step schedule remembers its last call)."""
+    """Linear warm-up over `warmup` iterations, counted from 0, then `main`, an mx.lr_scheduler that counts its own."""
 
     def __init__(self, base_lr, warmup, warmup_lr, main, main_iterations):
         # MXNet's ramp reaches base_lr at its step number `warmup_steps`, GluonCV's at the last of `warmup` iterations
@@ -49,11 +47,20 @@ class CountedFromOne(mx.lr_scheduler.LRScheduler):
         return self.schedule(self.first + max(0, update - 1))
 
 
-class _Steps(mx.lr_scheduler.MultiFactorScheduler):
-    """MXNet's step schedule, which decays one iteration after its step, made to decay at it."""
+class _Steps(mx.lr_scheduler.LRScheduler):
+    """MXNet's step schedule to the last bit, but it decays at a step, not one iteration after it. MXNet's own calls logging.info,
+    which sets up the logging of a program that has not done so yet."""
+
+    def __init__(self, base_lr, steps=(), factor=1.0):
+        super().__init__(base_lr)
+        self.steps = steps
+        self.factor = factor
 
     def __call__(self, iteration):
-        return super().__call__(iteration + 1)
+        rate = self.base_lr
+        for _ in range(sum(step <= iteration for step in self.steps)):
+            rate *= self.factor  # a power rounds otherwise
+        return rate
 
 
 def build_schedule(mode: str, base_lr: float, iterations: int, warmup: int = 0, warmup_lr: float = 0.0, steps: Iterable[int] = (),
@@ -77,10 +84,9 @@ def _main_schedule(mode, base_lr, iterations, steps, factor, power):
     if mode == "step":
         passed = sum(step <= 0 for step in steps)
         ahead = sorted({step for step in steps if step > 0})
-        start = base_lr * factor ** passed
-        return _Steps(ahead, factor=factor, base_lr=start) if ahead else (lambda iteration: start)
+        return _Steps(base_lr * factor ** passed, ahead, factor)
     if iterations == 1:  # MXNet's and GluonCV's curves divide by iterations - 1
-        return lambda iteration: base_lr
+        return _Steps(base_lr)
     if mode == "poly":
         return mx.lr_scheduler.PolyScheduler(iterations - 1, base_lr=base_lr, pwr=power)
     return mx.lr_scheduler.CosineScheduler(iterations - 1, base_lr=base_lr)

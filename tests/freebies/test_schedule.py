@@ -1,4 +1,6 @@
 """Learning rates against gluoncv.utils.LRScheduler, iteration by iteration."""
+import logging
+import pickle
 import random
 
 import pytest
@@ -30,6 +32,26 @@ def test_rates_equal_the_official_ones(mode):
         rates = rates_of(mode=mode, base_lr=lr, iterations=epochs * batches, warmup=warmup * batches,
                          steps=[epoch * batches for epoch in decay_epochs], factor=0.1)
         assert rates == pytest.approx([expected(i) for i in range(epochs * batches)], rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize("factor", (0.1, 0.3, 0.97))
+def test_steps_are_mxnets_to_the_last_bit_and_set_up_no_logging(factor, monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    rates = rates_of(mode="step", base_lr=0.37, iterations=40, warmup=3, steps=(1, 7, 11, 30, 31), factor=factor)
+    assert not logging.root.handlers  # which a program's own logging.basicConfig would find and leave
+    expected = mx.lr_scheduler.MultiFactorScheduler([4, 8, 27, 28], factor, 0.37 * factor)
+    assert rates[3:] == [expected(iteration + 1) for iteration in range(37)]
+
+
+@pytest.mark.parametrize("mode, iterations", (("step", 10), ("poly", 10), ("cosine", 10), ("cosine", 1)))
+def test_a_trainer_with_a_schedule_can_be_saved(mode, iterations, tmp_path):
+    """Gluon pickles its optimizer, and a schedule of lambdas cannot be."""
+    schedule = CountedFromOne(build_schedule(mode, 0.5, iterations))
+    parameter = gluon.Parameter("w", shape=(1,))
+    parameter.initialize()
+    trainer = gluon.Trainer([parameter], mx.optimizer.SGD(learning_rate=0.5, lr_scheduler=schedule), kvstore=None)
+    trainer.save_states(str(tmp_path / "trainer.states"))
+    assert pickle.loads(pickle.dumps(schedule))(1) == schedule(1)
 
 
 def test_the_papers_published_voc_schedule():
