@@ -63,19 +63,24 @@ def quality(sizes: np.ndarray, anchors: np.ndarray) -> Quality:
     return Quality(float(best.mean()), float((best > 0.5).mean()), counts / len(sizes), mean_iou_of)
 
 
-def fit_anchors(sizes: np.ndarray, starts: int = 10, seed: int = 233, first: np.ndarray | None = None) -> np.ndarray:
+def fit_anchors(sizes: np.ndarray | Sequence[Sequence[float]], starts: int = 10, seed: int = 233,
+                first: np.ndarray | Sequence[Sequence[float]] | None = None) -> np.ndarray:
     """(9, 2) anchors for (N, 2) sizes, in hundredths of a pixel, sorted by area: the best of several k-means in which a box
     belongs to the anchor of the highest IoU, and anchors move to the mean or to the median of their boxes.
 
     Starts are drawn as in k-means++, from the seed alone; first: (9, 2) anchors that are a start too, below whose mean
-    best IoU the result never is. Raises UserError where there are fewer different boxes than anchors."""
+    best IoU the result never is. Raises UserError where there are fewer different boxes than anchors, or one without area."""
+    sizes = np.asarray(sizes, np.float64)
+    without = np.flatnonzero(~(np.isfinite(sizes) & (sizes > 0)).all(axis=-1))
+    if len(without):
+        raise UserError(f"box {without[0]} has no area: {sizes[without[0]].tolist()}", remedy="leave it out")
     rng = np.random.Generator(np.random.Philox(seed))
     searched = sizes if len(sizes) <= MAX_SEARCHED else sizes[rng.choice(len(sizes), MAX_SEARCHED, replace=False)]
     different = len(np.unique(searched, axis=0))
     if different < COUNT:
         raise UserError(f"{different} different sizes of boxes are too few for {COUNT} anchors",
                         remedy="keep the default anchors")
-    given = [] if first is None else [np.asarray(first, np.float64)]
+    given = [] if first is None else [np.asarray(first, np.float64).reshape(COUNT, 2)]
     begins = given + [_spread_start(searched, rng) for _ in range(starts)]
     found = [_refine(searched, begin, centre) for begin in begins for centre in (np.mean, np.median)]
     best = max(found, key=lambda anchors: mean_best_iou(searched, anchors))

@@ -116,6 +116,20 @@ def test_too_few_boxes_are_refused(sizes, said):
         fit_anchors(sizes)
 
 
+@pytest.mark.parametrize("size", ((0, 5), (5, -1), (np.nan, 5), (np.inf, 5)))
+def test_a_box_without_area_is_refused_and_not_compared_with(size):
+    """No comparison with its IoU held, and the anchors were nine boxes as they came."""
+    with pytest.raises(UserError, match="box 400 has no area.*; leave it out"):
+        fit_anchors([*scattered().tolist(), size])
+
+
+def test_sizes_and_a_start_in_other_forms_give_the_same_anchors():
+    whole = scattered().astype(np.int16)
+    expected = fit_anchors(whole.astype(float), starts=1, first=default_anchors())
+    for sizes, first in ((whole, DEFAULT), (whole.tolist(), default_anchors().tolist())):
+        np.testing.assert_array_equal(fit_anchors(sizes, starts=1, first=first), expected)
+
+
 def test_a_file_of_them_comes_back(tmp_path):
     path = str(tmp_path / "anchors.json")
     anchors = fit_anchors(scattered())
