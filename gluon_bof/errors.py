@@ -8,6 +8,8 @@ import logging
 import os
 import re
 import sys
+import threading
+import warnings
 from typing import Any, Callable, Iterable, Iterator
 
 EXIT_STATUS = 2
@@ -18,6 +20,9 @@ LOGGER = logging.getLogger("gluon_bof")
 MAX_LISTED = 8  # names that a message lists
 _said = set()  # messages of `warn_once`
 NO_MEMORY = re.compile("Failed to allocate|out of memory|Insufficient memory|bad_alloc|ALLOC_FAILED")  # of MXNet, CUDA, OpenCV
+_filters = threading.RLock()  # of Python's warnings, the whole process's: threads that change them crosswise leave them changed
+# a process that is forked meanwhile would find it held for ever
+os.register_at_fork(before=_filters.acquire, after_in_parent=_filters.release, after_in_child=_filters.release)
 
 
 class UserError(Exception):
@@ -130,6 +135,14 @@ def warn_once(message: str) -> None:
     if message not in _said:
         _said.add(message)
         warn(message)
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """Python's own warnings are not told in here. One thread at a time."""
+    with _filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextlib.contextmanager

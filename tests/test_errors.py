@@ -3,12 +3,14 @@ import errno
 import os
 import pickle
 import sys
+import threading
+import warnings
 
 import cv2
 import pytest
 
 from gluon_bof.backend import mx
-from gluon_bof.errors import UserError, in_python, user_facing
+from gluon_bof.errors import UserError, in_python, user_facing, without_warnings
 
 NO_MEMORY = "error: the memory does not suffice; give smaller batches"
 
@@ -34,6 +36,25 @@ def test_a_users_error_is_one_line_and_exit_status_2(error, line, capsys):
     assert stop.value.code == 2
     told = capsys.readouterr().err
     assert told.startswith(line) and told.count("\n") == 1
+
+
+def test_threads_that_silence_warnings_leave_them_as_they_were():
+    """Crosswise, the second one put back what the first had silenced."""
+    before = list(warnings.filters)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def silence():
+        with without_warnings():
+            begun.set()
+            go_on.wait()
+
+    other = threading.Thread(target=silence)
+    with without_warnings():
+        other.start()
+        begun.wait(0.05)
+    go_on.set()
+    other.join()
+    assert list(warnings.filters) == before
 
 
 def test_a_closed_standard_error_is_one_that_nobody_reads(monkeypatch, capsys):

@@ -9,6 +9,8 @@ import struct
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, NamedTuple, Sequence
 
+from gluon_bof.errors import without_warnings
+
 MAX_PIXELS = 1 << 27  # 400 MB as RGB; two of them are held where images are mixed
 ORIENTATION = 0x0112  # the tag of EXIF and TIFF
 THREADS = 16  # that read headers: disks and networks answer better in parallel
@@ -224,15 +226,13 @@ def _tiff(file):
 
 def _other(file):
     """Any other format, by Pillow."""
-    import warnings
-
     from PIL import Image
 
     file.seek(0)
+    content = io.BytesIO(file.read())
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large images, of which only the header is read
-            image = Image.open(io.BytesIO(file.read()))
+        with without_warnings():  # of large images, of which only the header is read
+            image = Image.open(content)
         with image:
             return Header(*image.size, _valid((image.getexif().get(ORIENTATION),)) or 1)
     except Image.DecompressionBombError:

@@ -3,11 +3,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import json
+import threading
 from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
+from pycocotools import coco, cocoeval
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 
 _NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 _IN_NO_RANGE = -1.0  # an area that is below every range of COCOeval
+_this_thread = threading.local()
+
+
+def _print_unless_silent(*words, **how):
+    if not getattr(_this_thread, "is_silent", False):
+        print(*words, **how)
+
+
+# what pycocotools tells of its progress; sys.stdout, which could be put aside, is that of all threads
+coco.print = cocoeval.print = _print_unless_silent
 
 
 def coco_average_precision(detections: Sequence[Detections], detection_set: DetectionSet) -> dict[str, Any]:
@@ -84,9 +95,19 @@ def _with_masks(detections, records, rows):
     return ((row, *place) for row, place in zip(rows, places))
 
 
+@contextlib.contextmanager
+def _silence():
+    """pycocotools prints nothing in this thread."""
+    _this_thread.is_silent = True
+    try:
+        yield
+    finally:
+        _this_thread.is_silent = False
+
+
 def _evaluated(truth, found, records, classes, kind):
     """({name: number}, precision (IoU, recall, class)) by COCOeval, of "bbox" or "segm"."""
-    with contextlib.redirect_stdout(io.StringIO()):  # standard output belongs to the scripts' one JSON line
+    with _silence():  # standard output belongs to the scripts' one JSON line
         evaluation = COCOeval(_index(truth, records, classes), _index(found, records, classes), kind)
         evaluation.evaluate()
         evaluation.accumulate()

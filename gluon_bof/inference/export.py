@@ -5,7 +5,6 @@ import hashlib
 import importlib
 import json
 import os
-import warnings
 from typing import TYPE_CHECKING, Any, Sequence
 
 import cv2
@@ -15,7 +14,7 @@ from gluon_bof import threads
 from gluon_bof._version import __version__
 from gluon_bof.backend import gluon, mx
 from gluon_bof.data.transforms import square
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, without_warnings
 from gluon_bof.files import folder_beside, refuse_no_utf8, write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD
 from gluon_bof.inference.agreement import DETECTIONS, INSTANCES, Check, batches_of, compare, refuse_disagreement
@@ -120,8 +119,7 @@ def export_mxnet(detector: Detector, prefix: str, size: Sequence[int] | None = N
             staged = os.path.join(folder, "staged")
             for ending, data in files.items():
                 write_atomically(staged + ending, data)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the input's type, which whoever calls it brings
+            with without_warnings():  # of the input's type, which whoever calls it brings
                 block = gluon.SymbolBlock.imports(f"{staged}-symbol.json", [INPUT], f"{staged}-0000.params", detector.device)
             theirs = MXNetEngine(block, detector.device)
             check = compare(_ours(detector, symbol, nms), detector, names, lambda seen: arrays(theirs(seen)), size, images)
@@ -261,8 +259,8 @@ def _onnx_model(detector, symbol, names, size):
     # what `mx.onnx.export_model` calls; that one marks the file with the newest opset, for which MXNet has no translations
     converter = mx.onnx.mx2onnx._export_onnx.MXNetGraph
     shapes = _shapes_of_any(symbol, size) if _form(detector).any_batch else _shapes(symbol, size, 1)
-    with translations(converter.registry_, shapes, len(detector.classes)), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of onnx.mapping, which MXNet uses
+    # MXNet uses onnx.mapping, which warns
+    with translations(converter.registry_, shapes, len(detector.classes)), without_warnings():
         _refuse_untranslated(symbol, converter.registry_)
         try:
             graph = converter().create_onnx_graph_proto(symbol, _values(detector, symbol), [(1, *size, 3)],
@@ -309,6 +307,5 @@ def _ours(detector, symbol, nms):
     """The graph that an export is compared with: the detector's own, or that of the candidates before suppression."""
     if nms:
         return detector.graph
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with without_warnings():
         return gluon.SymbolBlock(symbol, mx.sym.Variable(INPUT), params=detector.network.collect_params())

@@ -26,12 +26,12 @@ from __future__ import annotations
 
 import importlib
 import threading
-import warnings
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from gluon_bof.backend import mx
+from gluon_bof.errors import without_warnings
 from gluon_bof.options.families import family_of
 
 DUMMY_INPUT_SHAPE = (1, 3, 64, 64)  # an image that is large enough to infer every parameter's shape; a network may have its own
@@ -78,8 +78,7 @@ def models_of(options: Any) -> ModuleType:
 def build_network(options: Any, classes: Sequence[str], devices: Sequence[Any]) -> Any:
     """The initialised network of the options, every parameter's shape known, on its devices."""
     network = models_of(options).build(options, classes, devices)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # GluonCV's RPN has initialised itself, on the CPU
+    with without_warnings():  # GluonCV's RPN has initialised itself, on the CPU
         network.initialize(ctx=devices)
     network.collect_params().reset_ctx(devices)
     for device in devices:

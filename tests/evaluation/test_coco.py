@@ -3,6 +3,8 @@ import contextlib
 import io
 import json
 import os
+import sys
+import threading
 
 import cv2
 import numpy as np
@@ -164,6 +166,21 @@ def test_equals_pycocotools_on_a_json(tmp_path, seed, capsys):
     capsys.readouterr()
     assert_equal(coco_average_precision(found, found_set), expected)
     assert capsys.readouterr().out == ""
+
+
+def test_other_threads_keep_standard_output_meanwhile(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = random_truth(rng)
+    write_set(tmp_path, truth)
+    found_set = load_coco(str(tmp_path), "val")
+    found = as_detections(random_results(rng, truth), [one.image_id for one in found_set.records])
+    outputs, done = {sys.stdout}, threading.Event()
+    other = threading.Thread(target=lambda: [outputs.add(sys.stdout) for _ in iter(done.is_set, True)])
+    other.start()
+    coco_average_precision(found, found_set)
+    done.set()
+    other.join()
+    assert outputs == {sys.stdout}
 
 
 def test_more_detections_than_count(tmp_path):

@@ -1,11 +1,11 @@
 """GluonCV's Faster R-CNN networks for any classes, with and without a pyramid, with frozen or learning normalisation."""
 from __future__ import annotations
 
-import warnings
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Sequence
 
 from gluon_bof.backend import autograd, gluon, mx
+from gluon_bof.errors import without_warnings
 from gluon_bof.freebies.sync_batch_norm import AliasedBatchNorm, barrier_key, norm_layer
 from gluon_bof.models.build import is_portable
 from gluon_bof.models.darknet import darknet_mini, last_layers
@@ -362,8 +362,7 @@ def _pyramid(options, base, layer, arguments, devices):
     norm = None
     if options.norm_layer:
         norm = _pyramid_norm if layer is AliasedBatchNorm else _synchronised_pyramid_norm(len(devices))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the type of "data", which is whatever comes
+    with without_warnings():  # of the type of "data", which is whatever comes
         return FPNFeatureExpander(
             network=base, outputs=_pyramid_stands_on(options, base),
             num_filters=[options.num_fpn_filters] * 4, use_1x1=True, use_upsample=True, use_elewadd=True, use_p6=True,
