@@ -14,10 +14,11 @@ from typing import Callable, Mapping, Sequence
 import cv2
 import numpy as np
 
-from gluon_bof.data.workers import FORK, init_worker
+from gluon_bof.data.workers import FORK, opencv_on_one_thread
 from gluon_bof.errors import UserError
 from gluon_bof.files import cache_folder, folder_beside
 from gluon_bof.masks import NOBODY, write_numbers
+from gluon_bof.terminal import end_with_parent
 
 OVERSAMPLING = 2  # what is drawn is so many times as wide and high as its image
 
@@ -71,8 +72,9 @@ def _draw_side_by_side(folder, places, draw, classes):
     count = os.cpu_count() or 1
     drawers = [FORK.Process(target=_write_images, args=(folder, places[first::count], draw, classes), daemon=True)
                for first in range(count)]
-    for drawer in drawers:
-        drawer.start()
+    with opencv_on_one_thread():
+        for drawer in drawers:
+            drawer.start()
     try:
         for drawer in drawers:
             drawer.join()
@@ -86,7 +88,7 @@ def _draw_side_by_side(folder, places, draw, classes):
 
 def _write_images(folder, places, draw, classes):
     """A drawer's work. Its exit status is the number of the error that stopped it."""
-    init_worker()
+    end_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this hears it too, and removes the folder
     try:
         for place in places:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING, Callable, Iterable, Sequence
 
-import cv2
 import numpy as np
 
 from gluon_bof.backend import gluon, mx
@@ -17,7 +16,7 @@ from gluon_bof.data.faults import whole_or_next
 from gluon_bof.data.images import read_image
 from gluon_bof.data.shared_memory import Lending, stack_to_shared, to_shared
 from gluon_bof.data.transforms import square
-from gluon_bof.data.workers import Workers, init_worker
+from gluon_bof.data.workers import Workers, init_worker, opencv_on_one_thread
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import Augmentation, render, transform_boxes
 from gluon_bof.freebies.mixup import blend_images, merge_truths, mixed_shape
@@ -141,10 +140,9 @@ class Loader:
         self.batches = batches
         self.pin = pin
         self.compute = _Batches(dataset, batchify)
-        cv2.setNumThreads(0)  # OpenCV's own thread pool does not survive a fork
         self.workers = None
         if workers > 0:
-            mx.nd.waitall()  # nor does work that MXNet has begun
+            mx.nd.waitall()  # work that MXNet has begun does not survive a fork
             gc.collect()
             mx.nd.waitall()
             self.workers = Workers(workers, self.compute, Lending())
@@ -153,9 +151,13 @@ class Loader:
         return len(self.batches)
 
     def __iter__(self):
-        computed = self.workers.results(self.batches) if self.workers else map(self.compute, self.batches)
+        computed = self.workers.results(self.batches) if self.workers else map(self._compute_here, self.batches)
         for batch in computed:
             yield tuple(map(_pinned, batch)) if self.pin else batch
+
+    def _compute_here(self, keys):
+        with opencv_on_one_thread():  # others would take the cores on which MXNet computes the batch before
+            return self.compute(keys)
 
 
 class _Batches:

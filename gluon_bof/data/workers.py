@@ -37,15 +37,24 @@ FORK = multiprocessing.get_context("fork")  # whatever way to start processes a 
 
 
 def init_worker() -> None:
-    """Once per process: one thread for OpenCV, whose own do not survive a fork, and a worker dies with whom it works for, also
-    when that is killed."""
+    """Once in a process that another one began, as Gluon's loader does: one thread for OpenCV; its own do not survive a fork."""
     global _initialised_process
     if _initialised_process == os.getpid():
         return
     _initialised_process = os.getpid()
+    if multiprocessing.parent_process():
+        cv2.setNumThreads(0)
+
+
+@contextlib.contextmanager
+def opencv_on_one_thread() -> Iterator[None]:
+    """OpenCV has no threads of its own in here, and what is forked in here never has."""
+    before = cv2.getNumThreads()
     cv2.setNumThreads(0)
-    if multiprocessing.current_process().daemon:
-        end_with_parent(signal.SIGKILL)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 class WorkerLost(UserError):
@@ -70,7 +79,7 @@ class Workers:
 
     def __init__(self, count: int, compute: Callable[[Any], Any], lending: Any = None):
         util.get_temp_dir()  # the workers' sockets go there too, and this process removes it
-        with _held_back(STOPPING):
+        with _held_back(STOPPING), opencv_on_one_thread():
             self._crew = [_start(compute, lending) for _ in range(count)]
         self._ticket = self._first = 0
         self._done = {}
@@ -196,7 +205,7 @@ def _work(compute, pipe, lending):
         signal.signal(asked, signal.SIG_IGN)
     for fatal in FATAL:  # MXNet's handlers print pages and hide by what the process ended
         signal.signal(fatal, signal.SIG_DFL)
-    init_worker()
+    end_with_parent(signal.SIGKILL)  # also where that is killed
     if os.getppid() != multiprocessing.parent_process().pid:  # it ended before this one could ask to be told
         return
     if lending:

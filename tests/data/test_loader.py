@@ -2,8 +2,10 @@
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from gluon_bof.data.loader import TrainingImages, ValidationImages, pad_truths, 
 from gluon_bof.data.sampler import BatchSampler, SampleSpec
 from gluon_bof.data.transforms import EvalTransform, square
 from gluon_bof.data.voc import load_voc
+from gluon_bof.data.workers import FORK, Workers
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import Augmentation
 from gluon_bof.freebies.mixup import MixRatio
@@ -41,6 +44,39 @@ def test_batches_are_the_same_bits_with_0_1_and_3_workers(records):
     alone = bits(batches(records, 0))
     assert alone == bits(batches(records, 1)) == bits(batches(records, 3))
     assert len({bit for epoch in alone for bit in epoch}) == 15  # and no two batches are alike
+
+
+@pytest.mark.parametrize("workers", (0, 1))
+def test_a_programs_opencv_keeps_its_threads(records, workers):
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        next(iter(validation_loader(ValidationImages(records, EvalTransform(square, 96)), 4, workers)))
+        ValidationImages(records, EvalTransform(square, 96))[0]
+        assert cv2.getNumThreads() == 2
+        assert list(Workers(1, lambda task: cv2.getNumThreads()).results([1])) == [1]
+    finally:
+        cv2.setNumThreads(before)
+
+
+def test_a_sample_does_not_tie_a_programs_worker_to_the_thread_that_made_it(records):
+    """A worker of Gluon's loader was killed when that thread ended."""
+    ours, theirs = FORK.Pipe()
+
+    def read():
+        ValidationImages(records, EvalTransform(square, 96))[0]
+        theirs.send(cv2.getNumThreads())
+        theirs.recv()
+
+    process = FORK.Process(target=read, daemon=True)
+    thread = threading.Thread(target=process.start)
+    thread.start()
+    assert ours.recv() == 1
+    thread.join()
+    process.join(0.1)
+    assert process.is_alive()
+    ours.send("end")
+    process.join()
 
 
 def test_an_epoch_can_be_taken_up_at_any_batch(records):
