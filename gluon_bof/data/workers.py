@@ -117,6 +117,11 @@ class Workers:
                 raise result
             yield result
 
+    def close(self) -> None:
+        """End the processes, and give back what they lent."""
+        self._close(RuntimeError("these workers were ended"))
+        self._crew, self._lending = [], None
+
     def _hand_out(self, tasks, wanted):
         """Give tasks to those who have least to do."""
         while self._ticket - wanted < AHEAD * len(self._crew):
@@ -180,6 +185,18 @@ class Workers:
         self._loss = loss
         _crews.discard(self)
         self._end()
+
+
+@contextlib.contextmanager
+def ending_workers() -> Iterator[None]:
+    """Workers that this thread begins in here end with it, also where something keeps them, such as an error's frames."""
+    before = weakref.WeakSet(_crews)
+    try:
+        yield
+    finally:
+        for workers in _crews - before:
+            if workers._thread is threading.current_thread():
+                workers.close()
 
 
 def _first_of(awaited, seconds):

@@ -11,6 +11,7 @@ from gluon_bof.boxes import BoxEnds, Detections, DetectionSet
 from gluon_bof.data.faults import UnknownClass, log_faults
 from gluon_bof.data.loader import ValidationImages, slicing_loader, validation_loader
 from gluon_bof.data.sets import open_set, set_mark
+from gluon_bof.data.workers import ending_workers
 from gluon_bof.distributed import comm, exchange
 from gluon_bof.distributed import progress as progress_file
 from gluon_bof.errors import UserError, abbreviate, warn
@@ -117,6 +118,7 @@ def validation_set(options: Any) -> DetectionSet:
                         "theirs, give all with --classes as the set has them") from None
 
 
+@ending_workers()
 def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tiling | None = None,
              engine: str = "mxnet", further: Callable[[Any, DetectionSet], dict] | None = None,
              found_set: DetectionSet | None = None) -> dict[str, Any]:

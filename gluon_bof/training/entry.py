@@ -105,8 +105,11 @@ def run_training(options: Any, given: set, train: Train) -> dict:
     start(dataclasses.replace(options, cpus=_cpus_of(options, given)))
     run, options, checkpoint = open_run(options, given)
     try:
+        from gluon_bof.data.workers import ending_workers
+
         run.start_logging(options.tensorboard)
-        return train(options, run, checkpoint)
+        with ending_workers():
+            return train(options, run, checkpoint)
     except Exception as error:
         if isinstance(error, UserError) or is_out_of_memory(error):
             run.discard_if_unused()

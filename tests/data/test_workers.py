@@ -13,7 +13,7 @@ import pytest
 from gluon_bof.data.loader import ValidationImages, validation_loader
 from gluon_bof.data.transforms import EvalTransform, square
 from gluon_bof.data.voc import load_voc
-from gluon_bof.data.workers import WorkerLost, Workers
+from gluon_bof.data.workers import WorkerLost, Workers, ending_workers
 from gluon_bof.errors import UserError
 from tests.tiny_sets import write_voc_set
 
@@ -191,6 +191,19 @@ def test_workers_ignore_what_stops_their_parent_and_end_with_their_owner():
     del busy, workers
     assert not crew & {child.pid for child in multiprocessing.active_children()}
     assert time.monotonic() - began < 2
+
+
+def test_workers_end_with_what_began_them_though_they_are_kept():
+    earlier = Workers(1, described)
+    with ending_workers():
+        kept = Workers(1, described)
+        child, = pids(kept, 1)
+        results = kept.results([("square", 1)] * 9)
+        next(results)
+    assert child not in {process.pid for process in multiprocessing.active_children()}
+    with pytest.raises(RuntimeError, match="were ended"):
+        next(results)
+    assert list(earlier.results([("square", 3)])) == [9]
 
 
 def waits_for_a_worker(pipe):

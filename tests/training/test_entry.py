@@ -1,12 +1,15 @@
 """From a command line to a training: which script is taken."""
+import multiprocessing
 import sys
 
 import pytest
 
 from gluon_bof.commands import train as train_command
+from gluon_bof.data.workers import Workers
 from gluon_bof.errors import UserError
 from gluon_bof.options import families
-from gluon_bof.training.entry import script_of, train_of
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.training.entry import run_training, script_of, train_of
 
 
 @pytest.fixture
@@ -31,3 +34,16 @@ def test_another_script_of_the_name_is_told_and_not_run(foreign, capsys):
 @pytest.mark.parametrize("family", [family.name for family in families.FAMILIES])
 def test_each_familys_script_is_found_where_it_lies(family):
     assert families.by_name(family).script_file == script_of(family).__file__
+
+
+def test_a_training_leaves_no_data_workers(tmp_path):
+    """They lived until the garbage collector came by."""
+    kept = []
+
+    def train(options, run, checkpoint):
+        kept.append(Workers(2, len))
+        return {}
+
+    before = multiprocessing.active_children()
+    run_training(Yolo3Options(runs=str(tmp_path)).resolved(), set(), train)
+    assert multiprocessing.active_children() == before
