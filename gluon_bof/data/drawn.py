@@ -5,6 +5,7 @@ It is read back like any other set, so that the real reading path is used.
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import signal
 import sys
@@ -68,7 +69,13 @@ def _write_set(root, splits, first, draw, heads, classes):
 
 
 def _draw_side_by_side(folder, places, draw, classes):
-    """Write the images of these places, (split's number, index, name), with a process for every core."""
+    """Write the images of these places, (split's number, index, name), with a process for every core; in a process that may start
+    no other, such as a Pool's, one after the other."""
+    if multiprocessing.current_process().daemon:
+        with opencv_on_one_thread():
+            for place in places:
+                _write_image(folder, *place, draw, classes)
+        return
     count = os.cpu_count() or 1
     drawers = [FORK.Process(target=_write_images, args=(folder, places[first::count], draw, classes), daemon=True)
                for first in range(count)]

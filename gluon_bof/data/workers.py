@@ -75,9 +75,12 @@ class Workers:
     this thread's Workers waits for a result: a training should not find out at its next validation. (Workers end with the thread
     that made them, and that of another training is none of this one's.)
 
-    lending: the shared memory that answers lie in, see shared_memory.Lending; None: they go through the pipe."""
+    lending: the shared memory that answers lie in, see shared_memory.Lending; None: they go through the pipe.
+    Raises UserError in a process that may start no other."""
 
     def __init__(self, count: int, compute: Callable[[Any], Any], lending: Any = None):
+        if multiprocessing.current_process().daemon:
+            raise UserError("a daemonic process, such as a Pool's, may start no data workers", remedy="give --num-workers 0")
         util.get_temp_dir()  # the workers' sockets go there too, and this process removes it
         with _held_back(STOPPING), opencv_on_one_thread():
             self._crew = [_start(compute, lending) for _ in range(count)]

@@ -1,4 +1,5 @@
 """A drawn set: whole or not there, for whoever may read it; and whose a pixel is."""
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -22,6 +23,14 @@ def test_two_processes_at_once_leave_one_whole_set(tmp_path):
         assert [process.wait(60) for process in (one, other)] == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == [f"shapes-v{shapes.FILES}"]
     assert len(list(tmp_path.rglob("*.jpg"))) == 25
+
+
+def test_a_process_that_may_start_no_other_draws_the_same(tmp_path, monkeypatch):
+    side_by_side = shapes.ensure_shapes(str(tmp_path / "one"), FEW)
+    monkeypatch.setattr(multiprocessing.current_process(), "daemon", True)
+    alone = shapes.ensure_shapes(str(tmp_path / "other"), FEW)
+    files = sorted(path.relative_to(alone) for path in Path(alone).rglob("*.*"))
+    assert len(files) > 9 and all(Path(alone, file).read_bytes() == Path(side_by_side, file).read_bytes() for file in files)
 
 
 def test_a_killed_process_leaves_nothing_that_is_used(tmp_path):

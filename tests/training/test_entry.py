@@ -36,6 +36,13 @@ def test_each_familys_script_is_found_where_it_lies(family):
     assert families.by_name(family).script_file == script_of(family).__file__
 
 
+def test_a_daemonic_process_is_told_that_it_may_start_no_data_workers_and_keeps_no_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(multiprocessing.current_process(), "daemon", True)
+    with pytest.raises(UserError, match="a daemonic process, such as a Pool's, may start no data workers; give --num-workers 0"):
+        run_training(Yolo3Options(runs=str(tmp_path / "runs")).resolved(), set(), lambda *_: Workers(2, len))
+    assert not list(tmp_path.glob("runs/*"))
+
+
 def test_a_training_leaves_no_data_workers(tmp_path):
     """They lived until the garbage collector came by."""
     kept = []
