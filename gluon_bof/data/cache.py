@@ -8,6 +8,7 @@ import mmap
 import os
 import socket
 import tempfile
+from functools import partial
 from typing import TYPE_CHECKING, Callable, Sequence
 
 import numpy as np
@@ -31,12 +32,16 @@ def image_reader(records: Sequence[Record], where: str = "none", folder: str = "
     where: one of KEPT, the place of what is kept: memory, or a file without a name in `folder`.
     Raises UserError where there is no room; the reader raises it for a broken image, as `read_image` does."""
     if where == "none":
-        return lambda index: read_image(records[index].path, records[index].orientation)
+        return partial(_decoded, records)
     needed = bytes_of(records)
     memory = _in_memory(needed) if where == "ram" else _on_disk(needed, folder)
     LOGGER.info("--cache %s: %d decoded images in %.0f MB of %s", where, len(records), needed / 1e6,
                 "memory, which all data workers share" if where == "ram" else f"the disk of {folder}")
     return _Kept(records, memory)
+
+
+def _decoded(records, index):
+    return read_image(records[index].path, records[index].orientation)
 
 
 def bytes_of(records: Sequence[Record]) -> int:

@@ -1,4 +1,5 @@
 """Batches on the wire: the same bits for any number of workers, mixup present with workers, faults told."""
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -44,6 +45,13 @@ def test_batches_are_the_same_bits_with_0_1_and_3_workers(records):
     alone = bits(batches(records, 0))
     assert alone == bits(batches(records, 1)) == bits(batches(records, 3))
     assert len({bit for epoch in alone for bit in epoch}) == 15  # and no two batches are alike
+
+
+def test_a_set_can_be_pickled_as_a_loader_that_forks_nothing_does(records):
+    images = TrainingImages(records)
+    for ours, theirs in zip(pickle.loads(pickle.dumps(images))[SampleSpec(0, -1, 1.0, 64, (0, 0, 0, 0))],
+                            images[SampleSpec(0, -1, 1.0, 64, (0, 0, 0, 0))]):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("workers", (0, 1))
