@@ -29,9 +29,18 @@ class Grid(NamedTuple):
     cells: object
 
 
-@lru_cache(maxsize=128)
 def grid_tables(size: int, anchors: Sequence[Sequence[float]] = ANCHORS) -> Grid:
-    """Grid of numpy float32 arrays for a square input of this side, a multiple of the largest stride."""
+    """Grid of numpy float32 arrays, not to be written to, for a square input of this side, a multiple of the largest stride.
+    anchors: rows of widths and heights, finest stride first."""
+    return _grid_tables(size, _as_tuples(anchors))
+
+
+def _as_tuples(anchors):
+    return tuple(map(tuple, np.reshape(anchors, (len(STRIDES), -1)).tolist()))  # a cache takes neither lists nor arrays
+
+
+@lru_cache(maxsize=128)
+def _grid_tables(size, anchors):
     rows, cells, first = [], [], 0
     for stride, shapes in list(zip(STRIDES, anchors))[::-1]:
         side = size // stride
@@ -42,13 +51,20 @@ def grid_tables(size: int, anchors: Sequence[Sequence[float]] = ANCHORS) -> Grid
         per_cell = np.stack([x, y, np.full_like(x, stride)], axis=1).repeat(len(shapes), axis=0)
         cells.append(np.concatenate([per_cell, np.tile(shapes, (side * side, 1))], axis=1))
         first += side * side * len(shapes)
-    return Grid(np.array(rows, np.float32), np.concatenate(cells)[None].astype(np.float32))
+    tables = Grid(np.array(rows, np.float32), np.concatenate(cells)[None].astype(np.float32))
+    for table in tables:
+        table.setflags(write=False)  # the next one to ask gets the same
+    return tables
+
+
+def grid_on(context: mx.Context, size: int, anchors: Sequence[Sequence[float]] = ANCHORS) -> Grid:
+    """The same as arrays on a device."""
+    return _grid_on(context, size, _as_tuples(anchors))
 
 
 @lru_cache(maxsize=128)
-def grid_on(context: mx.Context, size: int, anchors: Sequence[Sequence[float]] = ANCHORS) -> Grid:
-    """The same as arrays on a device."""
-    return Grid(*(mx.nd.array(table, ctx=context) for table in grid_tables(size, anchors)))
+def _grid_on(context, size, anchors):
+    return Grid(*(mx.nd.array(table, ctx=context) for table in _grid_tables(size, anchors)))
 
 
 class BoxTargets(gluon.HybridBlock):

@@ -9,7 +9,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.freebies.label_smoothing import equation_3, gluoncv_variant
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.models.yolo3.loss import TrainingGraph, YOLOv3Loss
-from gluon_bof.models.yolo3.network import build_yolo3
+from gluon_bof.models.yolo3.network import ANCHORS, build_yolo3
 from gluon_bof.models.yolo3.targets import BoxTargets, grid_on, grid_tables
 from gluon_bof.weights.load import load_weights, save_weights, structured_parameters
 
@@ -224,6 +224,15 @@ def test_hybridised_graphs_give_the_same_numbers(networks):
             results.append([loss.asnumpy() for loss in graph(images, truth, *grid_on(mx.cpu(), 96))])
         graph.hybridize(False)
     np.testing.assert_allclose(results[0], results[1], rtol=1e-5)
+
+
+def test_anchors_of_a_grid_may_be_lists_or_pairs_and_nobody_writes_into_what_others_get():
+    grid = grid_tables(96)
+    for anchors in (list(map(list, ANCHORS)), np.reshape(ANCHORS, (9, 2))):
+        assert all(map(np.array_equal, grid_tables(96, anchors), grid))
+        assert all(np.array_equal(ours.asnumpy(), theirs) for ours, theirs in zip(grid_on(mx.cpu(), 96, anchors), grid))
+    with pytest.raises(ValueError, match="read-only"):
+        grid.cells[:] = 0
 
 
 def test_the_grid_is_laid_out_as_the_network_predicts():
