@@ -36,7 +36,7 @@ def draw_detections(image: np.ndarray, prediction: Any) -> np.ndarray:
         pen.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour_of(number), width=line)
     for box, number, name, score in reversed(rows):
         _label(pen, canvas.size, box, f"{name} {score:.2f}", colour_of(number), font)
-    return np.asarray(canvas)
+    return np.array(canvas)
 
 
 def literal(text: Any) -> str:
