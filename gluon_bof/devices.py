@@ -16,6 +16,13 @@ M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 LARGE = 1 << 20  # bytes
 
 
+def refuse_numpy_arrays() -> None:
+    """Raise UserError in a program that has chosen NumPy's arrays by mx.npx.set_np(): these networks cannot compute with them."""
+    if mx.util.is_np_array():
+        raise UserError("MXNet's arrays are NumPy's here (mx.npx.set_np()), and these networks compute with its own",
+                        remedy="call mx.npx.reset_np() before")
+
+
 def contexts(gpus: str | None, cpus: int = 0) -> list[mx.Context]:
     """The devices of "0,1" (those GPUs), "" (the CPU) or None (all GPUs that are there, else the CPU); or `cpus` contexts of
     the CPU.

@@ -1,12 +1,15 @@
 """Devices that there are, that are missing, and that MXNet cannot use."""
 import json
 
+import numpy as np
 import pytest
 
 from gluon_bof.backend import mx
 from gluon_bof.commands import check, evaluate
 from gluon_bof.devices import contexts, parse_cards, refuse_too_new
 from gluon_bof.errors import UserError
+from gluon_bof.inference.engines import MXNetEngine
+from gluon_bof.models.build import build_network
 from tests.tiny_networks import write_run
 from tests.tiny_sets import write_voc_set
 
@@ -37,3 +40,13 @@ def test_weights_of_a_run_on_gpus_are_used_where_there_are_none_and_only_given_o
     with pytest.raises(SystemExit):
         evaluate.main([run, "--num-workers", "0", "--gpus", "98"])
     assert "GPU 98 was asked for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("call", (MXNetEngine(None, mx.cpu()), lambda images: build_network(None, ("a",), [mx.cpu()])))
+def test_a_program_with_numpys_arrays_is_told_and_gets_no_traceback_of_mxnets(call):
+    mx.npx.set_np()
+    try:
+        with pytest.raises(UserError, match="call mx.npx.reset_np"):
+            call(np.zeros((1, 64, 64, 3), np.uint8))
+    finally:
+        mx.npx.reset_np()

@@ -9,6 +9,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from gluon_bof.backend import autograd, mx
+from gluon_bof.devices import refuse_numpy_arrays
 
 
 def arrays(outputs: Sequence[Any]) -> list[np.ndarray]:
@@ -28,6 +29,7 @@ class MXNetEngine:
         self.device = device
 
     def __call__(self, images: Any) -> Sequence[Any]:
+        refuse_numpy_arrays()
         if isinstance(images, np.ndarray):
             images = mx.nd.array(images, ctx=self.device, dtype=np.uint8)
         with autograd.pause(train_mode=False):  # also where whoever asks records a training step

@@ -31,6 +31,7 @@ from types import ModuleType
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from gluon_bof.backend import mx
+from gluon_bof.devices import refuse_numpy_arrays
 from gluon_bof.errors import without_warnings
 from gluon_bof.options.families import family_of
 
@@ -76,7 +77,9 @@ def models_of(options: Any) -> ModuleType:
 
 
 def build_network(options: Any, classes: Sequence[str], devices: Sequence[Any]) -> Any:
-    """The initialised network of the options, every parameter's shape known, on its devices."""
+    """The initialised network of the options, every parameter's shape known, on its devices. Raises UserError as
+    `refuse_numpy_arrays` does."""
+    refuse_numpy_arrays()
     network = models_of(options).build(options, classes, devices)
     with without_warnings():  # GluonCV's RPN has initialised itself, on the CPU
         network.initialize(ctx=devices)
