@@ -39,7 +39,9 @@ def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> d
     require_choices(given, options)
     base = own[name].options.under(options) if name else chosen.options()
     wanted = replace(base, recipe=name, **{field: getattr(given, field) for field in options})
-    return run_training(ready(wanted, set(options)), set(options), train_of(family))
+    outcome = run_training(ready(wanted, set(options)), set(options), train_of(family))
+    # whole paths, as a notebook may go to another folder
+    return {**outcome, **{name: os.path.abspath(outcome[name]) for name in ("run", "weights") if outcome.get(name)}}
 
 
 def _own_name(name, family):

@@ -102,9 +102,18 @@ def test_recipes_are_known_by_name_and_others_refused():
     ("segmentation", ["--model", "fcn"], dict(model="fcn")),  # the recipe's upsampling and backbone are a U-Net's
     ("yolo3", ["--dataset", "voc", "--classes", "cat,dog"], dict(dataset="voc", classes=["cat", "dog"]))))
 def test_training_from_python_has_not_other_options_than_the_command_line(family, words, arguments, monkeypatch):
-    monkeypatch.setattr(api, "run_training", lambda options, given, train: options)
+    monkeypatch.setattr(api, "run_training", lambda options, given, train: {"options": options})
     of_words = parse(by_name(family).options, words, "", gluon_bof.recipes.of_family(family)).options
-    assert gluon_bof.train(family, **arguments) == ready(of_words)
+    assert gluon_bof.train(family, **arguments) == {"options": ready(of_words)}
+
+
+def test_a_run_is_found_from_another_folder_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = {"run": "runs/one", "weights": "runs/one/last.params", "map": 0.5}
+    monkeypatch.setattr(api, "run_training", lambda *_: outcome)
+    assert gluon_bof.train() == {"run": str(tmp_path / "runs/one"), "weights": str(tmp_path / "runs/one/last.params"), "map": 0.5}
+    outcome.update(run=None)  # of --eval, which keeps none
+    assert gluon_bof.train()["run"] is None
 
 
 @pytest.mark.parametrize("recipe, told", (("faster_rcnn/small-dataset", "Faster R-CNN's"), ("ssd/embedded", "SSD's"),
