@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_bof.data import shapes
+from gluon_bof.data import shapes, vocmini
 from gluon_bof.data.drawn import ensure_drawn, tight_box
 from gluon_bof.data.voc import load_voc
 from gluon_bof.masks import NOBODY, read_numbers, voc_palette, write_numbers
+from tests.tiny_sets import draw_few_shapes
 
 FEW = {"trainval": 6, "test": 3}
 FIRST_ANNOTATION = """<annotation>
@@ -30,6 +31,37 @@ def test_an_image_is_a_pure_function_of_its_place():
     np.testing.assert_array_equal(first, again)
     assert objects == same
     assert not np.array_equal(first, shapes.draw_image(1, 5)[0]) or first.shape != shapes.draw_image(1, 5)[0].shape
+
+
+# of images as these versions draw them, a pin: mean, standard deviation, its mean within the boxes, the sum of the boxes' corners
+DRAWN = {(shapes, 1): {(0, 0): (122.51, 55.46, 48.17, 609), (0, 1): (103.22, 37.28, 46.76, 1193),
+                       (0, 2): (112.86, 38.22, 51.21, 1105), (0, 3): (105.17, 50.27, 60.13, 2132),
+                       (0, 4): (182.82, 60.18, 65.28, 1631), (1, 0): (134.29, 51.12, 64.93, 1308)},
+         (vocmini, 3): {(2, 0): (129.66, 75.77, 72.08, 2241), (3, 1): (81.31, 40.33, 49.92, 382),
+                        (4, 0): (114.91, 60.34, 63.93, 2375), (5, 0): (98.26, 54.31, 55.35, 1855)}}
+
+
+@pytest.mark.parametrize("module", (shapes, vocmini), ids=("shapes", "vocmini"))
+def test_pixels_and_boxes_do_not_change_without_a_new_version(module):
+    for place, wanted in DRAWN[module, module.VERSION].items():
+        image, objects = module.draw_image(*place)
+        boxes = [box for _, box, *_ in objects]
+        inside = np.mean([image[top:bottom, left:right].std() for left, top, right, bottom in boxes])
+        np.testing.assert_allclose((image.mean(), image.std(), inside, np.sum(boxes)), wanted, rtol=0, atol=0.05)
+
+
+def test_what_chooses_settings_is_not_trained_on():
+    fit, held_out = (set(range(shapes.SPLITS["trainval"])[shapes.part_of(name)[1]]) for name in ("fit", "held-out"))
+    assert not fit & held_out and fit | held_out == set(range(shapes.SPLITS["trainval"]))
+
+
+def test_backbones_see_no_image_of_the_embedded_set(tmp_path, monkeypatch):
+    """Its test images too would be those of a backbone."""
+    draw_few_shapes(monkeypatch, tmp_path, 2, 1)
+    monkeypatch.setattr(shapes, "BACKBONE_SPLITS", {"trainval": 2, "test": 1})
+    images = [Path(record.path).read_bytes() for load in (shapes.load_shapes, shapes.load_backbone_shapes)
+              for role in ("train", "val") for record in load(role).records]
+    assert len(set(images)) == 6
 
 
 def test_classes_are_balanced_and_boxes_lie_inside():
