@@ -1,4 +1,7 @@
 """gluon-bof convert: there and back is the identity, what a layout cannot say is told, and nothing is written half."""
+import contextlib
+import dataclasses
+import io
 import json
 import os
 import shutil
@@ -6,9 +9,10 @@ from itertools import product
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
 
 from gluon_bof.commands.convert import main
-from gluon_bof.data import vocmini
+from gluon_bof.data import convert, vocmini
 from gluon_bof.data.convert import convert_set
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
@@ -62,6 +66,32 @@ def test_classes_keep_their_order_and_those_without_a_box_stay(tmp_path):
     for step, target in enumerate(("voc", "yolo", "coco")):
         convert_set(str(tmp_path / str(step)), str(tmp_path / str(step + 1)), target)
         assert open_set(str(tmp_path / str(step + 1)), None, "train").classes == ("Zebra", "dog", "owl: a <bird>")
+
+
+def test_cocos_areas_are_those_that_pycocotools_has_of_the_boxes(tmp_path):
+    layout_files.ultralytics(str(tmp_path / "in"))
+    convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "coco")
+    with contextlib.redirect_stdout(io.StringIO()):
+        written = COCO(str(tmp_path / "out" / "annotations" / "instances_train.json"))
+        found = written.loadRes([{**{key: one[key] for key in ("image_id", "category_id", "bbox")}, "score": 1}
+                                 for one in written.anns.values()])
+    areas = [one["area"] for one in found.anns.values()]
+    assert len(set(areas)) > 2 and [one["area"] for one in written.anns.values()] == pytest.approx(areas)
+
+
+def test_boxes_that_are_read_back_elsewhere_are_refused_and_nothing_is_left(tmp_path, monkeypatch):
+    layout_files.ultralytics(str(tmp_path / "in"))
+    write = convert._WRITERS["coco"]
+
+    def write_shifted(root, parts, names, put):
+        write(root, {part: dataclasses.replace(found, records=[dataclasses.replace(record, boxes=record.boxes + np.float32(0.02))
+                                                               for record in found.records])
+                     for part, found in parts.items()}, names, put)
+
+    monkeypatch.setitem(convert._WRITERS, "coco", write_shifted)
+    with pytest.raises(UserError, match="coco cannot hold the boxes of"):
+        convert_set(str(tmp_path / "in"), str(tmp_path / "out"), "coco")
+    assert os.listdir(tmp_path) == ["in"]
 
 
 def test_what_a_layout_cannot_say_is_told(tmp_path):

@@ -12,7 +12,7 @@ from gluon_bof.data.classification import read_sample
 from gluon_bof.data.convert import TARGETS, convert_set
 from gluon_bof.data.localisation import open_objects
 from gluon_bof.errors import UserError
-from tests.data import layout_files
+from tests.data import layout_files, voc_files
 from tests.tiny_sets import write_class_folders, write_voc_set
 
 
@@ -88,6 +88,12 @@ def test_objects_of_a_detection_set_become_images_of_their_class(tmp_path):
         assert image.shape[0] == sample.window[3] and image.shape[1] == sample.window[2]
         middle = image[image.shape[0] // 3:-image.shape[0] // 3, image.shape[1] // 3:-image.shape[1] // 3]
         assert ("red", "green", "blue").index(training.classes[sample.class_id]) == middle.mean(axis=(0, 1)).argmax()
+
+
+def test_difficult_objects_are_no_images_of_their_class(tmp_path):
+    objects = voc_files.xml(("dog", 10, 20, 50, 60), ("dog", 52, 20, 90, 60, 1))
+    voc_files.write_set(tmp_path, {"a": objects, "b": objects}, {"trainval": "a", "test": "b"})
+    assert [[sample.window[0] < 50 for sample in found.samples] for found in open_classes(str(tmp_path))] == [[True], [True]]
 
 
 @pytest.mark.parametrize("prepare, message", [

@@ -1,5 +1,7 @@
 """Images of classes as workers make them: views, colours and mixed labels."""
+import itertools
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from scipy import stats
 
 from gluon_bof.backend import mx
 from gluon_bof.data.class_sets import open_classes
-from gluon_bof.data.classification import ClassImages, centre_view, draw_colour, draw_view
+from gluon_bof.data.classification import JITTER, LIGHTING, ClassImages, centre_view, draw_colour, draw_view
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.freebies.mixup import MixRatio
 from gluon_bof.rng import Purpose, generator
@@ -41,6 +43,24 @@ def test_views_are_distributed_as_mxnets_and_are_a_function_of_the_draw(tmp_path
         assert first[0].shape == (32, 32, 3) and first[0].dtype == np.uint8
         assert first[1].tolist() == pytest.approx([training.samples[spec.index].class_id,
                                                    training.samples[spec.partner].class_id, spec.ratio], rel=1e-6)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_colour_map_is_mxnets_augmenters_one_after_the_other(order):
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+    steps = mx.image.BrightnessJitterAug, mx.image.ContrastJitterAug, mx.image.SaturationJitterAug
+    lighting = mx.image.CreateAugmenter((3, 5, 7), pca_noise=LIGHTING)[-1]
+    random.seed(1)
+    factors = dict(zip(order, [1 + random.uniform(-JITTER, JITTER) for _ in order]))
+    drawn = np.random.RandomState(1).normal(0, LIGHTING, 3)
+    ours = draw_colour(SimpleNamespace(uniform=lambda *_: [factors[step] for step in range(3)], permutation=lambda _: order,
+                                       normal=lambda *_: drawn), image)
+    random.seed(1)
+    np.random.seed(1)
+    theirs = mx.nd.array(image.astype(np.float32))
+    for augment in (*(steps[step](JITTER) for step in order), lighting):
+        theirs = augment(theirs)
+    np.testing.assert_allclose(image @ ours[:, :3].T + ours[:, 3], theirs.asnumpy(), atol=0.001)
 
 
 def test_colours_keep_their_mean_on_average_and_jitter_as_far_as_gluoncvs():

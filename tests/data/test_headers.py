@@ -84,6 +84,19 @@ def test_png_has_four_places_for_it(tmp_path):
         assert read_header(path).orientation == 6 and read_image(path).shape == (48, 64, 3), name
 
 
+def test_a_webps_tag_is_found_behind_pixels_of_an_odd_number_of_bytes(tmp_path):
+    """A byte that no length counts follows them."""
+    odd = set()
+    for width in range(8, 16):
+        image = np.random.default_rng(width).integers(0, 256, (5, width, 3)).astype(np.uint8)
+        path = write(tmp_path / "a.webp", 6, image)
+        with open(path, "rb") as file:
+            pixels = file.read().partition(b"VP8L")[2]
+        odd.add(int.from_bytes(pixels[:4], "little") % 2)
+        assert read_header(path) == (width, 5, 6, None, False), width
+    assert odd == {0, 1}, "a poor case to test with"
+
+
 def test_xmp_speaks_where_exif_does_not(tmp_path):
     path = write(tmp_path / "a.jpg")
     data = open(path, "rb").read()

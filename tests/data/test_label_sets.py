@@ -101,6 +101,17 @@ def test_cocos_maps_and_the_images_that_take_part_are_gluoncvs(role, tmp_path):
     assert [COCOSegmentation.CAT_LIST[number + 1] for number in range(20)] == list(COCO_IDS)
 
 
+def test_images_of_a_thousand_and_one_pixels_and_more_take_part_as_gluoncvs(tmp_path):
+    annotations = []
+    for number, pixels in ((1, 1000), (2, 1001), (3, 1100)):
+        write_image(tmp_path / "val2017" / f"{number}.jpg", number)
+        annotations.append(crowd(number, 1, np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) < pixels))
+    write_coco(tmp_path / "annotations" / "instances_val2017.json", {number: f"{number}.jpg" for number in (1, 2, 3)},
+               annotations, dict(zip(COCO_IDS, COCO_AS_VOC)))
+    found, theirs = open_segmentation("coco", str(tmp_path), "val"), COCOSegmentation(str(tmp_path), split="val", mode="testval")
+    assert [int(sample.image_id) for sample in found.samples] == theirs.ids == [2, 3]
+
+
 def write_own(root, categories, annotations=()):
     """A folder as annotation programs export it: one JSON a part, in COCO's layout."""
     for part in ("train", "valid"):

@@ -274,9 +274,14 @@ def test_a_folder_of_some_of_anothers_images_is_not_taken_for_it_where_one_is_mi
     assert stems(open_set(str(tmp_path), None, "val")) == ["e"]
 
 
-def test_a_valid_folder_validates_where_there_is_a_test_folder_too(tmp_path):
-    layout_files.voc_of_splits(str(tmp_path))
-    shutil.copytree(tmp_path / "train", tmp_path / "test")
+@pytest.mark.parametrize("write", (layout_files.voc_of_splits, layout_files.labelme_beside, layout_files.ultralytics))
+def test_a_valid_folder_validates_where_there_is_a_test_folder_too(tmp_path, write):
+    write(str(tmp_path))
+    for folder in list(tmp_path.rglob("train")):
+        shutil.copytree(folder, folder.with_name("test"))
+    if write is layout_files.ultralytics:
+        with open(tmp_path / "data.yaml", "a") as file:
+            file.write("test: images/test\n")
     assert stems(open_set(str(tmp_path), None, "val")) == names_of("val")
     assert stems(open_set(str(tmp_path), None, "val", split="test")) == names_of("train")
 

@@ -5,7 +5,7 @@ import pytest
 
 from gluon_bof.boxes import Record
 from gluon_bof.data.classification import draw_view
-from gluon_bof.data.localisation import ObjectImages, cut_out, open_objects, view_of_object, whole_boxes
+from gluon_bof.data.localisation import ObjectImages, cut_out, open_objects, view_of_object, whole, whole_boxes
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.mixup import MixRatio
@@ -128,3 +128,12 @@ def test_neighbours_are_not_in_the_image_and_an_object_that_has_none_apart_is_le
     inside = Record("a.jpg", "a.xml", "a", 200, 120, np.array([[20, 20, 60, 60], [30, 30, 50, 50]], np.float32),
                     np.array([0, 1]), np.zeros(2, bool), np.zeros(2, bool))
     assert {sample.class_id for sample in cut_out(inside, 0)} <= {1}
+
+
+def test_difficult_objects_and_crowds_are_not_cut_out_and_a_crowd_is_no_object_of_its_image():
+    def record(difficult=False, crowd=False):
+        return Record("a.jpg", "a.xml", "a", 200, 120, np.array([[20, 20, 60, 60]], np.float32), np.zeros(1, int),
+                      np.array([difficult]), np.array([crowd]))
+
+    assert [len(cut_out(one, 0)) for one in (record(), record(difficult=True), record(crowd=True))] == [1, 0, 0]
+    assert [len(whole(one)) for one in (record(), record(crowd=True))] == [1, 0]

@@ -106,6 +106,12 @@ def test_a_part_that_is_not_there_is_refused_and_not_every_fifth_image_in_its_pl
         assert len(open_segmentation(str(tmp_path), None, "val", split="later")) == 5
 
 
+def test_a_mistyped_list_is_refused_and_not_the_roles_own_taken_in_its_place(tmp_path):
+    write_voc_masks(tmp_path, {"train": 1, "val": 1})
+    with pytest.raises(UserError, match="there is no list vla.txt"):
+        open_segmentation("pascal_voc", str(tmp_path), "val", split="vla")
+
+
 @pytest.mark.parametrize("name", ("valid", "validation"))
 def test_what_is_called_valid_validates_and_not_test(name, tmp_path):
     write_mask_set(tmp_path, 1, 2)
@@ -142,11 +148,12 @@ def test_more_classes_than_a_byte_counts_are_refused_and_do_not_wrap_around(tmp_
     assert len(open_segmentation(str(tmp_path), None, "train").classes) == NOBODY
 
 
-@pytest.mark.parametrize("foreground, warns", ((255, True), (1, False)))
-def test_black_and_white_masks_are_told_of_since_white_counts_nowhere(foreground, warns, tmp_path, caplog):
+@pytest.mark.parametrize("numbers, warns", (((0, 255), True), ((0, 1), False), ((0, 1, 255), False)))
+def test_black_and_white_masks_are_told_of_since_white_counts_nowhere(numbers, warns, tmp_path, caplog):
+    """255 beside other numbers is the border around objects."""
     write_mask_set(tmp_path, 3, 1)
     for path in (tmp_path / "train" / "masks").iterdir():
-        write_numbers(str(path), np.where(np.arange(48 * 64).reshape(48, 64) % 2, foreground, 0).astype(np.uint8))
+        write_numbers(str(path), np.resize(np.array(numbers, np.uint8), (48, 64)))
     look_over(open_segmentation(str(tmp_path), None, "train"))
     assert ("black and white" in caplog.text) is warns
 
