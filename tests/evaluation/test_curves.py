@@ -168,6 +168,12 @@ def test_difficult_boxes_are_neither_found_nor_missed():
     assert match_set([found], [record], 1).scores.size == 0
 
 
+@pytest.mark.parametrize("bottom, counted", ((26, 0), (24, 1)))
+def test_a_difficult_box_excuses_what_overlaps_it_by_half(bottom, counted):
+    record = record_of([(0, 0, 50, 50)], [0], difficult=[True])
+    assert len(match_set([found_of([(0, 0, 50, bottom)], [0], [0.9])], [record], 1).scores) == counted
+
+
 def test_a_detection_in_a_crowd_does_not_take_the_box_of_another_class_that_it_covers():
     record = record_of([(0, 0, 100, 100), (20, 20, 80, 80)], [0, 1], crowd=[True, False])
     found = found_of([(22, 22, 80, 80), (20, 20, 76, 76)], [0, 1], [0.9, 0.8])

@@ -11,10 +11,11 @@ from PIL import Image
 
 from gluon_bof.boxes import Detections, DetectionSet
 from gluon_bof.data.voc import load_voc
+from gluon_bof.evaluation.curves import calibration
 from gluon_bof.evaluation.errors import detection_errors
 from gluon_bof.evaluation.gallery import FOUND, LABELLED, draw_thumbnail, thumbnail, worst_images
 from gluon_bof.evaluation.page import plain
-from gluon_bof.evaluation.plots import TEXT, training_figures
+from gluon_bof.evaluation.plots import TEXT, confusion_figure, reliability_figure, training_figures
 from gluon_bof.evaluation.report import gather, report_run, training_rows, write_report
 from tests.data.test_orientation import write_image
 from tests.evaluation.browser import look_at
@@ -180,6 +181,18 @@ def test_the_loss_that_is_drawn_is_the_tables_own_or_the_sum_of_its_parts(losses
     figures = dict(training_figures({"run": [{"epoch": "0", "map": "0.1", **losses}]}))
     lines = figures["Training loss"].axes[0].lines if "Training loss" in figures else []
     assert [line.get_ydata().tolist() for line in lines] == ([] if drawn is None else [[drawn]])
+
+
+def test_a_confusions_colour_is_its_share_of_what_is_there():
+    figure = confusion_figure([[6, 2, 0], [1, 0, 3], [0, 0, 0]], ("ant", "bee", "background"))
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), [[0.75, 0.25, 0], [0.25, 0, 0.75], [0, 0, 0]])
+
+
+def test_bars_of_reliability_are_as_high_as_the_share_of_hits():
+    found = calibration(np.array([0.1, 0.2, 0.3, 0.9]), np.array([True, True, False, False]), 2)
+    axes = reliability_figure(plain(found._asdict())).axes[0]
+    np.testing.assert_allclose([(bar.get_x(), bar.get_height()) for bar in axes.patches], [(0, 2 / 3), (0.5, 0)])
+    assert [text.get_text() for text in axes.texts] == ["3", "1"]
 
 
 def test_the_numbers_need_no_image_file():

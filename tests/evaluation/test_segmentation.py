@@ -1,12 +1,21 @@
 """Pixel accuracy and mean IoU against GluonCV's SegmentationMetric; a validation that is shared out."""
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gluon_bof.backend import mx
-from gluon_bof.evaluation.segmentation import confusion, iou_table, scores_of
+from gluon_bof.data.segmentation import label_mark
+from gluon_bof.errors import UserError
+from gluon_bof.evaluation.segmentation import confusion, evaluate_maps, iou_table, scores_of, validation_maps
 from gluon_bof.masks import NOBODY
+from gluon_bof.options.segmentation import SegmentationOptions
+from gluon_bof.runs.config import write_classes, write_config
+from gluon_bof.runs.folder import SETS, RunFolder
+from gluon_bof.weights.resolve import resolve
+from tests.tiny_masks import CLASSES, write_mask_set
 
 from gluoncv.utils.metrics.segmentation import SegmentationMetric
 
@@ -53,3 +62,19 @@ def test_shares_of_pixels_add_up_to_the_whole():
         whole += parts[-1]
     joined = json.loads(json.dumps([part.tolist() for part in parts]))
     assert scores_of(np.sum(joined, axis=0)) == scores_of(whole)
+
+
+def test_maps_that_are_not_those_that_the_run_was_validated_on_are_told_of(tmp_path, caplog):
+    """They may be of images that the run was trained on."""
+    folder = str(write_mask_set(tmp_path / "set", 1, 2))
+    options = SegmentationOptions(model="fcn8s", backbone="darknet-mini", dataset=folder, gpus="")
+    run = RunFolder(str(tmp_path / "run"))
+    os.mkdir(run.folder)
+    write_config(run.folder, options)
+    write_classes(run.folder, CLASSES)
+    Path(run.best_weights).write_bytes(b"no weights")  # which are read after the set
+    for mark, is_told in ((label_mark(validation_maps(options)), False), ("of other maps", True)):
+        run.keep_result(SETS, {"train": "of some maps", "val": mark})
+        with pytest.raises(UserError, match="best.params"):
+            evaluate_maps(resolve(run.folder))
+        assert ("the validation set is not the one that" in caplog.text) is is_told

@@ -47,6 +47,11 @@ def test_two_objects_side_by_side_are_not_taken_for_one_another():
     assert find_suspects([found_of(boxes, [0, 1], [0.9, 0.9])], [record_of(boxes, [0, 1])], 2) == []
 
 
+def test_a_label_of_the_objects_own_class_goes_before_one_of_another_that_lies_a_little_nearer():
+    labels = record_of([(0, 0, 100, 80), (0, 0, 100, 90)], [0, 1])
+    assert find_suspects([found_of([(0, 0, 100, 100)], [0], [0.9])], [labels], 2) == []
+
+
 def test_what_lies_in_a_crowd_is_not_missing_and_a_crowd_is_not_misplaced():
     crowd = record_of([(0, 0, 400, 400)], [0], crowd=[True])
     assert find_suspects([found_of(BOXES, [0, 0, 0], (0.9, 0.8, 0.7))], [crowd], 3) == []

@@ -171,7 +171,8 @@ def test_a_run_goes_on_after_an_image_was_replaced_and_not_with_other_boxes(tmp_
     run.close()
 
 
-@pytest.mark.parametrize("given, is_told", (({}, True), ({"val_share": 0.5}, False), ({"classes": "dog"}, True)))
+@pytest.mark.parametrize("given, is_told", (({}, True), ({"val_share": 0.5}, False), ({"classes": "dog"}, True),
+                                            ({"unannotated": "negative"}, False), ({"on_bad_sample": "skip"}, False)))
 def test_images_that_validate_today_and_were_trained_on_are_told_of(given, is_told, tmp_path, caplog):
     """Every fifth image validates: one that is added moves all others on."""
     names = [f"{number:02}" for number in range(10)]
