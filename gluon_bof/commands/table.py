@@ -31,9 +31,9 @@ OF_TABLES = {"scale": "paper", "gpus": None, "dataset_root": "", "cost": False} 
 
 
 class Work(NamedTuple):
-    """What a command line asks for. planned: every job; wanted: those of the rows that were asked for; write(store) writes its
-    pages and returns what the last line says; resolution(store, plan): what the plan can tell, as text; minutes: of a run, where
-    no bundle tells."""
+    """What a command line asks for. planned: every job, of rows that were not asked for too; wanted: those of the rows that were;
+    write(store) writes its pages and returns what the last line says; resolution(store, plan): what the plan can tell, as text;
+    minutes: of a run, where no bundle tells."""
 
     planned: list
     wanted: list
@@ -227,8 +227,9 @@ def _of_photographs(given):
     photographs.changes_of(keys, given.extra)  # refused before the images are copied
     prepare = photographs.foresee if given.dry_run or given.plan else photographs.prepare
     folds = prepare(given.dataset, given.folds, given.runs, given.out)
-    planned = photographs.plan(folds, seeds, given.runs, keys, given.extra)
-    return Work(planned, planned, _page_of(photographs.experiment_of(folds.name)), minutes=photographs.MINUTES)
+    wanted = photographs.plan(folds, seeds, given.runs, keys, given.extra)
+    return Work(photographs.plan(folds, seeds, given.runs), wanted, _page_of(photographs.experiment_of(folds.name)),
+                minutes=photographs.MINUTES)
 
 
 def _of_bag(given):
@@ -246,8 +247,9 @@ def _of_plan(experiment, given):
         raise UserError(f"{'--dataset' if given.dataset else 'a second --'} does nothing for {experiment.EXPERIMENT}",
                         remedy="leave it out")
     keys = chosen(given.rows, [row.key for row in experiment.ROWS], f"the experiment {experiment.EXPERIMENT}")
-    planned = experiment.plan(chosen_seeds(given.seeds, experiment.SEEDS), given.runs, keys, given.extra)
-    return Work(planned, planned, _page_of(experiment.EXPERIMENT), minutes=experiment.MINUTES)
+    seeds = chosen_seeds(given.seeds, experiment.SEEDS)
+    wanted = experiment.plan(seeds, given.runs, keys, given.extra)
+    return Work(experiment.plan(seeds, given.runs), wanted, _page_of(experiment.EXPERIMENT), minutes=experiment.MINUTES)
 
 
 def _of_optimizers(given):

@@ -104,6 +104,12 @@ class Backbone(NamedTuple):
     key: str = "backbone"
 
 
+def of_rows(rows: Iterable[Any], make: Callable[..., Job], seeds: Iterable[int], runs: str, keys: Sequence[str],
+            extra: Sequence[str]) -> list[Job]:
+    """make(row, seed, runs, extra) of every row whose key is one of these (none: all), seed by seed."""
+    return [make(row, seed, runs, extra) for seed in seeds for row in rows if not keys or row.key in keys]
+
+
 def training(options: Any) -> jobs.Training:
     """Options as a training whose command says every one that is no default."""
     family = families.family_of(options)
@@ -376,20 +382,28 @@ def plan_hours(wanted: Sequence[Job], store: Store, side_by_side: int = 1, hours
     Raises UserError where hours are given and nothing tells how long a run takes."""
     to_do = missing(wanted, store)
     minutes, sources = _minutes(wanted, store, stated)
-    fits, left = 0, (hours or 0) * 60 * side_by_side
+    fits, minutes_left = 0, (hours or 0) * 60 * side_by_side
     for job in to_do:
         if hours is not None and job.training.family not in minutes:
             raise UserError("no bundle tells how long a run takes", remedy="say it with --minutes, or leave --hours out")
-        left -= minutes.get(job.training.family, 0)
-        if hours is not None and left < -1e-6:
+        minutes_left -= minutes.get(job.training.family, 0)
+        if hours is not None and minutes_left < -1e-6:
             break
         fits += 1
-    planned = wanted if planned is None else planned
-    left_then = {job.name for job in missing(planned, store)} - {job.name for job in to_do[:fits]}
+    asked, left = {job.name for job in wanted}, {job.name for job in to_do[fits:]}
     lacking = {}
-    for job in planned:
-        lacking.setdefault(job.seed, set()).update({job.row.key} if job.name in left_then else ())
+    for job in wanted if planned is None else planned:
+        is_lacking = job.name in left if job.name in asked else not _has_bundle(job, store)
+        lacking.setdefault(job.seed, set()).update({job.row.key} if is_lacking else ())
     return Plan(to_do, minutes, sources, fits, lacking)
+
+
+def _has_bundle(job, store):
+    """Whether a job that was not asked for has its bundle: one of other settings is none, and keeps no other row back."""
+    try:
+        return bool(bundle_of(job, store))
+    except UserError:
+        return False
 
 
 def _minutes(wanted, store, stated):

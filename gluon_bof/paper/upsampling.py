@@ -35,7 +35,7 @@ ROWS = tuple(map(Way, UPSAMPLINGS))
 
 def plan(seeds: Sequence[int] = SEEDS, runs: str = "runs", rows: Sequence[str] = (), extra: Sequence[str] = ()) -> list[Job]:
     """Every run of the rows (keys of ROWS; none: all), seed by seed. extra: further flags of all trainings."""
-    return [_job(row, seed, runs, extra) for seed in seeds for row in ROWS if not rows or row.key in rows]
+    return harness.of_rows(ROWS, _job, seeds, runs, rows, extra)
 
 
 def _job(row, seed, runs, extra):

@@ -18,7 +18,7 @@ from gluon_bof.files import sha256_of
 from gluon_bof.options.flags import as_dict
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.paper import bundles, effects, factorial, harness, jobs, miniature, pages, photographs
+from gluon_bof.paper import bundles, effects, embedded, factorial, harness, jobs, miniature, pages, photographs
 from gluon_bof.paper.bundles import Store, fingerprint
 from gluon_bof.runs.config import write_config
 from gluon_bof.weights.zoo import BACKBONES, SHIPPED
@@ -178,6 +178,28 @@ def test_what_fits_is_told_by_the_bundles_times_and_whole_seeds_by_all_rows(tmp_
     assert harness.plan_hours(wanted, store, 2, 10).whole_seeds() == [0, 1]
     baseline = [job for job in wanted if job.row.key == "baseline"]
     assert harness.plan_hours(baseline, store, 1, 10, None, wanted).whole_seeds() == []
+
+
+@pytest.mark.parametrize("what, row", [("upsampling", "nearest"), ("embedded", "ssd"), ("photographs", "yolo3-bag")])
+@pytest.mark.parametrize("flags", [(), ("--", "--epochs", "40")])
+def test_a_seed_is_whole_with_every_row_and_not_with_those_that_were_asked_for_alone(what, row, flags, tmp_path):
+    words = [what, "--rows", row, "--seeds", "0,1", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path)]
+    if what == "photographs":
+        words += ["--dataset", str(write_photographs(tmp_path)), "--folds", "2", "--plan"]
+    store, work = Store(str(tmp_path)), table.work_of(table.read_arguments([*words, *flags]), words)
+    assert harness.plan_hours(work.wanted, store, planned=work.planned).whole_seeds() == []
+    for job in work.planned:
+        if job.seed == 1 and job.row.key != row:
+            store.write(bundle_for(job))
+    assert harness.plan_hours(work.wanted, store, planned=work.planned).whole_seeds() == [1]
+
+
+def test_a_run_of_another_row_with_other_flags_makes_no_seed_whole_and_keeps_none_from_being_made(tmp_path):
+    ssd, *others = embedded.plan((0,), str(tmp_path / "runs"))[2:]
+    for job in (*others, *embedded.plan((0,), str(tmp_path / "runs"), ("yolo3", "faster-rcnn"), ("--epochs", "40"))):
+        Store(str(tmp_path)).write(bundle_for(job))
+    found = harness.plan_hours([ssd], Store(str(tmp_path)), planned=embedded.plan((0,), str(tmp_path / "runs")))
+    assert found.to_do == [ssd] and found.whole_seeds() == []
 
 
 def test_hours_without_any_measured_time_ask_for_one(tmp_path):
