@@ -104,7 +104,7 @@ def describe(found: Mapping[str, Any]) -> str:
     ratios = found["ratios"]
     lines = ["## Cost in inference", "",
              f"The exported inference graphs of “{a}” ({counts[0]} operators) and “{b}” ({counts[1]}) are {same}. On "
-             f"{found['device']}, image by image and in turn, {ROUNDS} rounds: {speeds[0]:.1f} and {speeds[1]:.1f} images "
+             f"{found['device']}, image by image and in turn, {len(ratios)} rounds: {speeds[0]:.1f} and {speeds[1]:.1f} images "
              f"a second (medians); the second over the first, round by round: {statistics.median(ratios):.3f} "
              f"({ratios[0]:.3f} to {ratios[-1]:.3f}).", ""]
     operators = sorted(set(found["operators"][0]) | set(found["operators"][1]))

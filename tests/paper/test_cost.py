@@ -43,6 +43,13 @@ def test_ratios_are_of_the_second_run_over_the_first_round_by_round(monkeypatch)
     assert kept["cost"]["ratios"] == pytest.approx([(20 + number) / (10 + number) for number in reversed(range(cost.ROUNDS))])
 
 
+def test_the_page_tells_the_bundles_rounds_and_not_todays():
+    ratios = [0.9, 1.0, 1.1]
+    assert len(ratios) != cost.ROUNDS and "in turn, 3 rounds:" in cost.describe(
+        {"rows": ["a", "b"], "same_graph": True, "operators": [{}, {}], "images_per_second": [1.0, 1.0], "ratios": ratios,
+         "device": "cpu(0)"})
+
+
 def test_graphs_that_differ_in_an_attribute_alone_are_not_the_same():
     graphs = []
     for stride in (1, 1, 2):
