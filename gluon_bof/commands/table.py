@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 EPILOG = """Flags after -- go to every training: table 2 --scale small -- --epochs 4. Flags after a second -- go to the
 pre-training of backbones. Every finished run leaves a bundle, OUT/runs/NAME.json: what has one is not run again, and what was cut
 off goes on."""
-EXPERIMENTS = ("miniature", "bag", "photographs", "embedded", "optimizers", "upsampling")
 OF_TABLES = {"scale": "paper", "gpus": None, "dataset_root": "", "cost": False}  # flags, with their defaults
 
 
@@ -46,7 +45,7 @@ def build_parser() -> Parser:
     """The command's parser."""
     parser = Parser(prog="gluon-bof table", description=__doc__.split(": ", 1)[1], epilog=EPILOG)
     parser.add_argument("table", type=_table_or_experiment, metavar="N",
-                        help=f"the table's number, 1 to 6, or an experiment: {', '.join(EXPERIMENTS)}")
+                        help=f"the table's number, 1 to 6, or an experiment: {', '.join(WORK_OF)}")
     parser.add_argument("--scale", choices=("paper", "small"), default="paper",
                         help="the paper's own work, or the same rows at a size that a CPU finishes [paper]")
     parser.add_argument("--rows", default="",
@@ -76,7 +75,7 @@ def build_parser() -> Parser:
 
 
 def _table_or_experiment(text):
-    return text if text in EXPERIMENTS else table_of(text)
+    return text if text in WORK_OF else table_of(text)
 
 
 def _positive(text):
@@ -184,8 +183,7 @@ def work_of(given: Any, argv: Sequence[str]) -> Work:
     """The jobs and pages that the arguments ask for."""
     if isinstance(given.table, Table):
         return _of_table(given, argv)
-    return {"miniature": _of_miniature, "photographs": _of_photographs, "embedded": partial(_of_plan, embedded),
-            "optimizers": _of_optimizers, "upsampling": partial(_of_plan, upsampling), "bag": _of_bag}[given.table](given)
+    return WORK_OF[given.table](given)
 
 
 def _of_table(given, argv):
@@ -272,11 +270,14 @@ def _page_of(experiment):
     return lambda store: {"experiment": experiment}
 
 
+WORK_OF = {"miniature": _of_miniature, "bag": _of_bag, "photographs": _of_photographs, "embedded": partial(_of_plan, embedded),
+           "optimizers": _of_optimizers, "upsampling": partial(_of_plan, upsampling)}
+
+
 def commands_of(wanted: Sequence[Job]) -> list[tuple[list[str], dict[str, str]]]:
     """Every command of jobs, (words, environment), each once; pre-training comes first."""
-    found = [(job.pretraining.command(), job.environment) for job in wanted if job.pretraining]
-    for job in wanted:
-        found += [(words, job.environment) for words in job.commands()[bool(job.pretraining):]]
+    every = [*(job.backbone() for job in wanted if job.pretraining), *wanted]
+    found = [(words, job.environment) for job in every for words in job.commands()]
     return [item for place, item in enumerate(found) if item not in found[:place]]
 
 
