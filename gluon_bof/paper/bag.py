@@ -108,8 +108,8 @@ def _job(row, seed, runs, backbone):
     evaluations = tuple(harness.evaluation(training, f"evaluation-{split}", split=split, metric="coco")
                         for split in TEST + TRAINED)
     told = factorial.told_data()
-    return Job(row, seed, training, backbone, harness.ONE_THREAD, evaluations, EXPERIMENT, told, told,
-               again=harness.words_again(EXPERIMENT, row.key, seed))
+    return Job(row, seed, training, evaluations=evaluations, experiment=EXPERIMENT, data=told, pretraining=backbone,
+               pretraining_data=told, again=harness.words_again(EXPERIMENT, row.key, seed))
 
 
 def chosen_rows(text: str) -> tuple[str, ...]:

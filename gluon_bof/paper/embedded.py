@@ -47,8 +47,8 @@ def _job(row, seed, runs, extra):
     recipe = RECIPES[f"{row.family}/{EXPERIMENT}"]
     own = dict(seed=seed, runs=runs, name=f"{EXPERIMENT}-{row.key}-seed-{seed}", gpus="")
     training = jobs.training(recipe, refuse_own(type(recipe.options), extra), **own)
-    return Job(row, seed, training, None, harness.ONE_THREAD, (harness.evaluation(training, metric="voc07"),), EXPERIMENT,
-               told(row.family), again=harness.words_again(EXPERIMENT, row.key, seed, extra=extra))
+    return Job(row, seed, training, evaluations=(harness.evaluation(training, metric="voc07"),), experiment=EXPERIMENT,
+               data=told(row.family), again=harness.words_again(EXPERIMENT, row.key, seed, extra=extra))
 
 
 def told(family: str) -> dict[str, Any]:

@@ -85,8 +85,8 @@ def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Seq
                 pretrained_base=pretraining.run.last_weights, **changes))
             again = harness.words_again(EXPERIMENT, row.key, seed, dataset, *detector, extra=extra,
                                         extra_pretraining=extra_pretraining)
-            found.append(Job(row, seed, training, pretraining, harness.ONE_THREAD, evaluations(training, design), experiment,
-                             told, told, again=again))
+            found.append(Job(row, seed, training, evaluations=evaluations(training, design), experiment=experiment, data=told,
+                             pretraining=pretraining, pretraining_data=told, again=again))
     return found
 
 

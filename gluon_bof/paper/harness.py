@@ -54,12 +54,12 @@ class Job:
     row: Any
     seed: int
     training: jobs.Training
-    pretraining: jobs.Training | None
-    environment: dict
-    evaluations: tuple
+    evaluations: tuple = ()
     experiment: str = ""
     data: dict = field(default_factory=dict)
+    pretraining: jobs.Training | None = None
     pretraining_data: dict = field(default_factory=dict)
+    environment: dict = field(default_factory=lambda: ONE_THREAD)
     marks: dict = field(default_factory=dict)
     again: tuple = ()
     keeps_losses: bool = False
@@ -86,8 +86,8 @@ class Job:
 
     def backbone(self) -> Job:
         """The job of its pre-training, which others share."""
-        return Job(Backbone(), self.pretraining.options.seed, self.pretraining, None, self.environment, (), self.experiment,
-                   self.pretraining_data)
+        return Job(Backbone(), self.pretraining.options.seed, self.pretraining, experiment=self.experiment,
+                   data=self.pretraining_data, environment=self.environment)
 
 
 def words_again(what: str, row: str, seed: int, dataset: str = "", *more: str, extra: Sequence[str] = (),

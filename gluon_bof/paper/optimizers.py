@@ -72,8 +72,8 @@ def _job(trial, seed, runs, is_final):
     training = jobs.training(RECIPES["yolo3/embedded"], (), **trial.changes(), seed=seed, runs=runs,
                              name=f"{EXPERIMENT}-{trial.key}-seed-{seed}")
     evaluations = (harness.evaluation(training, "evaluation-test", split="test", metric="voc07"),) if is_final else ()
-    return Job(trial, seed, training, None, harness.ONE_THREAD, evaluations, EXPERIMENT, told("yolo3"),
-               again=("optimizers",), keeps_losses=True)
+    return Job(trial, seed, training, evaluations=evaluations, experiment=EXPERIMENT, data=told("yolo3"), again=("optimizers",),
+               keeps_losses=True)
 
 
 def choose(store: Store) -> dict[str, float]:

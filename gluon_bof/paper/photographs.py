@@ -109,7 +109,7 @@ def _job(folds, setting, seed, fold, runs, changes, extra):
     evaluations = tuple(harness.evaluation(training, f"evaluation-{part}", split=folds.split(fold, part), metric="coco",
                                            more=evaluated) for part in ("test", "train"))
     again = harness.words_again(EXPERIMENT, setting.key, seed, folds.name, "--folds", str(folds.count), extra=extra)
-    return Job(setting, seed, training, None, harness.ONE_THREAD, evaluations, experiment, folds.data, marks={"fold": fold},
+    return Job(setting, seed, training, evaluations=evaluations, experiment=experiment, data=folds.data, marks={"fold": fold},
                again=again)
 
 

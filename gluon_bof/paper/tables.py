@@ -95,8 +95,9 @@ def _job(request, row, seed, gpus):
     metric = ("voc07" if request.table.metric == VOC_METRIC else "coco") if request.is_small else ""
     evaluations = tuple(harness.evaluation(training, f"evaluation{'' if size is None else f'-{size}'}", size, metric=metric)
                         for size in recipe.sizes or (None,))
-    return Job(row, seed, training, pretraining, ONE_THREAD if request.is_small else {}, evaluations, request.stem,
-               data_of(request, training.options.dataset), data_before,
+    return Job(row, seed, training, evaluations=evaluations, experiment=request.stem,
+               data=data_of(request, training.options.dataset), pretraining=pretraining, pretraining_data=data_before,
+               environment=ONE_THREAD if request.is_small else {},
                again=harness.words_again(str(request.table.number), row.key, seed, request.dataset, "--scale", request.scale,
                                          extra=request.extra, extra_pretraining=request.extra_pretraining))
 

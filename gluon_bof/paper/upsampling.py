@@ -42,7 +42,7 @@ def _job(row, seed, runs, extra):
     recipe = RECIPES["segmentation/embedded"]
     own = dict(TRAINING, upsampling=row.key, seed=seed, runs=runs, name=f"{EXPERIMENT}-{row.key}-seed-{seed}")
     training = jobs.training(recipe, refuse_own(type(recipe.options), extra), **own)
-    return Job(row, seed, training, None, harness.ONE_THREAD, (), EXPERIMENT, told(recipe.family),
+    return Job(row, seed, training, experiment=EXPERIMENT, data=told(recipe.family),
                again=harness.words_again(EXPERIMENT, row.key, seed, extra=extra))
 
 

@@ -429,8 +429,8 @@ def test_a_killed_factorial_goes_on_to_the_same_bundles_and_is_not_run_again(tmp
 def test_a_bundle_says_what_its_run_was(tmp_path, monkeypatch):
     """The folder of a finished run, without the minute that it takes."""
     job = harness.Job(harness.Backbone("row"), 4, harness.training(Yolo3Options(
-        dataset="vocmini", seed=4, runs=str(tmp_path / "runs"), name="it", gpus="")), None, harness.ONE_THREAD, (), "ours",
-        {"set": "vocmini", "version": 1}, marks={"fold": 3})
+        dataset="vocmini", seed=4, runs=str(tmp_path / "runs"), name="it", gpus="")),
+        experiment="ours", data={"set": "vocmini", "version": 1}, marks={"fold": 3})
     evaluation = harness.evaluation(job.training, "evaluation-test-128", 128, "test", "coco")
     job = dataclasses.replace(job, evaluations=(evaluation,))
     os.makedirs(job.run.folder)
@@ -628,7 +628,7 @@ def test_a_run_that_fails_keeps_no_other_from_being_made(tmp_path, monkeypatch, 
     """Its own settings make it fail at once: there is no such set."""
     store, made = Store(str(tmp_path)), []
     wanted = [harness.Job(harness.Backbone(f"row {seed}"), seed, harness.training(Yolo3Options(
-        dataset=str(tmp_path / "none"), seed=seed, runs=str(tmp_path / "runs"), name=f"run-{seed}", gpus="")), None, {}, ())
+        dataset=str(tmp_path / "none"), seed=seed, runs=str(tmp_path / "runs"), name=f"run-{seed}", gpus="")), environment={})
         for seed in range(2)]
     finish_by_hand(wanted[1])
     with pytest.raises(UserError, match="1 of 2 runs failed; run-0: a command failed") as refusal:
