@@ -13,15 +13,16 @@ from gluon_bof.errors import UserError, user_facing, warn
 from gluon_bof.files import csv_text, prepare_folder, write_atomically
 from gluon_bof.options.flags import NotAValue, Parser, flag_name
 from gluon_bof.options.recipes import Table, row_recipe
-from gluon_bof.paper import bag, embedded, factorial, harness, jobs, miniature, optimizers, photographs, upsampling
+from gluon_bof.paper import bag, embedded, factorial, harness, jobs, miniature, optimizers, photographs, tables, upsampling
+from gluon_bof.paper.budget import budget_of, until
 from gluon_bof.paper.bundles import COST, Store
 from gluon_bof.paper.choices import chosen, chosen_seeds
 from gluon_bof.paper.table_pages import read_lines, records, to_markdown
-from gluon_bof.paper.tables import Request, plan, table_of
 from gluon_bof.runs.environment import git_revision
 
 if TYPE_CHECKING:
-    from gluon_bof.paper.harness import Job, Plan
+    from gluon_bof.paper.budget import Budget
+    from gluon_bof.paper.harness import Job
 
 EPILOG = """Flags after -- go to every training: table 2 --scale small -- --epochs 4. Flags after a second -- go to the
 pre-training of backbones. Every finished run leaves a bundle, OUT/runs/NAME.json: what has one is not run again, and what was cut
@@ -31,13 +32,13 @@ OF_TABLES = {"scale": "paper", "gpus": None, "dataset_root": "", "cost": False} 
 
 class Work(NamedTuple):
     """What a command line asks for. planned: every job, of rows that were not asked for too; wanted: those of the rows that were;
-    write(store) writes its pages and returns what the last line says; resolution(store, plan): what the plan can tell, as text;
+    write(store) writes its pages and returns what the last line says; resolution(store, budget): what its runs can tell, as text;
     minutes: of a run, where no bundle tells."""
 
     planned: list
     wanted: list
     write: Callable[[Store], dict]
-    resolution: Callable[[Store, Plan], str] = lambda store, plan: ""
+    resolution: Callable[[Store, Budget], str] = lambda store, budget: ""
     minutes: float | None = None
 
 
@@ -75,7 +76,7 @@ def build_parser() -> Parser:
 
 
 def _table_or_experiment(text):
-    return text if text in WORK_OF else table_of(text)
+    return text if text in WORK_OF else tables.table_of(text)
 
 
 def _positive(text):
@@ -107,7 +108,7 @@ def read_arguments(argv: Sequence[str]) -> Any:
     return given
 
 
-def request_of(given: Any) -> Request:
+def request_of(given: Any) -> tables.Request:
     """What the arguments ask of a table. Raises UserError."""
     small = given.scale == "small"
     for name, fits in (("dataset", small), ("dataset_root", not small)):
@@ -117,8 +118,8 @@ def request_of(given: Any) -> Request:
     if given.extra_pretraining and not any(row_recipe(given.table, row, small).pretraining for row in given.table.rows):
         raise UserError(f"a second -- does nothing for table {given.table.number}", remedy="leave it out")
     rows = chosen(given.rows, [row.key for row in given.table.rows], f"Table {given.table.number}")
-    return Request(given.table, given.scale, rows, chosen_seeds(given.seeds, (0,)), given.runs,
-                   given.dataset, given.dataset_root, given.gpus, given.jobs, given.extra, given.extra_pretraining)
+    return tables.Request(given.table, given.scale, rows, chosen_seeds(given.seeds, (0,)), given.runs,
+                          given.dataset, given.dataset_root, given.gpus, given.jobs, given.extra, given.extra_pretraining)
 
 
 def _parts(words):
@@ -143,12 +144,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(jobs.line(words, environment))
         return 0
     store = Store(given.out)
-    planned = harness.plan_hours(work.wanted, store, given.jobs, given.hours, given.minutes or work.minutes, work.planned)
-    print("; ".join(filter(None, (planned.text(given.jobs, given.hours), work.resolution(store, planned)))), file=sys.stderr,
+    budget = budget_of(work.wanted, store, given.jobs, given.hours, given.minutes or work.minutes, work.planned)
+    print("; ".join(filter(None, (budget.text(given.jobs, given.hours), work.resolution(store, budget)))), file=sys.stderr,
           flush=True)
     if given.plan:
-        print(json.dumps({"missing": [job.name for job in planned.to_do], "fits": planned.fits,
-                          "whole_seeds": planned.whole_seeds()}))
+        print(json.dumps({"missing": [job.name for job in budget.to_do], "fits": budget.fits,
+                          "whole_seeds": budget.whole_seeds()}))
         return 0
     if git_revision().endswith("-dirty"):
         warn("the checkout has changes that are in no commit: the bundles will say so (-dirty)")
@@ -163,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"done: {job.name}", file=sys.stderr, flush=True)
 
     work.write(store)
-    harness.run_missing(work.wanted, store, given.jobs, after_each, harness.until(given.hours, planned))
+    harness.run_missing(work.wanted, store, given.jobs, after_each, until(given.hours, budget))
     if given.cost:
         _compare_cost(work.planned, store)
     said = work.write(store)
@@ -188,7 +189,7 @@ def work_of(given: Any, argv: Sequence[str]) -> Work:
 
 def _of_table(given, argv):
     request = request_of(given)
-    planned = plan(request)
+    planned = tables.plan(request)
     page = os.path.join(given.out, request.stem)
     command = "gluon-bof table " + " ".join(map(shlex.quote, argv))
 
@@ -211,7 +212,7 @@ def _of_miniature(given):
     wanted = [job for job in every if job.row.key in keys]
     planned = [job for job in every if not isinstance(job.row, factorial.Further)]
     return Work(planned, wanted, _page_of(factorial.experiment_of(given.dataset, design)),
-                lambda store, plan: factorial.resolution_text(store, plan, given.dataset, design),
+                lambda store, budget: factorial.resolution_text(store, budget, given.dataset, design),
                 factorial.MINUTES[given.detector])
 
 

@@ -16,8 +16,8 @@ from gluon_bof.paper.harness import Backbone, Job
 from gluon_bof.paper.miniature import Design
 
 if TYPE_CHECKING:
+    from gluon_bof.paper.budget import Budget
     from gluon_bof.paper.bundles import Store
-    from gluon_bof.paper.harness import Plan
 
 EXPERIMENT = "miniature"
 MINUTES = {"yolo3": 22.0, "faster_rcnn": 34.0}  # of a run, where no bundle tells: the protocol's estimates, and evaluations
@@ -122,9 +122,9 @@ def told_data(dataset: str = "") -> dict[str, Any]:
     return {"set": "vocmini", "version": VERSION}
 
 
-def resolution_text(store: Store, plan: Plan, dataset: str, design: Design) -> str:
+def resolution_text(store: Store, budget: Budget, dataset: str, design: Design) -> str:
     """What sizes of effect the seeds can tell from nothing that will be whole, in a sentence."""
-    basis = effects.balanced(design, lambda rows: plan.whole_seeds(cell.key for cell in rows))
+    basis = effects.balanced(design, lambda rows: budget.whole_seeds(cell.key for cell in rows))
     if len(basis.seeds) < 2:
         return "an interval needs two whole seeds"
     spread, source = spread_of(store, dataset, design)

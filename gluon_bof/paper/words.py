@@ -4,7 +4,7 @@ from __future__ import annotations
 import statistics
 from typing import Any, Callable, Collection, Iterable, Mapping, NamedTuple, Sequence
 
-from gluon_bof.paper import harness
+from gluon_bof.paper.budget import minutes_of
 from gluon_bof.paper.effects import Effect, excludes_zero
 
 NO_RUN = "No run has a bundle yet."
@@ -80,7 +80,7 @@ def made_by(found: Sequence[Mapping[str, Any]]) -> str:
                         for bundle in found})
     days = sorted(bundle["times"]["finished"][:10] for bundle in found)
     when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
-    hours = sum(map(harness.minutes_of, found)) / 60
+    hours = sum(map(minutes_of, found)) / 60
     bundles = "1 bundle" if len(found) == 1 else f"{len(found)} bundles"
     return (f"{bundles} in [runs/](runs/), {when}, {hours:.1f} hours of runs on {', '.join(cpus)}, "
             f"from {'revision' if len(revisions) == 1 else 'revisions'} {', '.join(revisions)}.")
