@@ -46,23 +46,30 @@ def _job(row, seed, runs, extra):
                again=harness.words_again(EXPERIMENT, row.key, seed, extra=extra))
 
 
-def found(store: Store) -> dict[tuple[str, int], Mapping[str, Any]]:
-    """{(way, seed): bundle} of the runs that are there. Raises UserError for one of another configuration."""
-    return {(bundle["row"], bundle["seed"]): bundle for bundle in harness.checked(store, EXPERIMENT, plan)}
+def found(store: Store) -> list[dict[str, Any]]:
+    """The bundles of the runs that are there. Raises UserError for one of another configuration."""
+    return harness.checked(store, EXPERIMENT, plan)
 
 
-def points(there: Mapping[tuple[str, int], Mapping[str, Any]]) -> dict[tuple[str, int], float]:
-    """{(way, seed): mean IoU in points}, of seeds of which every way has its run."""
-    whole = {seed for _, seed in there if all((row.key, seed) in there for row in ROWS)}
-    return {place: 100 * bundle["training"]["miou"] for place, bundle in there.items() if place[1] in whole}
+def points(there: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
+    """{way: {seed: mean IoU in points}} of bundles."""
+    by_seed = sorted(there, key=lambda bundle: bundle["seed"])
+    return {row.key: {bundle["seed"]: 100 * bundle["training"]["miou"] for bundle in by_seed if bundle["row"] == row.key}
+            for row in ROWS}
+
+
+def of_whole_seeds(numbers: Mapping[str, Mapping[int, float]]) -> dict[str, dict[int, float]]:
+    """The same of seeds of which every way has its run."""
+    whole = set.intersection(*map(set, numbers.values()))
+    return {way: {seed: value for seed, value in of_way.items() if seed in whole} for way, of_way in numbers.items()}
+
+
+def against_nearest(numbers: Mapping[str, Mapping[int, float]]) -> dict[str, Effect]:
+    """{way: what it gains over nearest, paired within a seed}; {} where no seed has both."""
+    pairs = {way: effects.paired(numbers[OVER], of_way) for way, of_way in numbers.items() if way != OVER}
+    return {way: pair.gain for way, pair in pairs.items() if pair}
 
 
 def judged(gain: Effect) -> str:
     """What the protocol lets be said of a gain over nearest, one of four."""
     return effects.judged(gain, len(ROWS) - 1)
-
-
-def against_nearest(numbers: Mapping[tuple[str, int], float]) -> dict[str, Effect]:
-    """{way: what it gains over nearest, paired within a seed}."""
-    by_way = {row.key: {seed: value for (key, seed), value in numbers.items() if key == row.key} for row in ROWS}
-    return {key: effects.paired(by_way[OVER], of_way).gain for key, of_way in by_way.items() if key != OVER}

@@ -16,13 +16,11 @@ def upsampling_summary(store: Store) -> str:
     if not there:
         return NO_RUN
     numbers = upsampling.points(there)
-    gains = upsampling.against_nearest(numbers) if numbers else {}
-    by_way = {row.key: {seed: 100 * bundle["training"]["miou"] for (key, seed), bundle in sorted(there.items()) if key == row.key}
-              for row in upsampling.ROWS}
+    gains = upsampling.against_nearest(upsampling.of_whole_seeds(numbers))
     rows = []
-    for way, of_way in by_way.items():
+    for way, of_way in numbers.items():
         gain = gains.get(way)
         rows.append([way, spread(list(of_way.values())), ", ".join(f"{value:.1f}" for value in of_way.values()),
-                     *((told_gain(gain, by_way[upsampling.OVER], of_way), upsampling.judged(gain)) if gain else ("", ""))])
+                     *((told_gain(gain, numbers[upsampling.OVER], of_way), upsampling.judged(gain)) if gain else ("", ""))])
     return "\n".join([table(["upsampling", "mean IoU, %", "seeds", "points over nearest", "by the protocol"], rows),
-                      made_by(list(there.values()))])
+                      made_by(there)])

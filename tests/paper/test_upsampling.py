@@ -68,5 +68,6 @@ def test_a_seed_that_is_not_whole_is_in_no_gain_and_none_is_refused(tmp_path, ca
         figures.main(["upsampling", "--results", str(tmp_path), "--out", str(tmp_path)])
     assert "gluon-bof table upsampling" in capsys.readouterr().err
     made_up(store, left_out=("upsampling-transposed-seed-2",))
-    assert {seed for _, seed in upsampling.points(upsampling.found(store))} == {0, 1}
+    numbers = upsampling.of_whole_seeds(upsampling.points(upsampling.found(store)))
+    assert {seed for of_way in numbers.values() for seed in of_way} == {0, 1}
     assert "(seeds 0, 1) | " in pages.SECTIONS["upsampling"](store)
