@@ -82,7 +82,7 @@ def bag_pictures(store: Store) -> list[Picture]:
     bars = {title: [drawing.Bar(name, gain.mean, gain.half_width, tuple(gain.by_seed.values()), counts=counts)
                     for name, gain, counts in gains] for title, gains in groups.items()}
     panels = [drawing.Panel("gain over the family's baseline", bars)]
-    return [Picture(PICTURE, panels, lambda path: drawing.forest(path, panels))]
+    return [Picture(PICTURE, drawing.forest, (panels,))]
 
 
 def _groups(found):

@@ -72,4 +72,4 @@ def figure_1_pictures(store: Store) -> list[Picture]:
         rows.append(drawing.Pair(f"{ends.title}, {ends.number} on vocmini", *ends.pair.means,
                                  drawing.Bar("", gain.mean, gain.half_width, tuple(gain.by_seed.values()),
                                              counts=ends.is_fitted)))
-    return [Picture(PICTURE, rows, lambda path: drawing.pairs(path, rows))] if rows else []
+    return [Picture(PICTURE, drawing.pairs, (rows,))] if rows else []

@@ -258,18 +258,14 @@ def miniature_pictures(store: Store, family: str) -> list[Picture]:
     points, fits = (by_row(found, measure, design) for measure in (AP, OWN_IMAGES))
     rows = [(cell.on, points.get(cell.key, []), fits.get(cell.key, [])) for cell in miniature.cells(design)]
     titles = (f"{AP.title} on the test", OWN_IMAGES.title)
-    factors = list(design.factors)
-    made = [Picture(f"{design.name}-rows.png", [factors, rows, titles, FITTED],
-                    lambda path: drawing.matrix(path, factors, rows, titles, FITTED))]
+    made = [Picture(f"{design.name}-rows.png", drawing.matrix, (list(design.factors), rows, titles, FITTED))]
     basis = effects.told_from(found, design)
     if basis.seeds or step_effects(found, AP, family):
         panels = [_effects_panel(found, AP, family, basis, False), _effects_panel(found, AP50, family, basis, True)]
-        made.append(Picture(f"{design.name}-effects.png", panels, lambda path: drawing.forest(path, panels)))
+        made.append(Picture(f"{design.name}-effects.png", drawing.forest, (panels,)))
     changes = class_changes(found, family)
     if changes:
-        title = _classes_title(found, family)
-        made.append(Picture(f"{design.name}-classes.png", [changes, AP.title, title],
-                            lambda path: drawing.classes(path, changes, AP.title, title)))
+        made.append(Picture(f"{design.name}-classes.png", drawing.classes, (changes, AP.title, _classes_title(found, family))))
     return made
 
 

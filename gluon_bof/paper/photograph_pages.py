@@ -189,7 +189,7 @@ def photograph_pictures(store: Store) -> list[Picture]:
     if not groups:
         return []
     panels = [drawing.Panel("whole bag less baseline, AP@[.5:.95]", groups)]
-    return [Picture(PICTURE, panels, lambda path: drawing.forest(path, panels))]
+    return [Picture(PICTURE, drawing.forest, (panels,))]
 
 
 def bar(gain: Gain) -> Any:

@@ -4,8 +4,9 @@ A picture carries a hash of the numbers that it shows, so that a test can tell w
 from __future__ import annotations
 
 import math
-from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from gluon_bof.files import write_figure
@@ -81,14 +82,13 @@ def digest_in(path: str) -> str | None:
         return None
 
 
-def forest(path: str, panels: Sequence[Panel]) -> None:
+def forest(panels: Sequence[Panel]) -> Figure:
     """Effects in points with their 95% intervals, and the single differences that they are means of."""
-    with page.look():
-        count = max(sum(map(len, panel.groups.values())) + len(panel.groups) for panel in panels)
-        figure = page.new_figure(0.27 * count + 0.9)
-        for axis, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels):
-            _forest_panel(axis, panel)
-        save(path, figure, panels)
+    count = max(sum(map(len, panel.groups.values())) + len(panel.groups) for panel in panels)
+    figure = page.new_figure(0.27 * count + 0.9)
+    for axis, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels):
+        _forest_panel(axis, panel)
+    return figure
 
 
 def _forest_panel(axis, panel):
@@ -121,24 +121,23 @@ def _bar(axis, place, bar, colour):
         axis.plot([bar.paper], [place], "D", markerfacecolor="none", markeredgecolor="black", markersize=5)
 
 
-def pairs(path: str, rows: Sequence[Pair]) -> None:
+def pairs(rows: Sequence[Pair]) -> Figure:
     """Figure 1 of bundles: two bars a row, and the difference with its interval beside them."""
-    with page.look():
-        figure = page.new_figure(0.55 * len(rows) + 1.0)
-        levels, gains = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-        for place, row in enumerate(rows):
-            _level(levels, 0.2 - place, row.before, page.GREY)
-            _level(levels, -0.2 - place, row.after, page.BLUE, row.gain.counts)
-            _bar(gains, -place, row.gain, page.BLUE)
-        levels.set_yticks([-place for place in range(len(rows))], [row.label.replace(", ", "\n", 1) for row in rows])
-        levels.set(xlabel="points", xlim=(0, 1.12 * max(max(row.before, row.after) for row in rows)))
-        gains.axvline(0, color="black", linewidth=0.8)
-        gains.set(xlabel="points", title="what the whole bag gains")
-        for axis in (levels, gains):
-            axis.grid(axis="y", visible=False)
-        handles = [Patch(color=colour, label=label) for colour, label in ((page.GREY, "baseline"), (page.BLUE, "whole bag"))]
-        levels.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
-        save(path, figure, rows)
+    figure = page.new_figure(0.55 * len(rows) + 1.0)
+    levels, gains = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    for place, row in enumerate(rows):
+        _level(levels, 0.2 - place, row.before, page.GREY)
+        _level(levels, -0.2 - place, row.after, page.BLUE, row.gain.counts)
+        _bar(gains, -place, row.gain, page.BLUE)
+    levels.set_yticks([-place for place in range(len(rows))], [row.label.replace(", ", "\n", 1) for row in rows])
+    levels.set(xlabel="points", xlim=(0, 1.12 * max(max(row.before, row.after) for row in rows)))
+    gains.axvline(0, color="black", linewidth=0.8)
+    gains.set(xlabel="points", title="what the whole bag gains")
+    for axis in (levels, gains):
+        axis.grid(axis="y", visible=False)
+    handles = [Patch(color=colour, label=label) for colour, label in ((page.GREY, "baseline"), (page.BLUE, "whole bag"))]
+    levels.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    return figure
 
 
 def _level(axis, place, points, colour, is_filled=True):
@@ -146,60 +145,56 @@ def _level(axis, place, points, colour, is_filled=True):
     axis.text(points, place, f" {points:.1f}", va="center", fontsize=page.SMALL)
 
 
-def courses(path: str, lines: Sequence[Course], measured: str) -> None:
+def courses(lines: Sequence[Course], measured: str) -> Figure:
     """Figure 6 of bundles: learning rates, and curves with their means; measured: what they are of."""
-    with page.look():
-        figure = page.new_figure(3.1)
-        left, right = figure.subplots(1, 2)
-        for line, colour in zip(lines, (page.BLUE, page.ORANGE)):
-            left.plot(range(len(line.rates)), line.rates, color=colour, label=line.label)
-            for curve in line.curves:
-                right.plot(line.epochs, curve, color=colour, linewidth=0.7, alpha=0.6)
-            means = [sum(values) / len(values) for values in zip(*line.curves)]
-            right.plot(line.epochs, means, color=colour, linewidth=2, marker="o", markersize=3, label=line.label)
-        left.set(xlabel="epoch", ylabel="learning rate", title="(a) schedules with warm-up", xlim=(0, None), ylim=(0, None))
-        right.set(xlabel="epoch", ylabel=measured, title="(b) validation", xlim=(0, None))
-        for axis in (left, right):
-            axis.legend()
-        save(path, figure, [lines, measured])
+    figure = page.new_figure(3.1)
+    left, right = figure.subplots(1, 2)
+    for line, colour in zip(lines, (page.BLUE, page.ORANGE)):
+        left.plot(range(len(line.rates)), line.rates, color=colour, label=line.label)
+        for curve in line.curves:
+            right.plot(line.epochs, curve, color=colour, linewidth=0.7, alpha=0.6)
+        means = [sum(values) / len(values) for values in zip(*line.curves)]
+        right.plot(line.epochs, means, color=colour, linewidth=2, marker="o", markersize=3, label=line.label)
+    left.set(xlabel="epoch", ylabel="learning rate", title="(a) schedules with warm-up", xlim=(0, None), ylim=(0, None))
+    right.set(xlabel="epoch", ylabel=measured, title="(b) validation", xlim=(0, None))
+    for axis in (left, right):
+        axis.legend()
+    return figure
 
 
-def classes(path: str, changes: Sequence[tuple[str, float, float, float]], measured: str, title: str) -> None:
+def classes(changes: Sequence[tuple[str, float, float, float]], measured: str, title: str) -> Figure:
     """Figures 8 and 9 of bundles: [(class, AP before, after, difference)], in their order; measured: what AP is."""
     from gluon_bof.paper.figures.classes import draw_changes
 
-    with page.look():
-        figure = draw_changes(changes, measured)
-        figure.suptitle(title, fontsize=9)
-        save(path, figure, [changes, measured, title])
+    figure = draw_changes(changes, measured)
+    figure.suptitle(title, fontsize=9)
+    return figure
 
 
-def matrix(path: str, factors: Sequence[str], rows: Iterable[tuple[tuple | None, Sequence[float], Sequence[float]]],
-           titles: tuple[str, str], least: float) -> None:
+def matrix(factors: Sequence[str], rows: Sequence[tuple[tuple | None, Sequence[float], Sequence[float]]],
+           titles: tuple[str, str], least: float) -> Figure:
     """The rows of a factorial, each with which factors are on and its runs' numbers.
 
     rows: (factors that are on, or None for no augmentation; two series of one number a seed); titles: of the series; least: what
     the second should reach."""
-    rows = list(rows)
-    with page.look():
-        figure = page.new_figure(0.24 * len(rows) + 1.3)
-        marks, test, training = figure.subplots(1, 3, sharey=True, width_ratios=(len(factors) * 0.28, 3, 3))
-        _factor_marks(marks, factors, [on for on, _, _ in rows])
-        for axis, series, title in ((test, 1, titles[0]), (training, 2, titles[1])):
-            for place, row in enumerate(rows):
-                if row[series]:
-                    mean = sum(row[series]) / len(row[series])
-                    axis.plot([mean], [-place], "s", color=page.BLUE, markersize=5)
-                    axis.plot(row[series], [-place] * len(row[series]), "o", color="black", markersize=2.5, alpha=0.7)
-            axis.set_xlabel("points")
-            axis.set_title(title)
-        for place, (_, test_points, _) in enumerate(rows):
-            if not test_points:
-                test.text(0.02, -place, "not run", transform=test.get_yaxis_transform(), va="center", fontsize=page.SMALL,
-                          color=page.GREY, bbox=dict(facecolor="white", linewidth=0, pad=1.5))
-        marks.set_ylim(0.7 - len(rows), 0.7)
-        training.axvline(least, color="black", linewidth=0.8, linestyle="--")
-        save(path, figure, [factors, rows, titles, least])
+    figure = page.new_figure(0.24 * len(rows) + 1.3)
+    marks, test, training = figure.subplots(1, 3, sharey=True, width_ratios=(len(factors) * 0.28, 3, 3))
+    _factor_marks(marks, factors, [on for on, _, _ in rows])
+    for axis, series, title in ((test, 1, titles[0]), (training, 2, titles[1])):
+        for place, row in enumerate(rows):
+            if row[series]:
+                mean = sum(row[series]) / len(row[series])
+                axis.plot([mean], [-place], "s", color=page.BLUE, markersize=5)
+                axis.plot(row[series], [-place] * len(row[series]), "o", color="black", markersize=2.5, alpha=0.7)
+        axis.set_xlabel("points")
+        axis.set_title(title)
+    for place, (_, test_points, _) in enumerate(rows):
+        if not test_points:
+            test.text(0.02, -place, "not run", transform=test.get_yaxis_transform(), va="center", fontsize=page.SMALL,
+                      color=page.GREY, bbox=dict(facecolor="white", linewidth=0, pad=1.5))
+    marks.set_ylim(0.7 - len(rows), 0.7)
+    training.axvline(least, color="black", linewidth=0.8, linestyle="--")
+    return figure
 
 
 def _factor_marks(axis, factors, rows):

@@ -69,5 +69,4 @@ def figure_6_pictures(store: Store) -> list[Picture]:
     batches = found["step"][0]["training"]["iterations"] // miniature.BASELINE.epochs
     lines = [drawing.Course(schedule, rates(schedule, batches)[::batches], *validation_curves(bundles))
              for schedule, bundles in found.items()]
-    measured = "validation mAP@0.5, points"
-    return [Picture(PICTURE, [lines, measured], lambda path: drawing.courses(path, lines, measured))]
+    return [Picture(PICTURE, drawing.courses, (lines, "validation mAP@0.5, points"))]

@@ -12,11 +12,24 @@ DETECTORS = {"yolo3": "YOLOv3", "faster_rcnn": "Faster R-CNN"}
 
 
 class Picture(NamedTuple):
-    """A picture of a results' folder. numbers: what it shows; draw(path) writes it."""
+    """A picture of a results' folder. drawing: a function of `pictures`; shown: what it is given."""
 
     file: str
-    numbers: Any
-    draw: Callable[[str], None]
+    drawing: Callable[..., Any]
+    shown: tuple
+
+    @property
+    def numbers(self) -> Any:
+        """What it shows, of which the file carries the hash."""
+        return self.shown[0] if len(self.shown) == 1 else list(self.shown)
+
+    def draw(self, path: str) -> None:
+        """Write it."""
+        from gluon_bof.paper.figures import page
+        from gluon_bof.paper.pictures import save
+
+        with page.look():
+            save(path, self.drawing(*self.shown), self.numbers)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
