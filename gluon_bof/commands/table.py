@@ -257,11 +257,11 @@ def _of_optimizers(given):
             raise UserError(f"{'flags after --' if 'extra' in name else flag_name(name)}: the protocol of optimizers is fixed",
                             remedy="leave them out")
     store = Store(given.out)
-    planned = optimizers.plan(optimizers.choose(store), runs=given.runs)
+    planned = optimizers.plan(optimizers.choose(optimizers.searched(store)), runs=given.runs)
 
     def write(store):
         """Which rates are chosen; those runs are made when the same command is started again."""
-        return {"experiment": optimizers.EXPERIMENT, "chosen": optimizers.choose(store)}
+        return {"experiment": optimizers.EXPERIMENT, "chosen": optimizers.choose(optimizers.searched(store))}
 
     return Work(planned, planned, write, minutes=optimizers.MINUTES)
 

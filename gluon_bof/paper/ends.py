@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from gluon_bof.paper import bag, miniature, photograph_pages
+from gluon_bof.paper import bag, miniature, photograph_numbers, photograph_pages
 from gluon_bof.paper.effects import Paired, mean_points, paired_rows
 from gluon_bof.paper.miniature_numbers import AP, OWN_IMAGES, end_rows, miniature_bundles
 from gluon_bof.paper.words import DETECTORS, NO_RUN, Picture
@@ -50,7 +50,7 @@ def _ends(title, found, baseline, whole, measure, fit, asked):
 
 def figure_1(store: Store) -> str:
     """The words that show the picture."""
-    gains = photograph_pages.gains(store)
+    gains = photograph_numbers.gains(store)
     if not (gains or both_ends(store)):
         return NO_RUN
     return (f"![Baseline and whole bag of every family]({PICTURE})\n\n"
@@ -66,7 +66,7 @@ def figure_1_pictures(store: Store) -> list[Picture]:
     from gluon_bof.paper import pictures as drawing
 
     rows = [drawing.Pair(f"{gain.detector}, {AP.title} on {gain.set}", gain.baseline, gain.bag, photograph_pages.bar(gain))
-            for gain in photograph_pages.gains(store)]
+            for gain in photograph_numbers.gains(store)]
     for ends in both_ends(store):
         gain = ends.pair.gain
         rows.append(drawing.Pair(f"{ends.title}, {ends.number} on vocmini", *ends.pair.means,

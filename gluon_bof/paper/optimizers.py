@@ -34,8 +34,6 @@ RATES = {
     "RMSProp": (0.001, 0.003, 0.01),
     "Adam": (0.001, 0.003, 0.01),
 }
-# (optimizer, rate) whose loss did not stay finite: they have no bundle, and are not chosen
-DIVERGED: tuple = ()
 # the embedded job for two epochs of 800 images in batches of 8, 200 updates, which are its epochs without mixup
 TRAINING = dict(train_split="fit", val_split="held-out", epochs=2, no_mixup_epochs=2, gpus="", log_interval=20, keep=1)
 
@@ -63,8 +61,7 @@ TRIALS = tuple(Trial(name, rate) for name, rates in RATES.items() for rate in ra
 def plan(chosen: Mapping[str, float], seeds: Sequence[int] = SEEDS, runs: str = "runs") -> list[Job]:
     """Every run: all rates with the first seed, then the chosen ones, {optimizer: rate}, with every seed and tested."""
     finals = [Trial(name, rate) for name, rate in chosen.items()]
-    search = [_job(trial, seeds[0], runs, False) for trial in TRIALS
-              if trial not in finals and (trial.optimizer, trial.rate) not in DIVERGED]
+    search = [_job(trial, seeds[0], runs, False) for trial in TRIALS if trial not in finals]
     return search + [_job(trial, seed, runs, True) for seed in seeds for trial in finals]
 
 
@@ -76,17 +73,33 @@ def _job(trial, seed, runs, is_final):
                keeps_losses=True)
 
 
-def choose(store: Store) -> dict[str, float]:
-    """{optimizer: its rate of the best mAP on the held-out images}, of the first seed; {} until all rates have been tried.
+def searched(store: Store) -> dict[Trial, dict[str, Any] | None]:
+    """{trial: its bundle with the first seed, None where there is none}. Raises UserError for one of another configuration."""
+    return {job.row: harness.bundle_of(job, store) for job in plan({}, SEEDS[:1])}
 
-    Of two alike the lower. Raises UserError where a bundle is of another configuration."""
-    searched = [(job.row, harness.bundle_of(job, store)) for job in plan({}, SEEDS[:1])]
-    if not all(bundle for _, bundle in searched):
-        return {}
+
+def choose(tried: Mapping[Trial, Mapping[str, Any] | None]) -> dict[str, float]:
+    """{optimizer: its rate of the best mAP on the held-out images}, of what `searched` gives; {} until all rates have been tried.
+
+    Of two alike the lower."""
     scores: dict[str, dict[float, float]] = {}
-    for trial, bundle in searched:
+    for trial, bundle in tried.items():
+        if not bundle:
+            return {}
         scores.setdefault(trial.optimizer, {})[trial.rate] = held_out(bundle)
     return {name: max(sorted(of_it), key=of_it.__getitem__) for name, of_it in scores.items()}
+
+
+def finals_of(store: Store, chosen: Mapping[str, float]) -> dict[str, list[dict[str, Any]]]:
+    """{optimizer: the bundles of its chosen rate that are tested, by seed}; {} until the rates are chosen.
+
+    Raises UserError for bundles of another configuration."""
+    finals = {name: [] for name in chosen}
+    for job in plan(chosen) if chosen else ():
+        bundle = harness.bundle_of(job, store) if job.evaluations else None
+        if bundle:
+            finals[job.row.optimizer].append(bundle)
+    return {name: bundles for name, bundles in finals.items() if bundles}
 
 
 def held_out(bundle: Mapping[str, Any]) -> float:

@@ -10,7 +10,8 @@ from gluon_bof.paper.embedded_pages import embedded_bundles
 from gluon_bof.paper.ends import Ends, both_ends
 from gluon_bof.paper.miniature_numbers import AP, MEASURES, miniature_bundles, paper_steps
 from gluon_bof.paper.miniature_pages import mark_of_basis
-from gluon_bof.paper.photograph_pages import Gain, gains, told_folds, told_partly
+from gluon_bof.paper.photograph_numbers import Gain, gains
+from gluon_bof.paper.photograph_pages import told_folds, told_partly
 from gluon_bof.paper.words import DETECTORS, mark, table, told
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from gluon_bof.paper import frozen_head, optimizers
 from gluon_bof.paper import surfaces as hard
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.figures import page
-from gluon_bof.paper.optimizer_pages import finals_of, optimizers_summary
+from gluon_bof.paper.optimizer_pages import optimizers_summary
 from gluon_bof.training.optimizer import build_optimizer
 from tests.paper.made_up import bundle_for
 from tests.paper.test_figures import called, texts_on_each_other
@@ -227,9 +227,9 @@ BEST = {name: rates[1] for name, rates in optimizers.RATES.items()}
 def test_rates_are_chosen_on_the_held_out_images_and_only_when_all_were_tried(tmp_path):
     store = Store(str(tmp_path))
     searched(store, BEST, left_out=optimizers.TRIALS[-1:])
-    assert optimizers.choose(store) == {}
+    assert optimizers.choose(optimizers.searched(store)) == {}
     searched(store, BEST)
-    assert optimizers.choose(store) == BEST
+    assert optimizers.choose(optimizers.searched(store)) == BEST
     planned = optimizers.plan(BEST)
     assert len(planned) == 18 + 2 * 6 == len({job.name for job in planned})
     assert {job.row.optimizer: job.row.rate for job in planned if job.evaluations} == BEST
@@ -313,8 +313,9 @@ def test_the_figure_refuses_what_it_cannot_draw(words, message, capsys, tmp_path
 def test_the_committed_figures_numbers_are_those_of_the_committed_bundles():
     results = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "results")
     store = Store(results)
+    finals = optimizers.finals_of(store, optimizers.choose(optimizers.searched(store)))
     wanted = {(name, f"mAP@0.5, seed {bundle['seed']}"): optimizers.tested(bundle)
-              for name, bundles in finals_of(store, optimizers.choose(store)).items() for bundle in bundles}
+              for name, bundles in finals.items() for bundle in bundles}
     with open(os.path.join(results, "optimizers.csv"), encoding="utf-8", newline="") as file:
         drawn = {(row["optimizer"], row["quantity"]): float(row["value"]) for row in csv.DictReader(file)
                  if row["part"] == "training" and row["quantity"] != "loss"}

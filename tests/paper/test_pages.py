@@ -17,7 +17,7 @@ from gluon_bof.paper import (
     miniature_numbers,
     miniature_pages,
     pages,
-    photograph_pages,
+    photograph_numbers,
     photographs,
     words,
 )
@@ -435,7 +435,7 @@ def test_photographs_are_told_over_whole_folds_only(tmp_path):
         bag = 0.02 + 0.01 * job.marks["fold"] if job.row.is_bag else 0
         if (job.seed, job.marks["fold"], job.row.key) != (1, 2, "yolo3-bag"):
             store.write(bundle_for(job, 0.4 + bag))
-    gains = {gain.detector: gain for gain in photograph_pages.gains(store)}
+    gains = {gain.detector: gain for gain in photograph_numbers.gains(store)}
     yolo3 = gains["YOLOv3"]
     assert (yolo3.set, yolo3.images, yolo3.seeds) == ("mine", 9, [0]) and gains["Faster R-CNN"].seeds == [0, 1]
     assert yolo3.effect.by_fold == pytest.approx({0: 2, 1: 3, 2: 4})

@@ -13,7 +13,6 @@ from gluon_bof.paper import frozen_head, optimizers
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.figures.page import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, SMALL, Drawn, new_figure
 from gluon_bof.paper.figures.request import FigureOptions
-from gluon_bof.paper.optimizer_pages import finals_of
 from gluon_bof.paper.surfaces import SURFACES, best_walk, score
 
 COLOUR_OF = dict(zip(optimizers.KINDS, (GREY, BLUE, SKY, GREEN, PURPLE, ORANGE)))
@@ -36,7 +35,7 @@ def draw(given: Options) -> Drawn:
     for name, least in (("steps", 4), ("passes", 2), ("objects", 0)):
         at_least(given, name, least)
     store = Store(given.results)
-    finals = finals_of(store, optimizers.choose(store))
+    finals = optimizers.finals_of(store, optimizers.choose(optimizers.searched(store)))
     if given.objects and given.objects < frozen_head.BATCH:
         raise UserError(f"--objects {given.objects} is less than one batch of {frozen_head.BATCH}",
                         remedy="give more, or 0 for all")
