@@ -99,20 +99,22 @@ def mark_of_basis(found: Sequence[Mapping[str, Any]], basis: effects.Basis) -> s
 def _steps(found, family):
     """The paper's stacked rows against the row before, and the whole bag against the baseline; "" where there is no step."""
     measures = MEASURES[family]
-    names = {"baseline": "baseline, over no augmentation"}
-    by_measure = {measure: {names.get(key, f"+ {key.rpartition('+')[2]}"): gain
-                            for key, gain in step_effects(found, measure, family).items()} for measure in measures}
-    if not by_measure[AP]:
+    steps = [step_effects(found, measure, family) for measure in measures]
+    if not steps[0]:
         return ""
-    if whole_bag(found, AP, family):
-        for measure, gains in by_measure.items():
-            gains["**whole bag, over the baseline**"] = whole_bag(found, measure, family)
-    keys = [*step_effects(found, AP, family), end_rows(family)[1]]
-    rows = [[name, *(told(gains[name]) for gains in by_measure.values()),
-             judged(gain) + underfitted([fit_in(found, key, gain.by_seed)], FITTED), _seeds(gain)]
-            for key, (name, gain) in zip(keys, by_measure[AP].items())]
+    lines = [(key, _step_name(key), [of_measure[key] for of_measure in steps]) for key in steps[0]]
+    whole = [whole_bag(found, measure, family) for measure in measures]
+    if all(whole):
+        lines.append((end_rows(family)[1], "**whole bag, over the baseline**", whole))
+    rows = [[name, *map(told, gains), judged(gains[0]) + underfitted([fit_in(found, key, gains[0].by_seed)], FITTED),
+             _seeds(gains[0])] for key, name, gains in lines]
     head = ["row of the paper, against the row before", *(measure.title for measure in measures), "on AP", "seeds"]
     return table(head, rows)
+
+
+def _step_name(key):
+    """A stacked row by what it adds to the one before it."""
+    return "baseline, over no augmentation" if key == "baseline" else f"+ {key.rpartition('+')[2]}"
 
 
 def _seeds(effect):
@@ -301,8 +303,8 @@ def _effects_panel(found, measure, family, basis, with_paper):
                    all(fit_in(found, row, effect.by_seed) >= FITTED for row in rows))
 
     main = effects.main_effects(found, measure, basis, miniature.DESIGNS[family])
-    steps = [bar(f"+ {name}", effect, [key], papers[name]) for key, effect in step_effects(found, measure, family).items()
-             if key != "baseline" for name in [key.rpartition("+")[2]]]
+    steps = [bar(_step_name(key), effect, [key], papers[key.rpartition("+")[2]])
+             for key, effect in step_effects(found, measure, family).items() if key != "baseline"]
     bag = whole_bag(found, measure, family)
     groups = {"main effects": [bar(name, effect, [cell.key for cell in basis.rows]) for name, effect in main.items()],
               "over the row before": steps,
