@@ -15,9 +15,9 @@ from gluon_bof.options.flags import NotAValue, Parser, flag_name
 from gluon_bof.options.recipes import Table, row_recipe
 from gluon_bof.paper import bag, embedded, factorial, harness, jobs, miniature, optimizers, photographs, tables, upsampling
 from gluon_bof.paper.budget import budget_of, until
-from gluon_bof.paper.bundles import COST, Store
+from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.choices import chosen, chosen_seeds
-from gluon_bof.paper.table_pages import read_lines, records, to_markdown
+from gluon_bof.paper.table_pages import cost_section, read_lines, records, to_markdown
 from gluon_bof.runs.environment import git_revision
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _of_table(given, argv):
         lines = read_lines(request, planned, store)
         found = records(request, lines)
         write_atomically(f"{page}.csv", csv_text(found).encode())
-        write_atomically(f"{page}.md", to_markdown(request, found, command, cost_text(planned, store)).encode())
+        write_atomically(f"{page}.md", to_markdown(request, found, command, cost_section(planned, store)).encode())
         return {"table": request.table.number, "scale": request.scale, "page": f"{page}.md", "csv": f"{page}.csv",
                 "rows": [{"row": line.row.key, "size": line.size, "values": line.values} for line in lines]}
 
@@ -282,26 +282,11 @@ def commands_of(wanted: Sequence[Job]) -> list[tuple[list[str], dict[str, str]]]
     return [item for place, item in enumerate(found) if item not in found[:place]]
 
 
-def ends(planned: Sequence[Job]) -> tuple[Job, Job]:
-    """The jobs of the table's first and last row, with the first seed."""
-    of_seed = [job for job in planned if job.seed == planned[0].seed]
-    return of_seed[0], of_seed[-1]
-
-
 def _compare_cost(planned, store):
     """What the first and the last row cost in inference, where both have been made and their weights are still there."""
-    lacking = [job.name for job in ends(planned) if not (store.read(job.name) and os.path.isfile(job.run.last_weights))]
+    lacking = [job.name for job in tables.ends(planned) if not (store.read(job.name) and os.path.isfile(job.run.last_weights))]
     if lacking:
         warn(f"--cost compares nothing: there is no bundle, or there are no weights, of {' and '.join(lacking)}")
         return
     from gluon_bof.paper.cost import compare_runs
-    compare_runs(*ends(planned), store)
-
-
-def cost_text(planned: Sequence[Job], store: Store) -> str:
-    """What an earlier or this --cost found, as a section of the page; "" where there is none."""
-    bundle = store.read(ends(planned)[1].name)
-    if not bundle or COST not in bundle:
-        return ""
-    from gluon_bof.paper.cost import describe
-    return describe(bundle[COST])
+    compare_runs(*tables.ends(planned), store)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Mapping, Sequence
 from gluon_bof.options.flags import flags_of
 from gluon_bof.options.recipes import SMALL_IMAGES, VOC_METRIC, Row, row_recipe
 from gluon_bof.paper import harness
+from gluon_bof.paper.bundles import COST
 from gluon_bof.paper.choices import OWN, given_flags
+from gluon_bof.paper.tables import ends
 from gluon_bof.paper.words import spread, table
 
 if TYPE_CHECKING:
@@ -146,6 +148,28 @@ def to_markdown(request: Request, found: Sequence[Mapping[str, str]], command: s
         lines += ["", "Where settings come from that the paper does not name:", ""]
         lines += [f"- {fields}: {source}" for fields, source in of_paper.sources.items()]
     return "\n".join(lines) + "\n" + (f"\n{cost}" if cost else "")
+
+
+def cost_section(planned: Sequence[Job], store: Store) -> str:
+    """What an earlier or this --cost found, as a section of the page; "" where there is none."""
+    bundle = store.read(ends(planned)[1].name)
+    if not bundle or COST not in bundle:
+        return ""
+    found = bundle[COST]
+    a, b = found["rows"]
+    counts = [sum(count for op, count in operators.items() if op != "input") for operators in found["operators"]]
+    same = "the same graph: the same operators with the same attributes in the same order" if found["same_graph"] \
+        else "**different graphs**"
+    speeds = found["images_per_second"]
+    ratios = found["ratios"]
+    lines = ["## Cost in inference", "",
+             f"The exported inference graphs of “{a}” ({counts[0]} operators) and “{b}” ({counts[1]}) are {same}. On "
+             f"{found['device']}, image by image and in turn, {len(ratios)} rounds: {speeds[0]:.1f} and {speeds[1]:.1f} images "
+             f"a second (medians); the second over the first, round by round: {statistics.median(ratios):.3f} "
+             f"({ratios[0]:.3f} to {ratios[-1]:.3f}).", ""]
+    operators = sorted(set(found["operators"][0]) | set(found["operators"][1]))
+    return "\n".join(lines) + "\n" + table(["operator", a, b], [[op, *(str(of_side.get(op, 0)) for of_side in found["operators"])]
+                                                               for op in operators])
 
 
 def _over_names(of_paper):

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Sequence
 
 from gluon_bof.errors import UserError
 from gluon_bof.files import cache_folder
@@ -64,6 +64,12 @@ def plan(request: Request) -> list[Job]:
         for row in request.table.rows:
             found.append(_job(request, row, seed, gpus_of_worker(request, len(found))))
     return found
+
+
+def ends(planned: Sequence[Job]) -> tuple[Job, Job]:
+    """The jobs of the table's first and last row, with the first seed."""
+    of_seed = [job for job in planned if job.seed == planned[0].seed]
+    return of_seed[0], of_seed[-1]
 
 
 def gpus_of_worker(request: Request, place: int) -> str | None:

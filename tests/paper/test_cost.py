@@ -6,6 +6,7 @@ import pytest
 from gluon_bof.backend import gluon, mx
 from gluon_bof.paper import cost
 from gluon_bof.paper.figures import throughput
+from gluon_bof.paper.table_pages import cost_section
 
 
 def test_throughput_is_images_over_seconds(monkeypatch):
@@ -20,22 +21,16 @@ def test_throughput_is_images_over_seconds(monkeypatch):
     assert throughput.throughputs([(detector, [None] * 3)] * 2) == [4, 4]
 
 
-class Measured:
-    """A side whose throughput is known and rises from round to round."""
-
-    graph, detector = [], SimpleNamespace(device="cpu")
-
-    def __init__(self, first):
-        self.speeds = (first + number for number in range(cost.ROUNDS))
-
-    def images_per_second(self):
-        return next(self.speeds)
-
-
 def test_ratios_are_of_the_second_run_over_the_first_round_by_round(monkeypatch):
+    def opened(first):
+        """A detector whose throughput is known and rises from round to round."""
+        return SimpleNamespace(detect=len, device="cpu", speeds=(first + number for number in range(cost.ROUNDS)))
+
     monkeypatch.setattr(cost, "_resolved", lambda job: SimpleNamespace(options=None, speed=job.speed))
     monkeypatch.setattr(cost, "validation_set", lambda options: SimpleNamespace(records=[]))
-    monkeypatch.setattr(cost, "_Side", lambda resolved, images: Measured(resolved.speed))
+    monkeypatch.setattr(cost, "open_detector", lambda resolved: opened(resolved.speed))
+    monkeypatch.setattr(cost, "images_per_second", lambda detector, images, seconds: next(detector.speeds))
+    monkeypatch.setattr(cost, "exported_graph", lambda detector: [])
     jobs = [SimpleNamespace(row=SimpleNamespace(name=name), name=name, speed=speed) for name, speed in (("a", 10), ("b", 20))]
     kept = {}
     cost.compare_runs(*jobs, SimpleNamespace(read=lambda name: {"name": name}, write=kept.update))
@@ -45,9 +40,10 @@ def test_ratios_are_of_the_second_run_over_the_first_round_by_round(monkeypatch)
 
 def test_the_page_tells_the_bundles_rounds_and_not_todays():
     ratios = [0.9, 1.0, 1.1]
-    assert len(ratios) != cost.ROUNDS and "in turn, 3 rounds:" in cost.describe(
-        {"rows": ["a", "b"], "same_graph": True, "operators": [{}, {}], "images_per_second": [1.0, 1.0], "ratios": ratios,
-         "device": "cpu(0)"})
+    found = {"rows": ["a", "b"], "same_graph": True, "operators": [{}, {}], "images_per_second": [1.0, 1.0], "ratios": ratios,
+             "device": "cpu(0)"}
+    section = cost_section([SimpleNamespace(name="b", seed=0)], SimpleNamespace(read=lambda name: {"cost": found}))
+    assert len(ratios) != cost.ROUNDS and "in turn, 3 rounds:" in section
 
 
 def test_graphs_that_differ_in_an_attribute_alone_are_not_the_same():

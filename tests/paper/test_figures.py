@@ -234,7 +234,7 @@ def opened(monkeypatch):
 
 
 def test_figure_1_is_evaluation_and_measurement_beside_given_points(run, evaluations, tmp_path, capsys, monkeypatch, opened):
-    monkeypatch.setattr("gluon_bof.paper.figures.throughput.MIN_SECONDS", 0.02)
+    monkeypatch.setattr("gluon_bof.paper.cost.MIN_SECONDS", 0.02)
     (tmp_path / "points.csv").write_text("name,map,throughput,series\nother,0.25,90,theirs\nsmaller,0.2,120,theirs\n")
     answer, rows = called(capsys, 1, "--runs", run.folder, "--points", tmp_path / "points.csv", "--out", tmp_path)
     assert [(row["name"], float(row["map"])) for row in rows] == [("other", 0.25), ("smaller", 0.2),

@@ -6,19 +6,17 @@ from __future__ import annotations
 import csv
 import operator
 import statistics
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterable, Mapping, NamedTuple, Sequence
 
 from gluon_bof.data.fields import finite_number
-from gluon_bof.data.images import read_image
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.score import metric_for
 from gluon_bof.evaluation.validation import evaluate, validation_set
 from gluon_bof.inference.detector import open_detector
 from gluon_bof.options.flags import INTEGERS, flag, flag_name
 from gluon_bof.options.recipes import TABLES
-from gluon_bof.paper.cost import detect_each, images_per_second
+from gluon_bof.paper.cost import first_images, rounds
 from gluon_bof.paper.figures.classes import METRICS
 from gluon_bof.paper.figures.page import COLOURS, GREY, Drawn, fit_labels, label_points, new_figure
 from gluon_bof.paper.figures.request import FigureOptions, many
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from gluon_bof.weights.resolve import Resolved
 
 ROUNDS = 5
-MIN_SECONDS = 1.0  # of a measurement
-IMAGES = 16
 PAPER_METRIC = "coco"
 OF_THE_SET = {"dataset": is_same_set, "val_split": operator.eq}  # what a run is evaluated on: whether two values mean one
 
@@ -192,23 +188,12 @@ def measured_points(sides: Sequence[Side], sets: Mapping[str, DetectionSet]) -> 
     """[Point] of runs, evaluated on their validation sets; throughput is measured image by image, in turn."""
     found = [evaluate(side.resolved, found_set=sets[side.run]) for side in sides]
     detectors = [open_detector(side.resolved) for side in sides]
-    speeds = throughputs([(detector, _some_images(sets[side.run])) for detector, side in zip(detectors, sides)])
+    speeds = throughputs([(detector, first_images(sets[side.run])) for detector, side in zip(detectors, sides)])
     return [Point(side.name, one["map"], speed, side.series, one["metric"],
                   f"{one['weights']} on {one['dataset']}, measured on {detector.device}")
             for side, one, detector, speed in zip(sides, found, detectors, speeds)]
 
 
 def throughputs(sides: Sequence[tuple[Detector, Sequence[np.ndarray]]]) -> list[float]:
-    """Images a second of each (detector, images): the median of rounds in which all are measured in turn, so that what
-    else the machine does meets them alike."""
-    for detector, images in sides:
-        detect_each(detector, images)  # every shape is known from here on
-    rounds = []
-    for number in range(ROUNDS):
-        print(f"measuring throughput, round {number + 1} of {ROUNDS}", file=sys.stderr)
-        rounds.append([images_per_second(*side, MIN_SECONDS) for side in sides])
-    return [statistics.median(values) for values in zip(*rounds)]
-
-
-def _some_images(found_set):
-    return [read_image(record.path, record.orientation) for record in found_set.records[:IMAGES]]
+    """Images a second of each (detector, images): the median of rounds in which all are measured in turn."""
+    return [statistics.median(values) for values in zip(*rounds(sides, ROUNDS))]
