@@ -155,9 +155,9 @@ class Process:
         except (OSError, ValueError):
             pass  # it is gone: poll() finds out
 
-    def tail(self, lines: int = TAIL_LINES) -> list[str]:
+    def tail(self) -> list[str]:
         """The last lines of its log; of a progress bar, what it showed last."""
-        return tail_of(self.log, lines)
+        return tail_of(self.log, TAIL_LINES)
 
 
 def _kill_group(pid):

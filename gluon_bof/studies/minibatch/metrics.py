@@ -4,12 +4,12 @@ An image is (H, W, 3) uint8 RGB, as the network is shown it without augmentation
 from __future__ import annotations
 
 import colorsys
-from typing import Any, Callable, Iterable, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, NamedTuple
 
 import cv2
 import numpy as np
 
-CANNY = (100.0, 200.0)  # the paper tells no thresholds
+CANNY = (100.0, 200.0)  # of the grey image's Sobel gradient in units of 1, lower and upper; the paper tells no thresholds
 
 
 class Metric(NamedTuple):
@@ -32,10 +32,9 @@ def colour(image: np.ndarray) -> tuple[float, float, float]:
     return colorsys.rgb_to_hsv(*(image.reshape(-1, 3).mean(axis=0) / 255))
 
 
-def edges(image: np.ndarray, thresholds: Sequence[float] = CANNY) -> float:
-    """The sum of the pixels, 0 or 255 each, of Canny's edges (3.2.3). thresholds: the lower and the upper one, of the grey
-    image's Sobel gradient in units of 1."""
-    return float(cv2.Canny(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), *thresholds).sum(dtype=np.int64))
+def edges(image: np.ndarray) -> float:
+    """The sum of the pixels, 0 or 255 each, of Canny's edges (3.2.3) with the thresholds CANNY."""
+    return float(cv2.Canny(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), *CANNY).sum(dtype=np.int64))
 
 
 def object_count(truth: np.ndarray) -> float:
