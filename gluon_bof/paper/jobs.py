@@ -24,7 +24,7 @@ from gluon_bof.runs.folder import RunFolder
 from gluon_bof.runs.opening import MAY_CHANGE
 from gluon_bof.terminal import end_with_parent
 
-PLACES = ("pretrained_base", "transfer")  # options that may be a run's file
+START_FILES = ("pretrained_base", "transfer")  # options that may be a run's file
 TRAINING = "training"  # result in the run's folder: what the training command said last
 WEIGHTS = "weights_sha256"  # in that result: of the weights that it left
 
@@ -119,21 +119,21 @@ def run(words: Sequence[str], environment: dict[str, str], quiet: bool = False) 
         raise UserError(f"a command gave no result: {line(words, environment)}", remedy="try it by itself") from None
 
 
-def train(job: Training, environment: dict[str, str], quiet: bool = False) -> Any:
+def train(planned: Training, environment: dict[str, str], quiet: bool = False) -> Any:
     """What the training said last; trains first, or goes on with a run that was cut off or set back.
 
     Raises UserError where the run's folder holds a run with other settings."""
-    kept = job.run.read_result(TRAINING)
-    if os.path.exists(job.run.config):
-        refuse_other_settings(job)
-        if kept and not _was_set_back(kept, job.run):
+    kept = planned.run.read_result(TRAINING)
+    if os.path.exists(planned.run.config):
+        refuse_other_settings(planned)
+        if kept and not _was_set_back(kept, planned.run):
             return kept
-        job.run.wait_until_free()
-        words = job.resuming_command()
+        planned.run.wait_until_free()
+        words = planned.resuming_command()
     else:
-        words = job.command()
+        words = planned.command()
     said = run(words, environment, quiet)
-    job.run.keep_result(TRAINING, {"command": line(job.command(), environment), **said, WEIGHTS: _checksum(job.run)})
+    planned.run.keep_result(TRAINING, {"command": line(planned.command(), environment), **said, WEIGHTS: _checksum(planned.run)})
     return said
 
 
@@ -148,30 +148,30 @@ def _checksum(run):
     return sha256_of(run.last_weights) if os.path.isfile(run.last_weights) else None
 
 
-def refuse_other_settings(job: Training) -> None:
-    """Raise UserError where the run that lies in the job's folder was not made with its options."""
-    saved, wanted = written_options(job.run.folder), as_dict(job.options)
+def refuse_other_settings(planned: Training) -> None:
+    """Raise UserError where the run that lies in a training's folder was not made with its options."""
+    saved, wanted = written_options(planned.run.folder), as_dict(planned.options)
     for name in sorted(set(wanted) - MAY_CHANGE - {"name", "runs", "recipe"}):
         if saved.get(name) != wanted[name] and not _is_same_file(name, saved.get(name), wanted[name]):
-            raise UserError(f"the run there has {flag_name(name)} {saved.get(name)} and not {wanted[name]}", job.run.folder,
+            raise UserError(f"the run there has {flag_name(name)} {saved.get(name)} and not {wanted[name]}", planned.run.folder,
                             "give another --runs, or move it away")
 
 
 def _is_same_file(name, saved, wanted):
     """Whether two paths name the weights of the same run: a run keeps the whole path, which is another elsewhere."""
-    return name in PLACES and bool(saved) and saved.split(os.sep)[-2:] == wanted.split(os.sep)[-2:]
+    return name in START_FILES and bool(saved) and saved.split(os.sep)[-2:] == wanted.split(os.sep)[-2:]
 
 
-def evaluate(job: Training, words: Sequence[str], name: str, environment: dict[str, str], quiet: bool = False) -> Any:
+def evaluate(planned: Training, words: Sequence[str], name: str, environment: dict[str, str], quiet: bool = False) -> Any:
     """The evaluation of the run's last weights, kept in its folder under this name and made again for other weights or by another
     command."""
-    kept, weights, command = job.run.read_result(name), job.run.last_weights, line(words, environment)
+    kept, weights, command = planned.run.read_result(name), planned.run.last_weights, line(words, environment)
     if kept and os.path.isfile(weights) and kept.get("sha256") == sha256_of(weights) and kept.get("command") == command:
         return kept
     began = time.monotonic()
     result = {"command": command, **run(words, environment, quiet)}
     result["seconds"] = time.monotonic() - began
-    job.run.keep_result(name, result)
+    planned.run.keep_result(name, result)
     return result
 
 

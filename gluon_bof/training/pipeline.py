@@ -21,7 +21,7 @@ from gluon_bof.runs.config import is_run, read_classes, refuse_other_classes
 from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint
 from gluon_bof.training.optimizer import introduce, start_amp
-from gluon_bof.visualization.run_pages import draw_detections, draw_run, draw_training_batch
+from gluon_bof.visualization.run_pages import draw_run, draw_training_batch, draw_validation_boxes
 from gluon_bof.weights.load import has_other_anchors, load_weights, read_structured, set_weights, structured_parameters
 
 
@@ -197,7 +197,7 @@ def fit(engine: Any, run: Run, images: Any, sets: Sequence[Any], validation: Any
     if not comm.is_main():
         return {"run": run.folder, "map": metrics["map"]}
     progress.report("drawing")
-    draw_detections(run, validation_set, validation.detections)
+    draw_validation_boxes(run, validation_set, validation.detections)
     if engine.options.report:
         with warn_instead():
             validation.report(run.folder)

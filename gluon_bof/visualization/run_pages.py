@@ -5,7 +5,6 @@ import math
 import os
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -13,7 +12,7 @@ from matplotlib.patches import Rectangle
 from gluon_bof.data.images import read_image
 from gluon_bof.errors import warn_instead
 from gluon_bof.files import write_figure
-from gluon_bof.visualization.draw import literal, with_masks
+from gluon_bof.visualization.draw import colour_of, literal, with_masks
 from gluon_bof.visualization.shown import evenly, first_drawn
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def draw_training_batch(run: RunFolder, dataset: TrainingImages, sampler: BatchS
 
 
 @warn_instead()
-def draw_detections(run: RunFolder, detection_set: DetectionSet, detections: Sequence[Detections]) -> None:
+def draw_validation_boxes(run: RunFolder, detection_set: DetectionSet, detections: Sequence[Detections]) -> None:
     """A page of validation images: ground truth on the left, detections on the right."""
     step = max(1, len(detection_set) // COMPARED)
     chosen = range(0, len(detection_set), step)[:COMPARED]
@@ -115,7 +114,7 @@ def _page(count, columns=4):
 
 
 def _box(axis, box, number, text, opacity=1.0):
-    colour = matplotlib.colormaps["tab10"](int(number) % 10)
+    colour = [part / 255 for part in colour_of(number)]
     left, top, right, bottom = (float(side) for side in box)
     axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.5,
                              alpha=opacity))

@@ -145,7 +145,7 @@ def test_unturned_images_keep_their_bits(tmp_path):
 
 def test_the_pages_of_a_run_show_the_turned_image(tmp_path):
     from gluon_bof.boxes import Detections
-    from gluon_bof.visualization.run_pages import draw_detections
+    from gluon_bof.visualization.run_pages import draw_validation_boxes
 
     pages = []
     for orientation in (1, 6):
@@ -155,6 +155,6 @@ def test_the_pages_of_a_run_show_the_turned_image(tmp_path):
 
         class Run:
             images = str(tmp_path / str(orientation))
-        draw_detections(Run, found, [nothing])
+        draw_validation_boxes(Run, found, [nothing])
         pages.append(cv2.imread(f"{Run.images}/validation_images.png"))
     np.testing.assert_array_equal(*pages)

@@ -17,7 +17,7 @@ from gluon_bof.studies.capacity.correlation import Model
 from gluon_bof.studies.capacity.plots import draw_models
 from gluon_bof.visualization import label_maps
 from gluon_bof.visualization.draw import literal
-from gluon_bof.visualization.run_pages import draw_detections, draw_localised
+from gluon_bof.visualization.run_pages import draw_localised, draw_validation_boxes
 from tests.tiny_sets import write_image, write_voc_set
 
 NAME = "a$b_$"
@@ -48,7 +48,7 @@ def test_classes_and_images_with_dollars_do_not_end_a_training_at_its_pages(tmp_
     found = dataclasses.replace(found, records=records, classes=NAMES)
     run = SimpleNamespace(images=str(tmp_path))
     right = [Detections(record.boxes, record.classes, np.ones(len(record.boxes), np.float32)) for record in found.records]
-    draw_detections(run, found, right)
+    draw_validation_boxes(run, found, right)
     image = np.zeros((32, 32, 3), np.uint8)
     draw_localised(run, [(image, 0)], [SimpleNamespace(class_id=1)], np.array([[0.1, 0.1, 0.5, 0.5]]),
                    {0: (0, np.array([0.1, 0.1, 0.6, 0.6]))}, NAMES)

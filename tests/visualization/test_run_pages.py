@@ -57,7 +57,7 @@ def test_each_image_is_shown_with_its_own_truth_and_what_is_found_in_it_for_sure
     Image.new("RGB", (40, 40)).save(path)
     records = [dataclasses.replace(record_of([(k, 0, k + 9, 9)], [k // 2], number=k), path=str(path)) for k in range(4)]
     found = [found_of([(k, 1, k + 9, 9), (k, 2, k + 9, 9)], [1 - k // 2, 0], [0.8, 0.29]) for k in range(4)]
-    run_pages.draw_detections(None, DetectionSet("own", ("ant", "bee"), records), found)
+    run_pages.draw_validation_boxes(None, DetectionSet("own", ("ant", "bee"), records), found)
     shown = [(axis.get_title(), [patch.get_xy() for patch in axis.patches], [text.get_text() for text in axis.texts])
              for axis in figures[0].axes[:4]]
     assert shown == [("0: truth", [(0, 0)], ["ant"]), ("0: found", [(0, 1)], ["bee 0.80"]),
