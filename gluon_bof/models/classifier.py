@@ -27,7 +27,8 @@ def build_classifier(name: str, class_count: int, devices: Sequence[mx.Context],
                      last_gamma: bool = False) -> gluon.HybridBlock:
     """GluonCV's initialised classifier of that name, on its devices; images are (B, 3, size, size).
 
-    last_gamma: of a ResNet, every block starts as the identity. Its file of weights is a detector's --pretrained-base."""
+    last_gamma: every block starts as the identity, in ResNets of 50 layers and more (GluonCV's smaller ones do not
+    heed it). Its file of weights is a detector's --pretrained-base."""
     extra = {"last_gamma": last_gamma} if name.startswith("resnet") else {}
     network = BUILDERS[name](classes=class_count, **extra)
     network.initialize(mx.init.MSRAPrelu(), ctx=devices)

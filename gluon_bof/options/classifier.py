@@ -9,6 +9,7 @@ from gluon_bof.options.flags import EMBEDDED, at_least, flag, positive
 from gluon_bof.options.training import MIXUP, OPTIMIZERS, Idle, TrainingOptions, decay_epochs
 
 NETWORKS = ("darknet53", "resnet101_v1d", "resnet50_v1b", "resnet18_v1b", "mobilenet1.0", "mobilenet0.25", "darknet-mini")
+BOTTLENECKS = ("resnet101_v1d", "resnet50_v1b")  # ResNets of other blocks have no last gamma for GluonCV
 
 BOX_WEIGHT = 10.0  # corners are shares of the image's sides: their squared distance begins a tenth of the cross-entropy
 
@@ -37,7 +38,8 @@ class ClassifierOptions(TrainingOptions):
                           choices=OPTIMIZERS)
     wd: float = flag(0.0001, "weight decay", "schedule")
     no_wd: bool = flag(False, "no weight decay on biases and on batch normalisation's beta and gamma", "schedule")
-    last_gamma: bool = flag(False, "ResNets: every block starts as the identity (its last gamma at 0)", "network")
+    last_gamma: bool = flag(False, "ResNets of 50 layers and more: every block starts as the identity (its last gamma "
+                                   "at 0)", "network")
     label_smooth_eps: float = flag(0.1, "label smoothing by Eq. 3; 0 is off", "freebies")
     mixup: str = flag("", "mix images and labels: ratios from a Beta distribution, or always even", "freebies", nargs="?",
                       const="beta", kind=MIXUP, metavar="beta|even")
@@ -65,7 +67,7 @@ class ClassifierOptions(TrainingOptions):
     def idle(self) -> list[Idle]:
         """What does nothing as the other flags stand, and why."""
         return [*super().idle(),
-                Idle(("last_gamma",), not self.network.startswith("resnet"), f"with --network {self.network}"),
+                Idle(("last_gamma",), self.network not in BOTTLENECKS, f"with --network {self.network}"),
                 Idle(("least_area",), self.no_augment, "with --no-augment")]
 
     def check(self) -> None:

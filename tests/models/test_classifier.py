@@ -26,6 +26,16 @@ def test_the_loss_is_cross_entropy_with_mixed_and_smoothed_labels():
         assert loss[row] == pytest.approx(-((0.9 * target + 0.1 / 5) * logs[row]).sum(), rel=1e-4)
 
 
+@pytest.mark.parametrize("name, asked", (("resnet50_v1b", True), ("resnet50_v1b", False), ("resnet18_v1b", True)))
+def test_every_blocks_last_gamma_is_0_where_it_is_asked_for_and_not_told_to_do_nothing(name, asked, monkeypatch):
+    monkeypatch.setattr(mx.init, "MSRAPrelu", mx.init.Zero)  # what else is drawn takes a second
+    network = build_classifier(name, 3, [mx.cpu()], 32, asked)
+    for layer in (network.layer1, network.layer2, network.layer3, network.layer4):
+        for block in layer:
+            last = getattr(block, "bn3", block.bn2).gamma.data().asnumpy()
+            assert (last == (0 if asked and name in classifier_options.BOTTLENECKS else 1)).all()
+
+
 def test_detectors_take_the_classifiers_as_backbones(tmp_path):
     for options in (SMALL_YOLO3, SMALL_FASTER_RCNN.resolved()):
         classifier = build_classifier(options.network, 7, [mx.cpu()], 64)

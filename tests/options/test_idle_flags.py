@@ -49,6 +49,7 @@ def said_of(family, words, caplog):
     ("minibatch", "--alexnet a.params", "--alexnet a.params does nothing with --metric intensity"),
     ("minibatch", "--null-partitions 0 --null-interval 2", "--null-interval 2 does nothing with --null-partitions 0"),
     ("classifier", "--last-gamma", "--last-gamma does nothing with --network mobilenet0.25"),
+    ("classifier", "--last-gamma --network resnet18_v1b", "--last-gamma does nothing with --network resnet18_v1b"),
     ("classifier", "--no-augment --least-area 0.3", "--least-area 0.3 does nothing with --no-augment"),
     ("segmentation", "--aux-weight 0.3", "--aux-weight 0.3 does nothing without --aux"),
     ("segmentation", "--no-augment --base-size 300", "--base-size 300 does nothing with --no-augment"),
@@ -79,7 +80,7 @@ def test_a_flag_without_the_one_that_it_needs_does_not_do_nothing_without_a_word
     ("ssd", "--lr-mode cosine --warmup-epochs 2 --warmup-lr 0.0001"), ("faster_rcnn", "--lr-warmup 9 --lr-warmup-factor 0.1"),
     ("faster_rcnn", "--num-box-head-conv 2 --num-fpn-filters 64 --norm-layer syncbn custom-model"),
     ("minibatch", "--probe cache --cache there --statistics batch --null-interval 2"),
-    ("classifier", "--last-gamma --network resnet18_v1b --least-area 0.3"), ("segmentation", "--aux --aux-weight 0.3"),
+    ("classifier", "--last-gamma --network resnet50_v1b --least-area 0.3"), ("segmentation", "--aux --aux-weight 0.3"),
     ("yolo3", "--epochs 7 --val-interval 3 --early-stop 1 --lr-mode cosine"),
     ("ssd", "--random-shapes 300,332 --random-shape-interval 5")))
 def test_a_flag_with_the_one_that_it_needs_is_not_warned_of(family, words, caplog):
