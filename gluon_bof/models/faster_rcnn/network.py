@@ -48,7 +48,7 @@ PYRAMID_NORMS = {"P5_conv_lat": "P5_lat_bn", "P6_conv1": "P6_pre_bn",
                  **{f"P{level}_conv1": f"P{level}_bn" for level in (5, 4, 3, 2)}}
 
 
-MIN_SCORE = 1e-4  # below which nothing counts as detected, as in GluonCV
+MIN_SCORE = 1e-4  # GluonCV's; its cls_decoder has put all scores up to 0.01 to 0 before
 OFF_IMAGE = -1e5  # pixels; ROIAlign gives 0 outside the image
 
 

@@ -20,7 +20,7 @@ SMALL = ("--dataset voc --network resnet18_v1b --pretrained-base no --image-shor
          "--rpn-min-size 4 --rpn-train-pre-nms 300 --rpn-train-post-nms 100 --rcnn-num-samples 32 --anchor-scales {scales} "
          "--rpn-test-pre-nms 200 --rpn-test-post-nms 50 --num-fpn-filters 16 --num-box-head-dense-filters 32 "
          "--num-box-head-conv-filters 16 --anchor-alloc-size 64,64 {more}")
-KINDS = {"single level": SMALL.format(scales="1,2,4", more="--roi-size 4,4"),
+KINDS = {"single level": SMALL.format(scales="1,2,4", more="--roi-size 4,4 --rpn-nms-thresh 0.5"),
          "pyramid": SMALL.format(scales="1,2,4,6,8", more="--use-fpn"),
          "learning pyramid": SMALL.format(scales="1,2,4,6,8", more="--use-fpn --norm-layer syncbn")}
 ON_DARKNET = "learning pyramid on darknet-mini"

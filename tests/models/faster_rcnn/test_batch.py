@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from gluon_bof.data.loader import training_loader
-from gluon_bof.data.sampler import BatchSampler
+from gluon_bof.data.sampler import BatchSampler, SampleSpec
 from gluon_bof.data.shared_memory import stack_to_shared
 from gluon_bof.data.transforms import ShortSide
 from gluon_bof.data.voc import load_voc
@@ -57,6 +57,16 @@ def test_one_ratio_for_everything_halves_background_too(records):
     for _, truths, sizes, anchors, _ in batches(records, 0, MixRatio(even=True), one_ratio=True):
         assert (sizes[:, 2] == 0.5).all()
         assert (anchors[..., 2][anchors[..., 0] >= 0] == 0.5).all() and (truths[..., 5][truths[..., 4] >= 0] == 0.5).all()
+
+
+def test_anchors_and_regions_are_drawn_anew_for_every_seed_epoch_and_place():
+    def drawn(*key):
+        sample = np.zeros((300, 400, 3), np.uint8), np.zeros((0, 6), np.float32), [], SampleSpec(0, -1, 1.0, 64, key)
+        *_, anchors, keys, _ = RegionBatch(False, GRID, 50)([sample])
+        return anchors.asnumpy().tobytes(), keys.asnumpy().tobytes()
+
+    for of_keys in zip(*(drawn(*key) for key in ((1, 0, 0, 0), (2, 0, 0, 0), (1, 1, 0, 0), (1, 0, 1, 0), (1, 0, 0, 1)))):
+        assert len(set(of_keys)) == 5
 
 
 def test_padding_has_the_colour_that_normalises_to_about_0():

@@ -5,7 +5,7 @@ import pytest
 from gluon_bof.backend import autograd, mx
 from gluon_bof.freebies.label_smoothing import Smoothing, equation_3
 from gluon_bof.models.faster_rcnn.anchors import anchor_grid
-from gluon_bof.models.faster_rcnn.loss import FasterRCNNLoss, NormalisePadded
+from gluon_bof.models.faster_rcnn.loss import FasterRCNNLoss, NormalisePadded, TrainingGraph
 from gluon_bof.models.preprocess import Normalise
 from tests.marks import slow_but
 from tests.models.faster_rcnn import oracle
@@ -87,17 +87,19 @@ def by_hand(arguments, rows, positive, negative, rpn_rho, head_rho):
 @pytest.mark.parametrize("hybrid", (False, True))
 def test_mixed_losses_are_the_sums_of_their_parts(smoothing, hybrid):
     arguments, rows = small_case(np.random.default_rng(0))
-    loss = FasterRCNNLoss(3, smoothing, 1 / 9, 1.0)
+    loss = FasterRCNNLoss(3, smoothing, 0.5, 0.3)
     if hybrid:
         loss.hybridize()
     found = loss(*[mx.nd.array(argument) for argument in arguments], mx.nd.array(rows))
-    expected = by_hand(arguments, rows, smoothing.positive, smoothing.negative, 1 / 9, 1.0)
+    expected = by_hand(arguments, rows, smoothing.positive, smoothing.negative, 0.5, 0.3)
     np.testing.assert_allclose(np.stack([part.asnumpy() for part in found]), expected, rtol=2e-5)
 
 
-def test_smoothing_of_0_1_over_20_classes_and_background_is_equation_3():
-    positive, negative = equation_3(0.1, 21)
-    np.testing.assert_allclose((positive, negative), (0.9 + 0.1 / 21, 0.1 / 21), rtol=1e-12)
+def test_the_counts_are_of_what_was_sampled_background_too():
+    arguments, rows = small_case(np.random.default_rng(0))
+    graph = TrainingGraph(None, FasterRCNNLoss(3))
+    *_, anchors, regions = graph.losses_and_counts(mx.nd, list(map(mx.nd.array, arguments)), mx.nd.array(rows))
+    assert (anchors.asscalar(), regions.asscalar()) == (8, 7)
 
 
 def test_smoothed_gradients_are_the_finite_differences():

@@ -1,11 +1,17 @@
 """Our networks against GluonCV's model zoo: names, what learns, sizes, inference; weights go both ways."""
+import inspect
+import re
+from functools import partial
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from gluon_bof.backend import mx
 from gluon_bof.errors import UserError
 from gluon_bof.models.build import build_network
-from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
+from gluon_bof.models.faster_rcnn.anchors import anchor_grid
+from gluon_bof.models.faster_rcnn.network import BACKBONES, FasterRCNN, GluonCVFasterRCNN, build_faster_rcnn
 from gluon_bof.weights.fitting import fitting_network
 from gluon_bof.weights.load import load_backbone, load_weights, read_weights, save_weights, structured_parameters
 from gluon_bof.weights.resolve import backbone_weights
@@ -15,6 +21,8 @@ from tests.models.faster_rcnn import oracle
 
 from gluoncv.data import COCODetection, VOCDetection
 from gluoncv.model_zoo import get_model
+from gluoncv.model_zoo.rcnn.faster_rcnn import predefined_models as faster_rcnns
+from gluoncv.model_zoo.rcnn.mask_rcnn import predefined_models as mask_rcnns
 from gluoncv.model_zoo.resnetv1b import resnet18_v1b
 
 ZOO = {"faster_rcnn_resnet50_v1b_voc": "--dataset voc --network resnet50_v1b",
@@ -49,6 +57,46 @@ def test_networks_are_those_of_the_model_zoo(name):
         assert getattr(ours.rpn, attribute) == getattr(official.rpn, attribute), attribute
     shorts = official.short if isinstance(official.short, tuple) else (official.short,) * 2
     assert options.shorts() == shorts
+
+
+@pytest.mark.parametrize("build", (
+    mask_rcnns.mask_rcnn_fpn_resnet18_v1b_coco, faster_rcnns.faster_rcnn_fpn_resnet50_v1b_coco,
+    faster_rcnns.faster_rcnn_fpn_resnet101_v1d_coco, faster_rcnns.faster_rcnn_fpn_syncbn_resnest50_coco,
+    faster_rcnns.faster_rcnn_fpn_syncbn_resnest101_coco, faster_rcnns.faster_rcnn_fpn_syncbn_resnest269_coco))
+def test_a_pyramid_stands_on_the_activations_that_gluoncvs_stands_on(build):
+    backbone = re.search("_(resne.*)_coco", build.__name__).group(1)
+    assert BACKBONES[backbone][1] == tuple(map(int, re.findall(r"'layers\d_relu(\d+)_fwd'", inspect.getsource(build))))
+
+
+def test_no_flag_of_anchors_proposals_and_regions_is_lost_on_its_way_into_the_network():
+    options = oracle.small_options("pyramid", "--clip 3 --rpn-min-size 7 --rcnn-pos-iou-thresh 0.6 --rcnn-pos-ratio 0.5 "
+                                              "--anchor-base-size 12 --anchor-aspect-ratio 0.4,1.5 --rpn-nms-thresh 0.8")
+    network = build_faster_rcnn(options, oracle.CLASSES, [mx.cpu()])
+    rpn, proposer, sampler = network.rpn, network.rpn.region_proposer, network.region_sampler
+    assert (rpn._nms_thresh, rpn._train_pre_nms, rpn._train_post_nms, rpn._test_pre_nms, rpn._test_post_nms) == (
+        0.8, 300, 100, 200, 50)
+    assert (network.box_decoder._clip, proposer._box_decoder._clip, proposer._min_size) == (3, 3, 7)
+    assert (sampler._positive_iou, sampler._most_positive, network.region_targets.most_positive) == (0.6, 16, 16)
+    for level, sides in zip(rpn.anchor_generator, anchor_grid(options).sides(64, 64)):
+        anchors = level.anchors.value.asnumpy()[0, 0]
+        anchors = anchors.reshape(*anchors.shape[:2], -1, 4)
+        first_row, first_column = anchors[0], anchors[:, 0]
+        for side, of_cells in zip(sides, (first_row[..., 0], first_row[..., 2], first_column[..., 1], first_column[..., 3])):
+            np.testing.assert_array_equal(side, of_cells[:len(side)])
+
+
+@pytest.mark.parametrize("mode", ("align", "pool"))
+def test_a_region_is_cut_from_the_level_that_gluoncv_cuts_it_from(mode):
+    network = SimpleNamespace(_min_stage=2, _max_stage=6, _roi_size=(2, 2), _roi_mode=mode, _runs_python=lambda: False)
+    network._cut_out = partial(FasterRCNN._cut_out, network)
+    sides = np.array([20, 100, 111, 113, 200, 222, 224, 300, 440, 448, 700, 900])
+    rois = mx.nd.array(np.outer(sides, (0, 0, 0, 1, 1)))
+    features = [mx.nd.random.normal(level, 0.1, (1, 2, 1024 >> level, 1024 >> level)) for level in range(2, 7)]
+    with oracle.roi_align_of_the_gpu():
+        ours, theirs = (kind._pyramid_roi_feats(network, mx.nd, features, rois, (2, 2), (4, 8, 16, 32, 64), mode).asnumpy()
+                        for kind in (FasterRCNN, GluonCVFasterRCNN))
+    np.testing.assert_array_equal(ours, theirs)
+    assert set(np.round(ours.mean(axis=(1, 2, 3)))) >= {2, 3, 4, 5}
 
 
 @pytest.mark.parametrize("kind", ("single level", "learning pyramid", oracle.ON_DARKNET))
