@@ -150,11 +150,13 @@ def test_a_batch_without_boxes_has_no_loss_and_no_gradient():
     assert not any(output.any() for output in outputs) and not any(gradient.any() for gradient in gradients)
 
 
-def test_a_box_without_area_is_nobodys_and_one_below_a_pixel_is_finite():
-    truth = np.full((1, 8, 6), -1, np.float32)
+def test_a_box_without_area_is_nobodys_and_a_side_below_a_pixel_counts_as_one():
+    anchors, truth = anchors_of(), np.full((1, 8, 6), -1, np.float32)
     truth[0, :2] = [[500, 500, 500, 500, 1, 1], [40, 40, 40.25, 90, 2, 1]]
-    label, _, target = MultiBoxTargets()(mx.nd.array(truth), anchors_of())
-    assert set(label.asnumpy().ravel()) == {0, 3} and np.isfinite(target.asnumpy()).all()
+    label, _, target = (array.asnumpy()[0] for array in MultiBoxTargets()(mx.nd.array(truth), anchors))
+    assert set(label) == {0, 3} and np.isfinite(target).all()
+    sides = anchors.asnumpy()[0, label == 3, 2:]
+    np.testing.assert_allclose(target[label == 3, 2:], np.log((1, 50) / sides) / 0.2, rtol=1e-4)
 
 
 def test_gradients_are_those_of_finite_differences():
@@ -237,17 +239,32 @@ def test_gluoncvs_ssd_loads_darknet_minis_weights_and_detects_the_same(tmp_path)
 
 
 @pytest.mark.parametrize("name, side", [(name, side) for name, sides in SHAPES.items() for side in sides])
-def test_every_network_has_a_backbone_and_a_stem_of_a_classifiers_names(name, side):
+def test_every_network_has_a_backbone_of_a_classifiers_names_and_a_stem_up_to_a_quarter_of_the_sides(name, side):
     network = build_ssd(name, side, "voc", "ab")
-    backbone, stem = network.backbone_parameters(), network.stem_parameters()
-    assert len(backbone) >= 26 and 0 < len(stem) < len(backbone)
+    backbone, stem = network.backbone_parameters(), {id(parameter) for parameter in network.stem_parameters()}
+    assert len(backbone) >= 26
     known = {id(parameter) for parameter in structured_parameters(network).values()}
     assert {id(parameter) for parameter in backbone.values()} <= known
     if name != "vgg16_atrous":
-        classifier = get_model(name, pretrained=False)._collect_params_with_prefix()
-        missing = classifier.keys() - backbone.keys()
+        classifier = get_model(name, pretrained=False)
+        missing = classifier._collect_params_with_prefix().keys() - backbone.keys()
         # SSD takes a ResNet v2's last features before its last convolutions
         assert all(re.match(r"output\.|fc\." if name != "resnet101_v2" else r"output\.|features\.[89]\.", key) for key in missing)
+        first = up_to_a_quarter(classifier)
+        assert {id(parameter) for name, parameter in backbone.items()
+                if name.replace("features.", "").split(".")[0] in first} == stem
+    else:
+        assert {name.split(".")[1] for name, parameter in backbone.items() if id(parameter) in stem} == set("012")
+
+
+def up_to_a_quarter(classifier):
+    """Names of the first layers, whose outputs have at least a quarter of the image's sides."""
+    seen, names = mx.sym.var("data"), set()
+    for name, layer in getattr(classifier, "features", classifier)._children.items():
+        seen = layer(seen)
+        if seen.infer_shape(data=(1, 3, 64, 64))[1][0][2] < 16:
+            return names
+        names.add(name)
 
 
 @pytest.mark.parametrize("name, side", (("vgg16_atrous", 300), ("resnet34_v1b", 300), ("darknet-mini", 128)))

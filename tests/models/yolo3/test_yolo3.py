@@ -8,7 +8,7 @@ from gluon_bof.backend import autograd, mx
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.label_smoothing import equation_3, gluoncv_variant
 from gluon_bof.models.preprocess import InferenceGraph
-from gluon_bof.models.yolo3.loss import TrainingGraph, YOLOv3Loss
+from gluon_bof.models.yolo3.loss import IGNORE_IOU, TrainingGraph, YOLOv3Loss
 from gluon_bof.models.yolo3.network import ANCHORS, build_yolo3
 from gluon_bof.models.yolo3.targets import BoxTargets, grid_on, grid_tables
 from gluon_bof.weights.load import load_weights, save_weights, structured_parameters
@@ -105,6 +105,24 @@ def test_the_later_of_two_boxes_that_claim_one_anchor_wins():
     np.testing.assert_allclose(weight.asnumpy()[0, :3], (0, 0.7, 0), atol=1e-7)
 
 
+def test_boxes_of_the_shapes_of_ones_own_anchors_claim_them_and_have_the_scale_0():
+    own = ((9, 12, 15, 23, 23, 29), (41, 45, 39, 73, 59, 84), (77, 64, 75, 118, 97, 93))
+    grid, sides = grid_on(mx.cpu(), 192, own), np.reshape(own, (9, 2))
+    truth = np.hstack([96.5 - sides / 2, 96.5 + sides / 2, np.tile((0, 1), (9, 1))])
+    position, _, scale, *_ = (array.asnumpy()[0] for array in BoxTargets()(mx.nd.array(truth[None]), grid.anchors))
+    np.testing.assert_allclose(scale, 0, atol=1e-6)
+    strides = np.repeat((8, 16, 32), 3)[:, None]
+    np.testing.assert_array_equal(grid.cells.asnumpy()[0, position.astype(int)],
+                                  np.hstack([96 // strides, 96 // strides, strides, sides]))
+
+
+def test_a_side_below_a_pixel_counts_as_one():
+    grid = grid_on(mx.cpu(), 96)
+    position, _, scale, *_ = BoxTargets()(mx.nd.array([[[40, 40, 40.25, 90, 0, 1]]]), grid.anchors)
+    anchor = grid.cells.asnumpy()[0, int(position.asscalar()), 3:]
+    np.testing.assert_allclose(scale.asnumpy()[0, 0], np.log((1, 50) / anchor), atol=1e-6)
+
+
 @pytest.mark.parametrize("mixed", (False, True))
 @pytest.mark.parametrize("smooth", (False, True))
 def test_losses_and_gradients_equal_the_official_ones(networks, mixed, smooth):
@@ -157,6 +175,16 @@ def test_predictions_near_a_box_are_not_punished(networks):
         expected = official(x, truth[:, :, :4], *targets)
     np.testing.assert_allclose(losses[0].asnumpy(), expected[0].asnumpy(), rtol=TOLERANCE)
     assert without[0].asscalar() > losses[0].asscalar() + 0.5
+
+
+def test_what_is_near_a_large_box_is_told_by_its_whole_overlap():
+    cells = grid_tables(416).cells
+    centre, half = (cells[0, :, :2] + 0.5) * cells[0, :, 2:3], cells[0, :, 3:] / 2
+    truth = np.array([[20, 30, 390, 350, 0, 1], [200, 180, 270, 290, 0, 1]], np.float32)
+    found = YOLOv3Loss(1)._near_a_box(mx.nd, mx.nd.zeros((1, len(centre), 6)), mx.nd.array(truth[None]), mx.nd.array(cells))
+    is_near = gluoncv.utils.bbox_iou(np.hstack([centre - half, centre + half]), truth[:, :4]) > IGNORE_IOU
+    assert is_near.any(axis=0).all()
+    np.testing.assert_array_equal(found.asnumpy()[0], is_near.any(axis=1))
 
 
 def test_an_image_without_boxes_has_only_an_objectness_loss(networks):
