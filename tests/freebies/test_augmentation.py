@@ -1,4 +1,5 @@
 """Distributions and fixed-parameter outputs against GluonCV's transforms."""
+import inspect
 import random
 from collections import Counter
 
@@ -10,11 +11,15 @@ from scipy import stats
 from gluon_bof import boxes
 from gluon_bof.backend import mx
 from gluon_bof.freebies.augmentation import (
+    CROP_ASPECT,
     CROP_EARLY,
     CROP_IOU,
+    CROP_SCALE,
+    CROP_TRIALS,
     FILL,
     Augmentation,
     View,
+    augment,
     best_interpolation,
     draw_colour,
     draw_crop,
@@ -82,6 +87,15 @@ def test_crops_of_images_without_boxes_too():
                       [experimental.bbox.random_crop_with_constraints(none, (300, 200))[1] for _ in range(DRAWS)])
 
 
+def test_the_demands_on_a_crop_its_trials_sides_and_aspects_are_gluoncvs():
+    official = experimental.bbox.random_crop_with_constraints
+    assert tuple(tuple(limit if np.isfinite(limit) else None for limit in limits) for limits in CROP_IOU) in (
+        official.__code__.co_consts)
+    defaults = {name: argument.default for name, argument in inspect.signature(official).parameters.items()}
+    assert (*CROP_SCALE, CROP_ASPECT, CROP_TRIALS) == tuple(
+        defaults[name] for name in ("min_scale", "max_scale", "max_aspect_ratio", "max_trial"))
+
+
 def overlap_by_hand(window, box):
     left, top, width, height = window
     wide, high = min(box[2], left + width) - max(box[0], left), min(box[3], top + height) - max(box[1], top)
@@ -116,6 +130,18 @@ def test_expansions_are_distributed_as_the_official_ones():
                       [official_image.random_expand(image)[1] for _ in range(DRAWS)])
 
 
+def test_brightness_is_added_before_contrast_and_both_reach_gluoncvs_bounds_and_no_further():
+    rng = np.random.default_rng(0)
+    maps = np.array([draw_colour(rng) for _ in range(2000)])
+    contrast, shift = maps[:, 0, 0], maps[:, 0, 3]
+    is_grey = np.abs(maps[:, :, :3] - contrast[:, None, None] * np.eye(3)).max(axis=(1, 2)) < 1e-9  # no saturation, no hue
+    contrast, brightness = contrast[is_grey], shift[is_grey] / contrast[is_grey]
+    for drawn, lowest, highest in ((contrast, 0.5, 1.5), (brightness, -32, 32)):
+        near = (highest - lowest) / 50
+        assert lowest <= drawn.min() < lowest + near and highest - near < drawn.max() <= highest
+
+
+@pytest.mark.slow
 def test_colours_are_distributed_as_the_official_ones():
     pixel = np.array([[[180.0, 90.0, 40.0]]])
     rng = np.random.default_rng(1)
@@ -172,11 +198,16 @@ def test_boxes_follow_the_image():
         assert abs(rows.min() - top) <= 3 and abs(rows.max() + 1 - bottom) <= 3
 
 
+@pytest.mark.parametrize("old, new", (((40, 30), (80, 60)), ((80, 60), (40, 30)), ((40, 60), (80, 30)), ((40, 30), (40, 60))))
+def test_the_best_interpolation_is_gluoncvs_automatic_choice(old, new):
+    assert best_interpolation(old, new) == mx.image.image._get_interp_method(9, (*old[::-1], *new[::-1]))
+
+
 def test_without_augmentation_an_image_is_only_resized():
-    rng = np.random.default_rng(0)
-    view = Augmentation.none().draw(rng, (100, 200, 3), np.zeros((0, 6), np.float32), (64, 64))
-    assert (view.offset, view.window, view.flip, view.colour) == ((0, 0), (0, 0, 200, 100), False, None)
-    assert view.interpolation == best_interpolation((200, 100), (64, 64))
+    image = np.random.default_rng(0).integers(0, 256, (100, 200, 3)).astype(np.uint8)
+    seen, truth = augment(image, np.array([[30, 40, 170, 90, 2, 0.5]]), (50, 40), 1, Augmentation.none())
+    np.testing.assert_array_equal(seen, cv2.resize(image, (50, 40), interpolation=cv2.INTER_AREA))
+    np.testing.assert_allclose(truth, [(7.5, 16, 42.5, 36, 2, 0.5)])
 
 
 @pytest.mark.parametrize("name", ("colour", "expand", "crop", "flip", "random_interpolation"))

@@ -7,7 +7,7 @@ import pytest
 
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.errors import UserError
-from gluon_bof.freebies.schedule import CountedFromOne, build_schedule, rates_of, step_epochs
+from gluon_bof.freebies.schedule import CountedFromOne, build_schedule, cosine_with_warmup, rates_of, step_epochs
 
 from gluoncv.utils import LRScheduler, LRSequential
 
@@ -52,6 +52,12 @@ def test_a_trainer_with_a_schedule_can_be_saved(mode, iterations, tmp_path):
     trainer = gluon.Trainer([parameter], mx.optimizer.SGD(learning_rate=0.5, lr_scheduler=schedule), kvstore=None)
     trainer.save_states(str(tmp_path / "trainer.states"))
     assert pickle.loads(pickle.dumps(schedule))(1) == schedule(1)
+
+
+def test_a_cosine_with_warm_up_has_the_official_rates_at_the_updates_that_an_optimizer_counts_from_1():
+    expected = official("cosine", 0.1, 5, 1, 4, [], 0.1)
+    schedule = cosine_with_warmup(0.1, 20, 4)
+    assert [schedule(update) for update in range(1, 21)] == pytest.approx([expected(i) for i in range(20)], abs=1e-12)
 
 
 def test_the_papers_published_voc_schedule():

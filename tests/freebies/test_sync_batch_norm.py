@@ -47,6 +47,15 @@ def test_synchronised_normalisation_that_would_hang_is_refused(monkeypatch):
     assert norm_layer(True, [mx.cpu(0)])[0] is norm_layer(False, [mx.cpu(0)])[0] is gluon.nn.BatchNorm
 
 
+def test_so_many_threads_are_asked_for_that_not_all_of_them_wait(monkeypatch):
+    devices = [mx.cpu(number) for number in range(3)]
+    monkeypatch.setitem(ENVIRONMENT, "MXNET_CPU_WORKER_NTHREADS", "11")
+    with pytest.raises(UserError, match="to 12 or more"):
+        norm_layer(True, devices, 5)  # two of the three wait in each of five
+    monkeypatch.setitem(ENVIRONMENT, "MXNET_CPU_WORKER_NTHREADS", "12")
+    assert norm_layer(True, devices, 5)[1] == {"num_devices": 3}
+
+
 def test_a_second_network_of_the_same_names_over_another_number_of_devices_does_not_crash_the_process():
     """Two trainings of one notebook: MXNet keeps what it made for the first."""
     code = textwrap.dedent("""
