@@ -42,7 +42,7 @@ def train(options, run, checkpoint=None):
     # loss
     class_count = len(training_set.classes)
     smoothing = freebies.equation_3(options.label_smooth_eps, class_count + 1)  # background is a class of its own
-    loss = models.ssd.MultiBoxLoss(class_count, smoothing)
+    loss = models.ssd.MultiBoxLoss(class_count, smoothing, is_on_cpus=devices[0].device_type == "cpu")
     graph = models.ssd.TrainingGraph(network, loss)
     graph.hybridize(static_alloc=True)
 

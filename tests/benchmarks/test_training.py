@@ -21,15 +21,17 @@ def last_line(name, *words):
 
 
 @pytest.mark.slow
-def test_the_profile_names_the_convolutions_and_the_bound():
+@pytest.mark.parametrize("detector", ("yolo3", "ssd"))
+def test_the_profile_names_the_convolutions_and_the_bound(detector):
     finished = subprocess.run([sys.executable, "-W", "ignore", str(ROOT / "benchmarks" / "training_profile.py"), "--size", "64",
-                               "--batch", "2", "--steps", "2"], capture_output=True, text=True)
+                               "--batch", "2", "--steps", "2", "--detector", detector], capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
     result = json.loads(finished.stdout.splitlines()[-1])
     times = result["milliseconds"]
     share = (times["Convolution"] + times["_backward_Convolution"]) / sum(times.values())
     assert result["convolutions"] == pytest.approx(share) and result["bound"] == pytest.approx(1 / share)
     assert result["matrix_peak_gflops"] > 0 and result["copy_gigabytes_per_second"] > 0
+    assert detector == "yolo3" or result["processor_ratio"] > 0 and result["same_as_mxnets_operators"]
 
 
 @pytest.mark.slow

@@ -7,76 +7,26 @@ level with its channels last. Suppression compares blocks of boxes, and stops on
 the last bit, for they add in its order; of a region with a corner that is not finite, for which MXNet reads memory that is not
 its own, pooling gives NaN. Of the RPN's anchors a few hundred have a gradient, and MXNet convolves with the zeros of all others.
 
-They are Python within the graph, which an exported graph cannot have: see `models.build.portable`."""
+They are Python within the graph (see `models.python_operators`), which an exported graph cannot have: see
+`models.build.portable`."""
 from __future__ import annotations
 
-import atexit
-import sys
-import threading
-import time
 from typing import Any, Sequence
 
 import numpy as np
 
 from gluon_bof.backend import autograd, mx
-from gluon_bof.devices import numpy_view
+from gluon_bof.models.python_operators import numbers, ran, refuse_sums
 
 SAMPLES = 2  # along each side of a bin, MXNet's sample_ratio
 TAPS = 4  # places that a sample lies between
 # How many channels of a level and numbers of samples the processor's cache holds. So many numbers are half a megabyte: arrays of
 # one, by `devices.return_large_arrays`, go back to the system and are asked for again each time.
 CHANNELS_AT_ONCE, NUMBERS_AT_ONCE = 256, 2 ** 17
-FORGOTTEN = 0.05  # seconds after which a result's thread has most likely done with it, where it cannot be ended
 BLOCK = 128  # boxes that are compared with those kept so far
 MANY = 500  # boxes, from which comparing them so is faster than by MXNet
 CELLS_AT_ONCE = 2048  # that have a gradient, each with its neighbours: where a loss is NaN all cells of a level have one
 WIDE = 256  # channels, from which going through the few cells that have a gradient is faster
-
-FORKS = ("os.fork", "os.forkpty", "subprocess.Popen")  # audited before a process is forked; the last forks before Python 3.10
-
-_ran = threading.Event()  # since `_settle` was called
-
-
-def _settle():
-    """Wait until no operator of ours is under way, and none of MXNet's threads has anything left to do with one.
-
-    For a fork MXNet ends its threads, while whoever forks holds Python's lock: one that still wants it, if only to forget what it
-    has done, would wait for ever. It does so just after its result is there, which nothing tells.
-    Raises MXNetError where an operator, ours or not, has failed and nobody has read of it yet."""
-    mx.nd.waitall()  # also for what has not begun
-    if _ran.is_set():
-        _ran.clear()
-        _renew_threads()
-
-
-def _renew_threads():
-    """Have MXNet end its threads and begin with new ones, as for a fork, but without Python's lock.
-
-    What another thread of Python's gave MXNet to do meanwhile would be lost, so where there are others, or a build of MXNet hides
-    these names, there is only waiting. (A fork while another thread uses MXNet now and then hangs without our operators too.)"""
-    library = mx.base._LIB
-    names = "_ZN5mxnet22pthread_atfork_prepareEv", "_ZN5mxnet21pthread_atfork_parentEv"
-    if threading.active_count() > 1 or not all(hasattr(library, name) for name in names):
-        time.sleep(FORGOTTEN)
-        return
-    for name in names:
-        getattr(library, name)()
-
-
-def _before_fork(event, _):
-    """A hook of audits and not of forks: what it raises reaches whoever forks, so that no failure is lost."""
-    if event in FORKS:
-        _settle()
-
-
-sys.addaudithook(_before_fork)
-atexit.register(_settle)
-
-# Every operator asks for all arrays in its backward pass, needed or not: MXNet keeps in one place, for all operators of Python's
-# together, which of them the one made last asked for, and takes that for each one's.
-# What enters or leaves an operator of Python's is transposed, its gradient too. A convolution leaves its numbers in oneDNN's own
-# order, of which MXNet 1.9.1 gives such an operator a copy that it has freed by then. What is transposed is as its shape says,
-# and has memory of its own (where `x * 1` may overwrite x, order and all).
 
 
 def roi_align(F: Any, rois: Any, level: Any, features: Sequence[Any], size: Sequence[int], strides: Sequence[int],
@@ -119,18 +69,18 @@ class _RoiAlign(mx.operator.CustomOp):
         self.first = first
 
     def forward(self, is_train, req, in_data, out_data, aux):
-        columns, *features = map(_numbers, in_data)
-        pooled = _numbers(out_data[0])
+        columns, *features = map(numbers, in_data)
+        pooled = numbers(out_data[0])
         pooled[...] = 0
         for here, matrix, of_level in self._levels(columns, features):
             pool(matrix, of_level, pooled, here)
 
     def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
         refuse_sums(req)
-        gradient = _numbers(out_grad[0])
-        of_columns, *targets = map(_numbers, in_grad)
+        gradient = numbers(out_grad[0])
+        of_columns, *targets = map(numbers, in_grad)
         of_columns[...] = 0
-        for here, matrix, target in self._levels(_numbers(in_data[0]), targets):
+        for here, matrix, target in self._levels(numbers(in_data[0]), targets):
             unpool(matrix, gradient, here, target)
 
     def _levels(self, columns, features):
@@ -244,13 +194,13 @@ class _Suppressed(mx.operator.CustomOp):
         self.kept = kept
 
     def forward(self, is_train, req, in_data, out_data, aux):
-        for columns, target in zip(_numbers(in_data[0]), _numbers(out_data[0])):
+        for columns, target in zip(numbers(in_data[0]), numbers(out_data[0])):
             best = columns[:, survivors(columns, self.overlap, self.compared, self.kept)].T
             target[:len(best)], target[len(best):] = best, -1
 
     def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
         refuse_sums(req)
-        _numbers(in_grad[0])[...] = 0
+        numbers(in_grad[0])[...] = 0
 
 
 @mx.operator.register("gluon_bof_suppressed")
@@ -316,7 +266,7 @@ class _Convolved(mx.operator.CustomOp):
     """x (B, H, W, C), weight (O, 3, 3, C), bias (O, 1) -> (B, H, W, O)."""
 
     def forward(self, is_train, req, in_data, out_data, aux):
-        _ran.set()
+        ran.set()
         with autograd.pause():
             x, weight = (mx.nd.transpose(array, axes=(0, 3, 1, 2)) for array in in_data[:2])
             found = mx.nd.Convolution(x, weight, in_data[2].reshape(-1), num_filter=len(weight), kernel=(3, 3), pad=(1, 1))
@@ -324,7 +274,7 @@ class _Convolved(mx.operator.CustomOp):
 
     def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
         refuse_sums(req)
-        gradient_of_few(*map(_numbers, (*in_data[:2], out_grad[0], *in_grad)))
+        gradient_of_few(*map(numbers, (*in_data[:2], out_grad[0], *in_grad)))
 
 
 @mx.operator.register("gluon_bof_convolved")
@@ -350,7 +300,7 @@ def gradient_of_few(x: np.ndarray, weight: np.ndarray, gradient: np.ndarray, of_
     of_weight[...] = of_x[...] = 0
     for begin in range(0, len(gradient), CELLS_AT_ONCE):
         here = slice(begin, begin + CELLS_AT_ONCE)
-        _add_gradient(x, weight, gradient[here], [numbers[here] for numbers in places], of_x, of_weight)
+        _add_gradient(x, weight, gradient[here], [axis[here] for axis in places], of_x, of_weight)
 
 
 def _add_gradient(x, weight, gradient, places, of_x, of_weight):
@@ -369,18 +319,3 @@ def _add_gradient(x, weight, gradient, places, of_x, of_weight):
     of_seen = np.tensordot(gradient, weight.reshape(len(weight), *seen.shape[1:]), (1, 0))
     for tap, (there, cells) in enumerate(around):
         of_x[cells] += of_seen[there, tap]  # no cell comes twice
-
-
-def refuse_sums(requests: Sequence[str]) -> None:
-    """Raise ValueError where MXNet wants a gradient added to another, which it does not of what is used once."""
-    if "add" in requests:
-        raise ValueError(f"gradients are asked for as {', '.join(requests)}")
-
-
-def _numbers(array):
-    """An MXNet array of the host as numpy's, in the same memory, once it is there."""
-    _ran.set()
-    if array.context.device_type != "cpu" or array.dtype != np.float32:
-        raise TypeError(f"float32 on the CPU is wanted, not {array.dtype.__name__} on {array.context}")
-    array.wait_to_read()
-    return numpy_view(array)

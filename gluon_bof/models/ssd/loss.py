@@ -23,14 +23,15 @@ class MultiBoxLoss(gluon.HybridBlock):
 
     A matched anchor weighs its box's mix weight in both losses. Of an image's others those learn that are least sure to be
     background, three for each that is matched, and weigh 1: background is background in both images of a mix. Weights change
-    neither which these are, nor by what losses are divided. smoothing: of the softmax over background and classes."""
+    neither which these are, nor by what losses are divided. smoothing: of the softmax over background and classes; is_on_cpus:
+    as MultiBoxTargets."""
 
-    def __init__(self, class_count, smoothing=UNSMOOTHED, **keywords):
+    def __init__(self, class_count, smoothing=UNSMOOTHED, is_on_cpus=False, **keywords):
         super().__init__(**keywords)
         self._outputs = class_count + 1
         self._smoothing = smoothing
         with self.name_scope():
-            self.targets = MultiBoxTargets()
+            self.targets = MultiBoxTargets(is_on_cpus)
 
     def hybrid_forward(self, F, logits, boxes, anchors, truth):
         log_share = F.log_softmax(logits, axis=2)

@@ -1,9 +1,6 @@
 """Our ROIAlign and suppression of proposals against MXNet's own operators, to the last bit, alone and within networks."""
 import itertools
 import json
-import os
-import subprocess
-import sys
 import tracemalloc
 
 import numpy as np
@@ -300,45 +297,3 @@ def test_a_graph_for_other_programs_has_mxnets_operators_alone():
     with portable():
         found = operators()
     assert "Custom" not in found and {"_contrib_ROIAlign", "_contrib_box_nms"} <= found
-
-
-FORKING = """
-import os, subprocess
-from gluon_bof.backend import mx
-from gluon_bof.models.faster_rcnn import on_cpu
-
-def fork():
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
-
-def run():
-    subprocess.run(["true"], check=True)
-
-def cut():
-    return on_cpu.roi_align(mx.nd, rois, mx.nd.zeros((30, 1)), [features], (3, 3), [4], 0)
-
-subprocess._USE_VFORK = False  # as before Python 3.10
-features, rois = mx.nd.random.normal(0, 1, (1, 4, 20, 20)), mx.nd.array([[0, 1, 2, 30, 30]] * 30)
-expected = cut().asnumpy()
-on_cpu.FORGOTTEN = 0  # only what is certain
-for make_process in (fork, run) * 5:
-    kept, *_ = [cut() for _ in range(4)]
-    del _  # what nobody holds, MXNet's threads forget
-    make_process()
-    assert (kept.asnumpy() == expected).all()
-"""
-
-
-def test_a_process_that_forks_while_operators_are_under_way_does_not_hang_however_slow_their_threads_are():
-    run = subprocess.run([sys.executable, "-c", FORKING], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
-    assert run.returncode == 0, run.stdout
-
-
-def test_a_fork_does_not_hide_that_an_operator_has_failed():
-    unreadable = mx.nd.random.normal(0, -1, (2, 2))  # which is found when it is computed
-    with pytest.raises(mx.base.MXNetError, match="scale parameter"):
-        if os.fork() == 0:
-            os._exit(0)
-    del unreadable

@@ -87,11 +87,12 @@ def step(loss, predictions, *others):
     return [output.asnumpy() for output in outputs], [array.grad.asnumpy() for array in predictions]
 
 
+@pytest.mark.parametrize("is_on_cpus", (False, True))
 @pytest.mark.parametrize("hybrid", (False, True))
-def test_losses_and_gradients_are_gluoncvs(hybrid):
+def test_losses_and_gradients_are_gluoncvs(hybrid, is_on_cpus):
     rng, anchors = np.random.default_rng(7), anchors_of()
     truth, predictions = draw_truth(rng), draw_predictions(rng, anchors)
-    loss = MultiBoxLoss(CLASSES)
+    loss = MultiBoxLoss(CLASSES, is_on_cpus=is_on_cpus)
     if hybrid:
         loss.hybridize()
     (classes, boxes, matched), gradients = step(loss, predictions, anchors, mx.nd.array(truth))
