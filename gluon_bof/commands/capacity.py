@@ -146,7 +146,7 @@ def _correlate(given):
     from gluon_bof.studies.capacity.correlation import correlate
     models = models_of(given.weights, given.convention, given.null, given.seed, given.last)
     say("\n".join(f"{model.name}: {model.architecture}, score {model.accuracy:.4f}, "
-                  f"alpha {_number(model.metrics['alpha']).strip()}, alpha-hat {_number(model.metrics['alpha_hat']).strip()}"
+                  f"alpha {_number(model.metrics['alpha'])}, alpha-hat {_number(model.metrics['alpha_hat'])}"
                   for model in models))
     rows = correlate(models, _metrics(given), given.seed)
     say(correlation_text(rows))
@@ -169,13 +169,12 @@ def _refuse_beside_figure_4(given):
 def _figure_4(given):
     """The pair of the paper's Figure 4, trained if it is not there yet."""
     from gluon_bof.studies.capacity import analyze
-    from gluon_bof.studies.capacity.group_pair import PLAIN, REGULARISED, train_pair
+    from gluon_bof.studies.capacity.group_pair import PLAIN, REGULARISED, name_of, train_pair
     from gluon_bof.studies.capacity.plots import draw_pair
     prepare_folder(given.out)
     about = train_pair(given.out, given.seed)
-    paths = [os.path.join(given.out, name) for name in (PLAIN, REGULARISED)]
-    reports = {f"{os.path.splitext(os.path.basename(path))[0]}, accuracy "
-               f"{about[os.path.splitext(os.path.basename(path))[0]]:.3f}": analyze(path, given.convention) for path in paths}
+    reports = {f"{name_of(file)}, accuracy {about[name_of(file)]:.3f}": analyze(os.path.join(given.out, file), given.convention)
+               for file in (PLAIN, REGULARISED)}
     for name, report in reports.items():
         say(f"{name}\n{table(report)}\n{summary_text(report)}")
     marked = [name.rsplit(".", 1)[0] for name in about["groups"]]
@@ -190,7 +189,7 @@ def table(report: Any) -> str:
              + " ".join(f"{name:>14}" for name in SHOWN) + "  estimator"]
     for row in report.details:
         name = row["name"] if row["slice"] is None else f"{row['name']} [{row['slice']}]"
-        null = f", null alpha {_number(row['null_alpha']).strip()}" if "null_alpha" in row else ""
+        null = f", null alpha {_number(row['null_alpha'])}" if "null_alpha" in row else ""
         lines.append(f"{name[-LONGEST_NAME:]:{LONGEST_NAME}} {row['block']:9} {row['N']:5} {row['M']:5} {row['Q']:5.2f} "
                      f"{row['eigenvalues']:5} {row['tail']:5} " + " ".join(f"{_number(row[name]):>14}" for name in SHOWN)
                      + f"  {row['method']}{null}{'; ' + row['warning'] if row['warning'] else ''}")
@@ -201,10 +200,10 @@ def summary_text(report: Any) -> str:
     """The summary and the blocks of a report as text."""
     lines = []
     for name, summary in {"the network": report.summary, **report.blocks}.items():
-        null = f", null {_number(summary['null_alpha']).strip()}" if "null_alpha" in summary else ""
+        null = f", null {_number(summary['null_alpha'])}" if "null_alpha" in summary else ""
         lines.append(f"{name}: {summary['fitted']} of {summary['rows']} rows fitted, {summary['doubtful']} with a warning; mean "
-                     f"alpha {_number(summary['alpha']).strip()}{null}, mean log10 lambda_max "
-                     f"{_number(summary['log_spectral_norm']).strip()}, alpha-hat {_number(summary['alpha_hat']).strip()} "
+                     f"alpha {_number(summary['alpha'])}{null}, mean log10 lambda_max "
+                     f"{_number(summary['log_spectral_norm'])}, alpha-hat {_number(summary['alpha_hat'])} "
                      f"({report.convention.total} over rows)")
     return "\n".join(lines)
 
@@ -214,15 +213,15 @@ def epochs_text(checkpoints: Sequence[Any]) -> str:
     columns = ("alpha", "log_spectral_norm", "alpha_hat") + (
         ("null_alpha", "null_alpha_weighted") if "null_alpha" in checkpoints[0].report.summary else ())
     lines = ["epoch     score " + " ".join(f"{name:>19}" for name in columns)]
-    return "\n".join(lines + [f"{one.epoch:5}  {_number(one.score)} " + " ".join(
+    return "\n".join(lines + [f"{one.epoch:5}  {_number(one.score):>8} " + " ".join(
         f"{_number(one.report.summary[name]):>19}" for name in columns) for one in checkpoints])
 
 
 def correlation_text(rows: Sequence[Any]) -> str:
     """Correlations as text."""
-    return "\n".join(f"{row.metric:20} {row.group:24} Pearson {_number(row.pearson)}, Kendall {_number(row.kendall)}, "
-                     f"p {_number(row.p)}, {row.models} models" for row in rows) or "no scores to correlate with"
+    return "\n".join(f"{row.metric:20} {row.group:24} Pearson {_number(row.pearson):>8}, Kendall {_number(row.kendall):>8}, "
+                     f"p {_number(row.p):>8}, {row.models} models" for row in rows) or "no scores to correlate with"
 
 
 def _number(value):
-    return f"{value:8.4g}" if value is not None and math.isfinite(value) else f"{'–':>8}"
+    return f"{value:.4g}" if value is not None and math.isfinite(value) else "–"

@@ -42,7 +42,7 @@ def train_pair(folder: str, seed: int = 0) -> dict:
     about = {"network": NETWORK, "seed": seed, "epochs": EPOCHS, "more_epochs": MORE_EPOCHS, "rate": RATE,
              "strength": STRENGTH, "groups": list(GROUPS)}
     there = _read_about(folder, about)
-    if all(_name(file) in there and os.path.exists(os.path.join(folder, file)) for file in (PLAIN, REGULARISED)):
+    if all(name_of(file) in there and os.path.exists(os.path.join(folder, file)) for file in (PLAIN, REGULARISED)):
         return there
     _write_about(folder, about)
     mx.random.seed(seed)
@@ -60,14 +60,14 @@ def train_pair(folder: str, seed: int = 0) -> dict:
             # drawn from the seed again, so that it does not matter whether the plain one was there already
             rng = np.random.Generator(np.random.Philox(seed))
             _train(network, train, rng, count, first_rate, shrink)
-        about[_name(file)] = _accuracy(network, test)
-        warn(f"{file}: accuracy {about[_name(file)]:.4f} on {len(test[1])} objects")
+        about[name_of(file)] = _accuracy(network, test)
+        warn(f"{file}: accuracy {about[name_of(file)]:.4f} on {len(test[1])} objects")
         save_weights(network, path)
     _write_about(folder, about)
     return about
 
 
-def _name(file):
+def name_of(file: str) -> str:
     """What pair.json calls the accuracy of the network in a file."""
     return file.split(".")[0]
 
