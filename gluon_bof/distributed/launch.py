@@ -10,28 +10,17 @@ import subprocess
 import time
 from typing import Any, Sequence
 
+from gluon_bof.distributed.ports import Ports, free_port, listens, unix_socket
 from gluon_bof.distributed.processes import SSH, SSH_FLAGS, Process, tail_of
-from gluon_bof.distributed.roles import (
-    Cluster,
-    Ports,
-    Role,
-    command_of,
-    place,
-    shared_out,
-    unix_socket,
-    variables,
-)
+from gluon_bof.distributed.roles import Cluster, Role, command_of, place, shared_out, variables
 from gluon_bof.distributed.supervise import POLL_SECONDS, Ended, Group, Limits, StopSignals, copy_to_stderr, naming, say
+from gluon_bof.distributed.words import interpreted, resumable, resuming, runs_folder, traces
 from gluon_bof.errors import EXIT_STATUS, UserError
-from gluon_bof.runs.config import is_run
-from gluon_bof.runs.folder import CHECKPOINT, RunFolder
 
 PORT_TRIES = 3
 LISTEN_SECONDS = 60.0
 OUTCOME_BYTES = 1 << 20  # a line with the score of every class may be long
-OWN_COMMANDS = ("train", "pretrain")  # words that may stand in a script's place
 NOT_FREE = "cannot be listened at"  # in the log of who could not
-LISTENING = "0A"  # in /proc/net/tcp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,97 +163,7 @@ def _wait_for(process, port, group, unix):
     return False
 
 
-def listens(pid: int, port: int, unix: bool = False) -> bool:
-    """Whether that very process listens at the port of this machine, or at the socket of the file system of that number."""
-    with contextlib.suppress(OSError):
-        own = {os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
-        return any(f"socket:[{inode}]" in own for inode in (_unix_inodes if unix else _tcp_inodes)(port))
-    return False
-
-
-def _tcp_inodes(port):
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for row in _rows(table):
-            if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port:
-                yield row[9]
-
-
-def _unix_inodes(port):
-    return [row[6] for row in _rows("/proc/net/unix") if row[7:] == [unix_socket(port)]]
-
-
-def _rows(table):
-    with contextlib.suppress(FileNotFoundError), open(table, encoding="utf-8", errors="replace") as file:
-        return [line.split() for line in file][1:]
-    return []
-
-
-# the user's words
-
-def interpreted(words: Sequence[str]) -> list[str]:
-    """What the interpreter is given for the words behind --. Raises UserError where there is no such script."""
-    if not words:
-        raise UserError("nothing to train",
-                        remedy="write the script and its flags behind --, for example -- train_yolo3.py --syncbn per-process")
-    first = words[0]
-    if first in OWN_COMMANDS:
-        return ["-m", "gluon_bof", *words]
-    if os.path.basename(first).startswith("python"):
-        raise UserError(f"{first} stands before the script", remedy="leave it out: the script runs with this interpreter")
-    if first != "-m" and not os.path.isfile(first):
-        raise UserError("there is no such script", first, f"give a Python file, or {' or '.join(OWN_COMMANDS)} and what follows")
-    return list(words)
-
-
-def resumable(words: Sequence[str]) -> bool:
-    """Whether the words name the run that a second start has to go on with."""
-    resumed = _value(words, "--resume")
-    return _value(words, "--name") is not None or resumed not in (None, "auto") and not resumed.endswith(".params")
-
-
-def traces(words: Sequence[str]) -> list[tuple[str, int]] | None:
-    """Path and time of each checkpoint of the run that the words name, if it can be seen from here; None: no run is there."""
-    given = _value(words, "--resume")
-    if given is not None and CHECKPOINT.fullmatch(os.path.basename(given)):
-        folder = _run_of(given)
-    else:
-        folder = os.path.join(_value(words, "--runs") or "runs", _value(words, "--name") or "")
-    if not is_run(folder):
-        return None
-    return [(path, os.stat(path).st_mtime_ns) for path in RunFolder(folder).checkpoint_paths()]
-
-
-def resuming(words: Sequence[str], before: list[tuple[str, int]] | None = None) -> list[str]:
-    """The words of a second start: the same run, from its last checkpoint, or from its beginning if it has none; those of the
-    first start where it ended before it did anything to a run that was there. before: its `traces` then."""
-    if before is not None and traces(words) == before:
-        return list(words)
-    given = _value(words, "--resume")
-    older = given is not None and CHECKPOINT.fullmatch(os.path.basename(given))
-    starts_from_weights = given is not None and given.endswith(".params")
-    if given is not None and not starts_from_weights and not older:
-        return list(words)
-    if starts_from_weights and not is_run(os.path.join(_value(words, "--runs") or "runs", _value(words, "--name") or "")):
-        return list(words)  # the first start made no run yet that would have the weights
-    kept = list(words)
-    if given is not None:  # the first start's weights are in the run now, and newer ones than those of an older checkpoint
-        at = next(number for number, word in enumerate(kept) if word.partition("=")[0] == "--resume")
-        del kept[at:at + (1 if "=" in kept[at] else 2)]
-    return [*kept, "--resume", _run_of(given) if older else "auto"]
-
-
-def _run_of(checkpoint):
-    return os.path.dirname(os.path.dirname(os.path.abspath(checkpoint)))
-
-
-def _value(words, name):
-    for number, word in enumerate(words):
-        if word == name:
-            return words[number + 1] if number + 1 < len(words) else None
-        if word.startswith(name + "="):
-            return word.partition("=")[2]
-    return None
-
+# logs
 
 def _log_folder(job):
     """--log-dir, or the next free of RUNS/launch/001 …, in the folder of the script's --runs."""
@@ -274,7 +173,7 @@ def _log_folder(job):
             if any(name.endswith(".log") for name in os.listdir(job.log_dir)):
                 raise UserError("logs of another job lie there", job.log_dir, "give --log-dir another folder")
             return os.path.abspath(job.log_dir)
-        parent = os.path.abspath(os.path.join(_value(job.words, "--runs") or "runs", "launch"))
+        parent = os.path.abspath(os.path.join(runs_folder(job.words), "launch"))
         os.makedirs(parent, exist_ok=True)
         number = 1
         while True:
@@ -303,15 +202,9 @@ def _outcome(group):
 def environments(job: Job) -> list[tuple[Role, dict[str, str], list[str]]]:
     """(role, its variables, its command) of every process, in the order in which they should start."""
     words, cluster = interpreted(job.words), job.cluster()
-    port = job.port or _free_port()
+    port = job.port or free_port()
     return [(role, {**variables(cluster, role, port), **shared_out(cluster, role, job.gpus_per_worker, os.environ)},
              command_of(role, words)) for role in cluster.roles]
-
-
-def _free_port():
-    ports = Ports("", 1)
-    ports.release()
-    return ports.numbers[0]
 
 
 def as_shell(role: Role, told: dict[str, str], command: Sequence[str]) -> str:

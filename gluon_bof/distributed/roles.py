@@ -154,37 +154,6 @@ def root_address(hosts: Iterable[Host]) -> str:
                             remedy="give the address of this machine with --address") from None
 
 
-class Ports:
-    """Ports of this machine, ascending, that nobody else has: `wanted`, or so many free ones. Where numbers alone matter, for
-    sockets of the file system (only_numbers), they stay taken until `release()`, so that no other job gets the same.
-
-    Raises UserError where the wanted one is taken."""
-
-    def __init__(self, address: str, count: int, wanted: int | None = None, only_numbers: bool = False):
-        self._held = [socket.socket() for _ in range(count)]
-        for held in self._held:
-            if not only_numbers:  # a port that a job had a moment ago; with it two can have one at which nobody listens
-                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                held.bind((address, wanted or 0))
-            except OSError as error:
-                self.release()
-                raise UserError(f"port {wanted or 'any'} at {address} cannot be listened at ({error.strerror})",
-                                remedy="leave --port out: a free one is found" if wanted else
-                                "--address has to be one of this machine's addresses") from None
-        self.numbers = sorted(held.getsockname()[1] for held in self._held)
-
-    def release(self) -> None:
-        """Give them free."""
-        for held in self._held:
-            held.close()
-
-
-def unix_socket(port: int) -> str:
-    """Where ps-lite has the socket of that number."""
-    return f"/tmp/{port}"
-
-
 def variables(cluster: Cluster, role: Role, port: int, own_port: int | None = None) -> dict[str, str]:
     """The variables that tell a process its role. port: of the meeting; own_port: where it listens itself, by which ps-lite
     orders the workers of a host; None: it looks for one."""

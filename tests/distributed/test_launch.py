@@ -8,8 +8,9 @@ import subprocess
 import pytest
 
 from gluon_bof.__main__ import main
-from gluon_bof.distributed.launch import resumable, resuming, traces
-from gluon_bof.distributed.roles import Host, Ports, place, read_hostfile, shared_out, this_machine, variables
+from gluon_bof.distributed.ports import Ports
+from gluon_bof.distributed.roles import Host, place, read_hostfile, shared_out, this_machine, variables
+from gluon_bof.distributed.words import resumable, resuming, traces
 from gluon_bof.errors import EXIT_STATUS, TRY_AGAIN, UserError
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import write_config

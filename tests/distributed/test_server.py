@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gluon_bof.distributed.roles import Ports
+from gluon_bof.distributed.ports import Ports
 from tests.distributed.hostile import attack
 from tests.distributed.jobs import KV, PLAIN, ROOT, Job
 

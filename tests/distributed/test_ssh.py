@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gluon_bof.distributed.roles import Ports
+from gluon_bof.distributed.ports import Ports
 from tests.distributed.jobs import KV, Job
 
 SSHD = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
