@@ -2,7 +2,6 @@
 
 Both sides take turns in one process with the same environment (OMP_NUM_THREADS); WeightWatcher reads the same weights as its flat
 files. Prints medians and their ratio, and how far the two tables are apart; the last line is one JSON object."""
-import argparse
 import contextlib
 import io
 import json
@@ -10,12 +9,11 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
-from benchmarks.common import finish, in_turn, ratio, say
+from benchmarks.common import finish, parser_of, ratio, say, timed_in_turn
 from gluon_bof.errors import UserError, user_facing
 
 COMPARED = {"alpha": "alpha", "xmin": "xmin", "D": "D", "lambda_max": "lambda_max", "log_norm": "log_norm",
@@ -77,7 +75,7 @@ def furthest(report, details):
 
 @user_facing
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="times that each side runs [3]")
     parser.add_argument("--slices", action="store_true", help="a row for each slice of a kernel instead of pooling them")
     parser.add_argument("--shrink", type=int, default=1, help="divide the channels of Darknet-53 by this [1]")
@@ -97,18 +95,10 @@ def main(argv=None):
 def measure(arrays, folder, slices, rounds):
     """{"ratio", …} of both sides in turn, and how far their tables are apart."""
     from gluon_bof.studies.capacity import analyze
-    tables, processor = {}, {"ours": [], "WeightWatcher": []}
-
-    def timed(name, work):
-        def run():
-            started, used = time.perf_counter(), time.process_time()
-            tables[name] = work()
-            processor[name].append(time.process_time() - used)
-            return time.perf_counter() - started
-        return run
-
-    seconds = in_turn({"ours": timed("ours", lambda: analyze(arrays, "ww-slices" if slices else "ww")),
-                       "WeightWatcher": timed("WeightWatcher", lambda: weightwatcher(folder, not slices))}, rounds)
+    tables = {}
+    seconds, processor = timed_in_turn({
+        "ours": lambda: tables.update(ours=analyze(arrays, "ww-slices" if slices else "ww")),
+        "WeightWatcher": lambda: tables.update(WeightWatcher=weightwatcher(folder, not slices))}, rounds)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     outcome = {"ratio": ratio(seconds["WeightWatcher"], seconds["ours"]),
                "processor_ratio": ratio(processor["WeightWatcher"], processor["ours"]), "seconds": medians,

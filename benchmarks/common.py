@@ -1,7 +1,9 @@
 """What the benchmarks share: the images, the machine, sides that run in turn, and the closing line.
 
-`voc_folder` lays images out for both sides, `machine` and `machine_floors` say on what was measured, `in_turn` and `ratio`
-measure, `finish` prints the result. A side that needs a process of its own goes through `run_side`."""
+`voc_folder` lays images out for both sides, `machine` and `machine_floors` say on what was measured, `in_turn`,
+`timed_in_turn` and `ratio` measure, `finish` prints the result. A side that needs a process of its own goes through
+`run_side`."""
+import argparse
 import contextlib
 import json
 import os
@@ -28,6 +30,11 @@ ENLARGEMENT = 3  # of the embedded set's images, to about 640 x 480
 GRAIN = 10
 
 
+def parser_of(description):
+    """A benchmark's parser, whose --help has its docstring line by line."""
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
 def add_arguments(parser, rounds, count=64):
     """The flags that every benchmark has, with a benchmark's own defaults."""
     parser.add_argument("--images", default="shapes", metavar="FOLDER",
@@ -51,14 +58,14 @@ def voc_folder(images, count, validation=1):
     write = _write_enlarged if images == "shapes" else _copy
     with tempfile.TemporaryDirectory() as folder:
         root = os.path.join(folder, "VOC2007")
-        for part in ("Annotations", "JPEGImages", os.path.join("ImageSets", "Main")):
-            os.makedirs(os.path.join(root, part))
+        voc_folders(root)
         for number, record in enumerate(records):
             scale, (height, width) = write(record, os.path.join(root, "JPEGImages", f"{number:06d}.jpg"), number)
-            _annotate(os.path.join(root, "Annotations", f"{number:06d}.xml"), record, names, scale, width, height)
+            objects = [(names[int(label)], False, _inside(box, width, height))
+                       for box, label in zip(scale * record.boxes.astype(float), record.classes)]
+            write_annotation(os.path.join(root, "Annotations", f"{number:06d}.xml"), (width, height), objects)
         for split, listed in (("trainval", len(records)), ("test", validation)):
-            with open(os.path.join(root, "ImageSets", "Main", f"{split}.txt"), "w", encoding="ascii") as file:
-                file.writelines(f"{number:06d}\n" for number in range(min(listed, len(records))))
+            write_split(root, split, [f"{number:06d}" for number in range(min(listed, len(records)))])
         yield folder, sorted({names[int(label)] for record in records for label in record.classes})
 
 
@@ -89,22 +96,41 @@ def _write_jpeg(path, image):
         raise UserError("the image cannot be written", path, "make room there, or set TMPDIR to another folder")
 
 
-def _annotate(path, record, names, scale, width, height):
+def _inside(box, width, height):
+    """Whole (xmin, ymin, xmax, ymax) of a box, a pixel from every edge."""
+    corners = [round(float(value)) for value in box]
+    for low, high, side in ((0, 2, width), (1, 3, height)):
+        corners[low] = min(max(corners[low], 1), side - 2)
+        corners[high] = min(max(corners[high], corners[low] + 1), side - 1)
+    return corners
+
+
+def voc_folders(root):
+    """Make the folders of VOC's layout."""
+    for part in ("Annotations", "JPEGImages", os.path.join("ImageSets", "Main")):
+        os.makedirs(os.path.join(root, part))
+
+
+def write_split(root, split, names):
+    """Write a list of VOC's."""
+    with open(os.path.join(root, "ImageSets", "Main", f"{split}.txt"), "w", encoding="utf-8") as file:
+        file.writelines(f"{name}\n" for name in names)
+
+
+def write_annotation(path, size, objects):
+    """Write VOC's XML. size: (width, height); objects: [(class name, difficult, (xmin, ymin, xmax, ymax) as VOC counts)]."""
     annotation = ElementTree.Element("annotation")
-    size = ElementTree.SubElement(annotation, "size")
-    for key, value in (("width", width), ("height", height), ("depth", 3)):
-        ElementTree.SubElement(size, key).text = str(value)
-    for box, label in zip(record.boxes, record.classes):
+    _add(ElementTree.SubElement(annotation, "size"), width=size[0], height=size[1], depth=3)
+    for name, difficult, corners in objects:
         thing = ElementTree.SubElement(annotation, "object")
-        ElementTree.SubElement(thing, "name").text = names[int(label)]
-        ElementTree.SubElement(thing, "difficult").text = "0"
-        corners = ElementTree.SubElement(thing, "bndbox")
-        for axis, low, high, side in (("x", box[0], box[2], width), ("y", box[1], box[3], height)):
-            low, high = round(float(low) * scale), round(float(high) * scale)
-            low = min(max(low, 1), side - 2)
-            ElementTree.SubElement(corners, f"{axis}min").text = str(low)
-            ElementTree.SubElement(corners, f"{axis}max").text = str(min(max(high, low + 1), side - 1))
+        _add(thing, name=name, difficult=int(difficult))
+        _add(ElementTree.SubElement(thing, "bndbox"), **dict(zip(("xmin", "ymin", "xmax", "ymax"), corners)))
     ElementTree.ElementTree(annotation).write(path)
+
+
+def _add(element, **values):
+    for tag, value in values.items():
+        ElementTree.SubElement(element, tag).text = str(value)
 
 
 def machine():
@@ -127,10 +153,10 @@ def finish(result):
     print(json.dumps(result, allow_nan=False), flush=True)
 
 
-def run_side(command, environment=None):
+def run_side(command):
     """Run one side's process and return the JSON object of its last line. Raises RuntimeError with what it said."""
     process = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False,
-                             env=dict(os.environ, PYTHONPATH=CHECKOUT, **(environment or {})))
+                             env=dict(os.environ, PYTHONPATH=CHECKOUT))
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{process.stderr[-3000:]}")
     return json.loads(process.stdout.strip().splitlines()[-1])
@@ -144,6 +170,21 @@ def in_turn(sides, rounds):
             values[name].append(sides[name]())
             say(f"round {number + 1}/{rounds}  {name:28} {values[name][-1]:10.3f}")
     return values
+
+
+def timed_in_turn(sides, rounds):
+    """({name: [seconds of each round]}, {name: [the same of the processor]}) of {name: function without arguments}."""
+    processor = {name: [] for name in sides}
+
+    def timed(name, run):
+        def seconds():
+            began, used = time.perf_counter(), time.process_time()
+            run()
+            processor[name].append(time.process_time() - used)
+            return time.perf_counter() - began
+        return seconds
+
+    return in_turn({name: timed(name, run) for name, run in sides.items()}, rounds), processor
 
 
 def matrix_peak():

@@ -4,7 +4,6 @@ network, suppression, metric.
 Same images and weights on both sides, which take turns; the detections of both are compared as well. Prints images a
 second, the ratio, and the share of the machine's matrix peak that is reached; with --profile where our time goes. The last
 line is one JSON object."""
-import argparse
 import os
 import statistics
 import sys
@@ -15,7 +14,7 @@ import warnings
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
-from benchmarks.common import add_arguments, finish, in_turn, machine, matrix_peak, ratio, say, voc_folder
+from benchmarks.common import add_arguments, finish, in_turn, machine, matrix_peak, parser_of, ratio, say, voc_folder
 from gluon_bof.errors import user_facing
 
 # of untrained weights, so that they find some hundred candidates an image
@@ -24,7 +23,7 @@ SAME_BOX = 0.95  # IoU from which two detections of one class are the same
 
 
 def arguments_of(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     add_arguments(parser, 5, 32)
     parser.add_argument("--network", default="mobilenet1.0", choices=("darknet53", "mobilenet1.0", "mobilenet0.25"))
     parser.add_argument("--weights", default="", metavar="FILE", help="trained weights for the images' classes; default: "

@@ -4,7 +4,6 @@ YOLOv3 at 416 with mixup and without, and Faster R-CNN at a short side of 600 an
 augmenting, targets, and the batch that crosses to the trainer, on both sides. Prints medians, ratios, how far ours is from the
 time of the JPEG decodes alone (the floor), and the shared memory of a running loader; with --profile where our time goes. The
 last line is one JSON object. Times are those of the core, all threads of a side together."""
-import argparse
 import contextlib
 import functools
 import os
@@ -17,7 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import cv2
 import numpy as np
 
-from benchmarks.common import add_arguments, finish, in_turn, machine, ratio, say, voc_folder
+from benchmarks.common import add_arguments, finish, in_turn, machine, parser_of, ratio, say, voc_folder
 from gluon_bof.errors import user_facing
 
 SIZE = 416
@@ -29,7 +28,7 @@ clock = time.process_time  # of one core the same as on the wall, and other work
 
 
 def arguments_of(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     add_arguments(parser, 9)
     parser.add_argument("--samples", type=int, default=64, help="samples of ours, a round; GluonCV's side takes half as many")
     parser.add_argument("--batch", type=int, default=8, help="samples a batch; Faster R-CNN has one")

@@ -3,17 +3,15 @@ beyond that of training, in units of the learned parameters' bytes.
 
 Both sides read the same mini-batches through the same loader. The memory is the process's peak (Linux), of a
 training with momentum first and then of probes of two numbers of mini-batches; the last line is one JSON object."""
-import argparse
 import os
 import statistics
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
-from benchmarks.common import finish, in_turn, ratio, say
+from benchmarks.common import finish, parser_of, ratio, say, timed_in_turn
 from gluon_bof.errors import user_facing
 from gluon_bof.options.minibatch import NETWORKS, PROBES, STATISTICS, MinibatchOptions
 
@@ -29,7 +27,7 @@ def peak_mb(forget=False):
 
 @user_facing
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--network", default="cifar_resnet20_v1", choices=NETWORKS)
     parser.add_argument("--cifar10", default="", metavar="FOLDER", help="CIFAR-10's binary files, in place of the embedded set")
     parser.add_argument("--data-shape", type=int, default=32, help="side of the images in pixels [32]")
@@ -47,8 +45,21 @@ def main(argv=None):
 
 
 def measure(options, given, folder):
-    """{"time_ratio", "memory", …}."""
-    from gluon_bof.backend import autograd, mx
+    """{"time_ratio", "memory_in_parameters", …}."""
+    batches, step, probe = prepared(options, given, folder)
+    outcome = time_of(batches, step, probe, given.rounds)
+    outcome.update(memory_of(batches, step, probe, given.batches, outcome["parameters_mb"]))
+    told = ", ".join(f"{value:.2f} x parameters ({count} mini-batches)"
+                     for count, value in outcome["memory_in_parameters"].items())
+    say(f"{given.network}, {given.method}, {given.statistics}: {outcome['time_ratio']:.2f} times one epoch of forward and "
+        f"backward (by processor time {outcome['processor_ratio']:.2f}); memory beyond training: {told}")
+    return outcome
+
+
+def prepared(options, given, folder):
+    """(batches, step, probe): batches() yields the arrays of each mini-batch, step(*arrays) trains on one, and probe(count)
+    returns the Gradients of the first so many, by default of as many as batches() yields."""
+    from gluon_bof.backend import mx
     from gluon_bof.devices import return_large_arrays
     from gluon_bof.freebies.schedule import build_schedule
     from gluon_bof.studies.minibatch.gradients import Gradients
@@ -62,59 +73,53 @@ def measure(options, given, folder):
     task.build(mx.cpu())
     task.graph.hybridize(static_alloc=True)
     partition = cut(np.arange(len(task)), given.batch_size)[:2 * given.batches]
-    few = task.batches_of(partition[:given.batches])
     trainer = build_trainer(task.network.collect_params(), build_optimizer(options, build_schedule("step", 1e-3, 10 ** 6)),
                             [mx.cpu()])
     step = Step(task.graph, task.arguments, trainer, [mx.cpu()], given.batch_size)
 
+    def probe(count=given.batches):
+        gradients = Gradients(task.graph, task.network, task.arguments, given.statistics == "frozen", task.block)
+        Probe(gradients, given.method, folder).measure(task.batches_of(partition[:count]))
+        return gradients
+
+    return task.batches_of(partition[:given.batches]), step, probe
+
+
+def time_of(batches, step, probe, rounds):
+    """{"time_ratio", "processor_ratio", "seconds", "parameters_mb"} of a probe and one epoch of forward and backward passes."""
+    from gluon_bof.backend import autograd, mx
+
     def passes():
-        for arrays in few():
+        for arrays in batches():
             with autograd.record():
-                total = mx.nd.add_n(*task.graph(*task.arguments(*arrays)))
+                total = mx.nd.add_n(*step.graph(*step.arguments(*arrays)))
             total.backward()
         mx.nd.waitall()
 
-    def probe(batches=few):
-        gradients = Gradients(task.graph, task.network, task.arguments, given.statistics == "frozen", task.block)
-        Probe(gradients, given.method, folder).measure(batches)
-        return gradients
-
-    processor = {"forward and backward": [], "probe": []}
-
-    def timed(name, work):
-        def run():
-            started, used = time.perf_counter(), time.process_time()
-            work()
-            processor[name].append(time.process_time() - used)
-            return time.perf_counter() - started
-        return run
-
-    for arrays in list(few())[:2] * 2:  # training takes its memory
+    for arrays in list(batches())[:2] * 2:  # training takes its memory
         step(*arrays)
     passes()
     size = 4 * probe().size / 2 ** 20
-    for arrays in list(few())[:2]:
+    for arrays in list(batches())[:2]:
         step(*arrays)
     mx.nd.waitall()
-    sides = {"forward and backward": passes, "probe": probe}
-    seconds = in_turn({name: timed(name, work) for name, work in sides.items()}, given.rounds)
-    memory = {}
+    seconds, processor = timed_in_turn({"forward and backward": passes, "probe": probe}, rounds)
+    return {"time_ratio": ratio(seconds["probe"], seconds["forward and backward"]),
+            "processor_ratio": ratio(processor["probe"], processor["forward and backward"]),
+            "seconds": {name: statistics.median(values) for name, values in seconds.items()}, "parameters_mb": size}
+
+
+def memory_of(batches, step, probe, count, size):
+    """{"training_mb", "memory_in_parameters": {mini-batches: what their probe takes beyond training}}. size: MB of parameters."""
     peak_mb(forget=True)
-    for arrays in few():
+    for arrays in batches():
         step(*arrays).wait_to_read()
-    training = peak_mb()
-    for count in (given.batches, 2 * given.batches):
+    training, memory = peak_mb(), {}
+    for probed in (count, 2 * count):
         peak_mb(forget=True)
-        probe(task.batches_of(partition[:count]))
-        memory[count] = (peak_mb() - training) / size
-    outcome = {"time_ratio": ratio(seconds["probe"], seconds["forward and backward"]),
-               "processor_ratio": ratio(processor["probe"], processor["forward and backward"]),
-               "seconds": {name: statistics.median(values) for name, values in seconds.items()}, "parameters_mb": size,
-               "training_mb": training, "memory_in_parameters": memory}
-    told = ", ".join(f"{value:.2f} x parameters ({count} mini-batches)" for count, value in memory.items())
-    say(f"{given.network}, {given.method}, {given.statistics}: {outcome['time_ratio']:.2f} times one epoch of forward and "
-        f"backward (by processor time {outcome['processor_ratio']:.2f}); memory beyond training: {told}")
-    return outcome
+        probe(probed)
+        memory[probed] = (peak_mb() - training) / size
+    return {"training_mb": training, "memory_in_parameters": memory}
 
 
 if __name__ == "__main__":

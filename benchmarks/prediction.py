@@ -5,7 +5,6 @@ it is installed and reads our export, from files to boxes.
 Same images, weights and threads of the network for all sides, which take turns. A peer reads with OpenCV, resizes as we do, and
 suppresses in the graph or, where it cannot, by OpenCV. Prints the floors too: decoding alone, and the share of the machine's
 matrix peak that the network reaches. The last line is one JSON object."""
-import argparse
 import contextlib
 import glob
 import io
@@ -19,17 +18,17 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import cv2
 import numpy as np
 
-from benchmarks.common import add_arguments, finish, in_turn, machine, matrix_peak, ratio, say, voc_folder
+from benchmarks.common import add_arguments, finish, in_turn, machine, matrix_peak, parser_of, ratio, say, voc_folder
+from benchmarks.inference import SAME_BOX, operations, settled_weights
 from gluon_bof.errors import user_facing
 
 SCORE = 0.3  # what is drawn
 COMPARED = 0.05  # least score of detections that are compared
-SAME_BOX = 0.95  # IoU from which two detections of one class are the same
 VIDEO = (640, 480)
 
 
 def arguments_of(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     add_arguments(parser, 5, 64)
     parser.add_argument("--network", default="shapes", help="shapes, the shipped weights; or darknet53, mobilenet1.0 or "
                                                             "mobilenet0.25 with untrained weights of settled normalisation")
@@ -68,7 +67,6 @@ def opened(arguments, folder, classes, work, engine):
     if arguments.network == "shapes":
         model = open_model("shapes", "cpu", arguments.size or 160, engine=engine)
     else:
-        from benchmarks.inference import settled_weights
         from gluon_bof.data.sets import open_set
         from gluon_bof.options.yolo3 import Yolo3Options
         path = os.path.join(work, "settled.params")
@@ -315,7 +313,6 @@ def _share(ours, theirs):
 
 def floors(model, paths):
     """Milliseconds an image of decoding and of the network, each alone, and the share of the matrix peak that it reaches."""
-    from benchmarks.inference import operations
     from gluon_bof.data.images import read_upright
 
     detector = model.detector

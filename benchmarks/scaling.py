@@ -5,7 +5,6 @@
     scaling.py --parts        # readers of RecordIO and of files, annotations, the loader, compressed gradients
 
 Prints tables; the last line is one JSON object. README.md beside it says what it means."""
-import argparse
 import dataclasses
 import json
 import os
@@ -15,7 +14,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from benchmarks.common import HERE, finish, machine, run_side, say, voc_folder
+from benchmarks.common import HERE, finish, machine, parser_of, run_side, say, voc_folder
 from benchmarks.scaling_worker import LARGE, SMALL
 from benchmarks.simulation import Costs, Plan, Training
 from gluon_bof.distributed.launch import Job, run_job
@@ -30,6 +29,8 @@ CORES = len(os.sched_getaffinity(0))
 SIMULATED = 8  # hosts; with more each stands for several
 REACHED = 0.4  # assumed: the share of a GPU's peak that training reaches
 SHAPES = sum(size ** 2 for size in range(320, 609, 32)) / 10 / 416 ** 2  # work of the random shapes over that at 416
+BATCH = 8  # images a GPU
+IDEAL_SECONDS = 3 * YOLO3_FLOPS * SHAPES * BATCH / (V100_FLOPS * REACHED)  # a step's, with nothing to wait for
 NETWORKS = {"10 Gbit/s": 10e9 / 8, "25 Gbit/s": 25e9 / 8, "100 Gbit/s": 100e9 / 8}
 # network, servers a host, share of the gradients that is pushed
 MEANS = (("25 Gbit/s", 1, 1.0), ("25 Gbit/s", 4, 1.0), ("100 Gbit/s", 4, 1.0), ("25 Gbit/s", 4, 1 / 16))
@@ -39,7 +40,7 @@ EPOCHS = 280  # of the paper's COCO schedule
 
 @user_facing
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="how often the measurements take turns")
     parser.add_argument("--steps", type=int, default=30, help="steps of each")
     parser.add_argument("--predict", action="store_true", help="predict 8, 64 and 512 GPUs instead")
@@ -52,11 +53,11 @@ def main(argv=None):
 
 # real processes and their simulation
 
-def job(what, steps, workers, servers=1):
+def job(what, steps, workers):
     """The object that the first worker of a real job ends with."""
     with tempfile.TemporaryDirectory() as logs:
         words = (WORKER, json.dumps({"what": what, "steps": steps}))
-        outcome = run_job(Job(words, workers, tuple(this_machine(workers)), servers, log_dir=logs))
+        outcome = run_job(Job(words, workers, tuple(this_machine(workers)), servers=1, log_dir=logs))
     if outcome["status"]:
         raise RuntimeError(outcome["failure"])
     return outcome["outcome"]
@@ -140,14 +141,13 @@ def yolo3_sizes():
     return tuple(parameter.data().size * 4 for parameter in net.collect_params().values() if parameter.grad_req != "null")[::-1]
 
 
-def gpu_plan(gpus, network, servers_a_host, sizes, costs, batch=8, cores=32, compressed=1.0):
-    """Hosts of eight V100, one worker each; servers beside them. batch: images a GPU."""
+def gpu_plan(gpus, network, servers_a_host, sizes, costs, compressed):
+    """Hosts of eight V100 and 32 cores, one worker each, BATCH images a GPU; servers beside them."""
     hosts = min(SIMULATED, max(1, gpus // 8))
-    seconds = 3 * YOLO3_FLOPS * SHAPES * batch / (V100_FLOPS * REACHED)
     parts = merged(sizes)
-    compute = tuple(seconds / len(parts) * (1 + (number == 0) * len(parts) / 2) / 1.5 for number in range(len(parts)))
-    return Plan(hosts, hosts, hosts * servers_a_host, compute, parts, costs, cores, NETWORKS[network], True,
-                2 * 7 / 8 / NVLINK, 0.05, 8, 8 * batch, compressed=compressed,
+    compute = tuple(IDEAL_SECONDS / len(parts) * (1 + (number == 0) * len(parts) / 2) / 1.5 for number in range(len(parts)))
+    return Plan(hosts, hosts, hosts * servers_a_host, compute, parts, costs, 32, NETWORKS[network], True,
+                2 * 7 / 8 / NVLINK, 0.05, 8, 8 * BATCH, compressed=compressed,
                 crowd=max(1, gpus // 8 // hosts))
 
 
@@ -165,22 +165,22 @@ def merged(sizes, count=24):
 def predict(arguments):
     costs = exchange_costs(arguments.steps, arguments.rounds)._replace(image=loader_seconds())
     sizes = yolo3_sizes()
-    ideal = 3 * YOLO3_FLOPS * SHAPES * 8 / (V100_FLOPS * REACHED)
-    say(f"YOLOv3 darknet53: {sum(sizes) / 1e6:.0f} MB of gradients; {8 / ideal:.0f} images a second and GPU; loader "
+    say(f"YOLOv3 darknet53: {sum(sizes) / 1e6:.0f} MB of gradients; {BATCH / IDEAL_SECONDS:.0f} images a second and GPU; loader "
         f"{1e3 * costs.image:.1f} ms an image and core; server {1e9 * costs.take:.2f} + {1e9 * costs.give:.2f} ns a byte")
     result = {"costs": costs._asdict(), "gradient_bytes": sum(sizes), "rows": []}
     for gpus in (8, 64, 512):
         for network, servers, compressed in MEANS if gpus > 8 else MEANS[:1]:
-            plan = gpu_plan(gpus, network, servers, sizes, costs, compressed=compressed)
+            plan = gpu_plan(gpus, network, servers, sizes, costs, compressed)
             if gpus == 8:  # one process: its devices sum among themselves, and no server is there
                 plan = dataclasses.replace(plan, costs=Costs(image=costs.image))
             training = Training(plan, 10)
             seconds = training.seconds_a_step()
             load = sorted(training.load().items(), key=lambda pair: -pair[1])[:3]
-            a_second = gpus * 8 / seconds
+            a_second = gpus * BATCH / seconds
             row = {"gpus": gpus, "network": network, "servers_a_host": servers, "pushed_share": compressed,
-                   "seconds_a_step": seconds, "images_a_second": a_second, "efficiency": ideal / seconds, "busiest": dict(load),
-                   "coco_hours": COCO * EPOCHS / a_second / 3600, "ten_million_hours_an_epoch": TEN_MILLION / a_second / 3600}
+                   "seconds_a_step": seconds, "images_a_second": a_second, "efficiency": IDEAL_SECONDS / seconds,
+                   "busiest": dict(load), "coco_hours": COCO * EPOCHS / a_second / 3600,
+                   "ten_million_hours_an_epoch": TEN_MILLION / a_second / 3600}
             result["rows"].append(row)
             say("{gpus:4} GPUs, {network}, {servers_a_host} servers a host, {pushed_share:.2f} pushed: {seconds_a_step:.3f} s a "
                 "step, {images_a_second:.0f} images/s, efficiency {efficiency:.2f}; COCO {coco_hours:.1f} h, an epoch of ten "

@@ -3,7 +3,6 @@
 Draws images of 2,000 x 1,500 pixels with a few hundred of the embedded set's objects, all below 32 pixels, and a few large ones,
 and evaluates the shipped detector on them: the whole image alone, with slices, and with slices merged by plain suppression, which
 does not care whether a slice's edge cut a box. Counted at an IoU of 0.5 and --score; the last line is one JSON object."""
-import argparse
 import contextlib
 import os
 import sys
@@ -14,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import cv2
 import numpy as np
 
-from benchmarks.common import finish, machine, say
+from benchmarks.common import finish, machine, parser_of, say
 from gluon_bof.data.drawn import ensure_drawn
 from gluon_bof.data.shapes import CLASSES, FILES, SIDES, draw_ground, draw_object
 from gluon_bof.data.voc import load_voc
@@ -29,7 +28,7 @@ SEED = 20190212
 
 
 def arguments_of(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--weights", default="shapes", help="a detector of the embedded set's classes")
     parser.add_argument("--images", type=int, default=5, help="images that are drawn")
     parser.add_argument("--small", type=int, default=60, help="small objects an image")

@@ -5,7 +5,6 @@
 
 Samples the resident memory of every process of the training, and compares the medians of what each held in the first fifth after
 the warm-up and in the last. The last line is one JSON object. Shared libraries count in each process, as `top` shows them."""
-import argparse
 import collections
 import os
 import signal
@@ -16,7 +15,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from benchmarks.common import CHECKOUT, finish, machine, say
+from benchmarks.common import CHECKOUT, finish, machine, parser_of, say
 from gluon_bof.errors import user_facing
 
 NETWORK = ("--network", "darknet-mini", "--pretrained-base", "no", "--data-shape", "96", "--random-shapes", "64,128",
@@ -29,7 +28,7 @@ TOLERANCE = 1.05
 
 @user_facing
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--minutes", type=float, default=30, help="how long")
     parser.add_argument("--workers", type=int, default=1, help="processes that train together")
     arguments = parser.parse_args(argv)

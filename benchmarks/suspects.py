@@ -4,21 +4,19 @@ For each seed it spoils a share of a set's labels, has a trained detector go thr
 suspects are spoilt labels. The detector is one that exists (--weights), or with --train one that is trained on the spoilt
 labels themselves, as people's are: --train="--network mobilenet0.25-slim --epochs 20", flags of train_yolo3.py. Prints a row a
 seed and part; the last line is one JSON object."""
-import argparse
 import contextlib
+import glob
 import os
 import shlex
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from glob import glob
-from xml.etree import ElementTree
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
-from benchmarks.common import CHECKOUT, finish, machine, say
+from benchmarks.common import CHECKOUT, finish, machine, parser_of, say, voc_folders, write_annotation, write_split
 from benchmarks.spoiling import KINDS, judge, spoil
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError, user_facing
@@ -31,7 +29,7 @@ SPLITS = {"train": "trainval", "val": "test"}
 
 
 def arguments_of(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--images", default="shapes", metavar="FOLDER",
                         help="a folder of VOC's or COCO's layout, or one whose train/ and test/ hold images and VOC's XML side "
                              "by side; default: the embedded set")
@@ -117,19 +115,18 @@ def train(folder, flags, seed):
 @contextlib.contextmanager
 def in_vocs_layout(images):
     """The folder itself, or a temporary one of links in VOC's layout to images and XML that lie side by side."""
-    parts = {split: sorted(glob(os.path.join(images, part, "*.xml")))
+    parts = {split: sorted(glob.glob(os.path.join(images, part, "*.xml")))
              for part, split in (("train", "trainval"), ("test", "test"))}
     if images == "shapes" or not all(parts.values()):
         yield images
         return
     with tempfile.TemporaryDirectory() as folder:
-        for place in ("Annotations", "JPEGImages", os.path.join("ImageSets", "Main")):
-            os.makedirs(os.path.join(folder, place))
+        voc_folders(folder)
         for split, annotations in parts.items():
             names = []
             for path in annotations:
                 stem, name = os.path.splitext(path)[0], f"{split}_{os.path.splitext(os.path.basename(path))[0]}"
-                image = next((found for found in glob(glob_safe(stem) + ".*") if not found.endswith(".xml")), None)
+                image = next((found for found in glob.glob(glob.escape(stem) + ".*") if not found.endswith(".xml")), None)
                 if image:
                     os.symlink(os.path.abspath(path), os.path.join(folder, "Annotations", f"{name}.xml"))
                     os.symlink(os.path.abspath(image), os.path.join(folder, "JPEGImages", f"{name}.jpg"))
@@ -138,38 +135,17 @@ def in_vocs_layout(images):
         yield folder
 
 
-def glob_safe(path):
-    """The path with what glob would read as a pattern escaped."""
-    return "".join(f"[{char}]" if char in "*?[" else char for char in path)
-
-
 def write_voc(folder, classes, parts):
     """Write records as a set in VOC's layout, with links to their images. parts: {"train": [Record], "val": [Record]}."""
-    for place in ("Annotations", "JPEGImages", os.path.join("ImageSets", "Main")):
-        os.makedirs(os.path.join(folder, place))
+    voc_folders(folder)
     for part, records in parts.items():
         names = [f"{part}_{number:05d}" for number in range(len(records))]
         for name, record in zip(names, records):
             os.symlink(os.path.realpath(record.path), os.path.join(folder, "JPEGImages", f"{name}.jpg"))
-            annotation = ElementTree.Element("annotation")
-            size = ElementTree.SubElement(annotation, "size")
-            for key, value in (("width", record.width), ("height", record.height), ("depth", 3)):
-                ElementTree.SubElement(size, key).text = str(value)
-            for box, label, difficult in zip(record.boxes, record.classes, record.difficult):
-                thing = ElementTree.SubElement(annotation, "object")
-                ElementTree.SubElement(thing, "name").text = classes[label]
-                ElementTree.SubElement(thing, "difficult").text = str(int(difficult))
-                corners = ElementTree.SubElement(thing, "bndbox")
-                for key, value in zip(("xmin", "ymin", "xmax", "ymax"), box.tolist()):
-                    ElementTree.SubElement(corners, key).text = f"{value + 1:.1f}"  # VOC counts from 1
-            ElementTree.ElementTree(annotation).write(os.path.join(folder, "Annotations", f"{name}.xml"))
+            objects = [(classes[label], difficult, [f"{value + 1:.1f}" for value in box.tolist()])  # VOC counts from 1
+                       for box, label, difficult in zip(record.boxes, record.classes, record.difficult)]
+            write_annotation(os.path.join(folder, "Annotations", f"{name}.xml"), (record.width, record.height), objects)
         write_split(folder, SPLITS[part], names)
-
-
-def write_split(folder, split, names):
-    """Write a list of VOC's."""
-    with open(os.path.join(folder, "ImageSets", "Main", f"{split}.txt"), "w", encoding="utf-8") as file:
-        file.writelines(f"{name}\n" for name in names)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 Both sides train the same network on the same images at the same sizes, each in processes of its own that take turns; the
 first steps of each are not counted. Ours is the script itself; theirs is official.py. Prints images a second, the ratio,
 and the share of the machine's matrix peak that is reached. The last line is one JSON object."""
-import argparse
 import csv
 import json
 import os
@@ -20,6 +19,7 @@ from benchmarks.common import (
     in_turn,
     machine,
     machine_floors,
+    parser_of,
     ratio,
     run_side,
     say,
@@ -32,7 +32,7 @@ REGIONS = ("--num-box-head-conv", "0", "custom-model")  # GluonCV's own pyramid 
 
 
 def arguments_of(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     add_arguments(parser, 3)
     parser.add_argument("--detector", choices=("yolo3", "faster_rcnn"), default="yolo3")
     parser.add_argument("--network", help="default: mobilenet0.25, for Faster R-CNN resnet18_v1b")

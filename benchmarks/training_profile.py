@@ -8,7 +8,6 @@ time.
 One batch of the script's own graph, again and again, measured by MXNet's profiler on the threads that OMP_NUM_THREADS says.
 Prints milliseconds a step and the floors, matrix peak for convolutions and copies for the rest; the last line is one JSON
 object."""
-import argparse
 import importlib
 import json
 import os
@@ -23,17 +22,17 @@ from functools import partial
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
-from benchmarks.common import finish, in_turn, machine, machine_floors, ratio, say
+from benchmarks.common import finish, in_turn, machine, machine_floors, parser_of, ratio, say
+from gluon_bof.data.shapes import CLASSES
 from gluon_bof.errors import user_facing
 
-CLASSES = ("circle", "cross", "ring", "triangle")
 WARM = 5  # steps before anything is measured
 SHOWN = 12  # operators
 
 
 @user_facing
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--detector", choices=("yolo3", "ssd"), default="yolo3")
     parser.add_argument("--network", default="darknet-mini", help="backbone of the detector")
     parser.add_argument("--size", type=int, default=128, help="sides of the images, in pixels")

@@ -6,20 +6,18 @@
 
 A third side is ours of MXNet's operators alone. Prints milliseconds an image, also of the processor, which other processes of
 the machine touch less, and the floors; the last line is one JSON object."""
-import argparse
 import os
 import statistics
 import sys
-import time
 import warnings
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
-from benchmarks.common import finish, machine, machine_floors, ratio, say
+from benchmarks.common import finish, machine, machine_floors, parser_of, ratio, say, timed_in_turn
+from gluon_bof.data.shapes import CLASSES
 from gluon_bof.errors import user_facing
 
-CLASSES = ("circle", "cross", "ring", "triangle")
 SPREAD = 0.05  # of the heads' weights, so that scores differ from place to place
 KINDS = ("pyramid", "slim", "level")
 
@@ -91,7 +89,7 @@ def sides(options, size):
 
 @user_facing
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help="which network")
     parser.add_argument("--short", type=int, default=0, help="short side of the image in pixels; default: 320, slim 128")
     parser.add_argument("--rounds", type=int, default=7, help="how often the sides take turns")
@@ -102,19 +100,13 @@ def main(argv=None):
     found = sides(options, size)
     ours, alone = found["ours"](), found["MXNet's operators alone"]()
     same = all(np.array_equal(mine, other) for mine, other in zip(ours, alone))
-    seconds = {name: [] for name in found}
-    for number in range(arguments.rounds):
-        for name in (list(found) if number % 2 == 0 else reversed(list(found))):
-            clock, processor = time.perf_counter(), time.process_time()
-            found[name]()
-            seconds[name].append((time.perf_counter() - clock, time.process_time() - processor))
+    seconds, processor = timed_in_turn(found, arguments.rounds)
     result = {"kind": arguments.kind, "size": size, "same_as_mxnets_operators": same}
-    for name, measured in seconds.items():
-        clock, processor = (1000 * statistics.median(column) for column in zip(*measured))
-        say(f"{name:28} {clock:9.1f} ms, of the processor {processor:9.1f} ms")
-        result[name] = {"milliseconds": clock, "processor_milliseconds": processor}
-    for key, column in (("ratio", 0), ("processor_ratio", 1)):
-        result[key] = ratio(*([pair[column] for pair in seconds[name]] for name in ("GluonCV's", "ours")))
+    for name in found:
+        milliseconds, of_processor = (1000 * statistics.median(times[name]) for times in (seconds, processor))
+        say(f"{name:28} {milliseconds:9.1f} ms, of the processor {of_processor:9.1f} ms")
+        result[name] = {"milliseconds": milliseconds, "processor_milliseconds": of_processor}
+    result["ratio"], result["processor_ratio"] = (ratio(times["GluonCV's"], times["ours"]) for times in (seconds, processor))
     say(f"GluonCV's over ours: {result['ratio']:.2f}, of the processor's time {result['processor_ratio']:.2f}; detections "
         f"{'are' if same else 'are NOT'} those of MXNet's operators to the last bit")
     finish({**result, **machine_floors()})
