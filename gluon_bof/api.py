@@ -39,9 +39,17 @@ def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> d
     require_choices(given, options)
     base = own[name].options.under(options) if name else chosen.options()
     wanted = replace(base, recipe=name, **{field: getattr(given, field) for field in options})
-    outcome = run_training(ready(wanted, set(options)), set(options), train_of(family))
-    # whole paths, as a notebook may go to another folder
-    return {**outcome, **{name: os.path.abspath(outcome[name]) for name in ("run", "weights") if outcome.get(name)}}
+    return _with_whole_paths(run_training(ready(wanted, set(options)), set(options), train_of(family)))
+
+
+def _with_whole_paths(outcome):
+    """The outcome of a run as a notebook still finds it from another folder; what made no run names weights as they were given."""
+    if not outcome.get("run"):
+        return outcome
+    whole = {name: os.path.abspath(outcome[name]) for name in ("run", "weights")}
+    if "images" in outcome:
+        whole["images"] = [os.path.abspath(path) for path in outcome["images"]]
+    return {**outcome, **whole}
 
 
 def _own_name(name, family):

@@ -174,8 +174,7 @@ def require_image(image: Any) -> None:
 
 
 def as_floats(truth: np.ndarray) -> np.ndarray:
-    """Boxes that may be moved and weighed by fractions, and whose areas are exact: those of whole numbers and of 16 bits as
-    float32, others as they are."""
+    """Boxes that may be moved and weighed by fractions: those of whole numbers and of 16 bits as float32, others as they are."""
     return truth if truth.dtype.kind == "f" and truth.itemsize >= 4 else truth.astype(np.float32)
 
 

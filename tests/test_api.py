@@ -109,11 +109,12 @@ def test_training_from_python_has_not_other_options_than_the_command_line(family
 
 def test_a_run_is_found_from_another_folder_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    outcome = {"run": "runs/one", "weights": "runs/one/last.params", "map": 0.5}
+    outcome = {"run": "runs/one", "weights": "runs/one/last.params", "images": ["runs/one/a.png"], "map": 0.5}
     monkeypatch.setattr(api, "run_training", lambda *_: outcome)
-    assert gluon_bof.train() == {"run": str(tmp_path / "runs/one"), "weights": str(tmp_path / "runs/one/last.params"), "map": 0.5}
-    outcome.update(run=None)  # of --eval, which keeps none
-    assert gluon_bof.train()["run"] is None
+    run = str(tmp_path / "runs/one")
+    assert gluon_bof.train() == {"run": run, "weights": f"{run}/last.params", "images": [f"{run}/a.png"], "map": 0.5}
+    outcome.update(run=None, weights="a_zoos_name")  # of --eval, which keeps none
+    assert gluon_bof.train() == outcome
 
 
 @pytest.mark.parametrize("recipe, told", (("faster_rcnn/small-dataset", "Faster R-CNN's"), ("ssd/embedded", "SSD's"),

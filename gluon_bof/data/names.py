@@ -36,7 +36,8 @@ def unique_names(classes: str | Iterable[str], path: str | None = None) -> tuple
     """Class names, comma-separated ones too, as a tuple. path: of the file that they come from. Raises UserError if there are
     none, or one is empty, there twice or no text, or they are a set or a dict."""
     if isinstance(classes, (set, frozenset, Mapping)):
-        raise UserError("classes have no order", path, "give a list: a name's place is its number")
+        raise UserError("classes are a set or a dict, whose order need not be that of their numbers", path,
+                        "give a list: a name's place is its number")
     names = tuple(listed_names(classes.split(",")) if isinstance(classes, str) else classes)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise UserError("class names must not be empty", path, "give them as --classes cat,dog")

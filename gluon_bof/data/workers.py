@@ -32,7 +32,10 @@ FULL = f"make it larger (docker run --shm-size 2g, or mount -o remount,size=2g {
 FEWER = "give a smaller -j or --batch-size; a training has saved what it had, for --resume"
 
 _initialised_process = None
-_crews = weakref.WeakSet()  # every Workers of this process
+_opencv = threading.Lock()  # of the count of those who have OpenCV on one thread, and of the threads that it had
+# a process that is forked meanwhile would find it held for ever
+os.register_at_fork(before=_opencv.acquire, after_in_parent=_opencv.release, after_in_child=_opencv.release)
+_on_one_thread = _opencvs_threads = 0
 FORK = multiprocessing.get_context("fork")  # whatever way to start processes a program has chosen for its own
 
 
@@ -48,13 +51,29 @@ def init_worker() -> None:
 
 @contextlib.contextmanager
 def opencv_on_one_thread() -> Iterator[None]:
-    """OpenCV has no threads of its own in here, and what is forked in here never has."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(0)
+    """OpenCV has no threads of its own in here, and what is forked in here never has. Several threads may be in here: who leaves
+    last gives OpenCV its own back."""
+    global _on_one_thread, _opencvs_threads
+    with _opencv:
+        if not _on_one_thread:
+            _opencvs_threads = cv2.getNumThreads()
+            cv2.setNumThreads(0)
+        _on_one_thread += 1
     try:
         yield
     finally:
-        cv2.setNumThreads(before)
+        with _opencv:
+            _on_one_thread -= 1
+            if not _on_one_thread:
+                cv2.setNumThreads(_opencvs_threads)
+
+
+class _OfThread(threading.local):
+    def __init__(self):
+        self.workers = weakref.WeakSet()  # every Workers that the thread has made
+
+
+_of_thread = _OfThread()
 
 
 class WorkerLost(UserError):
@@ -91,8 +110,8 @@ class Workers:
         self._is_whole = True  # whether this side's books are those of the workers'
         # before multiprocessing asks, by a signal that they ignore, whoever is left at exit
         self._end = util.Finalize(self, _kill, ([worker.process for worker in self._crew],), exitpriority=20)
-        self._thread = threading.current_thread()  # not its number, which the next thread may get
-        _crews.add(self)
+        self._of_thread = _of_thread.workers
+        self._of_thread.add(self)
 
     def results(self, tasks: Iterable[Any]) -> Iterator[Any]:
         """compute(task) of each, in their order, a few computed ahead. What a pass that was left early had asked for is
@@ -147,8 +166,7 @@ class Workers:
     def _receive(self, seconds):
         """Take what has come, and wait so long for the first of it."""
         by_pipe = {worker.pipe: worker for worker in self._crew}
-        by_sentinel = {worker.process.sentinel: (workers, worker) for workers in _crews if workers._thread is self._thread
-                       for worker in workers._crew}
+        by_sentinel = {worker.process.sentinel: (workers, worker) for workers in self._of_thread for worker in workers._crew}
         ready = _first_of([*by_pipe, *by_sentinel], seconds)
         if seconds and not ready:
             self._give_up(WorkerLost(f"no data came for {seconds} s: a data worker is stuck", None,
@@ -186,20 +204,19 @@ class Workers:
 
     def _close(self, loss):
         self._loss = loss
-        _crews.discard(self)
+        self._of_thread.discard(self)
         self._end()
 
 
 @contextlib.contextmanager
 def ending_workers() -> Iterator[None]:
     """Workers that this thread begins in here end with it, also where something keeps them, such as an error's frames."""
-    before = weakref.WeakSet(_crews)
+    before = weakref.WeakSet(_of_thread.workers)
     try:
         yield
     finally:
-        for workers in _crews - before:
-            if workers._thread is threading.current_thread():
-                workers.close()
+        for workers in _of_thread.workers - before:
+            workers.close()
 
 
 def _first_of(awaited, seconds):

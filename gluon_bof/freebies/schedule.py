@@ -1,8 +1,8 @@
-"""Learning rate per iteration: warm-up, then step, poly or cosine (paper, section 3.4), built from mx.lr_scheduler.
+"""Learning rate per iteration: warm-up, then step, poly or cosine (paper, section 3.4).
 
-The values are those of gluoncv.utils.LRScheduler, iteration by iteration, counted from 0. Cosine pays in long runs and with a
-peak rate of its own; in short ones a step schedule's longer time at the peak fits more. Flags: --lr-mode, --warmup-epochs,
---warmup-lr; Faster R-CNN --lr-warmup, --lr-warmup-factor.
+All but the steps come from mx.lr_scheduler. The values are those of gluoncv.utils.LRScheduler, iteration by iteration, counted
+from 0. Cosine pays in long runs and with a peak rate of its own; in short ones a step schedule's longer time at the peak fits
+more. Flags: --lr-mode, --warmup-epochs, --warmup-lr; Faster R-CNN --lr-warmup, --lr-warmup-factor.
 """
 from __future__ import annotations
 
@@ -68,9 +68,11 @@ def build_schedule(mode: str, base_lr: float, iterations: int, warmup: int = 0, 
     """The learning rate of a run of so many iterations, `warmup` of them warm-up.
 
     steps: iterations (from the run's start) at which "step" multiplies by `factor`; those within warm-up count at once.
-    Raises UserError for a mode that is not known or a warm-up longer than the run."""
+    Raises UserError for a mode that is not known, a factor above 1, or a warm-up longer than the run."""
     if mode not in MODES:
         raise UserError(f"unknown --lr-mode {mode!r}", remedy=f"choose one of {', '.join(MODES)}")
+    if factor > 1:
+        raise UserError(f"a step that multiplies the learning rate by {factor} raises it", remedy="give a factor of at most 1")
     if warmup >= iterations > 0 and warmup > 0:
         raise UserError(f"the warm-up of {warmup} iterations does not fit into a run of {iterations}",
                         remedy="shorten the warm-up (--warmup-epochs, of Faster and Mask R-CNN --lr-warmup) or lengthen --epochs")

@@ -79,12 +79,13 @@ def test_a_sample_does_not_tie_a_programs_worker_to_the_thread_that_made_it(reco
     process = FORK.Process(target=read, daemon=True)
     thread = threading.Thread(target=process.start)
     thread.start()
-    assert ours.recv() == 1
+    assert ours.poll(60) and ours.recv() == 1
     thread.join()
     process.join(0.1)
     assert process.is_alive()
     ours.send("end")
-    process.join()
+    process.join(60)
+    assert process.exitcode == 0
 
 
 def test_an_epoch_can_be_taken_up_at_any_batch(records):

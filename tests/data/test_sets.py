@@ -127,7 +127,7 @@ def test_class_names_that_are_no_text_are_refused_where_they_are_read_and_not_wh
 def test_classes_without_an_order_are_refused_and_not_numbered_by_chance(names):
     for read in (lambda: class_names(names), lambda: gluon_bof.load("a.params", classes=names),
                  lambda: open_segmentation("vocmini", None, "val", names)):
-        with pytest.raises(UserError, match="classes have no order; give a list"):
+        with pytest.raises(UserError, match="a set or a dict, whose order need not be that of their numbers; give a list"):
             read()
 
 

@@ -109,5 +109,7 @@ def test_periodic_decay_is_gluoncvs():
 def test_schedules_that_cannot_be_are_refused():
     with pytest.raises(UserError, match="lr-mode"):
         build_schedule("linear", 1, 10)
+    with pytest.raises(UserError, match="by 10 raises it"):
+        rates_of(mode="step", base_lr=1, iterations=10, factor=10)
     with pytest.raises(UserError, match="warm-up"):
         build_schedule("step", 1, 10, warmup=10)

@@ -51,6 +51,6 @@ def test_a_training_leaves_no_data_workers(tmp_path):
         kept.append(Workers(2, len))
         return {}
 
-    before = multiprocessing.active_children()
+    before = set(multiprocessing.active_children())
     run_training(Yolo3Options(runs=str(tmp_path)).resolved(), set(), train)
-    assert multiprocessing.active_children() == before
+    assert set(multiprocessing.active_children()) <= before
