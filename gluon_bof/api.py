@@ -43,7 +43,7 @@ def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> d
 
 
 def _with_whole_paths(outcome):
-    """The outcome of a run as a notebook still finds it from another folder; what made no run names weights as they were given."""
+    """The outcome of a run as a notebook finds it from another folder too; without a run, as it is."""
     if not outcome.get("run"):
         return outcome
     whole = {name: os.path.abspath(outcome[name]) for name in ("run", "weights")}

@@ -26,6 +26,8 @@ from gluon_bof.options.flags import Parser
 # help in the place of training's
 OF_SCORING = {"dataset": "what is scored on: shapes, vocmini, voc, coco, or a folder of your own in VOC's, COCO's, YOLO's or "
                          "LabelMe's layout; of segmentation its sets",
+              "dataset_root": "where a named set lies",
+              "val_split": "split(s) to score on, comma-separated (of COCO's layout one)",
               "gpus": "use these GPUs, for example 0,1; '' is the CPU",
               "unannotated": "images without an annotation file (VOC's and LabelMe's layout): leave them out, or score on them "
                              "as negatives",

@@ -62,8 +62,8 @@ def add_fields(parser: Parser, fields: Sequence[dataclasses.Field], everything: 
 def new_parser(command: str, description: str, build: Any) -> Parser:
     """A command's parser with --help-all, whose help is that of build(everything=True)."""
     parser = Parser(prog=f"gluon-bof {command}", description=description,
-                    epilog="What is not given is the run's own; outside a run, what the name of WEIGHTS tells, else training's "
-                           "default. --help-all also lists the flags that tell how a network outside a run was built.")
+                    epilog="What is not given is the run's own; outside a run, what the name of WEIGHTS tells, else the default "
+                           "of gluon-bof train. --help-all also lists the flags that tell how a network outside a run was built.")
     add_help_all(parser, lambda: build(everything=True))
     return parser
 

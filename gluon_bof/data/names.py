@@ -13,6 +13,9 @@ def class_names(text: str | Iterable[str]) -> tuple[str, ...]:
 
     Raises UserError if there are none, one is empty or there twice, or the file cannot be read."""
     if isinstance(text, str) and (os.path.isfile(text) or "," not in text and (os.path.splitext(text)[1] or os.sep in text)):
+        if not os.path.exists(text):
+            raise UserError("the file of class names does not exist", text,
+                            "give names as --classes cat,dog, or a text file with one name a line")
         names = read_names(text)
         if not names:
             raise UserError("the file names no class", text, "write one class name a line")
@@ -25,11 +28,10 @@ def read_names(path: str) -> list[str]:
     try:
         with open(path, encoding="utf-8-sig") as file:
             return listed_names(file, path)
-    except FileNotFoundError:
-        raise UserError("the file of class names does not exist", path,
-                        "give names as --classes cat,dog, or a text file with one name a line") from None
     except (UnicodeDecodeError, IsADirectoryError):
         raise UserError("not a text file of class names", path, "write one class name a line, in UTF-8") from None
+    except OSError as error:
+        raise UserError(f"the file of class names cannot be read ({error.strerror})", path, "make it readable") from None
 
 
 def unique_names(classes: str | Iterable[str], path: str | None = None) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from gluon_bof.files import sha256_of
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, flag_name, flags_of, parse
 from gluon_bof.options.recipes import RECIPES, Recipe
-from gluon_bof.runs.config import written_options
+from gluon_bof.runs.config import is_run, written_options
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.runs.opening import MAY_CHANGE
 from gluon_bof.terminal import end_with_parent
@@ -124,7 +124,7 @@ def train(planned: Training, environment: dict[str, str], quiet: bool = False) -
 
     Raises UserError where the run's folder holds a run with other settings."""
     kept = planned.run.read_result(TRAINING)
-    if os.path.exists(planned.run.config):
+    if is_run(planned.run.folder):
         refuse_other_settings(planned)
         if kept and not _was_set_back(kept, planned.run):
             return kept
