@@ -43,10 +43,11 @@ def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> d
 
 
 def _with_whole_paths(outcome):
-    """The outcome of a run as a notebook finds it from another folder too; without a run, as it is."""
+    """The outcome of a run as a notebook finds it from another folder too; without a run, as it is. Of several workers the first
+    alone has weights."""
     if not outcome.get("run"):
         return outcome
-    whole = {name: os.path.abspath(outcome[name]) for name in ("run", "weights")}
+    whole = {name: os.path.abspath(outcome[name]) for name in ("run", "weights") if name in outcome}
     if "images" in outcome:
         whole["images"] = [os.path.abspath(path) for path in outcome["images"]]
     return {**outcome, **whole}

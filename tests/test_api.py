@@ -113,6 +113,9 @@ def test_a_run_is_found_from_another_folder_too(tmp_path, monkeypatch):
     monkeypatch.setattr(api, "run_training", lambda *_: outcome)
     run = str(tmp_path / "runs/one")
     assert gluon_bof.train() == {"run": run, "weights": f"{run}/last.params", "images": [f"{run}/a.png"], "map": 0.5}
+    monkeypatch.setattr(api, "run_training", lambda *_: {"run": "runs/one", "map": 0.5})  # of a worker that is not the first
+    assert gluon_bof.train() == {"run": run, "map": 0.5}
+    monkeypatch.setattr(api, "run_training", lambda *_: outcome)
     outcome.update(run=None, weights="a_zoos_name")  # of --eval, which keeps none
     assert gluon_bof.train() == outcome
 

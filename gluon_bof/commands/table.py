@@ -227,8 +227,8 @@ def _of_photographs(given):
     prepare = photographs.foresee if given.dry_run or given.plan else photographs.prepare
     folds = prepare(given.dataset, given.folds, given.runs, given.out)
     wanted = photographs.plan(folds, seeds, given.runs, keys, given.extra)
-    return Work(photographs.plan(folds, seeds, given.runs), wanted, _page_of(photographs.experiment_of(folds.name)),
-                minutes=photographs.MINUTES)
+    planned = _of_every_row(lambda extra: photographs.plan(folds, seeds, given.runs, (), extra), given.extra)
+    return Work(planned, wanted, _page_of(photographs.experiment_of(folds.name)), minutes=photographs.MINUTES)
 
 
 def _of_bag(given):
@@ -248,7 +248,16 @@ def _of_plan(experiment, given):
     keys = chosen(given.rows, [row.key for row in experiment.ROWS], f"the experiment {experiment.EXPERIMENT}")
     seeds = chosen_seeds(given.seeds, experiment.SEEDS)
     wanted = experiment.plan(seeds, given.runs, keys, given.extra)
-    return Work(experiment.plan(seeds, given.runs), wanted, _page_of(experiment.EXPERIMENT), minutes=experiment.MINUTES)
+    planned = _of_every_row(lambda extra: experiment.plan(seeds, given.runs, (), extra), given.extra)
+    return Work(planned, wanted, _page_of(experiment.EXPERIMENT), minutes=experiment.MINUTES)
+
+
+def _of_every_row(plan, extra):
+    """plan(flags after --) of every row, without them where a row that was not asked for does not take them."""
+    try:
+        return plan(extra)
+    except UserError:
+        return plan(())
 
 
 def _of_optimizers(given):

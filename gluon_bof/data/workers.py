@@ -32,10 +32,11 @@ FULL = f"make it larger (docker run --shm-size 2g, or mount -o remount,size=2g {
 FEWER = "give a smaller -j or --batch-size; a training has saved what it had, for --resume"
 
 _initialised_process = None
-_opencv = threading.Lock()  # of the count of those who have OpenCV on one thread, and of the threads that it had
+_opencv = threading.RLock()  # of who has OpenCV on one thread, and of the threads that it had
 # a process that is forked meanwhile would find it held for ever
 os.register_at_fork(before=_opencv.acquire, after_in_parent=_opencv.release, after_in_child=_opencv.release)
-_on_one_thread = _opencvs_threads = 0
+_on_one_thread = set()
+_opencvs_threads = None
 FORK = multiprocessing.get_context("fork")  # whatever way to start processes a program has chosen for its own
 
 
@@ -53,18 +54,20 @@ def init_worker() -> None:
 def opencv_on_one_thread() -> Iterator[None]:
     """OpenCV has no threads of its own in here, and what is forked in here never has. Several threads may be in here: who leaves
     last gives OpenCV its own back."""
-    global _on_one_thread, _opencvs_threads
-    with _opencv:
-        if not _on_one_thread:
-            _opencvs_threads = cv2.getNumThreads()
-            cv2.setNumThreads(0)
-        _on_one_thread += 1
-    try:
+    global _opencvs_threads
+    init_worker()
+    this = object()
+    try:  # around both, for Ctrl-C
+        with _opencv:
+            if not _on_one_thread:
+                _opencvs_threads = cv2.getNumThreads()
+                cv2.setNumThreads(0)
+            _on_one_thread.add(this)
         yield
     finally:
         with _opencv:
-            _on_one_thread -= 1
-            if not _on_one_thread:
+            _on_one_thread.discard(this)
+            if not _on_one_thread and _opencvs_threads is not None:
                 cv2.setNumThreads(_opencvs_threads)
 
 

@@ -1,4 +1,5 @@
 """Batches on the wire: the same bits for any number of workers, mixup present with workers, faults told."""
+import contextlib
 import pickle
 import subprocess
 import sys
@@ -10,11 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
+from gluon_bof.data import workers as data_workers
 from gluon_bof.data.loader import TrainingImages, ValidationImages, pad_truths, training_loader, validation_loader
 from gluon_bof.data.sampler import BatchSampler, SampleSpec
 from gluon_bof.data.transforms import EvalTransform, square
 from gluon_bof.data.voc import load_voc
-from gluon_bof.data.workers import FORK, Workers
+from gluon_bof.data.workers import FORK, Workers, opencv_on_one_thread
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import Augmentation
 from gluon_bof.freebies.mixup import MixRatio
@@ -65,6 +67,37 @@ def test_a_programs_opencv_keeps_its_threads(records, workers):
         assert list(Workers(1, lambda task: cv2.getNumThreads()).results([1])) == [1]
     finally:
         cv2.setNumThreads(before)
+
+
+def test_opencv_has_its_threads_again_when_the_last_who_needs_one_alone_is_done():
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        with contextlib.ExitStack() as first:
+            first.enter_context(opencv_on_one_thread())
+            with opencv_on_one_thread():
+                assert cv2.getNumThreads() == 1
+            assert cv2.getNumThreads() == 1
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)
+
+
+def test_a_process_forked_while_a_thread_counts_who_needs_one_alone_can_do_so_too():
+    held, process = threading.Event(), FORK.Process(target=lambda: opencv_on_one_thread().__enter__(), daemon=True)
+
+    def hold():
+        with data_workers._opencv:
+            held.set()
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    thread.join()
 
 
 def test_a_sample_does_not_tie_a_programs_worker_to_the_thread_that_made_it(records):

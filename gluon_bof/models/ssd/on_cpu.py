@@ -54,7 +54,7 @@ class _PairedProperties(mx.operator.CustomOpProp):
 
 def boxes_of_anchors(iou: np.ndarray, least: np.float32) -> np.ndarray:
     """(N,) number of the box that each anchor is paired with, -1 for none, of IoUs (M, N) and a least of 0 or more."""
-    iou, found = iou.copy(), np.full(iou.shape[1], -1)
+    iou, found = np.where(iou > least, iou, 0), np.full(iou.shape[1], -1)  # 0 for NaN, too
     anchors, highest = iou.argmax(axis=1), iou.max(axis=1)  # of each box
     while highest.max() > least:
         # MXNet goes through equal pairs anchor by anchor: there, too, the first of such boxes gets the first of its anchors
