@@ -68,7 +68,8 @@ def opencv_on_one_thread() -> Iterator[None]:
         with _opencv:
             _on_one_thread.discard(this)
             if not _on_one_thread and _opencvs_threads is not None:
-                cv2.setNumThreads(_opencvs_threads)
+                # where it had 1 or 0, which it does not tell apart: 1 waits for its threads, of which a fork's child has none
+                cv2.setNumThreads(_opencvs_threads if _opencvs_threads > 1 else 0)
 
 
 class _OfThread(threading.local):

@@ -84,20 +84,32 @@ def test_opencv_has_its_threads_again_when_the_last_who_needs_one_alone_is_done(
 
 
 def test_a_process_forked_while_a_thread_counts_who_needs_one_alone_can_do_so_too():
-    held, process = threading.Event(), FORK.Process(target=lambda: opencv_on_one_thread().__enter__(), daemon=True)
+    """Nor does it wait for OpenCV's threads, which a fork does not have."""
+    held = threading.Event()
+
+    def use():
+        with opencv_on_one_thread():
+            pass
 
     def hold():
         with data_workers._opencv:
             held.set()
             time.sleep(0.2)
 
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait()
-    process.start()
-    process.join(60)
-    assert process.exitcode == 0
-    thread.join()
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)  # begins them
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait()
+        process = FORK.Process(target=use, daemon=True)
+        process.start()
+        process.join(30)
+        assert process.exitcode == 0
+        thread.join()
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_a_sample_does_not_tie_a_programs_worker_to_the_thread_that_made_it(records):
