@@ -8,9 +8,10 @@ import logging
 import os
 import re
 import sys
-import threading
 import warnings
 from typing import Any, Callable, Iterable, Iterator
+
+from gluon_bof.locks import fork_safe_lock
 
 EXIT_STATUS = 2
 TRY_AGAIN = 75  # of a process of a launched job that another start may help, as sysexits.h has it
@@ -20,9 +21,7 @@ LOGGER = logging.getLogger("gluon_bof")
 MAX_LISTED = 8  # names that a message lists
 _said = set()  # messages of `warn_once`
 NO_MEMORY = re.compile("Failed to allocate|out of memory|Insufficient memory|bad_alloc|ALLOC_FAILED")  # of MXNet, CUDA, OpenCV
-_filters = threading.RLock()  # of Python's warnings, the whole process's: threads that change them crosswise leave them changed
-# a process that is forked meanwhile would find it held for ever
-os.register_at_fork(before=_filters.acquire, after_in_parent=_filters.release, after_in_child=_filters.release)
+_filters = fork_safe_lock()  # of Python's warnings, the whole process's: threads that change them crosswise leave them changed
 
 
 class UserError(Exception):

@@ -13,22 +13,20 @@ pixel has a mask all the same, without one.
 from __future__ import annotations
 
 import contextlib
-import os
-import threading
 from typing import Any, Iterator, Sequence
 
 import cv2
 import numpy as np
 from pycocotools import mask as coding
 
+from gluon_bof.locks import fork_safe_lock
+
 NOBODY = 255
 OBJECTS_A_PLANE = 8  # bits of a byte
 LEAST_POLYGON = 6  # numbers: three corners
 HALF = 0.5  # of a pixel, from which it is the object's
 
-_pillow = threading.Lock()  # for Pillow's switches, which are the whole process's
-# a process that is forked meanwhile would find it held for ever
-os.register_at_fork(before=_pillow.acquire, after_in_parent=_pillow.release, after_in_child=_pillow.release)
+_pillow = fork_safe_lock()  # for Pillow's switches, which are the whole process's
 
 
 # ---- coding ------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "gluon_bof"
 # From the ground up. A module may import its own room, and rooms of a lower floor.
 FLOORS = (
+    ("locks",),
     ("errors", "boxes", "masks", "rng", "_version", "_lazy"),
     ("options", "compat", "files", "terminal", "threads"),
     ("distributed",),
@@ -29,11 +30,11 @@ FLOORS = (
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 FLOOR_OF["__init__"] = -1  # everybody may import the package itself
 # rooms, or single modules of a room, that start without MXNet: --help, --dry-run and data workers do
-WITHOUT_MXNET = ("gluon_bof.errors", "gluon_bof.boxes", "gluon_bof.masks", "gluon_bof.rng", "gluon_bof.threads",
-                 "gluon_bof.terminal", "gluon_bof.files", "gluon_bof.options", "gluon_bof.runs", "gluon_bof.distributed",
-                 "gluon_bof.weights.formats", "gluon_bof.data", "gluon_bof.commands", "gluon_bof.visualization",
-                 "gluon_bof.paper.choices", "gluon_bof.paper.jobs", "gluon_bof.paper.pages", "gluon_bof.paper.table_pages",
-                 "gluon_bof.paper.tables", "gluon_bof.studies")
+WITHOUT_MXNET = ("gluon_bof.locks", "gluon_bof.errors", "gluon_bof.boxes", "gluon_bof.masks", "gluon_bof.rng",
+                 "gluon_bof.threads", "gluon_bof.terminal", "gluon_bof.files", "gluon_bof.options", "gluon_bof.runs",
+                 "gluon_bof.distributed", "gluon_bof.weights.formats", "gluon_bof.data", "gluon_bof.commands",
+                 "gluon_bof.visualization", "gluon_bof.paper.choices", "gluon_bof.paper.jobs", "gluon_bof.paper.pages",
+                 "gluon_bof.paper.table_pages", "gluon_bof.paper.tables", "gluon_bof.studies")
 # the only users of MXNet in these rooms: make batches of its arrays, and train or probe networks for a study
 WITH_MXNET = ("gluon_bof.data.loader", "gluon_bof.data.shared_memory", "gluon_bof.distributed.groups",
               "gluon_bof.studies.capacity.group_pair",

@@ -19,6 +19,7 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple, NoReturn
 import cv2
 
 from gluon_bof.errors import UserError, is_out_of_memory
+from gluon_bof.locks import fork_safe_lock
 from gluon_bof.terminal import end_with_parent
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -32,9 +33,7 @@ FULL = f"make it larger (docker run --shm-size 2g, or mount -o remount,size=2g {
 FEWER = "give a smaller -j or --batch-size; a training has saved what it had, for --resume"
 
 _initialised_process = None
-_opencv = threading.RLock()  # of who has OpenCV on one thread, and of the threads that it had
-# a process that is forked meanwhile would find it held for ever
-os.register_at_fork(before=_opencv.acquire, after_in_parent=_opencv.release, after_in_child=_opencv.release)
+_opencv = fork_safe_lock()  # of who has OpenCV on one thread, and of the threads that it had
 _on_one_thread = set()
 _opencvs_threads = None
 FORK = multiprocessing.get_context("fork")  # whatever way to start processes a program has chosen for its own
