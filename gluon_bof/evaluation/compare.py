@@ -13,9 +13,7 @@ from gluon_bof.options.families import family_of
 from gluon_bof.options.flags import as_dict
 from gluon_bof.runs.config import read_options
 from gluon_bof.runs.folder import RunFolder
-from gluon_bof.runs.opening import MAY_CHANGE
-
-OF_THE_PLACE = MAY_CHANGE | {"name", "runs"}  # options that say nothing of how a run learns
+from gluon_bof.runs.opening import OF_THE_PLACE
 
 
 def compare_runs(path: str, folders: Sequence[str]) -> dict:

@@ -17,14 +17,13 @@ from typing import Any, Callable, NamedTuple, Sequence
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of
 from gluon_bof.options import families
-from gluon_bof.options.flags import as_dict, flag_name, flags_of, parse
+from gluon_bof.options.flags import flag_name, flags_of, parse
 from gluon_bof.options.recipes import RECIPES, Recipe
-from gluon_bof.runs.config import is_run, written_options
+from gluon_bof.runs.config import is_run
 from gluon_bof.runs.folder import RunFolder
-from gluon_bof.runs.opening import MAY_CHANGE
+from gluon_bof.runs.opening import other_settings
 from gluon_bof.terminal import end_with_parent
 
-START_FILES = ("pretrained_base", "transfer")  # options that may be a run's file
 TRAINING = "training"  # result in the run's folder: what the training command said last
 WEIGHTS = "weights_sha256"  # in that result: of the weights that it left
 
@@ -150,16 +149,9 @@ def _checksum(run):
 
 def refuse_other_settings(planned: Training) -> None:
     """Raise UserError where the run that lies in a training's folder was not made with its options."""
-    saved, wanted = written_options(planned.run.folder), as_dict(planned.options)
-    for name in sorted(set(wanted) - MAY_CHANGE - {"name", "runs", "recipe"}):
-        if saved.get(name) != wanted[name] and not _is_same_file(name, saved.get(name), wanted[name]):
-            raise UserError(f"the run there has {flag_name(name)} {saved.get(name)} and not {wanted[name]}", planned.run.folder,
-                            "give another --runs, or move it away")
-
-
-def _is_same_file(name, saved, wanted):
-    """Whether two paths name the weights of the same run: a run keeps the whole path, which is another elsewhere."""
-    return name in START_FILES and bool(saved) and saved.split(os.sep)[-2:] == wanted.split(os.sep)[-2:]
+    for name, kept, wanted in other_settings(planned.run.folder, planned.options, left_out=("recipe",)):
+        raise UserError(f"the run there has {flag_name(name)} {kept} and not {wanted}", planned.run.folder,
+                        "give another --runs, or move it away")
 
 
 def evaluate(planned: Training, words: Sequence[str], name: str, environment: dict[str, str], quiet: bool = False) -> Any:

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import os
 import time
-from typing import Any
+from typing import Any, Iterable
 
 from gluon_bof.errors import UserError, warn, warn_once
 from gluon_bof.options.flags import as_dict, flag_name
@@ -20,6 +20,7 @@ from gluon_bof.runs.config import (
     require_run,
     require_set,
     write_config,
+    written_options,
 )
 from gluon_bof.runs.environment import environment, versions_of
 from gluon_bof.runs.folder import CHECKPOINT, PLANNED, Run, RunFolder, has_more_than
@@ -29,6 +30,8 @@ CLOCKS_DIFFER = 60  # seconds, between a host and a file server
 # is warned of
 MAY_CHANGE = {"resume", "gpus", "cpus", "horovod", "kv_store", "num_workers", "cache", "log_interval", "keep", "tensorboard",
               "report"}
+OF_THE_PLACE = MAY_CHANGE | {"name", "runs"}  # options that say nothing of how a run learns
+START_FILES = ("transfer", "pretrained_base")  # options that may be a path, of which a run keeps the whole
 
 
 def create_run(options: Any) -> Run:
@@ -113,7 +116,7 @@ def continued_options(folder: str, options: Any, given: set) -> Any:
     is_own = asked["name"] in ("", own_name, os.path.basename(os.path.realpath(folder)))
     kept["name"] = asked["name"] if is_own else own_name
     for name in sorted(given - MAY_CHANGE):
-        if asked[name] != kept[name] and not (name in (*OF_DATA, "runs") and is_same_set(asked[name], kept[name])):
+        if asked[name] != kept[name] and not (name in (*OF_DATA, *START_FILES, "runs") and is_same_set(asked[name], kept[name])):
             raise UserError(f"{flag_name(name)} {asked[name]} differs from the run's {kept[name]}", folder,
                             f"a resumed run keeps its configuration: leave it out{_or_longer(folder, name, asked, kept)}")
     devices_differ(stated_devices(saved), stated_devices(options) if given & {"gpus", "cpus"} else None)
@@ -122,6 +125,20 @@ def continued_options(folder: str, options: Any, given: set) -> Any:
     if os.path.isdir(os.path.expanduser(saved.dataset)):
         changes["dataset_root"] = ""  # an earlier version took one beside a folder, and did not look at it
     return dataclasses.replace(saved, **other_devices(changes), **changes)
+
+
+def other_settings(folder: str, options: Any, left_out: Iterable[str] = ()) -> list[tuple[str, Any, Any]]:
+    """[(option, the run's value, the wanted one)] of what the run in this folder was not made with; nothing of options that
+    change no result and of those that are left out. Raises UserError for a damaged configuration."""
+    kept, wanted = written_options(folder), as_dict(options)
+    names = sorted(wanted.keys() - OF_THE_PLACE - set(left_out))
+    return [(name, kept.get(name), wanted[name]) for name in names if kept.get(name) != wanted[name]
+            and not (name in START_FILES and _is_same_start(kept.get(name), wanted[name]))]
+
+
+def _is_same_start(kept, wanted):
+    """Whether the path that a run keeps is the wanted one, or was elsewhere that of the same run's weights."""
+    return bool(kept and wanted) and (kept == os.path.abspath(wanted) or kept.split(os.sep)[-2:] == wanted.split(os.sep)[-2:])
 
 
 def _or_longer(folder, name, asked, kept):

@@ -155,6 +155,27 @@ def test_what_changes_no_result_may_differ(tmp_path, change):
     jobs.refuse_other_settings(job_of(tmp_path, **change))
 
 
+@pytest.mark.parametrize("kept, again", (("{}/bb.params", "bb.params"), ("{}/start/last.params", "start/last.params"),
+                                         ("{}/start", "start/"), ("/elsewhere/start/last.params", "start/last.params")))
+def test_a_start_is_the_same_however_its_path_is_written(tmp_path, monkeypatch, kept, again):
+    """A run keeps the whole path, so the same command with a relative one was refused."""
+    monkeypatch.chdir(tmp_path)
+    with_run(job_of(tmp_path, transfer=kept.format(tmp_path)))
+    jobs.refuse_other_settings(job_of(tmp_path, transfer=again))
+    for other in ("other.params", "other/last.params", "."):
+        with pytest.raises(UserError, match="the run there has --transfer .* and not"):
+            jobs.refuse_other_settings(job_of(tmp_path, transfer=other))
+    with pytest.raises(UserError, match="--transfer"):
+        jobs.refuse_other_settings(job_of(tmp_path))
+
+
+def test_a_file_beside_a_run_is_another_start_in_a_folder_of_the_same_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with_run(job_of(tmp_path, transfer=f"/another/{tmp_path.name}/bb.params"))
+    with pytest.raises(UserError, match="--transfer"):
+        jobs.refuse_other_settings(job_of(tmp_path, transfer="bb.params"))
+
+
 def test_a_training_whose_result_is_kept_is_not_run_again(tmp_path):
     job = with_run(job_of(tmp_path))
     job.run.keep_result(jobs.TRAINING, {"map": 0.25})

@@ -282,6 +282,19 @@ def test_a_run_goes_on_whose_set_is_written_in_another_way(options, tmp_path, mo
         continued_options(folder, own, {"dataset"})
 
 
+@pytest.mark.parametrize("name", ("transfer", "pretrained_base"))
+def test_a_run_goes_on_whose_start_is_written_in_another_way(options, tmp_path, monkeypatch, name):
+    """--dry-run refused what the training itself, which makes the path whole, does not."""
+    monkeypatch.chdir(tmp_path)
+    for file in ("a.params", "b.params"):
+        (tmp_path / file).write_text("weights")
+    own = dataclasses.replace(options, **{name: str(tmp_path / "a.params")})
+    folder = created(own)
+    assert continued_options(folder, dataclasses.replace(own, **{name: "a.params"}), {name}) == read_options(folder)
+    with pytest.raises(UserError, match="b.params differs from the run's"):
+        continued_options(folder, dataclasses.replace(own, **{name: "b.params"}), {name})
+
+
 def test_a_run_of_before_whose_root_was_ignored_beside_a_folder_goes_on_without_it(options, tmp_path):
     (tmp_path / "set").mkdir()
     old = Yolo3Options(**{**vars(options), "dataset": str(tmp_path / "set"), "dataset_root": "elsewhere"})

@@ -11,11 +11,10 @@ from typing import Callable, Iterable, NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.errors import UserError
-from gluon_bof.options.flags import as_dict
 from gluon_bof.options.minibatch import OF_PROBES, MinibatchOptions
-from gluon_bof.runs.config import is_run, written_options
+from gluon_bof.runs.config import is_run
 from gluon_bof.runs.folder import RunFolder
-from gluon_bof.runs.opening import MAY_CHANGE
+from gluon_bof.runs.opening import other_settings
 from gluon_bof.studies.minibatch.orders import BY_NAME
 from gluon_bof.studies.minibatch.partition import cut
 from gluon_bof.training.entry import ready, run_training, train_of
@@ -109,9 +108,7 @@ def _trained(options):
 
 
 def _require_same(folder, options):
-    kept, asked = written_options(folder), as_dict(options)
-    left_out = MAY_CHANGE | {"name", "runs", *OF_PROBES}  # nothing is probed
-    other = sorted(name for name in asked if asked[name] != kept[name] and name not in left_out)
+    other = [name for name, _, _ in other_settings(folder, options, left_out=OF_PROBES)]  # nothing is probed
     if other:
         raise UserError(f"a run of this name has another {', '.join(other)}", folder, "choose another place with --runs")
 

@@ -2,6 +2,7 @@
 import csv
 import json
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.runs.config import write_config
 from gluon_bof.runs.folder import RunFolder
-from gluon_bof.studies.minibatch.compare import Trained, differences, interval
+from gluon_bof.studies.minibatch.compare import OUTCOME, Trained, differences, interval, run_all
 from gluon_bof.studies.minibatch.heatmap import draw, draw_run, summary
 from gluon_bof.studies.minibatch.single import of_its_run
 from gluon_bof.studies.minibatch.tasks import build_classifier
@@ -176,6 +177,19 @@ def test_compare_trains_what_is_missing_and_pairs_by_seed(place, capsys, tmp_pat
     with pytest.raises(SystemExit):
         main([str(word) for word in (*words, "--seeds", "0", "--lr", 0.5)])
     assert "a run of this name has another lr" in capsys.readouterr().err
+
+
+def test_compare_goes_on_with_a_run_whose_backbone_is_written_in_another_way(tmp_path, monkeypatch):
+    """A run keeps the whole path, so the same command with a relative one was refused."""
+    monkeypatch.chdir(tmp_path)
+    asked = MinibatchOptions(network="yolo3_darknet-mini", runs="runs", name="run", pretrained_base="bb.params")
+    run = RunFolder("runs/run")
+    os.makedirs(run.folder)
+    write_config(run.folder, replace(asked, pretrained_base=str(tmp_path / "bb.params"), probe="sketch"))
+    run.keep_result(OUTCOME, {"iterations": 4, "map": 0.5})
+    assert [one.score for one in run_all([asked])] == [0.5]
+    with pytest.raises(UserError, match="a run of this name has another lr, pretrained_base"):
+        run_all([replace(asked, lr=0.5, pretrained_base="other.params")])
 
 
 @pytest.mark.parametrize("words, told", [
