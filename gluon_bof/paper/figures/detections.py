@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gluon_bof.data.images import read_image, read_or_name, read_upright
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.validation import validation_set
-from gluon_bof.options.flags import flag, flag_name
+from gluon_bof.options.flags import at_least, flag, flag_name
 from gluon_bof.paper.figures.page import COLOURS, WIDTH, Drawn, draw_box, fit_labels, label_boxes, new_figure, shorten, show_image
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import open_weights
@@ -34,8 +34,7 @@ class Options(FigureOptions):
 
 def draw(given: Options) -> Drawn:
     """Figure 7 -> Drawn; a row for each detection."""
-    if given.count < 1:
-        raise UserError(f"--count {given.count} is below 1", remedy="give 1 or more")
+    at_least(given, "count", 1)
     if not 0 <= given.threshold <= 1:
         raise UserError(f"--threshold {given.threshold} is outside [0, 1]", remedy="0.5 is usual")
     idle = [*(name for name in OF_THE_SET if name in given.evaluation), *["count"] * (given.count != Options.count)]

@@ -1,7 +1,6 @@
 """Figure 5: the elephant in the room, for one or two weights (paper, section 3.1)."""
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from gluon_bof.data.images import read_or_name, read_upright
 from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.inference.detector import open_detector
 from gluon_bof.options.families import family_of
-from gluon_bof.options.flags import flag
+from gluon_bof.options.flags import at_least, flag, positive
 from gluon_bof.paper.elephant import ANY_CLASS, Slide, paste, slide
 from gluon_bof.paper.figures.page import (
     GREEN,
@@ -96,10 +95,9 @@ def _check(given):
         raise UserError(f"--weights names {len(given.weights)}", remedy="give one or two")
     if not 0 < given.threshold <= 1:
         raise UserError(f"--threshold {given.threshold} is outside (0, 1]", remedy="0.5 is usual")
-    if given.step is not None and given.step < 1:
-        raise UserError(f"--step {given.step} is below 1", remedy="give pixels")
-    if not (math.isfinite(given.scale) and given.scale > 0):
-        raise UserError(f"--scale {given.scale} is not above 0", remedy="1 leaves the elephant's size")
+    if given.step is not None:
+        at_least(given, "step", 1)
+    positive(given, "scale")
     for name, needed in (("objects", "image"), ("box", "patch")):
         if getattr(given, name) and not getattr(given, needed):
             raise UserError(f"--{name} belongs to --{needed}", remedy=f"give --{needed}, too")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import rates_of
 from gluon_bof.options.families import by_name
-from gluon_bof.options.flags import INTEGERS, flag
+from gluon_bof.options.flags import INTEGERS, at_least, flag, positive
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.paper.figures.page import BLUE, COLOURS, ORANGE, Drawn, new_figure, shorten
 from gluon_bof.paper.figures.request import FigureOptions, many
@@ -36,10 +36,9 @@ class Options(FigureOptions):
 def draw(given: Options) -> Drawn:
     """Figure 6 -> Drawn; rows of learning rates first, then of mAP."""
     for name in ("epochs", "batches", "every"):
-        if getattr(given, name) < 1:
-            raise UserError(f"--{name} {getattr(given, name)} is below 1", remedy="give 1 or more")
-    if not given.lr > 0 or given.warmup_epochs < 0:
-        raise UserError("--lr has to be above 0 and --warmup-epochs not below it", remedy="give another number")
+        at_least(given, name, 1)
+    at_least(given, "warmup_epochs", 0)
+    positive(given, "lr")
     curves = [validation_curve(folder) for folder in given.runs]
     figure = new_figure(3.3 if curves else 3.6)
     left, *right = figure.subplots(1, 1 + bool(curves), squeeze=False)[0]
