@@ -212,14 +212,17 @@ def resolution(spread: float, seeds: int, pairs: int = 8) -> tuple[float, float]
 
 # ---- cross-validation ----------------------------------------------------------------------------------------------
 
-class Folded(NamedTuple):
-    """A difference over folds, in points. half_width: of Student's 95% interval over the folds; corrected: the same, widened for
-    training images that folds share (Nadeau and Bengio, 2003); by_fold: {fold: mean over seeds}."""
+@dataclass(frozen=True)
+class Folded(Effect):
+    """A difference over folds, which take the place of seeds. half_width: widened for training images that folds share (Nadeau
+    and Bengio, 2003); not_widened: that of Student's 95% interval over the folds."""
 
-    mean: float
-    half_width: float
-    corrected: float
-    by_fold: dict
+    not_widened: float
+
+    @property
+    def by_fold(self) -> dict[int, float]:
+        """{fold: mean over seeds}."""
+        return self.by_seed
 
 
 def over_folds(differences: Mapping[tuple[int, int], float]) -> Folded:
@@ -229,11 +232,9 @@ def over_folds(differences: Mapping[tuple[int, int], float]) -> Folded:
     if set(differences) != {(fold, seed) for fold in folds for seed in seeds}:
         raise ValueError("a fold lacks a seed")
     by_fold = {fold: statistics.mean(differences[fold, seed] for seed in seeds) for fold in folds}
-    mean, count = statistics.mean(by_fold.values()), len(folds)
-    if count < 2:
-        return Folded(mean, math.inf, math.inf, by_fold)
-    wide = student(count - 1) * statistics.stdev(by_fold.values())
-    return Folded(mean, wide / math.sqrt(count), wide * math.sqrt(1 / count + 1 / (count - 1)), by_fold)
+    found, count = over_seeds(by_fold), len(folds)
+    wider = math.sqrt(1 + count / (count - 1)) if count > 1 else 1
+    return Folded(found.mean, wider * found.half_width, by_fold, found.half_width)
 
 
 def paired_folds(bundles: Iterable[Mapping[str, Any]], measure: Measure, row: str, over: str,

@@ -5,10 +5,10 @@ import statistics
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from gluon_bof.paper import effects, photographs
-from gluon_bof.paper.effects import Folded
+from gluon_bof.paper.effects import judged
 from gluon_bof.paper.miniature import FITTED
 from gluon_bof.paper.photograph_numbers import TEST, TEST50, TRAIN50, Gain, gains, label_of, rows_of, sets, without_gain
-from gluon_bof.paper.words import DETECTORS, NO_RUN, Picture, made_by, mark, spread, spread_of_fit, table, underfitted
+from gluon_bof.paper.words import DETECTORS, NO_RUN, Picture, made_by, mark, spread, spread_of_fit, table, told, underfitted
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -60,9 +60,8 @@ def photographs_summary(store: Store) -> str:
 
 def _table_of_gains(of_both):
     head = ["set, detector", f"whole bag less baseline, {TEST.title}", "", TEST50.title, "", "AP, not widened", "folds, seeds"]
-    return table(head, [[gain.label, told_folds(gain.effect),
-                         judged_folds(gain.effect) + underfitted([gain.fit], FITTED), told_folds(gain.effect50),
-                         judged_folds(gain.effect50), f"± {gain.effect.half_width:.2f}",
+    return table(head, [[gain.label, told(gain.effect), judged(gain.effect) + underfitted([gain.fit], FITTED),
+                         told(gain.effect50), judged(gain.effect50), f"± {gain.effect.not_widened:.2f}",
                          f"{len(gain.effect.by_fold)}, {len(gain.seeds)}"] for gain in of_both])
 
 
@@ -73,17 +72,6 @@ def _rows(name, found):
             test, test50, fit = ([measure.of(bundle) for bundle in of_row] for measure in (TEST, TEST50, TRAIN50))
             yield [name, DETECTORS[setting.family], "whole bag" if setting.is_bag else "baseline", spread(test), spread(test50),
                    spread_of_fit(fit, FITTED), str(len(of_row))]
-
-
-def told_folds(found: Folded) -> str:
-    """A difference over folds with its widened interval, bold where that excludes 0."""
-    text = f"{found.mean:+.2f} ± {found.corrected:.2f}"
-    return f"**{text}**" if judged_folds(found) != "not resolved" else text
-
-
-def judged_folds(found: Folded) -> str:
-    """What a difference over folds lets be said."""
-    return ("gain" if found.mean > 0 else "loss") if abs(found.mean) > found.corrected else "not resolved"
 
 
 def photograph_pictures(store: Store) -> list[Picture]:
@@ -104,4 +92,4 @@ def bar(gain: Gain) -> Any:
     from gluon_bof.paper.pictures import Bar
 
     dots = tuple(gain.effect.by_fold.values())
-    return Bar(f"{gain.detector} ({len(dots)} folds)", gain.effect.mean, gain.effect.corrected, dots, counts=gain.is_fitted)
+    return Bar(f"{gain.detector} ({len(dots)} folds)", gain.effect.mean, gain.effect.half_width, dots, counts=gain.is_fitted)

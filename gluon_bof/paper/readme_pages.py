@@ -11,7 +11,7 @@ from gluon_bof.paper.ends import Ends, both_ends
 from gluon_bof.paper.miniature_numbers import AP, MEASURES, miniature_bundles, paper_steps
 from gluon_bof.paper.miniature_pages import mark_of_basis
 from gluon_bof.paper.photograph_numbers import Gain, gains
-from gluon_bof.paper.photograph_pages import told_folds, told_partly
+from gluon_bof.paper.photograph_pages import told_partly
 from gluon_bof.paper.words import DETECTORS, mark, table, told
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _freebies(family, found, basis):
 
 
 def _told_photographs(gain: Gain):
-    return (f"{told_folds(gain.effect)} points of AP@[.5:.95], {gain.images} of `{gain.set}` in {len(gain.effect.by_fold)} folds"
+    return (f"{told(gain.effect)} points of AP@[.5:.95], {gain.images} of `{gain.set}` in {len(gain.effect.by_fold)} folds"
             f"{mark(gain.fit, miniature.FITTED)}")
 
 

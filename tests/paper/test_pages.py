@@ -400,8 +400,9 @@ def test_folds_are_paired_and_their_interval_is_over_folds():
     found = effects.over_folds(differences)
     by_fold = [(differences[fold, 0] + differences[fold, 1]) / 2 for fold in range(5)]
     mean, half = interval(by_fold)
-    assert (found.mean, found.half_width) == pytest.approx((mean, half))
-    assert found.corrected == pytest.approx(stats.t.ppf(0.975, 4) * np.std(by_fold, ddof=1) * (1 / 5 + 1 / 4) ** 0.5)
+    assert (found.mean, found.not_widened) == pytest.approx((mean, half))
+    assert found.by_fold == pytest.approx(dict(enumerate(by_fold)))
+    assert found.half_width == pytest.approx(stats.t.ppf(0.975, 4) * np.std(by_fold, ddof=1) * (1 / 5 + 1 / 4) ** 0.5)
     del differences[3, 1]
     with pytest.raises(ValueError):
         effects.over_folds(differences)

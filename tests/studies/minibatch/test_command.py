@@ -232,7 +232,7 @@ def test_the_interval_is_students():
     values = [0.01, 0.03, -0.01, 0.02, 0.05]
     mean, low, high = interval(values)
     assert (low, high) == pytest.approx(stats.t.interval(0.95, 4, np.mean(values), stats.sem(values)))
-    assert mean == pytest.approx(0.02) and interval([0.5]) == (0.5, None, None)
+    assert mean == pytest.approx(0.02) and interval([0.5]) == (0.5, None, None) and interval([0.5, 0.5]) == (0.5, 0.5, 0.5)
 
 
 def test_seeds_that_only_one_order_has_are_not_compared():
