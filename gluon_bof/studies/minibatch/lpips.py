@@ -5,6 +5,7 @@ averaged over places and summed over the maps. The weights are not part of this 
 layers are given as files."""
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Callable, Iterable, NamedTuple, Sequence
 
@@ -89,12 +90,6 @@ def distances_to_mean(lpips: Lpips, shown: Callable[[], Iterable[tuple]]) -> np.
     for image, *_ in shown():
         total, count = total + image.astype(np.float64), count + 1
     mean = lpips.features((total / count)[None])
-    found, waiting = [], []
-    for image, *_ in shown():
-        waiting.append(image)
-        if len(waiting) == BATCH:
-            found.append(lpips.between(lpips.features(np.stack(waiting)), mean))
-            waiting = []
-    if waiting:
-        found.append(lpips.between(lpips.features(np.stack(waiting)), mean))
-    return np.concatenate(found)
+    images = (image for image, *_ in shown())
+    batches = iter(lambda: list(itertools.islice(images, BATCH)), [])
+    return np.concatenate([lpips.between(lpips.features(np.stack(batch)), mean) for batch in batches])

@@ -115,11 +115,14 @@ def test_lpips_is_0_of_an_image_with_itself_symmetric_and_the_formula(files):
     assert found == pytest.approx([independent(*pair, *files[2:]) for pair in zip(images, others)], rel=1e-5)
 
 
-def test_the_distance_to_the_mean_image_is_that_of_each_image(files):
+def test_the_distance_to_the_mean_image_is_that_of_each_image(files, monkeypatch):
     images = np.random.default_rng(2).integers(0, 256, (5, 32, 32, 3)).astype(np.uint8)
-    found = distances_to_mean(load_lpips(*files[:2]), lambda: ((image, None) for image in images))
     mean = images.mean(axis=0)
-    assert found == pytest.approx([independent(image, mean, *files[2:]) for image in images], rel=1e-5)
+    independently = [independent(image, mean, *files[2:]) for image in images]
+    for batch in (2, 5, 64):  # looked at together: the last have fewer, none, or are all
+        monkeypatch.setattr("gluon_bof.studies.minibatch.lpips.BATCH", batch)
+        found = distances_to_mean(load_lpips(*files[:2]), lambda: ((image, None) for image in images))
+        assert found == pytest.approx(independently, rel=1e-5)
 
 
 def test_files_that_are_not_the_two_are_named(files, tmp_path):
