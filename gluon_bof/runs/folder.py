@@ -37,6 +37,8 @@ CHECKPOINT = re.compile(r"iteration-(\d{9})\.ckpt")
 EPOCH_WEIGHTS = re.compile(r"epoch-(\d{4,})\.params")
 PROBE = re.compile(r"epoch-(\d{4,})\.json")
 TABLES = ("metrics", "intervals")
+# columns of metrics that choose the best weights: a detector's, a classifier's with localisation and without, a segmenter's
+SCORES = ("map", "localisation", "accuracy", "miou")
 PLANNED = "planned"  # result that a table keeps before the run is made: what it was to read and to start from
 SETS = "sets"  # the result that holds the marks of a run's sets
 OLD_COLUMNS = {"pictures_per_second": "images_per_second"}  # of version 0.1
@@ -95,6 +97,15 @@ class RunFolder:
         except FileNotFoundError:
             return []
         return [{OLD_COLUMNS.get(name, name): text for name, text in row.items()} for row in csv.DictReader(lines)]
+
+    def scores(self) -> dict[int, float]:
+        """{epoch: score} of validated epochs, which chooses the best weights: mAP, a classifier's accuracy (with --localise that
+        of class and box) or a segmenter's mean IoU."""
+        found = {}
+        for row in self.rows("metrics"):
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # no validation, or a line that a killed run left half
+                found[int(row["epoch"])] = float(next((row[name] for name in SCORES if row.get(name)), ""))
+        return found
 
     def result(self, name: str) -> str:
         """Path of a result that a command kept about the run, such as its evaluation."""

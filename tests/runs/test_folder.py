@@ -41,6 +41,15 @@ def test_rows_are_appended_and_those_after_an_iteration_forgotten(run):
     assert run.rows("metrics") == run.rows("intervals") == [] and run.rows("nothing") == []
 
 
+@pytest.mark.parametrize("columns, rows, scores", (
+    ("epoch,iteration,map", ("0,3,0.25", "1,6,", "2,9,0.5", "3,12"), {0: 0.25, 2: 0.5}),
+    ("epoch,accuracy,localisation", ("0,0.5,0.25", "x,0.5,0.25", "1,0.5,"), {0: 0.25, 1: 0.5}),
+    ("epoch,miou", ("0,0.125",), {0: 0.125})))
+def test_scores_are_those_of_validated_epochs_and_a_row_that_a_killed_run_left_half_is_none(run, columns, rows, scores):
+    Path(run.table("metrics")).write_text("".join(f"{line}\n" for line in (columns, *rows)))
+    assert run.scores() == scores
+
+
 def test_the_row_of_an_epoch_that_is_validated_again_is_forgotten(run):
     """Saved while it validated, gone on and killed behind the row: that stood there twice."""
     for table in ("metrics", "intervals"):

@@ -11,9 +11,6 @@ from gluon_bof.studies.capacity.conventions import DEFAULT, Convention
 from gluon_bof.studies.capacity.correlation import Model
 from gluon_bof.studies.capacity.report import Report, analyze
 
-# columns of metrics that choose a run's best weights: a detector's, a classifier's with localisation and without, a segmenter's
-SCORES = ("map", "localisation", "accuracy", "miou")
-
 
 class Checkpoint(NamedTuple):
     """Weights of one epoch, its report, and the score on the validation set; score: None where there was no validation."""
@@ -34,23 +31,10 @@ def over_epochs(paths: Sequence[str], convention: str | Convention = DEFAULT, nu
     runs = {}
     for path in sorted(paths, key=lambda path: (os.path.dirname(os.path.abspath(path)), epoch_of(path))):
         folder = os.path.dirname(os.path.abspath(path))
-        runs.setdefault(folder, []).append(Checkpoint(path, epoch_of(path), scores_of(folder).get(epoch_of(path)),
+        runs.setdefault(folder, []).append(Checkpoint(path, epoch_of(path), RunFolder(folder).scores().get(epoch_of(path)),
                                                       analyze(path, convention, null, seed)))
     names = [os.path.basename(folder) for folder in runs]
     return {name if names.count(name) == 1 else folder: found for name, (folder, found) in zip(names, runs.items())}
-
-
-def scores_of(folder: str) -> dict[int, float]:
-    """{epoch: score} of a run's metrics, of validated epochs, which chooses the best weights: mAP, a classifier's accuracy
-    (with --localise that of class and box) or a segmenter's mean IoU."""
-    found = {}
-    for row in RunFolder(folder).rows("metrics"):
-        score = next((row[name] for name in SCORES if row.get(name)), "")
-        try:
-            found[int(row["epoch"])] = float(score)
-        except (KeyError, TypeError, ValueError):
-            continue  # an epoch without validation, or a line that a killed run left half
-    return found
 
 
 def models_of(folders: Sequence[str], convention: str | Convention = DEFAULT, null: bool = False, seed: int = 0,
@@ -73,7 +57,7 @@ def models_of(folders: Sequence[str], convention: str | Convention = DEFAULT, nu
 def _told_by(folder, last):
     """(architecture, score) of a run."""
     require_run(folder, "give folders under runs/")
-    scores = scores_of(folder)
+    scores = RunFolder(folder).scores()
     if not scores:
         raise UserError("this run has no score", folder, "let it validate once, or leave it out")
     config = read_config(folder)

@@ -101,10 +101,8 @@ def _trained(options):
             options = dataclasses.replace(options, resume=folder)
         outcome = run_training(ready(options), set(), train_of("minibatch"))
         run.keep_result(OUTCOME, outcome)
-    scores = {int(row["epoch"]): float(row["accuracy" if "accuracy" in row else "map"]) for row in run.rows("metrics")
-              if row.get("accuracy") or row.get("map")}
     return Trained(options.network, options.order, options.seed, outcome["iterations"],
-                   outcome["accuracy" if "accuracy" in outcome else "map"], scores)
+                   outcome["accuracy" if "accuracy" in outcome else "map"], run.scores())
 
 
 def _require_same(folder, options):
