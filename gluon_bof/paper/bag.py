@@ -107,9 +107,9 @@ def _job(row, seed, runs, backbone):
                                         pretrained_base=backbone.run.last_weights))
     evaluations = tuple(harness.evaluation(training, f"evaluation-{split}", split=split, metric="coco")
                         for split in TEST + TRAINED)
-    told = factorial.told_data()
-    return Job(row, seed, training, evaluations=evaluations, experiment=EXPERIMENT, data=told, pretraining=backbone,
-               pretraining_data=told, again=harness.words_again(EXPERIMENT, row.key, seed))
+    data = factorial.data_of()
+    return Job(row, seed, training, evaluations=evaluations, experiment=EXPERIMENT, data=data, pretraining=backbone,
+               pretraining_data=data, again=harness.words_again(EXPERIMENT, row.key, seed))
 
 
 def chosen_rows(text: str) -> tuple[str, ...]:

@@ -48,10 +48,10 @@ def _job(row, seed, runs, extra):
     own = dict(seed=seed, runs=runs, name=f"{EXPERIMENT}-{row.key}-seed-{seed}", gpus="")
     training = jobs.training(recipe, refuse_own(type(recipe.options), extra), **own)
     return Job(row, seed, training, evaluations=(harness.evaluation(training, metric="voc07"),), experiment=EXPERIMENT,
-               data=told(row.family), again=harness.words_again(EXPERIMENT, row.key, seed, extra=extra))
+               data=data_of(row.family), again=harness.words_again(EXPERIMENT, row.key, seed, extra=extra))
 
 
-def told(family: str) -> dict[str, Any]:
+def data_of(family: str) -> dict[str, Any]:
     """What runs of a family read, as bundles say it: silhouettes and label maps have come to the set with a version of its
     files."""
     from gluon_bof.data.shapes import FILES, VERSION

@@ -62,10 +62,10 @@ def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Seq
          extra_pretraining: Sequence[str] = (), with_further: bool = False, design: Design = miniature.YOLO3) -> list[Job]:
     """Every run of the factorial, seed by seed; with_further: and those of FURTHER_OF it. dataset: a folder with
     the splits of `vocmini` in its place; extra, extra_pretraining: further flags of all trainings and of the backbones'."""
-    data = {"dataset": dataset} if dataset else {}
-    told = told_data(dataset)
-    changes = {**flags_of_trainings(type(design.baseline), extra, RESERVED), **data}
-    before = {**flags_of_trainings(ClassifierOptions, extra_pretraining, RESERVED), **data}
+    own = {"dataset": dataset} if dataset else {}
+    data = data_of(dataset)
+    changes = {**flags_of_trainings(type(design.baseline), extra, RESERVED), **own}
+    before = {**flags_of_trainings(ClassifierOptions, extra_pretraining, RESERVED), **own}
     experiment = experiment_of(dataset, design)
 
     def pretraining_of(backbone):
@@ -85,8 +85,8 @@ def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Seq
                 pretrained_base=pretraining.run.last_weights, **changes))
             again = harness.words_again(EXPERIMENT, row.key, seed, dataset, *detector, extra=extra,
                                         extra_pretraining=extra_pretraining)
-            found.append(Job(row, seed, training, evaluations=evaluations(training, design), experiment=experiment, data=told,
-                             pretraining=pretraining, pretraining_data=told, again=again))
+            found.append(Job(row, seed, training, evaluations=evaluations(training, design), experiment=experiment, data=data,
+                             pretraining=pretraining, pretraining_data=data, again=again))
     return found
 
 
@@ -114,7 +114,7 @@ def evaluations(training: Any, design: Design) -> tuple:
                                         (*design.evaluated, "--sliding-patch", str(SLID))))
 
 
-def told_data(dataset: str = "") -> dict[str, Any]:
+def data_of(dataset: str = "") -> dict[str, Any]:
     """What the runs read, as bundles say it."""
     if dataset:
         return fingerprint(dataset)

@@ -9,7 +9,7 @@ from typing import Any, Mapping, Sequence
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.paper import harness, jobs
 from gluon_bof.paper.bundles import Store
-from gluon_bof.paper.embedded import told
+from gluon_bof.paper.embedded import data_of
 from gluon_bof.paper.harness import Job
 
 EXPERIMENT = "optimizers"
@@ -69,8 +69,8 @@ def _job(trial, seed, runs, is_final):
     training = jobs.training(RECIPES["yolo3/embedded"], (), **trial.changes(), seed=seed, runs=runs,
                              name=f"{EXPERIMENT}-{trial.key}-seed-{seed}")
     evaluations = (harness.evaluation(training, "evaluation-test", split="test", metric="voc07"),) if is_final else ()
-    return Job(trial, seed, training, evaluations=evaluations, experiment=EXPERIMENT, data=told("yolo3"), again=("optimizers",),
-               keeps_losses=True)
+    return Job(trial, seed, training, evaluations=evaluations, experiment=EXPERIMENT, data=data_of("yolo3"),
+               again=("optimizers",), keeps_losses=True)
 
 
 def searched(store: Store) -> dict[Trial, dict[str, Any] | None]:

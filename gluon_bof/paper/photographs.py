@@ -133,7 +133,7 @@ def prepare(dataset: str, count: int, runs: str, results: str) -> Folds:
             write_text(copy, SOURCE, source)
     folds = _written_folds(path, _digests(folder), count)
     _write_splits(folder, folds, count)
-    return Folds(name, count, folder, _classes(folder), _told_data(name, count, path, folder))
+    return Folds(name, count, folder, _classes(folder), _data_of(name, count, path, folder))
 
 
 def foresee(dataset: str, count: int, runs: str, results: str) -> Folds:
@@ -151,7 +151,7 @@ def foresee(dataset: str, count: int, runs: str, results: str) -> Folds:
         if not os.path.exists(path):
             path = os.path.join(temporary, os.path.basename(path))
         _written_folds(path, _digests(copy), count)
-        return Folds(name, count, folder, _classes(copy), _told_data(name, count, path, copy))
+        return Folds(name, count, folder, _classes(copy), _data_of(name, count, path, copy))
 
 
 def _places(dataset, count, runs, results):
@@ -232,7 +232,7 @@ def told_folds(name: str, count: int, path: str) -> dict[str, Any]:
     return {"set": name, "folds": count, "images": [sizes[fold] for fold in range(count)], "sha256": bundles.hash_of(content)}
 
 
-def _told_data(name, count, path, copy):
+def _data_of(name, count, path, copy):
     """What bundles say of a set in folds whose copy is there."""
     annotations = os.path.join(copy, "Annotations")
     labels = [os.path.join(annotations, file) for file in os.listdir(annotations)] + [os.path.join(copy, "classes.txt")]

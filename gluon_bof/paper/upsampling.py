@@ -10,7 +10,7 @@ from gluon_bof.paper import effects, harness, jobs
 from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.choices import refuse_own
 from gluon_bof.paper.effects import Effect
-from gluon_bof.paper.embedded import told
+from gluon_bof.paper.embedded import data_of
 from gluon_bof.paper.harness import Job
 
 EXPERIMENT = "upsampling"
@@ -42,7 +42,7 @@ def _job(row, seed, runs, extra):
     recipe = RECIPES["segmentation/embedded"]
     own = dict(TRAINING, upsampling=row.key, seed=seed, runs=runs, name=f"{EXPERIMENT}-{row.key}-seed-{seed}")
     training = jobs.training(recipe, refuse_own(type(recipe.options), extra), **own)
-    return Job(row, seed, training, experiment=EXPERIMENT, data=told(recipe.family),
+    return Job(row, seed, training, experiment=EXPERIMENT, data=data_of(recipe.family),
                again=harness.words_again(EXPERIMENT, row.key, seed, extra=extra))
 
 
