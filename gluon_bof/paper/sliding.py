@@ -45,7 +45,7 @@ def sliding_patch(detector: Any, detection_set: DetectionSet, images: int,
 def _rooms(records, count):
     """[(record, (another one, place of the object in it))] of the images that have a fitting patch."""
     asked = [record for record in records if not record.ignored.all()]
-    places = np.unique(np.linspace(0, len(asked) - 1, min(count, len(asked))).round().astype(int)) if asked else ()
+    places = np.linspace(0, len(asked) - 1, min(count, len(asked))).round().astype(int)
     pairs = [(asked[place], _patch_for(asked[place], asked[place + 1:] + asked[:place])) for place in places]
     return [(record, patch) for record, patch in pairs if patch]
 

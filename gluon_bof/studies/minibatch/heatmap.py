@@ -113,7 +113,7 @@ def _draw_phase(figure, row, phase, block):
     count = len(distances)
     image = row[0].imshow(distances, MAP, aspect="auto", interpolation="nearest", origin="lower",
                           extent=(-0.5, len(epochs) - 0.5, -0.5, count - 0.5))
-    shown = np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), 10)).round().astype(int))
+    shown = np.linspace(0, len(epochs) - 1, min(len(epochs), 10)).round().astype(int)
     row[0].set_xticks(shown)
     row[0].set_xticklabels([epochs[place] for place in shown])
     row[0].yaxis.get_major_locator().set_params(integer=True)

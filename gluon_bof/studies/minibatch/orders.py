@@ -116,7 +116,7 @@ class Rs2(Order):
         return np.concatenate(drawn)[:count]
 
 
-class Grab(Order):
+class Grab(RandomBatches):
     """Pair balance: of two mini-batches in turn, one goes to the front and one to the back of the next epoch's order, so that
     the running sum of their differences stays small.
 
@@ -126,7 +126,7 @@ class Grab(Order):
     observes = True
 
     def __init__(self, batches: np.ndarray, seed: int, phase_of: Callable[[int], int] = lambda epoch: 0):
-        super().__init__(random_partition(batches, np.shape(batches)[1], seed), seed, phase_of)
+        super().__init__(batches, seed, phase_of)
         self.epoch, self.turn = 0, self._rng(0).permutation(len(self.batches))
         self._begin()
 
