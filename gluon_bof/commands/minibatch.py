@@ -15,6 +15,7 @@ from gluon_bof.options.flags import Parser, add_flag, add_subparsers
 from gluon_bof.options.flags import build_parser as options_parser
 from gluon_bof.options.minibatch import NETWORKS, OF_PROBES, ORDERS, PROBES, MinibatchOptions
 from gluon_bof.options.recipes import RECIPES
+from gluon_bof.paper.choices import chosen_seeds
 
 OF_DATA = ("dataset", "dataset_root", "network", "data_shape", "batch_size", "num_images", "metric", "alexnet", "lpips", "seed")
 OF_PROBE = ("statistics", "by_loss", "null_partitions", "null_batches", "cache", "pretrained_base", "init", "objectness_prior",
@@ -22,6 +23,7 @@ OF_PROBE = ("statistics", "by_loss", "null_partitions", "null_batches", "cache",
 NOT_COMPARED = ("order", *OF_PROBES, "recipe", "resume", "name", "runs", "network", "seed")
 TRAIN = "train on sorted mini-batches and probe at every epoch's start"
 COMPARED = ("shuffled", "drop-extremes", "upper-quartile", "rs2", "grab")
+SEEDS = (0, 1, 2, 3, 4)
 
 
 @user_facing
@@ -97,7 +99,7 @@ def _compare_parser():
                         "[cifar_resnet20_v1,dpn-mini]; known: " + ", ".join(NETWORKS))
     parser.add_argument("--orders", default=",".join(COMPARED), help=f"comma-separated [{','.join(COMPARED)}]; known: "
                                                                      + ", ".join(ORDERS))
-    parser.add_argument("--seeds", default="0,1,2,3,4", help="comma-separated [0,1,2,3,4]")
+    parser.add_argument("--seeds", default="", help=f"comma-separated [{','.join(map(str, SEEDS))}]")
     parser.add_argument("--runs", default="runs", help="folder that holds the runs [runs]")
     parser.add_argument("--out", default="minibatch", metavar="FOLDER", help="where orders.csv goes [minibatch]")
     for name, field in MinibatchOptions.__dataclass_fields__.items():
@@ -161,10 +163,7 @@ def _compare(given):
     from gluon_bof.studies.minibatch.compare import differences, jobs, run_all
     networks, orders = (_listed(getattr(given, name), name, known) for name, known in (("networks", NETWORKS),
                                                                                       ("orders", tuple(ORDERS))))
-    try:
-        seeds = [int(word) for word in given.seeds.split(",")]
-    except ValueError:
-        raise UserError(f"--seeds {given.seeds} is not a list of whole numbers", remedy="for example 0,1,2") from None
+    seeds = chosen_seeds(given.seeds, SEEDS)
     base = options_of(given, network=networks[0], probe="none")
     trained = []
 
