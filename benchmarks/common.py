@@ -21,6 +21,7 @@ import numpy as np
 from gluon_bof.data.images import read_image
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
+from gluon_bof.paper import bundles
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHECKOUT = os.path.dirname(HERE)
@@ -135,10 +136,9 @@ def _add(element, **values):
 
 def machine():
     """One line that says on what this was measured."""
-    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-        models = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
     from gluon_bof.backend import mx
-    return (f"{models[0] if models else platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python "
+    about = bundles.machine()
+    return (f"{about['cpu'] or about['architecture']}, {about['cores']} cores, Python "
             f"{platform.python_version()}, MXNet {mx.__version__}, OpenCV {cv2.__version__}, "
             f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}")
 

@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import cv2
 import numpy as np
 
-from benchmarks.common import add_arguments, finish, in_turn, machine, matrix_peak, parser_of, ratio, say, voc_folder
+from benchmarks.common import add_arguments, finish, machine, matrix_peak, parser_of, ratio, say, timed_in_turn, voc_folder
 from benchmarks.inference import SAME_BOX, operations, settled_weights
 from gluon_bof.errors import user_facing
 
@@ -96,6 +96,8 @@ def commands(models, paths, video, work, rounds):
     for name, words in (("folder", paths), ("video", [video])):
         sides = {"one by one": lambda words=words: one_by_one(models["mxnet"], words, work)}
         sides.update({engine: lambda engine=engine, words=words: ours(models[engine], words, work) for engine in models})
+        for run in sides.values():
+            run()
         values, processor = measured(sides, rounds, len(paths))
         found[name] = {side: statistics.median(of_side) for side, of_side in values.items()}
         found[f"processor_ms_{name}"] = processor
@@ -107,45 +109,32 @@ def commands(models, paths, video, work, rounds):
 
 
 def measured(sides, rounds, count):
-    """({side: [images a second of each round]}, {side: milliseconds of processor time an image, median}) of functions that return
-    images a second, each of which has run once before."""
-    processor = {name: [] for name in sides}
-
-    def timed(name, run):
-        def side():
-            began = time.process_time()
-            value = run()
-            processor[name].append(1000 * (time.process_time() - began) / count)
-            return value
-        return side
-
-    for run in sides.values():
-        run()
-    return (in_turn({name: timed(name, run) for name, run in sides.items()}, rounds),
-            {name: statistics.median(of_side) for name, of_side in processor.items()})
+    """({side: [images a second of each round]}, {side: milliseconds of processor time an image, median}) of functions that work
+    on `count` images, each of which has run before."""
+    seconds, processor = timed_in_turn(sides, rounds)
+    return ({name: [count / one for one in of_side] for name, of_side in seconds.items()},
+            {name: 1000 * statistics.median(of_side) / count for name, of_side in processor.items()})
 
 
 def ours(model, words, work):
-    """Images a second of `predict`."""
+    """Let `predict` work."""
     from gluon_bof.inference.predict import predict_all
     from gluon_bof.inference.sources import find_sources
 
     with contextlib.redirect_stderr(io.StringIO()):
-        return predict_all(model, find_sources(words, os.path.join(work, "ours")), os.path.join(work, "ours"),
-                           SCORE)["images_per_second"]
+        predict_all(model, find_sources(words, os.path.join(work, "ours")), os.path.join(work, "ours"), SCORE)
 
 
 def one_by_one(model, words, work):
-    """Images a second of what `predict` was before it read, computed and wrote at once."""
+    """Do what `predict` did before it read, computed and wrote at once."""
     from gluon_bof.inference.results import DetectionWriter
 
     out = os.path.join(work, "one")
     os.makedirs(out, exist_ok=True)
-    found, began = DetectionWriter(model), time.perf_counter()
+    found = DetectionWriter(model)
     for word in words:
         (_video_one_by_one if word.endswith(".mp4") else _image_one_by_one)(model, word, out, found)
     found.save(out)
-    return len(found.images) / (time.perf_counter() - began)
 
 
 def _alone(model, image):
@@ -205,24 +194,17 @@ def peers(model, paths, work, arguments):
         return path
 
     found = {"ours": lambda: model.predict(paths)}
+    answers = {"ours": found["ours"]()}
     for name in filter(None, arguments.peers.split(",")):
         try:
             found[name] = _over(PEERS[name](file, threads(), model.detector), paths, size)
-            found[name]()
+            answers[name] = found[name]()
         except Exception as error:  # each has errors of its own, and none of them is a reason to measure no other
             found.pop(name, None)
             say(f"{name}: left out ({type(error).__name__}: {str(error).strip().splitlines()[-1][:150] if str(error) else ''})")
-    answers = {name: run() for name, run in found.items()}
     shares = {name: _share(answers["ours"], answer) for name, answer in answers.items() if name != "ours"}
 
-    def timed(run):
-        def images_a_second():
-            began = time.perf_counter()
-            run()
-            return len(paths) / (time.perf_counter() - began)
-        return images_a_second
-
-    values, processor = measured({name: timed(run) for name, run in found.items()}, arguments.rounds, len(paths))
+    values, processor = measured(found, arguments.rounds, len(paths))
     for name in shares:
         say(f"ours {ratio(values['ours'], values[name]):.2f} times {name}, which finds {100 * shares[name]:.1f} % of the same")
     say(f"milliseconds of processor time an image: {', '.join(f'{side} {ms:.1f}' for side, ms in processor.items())}")

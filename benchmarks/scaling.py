@@ -14,6 +14,8 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import numpy as np
+
 from benchmarks.common import HERE, finish, machine, parser_of, run_side, say, voc_folder
 from benchmarks.scaling_worker import LARGE, SMALL
 from benchmarks.simulation import Costs, Plan, Training
@@ -220,7 +222,6 @@ def parts(arguments):
 
 def readers(count=512, size=160_000):
     """Images a second of one core, from RecordIO by index and in order, and from files: bytes only, from the page cache."""
-    import numpy as np
 
     from gluon_bof.backend import mx
     data = np.random.default_rng(0).bytes(size)
@@ -263,7 +264,6 @@ def compression(steps=200, numbers=1 << 18, workers=4):
     """What two bits a number do to the sum of gradients: (cosine, ratio of norms) of compressed and whole, of one step and of the
     sum of all, by MXNet's rule (a residual is kept; what exceeds the threshold is sent as the threshold), which a test compares
     with its own servers. Gradients: a common part of deviation 1 and noise of 2."""
-    import numpy as np
     random = np.random.default_rng(0)
     common = random.standard_normal(numbers).astype(np.float32)
     found = {}
@@ -289,7 +289,6 @@ def two_bits(gradient, residual, threshold):
 
 def likeness(one, other):
     """(cosine, ratio of the norms)."""
-    import numpy as np
     norms = np.linalg.norm(one), np.linalg.norm(other)
     return [float(np.dot(one, other) / (norms[0] * norms[1])), float(norms[0] / norms[1])]
 

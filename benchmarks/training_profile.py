@@ -22,7 +22,7 @@ from functools import partial
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
-from benchmarks.common import finish, in_turn, machine, machine_floors, parser_of, ratio, say
+from benchmarks.common import finish, machine, machine_floors, parser_of, ratio, say, timed_in_turn
 from gluon_bof.data.shapes import CLASSES
 from gluon_bof.errors import user_facing
 
@@ -71,21 +71,19 @@ def beside_mxnets(arguments):
         with portable() if name == names[1] else nullcontext():  # counts where a graph is built, at its first call
             step(*arrays).asnumpy()
 
-    def milliseconds(step, arrays, _):
-        mx.nd.waitall()
-        began = time.process_time()
+    def whole_step(step, arrays, _):
         step(*arrays)
         mx.nd.waitall()
-        return 1000 * (time.process_time() - began)
 
-    spent = in_turn({name: partial(milliseconds, *side) for name, side in sides.items()}, arguments.steps)
+    mx.nd.waitall()
+    _, spent = timed_in_turn({name: partial(whole_step, *side) for name, side in sides.items()}, arguments.steps)
     ours, alone = ([array.asnumpy() for array in arrays()] for _, _, arrays in sides.values())
     same = all(map(np.array_equal, ours, alone))
     gain = ratio(*(spent[name] for name in reversed(names)))
     say(f"MXNet's operators alone over ours, of the processor's time: {gain:.2f}; what is learned "
         f"{'is' if same else 'is NOT'} the same to the last bit")
     return {"processor_ratio": gain, "same_as_mxnets_operators": same,
-            "processor_milliseconds": {name: statistics.median(found) for name, found in spent.items()}}
+            "processor_milliseconds": {name: 1000 * statistics.median(found) for name, found in spent.items()}}
 
 
 def training_step(arguments):
