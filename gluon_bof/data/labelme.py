@@ -185,7 +185,7 @@ def _united(before, row):
 
 def _box(shape):
     """(left, top, right, bottom) around a shape. Raises ValueError."""
-    kind, points = shape.get("shape_type") or "polygon", shape.get("points")
+    kind, points = str(shape.get("shape_type") or "polygon"), shape.get("points")
     try:
         pairs = [tuple(map(finite_number, point)) for point in points]
     except (TypeError, ValueError):
@@ -197,5 +197,5 @@ def _box(shape):
         radius = math.dist((x, y), edge)
         return x - radius, y - radius, x + radius, y + radius
     if len(pairs) < _OUTLINES.get(kind, len(pairs) + 1):
-        raise ValueError(f"is a {str(kind)[:20]} of {len(pairs)} points, which has no box")
+        raise ValueError(f"is a {kind[:20]} of {len(pairs)} points, which has no box")
     return (min(x for x, _ in pairs), min(y for _, y in pairs), max(x for x, _ in pairs), max(y for _, y in pairs))

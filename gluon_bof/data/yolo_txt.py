@@ -26,7 +26,7 @@ _NOTES = "notes.json"  # of Label Studio
 _LEAST_DIGITS = 6  # that tools write behind the point
 _FAR = 2.0  # no fraction reaches so far; pixels do
 _PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-_NO_LABELS = NAME_FILES + ("train.txt", "val.txt", "valid.txt", "test.txt")
+_NO_LABELS = (*NAME_FILES, *(f"{name}.txt" for names in _PARTS.values() for name in names))
 
 
 class Config(NamedTuple):

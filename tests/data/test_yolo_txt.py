@@ -212,6 +212,16 @@ def test_an_image_of_a_list_that_is_gone_is_a_fault(place):
     assert len(opened(place, on_bad_sample="skip")) == 1
 
 
+@pytest.mark.parametrize("name", ("val", "valid", "validation", "test"))
+def test_a_parts_list_in_a_folder_of_labels_is_no_label(tmp_path, name):
+    """validation.txt was a label without an image."""
+    layout_files.put_image(str(tmp_path), "a")
+    layout_files.put(str(tmp_path / "a.txt"), "0 0.5 0.5 0.1 0.1\n")
+    layout_files.put(str(tmp_path / f"{name}.txt"), "a.jpg\n")
+    layout_files.put(str(tmp_path / "data.yaml"), f"train: .\n{name}: {name}.txt\nnames: [cat, dog]\n")
+    assert len(opened(tmp_path)) == 1
+
+
 def test_a_missing_folder_of_a_list_is_not_left_out_of_a_path(place):
     """The root's own image of that name was trained on."""
     layout_files.put_image(str(place), "a")
