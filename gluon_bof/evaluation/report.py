@@ -1,7 +1,7 @@
 """Everything about a detector on a data set, as one dict of numbers and one page."""
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
@@ -12,20 +12,19 @@ from gluon_bof.evaluation.errors import detection_errors
 from gluon_bof.evaluation.gallery import thumbnail, worst_images
 from gluon_bof.evaluation.matching import match_set, precision_at_recall
 from gluon_bof.evaluation.page import png_of, write_page
-from gluon_bof.evaluation.score import score
 from gluon_bof.runs.folder import RunFolder
 
 CONFUSIONS = 8  # that are listed
 EXPLAINED = {"voc07": "VOC 2007's 11-point mAP@0.5", "voc": "all-point mAP@0.5", "coco": "AP@[.5:.95]"}
 
 
-def write_report(path: str, detections: Sequence[Detections], detection_set: DetectionSet, metric: str = "auto",
-                 about: dict | None = None, run: str | None = None) -> dict:
+def write_report(path: str, detections: Sequence[Detections], detection_set: DetectionSet,
+                 scored: Mapping[str, Any], about: dict | None = None, run: str | None = None) -> dict:
     """Write the page of [Detections] on a DetectionSet, and its numbers beside it -> the numbers.
 
-    about: {name: value} of what was evaluated, shown at the head. run: a run's folder, for the training's curves, or None.
-    Raises UserError where they cannot be written, and as `score` does."""
-    numbers, curves = gather(detections, detection_set, metric)
+    scored: what `score` or `score_masks` gave of them. about: {name: value} of what was evaluated, shown at the head. run: a
+    run's folder, for the training's curves, or None. Raises UserError where they cannot be written."""
+    numbers, curves = gather(detections, detection_set, scored)
     numbers = {"about": about or {}, **numbers}
     training = training_rows(run) if run else []
     shown = {"figures": _figures(numbers, curves),
@@ -37,22 +36,24 @@ def write_report(path: str, detections: Sequence[Detections], detection_set: Det
     return numbers
 
 
-def report_run(folder: str, detections: Sequence[Detections], detection_set: DetectionSet, metric: str = "auto") -> str:
+def report_run(folder: str, detections: Sequence[Detections], detection_set: DetectionSet, scored: Mapping[str, Any]) -> str:
     """The same into a run's folder, of its last validation. Returns the page's path."""
     path = RunFolder(folder).report
-    write_report(path, detections, detection_set, metric, {"run": folder, "data set": detection_set.name}, folder)
+    write_report(path, detections, detection_set, scored, {"run": folder, "data set": detection_set.name}, folder)
     return path
 
 
-def gather(detections: Sequence[Detections], detection_set: DetectionSet, metric: str = "auto") -> tuple[dict, dict[str, Curve]]:
-    """(numbers, {class: Curve}) of [Detections] on a DetectionSet. numbers is a dict:
+def gather(detections: Sequence[Detections], detection_set: DetectionSet,
+           scored: Mapping[str, Any]) -> tuple[dict, dict[str, Curve]]:
+    """(numbers, {class: Curve}) of [Detections] on a DetectionSet. numbers is a dict about the boxes, also of detectors of masks:
 
     map, metric, classes (a dict each: name, boxes, ap, small, medium, large, f1, score, precision, recall), sizes, best
     (F1 of all classes together), errors, confusion, calibration, precision_at_recall, worst. All but `map`, `metric` and
     `ap`, which the metric gives, are at an IoU of 0.5 and by COCO's matching."""
+    if "masks" in scored:
+        scored = {**scored, "map": scored["box_map"], "per_class": scored["box_per_class"]}
     records, names = detection_set.records, detection_set.classes
     count = len(names)
-    scored = score(detections, detection_set, metric)
     matches = match_set(detections, records, count)
     curves = {name: curve(*matches.of_class(index)) for index, name in enumerate(names)}
     sizes = ap_by_size(detections, records, count)

@@ -31,7 +31,7 @@ from gluon_bof.weights.resolve import Resolved
 
 
 class Validation:
-    """`validation(detector)` -> {"map": fraction, "metric": …, "per_class": …}; `detections` are those of the last call.
+    """`validation(detector)` -> {"map": fraction, "metric": …, "per_class": …}; `detections` and `result` are the last call's.
 
     Of several processes each detects in its share of the batches, and rank 0 scores what all have found, so that the metrics are
     those of one process to the bit; it alone has all `detections`, the others None in place of theirs.
@@ -48,7 +48,7 @@ class Validation:
         self.score = score_masks if family_of(options).masks else score
         self.metric = options.metric
         self.ends = detection_set.ends_of(box_ends)
-        self.detections = None
+        self.detections = self.result = None
         self.loader = validation_loader(ValidationImages(detection_set.records, models.eval_transform(options)),
                                         models.inference_batch(options), options.num_workers, (comm.rank(), comm.size()))
         self.tiling = tiling
@@ -65,7 +65,8 @@ class Validation:
             found = detect_slices(detector, self.slices, found, self.tiling, should_stop, progress)
         self.detections = found
         progress_file.report("scoring")  # of a large set that takes a while, and is no standing still
-        return exchange.decide(_packed(found) if comm.size() > 1 else found, self._judge)
+        self.result = exchange.decide(_packed(found) if comm.size() > 1 else found, self._judge)
+        return self.result
 
     def _judge(self, shares):
         """The metrics of what all processes have found, as `_packed`, or of what this one has found by itself."""
@@ -84,7 +85,7 @@ class Validation:
         """Write the page, and its numbers, of the detections of the last call into a run's folder. Raises UserError."""
         from gluon_bof.evaluation.report import report_run  # which brings matplotlib
 
-        report_run(run, self.scored(), self.set, self.metric)
+        report_run(run, self.scored(), self.set, self.result)
 
 
 def _packed(found):
@@ -158,7 +159,7 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
         save_detections(save, list(map(ends.as_edges, validation.detections)), found_set)
     if report:
         from gluon_bof.evaluation.report import write_report
-        write_report(report, validation.scored(), found_set, options.metric,
+        write_report(report, validation.scored(), found_set, result,
                      {"weights": resolved.path, "SHA-256": digest, "data set": options.dataset,
                       **({"tiles": f"{tiling.tile} pixels, overlap {tiling.overlap:g}"} if tiling else {}),
                       **({"AP of the masks": f"{result['map']:.4f}; this page is about the boxes"} if result.get("masks") and

@@ -11,6 +11,7 @@ from gluon_bof.__main__ import main as gluon_bof_main
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.commands.report import main
 from gluon_bof.evaluation.report import report_run
+from gluon_bof.evaluation.score import score
 from tests.evaluation.browser import look_at
 from tests.evaluation.drawn_detections import draw
 
@@ -22,7 +23,8 @@ def write_run(folder, seed, maps, report=True, **options):
     (folder / "metrics.csv").write_text("\n".join(["epoch,iteration,learning_rate,total_loss,map", *rows]) + "\n")
     if report:
         detections, records = draw(seed, 5)
-        report_run(str(folder), detections, DetectionSet("own", tuple("abcd"), records))
+        found_set = DetectionSet("own", tuple("abcd"), records)
+        report_run(str(folder), detections, found_set, score(detections, found_set))
     return str(folder)
 
 

@@ -17,6 +17,7 @@ from gluon_bof.evaluation.gallery import FOUND, LABELLED, draw_thumbnail, thumbn
 from gluon_bof.evaluation.page import plain
 from gluon_bof.evaluation.plots import TEXT, confusion_figure, reliability_figure, training_figures
 from gluon_bof.evaluation.report import gather, report_run, training_rows, write_report
+from gluon_bof.evaluation.score import score
 from tests.data.test_orientation import write_image
 from tests.evaluation.browser import look_at
 from tests.evaluation.drawn_detections import draw, found_of, record_of
@@ -38,7 +39,8 @@ def reported(tmp_path_factory):
     run.mkdir()
     rows = [f"{epoch},{10 * epoch},0.01,{3 - epoch},{2 - epoch / 2},{'' if epoch == 1 else epoch / 4}" for epoch in range(3)]
     (run / "metrics.csv").write_text("\n".join(["epoch,iteration,learning_rate,a_loss,b_loss,map", *rows]) + "\n")
-    report_run(str(run), [_spoilt(record, rng) for record in found_set.records], found_set)
+    spoilt = [_spoilt(record, rng) for record in found_set.records]
+    report_run(str(run), spoilt, found_set, score(spoilt, found_set))
     return run, json.loads((run / "report.json").read_text())
 
 
@@ -106,7 +108,8 @@ def test_a_detector_that_finds_nothing_and_a_class_without_boxes_have_a_page_too
     found_set = load_voc(str(write_voc_set(tmp_path / "set", 2, 3)), "val", classes=CLASSES)
     found_set = DetectionSet("own", ("blue", "green", "red", "<i>$x_1$"), found_set.records)
     nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32))
-    numbers = write_report(str(tmp_path / "r.html"), [nothing] * 3, found_set, "coco")
+    found = [nothing] * 3
+    numbers = write_report(str(tmp_path / "r.html"), found, found_set, score(found, found_set, "coco"))
     assert numbers["map"] == 0 and numbers["best"]["score"] is None
     html = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "<i>$x" not in html and "&lt;i&gt;$x_1$" in html and "There are none." in html and "Training" not in html
@@ -119,7 +122,7 @@ def test_a_set_without_a_box_to_find_has_a_page_without_a_mean(tmp_path):
         record.difficult[:] = True
     wrong = [found_of([(0, 0, 10, 10)], [0], [0.9])] * 3
     for metric in ("voc07", "coco"):
-        numbers = write_report(str(tmp_path / "r.html"), wrong, found_set, metric)
+        numbers = write_report(str(tmp_path / "r.html"), wrong, found_set, score(wrong, found_set, metric))
         assert numbers["map"] is None and numbers["boxes"] == 0 and numbers["best"]["score"] is None
         assert "<b>–</b>" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
@@ -129,7 +132,7 @@ def test_many_classes_fit(tmp_path):
     found_set = load_voc(str(write_voc_set(tmp_path / "set", 2, 6)), "val", classes=CLASSES)
     many = DetectionSet("own", CLASSES + tuple(f"a class with a long name {number}" for number in range(77)), found_set.records)
     exact = [found_of(record.boxes, record.classes, np.linspace(0.9, 0.5, len(record.boxes))) for record in many.records]
-    numbers = write_report(str(tmp_path / "r.html"), exact, many)
+    numbers = write_report(str(tmp_path / "r.html"), exact, many, score(exact, many))
     assert numbers["map"] == pytest.approx(1) and (tmp_path / "r.html").stat().st_size < 2e6
     seen = look_at(tmp_path / "r.html", 390, tmp_path)
     assert seen["needs"] <= 390 and seen["over"] == []
@@ -140,7 +143,7 @@ def test_an_image_that_has_gone_leaves_the_page_whole(tmp_path):
     for path in (tmp_path / "set").rglob("*.jpg"):
         path.write_bytes(b"")
     wrong = [found_of([(0, 0, 10, 10)], [0], [0.9])] * 3
-    write_report(str(tmp_path / "r.html"), wrong, found_set)
+    write_report(str(tmp_path / "r.html"), wrong, found_set, score(wrong, found_set))
     assert "this image cannot be read" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
@@ -197,15 +200,29 @@ def test_bars_of_reliability_are_as_high_as_the_share_of_hits():
 
 def test_the_numbers_need_no_image_file():
     detections, records = draw(3, 10)
-    numbers = plain(gather(detections, DetectionSet("own", tuple("abcd"), records), "coco")[0])
+    found_set = DetectionSet("own", tuple("abcd"), records)
+    numbers = plain(gather(detections, found_set, score(detections, found_set, "coco"))[0])
     assert numbers["coco"]["AP50"] >= numbers["map"] and numbers["images"] == 10
+
+
+def test_the_score_is_the_validations_and_of_masks_that_of_the_boxes():
+    """The page scored once more, which by COCO's metric took most of its time."""
+    detections, records = draw(3, 2)
+    boxes = {"map": 0.25, "metric": "coco", "per_class": {"a": 0.1, "b": 0.4, "c": None, "d": None}, "coco": {"AP50": 0.5}}
+    masks = {"map": 0.75, "metric": "coco", "per_class": dict.fromkeys("abcd", 0.75), "masks": {"AP50": 0.9},
+             "box_map": 0.25, "box_per_class": boxes["per_class"], "coco": boxes["coco"]}
+    for scored in (boxes, masks):
+        numbers, _ = gather(detections, DetectionSet("own", tuple("abcd"), records), scored)
+        assert (numbers["map"], numbers["coco"]) == (0.25, {"AP50": 0.5})
+        assert [row["ap"] for row in numbers["classes"]] == [0.1, 0.4, None, None]
 
 
 def test_the_numbers_of_one_image_are_those_counted_by_hand():
     record = record_of([(200, 0, 260, 40), (0, 200, 50, 250), (200, 200, 230, 230)], [0, 1, 1])
     found = found_of([(200, 0, 260, 40), (0, 200, 50, 250), (200, 200, 230, 218), (300, 300, 330, 330)], [1, 1, 1, 0],
                      [0.9, 0.3, 0.8, 0.1])
-    numbers, _ = gather([found], DetectionSet("own", ("ant", "bee"), [record]), "coco")
+    found_set = DetectionSet("own", ("ant", "bee"), [record])
+    numbers, _ = gather([found], found_set, score([found], found_set, "coco"))
     ant, bee = numbers["classes"]
     assert numbers["confusion"]["matrix"].tolist() == [[0, 1, 0], [0, 2, 0], [0, 0, 0]]
     assert numbers["confusion"]["most"] == [{"there": "ant", "found": "bee", "times": 1}]
