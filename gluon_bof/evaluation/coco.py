@@ -44,39 +44,35 @@ def coco_average_precision(detections: Sequence[Detections], detection_set: Dete
     detections: [Detections] in the order of detection_set.records. The ground truth is annotation_file (its areas are
     those of the outlines), for the records' images and the set's classes; without one it is the records'.
     Raises ValueError if detections and records differ in number, UserError if annotation_file can't be read."""
-    check_lengths(detections, detection_set.records)
-    detections, detection_set = _by_id(detections, detection_set)
-    class_count = len(detection_set.classes)
-    # Images and classes are numbered anew, from 1, and annotations too: the JSON's ids may be text, and COCOeval
-    # takes a box with the id 0 for one that nothing found.
-    images, classes = range(1, len(detections) + 1), range(1, class_count + 1)
-    # an annotation whose mask is malformed is none where masks were read
-    masks = any(record.masks is not None for record in detection_set.records)
-    truth = _from_json(detection_set, masks) if detection_set.annotation_file else _from_records(detection_set.records)
-    found = [dict(row, area=row["bbox"][2] * row["bbox"][3]) for row in _result_rows(detections, images, classes)]
-    result, precision = _evaluated(truth, found, detection_set.records, classes, "bbox")
-    result["per_class"] = [_mean_of_known(precision[:, :, index]) for index in range(class_count)]
-    return result
+    return _scores(detections, detection_set, "bbox")[0]
 
 
 def mask_average_precision(detections: Sequence[Detections], detection_set: DetectionSet) -> dict[str, Any]:
     """The same of masks, by COCOeval's "segm": also "per_class_50", [AP at an IoU of 0.5 of each class].
 
     The ground truth is annotation_file's or the records', which have masks. Raises as `coco_average_precision` does."""
+    result, precision = _scores(detections, detection_set, "segm")
+    return {**result, "per_class_50": [_mean_of_known(of_class) for of_class in precision[0].T]}
+
+
+def _scores(detections, detection_set, kind):
+    """({name: number, "per_class": [AP of each class]}, precision (IoU, recall, class)) of "bbox" or "segm"."""
     check_lengths(detections, detection_set.records)
     detections, detection_set = _by_id(detections, detection_set)
-    records, class_count = detection_set.records, len(detection_set.classes)
-    images, classes = range(1, len(detections) + 1), range(1, class_count + 1)
-    truth = _from_json(detection_set, True) if detection_set.annotation_file else _masks_from_records(records)
-    found = []
-    for row, mask, record in _with_masks(detections, records, _result_rows(detections, images, classes)):
-        coded, = as_coco([mask], (record.height, record.width))
-        del row["bbox"]
-        found.append(dict(row, segmentation=coded, area=float(area([mask], (record.height, record.width))[0])))
-    result, precision = _evaluated(truth, found, records, classes, "segm")
-    result["per_class"] = [_mean_of_known(precision[:, :, index]) for index in range(class_count)]
-    result["per_class_50"] = [_mean_of_known(precision[0, :, index]) for index in range(class_count)]
-    return result
+    records = detection_set.records
+    # Images and classes are numbered anew, from 1, and annotations too: the JSON's ids may be text, and COCOeval
+    # takes a box with the id 0 for one that nothing found.
+    images, classes = range(1, len(records) + 1), range(1, len(detection_set.classes) + 1)
+    if detection_set.annotation_file:
+        # an annotation whose mask is malformed is none where masks were read
+        truth = _from_json(detection_set, kind == "segm" or any(record.masks is not None for record in records))
+    else:
+        truth = (_masks_from_records if kind == "segm" else _from_records)(records)
+    found = [dict(row, area=row["bbox"][2] * row["bbox"][3]) for row in _result_rows(detections, images, classes)]
+    if kind == "segm":
+        found = [dict(row, **_coded(mask, record)) for row, mask, record in _with_masks(detections, records, found)]
+    result, precision = _evaluated(truth, found, records, classes, kind)
+    return {**result, "per_class": [_mean_of_known(precision[:, :, index - 1]) for index in classes]}, precision
 
 
 def _by_id(detections, detection_set):
@@ -93,6 +89,12 @@ def _with_masks(detections, records, rows):
     """(row, mask, record) of each detection of all images."""
     places = ((mask, record) for of_image, record in zip(detections, records) for mask in of_image.masks)
     return ((row, *place) for row, place in zip(rows, places))
+
+
+def _coded(mask, record):
+    """{"segmentation", "area" in pixels} of a mask, as COCO's annotations have them."""
+    size = record.height, record.width
+    return {"segmentation": as_coco([mask], size)[0], "area": float(area([mask], size)[0])}
 
 
 @contextlib.contextmanager
@@ -168,10 +170,10 @@ def _masks_from_records(records):
     """The records' masks as COCO's annotations; see `_from_records`."""
     annotations = []
     for row, mask, record in _with_masks(records, records, _from_records(records)):
-        size = record.height, record.width
-        if row["area"] != _IN_NO_RANGE:
-            row["area"] = float(area([mask], size)[0])
-        annotations.append(dict(row, segmentation=as_coco([mask], size)[0]))
+        coded = _coded(mask, record)
+        if row["area"] == _IN_NO_RANGE:
+            del coded["area"]
+        annotations.append({**row, **coded})
     return annotations
 
 
