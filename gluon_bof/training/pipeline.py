@@ -22,7 +22,7 @@ from gluon_bof.runs.folder import Run
 from gluon_bof.training.checkpoint import load_checkpoint
 from gluon_bof.training.optimizer import introduce, start_amp
 from gluon_bof.visualization.run_pages import draw_run, draw_training_batch, draw_validation_boxes
-from gluon_bof.weights.load import has_other_anchors, load_weights, read_structured, set_weights, structured_parameters
+from gluon_bof.weights.load import has_other_anchors, load_partially, read_structured, set_weights, structured_parameters
 
 
 def start_devices(options: Any, run: Run) -> list:
@@ -148,7 +148,7 @@ def _restored(options, checkpoint, network, trainer):
     if options.starts_from_file:
         _refuse_other_classes(options, network)
         if options.allow_partial:  # which leaves other anchors out
-            load_weights(network, options.resume, allow_partial=True)
+            warn(f"{options.resume}: {load_partially(network, options.resume)}")
             return {}
         arrays = read_structured(options.resume)
         _refuse_other_anchors(options, network, arrays)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError, abbreviate, warn
-from gluon_bof.files import sha256_of, write_atomically
+from gluon_bof.files import write_atomically
 from gluon_bof.models.heads import classes_by_rows, rows_of
 from gluon_bof.weights.formats import params as params_format
 
@@ -80,14 +80,10 @@ def _parsed(data, path):
                         "save it again, or copy it again and compare checksums") from None
 
 
-def load_weights(network: gluon.HybridBlock, path: str, allow_partial: bool = False) -> str:
+def load_weights(network: gluon.HybridBlock, path: str) -> str:
     """Fill an initialised network from a .params file, strictly. Returns the file's SHA-256.
 
-    allow_partial: as `load_partially`, with a line that says what was left out. Raises UserError that lists missing,
-    foreign and mis-shaped names."""
-    if allow_partial:
-        warn(f"{path}: {load_partially(network, path)}")
-        return sha256_of(path)
+    Raises UserError that lists missing, foreign and mis-shaped names."""
     data = _bytes_of(path)
     set_weights(network, structured(_parsed(data, path)), path)
     return hashlib.sha256(data).hexdigest()

@@ -214,7 +214,7 @@ def test_weights_of_a_run_with_other_classes_are_not_taken_for_those_of_these(tm
         start("cat", "dog", "owl")
 
 
-def test_anchors_that_boxes_are_matched_to_are_those_that_the_weights_are_decoded_with(tmp_path):
+def test_anchors_that_boxes_are_matched_to_are_those_that_the_weights_are_decoded_with(tmp_path, caplog):
     """Those of --resume FILE.params took the place of the network's, while targets are made of the options'."""
     path = str(tmp_path / "last.params")
     before = oracle.small_options("single level")
@@ -229,3 +229,4 @@ def test_anchors_that_boxes_are_matched_to_are_those_that_the_weights_are_decode
             with pytest.raises(UserError, match="trained with other anchors .* --transfer .*last.params"):
                 restore(options, None, network, trainer)
             assert restore(dataclasses.replace(options, allow_partial=True), None, network, trainer) == {}
+            assert f"{path}: " in caplog.text and "arrays loaded" in caplog.text

@@ -96,19 +96,16 @@ def test_strict_loading_names_what_does_not_fit(old, saved, tmp_path):
     assert load_weights(yolo3(OLD, 2), path) == sha256_of(path)
 
 
-def test_partial_loading_takes_what_fits_and_says_what_not(old, saved, caplog):
+def test_partial_loading_takes_what_fits_and_says_what_not(old, saved):
     path = saved(old)
     network = yolo3(NEW, 2, anchors=WIDER)
     before, source = weights_of(network), weights_of(old)
-    assert load_weights(network, path, allow_partial=True) == sha256_of(path)
-    assert "yolo_outputs.0.prediction" in caplog.text
+    loaded = load_partially(network, path)
     after = weights_of(network)
     constants = [name for name in after if name.endswith(("anchors", "offsets"))]
     heads = [name for name in after if ".prediction." in name]
     same(after, before, heads + constants)
     same(after, source, after.keys() - heads - set(constants))
-
-    loaded = load_partially(yolo3(NEW, 2), path)
     assert (loaded.initial, loaded.left_out) == (sorted(heads), sorted(heads))
     assert set(loaded.filled) == after.keys() - heads - set(constants)
     assert str(loaded).startswith(f"{len(loaded.filled)} arrays loaded; initial values stay in: ")
