@@ -83,9 +83,8 @@ def draw_training_batch(run: RunFolder, dataset: TrainingImages, sampler: BatchS
 
 @warn_instead()
 def draw_validation_boxes(run: RunFolder, detection_set: DetectionSet, detections: Sequence[Detections]) -> None:
-    """A page of validation images: ground truth on the left, detections on the right."""
-    step = max(1, len(detection_set) // COMPARED)
-    chosen = range(0, len(detection_set), step)[:COMPARED]
+    """A page of validation images, evenly spread: ground truth on the left, detections on the right."""
+    chosen = evenly(len(detection_set), COMPARED)
     figure, axes = _page(2 * len(chosen), columns=6)
     for place, index in enumerate(chosen):
         record, found = detection_set.records[index], detections[index]

@@ -51,6 +51,7 @@ def test_a_page_that_cannot_be_written_is_named_at_the_start_and_costs_no_result
 
 
 def test_each_image_is_shown_with_its_own_truth_and_what_is_found_in_it_for_sure(tmp_path, monkeypatch):
+    """From the first image to the last: of 23 the first twelve were shown."""
     figures, path = [], tmp_path / "a.png"
     monkeypatch.setattr(run_pages, "COMPARED", 2)
     monkeypatch.setattr(run_pages, "_save", lambda figure, *_: figures.append(figure))
@@ -61,7 +62,7 @@ def test_each_image_is_shown_with_its_own_truth_and_what_is_found_in_it_for_sure
     shown = [(axis.get_title(), [patch.get_xy() for patch in axis.patches], [text.get_text() for text in axis.texts])
              for axis in figures[0].axes[:4]]
     assert shown == [("0: truth", [(0, 0)], ["ant"]), ("0: found", [(0, 1)], ["bee 0.80"]),
-                     ("2: truth", [(2, 0)], ["bee"]), ("2: found", [(2, 1)], ["ant 0.80"])]
+                     ("3: truth", [(3, 0)], ["bee"]), ("3: found", [(3, 1)], ["ant 0.80"])]
 
 
 def test_an_image_stands_beside_its_label_map_and_the_one_that_was_found(tmp_path, monkeypatch):
