@@ -13,13 +13,11 @@ def draw(path: str, sizes: np.ndarray, anchors: np.ndarray, title: str) -> None:
     """A PNG of the boxes' widths and heights, on logarithmic axes, under the fitted and the default anchors.
 
     Raises UserError where it cannot be written."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from gluon_bof.files import write_figure
 
     figure = Figure(figsize=(7, 6.6), dpi=110)
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     drawn = sizes[evenly(len(sizes), DRAWN)]
     axes.scatter(*drawn.T, s=6, alpha=0.25, color="tab:blue", linewidths=0, label="boxes", rasterized=True)
