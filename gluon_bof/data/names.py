@@ -42,7 +42,8 @@ def unique_names(classes: str | Iterable[str], path: str | None = None) -> tuple
                         "give a list: a name's place is its number")
     names = tuple(listed_names(classes.split(",")) if isinstance(classes, str) else classes)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise UserError("class names must not be empty", path, "give them as --classes cat,dog")
+        raise UserError("class names must not be empty", path,
+                        "give every class a name" if path else "give them as --classes cat,dog")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(f"class {twice[0]!r} is named twice", path,

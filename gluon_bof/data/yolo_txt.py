@@ -15,7 +15,7 @@ from gluon_bof.data.faults import FaultPolicy, require_records
 from gluon_bof.data.fields import finite_number, load_json
 from gluon_bof.data.images import ENDINGS, is_hidden
 from gluon_bof.data.layouts import NAME_FILES, Layout, is_text, labels_folder, refuse_unread
-from gluon_bof.data.names import read_names
+from gluon_bof.data.names import class_names, unique_names
 from gluon_bof.data.parts import fifth, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, image_ids, read_records
 from gluon_bof.errors import UserError, abbreviate, warn
@@ -173,24 +173,13 @@ def _names(value, path):
         value = [numbered[number] for number in range(len(value))]
     if not isinstance(value, list) or any(isinstance(name, (dict, list)) or name is None for name in value):
         raise UserError(f"names is {str(value)[:60]!r}, neither a list nor a map from ids", path, _REMEDY)
-    return _unique([" ".join(str(name).split()) for name in value], path)
-
-
-def _unique(names, path):
-    bad = next((name for number, name in enumerate(names) if not name or name in names[:number]), None)
-    if bad is not None or not names:
-        raise UserError(f"class {bad!r} is named twice" if bad else "a class has no name", path, "name every class once")
-    return tuple(names)
-
-
-def _listed(path):
-    return _unique(read_names(path), path)
+    return unique_names([" ".join(str(name).split()) for name in value], path)
 
 
 def _longest(paths):
     """(path, names) of the longest list of class names, as which the others must begin: LabelImg writes one into every folder, in
     the order in which the names were first used there."""
-    lists = {path: _as_noted(_listed(path), path) for path in paths}
+    lists = {path: _as_noted(class_names(path), path) for path in paths}
     longest = max(paths, key=lambda path: len(lists[path]))
     for path in paths:
         for number, (name, other) in enumerate(zip(lists[path], lists[longest])):
@@ -270,7 +259,7 @@ def _darknet(path):
         if not pairs.get(key):
             raise UserError(f"has no {key!r}", path, "Darknet's obj.data has names = and train = lines")
     images = {part: [_find(pairs[key], (folder,), path)] for part, keys in _PARTS.items() for key in keys if pairs.get(key)}
-    return Config(path, folder, _listed(_find(pairs["names"], (folder,), path)), images)
+    return Config(path, folder, class_names(_find(pairs["names"], (folder,), path)), images)
 
 
 class _Labels:

@@ -41,7 +41,8 @@ def boxes(found, index=0):
     (CONFIG.replace("[cat, dog]", "{0: cat, 2: dog}"), "ids 0, 2, not 0 to 1"),
     (CONFIG.replace("[cat, dog]", "{0: cat, 00: dog}"), "ids 0, 00, not 0 to 1"),
     (CONFIG.replace("[cat, dog]", "{zero: cat}"), "ids zero"), (CONFIG.replace("[cat, dog]", "cat"), "neither a list nor a map"),
-    (CONFIG.replace("[cat, dog]", "[cat, cat]"), "named twice"), (CONFIG.replace("[cat, dog]", "[cat, '']"), "no name"),
+    (CONFIG.replace("[cat, dog]", "[cat, cat]"), "named twice"),
+    (CONFIG.replace("[cat, dog]", "[cat, '']"), "must not be empty; give every class a name"),
     (CONFIG + "nc: 3\n", "nc is 3, but names are 2"), (CONFIG + "path: [1]\n", "path is"),
     (CONFIG.replace("images/train", "gone"), "'gone' does not exist"), (CONFIG.replace("images/train", "7"), "train is '7'"),
     (CONFIG + "kpt_shape: [a]\n", "kpt_shape")])
