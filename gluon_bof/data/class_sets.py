@@ -15,6 +15,7 @@ from gluon_bof.data.images import ENDINGS, files_in, folders_in
 from gluon_bof.data.layouts import annotated_as
 from gluon_bof.data.names import refuse_no_text
 from gluon_bof.data.parts import FALLBACKS, ROLES
+from gluon_bof.data.sets import DRAWN as DRAWN_SETS
 from gluon_bof.data.sets import open_set, refuse_root
 from gluon_bof.data.shapes import load_backbone_shapes
 from gluon_bof.errors import UserError, abbreviate, warn
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gluon_bof.boxes import DetectionSet
 
 IMAGENET_ROOT = os.path.join("~", ".mxnet", "datasets", "imagenet")
-DRAWN = ("shapes", "shapes-backbone", "vocmini")
+DRAWN = (*DRAWN_SETS, "shapes-backbone")
 MARGIN = 0.15  # around an object that is cut out of an image, as a share of its sides
 SQUARE_SIDE = 48  # pixels that a square window has at least, without its margin
 SHORTEST_SIDE = 12  # pixels; smaller objects are left out

@@ -28,7 +28,7 @@ from gluon_bof.data.faults import (
 from gluon_bof.data.fields import brief, finite_number, load_json, read_flag, stated_size
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import files_in, folders_in
-from gluon_bof.data.parts import roles_of_words
+from gluon_bof.data.parts import require_role, roles_of_words
 from gluon_bof.data.samples import class_numbers
 from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.masks import no_masks, of_segmentation
@@ -55,8 +55,7 @@ def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None
     its exporter thought of the outline. masks: read `segmentation`, too, in any of its forms. on_bad_sample: "error" raises at
     the first fault, "skip" drops the box or the image and lists it in `faults`.
     Raises UserError for a missing root or JSON, an empty one, and faults."""
-    if role not in ("train", "val"):
-        raise ValueError(f"role is train or val, not {role!r}")
+    require_role(role)
     faults = FaultPolicy(on_bad_sample)
     path = _annotation_file(os.path.expanduser(root_or_json), role, split)
     content = _read_json(path)

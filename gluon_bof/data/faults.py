@@ -37,7 +37,7 @@ class FaultPolicy:
 
     def __init__(self, on_bad_sample):
         if on_bad_sample not in TOLERANCES:
-            raise ValueError(f"on_bad_sample is {on_bad_sample!r}, neither error nor skip")
+            raise ValueError(f"on_bad_sample is {on_bad_sample!r}, none of {', '.join(TOLERANCES)}")
         self.skip = on_bad_sample != "error"
         self.keeps_images = on_bad_sample == "list"
         self.faults = []

@@ -28,7 +28,7 @@ from gluon_bof.data.faults import (
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import ENDINGS, is_hidden
 from gluon_bof.data.names import unique_names
-from gluon_bof.data.parts import every_fifth
+from gluon_bof.data.parts import every_fifth, require_role
 from gluon_bof.data.voc_lists import members_of, of_role, split_ids
 from gluon_bof.data.voc_xml import Annotation, read_annotation
 from gluon_bof.errors import UserError
@@ -57,11 +57,11 @@ class Folder:
         self.path = path
         self.annotation_folder = annotations or parts.get("annotations")
         self.image_folder = images or parts.get("jpegimages") or parts.get("images")
-        self.annotations = _files(self.annotation_folder, (".xml",))
-        self.images = _files(self.image_folder, ENDINGS)
+        self.annotations = _files(_names(self.annotation_folder), (".xml",))
         self.image_names = _names(self.image_folder)
+        self.images = _files(self.image_names, ENDINGS)
         main = os.path.join(parts["imagesets"], "Main") if "imagesets" in parts else None
-        self.splits = _files(main, (".txt",)) or _files(parts.get("imagesets"), (".txt",))
+        self.splits = _files(_names(main), (".txt",)) or _files(_names(parts.get("imagesets")), (".txt",))
         self.is_part = False
         self.place = ""
         self.elsewhere = set()
@@ -81,9 +81,9 @@ class Folder:
 
     def take_masks(self) -> None:
         """Find the images of SegmentationObject, and let the splits be those of the images that have one, where they are told."""
-        self.masks = _files(self.mask_folder, (".png",))
+        self.masks = _files(_names(self.mask_folder), (".png",))
         if not self.is_part:
-            self.splits = _files(self._mask_splits, (".txt",)) or self.splits
+            self.splits = _files(_names(self._mask_splits), (".txt",)) or self.splits
 
     def annotation_path(self, image_id: str) -> str:
         """Where the annotation of an image is, or should be."""
@@ -124,13 +124,12 @@ def load_voc(root: str, role: str, classes: Iterable[str] | None = None, on_bad_
     root that names all classes gives their order.
     masks: read SegmentationObject/*.png, too, whose pixels are the numbers of the objects; splits are then those of
     ImageSets/Segmentation, where it is there. Raises UserError for a missing root or split, an empty one, and faults."""
-    if role not in ("train", "val"):
-        raise ValueError(f"role is train or val, not {role!r}")
+    require_role(role)
     if unannotated not in UNANNOTATED:
         raise ValueError(f"unannotated is skip or negative, not {unannotated!r}")
     faults = FaultPolicy(on_bad_sample)
     names = unique_names(classes) if classes is not None else None
-    folders = _folders_of_parts(parts) if parts else _open_folders(os.path.expanduser(root))
+    folders = _folders(root, parts)
     if masks:
         _take_masks(folders, root)
     if whole and not of_role(folders, "train"):
@@ -189,7 +188,10 @@ def _has_annotations(path):
     return False
 
 
-def _open_folders(root):
+def _folders(root, parts):
+    if parts:
+        return _folders_of_parts(parts)
+    root = os.path.expanduser(root)
     if not os.path.isdir(root):
         raise UserError("the folder does not exist", root, "point --dataset-root at the data")
     folders = [Folder(path) for path in _folder_paths(root)]
@@ -232,13 +234,13 @@ def owners(claims: Iterable[tuple[str, str]], two: tuple[str, str] = TWO_IMAGES)
 
 def voc_splits(root: str, parts: Sequence[Any] = ()) -> tuple[str, ...]:
     """Names of a set's splits, such as trainval and test; () if it has none."""
-    folders = _folders_of_parts(parts) if parts else _open_folders(os.path.expanduser(root))
+    folders = _folders(root, parts)
     return tuple(dict.fromkeys(name for folder in folders for name in folder.splits))
 
 
 def voc_annotations(root: str, parts: Sequence[Any] = (), split: str | None = None) -> list[str]:
     """Paths of a set's annotations, or of those alone whose images a split lists; none of a split that is not text."""
-    folders = _folders_of_parts(parts) if parts else _open_folders(os.path.expanduser(root))
+    folders = _folders(root, parts)
     if split is None:
         return [path for folder in folders for path in folder.annotations.values()]
     try:
@@ -258,12 +260,10 @@ def _ordered(names, root):
     return listed if set(names) <= set(listed) and len(set(listed)) == len(listed) else names
 
 
-def _files(folder, endings):
-    """{name without ending: path} of a folder's files; of two endings the one listed first wins."""
-    if folder is None or not os.path.isdir(folder):
-        return {}
+def _files(names, endings):
+    """{name without ending: path} of those of {name: path} that end so; of two endings the one listed first wins."""
     found = {}
-    for name, path in _names(folder).items():
+    for name, path in names.items():
         stem, ending = os.path.splitext(name)
         if ending.lower() in endings:
             found.setdefault(stem, []).append((endings.index(ending.lower()), path))
