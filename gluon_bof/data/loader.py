@@ -139,7 +139,7 @@ class Loader:
     def __init__(self, dataset, batches, batchify, workers, pin=False):
         self.batches = batches
         self.pin = pin
-        self.compute = _Batches(dataset, batchify)
+        self.compute = lambda keys: batchify([dataset[key] for key in keys])
         self.workers = None
         if workers > 0:
             mx.nd.waitall()  # work that MXNet has begun does not survive a fork
@@ -158,17 +158,6 @@ class Loader:
     def _compute_here(self, keys):
         with opencv_on_one_thread():  # others would take the cores on which MXNet computes the batch before
             return self.compute(keys)
-
-
-class _Batches:
-    """What a worker does: keys of a data set -> a batch."""
-
-    def __init__(self, dataset, batchify):
-        self.dataset = dataset
-        self.batchify = batchify
-
-    def __call__(self, keys):
-        return self.batchify([self.dataset[key] for key in keys])
 
 
 def _pinned(part):
