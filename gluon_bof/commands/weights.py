@@ -60,7 +60,6 @@ def build_parser() -> Parser:
 
 def _import(given):
     from gluon_bof.data.anchors import read_anchors
-    from gluon_bof.data.names import class_names
     from gluon_bof.weights.convert import import_weights
     from gluon_bof.weights.formats.params import dumps
 
@@ -68,7 +67,7 @@ def _import(given):
     names = f"{os.path.splitext(out)[0]}.classes.txt"
     refuse_unwritable(out, reads=(given.file, given.classes, given.anchors))
     refuse_unwritable(names, reads=(given.file, given.anchors))
-    imported = import_weights(given.file, given.to, class_names(given.classes) if given.classes else None,
+    imported = import_weights(given.file, given.to, given.classes or None,
                               read_anchors(given.anchors) if given.anchors else None, given.epsilon, given.verbatim)
     data = dumps(imported.arrays)
     write_atomically(out, data)

@@ -40,12 +40,13 @@ class Imported(NamedTuple):
     source: str
 
 
-def import_weights(path: str, target: str, classes: Sequence[str] | None = None, anchors: Sequence[Sequence[float]] | None = None,
-                   epsilon: float = EPSILON, verbatim: bool = False) -> Imported:
+def import_weights(path: str, target: str, classes: str | Sequence[str] | None = None,
+                   anchors: Sequence[Sequence[float]] | None = None, epsilon: float = EPSILON,
+                   verbatim: bool = False) -> Imported:
     """Imported weights of a .weights or .safetensors file for one of TARGETS.
 
-    classes: names in the order of the file, for a detector of others than COCO's or VOC's. anchors: rows as
-    `data.anchors.read_anchors` gives them, for a detector with others than YOLOv3's own, which a .weights file does not
+    classes: names in the order of the file, see `class_names`, for a detector of others than COCO's or VOC's. anchors: rows
+    as `data.anchors.read_anchors` gives them, for a detector with others than YOLOv3's own, which a .weights file does not
     hold. epsilon: what the program that wrote the .weights adds to variances, in (0, 1); see `take_epsilon`. verbatim: keep
     Darknet's first layer, which takes RGB in [0, 1]; else it is changed to take images normalised as ours and GluonCV's
     are; see `take_normalised`.
@@ -58,6 +59,7 @@ def import_weights(path: str, target: str, classes: Sequence[str] | None = None,
         raise UserError(f"{', '.join(idle)}: nothing of {target} is changed by it", remedy="leave it out")
     if not 0 < epsilon < 1:
         raise UserError(f"epsilon {epsilon} is not between 0 and 1", remedy=f"{EPSILON:g} is usual, OpenCV has 1e-6")
+    classes = None if classes is None else class_names(classes)
     try:
         with np.errstate(all="ignore"):  # what becomes infinite or nan is refused below
             if target in torchvision_ssd.TARGETS:
@@ -187,7 +189,7 @@ def _class_names(path, target, classes, number):
     if classes is None and standard is None:
         raise UserError(f"it holds {number} classes without names", path,
                         "give them in the order of its training: --classes cat,dog or a file of one a line")
-    names = tuple(standard if classes is None else class_names(classes))
+    names = standard if classes is None else classes
     if which == "coco":
         names = tuple(SPELLINGS.get(name, name) for name in names)
     if len(names) != number:

@@ -5,7 +5,7 @@ which torchvision gives no deviation and other means; COCO's 91 outputs, of whic
 last level's two long anchors, which torchvision cuts at the image's side."""
 from __future__ import annotations
 
-from typing import Mapping, NamedTuple, Sequence
+from typing import Mapping, Sequence
 
 import numpy as np
 
@@ -29,13 +29,6 @@ LAST_STAGES = (("1", "3", "5"), ("7.1", "7.3"))
 LEVELS = 6
 FIRST = "features.stages.0.0"
 MAX_LISTED = 2
-
-
-class ImportedSsd(NamedTuple):
-    """Weights under GluonCV's names, and the class names in their order."""
-
-    arrays: dict
-    classes: tuple
 
 
 def torchvision_names() -> dict[str, str]:
@@ -75,9 +68,10 @@ def _wanted(network):
     return [*rows, ("features.norm4.scale", "backbone.scale_weight", (parameters["features.norm4.scale"].shape[1],))]
 
 
-def import_ssd(path: str, target: str, names: Sequence[str] | None, verbatim: bool) -> ImportedSsd:
-    """ImportedSsd of a safetensors file. names: of the classes in the order of the file, for a network of others than COCO's.
-    verbatim: keep the first layer, which takes torchvision's images; else see `take_imagenets_mean`.
+def import_ssd(path: str, target: str, names: Sequence[str] | None,
+               verbatim: bool) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """({GluonCV's name: array}, class names) of a safetensors file. names: of its classes in their order, for a network of others
+    than COCO's. verbatim: keep the first layer, which takes torchvision's images; else see `take_imagenets_mean`.
 
     Raises ValueError for a damaged file, UserError for another network or other names."""
     entries = safetensors_format.read_header(path)
@@ -92,8 +86,9 @@ def import_ssd(path: str, target: str, names: Sequence[str] | None, verbatim: bo
         raise UserError(f"none of {', '.join(FLOAT_TYPES)} are {abbreviate(kinds, MAX_LISTED)}", path, "save it as float32")
     classes, rows = _classes_and_rows(path, target, names, number)
     network = _network(number)
-    read = safetensors_format.read_arrays(path, [whole_names[theirs] for _, theirs, _ in _wanted(network)])
-    arrays = {ours: read[whole_names[theirs]] for ours, theirs, _ in _wanted(network)}
+    wanted = [(ours, whole_names[theirs]) for ours, theirs, _ in _wanted(network)]
+    read = safetensors_format.read_arrays(path, [whole for _, whole in wanted])
+    arrays = {ours: read[whole] for ours, whole in wanted}
     arrays["features.norm4.scale"] = arrays["features.norm4.scale"].reshape(1, -1, 1, 1)
     arrays.update({name: _with_rows(array, number + 1, rows) for name, array in arrays.items()
                    if name.startswith("class_predictors.")})
@@ -102,7 +97,7 @@ def import_ssd(path: str, target: str, names: Sequence[str] | None, verbatim: bo
             arrays[name] = parameter.value.asnumpy()
         if name.startswith("anchor_generators."):
             arrays[name] = within_image(arrays[name])
-    return ImportedSsd(arrays if verbatim else take_imagenets_mean(arrays), classes)
+    return arrays if verbatim else take_imagenets_mean(arrays), classes
 
 
 def _first_misfit(entries):
