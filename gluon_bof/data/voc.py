@@ -189,6 +189,7 @@ def _has_annotations(path):
 
 
 def _folders(root, parts):
+    """`Folder`s of a set: of `layouts.Part`s where there are any, else those of VOC's own names. Raises UserError."""
     if parts:
         return _folders_of_parts(parts)
     root = os.path.expanduser(root)
