@@ -12,7 +12,7 @@ import numpy as np
 
 from gluon_bof.data.faults import log_faults
 from gluon_bof.data.images import ENDINGS, files_in, folders_in
-from gluon_bof.data.layouts import annotated_as
+from gluon_bof.data.layouts import annotated_as, refuse_images_with_maps
 from gluon_bof.data.names import refuse_no_text
 from gluon_bof.data.parts import FALLBACKS, ROLES
 from gluon_bof.data.sets import DRAWN as DRAWN_SETS
@@ -110,6 +110,7 @@ def _from_folders(folder):
     if not classes:
         raise UserError("the folder train holds no folder of a class", folder, "put images into train/CLASS/")
     refuse_no_text(classes, folder)
+    refuse_images_with_maps(folder, classes)
     part = next((name for name in FALLBACKS["val"] if os.path.isdir(os.path.join(folder, name))), "val")
     others = [name for name in folders_in(os.path.join(folder, part)) if name not in classes
               and files_in(os.path.join(folder, part, name))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple, NoReturn
+from typing import Iterable, NamedTuple, NoReturn
 
 from gluon_bof.data.coco import all_json, coco_roles, is_coco
 from gluon_bof.data.images import ENDINGS, files_in, folders_in, is_hidden
@@ -87,10 +87,7 @@ def recognise(folder: str, wanted: str = "auto", split: str | None = None) -> La
     if any(found.certain for found in readings):
         readings = [found for found in readings if found.certain]
     if not readings:
-        maps = _label_maps(folder)
-        if maps:
-            raise UserError(f"it holds no boxes; {abbreviate(maps)} seem to be label maps", folder,
-                            "those are for gluon-bof train segmentation, which checks them when it starts")
+        _refuse_label_maps(folder)
         raise UserError(_NONE, folder, f"{_unread(folder)}point at the folder that holds the annotations")
     if len(readings) > 1:
         told = " or ".join(f"{SPOKEN[found.name]} ({found.why})" for found in readings)
@@ -120,10 +117,21 @@ def _readings(folder, split=None):
     return [found for read in (_voc, _coco, _yolo, _labelme) for found in [read(folder, tree, split)] if found]
 
 
-def _label_maps(root):
-    """Paths below the root of folders that hold label maps, by their names."""
-    return [os.path.relpath(of_folder.path, root) for of_folder in _tree(root) if of_folder.images
+def refuse_images_with_maps(folder: str, names: Iterable[str]) -> None:
+    """Raise UserError where a part's folders, of these names, are not of classes but of a segmentation set's images and label
+    maps."""
+    names = {name.lower() for name in names}
+    if "images" in names and all(map(_LABEL_MAPS.fullmatch, names - {"images"})):
+        _refuse_label_maps(folder)
+
+
+def _refuse_label_maps(root):
+    """Raise UserError where folders below the root hold label maps, by their names."""
+    maps = [os.path.relpath(of_folder.path, root) for of_folder in _tree(root) if of_folder.images
             and any(map(_LABEL_MAPS.fullmatch, _names_of(of_folder.path, root)))]
+    if maps:
+        raise UserError(f"it holds no boxes; {abbreviate(maps)} seem to be label maps", root,
+                        "those are for gluon-bof train segmentation, which checks them when it starts")
 
 
 def warn_of_no_part(layout: Layout) -> None:

@@ -13,7 +13,7 @@ from gluon_bof.data.loader import training_loader, validation_loader
 from gluon_bof.data.localisation import ObjectImages, open_objects
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.distributed import comm, exchange
-from gluon_bof.errors import LOGGER
+from gluon_bof.errors import LOGGER, abbreviate
 from gluon_bof.freebies.schedule import build_schedule
 from gluon_bof.models import localiser
 from gluon_bof.models.classifier import TrainingGraph, build_classifier
@@ -72,7 +72,7 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
     open_sets, dataset = (open_objects, ObjectImages) if options.localise else (open_classes, ClassImages)
     training_set, validation_set = comm.main_first(lambda: open_sets(options.dataset, options.dataset_root or None))
     classes = training_set.classes
-    LOGGER.info("%d and %d images of %d classes", len(training_set), len(validation_set), len(classes))
+    LOGGER.info("%d and %d images, %d classes (%s)", len(training_set), len(validation_set), len(classes), abbreviate(classes))
     comm.from_main(lambda: run.write_classes(classes))
     pipeline.agree_on_sets(run, class_mark(training_set), class_mark(validation_set))
     sampler = pipeline.build_sampler(options, len(training_set))

@@ -139,6 +139,23 @@ def test_folders_of_classes_are_such_with_annotations_or_other_json_beside_the_i
     assert training.classes == ("bright", "dark") and [training.samples, validation.samples] == before
 
 
+@pytest.mark.parametrize("maps", ("masks", "labels"))
+def test_images_and_their_label_maps_are_no_two_classes(tmp_path, maps):
+    """A network learnt to tell photographs from label maps."""
+    for part in ("train", "val"):
+        layout_files.put_image(str(tmp_path / part / "images"), "a")
+        layout_files.put_image(str(tmp_path / part / maps), "a", ".png")
+    with pytest.raises(UserError, match=f"no boxes; train/{maps}, val/{maps} seem to be label maps; .*train segmentation"):
+        open_classes(str(tmp_path))
+
+
+def test_a_class_called_masks_is_one_beside_another(tmp_path):
+    write_class_folders(tmp_path, np.random.default_rng(0))
+    for part in ("train", "val"):
+        (tmp_path / part / "dark").rename(tmp_path / part / "masks")
+    assert open_classes(str(tmp_path))[0].classes == ("bright", "masks")
+
+
 def test_a_class_folder_whose_name_is_no_utf8_is_refused_and_not_when_the_run_writes_its_classes(tmp_path):
     write_class_folders(tmp_path, np.random.default_rng(0))
     for part in ("train", "val"):

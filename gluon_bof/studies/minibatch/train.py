@@ -11,7 +11,7 @@ import numpy as np
 
 from gluon_bof.devices import return_large_arrays
 from gluon_bof.distributed import comm
-from gluon_bof.errors import LOGGER, UserError, warn
+from gluon_bof.errors import LOGGER, UserError, abbreviate, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.freebies.schedule import build_schedule, rates_of
 from gluon_bof.options.minibatch import MinibatchOptions
@@ -44,8 +44,8 @@ def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) ->
     pipeline.agree_on_sets(run, *task.marks)
     scores, partition = sorted_batches(task, options)
     write_partition(run, options, scores, partition)
-    LOGGER.info("%d images of %d classes in %d mini-batches of %d by %s", len(task), len(task.classes), len(partition),
-                options.batch_size, options.metric)
+    LOGGER.info("%d images of %d classes (%s) in %d mini-batches of %d by %s", len(task), len(task.classes),
+                abbreviate(task.classes), len(partition), options.batch_size, options.metric)
     order = BY_NAME[options.order](partition, options.seed, options.phase_of)
     sampler = OrderSampler(order, len(partition), options.seed, task.spec)
 
