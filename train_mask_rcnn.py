@@ -64,7 +64,8 @@ def train(options, run, checkpoint=None):
 
     # loop
     engine = training.Engine(run, options, network, step, sampler, loader, LOSSES,
-                             partial(validation, detector), training.restore(options, checkpoint, network, trainer))
+                             partial(validation, detector), training.restore(options, checkpoint, network, trainer),
+                             training.Scoring(("map",), "map", "validation mAP of the masks"))
     if not engine.is_finished:
         largest = models.mask_rcnn.largest_batches(images, models.faster_rcnn.RegionBatch(False, **sampled), options,
                                                    sampler.largest_share)

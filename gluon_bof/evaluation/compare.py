@@ -9,7 +9,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.evaluation import plots
 from gluon_bof.evaluation.page import png_of, write_page
 from gluon_bof.evaluation.report import training_rows
-from gluon_bof.options.families import family_of
+from gluon_bof.options.families import family_of, require_one_map
 from gluon_bof.options.flags import as_dict
 from gluon_bof.runs.config import read_options
 from gluon_bof.runs.folder import RunFolder
@@ -20,7 +20,8 @@ def compare_runs(path: str, folders: Sequence[str]) -> dict:
     """Write a page of runs' folders side by side, and its numbers beside it -> the numbers:
 
     runs (a dict each: name, folder, epochs, last, best, at_epoch, and what its report.json holds or None), options
-    ({option: [value in each run]}, where they differ). Raises UserError for a folder that is no detector's run."""
+    ({option: [value in each run]}, where they differ). Raises UserError for a folder that is no detector's run, and where the mAP
+    of some is of masks."""
     names = _names(folders)
     read = [read_options(folder) for folder in folders]
     for folder, of_run in zip(folders, read):
@@ -28,13 +29,16 @@ def compare_runs(path: str, folders: Sequence[str]) -> dict:
         if not getattr(of_run, "detects", family_of(of_run).detects):
             raise UserError("this run trained no detector, and the page sets the mAP of detectors side by side", folder,
                             "its own numbers are in metrics.csv, and images in images/")
+    of_runs = list(map(family_of, read))
+    require_one_map(folders, of_runs)
     options = _differing(list(map(as_dict, read)))
     tables = {name: training_rows(folder) for name, folder in zip(names, folders)}
     runs = [dict(_learned(tables[name]), name=name, folder=folder, report=_report(folder))
             for name, folder in zip(names, folders)]
     numbers = {"runs": runs, "options": options, "training": tables}
-    figures = [(title, png_of(figure)) for title, figure in plots.training_figures(tables)]
-    write_page(path, "runs.html.j2", numbers, training=figures, kinds=plots.TEXT, classes=_classes(runs),
+    mean_ap = of_runs[0].mean_ap
+    figures = [(title, png_of(figure)) for title, figure in plots.training_figures(tables, mean_ap)]
+    write_page(path, "runs.html.j2", numbers, training=figures, kinds=plots.TEXT, classes=_classes(runs), mean_ap=mean_ap,
                reported=any(run["report"] for run in runs))
     return numbers
 

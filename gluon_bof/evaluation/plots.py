@@ -101,10 +101,11 @@ def reliability_figure(calibration: dict) -> Figure:
     return figure
 
 
-def training_figures(runs: dict[str, list[dict]]) -> list[tuple[str, Figure]]:
-    """[(title, figure)] of {name: rows of metrics.csv}: the validation's mAP, the loss, the learning rate, epoch by epoch."""
+def training_figures(runs: dict[str, list[dict]], mean_ap: str = "mAP") -> list[tuple[str, Figure]]:
+    """[(title, figure)] of {name: rows of metrics.csv}: the validation's mAP, the loss, the learning rate, epoch by epoch.
+    mean_ap: what the first is called."""
     drawn = []
-    for column, title, scale in (("map", "Validation mAP", "linear"), ("total_loss", "Training loss", "log"),
+    for column, title, scale in (("map", f"Validation {mean_ap}", "linear"), ("total_loss", "Training loss", "log"),
                                  ("learning_rate", "Learning rate", "linear")):
         lines = [(name, *_points(rows, column)) for name, rows in runs.items()]
         lines = [line for line in lines if len(line[1])]

@@ -24,11 +24,12 @@ def write_report(path: str, detections: Sequence[Detections], detection_set: Det
 
     scored: what `score` or `score_masks` gave of them. about: {name: value} of what was evaluated, shown at the head. run: a
     run's folder, for the training's curves, or None. Raises UserError where they cannot be written."""
+    mean_ap = "mAP of the masks" if "masks" in scored else "mAP"  # that of a run's table
     numbers, curves = gather(detections, detection_set, scored)
     numbers = {"about": about or {}, **numbers}
     training = training_rows(run) if run else []
     shown = {"figures": _figures(numbers, curves),
-             "training": [(title, png_of(figure)) for title, figure in plots.training_figures({"": training})],
+             "training": [(title, png_of(figure)) for title, figure in plots.training_figures({"": training}, mean_ap)],
              "thumbnails": {name: [thumbnail(entry, detection_set.records) for entry in entries]
                        for name, entries in numbers["worst"].items()}}
     numbers["training"] = training
@@ -36,10 +37,12 @@ def write_report(path: str, detections: Sequence[Detections], detection_set: Det
     return numbers
 
 
-def report_run(folder: str, detections: Sequence[Detections], detection_set: DetectionSet, scored: Mapping[str, Any]) -> str:
-    """The same into a run's folder, of its last validation. Returns the page's path."""
+def report_run(folder: str, detections: Sequence[Detections], detection_set: DetectionSet, scored: Mapping[str, Any],
+               about: dict | None = None) -> str:
+    """The same into a run's folder, of its last validation; about: what else its head says. Returns the page's path."""
     path = RunFolder(folder).report
-    write_report(path, detections, detection_set, scored, {"run": folder, "data set": detection_set.name}, folder)
+    about = {"run": folder, "data set": detection_set.name, **(about or {})}
+    write_report(path, detections, detection_set, scored, about, folder)
     return path
 
 

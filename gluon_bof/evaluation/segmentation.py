@@ -16,6 +16,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.inference.segmenter import likeliest, load_segmenter
 from gluon_bof.masks import NOBODY
 from gluon_bof.models.build import models_of
+from gluon_bof.options.families import family_of
 from gluon_bof.terminal import progress_bar
 from gluon_bof.visualization.shown import evenly
 from gluon_bof.weights.resolve import Resolved
@@ -105,8 +106,8 @@ def validation_maps(options: Any) -> SegmentationSet:
 
 
 def evaluate_maps(resolved: Resolved) -> dict[str, Any]:
-    """{"run", "weights", "miou", "pixel_accuracy", "per_class", …} of what `weights.resolve` found, on its options' validation
-    set. Raises UserError, also where the set has another number of classes."""
+    """{"run", "family", "weights", "miou", "pixel_accuracy", "per_class", …} of what `weights.resolve` found, on its options'
+    validation set. Raises UserError, also where the set has another number of classes."""
     options = resolved.options
     resolved.require_file()
     resolved.require_set()
@@ -122,6 +123,6 @@ def evaluate_maps(resolved: Resolved) -> dict[str, Any]:
     began = time.perf_counter()
     metrics = validation(segmenter, progress="evaluating")
     seconds = time.perf_counter() - began
-    return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset,
-            "val_split": options.val_split, "engine": "mxnet", "images": len(found_set),
+    return {"run": resolved.run, "family": family_of(options).name, "weights": resolved.path, "sha256": digest,
+            "dataset": options.dataset, "val_split": options.val_split, "engine": "mxnet", "images": len(found_set),
             "images_per_second": len(found_set) / seconds, "skipped": len(found_set.faults), **metrics}

@@ -85,7 +85,7 @@ class Validation:
         """Write the page, and its numbers, of the detections of the last call into a run's folder. Raises UserError."""
         from gluon_bof.evaluation.report import report_run  # which brings matplotlib
 
-        report_run(run, self.scored(), self.set, self.result)
+        report_run(run, self.scored(), self.set, self.result, _about_masks(self.result))
 
 
 def _packed(found):
@@ -123,8 +123,8 @@ def validation_set(options: Any) -> DetectionSet:
 def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tiling | None = None,
              engine: str = "mxnet", further: Callable[[Any, DetectionSet], dict] | None = None,
              found_set: DetectionSet | None = None) -> dict[str, Any]:
-    """{"run", "weights", "map", "metric", "per_class", "calibration_error", …} of what `weights.resolve` found, on its options'
-    validation set.
+    """{"run", "family", "weights", "map", "metric", "per_class", "calibration_error", …} of what `weights.resolve` found, on its
+    options' validation set.
 
     save: where to write the detections in COCO's result format, "" for nowhere. report: where to write the page
     that says why, and its numbers as JSON beside it. tiling: look at slices of large images, too. engine: what computes
@@ -162,14 +162,20 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
         write_report(report, validation.scored(), found_set, result,
                      {"weights": resolved.path, "SHA-256": digest, "data set": options.dataset,
                       **({"tiles": f"{tiling.tile} pixels, overlap {tiling.overlap:g}"} if tiling else {}),
-                      **({"AP of the masks": f"{result['map']:.4f}; this page is about the boxes"} if result.get("masks") and
-                         result["map"] is not None else {})}, resolved.run)
-    return {"run": resolved.run, "weights": resolved.path, "sha256": digest, "dataset": options.dataset,
-            "val_split": options.val_split, "engine": detector.engine.name, "images": len(found_set),
+                      **_about_masks(result)}, resolved.run)
+    return {"run": resolved.run, "family": family_of(options).name, "weights": resolved.path, "sha256": digest,
+            "dataset": options.dataset, "val_split": options.val_split, "engine": detector.engine.name, "images": len(found_set),
             "images_per_second": len(found_set) / seconds, "skipped": len(found_set.faults),
             "calibration_error": _calibration_error(validation.scored(), found_set),
             **({"report": report} if report else {}), **(further(detector, found_set) if further else {}),
             **(tiling._asdict() if tiling else {}), **result}
+
+
+def _about_masks(result):
+    """What the head of a page, which is about boxes, says of the masks: {} where there are none, or nothing to find."""
+    if "masks" not in result or result["map"] is None:
+        return {}
+    return {"AP of the masks": f"{result['map']:.4f}; this page is about the boxes"}
 
 
 def _calibration_error(detections, detection_set):

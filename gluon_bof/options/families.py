@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib
 import os
 from difflib import get_close_matches
-from typing import Any, Collection, Iterable, NamedTuple
+from typing import Any, Collection, Iterable, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
@@ -39,6 +39,11 @@ class Family(NamedTuple):
     command: str = ""
     masks: bool = False
     segments: bool = False
+
+    @property
+    def mean_ap(self) -> str:
+        """What a validation's `map` is, in words."""
+        return "mAP of the masks" if self.masks else "mAP"
 
     @property
     def script_file(self) -> str:
@@ -147,6 +152,15 @@ def require_detector(options: Any, where: str) -> None:
     """Raise UserError where the network of these options finds no boxes. where: the run or the file that it is of."""
     if family_of(options).segments:
         raise UserError("this network gives every pixel a class, and finds no boxes", where, "give a detector's weights")
+
+
+def require_one_map(folders: Sequence[str], of_runs: Sequence[Family]) -> None:
+    """Raise UserError where the mAP of some of these runs, of these families, is of masks, and that of others of boxes."""
+    of = ["masks" if family.masks else "boxes" for family in of_runs]
+    for folder, what in zip(folders, of):
+        if what != of[0]:
+            raise UserError(f"its mAP is of {what}, that of {folders[0]} of {of[0]}", folder,
+                            "give runs of Mask R-CNN alone, or none of them")
 
 
 def told_by_file_name(name: str) -> tuple[Family | None, dict[str, Any]]:

@@ -12,6 +12,7 @@ from gluon_bof.boxes import DetectionSet
 from gluon_bof.commands.report import main
 from gluon_bof.evaluation.report import report_run
 from gluon_bof.evaluation.score import score
+from tests.command_lines import assert_refuses
 from tests.evaluation.browser import look_at
 from tests.evaluation.drawn_detections import draw
 
@@ -124,6 +125,24 @@ def test_a_run_whose_accuracy_would_appear_nowhere_is_refused(family, options, t
     with pytest.raises(SystemExit):
         main([*runs, str(tmp_path / "other"), "--out", str(tmp_path / "page.html")])
     assert "other: this run trained no detector" in capsys.readouterr().err and not (tmp_path / "page.html").exists()
+
+
+def of_family(folder, name):
+    (folder / "config.json").write_text(json.dumps({"family": name, "options": {}}))
+    return str(folder)
+
+
+def test_the_map_of_masks_does_not_stand_beside_that_of_boxes(runs, tmp_path, capsys):
+    of_family(tmp_path / "two", "mask_rcnn")
+    assert_refuses(main, capsys, [*runs, "--out", str(tmp_path / "page.html")],
+                   f"two: its mAP is of masks, that of {runs[0]} of boxes")
+
+
+def test_a_page_tells_the_map_of_masks_from_that_of_boxes(runs, tmp_path):
+    page = tmp_path / "page.html"
+    main([of_family(tmp_path / "one", "mask_rcnn"), "--out", str(page)])
+    html = page.read_text(encoding="utf-8")
+    assert "last mAP of the masks, %" in html and "Validation mAP of the masks" in html and "mAP of the boxes, %" in html
 
 
 def test_a_detector_of_the_mini_batch_study_has_its_map_on_the_page(tmp_path):

@@ -14,8 +14,9 @@ from gluon_bof.boxes import Detections, DetectionSet, Record
 from gluon_bof.data.coco import load_coco
 from gluon_bof.evaluation.coco import mask_average_precision, save_detections
 from gluon_bof.evaluation.score import score_masks
-from gluon_bof.evaluation.validation import _packed, _unpacked
+from gluon_bof.evaluation.validation import Validation, _packed, _unpacked
 from gluon_bof.evaluation.voc import mean_ap, voc_average_precision
+from gluon_bof.options.mask_rcnn import MaskRcnnOptions
 from gluon_bof.visualization.draw import colour_of, draw_detections
 from tests.evaluation.test_coco import NAMES
 
@@ -127,6 +128,18 @@ def test_at_half_the_masks_count_at_an_iou_of_a_half_and_the_boxes_as_vocs(scene
     assert half["map"] == whole["masks"]["AP50"] and half["metric"] == "voc07" and "coco" not in half
     assert half["map"] == pytest.approx(np.mean(list(half["per_class"].values())), abs=1e-9)
     assert half["box_map"] == pytest.approx(mean_ap(voc_average_precision(found, data.records, 3)))
+
+
+def test_the_page_of_a_run_tells_that_its_curve_is_of_masks_and_all_else_of_boxes(scene, tmp_path):
+    path, found = scene
+    (tmp_path / "metrics.csv").write_text("epoch,iteration,map\n0,3,0.25\n")
+    validation = Validation(MaskRcnnOptions(metric="coco", num_workers=0).resolved(), load_coco(str(path), "train", masks=True))
+    validation.detections, validation.result = found, score_masks(found, validation.set, "coco")
+    validation.report(str(tmp_path))
+    numbers = json.loads((tmp_path / "report.json").read_text())
+    assert numbers["map"] == validation.result["box_map"] != validation.result["map"]
+    assert numbers["about"]["AP of the masks"] == f"{validation.result['map']:.4f}; this page is about the boxes"
+    assert "Validation mAP of the masks, epoch by epoch" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_records_own_masks_are_the_truth_where_no_json_is_and_difficult_ones_count_for_nothing():

@@ -25,6 +25,7 @@ from gluon_bof.evaluation.validation import evaluate
 from gluon_bof.freebies.mixup import blend_images
 from gluon_bof.inference.detector import open_detector
 from gluon_bof.models.build import build_network
+from gluon_bof.options.mask_rcnn import MaskRcnnOptions
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.yolo3 import Yolo3Options
@@ -181,6 +182,18 @@ def test_figure_6_is_the_closed_form_and_the_runs_own_numbers(tmp_path, capsys):
     assert answer["runs"] == {folder: {"last": float(values[2]), "best": float(values[2])} for folder, values in runs.items()}
 
 
+def test_figure_6_does_not_draw_the_map_of_masks_beside_that_of_boxes(tmp_path):
+    folders = []
+    for options in (Yolo3Options(runs=str(tmp_path), name="boxes"), MaskRcnnOptions(runs=str(tmp_path), name="masks")):
+        run = create_run(options)
+        run.record("metrics", {"epoch": 0, "iteration": 7, "map": 0.5})
+        run.close()
+        folders.append(run.folder)
+    with pytest.raises(UserError, match="masks: its mAP is of masks, that of .*boxes of boxes"):
+        drawn(6, "--runs", *folders)
+    assert drawn(6, "--runs", folders[1]).rows[-1][0] == "validation mAP of the masks"
+
+
 def test_figure_6_does_not_send_a_segmentation_back_to_train_for_an_map_that_it_never_has(tmp_path):
     run = create_run(SegmentationOptions(runs=str(tmp_path), name="maps"))
     run.record("metrics", {"epoch": 0, "iteration": 7, "miou": 0.5})
@@ -243,6 +256,12 @@ def test_figure_1_is_evaluation_and_measurement_beside_given_points(run, evaluat
     assert len(opened) == 1
 
 
+def test_figure_1_does_not_draw_the_map_of_masks_among_that_of_boxes():
+    found = {"map": 0.1, "box_map": 0.3, "masks": {}, "metric": "voc07", "weights": "w", "dataset": "d"}
+    side = figure_throughput.Side("one", "", None)
+    assert figure_throughput.point_of(side, found, 9.0, "cpu")[:3] == ("one", 0.3, 9.0)
+
+
 def test_figure_1_draws_the_papers_ap_only_beside_its_metric(tmp_path):
     table = tmp_path / "points.csv"
     table.write_text("name,map,throughput,series,metric\na,0.36,90,x,coco\nb,0.38,60,x,coco\n")
@@ -291,7 +310,7 @@ def test_figure_8_is_the_difference_of_two_evaluations(run, evaluations, tmp_pat
     weights = [os.path.join(run.folder, name) for name in ("best.params", "last.params")]
     answer, rows = called(capsys, 8, "--weights", *weights, "--out", tmp_path)
     assert answer["map"] == [result["map"] for result in found] and max(answer["map"]) > 0 and len(opened) == 2
-    assert {(result["val_split"], result["images"]) for result in found} == {("", 6)}
+    assert {(result["family"], result["val_split"], result["images"]) for result in found} == {("yolo3", "", 6)}
     assert {row["class"]: (float(row["before"]), float(row["after"])) for row in rows} == {
         name: tuple(result["per_class"][name] for result in found) for name in CLASSES}
     assert called(capsys, 8, "--weights", *files, "--out", tmp_path)[1] == rows
@@ -319,6 +338,18 @@ def test_what_figure_8_cannot_compare_is_not_evaluated_first(change, words, mess
     (tmp_path / "a.json").write_text(json.dumps(told))
     with pytest.raises(UserError, match=message):
         drawn(8, "--weights", run.folder, tmp_path / "a.json", *words)
+
+
+@pytest.mark.parametrize("number, change, message", (
+    (8, {"family": "faster_rcnn"}, "a.json: the network is a Faster R-CNN; draw figure 9"),
+    (9, {"family": "mask_rcnn", "masks": {}}, "a.json: the network is a Mask R-CNN; give a Faster R-CNN"),
+    (9, {"masks": {}}, "the network is a Mask R-CNN")))  # as an earlier version wrote it
+def test_evaluations_are_of_the_figures_family_as_weights_are(number, change, message, tmp_path):
+    told = {"map": 0.5, "dataset": "set", "metric": "voc07", "per_class": {"cat": 0.5}}
+    for name, evaluation in (("a", {**told, **change}), ("b", told)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(evaluation))
+    with pytest.raises(UserError, match=message):
+        drawn(number, "--weights", tmp_path / "b.json", tmp_path / "a.json")
 
 
 def test_figure_8_does_not_compare_evaluations_of_other_images_and_takes_files_that_do_not_tell():

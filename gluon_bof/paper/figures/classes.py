@@ -122,18 +122,23 @@ def _side(weights, given):
     """The _Side of weights, or of a .json file. Raises UserError."""
     if weights.endswith(".json"):
         found = read_evaluation(weights)
+        if "family" in found or "masks" in found:  # earlier versions told no family
+            _require_family(by_name(found.get("family", "mask_rcnn")), weights, given.figure)
         return _Side(_told(found), found)
     resolved = meaning_of(weights, given)
-    family = family_of(resolved.options)
-    if family.name != FAMILY_OF[given.figure]:
-        others = [number for number, name in FAMILY_OF.items() if name == family.name]
-        raise UserError(f"the network is a {family.title}", weights, f"draw figure {others[0]}" if others else
-                        f"give a {by_name(FAMILY_OF[given.figure]).title}")
+    _require_family(family_of(resolved.options), weights, given.figure)
     resolved.require_file()
     resolved.require_set()
     metric = resolved.options.metric
     return _Side({"dataset": resolved.options.dataset, "val_split": resolved.options.val_split or None, "images": None,
                   "metric": None if metric == "auto" else metric, "classes": resolved.classes}, None, resolved)
+
+
+def _require_family(family, weights, figure):
+    if family.name != FAMILY_OF[figure]:
+        others = [number for number, name in FAMILY_OF.items() if name == family.name]
+        raise UserError(f"the network is a {family.title}", weights, f"draw figure {others[0]}" if others else
+                        f"give a {by_name(FAMILY_OF[figure]).title}")
 
 
 def _with_set(side):

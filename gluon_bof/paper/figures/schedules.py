@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import rates_of
-from gluon_bof.options.families import by_name
+from gluon_bof.options.families import by_name, require_one_map
 from gluon_bof.options.flags import INTEGERS, at_least, flag, positive
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.paper.figures.page import BLUE, COLOURS, ORANGE, Drawn, new_figure, shorten
@@ -40,6 +40,8 @@ def draw(given: Options) -> Drawn:
     at_least(given, "warmup_epochs", 0)
     positive(given, "lr")
     curves = [validation_curve(folder) for folder in given.runs]
+    of_runs = [by_name(read_config(folder)["family"]) for folder in given.runs]
+    require_one_map(given.runs, of_runs)
     figure = new_figure(3.3 if curves else 3.6)
     left, *right = figure.subplots(1, 1 + bool(curves), squeeze=False)[0]
     rows = []
@@ -53,7 +55,7 @@ def draw(given: Options) -> Drawn:
     left.legend()
     numbers = {"iterations": given.epochs * given.batches}
     if curves:
-        rows += _draw_curves(right[0], curves)
+        rows += _draw_curves(right[0], curves, f"validation {of_runs[0].mean_ap}")
         numbers["runs"] = {folder: {"last": values[-1], "best": max(values)}
                            for folder, _, _, values in curves}
     return Drawn(figure, ("quantity", "series", "iteration", "epoch", "value"), rows, numbers)
@@ -86,7 +88,7 @@ def validation_curve(folder: str) -> tuple[str, str, list[tuple[int, int]], list
     return folder, mode, places, values
 
 
-def _draw_curves(axis, curves):
+def _draw_curves(axis, curves, quantity):
     modes = [mode for _, mode, _, _ in curves]
     by_mode = len(set(modes)) == len(modes) and set(modes) <= set(MODES)
     rows = []
@@ -95,8 +97,8 @@ def _draw_curves(axis, curves):
         name = os.path.basename(os.path.abspath(folder))
         axis.plot([epoch for _, epoch in places], values, color=colour, marker="o", markersize=3,
                   label=literal(f"{mode}: {shorten(name, 24)}, {values[-1]:.3f}"))
-        rows += [("validation mAP", folder, iteration, epoch, value) for (iteration, epoch), value in zip(places, values)]
-    axis.set(xlabel="epoch", ylabel="validation mAP", title="(b) validation", xlim=(0, None))
+        rows += [(quantity, folder, iteration, epoch, value) for (iteration, epoch), value in zip(places, values)]
+    axis.set(xlabel="epoch", ylabel=quantity, title="(b) validation", xlim=(0, None))
     low, high = axis.get_ylim()
     axis.set_ylim(low, high + 0.08 * len(curves) * (high - low))  # room for the legend above the curves
     axis.legend(loc="upper left")

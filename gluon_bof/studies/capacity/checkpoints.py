@@ -5,6 +5,7 @@ import os
 from typing import NamedTuple, Sequence
 
 from gluon_bof.errors import UserError, warn
+from gluon_bof.options.families import by_name
 from gluon_bof.runs.config import is_run, read_config, require_run
 from gluon_bof.runs.folder import RunFolder, epoch_of
 from gluon_bof.studies.capacity.conventions import DEFAULT, Convention
@@ -42,16 +43,27 @@ def models_of(folders: Sequence[str], convention: str | Convention = DEFAULT, nu
     """Runs as `correlate` takes them: of each its family and network as the architecture, its best score (with last, its last),
     and the summary of the weights that go with it.
 
-    Folders that are no run's are left out beside others, with a warning. Raises UserError where there are only such, and for a
-    run that was never validated, before any weights are looked at."""
+    Folders that are no run's are left out beside others, with a warning. Raises UserError where there are only such, for a run
+    that was never validated, and for scores of several kinds, before any weights are looked at."""
     foreign = [folder for folder in folders if os.path.isdir(folder) and not is_run(folder)]
     if len(foreign) < len(folders):  # runs/* is launch's logs, too
         for folder in foreign:
             warn(f"{folder} is left out: it is not a run's")
         folders = [folder for folder in folders if folder not in foreign]
     found = [(folder, *_told_by(folder, last)) for folder in folders]
+    kinds = list(map(_kind_of_score, folders))
+    for folder, kind in zip(folders, kinds):
+        if kind != kinds[0]:
+            raise UserError(f"its score is {kind}, that of {folders[0]} {kinds[0]}", folder, "correlate runs of one score")
     return [Model(os.path.basename(os.path.normpath(folder)), network, score,
                   analyze(folder, convention, null, seed, last).summary) for folder, network, score in found]
+
+
+def _kind_of_score(folder):
+    """What the scores of a run are, in words."""
+    columns = RunFolder(folder).rows("metrics")[0]
+    name = next(name for name in SCORES if name in columns)
+    return by_name(read_config(folder)["family"]).mean_ap if name == "map" else name
 
 
 def _told_by(folder, last):

@@ -229,6 +229,14 @@ def test_two_families_on_one_backbone_are_not_one_architecture(tmp_path, capsys)
     assert [model["architecture"] for model in run(capsys, "--correlate", *folders)[0]["models"]] == ["yolo3 net", "ssd net"]
 
 
+def test_scores_of_several_kinds_are_not_correlated_together(tmp_path, capsys):
+    boxes, masks, maps = (write_run(tmp_path / name, "net", ["0.1"])[0] for name in ("boxes", "masks", "maps"))
+    Path(masks, "config.json").write_text(json.dumps({"family": "mask_rcnn", "options": {"network": "net"}}))
+    Path(maps, "metrics.csv").write_text("epoch,iteration,miou\n0,1,0.25\n")
+    for other, told in ((masks, "mAP of the masks"), (maps, "miou")):
+        assert_refuses(main, capsys, ["--correlate", boxes, other], f"{other}: its score is {told}, that of {boxes} mAP")
+
+
 def test_a_segmenters_score_is_its_mean_iou(tmp_path, capsys):
     folder, _ = write_run(tmp_path / "one", "net", ["0.1", "0.4"])
     Path(folder, "metrics.csv").write_text("epoch,iteration,miou,pixel_accuracy\n0,1,0.25,0.9\n1,2,0.5,0.9\n")
