@@ -12,7 +12,8 @@ from typing import Sequence
 from gluon_bof.errors import printable, user_facing
 from gluon_bof.files import refuse_unwritable, write_atomically
 from gluon_bof.options.flags import Parser
-from gluon_bof.runs.config import require_run_of_last
+from gluon_bof.runs.config import read_classes, read_options, require_run, require_run_of_last
+from gluon_bof.runs.folder import RunFolder
 from gluon_bof.weights.inspect import digests, read_contents
 
 SHA1_IN_NAME = re.compile(r"-([0-9a-f]{8})\.params$")  # GluonCV's names of files end in their SHA-1
@@ -119,10 +120,10 @@ def _show(given):
 
 def _of_run(folder, last):
     """(path of the weights of a run, what its configuration tells of them)."""
-    from gluon_bof.weights.resolve import resolve
-
-    found = resolve(folder, last=last)
-    return found.path, {"run": folder, "trained_as": found.options.gluoncv_name(), "classes": list(found.classes)}
+    require_run(folder, "give a folder under runs/ or a file of weights")
+    run = RunFolder(folder)
+    return run.last_weights if last else run.best_weights, {
+        "run": folder, "trained_as": read_options(folder).resolved().gluoncv_name(), "classes": read_classes(folder)}
 
 
 def _name_text(path, checksums):

@@ -152,11 +152,12 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
 
 def _of_run(folder, weights, given, last):
     config = read_config(folder)
-    if families.by_name(config["family"]) not in families.inferring():
-        raise UserError("this run trained a classifier, which detects nothing", folder,
-                        "give a detector's run; a detector starts from this one with --pretrained-base")
+    family = families.by_name(config["family"])
+    if family not in families.inferring():
+        raise UserError(f"this is a {family.title}'s run, and what is wanted is a detector or a segmenter", folder,
+                        "give a run of gluon-bof train, which starts from this one's weights with --pretrained-base")
     if given.pop("family", config["family"]) != config["family"]:
-        raise UserError(f"this is a run of {families.by_name(config['family']).title}", folder, "leave --family out")
+        raise UserError(f"this is a run of {family.title}", folder, "leave --family out")
     names = os.path.join(folder, CLASSES)
     if os.path.exists(names):
         _refuse_other_classes(given, names, folder)

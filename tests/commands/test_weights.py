@@ -19,6 +19,9 @@ from safetensors.numpy import save, save_file
 from gluon_bof.backend import gluoncv, mx
 from gluon_bof.commands import weights as weights_command
 from gluon_bof.models.yolo3.network import build_yolo3
+from gluon_bof.options.classifier import ClassifierOptions
+from gluon_bof.options.minibatch import MinibatchOptions
+from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.opening import create_run
 from gluon_bof.training.checkpoint import save_checkpoint
@@ -155,6 +158,20 @@ def test_show_tells_what_a_run_and_a_checkpoint_are(small_network, tmp_path, cap
     assert (told["kind"], told["network"]) == ("checkpoint of this package", "yolo3_mobilenet0.25") and "epoch 7" in text
     path.write_bytes(path.read_bytes()[:-1])
     assert "this checkpoint is damaged" in refused(capsys, "show", path)
+
+
+@pytest.mark.parametrize("options, given, network", ((ClassifierOptions, {"network": "darknet-mini"}, "darknet-mini"),
+                                                     (MinibatchOptions, {"network": "dpn-mini"}, "dpn-mini"),
+                                                     (SegmentationOptions, {"model": "unet", "backbone": "plain"},
+                                                      "unet_plain_custom")))
+def test_show_tells_what_a_run_is_that_finds_no_boxes(options, given, network, tmp_path, capsys):
+    run_of = create_run(options(dataset=str(tmp_path), runs=str(tmp_path), **given))
+    run_of.write_classes(("a", "b"))
+    for path in (run_of.best_weights, run_of.last_weights):
+        Path(path).write_bytes(dumps({"a.weight": np.zeros((2, 3), np.float32)}))
+    for words, path in (((), run_of.best_weights), (("--last",), run_of.last_weights)):
+        told, _ = run(capsys, "show", run_of.folder, *words)
+        assert (told["file"], told["trained_as"], told["classes"]) == (path, network, ["a", "b"])
 
 
 def test_show_knows_the_packages_own_weights_by_name(capsys):

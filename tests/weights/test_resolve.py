@@ -10,12 +10,14 @@ import pytest
 
 from gluon_bof.data.names import class_names
 from gluon_bof.errors import UserError
+from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.families import by_name
 from gluon_bof.options.flags import as_dict
+from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.runs.config import require_run_of_last
+from gluon_bof.runs.config import require_run_of_last, write_config
 from gluon_bof.weights import zoo
 from gluon_bof.weights.resolve import backbone_weights, require_choices, resolve
 from tests.weights.zoo_server import NAME, archive, stem, zipped
@@ -189,6 +191,14 @@ def test_options_of_the_other_detector_are_refused_by_name(tmp_path):
     for given in ({"use_fpn": True}, {"colour": "red"}):
         with pytest.raises(UserError, match=f"YOLOv3 has no --{next(iter(given)).replace('_', '-')}"):
             resolve(write_run(tmp_path), given)
+
+
+@pytest.mark.parametrize("options, title", ((ClassifierOptions(), "a classifier's run"),
+                                            (MinibatchOptions(network="yolo3_darknet-mini"), "a mini-batch study's run")))
+def test_a_run_of_no_command_that_looks_at_images_is_called_what_it_is(options, title, tmp_path):
+    write_config(str(tmp_path), options)
+    with pytest.raises(UserError, match=f"this is {title}, and what is wanted is a detector or a segmenter"):
+        resolve(str(tmp_path))
 
 
 def test_a_pretrained_base_is_a_file_a_backbones_or_a_detectors_name(params, cache, serve, tmp_path, monkeypatch):
