@@ -152,7 +152,7 @@ def test_two_workers_train_and_validate_as_one_process(folder, batch):
 # what is done with a run
 
 def test_evaluation_of_a_run_is_its_last_validation(folder, whole):
-    _, found = said(evaluate_command.main, [whole.folder, "--last", "--num-workers", "0"])
+    _, found = said(evaluate_command.main, [whole.folder, "--last", "--num-workers", "0", "--engine", "auto"])
     assert found["val_split"] == ""
     outcome = json.loads((folder / "outcome.json").read_text())
     assert {key: found[key] for key in ("miou", "pixel_accuracy", "per_class")} == {
@@ -267,6 +267,7 @@ def test_train_names_the_family(capsys):
     (predict_command.main, ("IMAGE", "--out", "OUT", "--score", "0.5"), "a segmenter takes no --score"),
     (predict_command.main, ("IMAGE", "--out", "OUT", "--engine", "onnx"), "a segmenter takes no --engine"),
     (predict_command.main, ("VIDEO", "--out", "OUT"), "a segmenter takes images, not videos"),
+    (evaluate_command.main, ("--engine", "onnx"), "a segmenter takes no --engine onnx; leave it out: MXNet computes segmenters"),
     (evaluate_command.main, ("--save-json", "a.json"), "a segmenter takes no --save-json"),
     (evaluate_command.main, ("--report", "a.html"), "a segmenter takes no --report"),
     (evaluate_command.main, ("--metric", "coco"), "segmentation has no --metric"),

@@ -57,8 +57,8 @@ def build_parser(everything: bool = False) -> Parser:
     parser.add_argument("--to", required=True, metavar="FILE", help="the ONNX file; or the beginning of MXNet's files' names")
     parser.add_argument("--format", choices=("onnx", "mxnet"), default="onnx", help="[onnx]")
     parser.add_argument("--size", help="height and width of the input, for example 416,416 [that of validation]")
-    parser.add_argument("--short", type=int, help="test size in pixels: YOLOv3's or SSD's side, or an R-CNN's shorter one "
-                                                  "[that of validation]")
+    parser.add_argument("--short", type=int, help="test size in pixels: the side of YOLOv3, SSD or a segmenter, an R-CNN's "
+                                                  "shorter one [that of validation]")
     parser.add_argument("--nms", type=float, help="IoU above which the worse of two boxes of a class goes [the network's]")
     parser.add_argument("--no-nms", action="store_true", help="leave out the last suppression of overlapping boxes")
     parser.add_argument("--verify-on", nargs="+", default=(), metavar="IMAGE",

@@ -17,7 +17,7 @@ class _OfFile:
     """What no options hold and only a file outside a run needs."""
 
     family: str = flag("", "of a .params file outside a run: its family, where several have its --network and the file's name "
-                           "does not tell", choices=tuple(family.name for family in families.detectors()))
+                           "does not tell", choices=tuple(family.name for family in families.inferring()))
 
 
 PAGES = (".html", ".htm")

@@ -134,8 +134,7 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
     options = resolved.options
     if family_of(options).segments:
         from gluon_bof.evaluation.segmentation import evaluate_maps
-        refuse_of_segmenters(save_json=save, report=report, tile=tiling, sliding_patch=further,
-                             engine=None if engine == "mxnet" else engine)
+        refuse_of_segmenters(engine, save_json=save, report=report, tile=tiling, sliding_patch=further)
         return evaluate_maps(resolved)
     resolved.require_file()
     resolved.require_set()

@@ -137,7 +137,7 @@ def open_model(weights: Any, device: str | None = None, short: int | None = None
     """The same, for commands: errors speak of flags."""
     found = resolve(os.fspath(weights), options, last)
     if family_of(found.options).segments:
-        refuse_of_segmenters(nms=nms, engine=None if engine in ("auto", "mxnet") else engine)
+        refuse_of_segmenters(engine, nms=nms)
         settings = found._replace(options=dataclasses.replace(found.options, gpus=_gpus(device)))
         return open_segmenter(settings, short)
     names = found.require()

@@ -12,11 +12,13 @@ from gluon_bof.options.flags import flag_name, whole_pixels
 from gluon_bof.weights.resolve import Resolved
 
 
-def refuse_of_segmenters(**given: Any) -> None:
-    """Raise UserError where one of these arguments, which only detectors take, was given."""
+def refuse_of_segmenters(engine: str = "mxnet", **given: Any) -> None:
+    """Raise UserError where one of these arguments, which only detectors take, was given, or an engine other than MXNet."""
     for name, value in given.items():
         if value not in (None, "", ()):
             raise UserError(f"a segmenter takes no {flag_name(name)}", remedy="leave it out: it finds no boxes")
+    if engine not in ("auto", "mxnet"):
+        raise UserError(f"a segmenter takes no --engine {engine}", remedy="leave it out: MXNet computes segmenters")
 
 
 def open_segmenter(resolved: Resolved, short: int | None = None) -> SegmentationModel:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gluon_bof.commands import evaluate
 from gluon_bof.data.names import class_names
 from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
@@ -199,6 +200,11 @@ def test_a_run_of_no_command_that_looks_at_images_is_called_what_it_is(options, 
     write_config(str(tmp_path), options)
     with pytest.raises(UserError, match=f"this is {title}, and what is wanted is a detector or a segmenter"):
         resolve(str(tmp_path))
+
+
+def test_a_segmenter_is_named_as_a_family():
+    arguments = evaluate.build_parser().parse_args(["x.params", "--family", "segmentation", "--classes", "a,b"])
+    assert isinstance(evaluate.resolved(arguments).options, SegmentationOptions)
 
 
 def test_a_pretrained_base_is_a_file_a_backbones_or_a_detectors_name(params, cache, serve, tmp_path, monkeypatch):
