@@ -76,7 +76,9 @@ def evaluate(weights: Any, last: bool = False, save: Any = "", tile: int | None 
     tiling, save = tiling_of(tile, overlap), os.fspath(save)
     if save:
         refuse_unwritable(save)
-    return score_weights(resolve(os.fspath(weights), options, last), save, tiling=tiling, engine=engine)
+    found = resolve(os.fspath(weights), options, last)
+    found.refuse_idle(options)
+    return score_weights(found, save, tiling=tiling, engine=engine)
 
 
 @in_python(dataset_root="root")

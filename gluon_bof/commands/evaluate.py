@@ -86,4 +86,7 @@ def build_parser(everything: bool = False) -> Parser:
 def resolved(arguments: Any) -> Any:
     """What the weights of a parsed command line mean; what is not given comes from the run that they lie in."""
     from gluon_bof.weights.resolve import resolve
-    return resolve(arguments.weights, given_options(arguments, evaluation_fields()), arguments.last)
+    given = given_options(arguments, evaluation_fields())
+    found = resolve(arguments.weights, given, arguments.last)
+    found.refuse_idle(given)
+    return found

@@ -136,6 +136,9 @@ def open_model(weights: Any, device: str | None = None, short: int | None = None
                last: bool = False, engine: str = "mxnet", **options: Any) -> Model:
     """The same, for commands: errors speak of flags."""
     found = resolve(os.fspath(weights), options, last)
+    found.refuse_idle(options)
+    if found.run and "dataset" in options:
+        raise UserError("--dataset is for weights outside a run", found.run, "leave it out")
     if family_of(found.options).segments:
         refuse_of_segmenters(engine, nms=nms)
         settings = found._replace(options=dataclasses.replace(found.options, gpus=_gpus(device)))

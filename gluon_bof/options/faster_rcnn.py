@@ -53,7 +53,7 @@ class FasterRcnnOptions(DetectionOptions):
     executor_threads: int = flag(1, "accepted and not needed: MXNet's engine feeds all devices from one thread")
     kv_store: str = flag("nccl", "how gradients are summed: nccl, device or local over the devices of one process; dist_sync or "
                                  "dist_device_sync over workers, which gluon-bof launch starts and which need no flag")
-    custom_model: bool = flag(False, "set by the word custom-model", hidden=True)
+    custom_model: bool = flag(False, "set by the word custom-model", hidden=True, builds=True)
 
     no_pretrained_base: bool = flag(False, "the same as --pretrained-base no", "parts", part=True)
     num_fpn_filters: int = part("256", "channels of the pyramid's levels", int)

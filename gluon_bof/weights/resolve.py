@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -39,6 +40,7 @@ from gluon_bof.weights.zoo import (
     shipped_backbone,
 )
 
+USED = ("evaluates", "builds", "part")  # what an option's metadata says of one that trained weights are opened with
 # what tells of one data set where and how its images for validation lie, as no other set has it
 OF_A_SET = {"dataset_root": "", "val_split": "", "layout": "auto"}
 CHOOSE_IMAGES = (*OF_A_SET, "val_share", "unannotated", "on_bad_sample")  # of a set, that validate
@@ -72,6 +74,16 @@ class Resolved(NamedTuple):
     def files(self) -> tuple[str, ...]:
         """The files that tell all this, the weights among them; of classes perhaps their names."""
         return (self.path, self.options.classes, *([os.path.join(self.run, CONFIG)] if self.run else ()))
+
+    def refuse_idle(self, given: Iterable[str]) -> None:
+        """Raise UserError where one of the given options neither builds this family's network nor says how it is tested."""
+        fields, title = self.options.__dataclass_fields__, families.family_of(self.options).title
+        used = [name for name, field in fields.items() if name == "network" or any(map(field.metadata.get, USED))]
+        for name in given:
+            if name in fields and name not in used:
+                near = [flag_name(other) for other in get_close_matches(name, used, 1, 0.75)]
+                raise UserError(f"{flag_name(name)} does nothing here: {title} takes it to train", self.run or self.path,
+                                f"is {near[0]} meant?" if near else "leave it out")
 
     def require_file(self) -> None:
         """Raise UserError where the file is missing."""
@@ -221,9 +233,9 @@ def _checked(options):
     """The options, whose network can be built and tested. Raises UserError."""
     options.check_build()
     options.check_test_size()
-    for name in ("batch_size", "test_batch_size"):
+    for name, least in {"batch_size": 1, "test_batch_size": 1, "num_workers": 0}.items():
         if hasattr(options, name):
-            at_least(options, name, 1)
+            at_least(options, name, least)
     return options
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import gluon_bof
 from gluon_bof.commands import evaluate
 from gluon_bof.data.names import class_names
 from gluon_bof.errors import UserError
@@ -21,6 +22,7 @@ from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import require_run_of_last, write_config
 from gluon_bof.weights import zoo
 from gluon_bof.weights.resolve import backbone_weights, require_choices, resolve
+from tests.command_lines import assert_refuses
 from tests.weights.zoo_server import NAME, archive, stem, zipped
 
 from gluoncv.model_zoo import get_model_list
@@ -192,6 +194,28 @@ def test_options_of_the_other_detector_are_refused_by_name(tmp_path):
     for given in ({"use_fpn": True}, {"colour": "red"}):
         with pytest.raises(UserError, match=f"YOLOv3 has no --{next(iter(given)).replace('_', '-')}"):
             resolve(write_run(tmp_path), given)
+
+
+@pytest.mark.parametrize("family, given, told", (
+    ("faster_rcnn", {"batch_size": 8}, "batch_size does nothing here: Faster R-CNN takes it to train; leave it out"),
+    ("segmentation", {"batch_size": 8}, "is test_batch_size meant"), ("yolo3", {"epochs": 3}, "epochs does nothing here")))
+def test_what_only_training_takes_is_refused_and_not_passed_over(family, given, told, tmp_path, capsys):
+    (tmp_path / "config.json").write_text(json.dumps({"family": family, "options": {}}))
+    for opened in (gluon_bof.evaluate, gluon_bof.load):
+        with pytest.raises(UserError, match=told):
+            opened(tmp_path, **given)
+    if "batch_size" in given:
+        assert_refuses(evaluate.main, capsys, [str(tmp_path), "--batch-size", "8"], "--batch-size does nothing here")
+
+
+def test_a_run_is_not_told_another_data_set_where_nothing_is_scored(tmp_path):
+    with pytest.raises(UserError, match="dataset is for weights outside a run; leave it out"):
+        gluon_bof.load(write_run(tmp_path), dataset="voc")
+
+
+def test_workers_below_0_are_refused_outside_training_too(tmp_path):
+    with pytest.raises(UserError, match="--num-workers -1"):
+        resolve(write_run(tmp_path), {"num_workers": -1})
 
 
 @pytest.mark.parametrize("options, title", ((ClassifierOptions(), "a classifier's run"),

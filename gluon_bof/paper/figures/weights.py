@@ -26,7 +26,9 @@ def open_weights(weights: str, given: FigureOptions) -> tuple[Detector, Resolved
 
 def meaning_of(weights: str, given: FigureOptions) -> Resolved:
     """What the weights mean, with --last if they are a run: it is of the runs among several."""
-    return resolve(weights, given.evaluation, given.last and os.path.isdir(weights))
+    found = resolve(weights, given.evaluation, given.last and os.path.isdir(weights))
+    found.refuse_idle(given.evaluation)
+    return found
 
 
 def resolve_all(paths: Sequence[str], given: FigureOptions) -> list[Resolved]:
