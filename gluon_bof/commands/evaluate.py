@@ -21,6 +21,7 @@ from gluon_bof.commands.flags import (
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.files import refuse_unwritable
 from gluon_bof.inference.tiles import tiling_of
+from gluon_bof.options.families import by_name
 from gluon_bof.options.flags import Parser
 
 # help in the place of training's
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(outcome))
         return 0
     values = [math.nan if ap is None else ap for ap in outcome["per_class"].values()]
-    print(per_class_table(values, list(outcome["per_class"])), file=sys.stderr)
+    print(per_class_table(values, list(outcome["per_class"]), by_name(outcome["family"]).mean_ap), file=sys.stderr)
     print(json.dumps(outcome))
     return 0
 

@@ -52,10 +52,10 @@ def mean_ap(ap: np.ndarray | Sequence[float]) -> float:
     return float(known.mean()) if known.size else 0.0
 
 
-def per_class_table(ap: np.ndarray | Sequence[float], classes: Sequence[str]) -> str:
-    """The classes' AP as aligned lines of plain text, "-" where there is none; mAP comes last."""
+def per_class_table(ap: np.ndarray | Sequence[float], classes: Sequence[str], mean: str = "mAP") -> str:
+    """The classes' AP as aligned lines of plain text, "-" where there is none; their mean, by this name, comes last."""
     rows = [(name, "-" if np.isnan(value) else f"{value:.4f}") for name, value in zip(classes, ap)]
-    rows.append(("mAP", "-" if np.isnan(np.asarray(ap, np.float64)).all() else f"{mean_ap(ap):.4f}"))
+    rows.append((mean, "-" if np.isnan(np.asarray(ap, np.float64)).all() else f"{mean_ap(ap):.4f}"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value:>6}" for name, value in rows)
 

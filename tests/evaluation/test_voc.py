@@ -207,3 +207,4 @@ def test_table_is_aligned_and_ends_with_map():
                                   "diningtable       -",
                                   "x            1.0000",
                                   "mAP          0.7500"]
+    assert per_class_table([0.5], ("cat",), "mAP of the masks").splitlines()[-1] == "mAP of the masks  0.5000"
