@@ -19,14 +19,15 @@ OVER_SIZES = Measure("AP over " + ", ".join(map(str, miniature.SIZES)), tuple(f"
 OTHER = Measure("AP in other contexts", (f"test-other-{OWN}",))
 OWN_IMAGES = Measure("mAP@0.5 on its training images", (f"{miniature.BASELINE.train_split}-{OWN}",), "coco.AP50")
 MEASURES = {"yolo3": (AP, AP50, OVER_SIZES, OTHER), "faster_rcnn": (AP, AP50, OTHER)}
-# what a freebie is said to work by, of the evaluation that slides a patch, too
-MECHANISMS = tuple(Measure(title, (factorial.MECHANISMS,), *numbers) for title, *numbers in (
+# what a freebie is said to work by, all of the evaluation that slides a patch; SLIDING: what the patch does
+SLIDING = tuple(Measure(title, (factorial.MECHANISMS,), *numbers) for title, *numbers in (
     ("sliding patch found", "sliding_patch.patch_recall"), ("objects beside it found", "sliding_patch.recall"),
     ("objects found without it", "sliding_patch.recall_without_patch"),
     ("share of those found without it", "sliding_patch.recall", "sliding_patch.recall_without_patch"),
-    ("scores beside it, less those without it", "sliding_patch.score_change"),
+    ("scores beside it, less those without it", "sliding_patch.score_change")))
+MECHANISMS = (*SLIDING, *(Measure(title, (factorial.MECHANISMS,), number) for title, number in (
     ("calibration error", "calibration_error"), ("AP of small objects", "coco.APs"), ("AP of medium ones", "coco.APm"),
-    ("AP of large ones", "coco.APl")))
+    ("AP of large ones", "coco.APl"))))
 OF_PAPER = {"yolo3": TABLE_2, "faster_rcnn": TABLE_3}  # whose stacked rows a factorial has
 
 

@@ -12,7 +12,6 @@ from gluon_bof.paper.miniature_numbers import (
     AP50,
     MEASURES,
     MECHANISMS,
-    OF_PAPER,
     OWN_IMAGES,
     all_of_miniature,
     by_row,
@@ -59,7 +58,7 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
     if basis.seeds or step_effects(found, AP, family):
         parts += [f"![Effects with their 95% intervals]({design.name}-effects.png)",
                   "*Squares: means with 95% intervals, hollow where the row, or of a main effect one of its rows, is underfitted;"
-                  " dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5).*"]
+                  " dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5), of the whole bag their sum.*"]
     if basis.seeds:
         parts.append(_main_effects(found, measures, basis, design))
     parts += [_steps(found, family), _ends(found, family), _mechanisms(found, basis, design) if basis.seeds else ""]
@@ -130,7 +129,9 @@ def _ends(found, family):
     rows = [[measure.title, *_texts(pair), judged(pair.gain) + under if measure in MEASURES[family] else "not tested"]
             for measure, pair in pairs.items()]
     return (f"Both ends of the stack, {of_seeds(pairs[AP].mine)}, points:\n\n"
-            + table(["", "baseline", "whole bag", "difference", ""], rows))
+            + table(["", "baseline", "whole bag", "difference", ""], rows)
+            + "\nThe paper slides its patch to see mixup alone, not the whole bag: "
+            "[Figure 5](figures.md#figure-5-the-elephant-in-the-room).")
 
 
 def _mechanisms(found, basis, design):
@@ -296,7 +297,7 @@ def _effects_panel(found, measure, family, basis, with_paper):
     from gluon_bof.paper.pictures import Bar, Panel
 
     papers = paper_steps(family)
-    whole = OF_PAPER[family].rows[-1].paper_value - OF_PAPER[family].row("baseline").paper_value
+    whole = sum(papers[factor] for factor in miniature.DESIGNS[family].factors)
 
     def bar(name, effect, rows, paper=None):
         return Bar(name, effect.mean, effect.half_width, tuple(effect.by_seed.values()), paper if with_paper else None,

@@ -22,6 +22,7 @@ from gluon_bof.paper.optimizer_pages import optimizers_summary
 from gluon_bof.paper.photograph_pages import photograph_pictures, photographs_summary
 from gluon_bof.paper.readme_pages import freebies_tables, readme_table, shipped_summary
 from gluon_bof.paper.schedule_pages import figure_6, figure_6_pictures
+from gluon_bof.paper.sliding_pages import figure_5
 from gluon_bof.paper.upsampling_pages import upsampling_summary
 from gluon_bof.paper.words import Picture
 
@@ -88,8 +89,9 @@ def pictures(store: Store) -> list[Picture]:
     return [*of_paper, *of_miniature, *bag_pictures(store), *photograph_pictures(store)]
 
 
-SECTIONS = {"figure-1": figure_1, "figure-6": figure_6, "miniature": miniature_summary, "miniature-rows": miniature_rows,
-            "miniature-tables": miniature_tables, "miniature-faster-rcnn": partial(miniature_summary, family="faster_rcnn"),
+SECTIONS = {"figure-1": figure_1, "figure-5": figure_5, "figure-6": figure_6, "miniature": miniature_summary,
+            "miniature-rows": miniature_rows, "miniature-tables": miniature_tables,
+            "miniature-faster-rcnn": partial(miniature_summary, family="faster_rcnn"),
             "miniature-faster-rcnn-rows": partial(miniature_rows, family="faster_rcnn"), "photographs": photographs_summary,
             "bag": bag_summary, "optimizers": optimizers_summary, "embedded": embedded_summary,
             **{f"embedded-{row.key}": partial(embedded_summary, rows=(row.key,)) for row in embedded.ROWS},

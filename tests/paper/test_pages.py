@@ -317,6 +317,28 @@ def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
     assert "\n51 runs, 17 a seed" in pages.miniature_summary(store)
 
 
+@pytest.mark.parametrize("family, whole", [("yolo3", 2.87), ("faster_rcnn", 3.55)])
+def test_the_papers_whole_bag_beside_ours_has_the_freebies_of_ours_alone(tmp_path, family, whole):
+    store, design = Store(str(tmp_path)), miniature.DESIGNS[family]
+    for job in factorial.plan((0,), design=design):
+        if job.row.key in miniature.stacked(design):
+            store.write(bundle_for(job))
+    effects_picture, = (picture for picture in pages.miniature_pictures(store, family) if picture.file.endswith("effects.png"))
+    bag, = effects_picture.numbers[-1].groups["over the baseline"]
+    assert bag.paper == pytest.approx(whole)
+
+
+def test_mixup_alone_is_told_beside_the_whole_bag_where_a_patch_slides(tmp_path):
+    store = Store(str(tmp_path))
+    assert pages.figure_5(store) == words.NO_RUN
+    for job in factorial.plan((0,), design=miniature.FASTER_RCNN):  # smoothing loses 20 points, mixup wins 4 in two rows
+        wins = job.row.key in ("mixup", "cosine+label-smoothing+mixup")
+        store.write(bundle_for(job, 0.4 - 0.2 * ("label-smoothing" in (job.row.on or ())) + 0.04 * wins))
+    text = pages.figure_5(store)
+    assert "Faster R-CNN" in text and "YOLOv3" not in text
+    assert "| objects beside it found | +4.00 | +2.00 | -16.00 |" in text
+
+
 def test_by_what_the_freebies_work_is_told_by_their_main_effects(tmp_path):
     store = Store(str(tmp_path))
     gain = effects.main_effect("mixup", made_up_factorial(store), miniature.combinations()).mean
