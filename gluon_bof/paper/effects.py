@@ -201,12 +201,12 @@ def judged(effect: Effect, tests: int = 1) -> str:
     return word if excludes_zero(effect, tests) else f"{word}, not with {tests} tests"
 
 
-def resolution(spread: float, seeds: int, pairs: int = 8) -> tuple[float, float]:
-    """(half-width of the 95% interval of a main effect, the same of a step between two rows), in points.
+def resolution(spread: float, seeds: int, pairs: int = 8, tests: int = 1) -> tuple[float, float]:
+    """(half-width of a main effect's interval at 1 - 0.05 / tests, the same of a step between two rows), in points.
 
     spread: standard deviation of one row over seeds. What the design can tell before any of it is run: a main effect is a mean
-    over so many pairs, a step is one pair."""
-    wide = student(seeds - 1) * spread * math.sqrt(2 / seeds)
+    over so many pairs, taken as independent within a seed, too; a step is one pair."""
+    wide = student(seeds - 1, 1 - 0.05 / tests) * spread * math.sqrt(2 / seeds)
     return wide / math.sqrt(pairs), wide
 
 

@@ -128,10 +128,12 @@ def resolution_text(store: Store, budget: Budget, dataset: str, design: Design) 
     if len(basis.seeds) < 2:
         return "an interval needs two whole seeds"
     spread, source = spread_of(store, dataset, design)
-    main, step = effects.resolution(spread, len(basis.seeds), len(basis.rows) // 2)
+    pairs, tests = len(basis.rows) // 2, len(design.factors)
+    main, step = effects.resolution(spread, len(basis.seeds), pairs)
+    corrected, _ = effects.resolution(spread, len(basis.seeds), pairs, tests)
     of_half = " of the half" if basis.of_half else ""
-    return (f"{len(basis.seeds)} seeds{of_half} at a spread of {spread:.2f} points of AP ({source}) tell a main "
-            f"effect from nothing at {main:.2f} points, a step between two rows at {step:.2f}")
+    return (f"{len(basis.seeds)} seeds{of_half} at a spread of {spread:.2f} points of AP ({source}) tell a main effect from "
+            f"nothing at {main:.2f} points ({corrected:.2f} with {tests} tests), a step between two rows at {step:.2f}")
 
 
 def spread_of(store: Store, dataset: str, design: Design) -> tuple[float, str]:

@@ -228,7 +228,9 @@ def test_what_the_seeds_can_tell_is_the_resolution_at_the_bundles_own_spread(tmp
     wanted = planned(tmp_path, seeds=(0, 1, 2))
     text = factorial.resolution_text(store, budget_of(wanted, store), "", miniature.YOLO3)
     main, step = effects.resolution(0.5 ** 0.5, 3)
-    assert f"main effect from nothing at {main:.2f} points, a step between two rows at {step:.2f}" in text
+    corrected, _ = effects.resolution(0.5 ** 0.5, 3, tests=4)
+    assert f"main effect from nothing at {main:.2f} points ({corrected:.2f} with 4 tests), a step between two rows at " \
+           f"{step:.2f}" in text
     assert "0.71 points of AP (of 17 rows)" in text
 
 

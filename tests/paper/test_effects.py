@@ -65,3 +65,12 @@ def test_resolution_is_the_half_width_that_such_a_spread_gives_on_average():
     main, step = effects.resolution(0.6, 3)
     assert math.sqrt(np.mean(widths)) == pytest.approx(main, rel=0.1)
     assert step == pytest.approx(main * math.sqrt(8))
+
+
+@pytest.mark.parametrize("seeds, told", [(3, 1.535), (5, 0.579)])
+def test_resolution_with_several_tests_is_from_where_on_the_protocol_speaks_of_an_effect(seeds, told):
+    corrected, _ = effects.resolution(0.6, seeds, tests=4)
+    assert corrected == pytest.approx(told, abs=0.001)
+    for mean, verdict in ((0.99 * corrected, "gain, not with 4 tests"), (1.01 * corrected, "gain")):
+        effect = effects.Effect(mean, effects.resolution(0.6, seeds)[0], dict.fromkeys(range(seeds)))
+        assert effects.judged(effect, 4) == verdict
