@@ -135,3 +135,13 @@ def test_the_list_names_every_recipe_of_the_family_with_what_it_reaches(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert not ended.value.code and {line.split()[0] for line in lines} == RECIPES.of_family("yolo3").keys()
     assert "the paper, Table 2: + mixup; voc07 83.7%" in next(line for line in lines if line.startswith("table-2/mixup "))
+
+
+@pytest.mark.parametrize("name, reached", [
+    ("table-4/yolo3-bof", "coco at 608 pixels 37.0% ± 0.5"), ("table-5/mixup-plain", "coco at 608 pixels 36.4% ± 0.5"),
+    ("table-4/yolo3-orig", "coco at 608 pixels 33.0%, another program's training"),
+    ("table-4/r101-orig", "coco 39.4%, another program's training"), ("table-4/r101-bof", "coco 41.1% ± 0.5"),
+    ("mask_rcnn/embedded", "mask AP@0.5 95.6% ± 3.0, 4 min")])
+def test_what_a_recipe_reaches_is_told_with_its_size_and_not_asked_of_it_where_another_program_reached_it(name, reached):
+    assert RECIPES[name].summary().endswith(f"; {reached}")
+    assert (RECIPES[name].tolerance is None) == name.endswith("-orig")
