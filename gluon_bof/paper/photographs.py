@@ -23,7 +23,7 @@ SOURCE = "source.json"  # in a copied folder: what tells the one that it was cop
 SEEDS = (0,)
 SIDE = 224
 RESERVED = ("classes", "layout", "pretrained_base", "train_split", "val_split")  # flags that trainings may not be given
-SMOOTHING = 0.005  # epsilon over the number of classes: 0.1 / 20, the miniature's
+SMOOTHING = 0.005  # epsilon over the number of classes, without background: 0.1 / 20, as the miniature's YOLOv3
 MINUTES = 25.0  # of a run, where no bundle tells
 SHARED = dict(num_workers=1, gpus="", val_interval=1000, save_interval=0, log_interval=0, keep=1, lr_mode="step", mixup="",
               label_smooth_eps=0.0, network="darknet-mini", pretrained_base="shipped")
