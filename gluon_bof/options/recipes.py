@@ -90,7 +90,8 @@ SMALL_SET_FASTER_RCNN = replace(
     save_interval=1, seed=233)
 
 # "What's the Best Mini-batch?", section 4: batch, epochs and rates are the paper's; momentum and decay are those of the code that
-# it builds on (kuangliu/pytorch-cifar), as are crop and flip; one run for each of its four metrics
+# it builds on (kuangliu/pytorch-cifar), as are crop and flip (in Algorithm 1 the probes' too, here training's alone); one run for
+# each of its four metrics
 BEST_MINI_BATCH = MinibatchOptions(dataset="cifar10", network="dpn92", batch_size=256, epochs=150, lr=0.1,
                                    lr_decay_epoch=(50, 100), momentum=0.9, wd=0.0005)
 
@@ -213,6 +214,7 @@ OF_FASTER_RCNN = {
     "label_smooth_eps": OF_YOLO3["label_smooth_eps"],
     "mixup mixup_alpha mixup_beta mixup_loss": "the paper, section 3.1 and Table 1, which it measured on YOLOv3",
     "no_mixup_epochs": "a tenth of the epochs, as YOLOv3's 20 of 200; GluonCV's 20 would leave VOC's 20 epochs without mixup",
+    "gradients": "not clipped, as in GluonCV 0.10.5; its script of the paper's time clipped them at 5 (deviation 37)",
 }
 FASTER_RCNN_VOC_SOURCES = {
     **OF_FASTER_RCNN,
