@@ -7,7 +7,7 @@ from typing import NamedTuple, Sequence
 from gluon_bof.errors import UserError, warn
 from gluon_bof.options.families import by_name
 from gluon_bof.runs.config import is_run, read_config, require_run
-from gluon_bof.runs.folder import RunFolder, epoch_of
+from gluon_bof.runs.folder import SCORES, RunFolder, epoch_of
 from gluon_bof.studies.capacity.conventions import DEFAULT, Convention
 from gluon_bof.studies.capacity.correlation import Model
 from gluon_bof.studies.capacity.report import Report, analyze
