@@ -6,24 +6,27 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from gluon_bof.backend import ENVIRONMENT, gluon, mx
+from gluon_bof.compat import for_cpu_contexts
 from gluon_bof.errors import UserError
 
-LEAST_THREADS = 4  # of MXNet, on CPU contexts
 
-
-def norm_layer(synchronised: bool, contexts: Sequence[mx.Context], abreast: int = 2) -> tuple[type, dict[str, Any]]:
-    """(layer class, its arguments) for the networks' builders.
-
-    abreast: how many of a network's normalisations a device may have ready at once. SyncBatchNorm only makes sense on several
-    devices; on one it is BatchNorm. On CPU contexts each waits in a thread of MXNet's until the other contexts have come to it,
-    so that too few threads (MXNET_CPU_WORKER_NTHREADS) wait for ever. Raises UserError then."""
+def norm_layer(synchronised: bool, contexts: Sequence[mx.Context]) -> tuple[type, dict[str, Any]]:
+    """(layer class, its arguments) for the networks' builders. SyncBatchNorm only makes sense on several devices; on one it is
+    BatchNorm. Raises UserError as `refuse_waiting` does."""
     if not synchronised or len(contexts) < 2:
         return gluon.nn.BatchNorm, {}
-    needed = max(LEAST_THREADS, abreast * (len(contexts) - 1) + 2)
-    if contexts[0].device_type == "cpu" and int(ENVIRONMENT.get("MXNET_CPU_WORKER_NTHREADS", "1")) < needed:
-        raise UserError("synchronised normalisation over several CPU contexts would wait for ever with so few threads",
-                        remedy=f"set MXNET_CPU_WORKER_NTHREADS to {needed} or more and start anew: MXNet reads it once")
+    refuse_waiting(contexts)
     return SyncBatchNorm, {"num_devices": len(contexts)}
+
+
+def refuse_waiting(contexts: Sequence[mx.Context]) -> None:
+    """Raise UserError where MXNet began with less than SyncBatchNorm needs over so many CPU contexts: it would wait for ever."""
+    if len(contexts) < 2 or contexts[0].device_type != "cpu":
+        return
+    for name, value in for_cpu_contexts(len(contexts)).items():
+        if int(ENVIRONMENT.get(name, "1")) < value:
+            raise UserError(f"normalisation that is synchronised over {len(contexts)} CPU contexts would wait for ever",
+                            remedy=f"set {name} to {value} or more before MXNet is imported, in a notebook after a restart")
 
 
 def barrier_key(name: str, device_count: int) -> str:

@@ -5,8 +5,7 @@ import os
 from typing import Any, Iterable, Sequence
 
 from gluon_bof import threads
-from gluon_bof.backend import ENVIRONMENT, mx
-from gluon_bof.compat import for_cpu_contexts
+from gluon_bof.backend import mx
 from gluon_bof.data.balance import told_apart_by_case, untrained
 from gluon_bof.data.faults import UnknownClass, log_faults, nothing_to_find, require_boxes, warn_of_shared
 from gluon_bof.data.sampler import BatchSampler
@@ -16,6 +15,7 @@ from gluon_bof.distributed import comm, progress
 from gluon_bof.errors import LOGGER, UserError, warn, warn_instead
 from gluon_bof.files import sha256_of
 from gluon_bof.freebies.mixup import MixRatio
+from gluon_bof.freebies.sync_batch_norm import refuse_waiting
 from gluon_bof.options.families import family_of
 from gluon_bof.runs.config import is_run, read_classes, refuse_other_classes
 from gluon_bof.runs.folder import Run
@@ -52,12 +52,8 @@ def refuse_partial_syncbn(options: Any, devices: Sequence[Any]) -> None:
         raise UserError(f"normalisation cannot be synchronised over {comm.size()} workers: MXNet's SyncBatchNorm knows only the "
                         "devices of its own process",
                         remedy="--syncbn per-process lets each worker take those of its own images; or train in one process")
+    refuse_waiting(devices)
     share, rest = divmod(options.batch_size, comm.size())
-    if len(devices) > 1 and devices[0].device_type == "cpu":
-        for name, value in for_cpu_contexts(len(devices)).items():
-            if int(ENVIRONMENT.get(name, "1")) < value:
-                raise UserError(f"normalisation that is synchronised over {len(devices)} CPU contexts would wait for ever",
-                                remedy=f"set {name} to {value} or more before MXNet is imported, in a notebook after a restart")
     if len(devices) > 1 and (rest or share % len(devices)):
         warn(f"a batch of {options.batch_size} does not divide over {comm.size()} x {len(devices)} devices, and SyncBatchNorm "
              "weighs their statistics alike: they are not quite the batch's")

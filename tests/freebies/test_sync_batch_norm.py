@@ -35,25 +35,21 @@ def test_synchronised_normalisation_over_two_devices_is_that_of_the_whole_batch(
             found = np.concatenate([part.asnumpy() for part in parts])
         np.testing.assert_allclose(found, expected, atol=1e-5)
     """)
-    environment = dict(os.environ, MXNET_CPU_WORKER_NTHREADS="4", PYTHONPATH=str(ROOT))
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), **{name: str(value) for name, value in for_cpu_contexts(2).items()})
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60, env=environment)
 
 
-def test_synchronised_normalisation_that_would_hang_is_refused(monkeypatch):
-    monkeypatch.delitem(ENVIRONMENT, "MXNET_CPU_WORKER_NTHREADS", raising=False)
-    monkeypatch.setenv("MXNET_CPU_WORKER_NTHREADS", "99")  # of a later cell of a notebook: MXNet does not look again
-    with pytest.raises(UserError, match="MXNET_CPU_WORKER_NTHREADS"):
-        norm_layer(True, [mx.cpu(0), mx.cpu(1)])
-    assert norm_layer(True, [mx.cpu(0)])[0] is norm_layer(False, [mx.cpu(0)])[0] is gluon.nn.BatchNorm
-
-
-def test_so_many_threads_are_asked_for_that_not_all_of_them_wait(monkeypatch):
+@pytest.mark.parametrize("lacking", ("MXNET_CPU_WORKER_NTHREADS", "MXNET_CPU_TEMP_COPY"))
+def test_synchronised_normalisation_that_would_hang_is_refused(lacking, monkeypatch):
     devices = [mx.cpu(number) for number in range(3)]
-    monkeypatch.setitem(ENVIRONMENT, "MXNET_CPU_WORKER_NTHREADS", "11")
-    with pytest.raises(UserError, match="to 12 or more"):
-        norm_layer(True, devices, 5)  # two of the three wait in each of five
-    monkeypatch.setitem(ENVIRONMENT, "MXNET_CPU_WORKER_NTHREADS", "12")
-    assert norm_layer(True, devices, 5)[1] == {"num_devices": 3}
+    for name, value in for_cpu_contexts(3).items():
+        monkeypatch.setitem(ENVIRONMENT, name, str(value))
+    assert norm_layer(True, devices)[1] == {"num_devices": 3}
+    monkeypatch.delitem(ENVIRONMENT, lacking)
+    monkeypatch.setenv(lacking, "99999")  # of a later cell of a notebook: MXNet does not look again
+    with pytest.raises(UserError, match=f"set {lacking} to {for_cpu_contexts(3)[lacking]} or more"):
+        norm_layer(True, devices)
+    assert norm_layer(True, devices[:1])[0] is norm_layer(False, devices)[0] is gluon.nn.BatchNorm
 
 
 def test_a_second_network_of_the_same_names_over_another_number_of_devices_does_not_crash_the_process():

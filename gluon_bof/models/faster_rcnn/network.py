@@ -35,7 +35,6 @@ BACKBONES = {
     "resnest269": (resnest.resnest269, (11, 119, 191, 31)),
 }
 DARKNET = "darknet-mini"  # the package's own, beside those
-LEVELS = 5  # of a pyramid, whose normalisations may be ready at once
 STEM = ("conv1.", "bn1.", "layer1.")
 DARKNET_STEM = tuple(f"features.{place}." for place in range(last_layers()[0] + 1))
 CLASSIFIER = ("fc.", "output.")  # heads of classifiers
@@ -297,7 +296,7 @@ def assemble(network_class: type, options: FasterRcnnOptions, classes: Iterable[
              extra: Callable[[type, dict], dict] = lambda layer, arguments: {}) -> FasterRCNN:
     """The same of a class below FasterRCNN. extra(normalisation's layer, its arguments) -> what else that class takes."""
     learns = options.norm_layer == "syncbn"
-    layer, arguments = norm_layer(learns, devices, LEVELS if options.use_fpn else 2)
+    layer, arguments = norm_layer(learns, devices)
     if learns and layer is gluon.nn.BatchNorm:
         layer = AliasedBatchNorm
     base = _backbone(options, layer, dict(arguments) if learns else {}, frozen=not learns)

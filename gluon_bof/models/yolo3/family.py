@@ -16,7 +16,8 @@ __all__ = ["backbones", "build", "eval_transform", "export_form", "inference_bat
 
 def build(options: Yolo3Options, classes: Sequence[str], devices: Sequence[Any]) -> YOLOv3:
     """The network of these options for these class names, not yet initialised."""
-    return build_yolo3(options.network, classes, norm_layer(options.syncbn, devices), options.anchor_rows() or ANCHORS)
+    norm = norm_layer(options.synchronises_batchnorm(), devices)
+    return build_yolo3(options.network, classes, norm, options.anchor_rows() or ANCHORS)
 
 
 def export_form(options: Yolo3Options) -> ExportForm:
