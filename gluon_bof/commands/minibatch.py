@@ -170,7 +170,8 @@ def _compare(given):
     def after_each(one):
         trained.append(one)
         write_text(given.out, "orders.csv", csv_text([_plain_row(row) for row in trained]))
-        say(f"{one.network}, {one.order}, seed {one.seed}: {one.score:.4f} after {one.steps} updates")
+        score = "-" if one.score is None else format(one.score, ".4f")
+        say(f"{one.network}, {one.order}, seed {one.seed}: {score} after {one.steps} updates")
 
     planned = jobs(base, networks, orders, seeds, given.runs)
     prepare_folder(given.out)

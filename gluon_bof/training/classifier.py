@@ -107,7 +107,7 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
     last = engine.run_epochs()
     if options.localise and comm.is_main() and validate.predictions:
         draw_localised(run, shown, validation_set.samples, validate.boxes, validate.predictions, classes)
-    return {"run": run.folder, **{name: last[name] for name in scoring.columns}, f"best_{scoring.score}": engine.best["score"],
+    return {"run": run.folder, **{name: last[name] for name in scoring.columns}, f"best_{scoring.score}": engine.best_score,
             **engine.outcome(), "mixup": bool(options.mixup), "weights": run.last_weights}
 
 

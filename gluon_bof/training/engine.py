@@ -119,6 +119,11 @@ class Engine:
         return self.epoch * self.sampler.updates + self.batch // self.sampler.accumulate
 
     @property
+    def best_score(self) -> float | None:
+        """The best validation's score, None where nothing was to be found."""
+        return self.best["score"] if self.best["score"] >= 0 else None
+
+    @property
     def is_finished(self) -> bool:
         """Whether no epoch is left, or --early-stop left them."""
         return self.stopped_early or self.epoch >= self.options.epochs
@@ -199,7 +204,7 @@ class Engine:
     def _after_batch(self, batch):
         progress.report("training", (self.epoch * self.sampler.batches + batch) // self.sampler.accumulate + 1)
         self.bar.update(1)
-        self.bar.set_postfix(loss=f"{self.losses.means()['total']:.2f}", best=f"{max(self.best['score'], 0):.3f}",
+        self.bar.set_postfix(loss=f"{self.losses.means()['total']:.2f}", best=f"{self.best_score or 0:.3f}",
                              refresh=False)
         if self.options.log_interval and (batch + 1) % self.options.log_interval == 0:
             self.recorder.interval(self.epoch, batch, self.losses)

@@ -197,12 +197,11 @@ def fit(engine: Any, run: Run, images: Any, sets: Sequence[Any], validation: Any
     if engine.options.report:
         with warn_instead():
             validation.report(run.folder)
-    best = engine.best["score"] if engine.best["score"] >= 0 else None  # None: there was nothing to be found
     of_boxes = {"box_map": metrics["box_map"]} if "box_map" in metrics else {}
-    return {"run": run.folder, "map": metrics["map"], "metric": metrics["metric"], **of_boxes, "best_map": best,
-            **engine.outcome(), "skipped": len(engine.skipped) + sum(len(found.faults) for found in sets),
-            "per_class": metrics["per_class"], "weights": run.last_weights,
-            "images": draw_run(run, words=engine.recorder.scoring.words)}
+    return {"run": run.folder, "map": metrics["map"], "metric": metrics["metric"], **of_boxes,
+            "best_map": engine.best_score, **engine.outcome(),
+            "skipped": len(engine.skipped) + sum(len(found.faults) for found in sets), "per_class": metrics["per_class"],
+            "weights": run.last_weights, "images": draw_run(run, words=engine.recorder.scoring.words)}
 
 
 def seed(value: int) -> None:

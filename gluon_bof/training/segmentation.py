@@ -95,7 +95,7 @@ def fit_maps(engine: Any, run: Any, images: Any, sets: Sequence[Any], validation
     draw_validation_maps(run, validation.shown, classes)
     faults = {fault for found in sets for fault in found.faults}  # one that both parts were told of is one
     return {"run": run.folder, **{key: metrics[key] for key in ("miou", "pixel_accuracy", "per_class")},
-            "best_miou": engine.best["score"], **engine.outcome(),
+            "best_miou": engine.best_score, **engine.outcome(),
             "skipped": len(engine.skipped) + len(faults), "weights": run.last_weights,
             "images": draw_run(run, SCORING.score, SCORING.words)}
 

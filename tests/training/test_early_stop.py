@@ -59,7 +59,7 @@ def test_patience_that_ends_with_the_last_epoch_is_no_early_stop(opened):
 def test_a_set_without_anything_to_be_found_is_never_too_late(opened):
     engine = engine_of(opened("run"), Scores((None,) * 4), options_of(1, 4))
     engine.run_epochs()
-    assert not engine.stopped_early and engine.epoch == 4
+    assert not engine.stopped_early and engine.epoch == 4 and engine.best_score is None
 
 
 def test_a_run_that_stopped_early_stays_finished(opened):

@@ -25,13 +25,13 @@ CONFIDENCE = 0.95
 
 
 class Trained(NamedTuple):
-    """One training: what of it is compared, and its validation score by epoch."""
+    """One training: what of it is compared, its score None where nothing was to be found, and its validation score by epoch."""
 
     network: str
     order: str
     seed: int
     steps: int
-    score: float
+    score: float | None
     scores: dict
 
 

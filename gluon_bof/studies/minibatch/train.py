@@ -67,7 +67,7 @@ def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) ->
     if order.observes:
         _let_observe(order, engine, step, checkpoint, position)
     last = engine.run_epochs()
-    return {"run": run.folder, scoring.score: last[scoring.score], "best": engine.best["score"], "epochs": engine.epoch,
+    return {"run": run.folder, scoring.score: last[scoring.score], "best": engine.best_score, "epochs": engine.epoch,
             "iterations": engine.iteration, "seed": options.seed, "order": options.order, "batches": updates,
             "probes": len(run.probe_epochs()), "weights": run.last_weights}
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from gluon_bof.backend import mx
-from gluon_bof.commands.minibatch import main
+from gluon_bof.commands.minibatch import build_parser, main, options_of
 from gluon_bof.errors import UserError
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.runs.config import write_config
 from gluon_bof.runs.folder import RunFolder
-from gluon_bof.studies.minibatch.compare import OUTCOME, Trained, differences, interval, run_all
+from gluon_bof.studies.minibatch.compare import OUTCOME, Trained, differences, folder_of, interval, jobs, run_all
 from gluon_bof.studies.minibatch.heatmap import draw, draw_run, summary
 from gluon_bof.studies.minibatch.single import of_its_run
 from gluon_bof.studies.minibatch.tasks import build_classifier
@@ -190,6 +190,18 @@ def test_compare_goes_on_with_a_run_whose_backbone_is_written_in_another_way(tmp
     assert [one.score for one in run_all([asked])] == [0.5]
     with pytest.raises(UserError, match="a run of this name has another lr, pretrained_base"):
         run_all([replace(asked, lr=0.5, pretrained_base="other.params")])
+
+
+def test_a_training_that_had_nothing_to_find_is_compared_without_a_score(capsys, tmp_path):
+    words = ["compare", "--dataset", "shapes", "--networks", "yolo3_darknet-mini", "--orders", "shuffled", "--seeds", "0",
+             "--runs", str(tmp_path), "--out", str(tmp_path)]
+    base = options_of(build_parser().parse_args(words), network="yolo3_darknet-mini", probe="none")
+    one, = jobs(base, [base.network], ["shuffled"], [0], str(tmp_path))
+    os.mkdir(folder_of(one))
+    write_config(folder_of(one), one)
+    RunFolder(folder_of(one)).keep_result(OUTCOME, {"iterations": 4, "map": None})
+    answer, said = run(capsys, *words)
+    assert answer["trained"][0]["score"] is None and "shuffled, seed 0: - after 4 updates" in said
 
 
 @pytest.mark.parametrize("words, told", [
