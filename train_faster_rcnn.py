@@ -75,8 +75,6 @@ def augmentation(options):
 
 def initialised_network(options, classes, devices, checkpoint=None):
     """The network with every parameter filled and on its devices; those that do not learn have no gradient."""
-    if options.pretrained_base == "no" and not (options.norm_layer or options.resume or options.transfer):
-        errors.warn("normalisation is frozen and the backbone is untrained: --norm-layer syncbn lets it learn")
     training.seed(options.seed)
     network = models.build_network(options, classes, devices)
     network.freeze_the_rest()

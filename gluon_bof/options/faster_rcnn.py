@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any, Iterable, Mapping
 
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, warn
 from gluon_bof.options.flags import INTEGERS, NUMBERS, at_least, flag, flag_name, not_negative, positive, positive_numbers
 from gluon_bof.options.training import NAME_ENDS, DetectionOptions, Idle, decay_epochs
 
@@ -185,6 +185,8 @@ class FasterRcnnOptions(DetectionOptions):
             raise UserError("--amp and --norm-layer syncbn do not go together in MXNet", remedy="leave one out")
         if self.mixup_loss == "global" and self.mixup != "even":
             raise UserError("--mixup-loss global is one ratio for everything", remedy="give --mixup even with it")
+        if self.pretrained_base == "no" and not (self.norm_layer or self.resume or self.transfer):
+            warn("normalisation is frozen and the backbone is untrained: --norm-layer syncbn lets it learn")
 
     def idle(self) -> list[Idle]:
         """What does nothing as the other flags stand, and why."""

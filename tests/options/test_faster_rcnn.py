@@ -99,6 +99,14 @@ def test_a_recipes_base_is_no_second_start(words, base):
     assert options.pretrained_base == base and options.resolved() == options
 
 
+@pytest.mark.parametrize("family", (FasterRcnnOptions, MaskRcnnOptions))
+@pytest.mark.parametrize("changes, is_told", (({}, True), ({"norm_layer": "syncbn"}, False), ({"resume": "runs/a"}, False),
+                                              ({"transfer": "a.params"}, False), ({"pretrained_base": "yes"}, False)))
+def test_a_frozen_network_that_nothing_has_trained_is_warned_of_before_it_trains(family, changes, is_told, caplog):
+    family(**{"pretrained_base": "no", **changes}).resolved().check()
+    assert ("normalisation is frozen and the backbone is untrained" in caplog.text) is is_told
+
+
 def test_a_resolved_configuration_stays_as_it_is():
     options = faster_rcnn_options("--dataset coco --use-fpn --norm-layer syncbn")
     assert options.resolved() == options
