@@ -35,7 +35,7 @@ class ClassifierOptions(TrainingOptions):
     warmup_epochs: int = flag(1, "warm-up epochs", "schedule")
     warmup_lr: float = flag(0.0, "learning rate at which warm-up starts", "schedule")
     optimizer: str = flag("sgd", "optimizer; MXNet's nag does not give the same bits twice on a CPU", "schedule",
-                          choices=OPTIMIZERS)
+                          choices=tuple(OPTIMIZERS))
     wd: float = flag(0.0001, "weight decay", "schedule")
     no_wd: bool = flag(False, "no weight decay on biases and on batch normalisation's beta and gamma", "schedule")
     last_gamma: bool = flag(False, "ResNets of 50 layers and more: every block starts as the identity (its last gamma "

@@ -59,7 +59,7 @@ class MinibatchOptions(TrainingOptions):
                                                   "paper's are 50,100")
     warmup_epochs: int = flag(0, "warm-up epochs", "schedule")
     warmup_lr: float = flag(0.0, "learning rate at which warm-up starts", "schedule")
-    optimizer: str = flag("sgd", "optimizer", "schedule", choices=OPTIMIZERS)
+    optimizer: str = flag("sgd", "optimizer", "schedule", choices=tuple(OPTIMIZERS))
     wd: float = flag(0.0005, "weight decay", "schedule")
     no_wd: bool = flag(False, "no weight decay on biases and on batch normalisation's beta and gamma", "schedule")
     metric: str = flag("intensity", "what the images are sorted by", "first", choices=METRICS)

@@ -19,9 +19,14 @@ from gluon_bof.options.flags import (
     written,
 )
 
-OPTIMIZERS = ("sgd", "nag", "adagrad", "rmsprop", "adam")
-OF_OPTIMIZERS = {("momentum",): ("sgd", "nag"), ("beta1", "beta2"): ("adam",), ("rho",): ("rmsprop",),
-                 ("epsilon",): ("adam", "adagrad", "rmsprop")}
+# {optimizer: {field that it takes: MXNet's name of it}}
+OPTIMIZERS = {
+    "sgd": {"momentum": "momentum"},
+    "nag": {"momentum": "momentum"},
+    "adagrad": {"epsilon": "eps"},
+    "rmsprop": {"rho": "gamma1", "epsilon": "epsilon"},
+    "adam": {"beta1": "beta1", "beta2": "beta2", "epsilon": "epsilon"},
+}
 METRICS = ("auto", "voc07", "voc", "coco")
 KV_STORES = ("nccl", "device", "local", "dist_sync", "dist_device_sync")
 MIXUP_LOSSES = ("weighted", "unweighted", "global")
@@ -108,7 +113,7 @@ class TrainingOptions:
     lr_decay: float = flag(0.1, "decay rate of the learning rate", "schedule")
     scale_lr: bool = flag(False, "--lr is that of the family's default --batch-size, a recipe's that of its own: scale it with "
                                  "--batch-size times --accumulate (linear rule; warm up with it)", "schedule")
-    optimizer: str = flag("sgd", "optimizer; the paper's is sgd with momentum", "schedule", choices=OPTIMIZERS)
+    optimizer: str = flag("sgd", "optimizer; the paper's is sgd with momentum", "schedule", choices=tuple(OPTIMIZERS))
     momentum: float = flag(0.9, "momentum of sgd and nag", "schedule")
     beta1: float = flag(0.9, "adam: decay of the first moment", "schedule")
     beta2: float = flag(0.999, "adam: decay of the second moment", "schedule")
@@ -194,8 +199,8 @@ class TrainingOptions:
         validations = (self.epochs - 1) // self.val_interval - getattr(self, "start_epoch", 0) // self.val_interval
         return [
             Idle(("lr_decay", "lr_decay_epoch", "lr_decay_period"), self.lr_mode != "step", f"with --lr-mode {self.lr_mode}"),
-            *(Idle(names, self.optimizer not in optimizers, f"with --optimizer {self.optimizer}")
-              for names, optimizers in OF_OPTIMIZERS.items()),
+            *(Idle((name,), name not in OPTIMIZERS[self.optimizer], f"with --optimizer {self.optimizer}")
+              for name in ("momentum", "beta1", "beta2", "rho", "epsilon")),
             Idle(("warmup_lr",), not self.warms_up(), "without --warmup-epochs"),
             Idle(("mixup_alpha", "mixup_beta"), self.mixup != "beta", "without --mixup beta"),
             Idle(("allow_partial",), not self.starts_from_file, "without --resume FILE.params"),

@@ -8,6 +8,7 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.distributed import comm
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import CountedFromOne
+from gluon_bof.options.training import OPTIMIZERS
 
 
 def epoch_schedule(options: Any, updates: int) -> dict[str, Any]:
@@ -28,13 +29,7 @@ def update_schedule(options: Any, updates: int) -> dict[str, Any]:
 
 def build_optimizer(options: Any, schedule: Any) -> Any:
     """mx.optimizer of options.optimizer that follows the schedule from its first value on."""
-    own = {
-        "sgd": {"momentum": options.momentum},
-        "nag": {"momentum": options.momentum},
-        "adam": {"beta1": options.beta1, "beta2": options.beta2, "epsilon": options.epsilon},
-        "rmsprop": {"gamma1": options.rho, "epsilon": options.epsilon},
-        "adagrad": {"eps": options.epsilon},
-    }[options.optimizer]
+    own = {keyword: getattr(options, name) for name, keyword in OPTIMIZERS[options.optimizer].items()}
     return mx.optimizer.create(options.optimizer, learning_rate=schedule.base_lr, wd=options.wd,
                                lr_scheduler=CountedFromOne(schedule), **own)
 
