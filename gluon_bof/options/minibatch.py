@@ -149,7 +149,6 @@ class MinibatchOptions(TrainingOptions):
         """Refuse, by name, values that cannot work. Raises UserError."""
         super().check()
         self.check_epoch_warmup()
-        at_least(self, "batch_size", 1)
         for name, least in (("num_images", 0), ("probe_interval", 1), ("null_partitions", 0), ("null_batches", 0),
                             ("null_interval", 1)):
             at_least(self, name, least)

@@ -267,8 +267,8 @@ class Run(RunFolder):
 
 
 class FollowedRun(RunFolder):
-    """The run that another process writes, of a worker that trains with it: the same methods, which write nothing. Its lines go
-    to standard error with its number. Raises UserError where the folder is not the other's."""
+    """The run that another process writes, of a worker that trains with it: of Run's methods those that every worker calls,
+    which write nothing. Its lines go to standard error with its number. Raises UserError where the folder is not the other's."""
 
     devices_told = False
 
@@ -283,9 +283,6 @@ class FollowedRun(RunFolder):
     def write_classes(self, classes: Sequence[str]) -> None:
         """Nothing: rank 0 writes them."""
 
-    def keep_marks(self, marks: dict[str, str]) -> None:
-        """Nothing: rank 0 compares them."""
-
     def start_logging(self, tensorboard: bool = False) -> None:
         """Log lines go to standard error."""
         early_warnings()
@@ -297,9 +294,6 @@ class FollowedRun(RunFolder):
 
     def discard_if_unused(self) -> None:
         """Nothing: rank 0 removes it."""
-
-    def record(self, table: str, row: dict[str, Any]) -> None:
-        """Nothing: rank 0 keeps the rows."""
 
 
 def _append(path, row):

@@ -19,7 +19,8 @@ class Saver:
     """Writes what a run keeps of its network: checkpoints, the last and the best weights, those of some epochs.
 
     averages: Averages, which the files of weights then hold; a checkpoint holds the weights themselves and them. further() ->
-    (JSON values, {name: array}) that a checkpoint holds besides. Of several processes, which all have the same, one writes."""
+    (JSON values, {name: array}) that a checkpoint holds besides. Of several processes, which all have the same, one writes, and
+    it alone calls `best` and `after_epoch`."""
 
     def __init__(self, run: Any, options: Any, network: Any, trainer: Any, averages: Averages | None = None):
         self.run = run
@@ -83,7 +84,5 @@ class Saver:
         return f"{self.prefix}_{ending}.params"
 
     def _write(self, path):
-        if not comm.is_main():
-            return
         with self.averaged():
             save_weights(self.network, path)
