@@ -10,7 +10,7 @@ import os
 import re
 from typing import Any, Iterable, Mapping
 
-from gluon_bof.errors import UserError, warn
+from gluon_bof.errors import UserError
 from gluon_bof.options.flags import EMBEDDED, at_least, flag, flag_name, not_negative, positive
 from gluon_bof.options.training import (
     FREEZE,
@@ -232,12 +232,6 @@ class SegmentationOptions(TrainingOptions):
         not_negative(self, "aux_weight")
         if self.aux:
             positive(self, "aux_weight")  # a head without a loss would never get a gradient
-        if self.syncbn and self.backbone == WITHOUT_NORM:
-            warn(f"--syncbn does nothing: {self.model} on {self.backbone} has no batch normalisation")
-        if self.mode:
-            warn(f"--mode {self.mode} does nothing: networks are always hybridised")
-        if self.logging_file != NO_LOG_FILE:
-            warn(f"--logging-file {self.logging_file} does nothing: a run's log is log.txt in its folder")
 
     def idle(self) -> list[Idle]:
         """What does nothing as the other flags stand, and why."""
@@ -247,7 +241,10 @@ class SegmentationOptions(TrainingOptions):
                 Idle(("val_interval",), self.no_val, "with --no-val", has_value=False),
                 Idle(("model", "backbone"), bool(self.model_zoo), f"with --model-zoo {self.model_zoo}", has_value=False),
                 Idle(("aux_weight",), not self.aux, "without --aux"),
-                Idle(("base_size",), self.no_augment, "with --no-augment")]
+                Idle(("base_size",), self.no_augment, "with --no-augment"),
+                Idle(("syncbn",), self.backbone == WITHOUT_NORM, f"on {self.backbone}, which has no batch normalisation"),
+                Idle(("mode",), True, "here: networks are always hybridised"),
+                Idle(("logging_file",), self.logging_file != NO_LOG_FILE, "here: a run's log is log.txt in its folder")]
 
     def check_build(self) -> None:
         """Raise UserError for a network that cannot be built, of resolved options."""

@@ -112,20 +112,20 @@ class SsdOptions(OneStageOptions):
         return super().synchronises_batchnorm() and self.network not in WITHOUT_NORM
 
     def check(self) -> None:
-        """Refuse what cannot work; warn of what does nothing. Raises UserError."""
+        """Refuse what cannot work. Raises UserError."""
         super().check()
         self.check_test_size()
         self._check_random_shapes()
         if self.made_for() != self.data_shape and not self.base_shape:
             warn(f"layers and anchors of {self.network} are those made for images of {self.made_for()} pixels")
-        if self.syncbn and self.network in WITHOUT_NORM:
-            warn(f"--syncbn does nothing: {self.network} has no batch normalisation")
-        if self.dali:
-            warn("--dali does nothing: the data workers make the batches, with GluonCV's augmentation of the runs without DALI")
 
     def idle(self) -> list[Idle]:
         """What does nothing as the other flags stand, and why."""
-        return [*super().idle(), Idle(("random_shape_interval",), not self.random_shapes, "without --random-shapes")]
+        return [*super().idle(),
+                Idle(("random_shape_interval",), not self.random_shapes, "without --random-shapes"),
+                Idle(("syncbn",), self.network in WITHOUT_NORM, f"on {self.network}, which has no batch normalisation"),
+                Idle(("dali",), True, "here: the data workers make the batches, with GluonCV's augmentation of the runs without "
+                     "DALI")]
 
     def _check_random_shapes(self):
         shapes = self.random_shapes

@@ -102,3 +102,24 @@ def test_no_recipe_and_no_published_command_line_is_warned_of_idle_flags(caplog)
 
 def test_a_run_that_goes_on_is_not_warned_of_by_flags_that_its_own_configuration_answers(caplog):
     assert not said_of("yolo3", "--dataset voc --resume runs/a --momentum 0.9 --warmup-lr 0.0001", caplog)
+
+
+@pytest.mark.parametrize("family, words, told", (
+    ("ssd", "--syncbn", "--syncbn does nothing on vgg16_atrous, which has no batch normalisation"),
+    ("segmentation", "--model fcn8s --syncbn per-process",
+     "--syncbn per-process does nothing on vgg16, which has no batch normalisation"),
+    ("ssd", "--dali", "--dali does nothing here: the data workers make the batches"),
+    ("segmentation", "--mode hybrid", "--mode hybrid does nothing here: networks are always hybridised"),
+    ("segmentation", "--logging-file a.log", "--logging-file a.log does nothing here: a run's log is log.txt")))
+def test_a_flag_that_does_nothing_here_is_told_to_who_gave_it(family, words, told, caplog):
+    assert [text for text in said_of(family, on_a_set(family, words), caplog) if text.startswith(told)]
+
+
+def test_nothing_is_told_of_flags_that_do_nothing_here_and_were_not_given(caplog):
+    """A table's plan and a recipe of one's own may have them."""
+    for family, changes in (("ssd", {"syncbn": True, "dali": True}),
+                            ("segmentation", {"model": "fcn8s", "syncbn": True, "mode": "hybrid", "logging_file": "a.log"})):
+        options = families.by_name(family).options(dataset="voc", **changes).resolved()
+        options.check()
+        options.warn_of_idle(())
+    assert not caplog.records
