@@ -7,12 +7,12 @@ from typing import Sequence
 
 import numpy as np
 
-from gluon_bof.commands.flags import add_layout
+from gluon_bof.commands.flags import add_set
 from gluon_bof.data.anchors import LARGEST, STRIDES, box_sizes, default_anchors, fit_anchors, quality, write_anchors
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.files import refuse_unwritable
-from gluon_bof.options.flags import Parser
+from gluon_bof.options.flags import Parser, at_least
 from gluon_bof.visualization.anchors import draw
 
 
@@ -22,8 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = build_parser().parse_args(argv)
     if not 32 <= given.data_shape <= LARGEST or given.data_shape % 32:
         raise UserError(f"--data-shape {given.data_shape} is not a multiple of 32", remedy="for example 416")
-    if given.starts < 1 or given.seed < 0:
-        raise UserError("--starts is at least 1 and --seed at least 0", remedy="leave them out")
+    at_least(given, "starts", 1)
+    at_least(given, "seed", 0)
     outputs = tuple(filter(None, (given.out, given.plot)))
     for path in outputs:
         refuse_unwritable(path, reads=(given.classes, given.dataset))
@@ -49,13 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> Parser:
     """The command's parser."""
     parser = Parser("gluon-bof anchors", description=__doc__.split(": ", 1)[1])
-    parser.add_argument("dataset", metavar="DATASET",
-                        help="shapes, vocmini, voc, coco, or a folder of VOC's, COCO's, YOLO's or LabelMe's layout")
-    parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
-    parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line; "
-                                                        "boxes of others are faults")
+    add_set(parser)
     parser.add_argument("--split", default=None, help="split(s) whose boxes count; default: those that are trained on")
-    add_layout(parser)
     parser.add_argument("--on-bad-sample", default="error", choices=("error", "skip"),
                         help="what to do about faulty boxes: stop, or leave them out")
     parser.add_argument("--data-shape", type=int, default=416, help="side of the images that will be trained on [416]")

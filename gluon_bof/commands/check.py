@@ -7,9 +7,8 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Sequence
 
-from gluon_bof.commands.flags import add_layout, refuse_no_page
+from gluon_bof.commands.flags import add_set, refuse_no_page
 from gluon_bof.data.check import format_report, open_parts, report_of
-from gluon_bof.data.names import class_names
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.options.flags import Parser, at_least
 
@@ -24,9 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.report:
         refuse_no_page(arguments.report)
     weights = _resolved(arguments.weights) if arguments.weights else None
-    classes = class_names(arguments.classes) if arguments.classes else None
-    sets, errors = open_parts(arguments.dataset, arguments.dataset_root, classes, arguments.split, arguments.layout,
-                              arguments.val_share, arguments.masks)
+    sets, errors = open_parts(arguments.dataset, arguments.dataset_root, arguments.classes or None, arguments.split,
+                              arguments.layout, arguments.val_share, arguments.masks)
     report = report_of(arguments.dataset, sets, errors)
     print(format_report(report), file=sys.stderr)
     outcome = _summary(report)
@@ -46,12 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> Parser:
     """The command's parser."""
     parser = Parser("gluon-bof check", description=__doc__.split(": ", 1)[1])
-    parser.add_argument("dataset", metavar="DATASET",
-                        help="shapes, vocmini, voc, coco, or a folder of VOC's, COCO's, YOLO's or LabelMe's layout")
-    parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
-    parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line")
+    add_set(parser)
     parser.add_argument("--split", default=None, help="read this split; default: the training and validation parts")
-    add_layout(parser)
     parser.add_argument("--masks", action="store_true", help="read the mask of each box, too, as Mask R-CNN's training does")
     parser.add_argument("--with", dest="weights", default=None, metavar="WEIGHTS",
                         help="also list the labels that this trained network doubts: a run's folder, a .params file, or a name")

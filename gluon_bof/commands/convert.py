@@ -5,9 +5,8 @@ import json
 import sys
 from typing import Sequence
 
-from gluon_bof.commands.flags import add_layout
+from gluon_bof.commands.flags import add_set
 from gluon_bof.data.convert import TARGETS, convert_set
-from gluon_bof.data.names import class_names
 from gluon_bof.errors import user_facing
 from gluon_bof.options.flags import Parser
 
@@ -16,9 +15,8 @@ from gluon_bof.options.flags import Parser
 def main(argv: Sequence[str] | None = None) -> int:
     """The command: what was written and what was not on stderr, one JSON object as last line of stdout."""
     given = build_parser().parse_args(argv)
-    classes = class_names(given.classes) if given.classes else None
-    made = convert_set(given.dataset, given.out, given.to, given.dataset_root, classes, given.on_bad_sample, given.unannotated,
-                   given.layout, given.val_share, given.copy)
+    made = convert_set(given.dataset, given.out, given.to, given.dataset_root, given.classes or None, given.on_bad_sample,
+                       given.unannotated, given.layout, given.val_share, given.copy)
     images = ", ".join(f"{number} images ({part})" for part, number in made.images.items())
     print("\n".join([f"{given.out}: {images}, {made.boxes} boxes of {len(made.classes)} classes, read back equal",
                      *made.notes]), file=sys.stderr)
@@ -29,16 +27,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> Parser:
     """The command's parser."""
     parser = Parser("gluon-bof convert", description=__doc__.split(": ", 1)[1])
-    parser.add_argument("dataset", metavar="IN",
-                        help="shapes, vocmini, voc, coco, or a folder of VOC's, COCO's, YOLO's or LabelMe's layout")
-    parser.add_argument("out", metavar="OUT", help="the folder to write, which is new or empty")
     parser.add_argument("--to", required=True, choices=TARGETS, help="the layout to write")
-    parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
-    parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line")
+    add_set(parser, "IN")
+    parser.add_argument("out", metavar="OUT", help="the folder to write, which is new or empty")
     parser.add_argument("--on-bad-sample", default="error", choices=("error", "skip"),
                         help="what to do about broken images and faulty boxes: stop, or leave them out and count them")
     parser.add_argument("--unannotated", default="skip", choices=("skip", "negative"),
                         help="images without an annotation file: leave them out, or write them as images without boxes")
     parser.add_argument("--copy", action="store_true", help="copy the images; default: hard links, where they can be")
-    add_layout(parser, "IN")
     return parser

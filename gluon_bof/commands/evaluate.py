@@ -18,11 +18,11 @@ from gluon_bof.commands.flags import (
     new_parser,
     refuse_no_page,
 )
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import user_facing
 from gluon_bof.files import refuse_unwritable
 from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.options.families import by_name
-from gluon_bof.options.flags import Parser
+from gluon_bof.options.flags import Parser, at_least
 
 # help in the place of training's
 OF_SCORING = {"dataset": "what is scored on: shapes, vocmini, voc, coco, or a folder of your own in VOC's, COCO's, YOLO's or "
@@ -40,8 +40,7 @@ OF_SCORING = {"dataset": "what is scored on: shapes, vocmini, voc, coco, or a fo
 def main(argv: Sequence[str] | None = None) -> int:
     """Detect and score; the table goes to standard error, the last line on standard output is one JSON object."""
     arguments = build_parser().parse_args(argv)
-    if arguments.sliding_patch < 0:
-        raise UserError(f"--sliding-patch {arguments.sliding_patch} is below 0", remedy="it counts images")
+    at_least(arguments, "sliding_patch", 0)
     tiling = tiling_of(arguments.tile, arguments.overlap)
     if arguments.save_json:
         refuse_unwritable(arguments.save_json)

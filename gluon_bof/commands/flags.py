@@ -94,11 +94,17 @@ def given_options(arguments: Any, fields: Sequence[dataclasses.Field]) -> dict[s
     return {field.name: getattr(arguments, field.name) for field in fields if hasattr(arguments, field.name)}
 
 
-def add_layout(parser: Parser, folder: str = "DATASET") -> None:
-    """--layout and --val-share, as training has them. folder: how help calls the argument that --layout is of."""
+def add_set(parser: Parser, metavar: str = "DATASET") -> None:
+    """The set that a command reads: its name or folder, --dataset-root and --classes; --layout and --val-share as training has
+    them."""
+    parser.add_argument("dataset", metavar=metavar,
+                        help="shapes, vocmini, voc, coco, or a folder of VOC's, COCO's, YOLO's or LabelMe's layout")
+    parser.add_argument("--dataset-root", default=None, help="where a named set lies; default: GluonCV's folder")
+    parser.add_argument("--classes", default=None, help="class names, comma-separated, or a text file of one a line; "
+                                                        "boxes of others are faults")
     fields = DetectionOptions.__dataclass_fields__
     parser.add_argument("--layout", default="auto", choices=fields["layout"].metadata["choices"],
-                        help=fields["layout"].metadata["help"].replace("--dataset", folder))
+                        help=fields["layout"].metadata["help"].replace("--dataset", metavar))
     parser.add_argument("--val-share", default=0.0, type=float, metavar="X", help=fields["val_share"].metadata["help"])
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError, user_facing, warn
 from gluon_bof.files import csv_text, prepare_folder, write_atomically
-from gluon_bof.options.flags import NotAValue, Parser, flag_name
+from gluon_bof.options.flags import NotAValue, Parser, at_least, flag_name
 from gluon_bof.options.recipes import Table, row_recipe
 from gluon_bof.paper import bag, embedded, factorial, harness, jobs, miniature, optimizers, photographs, tables, upsampling
 from gluon_bof.paper.budget import budget_of, until
@@ -96,8 +96,7 @@ def read_arguments(argv: Sequence[str]) -> Any:
     if len(after) > 2:
         raise UserError("there are three --", remedy="one before the detector's flags, one before the backbone's")
     given.extra, given.extra_pretraining = map(tuple, [*after, [], []][:2])
-    if given.jobs < 1:
-        raise UserError(f"--jobs {given.jobs} is below 1", remedy="give 1 or more")
+    at_least(given, "jobs", 1)
     for name, default, owner in (("detector", "yolo3", "miniature"), ("folds", photographs.FOLDS, "photographs")):
         if getattr(given, name) != default and given.table != owner:
             raise UserError(f"{flag_name(name)} is for {owner} alone", remedy="leave it out")

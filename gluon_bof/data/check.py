@@ -93,7 +93,7 @@ def report_of(dataset: str, sets: Mapping[str, DetectionSet], errors: Sequence[U
     return report
 
 
-def open_parts(dataset: str, root: str | None = None, classes: Iterable[str] | None = None, split: str | None = None,
+def open_parts(dataset: str, root: str | None = None, classes: str | Iterable[str] | None = None, split: str | None = None,
                layout: str = "auto", val_share: float = 0.0,
                masks: bool = False) -> tuple[dict[str, DetectionSet], list[UserError]]:
     """({part: DetectionSet}, [UserError of a part that cannot be read]), faulty samples listed. masks: with those of the boxes.
