@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Sequence
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.errors import without_warnings
 from gluon_bof.freebies.sync_batch_norm import AliasedBatchNorm, barrier_key, norm_layer
-from gluon_bof.models.build import is_portable
+from gluon_bof.models.build import is_portable, with_inferred_shapes
 from gluon_bof.models.darknet import darknet_mini, last_layers
 from gluon_bof.models.faster_rcnn import on_cpu
 from gluon_bof.models.faster_rcnn.targets import RegionSampler, RegionTargets, box_area
@@ -283,8 +283,7 @@ def _rois(F, regions):
 def resnet_parameters(name: str) -> dict[str, gluon.Parameter]:
     """{name: Parameter} of a whole classifier of BACKBONES, shapes inferred."""
     network = darknet_mini() if name == DARKNET else BACKBONES[name][0](pretrained=False)
-    network.infer_shape(mx.nd.zeros((1, 3, 64, 64)))
-    return network._collect_params_with_prefix()
+    return with_inferred_shapes(network)._collect_params_with_prefix()
 
 
 def build_faster_rcnn(options: FasterRcnnOptions, classes: Iterable[str], devices: Sequence[mx.Context]) -> FasterRCNN:

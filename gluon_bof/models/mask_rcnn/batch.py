@@ -39,10 +39,7 @@ class MaskBatch(RegionBatch):
 
     def __call__(self, samples):
         *arrays, broken = super().__call__(samples)
-        canvas, truths = arrays[:2]
-        target, memory = shared_buffer((len(samples), truths.shape[1] // masks.OBJECTS_A_PLANE, *canvas.shape[1:3]), np.uint8,
-                                       self.shared)
-        memory[...] = 0
+        target, memory = _blank_planes(*arrays[:2], self.shared)
         for place, (_, _, planes, *_) in zip(memory, samples):
             count, height, width = planes.shape
             place[:count, :height, :width] = planes
@@ -53,8 +50,13 @@ def largest_batches(dataset: MaskedImages, batchify: RegionBatch, options: MaskR
                     images: int | None = None) -> Iterator[tuple]:
     """The arrays of batches as large as can come; arguments as Faster R-CNN's `largest_batches`, whose batchify it takes."""
     for arrays in largest_region_batches(dataset, batchify, options, images):
-        canvas, truths = arrays[:2]
-        planes, memory = shared_buffer((canvas.shape[0], truths.shape[1] // masks.OBJECTS_A_PLANE, *canvas.shape[1:3]), np.uint8,
-                                       False)
-        memory[...] = 0
+        planes, _ = _blank_planes(*arrays[:2], False)
         yield (*arrays, planes)
+
+
+def _blank_planes(canvas, truths, shared):
+    """(planes (B, M / 8, H, W) uint8 without an object, their memory) for images (B, H, W, 3) and truths (B, M, 6)."""
+    shape = (canvas.shape[0], truths.shape[1] // masks.OBJECTS_A_PLANE, *canvas.shape[1:3])
+    planes, memory = shared_buffer(shape, np.uint8, shared)
+    memory[...] = 0
+    return planes, memory

@@ -11,23 +11,22 @@ from gluon_bof.errors import UserError
 from gluon_bof.models.backbone import OnBackbone, laid_end_to_end
 from gluon_bof.models.beside import beside
 from gluon_bof.models.blocks import blocks_of
-from gluon_bof.models.darknet import darknet_mini, stage_ends
+from gluon_bof.models.classifier import BUILDERS
+from gluon_bof.models.darknet import stage_ends
 from gluon_bof.models.heads import Rows
 from gluon_bof.models.suppression import detections
 
-from gluoncv.model_zoo.mobilenet import get_mobilenet
-from gluoncv.model_zoo.yolo.darknet import darknet53
 from gluoncv.model_zoo.yolo.yolo3 import YOLOV3, YOLOOutputV3
 
 STEM_HALVINGS = 2  # the stem ends where features have a quarter of the image's sides, as ResNets' first stage does
 # name: (features' builder, where the stages end, channels of the three heads)
 NETWORKS = {
-    "darknet53": (darknet53, (15, 24, None), (512, 256, 128)),
-    "mobilenet1.0": (lambda **options: get_mobilenet(multiplier=1, **options), (33, 69, -2), (512, 256, 128)),
-    "mobilenet0.25": (lambda **options: get_mobilenet(multiplier=0.25, **options), (33, 69, -2), (256, 128, 128)),
+    "darknet53": (BUILDERS["darknet53"], (15, 24, None), (512, 256, 128)),
+    "mobilenet1.0": (BUILDERS["mobilenet1.0"], (33, 69, -2), (512, 256, 128)),
+    "mobilenet0.25": (BUILDERS["mobilenet0.25"], (33, 69, -2), (256, 128, 128)),
     # not GluonCV's: a quarter of its parameters, for small sets on CPUs and for the weights that the package brings along
-    "mobilenet0.25-slim": (lambda **options: get_mobilenet(multiplier=0.25, **options), (33, 69, -2), (128, 64, 64)),
-    "darknet-mini": (darknet_mini, stage_ends(), (64, 64, 32)),
+    "mobilenet0.25-slim": (BUILDERS["mobilenet0.25"], (33, 69, -2), (128, 64, 64)),
+    "darknet-mini": (BUILDERS["darknet-mini"], stage_ends(), (64, 64, 32)),
 }
 
 
