@@ -5,6 +5,7 @@ import contextlib
 import csv
 import hashlib
 import io
+import itertools
 import os
 import platform
 import re
@@ -96,6 +97,15 @@ def prepare_folder(folder: str, remedy: str = "choose another place with --out")
         raise UserError(f"the folder cannot be made ({error.strerror})", folder, remedy) from None
     if not os.access(folder, os.W_OK):
         raise UserError("the folder cannot be written", folder, remedy)
+
+
+def numbered_folder(beginning: str) -> str:
+    """Make the folder of the first number that is free, 001 or more behind `beginning`, and be it that others do so at once.
+    Returns its path. Raises OSError where it cannot be made."""
+    for number in itertools.count(1):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(f"{beginning}{number:03d}")
+            return f"{beginning}{number:03d}"
 
 
 @contextlib.contextmanager

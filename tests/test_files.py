@@ -7,7 +7,15 @@ import subprocess
 import pytest
 
 from gluon_bof.errors import UserError
-from gluon_bof.files import cache_folder, folder_beside, output_path, refuse_unwritable, whole_folder, write_atomically
+from gluon_bof.files import (
+    cache_folder,
+    folder_beside,
+    numbered_folder,
+    output_path,
+    refuse_unwritable,
+    whole_folder,
+    write_atomically,
+)
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):
@@ -21,6 +29,15 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
         with pytest.raises(UserError, match=f"{place}: cannot be written .{problem}"):
             write_atomically(place, data)
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["kept"]
+
+
+def test_a_numbered_folder_takes_no_number_that_is_taken_and_tells_where_none_can_be_made(tmp_path):
+    (tmp_path / "run-001").mkdir()
+    (tmp_path / "run-002").write_text("mine")
+    assert [numbered_folder(str(tmp_path / "run-")) for _ in range(2)] == [str(tmp_path / f"run-00{number}") for number in (3, 4)]
+    assert (tmp_path / "run-004").is_dir()
+    with pytest.raises(FileNotFoundError):
+        numbered_folder(str(tmp_path / "missing" / "run-"))
 
 
 @pytest.mark.parametrize("path", ("", "new/", "./"))

@@ -16,6 +16,7 @@ from gluon_bof.distributed.roles import Cluster, Role, command_of, place, shared
 from gluon_bof.distributed.supervise import POLL_SECONDS, Ended, Group, Limits, StopSignals, copy_to_stderr, naming, say
 from gluon_bof.distributed.words import interpreted, resumable, resuming, runs_folder, traces
 from gluon_bof.errors import EXIT_STATUS, UserError
+from gluon_bof.files import numbered_folder
 
 PORT_TRIES = 3
 LISTEN_SECONDS = 60.0
@@ -175,12 +176,7 @@ def _log_folder(job):
             return os.path.abspath(job.log_dir)
         parent = os.path.abspath(os.path.join(runs_folder(job.words), "launch"))
         os.makedirs(parent, exist_ok=True)
-        number = 1
-        while True:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(os.path.join(parent, f"{number:03d}"))
-                return os.path.join(parent, f"{number:03d}")
-            number += 1
+        return numbered_folder(os.path.join(parent, ""))
     except OSError as error:
         raise UserError(f"the logs' folder cannot be made ({error.strerror})", error.filename,
                         "choose another with --log-dir") from None

@@ -1,14 +1,13 @@
 """Runs begun, found again, and gone on with: what --name and --resume mean."""
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import itertools
 import os
 import time
 from typing import Any, Iterable
 
 from gluon_bof.errors import UserError, warn, warn_once
+from gluon_bof.files import numbered_folder
 from gluon_bof.options.flags import as_dict, flag_name
 from gluon_bof.options.training import other_devices
 from gluon_bof.runs.config import (
@@ -66,14 +65,9 @@ def refuse_files_of_others(folder: str) -> None:
 
 
 def _make_numbered(options):
-    """Make the folder of the first number that is free, and be it that others do so at once. Returns its path."""
     dataset = os.path.basename(os.path.abspath(options.dataset_root or options.dataset))
-    stem = os.path.join(options.runs, f"{options.network}_{dataset}")
     os.makedirs(options.runs or os.curdir, exist_ok=True)
-    for number in itertools.count(1):
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(f"{stem}-{number:03d}")
-            return f"{stem}-{number:03d}"
+    return numbered_folder(os.path.join(options.runs, f"{options.network}_{dataset}-"))
 
 
 def find_run(where: str, options: Any) -> tuple[str | None, str | None]:
