@@ -17,7 +17,7 @@ from gluon_bof.visualization.anchors import draw
 
 
 @user_facing
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """The command: the table goes to standard error, the last line on standard output is one JSON object."""
     given = build_parser().parse_args(argv)
     if not 32 <= given.data_shape <= LARGEST or given.data_shape % 32:

@@ -17,7 +17,7 @@ LONGEST_NAME = 44
 
 
 @user_facing
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """The command: tables go to standard error, the last line on standard output is one JSON object."""
     given = build_parser().parse_args(argv)
     at_least(given, "seed", 0)

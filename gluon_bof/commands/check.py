@@ -14,7 +14,7 @@ from gluon_bof.options.flags import Parser, at_least
 
 
 @user_facing
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """The command: report on stderr, one JSON object as last line of stdout. Returns 0, or 1 if there are faults."""
     arguments = build_parser().parse_args(argv)
     at_least(arguments, "num_workers", 0)

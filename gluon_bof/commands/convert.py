@@ -12,7 +12,7 @@ from gluon_bof.options.flags import Parser
 
 
 @user_facing
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """The command: what was written and what was not on stderr, one JSON object as last line of stdout."""
     given = build_parser().parse_args(argv)
     made = convert_set(given.dataset, given.out, given.to, given.dataset_root, given.classes or None, given.on_bad_sample,

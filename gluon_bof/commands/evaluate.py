@@ -37,7 +37,7 @@ OF_SCORING = {"dataset": "what is scored on: shapes, vocmini, voc, coco, or a fo
 
 
 @user_facing
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Detect and score; the table goes to standard error, the last line on standard output is one JSON object."""
     arguments = build_parser().parse_args(argv)
     at_least(arguments, "sliding_patch", 0)

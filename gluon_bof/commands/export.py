@@ -14,7 +14,7 @@ from gluon_bof.options.flags import Parser
 
 
 @user_facing
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Export and check; the last line on standard output is one JSON object."""
     arguments = build_parser().parse_args(argv)
     if arguments.size and arguments.short:

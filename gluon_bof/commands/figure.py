@@ -4,7 +4,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-import sys
 from types import ModuleType
 from typing import Any, Sequence
 
@@ -36,9 +35,9 @@ FURTHER = ("Further flags are those of gluon-bof evaluate that say which network
 
 
 @user_facing
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Draw one figure; the last line on standard output is one JSON object with its files and its key number."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = list(argv)
     if not argv or argv[0] in ("-h", "--help"):
         print("gluon-bof figure N …, figure N --help tells more\n")
         for number, (_, text) in FIGURES.items():

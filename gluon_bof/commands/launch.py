@@ -16,9 +16,9 @@ DEFAULTS = Limits()
 
 
 @user_facing
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run the job. Returns 0, the status of what failed first, or the shell's status of the signal that stopped it."""
-    argv = list(sys.argv[2:] if argv is None else argv)
+    argv = list(argv)
     at = argv.index("--") if "--" in argv else len(argv)
     job, print_env = _job(build_parser().parse_args(argv[:at]), argv[at + 1:])
     if print_env:

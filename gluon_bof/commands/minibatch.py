@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import sys
 from typing import Any, Callable, Sequence
 
 from gluon_bof.errors import UserError, say, user_facing
@@ -27,9 +26,9 @@ SEEDS = (0, 1, 2, 3, 4)
 
 
 @user_facing
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """The command: text goes to standard error, the last line on standard output is one JSON object."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = list(argv)
     if argv[:1] == ["train"]:
         from gluon_bof.training.entry import run_script
         run_script("minibatch", argv[1:], TRAIN, prog="gluon-bof minibatch train")

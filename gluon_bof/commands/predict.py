@@ -13,7 +13,7 @@ from gluon_bof.options.flags import Parser
 
 
 @user_facing
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Predict; the last line on standard output is one JSON object."""
     arguments = build_parser().parse_args(argv)
     score = 0.3 if arguments.score is None else arguments.score

@@ -12,7 +12,7 @@ from gluon_bof.options.recipes import RECIPES
 from gluon_bof.training.entry import run_script
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Train as the flags say; the last line on standard output is one JSON object with the accuracy."""
     run_script("classifier", argv, __doc__, prog="gluon-bof pretrain")
     return 0

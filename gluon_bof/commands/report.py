@@ -11,7 +11,7 @@ from gluon_bof.runs.folder import RunFolder
 
 
 @user_facing
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Write the page; the last line on standard output is one JSON object."""
     arguments = build_parser().parse_args(argv)
     runs = map(RunFolder, arguments.runs)

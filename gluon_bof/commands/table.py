@@ -133,9 +133,9 @@ def _parts(words):
 
 
 @user_facing
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Bring it about and write it down; the last line on standard output is one JSON object."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = list(argv)
     given = read_arguments(argv)
     work = work_of(given, argv)
     if given.dry_run:

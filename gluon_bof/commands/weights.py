@@ -20,7 +20,7 @@ SHA1_IN_NAME = re.compile(r"-([0-9a-f]{8})\.params$")  # GluonCV's names of file
 
 
 @user_facing
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """The command: what people read goes to standard error, the last line on standard output is one JSON object."""
     given = build_parser().parse_args(argv)
     outcome = _import(given) if given.word == "import" else _show(given)
