@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import Any, Sequence
 
 from gluon_bof.boxes import DetectionSet
@@ -12,7 +11,7 @@ from gluon_bof.files import refuse_unwritable
 from gluon_bof.inference.model import load
 from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.options import families
-from gluon_bof.options.flags import EMBEDDED, from_dict
+from gluon_bof.options.flags import from_dict, on_recipe
 from gluon_bof.options.recipes import RECIPES as recipes
 from gluon_bof.training.entry import ready, run_training, train_of
 
@@ -31,14 +30,13 @@ def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> d
     options = as_plain_values(options)
     chosen = families.by_name(family)
     own = recipes.of_family(family)
-    name = recipe or ("embedded" if "embedded" in own and options.get("dataset", EMBEDDED) == EMBEDDED else "")
+    name = recipe or ""
     if name and name not in own:
         name = _own_name(name, family)
     families.require_known(options, chosen)
     given = from_dict(chosen.options, options, f"gluon_bof.train({family!r})")
     require_choices(given, options)
-    base = own[name].options.under(options) if name else chosen.options()
-    wanted = replace(base, recipe=name, **{field: getattr(given, field) for field in options})
+    wanted = on_recipe(chosen.options, {field: getattr(given, field) for field in options}, own, name)
     return _with_whole_paths(run_training(ready(wanted, set(options)), set(options), train_of(family)))
 
 

@@ -90,20 +90,25 @@ class Parsed(NamedTuple):
 
 def parse(options_class: type, argv: Sequence[str] | None, description: str, recipes: Mapping[str, Any],
           prog: str | None = None) -> Parsed:
-    """Options of a command line. recipes: {name: Recipe} that --recipe chooses from; without it flags stand on top of the
-    recipe "embedded" where there is one and the data set is the embedded one, else on the class's defaults.
+    """Options of a command line. recipes: {name: Recipe} that --recipe chooses from; see `on_recipe`.
 
     Prints help and exits for --help; anything it cannot read is a UserError of one line."""
     given = vars(build_parser(options_class, description, recipes, prog).parse_args(argv))
     dry_run = given.pop("dry_run", False)
     if given.pop("custom_model", None):
         given["custom_model"] = True
-    embedded = "embedded" if "embedded" in recipes and given.get("dataset", EMBEDDED) == EMBEDDED else ""
-    name = given.get("recipe") or embedded
+    name = given.get("recipe", "")
     if name and name not in recipes:
         raise UserError(f"no recipe {name!r}", remedy="--list-recipes names them")
+    return Parsed(on_recipe(options_class, given, recipes, name), set(given), dry_run)
+
+
+def on_recipe(options_class: type, given: Mapping[str, Any], recipes: Mapping[str, Any], name: str = "") -> Any:
+    """The options with these {field: value} on top of the named one of the recipes, {name: Recipe}; without a name, of the recipe
+    "embedded" where there is one and the data set is the embedded one, else of the class's defaults."""
+    name = name or ("embedded" if "embedded" in recipes and given.get("dataset", EMBEDDED) == EMBEDDED else "")
     base = dataclasses.replace(recipes[name].options.under(given), recipe=name) if name else options_class()
-    return Parsed(dataclasses.replace(base, **given), set(given), dry_run)
+    return dataclasses.replace(base, **given)
 
 
 def build_parser(options_class: type, description: str, recipes: Mapping[str, Any] = MappingProxyType({}),
