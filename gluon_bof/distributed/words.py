@@ -5,6 +5,7 @@ import os
 from typing import Sequence
 
 from gluon_bof.errors import UserError
+from gluon_bof.options.segmentation import NO_CHECKNAME, place_of
 from gluon_bof.runs.config import is_run
 from gluon_bof.runs.folder import CHECKPOINT, RunFolder
 
@@ -29,7 +30,7 @@ def interpreted(words: Sequence[str]) -> list[str]:
 def resumable(words: Sequence[str]) -> bool:
     """Whether the words name the run that a second start has to go on with."""
     resumed = _value(words, "--resume")
-    return _value(words, "--name") is not None or resumed not in (None, "auto") and not resumed.endswith(".params")
+    return _place(words)["name"] is not None or resumed not in (None, "auto") and not resumed.endswith(".params")
 
 
 def traces(words: Sequence[str]) -> list[tuple[str, int]] | None:
@@ -64,12 +65,19 @@ def resuming(words: Sequence[str], before: list[tuple[str, int]] | None = None) 
 
 
 def runs_folder(words: Sequence[str]) -> str:
-    """The folder of the runs: --runs."""
-    return _value(words, "--runs") or "runs"
+    """The folder of the runs."""
+    return _place(words)["runs"]
 
 
 def _named_run(words):
-    return os.path.join(runs_folder(words), _value(words, "--name") or "")
+    place = _place(words)
+    return os.path.join(place["runs"], place["name"] or "")
+
+
+def _place(words):
+    """{"runs": folder, "name": of the run or None}, which segmentation's script also takes by GluonCV's flags."""
+    return {"runs": _value(words, "--runs") or "runs", "name": _value(words, "--name"),
+            **place_of(_value(words, "--save-dir") or "", _value(words, "--checkname") or NO_CHECKNAME)}
 
 
 def _run_of(checkpoint):

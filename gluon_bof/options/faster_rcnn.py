@@ -90,6 +90,8 @@ class FasterRcnnOptions(DetectionOptions):
     rcnn_pos_ratio: float = part("0.25", "largest share of objects among the regions", float)
     max_num_gt: int = part("100", "accepted and not needed: boxes an image are not limited here", int)
 
+    SAYS = {"no_pretrained_base": ("pretrained_base",)}
+
     @classmethod
     def from_file_name(cls, name: str) -> dict[str, Any]:
         """{field: value} that the name of a file or model of GluonCV's tells; {} if it is none of a Faster R-CNN."""

@@ -36,7 +36,15 @@ DATASETS = {"voc": "pascal_voc", "ade": "ade20k", "coco": "coco"}  # as GluonCV'
 NAME = re.compile(r"fcn_(resnet\d+)_(voc|coco|ade)" + NAME_ENDS)
 WITHOUT_NORM = "vgg16"  # the backbone without batch normalisation, on which the paper's FCNs have none either
 STRIDE = 32  # pixels of the coarsest cell: sides are multiples of it, but for GluonCV's FCN
-NO_LOG_FILE = "train.log"
+NO_LOG_FILE, NO_CHECKNAME = "train.log", "default"  # GluonCV's defaults
+
+
+def place_of(save_dir: str, checkname: str) -> dict[str, str]:
+    """{"runs": folder, "name": …} of a run as far as GluonCV's --save-dir, else --checkname, say them."""
+    if save_dir:
+        folder = os.path.normpath(save_dir)
+        return {"runs": os.path.dirname(folder) or ".", "name": os.path.basename(folder)}
+    return {"name": checkname} if checkname != NO_CHECKNAME else {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +103,7 @@ class SegmentationOptions(TrainingOptions):
                   "dist_device_sync over workers, which gluon-bof launch starts and which need no flag", old="--kvstore")
     dtype: str = flag("float32", "float32, or float16: --amp", "schedule", choices=("float32", "float16"))
     allow_partial: bool = flag(False, "with --resume FILE.params: load what fits by name and shape, and say what does not")
-    checkname: str = flag("default", "the run's name: --name")
+    checkname: str = flag(NO_CHECKNAME, "the run's name: --name")
     save_dir: str = flag("", "the run's folder: --runs and --name in one")
     logging_file: str = flag(NO_LOG_FILE, "GluonCV's name of the log; a run's is log.txt, in its folder")
     log_interval: int = flag(20, "batches between two log lines")
@@ -118,6 +126,7 @@ class SegmentationOptions(TrainingOptions):
                        choices=FREEZE)
     save_interval: int = flag(0, "epochs between parameter files that are kept for good; 0: none")
 
+    SAYS = {"no_cuda": ("gpus",), "ngpus": ("gpus",), "checkname": ("name",), "save_dir": ("runs", "name")}
     disable_hybridization = False
 
     @property
@@ -206,13 +215,8 @@ class SegmentationOptions(TrainingOptions):
         return {"gpus": told}
 
     def _place(self):
-        if self.save_dir:
-            folder = os.path.normpath(self.save_dir)
-            place = {"runs": os.path.dirname(folder) or ".", "name": os.path.basename(folder)}
-            told = f"--save-dir {self.save_dir}"
-        else:
-            place = {"name": self.checkname} if self.checkname != "default" else {}
-            told = f"--checkname {self.checkname}"
+        place = place_of(self.save_dir, self.checkname)
+        told = f"--save-dir {self.save_dir}" if self.save_dir else f"--checkname {self.checkname}"
         for name, value in place.items():
             own = getattr(self, name)
             if own != self._default(name) and os.path.normpath(own) != value:

@@ -136,6 +136,12 @@ class TrainingOptions:
     horovod: bool = flag(False, "workers that Horovod joins, one device each; started by horovodrun or gluon-bof launch")
     tensorboard: bool = flag(False, "also write TensorBoard events (pip install 'gluon_bof[tensorboard]')")
 
+    SAYS = {}  # {flag that is resolved into others: their fields}
+
+    def said_by(self, given: Iterable[str]) -> dict[str, str]:
+        """{field that these flags set: the flag}, of one that is resolved into others theirs."""
+        return {field: name for name in given for field in self.SAYS.get(name, (name,))}
+
     @property
     def starts_from_file(self) -> bool:
         """Whether --resume names a .params file, which only loads weights."""

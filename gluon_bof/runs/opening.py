@@ -105,17 +105,18 @@ def continued_options(folder: str, options: Any, given: set) -> Any:
     if type(saved) is not type(options):
         raise UserError("another script trains this run", folder, "its config.json names the family")
     asked, kept = as_dict(options), as_dict(saved)
+    said_by = options.said_by(given)
     # "auto" is told where to look by these two, and the same command may be given again; "" is any name
     kept["runs"], own_name = os.path.split(os.path.abspath(folder))
     is_own = asked["name"] in ("", own_name, os.path.basename(os.path.realpath(folder)))
     kept["name"] = asked["name"] if is_own else own_name
-    for name in sorted(given - MAY_CHANGE):
+    for name in sorted(said_by.keys() - MAY_CHANGE):
         if asked[name] != kept[name] and not (name in (*OF_DATA, *START_FILES, "runs") and is_same_set(asked[name], kept[name])):
-            raise UserError(f"{flag_name(name)} {asked[name]} differs from the run's {kept[name]}", folder,
+            raise UserError(f"{flag_name(said_by[name])} {asked[said_by[name]]} differs from the run's {kept[name]}", folder,
                             f"a resumed run keeps its configuration: leave it out{_or_longer(folder, name, asked, kept)}")
-    devices_differ(stated_devices(saved), stated_devices(options) if given & {"gpus", "cpus"} else None)
+    devices_differ(stated_devices(saved), stated_devices(options) if said_by.keys() & {"gpus", "cpus"} else None)
     # a run that began from a .params file still does, should it have been stopped before its first checkpoint
-    changes = {name: getattr(options, name) for name in given & MAY_CHANGE - {"resume"}}
+    changes = {name: getattr(options, name) for name in said_by.keys() & MAY_CHANGE - {"resume"}}
     if os.path.isdir(os.path.expanduser(saved.dataset)):
         changes["dataset_root"] = ""  # an earlier version took one beside a folder, and did not look at it
     return dataclasses.replace(saved, **other_devices(changes), **changes)

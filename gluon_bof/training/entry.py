@@ -120,7 +120,7 @@ def run_training(options: Any, given: set, train: Train) -> dict:
 
 def _cpus_of(options, given):
     """On how many contexts of the CPU: a run that goes on says it itself where no flag does."""
-    if not given & {"cpus", "gpus"} and options.continues_run:
+    if not options.said_by(given).keys() & {"cpus", "gpus"} and options.continues_run:
         folder, _ = find_run(options.resume, options)
         return read_options(folder).cpus if folder else options.cpus
     return options.cpus

@@ -10,8 +10,9 @@ import pytest
 from gluon_bof.__main__ import main
 from gluon_bof.distributed.ports import Ports
 from gluon_bof.distributed.roles import Host, place, read_hostfile, shared_out, this_machine, variables
-from gluon_bof.distributed.words import resumable, resuming, traces
+from gluon_bof.distributed.words import resumable, resuming, runs_folder, traces
 from gluon_bof.errors import EXIT_STATUS, TRY_AGAIN, UserError
+from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import write_config
 from tests.distributed.jobs import PLAIN, QUICK, Job, parent, state
@@ -157,6 +158,20 @@ def test_a_restart_begins_again_from_the_weights_that_no_run_has_yet_and_never_w
     write_config(str(tmp_path / "mine"), Yolo3Options())
     assert resuming(words) == ["train_yolo3.py", "--runs", str(tmp_path), "--name", "mine", "--resume", "auto"]
     assert resumable(words) and not resumable(words[:2]) and resumable(["x.py", "--resume", "runs/x"])
+
+
+@pytest.mark.parametrize("where", (("--save-dir", "{}/mine"), ("--runs", "{}", "--checkname=mine"),
+                                   ("--save-dir={}/mine/", "--name", "mine")))
+def test_a_run_of_segmentation_is_known_by_gluoncvs_names_of_its_place(where, tmp_path):
+    """A restart refused the run that the first start had made."""
+    named = ["train", "segmentation", *(word.format(tmp_path) for word in where)]
+    words = [*named, "--resume", "a.params"]
+    assert resumable(named) and runs_folder(named) == str(tmp_path) and traces(named) is None
+    assert resuming(words) == words
+    (tmp_path / "mine").mkdir()
+    write_config(str(tmp_path / "mine"), SegmentationOptions())
+    assert resuming(words) == [*named, "--resume", "auto"] and traces(named) == []
+    assert not resumable(["train", "segmentation", "--checkname", "default"])
 
 
 def test_a_restart_goes_on_from_the_newest_checkpoint_whatever_the_first_start_went_on_from():

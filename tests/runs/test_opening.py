@@ -15,6 +15,7 @@ import pytest
 
 from gluon_bof.errors import UserError, early_warnings
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import read_options
 from gluon_bof.runs.folder import PLANNED, Run, RunFolder
@@ -251,6 +252,25 @@ def test_a_run_does_not_go_on_under_a_name_or_in_a_place_that_is_not_its_own(opt
     assert continued_options(folder, own, {"name", "runs"}) == read_options(folder)
     with pytest.raises(UserError, match="(other|elsewhere) differs from the run's"):
         continued_options(folder, Yolo3Options(**{**vars(own), **where}), {"name", "runs"})
+
+
+def test_a_flag_that_says_another_is_compared_as_that_one(options):
+    """GluonCV's names of a segmenter's run and of its devices were refused, where --name, --runs and --gpus are taken."""
+    folder = created(SegmentationOptions(runs=options.runs, dataset="pascal_voc", name="u", gpus="0"))
+
+    def continued(**given):
+        asked = SegmentationOptions(dataset="pascal_voc", resume=folder, **given).resolved()
+        return continued_options(folder, asked, {"resume", *given})
+
+    assert continued(save_dir=folder).gpus == continued(checkname="u").gpus == "0"
+    assert (continued(no_cuda=True).gpus, continued(ngpus=2).gpus) == ("", "0,1")
+    for given in ({"save_dir": f"{options.runs}/v"}, {"save_dir": "elsewhere/u"}, {"checkname": "v"}):
+        (name, value), = given.items()
+        with pytest.raises(UserError, match=f"--{name.replace('_', '-')} {value} differs from the run's"):
+            continued(**given)
+    rcnn = created(FasterRcnnOptions(runs=options.runs, dataset="voc", pretrained_base="no").resolved())
+    asked = FasterRcnnOptions(resume=rcnn, no_pretrained_base=True).resolved()
+    assert continued_options(rcnn, asked, {"resume", "no_pretrained_base"}).pretrained_base == "no"
 
 
 def test_other_versions_than_a_run_was_begun_with_are_told_of(options, caplog):
