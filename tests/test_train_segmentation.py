@@ -272,8 +272,8 @@ def test_train_names_the_family(capsys):
     (evaluate_command.main, ("--report", "a.html"), "a segmenter takes no --report"),
     (evaluate_command.main, ("--metric", "coco"), "segmentation has no --metric"),
     (evaluate_command.main, ("--dataset", "nowhere"), "no data set 'nowhere'"),
-    (export_command.main, ("--to", "a", "--format", "mxnet"), "a segmenter is not exported as mxnet"),
-    (export_command.main, ("--to", "a.onnx", "--no-nms"), "a segmenter suppresses nothing"),
+    (export_command.main, ("--to", "a", "--format", "mxnet"), "is not exported as mxnet; give --format onnx"),
+    (export_command.main, ("--to", "a.onnx", "--no-nms"), "a segmenter suppresses nothing; leave --no-nms out"),
     (export_command.main, ("--to", "a.onnx", "--size", "33,32"), "cannot see images of 33 x 32")])
 def test_what_a_segmenter_cannot_do_is_refused_in_one_line(main, more, told, folder, whole, tmp_path, capsys):
     image = sorted((folder / "set" / "val" / "images").iterdir())[0]

@@ -28,12 +28,12 @@ def main(argv: Sequence[str]) -> int:
     from gluon_bof.inference.model import open_model
     from gluon_bof.inference.segmentation_model import SegmentationModel
     if arguments.format == "onnx":
-        require_onnx()  # before weights are read, or even downloaded
+        require_onnx("for a detector give --format mxnet")  # before weights are read, or even downloaded
     images = [read_or_name(read_upright, path) for path in arguments.verify_on]
     model = open_model(arguments.weights, "cpu", arguments.short, arguments.nms, arguments.last,
                        **given_options(arguments, building_fields()))
     segments = isinstance(model, SegmentationModel)
-    check = model.export(arguments.to, arguments.format, size, not arguments.no_nms, images)
+    check = model.write(arguments.to, arguments.format, size, not arguments.no_nms, images)
     other, scores, boxes = ("onnxruntime", SCORE_TOLERANCE, BOX_TOLERANCE) if arguments.format == "onnx" else ("the files", 0, 0)
     if segments:
         print(f"MXNet and {other} on {check.images} images, {check.pixels} pixels: probabilities differ by up to "

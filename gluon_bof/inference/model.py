@@ -111,6 +111,10 @@ class Model:
         format: "onnx", a file at `path`; or "mxnet", the files path-symbol.json, path-0000.params and path.json.
         size: (height, width) of the input. nms: with the last suppression of overlapping boxes. images: arrays to
         compare on, besides drawn ones. Raises UserError as `export_onnx` and `export_mxnet` do."""
+        return self.write(path, format, size, nms, images)
+
+    def write(self, path: Any, format: str, size: tuple[int, int] | None, nms: bool, images: Any) -> Any:
+        """`export`, for commands: errors speak of flags."""
         write, endings = {"onnx": (export_onnx, ("",)), "mxnet": (export_mxnet, MXNET_ENDINGS)}.get(format, (None, ()))
         if write is None:
             raise UserError(f"unknown format {format!r}", remedy="choose onnx or mxnet")

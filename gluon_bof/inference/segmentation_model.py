@@ -44,15 +44,19 @@ class SegmentationModel:
             return list(self.segmenter.segment(as_image(image) for image in images))
         return next(self.segmenter.segment([as_image(images)]))
 
-    @in_python()
+    @in_python(no_nms="nms")
     def export(self, path: Any, format: str = "onnx", size: tuple[int, int] | None = None, nms: bool = True,
                images: Any = ()) -> Any:
         """Write the network as ONNX and compare it with MXNet. Returns inference.export_scores.ScoreCheck.
 
         size: (height, width) of the input, by default that of validation; images: arrays to compare on, besides drawn ones.
         Raises UserError where the format is another, for nms=False, and as `export_scores` does."""
+        return self.write(path, format, size, nms, images)
+
+    def write(self, path: Any, format: str, size: tuple[int, int] | None, nms: bool, images: Any) -> Any:
+        """`export`, for commands: errors speak of flags."""
         if format != "onnx":
             raise UserError(f"a segmenter is not exported as {format}", remedy="give --format onnx")
         if not nms:
-            raise UserError("a segmenter suppresses nothing", remedy="leave the argument out")
+            raise UserError("a segmenter suppresses nothing", remedy="leave --no-nms out")
         return export_scores(self.segmenter, output_path(path, self.files), size, images)

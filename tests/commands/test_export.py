@@ -149,7 +149,7 @@ def test_bad_arguments_are_refused_on_one_line(yolo3, tmp_path, capsys, monkeypa
     assert "the command reads this file" in refused(capsys, *words[:-1], yolo3[1])
     assert Path(yolo3[1]).read_bytes() == before
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert "pip install 'gluon_bof[export]'" in refused(capsys, *words)
+    assert "pip install 'gluon_bof[export]', or for a detector give --format mxnet" in refused(capsys, *words)
     assert not os.listdir(tmp_path)
 
 
