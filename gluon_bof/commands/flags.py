@@ -41,12 +41,21 @@ def building_fields() -> list[dataclasses.Field]:
 
 
 def _fields(wanted):
-    found = {field.name: field for field in dataclasses.fields(_OfFile)}
+    found = {field.name: [field] for field in dataclasses.fields(_OfFile)}
     for family in families.inferring():
         for field in dataclasses.fields(family.options):
             if wanted(field) and not field.metadata.get("hidden"):
-                found.setdefault(field.name, field)
-    return list(found.values())
+                found.setdefault(field.name, []).append(field)
+    return [_united(fields) for fields in found.values()]
+
+
+def _united(fields):
+    """One field that takes what any of these of one name does: `weights.resolve` refuses what its family does not."""
+    field = next((field for field in fields if field.metadata.get("kind")), fields[0])
+    choices = tuple(dict.fromkeys(choice for each in fields for choice in each.metadata.get("choices") or ()))
+    united = dataclasses.field(default=field.default, metadata={**field.metadata, **({"choices": choices} if choices else {})})
+    united.name = field.name
+    return united
 
 
 def add_fields(parser: Parser, fields: Sequence[dataclasses.Field], everything: bool, texts: Mapping[str, str] = TEXTS) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gluon_bof.commands import export
 from gluon_bof.commands.evaluate import build_parser
 from gluon_bof.commands.flags import evaluation_fields
 from gluon_bof.data.check import open_parts
@@ -34,6 +35,13 @@ def test_help_tells_no_default_of_training_where_a_runs_own_options_count():
     assert "What is not given is the run's own" in text
     assert not [field.name for field in evaluation_fields()
                 if field.default not in (None, "", (), dataclasses.MISSING) and f"[{written(field, field.default)}]" in text]
+
+
+@pytest.mark.parametrize("words, name, value", ((("--norm-layer", "bn"), "norm_layer", "bn"),
+                                                (("--network", "mobilenet1_0"), "network", "mobilenet1.0")))
+def test_a_word_that_one_family_alone_takes_is_read_though_another_has_a_flag_of_that_name(words, name, value):
+    assert getattr(build_parser().parse_args(["a.params", *words]), name) == value
+    assert getattr(export.build_parser().parse_args(["a.params", "--to", "a.onnx", *words]), name) == value
 
 
 def test_a_set_that_names_no_classes_is_not_given_the_networks_without_a_word(run, tmp_path, caplog):

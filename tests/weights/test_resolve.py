@@ -90,6 +90,13 @@ def test_a_network_that_the_family_lacks_is_refused_by_name(family, network, tmp
         resolve(str(tmp_path / "x.params"), {"family": family, "network": network, "classes": "a,b"})
 
 
+def test_a_choice_that_only_another_family_has_is_refused_by_name(tmp_path):
+    told = {"classes": "a,b", "network": "resnet50_v1b", "norm_layer": "bn"}
+    resolve(str(tmp_path / "x.params"), {**told, "family": "mask_rcnn"})
+    with pytest.raises(UserError, match="Faster R-CNN has no --norm-layer bn; choose one of syncbn"):
+        resolve(str(tmp_path / "x.params"), {**told, "family": "faster_rcnn"})
+
+
 def test_every_recipe_has_what_its_flags_may_have():
     for recipe in RECIPES.values():
         require_choices(recipe.options, recipe.options.__dataclass_fields__)
