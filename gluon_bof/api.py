@@ -33,7 +33,7 @@ def train(family: str = "yolo3", recipe: str | None = None, **options: Any) -> d
     name = recipe or ""
     if name and name not in own:
         name = _own_name(name, family)
-    families.require_known(options, chosen)
+    families.require_known(options, chosen, ", or give the --family that is meant")
     given = from_dict(chosen.options, options, f"gluon_bof.train({family!r})")
     require_choices(given, options)
     wanted = on_recipe(chosen.options, {field: getattr(given, field) for field in options}, own, name)

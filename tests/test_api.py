@@ -141,7 +141,7 @@ def test_classes_may_be_names_where_weights_are_scored(place, tmp_path):
     (dict(lr_mode="linear"), "YOLOv3 has no lr_mode linear; choose one of step"),
     (dict(family="segmentation", model="unet9"), "segmentation has no model unet9; choose one of fcn"),
     (dict(family="ssd7"), "unknown family 'ssd7'"),
-    (dict(no_such_thing=3), "YOLOv3 has no no_such_thing; leave it out"),
+    (dict(no_such_thing=3), "YOLOv3 has no no_such_thing; leave it out, or give the family that"),
     (dict(epoch=3), "YOLOv3 has no epoch; is epochs meant?"),
     (dict(epochs="many"), "epochs cannot be 'many'"),
     (dict(lr=-1.0), "lr -1.0 must be above 0"),

@@ -138,13 +138,13 @@ def of_given(given: dict[str, Any], told: Family | None = None) -> Family:
     return told if told in having else (whole or having or detectors())[0]
 
 
-def require_known(given: Iterable[str], family: Family) -> None:
-    """Raise UserError where one of the given options is another family's, or none."""
+def require_known(given: Iterable[str], family: Family, otherwise: str = "") -> None:
+    """Raise UserError where one of the given options is another family's, or none. otherwise: a remedy besides leaving it out."""
     known = family.options.__dataclass_fields__
     foreign = [name for name in given if name not in known]
     if foreign:
         near = [flag_name(name) for name in get_close_matches(foreign[0], known, 1, 0.75)]
-        remedy = f"is {near[0]} meant?" if near else "leave it out, or give the --network that is meant"
+        remedy = f"is {near[0]} meant?" if near else f"leave it out{otherwise}"
         raise UserError(f"{family.title} has no {', '.join(map(flag_name, foreign))}", remedy=remedy)
 
 

@@ -33,6 +33,7 @@ MIXUP_LOSSES = ("weighted", "unweighted", "global")
 FREEZE = ("none", "stem", "backbone", "all-but-head")
 ON_BAD_SAMPLE = ("error", "skip")
 USUAL_BASES = ("yes", "no", "shipped")  # of --pretrained-base, by default and in recipes; another one was meant
+OWN_BASES = (*USUAL_BASES, "shipped-mixup")  # all words of it that are no file
 # what follows the data set in GluonCV's names: voc_best.params, voc_0010_0.7312.params, voc-1a2b3c4d.params, voc-0000.params, and
 # in those of copies: voc_best (1).params; a set of one's own may be called voc_cards
 NAME_ENDS = r"(?=$|\.params$| \(\d+\)|_\d{4}_\d|(?:[-_](?:best|last|\d{4})|-[0-9a-f]{8})(?![\w-]))"
@@ -272,8 +273,8 @@ class TrainingOptions:
         return False
 
     def check_start(self) -> None:
-        """Raise UserError for a first epoch that is none of --epochs, and for two starts, of which only the first is loaded; warn
-        where none is and layers are frozen."""
+        """Raise UserError for a first epoch that is none of --epochs, for two starts, of which only the first is loaded, and for
+        a folder in place of weights; warn where none is and layers are frozen."""
         at_least(self, "start_epoch", 0)
         if self.start_epoch >= self.epochs:
             raise UserError(f"--start-epoch {self.start_epoch} is not before --epochs {self.epochs}",
@@ -283,6 +284,10 @@ class TrainingOptions:
         told = [f"{name} {value}" for name, value in starts.items() if value]
         if len(told) > 1:
             raise UserError(f"{' and '.join(told)} are {'two' if len(told) == 2 else 'three'} starts", remedy="give one")
+        base = self.pretrained_base
+        if os.path.isdir(base) and base not in OWN_BASES:
+            raise UserError("--pretrained-base takes a file, and this is a folder", base,
+                            f"of a run give {os.path.join(base, 'last.params')}")
         if self.freeze != "none" and self.pretrained_base == "no" and not self.transfer and not self.resume:
             warn(f"--freeze {self.freeze} keeps layers that nothing has trained")
 

@@ -122,7 +122,8 @@ def _require_fit(parameters, arrays, path):
     problems = [problem for problem in problems if problem]
     if problems:
         raise UserError(f"the weights do not fit this network; {'; '.join(problems)}", path,
-                        _remedy(parameters, arrays, "give the family, network, classes and anchors that it was trained with"))
+                        _remedy(parameters, arrays, "give the family, network, classes and anchors that it was trained with, "
+                                                    "or its run's folder, which tells them"))
 
 
 def _remedy(parameters, arrays, usual):
@@ -146,7 +147,7 @@ def load_partially(network: gluon.HybridBlock, path: str) -> Loaded:
     missing = [name for name, parameter in network.backbone_parameters().items() if id(parameter) not in here]
     if missing:
         raise UserError(f"it holds another backbone; {_listed('missing', missing)}, {_listed('it holds', list(arrays))}", path,
-                        _remedy(parameters, arrays, "give weights of a detector on the same --network"))
+                        _remedy(parameters, arrays, "give weights of a network on the same backbone"))
     told = _take_anchors(network, arrays)
     _fill(fitting, arrays)
     return Loaded(list(fitting), sorted(learned.keys() - fitting.keys()),
@@ -276,5 +277,5 @@ def load_backbone(network: gluon.HybridBlock, path: str) -> None:
                if name not in arrays or arrays[name].shape != parameter.shape]
     if missing:
         raise UserError(f"the weights do not fit this backbone; {_listed('missing or of another shape', missing)}",
-                        path, _remedy(backbone, arrays, "give weights of the backbone that --network names"))
+                        path, _remedy(backbone, arrays, "give weights of the same backbone"))
     _fill(backbone, arrays)

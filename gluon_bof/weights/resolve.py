@@ -154,7 +154,7 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     given = {**told, **given}
     family = families.of_given(given, told_by)
     given.pop("family", None)
-    families.require_known(given, family)
+    families.require_known(given, family, ", or give the --network or --model that is meant")
     options = from_dict(family.options, given, weights)
     require_choices(options, given)
     # the name tells what was built; --dataset then only what is scored

@@ -3,11 +3,13 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import train_yolo3
+from gluon_bof.errors import UserError
 from gluon_bof.options.families import by_name
 from gluon_bof.options.flags import build_parser
 from gluon_bof.options.yolo3 import Yolo3Options
@@ -129,6 +131,18 @@ def test_help_and_dry_run_answer_at_once_and_without_mxnet():
 ))
 def test_options_that_cannot_work_are_refused_by_name(words, named, capsys):
     assert named in refusal(words, capsys)
+
+
+@pytest.mark.parametrize("family", ("yolo3", "faster_rcnn", "ssd", "mask_rcnn", "segmentation"))
+def test_a_folder_in_place_of_a_backbones_weights_is_refused_with_the_file_in_it(family, tmp_path, monkeypatch):
+    """It was, after the sets were read, a file that cannot be read."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("runs/c", "shipped"):
+        (tmp_path / folder).mkdir(parents=True)
+    options = by_name(family).options(dataset="voc").resolved()
+    with pytest.raises(UserError, match="^runs/c: .*takes a file, and this is a folder; of a run give runs/c/last.params$"):
+        replace(options, pretrained_base="runs/c").check()
+    replace(options, pretrained_base="shipped").check()
 
 
 def test_mixup_that_never_happens_is_said(capsys):

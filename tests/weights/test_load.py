@@ -90,7 +90,7 @@ def test_strict_loading_names_what_does_not_fit(old, saved, tmp_path):
     changed = tmp_path / "changed.params"
     changed.write_bytes(params_format.dumps(arrays))
     with pytest.raises(UserError, match=r"missing: stages.0.0.weight; foreign: other.weight; of another shape: stages.0.1.gamma "
-                                        r"\(3,\) instead of \(8,\)"):
+                                        r"\(3,\) instead of \(8,\); .* or its run's folder, which tells them$"):
         load_weights(network, str(changed))
     same(weights_of(network), params_format.loads(open(path, "rb").read()), weights_of(network))  # nothing was touched
     assert load_weights(yolo3(OLD, 2), path) == sha256_of(path)
@@ -208,8 +208,10 @@ def test_a_smaller_backbone_does_not_pass_as_a_part_of_a_larger(tmp_path):
     arrays = {name: array for name, array in weights_of(network).items() if not name.startswith("stages.2.")}
     path = tmp_path / "part.params"
     path.write_bytes(params_format.dumps(arrays))
-    with pytest.raises(UserError, match="another backbone; missing: features"):
+    with pytest.raises(UserError, match="another backbone; missing: features.*; give weights of a network on the same backbone$"):
         load_partially(network, str(path))
+    with pytest.raises(UserError, match="do not fit this backbone.*; give weights of the same backbone$"):
+        load_backbone(network, str(path))
 
 
 @pytest.mark.parametrize("classes, match", [(OLD[:3], "3 classes on this network make it"), ((), "0 classes")])

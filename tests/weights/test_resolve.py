@@ -197,10 +197,15 @@ def test_a_run_that_an_older_version_wrote_opens_without_options_that_came_later
     assert later and {name: getattr(found, name) for name in later} == {name: getattr(whole, name) for name in later}
 
 
-def test_options_of_the_other_detector_are_refused_by_name(tmp_path):
-    for given in ({"use_fpn": True}, {"colour": "red"}):
-        with pytest.raises(UserError, match=f"YOLOv3 has no --{next(iter(given)).replace('_', '-')}"):
+def test_options_of_another_family_are_refused_by_name_with_a_remedy_that_there_is(tmp_path):
+    """A run's family is its own; outside a run, a segmenter has no --network."""
+    lone = tmp_path / "lone" / "x.params"
+    for given in ({"use_fpn": True}, {"colour": "red"}, {"crop_size": 64}):
+        told = f"YOLOv3 has no --{next(iter(given)).replace('_', '-')}; leave it out"
+        with pytest.raises(UserError, match=f"{told}$"):
             resolve(write_run(tmp_path), given)
+        with pytest.raises(UserError, match=f"{told}, or give the --network or --model that is meant$"):
+            resolve(str(lone), {"classes": "a,b", "network": "darknet53", **given})
 
 
 @pytest.mark.parametrize("family, given, told", (
