@@ -175,13 +175,19 @@ def training_loader(dataset: gluon.data.Dataset, sampler: BatchSampler, workers:
 
 def slicing_loader(dataset: gluon.data.Dataset, indices: Sequence[int], workers: int) -> Loader:
     """Each of these images by itself, in this order."""
-    return Loader(dataset, [[index] for index in indices], ValidationBatch(workers > 0), workers)
+    return _of_the_same_batches(dataset, [[index] for index in indices], workers)
 
 
 def validation_loader(dataset: gluon.data.Dataset, batch_size: int, workers: int, shard: tuple[int, int] = (0, 1)) -> Loader:
     """Every image once, in order; the last batch may be smaller. shard: (rank, ranks), every process has its own batches."""
     batches = [list(range(first, min(first + batch_size, len(dataset)))) for first in range(0, len(dataset), batch_size)]
-    return Loader(dataset, batches[shard[0]::shard[1]], ValidationBatch(workers > 0), workers)
+    return _of_the_same_batches(dataset, batches[shard[0]::shard[1]], workers)
+
+
+def _of_the_same_batches(dataset, batches, workers):
+    """The Loader of what does not change from pass to pass: no worker to whom none of it would ever come."""
+    workers = min(workers, len(batches))
+    return Loader(dataset, batches, ValidationBatch(workers > 0), workers)
 
 
 def largest_batch(records: Iterable[Record], images: int, side: int, mixed: bool) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
