@@ -7,7 +7,7 @@ A package such as gluon_bof.models.yolo3, named in options/families.py, exports
     inference_batch(options)          images a batch in inference
     export_form(options)              ExportForm: how the network is exported
     matches(shapes)                   yields (name, number of classes, {name: Parameter}) of networks that weights of these
-                                      {name: shape} may belong to
+                                      {name: shape} may belong to, see `parameters_beside`
     backbones()                       [(name, {name in a classifier's file: Parameter})] that it is built on
 
 and its network, beside detections in inference (class ids, scores, boxes, and of a family with masks (B, D, S, S) probabilities
@@ -28,7 +28,7 @@ import importlib
 import threading
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 from gluon_bof.backend import mx
 from gluon_bof.devices import refuse_numpy_arrays
@@ -97,6 +97,15 @@ def with_inferred_shapes(network: Any) -> Any:
     """The network, not initialised, every parameter's shape known."""
     network.infer_shape(mx.nd.zeros(_dummy_shape(network)))
     return network
+
+
+def parameters_beside(network: Any, shapes: Mapping[str, tuple]) -> dict[str, Any]:
+    """{structured name: Parameter} of a network that is not initialised, to be compared with {name: shape}: every shape is known
+    where the names are the same, and only there, for to infer them takes longer than all the rest."""
+    parameters = network._collect_params_with_prefix()
+    if parameters.keys() == shapes.keys():
+        with_inferred_shapes(network)
+    return parameters
 
 
 def _dummy_shape(network):

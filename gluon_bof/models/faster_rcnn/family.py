@@ -8,7 +8,7 @@ import cv2
 
 from gluon_bof.backend import mx
 from gluon_bof.data.transforms import EvalTransform, ShortSide
-from gluon_bof.models.build import ExportForm, with_inferred_shapes
+from gluon_bof.models.build import ExportForm, parameters_beside
 from gluon_bof.models.faster_rcnn.network import CLASSIFIER, FasterRCNN, resnet_parameters
 from gluon_bof.models.faster_rcnn.network import build_faster_rcnn as build
 from gluon_bof.models.heads import classes_by_rows
@@ -53,8 +53,8 @@ def matching(shapes: Mapping[str, tuple], candidates: Callable, build: Callable)
         return
     classes = classes_by_rows({"class_predictor.bias": shapes["class_predictor.bias"]}, FasterRCNN.HEAD_ROWS)
     for options in candidates(shapes) if classes else ():
-        network = with_inferred_shapes(build(options, [str(index) for index in range(classes)], [mx.cpu()]))
-        yield options.gluoncv_name()[:-len(options.dataset_name) - 1], classes, network._collect_params_with_prefix()
+        network = build(options, [str(index) for index in range(classes)], [mx.cpu()])
+        yield options.gluoncv_name()[:-len(options.dataset_name) - 1], classes, parameters_beside(network, shapes)
 
 
 def _candidate_options(shapes):

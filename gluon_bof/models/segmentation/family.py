@@ -9,7 +9,7 @@ from gluon_bof.data.transforms import square
 from gluon_bof.freebies.augmentation import View
 from gluon_bof.freebies.label_maps import fitted_view
 from gluon_bof.freebies.sync_batch_norm import norm_layer
-from gluon_bof.models.build import ExportForm, with_inferred_shapes
+from gluon_bof.models.build import ExportForm, parameters_beside, with_inferred_shapes
 from gluon_bof.models.heads import classes_by_rows
 from gluon_bof.models.preprocess import Normalise
 from gluon_bof.models.segmentation.network import (
@@ -106,7 +106,7 @@ def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:
         classes = classes_by_rows(shapes, kind.HEAD_ROWS)
         if classes and _looks_like(options, shapes):
             network = build(options, [str(number) for number in range(classes)], [None])
-            yield f"{options.model}_{options.backbone}", classes, with_inferred_shapes(network)._collect_params_with_prefix()
+            yield f"{options.model}_{options.backbone}", classes, parameters_beside(network, shapes)
 
 
 def _all_options():

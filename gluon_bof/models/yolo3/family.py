@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any, Iterator, Mapping, Sequence
 
 from gluon_bof.freebies.sync_batch_norm import norm_layer
-from gluon_bof.models.build import ExportForm, with_inferred_shapes
+from gluon_bof.models.build import ExportForm, parameters_beside, with_inferred_shapes
 from gluon_bof.models.heads import classes_by_rows
 from gluon_bof.models.one_stage import CANDIDATE_TEXTS, candidates, eval_transform, inference_batch
 from gluon_bof.models.yolo3.network import ANCHORS, NETWORKS, YOLOv3, build_yolo3
@@ -31,8 +31,8 @@ def matches(shapes: Mapping[str, tuple]) -> Iterator[tuple[str, int, dict]]:
         return
     classes = classes_by_rows(shapes, YOLOv3.HEAD_ROWS)
     for name in NETWORKS if classes else ():
-        network = with_inferred_shapes(build_yolo3(name, [str(index) for index in range(classes)]))
-        yield f"yolo3_{name}", classes, network._collect_params_with_prefix()
+        network = build_yolo3(name, [str(index) for index in range(classes)])
+        yield f"yolo3_{name}", classes, parameters_beside(network, shapes)
 
 
 @lru_cache(maxsize=None)
