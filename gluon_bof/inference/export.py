@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from gluon_bof.inference.detector import Detector
 
-EXPORTER = 2  # a new number wherever an exported file changes, so that those in the cache are written anew
+EXPORTER = 3  # a new number wherever an exported file changes, so that those in the cache are written anew
 INPUT = "image"
 IR_VERSION = 8  # of the file format, that of opset 16: older runtimes read it too
 AS_MANY = -1  # a side of an array that is as long as there are images

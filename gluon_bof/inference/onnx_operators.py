@@ -4,7 +4,7 @@ Every shape is known when a network is exported, but for the number of images (-
 put right: `Reshape`'s codes -2, -3 and -4 (refused), `box_nms` (classes suppressed each other, and `topk` limited what is kept
 instead of what competes), `ROIAlign` (its cells would be half a pixel off from opset 16 on), `BilinearResize2D` (its corners were
 always in line), `BatchNorm` (a fixed gamma counts as 1, whatever is stored), `topk` (whose places were said to be float32), and
-preprocessing's two operators (missing)."""
+preprocessing's two operators (missing). Weights are written as their bytes: MXNet makes a Python number of each on the way."""
 from __future__ import annotations
 
 import ast
@@ -14,6 +14,7 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 OPSET = 16  # the first whose RoiAlign can say where its cells lie
+OF_INPUTS = 12  # the opset of MXNet's own translation of inputs
 
 
 def onnx_type(kind: Any) -> int:
@@ -179,6 +180,15 @@ TRANSLATIONS = {"_contrib_BilinearResize2D": _bilinear_resize, "_image_to_tensor
                 "topk": _topk, "_contrib_ROIAlign": _roi_align}
 
 
+def _weight(name, weights, initializer, **_):
+    """What MXNet's exporter makes of a parameter: an entry of the graph's inputs, and its type."""
+    from onnx import helper, numpy_helper
+
+    array = weights[name]
+    initializer.append(numpy_helper.from_array(array, name))
+    return [helper.make_tensor_value_info(name, onnx_type(array.dtype), array.shape)], (array.dtype,)
+
+
 @contextmanager
 def translations(registry: dict[int, dict[str, Callable]], shapes: Mapping[tuple[str, int], Sequence[int]],
                  classes: int) -> Iterator[None]:
@@ -200,8 +210,11 @@ def translations(registry: dict[int, dict[str, Callable]], shapes: Mapping[tuple
     def box_nms(*arguments):
         return _box_nms(*arguments, classes)
 
+    def null(node, **given):
+        return registry[OF_INPUTS]["null"](node, **given) if given["is_input"] else _weight(node["name"], **given)
+
     ours = {name: adapted(translate) for name, translate in dict(TRANSLATIONS, _contrib_box_nms=box_nms).items()}
-    registry[OPSET] = ours  # MXNet's own are of opsets 12 and 13, and hold where we have none
+    registry[OPSET] = dict(ours, null=null)  # MXNet's own are of opsets 12 and 13, and hold where we have none
     try:
         yield
     finally:
