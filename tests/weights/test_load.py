@@ -263,10 +263,11 @@ def test_an_ssd_for_another_side_has_anchors_of_that_side(saved):
 
 def test_an_rcnns_other_anchors_are_told_of(saved):
     """Its boxes are matched to the anchors of the options."""
-    old = faster_rcnn(OLD, more=["--anchor-scales 1,2,3,4,5"])
+    small = oracle.ON_DARKNET
+    old = faster_rcnn(OLD, small, more=["--anchor-scales 1,2,3,4,5"])
     path = saved(old)
-    assert str(transfer(faster_rcnn(NEW), path, OLD)).endswith("; the network's own anchors, which are not the file's")
-    larger = faster_rcnn(NEW, more=["--anchor-scales 1,2,3,4,5", "--anchor-alloc-size 80,48"])
+    assert str(transfer(faster_rcnn(NEW, small), path, OLD)).endswith("; the network's own anchors, which are not the file's")
+    larger = faster_rcnn(NEW, small, more=["--anchor-scales 1,2,3,4,5", "--anchor-alloc-size 80,48"])
     assert str(transfer(larger, path, OLD)).endswith("; anchors as in the file")
 
 

@@ -166,17 +166,23 @@ def test_learning_normalisation_learns_everywhere():
     assert {value for name, value in requested.items() if "running" in name or "moving" in name} == {"null"}
 
 
-@pytest.mark.parametrize("kind", slow_but(oracle.KINDS, "single level", "pyramid"))
-def test_a_classifiers_file_fills_the_backbone(kind, tmp_path):
+@pytest.fixture(scope="module")
+def classifiers_file(tmp_path_factory):
+    """(path of a ResNet-18's weights, that of its last convolution (K, C, 3, 3))."""
     classifier = resnet18_v1b(pretrained=False)
     classifier.initialize()
     classifier(mx.nd.zeros((1, 3, 64, 64)))
-    path = str(tmp_path / "classifier.params")
+    path = str(tmp_path_factory.mktemp("classifier") / "classifier.params")
     classifier.save_parameters(path)
+    return path, classifier.layer4[1].conv2.weight.data().asnumpy()
+
+
+@pytest.mark.parametrize("kind", slow_but(oracle.KINDS, "single level", "pyramid"))
+def test_a_classifiers_file_fills_the_backbone(kind, classifiers_file, tmp_path):
+    path, last = classifiers_file
     network = oracle.filled(build_faster_rcnn(oracle.small_options(kind), oracle.CLASSES, [mx.cpu()]))
     load_backbone(network, path)
-    np.testing.assert_array_equal(network.backbone_parameters()["layer4.1.conv2.weight"].data().asnumpy(),
-                                  classifier.layer4[1].conv2.weight.data().asnumpy())
+    np.testing.assert_array_equal(network.backbone_parameters()["layer4.1.conv2.weight"].data().asnumpy(), last)
     detector = str(tmp_path / "detector.params")
     save_weights(network, detector)
     other = oracle.filled(build_faster_rcnn(oracle.small_options(kind), oracle.CLASSES, [mx.cpu()]))
@@ -214,8 +220,7 @@ def test_an_image_may_have_fewer_anchors_than_proposals_are_asked_for(words):
 
 
 def test_an_untrained_pyramid_has_usable_running_statistics():
-    options = options_of("--dataset voc --network resnet18_v1b --use-fpn --norm-layer syncbn")
-    network = build_network(options, ["cell"], [mx.cpu()])
+    network = build_network(oracle.small_options("learning pyramid"), ["cell"], [mx.cpu()])
     statistics = {name: parameter.data().asnumpy() for name, parameter in network.collect_params(".*moving_").items()}
     assert len([name for name in statistics if name.startswith("P")]) == 18  # two for each of the nine in the pyramid
     for name, values in statistics.items():
