@@ -1,4 +1,6 @@
 """A small YOLOv3 that nobody trained, whose detections differ from image to image."""
+import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +16,26 @@ from tests.tiny_sets import CLASSES
 
 NETWORK = "mobilenet0.25-slim"
 SIZE = 64
+OPTIONS = Yolo3Options(network=NETWORK, data_shape=SIZE, pretrained_base="no")
 
 
 def write_run(folder, seed=3):
     """A run's folder with best.params. Returns its path, a text."""
     folder = Path(folder)
     folder.mkdir(parents=True)
-    options = Yolo3Options(network=NETWORK, data_shape=SIZE, pretrained_base="no")
-    save_weights(lively_network(options, seed), RunFolder(str(folder)).best_weights)
+    Path(RunFolder(str(folder)).best_weights).write_bytes(_lively_weights(seed))
     write_classes(str(folder), CLASSES)
-    write_config(str(folder), options)
+    write_config(str(folder), OPTIONS)
     return str(folder)
+
+
+@lru_cache(maxsize=None)
+def _lively_weights(seed):
+    """The bytes of a file of weights; a process's tests ask for the same ones over and over."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.params"
+        save_weights(lively_network(OPTIONS, seed), str(path))
+        return path.read_bytes()
 
 
 def lively_network(options, seed):

@@ -1,4 +1,6 @@
 """Detectors that nobody trained, whose scores differ from place to place, and what they look at."""
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -19,10 +21,11 @@ CLASSES = ("circle", "cross", "ring")
 SIZE = (96, 128)
 
 
+@lru_cache(maxsize=None)
 def images():
     """Three drawn images, and three of a microscope where they lie on this machine."""
     photographs = sorted((BCCD / "VOC2007" / "JPEGImages").glob("*.jpg"))[:3]
-    return [draw_image(1, number)[0] for number in range(3)] + [read_image(str(path)) for path in photographs]
+    return (*(draw_image(1, number)[0] for number in range(3)), *(read_image(str(path)) for path in photographs))
 
 
 def seen(image, size=SIZE):

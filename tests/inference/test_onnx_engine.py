@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import time
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -39,12 +40,19 @@ def exports(cache):
     return {path.name: path.stat().st_ino for path in (cache / "engines").glob("*")} if (cache / "engines").is_dir() else {}
 
 
+@lru_cache(maxsize=None)
 def drawn(count=4):
-    return [draw_image(1, number)[0] for number in range(count)]
+    return tuple(draw_image(1, number)[0] for number in range(count))
 
 
 def shapes(engine, **options):
     return gluon_bof.load("shapes", short=96, engine=engine, **options)
+
+
+@pytest.fixture(scope="module")
+def found_by_mxnet():
+    """What MXNet finds in the drawn images."""
+    return shapes("mxnet").predict(drawn())
 
 
 def alike(one, other, least=5):
@@ -57,9 +65,9 @@ def alike(one, other, least=5):
     return True
 
 
-def test_onnxruntime_finds_what_mxnet_finds_and_its_export_is_made_once(cache):
-    mxnet, onnx = shapes("mxnet"), shapes("onnx")
-    assert alike(mxnet.predict(drawn()), onnx.predict(drawn()))
+def test_onnxruntime_finds_what_mxnet_finds_and_its_export_is_made_once(cache, found_by_mxnet):
+    onnx = shapes("onnx")
+    assert alike(found_by_mxnet, onnx.predict(drawn()))
     made = exports(cache)
     assert len(made) == 1 and not any(name.endswith(".part") for name in made)
     again = shapes("onnx")  # its layers have other names in the same process
@@ -80,7 +88,7 @@ def test_another_size_or_suppression_has_another_export(cache):
 @pytest.mark.parametrize("kind", ["single level", "pyramid"])
 def test_faster_rcnn_too_with_an_export_for_each_size(kind):
     detector = rcnn_detector(kind)
-    images = drawn(1) + [np.rot90(drawn(1)[0]).copy()]
+    images = [*drawn(1), np.rot90(drawn(1)[0]).copy()]
     wanted = detector.detect(images)
     detector.engine = OnnxEngine(detector, kind)
     found = detector.detect(images)
@@ -147,7 +155,7 @@ def test_an_export_that_onnxruntime_cannot_run_is_one_line_and_removed():
 
 
 @pytest.mark.parametrize("engine", ["onnx", pytest.param("auto", marks=pytest.mark.slow)])
-def test_a_cache_that_cannot_be_written_costs_a_warning_and_no_detection(engine, tmp_path, monkeypatch, caplog):
+def test_a_cache_that_cannot_be_written_costs_a_warning_and_no_detection(engine, tmp_path, monkeypatch, caplog, found_by_mxnet):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GLUON_BOF_CACHE", str(tmp_path / "file"))  # for root, too, no folder can be made there
     model = shapes(engine)
@@ -159,7 +167,7 @@ def test_a_cache_that_cannot_be_written_costs_a_warning_and_no_detection(engine,
                 arrays(model.detector.engine(batch))
             assert model.detector.engine.chosen
         found = model.predict(drawn())
-    assert alike(shapes("mxnet").predict(drawn()), found)
+    assert alike(found_by_mxnet, found)
     assert sum("the export is not kept for the next time" in record.getMessage() for record in caplog.records) == 1
 
 
