@@ -14,7 +14,7 @@ from gluon_bof.commands import export as export_command
 from gluon_bof.inference.agreement import SCORE_TOLERANCE, match_rows
 from gluon_bof.options.flags import as_dict
 from gluon_bof.weights.load import save_weights
-from tests.inference.lively_detectors import CLASSES, SIZE, images, rcnn_detector, seen, yolo3_detector
+from tests.inference.lively_detectors import CLASSES, SIZE, images, rcnn_detector, seen, shared_yolo3_detector
 from tests.models.faster_rcnn import oracle
 from tests.tiny_networks import write_run
 
@@ -25,7 +25,7 @@ KNOWN = ("--network", "mobilenet0.25", "--classes", ",".join(CLASSES))
 @pytest.fixture(scope="module")
 def yolo3(tmp_path_factory):
     """(detector, path of its weights)."""
-    detector = yolo3_detector("mobilenet0.25")
+    detector = shared_yolo3_detector()
     path = str(tmp_path_factory.mktemp("weights") / "yolo3.params")
     save_weights(detector.network, path)
     return detector, path

@@ -55,16 +55,31 @@ def yolo3_detector(network, classes=CLASSES):
     return Detector(normalised_by(built, np.stack([seen(image) for image in images()]), 1.5), options, mx.cpu())
 
 
+@lru_cache(maxsize=None)
+def shared_yolo3_detector():
+    """One for tests that leave it as it is."""
+    return yolo3_detector("mobilenet0.25")
+
+
 def rcnn_detector(kind, *more):
-    return _of(oracle.small_options(kind, *more))
+    """A detector of the test's own on a network that others see too: it is to be left as it is."""
+    options, network = _shared_rcnn(kind, *more)
+    return Detector(network, options, mx.cpu())
+
+
+@lru_cache(maxsize=None)
+def _shared_rcnn(*kind):
+    options = oracle.small_options(*kind)
+    return options, _network_of(options)
 
 
 def mask_rcnn_detector(kind):
-    detector = _of(mask_rcnn_options(KINDS[kind]))
+    options = mask_rcnn_options(KINDS[kind])
+    detector = Detector(_network_of(options), options, mx.cpu())
     weight = detector.network.mask.mask.weight
     weight.set_data(weight.data() / 10)  # else its cells are as good as 0 and 1, or told apart by rounding
     return detector
 
 
-def _of(options):
-    return Detector(enlivened(build_network(options, CLASSES, [mx.cpu()])), options, mx.cpu())
+def _network_of(options):
+    return enlivened(build_network(options, CLASSES, [mx.cpu()]))

@@ -13,7 +13,16 @@ from gluon_bof.inference.agreement import BOX_TOLERANCE, SCORE_TOLERANCE, match_
 from gluon_bof.inference.export import description, export_mxnet, export_onnx, input_size
 from gluon_bof.inference.model import Model
 from gluon_bof.models.suppression import detections
-from tests.inference.lively_detectors import CLASSES, SIZE, images, mask_rcnn_detector, rcnn_detector, seen, yolo3_detector
+from tests.inference.lively_detectors import (
+    CLASSES,
+    SIZE,
+    images,
+    mask_rcnn_detector,
+    rcnn_detector,
+    seen,
+    shared_yolo3_detector,
+    yolo3_detector,
+)
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -21,7 +30,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 @pytest.fixture(scope="module")
 def yolo3():
-    return yolo3_detector("mobilenet0.25")
+    return shared_yolo3_detector()
 
 
 @pytest.fixture(scope="module")
