@@ -40,6 +40,19 @@ def test_a_numbered_folder_takes_no_number_that_is_taken_and_tells_where_none_ca
         numbered_folder(str(tmp_path / "missing" / "run-"))
 
 
+def test_a_file_is_kept_through_a_power_cut_before_it_takes_its_name_and_then_its_name(tmp_path, monkeypatch):
+    path, waited = tmp_path / "kept", []
+
+    def fsync(descriptor):
+        waited.append((os.readlink(f"/proc/self/fd/{descriptor}"), path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(path, [b"of", memoryview(b"two")])
+    assert waited == [(f"{path}.{os.getpid()}.part", False), (str(tmp_path), True)] and path.read_bytes() == b"oftwo"
+    write_atomically(path, b"drawn again", lasting=False)
+    assert len(waited) == 2 and path.read_bytes() == b"drawn again"
+
+
 @pytest.mark.parametrize("path", ("", "new/", "./"))
 def test_a_path_that_names_no_file_is_refused_before_the_work(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
