@@ -30,16 +30,20 @@ def mask_rcnn_options(*words):
 
 
 def answer_of(main, capsys, *words):
-    """(the JSON that a command's main(argv) printed last, what it told on standard error)."""
+    """(the JSON that a command's main(argv) printed, and nothing else, what it told on standard error)."""
     assert main([str(word) for word in words]) == 0
-    captured = capsys.readouterr()
-    return json.loads(captured.out.splitlines()[-1]), captured.err
+    said = capsys.readouterr()
+    line, = said.out.splitlines()
+    return json.loads(line), said.err
 
 
-def assert_refuses(main, capsys, words, told):
-    """Status 2, and one line that says so much."""
-    with pytest.raises(SystemExit) as end:
-        main(list(words))
-    assert end.value.code == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1 and told in lines[0]
+def refused(main, capsys, *words, at_once=True):
+    """The one line that says why main ended with status 2; nothing goes to standard output, and at_once, before any work has
+    begun, nothing else to standard error."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    said = capsys.readouterr()
+    lines = [line for line in said.err.splitlines() if at_once or line.startswith("error: ")]
+    assert ended.value.code == 2 and not said.out and len(lines) == 1 and lines[0].startswith("error: "), said
+    assert "Traceback" not in said.err
+    return lines[0]

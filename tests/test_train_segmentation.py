@@ -33,6 +33,7 @@ from gluon_bof.runs.folder import RunFolder
 from gluon_bof.training import segmentation
 from gluon_bof.training.segmentation import Reseeded
 from gluon_bof.weights.resolve import resolve
+from tests.command_lines import refused
 from tests.contracts import killed_after_a_checkpoint
 from tests.distributed.group import train as train_together
 from tests.scripts import ROOT, inside
@@ -201,9 +202,8 @@ def test_a_label_map_or_summary_takes_the_place_of_no_file_in_anothers_folder(th
     Image.open(image).save(tmp_path / "a.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / theirs).write_text("theirs")
-    with pytest.raises(SystemExit) as ended:
-        predict_command.main([whole.folder, str(tmp_path / "a.png"), "--out", str(tmp_path / "out")])
-    assert ended.value.code == 2 and f"{theirs}: the prediction would replace it" in capsys.readouterr().err
+    line = refused(predict_command.main, capsys, whole.folder, tmp_path / "a.png", "--out", tmp_path / "out")
+    assert f"{theirs}: the prediction would replace it" in line
     assert [path.name for path in (tmp_path / "out").iterdir()] == [theirs]
 
 
@@ -279,10 +279,8 @@ def test_what_a_segmenter_cannot_do_is_refused_in_one_line(main, more, told, fol
     image = sorted((folder / "set" / "val" / "images").iterdir())[0]
     (tmp_path / "a.mp4").write_bytes(b"")
     places = {"IMAGE": str(image), "OUT": str(tmp_path / "out"), "VIDEO": str(tmp_path / "a.mp4")}
-    with inside(tmp_path), pytest.raises(SystemExit) as ended:
-        main([whole.folder, *(places.get(word, word) for word in more)])
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert ended.value.code == 2 and len(lines) == 1 and told in lines[0]
+    with inside(tmp_path):
+        assert told in refused(main, capsys, whole.folder, *(places.get(word, word) for word in more))
 
 
 def test_a_report_of_detectors_refuses_it(whole, tmp_path):

@@ -1,5 +1,6 @@
 """python -m gluon_bof anchors: a file, a table, a plot and one line of JSON; refusals on one line."""
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,31 +9,16 @@ from PIL import Image
 from gluon_bof.commands.anchors import main
 from gluon_bof.data.anchors import box_sizes, default_anchors, mean_best_iou, read_anchors, size_iou
 from gluon_bof.data.sets import open_set
+from tests import command_lines
 from tests.data import coco_files, voc_files
 from tests.tiny_sets import write_voc_set
+
+run, refused = partial(command_lines.answer_of, main), partial(command_lines.refused, main)
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     return str(write_voc_set(tmp_path_factory.mktemp("set"), images=12, validation=6))
-
-
-def run(capsys, *words):
-    """(its JSON, what it says to people)."""
-    main(words)
-    said = capsys.readouterr()
-    (line,) = said.out.splitlines()
-    return json.loads(line), said.err
-
-
-def refused(capsys, *words):
-    """The one line that says why it ended with status 2."""
-    with pytest.raises(SystemExit) as ended:
-        main(words)
-    said = capsys.readouterr()
-    (line,) = said.err.splitlines()
-    assert ended.value.code == 2 and not said.out and line.startswith("error: ")
-    return line
 
 
 def test_the_command_says_what_it_writes(tiny, tmp_path, capsys):

@@ -17,6 +17,7 @@ from gluon_bof.data.convert import convert_set
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from gluon_bof.masks import write_numbers
+from tests.command_lines import refused
 from tests.data import coco_files, layout_files, voc_files
 from tests.data.layout_files import assert_is_the_set, names_of
 from tests.data.test_layouts import WRITERS
@@ -283,10 +284,7 @@ def test_the_command_ends_with_one_json_object(tmp_path, capsys):
                                              (["gone", "out/deep/er", "--to", "voc"], "no data set 'gone'")])
 def test_refusals_are_one_line_and_status_2(tmp_path, monkeypatch, capsys, arguments, part):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    said = capsys.readouterr()
-    assert caught.value.code == 2 and part in said.err and len(said.err.strip().splitlines()) == 1
+    assert part in refused(main, capsys, *arguments)
     assert not os.path.exists("out")
 
 

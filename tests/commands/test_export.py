@@ -3,6 +3,7 @@ import json
 import os
 import resource
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,11 +15,13 @@ from gluon_bof.commands import export as export_command
 from gluon_bof.inference.agreement import SCORE_TOLERANCE, match_rows
 from gluon_bof.options.flags import as_dict
 from gluon_bof.weights.load import save_weights
+from tests import command_lines
 from tests.inference.lively_detectors import CLASSES, SIZE, images, rcnn_detector, seen, shared_yolo3_detector
 from tests.models.faster_rcnn import oracle
 from tests.tiny_networks import write_run
 
 onnxruntime = pytest.importorskip("onnxruntime")
+refused = partial(command_lines.refused, export_command.main)
 KNOWN = ("--network", "mobilenet0.25", "--classes", ",".join(CLASSES))
 
 
@@ -40,21 +43,9 @@ def image(tmp_path_factory):
 
 def run(capsys, *words):
     """The command's JSON."""
-    export_command.main(words)
-    said = capsys.readouterr()
-    assert "rows: scores differ by up to" in said.err
-    (line,) = said.out.splitlines()  # nothing else of the libraries' lands there
-    return json.loads(line)
-
-
-def refused(capsys, *words):
-    """The one line that says why it ended with status 2."""
-    with pytest.raises(SystemExit) as ended:
-        export_command.main(words)
-    said = capsys.readouterr()
-    lines = [line for line in said.err.splitlines() if line.startswith("error: ")]
-    assert ended.value.code == 2 and len(lines) == 1 and not said.out
-    return lines[0]
+    answer, told = command_lines.answer_of(export_command.main, capsys, *words)
+    assert "rows: scores differ by up to" in told
+    return answer
 
 
 def test_onnx(yolo3, image, tmp_path, capsys):

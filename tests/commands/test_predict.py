@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import cv2
@@ -21,11 +22,13 @@ from gluon_bof.inference.model import Prediction
 from gluon_bof.inference.results import COLUMNS, DetectionWriter
 from gluon_bof.inference.sources import find_sources
 from gluon_bof.visualization.draw import draw_detections
+from tests import command_lines
 from tests.tiny_networks import write_run
 from tests.tiny_sets import CLASSES, write_image
 
 from gluoncv.data import COCODetection
 
+predict, refused = partial(command_lines.answer_of, main), partial(command_lines.refused, main)
 SIZE = (120, 96)  # width, height
 
 
@@ -71,24 +74,6 @@ def frames_of(path):
         if not whole:
             return frames, video.get(cv2.CAP_PROP_FPS)
         frames.append(frame[:, :, ::-1])
-
-
-def predict(capsys, *words):
-    """(its JSON, what it says to people)."""
-    main([str(word) for word in words])
-    said = capsys.readouterr()
-    (line,) = said.out.splitlines()
-    return json.loads(line), said.err
-
-
-def refused(capsys, *words):
-    """The one line that says why it ended with status 2."""
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    said = capsys.readouterr()
-    (line,) = [line for line in said.err.splitlines() if line.startswith("error: ")]
-    assert ended.value.code == 2 and not said.out and "Traceback" not in said.err
-    return line
 
 
 def rows_of(out):

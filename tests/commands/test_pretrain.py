@@ -8,6 +8,7 @@ import pytest
 
 from gluon_bof.commands import pretrain
 from gluon_bof.weights.formats import params as params_format
+from tests.command_lines import refused
 from tests.data.test_localisation import write_objects
 from tests.scripts import PIPES, ROOT, after_rows, parameters, started, wait_for
 from tests.tiny_sets import write_class_folders
@@ -73,8 +74,5 @@ def test_a_stopped_localisation_goes_on_to_the_bit_and_draws_its_boxes(tmp_path)
 def test_flags_that_cannot_be_meant_are_refused_in_one_line(flags, told, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_class_folders(tmp_path / "bare", np.random.default_rng(0))
-    with pytest.raises(SystemExit) as ended:
-        pretrain.main(["--data-shape", "32", "-j", "0", "--gpus=", *flags])
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert ended.value.code == 2 and said.startswith("error: ") and told in said
+    assert told in refused(pretrain.main, capsys, "--data-shape", "32", "-j", "0", "--gpus=", *flags, at_once=False)
     assert not list(tmp_path.glob("runs/*/last.params"))

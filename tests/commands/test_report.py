@@ -12,7 +12,7 @@ from gluon_bof.boxes import DetectionSet
 from gluon_bof.commands.report import main
 from gluon_bof.evaluation.report import report_run
 from gluon_bof.evaluation.score import score
-from tests.command_lines import assert_refuses
+from tests.command_lines import refused
 from tests.evaluation.browser import look_at
 from tests.evaluation.drawn_detections import draw
 
@@ -76,9 +76,8 @@ def test_runs_of_one_name_are_told_apart(tmp_path):
 
 def test_a_page_does_not_put_its_numbers_over_a_file_that_is_no_pages(runs, tmp_path, capsys):
     (tmp_path / "page.json").write_text("mine")
-    with pytest.raises(SystemExit):
-        main([*runs, "--out", str(tmp_path / "page.html")])
-    assert "page.json: it would be replaced by the page's numbers" in capsys.readouterr().err
+    line = refused(main, capsys, *runs, "--out", tmp_path / "page.html")
+    assert "page.json: it would be replaced by the page's numbers" in line
     assert (tmp_path / "page.json").read_text() == "mine" and not (tmp_path / "page.html").exists()
 
 
@@ -98,9 +97,8 @@ def test_a_page_does_not_put_its_numbers_over_the_commands_output(runs, tmp_path
 
 def test_a_page_does_not_take_the_place_of_a_report_that_it_reads(runs, capsys):
     before = Path(runs[0], "report.json").read_bytes()
-    with pytest.raises(SystemExit):
-        main([*runs, "--out", f"{runs[0]}/report.html"])
-    assert "report.html: the command reads this file, which would be replaced" in capsys.readouterr().err
+    line = refused(main, capsys, *runs, "--out", f"{runs[0]}/report.html")
+    assert "report.html: the command reads this file, which would be replaced" in line
     assert Path(runs[0], "report.json").read_bytes() == before
 
 
@@ -111,9 +109,7 @@ def test_a_page_does_not_take_the_place_of_a_report_that_it_reads(runs, capsys):
 def test_a_report_does_not_take_the_place_of_detections_or_annotations(words, problem, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.json").write_text("{}")
-    with pytest.raises(SystemExit) as ended:
-        gluon_bof_main(list(words))
-    assert ended.value.code == 2 and problem in capsys.readouterr().err
+    assert problem in refused(gluon_bof_main, capsys, *words)
     assert [path.name for path in tmp_path.iterdir()] == ["train.json"]
 
 
@@ -122,9 +118,8 @@ def test_a_run_whose_accuracy_would_appear_nowhere_is_refused(family, options, t
     runs = [write_run(tmp_path / "bare", 2, (0.4,), report=False)]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text(json.dumps({"family": family, "options": options}))
-    with pytest.raises(SystemExit):
-        main([*runs, str(tmp_path / "other"), "--out", str(tmp_path / "page.html")])
-    assert "other: this run trained no detector" in capsys.readouterr().err and not (tmp_path / "page.html").exists()
+    line = refused(main, capsys, *runs, tmp_path / "other", "--out", tmp_path / "page.html")
+    assert "other: this run trained no detector" in line and not (tmp_path / "page.html").exists()
 
 
 def of_family(folder, name):
@@ -134,8 +129,8 @@ def of_family(folder, name):
 
 def test_the_map_of_masks_does_not_stand_beside_that_of_boxes(runs, tmp_path, capsys):
     of_family(tmp_path / "two", "mask_rcnn")
-    assert_refuses(main, capsys, [*runs, "--out", str(tmp_path / "page.html")],
-                   f"two: its mAP is of masks, that of {runs[0]} of boxes")
+    line = refused(main, capsys, *runs, "--out", tmp_path / "page.html")
+    assert f"two: its mAP is of masks, that of {runs[0]} of boxes" in line
 
 
 def test_a_page_tells_the_map_of_masks_from_that_of_boxes(runs, tmp_path):
@@ -162,8 +157,5 @@ def test_what_cannot_be_read_or_written_is_one_line(runs, tmp_path, capsys, faul
         words[2] = str(tmp_path / "page.txt")
     else:
         (tmp_path / "one" / "report.json").write_text('{"map": 0.5}')
-    with pytest.raises(SystemExit) as ended:
-        main(words)
-    said = capsys.readouterr().err.splitlines()
-    assert ended.value.code == 2 and len(said) == 1 and said[0].startswith("error: ")
+    refused(main, capsys, *words)
     assert not (tmp_path / "page.html").exists()

@@ -10,6 +10,7 @@ import sys
 import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,28 +29,14 @@ from gluon_bof.training.checkpoint import save_checkpoint
 from gluon_bof.weights import convert, torch_resnet
 from gluon_bof.weights.formats.params import dumps
 from gluon_bof.weights.load import load_backbone, load_weights, save_weights
+from tests import command_lines
 from tests.weights import torch_resnets
 from tests.weights.darknet_files import BACKBONE_LAYERS, HEADERS, write_zeros, yolov3
 
+run, refused = (partial(called, weights_command.main) for called in (command_lines.answer_of, command_lines.refused))
 COMMAND = [sys.executable, "-m", "gluon_bof", "weights"]
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = 3 << 30  # bytes of address space that a process may take: MXNet's own are one and a half
-
-
-def run(capsys, *words):
-    """(the JSON object of the last line, standard error) of the command in this process."""
-    weights_command.main([str(word) for word in words])
-    out, err = capsys.readouterr()
-    return json.loads(out.splitlines()[-1]), err
-
-
-def refused(capsys, *words):
-    """The one line that says why it ended with status 2."""
-    with pytest.raises(SystemExit) as caught:
-        weights_command.main([str(word) for word in words])
-    out, err = capsys.readouterr()
-    assert caught.value.code == 2 and not out and err.startswith("error: ") and err.count("\n") == 1, err
-    return err
 
 
 # what they do
@@ -90,18 +77,16 @@ def test_import_of_a_detector_writes_its_classes(tmp_path, capsys):
 
 
 def test_no_weights_are_read_for_a_file_that_cannot_be_written(tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        weights_command.main(["import", "none.weights", "--to", "darknet53", "--out", str(tmp_path / "no" / "a.params")])
-    assert "no file can be written there" in capsys.readouterr().err
+    out = tmp_path / "no" / "a.params"
+    assert "no file can be written there" in refused(capsys, "import", "none.weights", "--to", "darknet53", "--out", out)
 
 
 @pytest.mark.parametrize("name", ("mine.params", "mine.classes.txt"))
 def test_what_is_imported_takes_the_place_of_no_file_that_is_read(name, tmp_path, capsys):
     (tmp_path / name).write_text("1 2")
-    with pytest.raises(SystemExit):
-        weights_command.main(["import", "none.weights", "--to", "yolo3_darknet53_custom", "--out", str(tmp_path / "mine.params"),
-                              "--anchors", str(tmp_path / name), "--classes", "a,b"])
-    assert f"{name}: the command reads this file" in capsys.readouterr().err and (tmp_path / name).read_text() == "1 2"
+    line = refused(capsys, "import", "none.weights", "--to", "yolo3_darknet53_custom", "--out", tmp_path / "mine.params",
+                   "--anchors", tmp_path / name, "--classes", "a,b")
+    assert f"{name}: the command reads this file" in line and (tmp_path / name).read_text() == "1 2"
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from gluon_bof.errors import EXIT_STATUS, TRY_AGAIN, UserError
 from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import write_config
+from tests.command_lines import refused
 from tests.distributed.jobs import PLAIN, QUICK, Job, parent, state
 
 
@@ -133,10 +134,7 @@ def test_a_mistake_is_one_line_and_status_2(words, problem, tmp_path, monkeypatc
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         words = [str(taken.getsockname()[1]) if word == "TAKEN" else word for word in words]
-        with pytest.raises(SystemExit) as ended:
-            main(["launch", *words])
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert ended.value.code == 2 and len(errors) == 1 and problem in errors[0]
+        assert problem in refused(main, capsys, "launch", *words)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,6 +13,7 @@ from gluon_bof.commands.predict import main as predict
 from gluon_bof.data.shapes import CLASSES, draw_ground, draw_object
 from gluon_bof.errors import UserError
 from gluon_bof.inference.tiles import Tiling, Window, is_cut, merge, tiling_of
+from tests.command_lines import refused
 from tests.inference.lively_detectors import rcnn_detector
 from tests.tiny_networks import write_run
 from tests.tiny_sets import write_voc_set
@@ -197,11 +198,8 @@ def test_a_broken_image_ends_an_evaluation_with_a_remedy_that_helps(run, tmp_pat
     folder = write_voc_set(tmp_path / "set", images=1, validation=2)
     path = folder / "VOC2007" / "JPEGImages" / "000002.jpg"
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(SystemExit) as ended:
-        evaluate([run, "--dataset", str(folder), "-j", "0", "--on-bad-sample", "skip", *more])
-    text = capsys.readouterr()
-    assert ended.value.code == 2 and not text.out and f"error: {path}: the image is cut short; replace the image, or take it " \
-        "out of the set" in text.err
+    line = refused(evaluate, capsys, run, "--dataset", folder, "-j", "0", "--on-bad-sample", "skip", *more)
+    assert line.startswith(f"error: {path}: the image is cut short; replace the image, or take it out of the set")
 
 
 def test_predict_looks_at_slices_of_images_and_of_frames(run, model, tmp_path, capsys):
@@ -246,8 +244,4 @@ def test_tiles_that_cannot_be_are_refused(tile, overlap, said, run, model):
 def test_commands_say_it_on_one_line_before_they_load_anything(main, words, capsys):
     for more, said in ((("--tile", "32"), "--tile 32 is smaller"), (("--overlap", "0.2"), "--overlap is of tiles"),
                        (("--tile", "640", "--overlap", "1"), "--overlap 1.0 is outside"), (("--tile", "large"), "--tile")):
-        with pytest.raises(SystemExit) as ended:
-            main(["none.params", *words, *more])
-        text = capsys.readouterr()
-        assert ended.value.code == 2 and not text.out
-        assert len([line for line in text.err.splitlines() if line.startswith("error: ") and said in line]) == 1
+        assert said in refused(main, capsys, "none.params", *words, *more)

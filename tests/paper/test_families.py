@@ -21,6 +21,7 @@ from gluon_bof.paper.figures import families, page
 from gluon_bof.paper.two_stage import CONTEXT, WARPED, Clock, TwoStage, blob_proposals, crop_of, recall
 from gluon_bof.runs.opening import create_run
 from gluon_bof.weights.load import save_weights
+from tests.command_lines import refused
 from tests.contracts import lively
 from tests.paper.test_figures import texts_on_each_other
 from tests.tiny_sets import CLASSES, write_voc_set
@@ -191,7 +192,4 @@ def test_a_whole_network_takes_its_turn_and_finds_what_it_finds_alone(network, i
     (["--two-stage", "RCNN", "--count", "-1"], "--count -1 is below 0")))
 def test_weights_that_cannot_be_compared_are_refused(words, message, runs, tmp_path, capsys):
     words = [{"RCNN": runs["two-stage"], "YOLO": runs["yolo3"]}.get(word, word) for word in words]
-    with pytest.raises(SystemExit) as ended:
-        figures.main(["families", "--out", str(tmp_path), *words])
-    said = capsys.readouterr().err.splitlines()
-    assert ended.value.code == 2 and said[-1].startswith("error: ") and message in said[-1]
+    assert message in refused(figures.main, capsys, "families", "--out", tmp_path, *words)

@@ -44,6 +44,7 @@ from gluon_bof.runs.opening import create_run
 from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.load import read_weights, save_weights
 from gluon_bof.weights.resolve import resolve
+from tests.command_lines import refused
 from tests.scripts import ROOT
 from tests.tiny_sets import CLASSES, write_voc_set
 
@@ -480,9 +481,7 @@ def test_a_broken_image_is_not_answered_with_a_flag_that_figures_have_not(tmp_pa
     path = str(tmp_path / "a.jpg")
     for words in (["2", "--images", path, path], ["5", "--weights", "shapes", "--patch", path],
                   ["7", "--weights", "shapes", "--images", path]):
-        with pytest.raises(SystemExit):
-            figures.main(words)
-        assert f"{path}: not an image that can be decoded; replace it, or" in capsys.readouterr().err
+        assert f"{path}: not an image that can be decoded; replace it, or" in refused(figures.main, capsys, *words)
 
 
 @pytest.mark.parametrize("words, message", [
@@ -516,10 +515,7 @@ def test_a_broken_image_is_not_answered_with_a_flag_that_figures_have_not(tmp_pa
 ])
 def test_arguments_that_cannot_be_meant_are_refused(words, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as end:
-        figures.main(words)
-    lines = capsys.readouterr().err.splitlines()
-    assert end.value.code == 2 and len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0]
+    assert message in refused(figures.main, capsys, *words)
 
 
 @pytest.mark.parametrize("box", ("cat,1,2,3", "cat,5,5,5,9", "cat,0,0,91,10", "cat,a,b,c,d"))
@@ -541,9 +537,7 @@ def test_a_broken_table_of_points_is_refused(tmp_path, text, message):
 
 def test_a_place_that_is_a_file_is_refused(tmp_path, capsys):
     (tmp_path / "out").write_text("")
-    with pytest.raises(SystemExit):
-        figures.main(["4", "--out", str(tmp_path / "out")])
-    assert capsys.readouterr().err.startswith("error: ")
+    refused(figures.main, capsys, "4", "--out", tmp_path / "out")
 
 
 def test_names_lose_the_words_that_they_share_and_stay_apart():

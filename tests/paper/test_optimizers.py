@@ -21,6 +21,7 @@ from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.figures import page
 from gluon_bof.paper.optimizer_pages import optimizers_summary
 from gluon_bof.training.optimizer import build_optimizer
+from tests.command_lines import refused
 from tests.paper.made_up import bundle_for
 from tests.paper.test_figures import called, texts_on_each_other
 from tests.tiny_sets import draw_few_shapes
@@ -270,9 +271,7 @@ def test_the_images_that_choose_are_neither_trained_on_nor_tested(few_images):
 
 @pytest.mark.parametrize("words", (["--rows", "1"], ["--seeds", "1"], ["--dataset", "set"], ["--", "--lr", "1"]))
 def test_the_protocol_takes_no_flags(words, capsys):
-    with pytest.raises(SystemExit):
-        table.main(["optimizers", "--dry-run", *words])
-    assert "the protocol of optimizers is fixed" in capsys.readouterr().err
+    assert "the protocol of optimizers is fixed" in refused(table.main, capsys, "optimizers", "--dry-run", *words)
 
 
 # the figure
@@ -304,10 +303,7 @@ def test_the_figure_draws_what_there_is_and_its_table_has_it_all(few_images, tmp
     (["--steps", "3"], "--steps 3 is below 4"), (["--passes", "1"], "below 2"), (["--objects", "63"], "less than one batch"),
     (["--objects", "-1"], "below 0"), (["--runs", "x"], "unrecognized")))
 def test_the_figure_refuses_what_it_cannot_draw(words, message, capsys, tmp_path):
-    with pytest.raises(SystemExit):
-        figures.main(["optimizers", "--out", str(tmp_path), *words])
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and message in said
+    assert message in refused(figures.main, capsys, "optimizers", "--out", tmp_path, *words)
 
 
 def test_the_committed_figures_numbers_are_those_of_the_committed_bundles():

@@ -10,6 +10,7 @@ from gluon_bof.options.flags import as_dict
 from gluon_bof.options.segmentation import UPSAMPLINGS
 from gluon_bof.paper import pages, upsampling
 from gluon_bof.paper.bundles import Store
+from tests.command_lines import refused
 from tests.paper.made_up import bundle_for
 
 GAINS = dict(zip(UPSAMPLINGS, (0, 0.01, -0.02, 0.0, 0.03)))
@@ -64,9 +65,8 @@ def test_seeds_that_were_asked_for_beyond_the_usual_ones_are_told(tmp_path):
 
 def test_a_seed_that_is_not_whole_is_in_no_gain_and_none_is_refused(tmp_path, capsys):
     store = Store(str(tmp_path))
-    with pytest.raises(SystemExit):
-        figures.main(["upsampling", "--results", str(tmp_path), "--out", str(tmp_path)])
-    assert "gluon-bof table upsampling" in capsys.readouterr().err
+    line = refused(figures.main, capsys, "upsampling", "--results", tmp_path, "--out", tmp_path)
+    assert "gluon-bof table upsampling" in line
     made_up(store, left_out=("upsampling-transposed-seed-2",))
     numbers = upsampling.of_whole_seeds(upsampling.points(upsampling.found(store)))
     assert {seed for of_way in numbers.values() for seed in of_way} == {0, 1}

@@ -10,6 +10,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.options import families
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.training.entry import run_training, script_of, train_of
+from tests.command_lines import refused
 
 
 @pytest.fixture
@@ -26,9 +27,7 @@ def test_another_script_of_the_name_is_told_and_not_run(foreign, capsys):
     with pytest.raises(UserError, match="takes the place of gluon_bof's script train_ssd.py; work in another folder") as refusal:
         train_of("ssd")
     assert refusal.value.path == str(foreign)
-    with pytest.raises(SystemExit) as stop:
-        train_command.main(["ssd", "--dry-run"])
-    assert stop.value.code == 2 and str(foreign) in capsys.readouterr().err
+    assert str(foreign) in refused(train_command.main, capsys, "ssd", "--dry-run")
 
 
 @pytest.mark.parametrize("family", [family.name for family in families.FAMILIES])

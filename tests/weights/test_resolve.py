@@ -22,7 +22,7 @@ from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import require_run_of_last, write_config
 from gluon_bof.weights import zoo
 from gluon_bof.weights.resolve import backbone_weights, require_choices, resolve
-from tests.command_lines import assert_refuses
+from tests.command_lines import refused
 from tests.weights.zoo_server import NAME, archive, stem, zipped
 
 from gluoncv.model_zoo import get_model_list
@@ -217,7 +217,7 @@ def test_what_only_training_takes_is_refused_and_not_passed_over(family, given, 
         with pytest.raises(UserError, match=told):
             opened(tmp_path, **given)
     if "batch_size" in given:
-        assert_refuses(evaluate.main, capsys, [str(tmp_path), "--batch-size", "8"], "--batch-size does nothing here")
+        assert "--batch-size does nothing here" in refused(evaluate.main, capsys, tmp_path, "--batch-size", 8)
 
 
 def test_a_run_is_not_told_another_data_set_where_nothing_is_scored(tmp_path):

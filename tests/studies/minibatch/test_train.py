@@ -23,6 +23,7 @@ from gluon_bof.training.loop import Step
 from gluon_bof.training.optimizer import build_trainer
 from gluon_bof.weights.formats.checkpoint import read_checkpoint
 from tests.cifar10_files import write_cifar10
+from tests.command_lines import refused
 from tests.tiny_sets import write_voc_set
 
 EACH, BATCH, EPOCHS = 5, 4, 3  # images a file; 6 mini-batches of 4, and an image left out
@@ -196,11 +197,7 @@ def test_phases_are_those_of_one_learning_rate_or_thirds():
     (["--pretrained-base", "shipped"], "--pretrained-base is for a YOLOv3, and dpn-mini is a classifier"),
     (["--network", "yolo3_darknet-mini", "--dataset", "shapes", "--label-smooth-eps", "0.1"], "--label-smooth-eps is for")])
 def test_what_cannot_work_is_one_line_with_status_2(place, capsys, given, told):
-    with pytest.raises(SystemExit) as end:
-        main(words(place, "refused", *given))
-    assert end.value.code == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1 and told in lines[0]
+    assert told in refused(main, capsys, *words(place, "refused", *given), at_once=False)
     assert not os.path.exists(place / "refused")
 
 
@@ -217,16 +214,15 @@ def test_what_a_killed_run_left_in_a_shared_cache_goes_and_another_runs_stays(tm
 
 
 def test_a_cache_that_cannot_be_made_leaves_no_run(place, capsys):
-    with pytest.raises(SystemExit):
-        main(words(place, "uncached", "--probe", "cache", "--cache", str(place / "cifar10" / "test_batch.bin")))
-    assert "there can be no cache" in capsys.readouterr().err
+    given = words(place, "uncached", "--probe", "cache", "--cache", str(place / "cifar10" / "test_batch.bin"))
+    assert "there can be no cache" in refused(main, capsys, *given, at_once=False)
     assert not os.path.exists(place / "uncached")
 
 
 def test_an_epoch_whose_gradients_are_not_finite_is_trained_without_a_probe(place, monkeypatch):
-    def refused(*_):
+    def refuse(*_):
         raise NotFinite("not finite")
-    monkeypatch.setattr(train, "probe_task", refused)
+    monkeypatch.setattr(train, "probe_task", refuse)
     assert main(words(place, "unprobed", "--epochs", "1", "--lr-decay-epoch", "")) == 0
     run = RunFolder(str(place / "unprobed"))
     assert run.probe_epochs() == [] and "epoch 0 is not probed: not finite" in open(run.log).read()
