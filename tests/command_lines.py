@@ -1,32 +1,25 @@
-"""Options as the training scripts get them from a command line."""
+"""What a command line comes to: a family's options, a command's answer, or its refusal."""
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
-from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+from gluon_bof.options import families
 from gluon_bof.options.flags import parse
-from gluon_bof.options.mask_rcnn import MaskRcnnOptions
 from gluon_bof.options.recipes import RECIPES
-from gluon_bof.options.yolo3 import Yolo3Options
 
 
-def faster_rcnn_options(*words):
-    """Resolved FasterRcnnOptions of a command line, each argument one word or several."""
+def options_of(family, *words):
+    """Resolved options of a family's command line, each argument one word or several."""
     argv = [word for argument in words for word in argument.split()]
-    return parse(FasterRcnnOptions, argv, "", RECIPES.of_family("faster_rcnn")).options.resolved()
+    return parse(families.by_name(family).options, argv, "", RECIPES.of_family(family)).options.resolved()
 
 
-def yolo3_options(*words):
-    """The same of Yolo3Options; each argument is one word."""
-    return parse(Yolo3Options, list(words), "", RECIPES.of_family("yolo3")).options.resolved()
-
-
-def mask_rcnn_options(*words):
-    """Resolved MaskRcnnOptions of a command line, each argument one word or several."""
-    argv = [word for argument in words for word in argument.split()]
-    return parse(MaskRcnnOptions, argv, "", RECIPES.of_family("mask_rcnn")).options.resolved()
+faster_rcnn_options, mask_rcnn_options = partial(options_of, "faster_rcnn"), partial(options_of, "mask_rcnn")
+ssd_options, yolo3_options = partial(options_of, "ssd"), partial(options_of, "yolo3")
+segmentation_options = partial(options_of, "segmentation")
 
 
 def answer_of(main, capsys, *words):

@@ -35,7 +35,7 @@ from gluon_bof.training.freezing import freeze
 from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.load import load_backbone, load_weights, save_weights, structured_parameters, transfer, weights_of
 from gluon_bof.weights.resolve import resolve
-from tests.command_lines import refused
+from tests.command_lines import options_of, refused
 from tests.marks import slow_but
 from tests.pages import without_pages
 from tests.scripts import started, wait_for
@@ -66,8 +66,7 @@ class Case(NamedTuple):
 
     def options(self, *more: str) -> Any:
         """Resolved options of the case's command line and further words."""
-        argv = [*self.words, *more]
-        return parse(self.family.options, argv, "", RECIPES.of_family(self.family.name)).options.resolved()
+        return options_of(self.family.name, *self.words, *more)
 
     def network(self, classes: tuple = CLASSES, seed: int = 7, **changes: Any) -> Any:
         """An initialised network, as the script makes it."""

@@ -14,12 +14,11 @@ from gluon_bof.commands import COMMANDS
 from gluon_bof.commands.completion import whole_parser
 from gluon_bof.data import shapes, vocmini
 from gluon_bof.options import families
-from gluon_bof.options.flags import parse
-from gluon_bof.options.recipes import RECIPES
 from gluon_bof.paper import jobs
 from gluon_bof.runs import folder
 from gluon_bof.runs.folder import PLANNED, SETS, RunFolder
 from gluon_bof.studies.minibatch.compare import OUTCOME
+from tests.command_lines import options_of
 from tests.scripts import ROOT
 
 FOLDERS = (".", "docs", "results", "benchmarks")
@@ -150,7 +149,7 @@ def training(line):
     if not match or not workers and "--gpus" not in line:
         return None, 0
     family = match["script"] or match["family"] or "classifier"
-    options = parse(families.by_name(family).options, match["words"].split(), "", RECIPES.of_family(family)).options.resolved()
+    options = options_of(family, match["words"])
     options.check()
     return options, int(workers[1]) if workers else 1
 

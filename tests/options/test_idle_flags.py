@@ -1,13 +1,18 @@
-"""Flags that were given and do nothing are told, and nobody else is bothered."""
+"""Flags that were given and do nothing are told, and nobody else is bothered; published command lines mean what they meant."""
+import importlib
+import json
+
 import pytest
 
 from gluon_bof.options import families
 from gluon_bof.options.flags import parse
 from gluon_bof.options.recipes import RECIPES
+from tests.command_lines import options_of
 from tests.options import test_faster_rcnn, test_flags, test_mask_rcnn, test_segmentation, test_ssd
 
 PUBLISHED = {"yolo3": test_flags, "faster_rcnn": test_faster_rcnn, "ssd": test_ssd, "mask_rcnn": test_mask_rcnn,
              "segmentation": test_segmentation}
+COMMAND_LINES = [(family, words) for family, module in PUBLISHED.items() for words in module.PUBLISHED]
 
 
 def said_of(family, words, caplog):
@@ -92,9 +97,20 @@ def on_a_set(family, words):
     return words if family in ("minibatch", "classifier") else f"--dataset voc {words}"
 
 
+@pytest.mark.parametrize("family, words", COMMAND_LINES)
+def test_published_command_lines_resolve_to_gluoncvs_values(family, words, capsys):
+    importlib.import_module(families.by_name(family).script).main([*words.split(), "--dry-run"])
+    found, wanted = json.loads(capsys.readouterr().out), PUBLISHED[family].PUBLISHED[words]
+    assert {name: found[name] for name in wanted} == wanted
+    assert None not in {value for name, value in found.items() if name not in ("gpus", "norm_layer")}
+    if family == "ssd":
+        name = f"ssd_{found['data_shape']}_{found['network']}_{found['dataset']}"
+        assert options_of(family, words).gluoncv_name() == name
+
+
 def test_no_recipe_and_no_published_command_line_is_warned_of_idle_flags(caplog):
     everything = [(recipe.family, f"--recipe {recipe.name}") for recipe in RECIPES.values()]
-    everything += [(family, words) for family, module in PUBLISHED.items() for words in module.PUBLISHED]
+    everything += COMMAND_LINES
     assert len(everything) > 40
     for family, words in everything:
         assert not [text for text in said_of(family, words, caplog) if "does nothing with" in text or "--mixup ends" in text]

@@ -6,9 +6,9 @@ import pytest
 import train_segmentation
 from gluon_bof.errors import UserError
 from gluon_bof.options import families
-from gluon_bof.options.flags import as_dict, from_dict, parse
-from gluon_bof.options.recipes import RECIPES
+from gluon_bof.options.flags import as_dict, from_dict
 from gluon_bof.options.segmentation import MODELS, UPSAMPLINGS, SegmentationOptions
+from tests.command_lines import segmentation_options
 from tests.scripts import Script
 
 SCRIPT = Script("train_segmentation.py")
@@ -38,17 +38,6 @@ PUBLISHED = {  # of GluonCV's model zoo, FCN on Pascal VOC and COCO
 }
 
 
-def options(words):
-    return parse(SegmentationOptions, words.split(), "", RECIPES.of_family("segmentation")).options.resolved()
-
-
-@pytest.mark.parametrize("words", PUBLISHED)
-def test_published_command_lines_resolve_to_gluoncvs_values(words, capsys):
-    train_segmentation.main(words.split() + ["--dry-run"])
-    found = json.loads(capsys.readouterr().out)
-    assert {name: found[name] for name in PUBLISHED[words]} == PUBLISHED[words]
-
-
 def test_every_flag_of_gluoncvs_script_is_taken_by_its_name():
     words = ("--model fcn --model-zoo fcn_resnet50_ade --pretrained --backbone resnet50 --dataset pascal_voc --workers 3 "
              "--base-size 400 --crop-size 320 --train-split trainval --aux --aux-weight 0.4 --epochs 7 --start_epoch 1 "
@@ -56,17 +45,18 @@ def test_every_flag_of_gluoncvs_script_is_taken_by_its_name():
              "--test-batch-size 2 --optimizer adam --lr 0.01 --warmup-epochs 2 --momentum 0.8 --weight-decay 0.001 --no-wd "
              "--mode hybrid --no-cuda --kvstore local --dtype float32 --save-dir there/it --log-interval 5 --logging-file a.log "
              "--no-val --syncbn")
-    found = options(words)
+    found = segmentation_options(words)
     assert (found.num_workers, found.start_epoch, found.wd, found.kv_store) == (3, 1, 0.001, "local")
     assert found.gpus == "" and (found.runs, found.name) == ("there", "it") and found.val_interval == 7
     assert found.transfer == "fcn_resnet50_ade" and found.aux and found.backbone == "resnet50"
-    assert options("--dataset pascal_voc --ngpus 2").gpus == "0,1" and options("--dataset pascal_voc --ngpus 0").gpus == ""
-    assert options("--dataset pascal_voc --dtype float16").amp
+    assert segmentation_options("--dataset pascal_voc --ngpus 2").gpus == "0,1"
+    assert segmentation_options("--dataset pascal_voc --ngpus 0").gpus == ""
+    assert segmentation_options("--dataset pascal_voc --dtype float16").amp
 
 
 def test_resolving_twice_changes_nothing_and_json_brings_it_back():
     for words in (*PUBLISHED, "", "--dataset pascal_voc --no-cuda --no-val --save-dir a/b"):
-        found = options(words)
+        found = segmentation_options(words)
         assert found.resolved() == found
         assert from_dict(SegmentationOptions, json.loads(json.dumps(as_dict(found))), "memory") == found
 
@@ -104,7 +94,7 @@ def test_what_cannot_be_is_refused_in_one_line(words, told, tmp_path):
 
 def test_another_network_than_the_embedded_jobs_begins_with_its_own_defaults():
     def kept(words):
-        found = parse(SegmentationOptions, words.split(), "", RECIPES.of_family("segmentation")).options.resolved()
+        found = segmentation_options(words)
         found.check()
         assert found.dataset == "shapes" and found.crop_size == 128
         return found.model, found.backbone, found.upsampling, found.pretrained_base
@@ -120,20 +110,20 @@ def test_another_network_than_the_embedded_jobs_begins_with_its_own_defaults():
 
 
 def test_gluoncvs_weights_have_a_second_head_and_vgg_has_nothing_to_synchronise():
-    assert options("--dataset pascal_voc --model-zoo fcn_resnet101_voc --pretrained").aux
-    assert options("--dataset pascal_voc --backbone resnet101 --transfer fcn_resnet101_voc").aux
-    assert not options("--dataset pascal_voc --model-zoo fcn_resnet101_voc").aux
-    assert not options("--dataset pascal_voc --model fcn8s --syncbn").synchronises_batchnorm()
-    assert options("--dataset pascal_voc --syncbn").synchronises_batchnorm()
+    assert segmentation_options("--dataset pascal_voc --model-zoo fcn_resnet101_voc --pretrained").aux
+    assert segmentation_options("--dataset pascal_voc --backbone resnet101 --transfer fcn_resnet101_voc").aux
+    assert not segmentation_options("--dataset pascal_voc --model-zoo fcn_resnet101_voc").aux
+    assert not segmentation_options("--dataset pascal_voc --model fcn8s --syncbn").synchronises_batchnorm()
+    assert segmentation_options("--dataset pascal_voc --syncbn").synchronises_batchnorm()
 
 
 def test_every_model_has_its_backbones_and_its_own_way_of_upsampling():
     for model, backbones in MODELS.items():
-        found = options(f"--dataset pascal_voc --model {model}")
+        found = segmentation_options(f"--dataset pascal_voc --model {model}")
         assert found.backbone == backbones[0] and found.upsampling == ("bilinear" if model == "fcn" else "transposed")
         found.check()
     for way in UPSAMPLINGS:
-        options(f"--dataset pascal_voc --model unet --upsampling {way}").check()
+        segmentation_options(f"--dataset pascal_voc --model unet --upsampling {way}").check()
 
 
 def test_gluoncvs_file_names_tell_the_network():
@@ -145,6 +135,6 @@ def test_gluoncvs_file_names_tell_the_network():
 
 
 def test_a_size_that_the_network_cannot_take_is_refused():
-    assert options("--dataset pascal_voc").at_size(320).crop_size == 320
+    assert segmentation_options("--dataset pascal_voc").at_size(320).crop_size == 320
     with pytest.raises(UserError, match="--short 321 is no size for fcn"):  # the flag that was given
-        options("--dataset pascal_voc").at_size(321)
+        segmentation_options("--dataset pascal_voc").at_size(321)

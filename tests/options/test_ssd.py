@@ -5,10 +5,10 @@ import pytest
 
 import train_ssd
 from gluon_bof.errors import UserError
-from gluon_bof.options.flags import as_dict, build_parser, parse
-from gluon_bof.options.recipes import RECIPES
+from gluon_bof.options.flags import as_dict, build_parser
 from gluon_bof.options.ssd import NETWORKS, SsdOptions
 from gluon_bof.weights.resolve import resolve
+from tests.command_lines import ssd_options
 
 # `vars(parse_args([]))` of GluonCV 0.10.5's scripts/detection/ssd/train_ssd.py
 OFFICIAL_DEFAULTS = dict(
@@ -38,10 +38,6 @@ def dry_run(words, capsys):
     return json.loads(capsys.readouterr().out)
 
 
-def options_of(words):
-    return parse(SsdOptions, words.split(), "", RECIPES.of_family("ssd")).options.resolved()
-
-
 def test_defaults_are_the_official_ones(capsys):
     resolved = dry_run("--dataset voc", capsys)
     assert {name: resolved[name] for name in OFFICIAL_DEFAULTS} == OFFICIAL_DEFAULTS
@@ -52,14 +48,6 @@ def test_every_official_flag_is_accepted():
     flags = {option for action in build_parser(SsdOptions, "")._actions for option in action.option_strings}
     assert {"--" + name.replace("_", "-") for name in OFFICIAL_DEFAULTS} <= flags
     assert {"-j", "--gpus", "--dataset", "--dataset-root"} <= flags
-
-
-@pytest.mark.parametrize("words", PUBLISHED)
-def test_published_command_lines_resolve_to_gluoncvs_values(words, capsys):
-    found = dry_run(words, capsys)
-    assert {name: found[name] for name in PUBLISHED[words]} == PUBLISHED[words]
-    options = options_of(words)
-    assert options.gluoncv_name() == f"ssd_{found['data_shape']}_{found['network']}_{found['dataset']}"
 
 
 def test_without_a_data_set_the_embedded_job_runs_with_every_freebie(capsys):
@@ -78,27 +66,27 @@ def test_without_a_data_set_the_embedded_job_runs_with_every_freebie(capsys):
     ("--val-interval 0", "--val-interval")])
 def test_what_cannot_work_is_refused_by_name(words, named):
     with pytest.raises(UserError, match=named):
-        options_of(f"--dataset voc {words}").check()
+        ssd_options(f"--dataset voc {words}").check()
 
 
 def test_sizes_that_are_others_than_those_that_were_asked_for_are_told(caplog):
-    options_of("--dataset voc --network resnet50_v1 --data-shape 400").check()
-    options_of("--dataset voc --random-shapes 300,512").check()
+    ssd_options("--dataset voc --network resnet50_v1 --data-shape 400").check()
+    ssd_options("--dataset voc --random-shapes 300,512").check()
     assert "made for images of 512 pixels" in caplog.text
     assert "the largest of --random-shapes 300,512 is 492" in caplog.text
-    assert not options_of("--dataset voc --syncbn").synchronises_batchnorm()
-    assert options_of("--dataset voc --network resnet50_v1 --data-shape 512 --syncbn").synchronises_batchnorm()
+    assert not ssd_options("--dataset voc --syncbn").synchronises_batchnorm()
+    assert ssd_options("--dataset voc --network resnet50_v1 --data-shape 512 --syncbn").synchronises_batchnorm()
 
 
 def test_another_test_size_keeps_the_network():
     for network in NETWORKS:
-        options = options_of(f"--dataset voc --network {network} --data-shape {512 if 'net' in network else 300}")
+        options = ssd_options(f"--dataset voc --network {network} --data-shape {512 if 'net' in network else 300}")
         again = options.at_size(320)
         assert again.data_shape == 320 and again.made_for() == options.made_for()
 
 
 def test_a_run_evaluated_at_another_size_keeps_the_network_that_its_weights_fit(tmp_path):
-    options = options_of("--dataset voc --network vgg16_atrous --data-shape 300")
+    options = ssd_options("--dataset voc --network vgg16_atrous --data-shape 300")
     (tmp_path / "config.json").write_text(json.dumps({"family": "ssd", "options": as_dict(options)}))
     (tmp_path / "classes.txt").write_text("a\nb\n")
     found = resolve(str(tmp_path), {"data_shape": 512}).options
@@ -107,6 +95,6 @@ def test_a_run_evaluated_at_another_size_keeps_the_network_that_its_weights_fit(
 
 
 def test_random_shapes_are_sides_in_steps_and_off_without_the_flag():
-    assert list(options_of("--dataset voc").training_sizes()) == [300]
-    options = options_of("--dataset voc --network darknet-mini --data-shape 128 --random-shapes 96,160")
+    assert list(ssd_options("--dataset voc").training_sizes()) == [300]
+    options = ssd_options("--dataset voc --network darknet-mini --data-shape 128 --random-shapes 96,160")
     assert list(options.training_sizes()) == [96, 128, 160]
