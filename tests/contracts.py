@@ -39,6 +39,7 @@ from tests.command_lines import options_of, refused
 from tests.marks import slow_but
 from tests.pages import without_pages
 from tests.scripts import started, wait_for
+from tests.tiny_networks import settled
 from tests.tiny_sets import CLASSES, write_voc_set
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,10 +101,7 @@ def trained(case, words):
 
 def initialised(network):
     """A network that none of our builders made, every shape known."""
-    network.initialize()
-    network(mx.nd.zeros((1, 3, 96, 128)))
-    mx.nd.waitall()
-    return network
+    return settled(network, 96, 128)
 
 
 def lively(network, seed=5):

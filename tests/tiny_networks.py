@@ -66,3 +66,12 @@ def normalised_by(network, images, lift=0.0):
     for hook in hooks:
         hook.detach()
     return network
+
+
+def settled(network, height=64, width=None, start=None):
+    """The network, initialised by `start`, once it has seen a black image: every shape is known and nothing is under way, for
+    oneDNN may still be rearranging the weights that a test then replaces. width: the height if it is not given."""
+    network.initialize(start or mx.init.Uniform())
+    network(mx.nd.zeros((1, 3, height, width or height)))
+    mx.nd.waitall()
+    return network

@@ -30,6 +30,7 @@ from gluon_bof.weights import convert, torch_resnet
 from gluon_bof.weights.formats.params import dumps
 from gluon_bof.weights.load import load_backbone, load_weights, save_weights
 from tests import command_lines
+from tests.tiny_networks import settled
 from tests.weights import torch_resnets
 from tests.weights.darknet_files import BACKBONE_LAYERS, HEADERS, write_zeros, yolov3
 
@@ -67,10 +68,7 @@ def test_import_of_a_detector_writes_its_classes(tmp_path, capsys):
                      "--epsilon", "1e-6", "--out", tmp_path / "ours.params")
     assert told["classes"] == ["dog", "cat"] and told["takes"].startswith("RGB normalised")
     assert (tmp_path / "ours.classes.txt").read_text() == "dog\ncat\n"
-    network = build_yolo3("darknet53", ("dog", "cat"))
-    network.initialize()
-    network(mx.nd.zeros((1, 3, 64, 64)))
-    mx.nd.waitall()
+    network = settled(build_yolo3("darknet53", ("dog", "cat")))
     load_weights(network, tmp_path / "ours.params")
     assert network.yolo_outputs[0].anchors.data().asnumpy().ravel().tolist() == [7, 7, 8, 8, 9, 9]
     load_backbone(network, tmp_path / "ours.params")
@@ -91,10 +89,7 @@ def test_what_is_imported_takes_the_place_of_no_file_that_is_read(name, tmp_path
 
 @pytest.fixture(scope="module")
 def gluoncvs_resnet():
-    network = gluoncv.model_zoo.get_model("resnet18_v1b", pretrained=False)
-    network.initialize()
-    network(mx.nd.zeros((1, 3, 64, 64)))
-    return network
+    return settled(gluoncv.model_zoo.get_model("resnet18_v1b", pretrained=False))
 
 
 @pytest.mark.parametrize("name", ("model.safetensors", "model.params", "model-00000000.params"))
@@ -121,11 +116,7 @@ def test_show_tells_darknet_s_layers_under_our_names(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def small_network():
-    network = build_yolo3("mobilenet0.25", ("a", "b"))
-    network.initialize()
-    network(mx.nd.zeros((1, 3, 64, 64)))
-    mx.nd.waitall()
-    return network
+    return settled(build_yolo3("mobilenet0.25", ("a", "b")))
 
 
 def test_show_tells_what_a_run_and_a_checkpoint_are(small_network, tmp_path, capsys):

@@ -9,6 +9,7 @@ from gluon_bof.models.yolo3.network import NETWORKS, build_yolo3
 from gluon_bof.options.classifier import NETWORKS as CLASSIFIERS
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.weights.load import load_backbone, save_weights, structured_parameters
+from tests.tiny_networks import settled
 
 
 def test_stages_end_where_gluoncv_cuts_darknet53():
@@ -45,9 +46,7 @@ def test_it_is_known_wherever_networks_are():
 def test_a_detector_takes_the_classifiers_features(tmp_path):
     classifier = build_classifier("darknet-mini", 7, [mx.cpu()], 64)
     save_weights(classifier, str(tmp_path / "base.params"))
-    detector = build_yolo3("darknet-mini", ("a", "b"))
-    detector.initialize()
-    detector(mx.nd.zeros((1, 3, 64, 64)))
+    detector = settled(build_yolo3("darknet-mini", ("a", "b")))
     load_backbone(detector, str(tmp_path / "base.params"))
     image = mx.nd.random.uniform(-2, 2, (1, 3, 64, 64))
     x = image

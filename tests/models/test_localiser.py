@@ -10,6 +10,7 @@ from gluon_bof.models.yolo3.network import build_yolo3
 from gluon_bof.training.localisation import Localisation, clipped, paired_iou
 from gluon_bof.weights.fitting import fitting_network
 from gluon_bof.weights.load import load_backbone, save_weights, structured_parameters, weights_of
+from tests.tiny_networks import settled
 
 SIDE, K = 64, 3
 NETWORKS = ("darknet-mini", "mobilenet0.25", "resnet18_v1b")
@@ -84,9 +85,7 @@ def test_its_weights_are_a_detectors_pretrained_base(tmp_path):
     path = str(tmp_path / "last.params")
     save_weights(network, path)
     assert {"box.weight", "box.bias", "features.0.0.weight"} <= set(weights_of(network))
-    detector = build_yolo3("darknet-mini", ("a", "b"))
-    detector.initialize()
-    detector(mx.nd.zeros((1, 3, SIDE, SIDE)))
+    detector = settled(build_yolo3("darknet-mini", ("a", "b")), SIDE)
     load_backbone(detector, path)
     kept = structured_parameters(network)
     for name, parameter in detector.backbone_parameters().items():

@@ -22,6 +22,7 @@ from gluon_bof.training.optimizer import build_trainer
 from gluon_bof.weights.load import structured_parameters, weights_of
 from tests.marks import slow_but
 from tests.models.faster_rcnn import oracle
+from tests.tiny_networks import settled
 
 CLASSES = ("cat", "dog")
 HEADS = {"yolo3": r"yolo_outputs\..*", "faster_rcnn": r"(class|box)_predictor\..*"}
@@ -40,10 +41,7 @@ NEVER = {"yolo3": r".*\.(anchors|offsets)", "learning pyramid": r"rpn\.anchor_ge
 def yolo3(how, seed=3):
     """(network, trainer, function that makes one training step) of a frozen YOLOv3."""
     mx.random.seed(seed)
-    network = build_yolo3("mobilenet0.25", CLASSES)
-    network.initialize(mx.init.Xavier())
-    network(mx.nd.zeros((1, 3, 64, 64)))
-    mx.nd.waitall()
+    network = settled(build_yolo3("mobilenet0.25", CLASSES), start=mx.init.Xavier())
     freeze(network, how)
     graph = TrainingGraph(network, YOLOv3Loss(len(CLASSES)))
     graph.hybridize(static_alloc=True)

@@ -5,13 +5,12 @@ from gluon_bof.backend import mx
 from gluon_bof.errors import UserError
 from gluon_bof.weights import convert
 from gluon_bof.weights.load import set_weights
+from tests.tiny_networks import settled
 
 
 def filled(network, arrays=None):
     """The network, initialised and settled, with these weights."""
-    network.initialize(mx.init.Zero() if arrays else mx.init.Uniform())  # a whole Darknet-53 of random numbers takes a second
-    network(mx.nd.zeros((1, 3, 64, 64)))
-    mx.nd.waitall()
+    settled(network, start=mx.init.Zero() if arrays else None)  # a whole Darknet-53 of random numbers takes a second
     if arrays:
         set_weights(network, arrays, "these")
     return network

@@ -20,6 +20,7 @@ from gluon_bof.weights.load import (
 )
 from tests.marks import slow_but
 from tests.models.faster_rcnn import oracle
+from tests.tiny_networks import settled
 
 from gluoncv.model_zoo import get_model
 
@@ -27,12 +28,10 @@ OLD, NEW = ("cat", "dog", "cow", "car"), ("bus", "cow", "cat")
 WIDER = tuple(tuple(side + 1 for side in row) for row in ANCHORS)
 
 
-def settled(network, seed, side=64):
+def lively(network, seed, side=64):
     """The network, every parameter random, heads not too small to matter."""
     mx.random.seed(seed)
-    network.initialize(mx.init.Normal(0.1))
-    network(mx.nd.zeros((1, 3, side, side)))
-    mx.nd.waitall()
+    settled(network, side, start=mx.init.Normal(0.1))
     for name, parameter in structured_parameters(network).items():
         if name.startswith(("class_predictor", "box_predictor", "yolo_outputs")) and not name.endswith(("anchors", "offsets")):
             parameter.set_data(mx.nd.random.normal(0, 1, parameter.shape))
@@ -41,15 +40,15 @@ def settled(network, seed, side=64):
 
 
 def yolo3(classes, seed=1, network="mobilenet0.25-slim", **how):
-    return settled(build_yolo3(network, classes, **how), seed)
+    return lively(build_yolo3(network, classes, **how), seed)
 
 
 def faster_rcnn(classes, kind="pyramid", seed=1, more=()):
-    return settled(build_faster_rcnn(oracle.small_options(kind, *more), classes, [mx.cpu()]), seed, 96)
+    return lively(build_faster_rcnn(oracle.small_options(kind, *more), classes, [mx.cpu()]), seed, 96)
 
 
 def ssd(classes, side=128, seed=1):
-    return settled(build_ssd("darknet-mini", side, "shapes", classes), seed)
+    return lively(build_ssd("darknet-mini", side, "shapes", classes), seed)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +129,7 @@ def test_a_pyramids_backbone_counts_by_its_own_names(old_pyramid, saved):
 
 def test_yolo3s_head_is_that_of_reset_class(saved):
     official = get_model("yolo3_mobilenet0.25_custom", classes=list(OLD), pretrained_base=False)
-    path = saved(settled(official, 1))
+    path = saved(lively(official, 1))
     official.reset_class(list(NEW), reuse_weights=["cow", "cat"])
     ours = yolo3(NEW, 2, "mobilenet0.25")
     before = weights_of(ours)
@@ -230,7 +229,7 @@ def test_the_name_of_a_file_does_not_stand_in_the_way_of_its_own_classes(old, sa
 
 
 def test_a_transfer_from_another_network_is_refused_and_touches_nothing(old, saved):
-    path, ours = saved(old), settled(build_yolo3("darknet-mini", NEW), 2)
+    path, ours = saved(old), lively(build_yolo3("darknet-mini", NEW), 2)
     before = weights_of(ours)
     with pytest.raises(UserError, match="do not fit"):
         transfer(ours, path, OLD)

@@ -19,6 +19,7 @@ from gluon_bof.weights import zoo
 from gluon_bof.weights.formats.params import dumps
 from gluon_bof.weights.load import load_weights, set_weights, structured_parameters, weights_of
 from gluon_bof.weights.resolve import resolve
+from tests.tiny_networks import settled
 from tests.tiny_sets import draw_few_shapes
 from tests.weights.zoo_server import NAME, archive, fetch, left, stem
 
@@ -40,10 +41,7 @@ def official():
         with autograd.record():
             raw = ours(mx.nd.random.uniform(-2, 2, (2, 3, 64, 64)))
         raw.backward()
-    network.initialize()
-    network(mx.nd.zeros((1, 3, 64, 64)))
-    mx.nd.waitall()
-    set_weights(network, weights_of(ours), "ours")
+    set_weights(settled(network), weights_of(ours), "ours")
     return network
 
 

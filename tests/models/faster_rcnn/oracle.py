@@ -10,6 +10,7 @@ from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
 from gluon_bof.models.faster_rcnn.targets import anchor_targets
 from gluon_bof.weights.load import set_weights, weights_of
 from tests.command_lines import faster_rcnn_options
+from tests.tiny_networks import settled
 
 from gluoncv.model_zoo.rcnn.faster_rcnn.data_parallel import ForwardBackwardTask
 from gluoncv.model_zoo.rcnn.rpn.rpn_target import RPNTargetGenerator
@@ -37,8 +38,7 @@ def small_options(kind, *more):
 def filled(network):
     """The network with every parameter settled, its heads not too small to matter."""
     mx.random.seed(3)
-    network.initialize()
-    network(mx.nd.zeros((1, 3, 96, 128)))
+    settled(network, 96, 128)
     for name, parameter in network.collect_params().items():
         if name.endswith("weight") and ("dense" in name or "rpn" in name):
             parameter.set_data(mx.nd.random.normal(0, 0.05, parameter.shape))
@@ -58,10 +58,7 @@ def pair(kind, batch):
         theirs = build_faster_rcnn(options, CLASSES, [mx.cpu()])
     finally:
         network_module.FasterRCNN = own_class
-    theirs.initialize()
-    theirs(mx.nd.zeros((1, 3, 96, 128)))
-    mx.nd.waitall()  # oneDNN may still be rearranging the weights that are now replaced
-    set_weights(theirs, weights_of(ours), "ours")
+    set_weights(settled(theirs, 96, 128), weights_of(ours), "ours")
     mx.nd.waitall()
     return options, ours, theirs
 

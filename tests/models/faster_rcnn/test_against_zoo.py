@@ -9,6 +9,7 @@ from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.weights.load import set_weights, structured_parameters, weights_of
 from tests.models.faster_rcnn import oracle
+from tests.tiny_networks import settled
 
 from gluoncv.model_zoo import get_model
 
@@ -17,12 +18,9 @@ KINDS = {"faster_rcnn_resnet50_v1b_voc": (FasterRcnnOptions(dataset="voc"), (96,
 PROPOSALS = 12  # in place of 300 and 1000, so that two heads of ResNet-50 take a second
 
 
-def settled(network, size):
+def lively(network):
     """The network with weights that let scores differ from place to place."""
     rng = np.random.default_rng(3)
-    network.initialize()
-    network(mx.nd.zeros((1, 3, *size)))
-    mx.nd.waitall()
     for name, parameter in structured_parameters(network).items():
         shape = parameter.shape
         if name.startswith("rpn.anchor_generator"):
@@ -51,10 +49,8 @@ def pair_of(name, options, build, size, few=few_proposals):
     official = few(get_model(name, pretrained_base=False))
     ours = few(build(options, official.classes, [mx.cpu()]))
     with oracle.roi_align_of_the_gpu():
-        settled(official, size)
-    ours.initialize()
-    ours(mx.nd.zeros((1, 3, *size)))
-    mx.nd.waitall()
+        lively(settled(official, *size))
+    settled(ours, *size)
     wanted = {key: (parameter.shape, parameter.dtype) for key, parameter in structured_parameters(official).items()}
     assert {key: (parameter.shape, parameter.dtype) for key, parameter in structured_parameters(ours).items()} == wanted
     set_weights(ours, weights_of(official), name)

@@ -2,33 +2,23 @@
 import numpy as np
 import pytest
 
-from gluon_bof.data.loader import training_loader
-from gluon_bof.data.sampler import BatchSampler, SampleSpec
+from gluon_bof.data.sampler import SampleSpec
 from gluon_bof.data.shared_memory import stack_to_shared
 from gluon_bof.data.transforms import ShortSide
-from gluon_bof.data.voc import load_voc
 from gluon_bof.freebies.augmentation import Augmentation
 from gluon_bof.freebies.mixup import MixRatio
-from gluon_bof.models.faster_rcnn.anchors import AnchorGrid
 from gluon_bof.models.faster_rcnn.batch import KeyedImages, RegionBatch
-from tests.tiny_sets import write_voc_set
-
-GRID = AnchorGrid((16,), 16, (1, 2), (0.5, 1, 2))
+from tests.models.region_batches import GRID, arrays_of, wide_and_high
 
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    wide = write_voc_set(tmp_path_factory.mktemp("wide"), images=6, width=140, height=90)
-    high = write_voc_set(tmp_path_factory.mktemp("high"), images=6, width=90, height=120, seed=1)
-    return [record for root in (wide, high) for record in load_voc(str(root), "train").records]
+    return wide_and_high(tmp_path_factory)
 
 
-def batches(records, workers, mix=None, one_ratio=False, weighted=True):
-    sampler = BatchSampler(len(records), 2, 5, (64,), mix=mix, mix_until=1)
-    dataset = KeyedImages(records, Augmentation(False, False, False, True, False, 1), weighted, fit=ShortSide(100))
-    loader = training_loader(dataset, sampler, workers,
-                             batchify=lambda shared: RegionBatch(shared, GRID, 50, one_ratio))
-    return [[array.asnumpy() for array in arrays] for *arrays, _ in loader]
+def batches(records, workers, mix=None, one_ratio=False):
+    dataset = KeyedImages(records, Augmentation(False, False, False, True, False, 1), True, fit=ShortSide(100))
+    return arrays_of(dataset, RegionBatch, workers, mix, one_ratio)
 
 
 def test_the_workers_number_changes_no_bit(records):

@@ -16,6 +16,7 @@ from tests.command_lines import mask_rcnn_options
 from tests.marks import slow_but
 from tests.models.faster_rcnn import oracle
 from tests.models.faster_rcnn.test_against_zoo import few_proposals, pair_of
+from tests.tiny_networks import settled
 
 from gluoncv.model_zoo import get_model
 from gluoncv.model_zoo.rcnn.mask_rcnn.data_parallel import ForwardBackwardTask
@@ -102,10 +103,8 @@ def pair(kind, batch):
     theirs = assemble(gluoncvs, options, oracle.CLASSES, [mx.cpu()], lambda layer, arguments: dict(
         mask_head=dict(channels=8, convolutions=options.num_mask_head_convs, layer=layer), mask_size=options.mask_size(),
         most_masks=50))
-    theirs.initialize()
     with oracle.roi_align_of_the_gpu():
-        theirs(mx.nd.zeros((1, 3, 96, 128)))
-    mx.nd.waitall()  # oneDNN may still be rearranging the weights that are now replaced
+        settled(theirs, 96, 128)
     set_weights(theirs, weights_of(ours), "ours")
     mx.nd.waitall()
     return options, ours, theirs

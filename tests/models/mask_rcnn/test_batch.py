@@ -4,35 +4,27 @@ import numpy as np
 import pytest
 
 from gluon_bof import masks
-from gluon_bof.data.loader import training_loader
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.transforms import ShortSide
-from gluon_bof.data.voc import load_voc
 from gluon_bof.freebies.augmentation import Augmentation
 from gluon_bof.freebies.mixup import MixRatio
-from gluon_bof.models.faster_rcnn.anchors import AnchorGrid
 from gluon_bof.models.faster_rcnn.batch import KeyedImages, RegionBatch
 from gluon_bof.models.mask_rcnn.batch import MaskBatch, MaskedImages
+from tests.models.region_batches import arrays_of, wide_and_high
 from tests.tiny_masks import unpacked
-from tests.tiny_sets import write_voc_set
 
 MIXED = MixRatio()
 VIEWS = {"flips": Augmentation.flips_only(), "crops": Augmentation(False, True, True, True, False, cv2.INTER_LINEAR)}
-GRID = AnchorGrid((16,), 16, (1, 2), (0.5, 1, 2))
 
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    wide = write_voc_set(tmp_path_factory.mktemp("wide"), images=6, width=140, height=90)
-    high = write_voc_set(tmp_path_factory.mktemp("high"), images=6, width=90, height=120, seed=1)
-    return [record for root in (wide, high) for record in load_voc(str(root), "train", masks=True).records]
+    return wide_and_high(tmp_path_factory, masks=True)
 
 
 def batches(records, workers, kinds=(MaskedImages, MaskBatch), mix=MIXED, augmentation=None):
-    sampler = BatchSampler(len(records), 2, 5, (64,), mix=mix, mix_until=1)
     dataset = kinds[0](records, augmentation or Augmentation.flips_only(), True, fit=ShortSide(100))
-    loader = training_loader(dataset, sampler, workers, batchify=lambda shared: kinds[1](shared, GRID, 50))
-    return [[array.asnumpy() for array in arrays] for *arrays, _ in loader]
+    return arrays_of(dataset, kinds[1], workers, mix)
 
 
 def test_the_workers_number_changes_no_bit_and_boxes_are_those_of_faster_rcnn(records):

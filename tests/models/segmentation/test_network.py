@@ -26,6 +26,7 @@ from gluon_bof.weights.load import (
     transfer,
     weights_of,
 )
+from tests.tiny_networks import settled
 
 from gluoncv.model_zoo.fcn import FCN
 
@@ -44,13 +45,6 @@ def network_of(seed=1, classes=CLASSES, **changes):
     return build_network(options(**changes), classes, [mx.cpu()])
 
 
-def initialised(network, side=64):
-    network.initialize()
-    network(mx.nd.zeros((1, 3, side, side)))
-    mx.nd.waitall()
-    return network
-
-
 def seen(seed=0, side=64, images=2):
     return mx.nd.array(np.random.default_rng(seed).normal(size=(images, 3, side, side)))
 
@@ -58,8 +52,7 @@ def seen(seed=0, side=64, images=2):
 @pytest.mark.slow
 def test_gluoncvs_fcn_has_gluoncvs_weights_and_gives_its_numbers(tmp_path):
     ours = network_of(model="fcn", backbone="resnet50", aux=True)
-    theirs = FCN(3, "resnet50", True, pretrained_base=False, crop_size=64)
-    initialised(theirs)
+    theirs = settled(FCN(3, "resnet50", True, pretrained_base=False, crop_size=64))
     path = str(tmp_path / "a.params")
     theirs.save_parameters(path)
     load_weights(ours, path)
@@ -76,11 +69,11 @@ def test_vggs_dense_layers_become_convolutions_with_the_classifiers_weights(tmp_
     for place in [number for number, layer in enumerate(classifier.features) if isinstance(layer, gluon.nn.Dense)]:
         # 4096 units would only take time
         classifier.features._children[str(place)] = gluon.nn.Dense(units, activation="relu", weight_initializer="normal")
-    initialised(classifier, 224)
+    settled(classifier, 224)
     path = str(tmp_path / "vgg.params")
     classifier.save_parameters(path)
     features, ends, channels = vgg_features(**SMALL_VGG)
-    network = initialised(PaperFCN(CLASSES, features, ends, channels, 32, "bilinear"))
+    network = settled(PaperFCN(CLASSES, features, ends, channels, 32, "bilinear"))
     load_backbone(network, path)
     images = seen(3, 224, 1)
     wanted = classifier.features(images).asnumpy().reshape(-1)
@@ -119,7 +112,7 @@ def test_gluoncvs_fcn_is_told_by_its_names_and_its_heads_learn_ten_times_as_fast
 def test_finer_scores_begin_at_nothing_and_then_count(stride):
     mx.random.seed(2)
     features, ends, channels = darknet_features()
-    network = initialised(PaperFCN(CLASSES, features, ends, channels, stride, "bilinear"))
+    network = settled(PaperFCN(CLASSES, features, ends, channels, stride, "bilinear"))
     images = seen(4)
     fine, middle, coarse = network.seen(images)
     assert [array.shape[2] for array in (fine, middle, coarse)] == [8, 4, 2]
@@ -139,7 +132,7 @@ def test_finer_scores_begin_at_nothing_and_then_count(stride):
 def test_unets_hybrid_graph_is_its_own_and_every_layer_gets_a_gradient(way):
     mx.random.seed(3)
     channels = (4, 6, 8)
-    network = initialised(UNet(CLASSES, PlainDescent(channels, way == "max-unpooling"), (), channels, way), 32)
+    network = settled(UNet(CLASSES, PlainDescent(channels, way == "max-unpooling"), (), channels, way), 32)
     images = seen(5, 32)
     wanted = network(images).asnumpy()
     assert wanted.shape == (2, 3, 32, 32)
