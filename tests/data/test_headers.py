@@ -12,25 +12,9 @@ from PIL import Image, ImageOps
 from gluon_bof.data.headers import MAX_PIXELS, read_header, read_headers
 from gluon_bof.data.images import TURNS, image_size, read_image, read_upright, turned
 from gluon_bof.errors import UserError
-from tests.data.test_images import gradient
+from tests.data.image_files import exif_of, gradient, write
 
 LOSSLESS = ("png", "webp", "tif", "bmp")
-
-
-def exif_of(orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return exif
-
-
-def write(path, orientation=1, image=None, **options):
-    """An image file with that orientation in its EXIF header."""
-    ending = str(path).rsplit(".", 1)[1]
-    options.update({"webp": {"lossless": True}, "jpg": {"quality": 95, "subsampling": 0}}.get(ending, {}))
-    if orientation != 1:
-        options["exif"] = exif_of(orientation)
-    Image.fromarray(gradient() if image is None else image).save(path, **options)
-    return str(path)
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])

@@ -10,12 +10,7 @@ from PIL import Image
 from gluon_bof.data.images import files_in, image_size, read_image
 from gluon_bof.data.workers import WorkerLost, _answer
 from gluon_bof.errors import UserError
-
-
-def gradient(height=48, width=64):
-    """An image with a different ramp in each channel."""
-    rows, columns = np.mgrid[:height, :width]
-    return np.stack([columns * 3, rows * 4, (rows + columns) * 2], axis=2).astype(np.uint8)
+from tests.data.image_files import gradient
 
 
 def jpeg_bytes(image=None, quality=95):

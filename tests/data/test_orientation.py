@@ -4,7 +4,6 @@ import json
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from gluon_bof.data.check import check_set
 from gluon_bof.data.class_sets import open_classes
@@ -16,21 +15,16 @@ from gluon_bof.data.sets import open_set
 from gluon_bof.data.transforms import EvalTransform, square
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import Augmentation
-from tests.data.test_headers import exif_of
+from tests.data.image_files import write_image
 
 WIDTH, HEIGHT = 60, 100  # of the upright image
 BOX = (10, 20, 40, 60)  # in it, painted red
-STORED_BY = {1: lambda a: a, 3: lambda a: a[::-1, ::-1], 6: lambda a: np.rot90(a, 1), 8: lambda a: np.rot90(a, -1)}
 
 
 def upright(width=WIDTH, height=HEIGHT):
     image = np.full((height, width, 3), 90, np.uint8)
     image[BOX[1]:BOX[3], BOX[0]:BOX[2]] = (255, 0, 0)
     return image
-
-
-def write_image(path, orientation, image):
-    Image.fromarray(np.ascontiguousarray(STORED_BY[orientation](image))).save(path, exif=exif_of(orientation))
 
 
 def write_set(root, layout, orientation, stated, image=None, names=("a", "b")):

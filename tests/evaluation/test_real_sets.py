@@ -11,7 +11,7 @@ from gluon_bof.data.coco import load_coco
 from gluon_bof.data.images import read_image
 from gluon_bof.data.shapes import CLASSES, draw_image
 from gluon_bof.evaluation.score import score
-from tests.data.test_orientation import write_image
+from tests.data.image_files import write_image
 
 
 @functools.lru_cache(maxsize=None)

@@ -18,7 +18,7 @@ from gluon_bof.evaluation.page import plain
 from gluon_bof.evaluation.plots import TEXT, confusion_figure, reliability_figure, training_figures
 from gluon_bof.evaluation.report import gather, report_run, training_rows, write_report
 from gluon_bof.evaluation.score import score
-from tests.data.test_orientation import write_image
+from tests.data.image_files import write_image
 from tests.evaluation.browser import look_at
 from tests.evaluation.drawn_detections import draw, found_of, record_of
 from tests.tiny_sets import write_voc_set

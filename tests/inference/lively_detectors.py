@@ -13,7 +13,7 @@ from gluon_bof.models.build import build_network
 from gluon_bof.options.yolo3 import Yolo3Options
 from tests.command_lines import mask_rcnn_options
 from tests.models.faster_rcnn import oracle
-from tests.models.mask_rcnn.test_against_gluoncv import KINDS
+from tests.models.mask_rcnn.oracle import KINDS
 from tests.tiny_networks import normalised_by
 from tests.tiny_sets import BCCD
 

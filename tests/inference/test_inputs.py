@@ -16,8 +16,7 @@ from gluon_bof.inference import results
 from gluon_bof.inference.model import load
 from gluon_bof.inference.results import DetectionWriter, VideoFile
 from gluon_bof.inference.sources import Source, staying
-from tests.data.test_headers import exif_of, write
-from tests.data.test_images import gradient
+from tests.data.image_files import exif_of, gradient, write
 
 MODES = [("L", "png"), ("LA", "png"), ("1", "png"), ("P", "png"), ("RGBA", "png"), ("I;16", "png"), ("RGB", "png"), ("L", "tif"),
          ("CMYK", "tif"), ("I;16", "tif"), ("RGBA", "tif"), ("P", "bmp"), ("RGB", "bmp"), ("RGB", "webp"), ("RGBA", "webp"),

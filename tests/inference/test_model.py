@@ -13,7 +13,7 @@ from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.commands.evaluate import main as evaluate
 from gluon_bof.data.images import read_upright
 from gluon_bof.errors import UserError
-from tests.data.test_images import gradient
+from tests.data.image_files import gradient
 from tests.tiny_networks import NETWORK, SIZE, write_run
 from tests.tiny_sets import CLASSES, write_voc_set
 

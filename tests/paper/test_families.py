@@ -23,7 +23,7 @@ from gluon_bof.runs.opening import create_run
 from gluon_bof.weights.load import save_weights
 from tests.command_lines import refused
 from tests.contracts import lively
-from tests.paper.test_figures import texts_on_each_other
+from tests.paper.drawn_figures import texts_on_each_other
 from tests.tiny_sets import CLASSES, write_voc_set
 
 OPTIONS = FasterRcnnOptions(

@@ -1,5 +1,4 @@
 """`python -m gluon_bof figure`: the tables against closed forms, SciPy, pixel arithmetic and evaluations; no text on another."""
-import csv
 import itertools
 import json
 import math
@@ -13,7 +12,6 @@ import cv2
 import numpy as np
 import pytest
 import scipy.stats
-from matplotlib.text import Text
 from PIL import Image
 
 from gluon_bof.backend import mx
@@ -45,6 +43,7 @@ from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.load import read_weights, save_weights
 from gluon_bof.weights.resolve import resolve
 from tests.command_lines import refused
+from tests.paper.drawn_figures import called, checked, texts_on_each_other
 from tests.scripts import ROOT
 from tests.tiny_sets import CLASSES, write_voc_set
 
@@ -56,34 +55,6 @@ def answer_of(*words):
     process = subprocess.run([*COMMAND, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert process.returncode == 0, process.stderr
     return checked(json.loads(process.stdout.splitlines()[-1]))
-
-
-def called(capsys, *words):
-    """The same without a process of its own."""
-    figures.main([str(word) for word in words])
-    return checked(json.loads(capsys.readouterr().out.splitlines()[-1]))
-
-
-def checked(answer):
-    with Image.open(answer["png"]) as image:
-        assert image.width == 1660 and len(np.unique(image.convert("L"))) > 5
-    with open(answer["csv"], newline="") as file:
-        return answer, list(csv.DictReader(file))
-
-
-def texts_on_each_other(figure):
-    """Pairs of visible texts of a figure that overlap by more than a pixel."""
-    figure.canvas.draw()
-    out_of_sight = {label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)
-                    for place, label in zip(axis.get_majorticklocs(), axis.get_majorticklabels())
-                    if not axes.axison or not min(axis.get_view_interval()) <= place <= max(axis.get_view_interval())}
-    found = [(text.get_text(), text.get_window_extent()) for text in figure.findobj(Text)
-             if text.get_visible() and text.get_text().strip() and text not in out_of_sight]
-    width, height = figure.canvas.get_width_height()
-    for text, extent in found:
-        assert -2 < extent.x0 and extent.x1 < width + 2 and -2 < extent.y0 and extent.y1 < height + 2, f"{text!r} is cut off"
-    return [(a, b) for (a, at), (b, bt) in itertools.combinations(found, 2)
-            if min(at.x1, bt.x1) - max(at.x0, bt.x0) > 1 and min(at.y1, bt.y1) - max(at.y0, bt.y0) > 1]
 
 
 def drawn(*words):

@@ -22,8 +22,8 @@ from gluon_bof.paper.figures import page
 from gluon_bof.paper.optimizer_pages import optimizers_summary
 from gluon_bof.training.optimizer import build_optimizer
 from tests.command_lines import refused
+from tests.paper.drawn_figures import called, texts_on_each_other
 from tests.paper.made_up import bundle_for
-from tests.paper.test_figures import called, texts_on_each_other
 from tests.tiny_sets import draw_few_shapes
 
 RATE, STEPS, RHO, DECAY, BETA1, BETA2 = 0.05, 60, 0.9, 0.9, 0.9, 0.999
