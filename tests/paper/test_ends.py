@@ -4,17 +4,13 @@ import pytest
 
 from gluon_bof.paper import bag, ends, factorial, miniature, miniature_numbers, miniature_pages
 from gluon_bof.paper.bundles import Store
-from tests.paper.made_up import bundle_for, made_up_bag
-
-OWN_IMAGES, = miniature_numbers.OWN_IMAGES.evaluations
+from tests.paper.made_up import OWN_IMAGES, bundle_for, made_up_bag, made_up_rows
 
 
 def made_up(store, baselines, bags, fit):
     """Bundles of YOLOv3's both ends. baselines, bags: {seed: AP in 0..1}."""
-    for row, numbers in zip(miniature_numbers.end_rows("yolo3"), (baselines, bags)):
-        for seed, value in numbers.items():
-            job, = (job for job in factorial.plan((seed,)) if job.row.key == row)
-            store.write(bundle_for(job, value, **{OWN_IMAGES: fit}))
+    made_up_rows(store, {(row, seed): value for row, numbers in zip(miniature_numbers.end_rows("yolo3"), (baselines, bags))
+                         for seed, value in numbers.items()}, **{OWN_IMAGES: fit})
 
 
 def test_a_seed_that_lacks_an_end_is_in_neither_mean(tmp_path):

@@ -1,53 +1,22 @@
-"""Published numbers are those of the bundles; intervals and verdicts are those that SciPy gives."""
-import dataclasses
+"""Published numbers and pictures are those of the bundles, and pages of made-up bundles tell what these say."""
 import json
 import os
 import re
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from gluon_bof.errors import UserError
-from gluon_bof.paper import (
-    effects,
-    factorial,
-    harness,
-    miniature,
-    miniature_numbers,
-    miniature_pages,
-    pages,
-    photograph_numbers,
-    photographs,
-    words,
-)
-from gluon_bof.paper.bundles import Store, hash_of
-from gluon_bof.paper.effects import Measure
+from gluon_bof.paper import effects, factorial, harness, miniature, miniature_numbers, miniature_pages, pages, words
+from gluon_bof.paper.bundles import Store
 from gluon_bof.paper.figures.page import new_figure
 from gluon_bof.paper.pictures import Bar, Panel, _forest_panel, digest_in, digest_of
-from tests.paper.made_up import bundle_for
+from tests.paper.made_up import GAINS, OWN_IMAGES, bundle_for, made_up_factorial
 from tests.scripts import ROOT
 
 PICTURES = ["figure-1.png", "figure-6.png", *(f"miniature-{what}.png" for what in ("rows", "effects", "classes"))]
-GAINS = dict(zip(miniature.FACTORS, (0.01, 0.004, -0.006, 0.015)))
 RESULTS = str(ROOT / "results")
-OWN_IMAGES, = miniature_numbers.OWN_IMAGES.evaluations
 
-
-def made_up_factorial(store, seeds=(0, 1, 2), noise=0.004, left_out=()):
-    """Bundles of a factorial with the effects GAINS. Returns {(row, seed): AP in points}."""
-    rng = np.random.default_rng(5)
-    numbers = {}
-    for job in factorial.plan(seeds):
-        value = 0.4 + 0.01 * job.seed + sum(GAINS[factor] for factor in job.row.on or ()) - 0.08 * (job.row.on is None)
-        value += rng.normal(0, noise)
-        if job.name not in left_out:
-            numbers[job.row.key, job.seed] = 100 * value
-            store.write(bundle_for(job, value, **{OWN_IMAGES: 0.99}))
-    return numbers
-
-
-# what is published
 
 @pytest.mark.parametrize("path", pages.published(str(ROOT)), ids=os.path.basename)
 def test_a_published_page_says_what_its_bundles_give(path):
@@ -266,40 +235,6 @@ def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
         assert filled == [[False] * 4, [True] * 3 + [False], [False]]  # a main effect is of the bag, too
 
 
-# intervals, by another program than ours
-
-def interval(values):
-    """SciPy's 95% interval of a mean: (mean, half of it)."""
-    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    return (low + high) / 2, (high - low) / 2
-
-
-def test_intervals_read_from_the_bundles_files_are_those_of_scipy(tmp_path):
-    made_up_factorial(Store(str(tmp_path)))
-    points = {}
-    for path in (tmp_path / "runs").glob("*.json"):
-        bundle = json.loads(path.read_text())
-        points[bundle["row"], bundle["seed"]] = 100 * bundle["evaluations"][factorial.NUMBER]["coco"]["AP"]
-    store = Store(str(tmp_path))
-    bundles = miniature_numbers.miniature_bundles(store, "yolo3")
-    basis = effects.told_from(bundles, miniature.YOLO3)
-    found = effects.main_effects(bundles, miniature_numbers.AP, basis, miniature.YOLO3)
-    rows = [row.split("+") if row != "baseline" else [] for row, seed in points if seed == 0 and row != "no-augmentation"]
-    names = {frozenset(row): "+".join(row) or "baseline" for row in rows}
-    for factor in GAINS:
-        pairs = [(names[frozenset(row)], names[frozenset(row) | {factor}]) for row in rows if factor not in row]
-        assert len(pairs) == 8
-        by_seed = [np.mean([points[with_it, seed] - points[without, seed] for without, with_it in pairs]) for seed in range(3)]
-        assert (found[factor].mean, found[factor].half_width) == pytest.approx(interval(by_seed))
-    everything = "random-shapes+cosine+label-smoothing+mixup"
-    gains = {**miniature_numbers.step_effects(bundles, miniature_numbers.AP, "yolo3"),
-             "bag": miniature_numbers.whole_bag(bundles, miniature_numbers.AP, "yolo3")}
-    for name, key, over in (("bag", everything, "baseline"), ("random-shapes+cosine", "random-shapes+cosine", "random-shapes"),
-                            ("baseline", "baseline", "no-augmentation")):
-        assert (gains[name].mean, gains[name].half_width) == pytest.approx(
-            interval([points[key, seed] - points[over, seed] for seed in range(3)]))
-
-
 def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
     store, design = Store(str(tmp_path)), miniature.FASTER_RCNN
     made_up_factorial(store)
@@ -377,122 +312,6 @@ def test_a_class_is_higher_by_more_than_its_interval_only_where_all_its_seeds_sa
             "up": 0.5 + (0.1 + 0.01 * job.seed) * is_bag, "down": 0.5 - 0.1 * is_bag, "once": 0.5 + 0.1 * is_bag * job.seed}
         store.write(bundle)
     assert "higher in 2 of 3 classes, in 1 by more than its 95% interval (1 lower by more).*" in pages.miniature_summary(store)
-
-
-def test_an_effect_of_known_numbers():
-    effect = effects.over_seeds({0: 1.0, 1: 2.0, 2: 3.0})
-    assert effect.mean == 2 and effect.half_width == pytest.approx(4.302653 / 3 ** 0.5)
-    assert words.told(effect) == "+2.00 ± 2.48" and effects.judged(effect) == "not resolved"
-    alone = effects.over_seeds({0: 1.0})
-    assert words.told(alone) == "+1.00" and effects.judged(alone) == "not resolved"
-
-
-def test_interactions_are_those_of_least_squares(tmp_path):
-    numbers = made_up_factorial(Store(str(tmp_path)), noise=0.01)
-    found = effects.interactions(numbers, miniature.YOLO3)
-    cells = [cell for cell in miniature.cells() if cell.on is not None]
-    design = np.array([[1] + [1 if name in cell.on else -1 for name in GAINS] for cell in cells], float)
-    pairs = list(found)
-    columns = [design[:, 1 + list(GAINS).index(a)] * design[:, 1 + list(GAINS).index(b)] for a, b in pairs]
-    full = np.column_stack([design, *columns])
-    for seed in range(3):
-        fitted = np.linalg.lstsq(full, np.array([numbers[cell.key, seed] for cell in cells]), rcond=None)[0]
-        for place, pair in enumerate(pairs):
-            assert found[pair].by_seed[seed] == pytest.approx(4 * fitted[5 + place])
-
-
-def test_a_verdict_is_that_of_the_t_test_at_its_level():
-    rng = np.random.default_rng(3)
-    seen = set()
-    for _ in range(300):
-        values = rng.normal(rng.choice((-3, 0, 1, 3)), 1, 3)
-        effect = effects.over_seeds(dict(enumerate(values)))
-        p = stats.ttest_1samp(values, 0).pvalue
-        verdict = effects.judged(effect, 4)
-        word = "gain" if values.mean() > 0 else "loss"
-        assert verdict == ("not resolved" if p >= 0.05 else word if p < 0.0125 else f"{word}, not with 4 tests")
-        seen.add(verdict)
-    assert len(seen) == 5
-
-
-def test_folds_are_paired_and_their_interval_is_over_folds():
-    rng = np.random.default_rng(4)
-    differences = {(fold, seed): float(value) for (fold, seed), value in
-                   zip([(fold, seed) for fold in range(5) for seed in range(2)], rng.normal(1, 2, 10))}
-    found = effects.over_folds(differences)
-    by_fold = [(differences[fold, 0] + differences[fold, 1]) / 2 for fold in range(5)]
-    mean, half = interval(by_fold)
-    assert (found.mean, found.not_widened) == pytest.approx((mean, half))
-    assert found.by_fold == pytest.approx(dict(enumerate(by_fold)))
-    assert found.half_width == pytest.approx(stats.t.ppf(0.975, 4) * np.std(by_fold, ddof=1) * (1 / 5 + 1 / 4) ** 0.5)
-    del differences[3, 1]
-    with pytest.raises(ValueError):
-        effects.over_folds(differences)
-
-
-def test_a_measure_is_the_mean_over_its_evaluations_in_points():
-    bundle = {"evaluations": {"a": {"coco": {"AP": 0.25}}, "b": {"coco": {"AP": None}}, "c": {"coco": {"AP": 0.5}}}}
-    assert Measure("", ("a", "b", "c")).of(bundle) == 25
-    with pytest.raises(KeyError):
-        Measure("", ("d",)).of(bundle)
-
-
-def test_a_share_is_of_each_evaluations_own_whole_and_of_nothing_there_is_none():
-    bundle = {"evaluations": {name: {"coco": {}, "slide": {"found": found, "all": whole}}
-                              for name, found, whole in (("a", 0.1, 0.4), ("b", 0.3, 0.4), ("c", 0.0, 0.0))}}
-    assert Measure("", ("a", "b"), "slide.found", "slide.all").of(bundle) == pytest.approx(50)
-    assert np.isnan(Measure("", ("c",), "slide.found", "slide.all").of(bundle))
-
-
-# photographs
-
-def test_photographs_are_told_over_whole_folds_only(tmp_path):
-    store = Store(str(tmp_path))
-    content = {"folds": 3, "images": {str(number): {"fold": number % 3, "sha256": str(number)} for number in range(9)}}
-    path = tmp_path / "folds-mine-3.json"
-    path.write_text(json.dumps(content))
-    folds = photographs.Folds("mine", 3, "elsewhere/mine-3", ("one", "two", "none"), photographs.told_folds("mine", 3, str(path)))
-    assert folds.data == {"set": "mine", "folds": 3, "images": [3, 3, 3], "sha256": hash_of(content)}
-    planned = photographs.plan(folds, (0, 1))
-    for job in planned:
-        bag = 0.02 + 0.01 * job.marks["fold"] if job.row.is_bag else 0
-        if (job.seed, job.marks["fold"], job.row.key) != (1, 2, "yolo3-bag"):
-            store.write(bundle_for(job, 0.4 + bag))
-    gains = {gain.detector: gain for gain in photograph_numbers.gains(store)}
-    yolo3 = gains["YOLOv3"]
-    assert (yolo3.set, yolo3.images, yolo3.seeds) == ("mine", 9, [0]) and gains["Faster R-CNN"].seeds == [0, 1]
-    assert yolo3.effect.by_fold == pytest.approx({0: 2, 1: 3, 2: 4})
-    assert (yolo3.baseline, yolo3.bag) == pytest.approx((40, 43)) and yolo3.fit == pytest.approx(53.75) and not yolo3.is_fitted
-    text = pages.photographs_summary(store)
-    assert "| mine, YOLOv3 | +3.00 ± 3.93 | not resolved (underfitted) | +3.75 ± 4.91 | not resolved | ± 2.48 | 3, 1 |" in text
-    assert "| – | +3.00 ± 3.93 points of AP@[.5:.95], 9 of `mine` in 3 folds (underfitted: " in pages.readme_table(store)
-    assert "Not shown" not in text
-    of_yolo3 = [job for job in planned if job.row.family == "yolo3" and job.seed == 0][0]
-    kept = store.read(of_yolo3.name)
-    os.remove(store.path(of_yolo3.name))
-    for section in ("photographs", "figure-1"):
-        assert "Not shown, for no seed has both rows in every fold: mine, YOLOv3.*" in pages.SECTIONS[section](store)
-    assert "| YOLOv3 | – | – | +3.00 points of AP@[.5:.95], 3 of 3 folds of `mine` (underfitted: 5" in pages.readme_table(store)
-    store.write(kept)
-    figure_1, forest = pages.pictures(store)
-    bars = forest.numbers[0].groups["mine, 9 photographs"]
-    assert [bar.label for bar in bars] == ["YOLOv3 (3 folds)", "Faster R-CNN (3 folds)"]
-    assert [row.label for row in figure_1.numbers] == [f"{name}, AP@[.5:.95] on mine" for name in ("YOLOv3", "Faster R-CNN")]
-    forest.draw(str(tmp_path / forest.file))
-    assert digest_in(str(tmp_path / forest.file)) == digest_of(forest.numbers)
-
-    path.write_text(json.dumps({**content, "images": {**content["images"], "0": {"fold": 1, "sha256": "0"}}}))
-    with pytest.raises(UserError, match="data"):
-        pages.photographs_summary(store)
-    assert harness.missing(planned[:1], store) == []
-
-    path.write_text(json.dumps(content))
-    for job, labels in zip(planned, ("a", "b")):
-        store.write(bundle_for(dataclasses.replace(job, data={**job.data, "labels": labels})))
-        if labels == "a":
-            assert pages.photographs_summary(store)
-    with pytest.raises(UserError, match="labels"):
-        pages.photographs_summary(store)
 
 
 def test_a_forest_plot_has_one_colour_and_its_headings_beside_it_and_hides_no_dot_nor_line():

@@ -4,24 +4,17 @@ import math
 import pytest
 
 from gluon_bof.errors import UserError
-from gluon_bof.paper import factorial, miniature, schedule_pages
+from gluon_bof.paper import miniature, schedule_pages
 from gluon_bof.paper.bundles import CONTENT, Store
 from gluon_bof.paper.pictures import digest_in, digest_of
-from tests.paper.made_up import bundle_for
+from tests.paper.made_up import made_up_rows
 
 STEP, COSINE = miniature.SCHEDULES.values()
 
 
-def made_up(store, numbers):
-    """Bundles of {(row, seed): AP}, whose validations rise to it evenly."""
-    for job in factorial.plan(sorted({seed for _, seed in numbers})):
-        if (job.row.key, job.seed) in numbers:
-            store.write(bundle_for(job, numbers[job.row.key, job.seed]))
-
-
 def test_a_seed_that_lacks_one_schedule_is_in_neither_curve(tmp_path):
     store = Store(str(tmp_path))
-    made_up(store, {(STEP, 0): 0.10, (STEP, 1): 0.90, (STEP, 2): 0.20, (COSINE, 0): 0.30, (COSINE, 2): 0.40})
+    made_up_rows(store, {(STEP, 0): 0.10, (STEP, 1): 0.90, (STEP, 2): 0.20, (COSINE, 0): 0.30, (COSINE, 2): 0.40})
     found = schedule_pages.by_schedule(store)
     assert {name: [bundle["seed"] for bundle in bundles] for name, bundles in found.items()} == {"step": [0, 2], "cosine": [0, 2]}
     epochs, curves = schedule_pages.validation_curves(found["step"])
@@ -34,13 +27,13 @@ def test_a_seed_that_lacks_one_schedule_is_in_neither_curve(tmp_path):
 
 def test_without_a_seed_of_both_schedules_nothing_is_drawn(tmp_path):
     store = Store(str(tmp_path))
-    made_up(store, {(STEP, 0): 0.1, (COSINE, 1): 0.1})
+    made_up_rows(store, {(STEP, 0): 0.1, (COSINE, 1): 0.1})
     assert schedule_pages.figure_6(store).startswith("No seed") and not schedule_pages.figure_6_pictures(store)
 
 
 def test_a_bundle_without_its_validations_is_named(tmp_path):
     store = Store(str(tmp_path))
-    made_up(store, {(STEP, 0): 0.1, (COSINE, 0): 0.1})
+    made_up_rows(store, {(STEP, 0): 0.1, (COSINE, 0): 0.1})
     bundle = store.read(f"miniature-{STEP}-seed-0")
     store.write({name: value for name, value in bundle.items() if name not in ("validations", CONTENT)})
     with pytest.raises(UserError, match="validations"):

@@ -192,7 +192,7 @@ def test_a_tables_page_says_what_its_bundles_give(number, scale, tmp_path):
     assert f"gluon-bof table {shlex.join(words)}\n" in text
 
 
-@pytest.mark.slow  # test_bundles.py runs the harness too
+@pytest.mark.slow  # test_harness.py runs the harness too
 def test_a_rows_number_is_its_runs_evaluation_and_is_not_made_twice(tmp_path):
     write_voc_set(tmp_path / "set", images=8, validation=4)
     finished(harness(tmp_path, "--rows", "baseline"))
