@@ -66,10 +66,10 @@ class Engine:
         self.validate = validate
         self.score = scoring.score
         self.recorder = Recorder(run, sampler.batches, scoring, sampler.accumulate)
-        self.folder, self.last_weights = run.folder, run.last_weights
-        begin = getattr(options, "start_epoch", 0)
-        step.trainer.optimizer.lr_scheduler.first = begin * sampler.updates
-        self.epoch = position.get("epoch", begin)
+        self.folder, self.last_weights, self.best_weights = run.folder, run.last_weights, run.best_weights
+        self.first_epoch = getattr(options, "start_epoch", 0)
+        step.trainer.optimizer.lr_scheduler.first = self.first_epoch * sampler.updates
+        self.epoch = position.get("epoch", self.first_epoch)
         self.batch = position.get("batch", 0)
         self.losses = EpochLosses(loss_names, position.get("losses"))
         if self.losses.learning_rate is None:  # version 0.1 did not keep it
@@ -167,9 +167,21 @@ class Engine:
                 raise Diverged(f"weights became nan or infinite at epoch {self.epoch}, batch {self.batch}, learning rate "
                                f"{self.losses.learning_rate:.3g}", remedy="lower --lr, or lengthen the warm-up")
         except Diverged as error:
-            if os.path.exists(self.last_weights):  # a run that goes on keeps its rate
-                error.remedy = f"start another run with a lower --lr and --resume {self.last_weights}"
+            error.remedy = self._remedy_for_divergence(error.remedy)
             raise
+
+    def _remedy_for_divergence(self, usual):
+        """What may help. The last weights are not named: losses explode before they are nan, and those may be ruined already."""
+        transfer = getattr(self.options, "transfer", None)  # None: the family starts from no file
+        start = transfer or (self.options.resume if self.options.starts_from_file else "")
+        if start and self.epoch == self.first_epoch and self.losses.batches < self.sampler.accumulate:
+            return f"{start} gives it before anything is learnt, and no learning rate mends that: start from other weights"
+        if not os.path.exists(self.last_weights):
+            return usual
+        remedy = "start another run with a lower --lr or a longer warm-up"  # one that goes on keeps its own
+        if transfer is None or self.best["score"] <= 0 or not os.path.exists(self.best_weights):
+            return remedy
+        return f"{remedy}, and --resume {self.best_weights} (of epoch {self.best['epoch']})"
 
     def _train(self):
         self.bar.set_description(f"epoch {self.epoch}/{self.options.epochs}")

@@ -113,8 +113,12 @@ def test_a_run_whose_training_set_has_changed_is_refused_and_one_of_0_1_ends(ope
     assert old.run_epochs() == {"map": 0.2, "metric": "voc07"}
 
 
-def test_weights_that_are_not_finite_are_never_saved_and_the_remedy_can_be_followed(opened):
-    """The last update of an epoch may spoil them: its losses, of before it, are finite. A run that goes on keeps its --lr."""
+@pytest.mark.parametrize("scores, remedy", (((0.2, 0.1), "start another run with .* a longer warm-up, and --resume "
+                                                           r".*best\.params \(of epoch 0\)$"),
+                                            ((0.0, 0.0), "start another run with a lower --lr or a longer warm-up$")))
+def test_weights_that_are_not_finite_are_never_saved_and_the_remedy_can_be_followed(opened, scores, remedy):
+    """The last update of an epoch may spoil them: its losses, of before it, are finite. A run that goes on keeps its --lr. Losses
+    explode before they are nan, so the last weights may be ruined: the remedy named them."""
     run = opened("diverged")
     engine = engine_of(run, Scores())
     train = engine._train
@@ -127,10 +131,19 @@ def test_weights_that_are_not_finite_are_never_saved_and_the_remedy_can_be_follo
     with pytest.raises(UserError, match="weights became nan or infinite at epoch 0, batch 3, .*; lower --lr, or lengthen"):
         engine.run_epochs()
     assert not run.checkpoint_paths() and not os.path.exists(run.last_weights) and not os.path.exists(run.best_weights)
-    engine_of(run, Scores(), Yolo3Options(**{**vars(OPTIONS), "epochs": 1})).run_epochs()
+    engine_of(run, Scores(scores), Yolo3Options(**{**vars(OPTIONS), "epochs": 2, "val_interval": 1})).run_epochs()
     engine = engine_of(run, Scores(), resume=True)
     engine.saver.network[0].weight.data()[:] = np.inf
-    with pytest.raises(UserError, match="first loss became nan, .* at epoch 1, .*with a lower --lr and --resume .*last.params"):
+    with pytest.raises(UserError, match=f"first loss became nan, .* at epoch 2, .*; {remedy}"):
+        engine.run_epochs()
+
+
+@pytest.mark.parametrize("flag", ("resume", "transfer"))
+def test_weights_that_are_ruined_from_the_start_are_said_to_be_so(opened, flag):
+    """A lower --lr, which the remedy was, changes nothing of a loss of before the first update."""
+    engine = engine_of(opened("ruined"), Scores(), Yolo3Options(**{**vars(OPTIONS), flag: "boom.params"}))
+    engine.saver.network[0].weight.data()[:] = np.inf
+    with pytest.raises(UserError, match=r"at epoch 0, batch 0, .*; boom\.params gives it before anything is learnt"):
         engine.run_epochs()
 
 
