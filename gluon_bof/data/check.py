@@ -17,7 +17,7 @@ from tqdm import tqdm
 from gluon_bof.boxes import DetectionSet, Fault, area
 from gluon_bof.data.balance import advice, image_shares, told_apart_by_case, untrained
 from gluon_bof.data.faults import nothing_to_find, require_boxes
-from gluon_bof.data.images import image_of, read_bytes, read_image
+from gluon_bof.data.images import has_12_bits, image_of, read_bytes, read_image
 from gluon_bof.data.names import class_names
 from gluon_bof.data.parts import ROLES
 from gluon_bof.data.sets import open_set
@@ -181,12 +181,13 @@ def _count_boxes(report, records):
 
 def _decode_all(report, records, progress):
     """Faults of images that only decoding finds, the range of sizes, and files with the same bytes. Returns {digest: paths}."""
-    paths_of, seen_sizes, suspects = {}, [], []
+    paths_of, seen_sizes, suspects, dark = {}, [], [], 0
     with _heard() as said, ThreadPoolExecutor(DECODING_THREADS) as pool:
         looked_at = tqdm(pool.map(lambda record: _look_at(record, said), records), total=len(records), desc="decoding",
                          unit="image", disable=not progress, file=said.aloud)
-        for (size, digest, faults, is_suspect), record in zip(looked_at, records):
+        for (size, digest, faults, is_suspect, is_dark), record in zip(looked_at, records):
             report.faults += faults
+            dark += is_dark
             if is_suspect:
                 suspects.append(record)
             if size:
@@ -196,6 +197,9 @@ def _decode_all(report, records, progress):
     if seen_sizes:
         report.smallest_image = min(seen_sizes, key=lambda size: size[0] * size[1])
         report.largest_image = max(seen_sizes, key=lambda size: size[0] * size[1])
+    if dark:
+        report.notes.append(f"{dark} images of 16 bits seem to have 12-bit pixels, up to 4095: what is read of them has 16 of "
+                            "256 levels, nearly black; stretch them to 65535")
     report.duplicates = [tuple(paths) for paths in paths_of.values() if len(paths) > 1]
     return paths_of
 
@@ -233,19 +237,22 @@ def _heard():
 
 
 def _look_at(record, said):
-    """((width, height) or None, digest of the file or None, faults, whether a decoder may have complained of it)."""
+    """((width, height) or None, digest of the file or None, faults, whether a decoder may have complained of it, whether it
+    `has_12_bits`)."""
     before = said.length()
     try:
         data = read_bytes(record.path)
-        height, width = image_of(data, record.path, record.orientation).shape[:2]
+        image = image_of(data, record.path, record.orientation)
     except UserError as error:
-        return None, None, [Fault(record.path, "broken image", error.problem)], False
+        return None, None, [Fault(record.path, "broken image", error.problem)], False, False
+    height, width = image.shape[:2]
     digest = hashlib.blake2b(data, digest_size=16).digest()
     faults = []
     if (width, height) != (record.width, record.height):
         faults = [Fault(record.source, "wrong size", f"{record.path} says {record.width} x {record.height} in its header, is "
                                                      f"{width} x {height}")]
-    return (width, height), digest, faults, said.length() > before  # of this image, or of one that was decoded meanwhile
+    is_suspect = said.length() > before  # of this image, or of one that was decoded meanwhile
+    return (width, height), digest, faults, is_suspect, has_12_bits(data, image)
 
 
 def _damage(record, said):

@@ -32,13 +32,15 @@ _NO_FIXED_RANGE = "its pixels are {}, which have no fixed range: save it with 8 
 
 class Header(NamedTuple):
     """width, height: in stored pixels. orientation: EXIF's, 1 to 8; 1 is as stored. problem: why its pixels cannot be read,
-    or None. turns_itself: whether OpenCV turns it upright in any case, as it does TIFF."""
+    or None. turns_itself: whether OpenCV turns it upright in any case, as it does TIFF. bits: in PNG and TIFF, of a
+    pixel's number."""
 
     width: int
     height: int
     orientation: int = 1
     problem: str | None = None
     turns_itself: bool = False
+    bits: int = 8
 
     @property
     def size(self) -> tuple[int, int]:
@@ -136,10 +138,10 @@ def _jpeg(file):
 def _png(file):
     """All chunks: an eXIf may come last."""
     file.seek(8)
-    head = file.read(16)
+    head = file.read(17)
     if head[4:8] != b"IHDR":
         return None
-    width, height = struct.unpack(">II", head[8:16])
+    width, height, bits = struct.unpack(">IIB", head[8:])
     orientation = of_profile = of_xmp = None
     position = 8
     while True:
@@ -157,7 +159,7 @@ def _png(file):
             elif body.startswith(b"XML:com.adobe.xmp\0"):
                 of_xmp = _xmp_orientation(body)
         position += 12 + length
-    return Header(width, height, orientation or of_profile or of_xmp or 1)
+    return Header(width, height, orientation or of_profile or of_xmp or 1, bits=bits)
 
 
 def _profile_orientation(body, kind):
@@ -221,7 +223,7 @@ def _tiff(file):
     elif set(formats) - {_UNSIGNED, _UNDEFINED} or bits > 16:
         kind = {2: "signed whole numbers", 3: "floating-point numbers"}.get(formats[0], "numbers")
         problem = _NO_FIXED_RANGE.format(f"{kind} of {bits} bits")
-    return Header(tags[_TIFF_WIDTH][0], tags[_TIFF_HEIGHT][0], _valid(tags.get(ORIENTATION)) or 1, problem, True)
+    return Header(tags[_TIFF_WIDTH][0], tags[_TIFF_HEIGHT][0], _valid(tags.get(ORIENTATION)) or 1, problem, True, bits)
 
 
 def _other(file):

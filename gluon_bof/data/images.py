@@ -127,6 +127,12 @@ def _decoded(data):
     return image
 
 
+def has_12_bits(data: bytes, image: np.ndarray) -> bool:
+    """Whether a file's bytes seem to have 12-bit pixels in 16 bits. image: (H, W, 3) uint8, decoded from them."""
+    header = _scanned(data)
+    return header is not None and header.bits == 16 and 0 < image.max() <= 16  # OpenCV rounds a TIFF's 4095 up
+
+
 def _scanned(data):
     try:
         return scan(io.BytesIO(data))

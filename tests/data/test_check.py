@@ -82,6 +82,19 @@ def test_images_of_a_class_sizes_of_boxes_and_of_images_are_counted(tmp_path):
     assert (report.smallest_image, report.largest_image) == ((90, 20), (120, 100))
 
 
+@pytest.mark.parametrize("ending", (".png", ".tif"))
+def test_12_bit_pixels_in_16_bits_are_told(tmp_path, ending):
+    """They were read as nearly black, and no word said so. Dark pixels of 8 bits and bright ones of 16 are as they should be."""
+    voc_files.write_set(tmp_path, voc_files.FIVE, {"trainval": "abc", "test": "de"}, ending)
+    ramp = np.tile(np.linspace(0, 4095, voc_files.WIDTH), (voc_files.HEIGHT, 1))
+    for name, image in (("a", ramp.astype(np.uint16)), ("b", (ramp * 16).astype(np.uint16)), ("c", (ramp / 300).astype(np.uint8)),
+                        ("d", np.dstack([ramp.astype(np.uint16)] * 3))):
+        cv2.imwrite(str(tmp_path / "JPEGImages" / f"{name}{ending}"), image)
+    report = check_set(str(tmp_path), progress=False)
+    assert report.faults == []
+    assert [note[:45] for note in report.notes if "16 bits" in note] == ["2 images of 16 bits seem to have 12-bit pixel"]
+
+
 def test_a_missing_part_is_a_fault(tmp_path):
     voc_files.write_set(tmp_path, voc_files.FIVE, {"train": "abc"})
     report = check_set(str(tmp_path), progress=False)
