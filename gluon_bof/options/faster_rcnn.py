@@ -8,14 +8,14 @@ from typing import Any, Iterable, Mapping
 
 from gluon_bof.errors import UserError, warn
 from gluon_bof.options.flags import INTEGERS, NUMBERS, at_least, flag, flag_name, not_negative, positive, positive_numbers
-from gluon_bof.options.training import NAME_ENDS, DetectionOptions, Idle, decay_epochs
+from gluon_bof.options.training import NAME_ENDS, NAME_SETS, DetectionOptions, Idle, decay_epochs
 
 NETWORKS = ("resnet18_v1b", "resnet50_v1b", "resnet101_v1b", "resnet101_v1d", "resnest50", "resnest101", "resnest269",
             "darknet-mini")
 SMALLEST_SIDE = 32  # pixels, of a test image
 ZOO_MAX_SIDE = 1333  # of COCO's images in GluonCV's model zoo, where the paper has 1300
 # GluonCV's names; the first part is a pyramid's, the second its learning normalisation's
-NAME = re.compile(r"faster_rcnn(_fpn)?(_syncbn)?_(.+?)_(voc|coco)" + NAME_ENDS)
+NAME = re.compile(r"faster_rcnn(_fpn)?(_syncbn)?_(.+?)_" + NAME_SETS + NAME_ENDS)
 
 
 def part(default_text: str, text: str, kind: Any = str, **how: Any) -> Any:
@@ -99,7 +99,8 @@ class FasterRcnnOptions(DetectionOptions):
         if not match or match.group(3) not in NETWORKS:
             return {}
         pyramid, learning, network, dataset = match.groups()
-        told = {"network": network, "dataset": dataset, "use_fpn": bool(pyramid), "norm_layer": "syncbn" if learning else None}
+        told = {"network": network, **cls.told_dataset(dataset), "use_fpn": bool(pyramid),
+                "norm_layer": "syncbn" if learning else None}
         if dataset == "coco" and not learning:
             told["image_max_size"] = ZOO_MAX_SIDE
         return told

@@ -9,12 +9,12 @@ from typing import Any
 from gluon_bof.errors import UserError
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions, part, preset
 from gluon_bof.options.flags import EMBEDDED, at_least, flag
-from gluon_bof.options.training import NAME_ENDS, decay_epochs
+from gluon_bof.options.training import NAME_ENDS, NAME_SETS, decay_epochs
 
 NETWORKS = ("resnet18_v1b", "resnet50_v1b", "resnet101_v1b", "resnet101_v1d", "darknet-mini")
 SMALL = ("resnet18_v1b", "darknet-mini")  # which have lighter heads
 # GluonCV's names; the first part is a pyramid's, the second its learning normalisation's
-NAME = re.compile(r"mask_rcnn(_fpn)?(_syncbn|_bn)?_(.+?)_(voc|coco)" + NAME_ENDS)
+NAME = re.compile(r"mask_rcnn(_fpn)?(_syncbn|_bn)?_(.+?)_" + NAME_SETS + NAME_ENDS)
 LR_OF_AN_IMAGE = 0.00125
 WARMUP_IMAGES, LEAST_WARMUP = 8000, 1000  # images that warm-up sees, and updates that it has at least
 
@@ -76,7 +76,8 @@ class MaskRcnnOptions(FasterRcnnOptions):
         if not match or match.group(3) not in NETWORKS:
             return {}
         pyramid, learning, network, dataset = match.groups()
-        return {"network": network, "dataset": dataset, "use_fpn": bool(pyramid), "norm_layer": "syncbn" if learning else None}
+        return {"network": network, **cls.told_dataset(dataset), "use_fpn": bool(pyramid),
+                "norm_layer": "syncbn" if learning else None}
 
     def gluoncv_name(self) -> str:
         """GluonCV's name of the network, as it begins the names of its files."""

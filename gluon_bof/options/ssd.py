@@ -9,7 +9,7 @@ from typing import Any
 from gluon_bof.errors import UserError, warn
 from gluon_bof.options.flags import INTEGERS, Kind, flag
 from gluon_bof.options.one_stage import STEP, OneStageOptions
-from gluon_bof.options.training import NAME_ENDS, Idle, decay_epochs
+from gluon_bof.options.training import NAME_ENDS, NAME_SETS, Idle, decay_epochs
 
 # network: sizes in pixels that it is made for; () where its anchors grow with the size
 SHAPES = {"vgg16_atrous": (300, 512), "resnet18_v1": (512,), "resnet50_v1": (512,), "resnet101_v2": (512,),
@@ -20,7 +20,7 @@ LEAST_SIDE = 32
 MAX_SIDE, MAX_SIDE_MINI = 1024, 512  # pixels that anchors are laid out for
 WITHOUT_NORM = ("vgg16_atrous",)
 VAL_INTERVAL, VAL_INTERVAL_COCO = 1, 10
-NAME = re.compile(r"ssd_(\d+)_(.+?)_(voc|coco)" + NAME_ENDS)
+NAME = re.compile(r"ssd_(\d+)_(.+?)_" + NAME_SETS + NAME_ENDS)
 UNDERSCORED = re.compile(r"(mobilenet\d)_(\d+)$")  # as some of GluonCV's published commands have it
 
 
@@ -62,7 +62,7 @@ class SsdOptions(OneStageOptions):
         side, network, dataset = int(match.group(1)), match.group(2), match.group(3)
         if network not in NETWORKS or (SHAPES[network] and side not in SHAPES[network]):
             return {}
-        return {"network": network, "dataset": dataset, "data_shape": side, "base_shape": side}
+        return {"network": network, **cls.told_dataset(dataset), "data_shape": side, "base_shape": side}
 
     def gluoncv_name(self) -> str:
         """GluonCV's name of the network, as it begins the names of its files."""

@@ -36,6 +36,7 @@ USUAL_BASES = ("yes", "no", "shipped")  # of --pretrained-base, by default and i
 OWN_BASES = (*USUAL_BASES, "shipped-mixup")  # all words of it that are no file
 # what follows the data set in GluonCV's names: voc_best.params, voc_0010_0.7312.params, voc-1a2b3c4d.params, voc-0000.params, and
 # in those of copies: voc_best (1).params; a set of one's own may be called voc_cards
+NAME_SETS = "(voc|coco|custom)"  # custom: of classes of one's own, which a name does not tell
 NAME_ENDS = r"(?=$|\.params$| \(\d+\)|_\d{4}_\d|(?:[-_](?:best|last|\d{4})|-[0-9a-f]{8})(?![\w-]))"
 START_EPOCH = "epoch that training begins with, from 0: for the weights of --resume FILE.params, but without them, too"
 
@@ -381,6 +382,11 @@ class DetectionOptions(TrainingOptions):
     def from_file_name(cls, name: str) -> dict[str, Any]:
         """{field: value} that the name of a file or model of GluonCV's tells of this family; {} if it is none."""
         raise NotImplementedError
+
+    @staticmethod
+    def told_dataset(name: str) -> dict[str, Any]:
+        """{field: value} of the data set that a name of GluonCV's ends with: nothing of NAME_SETS' custom."""
+        return {} if name == "custom" else {"dataset": name}
 
     @property
     def dataset_name(self) -> str:

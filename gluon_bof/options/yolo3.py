@@ -9,13 +9,13 @@ from typing import Any, Iterable, Mapping
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import INTEGERS, NUMBERS, Kind, NotAValue, at_least, flag
 from gluon_bof.options.one_stage import OneStageOptions
-from gluon_bof.options.training import NAME_ENDS, Idle, decay_epochs
+from gluon_bof.options.training import NAME_ENDS, NAME_SETS, Idle, decay_epochs
 
 MAX_SIDE = 1024  # pixels: GluonCV's YOLOv3 holds 128 cells of 8 pixels a side
 STRIDE = 32  # pixels of the coarsest cell: sides are multiples of it
 ANCHOR_SIDES = 18  # of nine anchors
 NETWORKS = ("darknet53", "mobilenet1.0", "mobilenet0.25", "mobilenet0.25-slim", "darknet-mini")
-NAME = re.compile(r"yolo3_(.+?)_(voc|coco)" + NAME_ENDS)
+NAME = re.compile(r"yolo3_(.+?)_" + NAME_SETS + NAME_ENDS)
 
 
 def _anchors(text):
@@ -75,7 +75,7 @@ class Yolo3Options(OneStageOptions):
         match = NAME.match(os.path.basename(name))
         if not match or match.group(1) not in NETWORKS:
             return {}
-        return {"network": match.group(1), "dataset": match.group(2)}
+        return {"network": match.group(1), **cls.told_dataset(match.group(2))}
 
     def gluoncv_name(self) -> str:
         """GluonCV's name of the network, as it begins the names of its files."""

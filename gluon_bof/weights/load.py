@@ -127,10 +127,15 @@ def _require_fit(parameters, arrays, path):
 
 
 def _remedy(parameters, arrays, usual):
-    """The usual remedy of weights that do not fit, or of those of a graph, whose names are other ones."""
-    is_of_graph = not parameters.keys() & arrays.keys() and any(map(OF_A_GRAPH.fullmatch, arrays))
-    return "its names are those of a graph, as export and collect_params().save write them; write it with " \
-           "net.save_parameters" if is_of_graph else usual
+    """The usual remedy of weights that do not fit; that of a graph's, whose names are other ones; or which network they fit."""
+    from gluon_bof.weights.fitting import fitting_network  # which needs this module
+    if not parameters.keys() & arrays.keys() and any(map(OF_A_GRAPH.fullmatch, arrays)):
+        return "its names are those of a graph, as export and collect_params().save write them; write it with " \
+               "net.save_parameters"
+    fit = fitting_network({name: array.shape for name, array in arrays.items()})
+    if fit is None or not fit.classes or fit.differing:
+        return usual
+    return f"it fits {fit.network}, {fit.classes} classes: give that family and network, and as many class names"
 
 
 def load_partially(network: gluon.HybridBlock, path: str) -> Loaded:

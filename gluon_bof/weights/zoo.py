@@ -56,11 +56,11 @@ def options_of(name: str) -> dict[str, Any]:
 
 def parse_name(path: str) -> dict[str, Any]:
     """{option: value} that a file's name tells, if it begins as GluonCV's training scripts and model zoo name theirs, or is
-    that of the shipped one; {} if not."""
+    that of the shipped one; {} if not. A name of classes of one's own, "_custom", tells neither them nor a data set."""
     if os.path.abspath(path) == f"{SHIPPED}.params":
         return options_of(SHIPPED_NAME)
     family, told = families.told_by_file_name(path)
-    return dict(told, classes=",".join(classes_of(family, told["dataset"]))) if told else {}
+    return dict(told, classes=",".join(classes_of(family, told["dataset"]))) if "dataset" in told else told
 
 
 def classes_of(family: families.Family, dataset: str) -> tuple[str, ...] | None:
@@ -70,7 +70,7 @@ def classes_of(family: families.Family, dataset: str) -> tuple[str, ...] | None:
 
 
 def _is_ours(name):
-    return bool(parse_name(name)) and name in gluoncv.model_zoo.get_model_list()
+    return "classes" in parse_name(name) and name in gluoncv.model_zoo.get_model_list()
 
 
 def _titles():

@@ -236,6 +236,14 @@ def test_a_transfer_from_another_network_is_refused_and_touches_nothing(old, sav
     same(weights_of(ours), before, before)
 
 
+def test_weights_of_another_network_are_called_what_they_are(saved):
+    """The refusal listed layers, and the remedy was to give the network that nobody knew."""
+    path = saved(settled(build_yolo3("mobilenet0.25", OLD), 2))
+    with pytest.raises(UserError) as caught:
+        load_weights(settled(build_yolo3("darknet-mini", OLD), 2), path)
+    assert caught.value.remedy.startswith("it fits yolo3_mobilenet0.25, 4 classes: give that family and network")
+
+
 # anchors
 
 def test_an_ssd_goes_on_with_the_files_anchors_as_gluoncvs_reset_class_has_it(saved):

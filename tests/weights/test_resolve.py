@@ -13,7 +13,7 @@ from gluon_bof.commands import evaluate
 from gluon_bof.data.names import class_names
 from gluon_bof.errors import UserError
 from gluon_bof.options.classifier import ClassifierOptions
-from gluon_bof.options.families import by_name
+from gluon_bof.options.families import by_name, family_of
 from gluon_bof.options.flags import as_dict
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.options.recipes import RECIPES
@@ -180,7 +180,20 @@ def test_a_network_that_cannot_be_built_is_refused_before_it_is_outside_training
         resolve(str(tmp_path), given)
 
 
-@pytest.mark.parametrize("name", sorted(filter(zoo.parse_name, get_model_list())))
+@pytest.mark.parametrize("name, family, told", (
+    ("yolo3_mobilenet1.0_custom_best.params", "yolo3", {"network": "mobilenet1.0"}),
+    ("ssd_512_mobilenet1.0_custom.params", "ssd", {"network": "mobilenet1.0", "data_shape": 512, "base_shape": 512}),
+    ("faster_rcnn_fpn_syncbn_resnet50_v1b_custom_last.params", "faster_rcnn", {"use_fpn": True, "norm_layer": "syncbn"}),
+    ("mask_rcnn_fpn_resnet18_v1b_custom.params", "mask_rcnn", {"network": "resnet18_v1b", "use_fpn": True})))
+def test_gluoncvs_names_of_networks_for_ones_own_classes_tell_the_network_and_no_classes(name, family, told):
+    """They told nothing: any was a YOLOv3 on darknet53, which the weights then did not fit."""
+    found = resolve(name)
+    assert family_of(found.options).name == family and found.classes is None
+    assert {option: getattr(found.options, option) for option in told} == told
+    assert resolve(name, {"classes": ["person"]}).classes == ("person",)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in get_model_list() if "classes" in zoo.parse_name(name)))
 def test_published_networks_can_be_built(name, tmp_path, monkeypatch):
     monkeypatch.setattr("gluon_bof.weights.resolve.download", lambda name: f"{name}.params")
     assert resolve(name).classes
