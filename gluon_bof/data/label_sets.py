@@ -178,9 +178,21 @@ def _paired(images, mask, image_id):
                  if os.path.isfile(path)), None)
     if path is None:
         raise UserError("the image does not exist", os.path.join(images, f"{image_id}.jpg"), "fix the list, or add the image")
-    if not os.path.isfile(mask):
-        raise UserError("the image has no label map", mask, "fix the list, or add the map")
+    _require_map(mask, "fix the list, or add the map")
     return LabelledImage(path, mask, image_id)
+
+
+def _require_map(mask, remedy):
+    """Raise UserError where a label map is missing, or there under another ending than .png, in capitals perhaps."""
+    if os.path.isfile(mask):
+        return
+    stem, ending = os.path.splitext(mask)
+    for other in ENDINGS if ending == ".png" else ():
+        for path in (stem + other, stem + other.upper()):
+            if os.path.isfile(path):
+                raise UserError("a label map's ending is .png, and this is not read", path, "rename it" if other == ending else
+                                "write class numbers as a PNG, and not from a JPEG, which changes them")
+    raise UserError("the image has no label map", mask, remedy)
 
 
 def _sbd(folder, role, split, classes, faults):
@@ -243,8 +255,7 @@ def _same_names(images, maps, faults):
         stem, ending = name
         path, mask = os.path.join(images, stem + ending), os.path.join(maps, f"{stem}.png")
         if ending.lower() in ENDINGS:
-            if not os.path.isfile(mask):
-                raise UserError("the image has no label map", mask, "add it")
+            _require_map(mask, "add it")
             return LabelledImage(path, mask, stem)
         if stem not in read and os.path.isfile(mask):
             raise UserError(f"it has a label map, but the ending {ending} is not read", path, f"{' '.join(ENDINGS)} are")

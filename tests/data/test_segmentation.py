@@ -171,6 +171,13 @@ def _without_mask(folder):
     next((folder / "train" / "masks").iterdir()).unlink()
 
 
+def _mask_as(ending):
+    def rename(folder):
+        path = next((folder / "train" / "masks").iterdir())
+        path.rename(path.with_suffix(ending))
+    return rename
+
+
 def _unread_ending(folder):
     path = next((folder / "train" / "images").iterdir())
     path.with_name("._hidden.png").write_bytes(b"of another system")
@@ -195,6 +202,8 @@ def _cut_short(folder):
 
 
 @pytest.mark.parametrize("damage, told", ((_without_mask, "the image has no label map"),
+                                          (_mask_as(".jpg"), r"\.jpg: a label map's ending is \.png.*; write class numbers"),
+                                          (_mask_as(".PNG"), r"\.PNG: a label map's ending is \.png.*; rename it"),
                                           (_unread_ending, "it has a label map, but the ending .jfif is not read"),
                                           (_too_many_classes, "a pixel has the number 3, and there are 3 classes"),
                                           (_colours, "its pixels are colours"), (_other_size, "stated 60 x 48, is 64 x 48"),
