@@ -34,7 +34,8 @@ def read_labels(sample: LabelledImage, class_count: int) -> np.ndarray:
     beyond = labels[(labels >= class_count) & (labels != NOBODY)]
     if len(beyond):
         raise UserError(f"a pixel has the number {beyond[0]}, and there are {class_count} classes", sample.mask,
-                        f"name all classes with --classes, or write {NOBODY} for pixels that are to be ignored")
+                        f"write class numbers, 0 to {class_count - 1}, name all classes with --classes, or write {NOBODY} for "
+                        "pixels that are to be ignored")
     return labels
 
 

@@ -205,7 +205,7 @@ def _cut_short(folder):
                                           (_mask_as(".jpg"), r"\.jpg: a label map's ending is \.png.*; write class numbers"),
                                           (_mask_as(".PNG"), r"\.PNG: a label map's ending is \.png.*; rename it"),
                                           (_unread_ending, "it has a label map, but the ending .jfif is not read"),
-                                          (_too_many_classes, "a pixel has the number 3, and there are 3 classes"),
+                                          (_too_many_classes, "there are 3 classes; write class numbers, 0 to 2"),
                                           (_colours, "its pixels are colours"), (_other_size, "stated 60 x 48, is 64 x 48"),
                                           (_cut_short, "the label map cannot be read")))
 def test_a_fault_is_named_in_one_line_with_its_file(damage, told, tmp_path):
