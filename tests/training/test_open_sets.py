@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 from gluon_bof.data.check import check_set
+from gluon_bof.data.faults import MOST_FOUND
 from gluon_bof.data.sets import set_mark
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.validation import validation_set
+from gluon_bof.models.ssd.network import build_ssd
+from gluon_bof.models.yolo3.network import build_yolo3
+from gluon_bof.options.faster_rcnn import FasterRcnnOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.folder import Run
 from gluon_bof.runs.opening import create_run
@@ -20,11 +24,11 @@ from gluon_bof.weights.resolve import resolve
 from tests.data import coco_files, layout_files, test_real_sets, voc_files
 
 
-def opened(caplog, folder, **options):
+def opened(caplog, folder, kind=Yolo3Options, **options):
     caplog.clear()
     run = Run(tempfile.mkdtemp(dir=os.path.dirname(folder)))
     with caplog.at_level(logging.INFO, "gluon_bof"):
-        sets = open_sets(Yolo3Options(dataset=str(folder), **options), run)
+        sets = open_sets(kind(dataset=str(folder), **options), run)
     run.close()
     return sets, caplog.text
 
@@ -67,6 +71,18 @@ def test_a_set_without_a_box_to_find_is_told_before_hours_of_training_whose_map_
         voc_files.write_set(tmp_path, {"a": voc_files.xml(voc_files.DOG), "b": val}, parts)
         assert ("none of the 1 images to validate on has a box to find" in opened(caplog, tmp_path)[1]) is told
         assert ("no box" in [fault.kind for fault in check_set(str(tmp_path), progress=False).faults]) is told
+
+
+def test_more_boxes_in_an_image_than_a_network_gives_are_told(tmp_path, caplog):
+    """YOLOv3 and SSD gave 100 detections of more objects without a word."""
+    networks = build_yolo3("darknet-mini", ("dog",)), build_ssd("darknet-mini", 64, "voc", ("dog",))
+    assert {network.post_nms for network in networks} == {MOST_FOUND}
+    for count, told in ((MOST_FOUND, False), (MOST_FOUND + 1, True)):
+        dogs = [("dog", 1 + number % 50, 1 + number // 50, 60, 60) for number in range(count)]
+        voc_files.write_set(tmp_path, {"a": voc_files.xml(voc_files.DOG), "b": voc_files.xml(*dogs)}, {"train": "a", "val": "b"})
+        assert ("has 101 boxes to find: YOLOv3 and SSD give at most 100" in opened(caplog, tmp_path)[1]) is told
+        assert any("has 101 boxes" in note for note in check_set(str(tmp_path), progress=False).notes) is told
+    assert "boxes to find" not in opened(caplog, tmp_path, FasterRcnnOptions, rpn_test_post_nms=300)[1]
 
 
 def test_why_no_image_has_a_box_is_told_before_it_is_refused(tmp_path, caplog):
