@@ -231,8 +231,7 @@ class Contracts:
         if importlib.util.find_spec("horovod") and "--horovod" in words:
             pytest.skip("Horovod is installed, and a process by itself trains with it")
         monkeypatch.chdir(tmp_path)
-        words = *case.words, "--lr-mode", "cosine", *words  # a step would be warned of, in so few epochs
-        said = refused(case.script.main, capsys, *words)
+        said = refused(case.script.main, capsys, *case.words, *words, at_once=False)  # untrained and frozen, in so few epochs
         assert said.startswith(f"error: {told}") and ("dist_async" in told or "gluon-bof launch" in said)
         assert not list(tmp_path.iterdir())
 

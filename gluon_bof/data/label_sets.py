@@ -187,11 +187,10 @@ def _require_map(mask, remedy):
     if os.path.isfile(mask):
         return
     stem, ending = os.path.splitext(mask)
-    for other in ENDINGS if ending == ".png" else ():
-        for path in (stem + other, stem + other.upper()):
-            if os.path.isfile(path):
-                raise UserError("a label map's ending is .png, and this is not read", path, "rename it" if other == ending else
-                                "write class numbers as a PNG, and not from a JPEG, which changes them")
+    other = next((path for name in ENDINGS for path in (stem + name, stem + name.upper()) if os.path.isfile(path)), None)
+    if other and ending == ".png":
+        raise UserError("a label map's ending is .png, and this is not read", other, "rename it" if other.endswith(".PNG") else
+                        "write class numbers as a PNG, and not from a JPEG, which changes them")
     raise UserError("the image has no label map", mask, remedy)
 
 

@@ -34,9 +34,9 @@ FREEZE = ("none", "stem", "backbone", "all-but-head")
 ON_BAD_SAMPLE = ("error", "skip")
 USUAL_BASES = ("yes", "no", "shipped")  # of --pretrained-base, by default and in recipes; another one was meant
 OWN_BASES = (*USUAL_BASES, "shipped-mixup")  # all words of it that are no file
+NAME_SETS = "(voc|coco|custom)"  # in GluonCV's names; custom: of classes of one's own, which a name does not tell
 # what follows the data set in GluonCV's names: voc_best.params, voc_0010_0.7312.params, voc-1a2b3c4d.params, voc-0000.params, and
 # in those of copies: voc_best (1).params; a set of one's own may be called voc_cards
-NAME_SETS = "(voc|coco|custom)"  # custom: of classes of one's own, which a name does not tell
 NAME_ENDS = r"(?=$|\.params$| \(\d+\)|_\d{4}_\d|(?:[-_](?:best|last|\d{4})|-[0-9a-f]{8})(?![\w-]))"
 START_EPOCH = "epoch that training begins with, from 0: for the weights of --resume FILE.params, but without them, too"
 

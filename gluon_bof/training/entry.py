@@ -20,11 +20,12 @@ from gluon_bof.errors import UserError, is_out_of_memory, user_facing, warn
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, from_dict, parse, to_json
 from gluon_bof.options.recipes import RECIPES
+from gluon_bof.options.training import OWN_BASES
 from gluon_bof.runs.config import read_options, threads_of
 from gluon_bof.runs.folder import PLANNED, FollowedRun, Run, RunFolder
 from gluon_bof.runs.opening import START_FILES, continued_options, create_run, find_run, reopen_run, stated_devices
 
-WORDS = ("", "auto", "yes", "no", "shipped", "shipped-mixup")
+WORDS = ("", "auto", *OWN_BASES)
 PLACES = ("resume", *START_FILES)  # files and folders that a run may need again, from elsewhere
 Train = Callable[[Any, Run, "str | None"], dict]
 

@@ -135,7 +135,7 @@ def _remedy(parameters, arrays, usual):
     fit = fitting_network({name: array.shape for name, array in arrays.items()})
     if fit is None or not fit.classes or fit.differing:
         return usual
-    return f"it fits {fit.network}, {fit.classes} classes: give that family and network, and as many class names"
+    return f"it fits {fit.network} with {fit.classes} classes: give that family and network, and to load it whole as many classes"
 
 
 def load_partially(network: gluon.HybridBlock, path: str) -> Loaded:
