@@ -110,7 +110,7 @@ def build_sampler(options: Any, images: int, size_interval: int = 1, aspects: It
     of_update = options.batch_size * options.accumulate
     if of_update > images:
         warn(f"an update has {of_update} images and the training set {images}, each of them {of_update / images:.3g} times: give "
-             "a smaller --batch-size")
+             f"a smaller --batch-size{' or --accumulate' if options.accumulate > 1 else ''}")
     mix = MixRatio(options.mixup_alpha, options.mixup_beta, options.mixup == "even") if options.mixup else None
     return BatchSampler(images, options.batch_size, options.seed, options.training_sizes(), size_interval, mix,
                         options.epochs - options.no_mixup_epochs,

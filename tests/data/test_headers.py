@@ -77,7 +77,7 @@ def test_a_webps_tag_is_found_behind_pixels_of_an_odd_number_of_bytes(tmp_path):
         with open(path, "rb") as file:
             pixels = file.read().partition(b"VP8L")[2]
         odd.add(int.from_bytes(pixels[:4], "little") % 2)
-        assert read_header(path)[:4] == (width, 5, 6, None), width
+        assert read_header(path) == (width, 5, 6, None, False, 8), width
     assert odd == {0, 1}, "a poor case to test with"
 
 
@@ -160,6 +160,7 @@ def test_tiffs_of_other_kinds_are_read(tmp_path):
             Image.fromarray(gradient()).convert(mode)
         image.save(path)
         assert read_header(path)[:5] == (64, 48, 1, None, True) and read_image(path).shape == (48, 64, 3), mode
+        assert (read_header(path).bits == 16) is (mode == "I;16")
     Image.fromarray(gradient()).save(path, big_tiff=True, exif=exif_of(6))
     assert read_header(path).orientation == 6 and read_upright(path).shape == (64, 48, 3)
     assert read_image(path).shape == (48, 64, 3)

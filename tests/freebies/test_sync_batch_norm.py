@@ -45,7 +45,7 @@ def test_synchronised_normalisation_that_would_hang_is_refused(lacking, monkeypa
     for name, value in for_cpu_contexts(3).items():
         monkeypatch.setitem(ENVIRONMENT, name, str(value))
     assert norm_layer(True, devices)[1] == {"num_devices": 3}
-    monkeypatch.delitem(ENVIRONMENT, lacking)
+    monkeypatch.setitem(ENVIRONMENT, lacking, str(for_cpu_contexts(3)[lacking] - 1))
     monkeypatch.setenv(lacking, "99999")  # of a later cell of a notebook: MXNet does not look again
     with pytest.raises(UserError, match=f"set {lacking} to {for_cpu_contexts(3)[lacking]} or more"):
         norm_layer(True, devices)

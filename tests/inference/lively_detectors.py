@@ -62,7 +62,7 @@ def shared_yolo3_detector():
 
 
 def rcnn_detector(kind, *more):
-    """A detector of the test's own on a network that others see too: it is to be left as it is."""
+    """A detector of the test's own, on a network that other tests see too and that is to be left as it is."""
     options, network = _shared_rcnn(kind, *more)
     return Detector(network, options, mx.cpu())
 

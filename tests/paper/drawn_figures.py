@@ -1,19 +1,18 @@
 """Figures as the command draws them: what it answers, and whether their texts can be read."""
 import csv
 import itertools
-import json
 
 import numpy as np
 from matplotlib.text import Text
 from PIL import Image
 
 from gluon_bof.commands import figure as figures
+from tests.command_lines import answer_of
 
 
 def called(capsys, *words):
     """What the figure command answers, and its table, in this process."""
-    figures.main([str(word) for word in words])
-    return checked(json.loads(capsys.readouterr().out.splitlines()[-1]))
+    return checked(answer_of(figures.main, capsys, *words)[0])
 
 
 def checked(answer):

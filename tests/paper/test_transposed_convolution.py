@@ -1,7 +1,6 @@
 """A transposed convolution is multiplication by the transpose of the convolution's matrix: the lecture's examples, number for
 number, and any filter, in MXNet's own operators."""
 import csv
-import json
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from gluon_bof.commands import figure as figures
 from gluon_bof.paper.convolution_matrix import FILTER, IMAGE, convolution_matrix, line_example, sums
 from gluon_bof.paper.figures.transposed_convolution import by_mxnet
+from tests.command_lines import answer_of
 
 STRIDE_1 = ["xyz000", "0xyz00", "00xyz0", "000xyz"]
 STRIDE_2 = ["xyz000", "00xyz0"]
@@ -64,8 +64,7 @@ def test_of_any_filter_the_transposed_convolution_is_the_transpose_of_the_matrix
 
 
 def test_the_figure_says_the_same_numbers(tmp_path, capsys):
-    figures.main(["transposed-convolution", "--out", str(tmp_path)])
-    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    answer, _ = answer_of(figures.main, capsys, "transposed-convolution", "--out", tmp_path)
     assert answer["convolved"] == [122, 148, 126, 134] and answer["largest_difference_from_mxnet"] == 0
     with open(answer["csv"], newline="") as file:
         rows = list(csv.DictReader(file))

@@ -1,6 +1,5 @@
 """The experiment with ways of upsampling: what differs between its runs, its page and its figure, from made-up bundles."""
 import csv
-import json
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from gluon_bof.options.flags import as_dict
 from gluon_bof.options.segmentation import UPSAMPLINGS
 from gluon_bof.paper import pages, upsampling
 from gluon_bof.paper.bundles import Store
-from tests.command_lines import refused
+from tests.command_lines import answer_of, refused
 from tests.paper.made_up import bundle_for
 
 GAINS = dict(zip(UPSAMPLINGS, (0, 0.01, -0.02, 0.0, 0.03)))
@@ -42,8 +41,7 @@ def test_runs_differ_in_the_way_of_upsampling_and_the_seed_alone():
 
 def test_page_and_figure_say_the_paired_gains(tmp_path, capsys):
     numbers = made_up(Store(str(tmp_path)))
-    figures.main(["upsampling", "--results", str(tmp_path), "--out", str(tmp_path)])
-    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    answer, _ = answer_of(figures.main, capsys, "upsampling", "--results", tmp_path, "--out", tmp_path)
     text = pages.SECTIONS["upsampling"](Store(str(tmp_path)))
     for way in UPSAMPLINGS[1:]:
         wanted = [numbers[way, seed] - numbers["nearest", seed] for seed in upsampling.SEEDS]

@@ -12,6 +12,7 @@ from gluon_bof.studies.capacity.conventions import DEFAULT, Convention
 from gluon_bof.studies.capacity.correlation import Model
 from gluon_bof.studies.capacity.report import Report, analyze
 
+KINDS_OF_SCORE = {"localisation": "accuracy of class and box", "accuracy": "accuracy", "miou": "mean IoU"}  # but for mAP
 
 class Checkpoint(NamedTuple):
     """Weights of one epoch, its report, and the score on the validation set; score: None where there was no validation."""
@@ -63,7 +64,7 @@ def _kind_of_score(folder):
     """What the scores of a run are, in words."""
     columns = RunFolder(folder).rows("metrics")[0]
     name = next(name for name in SCORES if name in columns)
-    return by_name(read_config(folder)["family"]).mean_ap if name == "map" else name
+    return by_name(read_config(folder)["family"]).mean_ap if name == "map" else KINDS_OF_SCORE[name]
 
 
 def _told_by(folder, last):

@@ -226,7 +226,7 @@ def test_scores_of_several_kinds_are_not_correlated_together(tmp_path, capsys):
     boxes, masks, maps = (write_run(tmp_path / name, "net", ["0.1"])[0] for name in ("boxes", "masks", "maps"))
     Path(masks, "config.json").write_text(json.dumps({"family": "mask_rcnn", "options": {"network": "net"}}))
     Path(maps, "metrics.csv").write_text("epoch,iteration,miou\n0,1,0.25\n")
-    for other, told in ((masks, "mAP of the masks"), (maps, "miou")):
+    for other, told in ((masks, "mAP of the masks"), (maps, "mean IoU")):
         line = refused(main, capsys, "--correlate", boxes, other)
         assert f"{other}: its score is {told}, that of {boxes} mAP" in line
 
