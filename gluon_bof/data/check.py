@@ -199,8 +199,8 @@ def _decode_all(report, records, progress):
         report.smallest_image = min(seen_sizes, key=lambda size: size[0] * size[1])
         report.largest_image = max(seen_sizes, key=lambda size: size[0] * size[1])
     if dark:
-        report.notes.append(f"{dark} images of 16 bits seem to have 12-bit pixels, up to 4095: what is read of them has 16 of "
-                            "256 levels, nearly black; stretch them to 65535")
+        report.notes.append(f"{dark} images of 16 bits seem to have pixels of 12 bits or fewer: what is read of them has at "
+                            "most 16 of 256 levels, nearly black; stretch them to 65535")
     report.duplicates = [tuple(paths) for paths in paths_of.values() if len(paths) > 1]
     return paths_of
 

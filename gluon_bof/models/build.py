@@ -95,7 +95,8 @@ def build_network(options: Any, classes: Sequence[str], devices: Sequence[Any]) 
 
 def with_inferred_shapes(network: Any) -> Any:
     """The network, not initialised, every parameter's shape known."""
-    network.infer_shape(mx.nd.zeros(_dummy_shape(network)))
+    with without_warnings():  # MXNet cannot tell the types of some
+        network.infer_shape(mx.nd.zeros(_dummy_shape(network)))
     return network
 
 

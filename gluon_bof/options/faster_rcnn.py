@@ -188,7 +188,7 @@ class FasterRcnnOptions(DetectionOptions):
             raise UserError("--amp and --norm-layer syncbn do not go together in MXNet", remedy="leave one out")
         if self.mixup_loss == "global" and self.mixup != "even":
             raise UserError("--mixup-loss global is one ratio for everything", remedy="give --mixup even with it")
-        if self.pretrained_base == "no" and not (self.norm_layer or self.resume or self.transfer):
+        if self.pretrained_base == "no" and not (self.norm_layer or self.transfer or self.resume not in ("", "auto")):
             warn("normalisation is frozen and the backbone is untrained: --norm-layer syncbn lets it learn")
 
     def idle(self) -> list[Idle]:

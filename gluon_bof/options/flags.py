@@ -302,7 +302,7 @@ def positive(options: Any, name: str) -> None:
     """Raise UserError where the option is not a finite number above 0."""
     value = getattr(options, name)
     if not (math.isfinite(value) and value > 0):
-        raise UserError(f"{flag_name(name)} {value} must be above 0", remedy="give a positive number")
+        raise UserError(f"{flag_name(name)} {value} must be above 0", remedy="give a finite number above 0")
 
 
 def not_negative(options: Any, name: str) -> None:

@@ -141,8 +141,9 @@ class TrainingOptions:
     SAYS = {}  # {flag that is resolved into others: their fields}
 
     def said_by(self, given: Iterable[str]) -> dict[str, str]:
-        """{field that these flags set: the flag}, of one that is resolved into others theirs."""
-        return {field: name for name in given for field in self.SAYS.get(name, (name,))}
+        """{field that these flags set: the flag}, of one that is resolved into others theirs, unless it has its default."""
+        said = [name for name in sorted(given) if name not in self.SAYS or getattr(self, name) != self._default(name)]
+        return {field: name for name in said for field in self.SAYS.get(name, (name,))}
 
     @property
     def starts_from_file(self) -> bool:

@@ -32,7 +32,7 @@ def chosen_seeds(text: str, usual: Sequence[int]) -> tuple[int, ...]:
     except ValueError:
         seeds = ()
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise UserError(f"--seeds {text!r} names none, one twice or one below 0", remedy="for example --seeds 0,1,2")
+        raise UserError(f"--seeds {text!r} is no list of different whole numbers from 0 on", remedy="for example --seeds 0,1,2")
     return seeds
 
 

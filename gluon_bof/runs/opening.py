@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import filecmp
 import os
 import time
 from typing import Any, Iterable
@@ -112,7 +113,10 @@ def continued_options(folder: str, options: Any, given: set) -> Any:
     kept["name"] = asked["name"] if is_own else own_name
     for name in sorted(said_by.keys() - MAY_CHANGE):
         if asked[name] != kept[name] and not (name in (*OF_DATA, *START_FILES, "runs") and is_same_set(asked[name], kept[name])):
-            raise UserError(f"{flag_name(said_by[name])} {asked[said_by[name]]} differs from the run's {kept[name]}", folder,
+            said = f"{flag_name(name)} {asked[name]}"
+            if said_by[name] != name:
+                said = f"{flag_name(said_by[name])}, so {said},"
+            raise UserError(f"{said} differs from the run's {kept[name]}", folder,
                             f"a resumed run keeps its configuration: leave it out{_or_longer(folder, name, asked, kept)}")
     devices_differ(stated_devices(saved), stated_devices(options) if said_by.keys() & {"gpus", "cpus"} else None)
     # a run that began from a .params file still does, should it have been stopped before its first checkpoint
@@ -133,7 +137,12 @@ def other_settings(folder: str, options: Any, left_out: Iterable[str] = ()) -> l
 
 def _is_same_start(kept, wanted):
     """Whether the path that a run keeps is the wanted one, or was elsewhere that of the same run's weights."""
-    return bool(kept and wanted) and (kept == os.path.abspath(wanted) or kept.split(os.sep)[-2:] == wanted.split(os.sep)[-2:])
+    if not (kept and wanted):
+        return False
+    if kept == os.path.abspath(wanted) or is_same_set(wanted, kept):
+        return True
+    both_are_here = os.path.isfile(kept) and os.path.isfile(wanted)
+    return kept.split(os.sep)[-2:] == wanted.split(os.sep)[-2:] and not (both_are_here and not filecmp.cmp(kept, wanted, False))
 
 
 def _or_longer(folder, name, asked, kept):

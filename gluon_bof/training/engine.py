@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from gluon_bof.data.workers import FEWER, WorkerLost
 from gluon_bof.distributed import comm, progress
-from gluon_bof.errors import LOGGER, TRY_AGAIN, UserError, is_out_of_memory
+from gluon_bof.errors import LOGGER, TRY_AGAIN, UserError, is_out_of_memory, warn
 from gluon_bof.options.families import family_of
 from gluon_bof.runs.opening import devices_differ
 from gluon_bof.terminal import ASIDE, StopListener
@@ -138,6 +138,8 @@ class Engine:
         data or their workers, or a validation, raise, such as a broken image; all of them after everything is saved."""
         if comm.is_main():
             self.recorder.run.forget_after(self.iteration, self.epoch)
+        if not self.iteration:
+            self._warn_of_repeats()
         total, done = self.options.epochs * self.sampler.batches, self.epoch * self.sampler.batches + self.batch
         with StopRequest() as stop, tqdm(total=total, initial=done, unit="batch", file=ASIDE,
                                          mininterval=0.5 if ASIDE.isatty() else 15, dynamic_ncols=True,
@@ -158,6 +160,13 @@ class Engine:
                 if asked and not self.is_finished:
                     self._leave(asked)
         return self.last
+
+    def _warn_of_repeats(self):
+        images, of_update = self.sampler.images, self.sampler.update_images
+        if of_update > images:
+            fewer = "--batch-size or --accumulate" if self.options.accumulate > 1 else "--batch-size"
+            warn(f"an update has {of_update} images and the training set {images}, each of them {of_update / images:.3g} times: "
+                 f"give a smaller {fewer}")
 
     def _train_soundly(self):
         """Raises Diverged where what would now be validated and saved is worth nothing."""

@@ -105,12 +105,7 @@ def _open_sets(options, run):
 
 def build_sampler(options: Any, images: int, size_interval: int = 1, aspects: Iterable[float] | None = None,
                   repeats: Iterable[float] | None = None) -> BatchSampler:
-    """The sampler of so many images: order, mixup, sizes of the images. aspects, repeats: see BatchSampler. Warns where an update
-    has each image more than once."""
-    of_update = options.batch_size * options.accumulate
-    if of_update > images:
-        warn(f"an update has {of_update} images and the training set {images}, each of them {of_update / images:.3g} times: give "
-             f"a smaller --batch-size{' or --accumulate' if options.accumulate > 1 else ''}")
+    """The sampler of so many images: order, mixup, sizes of the images. aspects, repeats: see BatchSampler."""
     mix = MixRatio(options.mixup_alpha, options.mixup_beta, options.mixup == "even") if options.mixup else None
     return BatchSampler(images, options.batch_size, options.seed, options.training_sizes(), size_interval, mix,
                         options.epochs - options.no_mixup_epochs,

@@ -71,7 +71,7 @@ def _options_of(start):
         with contextlib.suppress(UserError):
             return read_options(os.path.dirname(os.path.abspath(start))).resolved()
     family, told = told_by_file_name(start)
-    return family.options(**told).resolved() if family else None
+    return family.options(**told).resolved() if "dataset" in told else None  # of one's own classes: perhaps one's own anchors
 
 
 def _anchors_of(start):

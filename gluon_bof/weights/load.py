@@ -11,6 +11,7 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.models.heads import classes_by_rows, rows_of
+from gluon_bof.options.families import told_by_file_name
 from gluon_bof.weights.formats import params as params_format
 
 IGNORED_PREFIX = "_target_generator."  # constants of training that GluonCV's Faster R-CNN script saves too
@@ -135,7 +136,9 @@ def _remedy(parameters, arrays, usual):
     fit = fitting_network({name: array.shape for name, array in arrays.items()})
     if fit is None or not fit.classes or fit.differing:
         return usual
-    return f"it fits {fit.network} with {fit.classes} classes: give that family and network, and to load it whole as many classes"
+    named = f"{fit.network}_custom.params"  # by which it is read without further flags
+    rename = f", or to predict and evaluate call it {named}" if told_by_file_name(named)[0] else ""
+    return f"it fits {fit.network} with {fit.classes} classes: give what that name says, to load it whole as many classes{rename}"
 
 
 def load_partially(network: gluon.HybridBlock, path: str) -> Loaded:

@@ -78,7 +78,7 @@ class Resolved(NamedTuple):
     def refuse_idle(self, given: Iterable[str]) -> None:
         """Raise UserError where one of the given options neither builds this family's network nor says how it is tested."""
         fields, title = self.options.__dataclass_fields__, families.family_of(self.options).title
-        used = [name for name, field in fields.items() if name == "network" or any(map(field.metadata.get, USED))]
+        used = [name for name, field in fields.items() if name in ("network", "model_zoo") or any(map(field.metadata.get, USED))]
         for name in given:
             if name in fields and name not in used:
                 near = [flag_name(other) for other in get_close_matches(name, used, 1, 0.75)]
@@ -151,8 +151,10 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     if os.path.isdir(weights):
         require_run(weights, "give a folder under runs/ or a .params file")
     told = told or parse_name(weights)
+    family = families.of_given({**told, **given}, told_by)
+    if told_by not in (None, family):
+        told = {}  # it is said to be another's
     given = {**told, **given}
-    family = families.of_given(given, told_by)
     given.pop("family", None)
     families.require_known(given, family, ", or give the --network or --model that is meant")
     options = from_dict(family.options, given, weights)
@@ -167,7 +169,7 @@ def _of_run(folder, weights, given, last):
     family = families.by_name(config["family"])
     if family not in families.inferring():
         raise UserError(f"this is a {family.title}'s run, and what is wanted is a detector or a segmenter", folder,
-                        "give a run of gluon-bof train, which starts from this one's weights with --pretrained-base")
+                        "give a run of gluon-bof train")
     if given.pop("family", config["family"]) != config["family"]:
         raise UserError(f"this is a run of {family.title}", folder, "leave --family out")
     names = os.path.join(folder, CLASSES)

@@ -29,6 +29,15 @@ def records(tmp_path_factory):
     return load_voc(str(write_voc_set(tmp_path_factory.mktemp("set"), images=20)), "train").records
 
 
+def test_no_worker_is_started_to_whom_no_batch_would_come(records, monkeypatch):
+    asked = []
+    monkeypatch.setattr("gluon_bof.data.loader.Workers", lambda count, *_: asked.append(count))
+    images = ValidationImages(records[:3], EvalTransform(square, 64))
+    for shard in ((0, 1), (1, 2), (3, 4)):
+        validation_loader(images, 1, 16, shard)
+    assert asked == [3, 1]
+
+
 def batches(records, workers, epochs=(0, 1, 2), batch=0, **options):
     sampler = BatchSampler(len(records), 4, 7, (64, 96), 2, MixRatio(), mix_until=2)
     loader = training_loader(TrainingImages(records, **options), sampler, workers)

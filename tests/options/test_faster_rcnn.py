@@ -92,6 +92,7 @@ def test_a_recipes_base_is_no_second_start(words, base):
 
 @pytest.mark.parametrize("family", (FasterRcnnOptions, MaskRcnnOptions))
 @pytest.mark.parametrize("changes, is_told", (({}, True), ({"norm_layer": "syncbn"}, False), ({"resume": "runs/a"}, False),
+                                              ({"resume": "auto"}, True),
                                               ({"transfer": "a.params"}, False), ({"pretrained_base": "yes"}, False)))
 def test_a_frozen_network_that_nothing_has_trained_is_warned_of_before_it_trains(family, changes, is_told, caplog):
     family(**{"pretrained_base": "no", **changes}).resolved().check()

@@ -176,6 +176,16 @@ def test_a_file_beside_a_run_is_another_start_in_a_folder_of_the_same_name(tmp_p
         jobs.refuse_other_settings(job_of(tmp_path, transfer="bb.params"))
 
 
+def test_a_file_of_other_bytes_is_another_start_though_it_lies_in_a_folder_of_the_same_name(tmp_path):
+    for place, content in (("a", "one"), ("b", "two"), ("c", "one")):
+        (tmp_path / place / "start").mkdir(parents=True)
+        (tmp_path / place / "start" / "last.params").write_text(content)
+    with_run(job_of(tmp_path, transfer=f"{tmp_path}/a/start/last.params"))
+    jobs.refuse_other_settings(job_of(tmp_path, transfer=f"{tmp_path}/c/start/last.params"))
+    with pytest.raises(UserError, match="--transfer"):
+        jobs.refuse_other_settings(job_of(tmp_path, transfer=f"{tmp_path}/b/start/last.params"))
+
+
 def test_a_training_whose_result_is_kept_is_not_run_again(tmp_path):
     job = with_run(job_of(tmp_path))
     job.run.keep_result(jobs.TRAINING, {"map": 0.25})

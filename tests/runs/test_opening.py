@@ -264,9 +264,10 @@ def test_a_flag_that_says_another_is_compared_as_that_one(options):
 
     assert continued(save_dir=folder).gpus == continued(checkname="u").gpus == "0"
     assert (continued(no_cuda=True).gpus, continued(ngpus=2).gpus) == ("", "0,1")
-    for given in ({"save_dir": f"{options.runs}/v"}, {"save_dir": "elsewhere/u"}, {"checkname": "v"}):
-        (name, value), = given.items()
-        with pytest.raises(UserError, match=f"--{name.replace('_', '-')} {value} differs from the run's"):
+    for given, told in (({"save_dir": f"{options.runs}/v"}, "--save-dir, so --name v,"),
+                        ({"save_dir": "elsewhere/u"}, "--save-dir, so --runs elsewhere,"),
+                        ({"checkname": "v"}, "--checkname, so --name v,"), ({"ngpus": -1, "name": "v"}, "--name v")):
+        with pytest.raises(UserError, match=f"{told} differs from the run's"):
             continued(**given)
     rcnn = created(FasterRcnnOptions(runs=options.runs, dataset="voc", pretrained_base="no").resolved())
     asked = FasterRcnnOptions(resume=rcnn, no_pretrained_base=True).resolved()

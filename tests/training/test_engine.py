@@ -235,6 +235,18 @@ def test_a_skipped_image_is_named_once_and_remembered(opened, caplog):
     assert meta["skipped"] == ["a.jpg: torn"]
 
 
+@pytest.mark.parametrize("update, remedy", ((6, ""), (9, "each of them 1.5 times: give a smaller --batch-size")))
+def test_an_update_larger_than_the_set_is_warned_of_where_a_run_begins_and_not_where_it_goes_on(opened, update, remedy, caplog):
+    """It trained on every image several times an update without a word."""
+    engine = engine_of(opened("run"), Scores())
+    engine.sampler.update_images = update
+    engine.run_epochs()
+    assert ("an update has" in caplog.text) is bool(remedy) and remedy in caplog.text
+    caplog.clear()
+    engine.run_epochs()
+    assert "an update has" not in caplog.text
+
+
 def test_weights_alone_begin_at_the_epoch_that_is_given(opened):
     run = opened("late")
     engine = engine_of(run, Scores(), Yolo3Options(**{**vars(OPTIONS), "start_epoch": 3}))

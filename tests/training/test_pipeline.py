@@ -30,13 +30,6 @@ def test_an_epoch_has_as_many_samples_as_are_asked_for(samples, batches):
     assert build_sampler(dataclasses.replace(OPTIONS, num_samples=samples), 17).batches == batches
 
 
-@pytest.mark.parametrize("images, accumulate, told", ((4, 1, False), (3, 1, True), (4, 2, True)))
-def test_a_batch_larger_than_the_set_is_warned_of(images, accumulate, told, caplog):
-    """It trained on every image several times a batch without a word."""
-    build_sampler(dataclasses.replace(OPTIONS, accumulate=accumulate), images)
-    assert (f"images and the training set {images}, each of them" in caplog.text) is told
-
-
 @pytest.mark.parametrize("lacking", ("MXNET_CPU_WORKER_NTHREADS", "MXNET_CPU_TEMP_COPY"))
 def test_normalisation_that_would_wait_for_ever_is_refused_by_its_variable(lacking, monkeypatch):
     options = Yolo3Options(syncbn=True, batch_size=4)

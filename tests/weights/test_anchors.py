@@ -87,6 +87,13 @@ def test_an_rcnn_keeps_the_anchors_of_its_start_but_for_those_that_are_given(par
     assert keep_anchors(plain) == plain
 
 
+def test_a_name_that_tells_no_set_tells_no_anchors(tmp_path):
+    path = tmp_path / "faster_rcnn_fpn_resnet18_v1b_custom_best.params"
+    path.write_bytes(b"")
+    options = faster_rcnn_options(f"--dataset voc --use-fpn --anchor-scales 1,2,4,6,8 --transfer {path}")
+    assert keep_anchors(options) == options
+
+
 def test_scales_of_a_pyramids_levels_are_not_taken_for_those_of_a_cell(tmp_path):
     for before, after in (("--use-fpn --anchor-scales 1,2,3,4,5", ""), ("--anchor-scales 2,4,8", "--use-fpn")):
         write_config(str(tmp_path), faster_rcnn_options("--dataset voc", before))

@@ -241,7 +241,8 @@ def test_weights_of_another_network_are_called_what_they_are(saved):
     path = saved(settled(build_yolo3("mobilenet0.25", OLD), 2))
     with pytest.raises(UserError) as caught:
         load_weights(settled(build_yolo3("darknet-mini", OLD), 2), path)
-    assert caught.value.remedy.startswith("it fits yolo3_mobilenet0.25 with 4 classes: give that family and network")
+    assert caught.value.remedy.startswith("it fits yolo3_mobilenet0.25 with 4 classes: give what that name says")
+    assert caught.value.remedy.endswith("call it yolo3_mobilenet0.25_custom.params")
 
 
 # anchors

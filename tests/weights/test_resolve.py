@@ -210,6 +210,12 @@ def test_a_run_that_an_older_version_wrote_opens_without_options_that_came_later
     assert later and {name: getattr(found, name) for name in later} == {name: getattr(whole, name) for name in later}
 
 
+def test_what_a_files_name_tells_of_another_family_than_the_one_that_is_given_is_not_blamed_on_the_user():
+    for given in ({"family": "yolo3"}, {"network": "darknet53"}):
+        found = resolve("faster_rcnn_fpn_resnet50_v1b_custom.params", {"classes": "a,b", **given})
+        assert family_of(found.options).name == "yolo3" and found.options.network == "darknet53"
+
+
 def test_options_of_another_family_are_refused_by_name_with_a_remedy_that_there_is(tmp_path):
     """A run's family is its own; outside a run, a segmenter has no --network."""
     lone = tmp_path / "lone" / "x.params"
@@ -223,7 +229,8 @@ def test_options_of_another_family_are_refused_by_name_with_a_remedy_that_there_
 
 @pytest.mark.parametrize("family, given, told", (
     ("faster_rcnn", {"batch_size": 8}, "batch_size does nothing here: Faster R-CNN takes it to train; leave it out"),
-    ("segmentation", {"batch_size": 8}, "is test_batch_size meant"), ("yolo3", {"epochs": 3}, "epochs does nothing here")))
+    ("segmentation", {"batch_size": 8, "model_zoo": "fcn_resnet101_voc"}, "batch_size does .* is test_batch_size meant"),
+    ("yolo3", {"epochs": 3}, "epochs does nothing here")))
 def test_what_only_training_takes_is_refused_and_not_passed_over(family, given, told, tmp_path, capsys):
     (tmp_path / "config.json").write_text(json.dumps({"family": family, "options": {}}))
     for opened in (gluon_bof.evaluate, gluon_bof.load):

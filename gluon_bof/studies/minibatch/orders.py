@@ -192,7 +192,7 @@ class OrderSampler:
         self.seed = seed
         self.spec = spec
         self.batches = self.updates = count
-        self.images = order.batches.size
+        self.images, self.update_images = order.batches.size, order.batches.shape[1]
         self.start(0)
 
     def start(self, epoch: int, batch: int = 0) -> OrderSampler:

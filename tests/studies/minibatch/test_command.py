@@ -254,7 +254,7 @@ def test_seeds_that_only_one_order_has_are_not_compared():
     ((), "minibatch needs to be told"), (("heatmap", "."), "not a run's folder"), (("sort",), "sort"),
     (("compare", "--orders", "mine"), "--orders mine"),
     (("compare", "--null-batches", "3"), "unrecognized"), (("compare", "--seeds", "x"), "--seeds"),
-    (("compare", "--seeds", "0,1,0"), "--seeds '0,1,0' names none, one twice"),
+    (("compare", "--seeds", "0,1,0"), "--seeds '0,1,0' is no list of different whole numbers"),
     (("rank", "--batch-size", "0"), "--batch-size 0"), (("probe", "--metric", "perceptual"), "AlexNet"),
     (("probe", "--probe", "none"), "none")])
 def test_mistakes_end_in_one_line_with_status_2(capsys, words, told):
