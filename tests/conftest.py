@@ -1,5 +1,5 @@
 """One thread for MXNet, so that tests do not spin against loader workers, and a cache folder of the session's own; a session's
-memory, which is not a training's."""
+memory, which is not a training's, and no waiting for a disk."""
 import atexit
 import ctypes
 import gc
@@ -14,6 +14,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by MXNet when it is import
 if "GLUON_BOF_CACHE" not in os.environ:
     os.environ["GLUON_BOF_CACHE"] = tempfile.mkdtemp(prefix="gluon_bof_cache_")
     atexit.register(shutil.rmtree, os.environ["GLUON_BOF_CACHE"], ignore_errors=True)
+
+# A test sees what is written whether or not it would outlast a power cut, and two waits for the disk a file are a small part of
+# a minute in all. Processes that tests start wait; what is waited for is tested in tests/test_files.py.
+os.fsync = lambda descriptor: None
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 MALLOPT = getattr(ctypes.CDLL(None), "mallopt", None)
