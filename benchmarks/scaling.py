@@ -222,7 +222,6 @@ def parts(arguments):
 
 def readers(count=512, size=160_000):
     """Images a second of one core, from RecordIO by index and in order, and from files: bytes only, from the page cache."""
-
     from gluon_bof.backend import mx
     data = np.random.default_rng(0).bytes(size)
     order = np.random.default_rng(1).permutation(count).tolist()

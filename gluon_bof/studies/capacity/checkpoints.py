@@ -1,6 +1,7 @@
 """Weights of runs beside their scores: a run's checkpoints over its epochs, and several runs' best weights."""
 from __future__ import annotations
 
+import itertools
 import os
 from typing import NamedTuple, Sequence
 
@@ -13,6 +14,7 @@ from gluon_bof.studies.capacity.correlation import Model
 from gluon_bof.studies.capacity.report import Report, analyze
 
 KINDS_OF_SCORE = {"localisation": "accuracy of class and box", "accuracy": "accuracy", "miou": "mean IoU"}  # but for mAP
+
 
 class Checkpoint(NamedTuple):
     """Weights of one epoch, its report, and the score on the validation set; score: None where there was no validation."""
@@ -31,12 +33,16 @@ def over_epochs(paths: Sequence[str], convention: str | Convention = DEFAULT, nu
     if foreign:
         raise UserError("this is no checkpoint of a run", str(foreign[0]), "give runs/NAME/epoch-*.params")
     runs = {}
-    for path in sorted(paths, key=lambda path: (os.path.dirname(os.path.abspath(path)), epoch_of(path))):
-        folder = os.path.dirname(os.path.abspath(path))
-        runs.setdefault(folder, []).append(Checkpoint(path, epoch_of(path), RunFolder(folder).scores().get(epoch_of(path)),
-                                                      analyze(path, convention, null, seed)))
+    for folder, of_run in itertools.groupby(sorted(paths, key=lambda path: (_folder_of(path), epoch_of(path))), _folder_of):
+        scores = RunFolder(folder).scores()
+        runs[folder] = [Checkpoint(path, epoch_of(path), scores.get(epoch_of(path)), analyze(path, convention, null, seed))
+                        for path in of_run]
     names = [os.path.basename(folder) for folder in runs]
     return {name if names.count(name) == 1 else folder: found for name, (folder, found) in zip(names, runs.items())}
+
+
+def _folder_of(path):
+    return os.path.dirname(os.path.abspath(path))
 
 
 def models_of(folders: Sequence[str], convention: str | Convention = DEFAULT, null: bool = False, seed: int = 0,
@@ -52,30 +58,26 @@ def models_of(folders: Sequence[str], convention: str | Convention = DEFAULT, nu
             warn(f"{folder} is left out: it is not a run's")
         folders = [folder for folder in folders if folder not in foreign]
     found = [(folder, *_told_by(folder, last)) for folder in folders]
-    kinds = list(map(_kind_of_score, folders))
-    for folder, kind in zip(folders, kinds):
-        if kind != kinds[0]:
-            raise UserError(f"its score is {kind}, that of {folders[0]} {kinds[0]}", folder, "correlate runs of one score")
+    for folder, _, kind, _ in found:
+        if kind != found[0][2]:
+            raise UserError(f"its score is {kind}, that of {folders[0]} {found[0][2]}", folder, "correlate runs of one score")
     return [Model(os.path.basename(os.path.normpath(folder)), network, score,
-                  analyze(folder, convention, null, seed, last).summary) for folder, network, score in found]
-
-
-def _kind_of_score(folder):
-    """What the scores of a run are, in words."""
-    columns = RunFolder(folder).rows("metrics")[0]
-    name = next(name for name in SCORES if name in columns)
-    return by_name(read_config(folder)["family"]).mean_ap if name == "map" else KINDS_OF_SCORE[name]
+                  analyze(folder, convention, null, seed, last).summary) for folder, network, _, score in found]
 
 
 def _told_by(folder, last):
-    """(architecture, score) of a run."""
+    """(architecture, what the run's scores are in words, its score) of a run."""
     require_run(folder, "give folders under runs/")
-    scores = RunFolder(folder).scores()
+    run = RunFolder(folder)
+    scores = run.scores()
     if not scores:
         raise UserError("this run has no score", folder, "let it validate once, or leave it out")
     config = read_config(folder)
     options = config["options"]
     # a segmenter has a model on a backbone
     network = options.get("network") or " on ".join(filter(None, map(options.get, ("model", "backbone")))) or "unknown"
+    columns = run.rows("metrics")[0]
+    name = next(name for name in SCORES if name in columns)
+    kind = by_name(config["family"]).mean_ap if name == "map" else KINDS_OF_SCORE[name]
     # families have backbones of one name
-    return f"{config['family']} {network}", scores[max(scores)] if last else max(scores.values())
+    return f"{config['family']} {network}", kind, scores[max(scores)] if last else max(scores.values())
