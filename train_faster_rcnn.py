@@ -4,7 +4,7 @@ Without --dataset it trains on the embedded set with every freebie on. Accepts e
 name with its meaning and default; where it differs on purpose, --help says so.
 
     python train_faster_rcnn.py --dataset FOLDER --use-fpn --mixup --no-mixup-epochs 2 --label-smooth-eps 0.1
-    python train_faster_rcnn.py --recipe small-dataset --dataset FOLDER --network darknet-mini --pretrained-base shipped  # CPU"""
+    python train_faster_rcnn.py --recipe photographs --dataset FOLDER  # a few hundred photographs, on a CPU"""
 import sys
 from functools import partial
 

@@ -12,7 +12,7 @@ from gluon_bof.data.convert import convert_set
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.errors import UserError
 from gluon_bof.files import folder_beside, prepare_folder, sha256_of, whole_folder, write_atomically, write_text
-from gluon_bof.options.recipes import SMALL_SET_FASTER_RCNN, SMALL_SET_YOLO3
+from gluon_bof.options.recipes import PHOTOGRAPHS_FASTER_RCNN, SMALL_SET_YOLO3
 from gluon_bof.paper import bundles, harness, miniature
 from gluon_bof.paper.choices import flags_of_trainings
 from gluon_bof.paper.harness import Job
@@ -32,14 +32,13 @@ SHARED = dict(num_workers=1, gpus="", val_interval=1000, save_interval=0, log_in
 # two schedules with the miniature's peaks; some 4,400 updates of 8 for three hundred images, as small networks that had a third
 # of that with the whole bag did not fit their images. YOLOv3's whole bag does not fit them in so many, either (79.6% of cards'
 # first fold, 26 November 2026); the length for both its rows is to be found before they are run again. What suits a few hundred
-# photographs is the recipe small-dataset's.
+# photographs is the recipes': small-dataset's, and photographs, which is Faster R-CNN's whole bag of here.
 YOLO3 = replace(
     SMALL_SET_YOLO3, **SHARED, init="gluoncv", wd=miniature.BASELINE.wd, no_wd=True, data_shape=SIDE, no_random_shape=True,
     random_shapes=(160, 320), epochs=120, lr_decay_epoch=(96, 108), lr=miniature.BASELINE.lr,
     optimizer=miniature.BASELINE.optimizer, warmup_epochs=2, no_mixup_epochs=12)
 FASTER_RCNN = replace(
-    SMALL_SET_FASTER_RCNN, **SHARED, image_short=(SIDE,), image_max_size=384, epochs=30, lr_decay_epoch=(24, 27),
-    lr=miniature.FASTER_RCNN_BASELINE.lr, no_mixup_epochs=3)
+    PHOTOGRAPHS_FASTER_RCNN, **SHARED, lr_decay_epoch=(24, 27), lr=miniature.FASTER_RCNN_BASELINE.lr)
 BAGS = {"yolo3": dict(no_random_shape=False, lr_mode="cosine", lr=miniature.PEAK_OF_COSINE, mixup="beta"),
         "faster_rcnn": dict(miniature.FASTER_RCNN_FACTORS["cosine"], mixup="beta")}
 BASES = {"yolo3": YOLO3, "faster_rcnn": FASTER_RCNN}

@@ -11,6 +11,7 @@ from gluon_bof.commands import table
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import as_dict
+from gluon_bof.options.recipes import RECIPES
 from gluon_bof.paper import harness, miniature, pages, photograph_numbers, photographs
 from gluon_bof.paper.bundles import Store, hash_of
 from gluon_bof.paper.pictures import digest_in, digest_of
@@ -146,6 +147,15 @@ def test_both_rows_of_a_detector_differ_in_the_bag_alone():
         baseline, bag = (as_dict(photographs.Setting(family, is_bag).options(6)) for is_bag in (False, True))
         assert {name for name in bag if bag[name] != baseline[name]} == freebies
         assert bag["label_smooth_eps"] / 6 == pytest.approx(0.1 / 20)
+
+
+def test_the_recipe_photographs_is_the_whole_bag_that_was_measured_on_six_classes():
+    """But for what learns nothing: where it runs, and how often it validates, saves and reports."""
+    measured, recipe = (as_dict(options.resolved()) for options in (
+        photographs.Setting("faster_rcnn", True).options(6), RECIPES["photographs"].options))
+    assert {name for name in recipe if recipe[name] != measured[name]} <= {
+        "gpus", "val_interval", "save_interval", "log_interval", "keep", "lr_decay_epoch"}
+    assert recipe["lr_mode"] == "cosine"  # which lr_decay_epoch is not of
 
 
 def test_photographs_and_the_miniature_suppress_the_detections_of_a_detector_alike():
