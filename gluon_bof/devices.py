@@ -12,8 +12,9 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError, warn
 
 NEWEST_CAPABILITY = 8.9  # mxnet-cu112 holds machine code up to Ada and no PTX for what came after
-M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
-LARGE = 1 << 20  # bytes
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+LARGE = 2 << 20  # bytes. From 1 MB a Faster R-CNN's step took 60,000 pages anew; up to 8 MB sizes that change doubled its memory
+KEPT = 64 << 20  # bytes, at the heap's end
 
 
 def refuse_numpy_arrays() -> None:
@@ -66,11 +67,12 @@ def first_context(gpus: str | None, of_run: bool = False) -> mx.Context:
 def return_large_arrays() -> None:
     """Have the host's memory for each large array go back to the system when the array goes.
 
-    By default glibc keeps up to 32 MB a block in its heap, which arrays of changing sizes break into ever more pieces.
-    Other C libraries are left as they are."""
+    By default glibc keeps up to 32 MB a block in its heap, which arrays of changing sizes break into ever more pieces. Smaller
+    arrays stay there, with a free end that the next step takes again. Other C libraries are left as they are."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
         mallopt(M_MMAP_THRESHOLD, LARGE)
+        mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def nvidia_cards() -> list[tuple[str, float]]:

@@ -21,7 +21,7 @@ from gluon_bof.models.python_operators import numbers, ran, refuse_sums
 SAMPLES = 2  # along each side of a bin, MXNet's sample_ratio
 TAPS = 4  # places that a sample lies between
 # How many channels of a level and numbers of samples the processor's cache holds. So many numbers are half a megabyte: arrays of
-# one, by `devices.return_large_arrays`, go back to the system and are asked for again each time.
+# two, by `devices.return_large_arrays`, go back to the system and are asked for again each time.
 CHANNELS_AT_ONCE, NUMBERS_AT_ONCE = 256, 2 ** 17
 BLOCK = 128  # boxes that are compared with those kept so far
 MANY = 500  # boxes, from which comparing them so is faster than by MXNet
