@@ -9,6 +9,7 @@ from functools import partial
 
 try:
     from gluon_bof import data, errors, evaluation, freebies, inference, models, training
+    from gluon_bof.options.families import map_in_words
 except ImportError as unsupported:  # a Python or NumPy that MXNet 1.9.1 does not run on; the message says which do
     print(f"error: {unsupported}", file=sys.stderr)
     raise SystemExit(2) from None
@@ -65,7 +66,7 @@ def train(options, run, checkpoint=None):
     # loop
     engine = training.Engine(run, options, network, step, sampler, loader, LOSSES,
                              partial(validation, detector), training.restore(options, checkpoint, network, trainer),
-                             training.Scoring(("map",), "map", "validation mAP of the masks"))
+                             training.Scoring(("map",), "map", f"validation {map_in_words(of_masks=True)}"))
     if not engine.is_finished:
         largest = models.mask_rcnn.largest_batches(images, models.faster_rcnn.RegionBatch(False, **sampled), options,
                                                    sampler.largest_share)

@@ -12,6 +12,7 @@ from gluon_bof.evaluation.errors import detection_errors
 from gluon_bof.evaluation.gallery import thumbnail, worst_images
 from gluon_bof.evaluation.matching import match_set, precision_at_recall
 from gluon_bof.evaluation.page import png_of, write_page
+from gluon_bof.options.families import map_in_words
 from gluon_bof.runs.folder import RunFolder
 
 CONFUSIONS = 8  # that are listed
@@ -24,7 +25,7 @@ def write_report(path: str, detections: Sequence[Detections], detection_set: Det
 
     scored: what `score` or `score_masks` gave of them. about: {name: value} of what was evaluated, shown at the head. run: a
     run's folder, for the training's curves, or None. Raises UserError where they cannot be written."""
-    mean_ap = "mAP of the masks" if "masks" in scored else "mAP"  # that of a run's table
+    mean_ap = map_in_words("masks" in scored)  # that of a run's table
     numbers, curves = gather(detections, detection_set, scored)
     numbers = {"about": about or {}, **numbers}
     training = training_rows(run) if run else []

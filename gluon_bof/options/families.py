@@ -22,6 +22,11 @@ from gluon_bof.options.yolo3 import Yolo3Options
 BESIDE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # the folder that the package lies in
 
 
+def map_in_words(of_masks: bool) -> str:
+    """What the `map` is, in words, of a validation that scored masks or boxes alone."""
+    return "mAP of the masks" if of_masks else "mAP"
+
+
 class Family(NamedTuple):
     """name: in config.json and on command lines; title: as people say it; options: class of its options; model: package that
     builds it, imported on first use; script: module with main(argv) and train(options, run, checkpoint); detects: whether its
@@ -43,7 +48,7 @@ class Family(NamedTuple):
     @property
     def mean_ap(self) -> str:
         """What a validation's `map` is, in words."""
-        return "mAP of the masks" if self.masks else "mAP"
+        return map_in_words(self.masks)
 
     @property
     def script_file(self) -> str:
