@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TOLERANCES = ("error", "skip", "list")  # values of on_bad_sample
 SLACK = 1.0  # pixels by which a box may reach over the edge: sets differ in where they count from
 MOST_REMARKS = 10  # that a log repeats
-MOST_FOUND = 100  # detections in an image of GluonCV's YOLOv3 and SSD, their post_nms; COCO's AP looks at no more
+MOST_FOUND = 100  # detections in an image of GluonCV's YOLOv3 and SSD, their post_nms; COCO's AP looks at no more of a class
 TINY = 8  # pixels; the boxes of smaller images may well lie in 0..1
 REMEDY = "fix it, leave it out with --on-bad-sample skip, or list all faults with: gluon-bof check"
 REMEDY_OF_MASKS = f"{REMEDY} --masks"
@@ -213,8 +213,10 @@ def nothing_to_find(records: Sequence[Record]) -> str | None:
     return f"none of the {len(records)} images to validate on has a box to find (difficult ones and crowds are not): mAP is null"
 
 
-def crowded(records: Sequence[Record], limit: int = MOST_FOUND) -> str | None:
-    """What is to know where an image has more boxes to find than a network gives, at most `limit`; None where none has."""
+def crowded(records: Sequence[Record], options: Any = None) -> str | None:
+    """What is to know where an image has more boxes to find than a network of these options, or of none, gives; None where none
+    has."""
+    limit = getattr(options, "rpn_test_post_nms", MOST_FOUND)
     count, path = max(((int((~record.ignored).sum()), record.path) for record in records), default=(0, ""))
     if count <= limit:
         return None

@@ -8,7 +8,7 @@ from typing import Any, Callable
 import numpy as np
 
 from gluon_bof.boxes import BoxEnds, Detections, DetectionSet
-from gluon_bof.data.faults import UnknownClass, log_faults
+from gluon_bof.data.faults import UnknownClass, crowded, log_faults, nothing_to_find
 from gluon_bof.data.loader import ValidationImages, slicing_loader, validation_loader
 from gluon_bof.data.sets import open_set, set_mark
 from gluon_bof.data.workers import ending_workers
@@ -142,9 +142,7 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
     resolved.warn_of_order(found_set.classes)
     log_faults(found_set)
     resolved.warn_of_another_set(set_mark(found_set))
-    if found_set.unnamed:
-        warn(f"{options.dataset} names no classes: the numbers of its labels are taken for {abbreviate(found_set.classes)}, in "
-             "this order; a classes.txt in it tells another")
+    _warn_of_set(found_set, options, tiling)
     for path in filter(None, (save, report, report and numbers_beside(report))):
         refuse_unwritable(path, reads=found_set.files.union(resolved.files))
     ends = resolved.box_ends
@@ -168,6 +166,17 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
             "calibration_error": _calibration_error(validation.scored(), found_set),
             **({"report": report} if report else {}), **(further(detector, found_set) if further else {}),
             **(tiling._asdict() if tiling else {}), **result}
+
+
+def _warn_of_set(found_set, options, tiling):
+    """Warn of what the numbers of such a set do not say: what its classes are taken for, that it has nothing to find, or more
+    than the network gives."""
+    if found_set.unnamed:
+        warn(f"{options.dataset} names no classes: the numbers of its labels are taken for {abbreviate(found_set.classes)}, in "
+             "this order; a classes.txt in it tells another")
+    many = None if tiling else crowded(found_set.records, options)  # each slice gives as many
+    for sentence in filter(None, (nothing_to_find(found_set.records), many)):
+        warn(f"{options.dataset_root or options.dataset}: {sentence}")
 
 
 def _about_masks(result):

@@ -7,7 +7,7 @@ from typing import Any, Iterable, Sequence
 from gluon_bof import threads
 from gluon_bof.backend import mx
 from gluon_bof.data.balance import told_apart_by_case, untrained
-from gluon_bof.data.faults import MOST_FOUND, UnknownClass, crowded, log_faults, nothing_to_find, require_boxes, warn_of_shared
+from gluon_bof.data.faults import UnknownClass, crowded, log_faults, nothing_to_find, require_boxes, warn_of_shared
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import open_set, set_mark
 from gluon_bof.devices import contexts, return_large_arrays
@@ -96,8 +96,8 @@ def _open_sets(options, run):
         sets.append(found)
         classes = found.classes
     warn_of_shared(*(found.records for found in sets), "mAP")
-    many = crowded(sets[1].records, getattr(options, "rpn_test_post_nms", MOST_FOUND))
-    for sentence in filter(None, (nothing_to_find(sets[1].records), many, *untrained(*sets), *told_apart_by_case(classes))):
+    at_validation = nothing_to_find(sets[1].records), crowded(sets[1].records, options)
+    for sentence in filter(None, (*at_validation, *untrained(*sets), *told_apart_by_case(classes))):
         warn(f"{options.dataset_root or options.dataset}: {sentence}")
     run.write_classes(classes)
     return sets

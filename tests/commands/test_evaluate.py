@@ -13,11 +13,13 @@ from gluon_bof.data.check import open_parts
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.doubts import doubt_set
 from gluon_bof.evaluation.validation import evaluate
+from gluon_bof.inference.tiles import Tiling
 from gluon_bof.options.flags import written
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import write_config
 from gluon_bof.runs.folder import SETS, RunFolder
 from gluon_bof.weights.resolve import resolve
+from tests.data import voc_files
 from tests.data.layout_files import coco_standard, ultralytics
 from tests.tiny_networks import NETWORK, SIZE, write_run
 from tests.tiny_sets import write_voc_set
@@ -60,6 +62,15 @@ def test_what_is_left_out_is_counted(run, tmp_path):
     (tmp_path / "VOC2007/Annotations/000002.xml").write_text("<annotation>")
     found = evaluate(resolve(run, dict(HERE, dataset=str(tmp_path), on_bad_sample="skip")))
     assert (found["images"], found["skipped"]) == (1, 1)
+
+
+@pytest.mark.parametrize("count, tiling, told", ((101, None, "has 101 boxes to find: YOLOv3 and SSD give at most 100"),
+                                                 (101, Tiling(SIZE), ""), (100, None, ""), (0, None, "has a box to find")))
+def test_what_no_network_finds_is_told_once_and_as_training_tells_it(run, tmp_path, caplog, count, tiling, told):
+    boxes = [("red", 1 + number % 50, 1 + number // 50, 60, 60) for number in range(count)]
+    voc_files.write_set(tmp_path, {"a": voc_files.xml(*boxes)}, {"val": "a"})
+    evaluate(resolve(run, dict(HERE, dataset=str(tmp_path))), tiling=tiling)
+    assert caplog.text.count("to find") == bool(told) and told in caplog.text
 
 
 def test_outputs_that_nothing_names_are_not_taken_for_the_sets_classes_without_a_word(run, tmp_path, caplog):
