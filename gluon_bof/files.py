@@ -108,6 +108,13 @@ def numbered_folder(beginning: str) -> str:
             return f"{beginning}{number:03d}"
 
 
+def unfinished_beside(path: str, ending: str = "") -> str:
+    """A path beside this one, which ends so, for what gets its name once it is whole; what killed processes had begun there
+    goes."""
+    _remove_leftovers(path)
+    return f"{path}.{_here()}{os.getpid()}.part{ending}"
+
+
 @contextlib.contextmanager
 def folder_beside(path: str) -> Iterator[str]:
     """A folder beside this path, which goes in the end; those of killed processes go before."""
@@ -121,8 +128,7 @@ def folder_beside(path: str) -> Iterator[str]:
 def whole_folder(path: str) -> Iterator[str]:
     """A folder to be filled, that appears at this path, where nothing or an empty folder is, when it is. What killed processes
     had begun there goes. Raises UserError where another process was first."""
-    _remove_leftovers(path)
-    unfinished = f"{path}.{_here()}{os.getpid()}.part"
+    unfinished = unfinished_beside(path)
     try:
         os.makedirs(unfinished)
         yield unfinished
@@ -142,13 +148,23 @@ def refuse_filled(path: str) -> None:
 
 
 def _remove_leftovers(path: str) -> None:
-    """Remove folders PATH.HOST-PROCESS.….part, which processes of this host that are no more had begun to fill."""
+    """Remove files and folders PATH.HOST-PROCESS.….part, perhaps with an ending, which processes of this host that are no more
+    had begun to fill."""
     folder, stem = os.path.split(os.path.abspath(path))
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
-            match = re.fullmatch(rf"{re.escape(f'{stem}.{_here()}')}(\d+)\.(.*\.)?part", name)
+            match = re.fullmatch(rf"{re.escape(f'{stem}.{_here()}')}(\d+)\.(.*\.)?part(\.\w+)?", name)
             if match and not _is_alive(int(match[1])):
-                shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+                _remove(os.path.join(folder, name))
+
+
+def _remove(path):
+    """Remove a file or a folder, as far as that can be done."""
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 def _here():

@@ -82,6 +82,8 @@ def test_what_a_killed_process_had_begun_goes_and_what_is_anothers_stays(start, 
             f"out.{process.pid}.part", f"out.another-{mine}.part"]
     for name in gone + kept:
         (tmp_path / name / "images").mkdir(parents=True)
+    gone.append(f"out.{mine}.part.mp4")
+    (tmp_path / gone[-1]).write_text("of a video")
     with start(str(tmp_path / "out")):
         assert {path.name for path in tmp_path.iterdir()} >= set(kept) and not set(gone) & set(os.listdir(tmp_path))
     assert set(os.listdir(tmp_path)) - {"out"} == set(kept)

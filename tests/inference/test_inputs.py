@@ -1,4 +1,5 @@
 """One image as a path, as Pillow's and as an array: the same pixels, turned alike, or refused; and videos whole."""
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -180,6 +181,18 @@ def test_a_video_that_needs_another_ending_replaces_no_file_of_that_name_but_an_
     video.write(np.zeros((64, 96, 3), np.uint8))
     video.keep()
     assert not (tmp_path / "clip.mp4").exists() and given.stat().st_size > 1000
+
+
+def test_what_a_killed_prediction_left_of_a_video_goes_with_the_next(tmp_path):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    video = VideoFile(str(tmp_path / "a.mp4"), 10, (64, 96))
+    left = tmp_path / os.path.basename(video.unfinished).replace(str(os.getpid()), str(process.pid))
+    left.write_text("begun")
+    video.discard()
+    assert os.listdir(tmp_path) == [left.name] and left.suffix == ".mp4"
+    VideoFile(str(tmp_path / "a.mp4"), 10, (64, 96)).discard()
+    assert not os.listdir(tmp_path)
 
 
 def test_a_frame_of_another_size_is_not_left_out_of_a_video(tmp_path):
