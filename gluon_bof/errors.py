@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import functools
 import logging
@@ -95,7 +96,10 @@ def in_python(**called: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise type(error)(_arguments(error.problem, called), error.path, _arguments(error.remedy, called)) from None
+        told = copy.copy(error)  # with what else it carries, such as the name of an unknown class
+        told.args = _arguments(error.problem, called), error.path, _arguments(error.remedy, called)
+        told.problem, _, told.remedy = told.args
+        raise told from None
     finally:
         _said.clear()
 

@@ -10,6 +10,7 @@ import cv2
 import pytest
 
 from gluon_bof.backend import mx
+from gluon_bof.data.faults import UnknownClass
 from gluon_bof.errors import UserError, in_python, user_facing, without_warnings
 
 NO_MEMORY = "error: the memory does not suffice; give smaller batches"
@@ -115,6 +116,14 @@ def test_flags_become_arguments_and_folders_with_dashes_keep_their_names():
                         "point --dataset-root at '--val-split'")
     assert str(raised.value) == ("/data/night--my-set/a.jpg: lr_mode x (epochs) differs from /data/night--my-set/a.jpg; "
                                  "point root at 'val_split'")
+
+
+def test_an_error_keeps_what_else_it_carries_where_its_flags_become_arguments():
+    with pytest.raises(UnknownClass) as raised, in_python():
+        raise UnknownClass("--classes has no cat", "a.json", "name it in --classes", "cat")
+    for error in (raised.value, pickle.loads(pickle.dumps(raised.value))):
+        assert error.name == "cat" and str(error) == "a.json: classes has no cat; name it in classes"
+    assert "--" not in repr(raised.value)
 
 
 def test_a_users_error_survives_the_way_back_from_a_worker():
