@@ -23,7 +23,7 @@ from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.errors import UserError
 from gluon_bof.inference.detector import Detector
 from gluon_bof.inference.model import load
-from gluon_bof.models.build import ExportForm, build_network, models_of
+from gluon_bof.models.build import ExportForm, build_network, models_of, network_to_fill
 from gluon_bof.models.heads import rows_of
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, flags_of, from_dict, parse
@@ -142,6 +142,11 @@ def differing(before, after):
     """Names whose bits are others."""
     assert before.keys() == after.keys()
     return {name for name in before if before[name].tobytes() != after[name].tobytes()}
+
+
+def parts_of(answer):
+    """The arrays of a network's answer, which is one or several."""
+    return answer if isinstance(answer, (list, tuple)) else [answer]
 
 
 def images(seed=0):
@@ -425,9 +430,17 @@ class Contracts:
         theirs.load_parameters(path)  # strict: a name that is missing or foreign is an error
         assert not differing(weights_of(source), weights_of(theirs))
         theirs.save_parameters(path)
-        again = case.network(seed=8)
+        again = build_network(case.options(), CLASSES, [mx.cpu()])
         load_weights(again, path)
         assert not differing(weights_of(source), weights_of(again))
+        filled = network_to_fill(case.options(), CLASSES, [mx.cpu()])
+        load_weights(filled, path)
+        assert not differing(weights_of(source), weights_of(filled))
+        image = mx.nd.array(images()[0][None, :64, :64].transpose(0, 3, 1, 2))
+        assert [part.asnumpy().tobytes() for part in parts_of(filled(image))] \
+            == [part.asnumpy().tobytes() for part in parts_of(again(image))]
+        assert [parameter.grad_req for parameter in filled.collect_params().values()] \
+            == [parameter.grad_req for parameter in again.collect_params().values()]
 
     @pytest.mark.parametrize("damage", ("missing", "foreign", "of another shape"))
     def test_weights_that_do_not_fit_are_refused_by_name(self, source, damage, tmp_path):

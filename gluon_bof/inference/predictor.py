@@ -10,7 +10,7 @@ from gluon_bof.data.transforms import square
 from gluon_bof.devices import first_context
 from gluon_bof.freebies.augmentation import render
 from gluon_bof.inference.engines import MXNetEngine
-from gluon_bof.models.build import build_network, models_of
+from gluon_bof.models.build import models_of, network_to_fill
 from gluon_bof.weights.load import load_weights
 
 
@@ -44,5 +44,5 @@ class Predictor:
 def load_network(options: Any, classes: Sequence[str], weights: str, gpus_of_run: bool = False) -> tuple[Any, Any, str]:
     """(network with the weights of this file, the device that it is on, the file's SHA-256). gpus_of_run: as in Resolved."""
     device = first_context(options.gpus, gpus_of_run)
-    network = build_network(options, classes, [device])
+    network = network_to_fill(options, classes, [device])
     return network, device, load_weights(network, weights)

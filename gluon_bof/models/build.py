@@ -79,11 +79,7 @@ def models_of(options: Any) -> ModuleType:
 def build_network(options: Any, classes: Sequence[str], devices: Sequence[Any]) -> Any:
     """The initialised network of the options, every parameter's shape known, on its devices. Raises UserError as
     `refuse_numpy_arrays` does."""
-    refuse_numpy_arrays()
-    network = models_of(options).build(options, classes, devices)
-    with without_warnings():  # GluonCV's RPN has initialised itself, on the CPU
-        network.initialize(ctx=devices)
-    network.collect_params().reset_ctx(devices)
+    network = _begun(options, classes, devices)
     for device in devices:
         network(mx.nd.zeros(_dummy_shape(network), ctx=device))
     mx.nd.waitall()  # oneDNN rearranges weights behind the scenes; whoever fills them next must not meet it
@@ -93,8 +89,25 @@ def build_network(options: Any, classes: Sequence[str], devices: Sequence[Any]) 
     return network
 
 
+def network_to_fill(options: Any, classes: Sequence[str], devices: Sequence[Any]) -> Any:
+    """The network of the options, every parameter's shape known, whose values come of a file, all of them, by `load_weights`.
+    None are drawn for it and it sees no image, which takes most of the time of `build_network`. Raises UserError as
+    `refuse_numpy_arrays` does."""
+    return with_inferred_shapes(_begun(options, classes, devices))
+
+
+def _begun(options, classes, devices):
+    """The network on its devices, its parameters initialised or, where a shape is still to be inferred, about to be."""
+    refuse_numpy_arrays()
+    network = models_of(options).build(options, classes, devices)
+    with without_warnings():  # GluonCV's RPN has initialised itself, on the CPU
+        network.initialize(ctx=devices)
+    network.collect_params().reset_ctx(devices)
+    return network
+
+
 def with_inferred_shapes(network: Any) -> Any:
-    """The network, not initialised, every parameter's shape known."""
+    """The network, every parameter's shape known; none is initialised for it."""
     with without_warnings():  # MXNet cannot tell the types of some
         network.infer_shape(mx.nd.zeros(_dummy_shape(network)))
     return network

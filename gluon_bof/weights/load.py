@@ -82,7 +82,7 @@ def _parsed(data, path):
 
 
 def load_weights(network: gluon.HybridBlock, path: str) -> str:
-    """Fill an initialised network from a .params file, strictly. Returns the file's SHA-256.
+    """Fill a network, initialised or `network_to_fill`, from a .params file, strictly. Returns the file's SHA-256.
 
     Raises UserError that lists missing, foreign and mis-shaped names."""
     data = _bytes_of(path)
@@ -110,7 +110,10 @@ def set_weights(network: gluon.HybridBlock, arrays: Mapping[str, np.ndarray], pa
 
 def _fill(parameters, arrays):
     for name, parameter in parameters.items():
-        parameter.set_data(mx.nd.array(arrays[name], dtype=arrays[name].dtype))
+        if parameter._deferred_init:  # these values in place of those that were about to be drawn
+            parameter._load_init(mx.nd.array(arrays[name], dtype=parameter.dtype), None)
+        else:
+            parameter.set_data(mx.nd.array(arrays[name], dtype=arrays[name].dtype))
 
 
 def _require_fit(parameters, arrays, path):
