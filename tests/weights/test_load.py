@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from gluon_bof.backend import autograd, mx
+from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of
 from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
@@ -93,6 +93,24 @@ def test_strict_loading_names_what_does_not_fit(old, saved, tmp_path):
         load_weights(network, str(changed))
     same(weights_of(network), params_format.loads(open(path, "rb").read()), weights_of(network))  # nothing was touched
     assert load_weights(yolo3(OLD, 2), path) == sha256_of(path)
+
+
+@pytest.mark.parametrize("damage, told", [
+    ({"0.bias": None}, "missing: 0.bias;"),
+    ({"other": np.ones(2, np.float32)}, "foreign: other;"),
+    ({"0.bias": np.ones((2, 1), np.float32)}, r"of another shape: 0.bias \(2, 1\) instead of \(2,\);"),
+])
+def test_one_thing_that_does_not_fit_is_enough(damage, told, tmp_path):
+    network = gluon.nn.HybridSequential()
+    network.add(gluon.nn.Dense(2, in_units=3))
+    network.initialize()
+    before = weights_of(network)
+    arrays = {name: array for name, array in {**before, **damage}.items() if array is not None}
+    path = tmp_path / "a.params"
+    path.write_bytes(params_format.dumps(arrays))
+    with pytest.raises(UserError, match=f"the weights do not fit this network; {told}"):
+        load_weights(network, str(path))
+    same(weights_of(network), before, before)
 
 
 def test_partial_loading_takes_what_fits_and_says_what_not(old, saved):
