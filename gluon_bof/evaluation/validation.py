@@ -174,8 +174,8 @@ def _warn_of_set(found_set, options, tiling):
     if found_set.unnamed:
         warn(f"{options.dataset} names no classes: the numbers of its labels are taken for {abbreviate(found_set.classes)}, in "
              "this order; a classes.txt in it tells another")
-    many = None if tiling else crowded(found_set.records, options)  # each slice gives as many
-    for sentence in filter(None, (nothing_to_find(found_set.records), many)):
+    whole = [record for record in found_set.records if not (tiling and tiling.cuts((record.height, record.width)))]
+    for sentence in filter(None, (nothing_to_find(found_set.records), crowded(whole, options))):  # each slice gives as many
         warn(f"{options.dataset_root or options.dataset}: {sentence}")
 
 

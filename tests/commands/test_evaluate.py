@@ -65,7 +65,8 @@ def test_what_is_left_out_is_counted(run, tmp_path):
 
 
 @pytest.mark.parametrize("count, tiling, told", ((101, None, "has 101 boxes to find: YOLOv3 and SSD give at most 100"),
-                                                 (101, Tiling(SIZE), ""), (100, None, ""), (0, None, "has a box to find")))
+                                                 (101, Tiling(640), "has 101 boxes"), (101, Tiling(SIZE), ""), (100, None, ""),
+                                                 (0, None, "has a box to find")))
 def test_what_no_network_finds_is_told_once_and_as_training_tells_it(run, tmp_path, caplog, count, tiling, told):
     boxes = [("red", 1 + number % 50, 1 + number // 50, 60, 60) for number in range(count)]
     voc_files.write_set(tmp_path, {"a": voc_files.xml(*boxes)}, {"val": "a"})
