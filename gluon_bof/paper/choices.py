@@ -7,6 +7,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.options.flags import INTEGERS, build_parser, flag_name
 
 OWN = ("dataset", "dataset_root", "recipe", "name", "runs", "resume", "seed", "gpus", "dry_run")  # set by the table, not after --
+STARTS = ("pretrained_base", "transfer")  # nor are these, where the runs start from backbones that are trained for them
 
 
 def chosen(text: str, keys: Sequence[str], where: str,
@@ -36,11 +37,14 @@ def chosen_seeds(text: str, usual: Sequence[int]) -> tuple[int, ...]:
     return seeds
 
 
-def refuse_own(options_class: type, words: Sequence[str]) -> Sequence[str]:
-    """The words, flags of a family's script. Raises UserError for the table's own and unknown ones."""
-    own = sorted(set(given_flags(options_class, words)) & set(OWN))
-    if own:
-        raise UserError(f"{flag_name(own[0])} after -- is the table's to set", remedy="give it before --, or leave it out")
+def refuse_own(options_class: type, words: Sequence[str], reserved: Iterable[str] = ()) -> Sequence[str]:
+    """The words, flags of a family's script. Raises UserError for those that are the command's or, `reserved`, the experiment's
+    own, and for unknown ones."""
+    given = set(given_flags(options_class, words))
+    for name in sorted(given.intersection(OWN)):
+        raise UserError(f"{flag_name(name)} after -- is the table's to set", remedy="give it before --, or leave it out")
+    for name in sorted(given.intersection(reserved)):
+        raise UserError(f"{flag_name(name)} after -- is the experiment's to set", remedy="leave it out")
     return words
 
 
@@ -51,9 +55,5 @@ def given_flags(options_class: type, words: Iterable[str]) -> dict[str, Any]:
 
 
 def flags_of_trainings(options_class: type, words: Sequence[str], reserved: Iterable[str]) -> dict[str, Any]:
-    """`given_flags` of an experiment's trainings. Raises UserError for flags that are the command's or, `reserved`, the
-    experiment's own."""
-    found = given_flags(options_class, refuse_own(options_class, words))
-    for name in sorted(set(reserved) & set(found)):
-        raise UserError(f"{flag_name(name)} after -- is the experiment's to set", remedy="leave it out")
-    return found
+    """`given_flags` of an experiment's trainings. Raises UserError as `refuse_own`."""
+    return given_flags(options_class, refuse_own(options_class, words, reserved))

@@ -11,7 +11,7 @@ from gluon_bof.options.classifier import ClassifierOptions
 from gluon_bof.options.families import family_of
 from gluon_bof.paper import effects, harness, miniature
 from gluon_bof.paper.bundles import fingerprint
-from gluon_bof.paper.choices import chosen, flags_of_trainings
+from gluon_bof.paper.choices import STARTS, chosen, flags_of_trainings
 from gluon_bof.paper.harness import Backbone, Job
 from gluon_bof.paper.miniature import Design
 
@@ -25,7 +25,6 @@ OWN = miniature.BASELINE.data_shape  # pixels, of all runs
 MECHANISMS = f"mechanisms-{OWN}"  # the evaluation that says by what the freebies work
 SLID = 100  # images that a patch slides through
 NUMBER = f"test-{OWN}"  # the evaluation that is a row's number
-RESERVED = ("pretrained_base",)  # flags that trainings may not be given
 SPREAD = 0.6  # points of AP over seeds, where no bundles tell: the pilot's
 
 
@@ -64,8 +63,8 @@ def plan(seeds: Sequence[int], runs: str = "runs", dataset: str = "", extra: Seq
     the splits of `vocmini` in its place; extra, extra_pretraining: further flags of all trainings and of the backbones'."""
     own = {"dataset": dataset} if dataset else {}
     data = data_of(dataset)
-    changes = {**flags_of_trainings(type(design.baseline), extra, RESERVED), **own}
-    before = {**flags_of_trainings(ClassifierOptions, extra_pretraining, RESERVED), **own}
+    changes = {**flags_of_trainings(type(design.baseline), extra, STARTS), **own}
+    before = {**flags_of_trainings(ClassifierOptions, extra_pretraining, STARTS), **own}
     experiment = experiment_of(dataset, design)
 
     def pretraining_of(backbone):

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NamedTuple, 
 from gluon_bof.errors import UserError
 from gluon_bof.files import prepare_folder, sha256_of
 from gluon_bof.options import families
+from gluon_bof.options.flags import flag_name
 from gluon_bof.paper import bundles, jobs
 from gluon_bof.runs.config import is_run, read_config
 from gluon_bof.runs.environment import git_revision
 from gluon_bof.runs.folder import PLANNED
-from gluon_bof.runs.opening import refuse_files_of_others
+from gluon_bof.runs.opening import START_FILES, refuse_files_of_others
 
 if TYPE_CHECKING:
     from gluon_bof.paper.bundles import Store
@@ -205,6 +206,7 @@ def run_missing(wanted: Sequence[Job], store: Store, side_by_side: int = 1, afte
 
     Raises UserError in the end, where runs have failed, with the first one's words."""
     to_do = missing(wanted, store)
+    _refuse_absent_starts(to_do)
     backbones = {job.pretraining.run.folder: job.backbone() for job in to_do if job.pretraining}
     failed = []
 
@@ -225,6 +227,21 @@ def run_missing(wanted: Sequence[Job], store: Store, side_by_side: int = 1, afte
         if failed:
             job, error = failed[0]
             raise UserError(f"{len(failed)} of {len(items)} runs failed; {job.name}: {error.problem}", error.path, error.remedy)
+
+
+def _refuse_absent_starts(to_do):
+    """Raise UserError where a run that has not begun would start from a path that is not there, before others take hours. Where
+    its own backbone is trained first, it starts from nothing else."""
+    for job in (job for job in to_do if not is_run(job.run.folder)):
+        for name in () if job.pretraining else START_FILES:
+            place = getattr(job.training.options, name, "")
+            if _is_path(place) and not os.path.exists(place):
+                raise UserError(f"there are no such weights for {flag_name(name)}", place, "check the path")
+
+
+def _is_path(start):
+    """Whether a start is a path by its look: which names GluonCV has, MXNet would have to be imported for."""
+    return os.sep in start or start.endswith(".params")
 
 
 def _lines(items, side_by_side):

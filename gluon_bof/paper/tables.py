@@ -13,7 +13,7 @@ from gluon_bof.options.flags import EMBEDDED
 from gluon_bof.options.recipes import SMALL_IMAGES, TABLES, VOC_METRIC, Table, backbone_recipe, row_recipe
 from gluon_bof.paper import harness, jobs
 from gluon_bof.paper.bundles import fingerprint
-from gluon_bof.paper.choices import refuse_own
+from gluon_bof.paper.choices import STARTS, refuse_own
 from gluon_bof.paper.harness import ONE_THREAD, Job
 
 
@@ -97,7 +97,8 @@ def _job(request, row, seed, gpus):
         pretraining = jobs.training(of_backbone, refuse_own(ClassifierOptions, request.extra_pretraining), **settings)
         own["pretrained_base"] = pretraining.run.last_weights
         data_before = data_of(request, pretraining.options.dataset, whole=True)
-    training = jobs.training(recipe, refuse_own(type(recipe.options), request.extra), **data, **own)
+    reserved = STARTS if pretraining else ()
+    training = jobs.training(recipe, refuse_own(type(recipe.options), request.extra, reserved), **data, **own)
     metric = ("voc07" if request.table.metric == VOC_METRIC else "coco") if request.is_small else ""
     evaluations = tuple(harness.evaluation(training, f"evaluation{'' if size is None else f'-{size}'}", size, metric=metric)
                         for size in recipe.sizes or (None,))

@@ -8,7 +8,7 @@ from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.segmentation import UPSAMPLINGS
 from gluon_bof.paper import effects, harness, jobs
 from gluon_bof.paper.bundles import Store
-from gluon_bof.paper.choices import refuse_own
+from gluon_bof.paper.choices import STARTS, refuse_own
 from gluon_bof.paper.effects import Effect
 from gluon_bof.paper.embedded import data_of
 from gluon_bof.paper.harness import Job
@@ -41,7 +41,7 @@ def plan(seeds: Sequence[int] = SEEDS, runs: str = "runs", rows: Sequence[str] =
 def _job(row, seed, runs, extra):
     recipe = RECIPES["segmentation/embedded"]
     own = dict(TRAINING, upsampling=row.key, seed=seed, runs=runs, name=f"{EXPERIMENT}-{row.key}-seed-{seed}")
-    training = jobs.training(recipe, refuse_own(type(recipe.options), extra), **own)
+    training = jobs.training(recipe, refuse_own(type(recipe.options), extra, STARTS), **own)
     return Job(row, seed, training, experiment=EXPERIMENT, data=data_of(recipe.family),
                again=harness.words_again(EXPERIMENT, row.key, seed, extra=extra))
 

@@ -18,6 +18,8 @@ from tests.paper.made_up import bundle_for
     (["photographs"], "give --dataset"), (["photographs", "--dataset", "x", "--", "--", "--lr", "1"], "a second --"),
     (["embedded", "--dataset", "x"], "--dataset does nothing"),
     (["miniature", "--", "--pretrained-base", "x"], "--pretrained-base after --"),
+    (["miniature", "--", "--transfer", "x"], "--transfer after --"),
+    (["upsampling", "--plan", "--", "--pretrained-base", "x"], "--pretrained-base after --"),
     (["miniature", "--", "--seed", "3"], "--seed after --")])
 def test_arguments_that_cannot_be_meant_are_refused(words, message):
     with pytest.raises(UserError, match=message):

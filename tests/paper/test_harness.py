@@ -12,6 +12,7 @@ import pytest
 
 from gluon_bof.errors import UserError
 from gluon_bof.files import sha256_of
+from gluon_bof.options.ssd import SsdOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.paper import bundles, factorial, harness, jobs, miniature
 from gluon_bof.paper.bundles import Store
@@ -115,6 +116,19 @@ def test_a_run_that_fails_keeps_no_other_from_being_made(tmp_path, monkeypatch, 
         harness.run_missing(wanted, store, after_each=made.append)
     assert "try it by itself" in str(refusal.value) and "failed: run-0" in capsys.readouterr().err
     assert made == wanted[1:] and store.read("run-1") and not store.read("run-0")
+
+
+@pytest.mark.parametrize("start, told", (({"transfer": "./run"}, "./run: .*--transfer"),
+                                         ({"transfer": "gone/last.params"}, "gone/last.params: .*--transfer"),
+                                         ({"pretrained_base": "gone.params"}, "gone.params: .*--pretrained-base")))
+def test_a_start_that_is_not_there_is_refused_before_any_run_begins(tmp_path, start, told):
+    """Each run failed by itself, after those before it."""
+    first, second = (harness.Job(harness.Backbone(str(seed)), seed, harness.training(SsdOptions(
+        dataset=str(tmp_path / "none"), seed=seed, runs=str(tmp_path / "runs"), name=f"run-{seed}", **own)), environment={})
+        for seed, own in enumerate(({"pretrained_base": "darknet53"}, start)))
+    with pytest.raises(UserError, match=f"^{told}; check the path"):
+        harness.run_missing([first, second], Store(str(tmp_path)))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_further_evaluation_leaves_what_else_the_bundle_had(tmp_path):

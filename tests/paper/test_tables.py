@@ -145,6 +145,8 @@ def test_flags_after_the_bars_reach_the_trainings_and_the_tables_own_are_refused
     assert (job.training.options.epochs, job.pretraining.options.epochs) == (30, 2)
     with pytest.raises(UserError, match="--seed after --"):
         plan(request_of(read_arguments(["2", "--scale", "small", "--dataset", "x", "--", "--seed", "3"])))
+    with pytest.raises(UserError, match="--transfer after --"):  # these runs start from the table's own backbones
+        plan(request_of(read_arguments(["5", "--scale", "small", "--dataset", "x", "--", "--transfer", "y"])))
     request = request_of(read_arguments(["2", "--rows", "1, mixup", "--seeds", "2,0"]))
     assert request.rows == ("no-augmentation", "mixup") and request.seeds == (2, 0)
 
