@@ -108,6 +108,11 @@ def numbered_folder(beginning: str) -> str:
             return f"{beginning}{number:03d}"
 
 
+def seems_path(text: str) -> bool:
+    """Whether a text that may be a model's name is a path by its look, be anything there or not."""
+    return os.sep in text or text.endswith(".params")
+
+
 def unfinished_beside(path: str, ending: str = "") -> str:
     """A path beside this one, which ends so, for what gets its name once it is whole; what killed processes had begun there
     goes."""
@@ -155,12 +160,12 @@ def _remove_leftovers(path: str) -> None:
         for name in os.listdir(folder):
             match = re.fullmatch(rf"{re.escape(f'{stem}.{_here()}')}(\d+)\.(.*\.)?part(\.\w+)?", name)
             if match and not _is_alive(int(match[1])):
-                _remove(os.path.join(folder, name))
+                remove(os.path.join(folder, name))
 
 
-def _remove(path):
-    """Remove a file or a folder, as far as that can be done."""
-    if os.path.isdir(path):
+def remove(path: str) -> None:
+    """Remove a file, a link or a folder, as far as that can be done."""
+    if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path, ignore_errors=True)
     else:
         with contextlib.suppress(OSError):

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError
-from gluon_bof.files import prepare_folder, sha256_of
+from gluon_bof.files import prepare_folder, seems_path, sha256_of
 from gluon_bof.options import families
 from gluon_bof.options.flags import flag_name
 from gluon_bof.paper import bundles, jobs
@@ -235,13 +235,8 @@ def _refuse_absent_starts(to_do):
     for job in (job for job in to_do if not is_run(job.run.folder)):
         for name in () if job.pretraining else START_FILES:
             place = getattr(job.training.options, name, "")
-            if _is_path(place) and not os.path.exists(place):
+            if seems_path(place) and not os.path.exists(place):  # to know GluonCV's names, MXNet would have to be imported
                 raise UserError(f"there are no such weights for {flag_name(name)}", place, "check the path")
-
-
-def _is_path(start):
-    """Whether a start is a path by its look: which names GluonCV has, MXNet would have to be imported for."""
-    return os.sep in start or start.endswith(".params")
 
 
 def _lines(items, side_by_side):

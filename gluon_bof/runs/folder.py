@@ -16,11 +16,10 @@ import json
 import logging
 import os
 import re
-import shutil
 from typing import Any, Iterable, Sequence
 
 from gluon_bof.errors import UserError, early_warnings, warn
-from gluon_bof.files import write_atomically
+from gluon_bof.files import remove, write_atomically
 from gluon_bof.runs.config import (
     CLASSES,
     CONFIG,
@@ -320,11 +319,7 @@ def has_more_than(folder: str, paths: Iterable[str]) -> bool:
 def _empty(folder):
     """Remove what a folder holds, as far as it can be."""
     for entry in list(os.scandir(folder)):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
-                os.unlink(entry.path)
+        remove(entry.path)
 
 
 def checkpoints(folder: str) -> list[str]:

@@ -7,6 +7,7 @@ import os
 from typing import Any, Collection
 
 from gluon_bof.errors import UserError, warn_once
+from gluon_bof.files import seems_path
 from gluon_bof.options.families import told_by_file_name
 from gluon_bof.options.flags import as_dict, flag_name
 from gluon_bof.runs.config import is_run, read_options
@@ -80,7 +81,7 @@ def _anchors_of(start):
         return getattr(read_options(start), "anchors", ())
     if os.path.isfile(start):
         return _constants(start)
-    if os.sep in start or start.endswith(".params"):
+    if seems_path(start):
         raise UserError("no such run or file", start, "check the path")
     return ()
 
