@@ -6,6 +6,8 @@ import dataclasses
 import json
 import math
 import os
+import sys
+from difflib import get_close_matches
 from numbers import Integral
 from types import MappingProxyType
 from typing import Any, Callable, Mapping, NamedTuple, NoReturn, Sequence
@@ -13,6 +15,7 @@ from typing import Any, Callable, Mapping, NamedTuple, NoReturn, Sequence
 from gluon_bof.errors import UserError
 
 EMBEDDED = "shapes"
+CUSTOM_MODEL = "custom-model"  # GluonCV's word, after which its scripts of R-CNNs take the flags of the network's parts
 # help's groups, in the order of the page; "first" are those that most people need
 GROUPS = {
     "first": "most used", "data": "data", "freebies": "freebies", "schedule": "schedule and optimizer", "network": "network",
@@ -28,6 +31,14 @@ class NotAValue(argparse.ArgumentTypeError, ValueError):
 
 class Parser(argparse.ArgumentParser):
     """argparse's parser, whose errors are the user's."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None) -> argparse.Namespace:
+        """As argparse's; of a flag that is not known the error names the one that looks like it."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            near = get_close_matches(unknown[0].split("=")[0], self._option_string_actions, 1, 0.75)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}" + "".join(f" (is {name} meant?)" for name in near))
+        return parsed
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message, remedy=f"see {os.path.basename(self.prog)} --help")
@@ -93,7 +104,10 @@ def parse(options_class: type, argv: Sequence[str] | None, description: str, rec
     """Options of a command line. recipes: {name: Recipe} that --recipe chooses from; see `on_recipe`.
 
     Prints help and exits for --help; anything it cannot read is a UserError of one line."""
-    given = vars(build_parser(options_class, description, recipes, prog).parse_args(argv))
+    words = sys.argv[1:] if argv is None else argv
+    # argparse would take the value of a flag that it does not know for the word, and complain of the value
+    has_word = not {CUSTOM_MODEL, "-h", "--help"}.isdisjoint(words)
+    given = vars(build_parser(options_class, description, recipes, prog, has_word=has_word).parse_args(words))
     dry_run = given.pop("dry_run", False)
     if given.pop("custom_model", None):
         given["custom_model"] = True
@@ -112,8 +126,9 @@ def on_recipe(options_class: type, given: Mapping[str, Any], recipes: Mapping[st
 
 
 def build_parser(options_class: type, description: str, recipes: Mapping[str, Any] = MappingProxyType({}),
-                 prog: str | None = None, everything: bool = False) -> Parser:
-    """An argument parser of the dataclass's fields. everything: its help shows the parts of the network, too."""
+                 prog: str | None = None, everything: bool = False, has_word: bool = True) -> Parser:
+    """An argument parser of the dataclass's fields. everything: its help shows the parts of the network, too; has_word: whether
+    it takes the word custom-model, where the network has parts."""
     fields = dataclasses.fields(options_class)
     has_parts = any(field.metadata.get("part") for field in fields)
     parser = Parser(prog=prog, description=description, allow_abbrev=False, formatter_class=_Help, usage="%(prog)s [FLAG …]",
@@ -124,11 +139,11 @@ def build_parser(options_class: type, description: str, recipes: Mapping[str, An
     parser.add_argument("--list-recipes", action=_ListRecipes, nargs=0, const=recipes, default=argparse.SUPPRESS,
                         help="print the recipes, what they reach and in which time, and end")
     groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
-    after_the_word = _custom_model_parser(parser) if has_parts else None
+    after_the_word = _custom_model_parser(parser) if has_parts and has_word else None
     for field in fields:
         is_part = field.metadata.get("part", False)
         add_flag(groups["parts" if is_part else field.metadata["group"]], field, shown=everything or not is_part)
-        if is_part:
+        if is_part and after_the_word:
             add_flag(after_the_word, field, shown=False)
     return parser
 
@@ -211,7 +226,7 @@ def _custom_model_parser(parser):
     word = parser.add_subparsers(dest="custom_model", metavar="custom-model", title="GluonCV's custom model",
                                  description="the word custom-model builds its custom pyramid network; the flags of the "
                                              "network's parts may come before or after it")
-    return word.add_parser("custom-model", allow_abbrev=False, add_help=False)
+    return word.add_parser(CUSTOM_MODEL, allow_abbrev=False, add_help=False)
 
 
 def flags_of(options: Any, base: Any) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import train_faster_rcnn
 import train_yolo3
 from gluon_bof.errors import UserError
 from gluon_bof.options.families import by_name
@@ -115,6 +116,16 @@ def test_help_and_dry_run_answer_at_once_and_without_mxnet():
 ))
 def test_options_that_cannot_work_are_refused_by_name(words, named, capsys):
     assert named in refused(train_yolo3.main, capsys, *words.split())
+
+
+@pytest.mark.parametrize("main", (train_yolo3.main, train_faster_rcnn.main))
+@pytest.mark.parametrize("words, told", (
+    ("--save-dir runs/a", "unrecognized arguments: --save-dir runs/a; see"),
+    ("elsewhere", "unrecognized arguments: elsewhere; see"),
+    ("--dataset=voc --no-augmented", "unrecognized arguments: --no-augmented (is --no-augment meant?); see")))
+def test_a_flag_that_is_not_known_is_named_not_its_value_and_so_is_the_one_that_it_looks_like(main, words, told, capsys):
+    """Faster R-CNN took the value for GluonCV's word custom-model, and complained of it alone."""
+    assert told in refused(main, capsys, *words.split())
 
 
 @pytest.mark.parametrize("family", ("yolo3", "faster_rcnn", "ssd", "mask_rcnn", "segmentation"))
