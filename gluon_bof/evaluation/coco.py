@@ -44,35 +44,56 @@ def coco_average_precision(detections: Sequence[Detections], detection_set: Dete
     detections: [Detections] in the order of detection_set.records. The ground truth is annotation_file (its areas are
     those of the outlines), for the records' images and the set's classes; without one it is the records'.
     Raises ValueError if detections and records differ in number, UserError if annotation_file can't be read."""
-    return _scores(detections, detection_set, "bbox")[0]
+    (result, _), = _scores(detections, detection_set, "bbox")
+    return result
 
 
 def mask_average_precision(detections: Sequence[Detections], detection_set: DetectionSet) -> dict[str, Any]:
     """The same of masks, by COCOeval's "segm": also "per_class_50", [AP at an IoU of 0.5 of each class].
 
     The ground truth is annotation_file's or the records', which have masks. Raises as `coco_average_precision` does."""
-    result, precision = _scores(detections, detection_set, "segm")
+    of_masks, = _scores(detections, detection_set, "segm")
+    return _with_half(*of_masks)
+
+
+def box_and_mask_average_precision(detections: Sequence[Detections],
+                                   detection_set: DetectionSet) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `coco_average_precision` and `mask_average_precision` give, for which annotation_file is read once."""
+    (of_boxes, _), of_masks = _scores(detections, detection_set, "bbox", "segm")
+    return of_boxes, _with_half(*of_masks)
+
+
+def _with_half(result, precision):
     return {**result, "per_class_50": [_mean_of_known(of_class) for of_class in precision[0].T]}
 
 
-def _scores(detections, detection_set, kind):
-    """({name: number, "per_class": [AP of each class]}, precision (IoU, recall, class)) of "bbox" or "segm"."""
+def _scores(detections, detection_set, *kinds):
+    """[({name: number, "per_class": [AP of each class]}, precision (IoU, recall, class))] of the kinds, "bbox" and "segm"."""
     check_lengths(detections, detection_set.records)
     detections, detection_set = _by_id(detections, detection_set)
     records = detection_set.records
     # Images and classes are numbered anew, from 1, and annotations too: the JSON's ids may be text, and COCOeval
     # takes a box with the id 0 for one that nothing found.
     images, classes = range(1, len(records) + 1), range(1, len(detection_set.classes) + 1)
-    if detection_set.annotation_file:
-        # an annotation whose mask is malformed is none where masks were read
-        truth = _from_json(detection_set, kind == "segm" or any(record.masks is not None for record in records))
-    else:
-        truth = (_masks_from_records if kind == "segm" else _from_records)(records)
-    found = [dict(row, area=row["bbox"][2] * row["bbox"][3]) for row in _result_rows(detections, images, classes)]
-    if kind == "segm":
-        found = [dict(row, **_coded(mask, record)) for row, mask, record in _with_masks(detections, records, found)]
-    result, precision = _evaluated(truth, found, records, classes, kind)
-    return {**result, "per_class": [_mean_of_known(precision[:, :, index - 1]) for index in classes]}, precision
+    truths = _truths(detection_set, kinds)
+    rows = [dict(row, area=row["bbox"][2] * row["bbox"][3]) for row in _result_rows(detections, images, classes)]
+    found = {"bbox": rows}
+    if "segm" in kinds:
+        found["segm"] = [dict(row, **_coded(mask, record)) for row, mask, record in _with_masks(detections, records, rows)]
+    evaluated = [_evaluated(truths[kind], found[kind], records, classes, kind) for kind in kinds]
+    return [({**result, "per_class": [_mean_of_known(precision[:, :, index - 1]) for index in classes]}, precision)
+            for result, precision in evaluated]
+
+
+def _truths(detection_set, kinds):
+    """{kind: the ground truth as COCO's annotations}; a JSON's are the same of all kinds."""
+    records = detection_set.records
+    if not detection_set.annotation_file:
+        readers = {"bbox": _from_records, "segm": _masks_from_records}
+        return {kind: readers[kind](records) for kind in kinds}
+    # an annotation whose mask is malformed is none where masks were read
+    masks = "segm" in kinds or any(record.masks is not None for record in records)
+    return dict.fromkeys(kinds, _from_json(detection_set, masks))
 
 
 def _by_id(detections, detection_set):

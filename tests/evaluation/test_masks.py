@@ -12,8 +12,10 @@ from pycocotools.cocoeval import COCOeval
 from gluon_bof import masks
 from gluon_bof.boxes import Detections, DetectionSet, Record
 from gluon_bof.data.coco import load_coco
+from gluon_bof.data.fields import load_json
+from gluon_bof.evaluation import coco as scoring
 from gluon_bof.evaluation.coco import mask_average_precision, save_detections
-from gluon_bof.evaluation.score import score_masks
+from gluon_bof.evaluation.score import score, score_masks
 from gluon_bof.evaluation.validation import Validation, _packed, _unpacked
 from gluon_bof.evaluation.voc import mean_ap, voc_average_precision
 from gluon_bof.options.mask_rcnn import MaskRcnnOptions
@@ -119,6 +121,18 @@ def test_an_annotation_that_its_mask_took_away_is_no_ground_truth_of_boxes_eithe
     perfect = [Detections(record.boxes[~record.crowd], record.classes[~record.crowd], np.ones((~record.crowd).sum(), np.float32),
                           record.true_masks()) for record in read.records]
     assert score_masks(perfect, read, "coco")["coco"]["AR100"] == 1
+
+
+def test_boxes_and_masks_by_cocos_metric_are_scored_on_annotations_that_are_read_once(scene, monkeypatch):
+    path, found = scene
+    data = load_coco(str(path), "train", masks=True)
+    opened = []
+    monkeypatch.setattr(scoring, "load_json", lambda place: opened.append(place) or load_json(place))
+    ours = score_masks(found, data, "coco")
+    assert opened == [str(path)]
+    boxes = score(found, data, "coco")
+    assert {"map": ours["box_map"], "per_class": ours["box_per_class"], "coco": ours["coco"], "metric": "coco"} == boxes
+    assert ours["masks"] == score_masks(found, data, "voc07")["masks"]
 
 
 def test_at_half_the_masks_count_at_an_iou_of_a_half_and_the_boxes_as_vocs(scene):
