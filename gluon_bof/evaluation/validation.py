@@ -156,14 +156,16 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
         save_detections(save, list(map(ends.as_edges, validation.detections)), found_set)
     if report:
         from gluon_bof.evaluation.report import write_report
-        write_report(report, validation.scored(), found_set, result,
-                     {"weights": resolved.path, "SHA-256": digest, "data set": options.dataset,
-                      **({"tiles": f"{tiling.tile} pixels, overlap {tiling.overlap:g}"} if tiling else {}),
-                      **_about_masks(result)}, resolved.run)
+        about = {"weights": resolved.path, "SHA-256": digest, "data set": options.dataset,
+                 **({"tiles": f"{tiling.tile} pixels, overlap {tiling.overlap:g}"} if tiling else {}), **_about_masks(result)}
+        numbers = write_report(report, validation.scored(), found_set, result, about, resolved.run)
+        calibration_error = numbers["calibration"]["error"]
+    else:
+        calibration_error = _calibration_error(validation.scored(), found_set)
     return {"run": resolved.run, "family": family_of(options).name, "weights": resolved.path, "sha256": digest,
             "dataset": options.dataset, "val_split": options.val_split, "engine": detector.engine.name, "images": len(found_set),
             "images_per_second": len(found_set) / seconds, "skipped": len(found_set.faults),
-            "calibration_error": _calibration_error(validation.scored(), found_set),
+            "calibration_error": calibration_error,
             **({"report": report} if report else {}), **(further(detector, found_set) if further else {}),
             **(tiling._asdict() if tiling else {}), **result}
 
