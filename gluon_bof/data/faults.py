@@ -10,6 +10,7 @@ from gluon_bof.boxes import Fault
 from gluon_bof.data.images import AS_STORED, check_header, settle
 from gluon_bof.errors import LOGGER, UserError, abbreviate, warn
 from gluon_bof.masks import boxes_of
+from gluon_bof.options.training import MOST_FOUND
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import DetectionSet, Record
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 TOLERANCES = ("error", "skip", "list")  # values of on_bad_sample
 SLACK = 1.0  # pixels by which a box may reach over the edge: sets differ in where they count from
 MOST_REMARKS = 10  # that a log repeats
-MOST_FOUND = 100  # detections in an image of GluonCV's YOLOv3 and SSD, their post_nms; COCO's AP looks at no more of a class
 TINY = 8  # pixels; the boxes of smaller images may well lie in 0..1
 REMEDY = "fix it, leave it out with --on-bad-sample skip, or list all faults with: gluon-bof check"
 REMEDY_OF_MASKS = f"{REMEDY} --masks"
@@ -213,15 +213,20 @@ def nothing_to_find(records: Sequence[Record]) -> str | None:
     return f"none of the {len(records)} images to validate on has a box to find (difficult ones and crowds are not): mAP is null"
 
 
-def crowded(records: Sequence[Record], options: Any = None) -> str | None:
-    """What is to know where an image has more boxes to find than a network of these options, or of none, gives; None where none
-    has."""
-    limit = getattr(options, "rpn_test_post_nms", MOST_FOUND)
+def crowded(records: Sequence[Record], limit: int = MOST_FOUND) -> str | None:
+    """What is to know where an image has more boxes to find than a network that gives so many; None where none has."""
     count, path = max(((int((~record.ignored).sum()), record.path) for record in records), default=(0, ""))
     if count <= limit:
         return None
     return (f"{path} has {count} boxes to find: YOLOv3 and SSD give at most {MOST_FOUND} for an image, and more with --tile of "
             "predict and evaluate; Faster and Mask R-CNN hardly more than --rpn-test-post-nms")
+
+
+def warn_of_score(where: str, records: Sequence[Record], limit: int, whole: Sequence[Record] | None = None) -> None:
+    """Warn of what the score of these records does not say: that there is nothing to find, or more than a network that gives so
+    many boxes. whole: those of them that are not looked at in slices, of which each gives as many; default: all."""
+    for sentence in filter(None, (nothing_to_find(records), crowded(records if whole is None else whole, limit))):
+        warn(f"{where}: {sentence}")
 
 
 def fit_box(box: Sequence[float], width: float, height: float,

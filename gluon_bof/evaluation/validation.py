@@ -8,7 +8,7 @@ from typing import Any, Callable
 import numpy as np
 
 from gluon_bof.boxes import BoxEnds, Detections, DetectionSet
-from gluon_bof.data.faults import UnknownClass, crowded, log_faults, nothing_to_find
+from gluon_bof.data.faults import UnknownClass, log_faults, warn_of_score
 from gluon_bof.data.loader import ValidationImages, slicing_loader, validation_loader
 from gluon_bof.data.sets import open_set, set_mark
 from gluon_bof.data.workers import ending_workers
@@ -177,8 +177,7 @@ def _warn_of_set(found_set, options, tiling):
         warn(f"{options.dataset} names no classes: the numbers of its labels are taken for {abbreviate(found_set.classes)}, in "
              "this order; a classes.txt in it tells another")
     whole = [record for record in found_set.records if not (tiling and tiling.cuts((record.height, record.width)))]
-    for sentence in filter(None, (nothing_to_find(found_set.records), crowded(whole, options))):  # each slice gives as many
-        warn(f"{options.dataset_root or options.dataset}: {sentence}")
+    warn_of_score(options.dataset_root or options.dataset, found_set.records, options.most_found, whole)
 
 
 def _about_masks(result):

@@ -201,6 +201,12 @@ class FasterRcnnOptions(DetectionOptions):
                      "without --use-fpn --norm-layer syncbn"),
                 Idle(("num_fpn_filters", "num_box_head_dense_filters"), not self.use_fpn, "without --use-fpn")]
 
+    @property
+    def most_found(self) -> int:
+        """Boxes that the network finds in an image, or hardly more, of resolved options: one a proposal, but of several
+        classes."""
+        return self.rpn_test_post_nms
+
     def check_build(self) -> None:
         """Raise UserError for a network that cannot be built, of resolved options."""
         from_one = ("num_fpn_filters", "num_box_head_conv_filters", "num_box_head_dense_filters", "rpn_channel",

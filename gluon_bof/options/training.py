@@ -30,6 +30,7 @@ OPTIMIZERS = {
 METRICS = ("auto", "voc07", "voc", "coco")
 KV_STORES = ("nccl", "device", "local", "dist_sync", "dist_device_sync")
 MIXUP_LOSSES = ("weighted", "unweighted", "global")
+MOST_FOUND = 100  # detections in an image of GluonCV's YOLOv3 and SSD, their post_nms; COCO's AP looks at no more of a class
 FREEZE = ("none", "stem", "backbone", "all-but-head")
 ON_BAD_SAMPLE = ("error", "skip")
 USUAL_BASES = ("yes", "no", "shipped")  # of --pretrained-base, by default and in recipes; another one was meant
@@ -393,6 +394,11 @@ class DetectionOptions(TrainingOptions):
     def dataset_name(self) -> str:
         """The data set's name as it ends the names of GluonCV's files; a folder's own."""
         return os.path.basename(os.path.abspath(self.dataset))
+
+    @property
+    def most_found(self) -> int:
+        """Boxes that the network finds in an image, or hardly more."""
+        return MOST_FOUND
 
     def gluoncv_name(self) -> str:
         """GluonCV's name of the network, as it begins the names of its files."""

@@ -7,7 +7,7 @@ from typing import Any, Iterable, Sequence
 from gluon_bof import threads
 from gluon_bof.backend import mx
 from gluon_bof.data.balance import told_apart_by_case, untrained
-from gluon_bof.data.faults import UnknownClass, crowded, log_faults, nothing_to_find, require_boxes, warn_of_shared
+from gluon_bof.data.faults import UnknownClass, log_faults, require_boxes, warn_of_score, warn_of_shared
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import open_set, set_mark
 from gluon_bof.devices import contexts, return_large_arrays
@@ -96,9 +96,10 @@ def _open_sets(options, run):
         sets.append(found)
         classes = found.classes
     warn_of_shared(*(found.records for found in sets), "mAP")
-    at_validation = nothing_to_find(sets[1].records), crowded(sets[1].records, options)
-    for sentence in filter(None, (*at_validation, *untrained(*sets), *told_apart_by_case(classes))):
-        warn(f"{options.dataset_root or options.dataset}: {sentence}")
+    where = options.dataset_root or options.dataset
+    warn_of_score(where, sets[1].records, options.most_found)
+    for sentence in (*untrained(*sets), *told_apart_by_case(classes)):
+        warn(f"{where}: {sentence}")
     run.write_classes(classes)
     return sets
 

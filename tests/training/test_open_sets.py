@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from gluon_bof.data.check import check_set
-from gluon_bof.data.faults import MOST_FOUND
 from gluon_bof.data.sets import set_mark
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.validation import validation_set
 from gluon_bof.models.ssd.network import build_ssd
 from gluon_bof.models.yolo3.network import build_yolo3
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+from gluon_bof.options.training import MOST_FOUND
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.folder import Run
 from gluon_bof.runs.opening import create_run
