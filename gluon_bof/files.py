@@ -218,6 +218,11 @@ def is_utf8(name: str) -> bool:
     return True
 
 
+def utf8(text: str) -> bytes:
+    """A text's bytes; of a name that is no UTF-8 those of escapes, which JSON knows too."""
+    return text.encode(errors="backslashreplace")
+
+
 def refuse_no_utf8(path: str, who: str) -> None:
     """Raise UserError for a name that is no UTF-8, where a library wants text. who: for example "MXNet opens no file"."""
     if not is_utf8(path):
@@ -240,7 +245,7 @@ def write_text(folder: str, name: str, text: str) -> str:
     """Write a file into a folder, which is made where it is not there. Returns its path. Raises UserError."""
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, name)
-    write_atomically(path, text.encode())
+    write_atomically(path, utf8(text))
     return path
 
 

@@ -15,6 +15,7 @@ from gluon_bof.files import (
     refuse_unwritable,
     whole_folder,
     write_atomically,
+    write_text,
 )
 
 
@@ -29,6 +30,11 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
         with pytest.raises(UserError, match=f"{place}: cannot be written .{problem}"):
             write_atomically(place, data)
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["kept"]
+
+
+def test_a_text_with_a_name_that_is_no_utf8_is_written_by_escapes(tmp_path):
+    with open(write_text(str(tmp_path / "new"), "a.csv", "Köln,caf\udce9.jpg\n"), encoding="utf-8") as file:
+        assert file.read() == "Köln,caf\\udce9.jpg\n"
 
 
 def test_a_numbered_folder_takes_no_number_that_is_taken_and_tells_where_none_can_be_made(tmp_path):

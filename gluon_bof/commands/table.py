@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError, user_facing, warn
-from gluon_bof.files import csv_text, prepare_folder, write_atomically
+from gluon_bof.files import csv_text, prepare_folder, utf8, write_atomically
 from gluon_bof.options.flags import NotAValue, Parser, at_least, flag_name
 from gluon_bof.options.recipes import Table, row_recipe
 from gluon_bof.paper import bag, embedded, factorial, harness, jobs, miniature, optimizers, photographs, tables, upsampling
@@ -195,8 +195,8 @@ def _of_table(given, argv):
     def write(store):
         lines = read_lines(request, planned, store)
         found = records(request, lines)
-        write_atomically(f"{page}.csv", csv_text(found).encode())
-        write_atomically(f"{page}.md", to_markdown(request, found, command, cost_section(planned, store)).encode())
+        write_atomically(f"{page}.csv", utf8(csv_text(found)))
+        write_atomically(f"{page}.md", utf8(to_markdown(request, found, command, cost_section(planned, store))))
         return {"table": request.table.number, "scale": request.scale, "page": f"{page}.md", "csv": f"{page}.csv",
                 "rows": [{"row": line.row.key, "size": line.size, "values": line.values} for line in lines]}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Iterable, NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.errors import UserError, warn
-from gluon_bof.files import write_atomically
+from gluon_bof.files import utf8, write_atomically
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import Record
@@ -127,7 +127,7 @@ def write_anchors(path: str, anchors: np.ndarray | Sequence[Sequence[float]], da
     """Write nine (width, height) pairs, in pixels of data_shape x data_shape images, as JSON that `read_anchors` reads."""
     pairs = ",\n".join(f"  {json.dumps(pair)}" for pair in np.asarray(anchors).tolist())
     rest = json.dumps({"data_shape": data_shape, **more}, indent=1, ensure_ascii=False)
-    write_atomically(path, f'{{\n "anchors": [\n{pairs}\n ],{rest[1:]}\n'.encode(errors="backslashreplace"))
+    write_atomically(path, utf8(f'{{\n "anchors": [\n{pairs}\n ],{rest[1:]}\n'))
 
 
 def read_anchors(path: str, data_shape: int | None = None) -> list[list[float]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable, Sequence
 from gluon_bof.boxes import BoxEnds
 from gluon_bof.data.coco import COCO_IDS
 from gluon_bof.errors import UserError
-from gluon_bof.files import csv_text, refuse_no_utf8, unfinished_beside, write_atomically
+from gluon_bof.files import csv_text, refuse_no_utf8, unfinished_beside, utf8, write_atomically
 from gluon_bof.inference.sources import OF_IMAGES, refuse_foreign
 from gluon_bof.masks import as_json
 
@@ -151,11 +151,10 @@ class DetectionWriter:
         paths = paths_in(folder)
         categories = [{"id": number, "name": name} for name, number in self.categories.items()]
         about = json.dumps({"images": self.images, "categories": categories}, ensure_ascii=False)
-        write_atomically(paths["images_json"], about.encode(errors="backslashreplace"))
+        write_atomically(paths["images_json"], utf8(about))
         lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in self.rows)
-        # a file's name that is no UTF-8 is written by escapes, which JSON knows too
-        write_atomically(paths["json"], f"[\n{lines}\n]\n".encode(errors="backslashreplace"))
-        write_atomically(paths["csv"], csv_text(map(_cells, self.rows), COLUMNS).encode(errors="backslashreplace"))
+        write_atomically(paths["json"], utf8(f"[\n{lines}\n]\n"))
+        write_atomically(paths["csv"], utf8(csv_text(map(_cells, self.rows), COLUMNS)))
         return paths
 
 

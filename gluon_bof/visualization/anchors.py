@@ -16,6 +16,7 @@ def draw(path: str, sizes: np.ndarray, anchors: np.ndarray, title: str) -> None:
     from matplotlib.figure import Figure
 
     from gluon_bof.files import write_figure
+    from gluon_bof.visualization.draw import literal
 
     figure = Figure(figsize=(7, 6.6), dpi=110)
     axes = figure.add_subplot()
@@ -35,6 +36,6 @@ def draw(path: str, sizes: np.ndarray, anchors: np.ndarray, title: str) -> None:
     axes.set_aspect("equal")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left")
-    axes.set_title(title, fontsize=9, parse_math=False)  # a folder's name may hold dollars
+    axes.set_title(literal(title), fontsize=9)
     figure.tight_layout()
     write_figure(path, figure)

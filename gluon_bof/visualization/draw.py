@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from gluon_bof.boxes import require_image
+from gluon_bof.files import utf8
 from gluon_bof.masks import decode
 
 FONT = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # knows Greek and Cyrillic too
@@ -40,9 +41,9 @@ def draw_detections(image: np.ndarray, prediction: Any) -> np.ndarray:
 
 
 def literal(text: Any) -> str:
-    """A text, such as a class's or a file's name, as matplotlib draws it letter by letter, which reads dollars as mathematics.
-    It is shortened before."""
-    return str(text).replace("$", r"\$")
+    """A text, such as a class's or a file's name, as matplotlib draws it letter by letter, which reads dollars as mathematics
+    and takes no name that is no UTF-8. It is shortened before."""
+    return utf8(str(text)).decode().replace("$", r"\$")
 
 
 def with_masks(image: np.ndarray, masks: np.ndarray, classes: Sequence[int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Names with dollars, which matplotlib takes for mathematics, on every page and figure that shows names."""
+"""Names with dollars, which matplotlib takes for mathematics, or no UTF-8, which it refuses, on pages and figures."""
 import dataclasses
 from types import SimpleNamespace
 
@@ -37,6 +37,10 @@ def test_a_name_is_drawn_letter_by_letter(name):
     np.testing.assert_array_equal(drawn(literal(name)), drawn(name, parse_math=False))
 
 
+def test_a_name_that_is_no_utf8_is_drawn_by_escapes():
+    np.testing.assert_array_equal(drawn(literal("caf\udce9.jpg")), drawn(r"caf\udce9.jpg", parse_math=False))
+
+
 def test_a_shortened_name_is_not_cut_within_an_escape():
     name = (LONGEST - 2) * "x" + "$$$"
     np.testing.assert_array_equal(drawn(short(name)), drawn(f"{name[:LONGEST - 1]}…", parse_math=False))
@@ -44,7 +48,7 @@ def test_a_shortened_name_is_not_cut_within_an_escape():
 
 def test_classes_and_images_with_dollars_do_not_end_a_training_at_its_pages(tmp_path):
     found = load_voc(str(write_voc_set(tmp_path / "set", 2, 2)), "val")
-    records = [dataclasses.replace(record, image_id=f"{NAME}/{record.image_id}") for record in found.records]
+    records = [dataclasses.replace(record, image_id=f"{NAME}\udce9/{record.image_id}") for record in found.records]
     found = dataclasses.replace(found, records=records, classes=NAMES)
     run = SimpleNamespace(images=str(tmp_path))
     right = [Detections(record.boxes, record.classes, np.ones(len(record.boxes), np.float32)) for record in found.records]

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from gluon_bof.files import write_atomically, write_figure
+from gluon_bof.files import utf8, write_atomically, write_figure
 from gluon_bof.visualization.draw import literal
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def save(drawn: Drawn, folder: str, number: int | str) -> tuple[str, str]:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(drawn.columns)
     writer.writerows(drawn.rows)
-    write_atomically(table, text.getvalue().encode())
+    write_atomically(table, utf8(text.getvalue()))
     return png, table
 
 

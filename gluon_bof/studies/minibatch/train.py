@@ -87,7 +87,7 @@ def cache_of(run: Run, options: MinibatchOptions) -> Iterator[str]:
     """The folder of a run's gradients, which no other run uses, without what a killed probe has left in it. Raises UserError."""
     place = run.probes
     if options.probe == "cache" and options.cache:
-        own = hashlib.blake2b(os.path.abspath(run.folder).encode(), digest_size=4).hexdigest()
+        own = hashlib.blake2b(os.fsencode(os.path.abspath(run.folder)), digest_size=4).hexdigest()
         place = os.path.join(options.cache, f"{os.path.basename(run.folder)}-{own}")
     try:
         os.makedirs(place, exist_ok=True)
