@@ -65,6 +65,12 @@ class Aside:
             with contextlib.suppress(OSError):
                 self._stream.flush()
 
+    def close(self) -> None:
+        """Close the stream that was given."""
+        if self._given:
+            with contextlib.suppress(OSError):
+                self._given.close()
+
     def isatty(self) -> bool:
         return bool(self._stream) and self._stream.isatty()
 

@@ -21,7 +21,7 @@ from gluon_bof.data.images import has_12_bits, image_of, read_bytes, read_image
 from gluon_bof.data.names import class_names
 from gluon_bof.data.parts import ROLES
 from gluon_bof.data.sets import open_set
-from gluon_bof.errors import UserError
+from gluon_bof.errors import Aside, UserError
 from gluon_bof.terminal import ASIDE
 
 SMALL, MEDIUM = 32 ** 2, 96 ** 2  # COCO's bounds, in square pixels; a box of just that size counts here once, as the smaller one
@@ -229,7 +229,8 @@ def _heard():
         kept = os.dup(2)
     except OSError:  # closed by whoever started us
         kept = os.open(os.devnull, os.O_WRONLY)
-    with tempfile.TemporaryFile("a+b") as file, os.fdopen(kept, "w", errors="backslashreplace") as aloud:
+    aloud = Aside(os.fdopen(kept, "w", errors="backslashreplace"))
+    with contextlib.closing(aloud), tempfile.TemporaryFile("a+b") as file:
         os.dup2(file.fileno(), 2)
         try:
             yield _Heard(file, aloud)

@@ -1,5 +1,6 @@
 """python -m gluon_bof check: what is in a set, and every fault."""
 import json
+import os
 
 import cv2
 import numpy as np
@@ -42,6 +43,18 @@ def test_every_fault_is_found(tmp_path):
     assert [sorted(path[-5:] for path in group) for group in report.duplicates] == [["b.jpg", "h.jpg"]]
     text = format_report(report)
     assert all(part in text for part in ("d.jpg", "f.xml", "e.xml", "3 x 3", "cat", "100 x 80", "faults: 5"))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_progress_that_cannot_be_written_ends_no_check(tmp_path):
+    kept = os.dup(2)
+    try:
+        with open("/dev/full", "w") as full:
+            os.dup2(full.fileno(), 2)
+        assert len(check_set("voc", str(write_faulty(tmp_path)), progress=True).faults) == 5
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def test_the_command_ends_with_one_json_object(tmp_path, capsys):
