@@ -18,6 +18,7 @@ EXIT_STATUS = 2
 TRY_AGAIN = 75  # of a process of a launched job that another start may help, as sysexits.h has it
 INTERRUPTED = 130  # what a shell gives for Ctrl-C
 PIPE_CLOSED = 141  # and for a closed pipe
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # what is written is at fault, not what is read
 LOGGER = logging.getLogger("gluon_bof")
 MAX_LISTED = 8  # names that a message lists
 _said = set()  # messages of `warn_once`
@@ -197,7 +198,7 @@ def user_facing(main: Callable[..., Any]) -> Callable[..., Any]:
             except BrokenPipeError:  # whoever read the output has seen enough
                 raise SystemExit(PIPE_CLOSED) from None
             except Exception as error:
-                told = _as_users(error)
+                told = as_users(error)
                 if told is None:
                     raise
             finally:
@@ -249,7 +250,7 @@ def _streams():
                     os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def _as_users(error):
+def as_users(error: BaseException) -> UserError | None:
     """The UserError that an exception is, or means; None of a programmer's."""
     if isinstance(error, UserError):
         return error
@@ -257,9 +258,28 @@ def _as_users(error):
         return UserError(f"the memory does not suffice{_asked_for(error)}", None,
                          "give smaller batches or images, or fewer data workers")
     if isinstance(error, OSError) and (error.filename is not None or error.errno is not None):
-        return UserError(error.strerror or str(error), error.filename,
-                         "check that the place exists, may be written and has room")
+        return _of_system(error)
     return None
+
+
+def _of_system(error):
+    """The UserError of a file that the system refuses."""
+    if error.filename is None and error.errno == errno.ENOENT:
+        if (error.strerror or "").startswith("No usable temporary directory"):  # of tempfile
+            return UserError("there is no folder for temporary files", None, "set TMPDIR to one that can be written")
+        if not _has_working_folder():
+            return UserError("the working folder has been removed", None, "go to another one, or there anew")
+    copied_to = error.filename2 if error.errno in NO_ROOM else None
+    return UserError(error.strerror or str(error), copied_to or error.filename,
+                     "check that the place exists, may be written and has room")
+
+
+def _has_working_folder():
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _asked_for(error):

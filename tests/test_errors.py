@@ -20,6 +20,10 @@ NO_MEMORY = "error: the memory does not suffice; give smaller batches"
     (UserError("no area:\n  box", "a/b.xml", "fix it"), "error: a/b.xml: no area: box; fix it"),
     (OSError(errno.ENOSPC, "No space left on device"), "error: No space left on device; check"),
     (FileNotFoundError(errno.ENOENT, "No such file or directory", "x.txt"), "error: x.txt: No such file or directory"),
+    (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"),
+     "error: there is no folder for temporary files; set TMPDIR to one that can be written"),
+    (OSError(errno.ENOSPC, "No space left on device", "read.jpg", None, "written.jpg"), "error: written.jpg: No space left"),
+    (OSError(errno.EIO, "Input/output error", "read.jpg", None, "written.jpg"), "error: read.jpg: Input/output error"),
     (MemoryError(), NO_MEMORY), (OSError(errno.ENOMEM, "Cannot allocate memory"), NO_MEMORY),
     (mx.MXNetError("Traceback (most recent call last):\n  File x\nMXNetError: Failed to allocate CPU Memory"), NO_MEMORY),
     (cv2.error("error: (-4:Insufficient memory) Failed to allocate 9 bytes in function 'OutOfMemoryError'"),
@@ -37,6 +41,16 @@ def test_a_users_error_is_one_line_and_exit_status_2(error, line, capsys):
     assert stop.value.code == 2
     told = capsys.readouterr().err
     assert told.startswith(line) and told.count("\n") == 1
+
+
+def test_a_working_folder_that_has_been_removed_is_told(tmp_path, monkeypatch, capsys):
+    """The line named nothing: "No such file or directory"."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(SystemExit) as stop:
+        user_facing(os.path.abspath)("runs")
+    assert stop.value.code == 2 and capsys.readouterr().err.startswith("error: the working folder has been removed; go to")
 
 
 def test_threads_that_silence_warnings_leave_them_as_they_were():

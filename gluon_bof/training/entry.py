@@ -16,7 +16,7 @@ from typing import Any, Callable, Collection, Sequence
 from gluon_bof import threads
 from gluon_bof.compat import for_cpu_contexts
 from gluon_bof.distributed import comm, exchange, progress
-from gluon_bof.errors import UserError, is_out_of_memory, user_facing, warn
+from gluon_bof.errors import UserError, as_users, user_facing, warn
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, from_dict, parse, to_json
 from gluon_bof.options.recipes import RECIPES
@@ -112,7 +112,7 @@ def run_training(options: Any, given: set, train: Train) -> dict:
         with ending_workers():
             return train(options, run, checkpoint)
     except Exception as error:
-        if isinstance(error, UserError) or is_out_of_memory(error):
+        if as_users(error) is not None:
             run.discard_if_unused()
         raise
     finally:

@@ -42,6 +42,16 @@ def test_a_daemonic_process_is_told_that_it_may_start_no_data_workers_and_keeps_
     assert not list(tmp_path.glob("runs/*"))
 
 
+def test_a_start_that_the_system_refuses_keeps_no_run(tmp_path):
+    """As where there is no folder for temporary files: the name was taken for good."""
+    def train(options, run, checkpoint):
+        return open(tmp_path / "missing")
+
+    with pytest.raises(FileNotFoundError):
+        run_training(Yolo3Options(runs=str(tmp_path / "runs")).resolved(), set(), train)
+    assert not list(tmp_path.glob("runs/*"))
+
+
 def test_a_training_leaves_no_data_workers(tmp_path):
     """They lived until the garbage collector came by."""
     kept = []
