@@ -342,8 +342,10 @@ def _compare(parts: dict[str, DetectionSet], folder: str, to: str, out: str) -> 
     for part, found in parts.items():
         try:
             again = open_set(folder, None, "val", split=part, layout=to)
-        except UserError as error:
-            raise UserError(f"{to} cannot hold this set: {error.problem}", out, "choose another layout") from None
+        except UserError as error:  # such as of a name with a line break, or with a backslash, which is a folder's to others
+            of = f"{os.path.relpath(error.path, folder)}: " if error.path else ""
+            raise UserError(f"{to} cannot hold this set: {of}{error.problem}", out,
+                            "choose another layout, or rename what is at fault") from None
         if again.classes != found.classes or len(again) != len(found):
             raise UserError(f"{to} cannot hold this set: its classes or images read back differ in part {part}", out,
                             "choose another layout")

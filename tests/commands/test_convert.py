@@ -273,6 +273,16 @@ def test_an_image_whose_name_is_no_utf8_is_refused_by_voc_and_written_as_coco_an
         convert_set(str(tmp_path / "in"), str(tmp_path / "yolo"), "yolo")
 
 
+def test_an_image_whose_name_a_layout_takes_for_another_is_named(tmp_path):
+    """As Windows' programs leave them in archives: the line named the whole set alone."""
+    coco_files.write_set(tmp_path / "in", coco_files.content())
+    convert_set(str(tmp_path / "in"), str(tmp_path / "yolo"), "yolo")
+    for path in list((tmp_path / "yolo").rglob("a.*")):
+        path.rename(path.with_name("cat\\" + path.name))
+    with pytest.raises(UserError, match=r"coco cannot hold this set: \S*cat/a\.jpg: missing image.*or rename"):
+        convert_set(str(tmp_path / "yolo"), str(tmp_path / "out"), "coco")
+
+
 def test_the_command_ends_with_one_json_object(tmp_path, capsys):
     layout_files.labelme_beside(str(tmp_path / "in"))
     assert main([str(tmp_path / "in"), str(tmp_path / "out"), "--to", "yolo"]) == 0
