@@ -14,6 +14,7 @@ from gluon_bof.data.faults import UnknownClass
 from gluon_bof.errors import UserError, in_python, user_facing, without_warnings
 
 NO_MEMORY = "error: the memory does not suffice; give smaller batches"
+NO_FILES = "error: too many files are open; allow more, as by ulimit -n 4096, or give fewer data workers"
 
 
 @pytest.mark.parametrize("error,line", (
@@ -24,6 +25,7 @@ NO_MEMORY = "error: the memory does not suffice; give smaller batches"
      "error: there is no folder for temporary files; set TMPDIR to one that can be written"),
     (OSError(errno.ENOSPC, "No space left on device", "read.jpg", None, "written.jpg"), "error: written.jpg: No space left"),
     (OSError(errno.EIO, "Input/output error", "read.jpg", None, "written.jpg"), "error: read.jpg: Input/output error"),
+    (OSError(errno.EMFILE, "Too many open files", "a.jpg"), NO_FILES), (RuntimeError("received 0 items of ancdata"), NO_FILES),
     (MemoryError(), NO_MEMORY), (OSError(errno.ENOMEM, "Cannot allocate memory"), NO_MEMORY),
     (mx.MXNetError("Traceback (most recent call last):\n  File x\nMXNetError: Failed to allocate CPU Memory"), NO_MEMORY),
     (cv2.error("error: (-4:Insufficient memory) Failed to allocate 9 bytes in function 'OutOfMemoryError'"),
