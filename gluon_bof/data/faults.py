@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TOLERANCES = ("error", "skip", "list")  # values of on_bad_sample
 SLACK = 1.0  # pixels by which a box may reach over the edge: sets differ in where they count from
 MOST_REMARKS = 10  # that a log repeats
+THIN = 0.1  # pixels; of wider boxes float32 keeps both sides apart in any image
 TINY = 8  # pixels; the boxes of smaller images may well lie in 0..1
 REMEDY = "fix it, leave it out with --on-bad-sample skip, or list all faults with: gluon-bof check"
 REMEDY_OF_MASKS = f"{REMEDY} --masks"
@@ -236,13 +237,19 @@ def fit_box(box: Sequence[float], width: float, height: float,
     text = f"{name} at {left:g}, {top:g}, {right:g}, {bottom:g}"
     if not all(abs(side) < 1e9 for side in box):  # also catches NaN
         return None, ("no number", text)
-    if right <= left or bottom <= top:
+    if _is_empty(box):
         return None, ("no area", text)
     cut = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
     if left >= -SLACK and top >= -SLACK and right <= width + SLACK and bottom <= height + SLACK:
-        if cut[2] <= cut[0] or cut[3] <= cut[1]:
+        if _is_empty(cut):
             return None, ("outside", f"{text} in an image of {width} x {height}")
         return cut, None
     centre = (left + right) / 2, (top + bottom) / 2
     inside = 0 <= centre[0] < width and 0 <= centre[1] < height
     return cut if inside else None, ("outside", f"{text} in an image of {width} x {height}")
+
+
+def _is_empty(box):
+    """Whether corners have no area between them, as records keep them: in float32."""
+    left, top, right, bottom = box if min(box[2] - box[0], box[3] - box[1]) > THIN else np.float32(box)
+    return bool(right <= left or bottom <= top)

@@ -11,3 +11,11 @@ from gluon_bof.data.faults import fit_box
 def test_a_box_is_cut_where_its_centre_is_in_the_image_and_dropped_where_it_is_not(box, cut):
     found, fault = fit_box(box, 100, 80, "cat")
     assert found == cut and fault[0] == "outside"
+
+
+@pytest.mark.parametrize("box, kind", (((50, 10, 50 + 1e-7, 30), "no area"), ((50, 10, 60, 10 + 1e-320), "no area"),
+                                       ((100 - 1e-7, 10, 101, 30), "outside"), ((50, 10, 50.01, 30), None)))
+def test_a_box_without_area_in_float32_is_a_fault(box, kind):
+    """Such boxes came to the networks as lines."""
+    found, fault = fit_box(box, 100, 80, "cat")
+    assert (found is None, fault and fault[0]) == (kind is not None, kind)
