@@ -102,7 +102,7 @@ def _polygon(polygon):
         raise ValueError("holds a polygon of something else than numbers")
     try:
         numbers = np.asarray(polygon, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("holds a polygon of something else than numbers") from None
     if not (np.abs(numbers) < 1e6).all():  # also catches NaN
         raise ValueError("holds a polygon with a corner that is no place")

@@ -74,7 +74,8 @@ def test_cocos_three_forms_of_one_object_are_one_mask():
 @pytest.mark.parametrize("segmentation, said", [
     ([], "is empty"), (None, "is missing"), ("abc", "neither"), ([[1, 2, 3, 4]], "three corners"),
     ([[1, 2, 3, 4, 5, 6, 7]], "three corners"),
-    ([["1", 2, 3, 4, 5, 6]], "numbers"), ([[1, 2, 3, 4, 5, float("nan")]], "no place"), ([5], "three corners"),
+    ([["1", 2, 3, 4, 5, 6]], "numbers"), ([[10 ** 400, 2, 3, 4, 5, 6]], "numbers"),
+    ([[1, 2, 3, 4, 5, float("nan")]], "no place"), ([5], "three corners"),
     ({"size": [4, 5], "counts": [20]}, "of the size"), ({"size": 5, "counts": [20]}, "of the size"),
     ({"size": [[5], 4], "counts": [20]}, "of the size"), ({"size": [5, 4], "counts": [19]}, "run lengths"),
     ({"size": [5, 4], "counts": [-1, 21]}, "run lengths"), ({"size": [5, 4]}, "no run lengths"),

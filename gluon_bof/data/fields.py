@@ -18,14 +18,15 @@ def load_json(path: str) -> Any:
 
 def finite_number(value: Any) -> float:
     """A number or its text as a float. Raises ValueError for anything else, and for NaN and infinity."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(f"{value!r} is not a number")
+    # Python's own 1_0 is ten, and in a file more likely a slip of the pen
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)) or isinstance(value, str) and "_" in value:
+        raise ValueError(f"{brief(value)} is not a number")
     try:
         number = float(value)
     except OverflowError:
         raise ValueError(f"{str(value)[:20]}... is too large") from None
     if not math.isfinite(number):
-        raise ValueError(f"{value!r} is not a finite number")
+        raise ValueError(f"{brief(value)} is not a finite number")
     return number
 
 

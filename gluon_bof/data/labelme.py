@@ -190,7 +190,8 @@ def _box(shape):
         pairs = [tuple(map(finite_number, point)) for point in points]
     except (TypeError, ValueError):
         raise ValueError(f"has points that are not pairs of numbers: {str(points)[:60]}") from None
-    if any(len(pair) != 2 for pair in pairs):
+    # of a text the letters would be numbers, and of an object its keys
+    if any(not isinstance(some, list) for some in (points, *points)) or any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"has points that are not pairs of numbers: {str(points)[:60]}")
     if kind == "circle" and len(pairs) == 2:
         (x, y), edge = pairs

@@ -5,7 +5,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from typing import NamedTuple
 
-from gluon_bof.data.fields import finite_number, stated_size
+from gluon_bof.data.fields import brief, finite_number, stated_size
 from gluon_bof.files import stamp_of
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -111,13 +111,14 @@ def _object(element):
             return Object(name, (), False, f"an object ({name}) has {len(element.findall(part))} <{part}>")
     corners = []
     for corner in _CORNERS:
-        text = box.findtext(corner)
-        if text is None:
-            return Object(name, (), False, f"the box of an object ({name}) has no <{corner}>")
+        told = box.findall(corner)
+        if len(told) != 1:
+            return Object(name, (), False, f"the box of an object ({name}) has {len(told) or 'no'} <{corner}>")
+        text = told[0].text or ""
         try:
             corners.append(finite_number(text))
         except ValueError:
-            return Object(name, (), False, f"<{corner}> of an object ({name}) is {text.strip()!r}, not a number")
+            return Object(name, (), False, f"<{corner}> of an object ({name}) is {brief(text.strip())}, not a number")
     return Object(name, tuple(corners), _is_set(element.findtext("difficult")))
 
 

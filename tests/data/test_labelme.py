@@ -48,7 +48,8 @@ def test_shapes_of_one_label_and_group_are_one_object(place):
 
 @pytest.mark.parametrize("changes, part", [
     ({"points": [[1, "a"], [2, 3]]}, "shape 1 has points that are not pairs of numbers"), ({"points": None}, "not pairs"),
-    ({"points": [[1, 2, 3], [2, 3, 4]]}, "not pairs"), ({"points": [[1, 2]]}, "rectangle of 1 points"),
+    ({"points": [[1, 2, 3], [2, 3, 4]]}, "not pairs"), ({"points": ["12", "34"]}, "not pairs"),
+    ({"points": [{"0": 30, "1": 40}, [10, 20]]}, "not pairs"), ({"points": [[1, 2]]}, "rectangle of 1 points"),
     ({"shape_type": "point"}, "a point of 2 points"), ({"shape_type": ["polygon"]}, "shape 1 is a .'polygon'. of 2 points"),
     ({"label": ""}, "has no label"), ({"label": 3}, "has no label"),
     ({"points": [[1, 2], [1, 9]]}, "no area"), ({"points": [[150, 2], [190, 9]]}, "outside")])
