@@ -6,13 +6,14 @@ The fractions are of the image turned upright, as its EXIF tag says. A corner th
 that the text leaves out, is taken for that number: what a tool wrote with six digits comes back as it was drawn."""
 from __future__ import annotations
 
+import math
 import os
 import re
 from typing import Any, NamedTuple
 
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.faults import FaultPolicy, require_records
-from gluon_bof.data.fields import finite_number, load_json
+from gluon_bof.data.fields import brief, finite_number, load_json
 from gluon_bof.data.images import ENDINGS, is_hidden
 from gluon_bof.data.layouts import NAME_FILES, Layout, is_text, labels_folder, refuse_unread
 from gluon_bof.data.names import class_names, unique_names
@@ -24,6 +25,7 @@ from gluon_bof.files import folders_below
 _REMEDY = "YOLO's data.yaml has names: (a list, or a map from ids) and train: and val: (folders, or lists of images)"
 _NOTES = "notes.json"  # of Label Studio
 _LEAST_DIGITS = 6  # that tools write behind the point
+_MOST_VALUES = 1_000_000  # of a YAML file, each alias counted as what it stands for
 _FAR = 2.0  # no fraction reaches so far; pixels do
 _PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 _NO_LABELS = (*NAME_FILES, *(f"{name}.txt" for names in _PARTS.values() for name in names))
@@ -126,10 +128,9 @@ def _parts_in(content, bases, path):
 
 
 def _pose_values(shape, path):
-    try:
-        points, dimensions = map(int, shape)
-    except (TypeError, ValueError):
-        raise UserError(f"kpt_shape is {shape!r}, not two whole numbers", path, _REMEDY) from None
+    if not isinstance(shape, list) or [type(number) for number in shape] != [int, int] or min(shape) < 0:
+        raise UserError(f"kpt_shape is {brief(shape)}, not two whole numbers", path, _REMEDY)
+    points, dimensions = shape
     return 4 + points * dimensions
 
 
@@ -141,6 +142,8 @@ def _read_yaml(path):
         with open(path, "rb") as file:
             loader = yaml.SafeLoader(file.read())
         root = loader.get_single_node()
+        if root and _count_of(root, {}) > _MOST_VALUES:
+            raise ValueError("its aliases unfold without end")
         content = root and loader.construct_document(root)  # which also puts in what is merged
         if isinstance(content, dict):
             for name in [value for key, value in root.value if key.value == "names"][-1:]:
@@ -151,18 +154,32 @@ def _read_yaml(path):
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise UserError(f"not valid YAML: {getattr(error, 'problem', None) or error}{where}", path, "fix it") from None
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # such as text that is not UTF-8
         raise UserError(f"not valid YAML: {error}", path, "fix it, in UTF-8") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError):  # PyYAML's own slips, as of !!bool maybe
+        raise UserError("not valid YAML: a value is not of the kind that its tag names", path, "take the tag (!!) away") from None
+
+
+def _nodes_in(node):
+    """What a node of YAML holds, the nodes of a map's keys and values among them; nothing of text."""
+    held = () if isinstance(node.value, str) else node.value
+    return [inner for part in held for inner in (part if isinstance(part, tuple) else (part,))]
+
+
+def _count_of(node, counted):
+    """How many values a node of YAML stands for, itself too; infinity where it holds itself. counted: {id of a node: count}."""
+    if id(node) not in counted:
+        counted[id(node)] = math.inf  # should it be met again inside
+        counted[id(node)] = 1 + sum(_count_of(inner, counted) for inner in _nodes_in(node))
+    return counted[id(node)]
 
 
 def _as_text(node):
     """Make text of all that a node of YAML holds, but of what is empty."""
     if isinstance(node.value, str):
         node.tag = node.tag if node.tag.endswith(":null") else "tag:yaml.org,2002:str"
-        return
-    for part in node.value:
-        for inner in part if isinstance(part, tuple) else (part,):
-            _as_text(inner)
+    for inner in _nodes_in(node):
+        _as_text(inner)
 
 
 def _names(value, path):

@@ -16,6 +16,8 @@ from tests.data import layout_files
 from tests.data.layout_files import CLASSES, HEIGHT, WIDTH
 
 CONFIG = "train: images/train\nval: images/val\nnames: [cat, dog]\n"
+# names of nine aliases each: 9 ** 9 in all
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]\n" for n in range(9))
 
 
 @pytest.fixture
@@ -45,7 +47,11 @@ def boxes(found, index=0):
     (CONFIG.replace("[cat, dog]", "[cat, '']"), "must not be empty; give every class a name"),
     (CONFIG + "nc: 3\n", "nc is 3, but names are 2"), (CONFIG + "path: [1]\n", "path is"),
     (CONFIG.replace("images/train", "gone"), "'gone' does not exist"), (CONFIG.replace("images/train", "7"), "train is '7'"),
-    (CONFIG + "kpt_shape: [a]\n", "kpt_shape")])
+    (CONFIG + "kpt_shape: [a]\n", "kpt_shape"), (CONFIG + "kpt_shape: [17, .inf]\n", "kpt_shape"),
+    (CONFIG + "kpt_shape: [17.5, 3]\n", "kpt_shape"), (CONFIG + "kpt_shape: '17'\n", "kpt_shape"),
+    (CONFIG + "x: !!bool maybe\n", "not of the kind"), (CONFIG + "x: !!timestamp today\n", "not of the kind"),
+    (CONFIG + "x: !!int ''\n", "not of the kind"), (CONFIG.replace("[cat, dog]", "&own [*own]"), "unfold without end"),
+    (BOMB + CONFIG.replace("[cat, dog]", "*a8"), "unfold without end")])
 def test_a_bad_configuration_is_one_line(place, text, part):
     (place / "data.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError, match=part) as caught:
