@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from typing import Iterable, Mapping
 
 from gluon_bof.errors import UserError
@@ -66,7 +67,8 @@ def listed_names(lines: Iterable[str], path: str | None = None) -> list[str]:
 
 
 def refuse_no_text(classes: Iterable[str], path: str | None) -> None:
-    """Raise UserError for a class name that cannot be written as text in UTF-8. path: where the names come from."""
+    """Raise UserError for a class name that cannot be written as text in UTF-8, or holds control characters, as those of a file
+    in UTF-16 do. path: where the names come from."""
     for name in classes:
-        if not is_utf8(name):
+        if not is_utf8(name) or any(unicodedata.category(char) == "Cc" and not char.isspace() for char in name):
             raise UserError(f"the class name {name!r} cannot be written as text", path, "rename it in UTF-8")

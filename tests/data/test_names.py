@@ -21,6 +21,9 @@ def test_class_names_that_cannot_be_meant(tmp_path):
     (tmp_path / "gap.txt").write_text("a\n\nb\n")
     with pytest.raises(UserError, match="gap.txt: line 2 is empty"):  # b would be class 1, and its labels say 2
         class_names(str(tmp_path / "gap.txt"))
+    (tmp_path / "utf-16.txt").write_bytes("cat\ndog\n".encode("utf-16-le"))  # was read as c, NUL, a, NUL, t, NUL
+    with pytest.raises(UserError, match="utf-16.txt: the class name .* cannot be written as text; rename it in UTF-8"):
+        class_names(str(tmp_path / "utf-16.txt"))
     for bad in ("", " , ", "a,a", "a,,b", str(tmp_path / "gone.txt"), str(tmp_path / "empty.txt"), str(tmp_path / "binary.txt"),
                 str(tmp_path), "names.txt"):
         with pytest.raises(UserError):
