@@ -28,6 +28,7 @@ DRAWN = (*DRAWN_SETS, "shapes-backbone")
 MARGIN = 0.15  # around an object that is cut out of an image, as a share of its sides
 SQUARE_SIDE = 48  # pixels that a square window has at least, without its margin
 SHORTEST_SIDE = 12  # pixels; smaller objects are left out
+MOST_CLASSES = 1_000_000
 NO_SUCH_FLAG = " (here there is no such flag, but what gluon-bof convert writes is read)"
 
 RECORD_MAGIC = 0xced7230a
@@ -231,11 +232,12 @@ def _of_records(folder, role):
     path, index = (os.path.join(folder, f"{role}.{ending}") for ending in ("rec", "idx"))
     try:
         with open(index) as file:
-            places = [int(line.split("\t")[1]) for line in file if line.strip()]
+            places = [_place(line) for line in file if line.strip()]
         with open(path, "rb") as file:
             labels = [_label_at(file, place, path) for place in places]
     except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror})", error.filename, "make both with MXNet's im2rec.py") from None
+        raise UserError(f"cannot be read ({error.strerror})", error.filename or path,
+                        "make both with MXNet's im2rec.py") from None
     except (ValueError, IndexError):
         raise UserError("not an index of lines KEY<tab>PLACE", index, "make it with MXNet's im2rec.py") from None
     classes = tuple(map(str, range(max(labels, default=-1) + 1)))
@@ -243,14 +245,25 @@ def _of_records(folder, role):
                                         [Sample(path, label, place) for label, place in zip(labels, places)]), path, role)
 
 
+def _place(line):
+    """The byte that a line of an index, KEY<tab>PLACE, names. Raises ValueError or IndexError."""
+    place = int(line.split("\t")[1])
+    if place < 0:
+        raise ValueError(line)
+    return place
+
+
 def _label_at(file, place, path):
     file.seek(place)
-    start = file.read(8 + HEADER.size)
-    if len(start) < 8 + HEADER.size or struct.unpack("<I", start[:4])[0] != RECORD_MAGIC:
+    head, more = file.read(8 + HEADER.size), file.read(4)
+    if len(more) < 4 or struct.unpack("<I", head[:4])[0] != RECORD_MAGIC:
         raise UserError(f"no record begins at byte {place}", path, "make the file and its index with MXNet's im2rec.py")
-    count, label, _, _ = HEADER.unpack(start[8:])
+    count, label, _, _ = HEADER.unpack(head[8:])
     if count:
-        label = struct.unpack("<f", file.read(4))[0]
+        label = struct.unpack("<f", more)[0]
+    if not (0 <= label < MOST_CLASSES and label == int(label)):  # NaN is neither
+        raise UserError(f"the record at byte {place} has the label {label:g}, which is no class's number", path,
+                        "number the classes from 0 on")
     return int(label)
 
 
@@ -270,5 +283,8 @@ def read_record(path: str, place: int) -> bytes:
                 break
             file.seek(-length % 4, os.SEEK_CUR)
     record = struct.pack("<I", RECORD_MAGIC).join(parts)
+    if len(record) < HEADER.size:
+        raise UserError(f"the record at byte {place} is shorter than its header", path,
+                        "make the file again with MXNet's im2rec.py")
     labels = HEADER.unpack(record[:HEADER.size])[0]
     return record[HEADER.size + 4 * labels:]

@@ -67,6 +67,15 @@ def test_records_are_not_validated_on_a_label_that_none_of_train_has(tmp_path, l
         assert validation.classes == training.classes == ("0", "1", "2", "3") and "val.rec has no image of 2," in caplog.text
 
 
+@pytest.mark.parametrize("label", [float("nan"), float("inf"), -1, 0.5, 1e9])
+def test_a_label_that_is_no_classs_number_is_refused(tmp_path, label):
+    """A billion took all of the memory, infinity ended in a traceback, and -1 and a half were trained on."""
+    for role in ("train", "val"):
+        write_records(tmp_path, role, [np.zeros((8, 8, 3), np.uint8)] * 2, [0, label])
+    with pytest.raises(UserError, match="train.rec: the record at byte .* has the label .*, which is no class's number"):
+        open_classes(str(tmp_path))
+
+
 def test_a_record_that_holds_the_magic_number_is_put_together_again(tmp_path):
     magic = (0xced7230a).to_bytes(4, "little")
     payload = b"abcd" + magic + b"efgh" + magic * 2 + b"xyz"
@@ -102,6 +111,8 @@ def test_difficult_objects_are_no_images_of_their_class(tmp_path):
     (lambda root: ((root / "set").mkdir(), (root / "set" / "train.rec").write_bytes(b"")), "train.idx"),
     (lambda root: ((root / "set").mkdir(), (root / "set" / "train.rec").write_bytes(b"x" * 99),
                    (root / "set" / "train.idx").write_text("0\t0\n")), "no record begins"),
+    (lambda root: ((root / "set").mkdir(), (root / "set" / "train.rec").write_bytes(b"x" * 99),
+                   (root / "set" / "train.idx").write_text("0\t-8\n")), "train.idx: not an index"),
 ])
 def test_a_set_that_cannot_be_read_is_named(tmp_path, prepare, message):
     prepare(tmp_path)
