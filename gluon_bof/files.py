@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import itertools
+import json
 import os
 import platform
 import re
@@ -247,6 +248,19 @@ def write_text(folder: str, name: str, text: str) -> str:
     path = os.path.join(folder, name)
     write_atomically(path, utf8(text))
     return path
+
+
+def read_json(path: str, problem: str, remedy: str, is_whole: Callable[[Any], bool] = lambda content: True, **how: Any) -> Any:
+    """What a JSON file in UTF-8 holds. how: json.load's keywords. Raises UserError in these words where it is no JSON or not
+    is_whole(content), OSError where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file, **how)
+        if is_whole(content):
+            return content
+    except (ValueError, RecursionError):  # another encoding is the first, lists within lists without end the second
+        pass
+    raise UserError(problem, path, remedy)
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:

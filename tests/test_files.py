@@ -12,6 +12,7 @@ from gluon_bof.files import (
     folder_beside,
     numbered_folder,
     output_path,
+    read_json,
     refuse_unwritable,
     whole_folder,
     write_atomically,
@@ -103,6 +104,14 @@ def test_a_folder_that_is_filled_meanwhile_is_told_as_one_that_was_there(tmp_pat
             filled.parent.mkdir()
             filled.write_text("theirs")
     assert error.value.path == str(filled.parent) and filled.exists() and os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b'{"a": 1', b"\xff\xfe[\0]\0", b"[" * 100_000, b"9" * 5000, b"[1]"])
+def test_json_that_is_damaged_is_told_in_the_callers_words(data, tmp_path):
+    """Lists without end were a RecursionError in five readers."""
+    (tmp_path / "a.json").write_bytes(data)
+    with pytest.raises(UserError, match="a.json: it is torn; mend it$"):
+        read_json(str(tmp_path / "a.json"), "it is torn", "mend it", lambda content: isinstance(content, dict))
 
 
 def test_the_cache_is_where_the_user_says(monkeypatch):

@@ -1,19 +1,21 @@
 """Runs side by side: what they were told, how they learned, what their reports say."""
 from __future__ import annotations
 
-import json
 import os
 from typing import Sequence
 
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation import plots
-from gluon_bof.evaluation.page import png_of, write_page
+from gluon_bof.evaluation.page import is_share, png_of, write_page
 from gluon_bof.evaluation.report import training_rows
+from gluon_bof.files import read_json
 from gluon_bof.options.families import family_of, require_one_map
 from gluon_bof.options.flags import as_dict
 from gluon_bof.runs.config import read_options
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.runs.opening import OF_THE_PLACE
+
+_WRITE_AGAIN = "write it again, or remove it"
 
 
 def compare_runs(path: str, folders: Sequence[str]) -> dict:
@@ -67,15 +69,19 @@ def _report(folder):
     """What a run's report says, without its curves; None where it has none. Raises UserError for one that is damaged."""
     path = RunFolder(folder).report_numbers
     try:
-        with open(path, encoding="utf-8") as file:
-            numbers = json.load(file)
-        return {"map": numbers["map"], "best": numbers["best"], "errors": numbers["errors"],
-                "ece": numbers["calibration"]["error"], "sizes": {size: row["ap"] for size, row in numbers["sizes"].items()},
-                "classes": {row["name"]: row["ap"] for row in numbers["classes"]}}
+        numbers = read_json(path, "the run's report is no JSON", _WRITE_AGAIN)
+        found = {"map": numbers["map"], "best": numbers["best"], "errors": numbers["errors"],
+                 "ece": numbers["calibration"]["error"], "sizes": {size: row["ap"] for size, row in numbers["sizes"].items()},
+                 "classes": {row["name"]: row["ap"] for row in numbers["classes"]}}
+        shown = (found["map"], found["ece"], found["best"].get("f1"), *found["sizes"].values(), *found["classes"].values(),
+                 *found["errors"]["gains"].values())
+        if not all(value is None or is_share(value) for value in shown):
+            raise ValueError("a share is outside [0, 1]")
+        return found
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"the run's report cannot be read ({error})", path, "write it again, or remove it") from None
+        raise UserError(f"the run's report cannot be read ({error})", path, _WRITE_AGAIN) from None
 
 
 def _classes(runs):

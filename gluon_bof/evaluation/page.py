@@ -47,6 +47,11 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def is_share(value: Any) -> bool:
+    """Whether a value of JSON is a number in [0, 1], but for what a sum of elevenths is off; text and truth values are none."""
+    return type(value) in (int, float) and 0 <= value <= 1 + 1e-9
+
+
 def share(value: float | None, digits: int = 1) -> str:
     """0.1234 -> "12.3", in percent; None -> a dash."""
     return "–" if value is None else f"{100 * value:.{digits}f}"

@@ -15,7 +15,7 @@ from typing import Any, Iterable, Mapping, Sequence
 
 from gluon_bof import weights
 from gluon_bof.errors import UserError
-from gluon_bof.files import folders_below, sha256_of, stamp_of, write_atomically
+from gluon_bof.files import folders_below, read_json, sha256_of, stamp_of, write_atomically
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, flag_name
 from gluon_bof.runs.opening import MAY_CHANGE, stated_devices
@@ -71,11 +71,7 @@ class Store:
 
 def _read_whole(path, name):
     """The bundle in a file. Raises UserError for a damaged one."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except ValueError:
-        raise UserError("this bundle is no JSON", path, "remove it; the run will be made again") from None
+    found = read_json(path, "this bundle is no JSON", "remove it; the run will be made again")
     whole = isinstance(found, dict) and all(isinstance(found.get(field), kind) for field, kind in WHOLE.items())
     if not whole or found["format"] != FORMAT or found["name"] != name:
         raise UserError("this is no bundle of the run that it is named after", path, "remove it; the run will be made again")

@@ -11,7 +11,7 @@ from typing import Any, Sequence
 from gluon_bof.data.convert import convert_set
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.errors import UserError
-from gluon_bof.files import folder_beside, prepare_folder, sha256_of, whole_folder, write_atomically, write_text
+from gluon_bof.files import folder_beside, prepare_folder, read_json, sha256_of, whole_folder, write_atomically, write_text
 from gluon_bof.options.recipes import PHOTOGRAPHS_FASTER_RCNN, SMALL_SET_YOLO3
 from gluon_bof.paper import bundles, harness, miniature
 from gluon_bof.paper.choices import flags_of_trainings
@@ -187,8 +187,9 @@ def _refuse_another(dataset, folder):
     path = os.path.join(folder, SOURCE)
     if not os.path.isfile(path):
         return
-    with open(path, encoding="utf-8") as file:
-        copied, now = json.load(file), bundles.fingerprint(dataset)
+    copied = read_json(path, "this does not tell what was copied", f"give --runs another folder, or remove {folder}",
+                       lambda content: isinstance(content, dict))
+    now = bundles.fingerprint(dataset)
     if any(copied.get(key, now[key]) != now[key] for key in ("sha256", bundles.LABELS)):  # one of before has no hash of labels
         raise UserError(f"it has other files than what was copied to {folder}", dataset,
                         "give --runs another folder, or move that copy away")
@@ -214,14 +215,23 @@ def _written_folds(path, digests, count):
         write_atomically(path, (json.dumps(content, indent=0, sort_keys=True) + "\n").encode())
         return folds
     content = _read_folds(path)
-    if {image: told["sha256"] for image, told in content["images"].items()} != digests:
+    if content["folds"] != count or {image: told["sha256"] for image, told in content["images"].items()} != digests:
         raise UserError("the folds were made of other images", path, "bring those, or give another --out")
     return {image: told["fold"] for image, told in content["images"].items()}
 
 
 def _read_folds(path):
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    """{"folds": count, "images": {image: {"sha256", "fold"}}} of a file. Raises UserError where an image is in no fold."""
+    return read_json(path, "this is no whole file of folds", "bring it back, or remove it: the same images give the same folds",
+                     _are_folds)
+
+
+def _are_folds(content):
+    """Whether every image has a checksum and is in one of the folds."""
+    if not isinstance(content, dict) or type(content.get("folds")) is not int or not isinstance(content.get("images"), dict):
+        return False
+    return all(isinstance(told, dict) and isinstance(told.get("sha256"), str) and type(told.get("fold")) is int
+               and 0 <= told["fold"] < content["folds"] for told in content["images"].values())
 
 
 def told_folds(name: str, count: int, path: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import re
 from typing import Any, Iterable, Sequence
 
 from gluon_bof.errors import UserError, early_warnings, warn
-from gluon_bof.files import remove, write_atomically
+from gluon_bof.files import read_json, remove, write_atomically
 from gluon_bof.runs.config import (
     CLASSES,
     CONFIG,
@@ -89,13 +89,15 @@ class RunFolder:
 
     def rows(self, table: str) -> list[dict[str, str]]:
         """All rows of a table so far, as {column: text}; the columns of old runs have their names of today. A line without its
-        end, of which nobody knows how much is there, is none."""
+        end, of which nobody knows how much is there, is none. Raises UserError where it is no table."""
         try:
             with open(self.table(table), newline="") as file:
-                lines = [line for line in file if line.endswith("\n")]
+                rows = list(csv.DictReader([line for line in file if line.endswith("\n")]))
         except FileNotFoundError:
             return []
-        return [{OLD_COLUMNS.get(name, name): text for name, text in row.items()} for row in csv.DictReader(lines)]
+        except (UnicodeDecodeError, csv.Error):
+            raise UserError("this is no table of text", self.table(table), "put it back, or move it away") from None
+        return [{OLD_COLUMNS.get(name, name): text for name, text in row.items()} for row in rows]
 
     def scores(self) -> dict[int, float]:
         """{epoch: score} of validated epochs, which chooses the best weights: mAP, a classifier's accuracy (with --localise that
@@ -110,15 +112,13 @@ class RunFolder:
         """Path of a result that a command kept about the run, such as its evaluation."""
         return os.path.join(self.folder, f"{name}.json")
 
-    def read_result(self, name: str) -> Any:
-        """A result that was kept, or None. Raises UserError for a damaged one."""
+    def read_result(self, name: str) -> dict[str, Any] | None:
+        """A result that was kept, an object of JSON's, or None. Raises UserError for a damaged one."""
         try:
-            with open(self.result(name), encoding="utf-8") as file:
-                return json.load(file)
+            return read_json(self.result(name), "this result is not whole", "remove it; it will be made again",
+                             lambda content: isinstance(content, dict))
         except FileNotFoundError:
             return None
-        except ValueError:
-            raise UserError("this result is not whole", self.result(name), "remove it; it will be made again") from None
 
     def keep_result(self, name: str, result: Any) -> None:
         """Write a result about the run into its folder."""

@@ -11,6 +11,8 @@ from PIL import Image
 
 from gluon_bof.boxes import Detections, DetectionSet
 from gluon_bof.data.voc import load_voc
+from gluon_bof.errors import UserError
+from gluon_bof.evaluation.compare import compare_runs
 from gluon_bof.evaluation.curves import calibration
 from gluon_bof.evaluation.errors import detection_errors
 from gluon_bof.evaluation.gallery import FOUND, LABELLED, draw_thumbnail, thumbnail, worst_images
@@ -18,6 +20,8 @@ from gluon_bof.evaluation.page import plain
 from gluon_bof.evaluation.plots import TEXT, confusion_figure, reliability_figure, training_figures
 from gluon_bof.evaluation.report import gather, report_run, training_rows, write_report
 from gluon_bof.evaluation.score import score
+from gluon_bof.options.yolo3 import Yolo3Options
+from gluon_bof.runs.config import write_config
 from tests.data.image_files import write_image
 from tests.evaluation.browser import look_at
 from tests.evaluation.drawn_detections import draw, found_of, record_of
@@ -27,6 +31,7 @@ PARTS = {"classes", "errors", "errors-figure", "curves", "precision-recall", "f1
          "calibration", "reliability", "worst", "false-positives", "missed", "loose", "training", "training-1", "training-2",
          "training-3"}
 CLASSES = ("blue", "green", "red")
+SHORT = {"map": 0.5, "best": {"f1": 0.5}, "errors": {"gains": {}}, "calibration": {"error": 0.1}, "sizes": {}, "classes": []}
 
 
 @pytest.fixture(scope="module")
@@ -244,3 +249,13 @@ def test_the_worst_are_told_with_their_own_boxes_and_crowds_excuse():
                     "missed": [("bee, 50 × 50 pixels, not found", [0, 200, 50, 250]),
                                ("ant, 60 × 40 pixels, not found", [200, 0, 260, 40])],
                     "loose": [("bee 0.80: IoU 0.60", [200, 200, 230, 230])]}
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, *(json.dumps({**SHORT, **changed}) for changed in (
+    {"map": "0.5"}, {"map": 1.5}, {"calibration": {"error": True}}, {"sizes": {"small": {"ap": -1}}}, {"errors": {}},
+    {"classes": [{"name": "cat", "ap": [1]}]}))])
+def test_a_report_that_holds_no_shares_is_named_and_not_set_beside_others(tmp_path, text):
+    write_config(str(tmp_path), Yolo3Options())
+    (tmp_path / "report.json").write_text(text)
+    with pytest.raises(UserError, match="report.json: the run's report .*; write it again, or remove it"):
+        compare_runs(str(tmp_path / "runs.html"), [str(tmp_path)])

@@ -228,3 +228,13 @@ def test_photographs_are_told_over_whole_folds_only(tmp_path):
             assert pages.photographs_summary(store)
     with pytest.raises(UserError, match="labels"):
         pages.photographs_summary(store)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"folds": 2', *(json.dumps({"folds": 2, "images": {"a": told}}) for told in (
+    3, {"fold": 0}, {"sha256": "x", "fold": 2}, {"sha256": "x", "fold": 1.5}, {"sha256": "x", "fold": True}))])
+def test_damaged_folds_are_named(tmp_path, content):
+    """They ended in tracebacks, and an image of fold 7 was trained on in every fold and tested in none."""
+    path = tmp_path / "folds-mine-2.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match="folds-mine-2.json: this is no whole file of folds"):
+        photographs.told_folds("mine", 2, str(path))

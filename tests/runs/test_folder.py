@@ -263,3 +263,16 @@ def test_a_run_goes_on_with_its_own_training_set_alone_and_another_that_validate
     run.keep_marks({"train": "of a run", "val": "of before"})
     run.close()
     assert run.read_result(SETS) == {"train": "of a run", "val": "of before"}
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"train"'])
+def test_a_result_that_is_no_object_is_not_whole(tmp_path, content):
+    (tmp_path / "sets.json").write_text(content)
+    with pytest.raises(UserError, match="sets.json: this result is not whole; remove it"):
+        RunFolder(str(tmp_path)).read_result("sets")
+
+
+def test_a_table_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "metrics.csv").write_bytes("epoch,map\n0,0.5\n".encode("utf-16"))
+    with pytest.raises(UserError, match="metrics.csv: this is no table of text"):
+        RunFolder(str(tmp_path)).scores()

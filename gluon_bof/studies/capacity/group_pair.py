@@ -16,7 +16,7 @@ from gluon_bof.backend import gluon, mx
 from gluon_bof.data.class_sets import open_classes
 from gluon_bof.data.classification import ClassImages
 from gluon_bof.errors import UserError, warn
-from gluon_bof.files import write_atomically
+from gluon_bof.files import read_json, write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD
 from gluon_bof.weights.load import save_weights, structured_parameters
 
@@ -76,17 +76,15 @@ def _read_about(folder, wanted):
     """What the folder's pair.json tells, {} where there is none. Raises UserError where it is not that of the wanted pair."""
     path = os.path.join(folder, ABOUT)
     try:
-        with open(path) as file:
-            there = json.load(file)
-        other = [f"{name} {there[name]}" for name, value in wanted.items() if there[name] != value]
+        there = read_json(path, "this is not what a training of the pair wrote", "give another --out",
+                          lambda content: isinstance(content, dict) and wanted.keys() <= content.keys())
     except FileNotFoundError:
         unknown = [file for file in (PLAIN, REGULARISED) if os.path.exists(os.path.join(folder, file))]
         if unknown:
             raise UserError(f"no {ABOUT} beside it tells what was trained", os.path.join(folder, unknown[0]),
                             "give another --out, or remove it") from None
         return {}
-    except (ValueError, KeyError, TypeError):
-        raise UserError("this is not what a training of the pair wrote", path, "give another --out") from None
+    other = [f"{name} {there[name]}" for name, value in wanted.items() if there[name] != value]
     if other:
         raise UserError(f"the pair there has {', '.join(other)}", path, "give another --out")
     return there

@@ -4,14 +4,13 @@ Beside each map: the distance of each mini-batch in units of the random partitio
 its classes."""
 from __future__ import annotations
 
-import json
 import os
 from typing import Any, Mapping, Sequence
 
 import numpy as np
 
 from gluon_bof.errors import UserError
-from gluon_bof.files import prepare_folder, refuse_unwritable, write_figure
+from gluon_bof.files import prepare_folder, read_json, refuse_unwritable, write_figure
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.runs.config import read_options, require_run
 from gluon_bof.runs.folder import RunFolder
@@ -42,17 +41,17 @@ def draw_run(folder: str, block: str = "", path: str = "") -> str:
 
 def read_probes(run: RunFolder) -> list[dict[str, Any]]:
     """The probes of a run, in the order of their epochs. Raises UserError for a damaged one."""
-    found = []
-    for epoch in run.probe_epochs():
-        try:
-            with open(run.probe(epoch), encoding="utf-8") as file:
-                found.append(json.load(file, parse_constant=_no_number))
-            if not isinstance(found[-1], dict) or not WRITTEN <= found[-1].keys():
-                raise ValueError("parts are missing")
-        except ValueError:
-            raise UserError("this probe is not whole", run.probe(epoch),
-                            "remove it; the other epochs can be drawn without it") from None
-    return found
+    return [read_json(run.probe(epoch), "this probe is not whole", "remove it; the other epochs can be drawn without it",
+                      _is_whole, parse_constant=_no_number) for epoch in run.probe_epochs()]
+
+
+def _is_whole(probe):
+    """Whether a probe has all that it should, and a distance and an entropy of each mini-batch."""
+    if not isinstance(probe, dict) or not WRITTEN <= probe.keys() or type(probe["epoch"]) is not int:
+        return False
+    lists = probe["distance"], probe["class_entropy"]
+    return all(isinstance(values, list) and values and all(type(value) in (int, float) for value in values) for values in lists) \
+        and len(lists[0]) == len(lists[1])
 
 
 def _no_number(word):

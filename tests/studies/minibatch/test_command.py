@@ -16,7 +16,7 @@ from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.runs.config import write_config
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.studies.minibatch.compare import OUTCOME, Trained, differences, folder_of, interval, jobs, run_all
-from gluon_bof.studies.minibatch.heatmap import draw, draw_run, summary
+from gluon_bof.studies.minibatch.heatmap import WRITTEN, draw, draw_run, summary
 from gluon_bof.studies.minibatch.single import of_its_run
 from gluon_bof.studies.minibatch.tasks import build_classifier
 from tests.cifar10_files import write_cifar10
@@ -276,7 +276,12 @@ def test_weights_that_are_not_finite_are_one_line(place, capsys, tmp_path):
     assert line.startswith("error: the gradient of a mini-batch is not finite")
 
 
-@pytest.mark.parametrize("content", ['{"epoch": 1, "dist', "", "null", "[]", '{"epoch": 1}', '{"epoch": NaN}', "\x00\xff"])
+PROBE = {**dict.fromkeys(WRITTEN, 1), "distance": [1.0, 2.0], "class_entropy": [0.5, 0.5]}
+
+
+@pytest.mark.parametrize("content", ['{"epoch": 1, "dist', "", "null", "[]", '{"epoch": 1}', '{"epoch": NaN}', "\x00\xff",
+                                     *(json.dumps({**PROBE, **changed}) for changed in (
+                                         {"distance": []}, {"distance": ["1", "2"]}, {"class_entropy": [1]}, {"epoch": "1"}))])
 def test_a_damaged_probe_is_named(tmp_path, content):
     (tmp_path / "probes").mkdir()
     (tmp_path / "probes" / "epoch-0001.json").write_text(content)
