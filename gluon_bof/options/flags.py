@@ -58,9 +58,10 @@ def _list_of(number: type, what: str) -> Kind:
     def parse(text):
         try:
             values = tuple(number(word) for word in text.split(",") if word.strip())
-        except ValueError:
-            values = (math.nan,)
-        if not all(map(math.isfinite, values)):
+            are_finite = all(map(math.isfinite, values))
+        except (ValueError, OverflowError):  # the second of whole numbers of hundreds of digits
+            are_finite = False
+        if not are_finite:
             raise NotAValue(f"{text!r} is not a list of {what}, for example 1,2")
         return values
 

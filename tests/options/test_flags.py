@@ -99,6 +99,7 @@ def test_help_and_dry_run_answer_at_once_and_without_mxnet():
     ("--network vgg16", "--network"), ("--data-shape 300", "--data-shape"), ("--data-shape 0", "--data-shape"),
     ("--data-shape 1056", "--data-shape"), ("--transfer shapes --pretrained-base a.params", "--transfer"),
     ("--random-shapes 320", "--random-shapes"), ("--random-shapes 608,320", "--random-shapes"),
+    ("--random-shapes " + "9" * 400, "is not a list of whole numbers"),
     ("--random-shapes 300,600", "--random-shapes"), ("--random-shapes x,y", "--random-shapes"),
     ("--random-shape-interval 0", "--random-shape-interval"), ("--mixup odd", "--mixup"),
     ("--mixup-alpha 0", "--mixup-alpha"), ("--mixup-beta -1", "--mixup-beta"), ("--mixup-loss both", "--mixup-loss"),

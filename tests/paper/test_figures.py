@@ -554,3 +554,13 @@ def test_an_image_of_extreme_shape_does_not_make_a_figure_that_no_file_holds(tmp
     Image.fromarray(np.zeros((640, 8, 3), np.uint8)).save(tmp_path / "tower.png")
     drawn = figure_detections.draw(figure_detections.Options(weights="shapes", images=(str(tmp_path / "tower.png"),)))
     assert drawn.figure.get_figheight() < 5 * figure_page.WIDTH
+
+
+@pytest.mark.parametrize("changed", [{"map": True}, {"map": 1.5}, {"map": float("nan")}, {"per_class": {"cat": -0.5}},
+                                     {"per_class": {"cat": 10 ** 400}}, {"per_class": ["cat"]}, {"dataset": 3}])
+def test_an_evaluation_whose_numbers_are_no_shares_is_refused(tmp_path, changed):
+    """A mAP of true was drawn as 100%, and a number of 400 digits was a traceback."""
+    whole = {"map": 0.5, "per_class": {"cat": 0.5}, "dataset": "x", "metric": "voc"}
+    (tmp_path / "found.json").write_text(json.dumps({**whole, **changed}))
+    with pytest.raises(UserError, match="found.json: not the output of an evaluation"):
+        figure_classes.read_evaluation(str(tmp_path / "found.json"))

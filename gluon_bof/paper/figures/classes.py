@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.errors import UserError
+from gluon_bof.evaluation.page import is_share
 from gluon_bof.evaluation.score import metric_for
 from gluon_bof.evaluation.validation import evaluate, validation_set
 from gluon_bof.options.families import by_name, family_of
@@ -157,10 +158,9 @@ def read_evaluation(path: str) -> dict[str, Any]:
             text = file.read().strip()
         found = json.loads(text if text.startswith("{\n") else text.splitlines()[-1])
         numbers = [found["map"], *(value for value in found["per_class"].values() if value is not None)]
-        if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in numbers) \
-                or not isinstance(found["dataset"], str) or not isinstance(found["metric"], str):
+        if not all(map(is_share, numbers)) or not isinstance(found["dataset"], str) or not isinstance(found["metric"], str):
             raise ValueError("values of a wrong kind")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise UserError(f"not the output of an evaluation ({getattr(error, 'strerror', None) or error})", path,
                         "write it with gluon-bof evaluate WEIGHTS > FILE.json") from None
     return found
