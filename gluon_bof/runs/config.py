@@ -62,7 +62,10 @@ def read_config(folder: str) -> dict[str, Any]:
             raise ValueError("options is no object")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"the run's configuration cannot be read ({error})", path, "is this a run's folder?") from None
-    family = families.of_config(config)
+    try:
+        family = families.of_config(config)
+    except UserError as error:
+        raise UserError(error.problem, path, error.remedy) from None
     if not family.detects:
         config["options"] = {name: value for name, value in config["options"].items() if name not in DROPPED}
     return dict(config, family=family.name)

@@ -16,7 +16,7 @@ from gluon_bof.weights import torchvision_ssd
 from gluon_bof.weights.formats import darknet as darknet_format
 from gluon_bof.weights.formats.darknet import DARKNET, Convolution
 from gluon_bof.weights.formats.safetensors import REDOWNLOAD_REMEDY, is_safetensors
-from gluon_bof.weights.load import structured_parameters
+from gluon_bof.weights.load import require_learned, structured_parameters
 from gluon_bof.weights.torch_resnet import RESNETS, import_resnet
 from gluon_bof.weights.zoo import CLASSES
 
@@ -70,7 +70,7 @@ def import_weights(path: str, target: str, classes: str | Sequence[str] | None =
                 imported = _import_darknet(path, target, classes, anchors or ANCHORS, epsilon, verbatim)
     except ValueError as error:
         raise UserError(f"no whole .weights or .safetensors file: {error}", path, REDOWNLOAD_REMEDY) from None
-    _check_values(imported.arrays, path)
+    require_learned(imported.arrays, path, REDOWNLOAD_REMEDY)
     return imported
 
 
@@ -81,15 +81,6 @@ def _not_taken(target):
     if target in torchvision_ssd.TARGETS:
         return ("anchors", "epsilon")
     return ("classes", "anchors") if target == DARKNET else ()
-
-
-def _check_values(arrays, path):
-    """Raise UserError for values that no network can have."""
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise UserError(f"{name} holds values that are not finite", path, REDOWNLOAD_REMEDY)
-        if name.endswith("running_var") and (array < 0).any():
-            raise UserError(f"{name} holds negative variances", path, REDOWNLOAD_REMEDY)
 
 
 # Darknet

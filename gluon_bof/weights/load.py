@@ -61,7 +61,8 @@ def without_constants(parameters: Mapping[str, gluon.Parameter]) -> dict[str, gl
 
 
 def read_weights(path: str) -> dict[str, np.ndarray]:
-    """{name: numpy array} of a .params file. Raises UserError naming a file that is missing or none."""
+    """{name: numpy array} of a .params file. Raises UserError naming a file that is missing or none, or that holds what no
+    network has learned: the format has no checksum."""
     return _parsed(_bytes_of(path), path)
 
 
@@ -74,11 +75,23 @@ def _bytes_of(path):
 
 
 def _parsed(data, path):
+    remedy = "save it again, or copy it again and compare checksums"
     try:
-        return params_format.loads(data)
+        arrays = params_format.loads(data)
     except ValueError as error:
-        raise UserError(f"not a whole file of MXNet weights: {error}", path,
-                        "save it again, or copy it again and compare checksums") from None
+        raise UserError(f"not a whole file of MXNet weights: {error}", path, remedy) from None
+    require_learned(arrays, path, remedy)
+    return arrays
+
+
+def require_learned(arrays: Mapping[str, np.ndarray], path: str, remedy: str) -> None:
+    """Raise UserError for values that no network has learned, of {name: array}."""
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise UserError(f"{name} holds values that are not finite" if array.dtype.kind == "f" else
+                            f"{name} holds {array.dtype} in the place of floats", path, remedy)
+        if name.endswith("running_var") and (array < 0).any():
+            raise UserError(f"{name} holds negative variances", path, remedy)
 
 
 def load_weights(network: gluon.HybridBlock, path: str) -> str:

@@ -113,6 +113,22 @@ def test_one_thing_that_does_not_fit_is_enough(damage, told, tmp_path):
     same(weights_of(network), before, before)
 
 
+@pytest.mark.parametrize("values, told", [
+    (np.array((0, np.nan), np.float32), "0.bias holds values that are not finite"),
+    (np.array((0, np.inf), np.float16), "0.bias holds values that are not finite"),
+    (np.array((0, 1), np.int32), "0.bias holds int32 in the place of floats")])
+def test_a_file_of_values_that_no_network_has_learned_is_refused(values, told, tmp_path):
+    """It found nothing, or was read as other numbers, without a word: a byte of the type, or of a value, is quickly another."""
+    network = gluon.nn.HybridSequential()
+    network.add(gluon.nn.Dense(2, in_units=3))
+    network.initialize()
+    path = tmp_path / "a.params"
+    path.write_bytes(params_format.dumps({**weights_of(network), "0.bias": values}))
+    for load in (load_weights, load_partially):
+        with pytest.raises(UserError, match=f"a.params: .*{told}; save it again"):
+            load(network, str(path))
+
+
 def test_partial_loading_takes_what_fits_and_says_what_not(old, saved):
     path = saved(old)
     network = yolo3(NEW, 2, anchors=WIDER)

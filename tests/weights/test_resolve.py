@@ -73,6 +73,12 @@ def test_a_damaged_configuration_is_refused(tmp_path, text):
         resolve(str(tmp_path), {})
 
 
+def test_the_configuration_of_an_unknown_family_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"options": {}, "family": "yolo9"}')
+    with pytest.raises(UserError, match="config.json: unknown family 'yolo9'; choose one of yolo3, "):
+        resolve(str(tmp_path), {})
+
+
 def test_another_programs_configuration_does_not_stand_in_the_way(tmp_path):
     (tmp_path / "config.json").write_text('{"architectures": ["ResNet"]}')
     weights = str(tmp_path / "a.params")
