@@ -12,6 +12,7 @@ from gluon_bof.errors import UserError
 
 LOOPBACK = "127.0.0.1"
 LOCAL_NAMES = ("localhost", LOOPBACK)
+MOST_DIGITS = 6  # of a host's slots, each of which takes memory
 ENGINES = ("ps", "horovod")
 GPUS = "CUDA_VISIBLE_DEVICES"
 # of an outer job: no process of ours may take them for its own
@@ -123,11 +124,13 @@ def _host(words, where):
         if key not in values or not equals:
             raise UserError(f"{word!r} is neither slots=N nor address=IP", where, "write NAME slots=N address=IP")
         values[key] = value
-    if name.startswith("-"):  # ssh would take it for one of its flags
+    if name.startswith("-") or not f"{name}{values['address']}".isprintable():  # ssh would take the first for one of its flags
         raise UserError(f"{name!r} is no host's name", where, "write NAME slots=N address=IP")
-    if not values["slots"].isdecimal() or int(values["slots"]) < 1:
-        raise UserError(f"slots={values['slots']} is no number from 1 on", where, "write NAME slots=N address=IP")
-    return Host(name, int(values["slots"]), values["address"] or _address_of(name, where))
+    slots = values["slots"].lstrip("0")
+    if not slots.isdecimal() or len(slots) > MOST_DIGITS:
+        raise UserError(f"slots={values['slots'][:20]} is no number from 1 on of {MOST_DIGITS} digits at most", where,
+                        "write NAME slots=N address=IP")
+    return Host(name, int(slots), values["address"] or _address_of(name, where))
 
 
 def _address_of(name, where):
@@ -135,7 +138,7 @@ def _address_of(name, where):
         return LOOPBACK
     try:
         return socket.gethostbyname(name.rpartition("@")[2])
-    except OSError:
+    except (OSError, UnicodeError):  # the second of a part that is empty or too long
         raise UserError(f"no address is known of {name}", where, "write it behind the name: address=IP") from None
 
 
@@ -149,8 +152,8 @@ def root_address(hosts: Iterable[Host]) -> str:
         try:
             probe.connect((others[0].address, 9))  # sends nothing
             return probe.getsockname()[0]
-        except OSError as error:
-            raise UserError(f"no route to {others[0].name} ({others[0].address}): {error.strerror}",
+        except (OSError, UnicodeError) as error:
+            raise UserError(f"no route to {others[0].name} ({others[0].address}): {getattr(error, 'strerror', 'no address')}",
                             remedy="give the address of this machine with --address") from None
 
 

@@ -205,7 +205,14 @@ def test_two_jobs_cannot_have_the_same_number_of_a_socket():
     Ports("127.0.0.1", 1, first.numbers[0], only_numbers=True).release()
 
 
-@pytest.mark.parametrize("slots", ("0", "²", "two"))
+def test_a_name_that_no_resolver_takes_is_refused_with_its_line(tmp_path):
+    for name, said in (("two\0", "is no host's name"), ("a..b", "no address is known of a..b")):
+        (tmp_path / "hosts").write_text(f"localhost\n{name} slots=2\n")
+        with pytest.raises(UserError, match=f"line 2: .*{said}"):
+            read_hostfile(str(tmp_path / "hosts"))
+
+
+@pytest.mark.parametrize("slots", ("0", "00", "²", "two", "9" * 12, "9" * 20))
 def test_slots_that_are_no_number_are_refused_with_their_line(slots, tmp_path):
     (tmp_path / "hosts").write_text(f"localhost\ntwo slots={slots}\n")
     with pytest.raises(UserError, match=f"line 2: slots={slots} is no number from 1 on"):
