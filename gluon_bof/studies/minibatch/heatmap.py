@@ -17,6 +17,7 @@ from gluon_bof.runs.folder import RunFolder
 
 MAP, LINE, BAND, ENTROPY = "Blues", "#1f5fa8", "#c2410c", "Greens"
 NAME = "heatmap.png"
+FAR = 1e150  # the square of no number that is measured is infinite
 WRITTEN = {"epoch", "metric", "statistics", "batch_size", "distance", "full_norm", "diversity", "noise_scale", "class_entropy",
            "blocks"}  # what every probe has
 
@@ -49,9 +50,16 @@ def _is_whole(probe):
     """Whether a probe has all that it should, and a distance and an entropy of each mini-batch."""
     if not isinstance(probe, dict) or not WRITTEN <= probe.keys() or type(probe["epoch"]) is not int:
         return False
-    lists = probe["distance"], probe["class_entropy"]
-    return all(isinstance(values, list) and values and all(type(value) in (int, float) for value in values) for values in lists) \
-        and len(lists[0]) == len(lists[1])
+    null = probe.get("null") or {"high": 0, "distances": [0]}
+    if not isinstance(null, dict) or not _are_numbers([probe["batch_size"], probe["full_norm"] or 0, null.get("high")]):
+        return False
+    return all(map(_are_numbers, (probe["distance"], probe["class_entropy"], null.get("distances")))) \
+        and len(probe["distance"]) == len(probe["class_entropy"])
+
+
+def _are_numbers(values):
+    """Whether values are a list of numbers, one at least, whose squares are numbers, too."""
+    return isinstance(values, list) and bool(values) and all(type(value) in (int, float) and abs(value) < FAR for value in values)
 
 
 def _no_number(word):

@@ -281,7 +281,8 @@ PROBE = {**dict.fromkeys(WRITTEN, 1), "distance": [1.0, 2.0], "class_entropy": [
 
 @pytest.mark.parametrize("content", ['{"epoch": 1, "dist', "", "null", "[]", '{"epoch": 1}', '{"epoch": NaN}', "\x00\xff",
                                      *(json.dumps({**PROBE, **changed}) for changed in (
-                                         {"distance": []}, {"distance": ["1", "2"]}, {"class_entropy": [1]}, {"epoch": "1"}))])
+                                         {"distance": []}, {"distance": ["1", "2"]}, {"class_entropy": [1]}, {"epoch": "1"},
+                                         {"batch_size": ""}, {"null": [1]}, {"null": {"high": 1}}, {"distance": [1e308, 1]}))])
 def test_a_damaged_probe_is_named(tmp_path, content):
     (tmp_path / "probes").mkdir()
     (tmp_path / "probes" / "epoch-0001.json").write_text(content)
