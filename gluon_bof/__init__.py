@@ -11,7 +11,4 @@ check_versions()
 
 from gluon_bof._lazy import attach  # noqa: E402
 
-__getattr__, __dir__, __all__ = attach(__name__, {
-    "_version": ("__version__",), "api": ("evaluate", "load", "open_dataset", "recipes", "train"), "errors": ("UserError",),
-    **dict.fromkeys(("boxes", "data", "evaluation", "freebies", "inference", "masks", "models", "options", "runs",
-                     "studies", "training", "visualization", "weights"), ())})
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,23 +1,32 @@
 """Public names of a package that are imported when they are first asked for, so that importing the package costs nothing."""
 from __future__ import annotations
 
+import ast
 import importlib
-from typing import Any, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Callable
 
 
-def attach(package: str, names: Mapping[str, Sequence[str]]) -> tuple[Callable[[str], Any], Callable[[], list], list]:
-    """(__getattr__, __dir__, __all__) for a package's __init__. names: {submodule: its public names}; a submodule without
-    names is public itself."""
-    home = {name: module for module, public in names.items() for name in public}
+def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list], list]:
+    """(__getattr__, __dir__, __all__) for the package's __init__, which is this file. The __init__.pyi beside it says which names
+    are public, and of which module; editors and type checkers read the same."""
+    home = public_names(Path(file).with_name("__init__.pyi"))
     # importing a submodule sets it as the package's attribute, and would hide a name of its own
-    assert not home.keys() & names.keys(), f"{package}: a public name is a submodule's too: {home.keys() & names.keys()}"
-    public = sorted({*home, *(module for module, of_it in names.items() if not of_it)})
+    hidden = {name for name, module in home.items() if module != package and f"{package}.{name}" in home.values()}
+    assert not hidden, f"{package}: a public name is a submodule's too: {hidden}"
+    public = sorted(home)
 
     def __getattr__(name):
-        if name in home:
-            return getattr(importlib.import_module(f"{package}.{home[name]}"), name)
-        if name in names:
+        if name not in home:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if home[name] == package:
             return importlib.import_module(f"{package}.{name}")
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(home[name]), name)
 
     return __getattr__, lambda: public, public
+
+
+def public_names(stub: Path) -> dict[str, str]:
+    """{name: module that it is imported from} of a stub; a package's own submodule is imported from the package."""
+    imports = ast.parse(stub.read_text(encoding="utf-8")).body
+    return {name.name: line.module for line in imports for name in line.names}

@@ -1,9 +1,11 @@
 """Type hints: what the packages' `__init__` offer says of each parameter what it takes, and what it returns."""
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +56,14 @@ def unhinted(function):
 def test_what_a_package_offers_has_hints(room):
     found = dict(public_functions(room))
     assert {name: unhinted(function) for name, function in found.items() if unhinted(function)} == {}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_editors_and_type_checkers_see_what_a_package_offers(room):
+    package = importlib.import_module(room)
+    stub = ast.parse(Path(package.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    # "import name" alone is private in a stub
+    assert {name.asname for line in stub.body for name in line.names} == set(package.__all__)
 
 
 def test_every_room_is_walked():

@@ -39,9 +39,13 @@ def put_script(path, text):
     return path
 
 
-def project():
+def settings():
     with open(ROOT / "pyproject.toml", "rb") as file:
-        return tomllib.load(file)["project"]
+        return tomllib.load(file)
+
+
+def project():
+    return settings()["project"]
 
 
 def pins(requirements):
@@ -134,6 +138,13 @@ def test_pyproject_agrees_with_the_package():
     assert numpy_pin((3, 12)) in newer and ">= '3.12'" in newer
     assert project()["requires-python"] == ">=3.8,<3.13"
     assert re.match(r"\d+\.\d+\.\d+$", __version__)
+
+
+def test_a_wheel_has_every_file_of_the_package():
+    patterns = settings()["tool"]["setuptools"]["package-data"]["gluon_bof"]
+    shipped = {path for pattern in patterns for path in (ROOT / "gluon_bof").glob(pattern)}
+    there = {path for path in (ROOT / "gluon_bof").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert len(there) > 20 and there == {path for path in shipped if path.is_file()}
 
 
 def test_there_is_one_cv2():

@@ -3,14 +3,4 @@
 Nothing in here knows a file of a run."""
 from gluon_bof._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {
-    "build": ("build_network", "models_of", "with_inferred_shapes", "ExportForm"),
-    "yolo3": (),
-    "faster_rcnn": (),
-    "ssd": (),
-    "mask_rcnn": (),
-    "segmentation": (),
-    "classifier": (),
-    "preprocess": ("InferenceGraph", "Normalise"),
-    "heads": ("Rows",),
-})
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

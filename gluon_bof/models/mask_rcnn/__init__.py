@@ -1,10 +1,4 @@
 """Mask R-CNN: Faster R-CNN with GluonCV's mask head, mask targets from planes of bits, a fifth loss with mixup's weights."""
 from gluon_bof._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {
-    "family": ("build", "eval_transform", "inference_batch", "export_form", "matches", "backbones"),
-    "batch": ("MaskBatch", "MaskedImages", "largest_batches"),
-    "network": ("MaskRCNN", "build_mask_rcnn"),
-    "targets": ("MaskTargets", "unpacked"),
-    "loss": ("MaskLoss", "TrainingGraph"),
-})
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

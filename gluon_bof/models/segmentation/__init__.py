@@ -1,9 +1,4 @@
 """Segmentation: FCN and U-Net, five ways of upsampling, the loss of every pixel with mixup's weights and smoothing."""
 from gluon_bof._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {
-    "family": ("build", "eval_transform", "inference_batch", "export_form", "matches", "backbones", "ScoreGraph", "FittedView"),
-    "network": ("PaperFCN", "ResNetFCN", "UNet"),
-    "upsampling": ("upsampling_layer", "MaxPooling", "MaxUnpooling", "BedOfNails", "TransposedConvolution", "bilinear_filter"),
-    "loss": ("SegmentationLoss", "TrainingGraph"),
-})
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

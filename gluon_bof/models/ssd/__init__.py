@@ -2,9 +2,4 @@
 smoothing."""
 from gluon_bof._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {
-    "family": ("build", "eval_transform", "inference_batch", "export_form", "matches", "backbones"),
-    "network": ("SSD", "build_ssd"),
-    "targets": ("MultiBoxTargets",),
-    "loss": ("MultiBoxLoss", "TrainingGraph"),
-})
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -2,11 +2,4 @@
 ("Universality and Capacity Metrics in Deep Neural Networks", Martin and Mahoney), without any data. NumPy and SciPy only."""
 from gluon_bof._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {
-    "report": ("Report", "analyze"),
-    "fit": ("PowerLaw", "fit_power_law"),
-    "spectrum": ("esd",),
-    "correlation": ("Correlation", "Model", "correlate"),
-    "paths": ("log_path_norm",),
-    "conventions": ("CONVENTIONS", "Convention"),
-})
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

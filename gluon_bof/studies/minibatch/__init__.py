@@ -2,11 +2,4 @@
 full gradient ("What's the Best Mini-batch?", Lasky, Kesiz Abnousi, Ma and Yang); and whether the order of training pays."""
 from gluon_bof._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {
-    "metrics": ("METRICS", "Metric", "score_all"),
-    "partition": ("class_entropies", "cut", "random_partition", "ranking"),
-    "gradients": ("Gradients",),
-    "probe": ("Parts", "Probe"),
-    "measure": ("described", "probe_task"),
-    "compare": ("differences", "interval"),
-})
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
