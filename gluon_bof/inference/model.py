@@ -18,7 +18,7 @@ from gluon_bof.files import output_path
 from gluon_bof.inference.ahead import in_order
 from gluon_bof.inference.detector import Detector, load_detector
 from gluon_bof.inference.export import MXNET_ENDINGS, export_mxnet, export_onnx
-from gluon_bof.inference.segmentation_model import open_segmenter, refuse_of_segmenters
+from gluon_bof.inference.segmentation_model import SegmentationModel, open_segmenter, refuse_of_segmenters
 from gluon_bof.inference.tiles import refuse_tiles, tiling_of
 from gluon_bof.masks import decode
 from gluon_bof.options.families import family_of
@@ -123,7 +123,7 @@ class Model:
 
 @in_python()
 def load(weights: Any, device: str | None = None, short: int | None = None, nms: float | None = None, last: bool = False,
-         engine: str = "mxnet", **options: Any) -> Model:
+         engine: str = "mxnet", **options: Any) -> Model | Any:  # Any: a SegmentationModel, which nobody has to rule out first
     """Model of a run's folder (its best weights, or the last), of a .params file that we or GluonCV wrote, of "shapes", the
     package's own weights, or of GluonCV's name of a pretrained model ("yolo3_darknet53_voc"), which is downloaded. Of weights
     that segment it is a SegmentationModel.
@@ -137,7 +137,7 @@ def load(weights: Any, device: str | None = None, short: int | None = None, nms:
 
 
 def open_model(weights: Any, device: str | None = None, short: int | None = None, nms: float | None = None,
-               last: bool = False, engine: str = "mxnet", **options: Any) -> Model:
+               last: bool = False, engine: str = "mxnet", **options: Any) -> Model | SegmentationModel:
     """The same, for commands: errors speak of flags."""
     found = resolve(os.fspath(weights), options, last)
     found.refuse_idle(options)

@@ -1,7 +1,7 @@
 """A network that gives every pixel a class, at work: images in, label maps in their own pixels out."""
 from __future__ import annotations
 
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Segmenter(Predictor):
         """(B, K, S, S) float32 in [0, 1] of images as the network sees them, (B, S, S, 3) uint8, MXNet's or numpy's."""
         return arrays(self.engine(images))[0]
 
-    def segment(self, images: Sequence[np.ndarray]) -> Iterator[LabelMap]:
+    def segment(self, images: Iterable[np.ndarray]) -> Iterator[LabelMap]:
         """LabelMaps of images (H, W, 3) uint8 RGB of any size, in each one's own pixels."""
         for image in images:
             yield likeliest(self.scores(self.see(image)[None])[0], image.shape)
