@@ -44,7 +44,7 @@ _JPEG_COLOURS = ("YCbCr", "Gray", "RGB")
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of them
 
 
-def read_image(path: str, orientation: int | None = AS_STORED) -> np.ndarray:
+def read_image(path: str | os.PathLike[str], orientation: int | None = AS_STORED) -> np.ndarray:
     """Decode an image: (H, W, 3) uint8, RGB; grey, CMYK, palette, transparent and 16-bit ones too.
 
     orientation: what to turn it by, EXIF's 1 to 8, as a record says; None: as the file itself says.
@@ -167,7 +167,7 @@ def check_header(header: Header | Exception, path: str) -> Header:
     return header
 
 
-def image_size(path: str) -> tuple[int, int]:
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(width, height) in stored pixels, from the header alone. Raises UserError as `image_header` does."""
     return image_header(path).size
 
