@@ -257,14 +257,15 @@ def as_users(error: BaseException) -> UserError | None:
     if is_out_of_memory(error):
         return UserError(f"the memory does not suffice{_asked_for(error)}", None,
                          "give smaller batches or images, or fewer data workers")
-    if _is_out_of_files(error):
+    if is_out_of_files(error):
         return UserError("too many files are open", None, "allow more, as by ulimit -n 4096, or give fewer data workers")
     if isinstance(error, OSError) and (error.filename is not None or error.errno is not None):
         return _of_system(error)
     return None
 
 
-def _is_out_of_files(error):
+def is_out_of_files(error: object) -> bool:
+    """Whether the error tells that the system opens no more files, which is no fault of the file that was to be opened."""
     if isinstance(error, OSError):
         return error.errno in (errno.EMFILE, errno.ENFILE)
     # what Python makes of one that another process hands over, as a data worker does with an array

@@ -17,7 +17,7 @@ import numpy as np
 
 from gluon_bof.boxes import is_image
 from gluon_bof.data.headers import MAX_PIXELS, ORIENTATION, read_header, scan
-from gluon_bof.errors import UserError, is_out_of_memory
+from gluon_bof.errors import UserError, is_out_of_files, is_out_of_memory
 from gluon_bof.masks import whole_images_only
 
 try:  # faster than OpenCV's, to the same pixels
@@ -53,13 +53,16 @@ def read_image(path: str | os.PathLike[str], orientation: int | None = AS_STORED
 
 
 def read_bytes(path: str) -> bytes:
-    """What an image file holds. Raises UserError if it is missing, empty or cannot be read."""
+    """What an image file holds. Raises UserError if it is missing, empty or cannot be read, and OSError where too many files are
+    open, so that no good image is skipped."""
     try:
         with open(path, "rb") as file:
             data = file.read()
     except FileNotFoundError:
         raise UserError("the image does not exist", path, _IMAGE_REMEDY) from None
     except (OSError, ValueError) as error:
+        if is_out_of_files(error):
+            raise
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"the image cannot be read ({reason})", path, _IMAGE_REMEDY) from None
     if not data:
@@ -155,7 +158,9 @@ def image_header(path: str) -> Header:
 
 
 def check_header(header: Header | Exception, path: str) -> Header:
-    """A Header, or the exception that reading it raised -> the Header. Raises UserError."""
+    """A Header, or the exception that reading it raised -> the Header. Raises UserError, and OSError as `read_bytes`."""
+    if is_out_of_files(header):
+        raise header
     if isinstance(header, FileNotFoundError):
         raise UserError("the image does not exist", path, _IMAGE_REMEDY)
     if isinstance(header, Exception):

@@ -1,5 +1,6 @@
 """Images as stored: every format to three channels of RGB, and no half images."""
 import contextlib
+import errno
 import resource
 
 import cv2
@@ -16,6 +17,23 @@ from tests.data.image_files import gradient
 def jpeg_bytes(image=None, quality=95):
     image = gradient() if image is None else image
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+@pytest.mark.parametrize("read", (read_image, image_size))
+def test_a_limit_of_open_files_is_no_fault_of_the_image_which_would_be_skipped(tmp_path, read):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg_bytes())
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(path) as lowest:
+        free = lowest.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        with pytest.raises(OSError) as told:
+            read(str(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert told.value.errno == errno.EMFILE
+    read(str(path))
 
 
 @pytest.mark.parametrize("ending, tolerance", [(".png", 0), (".bmp", 0), (".jpg", 12)])
