@@ -94,6 +94,13 @@ def test_no_python_at_all_is_one_line(find_python):
     assert len(outcome.stderr.splitlines()) == 1 and "Python 3.8 to 3.12" in outcome.stderr
 
 
+def test_the_package_is_imported_from_a_zip(tmp_path):
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", ROOT, "gluon_bof")
+    code = "import gluon_bof, gluon_bof.data; print(gluon_bof.UserError.__name__, gluon_bof.data.class_names('a,b'))"
+    found = run(sys.executable, "-c", code, env={**os.environ, "PYTHONPATH": packed}, cwd=tmp_path)
+    assert found.stdout == "UserError ('a', 'b')\n", found.stderr
+
+
 def test_make_refuses_a_python_that_does_not_run_and_makes_nothing(clone):
     outcome = make("test", "PYTHON=/bin/false", cwd=clone)
     assert outcome.returncode == 2

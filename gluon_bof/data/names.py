@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from typing import Iterable, Mapping
 
 from gluon_bof.errors import UserError
@@ -67,8 +66,10 @@ def listed_names(lines: Iterable[str], path: str | None = None) -> list[str]:
 
 
 def refuse_no_text(classes: Iterable[str], path: str | None) -> None:
-    """Raise UserError for a class name that cannot be written as text in UTF-8, or holds control characters, as those of a file
-    in UTF-16 do. path: where the names come from."""
+    """Raise UserError for a class name that cannot be written as text in UTF-8, or holds ASCII's control characters, as those of
+    a file in UTF-16 do. path: where the names come from."""
     for name in classes:
-        if not is_utf8(name) or any(unicodedata.category(char) == "Cc" and not char.isspace() for char in name):
+        if any(char < " " and not char.isspace() for char in name):
+            raise UserError(f"the class name {name!r} holds control characters", path, "write the names in UTF-8, not in UTF-16")
+        if not is_utf8(name):
             raise UserError(f"the class name {name!r} cannot be written as text", path, "rename it in UTF-8")

@@ -11,6 +11,7 @@ def test_class_names(tmp_path):
     assert class_names(str(path)) == ("polar bear", "dog")
     path.write_text("polar\x0cbear\ndog\n", encoding="utf-8")
     assert class_names(str(path)) == ("polar bear", "dog")  # as YOLO's files are read: their numbers are lines of an editor
+    assert class_names("driver\x92s hat") == ("driver\x92s hat",)  # an apostrophe of Windows that was read as Latin-1
     assert class_names("cat, hot dog,") == ("cat", "hot dog")
     assert class_names("cat") == ("cat",)
 
@@ -22,7 +23,7 @@ def test_class_names_that_cannot_be_meant(tmp_path):
     with pytest.raises(UserError, match="gap.txt: line 2 is empty"):  # b would be class 1, and its labels say 2
         class_names(str(tmp_path / "gap.txt"))
     (tmp_path / "utf-16.txt").write_bytes("cat\ndog\n".encode("utf-16-le"))  # was read as c, NUL, a, NUL, t, NUL
-    with pytest.raises(UserError, match="utf-16.txt: the class name .* cannot be written as text; rename it in UTF-8"):
+    with pytest.raises(UserError, match="utf-16.txt: the class name .* holds control characters; write the names in UTF-8"):
         class_names(str(tmp_path / "utf-16.txt"))
     for bad in ("", " , ", "a,a", "a,,b", str(tmp_path / "gone.txt"), str(tmp_path / "empty.txt"), str(tmp_path / "binary.txt"),
                 str(tmp_path), "names.txt"):

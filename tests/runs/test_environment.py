@@ -14,7 +14,7 @@ def test_a_run_of_an_installed_package_does_not_tell_the_revision_of_the_reposit
 
     place = tmp_path / "venv" / "site-packages" / "gluon_bof"
     shutil.copytree(os.path.dirname(gluon_bof.__file__), place, ignore=lambda folder, names: [
-        name for name in names if not name.endswith(".py") and not os.path.isdir(os.path.join(folder, name))])
+        name for name in names if not name.endswith((".py", ".pyi")) and not os.path.isdir(os.path.join(folder, name))])
     (tmp_path / "mine.py").write_text("mine = 1\n")
     git("init", "-q")
     git("add", "mine.py")
