@@ -128,9 +128,10 @@ def _parts_in(content, bases, path):
 
 
 def _pose_values(shape, path):
-    if not isinstance(shape, list) or [type(number) for number in shape] != [int, int] or min(shape) < 0:
+    whole = isinstance(shape, list) and all(type(number) in (int, float) and number % 1 == 0 for number in shape)
+    if not whole or len(shape) != 2 or min(shape) < 0:
         raise UserError(f"kpt_shape is {brief(shape)}, not two whole numbers", path, _REMEDY)
-    points, dimensions = shape
+    points, dimensions = map(int, shape)
     return 4 + points * dimensions
 
 

@@ -48,6 +48,7 @@ def boxes(found, index=0):
     (CONFIG + "nc: 3\n", "nc is 3, but names are 2"), (CONFIG + "path: [1]\n", "path is"),
     (CONFIG.replace("images/train", "gone"), "'gone' does not exist"), (CONFIG.replace("images/train", "7"), "train is '7'"),
     (CONFIG + "kpt_shape: [a]\n", "kpt_shape"), (CONFIG + "kpt_shape: [17, .inf]\n", "kpt_shape"),
+    (CONFIG + "kpt_shape: [17]\n", "kpt_shape"), (CONFIG + "kpt_shape: [true, 3]\n", "kpt_shape"),
     (CONFIG + "kpt_shape: [17.5, 3]\n", "kpt_shape"), (CONFIG + "kpt_shape: '17'\n", "kpt_shape"),
     (CONFIG + "x: !!bool maybe\n", "not of the kind"), (CONFIG + "x: !!timestamp today\n", "not of the kind"),
     (CONFIG + "x: !!int ''\n", "not of the kind"), (CONFIG.replace("[cat, dog]", "&own [*own]"), "unfold without end"),
@@ -285,8 +286,9 @@ def test_numbers_of_many_digits_are_not_rounded(place):
     assert left == np.float32(37.5033333333) and right == np.float32(62.5033333333)
 
 
-def test_poses_are_read_as_their_boxes(place):
-    (place / "data.yaml").write_text(CONFIG + "kpt_shape: [2, 3]\n")
+@pytest.mark.parametrize("shape", ("[2, 3]", "[2.0, 3]"))
+def test_poses_are_read_as_their_boxes(place, shape):
+    (place / "data.yaml").write_text(CONFIG + f"kpt_shape: {shape}\n")
     (place / "labels" / "train" / "b.txt").write_text("0 0.5 0.5 0.5 0.5 0.9 0.9 2 0.1 0.1 2\n")
     assert boxes(opened(place), 1) == [[25, 20, 75, 60]]
 
