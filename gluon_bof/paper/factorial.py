@@ -28,9 +28,13 @@ NUMBER = f"test-{OWN}"  # the evaluation that is a row's number
 SPREAD = 0.6  # points of AP over seeds, where no bundles tell: the pilot's
 
 
+LONGER_ROWS = "baseline-longer", "whole-bag-longer"
+
+
 @dataclass(frozen=True)
 class Further:
-    """A row of Tables 1, 5 and 6 at the miniature's scale that is none of the factorials'. backbone: what it starts from."""
+    """A row that is none of the factorials': of Tables 1, 5 and 6 at the miniature's scale, or an end of the stack, trained for
+    longer. backbone: what it starts from."""
 
     key: str
     options: Any
@@ -44,6 +48,7 @@ FURTHER = (
     Further("mixup-beta-1.0", replace(_MIXED["random-shapes+mixup"], mixup_alpha=1.0, mixup_beta=1.0)),
     Further("mixup-backbone-plain-detector", _MIXED[_WITHOUT_MIXUP], miniature.BACKBONE_MIXUP),
     Further("mixup-backbone-mixup-detector", _MIXED[_BAG], miniature.BACKBONE_MIXUP),
+    *(Further(key, replace(_MIXED[row], **miniature.LONGER)) for key, row in zip(LONGER_ROWS, ("baseline", _BAG))),
 )
 _REGIONS = {cell.key: cell.options for cell in miniature.cells(miniature.FASTER_RCNN)}
 _WITHOUT_MIXUP_6, _BAG_6 = ("+".join(list(miniature.FASTER_RCNN_FACTORS)[:count]) for count in (2, 3))

@@ -38,6 +38,9 @@ FACTORS = {
     "mixup": dict(mixup="beta"),
 }
 
+# Half as long again, for both ends of the stack: in 640 epochs the whole bag does not fit its images
+LONGER = dict(epochs=960, lr_decay_epoch=(768, 864), no_mixup_epochs=96)
+
 # Faster R-CNN the same from the same backbone, without random shapes, which it does not have
 FASTER_RCNN_BASELINE = replace(
     EMBEDDED_FASTER_RCNN, dataset="vocmini", train_split=BASELINE.train_split, val_split="test",

@@ -61,7 +61,8 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
                   " dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5), of the whole bag their sum.*"]
     if basis.seeds:
         parts.append(_main_effects(found, measures, basis, design))
-    parts += [_steps(found, family), _ends(found, family), _mechanisms(found, basis, design) if basis.seeds else ""]
+    parts += [_steps(found, family), _ends(found, family), _longer(all_of_miniature(store, family), family)]
+    parts.append(_mechanisms(found, basis, design) if basis.seeds else "")
     parts += [_gauge(found, design), _classes_picture(found, family)]
     return "\n\n".join(part.rstrip("\n") for part in parts if part)
 
@@ -122,16 +123,27 @@ def _seeds(effect):
 
 def _ends(found, family):
     """Baseline and whole bag of the seeds that have both, with what the freebies are said to work by; "" where none has."""
-    pairs = {measure: paired_rows(found, measure, *end_rows(family)) for measure in (*MEASURES[family], OWN_IMAGES, *MECHANISMS)}
+    of_ends = _table_of_ends(found, end_rows(family), "Both ends of the stack", MEASURES[family], (OWN_IMAGES, *MECHANISMS))
+    return of_ends and (
+        of_ends + "\nThe paper slides its patch to see mixup alone, not the whole bag: "
+        "[Figure 5](figures.md#figure-5-the-elephant-in-the-room).")
+
+
+def _longer(found, family):
+    """The same of both ends, trained for longer."""
+    words = f"Both ends, trained half as long again ({miniature.LONGER['epochs']} epochs)"
+    return _table_of_ends(found, factorial.LONGER_ROWS, words, MEASURES[family], (OWN_IMAGES,))
+
+
+def _table_of_ends(found, keys, words, tested, shown):
+    """Measures of two rows, a baseline and a whole bag, and their differences in the seeds that have both; "" where none has."""
+    pairs = {measure: paired_rows(found, measure, *keys) for measure in (*tested, *shown)}
     if not pairs[AP]:
         return ""
     under = underfitted(pairs[OWN_IMAGES].mine.values(), FITTED)
-    rows = [[measure.title, *_texts(pair), judged(pair.gain) + under if measure in MEASURES[family] else "not tested"]
+    rows = [[measure.title, *_texts(pair), judged(pair.gain) + under if measure in tested else "not tested"]
             for measure, pair in pairs.items()]
-    return (f"Both ends of the stack, {of_seeds(pairs[AP].mine)}, points:\n\n"
-            + table(["", "baseline", "whole bag", "difference", ""], rows)
-            + "\nThe paper slides its patch to see mixup alone, not the whole bag: "
-            "[Figure 5](figures.md#figure-5-the-elephant-in-the-room).")
+    return f"{words}, {of_seeds(pairs[AP].mine)}, points:\n\n" + table(["", "baseline", "whole bag", "difference", ""], rows)
 
 
 def _mechanisms(found, basis, design):

@@ -235,6 +235,26 @@ def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
         assert filled == [[False] * 4, [True] * 3 + [False], [False]]  # a main effect is of the bag, too
 
 
+def test_ends_that_were_trained_for_longer_are_told_beside_the_others_with_their_own_fit(tmp_path):
+    store = Store(str(tmp_path))
+    made_up_factorial(store)
+    assert "trained half as long again" not in pages.miniature_summary(store)
+    before = [pages.miniature_rows(store), pages.readme_table(store), pages.miniature_summary(store)]
+    for job in factorial.plan((0, 1), with_further=True):
+        if job.row.key in factorial.LONGER_ROWS:
+            assert job.training.options.epochs == 960
+            value = 0.4 + 0.05 * (job.row.key == factorial.LONGER_ROWS[1]) + 0.01 * job.seed
+            store.write(bundle_for(job, value, **{OWN_IMAGES: 0.79}))
+    summary = pages.miniature_summary(store)
+    longer = re.search(r"\n\nBoth ends, trained half as long again \(960 epochs\).*?(?=\n\nBy what)", summary, re.DOTALL)[0]
+    assert ", seeds 0, 1, points:" in longer
+    assert "| AP@[.5:.95] | 40.5 ± 0.7 | 45.5 ± 0.7 | **+5.00 ± 0.00** | gain |" in longer  # 98.75 of its own
+    assert [pages.miniature_rows(store), pages.readme_table(store), summary.replace(longer, "")] == before
+    job = factorial.plan((1,), with_further=True)[-1]
+    store.write(bundle_for(job, 0.46, **{OWN_IMAGES: 0.7}))
+    assert "| gain (underfitted) |" in pages.miniature_summary(store)
+
+
 def test_the_factorial_of_faster_rcnn_is_told_by_its_own_rows(tmp_path):
     store, design = Store(str(tmp_path)), miniature.FASTER_RCNN
     made_up_factorial(store)
