@@ -32,7 +32,7 @@ def bag_summary(store: Store) -> str:
 
 def _head(family):
     return ["row", *(number.title for number in family.numbers), f"{family.fit.title} on its training images",
-            f"against the baseline, {family.numbers[0].title}", "", "seeds"]
+            f"against the baseline, {family.numbers[0].title}", "", f"{family.numbers[0].title} of each seed"]
 
 
 def _rows(family, found):

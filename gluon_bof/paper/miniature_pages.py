@@ -218,7 +218,14 @@ def miniature_tables(store: Store) -> str:
     found, regions = all_of_miniature(store, "yolo3"), all_of_miniature(store, "faster_rcnn")
     if not found and not regions:
         return NO_RUN
-    return "\n".join([*(_tables_of_yolo3(found) if found else ()), *(_table_6(regions) if regions else ())])
+    shown = {*factorial.TABLE_1_ROWS, *factorial.TABLE_5_ROWS, *factorial.TABLE_6_ROWS}
+    own = [bundle for bundle in found + regions if bundle["row"] in shown - _rows_of_factorials()]
+    return "\n".join([*(_tables_of_yolo3(found) if found else ()), *(_table_6(regions) if regions else ()),
+                      f"Of the rows that are none of the factorials': {made_by(own)}" if own else ""])
+
+
+def _rows_of_factorials():
+    return {cell.key for design in miniature.DESIGNS.values() for cell in miniature.cells(design)}
 
 
 def _table_6(found):

@@ -24,7 +24,7 @@ from gluon_bof.paper.readme_pages import freebies_tables, readme_table, shipped_
 from gluon_bof.paper.schedule_pages import figure_6, figure_6_pictures
 from gluon_bof.paper.sliding_pages import figure_5
 from gluon_bof.paper.upsampling_pages import upsampling_summary
-from gluon_bof.paper.words import Picture
+from gluon_bof.paper.words import NO_RUN, Picture, made_in
 
 MARKED = re.compile(r"(<!-- bundles: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -89,7 +89,13 @@ def pictures(store: Store) -> list[Picture]:
     return [*of_paper, *of_miniature, *bag_pictures(store), *photograph_pictures(store)]
 
 
-SECTIONS = {"figure-1": figure_1, "figure-5": figure_5, "figure-6": figure_6, "miniature": miniature_summary,
+def all_runs(store: Store) -> str:
+    """How many runs there are, whatever of, and how long they took."""
+    found = store.everything()
+    return f"All of it: {made_in(found)}." if found else NO_RUN
+
+
+SECTIONS = {"runs": all_runs, "figure-1": figure_1, "figure-5": figure_5, "figure-6": figure_6, "miniature": miniature_summary,
             "miniature-rows": miniature_rows, "miniature-tables": miniature_tables,
             "miniature-faster-rcnn": partial(miniature_summary, family="faster_rcnn"),
             "miniature-faster-rcnn-rows": partial(miniature_rows, family="faster_rcnn"), "photographs": photographs_summary,

@@ -60,9 +60,13 @@ def photographs_summary(store: Store) -> str:
 
 def _table_of_gains(of_both):
     head = ["set, detector", f"whole bag less baseline, {TEST.title}", "", TEST50.title, "", "AP, not widened", "folds, seeds"]
-    return table(head, [[gain.label, told(gain.effect), judged(gain.effect) + underfitted([gain.fit], FITTED),
-                         told(gain.effect50), judged(gain.effect50), f"± {gain.effect.not_widened:.2f}",
-                         f"{len(gain.effect.by_fold)}, {len(gain.seeds)}"] for gain in of_both])
+    rows = []
+    for gain in of_both:
+        under = underfitted([gain.fit], FITTED)
+        of_measures = [text for effect in (gain.effect, gain.effect50) for text in (told(effect), judged(effect) + under)]
+        rows.append([gain.label, *of_measures, f"± {gain.effect.not_widened:.2f}",
+                     f"{len(gain.effect.by_fold)}, {len(gain.seeds)}"])
+    return table(head, rows)
 
 
 def _rows(name, found):

@@ -88,12 +88,16 @@ def made_by(found: Sequence[Mapping[str, Any]]) -> str:
     """On what, when and from which revisions bundles were made, in a sentence."""
     if not found:
         return ""
-    cpus = sorted({bundle["machine"]["cpu"] for bundle in found})
     revisions = sorted({bundle["git_revision"][:10] + ("-dirty" if bundle["git_revision"].endswith("-dirty") else "")
                         for bundle in found})
+    return f"{made_in(found)}, from {'revision' if len(revisions) == 1 else 'revisions'} {', '.join(revisions)}."
+
+
+def made_in(found: Sequence[Mapping[str, Any]]) -> str:
+    """How many bundles they are, when and on what they were made, and in what time."""
+    cpus = sorted({bundle["machine"]["cpu"] for bundle in found})
     days = sorted(bundle["times"]["finished"][:10] for bundle in found)
     when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
     hours = sum(map(minutes_of, found)) / 60
     bundles = "1 bundle" if len(found) == 1 else f"{len(found)} bundles"
-    return (f"{bundles} in [runs/](runs/), {when}, {hours:.1f} hours of runs on {', '.join(cpus)}, "
-            f"from {'revision' if len(revisions) == 1 else 'revisions'} {', '.join(revisions)}.")
+    return f"{bundles} in [runs/](runs/), {when}, {hours:.1f} hours of runs on {', '.join(cpus)}"
