@@ -378,36 +378,47 @@ class Contracts:
         detector = Detector(source, case.options(), mx.cpu())
         from gluon_bof.evaluation.validation import Validation
         from gluon_bof.inference.export import export_mxnet, export_onnx
-        from gluon_bof.inference.onnx_engine import engine_of
         from gluon_bof.inference.tiles import Tiling
         model = load(folder.whole.folder)
         path = str(tmp_path / "a")
-        for call in (lambda: engine_of("onnx", detector, ""), lambda: export_onnx(detector, path, nms=False),
-                     lambda: export_mxnet(detector, path, nms=False), lambda: model.predict(images(), tile=64),
-                     lambda: model.predict(images()[0], tile=64), lambda: Validation(case.options(), None, tiling=Tiling(64))):
+        for call in (lambda: export_onnx(detector, path, nms=False), lambda: export_mxnet(detector, path, nms=False),
+                     lambda: model.predict(images(), tile=64), lambda: model.predict(images()[0], tile=64),
+                     lambda: Validation(case.options(), None, tiling=Tiling(64))):
             with pytest.raises(UserError, match=case.family.title):
                 call()
-        assert not list(tmp_path.iterdir()) and engine_of("auto", detector, "").possible is False
+        assert not list(tmp_path.iterdir())
 
-    def test_it_exports_to_onnx_that_finds_the_same(self, case, source, tmp_path):
+    def test_it_exports_to_onnx_that_finds_the_same_by_itself_and_as_an_engine(self, case, source, tmp_path, monkeypatch):
         onnxruntime = pytest.importorskip("onnxruntime")
-        pytest.importorskip("onnx")
+        onnx = pytest.importorskip("onnx")
+        monkeypatch.setenv("GLUON_BOF_CACHE", str(tmp_path / "cache"))
         detector = Detector(source, case.options(), mx.cpu())
         path = str(tmp_path / "a.onnx")
         from gluon_bof.inference.agreement import BOX_TOLERANCE, SCORE_TOLERANCE, match_rows
         from gluon_bof.inference.export import export_onnx, input_size
+        from gluon_bof.inference.onnx_engine import _keep, engine_of
         check = export_onnx(detector, path)
         assert check.detections > 5 and check.unmatched <= 2
         height, width = input_size(detector)
         image = images(3)[0][:height, :width]
         image = np.pad(image, ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)))[None]
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        found = session.run(["ids", "scores", "boxes", *["masks"] * case.family.masks], {"image": image})
         wanted = [array.asnumpy() for array in detector.graph(mx.nd.array(image, dtype=np.uint8))]
-        rows, score, box, unmatched = match_rows(*(
-            np.concatenate([array[0].reshape(array.shape[1], -1) for array in arrays], axis=1) for arrays in (wanted, found)),
-            max(height, width))
-        assert rows > 1 and unmatched <= 1 and score < SCORE_TOLERANCE and box < BOX_TOLERANCE
+        engine = engine_of("onnx", detector, "weights")
+        kept = engine.path((height, width))
+        _keep(kept, Path(path).read_bytes())  # the same file as the engine would make
+        for found in (session.run(["ids", "scores", "boxes", *["masks"] * case.family.masks], {"image": image}), engine(image)):
+            rows, score, box, unmatched = match_rows(*(
+                np.concatenate([array[0].reshape(array.shape[1], -1) for array in arrays], axis=1) for arrays in (wanted, found)),
+                max(height, width))
+            assert rows > 1 and unmatched <= 1 and score < SCORE_TOLERANCE and box < BOX_TOLERANCE
+        engine.sessions.clear()
+        lacking = onnx.load(path)
+        name = lacking.graph.output.pop().name
+        _keep(kept, lacking.SerializeToString())
+        with pytest.raises(UserError, match=f"^{kept}: onnxruntime cannot run this export .*{name}.*; give --engine mxnet$"):
+            engine(image)
+        assert not os.path.exists(kept) and engine_of("auto", detector, "weights").possible
 
     def test_it_exports_to_mxnets_files_that_give_the_same_bits(self, case, source, tmp_path):
         detector = Detector(source, case.options(), mx.cpu())

@@ -94,8 +94,9 @@ def add_tiling(parser: Parser) -> None:
 def add_engine(parser: Parser, default: str) -> None:
     """--engine."""
     parser.add_argument("--engine", choices=("auto", "mxnet", "onnx"), default=default,
-                        help="what computes the network: MXNet; its export in onnxruntime, on the CPU; or, where there is enough "
-                             f"to do, the faster of both, whose scores are the same to 1e-4 [{default}]")
+                        help="what computes a detector's network: MXNet; its export in onnxruntime, on the CPU; or, where there "
+                             "is enough to do, the faster of both, whose scores and masks are the same to 1e-4; a segmenter's "
+                             f"is computed by MXNet [{default}]")
 
 
 def given_options(arguments: Any, fields: Sequence[dataclasses.Field]) -> dict[str, Any]:

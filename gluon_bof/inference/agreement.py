@@ -11,6 +11,7 @@ from gluon_bof.errors import UserError
 from gluon_bof.freebies.augmentation import render, whole_view
 from gluon_bof.inference.engines import MXNetEngine, arrays
 from gluon_bof.models.build import CANDIDATES, ROWS, models_of
+from gluon_bof.options.families import family_of
 
 if TYPE_CHECKING:
     from gluon_bof.inference.detector import Detector
@@ -38,12 +39,17 @@ class Check(NamedTuple):
 
 def check_onnx(detector: Detector, run: Callable[[np.ndarray], list], size: Sequence[int], seen: np.ndarray, path: str,
                remedy: str, drawn: bool = False) -> Check:
-    """Compare run((B, H, W, 3) uint8) -> DETECTIONS with MXNet on images as the network sees them, and on drawn ones. Raises
-    UserError where they disagree; where nothing is found in any, they agree."""
+    """Compare run((B, H, W, 3) uint8) -> what `outputs_of` names with MXNet on images as the network sees them, and on drawn
+    ones. Raises UserError where they disagree; where nothing is found in any, they agree."""
     images = [*seen, *(_seen(detector, drawn_images(), size) if drawn else ())]
-    check = _compare_seen(detector.graph, detector, DETECTIONS, run, images, batches_of(detector))
+    check = _compare_seen(detector.graph, detector, outputs_of(detector), run, images, batches_of(detector))
     refuse_disagreement(check, path, "onnxruntime", remedy, must_find=False)
     return check
+
+
+def outputs_of(detector: Detector) -> tuple[str, ...]:
+    """What its graph gives, and its export with suppression."""
+    return INSTANCES if family_of(detector.options).masks else DETECTIONS
 
 
 def batches_of(detector: Detector) -> tuple[int, ...]:

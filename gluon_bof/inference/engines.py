@@ -1,7 +1,8 @@
 """What computes a network's graph: MXNet itself; `onnx_engine` has others for detectors.
 
 An engine is a callable: images (B, H, W, 3) uint8, MXNet's or numpy's, -> of a detector ids (B, D, 1), scores (B, D, 1), boxes
-(B, D, 4) in the pixels of what it sees. MXNet's answers may still be computed when they are returned; `arrays` waits for them."""
+(B, D, 4) in the pixels of what it sees, and masks (B, D, S, S) if it finds them. MXNet's answers may still be computed when they
+are returned; `arrays` waits for them."""
 from __future__ import annotations
 
 from typing import Any, Sequence

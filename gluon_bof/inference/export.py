@@ -17,7 +17,7 @@ from gluon_bof.data.transforms import square
 from gluon_bof.errors import UserError, without_warnings
 from gluon_bof.files import folder_beside, refuse_no_utf8, write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD
-from gluon_bof.inference.agreement import DETECTIONS, INSTANCES, Check, batches_of, compare, refuse_disagreement
+from gluon_bof.inference.agreement import Check, batches_of, compare, outputs_of, refuse_disagreement
 from gluon_bof.inference.engines import MXNetEngine, arrays
 from gluon_bof.inference.onnx_operators import OPSET, translations
 from gluon_bof.models.build import models_of, portable
@@ -194,7 +194,7 @@ def _symbol(detector, nms):
         raise UserError(f"{family.title} finds masks of the boxes that suppression leaves", remedy="export it with suppression")
     with portable():
         if nms:
-            outputs, names = InferenceGraph(detector.network)(data), list(INSTANCES if family.masks else DETECTIONS)
+            outputs, names = InferenceGraph(detector.network)(data), list(outputs_of(detector))
         else:
             outputs, names = _form(detector).candidates(detector.network, data)
     return named_outputs(outputs, names), names

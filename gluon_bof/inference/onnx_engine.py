@@ -2,7 +2,7 @@
 
 An export is kept in the cache folder, under the checksum of the weights, the graph with its NMS settings, the size of the
 images and the versions of whatever wrote it. At its first use in a process it is compared with MXNet on the images at hand:
-scores within 1e-4, boxes within 0.05 pixels, as `inference.agreement` has it."""
+scores and masks within 1e-4, boxes within 0.05 pixels, as `inference.agreement` has it."""
 from __future__ import annotations
 
 import contextlib
@@ -22,10 +22,9 @@ from gluon_bof._version import __version__
 from gluon_bof.backend import mx
 from gluon_bof.errors import UserError, warn
 from gluon_bof.files import cache_folder, write_atomically
-from gluon_bof.inference.agreement import DETECTIONS, check_onnx
+from gluon_bof.inference.agreement import check_onnx, outputs_of
 from gluon_bof.inference.engines import arrays
 from gluon_bof.inference.export import EXPORTER, INPUT, graph_of, onnx_bytes, quiet_session, require_onnx
-from gluon_bof.options.families import family_of
 
 if TYPE_CHECKING:
     from gluon_bof.inference.detector import Detector
@@ -54,8 +53,6 @@ class OnnxEngine:
     name = "onnx"
 
     def __init__(self, detector: Detector, digest: str):
-        if family_of(detector.options).masks:
-            raise UserError(f"--engine onnx finds no masks, as {family_of(detector.options).title} does", remedy=IN_ITS_PLACE)
         if detector.device.device_type != "cpu":
             raise UserError(f"--engine onnx computes on the CPU, not on {detector.device}", remedy="give --device cpu as well")
         require_onnx(IN_ITS_PLACE)
@@ -101,7 +98,7 @@ class OnnxEngine:
         drawn = data is None  # an export is also compared on drawn images when it is made
         if drawn:
             data = onnx_bytes(self.detector, size)
-        run = _session(data, path)
+        run = _session(data, path, outputs_of(self.detector))
         try:
             check_onnx(self.detector, run, size, images[:COMPARED], path, IN_ITS_PLACE, drawn)
         except UserError:
@@ -149,8 +146,8 @@ def _damaged(path):
     return UserError("this export in the cache was damaged, and is removed", path, "start again")
 
 
-def _session(data, path) -> Callable[[np.ndarray], list]:
-    """A function that runs an export, for which onnxruntime's faults are UserErrors that name its file."""
+def _session(data, path, names) -> Callable[[np.ndarray], list]:
+    """A function from images to an export's outputs of these names; onnxruntime's faults are UserErrors that name its file."""
     try:
         session = quiet_session(data)
     except Exception:  # onnxruntime's own kinds, which have no common parent
@@ -158,7 +155,7 @@ def _session(data, path) -> Callable[[np.ndarray], list]:
 
     def run(images):
         try:
-            return session.run(DETECTIONS, {INPUT: np.ascontiguousarray(images)})
+            return session.run(names, {INPUT: np.ascontiguousarray(images)})
         except Exception as error:
             raise UserError(f"onnxruntime cannot run this export ({error})", path, IN_ITS_PLACE) from None
 
@@ -180,16 +177,15 @@ def _keep_few(folder):
 class AutoEngine:
     """MXNet; for images of a size of which many are to come, the faster of it and onnxruntime, measured on some of them.
 
-    Their detections are the same to 1e-4 in scores and 0.05 pixels in boxes. It stays with MXNet where the packages of
-    onnxruntime are missing, the detector is on a GPU, or the export fails or disagrees, of which it warns."""
+    Their detections are the same to 1e-4 in scores and masks, and 0.05 pixels in boxes. It stays with MXNet where the packages
+    of onnxruntime are missing, the detector is on a GPU, or the export fails or disagrees, of which it warns."""
 
     def __init__(self, detector: Detector, digest: str):
         self.mxnet = detector.engine
         self.detector = detector
         self.digest = digest
         # the packages themselves are imported when they are worth it
-        self.possible = detector.device.device_type == "cpu" and not family_of(detector.options).masks and \
-            all(map(importlib.util.find_spec, ("onnx", "onnxruntime")))
+        self.possible = detector.device.device_type == "cpu" and all(map(importlib.util.find_spec, ("onnx", "onnxruntime")))
         self.other = None
         self.chosen = {}  # {size: engine}
         self.times = {}  # {size: [seconds an image]}

@@ -18,7 +18,8 @@ from gluon_bof.inference import onnx_engine
 from gluon_bof.inference.agreement import match_rows
 from gluon_bof.inference.engines import arrays
 from gluon_bof.inference.onnx_engine import AutoEngine, OnnxEngine
-from tests.inference.lively_detectors import rcnn_detector
+from gluon_bof.masks import decode
+from tests.inference.lively_detectors import mask_rcnn_detector, rcnn_detector
 from tests.tiny_networks import write_run
 from tests.tiny_sets import write_voc_set
 
@@ -85,18 +86,23 @@ def test_another_size_or_suppression_has_another_export(cache):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("make", [rcnn_detector, mask_rcnn_detector])
 @pytest.mark.parametrize("kind", ["single level", "pyramid"])
-def test_faster_rcnn_too_with_an_export_for_each_size(kind):
-    detector = rcnn_detector(kind)
+def test_an_rcnn_too_with_an_export_for_each_size(make, kind):
+    detector = make(kind)
     images = [*drawn(1), np.rot90(drawn(1)[0]).copy()]
     wanted = detector.detect(images)
     detector.engine = OnnxEngine(detector, kind)
     found = detector.detect(images)
     assert len(detector.engine.sessions) == 2
-    for one, other in zip(wanted, found):
+    for image, one, other in zip(images, wanted, found):
         rows = [np.column_stack([seen.classes, seen.scores, seen.boxes]).astype(np.float32) for seen in (one, other)]
         _, score, box, unmatched = match_rows(*rows, 160)
         assert len(one.scores) >= 10 and score <= 1e-4 and box <= 0.1 and unmatched <= 2
+        assert (one.masks is None) == (other.masks is None) == (make is rcnn_detector)
+        if one.masks is not None:  # how many cover each pixel: equal scores may stand in another order
+            covered = [decode(seen.masks, image.shape[:2]).sum(axis=0) for seen in (one, other)]
+            assert covered[0].max() > 1 and (covered[0] != covered[1]).mean() < 0.01
 
 
 def path_of(model, size=(96, 96)):
