@@ -324,6 +324,13 @@ def test_a_file_whose_name_tells_nothing_is_built_for_the_set_that_is_given():
     assert (coco.image_short, coco.nms_thresh, other.image_short, other.nms_thresh) == ((800,), 0.5, (600,), 0.3)
 
 
+def test_an_export_in_the_place_of_weights_is_told_as_such_and_not_asked_for_its_classes(tmp_path):
+    path = os.path.join(write_run(tmp_path), "net.onnx")
+    Path(path).write_bytes(b"")
+    with pytest.raises(UserError, match=f"^{path}: an ONNX file .*; give the run or .params file .* --engine onnx$"):
+        resolve(path, {"classes": "cat,dog"})
+
+
 def test_the_last_weights_of_what_is_no_run_are_refused(tmp_path):
     for weights in (os.path.join(write_run(tmp_path), "best.params"), "shapes"):
         with pytest.raises(UserError, match="--last: there is no run among WEIGHTS"):
