@@ -45,6 +45,15 @@ class UserError(Exception):
         return printable(" ".join(text.split()))  # one line, whatever the parts held
 
 
+@contextlib.contextmanager
+def remedied_by(remedy: str) -> Iterator[None]:
+    """UserErrors from within have this remedy: that of whoever raises them is for another command."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(error.problem, error.path, remedy) from None
+
+
 class Aside:
     """A stream, or standard error as it is at the moment; what cannot be written there, as it is closed (None), a pipe that
     nobody reads or a full disk, is lost."""

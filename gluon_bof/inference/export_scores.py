@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.backend import mx
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, remedied_by
 from gluon_bof.files import write_atomically
 from gluon_bof.inference.agreement import SCORE_TOLERANCE, drawn_images
 from gluon_bof.inference.export import (
@@ -20,6 +20,8 @@ from gluon_bof.inference.export import (
 )
 from gluon_bof.inference.segmenter import Segmenter
 from gluon_bof.models.build import models_of
+
+REPORT = "report it, with the network's name"  # there is no other format
 
 
 class ScoreCheck(NamedTuple):
@@ -45,12 +47,13 @@ def export_scores(segmenter: Segmenter, path: str, size: Sequence[int] | None = 
                         remedy="choose the size with --short")
     outputs, names = models_of(segmenter.options).export_form(segmenter.options).candidates(segmenter.network,
                                                                                            mx.sym.Variable(INPUT))
-    data = described_onnx(segmenter, named_outputs(outputs, names), names, size, _about(segmenter, size))
+    with remedied_by(REPORT):
+        data = described_onnx(segmenter, named_outputs(outputs, names), names, size, _about(segmenter, size))
     session = quiet_session(data)
     check = _compared(segmenter, lambda seen: session.run(names, {INPUT: seen})[0], size, images)
     if not check.score_difference <= SCORE_TOLERANCE:
         raise UserError(f"onnxruntime disagrees with MXNet: probabilities differ by {check.score_difference:.1e} (up to "
-                        f"{SCORE_TOLERANCE} is accepted)", path, "report it, with the network's name")
+                        f"{SCORE_TOLERANCE} is accepted)", path, REPORT)
     write_atomically(path, data)
     return check
 

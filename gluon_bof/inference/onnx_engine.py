@@ -20,7 +20,7 @@ import numpy as np
 
 from gluon_bof._version import __version__
 from gluon_bof.backend import mx
-from gluon_bof.errors import UserError, warn
+from gluon_bof.errors import UserError, remedied_by, warn
 from gluon_bof.files import cache_folder, write_atomically
 from gluon_bof.inference.agreement import check_onnx, outputs_of
 from gluon_bof.inference.engines import arrays
@@ -97,7 +97,8 @@ class OnnxEngine:
         data = _kept(path)
         drawn = data is None  # an export is also compared on drawn images when it is made
         if drawn:
-            data = onnx_bytes(self.detector, size)
+            with remedied_by(IN_ITS_PLACE):
+                data = onnx_bytes(self.detector, size)
         run = _session(data, path, outputs_of(self.detector))
         try:
             check_onnx(self.detector, run, size, images[:COMPARED], path, IN_ITS_PLACE, drawn)

@@ -12,6 +12,7 @@ from gluon_bof.inference import onnx_operators
 from gluon_bof.inference.agreement import BOX_TOLERANCE, SCORE_TOLERANCE, match_rows
 from gluon_bof.inference.export import description, export_mxnet, export_onnx, input_size
 from gluon_bof.inference.model import Model
+from gluon_bof.inference.onnx_engine import OnnxEngine
 from gluon_bof.models.suppression import detections
 from tests.inference.lively_detectors import (
     CLASSES,
@@ -188,6 +189,8 @@ def test_an_operator_without_onnx_is_named(yolo3, tmp_path, monkeypatch):
     monkeypatch.delitem(onnx_operators.TRANSLATIONS, "_image_normalize")
     with pytest.raises(UserError, match="no ONNX for _image_normalize; give --format mxnet"):
         export_onnx(yolo3, str(tmp_path / "a.onnx"), SIZE)
+    with pytest.raises(UserError, match="no ONNX for _image_normalize; give --engine mxnet$"):
+        OnnxEngine(yolo3, "weights")(np.zeros((1, *SIZE, 3), np.uint8))
 
 
 def test_an_export_that_nothing_tells_of_is_refused(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.errors import UserError
-from gluon_bof.inference import export_scores
+from gluon_bof.inference import export_scores, onnx_operators
 from gluon_bof.inference.segmenter import Segmenter
 from gluon_bof.models.build import build_network, with_inferred_shapes
 from gluon_bof.models.heads import rows_of
@@ -232,6 +232,9 @@ def test_an_export_of_other_labels_is_told_and_not_written(segmenter, tmp_path, 
     monkeypatch.setattr(export_scores, "quiet_session", lambda data: session)
     with pytest.raises(UserError, match="onnxruntime disagrees with MXNet: probabilities differ by"):
         export_scores.export_scores(segmenter, str(tmp_path / "a.onnx"))
+    monkeypatch.delitem(onnx_operators.TRANSLATIONS, "_image_normalize")
+    with pytest.raises(UserError, match="no ONNX for _image_normalize; report it, with the network's name$"):
+        export_scores.export_scores(segmenter, str(tmp_path / "a.onnx"))  # and not the format that a segmenter does not have
     assert not os.listdir(tmp_path)
 
 
