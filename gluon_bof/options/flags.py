@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import os
-import sys
 from difflib import get_close_matches
 from numbers import Integral
 from types import MappingProxyType
@@ -42,6 +41,18 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message, remedy=f"see {os.path.basename(self.prog)} --help")
+
+
+class _PartsParser(Parser):
+    """A parser of a network with parts, which also takes GluonCV's word, before, between or behind the flags."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        # the word is what no flag takes: as argparse's positional it would be sought in the value of an unknown flag, too
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if CUSTOM_MODEL in unknown:
+            unknown.remove(CUSTOM_MODEL)
+            parsed.custom_model = True
+        return parsed, unknown
 
 
 class Kind(NamedTuple):
@@ -105,13 +116,8 @@ def parse(options_class: type, argv: Sequence[str] | None, description: str, rec
     """Options of a command line. recipes: {name: Recipe} that --recipe chooses from; see `on_recipe`.
 
     Prints help and exits for --help; anything it cannot read is a UserError of one line."""
-    words = sys.argv[1:] if argv is None else argv
-    # argparse would take the value of a flag that it does not know for the word, and complain of the value
-    has_word = not {CUSTOM_MODEL, "-h", "--help"}.isdisjoint(words)
-    given = vars(build_parser(options_class, description, recipes, prog, has_word=has_word).parse_args(words))
+    given = vars(build_parser(options_class, description, recipes, prog).parse_args(argv))
     dry_run = given.pop("dry_run", False)
-    if given.pop("custom_model", None):
-        given["custom_model"] = True
     name = given.get("recipe", "")
     if name and name not in recipes:
         raise UserError(f"no recipe {name!r}", remedy="--list-recipes names them")
@@ -127,25 +133,25 @@ def on_recipe(options_class: type, given: Mapping[str, Any], recipes: Mapping[st
 
 
 def build_parser(options_class: type, description: str, recipes: Mapping[str, Any] = MappingProxyType({}),
-                 prog: str | None = None, everything: bool = False, has_word: bool = True) -> Parser:
-    """An argument parser of the dataclass's fields. everything: its help shows the parts of the network, too; has_word: whether
-    it takes the word custom-model, where the network has parts."""
+                 prog: str | None = None, everything: bool = False) -> Parser:
+    """An argument parser of the dataclass's fields. everything: its help shows the parts of the network, too."""
     fields = dataclasses.fields(options_class)
     has_parts = any(field.metadata.get("part") for field in fields)
-    parser = Parser(prog=prog, description=description, allow_abbrev=False, formatter_class=_Help, usage="%(prog)s [FLAG …]",
-                    epilog="--help-all also lists the flags of the network's parts." if has_parts and not everything else None)
+    kind = _PartsParser if has_parts else Parser
+    parser = kind(prog=prog, description=description, allow_abbrev=False, formatter_class=_Help, usage="%(prog)s [FLAG …]",
+                  epilog="--help-all also lists the flags of the network's parts." if has_parts and not everything else None)
     add_help_all(parser, lambda: build_parser(options_class, description, recipes, parser.prog, True))
     parser.add_argument("--dry-run", action="store_true", default=argparse.SUPPRESS,
                         help="print the whole resolved configuration as JSON and end")
     parser.add_argument("--list-recipes", action=_ListRecipes, nargs=0, const=recipes, default=argparse.SUPPRESS,
                         help="print the recipes, what they reach and in which time, and end")
     groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
-    after_the_word = _custom_model_parser(parser) if has_parts and has_word else None
     for field in fields:
         is_part = field.metadata.get("part", False)
         add_flag(groups["parts" if is_part else field.metadata["group"]], field, shown=everything or not is_part)
-        if is_part and after_the_word:
-            add_flag(after_the_word, field, shown=False)
+    if has_parts:
+        parser.add_argument_group("GluonCV's custom model", f"the word {CUSTOM_MODEL} builds its custom pyramid network; the "
+                                  "flags of the network's parts may come before or after it")
     return parser
 
 
@@ -222,14 +228,6 @@ class _ListRecipes(argparse.Action):
         parser.exit()
 
 
-def _custom_model_parser(parser):
-    """GluonCV's Faster R-CNN script takes some flags only after the word custom-model, which changes their defaults."""
-    word = parser.add_subparsers(dest="custom_model", metavar="custom-model", title="GluonCV's custom model",
-                                 description="the word custom-model builds its custom pyramid network; the flags of the "
-                                             "network's parts may come before or after it")
-    return word.add_parser(CUSTOM_MODEL, allow_abbrev=False, add_help=False)
-
-
 def flags_of(options: Any, base: Any) -> list[str]:
     """The words that make a parser whose flags stand on top of `base` give these options. Raises ValueError for what no flag
     can say."""
@@ -237,6 +235,9 @@ def flags_of(options: Any, base: Any) -> list[str]:
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         if value == getattr(base, field.name):
+            continue
+        if field.name == "custom_model" and value:
+            words.append(CUSTOM_MODEL)
             continue
         if field.metadata.get("hidden") or value is None or value is False:
             raise ValueError(f"no flag says {field.name}={value!r}")

@@ -50,8 +50,7 @@ def refuse_own(options_class: type, words: Sequence[str], reserved: Iterable[str
 
 def given_flags(options_class: type, words: Iterable[str]) -> dict[str, Any]:
     """{option: value} of flags of a family's script."""
-    found = vars(build_parser(options_class, "").parse_args(list(words)))
-    return {name: value for name, value in found.items() if value is not None}  # None: the word custom-model was not said
+    return vars(build_parser(options_class, "").parse_args(list(words)))
 
 
 def flags_of_trainings(options_class: type, words: Sequence[str], reserved: Iterable[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Mapping, Sequence
 
-from gluon_bof.options.flags import flags_of
+from gluon_bof.options.flags import CUSTOM_MODEL, flags_of
 from gluon_bof.options.recipes import SMALL_IMAGES, VOC_METRIC, Row, row_recipe
 from gluon_bof.paper import harness
 from gluon_bof.paper.bundles import COST
@@ -111,7 +111,7 @@ def _setting_words(request, row):
     bare = replace(options, **{name: getattr(defaults, name) for name in NOT_SETTINGS if hasattr(defaults, name)})
     joined = []
     for word in flags_of(bare, defaults):
-        if word.startswith("--"):
+        if word.startswith("--") or word == CUSTOM_MODEL:
             joined.append(word)
         else:
             joined[-1] += f" {word}"

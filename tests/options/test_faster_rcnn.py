@@ -65,6 +65,7 @@ def test_the_word_custom_model_has_gluoncvs_defaults_and_takes_flags_before_and_
                     rcnn_pos_iou_thresh=0.5, rcnn_pos_ratio=0.25, max_num_gt=100, pretrained_base="no")
     assert {name: getattr(found, name) for name in expected} == expected
     found.check()
+    assert faster_rcnn_options("--name custom-model").custom_model is False
 
 
 @pytest.mark.parametrize("family", (FasterRcnnOptions, MaskRcnnOptions))
@@ -120,6 +121,9 @@ def test_a_resolved_configuration_stays_as_it_is():
     ("--lr-decay-epoch a,b", "--lr-decay-epoch"), ("--label-smooth-eps 1", "--label-smooth-eps"),
     ("--pretrained-base shipped --no-pretrained-base", "are two starts"),
     ("--resume a.params --pretrained-base shipped-mixup", "--resume a.params and --pretrained-base shipped-mixup are two"),
-    ("custom-model --nonsense", "--nonsense"), ("something", "something")])
+    ("custom-model --nonsense", "--nonsense"), ("something", "something"),
+    # it took the value for the word
+    ("--nonsense 3 custom-model --clip 4", "unrecognized arguments: --nonsense 3; see"),
+    ("custom-model custom-model", "unrecognized arguments: custom-model; see")])
 def test_options_that_cannot_work_are_refused_by_name(words, named, capsys):
     assert named in refused(train_faster_rcnn.main, capsys, "--dataset", "voc", *words.split(), "--dry-run")

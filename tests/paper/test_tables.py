@@ -25,6 +25,7 @@ from gluon_bof.options.flags import as_dict, parse
 from gluon_bof.options.recipes import RECIPES, TABLES, VOC_METRIC
 from gluon_bof.paper import tables
 from gluon_bof.paper.bundles import Store
+from gluon_bof.paper.table_pages import shared_settings
 from gluon_bof.paper.tables import Request, plan
 from tests.paper.made_up import bundle_for
 from tests.scripts import ROOT, finished
@@ -147,6 +148,8 @@ def test_flags_after_the_bars_reach_the_trainings_and_the_tables_own_are_refused
         plan(request_of(read_arguments(["2", "--scale", "small", "--dataset", "x", "--", "--seed", "3"])))
     with pytest.raises(UserError, match="--transfer after --"):  # these runs start from the table's own backbones
         plan(request_of(read_arguments(["5", "--scale", "small", "--dataset", "x", "--", "--transfer", "y"])))
+    request = request_of(read_arguments(["3", "--", "custom-model", "--clip", "4"]))  # the table's own stand behind it
+    assert plan(request)[0].training.options.custom_model and {"custom-model", "--clip 4.0"} <= {*shared_settings(request)}
     request = request_of(read_arguments(["2", "--rows", "1, mixup", "--seeds", "2,0"]))
     assert request.rows == ("no-augmentation", "mixup") and request.seeds == (2, 0)
 
