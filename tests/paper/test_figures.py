@@ -521,6 +521,8 @@ def test_names_lose_the_words_that_they_share_and_stay_apart():
 @pytest.mark.parametrize("names, short", [
     (("m-with-mixup", "m-without-mixup"), ("with-mixup", "without-mixup")),
     (("m-no-mixup", "m-no-cosine"), ("no-mixup", "no-cosine")),
+    (("m-label-smoothing-seed-1", "m-label-smoothing+mixup-seed-1"), ("label-smoothing", "label-smoothing+mixup")),
+    (("m-random-shapes-seed-1", "m-random-shapes+cosine-seed-1"), ("random-shapes", "random-shapes+cosine")),
     (("m-seed-0", "m-mixup-seed-0"), ("m-seed-0", "m-mixup-seed-0"))])
 def test_a_shortened_name_keeps_the_words_that_say_what_a_run_is(names, short):
     assert names_of(names) == list(short)

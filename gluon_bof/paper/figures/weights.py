@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Sequence
 from gluon_bof.errors import UserError
 from gluon_bof.inference.detector import open_detector
 from gluon_bof.options.flags import flag_name
+from gluon_bof.paper.miniature import FACTORS
 from gluon_bof.runs.config import require_run_of_last
 from gluon_bof.weights.resolve import resolve
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from gluon_bof.paper.figures.request import FigureOptions
     from gluon_bof.weights.resolve import Resolved
 
-NEGATING = ("no", "not", "without", "minus")  # a name without them would say the opposite
+# words that need the next one: without the negating ones a name says the opposite, without "label" it names no factor
+LEADING = {"no", "not", "without", "minus", *(word for factor in FACTORS for word in factor.split("-")[:-1])}
 
 
 def open_weights(weights: str, given: FigureOptions) -> tuple[Detector, Resolved]:
@@ -64,7 +66,7 @@ def _without_shared_words(names):
     ["with-mixup", "without-mixup"]."""
     words = [name.split("-") for name in names]
     begin = _shared(words)
-    while begin and words[0][begin - 1] in NEGATING:
+    while begin and words[0][begin - 1] in LEADING:
         begin -= 1
     end = _shared([name[::-1] for name in words]) if words[0][-1].isdigit() else 0
     short = ["-".join(name[begin:max(begin, len(name) - end)]) for name in words]
