@@ -1,8 +1,6 @@
 """What all figures share: the look, the files, boxes, and labels of which none lies on another."""
 from __future__ import annotations
 
-import csv
-import io
 import os
 from typing import TYPE_CHECKING, Any, ContextManager, Iterable, NamedTuple, Sequence
 
@@ -12,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from gluon_bof.files import utf8, write_atomically, write_figure
+from gluon_bof.files import csv_text, utf8, write_atomically, write_figure
 from gluon_bof.visualization.draw import literal
 
 if TYPE_CHECKING:
@@ -67,11 +65,7 @@ def save(drawn: Drawn, folder: str, number: int | str) -> tuple[str, str]:
     """Write figure-N.png and figure-N.csv. Returns their paths. Raises UserError where they cannot be written."""
     png, table = paths(folder, number)
     write_figure(png, drawn.figure, dpi=DPI)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(drawn.columns)
-    writer.writerows(drawn.rows)
-    write_atomically(table, utf8(text.getvalue()))
+    write_atomically(table, utf8(csv_text((dict(zip(drawn.columns, row)) for row in drawn.rows), drawn.columns)))
     return png, table
 
 
