@@ -134,17 +134,17 @@ def folder_beside(path: str) -> Iterator[str]:
 def whole_folder(path: str) -> Iterator[str]:
     """A folder to be filled, that appears at this path, where nothing or an empty folder is, when it is. What killed processes
     had begun there goes. Raises UserError where another process was first."""
-    unfinished = unfinished_beside(path)
-    try:
-        os.makedirs(unfinished)
+    place, name = os.path.split(os.path.abspath(path))
+    os.makedirs(place, exist_ok=True)
+    with folder_beside(path) as beside:
+        unfinished = os.path.join(beside, name)
+        os.mkdir(unfinished)  # with the rights of any folder, where that around it is its owner's alone
         yield unfinished
         try:
             os.rename(unfinished, path)
         except OSError:
             refuse_filled(path)
             raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def refuse_filled(path: str) -> None:

@@ -3,6 +3,7 @@ import errno
 import os
 import platform
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +95,15 @@ def test_what_a_killed_process_had_begun_goes_and_what_is_anothers_stays(start, 
     with start(str(tmp_path / "out")):
         assert {path.name for path in tmp_path.iterdir()} >= set(kept) and not set(gone) & set(os.listdir(tmp_path))
     assert set(os.listdir(tmp_path)) - {"out"} == set(kept)
+
+
+def test_a_folder_gets_its_name_beside_what_a_process_of_the_same_number_left(tmp_path):
+    """In a container it is always 1: the next one ended in a FileExistsError."""
+    (tmp_path / f"out.{platform.node()}-{os.getpid()}.part" / "images").mkdir(parents=True)
+    with whole_folder(str(tmp_path / "out")) as unfinished:
+        Path(unfinished, "a.txt").write_text("mine")
+    (tmp_path / "plain").mkdir()
+    assert os.listdir(tmp_path / "out") == ["a.txt"] and (tmp_path / "out").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_a_folder_that_is_filled_meanwhile_is_told_as_one_that_was_there(tmp_path):
