@@ -16,6 +16,8 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from gluon_bof.errors import UserError
 
+LONGEST = 150  # bytes of a name, of 255, that what is begun for it keeps: HOST-PROCESS, letters of chance and endings follow
+
 
 def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview], lasting: bool = True) -> None:
     """Write bytes, or an iterable of them, to a file that appears at once and whole: a reader sees the old one or the new one.
@@ -23,7 +25,7 @@ def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview], last
     lasting: wait until it would outlast a power cut, which takes longer than to write a small file.
     Raises UserError where it cannot be written; what was there before stays."""
     path = os.fspath(path)
-    unfinished = f"{path}.{os.getpid()}.part"
+    unfinished = f"{_beginning(path)}.{os.getpid()}.part"
     try:
         with open(unfinished, "wb") as file:
             file.writelines([data] if isinstance(data, bytes) else data)
@@ -118,14 +120,14 @@ def unfinished_beside(path: str, ending: str = "") -> str:
     """A path beside this one, which ends so, for what gets its name once it is whole; what killed processes had begun there
     goes."""
     _remove_leftovers(path)
-    return f"{path}.{_here()}{os.getpid()}.part{ending}"
+    return f"{_beginning(path)}.{_here()}{os.getpid()}.part{ending}"
 
 
 @contextlib.contextmanager
 def folder_beside(path: str) -> Iterator[str]:
     """A folder beside this path, which goes in the end; those of killed processes go before."""
     _remove_leftovers(path)
-    place, stem = os.path.split(os.path.abspath(path))
+    place, stem = os.path.split(_beginning(os.path.abspath(path)))
     with tempfile.TemporaryDirectory(".part", f"{stem}.{_here()}{os.getpid()}.", place) as folder:
         yield folder
 
@@ -156,7 +158,7 @@ def refuse_filled(path: str) -> None:
 def _remove_leftovers(path: str) -> None:
     """Remove files and folders PATH.HOST-PROCESS.….part, perhaps with an ending, which processes of this host that are no more
     had begun to fill."""
-    folder, stem = os.path.split(os.path.abspath(path))
+    folder, stem = os.path.split(_beginning(os.path.abspath(path)))
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             match = re.fullmatch(rf"{re.escape(f'{stem}.{_here()}')}(\d+)\.(.*\.)?part(\.\w+)?", name)
@@ -171,6 +173,27 @@ def remove(path: str) -> None:
     else:
         with contextlib.suppress(OSError):
             os.unlink(path)
+
+
+def _beginning(path):
+    """What the paths of what is begun for this one begin with: itself, or where its name is long a part of it and a checksum, as
+    names that are alike so far are begun at once, too."""
+    folder, name = os.path.split(path)
+    data = os.fsencode(name)
+    if len(data) <= LONGEST:
+        return path
+    return os.path.join(folder, f"{data[:LONGEST].decode(errors='ignore')}-{hashlib.sha1(data).hexdigest()[:8]}")
+
+
+def can_be_named(path: str) -> bool:
+    """Whether a file may have that path: of one that is too long the file system says so only when the file gets it."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _here():

@@ -79,6 +79,22 @@ def test_a_file_that_is_read_is_not_to_be_replaced_whatever_its_path_says(tmp_pa
             refuse_unwritable(f"{tmp_path}/{path}", reads=("cat,dog", None, str(tmp_path / "read")))
 
 
+def test_what_has_a_long_name_is_begun_under_a_shorter_one(tmp_path):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    names = [f"{'long' * 61}.{number}" for number in range(2)]
+    with folder_beside(str(tmp_path / names[0])) as first, folder_beside(str(tmp_path / names[1])) as second:
+        begun = [os.path.basename(folder).split(f".{platform.node()}")[0] for folder in (first, second)]
+        left = Path(first.replace(f"-{os.getpid()}.", f"-{process.pid}."))
+        left.mkdir()
+    assert begun[0] != begun[1] and os.listdir(tmp_path) == [left.name]
+    for name in names:
+        write_atomically(tmp_path / name, b"whole")
+    with folder_beside(str(tmp_path / names[0])):
+        assert not left.exists()
+    assert sorted(os.listdir(tmp_path)) == names
+
+
 @pytest.mark.parametrize("start", (whole_folder, folder_beside))
 def test_what_a_killed_process_had_begun_goes_and_what_is_anothers_stays(start, tmp_path):
     """A whole copied set stayed for good."""

@@ -195,6 +195,17 @@ def test_what_a_killed_prediction_left_of_a_video_goes_with_the_next(tmp_path):
     assert not os.listdir(tmp_path)
 
 
+def test_a_video_has_as_long_a_name_as_any_file(tmp_path):
+    """From 228 bytes on it could not be written: while it is not whole, its name also holds the host's."""
+    path = tmp_path / f"{'ü' * 125}.mp4"
+    video = VideoFile(str(path), 10, (64, 96))
+    video.write(np.zeros((64, 96, 3), np.uint8))
+    video.keep()
+    assert os.listdir(tmp_path) == [path.name]
+    with pytest.raises(UserError, match="the video cannot be written"):  # at once, and not when all its frames are
+        VideoFile(str(tmp_path / f"{'a' * 252}.mp4"), 10, (64, 96))
+
+
 def test_a_frame_of_another_size_is_not_left_out_of_a_video(tmp_path):
     video = VideoFile(str(tmp_path / "a.mp4"), 10, (64, 96))
     for side in (96, 48, 96):
