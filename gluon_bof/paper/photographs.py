@@ -214,16 +214,20 @@ def _written_folds(path, digests, count):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         write_atomically(path, (json.dumps(content, indent=0, sort_keys=True) + "\n").encode())
         return folds
-    content = _read_folds(path)
-    if content["folds"] != count or {image: told["sha256"] for image, told in content["images"].items()} != digests:
+    content = _read_folds(path, count)
+    if {image: told["sha256"] for image, told in content["images"].items()} != digests:
         raise UserError("the folds were made of other images", path, "bring those, or give another --out")
     return {image: told["fold"] for image, told in content["images"].items()}
 
 
-def _read_folds(path):
-    """{"folds": count, "images": {image: {"sha256", "fold"}}} of a file. Raises UserError where an image is in no fold."""
-    return read_json(path, "this is no whole file of folds", "bring it back, or remove it: the same images give the same folds",
-                     _are_folds)
+def _read_folds(path, count):
+    """{"folds": count, "images": {image: {"sha256", "fold"}}} of a file. Raises UserError where an image is in no fold, and for
+    another number of folds."""
+    remedy = "bring it back, or remove it: the same images give the same folds"
+    content = read_json(path, "this is no whole file of folds", remedy, _are_folds)
+    if content["folds"] != count:
+        raise UserError(f"this file parts its images into {content['folds']} folds, not into {count}", path, remedy)
+    return content
 
 
 def _are_folds(content):
@@ -236,7 +240,7 @@ def _are_folds(content):
 
 def told_folds(name: str, count: int, path: str) -> dict[str, Any]:
     """What bundles say of a set in folds but for its labels, from the file of its folds."""
-    content = _read_folds(path)
+    content = _read_folds(path, count)
     sizes = Counter(told["fold"] for told in content["images"].values())
     return {"set": name, "folds": count, "images": [sizes[fold] for fold in range(count)], "sha256": bundles.hash_of(content)}
 

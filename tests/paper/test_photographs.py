@@ -239,3 +239,13 @@ def test_damaged_folds_are_named(tmp_path, content):
     path.write_text(content)
     with pytest.raises(UserError, match="folds-mine-2.json: this is no whole file of folds"):
         photographs.told_folds("mine", 2, str(path))
+
+
+def test_folds_of_another_number_are_told_as_such(tmp_path):
+    """They were told as of other images, though the images were the same, and a page counted the first ones alone."""
+    digests = {str(number): str(number) for number in range(4)}
+    photographs._written_folds(str(tmp_path / "folds-mine-3.json"), digests, 3)
+    os.rename(tmp_path / "folds-mine-3.json", tmp_path / "folds-mine-2.json")
+    for read in (lambda path: photographs.told_folds("mine", 2, path), lambda path: photographs._written_folds(path, digests, 2)):
+        with pytest.raises(UserError, match="folds-mine-2.json: .* into 3 folds, not into 2; bring it back"):
+            read(str(tmp_path / "folds-mine-2.json"))
