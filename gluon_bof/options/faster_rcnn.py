@@ -32,17 +32,17 @@ class FasterRcnnOptions(DetectionOptions):
     network: str = flag("resnet50_v1b", "backbone; darknet-mini, not GluonCV's, is for small sets on CPUs", "first",
                         choices=NETWORKS)
     batch_size: int = flag(1, "images a step, over all devices", "first")
-    epochs: int = flag(None, "training epochs; default 20, for COCO 26", "first", kind=int)
-    lr: float = flag(None, "learning rate; default 0.001, for COCO 0.00125", "first", kind=float)
-    lr_decay_epoch: tuple = decay_epochs(None, "epochs at which the learning rate decays; default 14,20, for COCO 17,23")
-    lr_warmup: int = flag(None, "warm-up iterations; default -1 (none), for COCO 1000", "schedule", kind=int)
+    epochs: int | None = flag(None, "training epochs; default 20, for COCO 26", "first", kind=int)
+    lr: float | None = flag(None, "learning rate; default 0.001, for COCO 0.00125", "first", kind=float)
+    lr_decay_epoch: tuple | None = decay_epochs(None, "epochs at which the learning rate decays; default 14,20, for COCO 17,23")
+    lr_warmup: int | None = flag(None, "warm-up iterations; default -1 (none), for COCO 1000", "schedule", kind=int)
     lr_warmup_factor: float = flag(1 / 3, "learning rate at which warm-up starts, as a share of --lr", "schedule")
-    wd: float = flag(None, "weight decay; default 0.0005, for COCO 0.0001", "schedule", kind=float)
+    wd: float | None = flag(None, "weight decay; default 0.0005, for COCO 0.0001", "schedule", kind=float)
     save_interval: int = flag(1, "epochs between parameter files that are kept for good; 0: none")
     verbose: bool = flag(False, "log the names of the parameters that are trained")
-    norm_layer: str = flag(None, "syncbn: batch normalisation learns, synchronised over the devices; left out, it is "
-                                 "frozen in the backbone, as suits a pretrained one, and absent elsewhere",
-                           "freebies", choices=("syncbn",), evaluates=True, builds=True)
+    norm_layer: str | None = flag(None, "syncbn: batch normalisation learns, synchronised over the devices; left out, it is "
+                                        "frozen in the backbone, as suits a pretrained one, and absent elsewhere",
+                                  "freebies", choices=("syncbn",), evaluates=True, builds=True)
     syncbn: str = flag("", "per-process: with several workers, --norm-layer syncbn synchronises over the devices of each alone",
                        "freebies", choices=("per-process",))
     rpn_smoothl1_rho: float = flag(1 / 9, "where the RPN's box loss turns from L2 to L1; 0: all L1", "network")
@@ -56,39 +56,40 @@ class FasterRcnnOptions(DetectionOptions):
     custom_model: bool = flag(False, "set by the word custom-model", hidden=True, builds=True)
 
     no_pretrained_base: bool = flag(False, "the same as --pretrained-base no", "parts", part=True)
-    num_fpn_filters: int = part("256", "channels of the pyramid's levels", int)
-    num_box_head_conv: int = part("0, with --use-fpn --norm-layer syncbn 4, then on resnet50_v1b 1",
-                                  "convolutions in the box head of a pyramid that learns normalisation", int)
-    num_box_head_conv_filters: int = part("256", "channels of those", int)
-    num_box_head_dense_filters: int = part("1024", "units of the box head's dense layers", int,
-                                           short="--num_box_head_dense_filters")
-    image_short: tuple = part("600, for COCO 800, then with --use-fpn --norm-layer syncbn 640,800 (resnest269: 640,864)",
-                              "short side of images in pixels; two numbers: drawn between them", INTEGERS)
-    image_max_size: int = part("1000, for COCO 1300, then with --use-fpn --norm-layer syncbn 1333 (resnest269: 1440)",
-                               "longest that an image's long side may be", int)
-    nms_thresh: float = part("0.3, for COCO 0.5", "IoU above which a detection is suppressed; above 1: none", float)
-    nms_topk: int = part("400, for COCO -1", "best detections that suppression looks at; below 1: all", int)
-    post_nms: int = part("100, for COCO -1", "accepted, and not used, as in GluonCV: nothing more is left out", int)
-    roi_mode: str = part("align", "how a region's features are cut out", choices=("align", "pool"))
-    roi_size: tuple = part("14,14, with --use-fpn 7,7", "height and width of a region's features", INTEGERS)
-    strides: tuple = part("16, with --use-fpn 4,8,16,32,64", "image pixels a feature cell, of each level", INTEGERS)
-    clip: float = part("0, for COCO 4.14", "largest predicted log of a box's growth; 0: none", float)
-    rpn_channel: int = part("1024, with --use-fpn --norm-layer syncbn 256", "channels of the RPN", int)
-    anchor_base_size: int = part("16", "side of the reference anchor", int)
-    anchor_aspect_ratio: tuple = part("0.5,1,2", "heights over widths of anchors", NUMBERS)
-    anchor_scales: tuple = part("2,4,8,16,32", "sides of anchors over the reference's; with --use-fpn one a level", NUMBERS)
-    anchor_alloc_size: tuple = part("128,128, with --use-fpn 384,384", "largest feature map, in cells of the finest level",
-                                    INTEGERS)
-    rpn_nms_thresh: float = part("0.7", "IoU above which a proposal is suppressed; above 1: none", float)
-    rpn_train_pre_nms: int = part("12000", "proposals that suppression looks at while training", int)
-    rpn_train_post_nms: int = part("2000", "proposals that it leaves while training", int)
-    rpn_test_pre_nms: int = part("6000", "proposals that suppression looks at in inference", int)
-    rpn_test_post_nms: int = part("300, for COCO 1000", "proposals that it leaves in inference", int)
-    rpn_min_size: int = part("16, for COCO 1", "smallest side of a proposal in pixels", int)
-    rcnn_num_samples: int = part("128, with --use-fpn 512", "regions that an image trains the head on", int)
-    rcnn_pos_iou_thresh: float = part("0.5", "IoU from which a region counts as an object", float)
-    rcnn_pos_ratio: float = part("0.25", "largest share of objects among the regions", float)
-    max_num_gt: int = part("100", "accepted and not needed: boxes an image are not limited here", int)
+    num_fpn_filters: int | None = part("256", "channels of the pyramid's levels", int)
+    num_box_head_conv: int | None = part("0, with --use-fpn --norm-layer syncbn 4, then on resnet50_v1b 1",
+                                         "convolutions in the box head of a pyramid that learns normalisation", int)
+    num_box_head_conv_filters: int | None = part("256", "channels of those", int)
+    num_box_head_dense_filters: int | None = part("1024", "units of the box head's dense layers", int,
+                                                  short="--num_box_head_dense_filters")
+    image_short: tuple | None = part("600, for COCO 800, then with --use-fpn --norm-layer syncbn 640,800 (resnest269: 640,864)",
+                                     "short side of images in pixels; two numbers: drawn between them", INTEGERS)
+    image_max_size: int | None = part("1000, for COCO 1300, then with --use-fpn --norm-layer syncbn 1333 (resnest269: 1440)",
+                                      "longest that an image's long side may be", int)
+    nms_thresh: float | None = part("0.3, for COCO 0.5", "IoU above which a detection is suppressed; above 1: none", float)
+    nms_topk: int | None = part("400, for COCO -1", "best detections that suppression looks at; below 1: all", int)
+    post_nms: int | None = part("100, for COCO -1", "accepted, and not used, as in GluonCV: nothing more is left out", int)
+    roi_mode: str | None = part("align", "how a region's features are cut out", choices=("align", "pool"))
+    roi_size: tuple | None = part("14,14, with --use-fpn 7,7", "height and width of a region's features", INTEGERS)
+    strides: tuple | None = part("16, with --use-fpn 4,8,16,32,64", "image pixels a feature cell, of each level", INTEGERS)
+    clip: float | None = part("0, for COCO 4.14", "largest predicted log of a box's growth; 0: none", float)
+    rpn_channel: int | None = part("1024, with --use-fpn --norm-layer syncbn 256", "channels of the RPN", int)
+    anchor_base_size: int | None = part("16", "side of the reference anchor", int)
+    anchor_aspect_ratio: tuple | None = part("0.5,1,2", "heights over widths of anchors", NUMBERS)
+    anchor_scales: tuple | None = part("2,4,8,16,32", "sides of anchors over the reference's; with --use-fpn one a level",
+                                       NUMBERS)
+    anchor_alloc_size: tuple | None = part("128,128, with --use-fpn 384,384", "largest feature map, in cells of the finest level",
+                                           INTEGERS)
+    rpn_nms_thresh: float | None = part("0.7", "IoU above which a proposal is suppressed; above 1: none", float)
+    rpn_train_pre_nms: int | None = part("12000", "proposals that suppression looks at while training", int)
+    rpn_train_post_nms: int | None = part("2000", "proposals that it leaves while training", int)
+    rpn_test_pre_nms: int | None = part("6000", "proposals that suppression looks at in inference", int)
+    rpn_test_post_nms: int | None = part("300, for COCO 1000", "proposals that it leaves in inference", int)
+    rpn_min_size: int | None = part("16, for COCO 1", "smallest side of a proposal in pixels", int)
+    rcnn_num_samples: int | None = part("128, with --use-fpn 512", "regions that an image trains the head on", int)
+    rcnn_pos_iou_thresh: float | None = part("0.5", "IoU from which a region counts as an object", float)
+    rcnn_pos_ratio: float | None = part("0.25", "largest share of objects among the regions", float)
+    max_num_gt: int | None = part("100", "accepted and not needed: boxes an image are not limited here", int)
 
     SAYS = {"no_pretrained_base": ("pretrained_base",)}
 

@@ -38,36 +38,37 @@ class MaskRcnnOptions(FasterRcnnOptions):
     network: str = flag("resnet50_v1b", "backbone; darknet-mini, not GluonCV's, is for small sets on CPUs", "first",
                         choices=NETWORKS)
     batch_size: int = flag(8, "images a step, over all devices", "first")
-    epochs: int = flag(None, "training epochs; default 26", "first", kind=int)
-    lr: float = flag(None, "learning rate; default 0.00125 times --batch-size", "first", kind=float)
-    lr_decay_epoch: tuple = decay_epochs(None, "epochs at which the learning rate decays; default 17,23")
-    lr_warmup: int = flag(None, "warm-up iterations; default 8000 over --batch-size, but 1000 at least", "schedule", kind=int)
-    wd: float = flag(None, "weight decay; default 0.0001", "schedule", kind=float)
+    epochs: int | None = flag(None, "training epochs; default 26", "first", kind=int)
+    lr: float | None = flag(None, "learning rate; default 0.00125 times --batch-size", "first", kind=float)
+    lr_decay_epoch: tuple | None = decay_epochs(None, "epochs at which the learning rate decays; default 17,23")
+    lr_warmup: int | None = flag(None, "warm-up iterations; default 8000 over --batch-size, but 1000 at least", "schedule",
+                                 kind=int)
+    wd: float | None = flag(None, "weight decay; default 0.0001", "schedule", kind=float)
     clip_gradient: float = flag(-1.0, "largest value of a gradient, beyond which it is cut; -1: none", "schedule")
-    norm_layer: str = flag(None, "syncbn: batch normalisation learns, synchronised over the devices; left out, it is "
-                                 "frozen in the backbone, as suits a pretrained one, and absent elsewhere. bn: GluonCV's word "
-                                 "for syncbn", "freebies", choices=("syncbn", "bn"), evaluates=True, builds=True)
+    norm_layer: str | None = flag(None, "syncbn: batch normalisation learns, synchronised over the devices; left out, it is "
+                                        "frozen in the backbone, as suits a pretrained one, and absent elsewhere. bn: GluonCV's "
+                                        "word for syncbn", "freebies", choices=("syncbn", "bn"), evaluates=True, builds=True)
     use_ext: bool = flag(False, "accepted and not needed: pycocotools evaluates")
     metric: str = flag("auto", "coco: AP@[.5:.95] of masks; voc07 or voc: mask AP@0.5, and boxes by the 11-point or all-point "
                                "mAP@0.5; auto: coco for COCO, else voc07", choices=("auto", "voc07", "voc", "coco"),
                        evaluates=True)
 
-    num_box_head_conv: int = _same_part("num_box_head_conv", "0, with --use-fpn --norm-layer syncbn 1")
-    image_short: tuple = _same_part("image_short", "800, with --use-fpn --norm-layer syncbn 640,800")
-    image_max_size: int = _same_part("image_max_size", "1333")
-    nms_thresh: float = _same_part("nms_thresh", "0.5")
-    nms_topk: int = _same_part("nms_topk", "-1")
-    post_nms: int = _same_part("post_nms", "-1")
-    roi_size: tuple = _same_part("roi_size", "14,14, with --use-fpn on the small backbones 7,7")
-    clip: float = _same_part("clip", "4.42")
-    rpn_channel: int = _same_part("rpn_channel", "1024")
-    rpn_test_post_nms: int = _same_part("rpn_test_post_nms", "1000")
-    rpn_min_size: int = _same_part("rpn_min_size", "1")
-    rcnn_num_samples: int = _same_part("rcnn_num_samples", "128, on resnet18_v1b 256, with --use-fpn 512")
-    target_roi_scale: int = part("1, with --use-fpn 2", "sides of a mask's targets over those of --roi-size", int)
-    num_mask_head_convs: int = part("0, with --use-fpn 4, on the small backbones 2", "convolutions in the mask head", int)
-    mask_channels: int = part("256", "channels of the mask head", int)
-    rcnn_max_dets: int = part("1000", "best detections that masks are made of, of at most --rpn-test-post-nms", int)
+    num_box_head_conv: int | None = _same_part("num_box_head_conv", "0, with --use-fpn --norm-layer syncbn 1")
+    image_short: tuple | None = _same_part("image_short", "800, with --use-fpn --norm-layer syncbn 640,800")
+    image_max_size: int | None = _same_part("image_max_size", "1333")
+    nms_thresh: float | None = _same_part("nms_thresh", "0.5")
+    nms_topk: int | None = _same_part("nms_topk", "-1")
+    post_nms: int | None = _same_part("post_nms", "-1")
+    roi_size: tuple | None = _same_part("roi_size", "14,14, with --use-fpn on the small backbones 7,7")
+    clip: float | None = _same_part("clip", "4.42")
+    rpn_channel: int | None = _same_part("rpn_channel", "1024")
+    rpn_test_post_nms: int | None = _same_part("rpn_test_post_nms", "1000")
+    rpn_min_size: int | None = _same_part("rpn_min_size", "1")
+    rcnn_num_samples: int | None = _same_part("rcnn_num_samples", "128, on resnet18_v1b 256, with --use-fpn 512")
+    target_roi_scale: int | None = part("1, with --use-fpn 2", "sides of a mask's targets over those of --roi-size", int)
+    num_mask_head_convs: int | None = part("0, with --use-fpn 4, on the small backbones 2", "convolutions in the mask head", int)
+    mask_channels: int | None = part("256", "channels of the mask head", int)
+    rcnn_max_dets: int | None = part("1000", "best detections that masks are made of, of at most --rpn-test-post-nms", int)
 
     @classmethod
     def from_file_name(cls, name: str) -> dict[str, Any]:

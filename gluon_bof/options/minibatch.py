@@ -90,7 +90,8 @@ class MinibatchOptions(TrainingOptions):
     keep: int = flag(1, "checkpoints to keep")
     seed: int = flag(0, "seed of everything random")
     recipe: str = flag("", "start from a named recipe; every other flag stands on top of it. --list-recipes names them", "first")
-    gpus: str = flag(None, "the GPU to use, for example 0; '' is the CPU; default: a GPU that is there, else the CPU", "first")
+    gpus: str | None = flag(None, "the GPU to use, for example 0; '' is the CPU; default: a GPU that is there, else the CPU",
+                            "first")
     kv_store: str = flag("device", "how gradients are summed over devices, of which there is one here: nccl, device or local")
     cpus: int = _refused(0)
     horovod: bool = _refused(False)

@@ -54,16 +54,16 @@ class SegmentationOptions(TrainingOptions):
     model: str = flag("fcn", "fcn: GluonCV's, a ResNet without its last two halvings; fcn32s, fcn16s, fcn8s: the paper's, which "
                              "fuse features of stride 32, 16 and 8; or unet", "first", choices=tuple(MODELS), evaluates=True,
                       builds=True)
-    backbone: str = flag(None, "resnet50 or resnet101 (fcn), vgg16 or darknet-mini (fcn32s, fcn16s, fcn8s), plain or "
-                               "darknet-mini (unet); default: the first of them", "first", choices=BACKBONES, evaluates=True,
-                         builds=True)
+    backbone: str | None = flag(None, "resnet50 or resnet101 (fcn), vgg16 or darknet-mini (fcn32s, fcn16s, fcn8s), plain or "
+                                      "darknet-mini (unet); default: the first of them", "first", choices=BACKBONES,
+                                evaluates=True, builds=True)
     model_zoo: str = flag("", "GluonCV's name of a model, such as fcn_resnet101_coco, in place of --model and --backbone",
                           "network")
     pretrained: bool = flag(False, "start from the weights of --model-zoo", "network")
-    upsampling: str = flag(None, "how the network gets back to a finer grid: nearest, bilinear, transposed (a convolution that "
-                               "begins as bilinear), and for unet also bed-of-nails and max-unpooling (plain backbone); "
-                               "default: bilinear for fcn, transposed for the others", "network", choices=UPSAMPLINGS,
-                           evaluates=True, builds=True)
+    upsampling: str | None = flag(None, "how the network gets back to a finer grid: nearest, bilinear, transposed (a convolution "
+                                      "that begins as bilinear), and for unet also bed-of-nails and max-unpooling (plain "
+                                      "backbone); default: bilinear for fcn, transposed for the others", "network",
+                                  choices=UPSAMPLINGS, evaluates=True, builds=True)
     dataset: str = flag(EMBEDDED, "shapes (embedded, drawn on first use), vocmini, pascal_voc, pascal_aug, coco, ade20k, citys, "
                                   "or a folder: of VOC's layout, of COCO's, or of images/ and masks/ whose files have the same "
                                   "names. GluonCV's default is pascal, which it does not know", "first", evaluates=True)

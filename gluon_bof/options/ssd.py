@@ -48,7 +48,7 @@ class SsdOptions(OneStageOptions):
     epochs: int = flag(240, "training epochs", "first")
     lr: float = flag(0.001, "learning rate", "first")
     lr_decay_epoch: tuple = decay_epochs((160, 200))
-    val_interval: int = flag(None, "epochs between two validations; default 1, for COCO 10", kind=int)
+    val_interval: int | None = flag(None, "epochs between two validations; default 1, for COCO 10", kind=int)
     base_shape: int = flag(0, "side of images in pixels that layers and anchors are made for, GluonCV's 300 or 512; 0: the "
                               "nearest to --data-shape that the network has", "network", evaluates=True, builds=True)
     dali: bool = flag(False, "accepted and not needed: the data workers make the batches", "data")

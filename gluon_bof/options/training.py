@@ -100,8 +100,8 @@ class TrainingOptions:
                            "default: embedded, where the data set is shapes", "first")
     num_workers: int = flag(4, "number of data workers", "data", short="-j", evaluates=True)
     num_samples: int = flag(-1, "training images an epoch; -1: all. (In GluonCV it only changes the schedule.)", "data")
-    gpus: str = flag(None, "use these GPUs, for example 0,1; '' is the CPU. GluonCV's default is 0; here: the GPUs "
-                           "that are there, else the CPU", "first", evaluates=True)
+    gpus: str | None = flag(None, "use these GPUs, for example 0,1; '' is the CPU. GluonCV's default is 0; here: the GPUs "
+                                  "that are there, else the CPU", "first", evaluates=True)
     cpus: int = flag(0, "train on so many contexts of the CPU, each with a part of the batch, as several GPUs would")
     resume: str = flag("", "go on with a run exactly where it stopped: its folder, one of its checkpoints, or auto "
                            "for the newest run; a .params file only loads weights (with --start-epoch)", "first")

@@ -3,7 +3,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 import train_faster_rcnn
 import train_yolo3
 from gluon_bof.errors import UserError
-from gluon_bof.options.families import by_name
+from gluon_bof.options.families import FAMILIES, by_name
 from gluon_bof.options.flags import build_parser
 from gluon_bof.options.yolo3 import Yolo3Options
 from tests.command_lines import refused
@@ -139,6 +139,11 @@ def test_a_folder_in_place_of_a_backbones_weights_is_refused_with_the_file_in_it
     with pytest.raises(UserError, match="^runs/c: .*takes a file, and this is a folder; of a run give runs/c/last.params$"):
         replace(options, pretrained_base="runs/c").check()
     replace(options, pretrained_base="shipped").check()
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_the_hint_of_an_option_that_may_be_none_says_so(family):
+    assert all("None" in field.type for field in fields(family.options) if field.default is None)
 
 
 def test_mixup_that_never_happens_is_said(capsys):

@@ -48,7 +48,7 @@ class Options(FigureOptions):
     box: str = flag("", "XMIN,YMIN,XMAX,YMAX of the elephant in its file [all of it]")
     label: str = flag("", "the elephant's class [any]")
     scale: float = flag(1.0, "the elephant is resized by this factor")
-    step: int = flag(None, "most pixels between places [a twentieth of the image's longer side]", kind=int)
+    step: int | None = flag(None, "most pixels between places [a twentieth of the image's longer side]", kind=int)
     threshold: float = flag(0.5, "score from which on a detection counts")
 
 
