@@ -111,11 +111,11 @@ def _show(given):
              for name, shape, kind in contents.rows]
     lines += [f"{path}: {contents.kind}", f"{len(contents.rows)} arrays, {count:,} values, {size / 1e6:.1f} MB", contents.note,
               f"SHA-256 {checksums['sha256']}, SHA-1 {checksums['sha1'][:8]} {_name_text(path, checksums)}".strip(),
-              f"fits {_fit_text(fit)}", f"classes: {', '.join(classes)}" if classes else ""]
+              f"fits {_fit_text(fit)}", f"classes: {', '.join(classes)}" if classes else "", _faults_text(contents.faults)]
     print("\n".join(printable(line) for line in lines if line), file=sys.stderr)
     return {"file": path, "kind": contents.kind, "arrays": len(contents.rows), "parameters": count, "bytes": size,
             **checksums, "network": fit and fit.network, "number_of_classes": fit and fit.classes,
-            "other_shapes": list(fit.differing) if fit else [], **told}
+            "other_shapes": list(fit.differing) if fit else [], "faults": list(contents.faults), **told}
 
 
 def _of_run(folder, last):
@@ -131,6 +131,11 @@ def _name_text(path, checksums):
     if not stated:
         return ""
     return "as its name says" if checksums["sha1"].startswith(stated[1]) else f"BUT ITS NAME SAYS {stated[1]}"
+
+
+def _faults_text(faults):
+    more = f", and {len(faults) - 1} more arrays hold such" if len(faults) > 1 else ""
+    return f"NO NETWORK HAS LEARNED THESE: {faults[0]}{more}" if faults else ""
 
 
 def _fit_text(fit):

@@ -16,7 +16,8 @@ from gluon_bof.weights import torchvision_ssd
 from gluon_bof.weights.formats import darknet as darknet_format
 from gluon_bof.weights.formats.darknet import DARKNET, Convolution
 from gluon_bof.weights.formats.safetensors import REDOWNLOAD_REMEDY, is_safetensors
-from gluon_bof.weights.load import require_learned, structured_parameters
+from gluon_bof.weights.learned import require_learned
+from gluon_bof.weights.load import structured_parameters
 from gluon_bof.weights.torch_resnet import RESNETS, import_resnet
 from gluon_bof.weights.zoo import CLASSES
 

@@ -4,24 +4,29 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
+
+import numpy as np
 
 from gluon_bof.errors import UserError
 from gluon_bof.weights.formats import checkpoint as checkpoint_format
 from gluon_bof.weights.formats import darknet as darknet_format
 from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.formats import safetensors as safetensors_format
+from gluon_bof.weights.learned import not_learned
 
 # what imports MXNet is imported where it is needed, after the file has been read: a damaged one is told at once
 
 
 class WeightsSummary(NamedTuple):
-    """What a file holds. rows: (name, shape, type); fit: weights.fitting.Match or None; note: what else there is to say."""
+    """What a file holds. rows: (name, shape, type); fit: weights.fitting.Match or None; note: what else there is to say; faults:
+    of each array that no network has learned, why."""
 
     kind: str
     rows: list
     fit: Any
     note: str = ""
+    faults: Sequence[str] = ()
 
 
 def read_contents(path: str) -> WeightsSummary:
@@ -38,12 +43,16 @@ def read_contents(path: str) -> WeightsSummary:
 def _params_contents(path):
     with open(path, "rb") as file, _whole("MXNet parameters", path):
         arrays = params_format.loads(file.read())
-    return WeightsSummary("MXNet parameters", _rows(arrays), _fit({name: array.shape for name, array in arrays.items()}))
+    return WeightsSummary("MXNet parameters", _rows(arrays), _fit({name: array.shape for name, array in arrays.items()}),
+                          faults=list(not_learned(arrays)))
 
 
 def _safetensors_contents(path):
     with _whole("safetensors", path):
         entries = safetensors_format.read_header(path)
+        floats = [name for name, entry in entries.items() if entry.kind in safetensors_format.FLOAT_TYPES]
+        with np.errstate(all="ignore"):  # what float32 cannot hold becomes infinite, and is told
+            faults = list(not_learned(safetensors_format.read_arrays(path, floats)))
     from gluon_bof.weights.fitting import Match
     from gluon_bof.weights.torch_resnet import fitting_resnet, unprefixed
     from gluon_bof.weights.torchvision_ssd import NETWORK, classes_of
@@ -53,29 +62,33 @@ def _safetensors_contents(path):
         classes = classes_of(entries)
         name = NETWORK if classes else None
     return WeightsSummary("safetensors", [(key, entry.shape, entry.kind) for key, entry in entries.items()],
-                          Match(name, classes, ()) if name else None)
+                          Match(name, classes, ()) if name else None, faults=faults)
 
 
 def _darknet_contents(path):
     with open(path, "rb") as file, _whole("Darknet weights", path):
         header = darknet_format.read_header(file)
+        values = darknet_format.read_values(file, header)
     note = f"version {header.version}, {header.seen} images seen, by its size {header.network}" + (
         f" of {header.classes} classes" if header.classes else "")
     if header.network not in (darknet_format.DARKNET, darknet_format.YOLO3):
-        return WeightsSummary("Darknet weights", [("values", (header.count,), "float32")], None, note)
+        return WeightsSummary("Darknet weights", [("values", (header.count,), "float32")], None, note,
+                              list(not_learned({"values": values})))
     from gluon_bof.weights.convert import YOLO3, darknet_network
     from gluon_bof.weights.fitting import Match
 
     fit = Match(header.network, None, ()) if header.network == darknet_format.DARKNET else Match(YOLO3, header.classes, ())
     _, layers = darknet_network(fit.network, [""] * header.classes)
-    return WeightsSummary("Darknet weights", [(*part, "float32") for layer in layers for part in layer.parts()], fit, note)
+    return WeightsSummary("Darknet weights", [(*part, "float32") for layer in layers for part in layer.parts()], fit, note,
+                          list(not_learned(darknet_format.unpack(values, layers))))
 
 
 def _checkpoint_contents(path):
     meta, arrays = checkpoint_format.read_checkpoint(path)
     note = ", ".join(f"{key} {meta[key]}" for key in ("epoch", "batch") if key in meta)
-    shapes = {name: array.shape for name, array in checkpoint_format.weights_in(arrays).items()}
-    return WeightsSummary("checkpoint of this package", _rows(arrays), _fit(shapes), note)
+    weights = checkpoint_format.weights_in(arrays)
+    shapes = {name: array.shape for name, array in weights.items()}
+    return WeightsSummary("checkpoint of this package", _rows(arrays), _fit(shapes), note, list(not_learned(weights)))
 
 
 def _fit(shapes):

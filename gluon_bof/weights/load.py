@@ -13,6 +13,7 @@ from gluon_bof.files import write_atomically
 from gluon_bof.models.heads import classes_by_rows, rows_of
 from gluon_bof.options.families import told_by_file_name
 from gluon_bof.weights.formats import params as params_format
+from gluon_bof.weights.learned import SAVE_AGAIN_REMEDY, require_learned
 
 IGNORED_PREFIX = "_target_generator."  # constants of training that GluonCV's Faster R-CNN script saves too
 MAX_LISTED = 5  # names that an error lists
@@ -75,23 +76,12 @@ def _bytes_of(path):
 
 
 def _parsed(data, path):
-    remedy = "save it again, or copy it again and compare checksums"
     try:
         arrays = params_format.loads(data)
     except ValueError as error:
-        raise UserError(f"not a whole file of MXNet weights: {error}", path, remedy) from None
-    require_learned(arrays, path, remedy)
+        raise UserError(f"not a whole file of MXNet weights: {error}", path, SAVE_AGAIN_REMEDY) from None
+    require_learned(arrays, path)
     return arrays
-
-
-def require_learned(arrays: Mapping[str, np.ndarray], path: str, remedy: str) -> None:
-    """Raise UserError for values that no network has learned, of {name: array}."""
-    for name, array in arrays.items():
-        if array.dtype.kind != "f" or not np.isfinite(array).all():
-            raise UserError(f"{name} holds values that are not finite" if array.dtype.kind == "f" else
-                            f"{name} holds {array.dtype} in the place of floats", path, remedy)
-        if name.endswith("running_var") and (array < 0).any():
-            raise UserError(f"{name} holds negative variances", path, remedy)
 
 
 def load_weights(network: gluon.HybridBlock, path: str) -> str:

@@ -111,7 +111,21 @@ def test_show_tells_darknet_s_layers_under_our_names(tmp_path, capsys):
     assert (told["network"], told["number_of_classes"], told["parameters"]) == ("yolo3_darknet53", 80, 62_001_757)
     assert "stages.0.0.0.weight" in text and "32013312 images seen" in text
     told, text = run(capsys, "show", write_zeros(tmp_path / "a.weights", yolov3(80)[1][:BACKBONE_LAYERS], HEADERS["0.1.0"]))
-    assert told["network"] == "darknet53" and "features.0.0.weight" in text
+    assert told["network"] == "darknet53" and "features.0.0.weight" in text and told["faults"] == []
+    with open(tmp_path / "a.weights", "r+b") as file:
+        file.seek(-4, os.SEEK_END)
+        file.write(np.float32("nan").tobytes())
+    assert len(run(capsys, "show", tmp_path / "a.weights")[0]["faults"]) == 1
+
+
+@pytest.mark.parametrize("name, write", (("a.params", dumps), ("a.safetensors", save)))
+def test_show_tells_values_that_no_network_has_learned(name, write, tmp_path, capsys):
+    """They were shown as any others."""
+    bad = {"0.bias": np.array((0, np.nan), np.float32), "0.weight": np.full((2, 2), np.inf, np.float32)}
+    (tmp_path / name).write_bytes(write({**bad, "1.weight": np.ones((2, 2), np.float32)}))
+    told, text = run(capsys, "show", tmp_path / name)
+    assert told["faults"] == [f"{one} holds values that are not finite" for one in bad]
+    assert "NO NETWORK HAS LEARNED THESE: 0.bias holds values that are not finite, and 1 more" in text
 
 
 @pytest.fixture(scope="module")

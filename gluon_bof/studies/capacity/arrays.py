@@ -18,6 +18,7 @@ from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.formats import safetensors as safetensors_format
 from gluon_bof.weights.formats.darknet import DARKNET, YOLO3, Convolution
 from gluon_bof.weights.formats.safetensors import REDOWNLOAD_REMEDY, beginning
+from gluon_bof.weights.learned import require_learned
 
 ENDINGS = (".params", ".safetensors", ".weights", ".onnx", ".ckpt")
 STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))  # of Darknet-53: channels and residual blocks
@@ -33,16 +34,18 @@ def read_arrays(source: Any, last: bool = False) -> dict[str, np.ndarray]:
     YOLOv3), .onnx or .ckpt file, "shapes" or GluonCV's name of a published model or backbone, a Gluon block, or a dictionary of
     arrays.
 
-    Raises UserError for what cannot be read."""
+    Raises UserError for what cannot be read, and for a file of values that no network has learned."""
     if hasattr(source, "_collect_params_with_prefix"):
         return _of_block(source)
     if isinstance(source, dict):
         return {str(name): np.asarray(array) for name, array in source.items()}
     path = file_of(os.fspath(source), last)
     try:
-        return _reader_of(path)(path)
+        arrays = _reader_of(path)(path)
     except ValueError as error:
         raise UserError(f"no whole file of weights: {error}", path, REDOWNLOAD_REMEDY) from None
+    require_learned({name: array for name, array in arrays.items() if array.dtype.kind == "f"}, path)  # no others are layers
+    return arrays
 
 
 def file_of(weights: str, last: bool = False) -> str:

@@ -184,6 +184,8 @@ def test_files_are_read_without_mxnet(tmp_path):
 @pytest.mark.parametrize("name, content, told", [("cut.params", params_format.dumps(ARRAYS)[:300], "no whole file"),
                                                  ("bad.onnx", b"nothing of the kind", "ONNX|no layer"),
                                                  ("bad.safetensors", b"nothing of the kind", "no whole file"),
+                                                 ("nan.params", params_format.dumps({**ARRAYS, "c.bias": np.float32([np.nan])}),
+                                                  "c.bias holds values that are not finite"),
                                                  ("bad.weights", b"\0" * 99, "no whole file")])
 def test_damaged_files_are_refused_in_a_line(tmp_path, name, content, told):
     (tmp_path / name).write_bytes(content)
