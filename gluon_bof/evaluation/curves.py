@@ -6,7 +6,7 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.boxes import Detections, Record, iou
-from gluon_bof.evaluation.matching import POSITIVE, average_precision, check_lengths, match_image, match_set, pairs
+from gluon_bof.evaluation.matching import POSITIVE, ImageMatch, average_precision, match_images, match_set, pairs
 
 # COCO's bounds, in square pixels, both ends in
 SIZES = {"small": (0.0, 32.0 ** 2), "medium": (32.0 ** 2, 96.0 ** 2), "large": (96.0 ** 2, 1e10)}
@@ -63,19 +63,15 @@ def best_f1(points: Curve) -> Best:
     return Best(float(points.scores[place]), float(f1[place]), float(points.precision[place]), float(points.recall[place]))
 
 
-def confusion_matrix(detections: Sequence[Detections], records: Sequence[Record], class_count: int,
-                     score: float) -> np.ndarray:
+def confusion_matrix(matches: Sequence[ImageMatch], class_count: int, score: float) -> np.ndarray:
     """(C + 1, C + 1) int64, row: what is there, column: what was found; the last of both is background.
 
     Detections from `score` on are paired with boxes, whatever their classes, the largest IoU first, from POSITIVE on.
-    What is excused (see `matching`) is nowhere. Raises ValueError if the two lists differ in length."""
-    check_lengths(detections, records)
+    What is excused (see `matching`) is nowhere."""
     matrix = np.zeros((class_count + 1, class_count + 1), np.int64)
-    for found, record in zip(detections, records):
-        match = match_image(found, record)
-        shown = (np.asarray(found.scores)[match.rows] >= score) & ~match.excused
-        labels = np.asarray(found.classes)[match.rows][shown]
-        truths = record.classes[match.truths]
+    for match in matches:
+        shown = (match.scores >= score) & ~match.excused
+        labels, truths = match.classes[shown], match.true_classes
         row_of, column_of = np.array(pairs(match.overlap[shown], POSITIVE), int).reshape(-1, 2).T
         np.add.at(matrix, (truths[column_of], labels[row_of]), 1)
         alone = np.ones(len(labels), bool)
@@ -106,19 +102,17 @@ def ap_by_size(detections: Sequence[Detections], records: Sequence[Record],
     """{size: ((C,) AP in [0, 1], NaN without boxes; (C,) number of boxes)}, COCO's AP50. A box's size is its area."""
     by_size = {}
     for name, bounds in SIZES.items():
-        matches = match_set(detections, records, class_count, sizes=bounds)
+        matches = match_set(match_images(detections, records, bounds), class_count)
         values = [average_precision(*matches.of_class(index)[1:]) for index in range(class_count)]
         by_size[name] = np.array(values), matches.positives
     return by_size
 
 
-def lowest_overlaps(detections: Sequence[Detections], records: Sequence[Record],
-                    score: float) -> list[tuple[float, int, int, int]]:
+def lowest_overlaps(matches: Sequence[ImageMatch], score: float) -> list[tuple[float, int, int, int]]:
     """[(IoU, image, row of the detection, place of the box)] of hits from `score` on, lowest IoU first."""
     found = []
-    for image, (one, record) in enumerate(zip(detections, records)):
-        match = match_image(one, record)
-        for place in np.flatnonzero((match.claimed >= 0) & (np.asarray(one.scores)[match.rows] >= score)):
+    for image, match in enumerate(matches):
+        for place in np.flatnonzero((match.claimed >= 0) & (match.scores >= score)):
             column = match.claimed[place]
             found.append((float(match.overlap[place, column]), image, int(match.rows[place]), int(match.truths[column])))
     return sorted(found)

@@ -10,8 +10,7 @@ from typing import NamedTuple, Sequence
 
 import numpy as np
 
-from gluon_bof.boxes import Detections, Record
-from gluon_bof.evaluation.matching import POSITIVE, average_precision, check_lengths, match_image
+from gluon_bof.evaluation.matching import POSITIVE, ImageMatch, average_precision
 
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, BACKGROUND, MISSED = range(6)
@@ -45,21 +44,18 @@ class _Points(NamedTuple):
     mended_class: np.ndarray
 
 
-def detection_errors(detections: Sequence[Detections], records: Sequence[Record], class_count: int) -> Errors:
-    """Errors of [Detections] against [Record], one of each an image. Raises ValueError if the lists differ in length."""
-    check_lengths(detections, records)
+def detection_errors(matches: Sequence[ImageMatch], class_count: int) -> Errors:
+    """Errors of [ImageMatch]."""
     positives, unfound, missed = (np.zeros(class_count, np.int64) for _ in range(3))
     columns, kinds_of_images = [], []
-    for found, record in zip(detections, records):
-        match = match_image(found, record, most=MOST)
-        truth_classes = record.classes[match.truths]
-        points, found_by, reachable = _classify(match, np.asarray(found.classes)[match.rows],
-                                                np.asarray(found.scores, np.float64)[match.rows], truth_classes)
-        np.add.at(positives, truth_classes, 1)
-        np.add.at(unfound, truth_classes[~found_by], 1)
-        np.add.at(missed, truth_classes[~found_by & ~reachable], 1)
+    for whole in matches:
+        match = whole.best(MOST)
+        points, found_by, reachable = _classify(match)
+        np.add.at(positives, match.true_classes, 1)
+        np.add.at(unfound, match.true_classes[~found_by], 1)
+        np.add.at(missed, match.true_classes[~found_by & ~reachable], 1)
         columns.append(points)
-        in_own_order = np.full(len(found.scores), HIT)
+        in_own_order = np.full(len(whole.rows), HIT)
         in_own_order[match.rows] = points.kinds
         kinds_of_images.append(in_own_order)
     if not columns:
@@ -68,17 +64,19 @@ def detection_errors(detections: Sequence[Detections], records: Sequence[Record]
     return _weigh(points, positives, unfound, missed, kinds_of_images)
 
 
-def _classify(match, classes, scores, truth_classes):
+def _classify(match):
     """(_Points of an image, (G,) bool which boxes are found, (G,) bool which an error's mending would find)."""
     count, boxes = match.overlap.shape
+    classes = match.classes
     found_by = np.zeros(boxes, bool)
     found_by[match.claimed[match.claimed >= 0]] = True
     reachable = np.zeros(boxes, bool)
     kinds = np.where(match.claimed >= 0, HIT, BACKGROUND)
     mends, mended_class = np.zeros(count, bool), classes.copy()
     if not boxes:
-        return _Points(classes, scores, kinds, match.excused, mends, mended_class), found_by, reachable
-    own, other = match.overlap * match.same, match.overlap * ~match.same
+        return _Points(classes, match.scores, kinds, match.excused, mends, mended_class), found_by, reachable
+    same = classes[:, None] == match.true_classes
+    own, other = match.overlap * same, match.overlap * ~same
     nearest = own.max(axis=1)
     kinds = np.select([match.claimed >= 0,
                        (NOTHING <= nearest) & (nearest <= POSITIVE),
@@ -87,13 +85,13 @@ def _classify(match, classes, scores, truth_classes):
                        match.overlap.max(axis=1) <= NOTHING],
                       [HIT, LOCALISATION, CLASSIFICATION, DUPLICATE, BACKGROUND], BOTH)
     for kind, overlap in ((LOCALISATION, own), (CLASSIFICATION, other)):
-        mended_class[kinds == kind] = truth_classes[overlap.argmax(axis=1)[kinds == kind]]
+        mended_class[kinds == kind] = match.true_classes[overlap.argmax(axis=1)[kinds == kind]]
     for row in np.flatnonzero((kinds == LOCALISATION) | (kinds == CLASSIFICATION)):
         target = (own if kinds[row] == LOCALISATION else other)[row].argmax()
         # only one error of a box can be mended into its hit: the one of the best score
         mends[row] = not found_by[target] and not reachable[target]
         reachable[target] |= not found_by[target]
-    return _Points(classes, scores, kinds, match.excused, mends, mended_class), found_by, reachable
+    return _Points(classes, match.scores, kinds, match.excused, mends, mended_class), found_by, reachable
 
 
 def _weigh(points, positives, unfound, missed, kinds_of_images):

@@ -12,7 +12,7 @@ from gluon_bof.data.images import read_image
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.curves import lowest_overlaps, nearest
 from gluon_bof.evaluation.errors import HIT, KINDS
-from gluon_bof.evaluation.matching import match_image
+from gluon_bof.evaluation.matching import ImageMatch
 from gluon_bof.evaluation.page import jpeg_of
 
 THUMBNAILS = 12
@@ -25,15 +25,15 @@ WHY = {"classification": "wrong class", "localisation": "badly placed", "both": 
        "duplicate": "found twice", "background": "nothing labelled here"}
 
 
-def worst_images(detections: Sequence[Detections], detection_set: DetectionSet, kinds: Sequence[np.ndarray],
-                 score: float) -> dict[str, list[dict]]:
+def worst_images(matches: Sequence[ImageMatch], detections: Sequence[Detections], detection_set: DetectionSet,
+                 kinds: Sequence[np.ndarray], score: float) -> dict[str, list[dict]]:
     """{"false_positives", "missed", "loose"}: lists of dicts of what went worst, without their thumbnails.
 
     kinds: of `errors.Errors`. score: from which a detection counts as shown, in the last two."""
     records, names = detection_set.records, detection_set.classes
-    return {"false_positives": _false_positives(detections, records, names, kinds),
-            "missed": _missed(detections, records, names, score),
-            "loose": _loose(detections, records, names, score)}
+    return {"false_positives": _false_positives(matches, detections, records, names, kinds),
+            "missed": _missed(matches, records, names, score),
+            "loose": _loose(matches, detections, records, names, score)}
 
 
 def thumbnail(entry: dict, records: Sequence[Record]) -> str | None:
@@ -85,10 +85,9 @@ def _view(shape, box):
     return edges[0][0], edges[1][0], edges[0][1], edges[1][1]
 
 
-def _false_positives(detections, records, names, kinds):
+def _false_positives(matches, detections, records, names, kinds):
     worst = []
-    for index, (found, record) in enumerate(zip(detections, records)):
-        match = match_image(found, record)
+    for index, (match, found) in enumerate(zip(matches, detections)):
         drawable = np.isfinite(found.boxes[match.rows]).all(axis=1)
         wrong = match.rows[(match.claimed < 0) & ~match.excused & drawable]
         worst += [(-float(found.scores[row]), index, int(row)) for row in wrong if kinds[index][row] != HIT]
@@ -114,12 +113,10 @@ def _meant(kind, box, label, record):
     return (int(candidates[place]), overlap) if place >= 0 else (-1, 0.0)
 
 
-def _missed(detections, records, names, score):
+def _missed(matches, records, names, score):
     worst = []
-    for index, (found, record) in enumerate(zip(detections, records)):
-        match = match_image(found, record)
-        shown = np.asarray(found.scores)[match.rows] >= score
-        unfound = np.setdiff1d(np.arange(len(match.truths)), match.claimed[shown])
+    for index, (match, record) in enumerate(zip(matches, records)):
+        unfound = np.setdiff1d(np.arange(len(match.truths)), match.claimed[match.scores >= score])
         worst += [(-float(area(record.boxes[place:place + 1])[0]), index, int(place)) for place in match.truths[unfound]]
     entries = []
     for size, index, place in sorted(worst)[:THUMBNAILS]:
@@ -131,9 +128,9 @@ def _missed(detections, records, names, score):
     return entries
 
 
-def _loose(detections, records, names, score):
+def _loose(matches, detections, records, names, score):
     entries = []
-    for overlap, index, row, place in lowest_overlaps(detections, records, score)[:THUMBNAILS]:
+    for overlap, index, row, place in lowest_overlaps(matches, score)[:THUMBNAILS]:
         found, record = detections[index], records[index]
         name = names[found.classes[row]]
         entries.append(dict(_about(record, index), **{"class": name}, overlap=overlap, score=float(found.scores[row]),

@@ -19,15 +19,23 @@ COCO_POINTS = np.linspace(0, 1, 101)  # of recall; ten of them are not hundredth
 class ImageMatch(NamedTuple):
     """One image's detections, best score first, against those of its boxes that count.
 
-    rows (D,): places in the image's Detections; truths (G,): places in its Record; overlap (D, G) IoU in [0, 1];
-    same (D, G) bool: of one class; claimed (D,): the column that a detection claims, or -1; excused (D,) bool."""
+    rows (D,): places in the image's Detections; classes (D,); scores (D,) float64; truths (G,): places in its Record;
+    true_classes (G,); overlap (D, G): IoU in [0, 1]; claimed (D,): the column that a detection claims, or -1; excused (D,):
+    bool."""
 
     rows: np.ndarray
+    classes: np.ndarray
+    scores: np.ndarray
     truths: np.ndarray
+    true_classes: np.ndarray
     overlap: np.ndarray
-    same: np.ndarray
     claimed: np.ndarray
     excused: np.ndarray
+
+    def best(self, most: int) -> ImageMatch:
+        """The match of so many detections alone, those of the best scores: what they claim no other changes."""
+        return self._replace(**{name: getattr(self, name)[:most]
+                                for name in ("rows", "classes", "scores", "overlap", "claimed", "excused")})
 
 
 class Matches(NamedTuple):
@@ -46,29 +54,36 @@ class Matches(NamedTuple):
         return self.scores[mine], self.hits[mine], int(self.positives[index])
 
 
-def match_image(found: Detections, record: Record, threshold: float = POSITIVE, most: int | None = None,
-                sizes: tuple[float, float] = EVERY_SIZE) -> ImageMatch:
-    """ImageMatch of Detections and a Record.
+def match_images(detections: Sequence[Detections], records: Sequence[Record],
+                 sizes: tuple[float, float] = EVERY_SIZE) -> list[ImageMatch]:
+    """[ImageMatch] of [Detections] and [Record], one of each an image. Raises ValueError if they differ in number.
 
-    most: detections of an image that count. sizes: smallest and largest area in square pixels of boxes that count; a
-    detection is excused where it claims one of another size, or nothing and is of another size itself (COCO's rule)."""
-    rows = np.argsort(-np.asarray(found.scores, np.float64), kind="stable")[:most]
+    sizes: smallest and largest area in square pixels of boxes that count; a detection is excused where it claims one of another
+    size, or nothing and is of another size itself (COCO's rule)."""
+    check_lengths(detections, records)
+    return [_match_image(found, record, sizes) for found, record in zip(detections, records)]
+
+
+def _match_image(found, record, sizes):
+    rows = np.argsort(-np.asarray(found.scores, np.float64), kind="stable")
     boxes = np.asarray(found.boxes, np.float64).reshape(-1, 4)[rows]
     truths = np.asarray(record.boxes, np.float64).reshape(-1, 4)
-    same = np.asarray(found.classes)[rows][:, None] == record.classes
+    classes = np.asarray(found.classes)[rows]
+    same = classes[:, None] == record.classes
     overlap = np.nan_to_num(iou(boxes, truths))  # a box that is not a number is a miss
     fits = ~_of_other_size(truths, sizes)
     counted = ~record.ignored & fits
-    claimed = claim(np.where(same & counted, overlap, 0), threshold)
-    excused = (same & record.difficult & (overlap >= threshold)).any(axis=1)
-    excused |= (same & record.crowd & (_inside(boxes, truths) >= threshold)).any(axis=1)
+    claimed = claim(np.where(same & counted, overlap, 0), POSITIVE)
+    excused = (same & record.difficult & (overlap >= POSITIVE)).any(axis=1)
+    excused |= (same & record.crowd & (_inside(boxes, truths) >= POSITIVE)).any(axis=1)
     if not fits.all():
         of_other_size = same & ~fits & ~record.crowd & (claimed < 0)[:, None]
-        excused |= claim(np.where(of_other_size, overlap, 0), threshold) >= 0
+        excused |= claim(np.where(of_other_size, overlap, 0), POSITIVE) >= 0
     excused |= _of_other_size(boxes, sizes)
     kept = np.flatnonzero(counted)
     columns = np.append(np.cumsum(counted) - 1, -1)[claimed]
-    return ImageMatch(rows, kept, overlap[:, kept], same[:, kept], columns, excused & (claimed < 0))
+    return ImageMatch(rows, classes, np.asarray(found.scores, np.float64)[rows], kept, record.classes[kept], overlap[:, kept],
+                      columns, excused & (claimed < 0))
 
 
 def claim(overlap: np.ndarray, threshold: float) -> np.ndarray:
@@ -96,18 +111,14 @@ def pairs(worth: np.ndarray, least: float) -> list[tuple[int, int]]:
     return found
 
 
-def match_set(detections: Sequence[Detections], records: Sequence[Record], class_count: int, threshold: float = POSITIVE,
-              sizes: tuple[float, float] = EVERY_SIZE) -> Matches:
-    """Matches of [Detections] and [Record], one of each an image. Raises ValueError if they differ in number."""
-    check_lengths(detections, records)
+def match_set(matches: Sequence[ImageMatch], class_count: int) -> Matches:
+    """Matches of all images' together."""
     columns = [(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool))]
     positives = np.zeros(class_count, np.int64)
-    for found, record in zip(detections, records):
-        match = match_image(found, record, threshold, sizes=sizes)
-        np.add.at(positives, record.classes[match.truths], 1)
-        rows = match.rows[~match.excused]
-        columns.append((np.asarray(found.classes)[rows], np.asarray(found.scores, np.float64)[rows],
-                        match.claimed[~match.excused] >= 0))
+    for match in matches:
+        np.add.at(positives, match.true_classes, 1)
+        counted = ~match.excused
+        columns.append((match.classes[counted], match.scores[counted], match.claimed[counted] >= 0))
     classes, scores, hits = (np.concatenate(parts) for parts in zip(*columns))
     order = np.argsort(-scores, kind="stable")
     return Matches(classes[order], scores[order], hits[order], positives)

@@ -10,7 +10,7 @@ from gluon_bof.evaluation import plots
 from gluon_bof.evaluation.curves import Curve, ap_by_size, best_f1, calibration, confusion_matrix, curve
 from gluon_bof.evaluation.errors import detection_errors
 from gluon_bof.evaluation.gallery import thumbnail, worst_images
-from gluon_bof.evaluation.matching import match_set, precision_at_recall
+from gluon_bof.evaluation.matching import match_images, match_set, precision_at_recall
 from gluon_bof.evaluation.page import png_of, write_page
 from gluon_bof.options.families import map_in_words
 from gluon_bof.runs.folder import RunFolder
@@ -58,13 +58,14 @@ def gather(detections: Sequence[Detections], detection_set: DetectionSet,
         scored = {**scored, "map": scored["box_map"], "per_class": scored["box_per_class"]}
     records, names = detection_set.records, detection_set.classes
     count = len(names)
-    matches = match_set(detections, records, count)
+    of_images = match_images(detections, records)
+    matches = match_set(of_images, count)
     curves = {name: curve(*matches.of_class(index)) for index, name in enumerate(names)}
     sizes = ap_by_size(detections, records, count)
     overall = best_f1(curve(matches.scores, matches.hits, matches.positives.sum()))
     threshold = 0.0 if overall.score is None else overall.score
-    found = detection_errors(detections, records, count)
-    matrix = confusion_matrix(detections, records, count, threshold)
+    found = detection_errors(of_images, count)
+    matrix = confusion_matrix(of_images, count, threshold)
     numbers = {
         "images": len(records), "boxes": int(matches.positives.sum()), "detections": len(matches.scores),
         "map": scored["map"], "metric": scored["metric"], "coco": scored.get("coco"),
@@ -79,7 +80,7 @@ def gather(detections: Sequence[Detections], detection_set: DetectionSet,
         "calibration": calibration(matches.scores, matches.hits)._asdict(),
         "precision_at_recall": {name: precision_at_recall(*matches.of_class(index)[1:]) if matches.positives[index] else None
                                 for index, name in enumerate(names)},
-        "worst": worst_images(detections, detection_set, found.kinds, threshold)}
+        "worst": worst_images(of_images, detections, detection_set, found.kinds, threshold)}
     return numbers, curves
 
 

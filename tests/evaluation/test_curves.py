@@ -11,7 +11,7 @@ from gluon_bof.boxes import DetectionSet
 from gluon_bof.evaluation.curves import ap_by_size, best_f1, calibration, confusion_matrix, curve, lowest_overlaps, nearest
 from gluon_bof.evaluation.errors import detection_errors
 from gluon_bof.evaluation.gallery import worst_images
-from gluon_bof.evaluation.matching import average_precision, match_set
+from gluon_bof.evaluation.matching import average_precision, match_images, match_set
 from gluon_bof.evaluation.voc import voc_average_precision
 from tests.evaluation.drawn_detections import draw, found_of, record_of
 
@@ -48,7 +48,7 @@ def cocoeval(detections, records):
 
 def test_precision_at_every_recall_is_cocoevals(drawn):
     theirs = cocoeval(*drawn)[:, :, 0]
-    matches = match_set(*drawn, CLASSES)
+    matches = match_set(match_images(*drawn), CLASSES)
     for index in range(CLASSES):
         scores, hits, positives = matches.of_class(index)
         assert average_precision(hits, positives) == pytest.approx(theirs[:, index].mean(), abs=1e-9)
@@ -62,7 +62,7 @@ def test_a_recall_at_a_point_that_is_no_hundredth_to_the_last_bit_counts_as_coco
     corners = np.arange(20)[:, None] * 50 + np.array([0, 0, 39, 39])
     truth = [record_of(corners, np.zeros(20))]
     found = [found_of(corners[:hits], np.zeros(hits), np.full(hits, 0.9))]
-    matches = match_set(found, truth, 1)
+    matches = match_set(match_images(found, truth), 1)
     assert average_precision(matches.hits, 20) == pytest.approx(cocoeval(found, truth)[:, 0, 0].mean(), abs=1e-12)
 
 
@@ -73,7 +73,7 @@ def test_ap_by_size_is_cocoevals(drawn):
         expected = [column.mean() if (column > -1).all() else np.nan for column in theirs[:, :, place].T]
         assert ours[size][0] == pytest.approx(expected, abs=1e-9, nan_ok=True)
     whole = sum(boxes for _, boxes in ours.values())
-    assert whole.tolist() == match_set(*drawn, CLASSES).positives.tolist()
+    assert whole.tolist() == match_set(match_images(*drawn), CLASSES).positives.tolist()
 
 
 def test_a_box_of_a_bounds_size_is_of_both_sizes_as_in_cocoeval():
@@ -112,7 +112,7 @@ def counted_at(detections, records, label, score):
 def test_the_best_f1_is_the_best_of_all_scores_counted_one_by_one():
     detections, records = draw(12, 25, CLASSES)
     detections = [found_of(one.boxes, one.classes, np.round(one.scores, 1)) for one in detections]  # many scores are equal
-    matches = match_set(detections, records, CLASSES)
+    matches = match_set(match_images(detections, records), CLASSES)
     for label in range(CLASSES):
         counted = []
         for score in sorted({float(value) for one in detections for value in one.scores}, reverse=True):
@@ -135,14 +135,15 @@ def test_of_equal_f1_the_highest_score_is_best():
 
 def test_a_detection_at_the_best_score_is_shown():
     record, found = record_of([(0, 0, 50, 50)], [0]), found_of([(0, 0, 50, 50)], [0], [0.7])
-    score = best_f1(curve(*match_set([found], [record], 1).of_class(0))).score
-    assert confusion_matrix([found], [record], 1, score).tolist() == [[1, 0], [0, 0]]
-    assert len(lowest_overlaps([found], [record], score)) == 1
+    matches = match_images([found], [record])
+    score = best_f1(curve(*match_set(matches, 1).of_class(0))).score
+    assert confusion_matrix(matches, 1, score).tolist() == [[1, 0], [0, 0]]
+    assert len(lowest_overlaps(matches, score)) == 1
 
 
 def test_confusions_are_counted_pair_by_pair(drawn):
     detections, records = drawn[0], [record_of(one.boxes, one.classes) for one in drawn[1]]
-    matrix = confusion_matrix(detections, records, CLASSES, 0.3)
+    matrix = confusion_matrix(match_images(detections, records), CLASSES, 0.3)
     expected = np.zeros_like(matrix)
     for one, record in zip(detections, records):
         shown = [(box, label) for box, label, score in zip(*one[:3]) if score >= 0.3]
@@ -164,36 +165,40 @@ def test_confusions_are_counted_pair_by_pair(drawn):
 def test_difficult_boxes_are_neither_found_nor_missed():
     record = record_of([(0, 0, 50, 50), (100, 100, 150, 150)], [0, 0], difficult=[False, True])
     found = found_of([(100, 100, 150, 150), (101, 100, 150, 150)], [0, 0], [0.9, 0.8])
-    assert confusion_matrix([found], [record], 1, 0.1).tolist() == [[0, 1], [0, 0]]
-    assert match_set([found], [record], 1).scores.size == 0
+    matches = match_images([found], [record])
+    assert confusion_matrix(matches, 1, 0.1).tolist() == [[0, 1], [0, 0]]
+    assert match_set(matches, 1).scores.size == 0
 
 
 @pytest.mark.parametrize("bottom, counted", ((26, 0), (24, 1)))
 def test_a_difficult_box_excuses_what_overlaps_it_by_half(bottom, counted):
     record = record_of([(0, 0, 50, 50)], [0], difficult=[True])
-    assert len(match_set([found_of([(0, 0, 50, bottom)], [0], [0.9])], [record], 1).scores) == counted
+    matches = match_images([found_of([(0, 0, 50, bottom)], [0], [0.9])], [record])
+    assert len(match_set(matches, 1).scores) == counted
 
 
 def test_a_detection_in_a_crowd_does_not_take_the_box_of_another_class_that_it_covers():
     record = record_of([(0, 0, 100, 100), (20, 20, 80, 80)], [0, 1], crowd=[True, False])
     found = found_of([(22, 22, 80, 80), (20, 20, 76, 76)], [0, 1], [0.9, 0.8])
-    assert confusion_matrix([found], [record], 2, 0.1)[1].tolist() == [0, 1, 0]
+    assert confusion_matrix(match_images([found], [record]), 2, 0.1)[1].tolist() == [0, 1, 0]
     alone = found_of([(22, 22, 80, 80)], [0], [0.9])
-    assert confusion_matrix([alone], [record], 2, 0.1).tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 0]]
+    assert confusion_matrix(match_images([alone], [record]), 2, 0.1).tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 0]]
 
 
 def test_a_box_that_is_not_a_number_is_a_miss_as_in_vocs_metric_and_excused_by_no_size():
     record = record_of([(0, 0, 50, 50)], [0])
     found = found_of([(np.nan, 0, 50, 50), (0, 0, 50, 50)], [0, 0], [0.9, 0.8])
-    matches = match_set([found], [record], 1)
+    of_image = match_images([found], [record])
+    matches = match_set(of_image, 1)
     assert matches.hits.tolist() == [False, True]
     theirs = voc_average_precision([found], [record], 1)
     assert average_precision(matches.hits, 1) == pytest.approx(theirs[0]) == pytest.approx(0.5)
     for size, (ap, boxes) in ap_by_size([found], [record], 1).items():
         assert ap[0] == pytest.approx(0.5) if boxes[0] else np.isnan(ap[0]), size
-    errors = detection_errors([found], [record], 1)
+    errors = detection_errors(of_image, 1)
     assert errors.counts["background"] == 1  # which no page can draw
-    assert worst_images([found], DetectionSet("own", ("a",), [record]), errors.kinds, 0.5)["false_positives"] == []
+    worst = worst_images(of_image, [found], DetectionSet("own", ("a",), [record]), errors.kinds, 0.5)
+    assert worst["false_positives"] == []
 
 
 def test_ece_of_scores_that_say_the_truth_is_zero_and_of_others_its_closed_form():
@@ -213,6 +218,6 @@ def test_ece_of_scores_that_say_the_truth_is_zero_and_of_others_its_closed_form(
 def test_the_loosest_hits_come_first():
     record = record_of([(0, 0, 100, 100), (200, 200, 300, 300)], [0, 0])
     found = found_of([(0, 0, 100, 100), (200, 200, 300, 260)], [0, 0], [0.5, 0.9])
-    loose = lowest_overlaps([found], [record], 0.1)
+    loose = lowest_overlaps(match_images([found], [record]), 0.1)
     assert [round(row[0], 6) for row in loose] == [0.6, 1.0] and loose[0][1:] == (0, 0, 1)
     assert nearest((0, 0, 100, 50), record.boxes) == (0, 0.5) and nearest((400, 0, 500, 50), record.boxes) == (-1, 0.0)

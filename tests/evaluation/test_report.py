@@ -16,6 +16,7 @@ from gluon_bof.evaluation.compare import compare_runs
 from gluon_bof.evaluation.curves import calibration
 from gluon_bof.evaluation.errors import detection_errors
 from gluon_bof.evaluation.gallery import FOUND, LABELLED, draw_thumbnail, thumbnail, worst_images
+from gluon_bof.evaluation.matching import match_images
 from gluon_bof.evaluation.page import plain
 from gluon_bof.evaluation.plots import TEXT, confusion_figure, reliability_figure, training_figures
 from gluon_bof.evaluation.report import gather, report_run, training_rows, write_report
@@ -242,8 +243,9 @@ def test_the_worst_are_told_with_their_own_boxes_and_crowds_excuse():
                        crowd=[False, True, False, False])
     found = found_of([(200, 0, 260, 40), (0, 200, 50, 250), (200, 200, 230, 218), (0, 0, 90, 90)], [1, 1, 1, 0],
                      [0.9, 0.3, 0.8, 0.95])
-    kinds = detection_errors([found], [record], 2).kinds
-    worst = worst_images([found], DetectionSet("own", ("ant", "bee"), [record]), kinds, 0.5)
+    matches = match_images([found], [record])
+    kinds = detection_errors(matches, 2).kinds
+    worst = worst_images(matches, [found], DetectionSet("own", ("ant", "bee"), [record]), kinds, 0.5)
     told = {name: [(entry["said"], entry["labelled"]) for entry in entries] for name, entries in worst.items()}
     assert told == {"false_positives": [("bee 0.90: wrong class, on a ant (IoU 1.00)", [200, 0, 260, 40])],
                     "missed": [("bee, 50 × 50 pixels, not found", [0, 200, 50, 250]),
