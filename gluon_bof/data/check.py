@@ -88,8 +88,8 @@ def report_of(dataset: str, sets: Mapping[str, DetectionSet], errors: Sequence[U
     records = [record for found in sets.values() for record in found.records]
     report.notes += filter(None, (crowded(records),))
     _count_boxes(report, records)
-    paths_of = _decode_all(report, records, progress)
-    _compare_parts(report, sets, paths_of)
+    _decode_all(report, records, progress)
+    _compare_parts(report, sets)
     report.faults = list(dict.fromkeys(report.faults))
     return report
 
@@ -113,8 +113,8 @@ def open_parts(dataset: str, root: str | None = None, classes: str | Iterable[st
     return sets, errors
 
 
-def _compare_parts(report, sets, paths_of):
-    """No box to train on or to find, or none of a class; images that train and validate. paths_of: {digest: paths}."""
+def _compare_parts(report, sets):
+    """No box to train on or to find, or none of a class; images that train and validate."""
     if "train" in sets:
         try:
             require_boxes(sets["train"].records, report.dataset)
@@ -128,7 +128,7 @@ def _compare_parts(report, sets, paths_of):
     source_of, validating = ({os.path.realpath(record.path): record for record in sets[part].records} for part in ROLES)
     report.faults += [Fault(record.source, "in both parts", f"{record.path} trains and validates")
                       for place, record in validating.items() if place in source_of]
-    for paths in paths_of.values():
+    for paths in report.duplicates:
         places = {os.path.realpath(path): path for path in paths}
         trains = [path for place, path in places.items() if place in source_of and place not in validating]
         validates = [path for place, path in places.items() if place in validating and place not in source_of]
@@ -181,7 +181,7 @@ def _count_boxes(report, records):
 
 
 def _decode_all(report, records, progress):
-    """Faults of images that only decoding finds, the range of sizes, and files with the same bytes. Returns {digest: paths}."""
+    """Faults of images that only decoding finds, the range of sizes, and files with the same bytes."""
     paths_of, seen_sizes, suspects, dark = {}, [], [], 0
     with _heard() as said, ThreadPoolExecutor(DECODING_THREADS) as pool:
         looked_at = tqdm(pool.map(lambda record: _look_at(record, said), records), total=len(records), desc="decoding",
@@ -202,7 +202,6 @@ def _decode_all(report, records, progress):
         report.notes.append(f"{dark} images of 16 bits seem to have pixels of 12 bits or fewer: what is read of them has at "
                             "most 16 of 256 levels, nearly black; stretch them to 65535")
     report.duplicates = [tuple(paths) for paths in paths_of.values() if len(paths) > 1]
-    return paths_of
 
 
 class _Heard:
