@@ -75,7 +75,7 @@ def _match_image(found, record, sizes):
     counted = ~record.ignored & fits
     claimed = claim(np.where(same & counted, overlap, 0), POSITIVE)
     excused = (same & record.difficult & (overlap >= POSITIVE)).any(axis=1)
-    excused |= (same & record.crowd & (_inside(boxes, truths) >= POSITIVE)).any(axis=1)
+    excused |= (same[:, record.crowd] & (_inside(boxes, truths[record.crowd]) >= POSITIVE)).any(axis=1)
     if not fits.all():
         of_other_size = same & ~fits & ~record.crowd & (claimed < 0)[:, None]
         excused |= claim(np.where(of_other_size, overlap, 0), POSITIVE) >= 0
