@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class Budget(NamedTuple):
-    """What fits. to_do: jobs without a bundle, in their order; minutes: {family: of one run, where anything tells}; sources:
-    whence that is known; fits: how many of to_do; lacking: {seed: rows that will lack a bundle then}."""
+    """What fits. to_do: jobs without a bundle, in their order; minutes: {name of one: of its run, where anything tells};
+    sources: {family: whence that is known}; fits: how many of to_do; lacking: {seed: rows that will lack a bundle then}."""
 
     to_do: list
     minutes: dict
@@ -26,10 +26,11 @@ class Budget(NamedTuple):
     def text(self, side_by_side: int, hours: float | None) -> str:
         """It in a sentence."""
         words = [f"{len(self.to_do)} runs have no bundle"]
-        words += [f"{family} at {self.minutes[family]:.1f} minutes a run ({self.sources[family]})"
-                  for family in sorted({job.training.family for job in self.to_do} & set(self.minutes))]
-        if self.to_do and len(words) > 1:
-            total = sum(self.minutes.get(job.training.family, 0) for job in self.to_do) / side_by_side / 60
+        for family, source in sorted(self.sources.items()):
+            mean = statistics.mean(self.minutes[job.name] for job in self.to_do if job.training.family == family)
+            words.append(f"{family} at {mean:.1f} minutes a run ({source})")
+        if self.minutes:
+            total = sum(self.minutes.values()) / side_by_side / 60
             words.append(f"{total:.1f} hours, {side_by_side} side by side")
         if hours is not None:
             words.append(f"{hours:g} hours fit {self.fits}")
@@ -43,7 +44,7 @@ class Budget(NamedTuple):
 
     def estimate(self, job: Job) -> float:
         """Minutes that a job will take, 0 where nothing tells."""
-        return self.minutes.get(job.training.family) or 0
+        return self.minutes.get(job.name, 0)
 
 
 def budget_of(wanted: Sequence[Job], store: Store, side_by_side: int = 1, hours: float | None = None,
@@ -53,12 +54,12 @@ def budget_of(wanted: Sequence[Job], store: Store, side_by_side: int = 1, hours:
 
     Raises UserError where hours are given and nothing tells how long a run takes."""
     to_do = missing(wanted, store)
-    minutes, sources = _minutes(wanted, store, stated)
+    minutes, sources = _minutes(to_do, store, stated)
     fits, minutes_left = 0, (hours or 0) * 60 * side_by_side
     for job in to_do:
-        if hours is not None and job.training.family not in minutes:
+        if hours is not None and job.name not in minutes:
             raise UserError("no bundle tells how long a run takes", remedy="say it with --minutes, or leave --hours out")
-        minutes_left -= minutes.get(job.training.family, 0)
+        minutes_left -= minutes.get(job.name, 0)
         if hours is not None and minutes_left < -1e-6:
             break
         fits += 1
@@ -78,14 +79,19 @@ def _has_bundle(job, store):
         return False
 
 
-def _minutes(wanted, store, stated):
-    """({family: minutes of one run}, {family: where that is from}): the median of the experiment's bundles, else as stated."""
-    measured = {job.training.family: [] for job in wanted}
-    for bundle in store.of(wanted[0].experiment) if wanted else ():
+def _minutes(to_do, store, stated):
+    """({name of a job: minutes of its run}, {family: where that is from}): the median of an epoch of the experiment's bundles,
+    times the run's own, for rows may differ in length; else as stated."""
+    measured = {job.training.family: [] for job in to_do}
+    for bundle in store.of(to_do[0].experiment) if to_do else ():
         if bundle["row"] != Backbone().key and bundle["configuration"]["family"] in measured:
-            measured[bundle["configuration"]["family"]].append(minutes_of(bundle))
-    minutes = {family: statistics.median(found) if found else stated for family, found in measured.items() if found or stated}
-    return minutes, {family: f"median of {len(measured[family])} bundles" if measured[family] else "stated" for family in minutes}
+            epochs = bundle["configuration"]["options"]["epochs"]
+            measured[bundle["configuration"]["family"]].append(minutes_of(bundle) / epochs)
+    minutes = {job.name: statistics.median(measured[job.training.family]) * job.training.options.epochs
+               if measured[job.training.family] else stated for job in to_do if measured[job.training.family] or stated}
+    sources = {family: f"by the median of {len(found)} bundles" if found else "stated"
+               for family, found in measured.items() if found or stated}
+    return minutes, sources
 
 
 def minutes_of(bundle: Mapping[str, Any]) -> float:

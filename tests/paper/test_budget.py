@@ -18,7 +18,7 @@ def test_what_fits_is_told_by_the_bundles_times_and_whole_seeds_by_all_rows(tmp_
         store.write(bundle_for(job, seconds=300.0))
     found = budget_of(wanted, store, 2, 0.5)  # five minutes each, two at a time: twelve
     assert len(found.to_do) == 27 and found.fits == 12 and found.whole_seeds() == [0]
-    assert "yolo3 at 5.0 minutes a run (median of 7 bundles)" in found.text(2, 0.5)
+    assert "yolo3 at 5.0 minutes a run (by the median of 7 bundles)" in found.text(2, 0.5)
     assert budget_of(wanted, store, 2, 10).whole_seeds() == [0, 1]
     baseline = [job for job in wanted if job.row.key == "baseline"]
     assert budget_of(baseline, store, 1, 10, None, wanted).whole_seeds() == []
@@ -44,6 +44,15 @@ def test_a_run_of_another_row_with_other_flags_makes_no_seed_whole_and_keeps_non
         Store(str(tmp_path)).write(bundle_for(job))
     found = budget_of([ssd], Store(str(tmp_path)), planned=embedded.plan((0,), str(tmp_path / "runs")))
     assert found.to_do == [ssd] and found.whole_seeds() == []
+
+
+def test_a_longer_row_is_given_as_much_more_time_as_it_has_more_epochs(tmp_path):
+    store = Store(str(tmp_path))
+    jobs = {job.row.key: job for job in factorial.plan((0,), str(tmp_path / "runs"), with_further=True)}
+    store.write(bundle_for(jobs["baseline"], seconds=600.0))
+    found = budget_of([jobs["mixup"], jobs["baseline-longer"]], store, 1, 0.4)
+    assert [found.estimate(job) for job in found.to_do] == pytest.approx([10, 15]) and found.fits == 1
+    assert "yolo3 at 12.5 minutes a run (by the median of 1 bundles), 0.4 hours" in found.text(1, 0.4)
 
 
 def test_hours_without_any_measured_time_ask_for_one(tmp_path):
