@@ -141,10 +141,10 @@ def plain_suppression():
 
 def count(detections, found_set, least):
     """Recall of the small and the large boxes, and precision, of what scores at least that."""
-    from gluon_bof.evaluation.matching import match_images, match_set
+    from gluon_bof.evaluation.matching import each_match, match_set
 
     shown = [type(found)(*(part[found.scores >= least] for part in found[:3])) for found in detections]
-    everything, small, large = (match_set(match_images(shown, found_set.records, sizes), len(CLASSES))
+    everything, small, large = (match_set(each_match(shown, found_set.records, sizes), len(CLASSES))
                                 for sizes in ((0, np.inf), (0, BELOW ** 2), (BELOW ** 2, np.inf)))
     return {"recall_small": float(small.hits.sum() / max(1, small.positives.sum())),
             "recall_large": float(large.hits.sum() / max(1, large.positives.sum())),

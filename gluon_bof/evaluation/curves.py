@@ -6,7 +6,7 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.boxes import Detections, Record, iou
-from gluon_bof.evaluation.matching import POSITIVE, ImageMatch, average_precision, match_images, match_set, pairs
+from gluon_bof.evaluation.matching import POSITIVE, ImageMatch, average_precision, each_match, match_set, pairs
 
 # COCO's bounds, in square pixels, both ends in
 SIZES = {"small": (0.0, 32.0 ** 2), "medium": (32.0 ** 2, 96.0 ** 2), "large": (96.0 ** 2, 1e10)}
@@ -102,7 +102,7 @@ def ap_by_size(detections: Sequence[Detections], records: Sequence[Record],
     """{size: ((C,) AP in [0, 1], NaN without boxes; (C,) number of boxes)}, COCO's AP50. A box's size is its area."""
     by_size = {}
     for name, bounds in SIZES.items():
-        matches = match_set(match_images(detections, records, bounds), class_count)
+        matches = match_set(each_match(detections, records, bounds), class_count)
         values = [average_precision(*matches.of_class(index)[1:]) for index in range(class_count)]
         by_size[name] = np.array(values), matches.positives
     return by_size

@@ -5,7 +5,7 @@ IoU threshold on, as COCO and TIDE do. (VOC's metric, in `voc.py`, has other rul
 A detection is excused, neither hit nor miss, where it covers a difficult box or lies in a crowd of its class."""
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from typing import Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
@@ -54,14 +54,20 @@ class Matches(NamedTuple):
         return self.scores[mine], self.hits[mine], int(self.positives[index])
 
 
-def match_images(detections: Sequence[Detections], records: Sequence[Record],
-                 sizes: tuple[float, float] = EVERY_SIZE) -> list[ImageMatch]:
-    """[ImageMatch] of [Detections] and [Record], one of each an image. Raises ValueError if they differ in number.
+def match_images(detections: Sequence[Detections], records: Sequence[Record]) -> list[ImageMatch]:
+    """[ImageMatch] of [Detections] and [Record], for what needs them more than once. Raises ValueError as `each_match` does."""
+    return list(each_match(detections, records))
+
+
+def each_match(detections: Sequence[Detections], records: Sequence[Record],
+               sizes: tuple[float, float] = EVERY_SIZE) -> Iterator[ImageMatch]:
+    """ImageMatch after ImageMatch of [Detections] and [Record], one of each an image, of which no two are held at once. Raises
+    ValueError if they differ in number.
 
     sizes: smallest and largest area in square pixels of boxes that count; a detection is excused where it claims one of another
     size, or nothing and is of another size itself (COCO's rule)."""
     check_lengths(detections, records)
-    return [_match_image(found, record, sizes) for found, record in zip(detections, records)]
+    return (_match_image(found, record, sizes) for found, record in zip(detections, records))
 
 
 def _match_image(found, record, sizes):
@@ -111,7 +117,7 @@ def pairs(worth: np.ndarray, least: float) -> list[tuple[int, int]]:
     return found
 
 
-def match_set(matches: Sequence[ImageMatch], class_count: int) -> Matches:
+def match_set(matches: Iterable[ImageMatch], class_count: int) -> Matches:
     """Matches of all images' together."""
     columns = [(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool))]
     positives = np.zeros(class_count, np.int64)

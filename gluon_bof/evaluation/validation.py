@@ -18,7 +18,7 @@ from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.evaluation.coco import save_detections
 from gluon_bof.evaluation.curves import calibration
 from gluon_bof.evaluation.detect import detect, detect_slices
-from gluon_bof.evaluation.matching import match_images, match_set
+from gluon_bof.evaluation.matching import each_match, match_set
 from gluon_bof.evaluation.score import score, score_masks
 from gluon_bof.files import numbers_beside, refuse_unwritable
 from gluon_bof.freebies.augmentation import as_it_is
@@ -188,5 +188,5 @@ def _about_masks(result):
 
 
 def _calibration_error(detections, detection_set):
-    matches = match_set(match_images(detections, detection_set.records), len(detection_set.classes))
+    matches = match_set(each_match(detections, detection_set.records), len(detection_set.classes))
     return calibration(matches.scores, matches.hits).error
