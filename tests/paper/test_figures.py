@@ -523,6 +523,10 @@ def test_names_lose_the_words_that_they_share_and_stay_apart():
     (("m-no-mixup", "m-no-cosine"), ("no-mixup", "no-cosine")),
     (("m-label-smoothing-seed-1", "m-label-smoothing+mixup-seed-1"), ("label-smoothing", "label-smoothing+mixup")),
     (("m-random-shapes-seed-1", "m-random-shapes+cosine-seed-1"), ("random-shapes", "random-shapes+cosine")),
+    (("m-random-shapes+cosine+label-smoothing-seed-0", "m-random-shapes+cosine+label-smoothing+mixup-seed-0"),
+     ("random-shapes+cosine+label-smoothing", "random-shapes+cosine+label-smoothing+mixup")),
+    (("m-label-smoothing-seed-0", "m-random-shapes+label-smoothing-seed-0"),
+     ("label-smoothing", "random-shapes+label-smoothing")),
     (("m-seed-0", "m-mixup-seed-0"), ("m-seed-0", "m-mixup-seed-0"))])
 def test_a_shortened_name_keeps_the_words_that_say_what_a_run_is(names, short):
     assert names_of(names) == list(short)

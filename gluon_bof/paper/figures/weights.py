@@ -66,9 +66,11 @@ def _without_shared_words(names):
     ["with-mixup", "without-mixup"]."""
     words = [name.split("-") for name in names]
     begin = _shared(words)
-    while begin and words[0][begin - 1] in LEADING:
+    while begin and words[0][begin - 1].rpartition("+")[2] in LEADING:
         begin -= 1
     end = _shared([name[::-1] for name in words]) if words[0][-1].isdigit() else 0
+    while end and any(name[-end - 1:-end][0].rpartition("+")[2] in LEADING for name in words if len(name) > end):
+        end -= 1
     short = ["-".join(name[begin:max(begin, len(name) - end)]) for name in words]
     return short if all(name[:1].isalpha() for name in short) else names
 
