@@ -26,8 +26,6 @@ MECHANISMS = f"mechanisms-{OWN}"  # the evaluation that says by what the freebie
 SLID = 100  # images that a patch slides through
 NUMBER = f"test-{OWN}"  # the evaluation that is a row's number
 SPREAD = 0.6  # points of AP over seeds, where no bundles tell: the pilot's
-
-
 LONGER_ROWS = "baseline-longer", "whole-bag-longer"
 
 

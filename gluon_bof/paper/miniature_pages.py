@@ -132,7 +132,8 @@ def _ends(found, family):
 def _longer(found, family):
     """The same of both ends, trained for longer."""
     words = f"Both ends, trained half as long again ({miniature.LONGER['epochs']} epochs)"
-    return _table_of_ends(found, factorial.LONGER_ROWS, words, MEASURES[family], (OWN_IMAGES,))
+    of_ends = _table_of_ends(found, factorial.LONGER_ROWS, words, MEASURES[family], (OWN_IMAGES,))
+    return of_ends and of_ends + "\n" + made_by([bundle for bundle in found if bundle["row"] in factorial.LONGER_ROWS])
 
 
 def _table_of_ends(found, keys, words, tested, shown):

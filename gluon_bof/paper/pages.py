@@ -92,7 +92,7 @@ def pictures(store: Store) -> list[Picture]:
 def all_runs(store: Store) -> str:
     """How many runs there are, whatever of, and how long they took."""
     found = store.everything()
-    return f"All of it: {made_in(found)}." if found else NO_RUN
+    return f"All runs: {made_in(found)}, up to two side by side." if found else NO_RUN
 
 
 SECTIONS = {"runs": all_runs, "figure-1": figure_1, "figure-5": figure_5, "figure-6": figure_6, "miniature": miniature_summary,

@@ -247,7 +247,7 @@ def test_ends_that_were_trained_for_longer_are_told_beside_the_others_with_their
             store.write(bundle_for(job, value, **{OWN_IMAGES: 0.79}))
     summary = pages.miniature_summary(store)
     longer = re.search(r"\n\nBoth ends, trained half as long again \(960 epochs\).*?(?=\n\nBy what)", summary, re.DOTALL)[0]
-    assert ", seeds 0, 1, points:" in longer
+    assert ", seeds 0, 1, points:" in longer and "\n\n4 bundles in [runs/](runs/)" in longer
     assert "| AP@[.5:.95] | 40.5 ± 0.7 | 45.5 ± 0.7 | **+5.00 ± 0.00** | gain |" in longer  # 98.75 of its own
     in_readme = ("The whole bag of YOLOv3 over the baseline, `vocmini`, both for 960 epochs in place of 640: "
                  "**+5.00 ± 0.00** points of AP@[.5:.95], 2 seeds.\n")
