@@ -25,7 +25,7 @@ def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview], last
     lasting: wait until it would outlast a power cut, which takes longer than to write a small file.
     Raises UserError where it cannot be written; what was there before stays."""
     path = os.fspath(path)
-    unfinished = f"{_beginning(path)}.{os.getpid()}.part"
+    unfinished = f"{_beginning(path)}.{_here()}{os.getpid()}.part"
     try:
         with open(unfinished, "wb") as file:
             file.writelines([data] if isinstance(data, bytes) else data)
