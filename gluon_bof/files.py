@@ -17,6 +17,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 from gluon_bof.errors import UserError
 
 LONGEST = 150  # bytes of a name, of 255, that what is begun for it keeps: HOST-PROCESS, letters of chance and endings follow
+_begun = set()  # (folder, stem) of what this process has begun: only there do names with its number mean what is its own
 
 
 def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview], lasting: bool = True) -> None:
@@ -157,12 +158,15 @@ def refuse_filled(path: str) -> None:
 
 def _remove_leftovers(path: str) -> None:
     """Remove files and folders PATH.HOST-PROCESS.….part, perhaps with an ending, which processes of this host that are no more
-    had begun to fill."""
+    had begun to fill; one of them may have had this one's number, which in a container is always the same."""
     folder, stem = os.path.split(_beginning(os.path.abspath(path)))
     with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
+        names = os.listdir(folder)  # before the look at _begun, so that nothing which another thread begins from now on is there
+        own = (folder, stem) in _begun
+        _begun.add((folder, stem))
+        for name in names:
             match = re.fullmatch(rf"{re.escape(f'{stem}.{_here()}')}(\d+)\.(.*\.)?part(\.\w+)?", name)
-            if match and not _is_alive(int(match[1])):
+            if match and not (own if int(match[1]) == os.getpid() else _is_alive(int(match[1]))):
                 remove(os.path.join(folder, name))
 
 

@@ -114,13 +114,18 @@ def test_what_a_killed_process_had_begun_goes_and_what_is_anothers_stays(start, 
     assert set(os.listdir(tmp_path)) - {"out"} == set(kept)
 
 
-def test_a_folder_gets_its_name_beside_what_a_process_of_the_same_number_left(tmp_path):
-    """In a container it is always 1: the next one ended in a FileExistsError."""
-    (tmp_path / f"out.{platform.node()}-{os.getpid()}.part" / "images").mkdir(parents=True)
+def test_what_a_process_of_the_same_number_left_goes_and_nothing_of_this_ones(tmp_path):
+    """In a container it is always 1: the next one ended in a FileExistsError, then each killed one left a whole set."""
+    mine = f"{platform.node()}-{os.getpid()}"
+    for name in (f"out.{mine}.part", f"out.{mine}.x_1.part"):
+        (tmp_path / name / "images").mkdir(parents=True)
     with whole_folder(str(tmp_path / "out")) as unfinished:
         Path(unfinished, "a.txt").write_text("mine")
+        with folder_beside(str(tmp_path / "out")):  # of another thread
+            assert len(os.listdir(tmp_path)) == 2
+    assert os.listdir(tmp_path) == ["out"] and os.listdir(tmp_path / "out") == ["a.txt"]
     (tmp_path / "plain").mkdir()
-    assert os.listdir(tmp_path / "out") == ["a.txt"] and (tmp_path / "out").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_a_folder_that_is_filled_meanwhile_is_told_as_one_that_was_there(tmp_path):
