@@ -57,7 +57,7 @@ def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder t
                       reads: Iterable[str | None] = ()) -> None:
     """Raise UserError where no file can be written at that path, or it would take the place of the one that the command's output
     goes into or of one that it reads, before the work that would be lost. reads: paths, of files or of anything else."""
-    folder = os.path.dirname(os.path.abspath(path))
+    folder = os.path.dirname(path) or os.curdir
     if not os.path.basename(path) or os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise UserError("no file can be written there", path or repr(path), remedy)
     if _is_output(path):
@@ -128,8 +128,8 @@ def unfinished_beside(path: str, ending: str = "") -> str:
 def folder_beside(path: str) -> Iterator[str]:
     """A folder beside this path, which goes in the end; those of killed processes go before."""
     _remove_leftovers(path)
-    place, stem = os.path.split(_beginning(os.path.abspath(path)))
-    with tempfile.TemporaryDirectory(".part", f"{stem}.{_here()}{os.getpid()}.", place) as folder:
+    place, name = _place_of(path)
+    with tempfile.TemporaryDirectory(".part", f"{_beginning(name)}.{_here()}{os.getpid()}.", place) as folder:
         yield folder
 
 
@@ -137,14 +137,14 @@ def folder_beside(path: str) -> Iterator[str]:
 def whole_folder(path: str) -> Iterator[str]:
     """A folder to be filled, that appears at this path, where nothing or an empty folder is, when it is. What killed processes
     had begun there goes. Raises UserError where another process was first."""
-    place, name = os.path.split(os.path.abspath(path))
+    place, name = _place_of(path)
     os.makedirs(place, exist_ok=True)
     with folder_beside(path) as beside:
         unfinished = os.path.join(beside, name)
         os.mkdir(unfinished)  # with the rights of any folder, where that around it is its owner's alone
         yield unfinished
         try:
-            os.rename(unfinished, path)
+            os.rename(unfinished, os.path.join(place, name))
         except OSError:
             refuse_filled(path)
             raise
@@ -159,7 +159,8 @@ def refuse_filled(path: str) -> None:
 def _remove_leftovers(path: str) -> None:
     """Remove files and folders PATH.HOST-PROCESS.….part, perhaps with an ending, which processes of this host that are no more
     had begun to fill; one of them may have had this one's number, which in a container is always the same."""
-    folder, stem = os.path.split(_beginning(os.path.abspath(path)))
+    folder, name = _place_of(path)
+    stem = _beginning(name)
     with contextlib.suppress(OSError):
         names = os.listdir(folder)  # before the look at _begun, so that nothing which another thread begins from now on is there
         own = (folder, stem) in _begun
@@ -187,6 +188,12 @@ def _beginning(path):
     if len(data) <= LONGEST:
         return path
     return os.path.join(folder, f"{data[:LONGEST].decode(errors='ignore')}-{hashlib.sha1(data).hexdigest()[:8]}")
+
+
+def _place_of(path):
+    """(the folder that a path lies in, its name there); without links, behind which .. is another folder than it looks like."""
+    place, name = os.path.split(path.rstrip(os.sep))
+    return os.path.realpath(place), name
 
 
 def can_be_named(path: str) -> bool:

@@ -128,6 +128,17 @@ def test_what_a_process_of_the_same_number_left_goes_and_nothing_of_this_ones(tm
     assert (tmp_path / "out").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+def test_a_place_behind_a_link_is_where_the_system_finds_it(tmp_path):
+    """What was meant for elsewhere/new/out was begun in a folder made for it here, could not be renamed and was lost."""
+    (tmp_path / "elsewhere" / "below").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "elsewhere" / "below")
+    with whole_folder(f"{tmp_path}/here/link/../new/out/") as unfinished:
+        Path(unfinished, "a.txt").write_text("mine")
+    refuse_unwritable(f"{tmp_path}/here/link/../new/a.json")
+    assert os.listdir(tmp_path / "here") == ["link"] and os.listdir(tmp_path / "elsewhere" / "new" / "out") == ["a.txt"]
+
+
 def test_a_folder_that_is_filled_meanwhile_is_told_as_one_that_was_there(tmp_path):
     """The slower of two was told of a folder .part that is "not empty"."""
     filled = tmp_path / "out" / "theirs"
