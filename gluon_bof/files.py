@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import hashlib
 import io
 import itertools
@@ -60,6 +61,7 @@ def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder t
     folder = os.path.dirname(path) or os.curdir
     if not os.path.basename(path) or os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise UserError("no file can be written there", path or repr(path), remedy)
+    refuse_too_long(path)
     if _is_output(path):
         raise UserError("the command's output goes into this file", path, "give another name")
     if os.path.exists(path) and any(read and os.path.exists(read) and os.path.samefile(path, read) for read in reads):
@@ -196,15 +198,13 @@ def _place_of(path):
     return os.path.realpath(place), name
 
 
-def can_be_named(path: str) -> bool:
-    """Whether a file may have that path: of one that is too long the file system says so only when the file gets it."""
+def refuse_too_long(path: str, remedy: str = "give a shorter one") -> None:
+    """Raise UserError for a name that is too long for a file, of which is heard only when a file that is whole gets it."""
     try:
         os.lstat(path)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError("the name is too long", path, remedy) from None
 
 
 def _here():

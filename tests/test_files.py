@@ -71,6 +71,14 @@ def test_a_path_that_names_no_file_is_refused_before_the_work(path, tmp_path, mo
         output_path(path, endings=("-symbol.json",))
 
 
+def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path):
+    path = str(tmp_path / ("a" * 250))
+    refuse_unwritable(path)
+    for refusal in (lambda: refuse_unwritable(f"{path}.json.z"), lambda: output_path(path, endings=("", "-0000.params"))):
+        with pytest.raises(UserError, match="the name is too long; give a shorter one"):
+            refusal()
+
+
 def test_a_file_that_is_read_is_not_to_be_replaced_whatever_its_path_says(tmp_path):
     (tmp_path / "read").write_text("mine")
     (tmp_path / "link").symlink_to("read")

@@ -8,7 +8,7 @@ from typing import Sequence
 
 from gluon_bof.commands.flags import add_fields, add_weights, building_fields, given_options, new_parser
 from gluon_bof.errors import UserError, user_facing
-from gluon_bof.files import refuse_unwritable
+from gluon_bof.files import output_path, refuse_unwritable
 from gluon_bof.options.families import family_of
 from gluon_bof.options.flags import Parser
 
@@ -24,11 +24,13 @@ def main(argv: Sequence[str]) -> int:
 
     from gluon_bof.data.images import read_or_name, read_upright
     from gluon_bof.inference.agreement import BOX_TOLERANCE, SCORE_TOLERANCE
-    from gluon_bof.inference.export import input_size, require_onnx
+    from gluon_bof.inference.export import MXNET_ENDINGS, input_size, require_onnx
     from gluon_bof.inference.model import open_model
     from gluon_bof.inference.segmentation_model import SegmentationModel
     if arguments.format == "onnx":
         require_onnx("for a detector give --format mxnet")  # before weights are read, or even downloaded
+    else:
+        output_path(arguments.to, endings=MXNET_ENDINGS)
     images = [read_or_name(read_upright, path) for path in arguments.verify_on]
     model = open_model(arguments.weights, "cpu", arguments.short, arguments.nms, arguments.last,
                        **given_options(arguments, building_fields()))

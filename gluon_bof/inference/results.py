@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable, Sequence
 from gluon_bof.boxes import BoxEnds
 from gluon_bof.data.coco import COCO_IDS
 from gluon_bof.errors import UserError
-from gluon_bof.files import can_be_named, csv_text, refuse_no_utf8, unfinished_beside, utf8, write_atomically
+from gluon_bof.files import csv_text, refuse_no_utf8, refuse_too_long, unfinished_beside, utf8, write_atomically
 from gluon_bof.inference.sources import OF_IMAGES, refuse_foreign
 from gluon_bof.masks import as_json
 
@@ -59,8 +59,7 @@ class VideoFile:
             if self.path != path and stays(self.path):
                 raise UserError(f"OpenCV cannot write it, and as {ending} it would replace a file that is there", path,
                                 "choose another folder: --out")
-            if not can_be_named(self.path):
-                break
+            refuse_too_long(self.path, "it is its source's: rename that")
             self.unfinished = no_address(unfinished_beside(stem, ending))
             self.writer = cv2.VideoWriter(self.unfinished, cv2.VideoWriter_fourcc(*codec), rate, self.size)
             if self.writer.isOpened():

@@ -202,7 +202,7 @@ def test_a_video_has_as_long_a_name_as_any_file(tmp_path):
     video.write(np.zeros((64, 96, 3), np.uint8))
     video.keep()
     assert os.listdir(tmp_path) == [path.name]
-    with pytest.raises(UserError, match="the video cannot be written"):  # at once, and not when all its frames are
+    with pytest.raises(UserError, match="the name is too long; it is its source's: rename that"):  # not at the end
         VideoFile(str(tmp_path / f"{'a' * 252}.mp4"), 10, (64, 96))
 
 
