@@ -46,6 +46,12 @@ def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview], last
                         "make room or choose another place; what was saved before is kept") from None
 
 
+def unfinished_of(names: str) -> re.Pattern:
+    """What fits the names under which `write_atomically` begins files whose names fit a pattern, on whichever host, in version
+    0.1, too; no folder that another has begun."""
+    return re.compile(rf"({names})\.(.*-)?\d+\.part")
+
+
 def write_figure(path: str, figure: Any, **how: Any) -> None:
     """Write a figure of matplotlib's as a PNG; how: see its `savefig`. It can be drawn again, and waits for no disk. Raises
     UserError as `write_atomically`."""

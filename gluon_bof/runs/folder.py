@@ -19,7 +19,7 @@ import re
 from typing import Any, Iterable, Sequence
 
 from gluon_bof.errors import UserError, early_warnings, warn
-from gluon_bof.files import read_json, remove, write_atomically
+from gluon_bof.files import read_json, remove, unfinished_of, write_atomically
 from gluon_bof.runs.config import (
     CLASSES,
     CONFIG,
@@ -36,6 +36,9 @@ CHECKPOINT = re.compile(r"iteration-(\d{9})\.ckpt")
 EPOCH_WEIGHTS = re.compile(r"epoch-(\d{4,})\.params")
 PROBE = re.compile(r"epoch-(\d{4,})\.json")
 TABLES = ("metrics", "intervals")
+# what a training alone begins, and while it holds the lock: whoever holds it next need not ask which process that was
+UNFINISHED = unfinished_of("|".join((CHECKPOINT.pattern, EPOCH_WEIGHTS.pattern, r"(last|best)\.params",
+                                     rf"({'|'.join(TABLES)})\.csv", *map(re.escape, (CONFIG, CLASSES)))))
 # columns of metrics that choose the best weights: a detector's, a classifier's with localisation and without, a segmenter's
 SCORES = ("map", "localisation", "accuracy", "miou")
 PLANNED = "planned"  # result that a table keeps before the run is made: what it was to read and to start from
@@ -256,12 +259,12 @@ class Run(RunFolder):
             write_atomically(self.table(table), ("\r\n".join(lines) + "\r\n").encode())
 
     def keep_newest(self, count: int) -> None:
-        """Remove all but the newest `count` checkpoints, and what a killed write left behind."""
+        """Remove all but the newest `count` checkpoints, and what a killed write of this run's left behind."""
         for path in self.checkpoint_paths()[:-count]:
             os.unlink(path)
         for place in (self.folder, self.checkpoints):
             for name in os.listdir(place):
-                if name.endswith(".part"):
+                if UNFINISHED.fullmatch(name):
                     os.unlink(os.path.join(place, name))
 
 

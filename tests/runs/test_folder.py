@@ -10,6 +10,7 @@ import pytest
 
 from gluon_bof.data.workers import Workers
 from gluon_bof.errors import UserError
+from gluon_bof.files import folder_beside, write_atomically
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import read_classes
 from gluon_bof.runs.folder import PLANNED, SETS, Run, RunFolder
@@ -128,13 +129,29 @@ def test_the_columns_of_version_0_1_have_their_names_of_today(run):
 
 def test_what_a_killed_write_of_weights_left_behind_goes_with_the_next_save(tmp_path):
     run = Run(str(tmp_path / "run"))
-    left = [tmp_path / "run" / "last.params.5952.part", tmp_path / "run" / "checkpoints" / "iteration-000000003.ckpt.77.part"]
+    left = [tmp_path / "run" / name for name in ("last.params.5952.part", "best.params.a.host-77.part", "metrics.csv.1-1.part",
+                                                 "epoch-0009.params.host-1.part", "config.json.host-1.part",
+                                                 "checkpoints/iteration-000000003.ckpt.host-77.part")]
     for path in left:
         path.write_bytes(b"half")
     (tmp_path / "run" / "last.params").write_bytes(b"whole")
     run.keep_newest(3)
     run.close()
     assert not any(path.exists() for path in left) and (tmp_path / "run" / "last.params").exists()
+
+
+def test_what_other_commands_have_begun_in_a_runs_folder_ends_no_training_and_stays(tmp_path):
+    """An export's folder ended it with an IsADirectoryError, and an evaluation's file went while it was written."""
+    run = Run(str(tmp_path / "run"))
+
+    def detections():
+        run.keep_newest(3)
+        yield b"[]"
+
+    with folder_beside(os.path.join(run.folder, "best.params")) as folder:
+        write_atomically(os.path.join(run.folder, "found.json"), detections())
+        assert os.path.isdir(folder) and (tmp_path / "run" / "found.json").read_bytes() == b"[]"
+    run.close()
 
 
 # who may write
