@@ -402,6 +402,14 @@ def test_a_photograph_of_a_turned_camera_is_drawn_upright(tmp_path):
     assert np.array_equal(patch, upright[60:, :, :3]) and np.array_equal(mask, upright[60:, :, 3] > 127)
 
 
+def test_a_row_of_fewer_objects_than_another_has_its_columns_and_no_value_goes_without_one(tmp_path):
+    figure, columns = figure_page.new_figure(1), ("weights", "score_1", "score_2")
+    table = figure_page.save(figure_page.Drawn(figure, columns, [("a", 0.5), ("b", 0.25, 0.75)], {}), str(tmp_path), 5)[1]
+    assert open(table).read() == "weights,score_1,score_2\na,0.5,\nb,0.25,0.75\n"
+    with pytest.raises(ValueError):
+        figure_page.save(figure_page.Drawn(figure, columns[:2], [("b", 0.25, 0.75)], {}), str(tmp_path), 5)
+
+
 def test_changes_are_sorted_and_classes_without_an_ap_come_last():
     before = {"dataset": "d", "metric": "m", "per_class": {"a": 0.5, "b": 0.25, "c": None, "d": 0.5, "e": 0.5}}
     after = dict(before, per_class={"a": 0.25, "b": 0.75, "c": 0.5, "d": 0.5, "e": None})

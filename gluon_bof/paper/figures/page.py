@@ -1,6 +1,7 @@
 """What all figures share: the look, the files, boxes, and labels of which none lies on another."""
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING, Any, ContextManager, Iterable, NamedTuple, Sequence
 
@@ -65,7 +66,8 @@ def save(drawn: Drawn, folder: str, number: int | str) -> tuple[str, str]:
     """Write figure-N.png and figure-N.csv. Returns their paths. Raises UserError where they cannot be written."""
     png, table = paths(folder, number)
     write_figure(png, drawn.figure, dpi=DPI)
-    write_atomically(table, utf8(csv_text((dict(zip(drawn.columns, row)) for row in drawn.rows), drawn.columns)))
+    rows = (dict(itertools.zip_longest(drawn.columns, row)) for row in drawn.rows)  # a value without a column is a ValueError
+    write_atomically(table, utf8(csv_text(rows, drawn.columns)))
     return png, table
 
 
