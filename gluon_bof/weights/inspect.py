@@ -77,8 +77,12 @@ def _darknet_contents(path):
     from gluon_bof.weights.convert import YOLO3, darknet_network
     from gluon_bof.weights.fitting import Match
 
-    fit = Match(header.network, None, ()) if header.network == darknet_format.DARKNET else Match(YOLO3, header.classes, ())
-    _, layers = darknet_network(fit.network, [""] * header.classes)
+    if header.network == darknet_format.DARKNET:
+        fit = Match(header.network, None, ())
+        layers = darknet_network(fit.network, None)[1] + darknet_format.output_layer(header.classes)
+    else:
+        fit = Match(YOLO3, header.classes, ())
+        layers = darknet_network(fit.network, [""] * header.classes)[1]
     return WeightsSummary("Darknet weights", [(*part, "float32") for layer in layers for part in layer.parts()], fit, note,
                           list(not_learned(darknet_format.unpack(values, layers))))
 

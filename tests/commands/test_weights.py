@@ -32,7 +32,7 @@ from gluon_bof.weights.load import load_backbone, load_weights, save_weights
 from tests import command_lines
 from tests.tiny_networks import settled
 from tests.weights import torch_resnets
-from tests.weights.darknet_files import BACKBONE_LAYERS, HEADERS, write_zeros, yolov3
+from tests.weights.darknet_files import BACKBONE_LAYERS, HEADERS, Layer, write_zeros, yolov3
 
 run, refused = (partial(called, weights_command.main) for called in (command_lines.answer_of, command_lines.refused))
 COMMAND = [sys.executable, "-m", "gluon_bof", "weights"]
@@ -112,10 +112,13 @@ def test_show_tells_darknet_s_layers_under_our_names(tmp_path, capsys):
     assert "stages.0.0.0.weight" in text and "32013312 images seen" in text
     told, text = run(capsys, "show", write_zeros(tmp_path / "a.weights", yolov3(80)[1][:BACKBONE_LAYERS], HEADERS["0.1.0"]))
     assert told["network"] == "darknet53" and "features.0.0.weight" in text and told["faults"] == []
-    with open(tmp_path / "a.weights", "r+b") as file:
+    classifier = [*yolov3(80)[1][:BACKBONE_LAYERS], Layer(1000, 1024, 1, False)]  # darknet53.weights as it is published
+    with open(write_zeros(tmp_path / "a.weights", classifier, HEADERS["0.2.0"]), "r+b") as file:
         file.seek(-4, os.SEEK_END)
         file.write(np.float32("nan").tobytes())
-    assert len(run(capsys, "show", tmp_path / "a.weights")[0]["faults"]) == 1
+    told, text = run(capsys, "show", tmp_path / "a.weights")
+    assert (told["network"], told["parameters"]) == ("darknet53", 41_645_640) and "1000 x 1024 x 1 x 1" in text
+    assert told["faults"] == ["output.weight holds values that are not finite"]
 
 
 @pytest.mark.parametrize("name, write", (("a.params", dumps), ("a.safetensors", save)))

@@ -131,9 +131,7 @@ def _read_darknet(path):
                         "give darknet53 or yolov3, or weights in another format")
     if header.network == YOLO3:
         return darknet_format.unpack(values, darknet_layers(header.classes))
-    outputs = (header.classes, STAGES[-1][0], 1, 1)
-    return darknet_format.unpack(values, darknet_layers() + ([Convolution("output.weight", outputs, None, "output.bias")]
-                                                             if header.classes else []))
+    return darknet_format.unpack(values, darknet_layers() + darknet_format.output_layer(header.classes))
 
 
 def darknet_layers(classes: int | None = None) -> list[Convolution]:

@@ -12,7 +12,8 @@ VALUE = np.dtype("<f4")
 YOLO3, DARKNET = "yolov3", "darknet53"
 # networks by their number of values; a detector has so many more for each class and for the five numbers of a box
 BACKBONE_VALUES = 40_620_640
-CLASSIFIER_VALUES = BACKBONE_VALUES + 1000 * 1025  # darknet53.weights: ImageNet's 1000 classes
+FEATURES = 1024  # that a classifier's output layer sees
+CLASSIFIER_VALUES = BACKBONE_VALUES + 1000 * (FEATURES + 1)  # darknet53.weights: ImageNet's 1000 classes
 EACH, EACH_OF_TINY = 3 * (1025 + 513 + 257), 3 * (513 + 257)
 DETECTORS = {YOLO3: (61_544_032, EACH), "yolov3-spp": (62_594_656, EACH), "yolov4": (63_971_680, EACH),
              "yolov3-tiny": (8_662_384, EACH_OF_TINY), "yolov4-tiny": (5_866_464, EACH_OF_TINY)}
@@ -50,6 +51,11 @@ class Convolution(NamedTuple):
     def count(self) -> int:
         """Values of the layer in a file."""
         return sum(int(np.prod(shape)) for _, shape in self.parts())
+
+
+def output_layer(classes: int) -> list[Convolution]:
+    """What a classifier's file holds after the backbone's layers: nothing where there are 0 classes."""
+    return [Convolution("output.weight", (classes, FEATURES, 1, 1), None, "output.bias")] if classes else []
 
 
 def network_of(count: int) -> tuple[str | None, int]:
