@@ -6,8 +6,6 @@ import hashlib
 import os
 from typing import Any, NamedTuple, Sequence
 
-import numpy as np
-
 from gluon_bof.errors import UserError
 from gluon_bof.weights.formats import checkpoint as checkpoint_format
 from gluon_bof.weights.formats import darknet as darknet_format
@@ -44,15 +42,14 @@ def _params_contents(path):
     with open(path, "rb") as file, _whole("MXNet parameters", path):
         arrays = params_format.loads(file.read())
     return WeightsSummary("MXNet parameters", _rows(arrays), _fit({name: array.shape for name, array in arrays.items()}),
-                          faults=list(not_learned(arrays)))
+                          faults=list(not_learned(arrays.items())))
 
 
 def _safetensors_contents(path):
     with _whole("safetensors", path):
         entries = safetensors_format.read_header(path)
         floats = [name for name, entry in entries.items() if entry.kind in safetensors_format.FLOAT_TYPES]
-        with np.errstate(all="ignore"):  # what float32 cannot hold becomes infinite, and is told
-            faults = list(not_learned(safetensors_format.read_arrays(path, floats)))
+        faults = list(not_learned(safetensors_format.each_array(path, floats)))
     from gluon_bof.weights.fitting import Match
     from gluon_bof.weights.torch_resnet import fitting_resnet, unprefixed
     from gluon_bof.weights.torchvision_ssd import NETWORK, classes_of
@@ -73,7 +70,7 @@ def _darknet_contents(path):
         f" of {header.classes} classes" if header.classes else "")
     if header.network not in (darknet_format.DARKNET, darknet_format.YOLO3):
         return WeightsSummary("Darknet weights", [("values", (header.count,), "float32")], None, note,
-                              list(not_learned({"values": values})))
+                              list(not_learned([("values", values)])))
     from gluon_bof.weights.convert import YOLO3, darknet_network
     from gluon_bof.weights.fitting import Match
 
@@ -84,7 +81,7 @@ def _darknet_contents(path):
         fit = Match(YOLO3, header.classes, ())
         layers = darknet_network(fit.network, [""] * header.classes)[1]
     return WeightsSummary("Darknet weights", [(*part, "float32") for layer in layers for part in layer.parts()], fit, note,
-                          list(not_learned(darknet_format.unpack(values, layers))))
+                          list(not_learned(darknet_format.unpack(values, layers).items())))
 
 
 def _checkpoint_contents(path):
@@ -92,7 +89,7 @@ def _checkpoint_contents(path):
     note = ", ".join(f"{key} {meta[key]}" for key in ("epoch", "batch") if key in meta)
     weights = checkpoint_format.weights_in(arrays)
     shapes = {name: array.shape for name, array in weights.items()}
-    return WeightsSummary("checkpoint of this package", _rows(arrays), _fit(shapes), note, list(not_learned(weights)))
+    return WeightsSummary("checkpoint of this package", _rows(arrays), _fit(shapes), note, list(not_learned(weights.items())))
 
 
 def _fit(shapes):

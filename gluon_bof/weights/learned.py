@@ -1,7 +1,7 @@
 """What no network has learned tells a damaged file of weights: most of their formats have no checksum. No MXNet."""
 from __future__ import annotations
 
-from typing import Iterator, Mapping
+from typing import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from gluon_bof.errors import UserError
 SAVE_AGAIN_REMEDY = "save it again, or copy it again and compare checksums"
 
 
-def not_learned(arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
-    """Of each of {name: array} that no network has learned, why."""
-    for name, array in arrays.items():
+def not_learned(arrays: Iterable[tuple[str, np.ndarray]]) -> Iterator[str]:
+    """Of each (name, array) that no network has learned, why."""
+    for name, array in arrays:
         if array.dtype.kind != "f":
             yield f"{name} holds {array.dtype} in the place of floats"
         elif not np.isfinite(array).all():
@@ -23,5 +23,5 @@ def not_learned(arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
 
 def require_learned(arrays: Mapping[str, np.ndarray], path: str, remedy: str = SAVE_AGAIN_REMEDY) -> None:
     """Raise UserError for values that no network has learned, of {name: array}."""
-    for problem in not_learned(arrays):
+    for problem in not_learned(arrays.items()):
         raise UserError(problem, path, remedy)

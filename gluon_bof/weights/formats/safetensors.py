@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from typing import Iterable, NamedTuple
+from typing import Iterable, Iterator, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from gluon_bof.errors import UserError
 from gluon_bof.weights.formats.params import LIST_MAGIC
 
-FLOAT_TYPES = ("F64", "F32", "F16", "BF16")
+# in NumPy, which knows no BF16: its bits are the upper half of a float32's
+FLOAT_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 PREFIXES = ("module.", "backbone.", "model.")  # of wrapped networks: DataParallel's, detectors', training frameworks'
 MAX_BYTES = 8 << 30  # no network here has a tenth of it, and some files are read whole
 FOREIGN_MAGIC = {b"PK\3\4": "a zip archive, as PyTorch and NumPy write them, and is not read",
@@ -70,30 +71,23 @@ def read_header(path: str) -> dict[str, Entry]:
 
 def read_arrays(path: str, names: Iterable[str]) -> dict[str, np.ndarray]:
     """{name: float32 array} of entries of a type in FLOAT_TYPES. Raises ValueError as `read_header`."""
-    entries = read_header(path)
-    halves = [name for name in names if entries[name].kind == "BF16"]
-    try:
-        with safe_open(path, "numpy") as file:
-            arrays = {name: file.get_tensor(name).astype(np.float32) for name in names if name not in halves}
-    except SafetensorError as error:
-        raise ValueError(str(error)) from None
-    return {**arrays, **_read_bfloat16(path, {name: entries[name].shape for name in halves})}
+    return {name: array.astype(np.float32) for name, array in each_array(path, names)}
 
 
-def _read_bfloat16(path, shapes):
-    """{name: float32 array}; NumPy knows no BF16, whose bits are the upper half of a float32's. The header has been checked."""
-    if not shapes:
-        return {}
+def each_array(path: str, names: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, array) of the same entries, one in memory at a time, of their own type, of BF16 float32. Raises as `read_arrays`."""
+    read_header(path)  # which holds sizes and places against the file
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
-        arrays = {}
-        for name, shape in shapes.items():
-            start, end = header[name]["data_offsets"]
+        for name in names:
+            entry = header[name]
+            start, end = entry["data_offsets"]
             file.seek(8 + length + start)
-            bits = np.frombuffer(file.read(end - start), "<u2").astype(np.uint32) << 16
-            arrays[name] = bits.view(np.float32).reshape(shape)
-    return arrays
+            values = np.frombuffer(file.read(end - start), FLOAT_TYPES[entry["dtype"]])
+            if entry["dtype"] == "BF16":
+                values = (values.astype(np.uint32) << 16).view(np.float32)
+            yield name, values.reshape(entry["shape"])
 
 
 def without_prefix(names: Iterable[str], may_lack: tuple[str, ...] = ()) -> dict[str, str]:

@@ -22,13 +22,16 @@ def raw(header, data=b""):
 
 def test_names_shapes_types_and_values(tmp_path):
     path = tmp_path / "a.safetensors"
-    save_file(ARRAYS, path, {"format": "pt"})
+    save_file({**ARRAYS, "none": np.zeros((0, 3), np.float32)}, path, {"format": "pt"})
     assert safetensors_format.read_header(path) == {"a.weight": ("F32", (2, 3, 4)), "half": ("F16", (2, 2)),
-                                                    "double": ("F64", (3,)), "count": ("I64", ())}
+                                                    "none": ("F32", (0, 3)), "double": ("F64", (3,)), "count": ("I64", ())}
     read = safetensors_format.read_arrays(path, ["half", "a.weight", "double"])
+    own = dict(safetensors_format.each_array(path, ["half", "a.weight", "double", "none"]))
     for name, array in read.items():
-        assert array.dtype == np.float32
+        assert array.dtype == np.float32 and array.flags.writeable and own[name].dtype == ARRAYS[name].dtype
         np.testing.assert_array_equal(array, ARRAYS[name])
+        np.testing.assert_array_equal(own[name], ARRAYS[name])
+    assert own["none"].shape == (0, 3)
 
 
 @pytest.mark.parametrize("data", (
