@@ -13,6 +13,7 @@ from gluon_bof.files import write_atomically
 from gluon_bof.models.heads import classes_by_rows, rows_of
 from gluon_bof.options.families import told_by_file_name
 from gluon_bof.weights.formats import params as params_format
+from gluon_bof.weights.formats.exported import refuse_export
 from gluon_bof.weights.learned import SAVE_AGAIN_REMEDY, require_learned
 
 IGNORED_PREFIX = "_target_generator."  # constants of training that GluonCV's Faster R-CNN script saves too
@@ -68,6 +69,7 @@ def read_weights(path: str) -> dict[str, np.ndarray]:
 
 
 def _bytes_of(path):
+    refuse_export(path)
     try:
         with open(path, "rb") as file:
             return file.read()

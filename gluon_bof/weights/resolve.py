@@ -28,6 +28,7 @@ from gluon_bof.runs.config import (
     require_set,
 )
 from gluon_bof.runs.folder import SETS, RunFolder
+from gluon_bof.weights.formats.exported import refuse_export, refuse_parameters_of_a_graph
 from gluon_bof.weights.zoo import (
     BACKBONES,
     classes_of,
@@ -132,7 +133,7 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     """What a run's folder (its best weights, or the last), a .params file or a model's name means; a name is downloaded, and a
     file or folder goes before a name. given: {option: value as JSON has it, classes as names too} that replaces what these tell.
 
-    Raises UserError for a folder that is no run's, for an ONNX file, for the last weights of a file, for options of another
+    Raises UserError for a folder that is no run's, for an exported file, for the last weights of a file, for options of another
     family, and as `options_of` and `download` do."""
     given = as_plain_values(given or {})
     told, told_by = {}, families.told_by_file_name(weights)[0]
@@ -140,9 +141,8 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     if not is_named and not os.path.exists(weights) and not weights.endswith(".params"):  # a file is asked for when it is read
         raise UserError("there are no such weights", weights,
                         "give a run's folder, a .params file or a model's name, such as shapes or yolo3_darknet53_voc")
-    if weights.endswith(".onnx") and os.path.isfile(weights):
-        raise UserError("an ONNX file is for other programs, and is not read back", weights,
-                        "give the run or .params file that it was exported from; onnxruntime computes detectors by --engine onnx")
+    refuse_export(weights)
+    refuse_parameters_of_a_graph(weights)
     require_run_of_last(last, [weights])
     if is_named:
         told = options_of(weights)

@@ -14,6 +14,7 @@ from gluon_bof.inference.export import description, export_mxnet, export_onnx, i
 from gluon_bof.inference.model import Model
 from gluon_bof.inference.onnx_engine import OnnxEngine
 from gluon_bof.models.suppression import detections
+from gluon_bof.weights.resolve import resolve
 from tests.inference.lively_detectors import (
     CLASSES,
     SIZE,
@@ -176,6 +177,8 @@ def test_mxnets_files_give_the_same_bits_at_any_size(name, request, tmp_path):
     symbol, arguments, states = mx.model.load_checkpoint(prefix, 0)
     assert set(arguments) | set(states) | {"image"} == set(symbol.list_inputs())
     assert set(states) == set(symbol.list_auxiliary_states())
+    with pytest.raises(UserError, match="an exported graph's parameters are for other programs, and not read back"):
+        resolve(f"{prefix}-0000.params")
 
 
 def test_a_wrong_translation_is_caught_and_nothing_is_written(rcnn, tmp_path, monkeypatch):

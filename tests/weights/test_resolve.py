@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import require_run_of_last, write_config
 from gluon_bof.weights import zoo
+from gluon_bof.weights.formats import params as params_format
+from gluon_bof.weights.inspect import read_contents
+from gluon_bof.weights.load import read_weights
 from gluon_bof.weights.resolve import backbone_weights, require_choices, resolve
 from tests.command_lines import refused
 from tests.weights.zoo_server import NAME, archive, stem, zipped
@@ -325,10 +329,24 @@ def test_a_file_whose_name_tells_nothing_is_built_for_the_set_that_is_given():
 
 
 def test_an_export_in_the_place_of_weights_is_told_as_such_and_not_asked_for_its_classes(tmp_path):
-    path = os.path.join(write_run(tmp_path), "net.onnx")
-    Path(path).write_bytes(b"")
-    with pytest.raises(UserError, match=f"^{path}: an ONNX file .*; give the run or .params file .* --engine onnx$"):
-        resolve(path, {"classes": "cat,dog"})
+    """Nor is it read as weights that are cut, or as Darknet's."""
+    folder = write_run(tmp_path)
+    for name, told in (("net.onnx", "an ONNX file is"), ("net.ONNX", "an ONNX file is"), ("net-symbol.json", "a graph")):
+        path = os.path.join(folder, name)
+        Path(path).write_bytes(b"\x08\0\0\0" * 9)
+        for read in (partial(resolve, given={"classes": "cat,dog"}), read_weights, read_contents):
+            with pytest.raises(UserError, match=f"^{path}: {told}.* not read back; give the run or .params file .* exported$"):
+                read(path)
+
+
+def test_a_graphs_parameters_are_told_as_such_and_a_networks_go_on(tmp_path):
+    path, array = str(tmp_path / "net-0000.params"), np.zeros(1, np.float32)
+    unknown = "the class names of these weights are not known"
+    for names, told in ((("arg:yolov30_conv0_weight", "aux:yolov30_norm0_running_var"), "an exported graph's parameters are"),
+                        (("arg:stages.0.weight", "aux:stages.0.running_var"), unknown), (("stages.0.weight",), unknown)):
+        Path(path).write_bytes(params_format.dumps(dict.fromkeys(names, array)))
+        with pytest.raises(UserError, match=f"^{path}: {told}"):
+            resolve(path).require()
 
 
 def test_the_last_weights_of_what_is_no_run_are_refused(tmp_path):

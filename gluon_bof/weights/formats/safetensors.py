@@ -11,6 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from gluon_bof.errors import UserError
+from gluon_bof.weights.formats.exported import refuse_export
 from gluon_bof.weights.formats.params import LIST_MAGIC
 
 # in NumPy, which knows no BF16: its bits are the upper half of a float32's
@@ -47,12 +48,13 @@ def beginning(path: str, count: int) -> bytes:
 def is_safetensors(path: str) -> bool:
     """Whether a file is safetensors by its name's ending, else by its beginning; if not it can only be Darknet's.
 
-    Raises UserError as `beginning`, and for files that are not looked into, such as those that may hold code."""
+    Raises UserError as `beginning`, and for files that are not looked into, such as exports and those that may hold code."""
     start = beginning(path, 9)
     ending = os.path.splitext(path)[1].lower()
     # a length, then a JSON object; in a Darknet file that would be a revision 123 of some version x.0
     if ending == ".safetensors" or (ending != ".weights" and start[4:] == b"\0\0\0\0{"):
         return True
+    refuse_export(path)
     for first, what in FOREIGN_MAGIC.items():
         if start.startswith(first):
             raise UserError(f"this is {what}", path, "give a .weights or .safetensors file")
