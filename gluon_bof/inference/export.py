@@ -34,7 +34,8 @@ EXPORTER = 3  # a new number wherever an exported file changes, so that those in
 INPUT = "image"
 IR_VERSION = 8  # of the file format, that of opset 16: older runtimes read it too
 AS_MANY = -1  # a side of an array that is as long as there are images
-IN_ITS_PLACE = "give --format mxnet, which keeps every network bit for bit"
+IN_ITS_PLACE = "give --format mxnet, which keeps every detector bit for bit"
+REPORT = "report it, with the network's name"  # where there is no other format
 MXNET_ENDINGS = "-0000.params", "-symbol.json", ".json"  # of the files that one export to MXNet's format writes
 SHORT_TO_LONG = 3 / 4  # Faster R-CNN's image where no size is given
 INTERPOLATIONS = {None: "area where both sides shrink, cubic where both grow, else linear", cv2.INTER_LINEAR: "linear"}
@@ -123,7 +124,7 @@ def export_mxnet(detector: Detector, prefix: str, size: Sequence[int] | None = N
                 block = gluon.SymbolBlock.imports(f"{staged}-symbol.json", [INPUT], f"{staged}-0000.params", detector.device)
             theirs = MXNetEngine(block, detector.device)
             check = compare(_ours(detector, symbol, nms), detector, names, lambda seen: arrays(theirs(seen)), size, images)
-            refuse_disagreement(check, prefix, "MXNet from these files", IN_ITS_PLACE, exactly=True)
+            refuse_disagreement(check, prefix, "MXNet from these files", REPORT, exactly=True)
             for ending in files:
                 os.replace(staged + ending, prefix + ending)
     except OSError as error:

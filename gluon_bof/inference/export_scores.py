@@ -11,6 +11,7 @@ from gluon_bof.files import write_atomically
 from gluon_bof.inference.agreement import SCORE_TOLERANCE, drawn_images
 from gluon_bof.inference.export import (
     INPUT,
+    REPORT,
     described_input,
     described_onnx,
     input_size,
@@ -20,8 +21,6 @@ from gluon_bof.inference.export import (
 )
 from gluon_bof.inference.segmenter import Segmenter
 from gluon_bof.models.build import models_of
-
-REPORT = "report it, with the network's name"  # there is no other format
 
 
 class ScoreCheck(NamedTuple):

@@ -8,7 +8,7 @@ import pytest
 
 from gluon_bof.backend import gluon, mx
 from gluon_bof.errors import UserError
-from gluon_bof.inference import onnx_operators
+from gluon_bof.inference import export, onnx_operators
 from gluon_bof.inference.agreement import BOX_TOLERANCE, SCORE_TOLERANCE, match_rows
 from gluon_bof.inference.export import description, export_mxnet, export_onnx, input_size
 from gluon_bof.inference.model import Model
@@ -185,6 +185,14 @@ def test_a_wrong_translation_is_caught_and_nothing_is_written(rcnn, tmp_path, mo
     monkeypatch.delitem(onnx_operators.TRANSLATIONS, "_contrib_ROIAlign")  # MXNet's own is half a cell off
     with pytest.raises(UserError, match="onnxruntime disagrees with MXNet"):
         export_onnx(rcnn, str(tmp_path / "a.onnx"), SIZE)
+    assert not os.listdir(tmp_path)
+
+
+def test_mxnets_files_that_disagree_are_to_be_reported_and_not_written(yolo3, tmp_path, monkeypatch):
+    """The remedy was the format that had been given."""
+    monkeypatch.setattr(export, "_ours", lambda detector, *how: lambda seen: [2 * array for array in detector.graph(seen)])
+    with pytest.raises(UserError, match="MXNet from these files disagrees .*; report it, with the network's name$"):
+        export_mxnet(yolo3, str(tmp_path / "a"), SIZE)
     assert not os.listdir(tmp_path)
 
 
