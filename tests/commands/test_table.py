@@ -10,7 +10,7 @@ from tests.paper.made_up import bundle_for
 
 @pytest.mark.parametrize("words, message", [
     (["miniature", "--cost"], "--cost does nothing for miniature"), (["miniature", "--gpus", "0"], "--gpus does nothing"),
-    (["miniature", "--rows", "22"], "no row '22'"), (["miniature", "--rows", "0"], "no row '0'"),
+    (["miniature", "--rows", "24"], "no row '24'"), (["miniature", "--rows", "0"], "no row '0'"),
     (["miniature", "--detector", "faster_rcnn", "--rows", "half"], "no row 'half'"), (["embedded", "--rows", "²"], "no row '²'"),
     (["bag", "--rows", "friends"], "no row 'friends'"), (["miniature", "--hours", "0"], "--hours: '0' is no number above 0"),
     (["embedded", "--folds", "3"], "--folds is for photographs alone"),

@@ -137,13 +137,17 @@ def test_files_that_are_not_the_two_are_named(files, tmp_path):
         load_lpips(alexnet, linear)(*np.zeros((2, 1, 30, 30, 3), np.uint8))
 
 
-def test_images_are_not_ranked_by_weights_that_are_not_finite(files, tmp_path):
-    alexnet, linear, _, layers = files
+def test_images_are_not_ranked_by_weights_that_are_not_finite_or_make_distances_that_are_not(files, tmp_path):
+    alexnet, linear, network, layers = files
     (tmp_path / "nan.params").write_bytes(params_format.dumps({**layers, "lin2.model.1.weight":
                                                                layers["lin2.model.1.weight"] * np.float32("nan")}))
+    (tmp_path / "large.params").write_bytes(params_format.dumps({**network, "features.0.weight":
+                                                                 network["features.0.weight"] * np.float32(1e38)}))
     shown = [(flat(0), None), (flat(200), None)]
     task = SimpleNamespace(shown=lambda: iter(shown))
     options = MinibatchOptions(metric="perceptual", alexnet=alexnet, lpips=linear)
     assert scores_of(task, options).shape == (2, 1)
-    with pytest.raises(UserError, match="nan.params: by these weights .* is not finite"):
+    with pytest.raises(UserError, match="nan.params: lin2.model.1.weight holds values that are not finite"):
         scores_of(task, replace(options, lpips=str(tmp_path / "nan.params")))
+    with pytest.raises(UserError, match="alex.params: by these weights and AlexNet's .* is not finite"):
+        scores_of(task, replace(options, alexnet=str(tmp_path / "large.params")))
