@@ -13,12 +13,13 @@ import platform
 import re
 import shutil
 import tempfile
+import time
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from gluon_bof.errors import UserError
 
 LONGEST = 150  # bytes of a name, of 255, that what is begun for it keeps: HOST-PROCESS, letters of chance and endings follow
-_begun = set()  # (folder, stem) of what this process has begun: only there do names with its number mean what is its own
+ABANDONED = 3600.0  # seconds after which nobody goes on with what is begun
 
 
 def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview], lasting: bool = True) -> None:
@@ -166,17 +167,22 @@ def refuse_filled(path: str) -> None:
 
 def _remove_leftovers(path: str) -> None:
     """Remove files and folders PATH.HOST-PROCESS.….part, perhaps with an ending, which processes of this host that are no more
-    had begun to fill; one of them may have had this one's number, which in a container is always the same."""
+    had begun to fill. What has this process's own number goes when nobody has written there for long: in a container the number
+    is always the same, so it may be a dead one's, a living one's in another container, or another thread's."""
     folder, name = _place_of(path)
     stem = _beginning(name)
     with contextlib.suppress(OSError):
-        names = os.listdir(folder)  # before the look at _begun, so that nothing which another thread begins from now on is there
-        own = (folder, stem) in _begun
-        _begun.add((folder, stem))
-        for name in names:
+        for name in os.listdir(folder):
             match = re.fullmatch(rf"{re.escape(f'{stem}.{_here()}')}(\d+)\.(.*\.)?part(\.\w+)?", name)
-            if match and not (own if int(match[1]) == os.getpid() else _is_alive(int(match[1]))):
-                remove(os.path.join(folder, name))
+            begun = os.path.join(folder, name)
+            if match and (_is_abandoned(begun) if int(match[1]) == os.getpid() else not _is_alive(int(match[1]))):
+                remove(begun)
+
+
+def _is_abandoned(path):
+    """Whether nothing in a file or folder has been written for long."""
+    inside = (os.path.join(folder, name) for folder, *names in os.walk(path) for name in itertools.chain(*names))
+    return time.time() - max(os.lstat(each).st_mtime for each in (path, *inside)) > ABANDONED
 
 
 def remove(path: str) -> None:

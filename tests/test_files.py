@@ -2,13 +2,16 @@
 import errno
 import os
 import platform
+import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from gluon_bof.errors import UserError
 from gluon_bof.files import (
+    ABANDONED,
     cache_folder,
     folder_beside,
     numbered_folder,
@@ -122,15 +125,20 @@ def test_what_a_killed_process_had_begun_goes_and_what_is_anothers_stays(start, 
     assert set(os.listdir(tmp_path)) - {"out"} == set(kept)
 
 
-def test_what_a_process_of_the_same_number_left_goes_and_nothing_of_this_ones(tmp_path):
+def test_what_a_process_of_the_same_number_left_long_ago_goes_and_nothing_that_is_being_filled(tmp_path):
     """In a container it is always 1: the next one ended in a FileExistsError, then each killed one left a whole set."""
     mine = f"{platform.node()}-{os.getpid()}"
-    for name in (f"out.{mine}.part", f"out.{mine}.x_1.part"):
-        (tmp_path / name / "images").mkdir(parents=True)
+    left, filled, long_ago = tmp_path / f"out.{mine}.part", tmp_path / f"out.{mine}.x_1.part", time.time() - 2 * ABANDONED
+    for folder in (left, filled):
+        (folder / "images").mkdir(parents=True)
+        (folder / "images" / "a.jpg").write_bytes(b"half")
+    for path in (left / "images" / "a.jpg", left / "images", left, filled / "images", filled):
+        os.utime(path, (long_ago, long_ago))
     with whole_folder(str(tmp_path / "out")) as unfinished:
         Path(unfinished, "a.txt").write_text("mine")
         with folder_beside(str(tmp_path / "out")):  # of another thread
-            assert len(os.listdir(tmp_path)) == 2
+            assert len(os.listdir(tmp_path)) == 3
+    shutil.rmtree(filled)
     assert os.listdir(tmp_path) == ["out"] and os.listdir(tmp_path / "out") == ["a.txt"]
     (tmp_path / "plain").mkdir()
     assert (tmp_path / "out").stat().st_mode == (tmp_path / "plain").stat().st_mode

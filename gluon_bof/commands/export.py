@@ -19,7 +19,8 @@ def main(argv: Sequence[str]) -> int:
     arguments = build_parser().parse_args(argv)
     if arguments.size and arguments.short:
         raise UserError("--size and --short are two ways to say one thing", remedy="give one")
-    refuse_unwritable(arguments.to, reads=(arguments.weights, *arguments.verify_on))
+    reads = (arguments.weights, *arguments.verify_on)
+    refuse_unwritable(arguments.to, reads=reads)
     size = parse_size(arguments.size) if arguments.size else None
 
     from gluon_bof.data.images import read_or_name, read_upright
@@ -30,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.format == "onnx":
         require_onnx("for a detector give --format mxnet")  # before weights are read, or even downloaded
     else:
-        output_path(arguments.to, endings=MXNET_ENDINGS)
+        output_path(arguments.to, endings=MXNET_ENDINGS, reads=reads)
     images = [read_or_name(read_upright, path) for path in arguments.verify_on]
     model = open_model(arguments.weights, "cpu", arguments.short, arguments.nms, arguments.last,
                        **given_options(arguments, building_fields()))

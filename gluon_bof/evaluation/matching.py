@@ -61,7 +61,7 @@ def match_images(detections: Sequence[Detections], records: Sequence[Record]) ->
 
 def each_match(detections: Sequence[Detections], records: Sequence[Record],
                sizes: tuple[float, float] = EVERY_SIZE) -> Iterator[ImageMatch]:
-    """ImageMatch after ImageMatch of [Detections] and [Record], one of each an image, of which no two are held at once. Raises
+    """ImageMatch after ImageMatch of [Detections] and [Record], one of each an image, made as they are asked for. Raises
     ValueError if they differ in number.
 
     sizes: smallest and largest area in square pixels of boxes that count; a detection is excused where it claims one of another

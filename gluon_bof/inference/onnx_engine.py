@@ -21,7 +21,7 @@ import numpy as np
 from gluon_bof._version import __version__
 from gluon_bof.backend import mx
 from gluon_bof.errors import UserError, remedied_by, warn
-from gluon_bof.files import cache_folder, write_atomically
+from gluon_bof.files import ABANDONED, cache_folder, write_atomically
 from gluon_bof.inference.agreement import check_onnx, outputs_of
 from gluon_bof.inference.engines import arrays
 from gluon_bof.inference.export import EXPORTER, INPUT, graph_of, onnx_bytes, quiet_session, require_onnx
@@ -33,7 +33,6 @@ NAMES = ("auto", "mxnet", "onnx")
 FOLDER = "engines"  # of the cache
 MOST_SIZES = 8  # sizes whose graphs are kept in memory
 MOST_FILES = 20  # in the cache
-ABANDONED = 3600.0  # seconds after which nobody writes an unfinished file of the cache any more
 DIGEST_BYTES = 32  # of SHA-256, behind an export in the cache
 COMPARED = 4  # images of the first batch that are compared
 IN_ITS_PLACE = "give --engine mxnet"

@@ -38,7 +38,8 @@ PROBE = re.compile(r"epoch-(\d{4,})\.json")
 TABLES = ("metrics", "intervals")
 # what a training alone begins, and while it holds the lock: whoever holds it next need not ask which process that was
 UNFINISHED = unfinished_of("|".join((CHECKPOINT.pattern, EPOCH_WEIGHTS.pattern, r"(last|best)\.params",
-                                     rf"({'|'.join(TABLES)})\.csv", *map(re.escape, (CONFIG, CLASSES)))))
+                                     rf"({'|'.join(TABLES)})\.csv",
+                                     *map(re.escape, (CONFIG, CLASSES, "sets.json", "partition.json")))))
 # columns of metrics that choose the best weights: a detector's, a classifier's with localisation and without, a segmenter's
 SCORES = ("map", "localisation", "accuracy", "miou")
 PLANNED = "planned"  # result that a table keeps before the run is made: what it was to read and to start from

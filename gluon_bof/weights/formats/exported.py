@@ -22,6 +22,8 @@ def refuse_export(path: str) -> None:
 
 def refuse_parameters_of_a_graph(path: str) -> None:
     """Raise UserError for the .params file of an export, by the names in it; a damaged one is told of where it is read whole."""
+    if not os.path.isfile(path):
+        return
     try:
         with open(path, "rb") as file:
             names = params_format.loads(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)).keys()  # without its values
