@@ -169,8 +169,8 @@ def _remove_leftovers(path: str) -> None:
     """Remove files and folders PATH.HOST-PROCESS.….part, perhaps with an ending, which processes of this host that are no more
     had begun to fill. What has this process's own number goes when nobody has written there for long: in a container the number
     is always the same, so it may be a dead one's, a living one's in another container, or another thread's."""
-    folder, name = _place_of(path)
-    stem = _beginning(name)
+    folder, own = _place_of(path)
+    stem = _beginning(own)
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             match = re.fullmatch(rf"{re.escape(f'{stem}.{_here()}')}(\d+)\.(.*\.)?part(\.\w+)?", name)

@@ -87,8 +87,13 @@ def _minutes(to_do, store, stated):
         if bundle["row"] != Backbone().key and bundle["configuration"]["family"] in measured:
             epochs = bundle["configuration"]["options"]["epochs"]
             measured[bundle["configuration"]["family"]].append(minutes_of(bundle) / epochs)
-    minutes = {job.name: statistics.median(measured[job.training.family]) * job.training.options.epochs
-               if measured[job.training.family] else stated for job in to_do if measured[job.training.family] or stated}
+    of_epoch = {family: statistics.median(found) for family, found in measured.items() if found}
+    minutes = {}
+    for job in to_do:
+        if job.training.family in of_epoch:
+            minutes[job.name] = of_epoch[job.training.family] * job.training.options.epochs
+        elif stated:
+            minutes[job.name] = stated
     sources = {family: f"by the median of {len(found)} bundles" if found else "stated"
                for family, found in measured.items() if found or stated}
     return minutes, sources

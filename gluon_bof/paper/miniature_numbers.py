@@ -33,8 +33,13 @@ OF_PAPER = {"yolo3": TABLE_2, "faster_rcnn": TABLE_3}  # whose stacked rows a fa
 
 def miniature_bundles(store: Store, family: str) -> list[dict[str, Any]]:
     """The factorial's bundles. Raises UserError where one is of another configuration."""
+    return of_factorial(all_of_miniature(store, family), family)
+
+
+def of_factorial(found: Iterable[Mapping[str, Any]], family: str) -> list[dict[str, Any]]:
+    """Those of these bundles that are of the factorial's own rows."""
     keys = {cell.key for cell in miniature.cells(miniature.DESIGNS[family])}
-    return [bundle for bundle in all_of_miniature(store, family) if bundle["row"] in keys]
+    return [bundle for bundle in found if bundle["row"] in keys]
 
 
 def all_of_miniature(store: Store, family: str) -> list[dict[str, Any]]:

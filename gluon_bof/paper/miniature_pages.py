@@ -20,6 +20,7 @@ from gluon_bof.paper.miniature_numbers import (
     fit_in,
     fits_of,
     miniature_bundles,
+    of_factorial,
     pairs_of_classes,
     paper_steps,
     step_effects,
@@ -50,7 +51,8 @@ NONE_YET = "No run of the factorial has a bundle yet."
 def miniature_summary(store: Store, family: str = "yolo3") -> str:
     """Effects of the freebies, with a picture."""
     design, measures = miniature.DESIGNS[family], MEASURES[family]
-    found = miniature_bundles(store, family)
+    everything = all_of_miniature(store, family)
+    found = of_factorial(everything, family)
     if not found:
         return NONE_YET
     basis = effects.told_from(found, design)
@@ -61,7 +63,7 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
                   " dots: seeds; diamonds: the paper's steps on VOC (mAP@0.5), of the whole bag their sum.*"]
     if basis.seeds:
         parts.append(_main_effects(found, measures, basis, design))
-    parts += [_steps(found, family), _ends(found, family), _longer(all_of_miniature(store, family), family)]
+    parts += [_steps(found, family), _ends(found, family), _longer(everything, family)]
     parts.append(_mechanisms(found, basis, design) if basis.seeds else "")
     parts += [_gauge(found, design), _classes_picture(found, family)]
     return "\n\n".join(part.rstrip("\n") for part in parts if part)
@@ -219,14 +221,10 @@ def miniature_tables(store: Store) -> str:
     found, regions = all_of_miniature(store, "yolo3"), all_of_miniature(store, "faster_rcnn")
     if not found and not regions:
         return NO_RUN
-    shown = {*factorial.TABLE_1_ROWS, *factorial.TABLE_5_ROWS, *factorial.TABLE_6_ROWS}
-    own = [bundle for bundle in found + regions if bundle["row"] in shown - _rows_of_factorials()]
+    further = {row.key for rows in factorial.FURTHER_OF.values() for row in rows} - {*factorial.LONGER_ROWS}
+    own = [bundle for bundle in found + regions if bundle["row"] in further]
     return "\n".join([*(_tables_of_yolo3(found) if found else ()), *(_table_6(regions) if regions else ()),
                       f"Of the rows that are none of the factorials': {made_by(own)}" if own else ""])
-
-
-def _rows_of_factorials():
-    return {cell.key for design in miniature.DESIGNS.values() for cell in miniature.cells(design)}
 
 
 def _table_6(found):

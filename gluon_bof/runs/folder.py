@@ -36,14 +36,15 @@ CHECKPOINT = re.compile(r"iteration-(\d{9})\.ckpt")
 EPOCH_WEIGHTS = re.compile(r"epoch-(\d{4,})\.params")
 PROBE = re.compile(r"epoch-(\d{4,})\.json")
 TABLES = ("metrics", "intervals")
+SETS = "sets"  # the result that holds the marks of a run's sets
+PARTITION = "partition.json"
 # what a training alone begins, and while it holds the lock: whoever holds it next need not ask which process that was
 UNFINISHED = unfinished_of("|".join((CHECKPOINT.pattern, EPOCH_WEIGHTS.pattern, r"(last|best)\.params",
                                      rf"({'|'.join(TABLES)})\.csv",
-                                     *map(re.escape, (CONFIG, CLASSES, "sets.json", "partition.json")))))
+                                     *map(re.escape, (CONFIG, CLASSES, f"{SETS}.json", PARTITION)))))
 # columns of metrics that choose the best weights: a detector's, a classifier's with localisation and without, a segmenter's
 SCORES = ("map", "localisation", "accuracy", "miou")
 PLANNED = "planned"  # result that a table keeps before the run is made: what it was to read and to start from
-SETS = "sets"  # the result that holds the marks of a run's sets
 OLD_COLUMNS = {"pictures_per_second": "images_per_second"}  # of version 0.1
 
 
@@ -63,7 +64,7 @@ class RunFolder:
         self.lock = os.path.join(folder, "lock")
         self.exchange = os.path.join(folder, "workers")
         self.config = os.path.join(folder, CONFIG)
-        self.partition = os.path.join(folder, "partition.json")
+        self.partition = os.path.join(folder, PARTITION)
         self.probes = os.path.join(folder, "probes")
 
     def epoch_weights(self, epoch: int) -> str:

@@ -10,7 +10,7 @@ from gluon_bof.weights.formats import params as params_format
 
 NAMES = {".onnx": "an ONNX file is", "-symbol.json": "a graph of MXNet's is"}  # by how a file's name ends
 # in a file of parameters that a graph takes; those that are loaded, arg: before them or not, have dots, as in arg:stages.0.weight
-OF_A_GRAPH = re.compile(r"(arg|aux):\w+")
+EXPORTED = re.compile(r"(arg|aux):\w+")
 
 
 def refuse_export(path: str) -> None:
@@ -29,7 +29,7 @@ def refuse_parameters_of_a_graph(path: str) -> None:
             names = params_format.loads(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)).keys()  # without its values
     except (OSError, ValueError):
         return
-    if names and all(map(OF_A_GRAPH.fullmatch, names)):
+    if names and all(map(EXPORTED.fullmatch, names)):
         raise _refusal("an exported graph's parameters are", path)
 
 
