@@ -202,7 +202,8 @@ def miniature_rows(store: Store, family: str = "yolo3") -> str:
         rows.append([key, *(spread(columns[measure][key]) for measure in measures), spread_of_fit(fit, FITTED), spread(gap),
                      ", ".join(f"{value:.2f}" for value in values)])
     head = ["row", *(measure.title for measure in measures), OWN_IMAGES.title, "gap to the test", "AP of each seed"]
-    parts = [f"![Every row]({design.name}-rows.png)", "", table(head, rows)]
+    words = "*Squares: means, hollow where the row is underfitted; dots: seeds.*"
+    parts = [f"![Every row]({design.name}-rows.png)", "", words, "", table(head, rows)]
     seeds = effects.whole_seeds(found, miniature.combinations(design))
     if seeds:
         whole = [bundle for bundle in found if bundle["seed"] in seeds]

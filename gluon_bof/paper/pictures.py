@@ -4,6 +4,7 @@ A picture carries a hash of the numbers that it shows, so that a test can tell w
 from __future__ import annotations
 
 import math
+from statistics import fmean
 from typing import Any, Mapping, NamedTuple, Sequence
 
 from matplotlib.figure import Figure
@@ -176,15 +177,15 @@ def matrix(factors: Sequence[str], rows: Sequence[tuple[tuple | None, Sequence[f
     """The rows of a factorial, each with which factors are on and its runs' numbers.
 
     rows: (factors that are on, or None for no augmentation; two series of one number a seed); titles: of the series; least: what
-    the second should reach."""
+    the second's mean should reach, else the row is drawn hollow."""
     figure = page.new_figure(0.24 * len(rows) + 1.3)
     marks, test, training = figure.subplots(1, 3, sharey=True, width_ratios=(len(factors) * 0.28, 3, 3))
     _factor_marks(marks, factors, [on for on, _, _ in rows])
     for axis, series, title in ((test, 1, titles[0]), (training, 2, titles[1])):
         for place, row in enumerate(rows):
             if row[series]:
-                mean = sum(row[series]) / len(row[series])
-                axis.plot([mean], [-place], "s", color=page.BLUE, markersize=5)
+                face = page.BLUE if fmean(row[2]) >= least else "none"
+                axis.plot([fmean(row[series])], [-place], "s", color=page.BLUE, markersize=5, markerfacecolor=face)
                 axis.plot(row[series], [-place] * len(row[series]), "o", color="black", markersize=2.5, alpha=0.7)
         axis.set_xlabel("points")
         axis.set_title(title)

@@ -233,6 +233,10 @@ def test_a_row_that_does_not_fit_its_training_images_is_told(tmp_path):
     for panel in effects_of.numbers:
         filled = [[bar.counts for bar in bars] for bars in panel.groups.values()]
         assert filled == [[False] * 4, [True] * 3 + [False], [False]]  # a main effect is of the bag, too
+    rows, = (picture for picture in pages.pictures(store) if picture.file == "miniature-rows.png")
+    for axis in rows.drawing(*rows.shown).axes[1:]:
+        squares = [line for line in axis.lines if line.get_marker() == "s"]
+        assert [square.get_markerfacecolor() == "none" for square in squares] == [False] * 16 + [True]
 
 
 def test_ends_that_were_trained_for_longer_are_told_beside_the_others_with_their_own_fit(tmp_path):
