@@ -51,9 +51,10 @@ def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None
     root_or_json: the set's folder, or the JSON itself. role: "train" or "val". split: the one JSON's name, with or
     without .json, instead of the role's. classes: names in the order of their ids; default: the JSON's categories in
     the order of theirs. skip_empty: leave out images without a box to train on. Boxes are x, y, x + w, y + h cut to
-    the image; boxes with `ignore` are left out, as in GluonCV. `area` counts for nothing here: a box is a box, whatever
-    its exporter thought of the outline. masks: read `segmentation`, too, in any of its forms. on_bad_sample: "error" raises at
-    the first fault, "skip" drops the box or the image and lists it in `faults`.
+    the image. `ignore` is read as `iscrowd`: such a box does not train, as in GluonCV, no metric asks for it, and a detection
+    on it is neither hit nor miss; a faulty one is left out without a word. `area` counts for nothing here: a box is a box,
+    whatever its exporter thought of the outline. masks: read `segmentation`, too, in any of its forms. on_bad_sample: "error"
+    raises at the first fault, "skip" drops the box or the image and lists it in `faults`.
     Raises UserError for a missing root or JSON, an empty one, and faults."""
     require_role(role)
     faults = FaultPolicy(on_bad_sample)
@@ -371,19 +372,18 @@ def _boxes(entries, images, dropped, class_of, known_categories, path, faults, m
             continue
         image_id, corners, class_id, crowd, who = read
         frame = images[image_id].frame
+        ignored = read_flag(entry, "ignore")
+        told = FaultPolicy("skip") if ignored else faults  # nobody misses one that is faulty
         if is_normalised(corners, *frame):
-            normalised[image_id] = normalised.get(image_id, 0) + 1
+            if not ignored:
+                normalised[image_id] = normalised.get(image_id, 0) + 1
             continue
         corners, fault = fit_box(corners, *frame, who)
         if fault:
-            faults.report(path, *fault)
-        if corners is not None and (masks is None or _keep_mask(entry, images[image_id], who, path, faults, masks)):
+            told.report(path, *fault)
+        if corners is not None and (masks is None or _keep_mask(entry, images[image_id], who, path, told, masks)):
             boxes.setdefault(image_id, []).append((corners, class_id, False, crowd))
-    for image_id, count in normalised.items():
-        whole = count + len(boxes.get(image_id, ()))
-        report_normalised(faults, path, count, whole, f" of image {image_id!r} ({os.path.basename(images[image_id].path)})")
-        if count == whole and not faults.keeps_images:
-            del images[image_id]
+    _report_normalised(normalised, boxes, images, path, faults)
     for image_id, of_image in boxes.items():
         image = images[image_id]
         where = f" of image {image_id!r} ({os.path.basename(image.path)})"
@@ -391,6 +391,15 @@ def _boxes(entries, images, dropped, class_of, known_categories, path, faults, m
         if masks is not None:
             remark_masks(faults, path, [corners for corners, *_ in of_image], masks[image_id], (image.height, image.width), where)
     return boxes
+
+
+def _report_normalised(normalised, boxes, images, path, faults):
+    """Of {image id: number of its boxes in 0..1}; an image that has no other box is taken out of `images`."""
+    for image_id, count in normalised.items():
+        whole = count + len(boxes.get(image_id, ()))
+        report_normalised(faults, path, count, whole, f" of image {image_id!r} ({os.path.basename(images[image_id].path)})")
+        if count == whole and not faults.keeps_images:
+            del images[image_id]
 
 
 def _keep_mask(entry, image, who, path, faults, masks):
@@ -406,7 +415,7 @@ def _keep_mask(entry, image, who, path, faults, masks):
 
 def _read_entry(entry, number, images, dropped, class_of, known_categories, path, faults):
     """(image id, corners as they are written, class, crowd, words that name it) of an annotation; None of one that is faulty,
-    to be ignored, or of an image that was left out."""
+    or of an image that was left out."""
     problem = _entry_problem(entry, number, images, dropped, known_categories)
     if problem:
         faults.report(path, *problem)
@@ -420,11 +429,10 @@ def _read_entry(entry, number, images, dropped, class_of, known_categories, path
         return None
     try:
         corners, crowd = read_box(entry)
-        ignored = read_flag(entry, "ignore")
     except ValueError as error:
         faults.report(path, "malformed annotation", f"{who}: {error}")
         return None
-    return None if ignored else (image_id, corners, class_of[category_id], crowd, who)
+    return image_id, corners, class_of[category_id], crowd, who
 
 
 def _report_ids(entries, path, faults):
@@ -458,7 +466,8 @@ def _who(entry, number):
 
 
 def read_box(entry: Mapping[str, Any]) -> tuple[tuple[float, float, float, float], bool]:
-    """(corners, crowd) of an annotation. Raises ValueError saying what is wrong."""
+    """(corners, crowd) of an annotation. What is to be ignored counts as a crowd: pycocotools knows the one word alone, and
+    detections are forgiven on both. Raises ValueError saying what is wrong."""
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
         raise ValueError(f"'bbox' is {brief(box)}, not [x, y, width, height]")
@@ -470,7 +479,8 @@ def read_box(entry: Mapping[str, Any]) -> tuple[tuple[float, float, float, float
         raise ValueError(f"'bbox' {brief(box)}: {error}") from None
     if width < 0 or height < 0:
         raise ValueError(f"'bbox' {brief(box)} has a negative width or height")
-    return (x, y, x + width, y + height), read_flag(entry, "iscrowd")
+    flags = [read_flag(entry, key) for key in ("iscrowd", "ignore")]
+    return (x, y, x + width, y + height), any(flags)
 
 
 def read_area(entry: Mapping[str, Any]) -> float:

@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from gluon_bof.data.coco import as_id, category_ids, id_order, read_area, read_box
 from gluon_bof.data.faults import fit_box, is_normalised
-from gluon_bof.data.fields import load_json, read_flag
+from gluon_bof.data.fields import load_json
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.matching import check_lengths
 from gluon_bof.files import write_atomically
@@ -223,7 +223,6 @@ def _sound_box(entry, record):
     """(bbox, area, crowd) of an annotation, as they are written where they are sound. Raises ValueError for what the
     reader leaves out."""
     corners, crowd = read_box(entry)
-    read_flag(entry, "ignore")
     if is_normalised(corners, record.width, record.height):
         raise ValueError("in 0..1")
     cut, fault = fit_box(corners, record.width, record.height, "")

@@ -40,7 +40,7 @@ def test_boxes_equal_pycocotools(tmp_path):
         assert record.crowd.tolist() == [bool(entry["iscrowd"]) for entry in entries]
 
 
-def test_boxes_are_gluoncvs_but_for_the_last_pixel_and_those_whose_area_is_0(tmp_path):
+def test_boxes_to_train_on_are_gluoncvs_but_for_the_last_pixel_and_those_whose_area_is_0(tmp_path):
     import gluon_bof.backend  # noqa: F401  settles NumPy's old names before GluonCV asks for them
 
     from gluoncv.data import COCODetection
@@ -57,14 +57,15 @@ def test_boxes_are_gluoncvs_but_for_the_last_pixel_and_those_whose_area_is_0(tmp
     write_images(tmp_path / "train2017", [f"{number}.jpg" for number in range(8)])
     ours = load_coco(str(tmp_path), "train")
     theirs = COCODetection(str(tmp_path), splits=("instances_train2017",))
-    assert len(ours) == len(theirs) == 8 and sum(len(record.boxes) for record in ours.records) == 39
+    assert len(ours) == len(theirs) == 8 and sum((~record.crowd).sum() for record in ours.records) == 39
     with_area_0 = ours.records[11 % 8]
     assert with_area_0.classes[1] == 11 and with_area_0.boxes[1, :2].tolist() == boxes[11][:2]
     ours.records[11 % 8] = dataclasses.replace(with_area_0, boxes=np.delete(with_area_0.boxes, 1, 0),
-                                               classes=np.delete(with_area_0.classes, 1))  # GluonCV drops it
+                                               classes=np.delete(with_area_0.classes, 1),
+                                               crowd=np.delete(with_area_0.crowd, 1))  # GluonCV drops it
     for record, (_, label) in zip(ours.records, theirs):
-        np.testing.assert_array_equal(record.classes, label[:, 4])
-        np.testing.assert_array_equal(record.boxes - [0, 0, 1, 1], label[:, :4])  # theirs is the last pixel inside
+        np.testing.assert_array_equal(record.truth()[:, 4], label[:, 4])
+        np.testing.assert_array_equal(record.truth()[:, :4] - [0, 0, 1, 1], label[:, :4])  # theirs is the last pixel inside
 
 
 def test_types_negatives_and_crowds(tmp_path):
@@ -75,6 +76,18 @@ def test_types_negatives_and_crowds(tmp_path):
     assert two.boxes[0].tolist() == [10.5, 20, 40.5, 60.25]
     assert crowd.truth().shape == (0, 6) and empty.boxes.shape == (0, 4)
     assert [record.image_id for record in load_coco(str(tmp_path), "train", skip_empty=True).records] == [7]
+
+
+@pytest.mark.parametrize("box", ([90, 9, 40, 9], [300, 300, 40, 9], [9, 9, 0, 4], [0.1, 0.1, 0.4, 0.4], [1, 2, 30, 40]))
+def test_what_is_wrong_with_a_box_to_be_ignored_stops_nobody(tmp_path, box):
+    write_set(tmp_path, changed("annotations", 0, bbox=box, ignore=1))
+    for masks in (False, True):
+        value = json.loads((tmp_path / "annotations" / "instances_train2017.json").read_text())
+        value["annotations"] = [dict(entry, **({} if entry.get("ignore") else {"segmentation": [[1, 1, 9, 1, 9, 9]]}))
+                                for entry in value["annotations"]]
+        write_json(tmp_path / "annotations" / "instances_train2017.json", value)
+        found = load_coco(str(tmp_path), "train", masks=masks)
+        assert len(found) == 3 and not found.faults and found.records[1].truth()[:, 4].tolist() == [0]
 
 
 def test_a_box_over_the_edge_is_cut(tmp_path):

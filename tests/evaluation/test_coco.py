@@ -16,6 +16,7 @@ from gluon_bof.boxes import Detections, DetectionSet, Record
 from gluon_bof.data.coco import load_coco
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.coco import coco_average_precision, save_detections
+from gluon_bof.evaluation.voc import voc_average_precision
 
 TOLERANCE = 1e-6
 SIZE = 300
@@ -221,6 +222,25 @@ def test_scores_that_are_equal_count_in_the_order_of_ids_whatever_the_records(tm
     found_set.records.reverse()
     found = as_detections(results, [one.image_id for one in found_set.records])
     assert_equal(coco_average_precision(found, found_set), expected)
+
+
+def test_a_box_to_be_ignored_is_a_crowd_to_every_metric(tmp_path):
+    """COCO's metric asked for it, and VOC's held detections on it against them."""
+    rng = np.random.default_rng(6)
+    truth = random_truth(rng, difficult_share=0.3)
+    results = random_results(rng, truth)
+    crowds = dict(truth, annotations=[dict(entry, iscrowd=int(entry["iscrowd"] or entry["ignore"]), ignore=0)
+                                      for entry in truth["annotations"]])
+    write_set(tmp_path / "ignored", truth)
+    path = write_set(tmp_path / "crowds", crowds)
+    ignored_set, crowd_set = (load_coco(str(tmp_path / name), "val") for name in ("ignored", "crowds"))
+    found = as_detections(results, [one.image_id for one in ignored_set.records])
+    expected = official(path, write(tmp_path / "results.json", results), IDS)
+    assert_equal(coco_average_precision(found, ignored_set), expected)
+    of_voc, of_crowds = (voc_average_precision(found, one.records, 4) for one in (ignored_set, crowd_set))
+    np.testing.assert_array_equal(of_voc, of_crowds)
+    asked_for = official(tmp_path / "ignored/annotations/instances_val2017.json", tmp_path / "results.json", IDS)
+    assert abs(expected[0]["AP"] - asked_for[0]["AP"]) > 1000 * TOLERANCE, "a poor case to test with"
 
 
 @pytest.mark.parametrize("seed", range(4))
