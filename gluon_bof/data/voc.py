@@ -90,12 +90,13 @@ class Folder:
         return self.annotations.get(image_id) or os.path.join(self.annotation_folder, image_id + ".xml")
 
     def image_path(self, image_id: str, filename: str | None) -> str | None:
-        """Where the image is: the file that the annotation's <filename> names, else the one of the annotation's own name;
-        None if there is none. A name that belongs to another annotation was left behind by copying, and counts last."""
+        """Where the image is: the one of the annotation's own name, of several the one that its <filename> names; else the file
+        that <filename> names; None if there is none. Where there is one of its own name, or another annotation's, any other
+        was left behind by copying or renaming, and counts last."""
         named = (filename or "").strip().replace("\\", "/")
         last = named.rsplit("/", 1)[-1]
         stem = os.path.splitext(last)[0]
-        if stem == image_id or stem not in self.annotations:
+        if stem == image_id or image_id not in self.images and stem not in self.annotations:
             deep = os.path.join(self.image_folder, named)
             if "/" in named and not named.startswith("/") and ".." not in named.split("/") and os.path.isfile(deep):
                 return deep

@@ -115,17 +115,22 @@ def test_a_link_to_a_training_image_is_in_both_parts(tmp_path):
 @pytest.mark.parametrize("named, read", [("p.png", "p.png"), ("p.jpg", "p.jpg"), ("p", "p.jpg"), ("P.PNG", "p.jpg"),
                                          ("", "p.jpg"), ("gone.png", "p.jpg"), ("C:\\there\\p.png", "p.png"),
                                          (" p.png\n", "p.png"),
-                                         ("deep/p.png", "deep/p.png"), ("q.jpg", "p.jpg"), ("r.jpg", "r.jpg"),
-                                         ("p.gif", "p.gif")])
-def test_the_file_that_the_annotation_names_is_read(tmp_path, named, read):
+                                         ("deep/p.png", "deep/p.png"), ("q.jpg", "p.jpg"), ("r.jpg", "p.jpg"),
+                                         ("deep/r.jpg", "p.jpg"), ("p.gif", "p.gif")])
+def test_of_images_of_the_annotations_own_name_the_one_that_it_names_is_read(tmp_path, named, read):
+    """A stale name, of r.jpg, laid the boxes on that image."""
     voc_files.write_set(tmp_path, {"p": xml(DOG, filename=named), "q": xml(DOG, filename="q.jpg")}, {"train": ["p"]})
     folder = tmp_path / "JPEGImages"
     (folder / "deep").mkdir()
-    for name in ("p.png", "r.jpg", "deep/p.png"):
+    for name in ("p.png", "r.jpg", "deep/p.png", "deep/r.jpg"):
         cv2.imwrite(str(folder / name), np.zeros((80, 100, 3), np.uint8))
     Image.new("RGB", (100, 80)).save(folder / "p.gif")
     # q.jpg belongs to another annotation: its name was left behind by copying
     assert load_voc(str(tmp_path), "train").records[0].path == str(folder / read)
+    if named == "r.jpg":
+        for own in folder.glob("p.*"):
+            own.unlink()
+        assert load_voc(str(tmp_path), "train").records[0].path == str(folder / "r.jpg")
 
 
 def test_a_cocos_splits_own_folder_comes_first(tmp_path):
