@@ -81,7 +81,8 @@ def labelme_files(layout: Layout) -> list[str]:
 def _read_parts(layout):
     """{Part: its _Files}. Of a folder of JSON that several parts have, each keeps the files of its images, and the first those of
     none."""
-    files = {part: _read_part(part) for part in layout.parts}
+    files = {part: _read_part(part, {os.path.normpath(other.images) for other in layout.parts
+                                     if other.annotations == part.annotations}) for part in layout.parts}
     owner = owners((file.path, part.images) for part, of_part in files.items() for file in of_part
                    if file.image and os.path.dirname(os.path.normpath(file.image)) == os.path.normpath(part.images))
     for part, of_part in files.items():
@@ -90,13 +91,15 @@ def _read_parts(layout):
     return {part: [file for file in of_part if owner[file.path] == part.images] for part, of_part in files.items()}
 
 
-def _read_part(part: Part) -> list[_File]:
+def _read_part(part: Part, places: set[str]) -> list[_File]:
+    """The files of a part's folder; places: all folders of images that they are about."""
     images = {os.path.splitext(name)[0]: os.path.join(part.images, name) for name in reversed(files_in(part.images))}
-    files = [_read(os.path.join(part.annotations, name), part.images, images) for name in files_in(part.annotations, ".json")]
+    files = [_read(os.path.join(part.annotations, name), part.images, images, places)
+             for name in files_in(part.annotations, ".json")]
     return [file for file in files if file.problem or "shapes" in file.content]
 
 
-def _read(path, folder, images):
+def _read(path, folder, images, places):
     stem = os.path.splitext(os.path.basename(path))[0]
     try:
         content = load_json(path)
@@ -107,15 +110,16 @@ def _read(path, folder, images):
         return _File(path, images.get(stem), {}, problem)
     if "shapes" in content and not isinstance(content["shapes"], list):
         return _File(path, images.get(stem), content, "'shapes' is not a list")
-    return _File(path, _image_of(path, content.get("imagePath"), stem, folder, images), content)
+    return _File(path, _image_of(path, content.get("imagePath"), stem, folder, images, places), content)
 
 
-def _image_of(path, named, stem, folder, images):
-    """The image that the file names, else the one of its own name; None if there is none."""
+def _image_of(path, named, stem, folder, images, places):
+    """The image that the file names, else the one of its own name; None if there is none. Where the set has one of its own name,
+    what is named beyond the set's places is the original that it was copied from."""
     named = named.replace("\\", "/") if isinstance(named, str) else ""
     beside = os.path.normpath(os.path.join(os.path.dirname(path), named))
     other = os.path.splitext(os.path.basename(named))[0]
-    if stem in images and other != stem:  # left behind by copying
+    if stem in images and (other != stem or os.path.dirname(beside) not in places):  # left behind by copying
         return images[stem]
     for tried in (beside, os.path.join(folder, os.path.basename(named))):
         if named and os.path.isfile(tried):

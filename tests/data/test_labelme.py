@@ -1,5 +1,6 @@
 """LabelMe's JSON: shapes as boxes, and what is wrong in one line."""
 import json
+import os
 
 import pytest
 
@@ -78,6 +79,20 @@ def test_a_missing_image_and_a_wrong_size_are_faults(place):
     with pytest.raises(UserError, match="missing image|wrong size"):
         opened(place)
     assert sorted(fault.kind for fault in opened(place, on_bad_sample="skip").faults) == ["missing image", "wrong size"]
+
+
+@pytest.mark.parametrize("write", (layout_files.labelme_beside, layout_files.labelme_annotations))
+def test_the_sets_own_image_is_read_and_not_the_one_that_it_was_copied_from(tmp_path, write):
+    """An imagePath that led to the originals brought their pixels back, of a copy that had been made smaller or anonymous."""
+    write(str(tmp_path / "set"))
+    layout_files.put_image(str(tmp_path / "originals"), "b")
+    path, = (tmp_path / "set").rglob("b.json")
+    for original in (os.path.relpath(tmp_path / "originals" / "b.jpg", path.parent), str(tmp_path / "originals" / "b.jpg")):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "imagePath": original}))
+        own = next(record.path for record in opened(tmp_path / "set").records if record.image_id == "b")
+        assert own.startswith(str(tmp_path / "set"))
+    os.remove(own)
+    assert opened(tmp_path / "set").records[1].path == str(tmp_path / "originals" / "b.jpg")
 
 
 def test_images_without_a_file_are_counted_or_negatives(place):
