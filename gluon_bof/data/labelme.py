@@ -59,7 +59,7 @@ def _chosen(layout, role, split):
     """The parts of a role or of named splits."""
     if split:
         names = [name.strip() for name in split.split(",") if name.strip()]
-        found = [part for name in names for part in layout.parts if name in (part.split, part.role)]
+        found = list(dict.fromkeys(part for name in names for part in layout.parts if name in (part.split, part.role)))
     elif not any(part.split for part in layout.parts):
         return layout.parts
     else:

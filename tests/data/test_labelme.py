@@ -114,3 +114,10 @@ def test_a_file_of_another_program_is_no_annotation(place):
 def test_a_missing_part_is_one_line(place):
     with pytest.raises(UserError, match="no split gone .found: train, val."):
         opened(place, split="gone")
+
+
+def test_two_names_of_one_folder_are_one_part(place):
+    """Each of its images trained twice."""
+    (place / "val").rename(place / "valid")
+    found = opened(place, split="valid,val,train")
+    assert layout_files.stems(found) == list("efabcd") and not found.remarks
