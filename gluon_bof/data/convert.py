@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import shutil
+from collections import Counter
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
@@ -147,7 +148,10 @@ def _losses(parts, to):
     """Sentences of what the layout cannot say, and of what was left out when reading."""
     records = [record for found in parts.values() for record in found.records]
     difficult, crowd = (int(sum(getattr(record, mark).sum() for record in records)) for mark in ("difficult", "crowd"))
-    faults = sum(len(found.faults) for found in parts.values())
+    shared = Counter()  # parts that are shares of one have its faults, each of them all
+    for found in parts.values():
+        shared |= Counter(found.faults)
+    faults = sum(shared.values())
     spare = sum(len(found.unannotated) for found in parts.values() if not found.negatives_of_unannotated)
     notes = [f"{faults} faults were left out"] if faults else []
     notes += [f"{spare} images without an annotation file were left out; --unannotated negative writes them"] if spare else []

@@ -171,9 +171,15 @@ def _is_shared_out(place, role, classes, split, val_share):
 
 
 def _keep_share(found, role, val_share, folder):
-    """Keep the images of a role, by the hash of their bytes."""
+    """Keep the images of a role, by the hash of their bytes. Those without an annotation that are left out are of no role, and
+    counted with those that train."""
     count = len(found.records)
     found.records = [record for record in found.records if is_held_out(record.path, val_share) == (role == "val")]
+    if found.negatives_of_unannotated:
+        kept = {record.path for record in found.records}
+        found.unannotated = [path for path in found.unannotated if path in kept]
+    elif role == "val":
+        found.unannotated = []
     if not found.records:
         raise UserError(f"--val-share {val_share:g} leaves none of {count} images to "
                         f"{'train' if role == 'train' else 'validate'} on", folder, "choose another share")

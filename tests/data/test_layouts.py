@@ -7,6 +7,7 @@ import pytest
 
 from gluon_bof.commands.check import main as check
 from gluon_bof.data.check import check_set, format_report
+from gluon_bof.data.convert import convert_set
 from gluon_bof.data.layouts import recognise
 from gluon_bof.data.loader import TrainingImages
 from gluon_bof.data.sampler import SampleSpec
@@ -136,6 +137,25 @@ def test_images_without_xml_in_a_split_are_counted_or_negatives(tmp_path):
     assert len(open_set(str(tmp_path), None, "val", unannotated="negative")) == 2
 
 
+TEXTS = ((".xml", layout_files.of_voc), (".json", layout_files.of_labelme))
+
+
+@pytest.mark.parametrize("ending, text", TEXTS, ids=("voc", "labelme"))
+def test_images_without_annotation_and_faults_of_a_set_that_is_shared_out_are_counted_once(tmp_path, ending, text):
+    """In both parts, and so twice."""
+    layout_files.one_folder(str(tmp_path / "set"), ending, text)
+    for name in "xyz":
+        layout_files.put_image(str(tmp_path / "set"), name)
+    (tmp_path / "set" / "a.jpg").write_bytes(b"x")
+    how = dict(val_share=0.5, on_bad_sample="skip")
+    for unannotated in ("skip", "negative"):
+        parts = [open_set(str(tmp_path / "set"), None, role, unannotated=unannotated, **how) for role in ("train", "val")]
+        assert sorted(path[-5] for found in parts for path in found.unannotated) == list("xyz")
+    assert len(check_set(str(tmp_path / "set"), val_share=0.5, progress=False).unannotated) == 3
+    assert convert_set(str(tmp_path / "set"), str(tmp_path / "out"), "coco", **how).notes[:2] == (
+        "1 faults were left out", "3 images without an annotation file were left out; --unannotated negative writes them")
+
+
 def test_xml_without_an_image_is_a_fault(tmp_path):
     layout_files.voc_beside(str(tmp_path))
     (tmp_path / "train" / "a.jpg").unlink()
@@ -156,9 +176,6 @@ def test_vocs_lists_name_the_folder_of_an_image_below_annotations(tmp_path):
     layout_files.put(str(lists / "val.txt"), "one/e\none/f\n")
     with pytest.raises(UserError, match="Annotations/one/f.xml: missing annotation"):
         open_set(str(tmp_path), None, "val")
-
-
-TEXTS = ((".xml", layout_files.of_voc), (".json", layout_files.of_labelme))
 
 
 @pytest.mark.parametrize("ending, text", TEXTS, ids=("voc", "labelme"))
