@@ -256,6 +256,14 @@ def cache_folder() -> str:
     return in_home(named or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gluon_bof"), "GLUON_BOF_CACHE")
 
 
+def may_be_path(name: str) -> bool:
+    """Whether a file may have the name: not one with a NUL, or with half a character of JSON."""
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+
+
 def is_utf8(name: str) -> bool:
     """Whether a name can be written as text: not one of a file in another encoding, or with half a character of JSON."""
     try:

@@ -31,6 +31,7 @@ from gluon_bof.data.images import files_in, folders_in
 from gluon_bof.data.parts import require_role, roles_of_words
 from gluon_bof.data.samples import class_numbers
 from gluon_bof.errors import UserError, abbreviate
+from gluon_bof.files import may_be_path
 from gluon_bof.masks import no_masks, of_segmentation
 
 TRAIN2017_IMAGES = 118287
@@ -317,7 +318,9 @@ def _images(entries, finder, path, faults):
     found = []
     for image_id, file_name, entry in _unique_images(named, path, faults):
         image_path = finder.find(file_name, entry.get("coco_url"))
-        if image_path is None:
+        if image_path is None and not may_be_path(file_name):
+            faults.report(path, "missing image", f"no file can have the file_name of image {image_id!r}, {brief(file_name)}")
+        elif image_path is None:
             faults.report(os.path.join(finder.beside, file_name), "missing image",
                           f"the image does not exist, nor in {finder.root}, images/, data/ or a folder of the part's name there; "
                           f"it is listed in {path}", _MISSING_REMEDY)

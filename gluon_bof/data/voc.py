@@ -25,6 +25,7 @@ from gluon_bof.data.faults import (
     require_records,
     settled,
 )
+from gluon_bof.data.fields import brief
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import ENDINGS, is_hidden
 from gluon_bof.data.names import unique_names
@@ -32,6 +33,7 @@ from gluon_bof.data.parts import every_fifth, require_role
 from gluon_bof.data.voc_lists import members_of, of_role, split_ids
 from gluon_bof.data.voc_xml import Annotation, read_annotation
 from gluon_bof.errors import UserError
+from gluon_bof.files import may_be_path
 from gluon_bof.masks import NOBODY, no_masks, of_numbers, read_numbers
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -373,6 +375,10 @@ def _place(folder, image_id, unannotated):
 def _read_record(place, headers, class_ids, origin, faults):
     """Record of one image, or None if a fault takes the whole image."""
     source, annotation = place.source, place.annotation
+    if not may_be_path(place.image_id):
+        faults.report(place.folder.path, "missing annotation", f"a list of it names {brief(place.image_id)}, a name that no file "
+                                                               "can have")
+        return None
     if annotation is None:
         spare = ", though its image does; with --unannotated negative it is a negative"
         faults.report(source, "missing annotation", f"the annotation of image {place.image_id!r} does not exist"

@@ -20,7 +20,7 @@ from gluon_bof.data.names import class_names, unique_names
 from gluon_bof.data.parts import fifth, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, image_ids, read_records
 from gluon_bof.errors import UserError, abbreviate, warn
-from gluon_bof.files import folders_below
+from gluon_bof.files import folders_below, may_be_path
 
 _REMEDY = "YOLO's data.yaml has names: (a list, or a map from ids) and train: and val: (folders, or lists of images)"
 _NOTES = "notes.json"  # of Label Studio
@@ -357,6 +357,9 @@ def _of_place(place, config, faults, labels):
         raise UserError("the list of images is not UTF-8 text", place, "list one path a line") from None
     found = []
     for line in lines:
+        if not may_be_path(line):
+            faults.report(place, "missing image", f"it lists {brief(line)}, a name that no file can have")
+            continue
         try:
             found.append(_find(line, (os.path.dirname(place), config.root), place, "data"))  # as CVAT's begin
         except UserError:

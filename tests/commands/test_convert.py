@@ -370,6 +370,33 @@ def test_annotated_images_that_are_left_out_are_counted_where_nothing_tells_part
         "1 images with annotations were left out, which are in no part that was read",)
 
 
+def with_nul(write, root):
+    """The set whose list, or JSON, names the image a, or f of VOC's list, with a NUL."""
+    write(root)
+    for path, name, nul in (("annotations/instances_train2017.json", "a{}.jpg", r"\u0000"), ("train.txt", "a{}.jpg", "\0"),
+                            ("train/a.json", "a{}.jpg", r"\u0000"), ("ImageSets/Main/test.txt", "f{}", "\0")):
+        path = os.path.join(root, path)
+        if os.path.exists(path):
+            with open(path) as file:
+                text = file.read()
+            assert text.count(name.format("")) == 1
+            layout_files.put(path, text.replace(name.format(""), name.format(nul)))
+
+
+@pytest.mark.parametrize("write", (layout_files.coco_standard, layout_files.yolo_lists, layout_files.voc_standard,
+                                   layout_files.labelme_beside))
+def test_a_name_that_no_file_can_have_is_a_fault_and_no_traceback(tmp_path, write):
+    source = tmp_path / "in"
+    with_nul(write, str(source))
+    if write is layout_files.labelme_beside:
+        (source / "train" / "a.jpg").unlink()
+    with pytest.raises(UserError) as caught:
+        convert_set(str(source), str(tmp_path / "out"), "coco")
+    assert str(caught.value).isprintable()
+    made = convert_set(str(source), str(tmp_path / "out"), "coco", on_bad_sample="skip")
+    assert sum(made.images.values()) == 5 and "1 faults were left out" in made.notes
+
+
 @pytest.mark.parametrize("spoil", (lambda path: path.write_bytes(b"x"), os.remove), ids=("broken", "missing"))
 @pytest.mark.parametrize("write", (layout_files.ultralytics, layout_files.labelme_annotations, layout_files.voc_split_inside))
 def test_an_image_that_is_skipped_is_a_fault_and_in_a_part(tmp_path, write, spoil):

@@ -212,6 +212,7 @@ ENTRIES = {  # these may be skipped
     "missing image": changed("images", 2, file_name="gone.jpg"),
     "no such folder": changed("images", 2, file_name="x/c.jpg"),
     "NUL in the name": changed("images", 2, file_name="c\0.jpg"),
+    "half a character in it": changed("images", 2, file_name="c\ud83d.jpg"),
     "annotation is null": content(annotations=[None]), "no id": changed("annotations", 0, id=None),
     "no image id": changed("annotations", 0, image_id=None),
     "no category id": changed("annotations", 0, category_id=None),
