@@ -38,14 +38,15 @@ class Record:
     crowd: np.ndarray
     orientation: int = 1  # what the stored image is turned by: EXIF's values, 1 is not at all; see data.images
     masks: np.ndarray | None = None  # of each box, in the size of the image so turned; None: they were not read
+    outlines: int = 0  # boxes that are drawn around outlines, which are not kept: those of YOLO's text and LabelMe's JSON
 
     @classmethod
     def of_rows(cls, path: str, source: str, image_id: object, size: Sequence[int], rows: Sequence[tuple], orientation: int,
-                masks: np.ndarray | None = None) -> Record:
+                masks: np.ndarray | None = None, outlines: int = 0) -> Record:
         """Of an image of this size (width, height) and the rows (corners, class, difficult, crowd) of its boxes."""
         corners, classes, difficult, crowd = zip(*rows) if rows else ((),) * 4
         return cls(path, source, image_id, *size, np.array(corners, np.float32).reshape(-1, 4), np.array(classes, np.int64),
-                   np.array(difficult, bool), np.array(crowd, bool), orientation, masks)
+                   np.array(difficult, bool), np.array(crowd, bool), orientation, masks, outlines)
 
     @property
     def ignored(self) -> np.ndarray:

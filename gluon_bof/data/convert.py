@@ -170,12 +170,12 @@ def _losses(parts, to):
 
 
 def _masks_beside(found):
-    """How many objects of a set have masks where VOC and COCO keep them; of VOC, those of its images with such a file."""
+    """How many objects of a set have masks where its layout keeps them; of VOC, those of its images with such a file."""
     if found.annotation_file:
         images = {record.image_id for record in found.records}
         return sum(isinstance(entry, dict) and as_id(entry.get("image_id")) in images and _has_mask(entry.get("segmentation"))
                    for entry in load_json(found.annotation_file)["annotations"])
-    return sum(len(record.boxes) for record in found.records if os.path.isfile(_voc_mask(record)))
+    return sum(len(record.boxes) if os.path.isfile(_voc_mask(record)) else record.outlines for record in found.records)
 
 
 def _has_mask(segmentation):

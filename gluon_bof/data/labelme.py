@@ -175,7 +175,7 @@ def _rows(sample, numbers, faults):
             continue
         group = shape.get("group_id")
         key = (number,) if group is None or not str(group).strip() else (name, str(group))
-        rows[key] = _united(rows.get(key), Row(box, numbers[name], name, difficult))
+        rows[key] = _united(rows.get(key), Row(box, numbers[name], name, difficult, _kind(shape) != "rectangle"))
     return list(rows.values())
 
 
@@ -184,12 +184,16 @@ def _united(before, row):
         return row
     (left, top, right, bottom), other = before.corners, row.corners
     around = min(left, other[0]), min(top, other[1]), max(right, other[2]), max(bottom, other[3])
-    return row._replace(corners=around, difficult=before.difficult or row.difficult)
+    return row._replace(corners=around, difficult=before.difficult or row.difficult, outline=before.outline or row.outline)
+
+
+def _kind(shape):
+    return str(shape.get("shape_type") or "polygon")
 
 
 def _box(shape):
     """(left, top, right, bottom) around a shape. Raises ValueError."""
-    kind, points = str(shape.get("shape_type") or "polygon"), shape.get("points")
+    kind, points = _kind(shape), shape.get("points")
     try:
         pairs = [tuple(map(finite_number, point)) for point in points]
     except (TypeError, ValueError):

@@ -23,12 +23,13 @@ class Sample(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A box before it is fitted into its image: corners in pixels from 0."""
+    """A box before it is fitted into its image: corners in pixels from 0. outline: whether it is that of an outline."""
 
     corners: tuple
     class_id: int
     name: str
     difficult: bool = False
+    outline: bool = False
 
 
 def read_records(samples: Sequence[Sample], rows_of: Callable[..., Iterable[Row]], faults: FaultPolicy) -> list[Record]:
@@ -47,15 +48,16 @@ def _record(sample, header, rows_of, faults):
     if found is None:
         return None
     orientation, size, frame = found
-    rows = []
+    rows, outlines = [], 0
     for row in rows_of(sample, size):
         corners, fault = fit_box(row.corners, *frame, row.name)
         if fault:
             faults.report(sample.source, *fault)
         if corners is not None:
             rows.append((corners, row.class_id, row.difficult, False))
+            outlines += row.outline
     remark_repeated_boxes(faults, sample.source, rows)
-    return Record.of_rows(sample.path, sample.source, sample.image_id, size, rows, orientation)
+    return Record.of_rows(sample.path, sample.source, sample.image_id, size, rows, orientation, outlines=outlines)
 
 
 def image_ids(paths: Sequence[str], root: str) -> list[str]:

@@ -395,7 +395,7 @@ def _rows(sample, size, config, numbers, faults):
         if not line.strip():
             continue
         try:
-            name, box, digits = _object(line.split(), config)
+            name, box, digits, outline = _object(line.split(), config)
         except _Unknown as error:
             faults.report(sample.source, "unknown class", f"line {number}: {error}")
             continue
@@ -405,7 +405,7 @@ def _rows(sample, size, config, numbers, faults):
         if name not in numbers:
             faults.unknown_class(sample.source, name, len(numbers), f"line {number}: ")
             continue
-        rows.append(Row(_pixels(box, size, digits), numbers[name], name))
+        rows.append(Row(_pixels(box, size, digits), numbers[name], name, outline=outline))
     return rows
 
 
@@ -425,7 +425,8 @@ class _Unknown(ValueError):
 
 
 def _object(words, config):
-    """(class name, (left, top, right, bottom) in fractions, digits behind the point) of a line. Raises ValueError."""
+    """(class name, (left, top, right, bottom) in fractions, digits behind the point, whether it is an outline) of a line. Raises
+    ValueError."""
     values = [_number(word) for word in words]
     if values[0] != int(values[0]):
         raise ValueError(f"the class id {words[0]!r} is not a whole number")
@@ -441,7 +442,7 @@ def _object(words, config):
     if max(map(abs, rest)) > _FAR:
         raise ValueError(f"{max(rest, key=abs):g} is no fraction of the image's side: numbers are to be in 0..1, not pixels")
     digits = max(len(word.partition(".")[2].rstrip()) for word in words[1:])
-    return config.names[index], _box(rest), digits
+    return config.names[index], _box(rest), digits, len(rest) > 4
 
 
 def _number(word):

@@ -290,7 +290,7 @@ def test_numbers_of_many_digits_are_not_rounded(place):
 def test_poses_are_read_as_their_boxes(place, shape):
     (place / "data.yaml").write_text(CONFIG + f"kpt_shape: {shape}\n")
     (place / "labels" / "train" / "b.txt").write_text("0 0.5 0.5 0.5 0.5 0.9 0.9 2 0.1 0.1 2\n")
-    assert boxes(opened(place), 1) == [[25, 20, 75, 60]]
+    assert boxes(opened(place), 1) == [[25, 20, 75, 60]] and opened(place).records[1].outlines == 0
 
 
 def test_fractions_are_of_the_upright_image(place):
