@@ -9,6 +9,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from gluon_bof.boxes import DetectionSet, Record
+from gluon_bof.data.names import composed
 from gluon_bof.errors import abbreviate, warn
 
 IMBALANCED = 3  # a class in so many times fewer images than the middle one is worth a word
@@ -53,13 +54,20 @@ def untrained(training: DetectionSet, validation: DetectionSet) -> list[str]:
     return said
 
 
-def told_apart_by_case(classes: Sequence[str]) -> list[str]:
-    """Sentences for people about classes whose names differ in capitals alone."""
+def hardly_told_apart(classes: Sequence[str]) -> list[str]:
+    """Sentences for people about classes whose names differ in capitals alone, or in the Unicode form of the same letters."""
     alike = {}
     for name in classes:
-        alike.setdefault(name.lower(), []).append(name)
-    return [f"{' and '.join(names)} are {len(names)} classes, told apart by capitals alone; if they are one, write them alike in "
-            "the annotations" for names in alike.values() if len(names) > 1]
+        alike.setdefault(composed(name.lower()), []).append(name)
+    return [f"{' and '.join(names)} are {len(names)} classes, told apart by {_difference(names)} alone; if they are one, write "
+            "them alike in the annotations" for names in alike.values() if len(names) > 1]
+
+
+def _difference(names):
+    form = "Unicode form (NFC or NFD)"
+    if len(set(map(composed, names))) == 1:
+        return form
+    return "capitals" if len(set(map(str.lower, names))) == 1 else f"capitals and {form}"
 
 
 def repeats_of(options: Any, detection_set: DetectionSet) -> np.ndarray | None:

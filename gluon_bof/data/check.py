@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gluon_bof.boxes import DetectionSet, Fault, area
-from gluon_bof.data.balance import advice, image_shares, told_apart_by_case, untrained
+from gluon_bof.data.balance import advice, hardly_told_apart, image_shares, untrained
 from gluon_bof.data.faults import crowded, nothing_to_find, require_boxes
 from gluon_bof.data.images import has_12_bits, image_of, read_bytes, read_image
 from gluon_bof.data.names import class_names
@@ -84,7 +84,7 @@ def report_of(dataset: str, sets: Mapping[str, DetectionSet], errors: Sequence[U
         report.layout = found.layout
         report.origin = found.origin._asdict() if found.origin else None
         report.notes += [note if note == str(found.origin) else f"{part}: {note}" for note in found.notes()]
-    report.notes = list(dict.fromkeys(report.notes)) + told_apart_by_case(report.classes)
+    report.notes = list(dict.fromkeys(report.notes)) + hardly_told_apart(report.classes)
     records = [record for found in sets.values() for record in found.records]
     report.notes += filter(None, (crowded(records),))
     _count_boxes(report, records)

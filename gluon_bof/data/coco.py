@@ -27,7 +27,7 @@ from gluon_bof.data.faults import (
 )
 from gluon_bof.data.fields import brief, finite_number, load_json, read_flag, stated_size
 from gluon_bof.data.headers import read_headers
-from gluon_bof.data.images import files_in, folders_in
+from gluon_bof.data.images import files_in, folders_in, in_other_form
 from gluon_bof.data.parts import require_role, roles_of_words
 from gluon_bof.data.samples import class_numbers
 from gluon_bof.errors import UserError, abbreviate
@@ -288,6 +288,10 @@ class _ImageFinder:
                 return path
         return None
 
+    def in_other_form(self, file_name):
+        """`images.in_other_form` of the first folder that has such an image."""
+        return next(filter(None, (in_other_form(os.path.join(folder, file_name)) for folder in self.folders)), "")
+
     def _has(self, path):
         folder, name = os.path.split(path)
         return name in self._listing(folder)
@@ -323,7 +327,7 @@ def _images(entries, finder, path, faults):
         elif image_path is None:
             faults.report(os.path.join(finder.beside, file_name), "missing image",
                           f"the image does not exist, nor in {finder.root}, images/, data/ or a folder of the part's name there; "
-                          f"it is listed in {path}", _MISSING_REMEDY)
+                          f"it is listed in {path}{finder.in_other_form(file_name)}", _MISSING_REMEDY)
         else:
             found.append((image_id, image_path, stated_size(entry.get("width"), entry.get("height"))))
     headers = read_headers([image_path for _, image_path, _ in found])

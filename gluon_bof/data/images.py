@@ -17,6 +17,7 @@ import numpy as np
 
 from gluon_bof.boxes import is_image
 from gluon_bof.data.headers import MAX_PIXELS, ORIENTATION, read_header, scan
+from gluon_bof.data.names import composed
 from gluon_bof.errors import UserError, is_out_of_files, is_out_of_memory
 from gluon_bof.masks import whole_images_only
 
@@ -316,3 +317,15 @@ def files_in(place: str, endings: str | tuple[str, ...] = ENDINGS) -> list[str]:
     there. Default: the images."""
     names = sorted(os.listdir(place)) if os.path.isdir(place) else []
     return [name for name in names if name.lower().endswith(endings) and not is_hidden(name)]
+
+
+def in_other_form(path: str, endings: str | tuple[str, ...] = ENDINGS) -> str:
+    """What a message of a missing file adds where one lies there whose name is the same letters in another Unicode form, with any
+    of these endings; "" where none does."""
+    folder, name = os.path.split(path)
+    stem = os.path.splitext(name)[0]
+    if stem.isascii():  # which has one form
+        return ""
+    found = [other for other in files_in(folder or os.curdir, endings) for of_other in [os.path.splitext(other)[0]]
+             if of_other != stem and composed(of_other) == composed(stem)]
+    return f"; {found[0]} is there, a name in another Unicode form (NFC or NFD), so write the two alike" if found else ""

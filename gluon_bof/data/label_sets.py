@@ -11,7 +11,7 @@ import numpy as np
 
 from gluon_bof import masks
 from gluon_bof.data.faults import FaultPolicy, UnknownClass, log_faults
-from gluon_bof.data.images import ENDINGS, files_in, is_hidden
+from gluon_bof.data.images import ENDINGS, files_in, in_other_form, is_hidden
 from gluon_bof.data.layouts import recognise
 from gluon_bof.data.names import class_names
 from gluon_bof.data.parts import FALLBACKS, fifth, require_role
@@ -177,7 +177,8 @@ def _paired(images, mask, image_id):
     path = next((path for ending in (".jpg", ".JPG", *ENDINGS) for path in [os.path.join(images, f"{image_id}{ending}")]
                  if os.path.isfile(path)), None)
     if path is None:
-        raise UserError("the image does not exist", os.path.join(images, f"{image_id}.jpg"), "fix the list, or add the image")
+        path = os.path.join(images, f"{image_id}.jpg")
+        raise UserError(f"the image does not exist{in_other_form(path)}", path, "fix the list, or add the image")
     _require_map(mask, "fix the list, or add the map")
     return LabelledImage(path, mask, image_id)
 
@@ -191,7 +192,7 @@ def _require_map(mask, remedy):
     if other and ending == ".png":
         raise UserError("a label map's ending is .png, and this is not read", other, "rename it" if other.endswith(".PNG") else
                         "write class numbers as a PNG, and not from a JPEG, which changes them")
-    raise UserError("the image has no label map", mask, remedy)
+    raise UserError(f"the image has no label map{in_other_form(mask)}", mask, remedy)
 
 
 def _sbd(folder, role, split, classes, faults):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.faults import FaultPolicy, require_records
 from gluon_bof.data.fields import finite_number, load_json, read_flag, stated_size
-from gluon_bof.data.images import files_in
+from gluon_bof.data.images import files_in, in_other_form
 from gluon_bof.data.layouts import Layout, Part
 from gluon_bof.data.parts import every_fifth, fifth, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, image_ids, read_records
@@ -110,13 +110,18 @@ def _read(path, folder, images, places):
         return _File(path, images.get(stem), {}, problem)
     if "shapes" in content and not isinstance(content["shapes"], list):
         return _File(path, images.get(stem), content, "'shapes' is not a list")
-    return _File(path, _image_of(path, content.get("imagePath"), stem, folder, images, places), content)
+    return _File(path, _image_of(path, _named(content), stem, folder, images, places), content)
+
+
+def _named(content):
+    """The path of the image as the file says it, perhaps on Windows; "" where it says none."""
+    value = content.get("imagePath")
+    return value.replace("\\", "/") if isinstance(value, str) else ""
 
 
 def _image_of(path, named, stem, folder, images, places):
     """The image that the file names, else the one of its own name; None if there is none. Where the set has one of its own name,
     what is named beyond the set's places is the original that it was copied from."""
-    named = named.replace("\\", "/") if isinstance(named, str) else ""
     beside = os.path.normpath(os.path.join(os.path.dirname(path), named))
     other = os.path.splitext(os.path.basename(named))[0]
     if stem in images and (other != stem or os.path.dirname(beside) not in places):  # left behind by copying
@@ -150,7 +155,8 @@ def _samples(files, root, faults):
         if file.problem:
             faults.report(file.path, "malformed annotation", file.problem)
         elif file.image is None:
-            faults.report(file.path, "missing image", f"its image {file.content.get('imagePath')!r} does not exist")
+            other = in_other_form(os.path.join(os.path.dirname(file.path), _named(file.content))) or in_other_form(file.path)
+            faults.report(file.path, "missing image", f"its image {file.content.get('imagePath')!r} does not exist{other}")
         else:
             usable.append(file)
     return [Sample(file.image, file.path, image_id, stated_size(file.content.get("imageWidth"), file.content.get("imageHeight")),

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from typing import Iterable, Mapping
 
 from gluon_bof.errors import UserError
@@ -73,3 +74,8 @@ def refuse_no_text(classes: Iterable[str], path: str | None) -> None:
             raise UserError(f"the class name {name!r} holds control characters", path, "write the names in UTF-8, not in UTF-16")
         if not is_utf8(name):
             raise UserError(f"the class name {name!r} cannot be written as text", path, "rename it in UTF-8")
+
+
+def composed(name: str) -> str:
+    """A name in one form, of those that Unicode has for the same letters: macOS writes an accent behind its letter."""
+    return unicodedata.normalize("NFC", name)

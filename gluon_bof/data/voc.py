@@ -27,7 +27,7 @@ from gluon_bof.data.faults import (
 )
 from gluon_bof.data.fields import brief
 from gluon_bof.data.headers import read_headers
-from gluon_bof.data.images import ENDINGS, is_hidden
+from gluon_bof.data.images import ENDINGS, in_other_form, is_hidden
 from gluon_bof.data.names import unique_names
 from gluon_bof.data.parts import every_fifth, require_role
 from gluon_bof.data.voc_lists import members_of, of_role, split_ids
@@ -382,7 +382,7 @@ def _read_record(place, headers, class_ids, origin, faults):
     if annotation is None:
         spare = ", though its image does; with --unannotated negative it is a negative"
         faults.report(source, "missing annotation", f"the annotation of image {place.image_id!r} does not exist"
-                      f"{spare if place.image_id in place.folder.images else ''}")
+                      f"{spare if place.image_id in place.folder.images else ''}{in_other_form(source, '.xml')}")
         return None
     if annotation.problem:
         faults.report(source, "malformed annotation", annotation.problem)
@@ -438,6 +438,7 @@ def _report_missing(place, faults):
     else:
         what = f"the image of {os.path.basename(place.source)} does not exist (nor with another ending)"
     path = os.path.join(folder.image_folder, unread or place.image_id + ENDINGS[0])
+    what += in_other_form(path)
     faults.report(path, "missing image", what, annotation=place.source)
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.faults import FaultPolicy, require_records
 from gluon_bof.data.fields import brief, finite_number, load_json
-from gluon_bof.data.images import ENDINGS, is_hidden
+from gluon_bof.data.images import ENDINGS, in_other_form, is_hidden
 from gluon_bof.data.layouts import NAME_FILES, Layout, is_text, labels_folder, refuse_unread
 from gluon_bof.data.names import class_names, unique_names
 from gluon_bof.data.parts import fifth, role_of
@@ -355,16 +355,17 @@ def _of_place(place, config, faults, labels):
             lines = [line.strip() for line in file if line.strip()]
     except UnicodeDecodeError:
         raise UserError("the list of images is not UTF-8 text", place, "list one path a line") from None
-    found = []
+    found, bases = [], (os.path.dirname(place), config.root)
     for line in lines:
         if not may_be_path(line):
             faults.report(place, "missing image", f"it lists {brief(line)}, a name that no file can have")
             continue
         try:
-            found.append(_find(line, (os.path.dirname(place), config.root), place, "data"))  # as CVAT's begin
+            found.append(_find(line, bases, place, "data"))  # as CVAT's begin
         except UserError:
-            faults.report(os.path.join(os.path.dirname(place), line), "missing image", f"the image does not exist; it is listed "
-                                                                                       f"in {place}")
+            other = next(filter(None, (in_other_form(os.path.join(base, line.replace("\\", "/"))) for base in bases)), "")
+            faults.report(os.path.join(bases[0], line), "missing image", f"the image does not exist; it is listed in "
+                                                                         f"{place}{other}")
     return found
 
 
@@ -372,11 +373,13 @@ def _of_folder(folder, deep, faults, labels):
     """Paths of the images in a folder, or also below it, in order; labels without an image are faults."""
     found = [path for path in _files(folder, deep) if os.path.splitext(path)[1].lower() in ENDINGS]
     known = set(map(labels.of, found))
-    for path in filter(is_text, _files(labels_folder(folder), deep)):
+    labelled = labels_folder(folder)
+    for path in filter(is_text, _files(labelled, deep)):
         name = os.path.basename(path)
         if path not in known and name.lower() not in _NO_LABELS and not name.lower().startswith("readme"):
             faults.report(path, "missing image", f"the image of the label {name} does not exist (with any ending of "
-                                                 f"{' '.join(ENDINGS)})")
+                                                 f"{' '.join(ENDINGS)})"
+                                                 f"{in_other_form(os.path.join(folder, os.path.relpath(path, labelled)))}")
     return found
 
 

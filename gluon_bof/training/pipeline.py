@@ -6,7 +6,7 @@ from typing import Any, Iterable, Sequence
 
 from gluon_bof import threads
 from gluon_bof.backend import mx
-from gluon_bof.data.balance import told_apart_by_case, untrained
+from gluon_bof.data.balance import hardly_told_apart, untrained
 from gluon_bof.data.faults import UnknownClass, log_faults, require_boxes, warn_of_score, warn_of_shared
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import open_set, set_mark
@@ -98,7 +98,7 @@ def _open_sets(options, run):
     warn_of_shared(*(found.records for found in sets), "mAP")
     where = options.dataset_root or options.dataset
     warn_of_score(where, sets[1].records, options.most_found)
-    for sentence in (*untrained(*sets), *told_apart_by_case(classes)):
+    for sentence in (*untrained(*sets), *hardly_told_apart(classes)):
         warn(f"{where}: {sentence}")
     run.write_classes(classes)
     return sets

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from gluon_bof.boxes import DetectionSet, Record
-from gluon_bof.data.balance import advice, factors_of_shares, image_shares, repeat_factors, repeats_of, told_apart_by_case
+from gluon_bof.data.balance import advice, factors_of_shares, hardly_told_apart, image_shares, repeat_factors, repeats_of
 from gluon_bof.data.loader import TrainingImages, training_loader
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.voc import load_voc
@@ -100,10 +100,16 @@ def test_a_rare_class_is_named_with_its_remedy():
     assert advice([0.5, 0.4, 0.3, 0], "abcd") is None and advice([0, 0], "ab") is None
 
 
-def test_classes_that_capitals_alone_tell_apart_are_named():
-    assert told_apart_by_case(("Cat", "cat", "dog")) == [
+def test_classes_that_capitals_or_unicodes_form_alone_tell_apart_are_named():
+    """Of the latter, which look the same, nothing was said."""
+    assert hardly_told_apart(("Cat", "cat", "dog")) == [
         "Cat and cat are 2 classes, told apart by capitals alone; if they are one, write them alike in the annotations"]
-    assert told_apart_by_case(("cat", "dog")) == []
+    assert hardly_told_apart(("cat", "dog")) == []
+    form = "Unicode form (NFC or NFD)"
+    for names, how in ((("caf\u00e9", "cafe\u0301"), form), (("\u00c9", "\u00e9"), "capitals"),
+                       (("\u00c9", "e\u0301"), f"capitals and {form}")):
+        said, = hardly_told_apart(names)
+        assert f"{names[0]} and {names[1]} are 2 classes, told apart by {how} alone;" in said
 
 
 def test_batches_are_the_same_bits_for_any_number_of_workers(tmp_path):

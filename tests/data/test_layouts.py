@@ -220,6 +220,27 @@ def test_an_annotation_without_an_image_is_no_fault_of_each_part(tmp_path, folde
     assert kinds == ([] if "val" in folders and ending == ".xml" else ["missing image"])
 
 
+@pytest.mark.parametrize("write", (layout_files.coco_standard, layout_files.ultralytics, layout_files.yolo_lists,
+                                   layout_files.voc_standard, layout_files.labelme_beside, layout_files.labelme_apart))
+def test_a_file_that_is_missed_for_its_names_unicode_form_is_told(tmp_path, write):
+    """Of a name that looked the same it was said that it does not exist."""
+    write(str(tmp_path))
+    for path in list(tmp_path.rglob("*.*")):
+        if path.stem == "a":
+            path.rename(path.with_name(("e\u0301" if path.suffix == ".jpg" else "\u00e9") + path.suffix))
+        elif path.suffix in (".json", ".txt"):
+            path.write_text(path.read_text().replace("a.jpg", "\u00e9.jpg").replace("a\n", "\u00e9\n"))
+    for path in tmp_path.rglob("\u00e9.json"):
+        path.write_text(path.read_text().replace("a.jpg", "\u00e9.jpg"))
+    with pytest.raises(UserError, match="missing image: .*; e\u0301.jpg is there, a name in another Unicode form .NFC or NFD."):
+        open_set(str(tmp_path), None, "train")
+    annotations = tmp_path / "Annotations"
+    if annotations.exists():
+        (annotations / "\u00e9.xml").rename(annotations / "e\u0301.xml")
+        with pytest.raises(UserError, match="missing annotation: .*; e\u0301.xml is there, a name in another Unicode form"):
+            open_set(str(tmp_path), None, "train")
+
+
 def test_two_annotations_of_an_image_are_refused_and_not_the_first_folders_taken(tmp_path):
     layout_files.voc_of_splits(str(tmp_path))
     shutil.copytree(tmp_path / "train" / "annots", tmp_path / "train" / "annots_old")
