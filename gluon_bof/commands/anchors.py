@@ -12,7 +12,7 @@ from gluon_bof.data.anchors import LARGEST, STRIDES, box_sizes, default_anchors,
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError, user_facing
 from gluon_bof.files import refuse_unwritable
-from gluon_bof.options.flags import Parser, at_least
+from gluon_bof.options.flags import Parser, at_least, check_seed
 from gluon_bof.visualization.anchors import draw
 
 
@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     if not 32 <= given.data_shape <= LARGEST or given.data_shape % 32:
         raise UserError(f"--data-shape {given.data_shape} is not a multiple of 32", remedy="for example 416")
     at_least(given, "starts", 1)
-    at_least(given, "seed", 0)
+    check_seed(given)
     outputs = tuple(filter(None, (given.out, given.plot)))
     for path in outputs:
         refuse_unwritable(path, reads=(given.classes, given.dataset))

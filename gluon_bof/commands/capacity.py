@@ -9,7 +9,7 @@ from typing import Any, Sequence
 from gluon_bof.errors import UserError, say, user_facing
 from gluon_bof.evaluation.page import plain
 from gluon_bof.files import csv_text, prepare_folder, write_text
-from gluon_bof.options.flags import Parser, at_least, flag_name
+from gluon_bof.options.flags import Parser, check_seed, flag_name
 from gluon_bof.runs.config import require_run_of_last
 
 SHOWN = ("alpha", "xmin", "D", "lambda_max", "alpha_weighted", "stable_rank")  # columns of the table, beside the first ones
@@ -20,7 +20,7 @@ LONGEST_NAME = 44
 def main(argv: Sequence[str]) -> int:
     """The command: tables go to standard error, the last line on standard output is one JSON object."""
     given = build_parser().parse_args(argv)
-    at_least(given, "seed", 0)
+    check_seed(given)
     if given.figure_4:
         _refuse_beside_figure_4(given)
         outcome = _figure_4(given)

@@ -14,6 +14,7 @@ from typing import Any, Callable, Mapping, NamedTuple, NoReturn, Sequence
 from gluon_bof.errors import UserError
 
 EMBEDDED = "shapes"
+SEEDS = 2 ** 64  # as many as rng's keys tell apart
 CUSTOM_MODEL = "custom-model"  # GluonCV's word, after which its scripts of R-CNNs take the flags of the network's parts
 # help's groups, in the order of the page; "first" are those that most people need
 GROUPS = {
@@ -313,6 +314,13 @@ def at_least(options: Any, name: str, least: float) -> None:
     """Raise UserError where the option is below `least`, or no number."""
     if not getattr(options, name) >= least:
         raise UserError(f"{flag_name(name)} {getattr(options, name)} is below {least}", remedy=f"give {least} or more")
+
+
+def check_seed(options: Any) -> None:
+    """Raise UserError where the option `seed` is below 0, or as large as SEEDS."""
+    at_least(options, "seed", 0)
+    if options.seed >= SEEDS:
+        raise UserError(f"--seed {options.seed} is above {SEEDS - 1}", remedy="give a smaller one")
 
 
 def positive(options: Any, name: str) -> None:

@@ -12,6 +12,7 @@ from gluon_bof.options.flags import (
     Kind,
     NotAValue,
     at_least,
+    check_seed,
     flag,
     flag_name,
     not_negative,
@@ -173,10 +174,11 @@ class TrainingOptions:
 
     def check(self) -> None:
         """Refuse, by name, values and combinations that cannot work; warn of those that do nothing. Raises UserError."""
-        for name, least in (("batch_size", 1), ("epochs", 1), ("num_workers", 0), ("seed", 0), ("val_interval", 1),
+        for name, least in (("batch_size", 1), ("epochs", 1), ("num_workers", 0), ("val_interval", 1),
                             ("keep", 1), ("no_mixup_epochs", 0), ("log_interval", 0), ("save_interval", 0),
                             ("early_stop", 0), ("accumulate", 1)):
             at_least(self, name, least)
+        check_seed(self)
         for name in ("lr", "lr_decay", "mixup_alpha", "mixup_beta", "epsilon"):
             positive(self, name)
         for name in ("wd", "momentum", "beta1", "beta2", "rho"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any, Iterable, Mapping, Sequence
 
 from gluon_bof.errors import UserError
-from gluon_bof.options.flags import INTEGERS, build_parser, flag_name
+from gluon_bof.options.flags import INTEGERS, SEEDS, build_parser, flag_name
 
 OWN = ("dataset", "dataset_root", "recipe", "name", "runs", "resume", "seed", "gpus", "dry_run")  # set by the table, not after --
 STARTS = ("pretrained_base", "transfer")  # nor are these, where the runs start from backbones that are trained for them
@@ -32,8 +32,9 @@ def chosen_seeds(text: str, usual: Sequence[int]) -> tuple[int, ...]:
         seeds = INTEGERS.parse(text)
     except ValueError:
         seeds = ()
-    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise UserError(f"--seeds {text!r} is no list of different whole numbers from 0 on", remedy="for example --seeds 0,1,2")
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0 or max(seeds) >= SEEDS:
+        raise UserError(f"--seeds {text!r} is no list of different whole numbers from 0 to {SEEDS - 1}",
+                        remedy="for example --seeds 0,1,2")
     return seeds
 
 

@@ -91,6 +91,7 @@ def test_bad_arguments_are_refused_on_one_line(tiny, tmp_path, capsys):
     assert "--data-shape -32" in refused(capsys, tiny, "--data-shape", "-32", *out)
     assert "--starts" in refused(capsys, tiny, "--starts", "0", *out)
     assert "--seed" in refused(capsys, tiny, "--seed", "-1", *out)
+    assert "--seed" in refused(capsys, tiny, "--seed", 2 ** 64, *out)
     assert "--data-shape" in refused(capsys, tiny, "--data-shape", "many", *out)
     assert "DATASET" in refused(capsys) and "see gluon-bof anchors --help" in refused(capsys, "--colour")
     assert "no-such-split" in refused(capsys, tiny, "--split", "no-such-split", *out)

@@ -111,7 +111,8 @@ def test_help_and_dry_run_answer_at_once_and_without_mxnet():
     ("--dataset voc --scale-lr --batch-size 8 --warmup-epochs 2 --warmup-lr 0.0005", "0.000125 by --scale-lr"),
     ("--num-samples 0", "--num-samples 0 is no number of images"), ("--num-samples -2", "--num-samples -2"),
     ("--optimizer lamb", "--optimizer"), ("--beta1 1", "--beta1"), ("--epsilon 0", "--epsilon"),
-    ("--seed -1", "--seed"), ("--seed x", "--seed"), ("--keep 0", "--keep"), ("--val-interval 0", "--val-interval"),
+    ("--seed -1", "--seed"), ("--seed x", "--seed"), (f"--seed {2 ** 64}", "is above"), ("--keep 0", "--keep"),
+    ("--val-interval 0", "--val-interval"),
     ("--on-bad-sample ignore", "--on-bad-sample"), ("--metric map", "--metric"), ("--name ../x", "--name"),
     ("--start-epoch 99", "--start-epoch"), ("--save-interval -1", "--save-interval"), ("extra", "extra"),
 ))

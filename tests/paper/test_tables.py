@@ -130,7 +130,8 @@ def test_gpus_are_split_evenly_among_jobs():
 @pytest.mark.parametrize("words, message", [
     (["7"], "no table '7'"), (["²"], "no table '²'"), (["2", "--rows", "²"], "no row '²'"),
     (["2", "--rows", "8"], "no row '8'"), (["2", "--rows", "mixup,smoothing"], "'smoothing'"),
-    (["2", "--seeds", "0,0"], "different whole"), (["2", "--jobs", "0"], "below 1"), (["2", "--dataset", "x"], "does nothing"),
+    (["2", "--seeds", "0,0"], "different whole"), (["2", "--seeds", f"0,{2 ** 64}"], "different whole"),
+    (["2", "--jobs", "0"], "below 1"), (["2", "--dataset", "x"], "does nothing"),
     (["2", "--dry-run", "--", "--", "--epochs", "77"], "a second -- does nothing for table 2"),
     (["2", "--scale", "small", "--dataset-root", "x"], "does nothing"), (["2", "--speed", "9"], "unrecognized"),
 ])

@@ -9,7 +9,7 @@ import numpy as np
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.mixup import MixRatio
-from gluon_bof.options.flags import NUMBERS, at_least, flag
+from gluon_bof.options.flags import NUMBERS, at_least, check_seed, flag
 from gluon_bof.paper.figures.page import BLUE, COLOURS, GREEN, ORANGE, Drawn, new_figure
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.scenes import require_within
@@ -33,8 +33,8 @@ class Options(FigureOptions):
 def draw(given: Options) -> Drawn:
     """Figure 4 -> Drawn; a row for each x at the middle of a 200th of [0, 1]."""
     pairs = [_pair(text) for text in given.betas or OF_THE_PAPER]
-    for name in ("samples", "seed"):
-        at_least(given, name, 0)
+    at_least(given, "samples", 0)
+    check_seed(given)
     figure = new_figure(3.8)
     axis = figure.subplots()
     x = (np.arange(POINTS) + 0.5) / POINTS

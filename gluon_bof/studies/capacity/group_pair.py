@@ -46,7 +46,7 @@ def train_pair(folder: str, seed: int = 0) -> dict:
         return there
     _write_about(folder, about)
     mx.random.seed(seed)
-    np.random.seed(seed)  # what MXNet's initialisers draw from
+    np.random.seed(seed % 2 ** 32)  # what MXNet's initialisers draw from
     train, test = (_arrays(found) for found in open_classes("shapes"))
     about.update(training_objects=len(train[1]), test_objects=len(test[1]))
     network = get_model(NETWORK, classes=int(train[1].max()) + 1)

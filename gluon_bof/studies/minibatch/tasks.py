@@ -122,7 +122,7 @@ class Task:
     def start(self, device: Any, checkpoint: str | None = None) -> None:
         """Make the network as the options' seed has it, on a device, and its graph ready for training and probes."""
         pipeline.seed(self.options.seed)
-        np.random.seed(self.options.seed)  # what MXNet's initialisers draw from
+        np.random.seed(self.options.seed % 2 ** 32)  # what MXNet's initialisers draw from
         self.build(device, checkpoint)
         self.graph.hybridize(static_alloc=True)
 

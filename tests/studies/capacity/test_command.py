@@ -245,6 +245,7 @@ def test_a_segmenters_score_is_its_mean_iou(tmp_path, capsys):
                                          ((), "no WEIGHTS"), (("none.params",), "none.params"),
                                          (("x", "--convention", "mine"), "mine"), (("--correlate", "."), "not a run"),
                                          (("--correlate",), "no WEIGHTS"), (("x", "--seed", "-1"), "--seed -1"),
+                                         (("x", "--seed", 2 ** 64), "is above"),
                                          (("shapes", "--layer", "a"), "--layer a: the spectrum of one layer is drawn by --plot"),
                                          (("--correlate", ".", "--plot", "--layer", "a"), "--layer a: the spectrum"),
                                          (("epoch-0001.params", "epoch-0002.params", "--plot", "--layer", "a"), "--layer a"),
