@@ -122,7 +122,7 @@ def _of_run(folder, last):
     """(path of the weights of a run, what its configuration tells of them)."""
     require_run(folder, "give a folder under runs/ or a file of weights")
     run = RunFolder(folder)
-    return run.last_weights if last else run.best_weights, {
+    return run.weights(last), {
         "run": folder, "trained_as": read_options(folder).resolved().gluoncv_name(), "classes": read_classes(folder)}
 
 

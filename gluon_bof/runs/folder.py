@@ -67,6 +67,13 @@ class RunFolder:
         self.partition = os.path.join(folder, PARTITION)
         self.probes = os.path.join(folder, "probes")
 
+    def weights(self, last: bool = False) -> str:
+        """Path of the best weights, or the last. Raises UserError where a run has the last alone, as before it is validated."""
+        if not last and os.path.isfile(self.last_weights) and not os.path.isfile(self.best_weights):
+            raise UserError("the run has no best weights yet, which its first validation gives", self.folder,
+                            f"give its last ones: {self.last_weights}")
+        return self.last_weights if last else self.best_weights
+
     def epoch_weights(self, epoch: int) -> str:
         """Path of the weights that are kept for good after this epoch."""
         return os.path.join(self.folder, f"epoch-{epoch:04d}.params")

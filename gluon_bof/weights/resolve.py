@@ -191,7 +191,7 @@ def _of_run(folder, weights, given, last):
     require_choices(options, given)
     _checked(options)
     if os.path.isdir(weights):
-        weights = RunFolder(weights).last_weights if last else RunFolder(weights).best_weights
+        weights = RunFolder(weights).weights(last)
     return Resolved(options, weights, folder, "gpus" not in given)
 
 

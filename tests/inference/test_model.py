@@ -240,6 +240,9 @@ def test_weights_that_are_not_there_are_named_before_anything_else(run, alone, t
     begun = tmp_path / "begun"
     shutil.copytree(run, begun)
     (begun / "best.params").unlink()
+    with pytest.raises(UserError, match=f"{begun}: the run has no best weights yet.*; give its last ones: {begun}/last.params"):
+        gluon_bof.load(begun)
+    (begun / "last.params").unlink()
     with pytest.raises(UserError, match="best.params: there are no such weights"):
         gluon_bof.load(begun)
     with pytest.raises(UserError, match="not a run's folder"):

@@ -52,7 +52,7 @@ def file_of(weights: str, last: bool = False) -> str:
     """The path of the file that a run's folder, a file's path or a model's name stands for."""
     if os.path.isdir(weights):
         require_run(weights, "give a folder under runs/ or a file of weights")
-        return RunFolder(weights).last_weights if last else RunFolder(weights).best_weights
+        return RunFolder(weights).weights(last)
     if not os.path.exists(weights) and not weights.lower().endswith(ENDINGS):
         from gluon_bof.weights.zoo import download, download_backbone, is_name
         if is_name(weights):
