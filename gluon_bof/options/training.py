@@ -187,6 +187,7 @@ class TrainingOptions:
             raise UserError(f"--num-samples {self.num_samples} is no number of images", remedy="give 1 or more, or -1 for all")
         self._check_decays()
         self._check_devices()
+        check_decay_epochs(self)
         if self.lr_decay > 1:
             raise UserError(f"--lr-decay {self.lr_decay} would raise the learning rate", remedy="0.1 is usual")
         if not 0 <= self.label_smooth_eps < 1:
@@ -424,3 +425,11 @@ class DetectionOptions(TrainingOptions):
 def decay_epochs(default: Any, text: str = "epochs at which the learning rate decays") -> Any:
     """The field of --lr-decay-epoch, whose default is a family's."""
     return flag(default, text, "schedule", kind=INTEGERS)
+
+
+def check_decay_epochs(options: Any) -> None:
+    """Raise UserError where the rate would decay before the first epoch."""
+    epochs = options.lr_decay_epoch
+    if epochs and min(epochs) < 1:
+        raise UserError(f"--lr-decay-epoch {INTEGERS.write(epochs)}: all epochs would have the decayed learning rate",
+                        remedy="name epochs from 1 on, or give another --lr")

@@ -147,6 +147,14 @@ def test_the_hint_of_an_option_that_may_be_none_says_so(family):
     assert all("None" in field.type for field in fields(family.options) if field.default is None)
 
 
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_rate_that_would_decay_before_the_first_epoch_is_refused(family):
+    """The whole run had a tenth of --lr."""
+    for epochs, told in (((-3,), "-3"), ((8, 0), "8,0")):
+        with pytest.raises(UserError, match=f"^--lr-decay-epoch {told}: all epochs would have the decayed"):
+            replace(family.options(dataset="voc"), lr_decay_epoch=epochs).resolved().check()
+
+
 def test_mixup_that_never_happens_is_said(capsys):
     train_yolo3.main("--dataset voc --mixup --epochs 20 --dry-run".split())
     assert "--mixup does nothing" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from gluon_bof.freebies.schedule import rates_of
 from gluon_bof.options.families import by_name, require_one_map
 from gluon_bof.options.flags import INTEGERS, at_least, flag, positive
 from gluon_bof.options.recipes import TABLES
+from gluon_bof.options.training import check_decay_epochs
 from gluon_bof.paper.figures.page import BLUE, COLOURS, ORANGE, Drawn, new_figure, shorten
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.runs.config import read_config
@@ -39,6 +40,7 @@ def draw(given: Options) -> Drawn:
         at_least(given, name, 1)
     at_least(given, "warmup_epochs", 0)
     positive(given, "lr")
+    check_decay_epochs(given)
     curves = [validation_curve(folder) for folder in given.runs]
     of_runs = [by_name(read_config(folder)["family"]) for folder in given.runs]
     require_one_map(given.runs, of_runs)
