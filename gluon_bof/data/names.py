@@ -41,6 +41,8 @@ def unique_names(classes: str | Iterable[str], path: str | None = None) -> tuple
     if isinstance(classes, (set, frozenset, Mapping)):
         raise UserError("classes are a set or a dict, whose order need not be that of their numbers", path,
                         "give a list: a name's place is its number")
+    if not isinstance(classes, Iterable):
+        raise UserError(f"classes cannot be {classes!r}", path, "give a list of their names")
     names = tuple(listed_names(classes.split(",")) if isinstance(classes, str) else classes)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise UserError("class names must not be empty", path,

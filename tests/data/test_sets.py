@@ -131,6 +131,14 @@ def test_classes_without_an_order_are_refused_and_not_numbered_by_chance(names):
             read()
 
 
+def test_classes_that_are_no_names_are_one_line_from_wherever_they_come(tmp_path):
+    """The number of classes, which other libraries ask for, ended in a TypeError."""
+    for read in (lambda: gluon_bof.load("a.params", classes=3), lambda: gluon_bof.evaluate("a.params", classes=3),
+                 lambda: gluon_bof.open_dataset(tmp_path, classes=3.5), lambda: gluon_bof.train(dataset=tmp_path, classes=3)):
+        with pytest.raises(UserError, match=r"^classes cannot be 3(\.5)?; give a list of their names$"):
+            read()
+
+
 def test_a_drawn_set_heeds_skip_empty_and_refuses_a_share_and_a_layout(tmp_path, monkeypatch):
     """All three were ignored without a word."""
     draw_few_shapes(monkeypatch, tmp_path, 6, 1)
