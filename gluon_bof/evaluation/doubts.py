@@ -1,8 +1,10 @@
 """A trained network goes through a whole set and names the labels that it doubts: as text, numbers and a page."""
 from __future__ import annotations
 
+import os
 from collections import Counter
-from typing import Mapping, Sequence
+from dataclasses import replace
+from typing import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -28,8 +30,7 @@ def doubt_set(resolved: Resolved, dataset: str, sets: Mapping[str, DetectionSet]
     that set, so that broken images are left out. page: file to write the page into. Raises UserError for weights that do not
     know the set's classes."""
     broken = {fault.path for fault in faults if fault.kind == BROKEN}
-    records = list({record.path: record for found in sets.values() for record in found.records
-                    if record.path not in broken}.values())
+    records = images_of(record for found in sets.values() for record in found.records if record.path not in broken)
     classes = next(iter(sets.values())).classes
     ends = next(iter(sets.values())).ends_of(resolved.box_ends)  # parts of one set have one format
     found = [ends.as_edges(one) for one in detections_of(resolved, records, classes, workers)]
@@ -43,6 +44,17 @@ def doubt_set(resolved: Resolved, dataset: str, sets: Mapping[str, DetectionSet]
         write_suspects(page, entries, records, {"data set": dataset, "weights": resolved.run or resolved.path})
         told["page"] = page
     return told, as_text(entries)
+
+
+def images_of(records: Iterable[Record]) -> list[Record]:
+    """A record, without masks, of each image file, with the boxes of all of its records: an image may be in both parts, and JSON
+    of COCO's may name its file more than once, as where an entry is made for every box."""
+    of_files = {}
+    for record in records:
+        of_files.setdefault((os.path.realpath(record.path), record.orientation), []).append(record)
+    return [replace(same[0], masks=None, **{field: np.concatenate([getattr(record, field) for record in same])
+                                            for field in ("boxes", "classes", "difficult", "crowd")})
+            for same in of_files.values()]
 
 
 def detections_of(resolved: Resolved, records: Sequence[Record], classes: Sequence[str], workers: int = 0) -> list[Detections]:

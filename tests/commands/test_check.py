@@ -1,12 +1,16 @@
 """gluon-bof check --with WEIGHTS. (Without, see tests/data/test_check.py.)"""
 import json
+import os
+from dataclasses import replace
 
 import pytest
 
 from gluon_bof.commands.check import main
 from gluon_bof.data import check
+from gluon_bof.evaluation.doubts import doubt_set
 from gluon_bof.options.flags import as_dict
 from gluon_bof.options.segmentation import SegmentationOptions
+from gluon_bof.weights.resolve import resolve
 from tests.command_lines import refused
 from tests.evaluation.browser import look_at
 from tests.tiny_networks import write_run
@@ -56,6 +60,17 @@ def test_the_network_looks_at_the_set_as_it_was_read_which_is_not_read_again(run
     images = json.loads(capsys.readouterr().out.splitlines()[-1])["images"]
     assert images == {"train": 2, "val": 1} and json.loads((tmp_path / "page.json").read_text())["images"] == 3
     assert opened == ["train", "val"]
+
+
+def test_a_file_that_several_entries_name_is_one_image_with_the_boxes_of_all(run, tmp_path):
+    """The boxes of the last entry alone were known, and all others' objects doubted."""
+    sets, _ = check.open_parts(str(write_voc_set(tmp_path / "set", 3, 2)))
+    assert any(len(record.boxes) > 1 for found in sets.values() for record in found.records)
+    told = doubt_set(resolve(run), "set", sets)
+    apart = [replace(record, path=path, boxes=record.boxes[some], classes=record.classes[some], difficult=record.difficult[some],
+                     crowd=record.crowd[some]) for record in sets["train"].records
+             for path, some in ((record.path, slice(1)), (os.path.relpath(record.path), slice(1, None)))]
+    assert doubt_set(resolve(run), "set", {**sets, "train": replace(sets["train"], records=apart)}) == told
 
 
 def test_weights_that_do_not_know_the_classes_do_not_cost_the_report_of_the_set(tmp_path, capsys):
