@@ -156,6 +156,27 @@ def warn_once(message: str) -> None:
         warn(message)
 
 
+class Gathered(logging.Handler):
+    """A process's warnings, for another one that tells them."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self._messages = []
+
+    def begin(self) -> None:
+        """From now on nobody else hears them."""
+        LOGGER.handlers[:] = [self]
+        LOGGER.propagate = False
+
+    def emit(self, record):
+        self._messages.append(record.getMessage())
+
+    def take(self) -> list[str]:
+        """Those that have come since they were taken last."""
+        taken, self._messages = self._messages, []
+        return taken
+
+
 @contextlib.contextmanager
 def without_warnings() -> Iterator[None]:
     """Python's own warnings are not told in here. One thread at a time."""

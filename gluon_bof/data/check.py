@@ -17,7 +17,7 @@ from tqdm import tqdm
 from gluon_bof.boxes import DetectionSet, Fault, area
 from gluon_bof.data.balance import advice, hardly_told_apart, image_shares, untrained
 from gluon_bof.data.faults import crowded, nothing_to_find, require_boxes
-from gluon_bof.data.images import has_12_bits, image_of, read_bytes, read_image
+from gluon_bof.data.images import decode_image, has_12_bits, read_bytes
 from gluon_bof.data.names import class_names
 from gluon_bof.data.parts import ROLES
 from gluon_bof.data.sets import open_set
@@ -243,9 +243,9 @@ def _look_at(record, said):
     before = said.length()
     try:
         data = read_bytes(record.path)
-        image = image_of(data, record.path, record.orientation)
-    except UserError as error:
-        return None, None, [Fault(record.path, "broken image", error.problem)], False, False
+        image = decode_image(data, record.orientation)
+    except (UserError, ValueError) as error:
+        return None, None, [Fault(record.path, "broken image", getattr(error, "problem", str(error)))], False, False
     height, width = image.shape[:2]
     digest = hashlib.blake2b(data, digest_size=16).digest()
     faults = []
@@ -259,7 +259,7 @@ def _look_at(record, said):
 def _damage(record, said):
     """Faults of an image that is decoded again, now alone."""
     before = said.length()
-    read_image(record.path)
+    decode_image(read_bytes(record.path))
     lost = LOST_PIXELS.search(said.since(before))
     return [Fault(record.path, "damaged image", f"pixels are lost: {lost.group().decode(errors='replace')}")] if lost else []
 

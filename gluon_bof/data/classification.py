@@ -29,7 +29,8 @@ def read_sample(sample: Sample) -> np.ndarray:
     """The sample's image, (H, W, 3) uint8. Raises UserError as `read_image` does."""
     if sample.place >= 0:
         try:
-            return decode_image(read_record(sample.path, sample.place), sample.orientation)
+            return decode_image(read_record(sample.path, sample.place), sample.orientation,
+                                f"{sample.path}, the record at byte {sample.place}")
         except ValueError as error:
             raise UserError(f"the record at byte {sample.place} holds no image that can be decoded ({error})", sample.path,
                             "make the file again with MXNet's im2rec.py") from None

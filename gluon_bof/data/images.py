@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from typing import TYPE_CHECKING, Any, Callable
 
 import cv2
@@ -18,7 +19,7 @@ import numpy as np
 from gluon_bof.boxes import is_image
 from gluon_bof.data.headers import MAX_PIXELS, ORIENTATION, read_header, scan
 from gluon_bof.data.names import composed
-from gluon_bof.errors import UserError, is_out_of_files, is_out_of_memory
+from gluon_bof.errors import UserError, is_out_of_files, is_out_of_memory, warn_once
 from gluon_bof.masks import whole_images_only
 
 try:  # faster than OpenCV's, to the same pixels
@@ -38,6 +39,9 @@ TURNS = {2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-
          5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1),
          7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: np.rot90(a, 1)}
 
+# what libjpeg says of images that are whole
+_HARMLESS = re.compile(r"Corrupt JPEG data: \d+ extraneous|Warning: unknown JFIF|Unknown Adobe color|Invalid SOS parameters")
+
 _UNDONE_BY = {6: 8, 8: 6}  # the others undo themselves
 _COLOUR_AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _IMAGE_REMEDY = "replace the image, or start with --on-bad-sample skip"
@@ -49,8 +53,12 @@ def read_image(path: str | os.PathLike[str], orientation: int | None = AS_STORED
     """Decode an image: (H, W, 3) uint8, RGB; grey, CMYK, palette, transparent and 16-bit ones too.
 
     orientation: what to turn it by, EXIF's 1 to 8, as a record says; None: as the file itself says.
-    Raises UserError if the file is missing, empty, not an image, cut short, too large, or of floating-point pixels."""
-    return image_of(read_bytes(path), path, orientation)
+    Raises UserError if the file is missing, empty, not an image, cut short, too large, or of floating-point pixels; warns of a
+    JPEG that has lost pixels."""
+    try:
+        return decode_image(read_bytes(path), orientation, path)
+    except ValueError as error:
+        raise UserError(str(error), path, _IMAGE_REMEDY) from None
 
 
 def read_bytes(path: str) -> bytes:
@@ -71,14 +79,6 @@ def read_bytes(path: str) -> bytes:
     return data
 
 
-def image_of(data: bytes, path: str, orientation: int | None = AS_STORED) -> np.ndarray:
-    """`read_image` of what the file holds, read before."""
-    try:
-        return decode_image(data, orientation)
-    except ValueError as error:
-        raise UserError(str(error), path, _IMAGE_REMEDY) from None
-
-
 def read_upright(path: str) -> np.ndarray:
     """An image file as people see it: `read_image`, turned as the file's EXIF orientation says."""
     return read_image(path, None)
@@ -93,14 +93,15 @@ def read_or_name(reader: Callable[..., Any], path: str, *how: Any) -> Any:
         raise UserError(error.problem, error.path, remedy) from None
 
 
-def decode_image(data: bytes, orientation: int | None = AS_STORED) -> np.ndarray:
-    """The same of a file's bytes. Raises ValueError saying what is wrong with them."""
+def decode_image(data: bytes, orientation: int | None = AS_STORED, name: Any = None) -> np.ndarray:
+    """The same of a file's bytes. Raises ValueError saying what is wrong with them. name: the image's in a warning that pixels
+    are lost, which is told once; None: there is none."""
     if _is_cut_short(data):
         raise ValueError("the image is cut short")
     header = _scanned(data)
     if header and header.problem:
         raise ValueError(header.problem)
-    image = _decoded(data)
+    image = _decoded(data, name)
     if header is None:
         return image if orientation is None else turned(image, orientation)
     wanted = header.orientation if orientation is None else orientation
@@ -111,15 +112,15 @@ def decode_image(data: bytes, orientation: int | None = AS_STORED) -> np.ndarray
     return turned(image, wanted)
 
 
-def _decoded(data):
-    """(H, W, 3) uint8 RGB, as stored. A JPEG that is not whole, has other colours or too many pixels is OpenCV's to judge."""
-    if simplejpeg and data[:2] == b"\xff\xd8":
+def _decoded(data, name):
+    """(H, W, 3) uint8 RGB, as stored. A JPEG that is not whole, has other colours or too many pixels is OpenCV's to judge, which
+    makes up the pixels that are lost."""
+    lost = ""
+    if _is_simplejpegs(data):
         try:
-            height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-            if colours in _JPEG_COLOURS and height * width <= MAX_PIXELS:  # `scan` may have seen no size
-                return simplejpeg.decode_jpeg(data, "RGB")
-        except (ValueError, KeyError):  # the second of samplings that simplejpeg has no name for, such as 4:4:1
-            pass
+            return simplejpeg.decode_jpeg(data, "RGB")
+        except ValueError as error:
+            lost = str(error)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _COLOUR_AS_STORED)
     except cv2.error as error:
@@ -128,7 +129,20 @@ def _decoded(data):
         image = None
     if image is None:
         raise ValueError("not an image that can be decoded")
+    if lost and name and not _HARMLESS.match(lost):
+        warn_once(f"{name}: pixels are lost ({lost}), and what stands in their place is made up; replace the image")
     return image
+
+
+def _is_simplejpegs(data):
+    """Whether simplejpeg decodes such an image, if it is whole."""
+    if not simplejpeg or data[:2] != b"\xff\xd8":
+        return False
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    except (ValueError, KeyError):  # the second of samplings that simplejpeg has no name for, such as 4:4:1
+        return False
+    return colours in _JPEG_COLOURS and height * width <= MAX_PIXELS  # `scan` may have seen no size
 
 
 def has_12_bits(data: bytes, image: np.ndarray) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple, NoReturn
 
 import cv2
 
-from gluon_bof.errors import UserError, is_out_of_memory
+from gluon_bof.errors import Gathered, UserError, is_out_of_memory, warn_once
 from gluon_bof.locks import fork_safe_lock
 from gluon_bof.terminal import end_with_parent
 
@@ -177,20 +177,23 @@ class Workers:
         for one in ready:
             if one in by_sentinel:
                 self._lost(*by_sentinel[one])
-        self._is_whole = False
+        self._is_whole, told = False, []
         for one in ready:
             worker = by_pipe[one]
             try:
-                ticket, fine, result = one.recv()  # arrays are taken over here, from a worker that must be alive
+                ticket, fine, result, warnings = one.recv()  # arrays are taken over here, from a worker that must be alive
             except (EOFError, OSError) as error:
                 self._lost(self, worker, error)
             worker.tickets.remove(ticket)
+            told += warnings
             if self._lending and fine:  # also of what nobody waits for any more
                 result, returned = self._lending.take(worker.process.pid, result)
                 worker.returned.extend(returned)
             if ticket >= self._first:
                 self._done[ticket] = fine, result
         self._is_whole = True
+        for message in told:  # several workers may have seen one thing
+            warn_once(message)
 
     def _lost(self, owner, worker, error=None) -> NoReturn:
         worker.process.join(TO_END)
@@ -248,6 +251,8 @@ def _work(compute, pipe, lending):
     end_with_parent(signal.SIGKILL)  # also where that is killed
     if os.getppid() != multiprocessing.parent_process().pid:  # it ended before this one could ask to be told
         return
+    warnings = Gathered()
+    warnings.begin()
     if lending:
         lending.begin()
     while True:
@@ -257,12 +262,12 @@ def _work(compute, pipe, lending):
             return
         fine, result = _answer(compute, lending, *asked)
         try:
-            pipe.send((ticket, fine, result))
+            pipe.send((ticket, fine, result, warnings.take()))
         except BrokenPipeError:
             return
         except Exception as error:  # what cannot be pickled
             fine = False
-            pipe.send((ticket, fine, RuntimeError(f"a data worker's answer cannot be sent: {error!r} of {result!r}")))
+            pipe.send((ticket, fine, RuntimeError(f"a data worker's answer cannot be sent: {error!r} of {result!r}"), []))
         if lending:
             lending.sent(result if fine else None)
         del asked, result

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gluon_bof.data import images
-from gluon_bof.data.images import decode_image
+from gluon_bof.data.images import decode_image, read_image
 
 pytest.importorskip("simplejpeg")
 SAMPLINGS = {name: getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{name}") for name in ("411", "420", "422", "440", "444")}
@@ -20,6 +20,11 @@ def photograph(rng, height, width):
 
 def encoded(image, *settings):
     return cv2.imencode(".jpg", image, list(settings))[1].tobytes()
+
+
+def without_a_part(data):
+    """A JPEG whose first scan ends in its middle."""
+    return data[:len(data) // 2] + b"\xff\xd9" + data[len(data) // 2 + 2:]
 
 
 def without(monkeypatch, data):
@@ -83,6 +88,27 @@ def test_a_damaged_file_gives_what_opencv_gives_or_its_words(monkeypatch):
         else:
             np.testing.assert_array_equal(found, wanted)
     assert refused
+
+
+def test_pixels_that_are_lost_are_told_once_with_the_files_name(tmp_path, caplog):
+    """libjpeg says it of no file; what harms no pixel, and colours that OpenCV alone reads, are no loss."""
+    from PIL import Image
+
+    lost, others = tmp_path / "lost.jpg", tmp_path / "fine.jpg"
+    whole = encoded(photograph(np.random.default_rng(3), 64, 96), cv2.IMWRITE_JPEG_QUALITY, 90)
+    lost.write_bytes(without_a_part(whole))
+    for _ in range(2):
+        found = read_image(lost)
+    np.testing.assert_array_equal(found, cv2.imread(str(lost))[:, :, ::-1])
+    message, = caplog.messages
+    assert message.startswith(f"{lost}: pixels are lost (Corrupt JPEG data: premature end of data segment)")
+    caplog.clear()
+    for data in (whole[:-2] + bytes(9) + whole[-2:], whole, encoded(np.zeros((16, 16, 3), np.uint8))):
+        others.write_bytes(data)
+        read_image(others)
+    Image.fromarray(found).convert("CMYK").save(others)
+    read_image(others)
+    assert not caplog.messages
 
 
 def test_a_file_that_is_cut_short_is_refused(monkeypatch):

@@ -235,6 +235,21 @@ def test_time_that_a_training_is_stopped_is_none_that_it_waits(monkeypatch):
         process.join(PROMPT)
 
 
+@pytest.mark.parametrize("count", (0, 2))
+def test_what_workers_warn_of_is_told_once_by_the_process_that_began_them(count, tmp_path, caplog):
+    pytest.importorskip("simplejpeg")
+    records = load_voc(str(write_voc_set(tmp_path, images=5)), "train").records
+    for record in records[:4]:
+        with open(record.path, "r+b") as file:
+            file.seek(os.path.getsize(record.path) // 2)
+            file.write(b"\xff\xd9")
+    loader = validation_loader(ValidationImages(records, EvalTransform(square, 64)), 1, count)
+    for _ in range(5):
+        list(loader)
+    assert {message.partition(":")[0] for message in caplog.messages} == {record.path for record in records[:4]}
+    assert len(caplog.messages) == 4
+
+
 def test_a_loader_whose_worker_is_killed_says_so(tmp_path):
     records = load_voc(str(write_voc_set(tmp_path, images=12)), "train").records
     before = {child.pid for child in multiprocessing.active_children()}
