@@ -13,6 +13,7 @@ masks       (M,) bytes: compressed run lengths of each object in the image's siz
 """
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, Sequence
@@ -105,6 +106,7 @@ class DetectionSet:
     negatives_of_unannotated: bool = False  # whether those are among the records
     origin: Origin | None = None  # of VOC's layout
     layout: str = ""  # what its folder was taken for, and why
+    folder: str = ""  # that it lies in, with its other parts; "" of a drawn one
     unnamed: bool = False  # whether its labels are numbers that nothing in it names
     categories: dict = field(default_factory=dict)  # of COCO's JSON as it was read: {class name: category id}
 
@@ -115,6 +117,11 @@ class DetectionSet:
     def files(self) -> set[str]:
         """The images, and what annotates them."""
         return {path for record in self.records for path in (record.path, record.source)} | {self.annotation_file} - {None}
+
+    @property
+    def folders(self) -> set[str]:
+        """Those that its files, of all parts and lists, lie in or below."""
+        return {self.folder, *map(os.path.dirname, self.files)} - {""}
 
     @property
     def turned(self) -> int:

@@ -75,6 +75,21 @@ def refuse_unwritable(path: str, remedy: str = "give a file's path in a folder t
         raise UserError("the command reads this file, which would be replaced", path, "give another name")
 
 
+def refuse_same(*outputs: str | None) -> None:
+    """Raise UserError where two of these outputs, as far as they are given, would be one file."""
+    outputs = list(filter(None, outputs))
+    places = list(map(_place_of, outputs))
+    for path, place in zip(outputs, places):
+        if places.count(place) > 1:
+            raise UserError("two outputs would go into this file", path, "give one of them another name")
+
+
+def lies_in(path: str, folder: str) -> bool:
+    """Whether a path, and be it a link, is one of a folder or of what lies below it."""
+    folder = os.path.realpath(folder)
+    return os.path.commonpath((_place_of(path)[0], folder)) == folder
+
+
 def output_path(path: Any, reads: Iterable[str | None] = (), endings: Iterable[str] = ("",)) -> str:
     """The path of what is to be written, as text; endings: of its files. Raises UserError as `refuse_unwritable`."""
     path = os.fspath(path)

@@ -9,9 +9,9 @@ import numpy as np
 
 from gluon_bof.commands.flags import add_set
 from gluon_bof.data.anchors import LARGEST, STRIDES, box_sizes, default_anchors, fit_anchors, quality, write_anchors
-from gluon_bof.data.sets import open_set
+from gluon_bof.data.sets import open_set, refuse_output
 from gluon_bof.errors import UserError, user_facing
-from gluon_bof.files import refuse_unwritable
+from gluon_bof.files import refuse_same, refuse_unwritable
 from gluon_bof.options.flags import Parser, at_least, check_seed
 from gluon_bof.visualization.anchors import draw
 
@@ -27,10 +27,11 @@ def main(argv: Sequence[str]) -> int:
     outputs = tuple(filter(None, (given.out, given.plot)))
     for path in outputs:
         refuse_unwritable(path, reads=(given.classes, given.dataset))
+    refuse_same(*outputs)
     found = open_set(given.dataset, given.dataset_root, "train", given.classes or None, given.on_bad_sample, given.split,
                      layout=given.layout, val_share=given.val_share)
     for path in outputs:
-        refuse_unwritable(path, reads=found.files)
+        refuse_output(path, found)
     sizes = box_sizes(found.records, given.data_shape)
     anchors = fit_anchors(sizes, given.starts, given.seed, first=default_anchors())
     fitted, default = quality(sizes, anchors), quality(sizes, default_anchors())

@@ -9,7 +9,9 @@ from typing import Sequence
 
 from gluon_bof.commands.flags import add_set, refuse_no_page
 from gluon_bof.data.check import format_report, open_parts, report_of
+from gluon_bof.data.sets import refuse_output
 from gluon_bof.errors import UserError, user_facing
+from gluon_bof.files import numbers_beside
 from gluon_bof.options.flags import Parser, at_least
 
 
@@ -25,6 +27,9 @@ def main(argv: Sequence[str]) -> int:
     weights = _resolved(arguments.weights) if arguments.weights else None
     sets, errors = open_parts(arguments.dataset, arguments.dataset_root, arguments.classes or None, arguments.split,
                               arguments.layout, arguments.val_share, arguments.masks)
+    for path in (arguments.report, numbers_beside(arguments.report)) if arguments.report else ():
+        for found in sets.values():
+            refuse_output(path, found)
     report = report_of(arguments.dataset, sets, errors)
     print(format_report(report), file=sys.stderr)
     outcome = _summary(report)

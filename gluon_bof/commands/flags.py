@@ -6,7 +6,7 @@ import os
 from typing import Any, Mapping, Sequence
 
 from gluon_bof.errors import UserError
-from gluon_bof.files import numbers_beside, refuse_unwritable
+from gluon_bof.files import numbers_beside, refuse_same, refuse_unwritable
 from gluon_bof.options import families
 from gluon_bof.options.flags import Parser, add_flag, add_help_all, flag
 from gluon_bof.options.training import DetectionOptions
@@ -127,8 +127,6 @@ def refuse_no_page(path: str, *others: str, reads: Sequence[str] = ()) -> None:
     numbers = numbers_beside(path)
     for place in (path, numbers):
         refuse_unwritable(place, reads=reads)
-        if os.path.realpath(place) in map(os.path.realpath, filter(None, others)):
-            raise UserError("the page or its numbers and another output would go into this file", place,
-                            "give one of them another name")
+    refuse_same(path, numbers, *others)
     if os.path.exists(numbers) and not os.path.exists(path):
         raise UserError("it would be replaced by the page's numbers", numbers, f"remove it, or give another name than {path}")

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from numbers import Real
 from typing import TYPE_CHECKING, Iterable
 
@@ -17,6 +18,7 @@ from gluon_bof.data.voc_lists import is_of_one_class
 from gluon_bof.data.yolo_txt import load_yolo
 from gluon_bof.data.yolo_txt import parts_of as yolo_parts
 from gluon_bof.errors import UserError, warn
+from gluon_bof.files import lies_in, refuse_unwritable
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import DetectionSet
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 NAMES = ("shapes", "vocmini", "voc", "coco")
 DRAWN = ("shapes", "vocmini")
 WITH_MASKS = ("voc", "coco")  # layouts
+# how what commands write of a set begins: pages, their numbers, anchors, detections, plots
+_WRITTEN = re.compile(rb'<!DOCTYPE html|\{\s*"(about|anchors)"|\[\{"image_id"|\[\]$|\x89PNG.{,99}Matplotlib', re.DOTALL)
 DEFAULT_ROOTS = {"voc": os.path.join("~", ".mxnet", "datasets", "voc"),
                  "coco": os.path.join("~", ".mxnet", "datasets", "coco")}
 
@@ -57,7 +61,7 @@ def open_set(dataset: str, root: str | None, role: str, classes: Iterable[str] |
         found = _read(place, "train" if shares else role, classes, on_bad_sample, split, unannotated, shares, masks)
         if shares:
             _keep_share(found, role, val_share, place.folder)
-        found.layout = str(place)
+        found.layout, found.folder = str(place), place.folder
         found.unnamed = place.name == "yolo" and not place.file
         refuse_no_text(found.classes, place.folder)
     if skip_empty:
@@ -74,6 +78,17 @@ def _require_known(role, on_bad_sample, unannotated, val_share):
             raise UserError(f"{flag} cannot be {value!r}", remedy=f"choose one of {', '.join(known)}")
     if not isinstance(val_share, Real) or not 0 <= val_share < 1:
         raise UserError(f"--val-share {val_share!r} is outside [0, 1)", remedy="0.2 is usual")
+
+
+def refuse_output(path: str, found: DetectionSet, reads: Iterable[str | None] = ()) -> None:
+    """Raise UserError as `refuse_unwritable` does, and where a file in the set's folders would be replaced that no command wrote
+    there: it may be of another part, or a list."""
+    refuse_unwritable(path, reads=found.files.union(reads))
+    if os.path.isfile(path) and any(lies_in(path, folder) for folder in found.folders):
+        with open(path, "rb") as file:
+            is_written = _WRITTEN.match(file.read(1024))
+        if not is_written:
+            raise UserError("this file lies in the set's folder, and would be replaced", path, "give another name, or remove it")
 
 
 def set_mark(found: DetectionSet) -> str:

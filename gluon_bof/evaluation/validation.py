@@ -10,7 +10,7 @@ import numpy as np
 from gluon_bof.boxes import BoxEnds, Detections, DetectionSet
 from gluon_bof.data.faults import UnknownClass, log_faults, warn_of_score
 from gluon_bof.data.loader import ValidationImages, slicing_loader, validation_loader
-from gluon_bof.data.sets import open_set, set_mark
+from gluon_bof.data.sets import open_set, refuse_output, set_mark
 from gluon_bof.data.workers import ending_workers
 from gluon_bof.distributed import comm, exchange
 from gluon_bof.distributed import progress as progress_file
@@ -20,7 +20,7 @@ from gluon_bof.evaluation.curves import calibration
 from gluon_bof.evaluation.detect import detect, detect_slices
 from gluon_bof.evaluation.matching import each_match, match_set
 from gluon_bof.evaluation.score import score, score_masks
-from gluon_bof.files import numbers_beside, refuse_unwritable
+from gluon_bof.files import numbers_beside
 from gluon_bof.freebies.augmentation import as_it_is
 from gluon_bof.inference.detector import load_detector
 from gluon_bof.inference.segmentation_model import refuse_of_segmenters
@@ -144,7 +144,7 @@ def evaluate(resolved: Resolved, save: str = "", report: str = "", tiling: Tilin
     resolved.warn_of_another_set(set_mark(found_set))
     _warn_of_set(found_set, options, tiling)
     for path in filter(None, (save, report, report and numbers_beside(report))):
-        refuse_unwritable(path, reads=found_set.files.union(resolved.files))
+        refuse_output(path, found_set, resolved.files)
     ends = resolved.box_ends
     validation = Validation(options, found_set, ends, tiling)
     detector, digest = load_detector(options, found_set.classes, resolved.path, engine, resolved.gpus_of_run)

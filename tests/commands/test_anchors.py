@@ -72,6 +72,21 @@ def test_the_plot_opens(tiny, tmp_path, capsys):
     assert len(colours) > 100
 
 
+def test_no_file_of_the_sets_folder_is_replaced_but_what_the_command_wrote_there(tmp_path, capsys):
+    """A list, the names of classes and another part's annotations are not in the part that is read, and were lost."""
+    folder = write_voc_set(tmp_path / "set", 12, 6) / "VOC2007"
+    kept = [folder / "ImageSets/Main/test.txt", folder / "Annotations/000012.xml", folder / "classes.txt"]
+    kept[-1].write_text("blue\ngreen\nred\n")
+    before = [path.read_bytes() for path in kept]
+    for path in kept:
+        for flag in ("--out", "--plot"):
+            line = refused(capsys, str(folder.parent), "--out", str(tmp_path / "a.json"), flag, str(path))
+            assert f"{path}: this file lies in the set's folder, and would be replaced; give another name, or remove it" in line
+    assert [path.read_bytes() for path in kept] == before
+    for _ in range(2):
+        run(capsys, str(folder.parent), "--starts", "1", "--out", str(folder / "anchors.txt"), "--plot", str(folder / "a.png"))
+
+
 def test_faulty_boxes_stop_the_command_or_are_left_out(tmp_path, capsys):
     good = [("dog", 2 + number, 2, 20 + 3 * number, 40 + number) for number in range(12)]
     annotations = {"a": voc_files.xml(*good), "b": voc_files.xml(("dog", 30, 30, 30, 20))}
@@ -102,4 +117,5 @@ def test_bad_arguments_are_refused_on_one_line(tiny, tmp_path, capsys):
     read = tmp_path / "coco" / "annotations" / "instances_train2017.json"
     before = read.read_bytes()
     assert "the command reads this file" in refused(capsys, str(tmp_path / "coco"), "--out", str(read))
+    assert "two outputs would go into this file" in refused(capsys, "no-set", *out, "--plot", f"{tmp_path}/coco/../a.json")
     assert read.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["coco"]

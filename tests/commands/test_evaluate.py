@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gluon_bof.commands import export
+from gluon_bof.commands import check, export
 from gluon_bof.commands.evaluate import build_parser
 from gluon_bof.commands.flags import evaluation_fields
 from gluon_bof.data.check import open_parts
@@ -120,6 +120,17 @@ def test_no_output_takes_the_place_of_weights_annotations_or_images(run, tmp_pat
             with pytest.raises(UserError, match="the command reads this file, which would be replaced"):
                 evaluate(found, **outputs)
     assert [Path(path).read_bytes() for path in read] == before
+    for name in ("annotations/other.json", "train2017/f.jpg", "notes.html", "annotations.html"):  # whose numbers go into a .json
+        (tmp_path / "set" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "set" / name).write_text("mine")
+        for outputs in (dict(save=str(tmp_path / "set" / name)), dict(report=str(tmp_path / "set" / name))):
+            with pytest.raises(UserError, match="this file lies in the set's folder, and would be replaced"):
+                evaluate(found, **outputs)
+        with pytest.raises(SystemExit):
+            check.main([str(tmp_path / "set"), "--with", run, "--report", str(tmp_path / "set" / name)])
+        assert (tmp_path / "set" / name).read_text() == "mine"
+    for _ in range(2):  # what such a command wrote there
+        evaluate(found, save=str(tmp_path / "set/found.json"), report=str(tmp_path / "set/page.html"))
 
 
 def test_a_set_that_is_not_the_one_that_the_run_was_validated_on_is_told_of(run, tmp_path, caplog):

@@ -103,8 +103,8 @@ def test_a_page_does_not_take_the_place_of_a_report_that_it_reads(runs, capsys):
 
 
 @pytest.mark.parametrize("words, problem", (
-    (("evaluate", "shapes", "--save-json", "a.json", "--report", "a.html"), "another output would go into this file"),
-    (("evaluate", "shapes", "--save-json", "a.html", "--report", "a.html"), "another output would go into this file"),
+    (("evaluate", "shapes", "--save-json", "a.json", "--report", "./a.html"), "a.json: two outputs would go into this file"),
+    (("evaluate", "shapes", "--save-json", "./a.html", "--report", "a.html"), "a.html: two outputs would go into this file"),
     (("check", "set", "--with", "shapes", "--report", "train.html"), "train.json: it would be replaced")))
 def test_a_report_does_not_take_the_place_of_detections_or_annotations(words, problem, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
