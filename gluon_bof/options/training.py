@@ -194,10 +194,18 @@ class TrainingOptions:
             raise UserError(f"--label-smooth-eps {self.label_smooth_eps} is outside [0, 1)", remedy="0.1 is usual")
         if os.path.basename(self.name) != self.name or self.name in (".", ".."):
             raise UserError(f"--name {self.name!r} is no plain folder name", remedy="choose the place with --runs")
-        if self.mixup and self.no_mixup_epochs >= self.epochs:
-            warn(f"--mixup does nothing: --no-mixup-epochs {self.no_mixup_epochs} covers all {self.epochs} epochs")
-        elif self.mixup and self.no_mixup_epochs == self._default("no_mixup_epochs") > self.epochs / 2:
-            warn(f"--mixup ends after {self.epochs - self.no_mixup_epochs} of {self.epochs} epochs: --no-mixup-epochs is "
+        self._warn_of_short_mixup()
+
+    def _warn_of_short_mixup(self):
+        start = getattr(self, "start_epoch", 0)
+        epochs = self.epochs - start  # that are trained: those before --start-epoch are another run's
+        told = f"{epochs} epochs from --start-epoch {start} on" if start else f"{epochs} epochs"
+        if not self.mixup or epochs < 1:  # which is refused
+            return
+        if self.no_mixup_epochs >= epochs:
+            warn(f"--mixup does nothing: --no-mixup-epochs {self.no_mixup_epochs} covers all {told}")
+        elif self.no_mixup_epochs == self._default("no_mixup_epochs") > epochs / 2:
+            warn(f"--mixup ends after {epochs - self.no_mixup_epochs} of {told}: --no-mixup-epochs is "
                  f"{self.no_mixup_epochs} by default, for long trainings; a tenth of the epochs is usual")
 
     def _warn_of_late_decays(self):
