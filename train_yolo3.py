@@ -8,7 +8,7 @@ import sys
 from functools import partial
 
 try:
-    from gluon_bof import data, evaluation, freebies, inference, models, training
+    from gluon_bof import data, errors, evaluation, freebies, inference, models, training
 except ImportError as unsupported:  # a Python or NumPy that MXNet 1.9.1 does not run on; the message says which do
     print(f"error: {unsupported}", file=sys.stderr)
     raise SystemExit(2) from None
@@ -80,6 +80,9 @@ def class_smoothing(options, class_count):
     """Eq. 3 (paper, section 3.2), GluonCV's variant, or none."""
     if options.label_smooth:
         return freebies.gluoncv_variant(class_count)
+    if options.label_smooth_eps and class_count == 1:
+        errors.warn(f"--label-smooth-eps {options.label_smooth_eps:g} does nothing with one class, which keeps all of its target "
+                    "by Eq. 3; --label-smooth, GluonCV's, smooths it")
     return freebies.equation_3(options.label_smooth_eps, class_count)
 
 

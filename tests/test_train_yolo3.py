@@ -13,6 +13,8 @@ import time
 import numpy as np
 import pytest
 
+import train_yolo3
+from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.folder import checkpoints
 from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.formats.checkpoint import read_checkpoint
@@ -208,6 +210,14 @@ def test_a_broken_image_stops_the_script_with_one_line(folder, tmp_path):
     broken.write_bytes(broken.read_bytes()[:900])
     words = training(tmp_path, "broken")
     assert str(broken) in refused(folder, *words)
+
+
+@pytest.mark.parametrize("ways, classes, is_told", (({"label_smooth_eps": 0.1}, 1, True), ({"label_smooth_eps": 0.1}, 2, False),
+                                                    ({"label_smooth": True}, 1, False), ({}, 1, False)))
+def test_smoothing_that_changes_no_target_is_told(ways, classes, is_told, caplog):
+    smoothing = train_yolo3.class_smoothing(Yolo3Options(**ways), classes)
+    assert ("--label-smooth-eps 0.1 does nothing with one class" in caplog.text) is is_told
+    assert (smoothing.positive < 1) is (bool(ways) and not is_told)
 
 
 @pytest.mark.slow  # tests/contracts.py transfers and freezes, in one process

@@ -1,7 +1,7 @@
 """Label smoothing (paper, section 3.2): Eq. 3, and the variant that GluonCV's YOLOv3 has.
 
-Helps against overconfidence where there are many classes; with few classes and sigmoids a large epsilon costs. Flags:
---label-smooth-eps; YOLOv3 also --label-smooth, GluonCV's."""
+Helps against overconfidence where there are many classes; with few classes and sigmoids a large epsilon costs, and of one Eq. 3
+changes nothing. Flags: --label-smooth-eps; YOLOv3 also --label-smooth, GluonCV's."""
 from __future__ import annotations
 
 from typing import NamedTuple
