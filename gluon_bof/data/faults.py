@@ -207,6 +207,15 @@ def require_boxes(records: Sequence[Record], where: str) -> None:
                         "annotate the set, or choose another split")
 
 
+def warn_of_unlearnt(where: str, records: Sequence[Record]) -> None:
+    """Warn of images without a box to train on, for a network that learns nothing from them."""
+    empty = sum(not (~record.crowd).any() for record in records)
+    if empty:
+        warn(f"{where}: images to train on without a box: {empty} of {len(records)}; SSD learns nothing from them, but where "
+             "mixup mixes them with others: three anchors of background learn for each that a box has. --skip-empty leaves them "
+             "out")
+
+
 def nothing_to_find(records: Sequence[Record]) -> str | None:
     """What is wrong where no image that validates has a box to find; None where one has."""
     if any((~record.ignored).any() for record in records):

@@ -13,12 +13,13 @@ from gluon_bof.data.labelme import labelme_files, load_labelme
 from gluon_bof.data.layouts import Layout, labels_in, recognise, sniff, warn_of_no_part
 from gluon_bof.data.names import class_names, refuse_no_text
 from gluon_bof.data.parts import fifth, has_validation, is_held_out, require_role, role_of
-from gluon_bof.data.voc import UNANNOTATED, is_voc, load_voc, voc_annotations, voc_splits
+from gluon_bof.data.voc import is_voc, load_voc, voc_annotations, voc_splits
 from gluon_bof.data.voc_lists import is_of_one_class
 from gluon_bof.data.yolo_txt import load_yolo
 from gluon_bof.data.yolo_txt import parts_of as yolo_parts
 from gluon_bof.errors import UserError, warn
 from gluon_bof.files import lies_in, refuse_unwritable
+from gluon_bof.options.training import UNANNOTATED
 
 if TYPE_CHECKING:
     from gluon_bof.boxes import DetectionSet

@@ -35,11 +35,11 @@ from gluon_bof.data.voc_xml import Annotation, read_annotation
 from gluon_bof.errors import UserError
 from gluon_bof.files import may_be_path
 from gluon_bof.masks import NOBODY, no_masks, of_numbers, read_numbers
+from gluon_bof.options.training import UNANNOTATED
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
                "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
 
-UNANNOTATED = ("skip", "negative")
 TWO_IMAGES = ("it may be of the image in {} or of that in {}",
               "let each folder of images have its own of annotations, of the same name: images/a and annotations/a; "
               "or move the other folder out of the set's")

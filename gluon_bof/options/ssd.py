@@ -9,7 +9,7 @@ from typing import Any
 from gluon_bof.errors import UserError, warn
 from gluon_bof.options.flags import INTEGERS, Kind, flag
 from gluon_bof.options.one_stage import STEP, OneStageOptions
-from gluon_bof.options.training import NAME_ENDS, NAME_SETS, Idle, decay_epochs
+from gluon_bof.options.training import NAME_ENDS, NAME_SETS, UNANNOTATED, Idle, decay_epochs
 
 # network: sizes in pixels that it is made for; () where its anchors grow with the size
 SHAPES = {"vgg16_atrous": (300, 512), "resnet18_v1": (512,), "resnet50_v1": (512,), "resnet101_v2": (512,),
@@ -51,7 +51,14 @@ class SsdOptions(OneStageOptions):
     val_interval: int | None = flag(None, "epochs between two validations; default 1, for COCO 10", kind=int)
     base_shape: int = flag(0, "side of images in pixels that layers and anchors are made for, GluonCV's 300 or 512; 0: the "
                               "nearest to --data-shape that the network has", "network", evaluates=True, builds=True)
+    unannotated: str = flag("skip", "images without an annotation file (VOC's and LabelMe's layout): leave them out, or count "
+                                    "them to those without a box, of which --skip-empty tells", "data", choices=UNANNOTATED,
+                            evaluates=True)
+    skip_empty: bool = flag(False, "do not train on images without a box, as GluonCV on COCO: SSD learns nothing from them, but "
+                                   "where mixup mixes them with others", "data")
     dali: bool = flag(False, "accepted and not needed: the data workers make the batches", "data")
+
+    learns_from_empty = False  # its loss takes three anchors of background for each that a box has, image by image, as GluonCV's
 
     @classmethod
     def from_file_name(cls, name: str) -> dict[str, Any]:

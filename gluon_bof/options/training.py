@@ -34,6 +34,7 @@ MIXUP_LOSSES = ("weighted", "unweighted", "global")
 MOST_FOUND = 100  # detections in an image of GluonCV's YOLOv3 and SSD, their post_nms; COCO's AP looks at no more of a class
 FREEZE = ("none", "stem", "backbone", "all-but-head")
 ON_BAD_SAMPLE = ("error", "skip")
+UNANNOTATED = ("skip", "negative")
 USUAL_BASES = ("yes", "no", "shipped")  # of --pretrained-base, by default and in recipes; another one was meant
 OWN_BASES = (*USUAL_BASES, "shipped-mixup")  # all words of it that are no file
 NAME_SETS = "(voc|coco|custom)"  # in GluonCV's names; custom: of classes of one's own, which a name does not tell
@@ -333,7 +334,7 @@ class DetectionOptions(TrainingOptions):
     on_bad_sample: str = flag("error", "what to do about broken images and faulty boxes: stop, or leave them out, "
                                        "count and name them", "data", choices=ON_BAD_SAMPLE, evaluates=True)
     unannotated: str = flag("skip", "images without an annotation file (VOC's and LabelMe's layout): leave them out, or train "
-                                    "on them as negatives", "data", choices=("skip", "negative"), evaluates=True)
+                                    "on them as negatives", "data", choices=UNANNOTATED, evaluates=True)
     layout: str = flag("auto", "what the folder of --dataset is to be taken for; auto: what lies in it tells", "data",
                        choices=("auto", "voc", "coco", "yolo", "labelme"), evaluates=True)
     val_share: float = flag(0.0, "share of the images that validate, where the set has no part to validate on and no split "
@@ -374,6 +375,7 @@ class DetectionOptions(TrainingOptions):
                                 "does; default: only in the run folder")
 
     disable_hybridization = False  # a family may make it a flag
+    learns_from_empty = True  # whether an image without a box teaches the network what is background
 
     def check(self) -> None:
         """The same for what a detector starts from."""

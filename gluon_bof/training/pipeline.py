@@ -7,7 +7,7 @@ from typing import Any, Iterable, Sequence
 from gluon_bof import threads
 from gluon_bof.backend import mx
 from gluon_bof.data.balance import hardly_told_apart, untrained
-from gluon_bof.data.faults import UnknownClass, log_faults, require_boxes, warn_of_score, warn_of_shared
+from gluon_bof.data.faults import UnknownClass, log_faults, require_boxes, warn_of_score, warn_of_shared, warn_of_unlearnt
 from gluon_bof.data.sampler import BatchSampler
 from gluon_bof.data.sets import open_set, set_mark
 from gluon_bof.devices import contexts, return_large_arrays
@@ -98,6 +98,8 @@ def _open_sets(options, run):
     warn_of_shared(*(found.records for found in sets), "mAP")
     where = options.dataset_root or options.dataset
     warn_of_score(where, sets[1].records, options.most_found)
+    if not options.learns_from_empty:
+        warn_of_unlearnt(where, sets[0].records)
     for sentence in (*untrained(*sets), *hardly_told_apart(classes)):
         warn(f"{where}: {sentence}")
     run.write_classes(classes)

@@ -15,6 +15,7 @@ from gluon_bof.evaluation.validation import validation_set
 from gluon_bof.models.ssd.network import build_ssd
 from gluon_bof.models.yolo3.network import build_yolo3
 from gluon_bof.options.faster_rcnn import FasterRcnnOptions
+from gluon_bof.options.ssd import SsdOptions
 from gluon_bof.options.training import MOST_FOUND
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.folder import Run
@@ -46,6 +47,16 @@ def test_skip_empty_leaves_validation_as_it_is(tmp_path, caplog):
         coco_files.write_set(tmp_path, role=role)
     assert [len(part) for part in opened(caplog, tmp_path)[0]] == [3, 3]
     assert [len(part) for part in opened(caplog, tmp_path, skip_empty=True)[0]] == [1, 3]
+
+
+def test_images_that_an_ssd_learns_nothing_from_are_counted(tmp_path, caplog):
+    for role in ("train", "val"):
+        coco_files.write_set(tmp_path, role=role)
+    told = "images to train on without a box: 2 of 3; SSD learns nothing from them"
+    assert opened(caplog, tmp_path, SsdOptions)[1].count(told) == 1
+    rcnn = FasterRcnnOptions, {"rpn_test_post_nms": 300}
+    for family, changes in ((SsdOptions, {"skip_empty": True}), (Yolo3Options, {}), rcnn):
+        assert "learns nothing" not in opened(caplog, tmp_path, family, **changes)[1]
 
 
 def test_a_class_that_validates_alone_is_not_to_be_named_in_a_flag_that_refuses_it(tmp_path, caplog):
