@@ -124,6 +124,11 @@ class Engine:
         return self.best["score"] if self.best["score"] >= 0 else None
 
     @property
+    def _is_at_start(self):
+        """Whether nothing is trained yet: --start-epoch begins behind epochs of another run."""
+        return self.epoch == self.first_epoch and not self.batch
+
+    @property
     def is_finished(self) -> bool:
         """Whether no epoch is left, or --early-stop left them."""
         return self.stopped_early or self.epoch >= self.options.epochs
@@ -138,8 +143,9 @@ class Engine:
         data or their workers, or a validation, raise, such as a broken image; all of them after everything is saved."""
         if comm.is_main():
             self.recorder.run.forget_after(self.iteration, self.epoch)
-        if not self.iteration:
+        if self._is_at_start:
             self._warn_of_repeats()
+            self._warn_of_a_lone_image()
         total, done = self.options.epochs * self.sampler.batches, self.epoch * self.sampler.batches + self.batch
         with StopRequest() as stop, tqdm(total=total, initial=done, unit="batch", file=ASIDE,
                                          mininterval=0.5 if ASIDE.isatty() else 15, dynamic_ncols=True,
@@ -149,7 +155,7 @@ class Engine:
                 self._train_soundly()
                 if self.batch >= self.sampler.batches:  # more: a checkpoint of 0.1, of a set that was larger then
                     self._finish_epoch()
-                if self.lost and not self.iteration:
+                if self.lost and self._is_at_start:
                     raise self.lost  # nothing is trained: the run's name is free again
                 self._save()
                 if self.lost:
@@ -163,10 +169,17 @@ class Engine:
 
     def _warn_of_repeats(self):
         images, of_update = self.sampler.images, self.sampler.update_images
+        fewer = "--batch-size or --accumulate" if self.options.accumulate > 1 else "--batch-size"
         if of_update > images:
-            fewer = "--batch-size or --accumulate" if self.options.accumulate > 1 else "--batch-size"
             warn(f"an update has {of_update} images and the training set {images}, each of them {of_update / images:.3g} times: "
                  f"give a smaller {fewer}")
+        elif 0 < self.options.num_samples < of_update:
+            warn(f"an update has {of_update} images, and so has an epoch, with --num-samples {self.options.num_samples}: give "
+                 f"a smaller {fewer}")
+
+    def _warn_of_a_lone_image(self):
+        if self.options.mixup and self.sampler.images == 1:
+            warn("--mixup does nothing: the training set has one image, and no other to mix it with")
 
     def _train_soundly(self):
         """Raises Diverged where what would now be validated and saved is worth nothing."""

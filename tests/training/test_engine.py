@@ -235,16 +235,28 @@ def test_a_skipped_image_is_named_once_and_remembered(opened, caplog):
     assert meta["skipped"] == ["a.jpg: torn"]
 
 
-@pytest.mark.parametrize("update, remedy", ((6, ""), (9, "each of them 1.5 times: give a smaller --batch-size")))
-def test_an_update_larger_than_the_set_is_warned_of_where_a_run_begins_and_not_where_it_goes_on(opened, update, remedy, caplog):
+@pytest.mark.parametrize("update, changes, remedy", (
+    (6, {}, ""), (9, {}, "each of them 1.5 times: give a smaller --batch-size"),
+    (9, {"start_epoch": 3}, "each of them 1.5 times"), (6, {"num_samples": 6}, ""),
+    (6, {"num_samples": 5}, "an update has 6 images, and so has an epoch, with --num-samples 5: give a smaller --batch-size")))
+def test_an_update_larger_than_the_set_is_warned_of_where_a_run_begins_and_not_where_it_goes_on(opened, update, changes, remedy,
+                                                                                                caplog):
     """It trained on every image several times an update without a word."""
-    engine = engine_of(opened("run"), Scores())
+    engine = engine_of(opened("run"), Scores((0.2, 0.1)), Yolo3Options(**{**vars(OPTIONS), **changes}))
     engine.sampler.update_images = update
     engine.run_epochs()
     assert ("an update has" in caplog.text) is bool(remedy) and remedy in caplog.text
     caplog.clear()
     engine.run_epochs()
     assert "an update has" not in caplog.text
+
+
+@pytest.mark.parametrize("images, is_told", ((1, True), (2, False)))
+def test_mixup_of_one_image_is_said_to_do_nothing(opened, images, is_told, caplog):
+    engine = engine_of(opened("lone"), Scores(), Yolo3Options(**{**vars(OPTIONS), "epochs": 1, "mixup": "beta"}))
+    engine.sampler.images, engine.stopped_early = images, True  # it ends as it has begun
+    engine.run_epochs()
+    assert ("--mixup does nothing: the training set has one image" in caplog.text) is is_told
 
 
 def test_weights_alone_begin_at_the_epoch_that_is_given(opened):
