@@ -154,6 +154,11 @@ class TrainingOptions:
         return self.resume.endswith(".params")
 
     @property
+    def start_flag(self) -> str:
+        """The flag that names the trained network that a new run starts from; "" where none does."""
+        return "--resume FILE.params" if self.starts_from_file else "--transfer" if getattr(self, "transfer", "") else ""
+
+    @property
     def continues_run(self) -> bool:
         """Whether --resume names a run, one of its checkpoints, or auto."""
         return bool(self.resume) and not self.starts_from_file
@@ -225,6 +230,7 @@ class TrainingOptions:
               for name in ("momentum", "beta1", "beta2", "rho", "epsilon")),
             Idle(("warmup_lr",), not self.warms_up(), "without --warmup-epochs"),
             Idle(("mixup_alpha", "mixup_beta"), self.mixup != "beta", "without --mixup beta"),
+            Idle(("pretrained_base",), bool(self.start_flag) and self.pretrained_base != "no", f"with {self.start_flag}"),
             Idle(("allow_partial",), not self.starts_from_file, "without --resume FILE.params"),
             Idle(("early_stop",), validations <= self.early_stop, f"with --epochs {self.epochs} and --val-interval "
                  f"{self.val_interval}, which leave too few validations ({validations}) before the last epoch")]

@@ -129,7 +129,9 @@ class Yolo3Options(OneStageOptions):
 
     def idle(self) -> list[Idle]:
         """What does nothing as the other flags stand, and why."""
+        fills_all = self.start_flag and not self.allow_partial  # whatever a network was initialised with
         return [*super().idle(),
+                Idle(("objectness_prior", "init"), bool(fills_all), f"with {self.start_flag}"),
                 Idle(("lr_decay_epoch",), self.lr_mode == "step" and self.lr_decay_period > 0, "with --lr-decay-period"),
                 Idle(("random_shapes", "random_shape_interval"), self.no_random_shape, "with --no-random-shape")]
 

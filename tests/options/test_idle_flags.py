@@ -71,6 +71,10 @@ def said_of(family, words, caplog):
     ("segmentation", "--model unet --model-zoo fcn_resnet50_voc", "--model does nothing with --model-zoo fcn_resnet50_voc"),
     ("faster_rcnn", "--static-alloc --disable-hybridization", "--static-alloc does nothing with --disable-hybridization"),
     ("minibatch", "--statistics batch --null-batches 3", "--null-batches 3 does nothing with --statistics batch"),
+    ("yolo3", "--transfer a.params --objectness-prior 0.01", "--objectness-prior 0.01 does nothing with --transfer"),
+    ("yolo3", "--resume a.params --init near-identity", "--init near-identity does nothing with --resume FILE.params"),
+    ("ssd", "--transfer a.params --pretrained-base shipped", "--pretrained-base shipped does nothing with --transfer"),
+    ("segmentation", "--resume a.params --pretrained-base yes", "--pretrained-base yes does nothing with --resume FILE.params"),
     ("minibatch", "--network yolo3_darknet-mini --pretrained-base shipped --init near-identity",
      "--init near-identity does nothing with --pretrained-base shipped")))
 def test_a_flag_without_the_one_that_it_needs_does_not_do_nothing_without_a_word(family, words, told, caplog):
@@ -92,7 +96,9 @@ def test_a_flag_without_the_one_that_it_needs_does_not_do_nothing_without_a_word
     ("minibatch", "--probe cache --cache there --statistics batch --null-interval 2"),
     ("classifier", "--last-gamma --network resnet50_v1b --least-area 0.3"), ("segmentation", "--aux --aux-weight 0.3"),
     ("yolo3", "--epochs 7 --val-interval 3 --early-stop 1 --lr-mode cosine"),
-    ("ssd", "--random-shapes 300,332 --random-shape-interval 5")))
+    ("ssd", "--random-shapes 300,332 --random-shape-interval 5"), ("yolo3", "--objectness-prior 0.01 --init near-identity"),
+    ("yolo3", "--resume a.params --allow-partial --objectness-prior 0.01"),
+    ("faster_rcnn", "--transfer a.params --pretrained-base no --lr-mode cosine")))
 def test_a_flag_with_the_one_that_it_needs_is_not_warned_of(family, words, caplog):
     assert not said_of(family, on_a_set(family, words), caplog)
 
