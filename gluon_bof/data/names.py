@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from typing import Iterable, Mapping
+from typing import Iterable, Mapping, Sequence
 
 from gluon_bof.errors import UserError
 from gluon_bof.files import is_utf8
@@ -81,3 +81,9 @@ def refuse_no_text(classes: Iterable[str], path: str | None) -> None:
 def composed(name: str) -> str:
     """A name in one form, of those that Unicode has for the same letters: macOS writes an accent behind its letter."""
     return unicodedata.normalize("NFC", name)
+
+
+def refuse_one_class(classes: Sequence[str], where: str, remedy: str) -> None:
+    """Raise UserError for a single class, which whatever chooses one is always right about. where: the data set."""
+    if len(classes) == 1:
+        raise UserError(f"there is one class, {classes[0]}, and no other to tell it from", where, remedy)

@@ -11,6 +11,7 @@ from gluon_bof.data.class_sets import class_mark, open_classes
 from gluon_bof.data.classification import ClassImages
 from gluon_bof.data.loader import training_loader, validation_loader
 from gluon_bof.data.localisation import ObjectImages, open_objects
+from gluon_bof.data.names import refuse_one_class
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.distributed import comm, exchange
 from gluon_bof.errors import LOGGER, abbreviate
@@ -73,6 +74,8 @@ def train(options: Any, run: Any, checkpoint: str | None = None) -> dict[str, An
     training_set, validation_set = comm.main_first(lambda: open_sets(options.dataset, options.dataset_root or None))
     classes = training_set.classes
     LOGGER.info("%d and %d images, %d classes (%s)", len(training_set), len(validation_set), len(classes), abbreviate(classes))
+    if not options.localise:  # a box is learnt of one class, too
+        refuse_one_class(classes, options.dataset, "add images of another one")
     comm.from_main(lambda: run.write_classes(classes))
     pipeline.agree_on_sets(run, class_mark(training_set), class_mark(validation_set))
     sampler = pipeline.build_sampler(options, len(training_set))

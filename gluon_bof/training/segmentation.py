@@ -8,6 +8,7 @@ import numpy as np
 from gluon_bof.backend import mx
 from gluon_bof.data.faults import warn_of_shared
 from gluon_bof.data.label_sets import open_segmentation
+from gluon_bof.data.names import refuse_one_class
 from gluon_bof.data.segmentation import label_mark, look_over
 from gluon_bof.data.shared_memory import to_shared
 from gluon_bof.distributed import comm, progress
@@ -33,7 +34,10 @@ def _opened(options, run):
     place = options.dataset, options.dataset_root or None
     sets = []
     for role, split in (("train", options.train_split), ("val", options.val_split)):
-        found = look_over(open_segmentation(*place, role, classes, split or None, options.on_bad_sample), options.on_bad_sample)
+        found = open_segmentation(*place, role, classes, split or None, options.on_bad_sample)
+        refuse_one_class(found.classes, options.dataset_root or options.dataset,
+                         "name the others as well, the background first: in classes.txt, or --classes background,cat")
+        found = look_over(found, options.on_bad_sample)
         LOGGER.info("%s: %d images, %d classes (%s), %d faults skipped", role, len(found), len(found.classes),
                     ", ".join(found.classes[:21]), len(found.faults))
         sets.append(found)

@@ -1,12 +1,13 @@
 """gluon-bof pretrain: a real run learns, and killed and resumed it ends in the same bits."""
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from gluon_bof.commands import pretrain
+from gluon_bof.commands import minibatch, pretrain
 from gluon_bof.weights.formats import params as params_format
 from tests.command_lines import refused
 from tests.data.test_localisation import write_objects
@@ -64,6 +65,17 @@ def test_a_stopped_localisation_goes_on_to_the_bit_and_draws_its_boxes(tmp_path)
     assert {name: again[name] for name in ("accuracy", "mean_iou", "localisation")} == \
         {name: outcome[name] for name in ("accuracy", "mean_iou", "localisation")}
     assert (tmp_path / "runs" / "killed" / "images" / "validation_boxes.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("main, word", ((pretrain.main, ()), (minibatch.main, ("train",))), ids=("pretrain", "minibatch"))
+def test_a_single_class_is_refused_which_every_image_is_of(main, word, tmp_path, capsys):
+    """Its accuracy was 1, without a word."""
+    write_class_folders(tmp_path / "set", np.random.default_rng(0))
+    for role in ("train", "val"):
+        shutil.rmtree(tmp_path / "set" / role / "bright")
+    told = refused(main, capsys, *word, "--data-shape", "32", "-j", "0", "--gpus=", "--dataset", tmp_path / "set", "--runs",
+                   tmp_path / "runs", at_once=False)
+    assert "set: there is one class, dark, and no other to tell it from; add images of another one" in told
 
 
 @pytest.mark.parametrize("flags, told", (

@@ -37,6 +37,16 @@ def test_what_validates_is_numbered_as_what_trains_and_may_lack_a_category(tmp_p
     assert set(read_labels(val.samples[0], 3).ravel()) == {0, 2}
 
 
+def test_a_single_class_is_refused_which_every_pixel_is_of(tmp_path):
+    """Its mean IoU was 1, without a word."""
+    write_mask_set(tmp_path / "set", 1, 1)
+    (tmp_path / "set" / "classes.txt").write_text("cat\n")
+    run = Run(str(tmp_path / "run"))
+    with pytest.raises(UserError, match="set: there is one class, cat, .*; name the others as well, the background first"):
+        open_label_sets(SegmentationOptions(dataset=str(tmp_path / "set"), on_bad_sample="skip"), run)
+    run.close()
+
+
 def test_skipped_faults_of_both_parts_are_counted(tmp_path, caplog):
     write_mask_set(tmp_path / "set", 3, 2)
     for part in ("train", "val"):

@@ -9,6 +9,7 @@ from typing import Any, Iterator
 
 import numpy as np
 
+from gluon_bof.data.names import refuse_one_class
 from gluon_bof.devices import return_large_arrays
 from gluon_bof.distributed import comm
 from gluon_bof.errors import LOGGER, UserError, abbreviate, warn
@@ -40,6 +41,8 @@ def train(options: MinibatchOptions, run: Run, checkpoint: str | None = None) ->
     return_large_arrays()
     devices = pipeline.start_devices(options, run)
     task = open_task(options)
+    if not options.detects:
+        refuse_one_class(task.classes, options.dataset, "add images of another one")
     run.write_classes(task.classes)
     pipeline.agree_on_sets(run, *task.marks)
     scores, partition = sorted_batches(task, options)
