@@ -178,6 +178,19 @@ class Gathered(logging.Handler):
 
 
 @contextlib.contextmanager
+def told_before() -> Iterator[None]:
+    """Our own lines are not told in here, as those of a run that goes on: it has told them when it began."""
+    def is_new(record):
+        return False
+
+    LOGGER.addFilter(is_new)
+    try:
+        yield
+    finally:
+        LOGGER.removeFilter(is_new)
+
+
+@contextlib.contextmanager
 def without_warnings() -> Iterator[None]:
     """Python's own warnings are not told in here. One thread at a time."""
     with _filters, warnings.catch_warnings():

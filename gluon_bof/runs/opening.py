@@ -98,13 +98,29 @@ def _newest(runs):
     return newest
 
 
+def asked_of(folder: str, options: Any, given: Iterable[str]) -> Any:
+    """What a command line asks of the run in this folder, not yet resolved: the given options, by name, on top of the run's own,
+    not of a recipe's. What says nothing of how a run learns is as these options have it."""
+    saved = _options_for(folder, options)
+    told = {name: getattr(options, name) for name in vars(saved) if name in given or name in OF_THE_PLACE}
+    told["resume"] = folder if options.resume == "auto" else options.resume
+    own = dataclasses.replace(saved, **{name: type(saved).__dataclass_fields__[name].default for name in saved.SAYS})
+    return dataclasses.replace(own.under(told), **told)
+
+
+def _options_for(folder, options):
+    """The options of the run in this folder. Raises UserError where it is another family's than these."""
+    saved = read_options(folder)
+    if type(saved) is not type(options):
+        raise UserError("another script trains this run", folder, "its config.json names the family")
+    return saved
+
+
 def continued_options(folder: str, options: Any, given: set) -> Any:
     """The options with which a run that stopped goes on: its own, but for those of MAY_CHANGE that were given.
 
     given: names of the flags on the command line; those that would change the result are refused by name."""
-    saved = read_options(folder)
-    if type(saved) is not type(options):
-        raise UserError("another script trains this run", folder, "its config.json names the family")
+    saved = _options_for(folder, options)
     asked, kept = as_dict(options), as_dict(saved)
     said_by = options.said_by(given)
     # "auto" is told where to look by these two, and the same command may be given again; "" is any name

@@ -16,14 +16,22 @@ from typing import Any, Callable, Collection, Sequence
 from gluon_bof import threads
 from gluon_bof.compat import for_cpu_contexts
 from gluon_bof.distributed import comm, exchange, progress
-from gluon_bof.errors import UserError, as_users, user_facing, warn
+from gluon_bof.errors import UserError, as_users, told_before, user_facing, warn
 from gluon_bof.options import families
 from gluon_bof.options.flags import as_dict, from_dict, parse, to_json
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.training import OWN_BASES
 from gluon_bof.runs.config import read_options, threads_of
 from gluon_bof.runs.folder import PLANNED, FollowedRun, Run, RunFolder
-from gluon_bof.runs.opening import START_FILES, continued_options, create_run, find_run, reopen_run, stated_devices
+from gluon_bof.runs.opening import (
+    START_FILES,
+    asked_of,
+    continued_options,
+    create_run,
+    find_run,
+    reopen_run,
+    stated_devices,
+)
 
 WORDS = ("", "auto", *OWN_BASES)
 PLACES = ("resume", *START_FILES)  # files and folders that a run may need again, from elsewhere
@@ -76,19 +84,33 @@ def script_of(family: str) -> ModuleType:
 def ready(options: Any, given: Collection[str] = (), is_planned: bool = False) -> Any:
     """The options with everything filled in that depends on others or on files, checked; warns of those that were given, by
     name, and do nothing, unless a table has planned the run. Raises UserError."""
+    folder = folder_to_go_on(options.resolved())  # which may say its place
+    if folder:
+        return _ready_to_go_on(folder, options, given)
     options = families.prepared(options, given)
     options.check()
     options.warn_of_idle(() if is_planned else given)
     return options
 
 
+def _ready_to_go_on(folder, options, given):
+    """The same of a run that goes on: its own options are below those that are given, and have told what there is to warn of."""
+    with told_before():
+        options = families.prepared(asked_of(folder, options, given), given)
+        continued_options(folder, options, given)  # what differs from the run's is told as such, though it cannot work either
+        options.check()
+    return options
+
+
+def folder_to_go_on(options: Any) -> str | None:
+    """The folder of the run that --resume names; None where it names none, or finds none. Raises UserError."""
+    return find_run(options.resume, options)[0] if options.continues_run else None
+
+
 def shown_options(options: Any, given: set) -> Any:
     """What --dry-run prints: the options, or those of the run that --resume names."""
-    if options.continues_run:
-        folder, _ = find_run(options.resume, options)
-        if folder:
-            return continued_options(folder, options, given)
-    return options
+    folder = folder_to_go_on(options)
+    return continued_options(folder, options, given) if folder else options
 
 
 def warn_of_idle_devices(options: Any) -> None:
@@ -121,10 +143,8 @@ def run_training(options: Any, given: set, train: Train) -> dict:
 
 def _cpus_of(options, given):
     """On how many contexts of the CPU: a run that goes on says it itself where no flag does."""
-    if not options.said_by(given).keys() & {"cpus", "gpus"} and options.continues_run:
-        folder, _ = find_run(options.resume, options)
-        return read_options(folder).cpus if folder else options.cpus
-    return options.cpus
+    folder = None if options.said_by(given).keys() & {"cpus", "gpus"} else folder_to_go_on(options)
+    return read_options(folder).cpus if folder else options.cpus
 
 
 def start(options: Any) -> None:

@@ -2,14 +2,20 @@
 import multiprocessing
 import sys
 
+import numpy as np
 import pytest
 
 from gluon_bof.commands import train as train_command
+from gluon_bof.data.anchors import write_anchors
 from gluon_bof.data.workers import Workers
 from gluon_bof.errors import UserError
 from gluon_bof.options import families
+from gluon_bof.options.flags import parse
+from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.yolo3 import Yolo3Options
-from gluon_bof.training.entry import run_training, script_of, train_of
+from gluon_bof.runs.config import read_options
+from gluon_bof.runs.opening import continued_options, create_run
+from gluon_bof.training.entry import ready, run_training, script_of, train_of
 from tests.command_lines import refused
 
 
@@ -33,6 +39,53 @@ def test_another_script_of_the_name_is_told_and_not_run(foreign, capsys):
 @pytest.mark.parametrize("family", [family.name for family in families.FAMILIES])
 def test_each_familys_script_is_found_where_it_lies(family):
     assert families.by_name(family).script_file == script_of(family).__file__
+
+
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """Function that says what a family's command line comes to, on the run of a family with some options; "RUN" is its folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def ready_of(family, words, **options):
+        kind = families.by_name(family).options
+        run = create_run(families.prepared(kind(runs="runs", dataset="voc", **options)))
+        run.close()
+        found, given, _ = parse(kind, words.replace("RUN", run.folder).split(), "", RECIPES.of_family(family))
+        return ready(found, given), run.folder
+
+    return ready_of
+
+
+@pytest.mark.parametrize("family, options, words", (
+    ("yolo3", {"epochs": 1}, "--resume RUN --epochs 1"),
+    ("yolo3", {"epochs": 1, "mixup": "beta"}, "--resume RUN --mixup --epochs 1 --keep 7"),
+    ("yolo3", {"epochs": 1}, "--resume auto --epochs 1 --momentum 0.9"),
+    ("yolo3", {"label_smooth": True}, "--resume RUN --label-smooth"),
+    ("faster_rcnn", {}, "--resume RUN --image-short 600 --num-fpn-filters 256"),
+    ("faster_rcnn", {"no_pretrained_base": True}, "--resume RUN --no-pretrained-base --epochs 20"),
+    ("segmentation", {"model": "unet"}, "--resume RUN --pretrained-base no --lr-mode poly"),
+    ("segmentation", {"no_cuda": True, "save_dir": "runs/s"}, "--resume RUN --no-cuda --save-dir runs/s --base-size 520"),
+    ("segmentation", {"no_cuda": True}, "--resume RUN --gpus 0")))
+def test_a_runs_own_flag_is_asked_of_the_run_and_not_of_a_recipe(asked, family, options, words, caplog):
+    """Without --dataset the recipe of the embedded set stood below: one epoch left nothing of its warm-up, its anchors fit no
+    --image-short 600, and what did nothing with it was warned of."""
+    found, folder = asked(family, words, **options)
+    assert continued_options(folder, found, {"resume"}) == read_options(folder) and not caplog.records
+
+
+def test_a_file_of_anchors_is_for_the_runs_size(asked, tmp_path, caplog):
+    write_anchors(str(tmp_path / "a.json"), np.reshape(np.arange(5, 23), (9, 2)), 64)
+    found, folder = asked("yolo3", "--resume RUN --anchors a.json", data_shape=64, anchors="a.json")
+    assert found.anchors == read_options(folder).anchors == tuple(range(5, 23)) and not caplog.records
+
+
+@pytest.mark.parametrize("words, told", (
+    ("--resume RUN --epochs 2", "--epochs 2 differs from the run's 1"), ("--resume auto --lr 5", "--lr 5.0 differs"),
+    ("--resume RUN --keep 0", "--keep 0 is below 1"), ("--resume RUN --cpus 2 --gpus 0", "are two choices of devices"),
+    ("--resume RUN --recipe embedded", "--recipe embedded differs from the run's")))
+def test_what_a_run_cannot_have_is_said_to_differ_from_its_own(asked, words, told):
+    with pytest.raises(UserError, match=told):
+        asked("yolo3", words, epochs=1)
 
 
 def test_a_daemonic_process_is_told_that_it_may_start_no_data_workers_and_keeps_no_run(tmp_path, monkeypatch):
