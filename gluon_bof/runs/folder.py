@@ -251,10 +251,13 @@ class Run(RunFolder):
     def forget_after(self, iteration: int, epoch: int) -> None:
         """Drop rows and checkpoints that a resumed run, which stands within this epoch, will write again: the newest must be of
         what it has done since."""
-        for path in self.checkpoint_paths():
-            name = os.path.basename(path)
-            if int(CHECKPOINT.fullmatch(name)[1]) > iteration and name != os.path.basename(self.origin or ""):
-                os.unlink(path)
+        later = [path for path in self.checkpoint_paths() for name in [os.path.basename(path)]
+                 if int(CHECKPOINT.fullmatch(name)[1]) > iteration and name != os.path.basename(self.origin or "")]
+        for path in later:
+            os.unlink(path)
+        if later:
+            warn(f"{self.folder}: what came after iteration {iteration} is dropped, for it comes again; until then last.params, and "
+                 "best.params where a later epoch was the best, are of epochs that were dropped")
         for table in TABLES:
             rows = [row for row in self.rows(table) if (row.get("iteration") or "").isdecimal()
                     and None not in row and None not in row.values()]

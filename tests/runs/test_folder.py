@@ -60,13 +60,16 @@ def test_the_row_of_an_epoch_that_is_validated_again_is_forgotten(run):
     assert [[row["epoch"] for row in run.rows(table)] for table in ("metrics", "intervals")] == [["0"], ["0", "1"]]
 
 
-def test_checkpoints_of_what_comes_again_are_dropped_with_its_rows(run):
+def test_checkpoints_of_what_comes_again_are_dropped_with_its_rows(run, caplog):
     """Else a run that goes on from an older one and is killed would go on from a newer one, without the rows in between."""
     for iteration in (3, 6, 9):
         with open(run.checkpoint(iteration), "w"):
             pass
+    run.forget_after(9, 3)
+    assert not caplog.records
     run.forget_after(6, 2)
     assert run.checkpoint_paths() == [run.checkpoint(3), run.checkpoint(6)]
+    assert "after iteration 6 is dropped, for it comes again; until then last.params" in caplog.text
     run.origin = run.checkpoint(6)  # of a set that was larger then
     run.forget_after(2, 0)
     assert run.checkpoint_paths() == [run.checkpoint(6)]
