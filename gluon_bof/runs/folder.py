@@ -256,8 +256,8 @@ class Run(RunFolder):
         for path in later:
             os.unlink(path)
         if later:
-            warn(f"{self.folder}: what came after iteration {iteration} is dropped, for it comes again; until then last.params, and "
-                 "best.params where a later epoch was the best, are of epochs that were dropped")
+            warn(f"{self.folder}: what came after iteration {iteration} is dropped, for it comes again; until then last.params, "
+                 "and best.params where a later epoch was the best, are of epochs that were dropped")
         for table in TABLES:
             rows = [row for row in self.rows(table) if (row.get("iteration") or "").isdecimal()
                     and None not in row and None not in row.values()]

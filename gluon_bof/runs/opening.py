@@ -105,7 +105,14 @@ def asked_of(folder: str, options: Any, given: Iterable[str]) -> Any:
     told = {name: getattr(options, name) for name in vars(saved) if name in given or name in OF_THE_PLACE}
     told["resume"] = folder if options.resume == "auto" else options.resume
     own = dataclasses.replace(saved, **{name: type(saved).__dataclass_fields__[name].default for name in saved.SAYS})
-    return dataclasses.replace(own.under(told), **told)
+    return dataclasses.replace(own, **told)
+
+
+def check_place(options: Any) -> None:
+    """Refuse what cannot work of what a run that goes on may have otherwise; all else is the run's own, and stood by the rules of
+    its day. Raises UserError."""
+    told = {name: getattr(options, name) for name in vars(options).keys() & MAY_CHANGE - {"resume"}}
+    dataclasses.replace(type(options)().resolved(), **told).check()
 
 
 def _options_for(folder, options):

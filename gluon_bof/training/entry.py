@@ -26,6 +26,7 @@ from gluon_bof.runs.folder import PLANNED, FollowedRun, Run, RunFolder
 from gluon_bof.runs.opening import (
     START_FILES,
     asked_of,
+    check_place,
     continued_options,
     create_run,
     find_run,
@@ -98,7 +99,7 @@ def _ready_to_go_on(folder, options, given):
     with told_before():
         options = families.prepared(asked_of(folder, options, given), given)
         continued_options(folder, options, given)  # what differs from the run's is told as such, though it cannot work either
-        options.check()
+        check_place(options)
     return options
 
 

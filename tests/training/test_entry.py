@@ -1,4 +1,5 @@
 """From a command line to a training: which script is taken."""
+import dataclasses
 import multiprocessing
 import sys
 
@@ -14,7 +15,7 @@ from gluon_bof.options.flags import parse
 from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import read_options
-from gluon_bof.runs.opening import continued_options, create_run
+from gluon_bof.runs.opening import MAY_CHANGE, continued_options, create_run
 from gluon_bof.training.entry import ready, run_training, script_of, train_of
 from tests.command_lines import refused
 
@@ -51,7 +52,7 @@ def asked(tmp_path, monkeypatch):
         run = create_run(families.prepared(kind(runs="runs", dataset="voc", **options)))
         run.close()
         found, given, _ = parse(kind, words.replace("RUN", run.folder).split(), "", RECIPES.of_family(family))
-        return ready(found, given), run.folder
+        return ready(found, given), run.folder, set(given)
 
     return ready_of
 
@@ -65,17 +66,21 @@ def asked(tmp_path, monkeypatch):
     ("faster_rcnn", {"no_pretrained_base": True}, "--resume RUN --no-pretrained-base --epochs 20"),
     ("segmentation", {"model": "unet"}, "--resume RUN --pretrained-base no --lr-mode poly"),
     ("segmentation", {"no_cuda": True, "save_dir": "runs/s"}, "--resume RUN --no-cuda --save-dir runs/s --base-size 520"),
-    ("segmentation", {"no_cuda": True}, "--resume RUN --gpus 0")))
+    ("segmentation", {"no_cuda": True}, "--resume RUN --gpus 0"),
+    ("yolo3", {"scale_lr": True, "warmup_epochs": 1, "warmup_lr": 0.0015, "batch_size": 128}, "--resume auto --scale-lr"),
+    ("yolo3", {"lr_decay_epoch": (0, 5)}, "--resume RUN")))  # as rules of before had it
 def test_a_runs_own_flag_is_asked_of_the_run_and_not_of_a_recipe(asked, family, options, words, caplog):
     """Without --dataset the recipe of the embedded set stood below: one epoch left nothing of its warm-up, its anchors fit no
     --image-short 600, and what did nothing with it was warned of."""
-    found, folder = asked(family, words, **options)
-    assert continued_options(folder, found, {"resume"}) == read_options(folder) and not caplog.records
+    found, folder, given = asked(family, words, **options)
+    own = {name: getattr(found, name) for name in given & MAY_CHANGE - {"resume"}}
+    expected = dataclasses.replace(read_options(folder), **own)
+    assert continued_options(folder, found, given) == expected and not caplog.records
 
 
 def test_a_file_of_anchors_is_for_the_runs_size(asked, tmp_path, caplog):
     write_anchors(str(tmp_path / "a.json"), np.reshape(np.arange(5, 23), (9, 2)), 64)
-    found, folder = asked("yolo3", "--resume RUN --anchors a.json", data_shape=64, anchors="a.json")
+    found, folder, _ = asked("yolo3", "--resume RUN --anchors a.json", data_shape=64, anchors="a.json")
     assert found.anchors == read_options(folder).anchors == tuple(range(5, 23)) and not caplog.records
 
 
