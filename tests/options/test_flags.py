@@ -151,7 +151,7 @@ def test_the_hint_of_an_option_that_may_be_none_says_so(family):
 def test_a_rate_that_would_decay_before_the_first_epoch_is_refused(family):
     """The whole run had a tenth of --lr."""
     for epochs, told in (((-3,), "-3"), ((8, 0), "8,0")):
-        with pytest.raises(UserError, match=f"^--lr-decay-epoch {told}: all epochs would have the decayed"):
+        with pytest.raises(UserError, match=f"^--lr-decay-epoch {told}: by a step schedule all epochs would have the decayed"):
             replace(family.options(dataset="voc"), lr_decay_epoch=epochs).resolved().check()
 
 
