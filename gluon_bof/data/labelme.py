@@ -15,8 +15,21 @@ from gluon_bof.data.parts import every_fifth, fifth, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, image_ids, read_records
 from gluon_bof.data.voc import owners
 from gluon_bof.errors import UserError, abbreviate
+from gluon_bof.files import may_be_path
 
 _OUTLINES = {"rectangle": 2, "polygon": 3, "linestrip": 2, "mask": 2, "rotation": 3, "oriented_rectangle": 3}  # least points
+
+
+class _Places(dict):
+    """{folder, by any of its paths: the one by which the set knows it as one of images, else None}. Real paths tell them apart,
+    which are looked up once a folder, not once a file."""
+
+    def __init__(self, folders):
+        super().__init__((os.path.realpath(folder), os.path.normpath(folder)) for folder in folders)
+
+    def __missing__(self, folder):
+        self[folder] = self.get(os.path.realpath(folder)) if may_be_path(folder) else None
+        return self[folder]
 
 
 class _File(NamedTuple):
@@ -81,8 +94,8 @@ def labelme_files(layout: Layout) -> list[str]:
 def _read_parts(layout):
     """{Part: its _Files}. Of a folder of JSON that several parts have, each keeps the files of its images, and the first those of
     none."""
-    files = {part: _read_part(part, {os.path.normpath(other.images) for other in layout.parts
-                                     if other.annotations == part.annotations}) for part in layout.parts}
+    files = {part: _read_part(part, _Places(other.images for other in (*layout.parts, part)  # its own path is the last
+                                            if other.annotations == part.annotations)) for part in layout.parts}
     owner = owners((file.path, part.images) for part, of_part in files.items() for file in of_part
                    if file.image and os.path.dirname(os.path.normpath(file.image)) == os.path.normpath(part.images))
     for part, of_part in files.items():
@@ -91,7 +104,7 @@ def _read_parts(layout):
     return {part: [file for file in of_part if owner[file.path] == part.images] for part, of_part in files.items()}
 
 
-def _read_part(part: Part, places: set[str]) -> list[_File]:
+def _read_part(part: Part, places: _Places) -> list[_File]:
     """The files of a part's folder; places: all folders of images that they are about."""
     images = {os.path.splitext(name)[0]: os.path.join(part.images, name) for name in reversed(files_in(part.images))}
     files = [_read(os.path.join(part.annotations, name), part.images, images, places)
@@ -124,8 +137,11 @@ def _image_of(path, named, stem, folder, images, places):
     what is named beyond the set's places is the original that it was copied from."""
     beside = os.path.normpath(os.path.join(os.path.dirname(path), named))
     other = os.path.splitext(os.path.basename(named))[0]
-    if stem in images and (other != stem or os.path.dirname(beside) not in places):  # left behind by copying
+    place = places[os.path.dirname(beside)]
+    if stem in images and (other != stem or place is None):  # left behind by copying
         return images[stem]
+    if place is not None:
+        beside = os.path.normpath(os.path.join(place, os.path.basename(beside)))
     for tried in (beside, os.path.join(folder, os.path.basename(named))):
         if named and os.path.isfile(tried):
             return tried

@@ -95,6 +95,22 @@ def test_the_sets_own_image_is_read_and_not_the_one_that_it_was_copied_from(tmp_
     assert opened(tmp_path / "set").records[1].path == str(tmp_path / "originals" / "b.jpg")
 
 
+@pytest.mark.parametrize("write", (layout_files.labelme_beside, layout_files.labelme_one_folder_of_json))
+def test_an_absolute_image_path_names_the_sets_own_image_by_whatever_path_the_set_is_opened(tmp_path, monkeypatch, write):
+    """Of two images of one name, a relative path or a link read the other, and counted the named one as without a file."""
+    write(str(tmp_path / "set"))
+    for image in list((tmp_path / "set").rglob("*.jpg")):
+        layout_files.put_image(str(image.parent), image.stem, ".png")
+        path, = (tmp_path / "set").rglob(f"{image.stem}.json")
+        path.write_text(json.dumps({**json.loads(path.read_text()), "imagePath": str(image.with_suffix(".png"))}))
+    (tmp_path / "link").symlink_to("set")
+    monkeypatch.chdir(tmp_path)
+    for root in (tmp_path / "set", "set", "link"):
+        found = opened(root)
+        assert [record.path for record in found.records] == [
+            os.path.splitext(path)[0] + ".png" for path in sorted(found.unannotated)] and len(found) == 4
+
+
 def test_images_without_a_file_are_counted_or_negatives(place):
     layout_files.put_image(str(place / "train"), "z")
     assert len(opened(place)) == 4 and len(opened(place).unannotated) == 1
