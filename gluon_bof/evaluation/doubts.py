@@ -52,9 +52,16 @@ def images_of(records: Iterable[Record]) -> list[Record]:
     of_files = {}
     for record in records:
         of_files.setdefault((os.path.realpath(record.path), record.orientation), []).append(record)
-    return [replace(same[0], masks=None, **{field: np.concatenate([getattr(record, field) for record in same])
-                                            for field in ("boxes", "classes", "difficult", "crowd")})
-            for same in of_files.values()]
+    return [_united(same) for same in of_files.values()]
+
+
+def _united(records):
+    """A record of the boxes of several of one image, each once: of two that are equal a detection matches one, and the other
+    would be doubted."""
+    fields = {field: np.concatenate([getattr(record, field) for record in records])
+              for field in ("boxes", "classes", "difficult", "crowd")}
+    _, firsts = np.unique(np.column_stack(list(fields.values())), axis=0, return_index=True)
+    return replace(records[0], masks=None, **{field: rows[np.sort(firsts)] for field, rows in fields.items()})
 
 
 def detections_of(resolved: Resolved, records: Sequence[Record], classes: Sequence[str], workers: int = 0) -> list[Detections]:

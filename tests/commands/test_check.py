@@ -3,11 +3,12 @@ import json
 import os
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from gluon_bof.commands.check import main
 from gluon_bof.data import check
-from gluon_bof.evaluation.doubts import doubt_set
+from gluon_bof.evaluation.doubts import doubt_set, images_of
 from gluon_bof.options.flags import as_dict
 from gluon_bof.options.segmentation import SegmentationOptions
 from gluon_bof.weights.resolve import resolve
@@ -71,6 +72,11 @@ def test_a_file_that_several_entries_name_is_one_image_with_the_boxes_of_all(run
                      crowd=record.crowd[some]) for record in sets["train"].records
              for path, some in ((record.path, slice(1)), (os.path.relpath(record.path), slice(1, None)))]
     assert doubt_set(resolve(run), "set", {**sets, "train": replace(sets["train"], records=apart)}) == told
+    both = replace(sets["val"], records=sets["val"].records + sets["train"].records)  # one of two equal boxes was doubted
+    assert doubt_set(resolve(run), "set", {**sets, "val": both}) == told
+    for before, after in zip(sets["train"].records, images_of([*sets["train"].records, *both.records])):
+        assert all(np.array_equal(getattr(before, field), getattr(after, field))
+                   for field in ("boxes", "classes", "difficult", "crowd"))
 
 
 def test_weights_that_do_not_know_the_classes_do_not_cost_the_report_of_the_set(tmp_path, capsys):
