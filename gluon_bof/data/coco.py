@@ -401,12 +401,14 @@ def _boxes(entries, images, dropped, class_of, known_categories, path, faults, m
 
 
 def _report_normalised(normalised, boxes, images, path, faults):
-    """Of {image id: number of its boxes in 0..1}; an image that has no other box is taken out of `images`."""
+    """Of {image id: number of its boxes in 0..1}; an image that has no other box but crowds is taken out of `images` and `boxes`:
+    it would train as background."""
     for image_id, count in normalised.items():
-        whole = count + len(boxes.get(image_id, ()))
+        whole = count + sum(not crowd for *_, crowd in boxes.get(image_id, ()))
         report_normalised(faults, path, count, whole, f" of image {image_id!r} ({os.path.basename(images[image_id].path)})")
         if count == whole and not faults.keeps_images:
             del images[image_id]
+            boxes.pop(image_id, None)
 
 
 def _keep_mask(entry, image, who, path, faults, masks):

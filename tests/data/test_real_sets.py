@@ -248,8 +248,11 @@ def test_normalised_boxes_are_a_fault_of_their_file(tmp_path):
     assert [record.boxes.tolist() for record in found.records] == [[[9, 19, 49, 59]]] * 2  # they moved nobody's origin
     coco_files.write_set(tmp_path / "coco", content(annotations=[
         {"id": number, "image_id": 7 - 4 * (number > 2), "category_id": 5, "bbox": box} for number, box in
-        enumerate(([0.1, 0.2, 0.5, 0.6], [0, 0, 1, 1], [0.5, 0.5, 0.5, 0.5], [0.1, 0.2, 0.5, 0.6], [10, 20, 30, 40]))]))
+        enumerate(([0.1, 0.2, 0.5, 0.6], [0, 0, 1, 1], [0.5, 0.5, 0.5, 0.5], [0.1, 0.2, 0.5, 0.6], [10, 20, 30, 40]))] + [
+        {"id": flag, "image_id": 7, "category_id": category, "bbox": [10, 20, 30, 40], flag: 1}
+        for category, flag in ((2, "ignore"), (5, "iscrowd"))]))
     found = load_coco(str(tmp_path / "coco"), "train", on_bad_sample="skip")
+    # crowds beside them are nothing to train on: the image was kept as background
     assert [record.image_id for record in found.records] == [3, 9] and len(found.records[0].boxes) == 1
     assert ["3 of 3 boxes of image 7 (b.jpg)" in fault.message for fault in found.faults] == [True, False]
     assert len(check_set("coco", str(tmp_path / "coco"), progress=False).faults) == 3  # and there is no part to validate on
