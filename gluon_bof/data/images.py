@@ -8,6 +8,7 @@ Images without annotations are turned upright.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import re
@@ -340,6 +341,20 @@ def in_other_form(path: str, endings: str | tuple[str, ...] = ENDINGS) -> str:
     stem = os.path.splitext(name)[0]
     if stem.isascii():  # which has one form
         return ""
-    found = [other for other in files_in(folder or os.curdir, endings) for of_other in [os.path.splitext(other)[0]]
-             if of_other != stem and composed(of_other) == composed(stem)]
-    return f"; {found[0]} is there, a name in another Unicode form (NFC or NFD), so write the two alike" if found else ""
+    try:
+        time = os.stat(folder or os.curdir).st_mtime_ns
+    except (OSError, ValueError):
+        return ""
+    others = _by_composed_stem(folder or os.curdir, endings, time).get(composed(stem), ())
+    found = next((other for other in others if os.path.splitext(other)[0] != stem), None)
+    return f"; {found} is there, a name in another Unicode form (NFC or NFD), so write the two alike" if found else ""
+
+
+@functools.lru_cache(maxsize=16)  # folders: COCO's images are looked for in several
+def _by_composed_stem(folder, endings, time):
+    """{stem in one Unicode form: names} of a folder's files, as of the time of its last change: where one image is missing,
+    thousands may be."""
+    names = {}
+    for name in files_in(folder, endings):
+        names.setdefault(composed(os.path.splitext(name)[0]), []).append(name)
+    return names

@@ -1,6 +1,7 @@
 """One set as every layout that programs leave gives the same; two readings are named; a share validates where no part does."""
 import os
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from gluon_bof.commands.check import main as check
 from gluon_bof.data.check import check_set, format_report
 from gluon_bof.data.convert import convert_set
+from gluon_bof.data.images import in_other_form
 from gluon_bof.data.layouts import recognise
 from gluon_bof.data.loader import TrainingImages
 from gluon_bof.data.sampler import SampleSpec
@@ -239,6 +241,18 @@ def test_a_file_that_is_missed_for_its_names_unicode_form_is_told(tmp_path, writ
         (annotations / "\u00e9.xml").rename(annotations / "e\u0301.xml")
         with pytest.raises(UserError, match="missing annotation: .*; e\u0301.xml is there, a name in another Unicode form"):
             open_set(str(tmp_path), None, "train")
+
+
+def test_thousands_of_missing_names_are_looked_for_in_one_listing(tmp_path):
+    for number in range(3000):
+        (tmp_path / f"\u00e9{number}.jpg").touch()
+    before = time.process_time()
+    for number in range(1500):
+        assert f"\u00e9{number}.jpg is there" in in_other_form(str(tmp_path / f"e\u0301{number}.jpg"))
+        assert in_other_form(str(tmp_path / f"\u00e9{number}.png")) == ""
+    assert time.process_time() - before < 2  # the folder was listed for each, which took 10 s
+    (tmp_path / "\u00e97.jpg").unlink()
+    assert in_other_form(str(tmp_path / "e\u03017.jpg")) == ""
 
 
 def test_two_annotations_of_an_image_are_refused_and_not_the_first_folders_taken(tmp_path):
