@@ -27,7 +27,7 @@ from gluon_bof.data.faults import (
 )
 from gluon_bof.data.fields import brief
 from gluon_bof.data.headers import read_headers
-from gluon_bof.data.images import ENDINGS, in_other_form, is_hidden
+from gluon_bof.data.images import ENDINGS, image_header, in_other_form, is_hidden
 from gluon_bof.data.names import unique_names
 from gluon_bof.data.parts import every_fifth, require_role
 from gluon_bof.data.voc_lists import members_of, of_role, split_ids
@@ -91,25 +91,44 @@ class Folder:
         """Where the annotation of an image is, or should be."""
         return self.annotations.get(image_id) or os.path.join(self.annotation_folder, image_id + ".xml")
 
-    def image_path(self, image_id: str, filename: str | None) -> str | None:
+    def image_path(self, image_id: str, annotation: Annotation) -> str | None:
         """Where the image is: the one of the annotation's own name, of several the one that its <filename> names; else the file
         that <filename> names; None if there is none. Where there is one of its own name, or another annotation's, any other
-        was left behind by copying or renaming, and counts last."""
-        named = (filename or "").strip().replace("\\", "/")
-        last = named.rsplit("/", 1)[-1]
-        stem = os.path.splitext(last)[0]
-        if stem == image_id or image_id not in self.images and stem not in self.annotations:
-            deep = os.path.join(self.image_folder, named)
-            if "/" in named and not named.startswith("/") and ".." not in named.split("/") and os.path.isfile(deep):
-                return deep
-            if last in self.image_names:
-                return self.image_names[last]
-        return self.images.get(image_id) or self.images.get(stem)
+        was left behind by copying or renaming, and counts last; but of two images the one is read that alone has the stated
+        size: that of its own name may be a thumbnail."""
+        named = (annotation.filename or "").strip().replace("\\", "/")
+        stem = os.path.splitext(named.rsplit("/", 1)[-1])[0]
+        own = self.images.get(image_id)
+        if stem == image_id or stem not in self.annotations:
+            found = self._named_image(named)
+            if found and (stem == image_id or own is None or _alone_fits(found, own, annotation.size)):
+                return found
+        return own or self.images.get(stem)
+
+    def _named_image(self, named):
+        """Where a file is that a <filename> names, with its folders or without; None if there is none."""
+        deep = os.path.join(self.image_folder, named)
+        if "/" in named and not named.startswith("/") and ".." not in named.split("/") and os.path.isfile(deep):
+            return deep
+        return self.image_names.get(named.rsplit("/", 1)[-1])
 
     def unread_image(self, image_id: str) -> str | None:
         """Name of a file that would be the image, if its ending were one of those that are read; None if there is none."""
         return next((name for name in self.image_names if os.path.splitext(name)[0] == image_id and not name.endswith(".xml")),
                     None)
+
+
+def _alone_fits(path, other, size):
+    """Whether an image has the size that is stated, and another one has not."""
+    return size is not None and not _fits(other, size) and _fits(path, size)
+
+
+def _fits(path, size):
+    try:
+        header = image_header(path)
+    except UserError:
+        return False
+    return size in (header.size, header.upright_size)
 
 
 def load_voc(root: str, role: str, classes: Iterable[str] | None = None, on_bad_sample: str = "error", split: str | None = None,
@@ -292,7 +311,7 @@ def _without_annotation(members, role, split, unannotated, whole):
             found += [(folder, image_id) for image_id in listed if unannotated == "negative" and
                       image_id not in folder.annotations and image_id in folder.images]
         elif len(folder.images) > len(folder.annotations) or any(stem not in folder.annotations for stem in folder.images):
-            used = {folder.image_path(image_id, read_annotation(path).filename) for image_id, path in folder.annotations.items()}
+            used = {folder.image_path(image_id, read_annotation(path)) for image_id, path in folder.annotations.items()}
             spare = [stem for stem, path in folder.images.items() if stem not in folder.annotations and path not in used]
             found += [(folder, stem) for stem in (spare if whole or folder.is_part else every_fifth(sorted(spare), role))]
     return found
@@ -369,7 +388,7 @@ def _place(folder, image_id, unannotated):
         nothing = Annotation(None, None, ()) if path else None
         return _Place(folder, image_id, path or source, nothing, path)
     annotation = read_annotation(source)
-    return _Place(folder, image_id, source, annotation, folder.image_path(image_id, annotation.filename))
+    return _Place(folder, image_id, source, annotation, folder.image_path(image_id, annotation))
 
 
 def _read_record(place, headers, class_ids, origin, faults):

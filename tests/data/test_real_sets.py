@@ -1,6 +1,7 @@
 """What annotations of real sets do that no standard set does: ids, boxes, names, endings, encodings, splits, missing files."""
 import json
 import os
+import shutil
 
 import cv2
 import numpy as np
@@ -131,6 +132,23 @@ def test_of_images_of_the_annotations_own_name_the_one_that_it_names_is_read(tmp
         for own in folder.glob("p.*"):
             own.unlink()
         assert load_voc(str(tmp_path), "train").records[0].path == str(folder / "r.jpg")
+
+
+def test_the_named_image_is_read_where_it_alone_has_the_stated_size(tmp_path):
+    """Beside the photographs lay thumbnails of the annotations' own names, of which the size was said to be wrong."""
+    stated = {"p": (100, 80), "q": (50, 40), "r": (60, 40), "s": (100, 80)}
+    voc_files.write_set(tmp_path, {name: xml(("dog", 10, 12, 30, 30), size=size, filename=f"full_{name}.jpg")
+                                   for name, size in stated.items()}, {"train": "pqs"})
+    folder = tmp_path / "JPEGImages"
+    for name in stated:
+        shutil.copy(folder / f"{name}.jpg", folder / f"full_{name}.jpg")
+        if name != "s":
+            cv2.imwrite(str(folder / f"{name}.jpg"), np.zeros((40, 50, 3), np.uint8))
+    found = load_voc(str(tmp_path), "train")
+    assert [os.path.basename(record.path) for record in found.records] == ["full_p.jpg", "q.jpg", "s.jpg"]
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("r\n")
+    with pytest.raises(UserError, match="wrong size: stated 60 x 40, is 50 x 40: .*/r.jpg"):
+        load_voc(str(tmp_path), "train")
 
 
 def test_a_cocos_splits_own_folder_comes_first(tmp_path):
