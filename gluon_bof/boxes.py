@@ -120,8 +120,8 @@ class DetectionSet:
 
     @property
     def folders(self) -> set[str]:
-        """Those that its files, of all parts and lists, lie in or below."""
-        return {self.folder, *map(os.path.dirname, self.files)} - {""}
+        """Those that its images, and what annotates them, lie in."""
+        return set(map(os.path.dirname, self.files))
 
     @property
     def turned(self) -> int:

@@ -82,14 +82,21 @@ def _require_known(role, on_bad_sample, unannotated, val_share):
 
 
 def refuse_output(path: str, found: DetectionSet, reads: Iterable[str | None] = ()) -> None:
-    """Raise UserError as `refuse_unwritable` does, and where a file in the set's folders would be replaced that no command wrote
+    """Raise UserError as `refuse_unwritable` does, and where a file among the set's would be replaced that no command wrote
     there: it may be of another part, or a list."""
     refuse_unwritable(path, reads=found.files.union(reads))
-    if os.path.isfile(path) and any(lies_in(path, folder) for folder in found.folders):
+    if os.path.isfile(path) and _lies_among(path, found):
         with open(path, "rb") as file:
             is_written = _WRITTEN.match(file.read(1024))
         if not is_written:
             raise UserError("this file lies in the set's folder, and would be replaced", path, "give another name, or remove it")
+
+
+def _lies_among(path, found):
+    """Whether a path is in or below the set's folder, or right beside files of it that lie elsewhere: below those, as of images
+    in a home folder, anything may be."""
+    return bool(found.folder) and lies_in(path, found.folder) or \
+        os.path.realpath(os.path.dirname(path)) in map(os.path.realpath, found.folders)
 
 
 def set_mark(found: DetectionSet) -> str:

@@ -12,10 +12,10 @@ from gluon_bof.data.label_sets import open_segmentation
 from gluon_bof.data.layouts import recognise
 from gluon_bof.data.localisation import open_objects
 from gluon_bof.data.names import class_names
-from gluon_bof.data.sets import open_set, split_names
+from gluon_bof.data.sets import open_set, refuse_output, split_names
 from gluon_bof.data.voc import load_voc
 from gluon_bof.errors import UserError
-from tests.data import coco_files, voc_files
+from tests.data import coco_files, layout_files, voc_files
 from tests.tiny_sets import draw_few_shapes
 
 
@@ -137,6 +137,24 @@ def test_classes_that_are_no_names_are_one_line_from_wherever_they_come(tmp_path
                  lambda: gluon_bof.open_dataset(tmp_path, classes=3.5), lambda: gluon_bof.train(dataset=tmp_path, classes=3)):
         with pytest.raises(UserError, match=r"^classes cannot be 3(\.5)?; give a list of their names$"):
             read()
+
+
+def test_an_output_may_replace_what_lies_below_images_elsewhere_but_nothing_beside_them(tmp_path):
+    """Of images in a home folder, which a list names, all that lay below it was taken for the set's."""
+    layout_files.yolo_absolute(str(tmp_path / "home"))
+    (tmp_path / "set").mkdir()
+    (tmp_path / "home" / "my.yaml").rename(tmp_path / "set" / "data.yaml")
+    found = open_set(str(tmp_path / "set" / "data.yaml"), None, "train")
+    mine = [tmp_path / name for name in ("home/images/train/old.json", "home/labels/train/old.json", "set/old.json",
+                                         "set/deep/old.json", "home/old.json", "home/images/train/results/old.json")]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    for path in mine[:4]:
+        with pytest.raises(UserError, match="this file lies in the set's folder, and would be replaced"):
+            refuse_output(str(path), found)
+    for path in mine[4:]:
+        refuse_output(str(path), found)
 
 
 def test_a_drawn_set_heeds_skip_empty_and_refuses_a_share_and_a_layout(tmp_path, monkeypatch):
