@@ -53,7 +53,8 @@ def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None
     without .json, instead of the role's. classes: names in the order of their ids; default: the JSON's categories in
     the order of theirs. skip_empty: leave out images without a box to train on. Boxes are x, y, x + w, y + h cut to
     the image. `ignore` is read as `iscrowd`: such a box does not train, as in GluonCV, no metric asks for it, and a detection
-    on it is neither hit nor miss; a faulty one is left out without a word. `area` counts for nothing here: a box is a box,
+    on it is neither hit nor miss; one outside the image, without area, in 0..1 or with a faulty mask is left out without a word,
+    but a `bbox` that is none, as of a negative width, is a fault there, too. `area` counts for nothing here: a box is a box,
     whatever its exporter thought of the outline. masks: read `segmentation`, too, in any of its forms. on_bad_sample: "error"
     raises at the first fault, "skip" drops the box or the image and lists it in `faults`.
     Raises UserError for a missing root or JSON, an empty one, and faults."""
@@ -380,7 +381,7 @@ def _boxes(entries, images, dropped, class_of, known_categories, path, faults, m
         image_id, corners, class_id, crowd, who = read
         frame = images[image_id].frame
         ignored = read_flag(entry, "ignore")
-        told = FaultPolicy("skip") if ignored else faults  # nobody misses one that is faulty
+        told = FaultPolicy("skip") if ignored else faults  # nobody misses one that lies wrong
         if is_normalised(corners, *frame):
             if not ignored:
                 normalised[image_id] = normalised.get(image_id, 0) + 1

@@ -79,7 +79,7 @@ def test_types_negatives_and_crowds(tmp_path):
 
 
 @pytest.mark.parametrize("box", ([90, 9, 40, 9], [300, 300, 40, 9], [9, 9, 0, 4], [0.1, 0.1, 0.4, 0.4], [1, 2, 30, 40]))
-def test_what_is_wrong_with_a_box_to_be_ignored_stops_nobody(tmp_path, box):
+def test_where_a_box_to_be_ignored_lies_wrong_it_stops_nobody(tmp_path, box):
     write_set(tmp_path, changed("annotations", 0, bbox=box, ignore=1))
     for masks in (False, True):
         value = json.loads((tmp_path / "annotations" / "instances_train2017.json").read_text())
@@ -226,6 +226,7 @@ ENTRIES = {  # these may be skipped
     "infinite": NAN_BOX.replace("NaN", "Infinity"),
     "too large": NAN_BOX.replace("NaN", "1" * 400), "list in it": changed("annotations", 0, bbox=[1, [2], 3, 4]),
     "negative width": changed("annotations", 0, bbox=[9, 9, -3, 4]),
+    "no box, and to be ignored": changed("annotations", 0, bbox=[9, 9, -3, 4], ignore=1),
     "no width": changed("annotations", 0, bbox=[9, 9, 0, 4]),
     "no height": changed("annotations", 0, bbox=[9, 9, 4, 0.0]),
     "negative corner": changed("annotations", 0, bbox=[-9, 9, 40, 9]),
