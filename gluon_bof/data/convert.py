@@ -156,7 +156,7 @@ def _losses(parts, to):
     notes = [f"{faults} faults were left out"] if faults else []
     notes += [f"{spare} images without an annotation file were left out; --unannotated negative writes them"] if spare else []
     masks = sum(map(_masks_beside, parts.values()))
-    notes += [f"{masks} masks were left out: boxes alone are written"] if masks else []
+    notes += [f"{masks} masks or outlines were left out: boxes alone are written"] if masks else []
     if difficult and to != "voc":
         notes.append(f"{difficult} boxes are no longer marked difficult, which {to} cannot say")
     if crowd and to != "coco":
