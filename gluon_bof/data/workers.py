@@ -261,13 +261,14 @@ def _work(compute, pipe, lending):
         except EOFError:
             return
         fine, result = _answer(compute, lending, *asked)
+        told = warnings.take()
         try:
-            pipe.send((ticket, fine, result, warnings.take()))
+            pipe.send((ticket, fine, result, told))
         except BrokenPipeError:
             return
         except Exception as error:  # what cannot be pickled
             fine = False
-            pipe.send((ticket, fine, RuntimeError(f"a data worker's answer cannot be sent: {error!r} of {result!r}"), []))
+            pipe.send((ticket, fine, RuntimeError(f"a data worker's answer cannot be sent: {error!r} of {result!r}"), told))
         if lending:
             lending.sent(result if fine else None)
         del asked, result

@@ -14,7 +14,7 @@ from gluon_bof.data.loader import ValidationImages, validation_loader
 from gluon_bof.data.transforms import EvalTransform, square
 from gluon_bof.data.voc import load_voc
 from gluon_bof.data.workers import WorkerLost, Workers, ending_workers
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, warn
 from tests.tiny_sets import write_voc_set
 
 PROMPT = 10  # seconds within which a lost worker is told
@@ -38,6 +38,7 @@ def described(task):
     if what == "fail":
         raise KeyError("a bug")
     if what == "remember":
+        warn("it was warned of before")
         return lambda: None  # which cannot be pickled
     if what == "fill":
         return np.zeros(number, np.uint8)
@@ -116,7 +117,7 @@ def test_no_more_is_computed_ahead_than_is_allowed():
     assert len(asked) <= 4
 
 
-def test_what_a_worker_raises_comes_back_in_its_turn():
+def test_what_a_worker_raises_comes_back_in_its_turn(caplog):
     workers = Workers(2, described)
     results = workers.results([("square", 2), ("refuse", 0), ("square", 3)])
     assert next(results) == 4
@@ -127,6 +128,7 @@ def test_what_a_worker_raises_comes_back_in_its_turn():
     assert 'raise KeyError("a bug")' in str(failure.value.__cause__)  # where it was raised
     with pytest.raises(RuntimeError, match="cannot be sent"):
         list(workers.results([("remember", 0)]))
+    assert caplog.messages == ["it was warned of before"]
 
 
 @pytest.mark.parametrize("task, words", [
