@@ -55,7 +55,7 @@ def read_image(path: str | os.PathLike[str], orientation: int | None = AS_STORED
 
     orientation: what to turn it by, EXIF's 1 to 8, as a record says; None: as the file itself says.
     Raises UserError if the file is missing, empty, not an image, cut short, too large, or of floating-point pixels; warns of a
-    JPEG that has lost pixels."""
+    JPEG that libjpeg reports as having lost pixels."""
     try:
         return decode_image(read_bytes(path), orientation, path)
     except ValueError as error:
