@@ -447,5 +447,5 @@ def check_decay_epochs(options: Any) -> None:
     """Raise UserError where the rate would decay before the first epoch."""
     epochs = options.lr_decay_epoch
     if epochs and min(epochs) < 1:
-        raise UserError(f"--lr-decay-epoch {INTEGERS.write(epochs)}: by a step schedule all epochs would have the decayed learning rate",
-                        remedy="name epochs from 1 on, or give another --lr")
+        raise UserError(f"--lr-decay-epoch {INTEGERS.write(epochs)}: by a step schedule all epochs would have the decayed "
+                        "learning rate", remedy="name epochs from 1 on, or give another --lr")
