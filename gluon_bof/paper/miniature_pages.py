@@ -56,7 +56,10 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
     if not found:
         return NONE_YET
     basis = effects.told_from(found, design)
-    parts = [_headline(found, family), _status(found, design, basis)]
+    parts = [_headline(found, family, "The whole bag against the baseline", end_rows(family)),
+             _headline(everything, family, f"The same, both for {miniature.LONGER['epochs']} epochs in place of "
+                       f"{miniature.BASELINE.epochs}", factorial.LONGER_ROWS),
+             _status(found, design, basis)]
     if basis.seeds or step_effects(found, AP, family):
         parts += [f"![Effects with their 95% intervals]({design.name}-effects.png)",
                   "*Squares: means with 95% intervals, hollow where the row, or of a main effect one of its rows, is underfitted;"
@@ -69,17 +72,16 @@ def miniature_summary(store: Store, family: str = "yolo3") -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts if part)
 
 
-def _headline(found, family):
-    """What the whole bag gains, in a sentence; "" where no seed has both ends."""
-    pair = paired_rows(found, AP, *end_rows(family))
+def _headline(found, family, words, keys):
+    """What a whole bag gains over a baseline, the rows of these keys, in a sentence; "" where no seed has both."""
+    pair = paired_rows(found, AP, *keys)
     if not pair:
         return ""
     before, after = pair.means
     measured = [(f"points of {AP.title}, {before:.1f} to {after:.1f}", pair.gain),
-                *((measure.title, whole_bag(found, measure, family)) for measure in MEASURES[family][1:])]
+                *((measure.title, paired_rows(found, measure, *keys).gain) for measure in MEASURES[family][1:])]
     told_of = "; ".join(f"{told(gain)} {name} ({judged(gain)})" for name, gain in measured)
-    fit = fit_in(found, end_rows(family)[1], pair.mine)
-    return f"The whole bag against the baseline, {of_seeds(pair.mine)}{mark(fit, FITTED)}: {told_of}."
+    return f"{words}, {of_seeds(pair.mine)}{mark(fit_in(found, keys[1], pair.mine), FITTED)}: {told_of}."
 
 
 def _main_effects(found, measures, basis, design):
@@ -274,7 +276,8 @@ def miniature_pictures(store: Store, family: str) -> list[Picture]:
     from gluon_bof.paper import pictures as drawing
 
     design = miniature.DESIGNS[family]
-    found = miniature_bundles(store, family)
+    everything = all_of_miniature(store, family)
+    found = of_factorial(everything, family)
     if not found:
         return []
     points, fits = (by_row(found, measure, design) for measure in (AP, OWN_IMAGES))
@@ -283,7 +286,7 @@ def miniature_pictures(store: Store, family: str) -> list[Picture]:
     made = [Picture(f"{design.name}-rows.png", drawing.matrix, (list(design.factors), rows, titles, FITTED))]
     basis = effects.told_from(found, design)
     if basis.seeds or step_effects(found, AP, family):
-        panels = [_effects_panel(found, AP, family, basis, False), _effects_panel(found, AP50, family, basis, True)]
+        panels = [_effects_panel(everything, AP, family, basis, False), _effects_panel(everything, AP50, family, basis, True)]
         made.append(Picture(f"{design.name}-effects.png", drawing.forest, (panels,)))
     changes = class_changes(found, family)
     if changes:
@@ -312,21 +315,23 @@ def _classes_picture(found, family):
             f"gained; blue: lost. The whole bag's mean is higher in {higher} of {len(gains)} classes{resolved}.*")
 
 
-def _effects_panel(found, measure, family, basis, with_paper):
+def _effects_panel(everything, measure, family, basis, with_paper):
     from gluon_bof.paper.pictures import Bar, Panel
 
     papers = paper_steps(family)
     whole = sum(papers[factor] for factor in miniature.DESIGNS[family].factors)
+    found = of_factorial(everything, family)
 
     def bar(name, effect, rows, paper=None):
         return Bar(name, effect.mean, effect.half_width, tuple(effect.by_seed.values()), paper if with_paper else None,
-                   all(fit_in(found, row, effect.by_seed) >= FITTED for row in rows))
+                   all(fit_in(everything, row, effect.by_seed) >= FITTED for row in rows))
 
     main = effects.main_effects(found, measure, basis, miniature.DESIGNS[family])
     steps = [bar(_step_name(key), effect, [key], papers[key.rpartition("+")[2]])
              for key, effect in step_effects(found, measure, family).items() if key != "baseline"]
-    bag = whole_bag(found, measure, family)
+    ends = [("whole bag", end_rows(family)), (f"the same, {miniature.LONGER['epochs']} epochs", factorial.LONGER_ROWS)]
+    pairs = [(name, keys, paired_rows(everything, measure, *keys)) for name, keys in ends]
     groups = {"main effects": [bar(name, effect, [cell.key for cell in basis.rows]) for name, effect in main.items()],
               "over the row before": steps,
-              "over the baseline": [bar("whole bag", bag, end_rows(family)[1:], whole)] if bag else []}
+              "over the baseline": [bar(name, pair.gain, keys[1:], whole) for name, keys, pair in pairs if pair]}
     return Panel(measure.title, {name: bars for name, bars in groups.items() if bars})

@@ -4,11 +4,11 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from gluon_bof.paper import effects, factorial, miniature
+from gluon_bof.paper import effects, miniature
 from gluon_bof.paper.bundles import shipped
 from gluon_bof.paper.embedded_pages import embedded_bundles
-from gluon_bof.paper.ends import Ends, both_ends
-from gluon_bof.paper.miniature_numbers import AP, MEASURES, all_of_miniature, fit_in, miniature_bundles, paper_steps
+from gluon_bof.paper.ends import Ends, both_ends, longer_ends
+from gluon_bof.paper.miniature_numbers import AP, MEASURES, miniature_bundles, paper_steps
 from gluon_bof.paper.miniature_pages import mark_of_basis
 from gluon_bof.paper.photograph_numbers import Gain, gains
 from gluon_bof.paper.photograph_pages import told_partly
@@ -33,13 +33,17 @@ def readme_table(store: Store) -> str:
     """The README's measured numbers: a row for each network, then YOLOv3's freebies one by one and the shipped detector."""
     embedded = {row.title: _told_embedded(row, found) for row, found in embedded_bundles(store).items() if found}
     ends = {ends.title: _told_ends(ends) for ends in both_ends(store)}
+    longer = longer_ends(store)
+    if longer:
+        title, epochs = DETECTORS["yolo3"], miniature.LONGER["epochs"]
+        ends[title] = f"{ends.get(title, '–')}; both for {epochs} epochs: {_told_ends(longer)}"
     photographs: dict[str, list[str]] = {}
     whole = gains(store)
     for detector, words in [*((gain.detector, _told_photographs(gain)) for gain in whole), *told_partly(store, whole)]:
         photographs.setdefault(detector, []).append(words)
     titles = dict.fromkeys([*embedded, *ends, *photographs])
     rows = [[title, embedded.get(title, "–"), ends.get(title, "–"), "; ".join(photographs.get(title, ["–"]))] for title in titles]
-    below = [*(_freebies(*of_family) for of_family in _factorials(store)), *_longer(store),
+    below = [*(_freebies(*of_family) for of_family in _factorials(store)),
              f"The shipped detector `shapes`: mAP@0.5 {shipped('yolo3_shapes')['map']:.3f} on the embedded set."]
     return table(["network", "trained on the embedded set (`shapes`), from the shipped backbone",
                   "whole bag over the baseline, `vocmini`", "whole bag over the baseline, photographs"],
@@ -92,18 +96,6 @@ def _freebies(family, found, basis):
     each = "; ".join(f"{factor} {told(effect, len(main))}" for factor, effect in main.items())
     return (f"Each freebie of {DETECTORS[family]} with the others on and off, `vocmini`, {_of_basis(basis)}: "
             f"{each} points of {AP.title}{mark_of_basis(found, basis)}.")
-
-
-def _longer(store):
-    """[What the whole bag gains where both ends were trained for longer, in a line]; none where that has no interval."""
-    found, epochs = all_of_miniature(store, "yolo3"), miniature.LONGER["epochs"]
-    pair = effects.paired_rows(found, AP, *factorial.LONGER_ROWS)
-    if not pair or len(pair.mine) < 2:
-        return []
-    fit = fit_in(found, factorial.LONGER_ROWS[1], pair.mine)
-    return [f"The whole bag of YOLOv3 over the baseline, `vocmini`, both for {epochs} epochs in place of "
-            f"{miniature.BASELINE.epochs}: {told(pair.gain)} points of {AP.title}, {_count(len(pair.mine), 'seed')}"
-            f"{mark(fit, miniature.FITTED)}."]
 
 
 def _told_photographs(gain: Gain):

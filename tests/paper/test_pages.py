@@ -253,11 +253,17 @@ def test_ends_that_were_trained_for_longer_are_told_beside_the_others_with_their
     longer = re.search(r"\n\nBoth ends, trained half as long again \(960 epochs\).*?(?=\n\nBy what)", summary, re.DOTALL)[0]
     assert ", seeds 0, 1, points:" in longer and "\n\n4 bundles in [runs/](runs/)" in longer
     assert "| AP@[.5:.95] | 40.5 ± 0.7 | 45.5 ± 0.7 | **+5.00 ± 0.00** | gain |" in longer  # 98.75 of its own
-    in_readme = ("The whole bag of YOLOv3 over the baseline, `vocmini`, both for 960 epochs in place of 640: "
-                 "**+5.00 ± 0.00** points of AP@[.5:.95], 2 seeds.\n")
+    told = re.search(r"\n\nThe same, both for 960 epochs in place of 640, seeds 0, 1: (.*?)\n\n", summary)
+    assert told[1].startswith("**+5.00 ± 0.00** points of AP@[.5:.95], 40.5 to 45.5 (gain); **+6.25 ± 0.00** mAP@0.5 (gain); ")
+    in_readme = "; both for 960 epochs: **+5.00 ± 0.00** points of AP@[.5:.95], 2 seeds"
     assert in_readme in pages.readme_table(store)
-    after = [pages.miniature_rows(store), pages.readme_table(store).replace(in_readme, ""), summary.replace(longer, "")]
+    after = [pages.miniature_rows(store), pages.readme_table(store).replace(in_readme, ""),
+             summary.replace(longer, "").replace(told[0], "\n\n")]
     assert after == before
+    shown = {picture.file: picture.shown[0] for picture in pages.pictures(store)}
+    assert [row.label.partition(", AP")[0] for row in shown["figure-1.png"]] == ["YOLOv3", "YOLOv3, 960 epochs"]
+    for panel in shown["miniature-effects.png"]:
+        assert [bar.label for bar in panel.groups["over the baseline"]] == ["whole bag", "the same, 960 epochs"]
     job = factorial.plan((1,), with_further=True)[-1]
     store.write(bundle_for(job, 0.46, **{OWN_IMAGES: 0.7}))
     assert "| gain (underfitted) |" in pages.miniature_summary(store)
