@@ -471,7 +471,7 @@ def test_a_broken_image_is_not_answered_with_a_flag_that_figures_have_not(tmp_pa
     (["4", "--betas", "0,1"], "outside"), (["6", "--every", "0"], "below 1"), (["6", "--runs", "no-run"], "no-run"),
     (["6", "--lr", "inf"], "--lr inf must be above 0"), (["6", "--lr", "nan"], "--lr nan"),
     (["6", "--warmup-epochs", "-1"], "--warmup-epochs -1 is below 0"), (["4", "--seed", "-1"], "--seed -1 is below 0"),
-    (["4", "--seed", str(2 ** 64)], "is above"), (["6", "--lr-decay-epoch", "0,9"], "--lr-decay-epoch 0,9: all epochs"),
+    (["4", "--seed", str(2 ** 64)], "is above"), (["6", "--lr-decay-epoch", "0,9"], "--lr-decay-epoch 0,9: by a step"),
     (["5", "--weights", "a", "--step", "0"], "--step 0 is below 1"), (["5", "--weights", "a", "--scale", "inf"], "--scale inf"),
     (["6", "--warmup-epochs", "300"], "does not fit"), (["1"], "nothing to draw"), (["²"], "no figure '²'"),
     (["1", "--points", "no.csv"], "no.csv: the table"),

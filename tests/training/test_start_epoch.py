@@ -117,9 +117,10 @@ def test_another_number_of_devices_is_warned_of_once(tmp_path):
     with warnings() as told:
         trained(run, options_of(tmp_path), {})
         trained(run, options_of(tmp_path), position)
-        assert told == []
+        assert not any("goes on with" in line for line in told)
         trained(run, options_of(tmp_path), position, [mx.cpu(0), mx.cpu(1)])
-    assert len(told) == 1 and "trained on 1 device and goes on with 2" in told[0]
+    of_devices, = (line for line in told if "goes on with" in line)  # the others are of what is dropped
+    assert "trained on 1 device and goes on with 2" in of_devices
 
 
 def test_a_checkpoint_tells_on_how_many_devices_it_was_trained(tmp_path):
