@@ -289,10 +289,6 @@ class _ImageFinder:
                 return path
         return None
 
-    def in_other_form(self, file_name):
-        """`images.in_other_form` of the first folder that has such an image."""
-        return next(filter(None, (in_other_form(os.path.join(folder, file_name)) for folder in self.folders)), "")
-
     def _has(self, path):
         folder, name = os.path.split(path)
         return name in self._listing(folder)
@@ -326,9 +322,10 @@ def _images(entries, finder, path, faults):
         if image_path is None and not may_be_path(file_name):
             faults.report(path, "missing image", f"no file can have the file_name of image {image_id!r}, {brief(file_name)}")
         elif image_path is None:
+            other = in_other_form(*(os.path.join(folder, file_name) for folder in finder.folders))
             faults.report(os.path.join(finder.beside, file_name), "missing image",
                           f"the image does not exist, nor in {finder.root}, images/, data/ or a folder of the part's name there; "
-                          f"it is listed in {path}{finder.in_other_form(file_name)}", _MISSING_REMEDY)
+                          f"it is listed in {path}{other}", _MISSING_REMEDY)
         else:
             found.append((image_id, image_path, stated_size(entry.get("width"), entry.get("height"))))
     headers = read_headers([image_path for _, image_path, _ in found])

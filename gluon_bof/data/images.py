@@ -334,20 +334,24 @@ def files_in(place: str, endings: str | tuple[str, ...] = ENDINGS) -> list[str]:
     return [name for name in names if name.lower().endswith(endings) and not is_hidden(name)]
 
 
-def in_other_form(path: str, endings: str | tuple[str, ...] = ENDINGS) -> str:
-    """What a message of a missing file adds where one lies there whose name is the same letters in another Unicode form, with any
-    of these endings; "" where none does."""
+def in_other_form(*paths: str, endings: str | tuple[str, ...] = ENDINGS) -> str:
+    """What a message of a missing file, which might have been at any of these paths, adds where one lies there whose name is the
+    same letters in another Unicode form, with any of these endings; "" where none does."""
+    found = next(filter(None, (_name_in_other_form(path, endings) for path in paths)), None)
+    return f"; {found} is there, a name in another Unicode form (NFC or NFD), so write the two alike" if found else ""
+
+
+def _name_in_other_form(path, endings):
     folder, name = os.path.split(path)
     stem = os.path.splitext(name)[0]
     if stem.isascii():  # which has one form
-        return ""
+        return None
     try:
         time = os.stat(folder or os.curdir).st_mtime_ns
     except (OSError, ValueError):
-        return ""
+        return None
     others = _by_composed_stem(folder or os.curdir, endings, time).get(composed(stem), ())
-    found = next((other for other in others if os.path.splitext(other)[0] != stem), None)
-    return f"; {found} is there, a name in another Unicode form (NFC or NFD), so write the two alike" if found else ""
+    return next((other for other in others if os.path.splitext(other)[0] != stem), None)
 
 
 @functools.lru_cache(maxsize=16)  # folders: COCO's images are looked for in several

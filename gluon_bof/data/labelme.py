@@ -171,7 +171,7 @@ def _samples(files, root, faults):
         if file.problem:
             faults.report(file.path, "malformed annotation", file.problem)
         elif file.image is None:
-            other = in_other_form(os.path.join(os.path.dirname(file.path), _named(file.content))) or in_other_form(file.path)
+            other = in_other_form(os.path.join(os.path.dirname(file.path), _named(file.content)), file.path)
             faults.report(file.path, "missing image", f"its image {file.content.get('imagePath')!r} does not exist{other}")
         else:
             usable.append(file)

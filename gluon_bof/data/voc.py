@@ -401,7 +401,7 @@ def _read_record(place, headers, class_ids, origin, faults):
     if annotation is None:
         spare = ", though its image does; with --unannotated negative it is a negative"
         faults.report(source, "missing annotation", f"the annotation of image {place.image_id!r} does not exist"
-                      f"{spare if place.image_id in place.folder.images else ''}{in_other_form(source, '.xml')}")
+                      f"{spare if place.image_id in place.folder.images else ''}{in_other_form(source, endings='.xml')}")
         return None
     if annotation.problem:
         faults.report(source, "malformed annotation", annotation.problem)

@@ -363,7 +363,7 @@ def _of_place(place, config, faults, labels):
         try:
             found.append(_find(line, bases, place, "data"))  # as CVAT's begin
         except UserError:
-            other = next(filter(None, (in_other_form(os.path.join(base, line.replace("\\", "/"))) for base in bases)), "")
+            other = in_other_form(*(os.path.join(base, line.replace("\\", "/")) for base in bases))
             faults.report(os.path.join(bases[0], line), "missing image", f"the image does not exist; it is listed in "
                                                                          f"{place}{other}")
     return found

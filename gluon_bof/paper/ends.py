@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gluon_bof.paper import bag, factorial, miniature, photograph_numbers, photograph_pages
 from gluon_bof.paper.effects import Paired, mean_points, paired_rows
-from gluon_bof.paper.miniature_numbers import AP, OWN_IMAGES, all_of_miniature, end_rows, miniature_bundles
+from gluon_bof.paper.miniature_numbers import AP, OWN_IMAGES, all_of_miniature, end_rows
 from gluon_bof.paper.words import DETECTORS, NO_RUN, Picture
 
 if TYPE_CHECKING:
@@ -16,13 +16,15 @@ PICTURE = "figure-1.png"
 
 class Ends(NamedTuple):
     """Baseline and whole bag of a family. number: what a row is measured by; pair: the whole bag over the baseline, in points;
-    fit: points of those whole bags on their training images, asked: what the protocol asks of them."""
+    fit: points of those whole bags on their training images, asked: what the protocol asks of them; epochs: of both where they
+    were trained for longer than the family's other rows, else 0."""
 
     title: str
     number: str
     pair: Paired
     fit: float
     asked: float
+    epochs: int = 0
 
     @property
     def is_fitted(self) -> bool:
@@ -31,10 +33,13 @@ class Ends(NamedTuple):
 
 
 def both_ends(store: Store) -> list[Ends]:
-    """The families of which a seed has both ends, the paper's two detectors first. Raises UserError for bundles of other
-    configurations."""
-    made = [_ends(title, miniature_bundles(store, family), *end_rows(family), AP, OWN_IMAGES, miniature.FITTED)
-            for family, title in DETECTORS.items()]
+    """The families of which a seed has both ends, the paper's two detectors first; those that were trained for longer follow
+    their family's. Raises UserError for bundles of other configurations."""
+    made = []
+    for family, title in DETECTORS.items():
+        found = all_of_miniature(store, family)
+        for keys, epochs in ((end_rows(family), 0), (factorial.LONGER_ROWS, miniature.LONGER["epochs"])):
+            made.append(_ends(title, found, *keys, AP, OWN_IMAGES, miniature.FITTED, epochs))
     found = bag.found(store)
     for family in bag.BAGS:
         baseline, *_, whole = (row.key for row in family.rows())
@@ -42,22 +47,10 @@ def both_ends(store: Store) -> list[Ends]:
     return [ends for ends in made if ends]
 
 
-def longer_ends(store: Store) -> Ends | None:
-    """Those of YOLOv3, trained for longer; None where no seed has both. Raises UserError as `both_ends`."""
-    return _ends(f"{DETECTORS['yolo3']}, {miniature.LONGER['epochs']} epochs", all_of_miniature(store, "yolo3"),
-                 *factorial.LONGER_ROWS, AP, OWN_IMAGES, miniature.FITTED)
-
-
-def _ends(title, found, baseline, whole, measure, fit, asked):
+def _ends(title, found, baseline, whole, measure, fit, asked, epochs=0):
     """None where no seed has both."""
     pair = paired_rows(found, measure, baseline, whole)
-    return pair and Ends(title, measure.title, pair, mean_points(found, fit, whole, pair.mine), asked)
-
-
-def _with_longer(store):
-    """Both ends of every family, those that were trained for longer behind their family's."""
-    found = [*both_ends(store), *filter(None, (longer_ends(store),))]
-    return sorted(found, key=lambda ends: not ends.title.startswith(DETECTORS["yolo3"]))
+    return pair and Ends(title, measure.title, pair, mean_points(found, fit, whole, pair.mine), asked, epochs)
 
 
 def figure_1(store: Store) -> str:
@@ -79,9 +72,10 @@ def figure_1_pictures(store: Store) -> list[Picture]:
 
     rows = [drawing.Pair(f"{gain.detector}, {AP.title} on {gain.set}", gain.baseline, gain.bag, photograph_pages.bar(gain))
             for gain in photograph_numbers.gains(store)]
-    for ends in _with_longer(store):
+    for ends in both_ends(store):
         gain = ends.pair.gain
-        rows.append(drawing.Pair(f"{ends.title}, {ends.number} on vocmini", *ends.pair.means,
+        longer = f", {ends.epochs} epochs" if ends.epochs else ""
+        rows.append(drawing.Pair(f"{ends.title}{longer}, {ends.number} on vocmini", *ends.pair.means,
                                  drawing.Bar("", gain.mean, gain.half_width, tuple(gain.by_seed.values()),
                                              counts=ends.is_fitted)))
     return [Picture(PICTURE, drawing.pairs, (rows,))] if rows else []

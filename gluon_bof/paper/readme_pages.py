@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gluon_bof.paper import effects, miniature
 from gluon_bof.paper.bundles import shipped
 from gluon_bof.paper.embedded_pages import embedded_bundles
-from gluon_bof.paper.ends import Ends, both_ends, longer_ends
+from gluon_bof.paper.ends import Ends, both_ends
 from gluon_bof.paper.miniature_numbers import AP, MEASURES, miniature_bundles, paper_steps
 from gluon_bof.paper.miniature_pages import mark_of_basis
 from gluon_bof.paper.photograph_numbers import Gain, gains
@@ -32,17 +32,16 @@ def shipped_summary(store: Store) -> str:
 def readme_table(store: Store) -> str:
     """The README's measured numbers: a row for each network, then YOLOv3's freebies one by one and the shipped detector."""
     embedded = {row.title: _told_embedded(row, found) for row, found in embedded_bundles(store).items() if found}
-    ends = {ends.title: _told_ends(ends) for ends in both_ends(store)}
-    longer = longer_ends(store)
-    if longer:
-        title, epochs = DETECTORS["yolo3"], miniature.LONGER["epochs"]
-        ends[title] = f"{ends.get(title, '–')}; both for {epochs} epochs: {_told_ends(longer)}"
+    ends: dict[str, list[str]] = {}
+    for found in both_ends(store):
+        ends.setdefault(found.title, []).append(_told_ends(found))
     photographs: dict[str, list[str]] = {}
     whole = gains(store)
     for detector, words in [*((gain.detector, _told_photographs(gain)) for gain in whole), *told_partly(store, whole)]:
         photographs.setdefault(detector, []).append(words)
     titles = dict.fromkeys([*embedded, *ends, *photographs])
-    rows = [[title, embedded.get(title, "–"), ends.get(title, "–"), "; ".join(photographs.get(title, ["–"]))] for title in titles]
+    rows = [[title, embedded.get(title, "–"), *("; ".join(told_of.get(title, ["–"])) for told_of in (ends, photographs))]
+            for title in titles]
     below = [*(_freebies(*of_family) for of_family in _factorials(store)),
              f"The shipped detector `shapes`: mAP@0.5 {shipped('yolo3_shapes')['map']:.3f} on the embedded set."]
     return table(["network", "trained on the embedded set (`shapes`), from the shipped backbone",
@@ -59,7 +58,8 @@ def _told_embedded(row, found):
 
 def _told_ends(ends: Ends):
     gain = ends.pair.gain
-    return f"{told(gain)} points of {ends.number}, {_count(len(gain.by_seed), 'seed')}{mark(ends.fit, ends.asked)}"
+    longer = f"both for {ends.epochs} epochs: " if ends.epochs else ""
+    return f"{longer}{told(gain)} points of {ends.number}, {_count(len(gain.by_seed), 'seed')}{mark(ends.fit, ends.asked)}"
 
 
 def freebies_tables(store: Store) -> str:
