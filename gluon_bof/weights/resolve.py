@@ -42,9 +42,10 @@ from gluon_bof.weights.zoo import (
 )
 
 USED = ("evaluates", "builds", "part")  # what an option's metadata says of one that trained weights are opened with
-# what tells of one data set where and how its images for validation lie, as no other set has it
-OF_A_SET = {"dataset_root": "", "val_split": "", "layout": "auto"}
-CHOOSE_IMAGES = (*OF_A_SET, "val_share", "unannotated", "on_bad_sample")  # of a set, that validate
+# what tells of one data set where and how its images for validation lie and what to do about its faults, as no other set has it:
+# unknown classes are faults, too
+OF_A_SET = {"dataset_root": "", "val_split": "", "layout": "auto", "on_bad_sample": "error"}
+CHOOSE_IMAGES = (*OF_A_SET, "val_share", "unannotated")  # of a set, that validate
 
 
 class Resolved(NamedTuple):

@@ -113,11 +113,13 @@ def test_every_recipe_has_what_its_flags_may_have():
 
 
 def test_another_data_set_does_not_get_the_layout_of_the_runs_own(tmp_path):
-    write_run(tmp_path, dataset="own", dataset_root="there", val_split="dev", layout="yolo", val_share=0.2)
+    write_run(tmp_path, dataset="own", dataset_root="there", val_split="dev", layout="yolo", val_share=0.2,
+              on_bad_sample="skip")  # as the recipe photographs has it; skipped, unknown classes' boxes would not be missed
     own, other, told = (resolve(str(tmp_path), given).options
                         for given in ({}, {"dataset": "other"}, {"dataset": "other", "layout": "coco"}))
     assert (own.dataset_root, own.val_split, own.layout, own.val_share) == ("there", "dev", "yolo", 0.2)
     assert (other.dataset_root, other.val_split, other.layout, other.val_share) == ("", "", "auto", 0.2)
+    assert (own.on_bad_sample, other.on_bad_sample) == ("skip", "error")
     assert told.layout == "coco" and resolve(str(tmp_path), {"dataset": "vocmini"}).options.val_share == 0
 
 
