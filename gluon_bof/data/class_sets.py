@@ -16,7 +16,7 @@ from gluon_bof.data.layouts import annotated_as, refuse_images_with_maps
 from gluon_bof.data.names import refuse_no_text
 from gluon_bof.data.parts import FALLBACKS, ROLES
 from gluon_bof.data.sets import DRAWN as DRAWN_SETS
-from gluon_bof.data.sets import open_set, refuse_root
+from gluon_bof.data.sets import open_set, refuse_root, warn_of_namesake
 from gluon_bof.data.shapes import load_backbone_shapes
 from gluon_bof.errors import UserError, abbreviate, warn
 
@@ -73,6 +73,7 @@ def open_classes(dataset: str, root: str | None = None) -> tuple[ClassificationS
     dataset: "shapes", "shapes-backbone", "vocmini", "imagenet" (in `root`, by default GluonCV's place for it), or a folder:
     of train.rec, train.idx, val.rec and val.idx; of train/CLASS/ and val/CLASS/ (or valid/, else test/); or of a detection set,
     whose faults are left out and named. Raises UserError for any other."""
+    warn_of_namesake(dataset, root, ("imagenet", *DRAWN))
     folder = os.path.expanduser((root or IMAGENET_ROOT) if dataset == "imagenet" else dataset)
     if dataset not in DRAWN and not os.path.isdir(folder):
         raise UserError("the folder of the data set does not exist", folder, "give --dataset shapes, a folder, or "

@@ -15,7 +15,7 @@ from gluon_bof.data.images import ENDINGS, files_in, in_other_form, is_hidden
 from gluon_bof.data.layouts import recognise
 from gluon_bof.data.names import class_names
 from gluon_bof.data.parts import FALLBACKS, fifth, require_role
-from gluon_bof.data.sets import open_set, refuse_root
+from gluon_bof.data.sets import open_set, refuse_root, warn_of_namesake
 from gluon_bof.data.shapes import CLASSES as SHAPES
 from gluon_bof.data.shapes import ensure_shapes
 from gluon_bof.data.voc import VOC_CLASSES
@@ -101,6 +101,7 @@ def open_segmentation(dataset: str, root: str | None, role: str, classes: Iterab
     require_role(role)
     classes = None if classes is None else class_names(classes)
     faults = FaultPolicy(on_bad_sample)
+    warn_of_namesake(dataset, root, ("voc", *NAMED))
     found = _open(dataset, root, role, classes, split, faults)
     return dataclasses.replace(found, faults=tuple(faults.faults))
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 from numbers import Real
-from typing import TYPE_CHECKING, Iterable
+from typing import TYPE_CHECKING, Collection, Iterable
 
 from gluon_bof.data.coco import coco_roles, coco_splits, is_coco, load_coco, without_empty
 from gluon_bof.data.faults import TOLERANCES
@@ -17,7 +17,7 @@ from gluon_bof.data.voc import is_voc, load_voc, voc_annotations, voc_splits
 from gluon_bof.data.voc_lists import is_of_one_class
 from gluon_bof.data.yolo_txt import load_yolo
 from gluon_bof.data.yolo_txt import parts_of as yolo_parts
-from gluon_bof.errors import UserError, warn
+from gluon_bof.errors import UserError, warn, warn_once
 from gluon_bof.files import lies_in, refuse_unwritable
 from gluon_bof.options.training import UNANNOTATED
 
@@ -47,6 +47,7 @@ def open_set(dataset: str, root: str | None, role: str, classes: Iterable[str] |
     missing set, for a val_share of a split that is named, for layout and val_share of a drawn set, and as the readers do."""
     _require_known(role, on_bad_sample, unannotated, val_share)
     classes = None if classes is None else class_names(classes)
+    warn_of_namesake(dataset, root, NAMES)
     if dataset in DRAWN:
         if val_share or layout != "auto":
             flag, none = ("--val-share", 0) if val_share else ("--layout", "auto")
@@ -236,6 +237,13 @@ def refuse_root(dataset: str, root: str | None) -> None:
     if root:
         raise UserError(f"--dataset-root {root} says nothing of the set {dataset!r}",
                         remedy="leave it out, or give --dataset-root ''; of a folder the path itself is --dataset")
+
+
+def warn_of_namesake(dataset: str, root: str | None, named: Collection[str]) -> None:
+    """Warn where a set's name, one of those, is a folder's here, too, which may be meant."""
+    if dataset in named and not root and os.path.isdir(dataset):
+        place = os.path.join(os.curdir, dataset)
+        warn_once(f"--dataset {dataset} is the set of that name, and not the folder {place}: write {place} if that is meant")
 
 
 def _named_place(name, folder):

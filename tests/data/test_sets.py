@@ -35,6 +35,25 @@ def test_named_sets_and_folders(tmp_path):
         assert open_set(dataset, root, "train", classes=("dog", "Zebra")).classes == ("dog", "Zebra")
 
 
+def test_a_folder_that_is_called_as_a_named_set_is_not_passed_over_without_a_word(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    write_voc(tmp_path / "voc")
+    with pytest.raises(UserError, match="no such root"):
+        open_set("voc", "no such root", "train")
+    assert not caplog.text and len(open_set("./voc", None, "train")) == 3 and not caplog.text
+    for opened in (open_set, open_segmentation):
+        caplog.clear()
+        monkeypatch.setattr("gluon_bof.errors._said", set())
+        with pytest.raises(UserError):
+            opened("voc", None, "train")
+        assert "--dataset voc is the set of that name, and not the folder ./voc: write ./voc" in caplog.text
+    caplog.clear()
+    (tmp_path / "imagenet").mkdir()
+    with pytest.raises(UserError):
+        open_classes("imagenet")
+    assert "not the folder ./imagenet" in caplog.text
+
+
 def test_default_roots_are_gluoncvs(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     write_voc(tmp_path / ".mxnet" / "datasets" / "voc" / "VOC2007")
