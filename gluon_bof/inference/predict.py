@@ -64,8 +64,11 @@ def predict_all(model: Model, sources: Sequence[Source], out: str, score: float 
             for part in ([[source] for source in group] if is_video else [list(group)]):
                 skipped += (predict_video if is_video else predict_images)(task, part, left)
                 left -= len(part)
-    finally:
-        paths = found.save(out)
+    except BaseException:
+        if found.images:  # else what an earlier prediction found stays
+            found.save(out)
+        raise
+    paths = found.save(out)
     seconds = time.perf_counter() - began
     videos = sum(source.is_video for source in sources)
     print(f"{len(found.images)} images, {len(found.rows)} detections in {out}", file=sys.stderr)

@@ -308,6 +308,7 @@ def test_broken_files_stop_the_command_or_are_named_and_passed_over(run, images,
     assert f"{broken[0]}: the image is cut short" in refused(capsys, run, images, "--out", out, "--score", "0.9")
     assert {row["file_name"] for row in rows_of(out)} == {str(images / "a.jpg")}  # what came before it is kept
     assert f"{broken[1]}: no frame of the video can be read" in refused(capsys, run, broken[1], "--out", out)
+    assert {row["file_name"] for row in rows_of(out)} == {str(images / "a.jpg")}  # nor is it lost to one that finds nothing
     told, text = predict(capsys, run, images, "--out", out, "--on-bad-sample", "skip", "--score", "0.9")
     assert told["skipped"] == [str(path) for path in broken] and (told["files"], told["images"]) == (4, 4)
     lines = [line for line in text.splitlines() if line.startswith("skipped: ")]
