@@ -192,7 +192,9 @@ def _open_run(options, given):
         if folder:
             run, options, checkpoint = reopen_run(folder, checkpoint, options, given)
             threads.choose(threads_of(folder))
-        else:  # auto found none
+        else:
+            called = options.name and f" called {options.name}"
+            warn(f"--resume auto found no run{called} in {options.runs}: a new one begins")
             options = dataclasses.replace(options, resume="")
     if run is None:
         threads.choose()

@@ -16,7 +16,7 @@ from gluon_bof.options.recipes import RECIPES
 from gluon_bof.options.yolo3 import Yolo3Options
 from gluon_bof.runs.config import read_options
 from gluon_bof.runs.opening import MAY_CHANGE, continued_options, create_run
-from gluon_bof.training.entry import ready, run_training, script_of, train_of
+from gluon_bof.training.entry import open_run, ready, run_training, script_of, train_of
 from tests.command_lines import refused
 
 
@@ -55,6 +55,12 @@ def asked(tmp_path, monkeypatch):
         return ready(found, given), run.folder, set(given)
 
     return ready_of
+
+
+def test_a_new_run_in_the_place_of_one_to_go_on_with_is_told(tmp_path, caplog):
+    run, _, checkpoint = open_run(Yolo3Options(runs=str(tmp_path), resume="auto", name="n").resolved(), set())
+    run.close()
+    assert checkpoint is None and f"--resume auto found no run called n in {tmp_path}: a new one begins" in caplog.text
 
 
 @pytest.mark.parametrize("family, options, words", (
