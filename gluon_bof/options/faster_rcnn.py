@@ -196,6 +196,7 @@ class FasterRcnnOptions(DetectionOptions):
         """What does nothing as the other flags stand, and why."""
         return [*super().idle(),
                 Idle(("lr_warmup_factor",), not self.warms_up(), "without --lr-warmup"),
+                Idle(("post_nms",), True, "here, as in GluonCV: --rpn-test-post-nms limits what is found"),
                 Idle(("syncbn",), not self.norm_layer, "without --norm-layer syncbn"),
                 Idle(("static_alloc",), self.disable_hybridization, "with --disable-hybridization"),
                 Idle(("num_box_head_conv", "num_box_head_conv_filters"), not (self.use_fpn and self.norm_layer),

@@ -4,7 +4,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Iterable
 
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, warn
 from gluon_bof.options.flags import INTEGERS, at_least, flag
 from gluon_bof.options.training import MIXUP_LOSSES, SYNCBN, DetectionOptions
 
@@ -44,6 +44,14 @@ class OneStageOptions(DetectionOptions):
             return (self.data_shape,)
         smallest, largest = self.random_shapes
         return tuple(range(smallest, largest + 1, STEP))
+
+    def warn_of_idle(self, given: Iterable[str]) -> None:
+        """The same, and of a test size that no training image comes near."""
+        super().warn_of_idle(given)
+        sizes = self.training_sizes()
+        if {"data_shape", "random_shapes"} & set(given) and not min(sizes) <= self.data_shape <= max(sizes):
+            warn(f"--data-shape {self.data_shape} is outside the random shapes of the training, {min(sizes)} to {max(sizes)}, "
+                 "and so the test size alone: give --random-shapes around it")
 
     def check(self) -> None:
         """Refuse what cannot work. Raises UserError."""

@@ -237,8 +237,6 @@ class TrainingOptions:
 
     def warn_of_idle(self, given: Iterable[str]) -> None:
         """Warn of those of the given options that do nothing; a recipe's and a run's own are nobody's mistake."""
-        if self.continues_run and self.resume != "auto":
-            return
         if OF_DECAYS & set(given):
             self._warn_of_late_decays()
         for names, is_idle, why, has_value in self.idle():

@@ -63,6 +63,9 @@ def said_of(family, words, caplog):
     ("segmentation", "--aux-weight 0.3", "--aux-weight 0.3 does nothing without --aux"),
     ("segmentation", "--no-augment --base-size 300", "--base-size 300 does nothing with --no-augment"),
     ("yolo3", "--no-random-shape --random-shapes 320,416", "--random-shapes 320,416 does nothing with --no-random-shape"),
+    ("yolo3", "--data-shape 224", "--data-shape 224 is outside the random shapes of the training, 320 to 608"),
+    ("ssd", "--random-shapes 320,416", "--data-shape 300 is outside the random shapes of the training, 320 to 416"),
+    ("mask_rcnn", "--post-nms 50", "--post-nms 50 does nothing here"),
     ("ssd", "--random-shape-interval 5", "--random-shape-interval 5 does nothing without --random-shapes"),
     ("yolo3", "--epochs 6 --val-interval 5 --early-stop 1", "--early-stop 1 does nothing with --epochs 6 and --val-interval 5"),
     ("yolo3", "--epochs 9 --start-epoch 6 --early-stop 2", "--early-stop 2 does nothing with --epochs 9"),
@@ -126,10 +129,6 @@ def test_no_recipe_and_no_published_command_line_is_warned_of_idle_flags_but_of_
     for family, words in everything:
         idle = [text for text in said_of(family, words, caplog) if "does nothing" in text or "--mixup ends" in text]
         assert [text.partition(" does nothing here")[0] for text in idle] == ["--dali"] * words.count("--dali"), words
-
-
-def test_a_run_that_goes_on_is_not_warned_of_by_flags_that_its_own_configuration_answers(caplog):
-    assert not said_of("yolo3", "--dataset voc --resume runs/a --momentum 0.9 --warmup-lr 0.0001", caplog)
 
 
 @pytest.mark.parametrize("family, words, told", (
