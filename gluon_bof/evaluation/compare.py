@@ -11,7 +11,7 @@ from gluon_bof.evaluation.report import training_rows
 from gluon_bof.files import read_json
 from gluon_bof.options.families import family_of, require_one_map
 from gluon_bof.options.flags import as_dict
-from gluon_bof.runs.config import read_options
+from gluon_bof.runs.config import read_options, warn_of_unlike_scores
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.runs.opening import OF_THE_PLACE
 
@@ -33,6 +33,7 @@ def compare_runs(path: str, folders: Sequence[str]) -> dict:
                             "its own numbers are in metrics.csv, and images in images/")
     of_runs = list(map(family_of, read))
     require_one_map(folders, of_runs)
+    warn_of_unlike_scores(folders)
     options = _differing(list(map(as_dict, read)))
     tables = {name: training_rows(folder) for name, folder in zip(names, folders)}
     runs = [dict(_learned(tables[name]), name=name, folder=folder, report=_report(folder))

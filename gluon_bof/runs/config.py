@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Iterable, Sequence
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Iterable, Sequence
 from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.options import families
-from gluon_bof.options.flags import as_dict, from_dict
+from gluon_bof.options.flags import as_dict, flag_name, from_dict
 from gluon_bof.options.training import NAMED_SETS
 from gluon_bof.runs.environment import environment
 
@@ -124,6 +125,18 @@ def _start_of(config):
     """The folder that the run was started in; "" where nothing tells it."""
     start = config.get(STARTED_IN)
     return start if isinstance(start, str) else ""
+
+
+def warn_of_unlike_scores(folders: Sequence[str]) -> None:
+    """Warn where the scores of these runs are not of one data set, part of it and metric, as comparing them takes it."""
+    runs = [read_options(folder) for folder in folders]
+    for name, are_alike in (("dataset", is_same_set), ("val_split", operator.eq), ("metric", operator.eq)):
+        values = [getattr(options, name, "") for options in runs]
+        for folder, value in zip(folders, values):
+            if not are_alike(value, values[0]):
+                warn(f"{folder} was scored with {flag_name(name)} {value or 'none'}, {folders[0]} with "
+                     f"{values[0] or 'none'}: their scores do not compare")
+                break
 
 
 def require_set(folder: str, remedy: str) -> None:

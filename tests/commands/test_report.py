@@ -122,6 +122,16 @@ def test_a_run_whose_accuracy_would_appear_nowhere_is_refused(family, options, t
     assert "other: this run trained no detector" in line and not (tmp_path / "page.html").exists()
 
 
+def test_scores_of_other_images_or_another_metric_do_not_stand_side_by_side_without_a_word(runs, tmp_path, capsys):
+    write_run(tmp_path / "other", 1, (0.3,), report=False, dataset="vocmini", metric="coco")
+    main([*runs, "--out", str(tmp_path / "alike.html")])
+    assert "do not compare" not in capsys.readouterr().err
+    main([*runs, str(tmp_path / "other"), "--out", str(tmp_path / "page.html")])
+    told = capsys.readouterr().err
+    for flag, value, first in (("dataset", "vocmini", "shapes"), ("metric", "coco", "auto")):
+        assert f"other was scored with --{flag} {value}, {runs[0]} with {first}: their scores do not compare" in told
+
+
 def of_family(folder, name):
     (folder / "config.json").write_text(json.dumps({"family": name, "options": {}}))
     return str(folder)

@@ -166,6 +166,17 @@ def test_figure_6_does_not_draw_the_map_of_masks_beside_that_of_boxes(tmp_path):
     assert drawn(6, "--runs", folders[1]).rows[-1][0] == "validation mAP of the masks"
 
 
+def test_figure_6_tells_of_curves_that_are_of_other_images(tmp_path, caplog):
+    folders = []
+    for split in ("", "dev"):
+        run = create_run(Yolo3Options(runs=str(tmp_path), name=f"on-{split}", val_split=split))
+        run.record("metrics", {"epoch": 0, "iteration": 7, "map": 0.5})
+        run.close()
+        folders.append(run.folder)
+    drawn(6, "--runs", *folders)
+    assert f"{folders[1]} was scored with --val-split dev, {folders[0]} with none: their scores do not compare" in caplog.text
+
+
 def test_figure_6_does_not_send_a_segmentation_back_to_train_for_an_map_that_it_never_has(tmp_path):
     run = create_run(SegmentationOptions(runs=str(tmp_path), name="maps"))
     run.record("metrics", {"epoch": 0, "iteration": 7, "miou": 0.5})

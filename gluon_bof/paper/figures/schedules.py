@@ -12,7 +12,7 @@ from gluon_bof.options.recipes import TABLES
 from gluon_bof.options.training import check_decay_epochs
 from gluon_bof.paper.figures.page import BLUE, COLOURS, ORANGE, Drawn, new_figure, shorten
 from gluon_bof.paper.figures.request import FigureOptions, many
-from gluon_bof.runs.config import read_config
+from gluon_bof.runs.config import read_config, warn_of_unlike_scores
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.visualization.draw import literal
 
@@ -44,6 +44,7 @@ def draw(given: Options) -> Drawn:
     curves = [validation_curve(folder) for folder in given.runs]
     of_runs = [by_name(read_config(folder)["family"]) for folder in given.runs]
     require_one_map(given.runs, of_runs)
+    warn_of_unlike_scores(given.runs)
     figure = new_figure(3.3 if curves else 3.6)
     left, *right = figure.subplots(1, 1 + bool(curves), squeeze=False)[0]
     rows = []

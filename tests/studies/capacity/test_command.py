@@ -231,6 +231,13 @@ def test_scores_of_several_kinds_are_not_correlated_together(tmp_path, capsys):
         assert f"{other}: its score is {told}, that of {boxes} mAP" in line
 
 
+def test_scores_on_several_sets_are_not_correlated_without_a_word(tmp_path, capsys):
+    own, other = (write_run(tmp_path / name, "net", ["0.1"])[0] for name in ("own", "other"))
+    Path(other, "config.json").write_text(json.dumps({"family": "yolo3", "options": {"network": "net", "dataset": "vocmini"}}))
+    assert main(["--correlate", str(own), str(other)]) == 0
+    assert f"{other} was scored with --dataset vocmini, {own} with " in capsys.readouterr().err
+
+
 def test_a_segmenters_score_is_its_mean_iou(tmp_path, capsys):
     folder, _ = write_run(tmp_path / "one", "net", ["0.1", "0.4"])
     Path(folder, "metrics.csv").write_text("epoch,iteration,miou,pixel_accuracy\n0,1,0.25,0.9\n1,2,0.5,0.9\n")
