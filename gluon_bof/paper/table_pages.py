@@ -46,10 +46,15 @@ def read_lines(request: Request, planned: Sequence[Job], store: Store) -> list[R
             found = {job.seed: bundles[job.name]["evaluations"][evaluation.key] for job in done}
             details = {name: statistics.mean(100 * (result["coco"][name] or 0) for result in found.values())
                        for name in ("AP50", "AP75") if found and all("coco" in result for result in found.values())}
-            lines.append(Result(row, evaluation.size, {seed: 100 * result["map"] for seed, result in found.items()}, details,
+            lines.append(Result(row, evaluation.size, _in_percent(found), details,
                                 statistics.mean(_training_minutes(bundles[job.name]) for job in done) if done else None,
                                 tuple(job.name for job in done)))
     return lines
+
+
+def _in_percent(found):
+    """{seed: mAP in percent} of {seed: evaluation}; a set whose objects are all difficult or crowds has none."""
+    return {seed: 100 * result["map"] for seed, result in found.items() if result["map"] is not None}
 
 
 def _training_minutes(bundle):
