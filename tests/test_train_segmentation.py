@@ -164,7 +164,8 @@ def test_evaluation_of_a_run_is_its_last_validation(folder, whole):
 def test_an_image_that_evaluation_leaves_out_is_counted(whole, tmp_path):
     write_mask_set(tmp_path / "set", 1, 3)
     (tmp_path / "set" / "val" / "masks" / "val01.png").write_bytes(b"no map")
-    _, found = said(evaluate_command.main, [whole.folder, "--dataset", tmp_path / "set", "--num-workers", "0"])
+    _, found = said(evaluate_command.main, [whole.folder, "--dataset", tmp_path / "set", "--num-workers", "0",
+                                             "--on-bad-sample", "skip"])
     assert (found["images"], found["skipped"]) == (2, 1)
 
 
