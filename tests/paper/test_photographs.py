@@ -149,12 +149,13 @@ def test_both_rows_of_a_detector_differ_in_the_bag_alone():
         assert bag["label_smooth_eps"] / 6 == pytest.approx(0.1 / 20)
 
 
-def test_the_recipe_photographs_is_the_whole_bag_that_was_measured_on_six_classes():
+@pytest.mark.parametrize("family", ("yolo3", "faster_rcnn"))
+def test_the_recipe_photographs_is_the_whole_bag_that_was_measured_on_six_classes(family):
     """But for what learns nothing: where it runs, and how often it validates, saves and reports."""
     measured, recipe = (as_dict(options.resolved()) for options in (
-        photographs.Setting("faster_rcnn", True).options(6), RECIPES["photographs"].options))
+        photographs.Setting(family, True).options(6), RECIPES.of_family(family)["photographs"].options))
     assert {name for name in recipe if recipe[name] != measured[name]} <= {
-        "gpus", "val_interval", "save_interval", "log_interval", "keep", "lr_decay_epoch"}
+        "gpus", "val_interval", "save_interval", "log_interval", "keep", "seed", "lr_decay_epoch"}
     assert recipe["lr_mode"] == "cosine"  # which lr_decay_epoch is not of
 
 
