@@ -12,7 +12,7 @@ from gluon_bof.data.convert import convert_set
 from gluon_bof.data.images import ENDINGS
 from gluon_bof.errors import UserError
 from gluon_bof.files import folder_beside, prepare_folder, read_json, sha256_of, whole_folder, write_atomically, write_text
-from gluon_bof.options.recipes import PHOTOGRAPHS_FASTER_RCNN, SMALL_SET_YOLO3
+from gluon_bof.options.recipes import PHOTOGRAPHS_FASTER_RCNN, PHOTOGRAPHS_YOLO3
 from gluon_bof.paper import bundles, harness, miniature
 from gluon_bof.paper.choices import flags_of_trainings
 from gluon_bof.paper.harness import Job
@@ -21,7 +21,6 @@ EXPERIMENT = "photographs"
 FOLDS = 5
 SOURCE = "source.json"  # in a copied folder: what tells the one that it was copied from
 SEEDS = (0,)
-SIDE = 160  # of YOLOv3
 RESERVED = ("classes", "layout", "pretrained_base", "train_split", "val_split")  # flags that trainings may not be given
 SMOOTHING = 0.005  # epsilon over the number of classes, without background: 0.1 / 20, as the miniature's YOLOv3
 MINUTES = 35.0  # of a run of either detector, where no bundle tells
@@ -30,14 +29,10 @@ SHARED = dict(num_workers=1, gpus="", val_interval=1000, save_interval=0, log_in
 
 # As docs/miniature.md has it: the test size in the middle of the random shapes, as 416 in 320…608; a clean tail of a tenth; the
 # two schedules with the miniature's peaks. YOLOv3 sees some 105,000 images, as the miniature's longest rows, for at 224 pixels
-# and a third of them its whole bag was underfitted (results/README.md, "On photographs"). What suits a few hundred photographs
-# is the recipes': small-dataset's, and photographs, which is Faster R-CNN's whole bag of here.
-YOLO3 = replace(
-    SMALL_SET_YOLO3, **SHARED, init="gluoncv", wd=miniature.BASELINE.wd, no_wd=True, data_shape=SIDE, no_random_shape=True,
-    random_shapes=(96, 224), epochs=360, lr_decay_epoch=(288, 324), lr=miniature.BASELINE.lr,
-    optimizer=miniature.BASELINE.optimizer, warmup_epochs=2, no_mixup_epochs=36)
-FASTER_RCNN = replace(
-    PHOTOGRAPHS_FASTER_RCNN, **SHARED, lr_decay_epoch=(24, 27), lr=miniature.FASTER_RCNN_BASELINE.lr)
+# and a third of them its whole bag was underfitted (results/README.md, "On photographs"). Here are the baselines; the whole bags
+# are the recipes photographs again.
+YOLO3 = replace(PHOTOGRAPHS_YOLO3, **SHARED, lr_decay_epoch=(288, 324), lr=miniature.BASELINE.lr, no_random_shape=True)
+FASTER_RCNN = replace(PHOTOGRAPHS_FASTER_RCNN, **SHARED, lr_decay_epoch=(24, 27), lr=miniature.FASTER_RCNN_BASELINE.lr)
 BAGS = {"yolo3": dict(no_random_shape=False, lr_mode="cosine", lr=miniature.PEAK_OF_COSINE, mixup="beta"),
         "faster_rcnn": dict(miniature.FASTER_RCNN_FACTORS["cosine"], mixup="beta")}
 BASES = {"yolo3": YOLO3, "faster_rcnn": FASTER_RCNN}
