@@ -33,7 +33,7 @@ def compare_runs(path: str, folders: Sequence[str]) -> dict:
                             "its own numbers are in metrics.csv, and images in images/")
     of_runs = list(map(family_of, read))
     require_one_map(folders, of_runs)
-    warn_of_unlike_scores(folders)
+    warn_of_unlike_scores(folders, read)
     options = _differing(list(map(as_dict, read)))
     tables = {name: training_rows(folder) for name, folder in zip(names, folders)}
     runs = [dict(_learned(tables[name]), name=name, folder=folder, report=_report(folder))

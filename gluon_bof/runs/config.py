@@ -127,18 +127,6 @@ def _start_of(config):
     return start if isinstance(start, str) else ""
 
 
-def warn_of_unlike_scores(folders: Sequence[str]) -> None:
-    """Warn where the scores of these runs are not of one data set, part of it and metric, as comparing them takes it."""
-    runs = [read_options(folder) for folder in folders]
-    for name, are_alike in (("dataset", is_same_set), ("val_split", operator.eq), ("metric", operator.eq)):
-        values = [getattr(options, name, "") for options in runs]
-        for folder, value in zip(folders, values):
-            if not are_alike(value, values[0]):
-                warn(f"{folder} was scored with {flag_name(name)} {value or 'none'}, {folders[0]} with "
-                     f"{values[0] or 'none'}: their scores do not compare")
-                break
-
-
 def require_set(folder: str, remedy: str) -> None:
     """Raise UserError where the data set of the run in this folder is not there any more; warn where another folder, of the same
     path from today's folder, is taken for it."""
@@ -156,6 +144,20 @@ def require_set(folder: str, remedy: str) -> None:
 def is_same_set(dataset: str, other: str) -> bool:
     """Whether two words of --dataset mean one set; a folder may be written in several ways."""
     return dataset == other or os.path.exists(dataset) and os.path.realpath(dataset) == os.path.realpath(other)
+
+
+OF_THE_SET = {"dataset": is_same_set, "val_split": operator.eq}  # what a run is evaluated on: whether two values mean one
+
+
+def warn_of_unlike_scores(folders: Sequence[str], of_runs: Sequence[Any]) -> None:
+    """Warn where the scores of these runs, of these options, are not of one data set, part of it and metric, as comparing them
+    takes it."""
+    for name, are_alike in {**OF_THE_SET, "metric": operator.eq}.items():
+        values = [getattr(options, name, "") for options in of_runs]
+        other = next((number for number, value in enumerate(values) if not are_alike(value, values[0])), None)
+        if other is not None:
+            warn(f"{folders[other]} was scored with {flag_name(name)} {values[other] or 'none'}, {folders[0]} with "
+                 f"{values[0] or 'none'}: their scores do not compare")
 
 
 def threads_of(folder: str) -> str:

@@ -20,9 +20,9 @@ from gluon_bof.options.families import by_name, family_of
 from gluon_bof.paper.figures.page import SMALL, Drawn, new_figure, shorten
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import meaning_of, names_of, refuse_flags_of_evaluation
-from gluon_bof.runs.config import require_run_of_last
+from gluon_bof.runs.config import OF_THE_SET, require_run_of_last
 from gluon_bof.visualization.draw import literal
-from gluon_bof.weights.resolve import Resolved, is_same_set
+from gluon_bof.weights.resolve import Resolved
 
 GAIN, LOSS = "#D62728", "#1F77B4"  # the paper's caption: gains red, losses blue
 KEPT = "#C8C8C8"
@@ -95,7 +95,7 @@ def require_alike(before: Mapping[str, Any], after: Mapping[str, Any], weights: 
     """Raise UserError where two evaluations are not of the same dataset, split, number of images, metric and classes; None is not
     known yet, or was not told by the version that evaluated."""
     for field in ("dataset", "val_split", "images", "metric"):
-        are_alike = is_same_set if field == "dataset" else operator.eq
+        are_alike = OF_THE_SET.get(field, operator.eq)
         if None not in (before[field], after[field]) and not are_alike(before[field], after[field]):
             raise UserError(f"the evaluation's {field} is {after[field] or 'none'}, that of {weights[0]} is "
                             f"{before[field] or 'none'}", weights[1],

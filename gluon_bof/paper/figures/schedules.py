@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from gluon_bof.errors import UserError
 from gluon_bof.freebies.schedule import rates_of
-from gluon_bof.options.families import by_name, require_one_map
+from gluon_bof.options.families import by_name, family_of, require_one_map
 from gluon_bof.options.flags import INTEGERS, at_least, flag, positive
 from gluon_bof.options.recipes import TABLES
 from gluon_bof.options.training import check_decay_epochs
 from gluon_bof.paper.figures.page import BLUE, COLOURS, ORANGE, Drawn, new_figure, shorten
 from gluon_bof.paper.figures.request import FigureOptions, many
-from gluon_bof.runs.config import read_config, warn_of_unlike_scores
+from gluon_bof.runs.config import read_config, read_options, warn_of_unlike_scores
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.visualization.draw import literal
 
@@ -42,9 +42,10 @@ def draw(given: Options) -> Drawn:
     positive(given, "lr")
     check_decay_epochs(given)
     curves = [validation_curve(folder) for folder in given.runs]
-    of_runs = [by_name(read_config(folder)["family"]) for folder in given.runs]
+    read = list(map(read_options, given.runs))
+    of_runs = list(map(family_of, read))
     require_one_map(given.runs, of_runs)
-    warn_of_unlike_scores(given.runs)
+    warn_of_unlike_scores(given.runs, read)
     figure = new_figure(3.3 if curves else 3.6)
     left, *right = figure.subplots(1, 1 + bool(curves), squeeze=False)[0]
     rows = []

@@ -4,7 +4,6 @@ The paper's text has no number of its Figure 1. What it has is Table 4's AP, whi
 from __future__ import annotations
 
 import csv
-import operator
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterable, Mapping, NamedTuple, Sequence
@@ -21,8 +20,8 @@ from gluon_bof.paper.figures.classes import METRICS
 from gluon_bof.paper.figures.page import COLOURS, GREY, Drawn, fit_labels, label_points, new_figure
 from gluon_bof.paper.figures.request import FigureOptions, many
 from gluon_bof.paper.figures.weights import names_of, refuse_flags_of_evaluation, resolve_all
+from gluon_bof.runs.config import OF_THE_SET
 from gluon_bof.visualization.draw import literal
-from gluon_bof.weights.resolve import is_same_set
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 ROUNDS = 5
 PAPER_METRIC = "coco"
-OF_THE_SET = {"dataset": is_same_set, "val_split": operator.eq}  # what a run is evaluated on: whether two values mean one
 
 
 class Point(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple, Sequence
 
 from gluon_bof.errors import UserError, warn
 from gluon_bof.options.families import by_name
-from gluon_bof.runs.config import is_run, read_config, require_run, warn_of_unlike_scores
+from gluon_bof.runs.config import is_run, read_config, read_options, require_run, warn_of_unlike_scores
 from gluon_bof.runs.folder import SCORES, RunFolder, epoch_of
 from gluon_bof.studies.capacity.conventions import DEFAULT, Convention
 from gluon_bof.studies.capacity.correlation import Model
@@ -61,7 +61,7 @@ def models_of(folders: Sequence[str], convention: str | Convention = DEFAULT, nu
     for folder, _, kind, _ in found:
         if kind != found[0][2]:
             raise UserError(f"its score is {kind}, that of {folders[0]} {found[0][2]}", folder, "correlate runs of one score")
-    warn_of_unlike_scores(folders)
+    warn_of_unlike_scores(folders, list(map(read_options, folders)))
     return [Model(os.path.basename(os.path.normpath(folder)), network, score,
                   analyze(folder, convention, null, seed, last).summary) for folder, network, _, score in found]
 
