@@ -120,10 +120,7 @@ def prepare(dataset: str, count: int, runs: str, results: str) -> Folds:
     name, folder, path = _places(dataset, count, runs, results)
     if not _is_copied(dataset, folder):
         prepare_folder(results)
-        source = json.dumps(bundles.fingerprint(dataset))
-        with whole_folder(folder) as copy:
-            convert_set(dataset, copy, "voc", on_bad_sample="skip", copy=True)
-            write_text(copy, SOURCE, source)
+        _copy(dataset, folder)
     folds = _written_folds(path, _digests(folder), count)
     _write_splits(folder, folds, count)
     return Folds(name, count, folder, _classes(folder), _data_of(name, count, path, folder))
@@ -162,6 +159,18 @@ def _is_copied(dataset, folder):
     if not os.path.isdir(dataset):
         raise UserError("the folder of the data set does not exist", dataset, "give --dataset FOLDER")
     return False
+
+
+def _copy(dataset, folder):
+    """Copy a folder. Two tables may do so at once: the first to end wins."""
+    source = json.dumps(bundles.fingerprint(dataset))
+    try:
+        with whole_folder(folder) as copy:
+            convert_set(dataset, copy, "voc", on_bad_sample="skip", copy=True)
+            write_text(copy, SOURCE, source)
+    except UserError:
+        if not _is_copied(dataset, folder):
+            raise
 
 
 def _digests(folder):

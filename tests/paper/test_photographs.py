@@ -8,6 +8,7 @@ import tempfile
 import pytest
 
 from gluon_bof.commands import table
+from gluon_bof.data.convert import convert_set
 from gluon_bof.data.sets import open_set
 from gluon_bof.errors import UserError
 from gluon_bof.options.flags import as_dict
@@ -98,6 +99,20 @@ def test_a_copy_of_photographs_is_never_there_without_what_it_was_copied_from(tm
     with pytest.raises(KeyboardInterrupt):
         photographs.prepare(str(mine), 3, str(runs), str(tmp_path / "results"))
     assert not list((runs / "sets").iterdir())
+
+
+def test_two_tables_of_the_same_photographs_may_begin_at_once(tmp_path, monkeypatch):
+    """The one that copied them second ended: "there is something already"."""
+    mine, others = write_photographs(tmp_path), []
+
+    def copy_second(*words, **how):
+        monkeypatch.undo()
+        others.append(photographs.prepare(str(mine), 3, str(tmp_path / "runs"), str(tmp_path / "results")))
+        return convert_set(*words, **how)
+
+    monkeypatch.setattr(photographs, "convert_set", copy_second)
+    assert [photographs.prepare(str(mine), 3, str(tmp_path / "runs"), str(tmp_path / "results"))] == others
+    assert [folder.name for folder in (tmp_path / "runs" / "sets").iterdir()] == ["mine-3"]
 
 
 @pytest.mark.parametrize("words, told", [(("--dry-run",), "commands"), (("--plan",), "plan"), (("--seeds", "x"), "--seeds 'x'"),
