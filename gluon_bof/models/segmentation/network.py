@@ -12,6 +12,7 @@ from gluon_bof.models.beside import beside
 from gluon_bof.models.darknet import MINI_CHANNELS, darknet_mini, ends_of_strides
 from gluon_bof.models.heads import Rows
 from gluon_bof.models.segmentation.upsampling import MaxPooling, upsampling_layer
+from gluon_bof.models.unblocked import unblocked
 
 from gluoncv.model_zoo.fcn import FCN
 
@@ -169,14 +170,14 @@ class Ascent(gluon.HybridBlock):
 
     def __init__(self, channels: int, upsampling: str, norm: tuple = NORM, **kwargs: Any):
         super().__init__(**kwargs)
-        self._unpools = upsampling == "max-unpooling"
+        self._channels, self._unpools = channels, upsampling == "max-unpooling"
         with self.name_scope():
             self.narrow = convolution(channels, 1, norm)
             self.up = upsampling_layer(upsampling, channels)
             self.join = two_convolutions(channels, norm)
 
     def hybrid_forward(self, F, coarse, fine, places):
-        narrow = self.narrow(coarse)
+        narrow = self.narrow(unblocked(F, coarse, self._channels))
         raised = self.up(narrow, places) if self._unpools else self.up(narrow)
         return self.join(beside(F, raised, fine))
 
