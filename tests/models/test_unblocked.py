@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gluon_bof.backend import autograd, gluon, mx
-from gluon_bof.models.segmentation.network import UNet, darknet_features
+from gluon_bof.models.segmentation.network import PLAIN_CHANNELS, PlainDescent, UNet, darknet_features
 from gluon_bof.models.unblocked import unblocked
 from gluon_bof.models.yolo3.network import build_yolo3
 
@@ -51,9 +51,14 @@ def test_outputs_are_the_same_and_gradients_too_but_for_rounding():
 
 
 def train_a_step(name, class_count):
-    """Forward and back through YOLOv3 on this backbone, or "unet" on darknet-mini."""
+    """Forward and back through YOLOv3 on this backbone, or U-Net on darknet-mini or its own."""
     classes = [str(number) for number in range(class_count)]
-    network = UNet(classes, *darknet_features(finest=0), "bilinear") if name == "unet" else build_yolo3(name, classes)
+    if name == "unet darknet-mini":
+        network = UNet(classes, *darknet_features(finest=0), "bilinear")
+    elif name == "unet plain":
+        network = UNet(classes, PlainDescent(PLAIN_CHANNELS, with_places=False), (), PLAIN_CHANNELS, "bilinear")
+    else:
+        network = build_yolo3(name, classes)
     network.initialize(mx.init.Xavier())
     images = mx.nd.random.uniform(shape=(2, 3, 64, 64))
     with autograd.train_mode():
@@ -64,9 +69,10 @@ def train_a_step(name, class_count):
     mx.nd.waitall()
 
 
-@pytest.mark.parametrize("name, class_count", (("darknet-mini", 3), ("darknet-mini", 19), ("mobilenet0.25-slim", 3), ("unet", 5)))
+@pytest.mark.parametrize("name, class_count", (("darknet-mini", 3), ("darknet-mini", 19), ("mobilenet0.25-slim", 3),
+                                               ("unet darknet-mini", 5), ("unet plain", 8)))
 def test_no_batch_normalisation_goes_back_by_reference_code(name, class_count):
-    """It was a quarter of the training of YOLOv3 with 3 classes, and of U-Net's on darknet-mini."""
+    """It was a quarter of the training of YOLOv3 with 3 classes, and much of U-Net's on darknet-mini."""
     program = (f"import sys; sys.path.insert(0, {sys.path[0]!r}); from tests.models.test_unblocked import train_a_step; "
                f"train_a_step({name!r}, {class_count})")
     said = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True,

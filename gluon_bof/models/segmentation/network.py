@@ -231,4 +231,4 @@ class UNet(OnFeatures):
         x = levels[-1]
         for ascent, fine, place in zip(self.ascents._children.values(), levels[-2::-1], places[::-1]):
             x = ascent(x, fine, fine if place is None else place)
-        return self.score(x)
+        return self.score(unblocked(F, x, len(self.classes)))
