@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from gluon_bof.backend import gluon
 from gluon_bof.models.beside import beside
+from gluon_bof.models.unblocked import unblocked
 
 nn = gluon.nn
 STEM = 64  # channels
@@ -47,12 +48,19 @@ class DualPathBlock(nn.HybridBlock):
                     self.shortcut.add(nn.Conv2D(outputs, 1, stride, use_bias=False), nn.BatchNorm())
 
     def hybrid_forward(self, F, x):
-        made, x = self.body(x), self.shortcut(x)
+        made, x = self._made(F, x), self.shortcut(x)
         added, appended = (F.slice_axis(made, axis=1, begin=begin, end=end) for begin, end in ((0, self._residual),
                                                                                             (self._residual, None)))
         kept, dense = (F.slice_axis(x, axis=1, begin=begin, end=end) for begin, end in ((0, self._residual),
                                                                                      (self._residual, None)))
         return F.relu(beside(F, kept + added, dense, appended))
+
+    def _made(self, F, x):
+        """The body's output. oneDNN's blocks of a grouped convolution are of other sizes than those on both sides of it."""
+        for layer in self.body._children.values():
+            is_grouped = isinstance(layer, nn.Conv2D) and layer._kwargs["num_group"] > 1
+            x = unblocked(F, layer(unblocked(F, x))) if is_grouped else layer(x)
+        return x
 
 
 class DualPathNetwork(nn.HybridBlock):

@@ -12,7 +12,7 @@ from gluon_bof.models.beside import beside
 from gluon_bof.models.darknet import MINI_CHANNELS, darknet_mini, ends_of_strides
 from gluon_bof.models.heads import Rows
 from gluon_bof.models.segmentation.upsampling import MaxPooling, upsampling_layer
-from gluon_bof.models.unblocked import unblocked
+from gluon_bof.models.unblocked import before_convolution
 
 from gluoncv.model_zoo.fcn import FCN
 
@@ -177,7 +177,7 @@ class Ascent(gluon.HybridBlock):
             self.join = two_convolutions(channels, norm)
 
     def hybrid_forward(self, F, coarse, fine, places):
-        narrow = self.narrow(unblocked(F, coarse, self._channels))
+        narrow = self.narrow(before_convolution(F, coarse, self._channels))
         raised = self.up(narrow, places) if self._unpools else self.up(narrow)
         return self.join(beside(F, raised, fine))
 
@@ -231,4 +231,4 @@ class UNet(OnFeatures):
         x = levels[-1]
         for ascent, fine, place in zip(self.ascents._children.values(), levels[-2::-1], places[::-1]):
             x = ascent(x, fine, fine if place is None else place)
-        return self.score(unblocked(F, x, len(self.classes)))
+        return self.score(before_convolution(F, x, len(self.classes)))

@@ -15,7 +15,7 @@ from gluon_bof.models.classifier import BUILDERS
 from gluon_bof.models.darknet import stage_ends
 from gluon_bof.models.heads import Rows
 from gluon_bof.models.suppression import detections
-from gluon_bof.models.unblocked import unblocked
+from gluon_bof.models.unblocked import before_convolution
 
 from gluoncv.model_zoo.yolo.yolo3 import YOLOV3, YOLOOutputV3
 
@@ -63,7 +63,7 @@ class YOLOv3(OnBackbone, YOLOV3):
         tips = self._tips(F, x)
         if autograd.is_training():
             anchors, numbers = len(ANCHORS[0]) // 2, 5 + len(self.classes)
-            raw = [F.reshape(output.prediction(unblocked(F, tip, anchors * numbers)), (0, anchors, numbers, -1))
+            raw = [F.reshape(output.prediction(before_convolution(F, tip, anchors * numbers)), (0, anchors, numbers, -1))
                    for output, tip in zip(self.yolo_outputs, tips)]
             return F.concat(*[F.reshape(F.transpose(level, axes=(0, 3, 1, 2)), (0, -3, 0)) for level in raw], dim=1)
         return detections(F, *self._candidates(F, tips), self)

@@ -30,6 +30,7 @@ from gluon_bof.models.build import build_network
 from gluon_bof.models.classifier import TrainingGraph
 from gluon_bof.models.dpn import dpn92, dpn_mini
 from gluon_bof.models.preprocess import InferenceGraph
+from gluon_bof.models.unblocked import UnblockedPooling
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.rng import augmentation_rng
 from gluon_bof.studies.capacity.layers import block_of
@@ -40,7 +41,16 @@ from gluon_bof.training.initialise import initialise_weights
 from gluoncv.model_zoo import get_model
 
 PADDING = 4  # pixels of black around an image that is then cropped at random, as CIFAR-10's training has it
-BUILDERS = {"cifar_resnet20_v1": partial(get_model, "cifar_resnet20_v1"), "dpn92": dpn92, "dpn-mini": dpn_mini}
+
+
+def cifar_resnet20(classes: int) -> gluon.HybridBlock:
+    """Gluon's ResNet-20 for CIFAR, not yet initialised."""
+    network = get_model("cifar_resnet20_v1", classes=classes)
+    network.features[-1].__class__ = UnblockedPooling  # the same layer
+    return network
+
+
+BUILDERS = {"cifar_resnet20_v1": cifar_resnet20, "dpn92": dpn92, "dpn-mini": dpn_mini}
 
 
 def open_task(options: MinibatchOptions) -> Any:
