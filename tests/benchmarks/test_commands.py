@@ -58,6 +58,12 @@ def test_two_stage():
 
 
 @pytest.mark.slow
+def test_unblocked():
+    result, _ = run("unblocked.py", "--only", "dpn-mini", "--rounds", "1")
+    positive(result["dpn-mini"], "ours", "in blocks", "ratio", "processor_ratio")
+
+
+@pytest.mark.slow
 def test_inference(images):
     result, _ = run("inference.py", "--images", images, "--count", "2", "--batch", "2", "--rounds", "1", "--size", "128",
                     "--network", "mobilenet0.25", "--workers", "1")
