@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from gluon_bof.backend import gluon
 from gluon_bof.models.beside import beside
-from gluon_bof.models.unblocked import unblocked
+from gluon_bof.models.unblocked import unblock
 
 nn = gluon.nn
 STEM = 64  # channels
@@ -39,8 +39,8 @@ class DualPathBlock(nn.HybridBlock):
         with self.name_scope():
             self.body = nn.HybridSequential(prefix="")
             for channels, kernel, strides, padding, of_groups in ((stage.inner, 1, 1, 0, 1), (stage.inner, 3, stride, 1, groups)):
-                self.body.add(nn.Conv2D(channels, kernel, strides, padding, groups=of_groups, use_bias=False), nn.BatchNorm(),
-                              nn.Activation("relu"))
+                convolution = nn.Conv2D(channels, kernel, strides, padding, groups=of_groups, use_bias=False)
+                self.body.add(unblock(convolution), nn.BatchNorm(), nn.Activation("relu"))
             self.body.add(nn.Conv2D(outputs, 1, use_bias=False), nn.BatchNorm())
             self.shortcut = nn.HybridSequential(prefix="shortcut_")
             if is_first:
@@ -48,19 +48,12 @@ class DualPathBlock(nn.HybridBlock):
                     self.shortcut.add(nn.Conv2D(outputs, 1, stride, use_bias=False), nn.BatchNorm())
 
     def hybrid_forward(self, F, x):
-        made, x = self._made(F, x), self.shortcut(x)
+        made, x = self.body(x), self.shortcut(x)
         added, appended = (F.slice_axis(made, axis=1, begin=begin, end=end) for begin, end in ((0, self._residual),
                                                                                             (self._residual, None)))
         kept, dense = (F.slice_axis(x, axis=1, begin=begin, end=end) for begin, end in ((0, self._residual),
                                                                                      (self._residual, None)))
         return F.relu(beside(F, kept + added, dense, appended))
-
-    def _made(self, F, x):
-        """The body's output. oneDNN's blocks of a grouped convolution are of other sizes than those on both sides of it."""
-        for layer in self.body._children.values():
-            is_grouped = isinstance(layer, nn.Conv2D) and layer._kwargs["num_group"] > 1
-            x = unblocked(F, layer(unblocked(F, x))) if is_grouped else layer(x)
-        return x
 
 
 class DualPathNetwork(nn.HybridBlock):

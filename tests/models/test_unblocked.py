@@ -7,87 +7,76 @@ import numpy as np
 import pytest
 
 from gluon_bof.backend import autograd, gluon, mx
-from gluon_bof.models.dpn import DualPathBlock, Stage
-from gluon_bof.models.segmentation.network import PLAIN_CHANNELS, PlainDescent, UNet, darknet_features
-from gluon_bof.models.unblocked import UnblockedPooling, before_convolution
+from gluon_bof.models.mask_rcnn.network import MaskHead
+from gluon_bof.models.segmentation.network import PLAIN_CHANNELS, PaperFCN, PlainDescent, ResNetFCN, UNet, darknet_features
+from gluon_bof.models.unblocked import unblock
 from gluon_bof.models.yolo3.network import build_yolo3
 from gluon_bof.studies.minibatch.tasks import BUILDERS
 
-
-class Head(gluon.HybridBlock):
-    """16 normalised channels, and a convolution of 24 on them; or 64, and their mean."""
-
-    def __init__(self, pools, changed):
-        super().__init__()
-        self.pools, self.changed = pools, changed
-        width = 64 if pools else 16
-        with self.name_scope():
-            self.body = gluon.nn.HybridSequential()
-            self.body.add(gluon.nn.Conv2D(width, 3, in_channels=3), gluon.nn.BatchNorm(in_channels=width),
-                          gluon.nn.LeakyReLU(0.1))
-            self.last = gluon.nn.Conv2D(24, 1, in_channels=16)
-            self.pool = UnblockedPooling() if changed else gluon.nn.GlobalAvgPool2D()
-
-    def hybrid_forward(self, F, x):
-        x = self.body(x)
-        if self.pools:
-            return self.pool(x)
-        return self.last(before_convolution(F, x, 24) if self.changed else x)
+LAYERS = {"24 channels": lambda: gluon.nn.Conv2D(24, 1, in_channels=64),
+          "16 channels": lambda: gluon.nn.Conv2D(16, 1, in_channels=64),
+          "groups of 3": lambda: gluon.nn.Conv2D(192, 3, groups=64, in_channels=64, use_bias=False),
+          "pooling": gluon.nn.GlobalAvgPool2D}
 
 
-def outputs_and_gradients(pools, changed):
+def trained(layer, changed):
+    """{parameter or "output": values or gradient} of a step of a normalisation and a layer on it."""
     mx.random.seed(3)
     np.random.seed(3)
-    network = Head(pools, changed)
+    network = gluon.nn.HybridSequential(prefix="")
+    network.add(gluon.nn.Conv2D(64, 3, in_channels=3), gluon.nn.BatchNorm(in_channels=64), gluon.nn.LeakyReLU(0.1), layer())
+    if changed:
+        unblock(network[3])
     network.initialize(mx.init.Xavier())
     network.hybridize()
-    x = mx.nd.random.uniform(shape=(4, 3, 10, 10))
     with autograd.record():
-        found = network(x)
-        (found * found).mean().backward()
-    return [found.asnumpy(), *(parameter.grad().asnumpy() for parameter in network.collect_params().values()
-                               if parameter.grad_req != "null")]
+        output = network(mx.nd.random.uniform(shape=(4, 3, 10, 10)))
+        output.square().mean().backward()
+    found = {name: parameter.grad().asnumpy() for name, parameter in network._collect_params_with_prefix().items()
+             if parameter.grad_req != "null"}
+    return {"output": output.asnumpy(), **found}
 
 
-@pytest.mark.parametrize("pools", (False, True))
-def test_outputs_are_the_same_and_gradients_too_but_for_rounding(pools):
-    ours, theirs = (outputs_and_gradients(pools, changed) for changed in (True, False))
-    assert len(ours) == len(theirs) == 7
-    np.testing.assert_array_equal(ours[0], theirs[0])
-    for mine, wanted in zip(ours, theirs):
-        np.testing.assert_allclose(mine, wanted, rtol=1e-4, atol=1e-7)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_names_and_outputs_are_the_same_and_gradients_too_but_for_rounding(layer):
+    ours, theirs = (trained(LAYERS[layer], changed) for changed in (True, False))
+    assert list(ours) == list(theirs) and len(ours) >= 5
+    np.testing.assert_array_equal(ours["output"], theirs["output"])
+    for name in ours:
+        assert np.abs(theirs[name]).max() > 0
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-7)
 
 
-def test_a_dual_path_block_computes_what_its_body_does():
-    block = DualPathBlock(Stage(1, 32, 32, 16, 1), 4, True)
-    block.initialize(mx.init.Xavier())
-    x = mx.nd.random.uniform(shape=(2, 8, 6, 6))
-    np.testing.assert_allclose(block._made(mx.nd, x).asnumpy(), block.body(x).asnumpy(), rtol=1e-5, atol=1e-6)
+def network_of(name, class_count):
+    """(network, shape of what it sees)."""
+    classes, norm = [str(number) for number in range(class_count)], (gluon.nn.BatchNorm, {})
+    if name in BUILDERS:
+        return BUILDERS[name](classes=class_count), (2, 3, 32, 32)
+    if name == "mask head":
+        return MaskHead(class_count, 64, 1, *norm), (16, 64, 14, 14)
+    made = {"unet darknet-mini": lambda: UNet(classes, *darknet_features(finest=0), "bilinear"),
+            "unet plain": lambda: UNet(classes, PlainDescent(PLAIN_CHANNELS, with_places=False), (), PLAIN_CHANNELS, "bilinear"),
+            "fcn8s darknet-mini": lambda: PaperFCN(classes, *darknet_features(), 8, "bilinear"),
+            "fcn resnet50": lambda: ResNetFCN(classes, "resnet50", 64, aux=True)}
+    return made.get(name, lambda: build_yolo3(name, classes))(), (2, 3, 64, 64)
 
 
 def train_a_step(name, class_count):
-    """Forward and back through YOLOv3 on this backbone, U-Net on darknet-mini or its own, or a classifier of small images."""
-    classes = [str(number) for number in range(class_count)]
-    if name == "unet darknet-mini":
-        network = UNet(classes, *darknet_features(finest=0), "bilinear")
-    elif name == "unet plain":
-        network = UNet(classes, PlainDescent(PLAIN_CHANNELS, with_places=False), (), PLAIN_CHANNELS, "bilinear")
-    elif name in BUILDERS:
-        network = BUILDERS[name](classes=class_count)
-    else:
-        network = build_yolo3(name, classes)
+    """Forward and back through one of NETWORKS."""
+    network, shape = network_of(name, class_count)
     network.initialize(mx.init.Xavier())
-    images = mx.nd.random.uniform(shape=(2, 3, *([32, 32] if name in BUILDERS else [64, 64])))
+    images = mx.nd.random.uniform(shape=shape)
     with autograd.train_mode():
         network(images)  # every shape is known from here on
     network.hybridize()
     with autograd.record():
-        network(images).sum().backward()
+        outputs = network(images)
+        mx.nd.add_n(*[output.sum() for output in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]).backward()
     mx.nd.waitall()
 
 
 NETWORKS = (("darknet-mini", 3), ("darknet-mini", 19), ("mobilenet0.25-slim", 3), ("unet darknet-mini", 5), ("unet plain", 8),
-            ("cifar_resnet20_v1", 10), ("dpn-mini", 10))
+            ("fcn8s darknet-mini", 8), ("fcn resnet50", 8), ("mask head", 8), ("cifar_resnet20_v1", 10), ("dpn-mini", 10))
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from gluon_bof.models.faster_rcnn.network import FasterRCNN, assemble
 from gluon_bof.models.gather import batched_gather
 from gluon_bof.models.heads import Rows
 from gluon_bof.models.mask_rcnn.targets import MaskTargets
+from gluon_bof.models.unblocked import unblock
 
 if TYPE_CHECKING:
     from gluon_bof.options.mask_rcnn import MaskRcnnOptions
@@ -31,7 +32,7 @@ class MaskHead(gluon.HybridBlock):
                 self.deconv.add(gluon.nn.Activation("relu"))
             if convolutions:
                 self.deconv.add(doubling, *([layer(**arguments)] if layer else []))
-            self.mask = gluon.nn.Conv2D(class_count, kernel_size=1, **how)
+            self.mask = unblock(gluon.nn.Conv2D(class_count, kernel_size=1, **how))
 
     def hybrid_forward(self, F, cut):
         return self.mask(F.relu(self.deconv(cut)))

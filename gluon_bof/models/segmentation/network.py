@@ -12,7 +12,7 @@ from gluon_bof.models.beside import beside
 from gluon_bof.models.darknet import MINI_CHANNELS, darknet_mini, ends_of_strides
 from gluon_bof.models.heads import Rows
 from gluon_bof.models.segmentation.upsampling import MaxPooling, upsampling_layer
-from gluon_bof.models.unblocked import before_convolution
+from gluon_bof.models.unblocked import unblock
 
 from gluoncv.model_zoo.fcn import FCN
 
@@ -44,6 +44,8 @@ class ResNetFCN(Segmenting, FCN):
         super().__init__(len(classes), backbone, aux, pretrained_base=False, crop_size=crop_size, norm_layer=norm[0],
                          norm_kwargs=norm[1])
         self.classes = tuple(classes)
+        for head in [self.head, self.auxlayer] if aux else [self.head]:
+            unblock(head.block[-1])
 
     def backbone_parameters(self) -> dict[str, gluon.Parameter]:
         """{name in the file of a classifier on this backbone: Parameter}."""
@@ -132,7 +134,7 @@ class PaperFCN(OnFeatures):
             self.scores, self.ups = gluon.nn.HybridSequential(), gluon.nn.HybridSequential()
             for number, width in enumerate(list(channels)[::-1][:self._used]):
                 start = mx.init.Xavier() if number == 0 else mx.init.Zero()
-                self.scores.add(gluon.nn.Conv2D(len(classes), 1, in_channels=width, weight_initializer=start))
+                self.scores.add(unblock(gluon.nn.Conv2D(len(classes), 1, in_channels=width, weight_initializer=start)))
                 factor = stride if number == self._used - 1 else 2
                 self.ups.add(upsampling_layer(upsampling, len(classes), factor, len(classes)))
 
@@ -170,14 +172,15 @@ class Ascent(gluon.HybridBlock):
 
     def __init__(self, channels: int, upsampling: str, norm: tuple = NORM, **kwargs: Any):
         super().__init__(**kwargs)
-        self._channels, self._unpools = channels, upsampling == "max-unpooling"
+        self._unpools = upsampling == "max-unpooling"
         with self.name_scope():
             self.narrow = convolution(channels, 1, norm)
+            unblock(self.narrow[0])
             self.up = upsampling_layer(upsampling, channels)
             self.join = two_convolutions(channels, norm)
 
     def hybrid_forward(self, F, coarse, fine, places):
-        narrow = self.narrow(before_convolution(F, coarse, self._channels))
+        narrow = self.narrow(coarse)
         raised = self.up(narrow, places) if self._unpools else self.up(narrow)
         return self.join(beside(F, raised, fine))
 
@@ -223,7 +226,8 @@ class UNet(OnFeatures):
             self.ascents = gluon.nn.HybridSequential()
             for width in list(channels)[-2::-1]:
                 self.ascents.add(Ascent(width, upsampling, norm))
-            self.score = gluon.nn.Conv2D(len(classes), 1, in_channels=channels[0], weight_initializer=mx.init.Xavier())
+            self.score = unblock(gluon.nn.Conv2D(len(classes), 1, in_channels=channels[0],
+                                                 weight_initializer=mx.init.Xavier()))
 
     def hybrid_forward(self, F, x):
         found = self.seen(x) if self._ends else list(self.features(x))
@@ -231,4 +235,4 @@ class UNet(OnFeatures):
         x = levels[-1]
         for ascent, fine, place in zip(self.ascents._children.values(), levels[-2::-1], places[::-1]):
             x = ascent(x, fine, fine if place is None else place)
-        return self.score(before_convolution(F, x, len(self.classes)))
+        return self.score(x)

@@ -15,7 +15,7 @@ from gluon_bof.models.classifier import BUILDERS
 from gluon_bof.models.darknet import stage_ends
 from gluon_bof.models.heads import Rows
 from gluon_bof.models.suppression import detections
-from gluon_bof.models.unblocked import before_convolution
+from gluon_bof.models.unblocked import unblock
 
 from gluoncv.model_zoo.yolo.yolo3 import YOLOV3, YOLOOutputV3
 
@@ -58,12 +58,12 @@ class YOLOv3(OnBackbone, YOLOV3):
         super().__init__(*arguments, **keywords)
         for output in self.yolo_outputs:
             output.__class__ = Candidates  # the same layer and constants; GluonCV's constructor makes no other
+            unblock(output.prediction)
 
     def hybrid_forward(self, F, x):
         tips = self._tips(F, x)
         if autograd.is_training():
-            anchors, numbers = len(ANCHORS[0]) // 2, 5 + len(self.classes)
-            raw = [F.reshape(output.prediction(before_convolution(F, tip, anchors * numbers)), (0, anchors, numbers, -1))
+            raw = [F.reshape(output.prediction(tip), (0, len(ANCHORS[0]) // 2, 5 + len(self.classes), -1))
                    for output, tip in zip(self.yolo_outputs, tips)]
             return F.concat(*[F.reshape(F.transpose(level, axes=(0, 3, 1, 2)), (0, -3, 0)) for level in raw], dim=1)
         return detections(F, *self._candidates(F, tips), self)

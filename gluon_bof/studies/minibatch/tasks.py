@@ -30,7 +30,7 @@ from gluon_bof.models.build import build_network
 from gluon_bof.models.classifier import TrainingGraph
 from gluon_bof.models.dpn import dpn92, dpn_mini
 from gluon_bof.models.preprocess import InferenceGraph
-from gluon_bof.models.unblocked import UnblockedPooling
+from gluon_bof.models.unblocked import unblock
 from gluon_bof.options.minibatch import MinibatchOptions
 from gluon_bof.rng import augmentation_rng
 from gluon_bof.studies.capacity.layers import block_of
@@ -46,7 +46,7 @@ PADDING = 4  # pixels of black around an image that is then cropped at random, a
 def cifar_resnet20(classes: int) -> gluon.HybridBlock:
     """Gluon's ResNet-20 for CIFAR, not yet initialised."""
     network = get_model("cifar_resnet20_v1", classes=classes)
-    network.features[-1].__class__ = UnblockedPooling  # the same layer
+    unblock(network.features[-1])
     return network
 
 
