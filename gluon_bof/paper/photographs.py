@@ -151,8 +151,9 @@ def _places(dataset, count, runs, results):
 
 
 def _is_copied(dataset, folder):
-    """Whether there is a copy of a folder. Raises UserError where it is another's, and where there is neither."""
-    if os.path.isdir(folder):
+    """Whether there is a copy of a folder. Raises UserError where it is another's or not whole, and where there is neither."""
+    if os.path.isdir(folder) and os.listdir(folder):
+        _refuse_damaged(folder)
         if os.path.isdir(dataset):
             _refuse_another(dataset, folder)
         return True
@@ -183,6 +184,13 @@ def _digests(folder):
 def _classes(folder):
     with open(os.path.join(folder, "classes.txt"), encoding="utf-8") as file:
         return tuple(file.read().splitlines())
+
+
+def _refuse_damaged(folder):
+    for name in ("JPEGImages", "Annotations", "classes.txt"):
+        path = os.path.join(folder, name)
+        if not (os.path.isfile(path) or os.path.isdir(path) and os.listdir(path)):
+            raise UserError("this copy of photographs is not whole", path, f"remove {folder}; it will be made again")
 
 
 def _refuse_another(dataset, folder):

@@ -115,6 +115,32 @@ def test_two_tables_of_the_same_photographs_may_begin_at_once(tmp_path, monkeypa
     assert [folder.name for folder in (tmp_path / "runs" / "sets").iterdir()] == ["mine-3"]
 
 
+def test_of_two_tables_of_other_photographs_of_one_name_the_second_is_refused(tmp_path, monkeypatch):
+    mine, others = (write_photographs(place) for place in (tmp_path / "mine", tmp_path / "others"))
+    (others / "again.jpg").unlink()
+
+    def copy_second(*words, **how):
+        monkeypatch.undo()
+        photographs.prepare(str(mine), 3, str(tmp_path / "runs"), str(tmp_path / "results"))
+        return convert_set(*words, **how)
+
+    monkeypatch.setattr(photographs, "convert_set", copy_second)
+    with pytest.raises(UserError, match="it has other files than what was copied"):
+        photographs.prepare(str(others), 3, str(tmp_path / "runs"), str(tmp_path / "other results"))
+
+
+@pytest.mark.parametrize("lost", ("JPEGImages", "Annotations", "classes.txt"))
+def test_a_copy_that_lost_files_is_named_and_an_empty_folder_is_filled(lost, tmp_path):
+    mine, copy = write_photographs(tmp_path), tmp_path / "runs" / "sets" / "mine-3"
+    copy.mkdir(parents=True)
+    folds = photographs.prepare(str(mine), 3, str(tmp_path / "runs"), str(tmp_path / "results"))
+    assert len(folds.data["images"]) == 3
+    (copy / lost).rename(tmp_path / "away")
+    for place in (photographs.prepare, photographs.foresee):
+        with pytest.raises(UserError, match=f"mine-3/{lost}: this copy of photographs is not whole; remove .*mine-3"):
+            place(str(mine), 3, str(tmp_path / "runs"), str(tmp_path / "results"))
+
+
 @pytest.mark.parametrize("words, told", [(("--dry-run",), "commands"), (("--plan",), "plan"), (("--seeds", "x"), "--seeds 'x'"),
                                          (("--dry-run", "--", "--classes", "a"), "--classes after -- is the experiment's")])
 def test_what_only_tells_of_photographs_copies_none_and_leaves_nothing_behind(words, told, tmp_path, capsys, monkeypatch):
