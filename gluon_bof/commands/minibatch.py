@@ -178,7 +178,7 @@ def _compare(given):
     found = differences(trained)
     say("\n".join(f"{row.network:20} {row.order:16} less shuffled: {100 * row.mean:+.2f} points"
                   + (f" ({100 * row.low:+.2f} to {100 * row.high:+.2f})" if row.low is not None else "") + f", {row.seeds} seeds"
-                  for row in found) or "nothing to compare with: --orders has no shuffled")
+                  for row in found) or "nothing to compare: that takes --orders shuffled and another")
     return {"trained": [one._asdict() for one in trained], "differences": [row._asdict() for row in found],
             "files": [os.path.join(given.out, "orders.csv")]}
 

@@ -200,6 +200,7 @@ def test_a_training_that_had_nothing_to_find_is_compared_without_a_score(capsys,
     RunFolder(folder_of(one)).keep_result(OUTCOME, {"iterations": 4, "map": None})
     answer, said = run(capsys, *words)
     assert answer["trained"][0]["score"] is None and "shuffled, seed 0: - after 4 updates" in said
+    assert "nothing to compare: that takes --orders shuffled and another" in said
 
 
 @pytest.mark.parametrize("words, told", [
