@@ -101,30 +101,31 @@ def test_a_copy_of_photographs_is_never_there_without_what_it_was_copied_from(tm
     assert not list((runs / "sets").iterdir())
 
 
-def test_two_tables_of_the_same_photographs_may_begin_at_once(tmp_path, monkeypatch):
-    """The one that copied them second ended: "there is something already"."""
-    mine, others = write_photographs(tmp_path), []
+def let_another_be_first(monkeypatch, *words):
+    """Have a preparation of these words end while the next one copies. Returns where the folds that it gives will be."""
+    others = []
 
-    def copy_second(*words, **how):
+    def copy_second(*given, **how):
         monkeypatch.undo()
-        others.append(photographs.prepare(str(mine), 3, str(tmp_path / "runs"), str(tmp_path / "results")))
-        return convert_set(*words, **how)
+        others.append(photographs.prepare(*words))
+        return convert_set(*given, **how)
 
     monkeypatch.setattr(photographs, "convert_set", copy_second)
-    assert [photographs.prepare(str(mine), 3, str(tmp_path / "runs"), str(tmp_path / "results"))] == others
+    return others
+
+
+def test_two_tables_of_the_same_photographs_may_begin_at_once(tmp_path, monkeypatch):
+    """The one that copied them second ended: "there is something already"."""
+    words = str(write_photographs(tmp_path)), 3, str(tmp_path / "runs"), str(tmp_path / "results")
+    others = let_another_be_first(monkeypatch, *words)
+    assert [photographs.prepare(*words)] == others
     assert [folder.name for folder in (tmp_path / "runs" / "sets").iterdir()] == ["mine-3"]
 
 
 def test_of_two_tables_of_other_photographs_of_one_name_the_second_is_refused(tmp_path, monkeypatch):
     mine, others = (write_photographs(place) for place in (tmp_path / "mine", tmp_path / "others"))
     (others / "again.jpg").unlink()
-
-    def copy_second(*words, **how):
-        monkeypatch.undo()
-        photographs.prepare(str(mine), 3, str(tmp_path / "runs"), str(tmp_path / "results"))
-        return convert_set(*words, **how)
-
-    monkeypatch.setattr(photographs, "convert_set", copy_second)
+    let_another_be_first(monkeypatch, str(mine), 3, str(tmp_path / "runs"), str(tmp_path / "results"))
     with pytest.raises(UserError, match="it has other files than what was copied"):
         photographs.prepare(str(others), 3, str(tmp_path / "runs"), str(tmp_path / "other results"))
 
