@@ -212,7 +212,7 @@ def miniature_rows(store: Store, family: str = "yolo3") -> str:
         pairs = effects.interactions(effects.numbers_of(whole, AP), design)
         parts += ["Interactions, shown and not tested: by how much more the first gains where the second is on, points of AP, "
                   f"{of_seeds(seeds)}.", "",
-                  table(["", "AP"], [[" with ".join(pair), told(effect).strip("*")] for pair, effect in pairs.items()])]
+                  table(["", "AP"], [[" with ".join(pair), told(effect)] for pair, effect in pairs.items()])]
     backbone = harness.bundle_of(factorial.plan((0,), design=design)[0].backbone(), store)
     base = f"The backbone tells {100 * backbone['training']['accuracy']:.1f}% of the single objects that it is validated on.\n" \
         if backbone else ""
@@ -227,7 +227,7 @@ def miniature_tables(store: Store) -> str:
     further = {row.key for rows in factorial.FURTHER_OF.values() for row in rows} - {*factorial.LONGER_ROWS}
     own = [bundle for bundle in found + regions if bundle["row"] in further]
     return "\n".join([*(_tables_of_yolo3(found) if found else ()), *(_table_6(regions) if regions else ()),
-                      f"Of the rows that are none of the factorials': {made_by(own)}" if own else ""])
+                      f"Of these tables' rows, those that are none of the factorials': {made_by(own)}" if own else ""])
 
 
 def _table_6(found):

@@ -28,9 +28,9 @@ SHARED = dict(num_workers=1, gpus="", val_interval=1000, save_interval=0, log_in
               label_smooth_eps=0.0, network="darknet-mini", pretrained_base="shipped")
 
 # As docs/miniature.md has it: the test size in the middle of the random shapes, as 416 in 320…608; a clean tail of a tenth; the
-# two schedules with the miniature's peaks. YOLOv3 sees some 105,000 images, as the miniature's longest rows, for at 224 pixels
-# and a third of them its whole bag was underfitted (results/README.md, "On photographs"). Here are the baselines; the whole bags
-# are the recipes photographs again.
+# two schedules with the miniature's peaks. YOLOv3 sees some 104,000 images, nearly as many as the miniature's longest rows, for
+# at 224 pixels and a third of them its whole bag was underfitted (results/README.md, "On photographs"). Here are the baselines;
+# the whole bags are the recipes photographs again.
 YOLO3 = replace(PHOTOGRAPHS_YOLO3, **SHARED, lr_decay_epoch=(288, 324), lr=miniature.BASELINE.lr, no_random_shape=True)
 FASTER_RCNN = replace(PHOTOGRAPHS_FASTER_RCNN, **SHARED, lr_decay_epoch=(24, 27), lr=miniature.FASTER_RCNN_BASELINE.lr)
 BAGS = {"yolo3": dict(no_random_shape=False, lr_mode="cosine", lr=miniature.PEAK_OF_COSINE, mixup="beta"),
