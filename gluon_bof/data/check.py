@@ -4,7 +4,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from tqdm import tqdm
 from gluon_bof.boxes import DetectionSet, Fault, area
 from gluon_bof.data.balance import advice, hardly_told_apart, image_shares, untrained
 from gluon_bof.data.faults import crowded, nothing_to_find, require_boxes
-from gluon_bof.data.images import decode_image, has_12_bits, read_bytes
+from gluon_bof.data.images import decode_image, has_12_bits, has_broken_strips, loses_pixels, read_bytes
 from gluon_bof.data.names import class_names
 from gluon_bof.data.parts import ROLES
 from gluon_bof.data.sets import open_set
@@ -26,8 +25,6 @@ from gluon_bof.terminal import ASIDE
 
 SMALL, MEDIUM = 32 ** 2, 96 ** 2  # COCO's bounds, in square pixels; a box of just that size counts here once, as the smaller one
 DECODING_THREADS = 4  # OpenCV lets go of Python's lock, and disks answer better in parallel
-# what libjpeg says of pixels that it made up; bytes too many ("extraneous") harm none
-LOST_PIXELS = re.compile(rb"(?:Corrupt JPEG data: (?!\d+ extraneous)|Premature end of JPEG|Inconsistent progression)[^\n]*")
 
 
 @dataclass
@@ -248,20 +245,21 @@ def _look_at(record, said):
         return None, None, [Fault(record.path, "broken image", getattr(error, "problem", str(error)))], False, False
     height, width = image.shape[:2]
     digest = hashlib.blake2b(data, digest_size=16).digest()
-    faults = []
+    faults = [Fault(record.path, "damaged image", "pixels are lost: its strips or tiles cannot be unpacked")] \
+        if has_broken_strips(data) else []
     if (width, height) != (record.width, record.height):
-        faults = [Fault(record.source, "wrong size", f"{record.path} says {record.width} x {record.height} in its header, is "
-                                                     f"{width} x {height}")]
+        faults += [Fault(record.source, "wrong size", f"{record.path} says {record.width} x {record.height} in its header, is "
+                                                      f"{width} x {height}")]
     is_suspect = said.length() > before  # of this image, or of one that was decoded meanwhile
     return (width, height), digest, faults, is_suspect, has_12_bits(data, image)
 
 
 def _damage(record, said):
     """Faults of an image that is decoded again, now alone."""
-    before = said.length()
-    decode_image(read_bytes(record.path))
-    lost = LOST_PIXELS.search(said.since(before))
-    return [Fault(record.path, "damaged image", f"pixels are lost: {lost.group().decode(errors='replace')}")] if lost else []
+    before, data = said.length(), read_bytes(record.path)
+    decode_image(data)
+    lost = [line for line in said.since(before).decode(errors="replace").splitlines() if loses_pixels(line, data)]
+    return [Fault(record.path, "damaged image", f"pixels are lost: {line}") for line in lost[:1]]
 
 
 def _fault_lines(faults):

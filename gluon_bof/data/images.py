@@ -40,8 +40,8 @@ TURNS = {2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-
          5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1),
          7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: np.rot90(a, 1)}
 
-# what libjpeg says of images that are whole
-_HARMLESS = re.compile(r"Corrupt JPEG data: \d+ extraneous|Warning: unknown JFIF|Unknown Adobe color|Invalid SOS parameters")
+# what libjpeg says where it made pixels up; of bytes that it passed over only where they are no padding
+_LOST = re.compile(r"Corrupt JPEG data: (?:(?P<passed>\d+) extraneous)?|Premature end of JPEG|Inconsistent progression")
 
 _UNDONE_BY = {6: 8, 8: 6}  # the others undo themselves
 _COLOUR_AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
@@ -130,9 +130,25 @@ def _decoded(data, name):
         image = None
     if image is None:
         raise ValueError("not an image that can be decoded")
-    if lost and name and not _HARMLESS.match(lost):
+    if name and loses_pixels(lost, data):
         warn_once(f"{name}: pixels are lost ({lost}), and what stands in their place is made up; replace the image")
     return image
+
+
+def loses_pixels(said: str, data: bytes) -> bool:
+    """Whether this line, which libjpeg said while it decoded a JPEG's bytes, means that pixels are made up."""
+    lost = _LOST.match(said)
+    return bool(lost) and not (lost["passed"] and _are_padding(int(lost["passed"]), data))
+
+
+def _are_padding(number, data):
+    """Whether so many bytes that libjpeg passed over lie in a JPEG's header, or are all alike before its end, as some cameras
+    pad. Others are what a damaged scan left over."""
+    start = _scan_start(data)
+    if data[start:start + 2] != b"\xff\xda":
+        return True
+    end = data.find(b"\xff\xd9", start)
+    return len(set(data[:end].rstrip(b"\xff")[-number:])) == 1
 
 
 def _is_simplejpegs(data):
@@ -150,6 +166,19 @@ def has_12_bits(data: bytes, image: np.ndarray) -> bool:
     """Whether a file's bytes seem to have 12-bit pixels in 16 bits. image: (H, W, 3) uint8, decoded from them."""
     header = _scanned(data)
     return header is not None and header.bits == 16 and 0 < image.max() <= 16  # OpenCV rounds a TIFF's 4095 up
+
+
+def has_broken_strips(data: bytes) -> bool:
+    """Whether the pixels of a TIFF's bytes cannot all be unpacked, by Pillow, which tells it: OpenCV makes up what it lacks."""
+    if data[:2] not in (b"II", b"MM"):
+        return False
+    from PIL import Image
+
+    try:
+        Image.open(io.BytesIO(data)).load()
+    except OSError as error:  # of kinds of TIFF that Pillow does not know, too
+        return str(error).startswith("decoder error")
+    return False
 
 
 def _scanned(data):

@@ -6,7 +6,7 @@ import pytest
 from gluon_bof.data import images
 from gluon_bof.data.images import decode_image, read_image
 
-pytest.importorskip("simplejpeg")
+simplejpeg = pytest.importorskip("simplejpeg")
 SAMPLINGS = {name: getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{name}") for name in ("411", "420", "422", "440", "444")}
 
 
@@ -109,6 +109,32 @@ def test_pixels_that_are_lost_are_told_once_with_the_files_name(tmp_path, caplog
     Image.fromarray(found).convert("CMYK").save(others)
     read_image(others)
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("settings", ((), (cv2.IMWRITE_JPEG_RST_INTERVAL, 2), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)),
+                         ids=("baseline", "restart-markers", "progressive"))
+def test_bytes_that_a_damaged_scan_left_over_are_a_loss_and_padding_is_none(tmp_path, caplog, settings):
+    """libjpeg calls both "extraneous"; of a third of damaged photographs it says nothing else."""
+    whole = encoded(photograph(np.random.default_rng(3), 240, 320), cv2.IMWRITE_JPEG_QUALITY, 90, *settings)
+    padded = tmp_path / "padded.jpg"
+    padded.write_bytes(whole[:-2] + bytes(9) + whole[-2:])
+    read_image(padded)
+    assert not caplog.messages
+    told = 0
+    for place in range(len(whole) // 4, len(whole) // 2, len(whole) // 40):
+        data = whole[:place] + bytes(64) + whole[place + 64:]
+        try:
+            simplejpeg.decode_jpeg(data)
+            continue
+        except ValueError as error:
+            if "extraneous" not in str(error):
+                continue
+        path = tmp_path / f"{place}.jpg"
+        path.write_bytes(data)
+        assert (read_image(path) != read_image(padded)).any()
+        assert caplog.messages.pop().startswith(f"{path}: pixels are lost (Corrupt JPEG data: ")
+        told += 1
+    assert told
 
 
 def test_a_file_that_is_cut_short_is_refused(monkeypatch):

@@ -432,6 +432,22 @@ def test_flags_of_splits_follow_a_tab_or_a_space(tmp_path):
 
 # damage
 
+@pytest.mark.parametrize("compression", ("tiff_lzw", "tiff_adobe_deflate"))
+def test_a_tiff_whose_strips_cannot_be_unpacked_is_named(tmp_path, compression):
+    """OpenCV gives other pixels in their place, and no error."""
+    voc_files.write_set(tmp_path, {name: LISTED[name] for name in "ab"}, {"train": "a", "val": "b"})
+    noise = np.random.default_rng(0).integers(0, 256, (80, 100, 3)).astype(np.uint8)
+    paths = {name: tmp_path / "JPEGImages" / f"{name}.tif" for name in "ab"}
+    for path in paths.values():
+        path.with_suffix(".jpg").unlink()
+        Image.fromarray(noise).save(path, compression=compression)
+    assert not check_set(str(tmp_path), progress=False).faults
+    data = paths["a"].read_bytes()
+    paths["a"].write_bytes(data[:len(data) // 2] + bytes(512) + data[len(data) // 2 + 512:])
+    fault, = check_set(str(tmp_path), progress=False).faults
+    assert (fault.kind, fault.path) == ("damaged image", str(paths["a"]))
+
+
 def test_a_jpeg_that_lost_its_rows_but_not_its_end_is_named(tmp_path, capfd):
     names = {name: LISTED[name] for name in "abcd"}
     voc_files.write_set(tmp_path, names, {"train": "abc", "val": "d"})
@@ -442,7 +458,7 @@ def test_a_jpeg_that_lost_its_rows_but_not_its_end_is_named(tmp_path, capfd):
     data = path.read_bytes()
     path.write_bytes(data[:len(data) // 2] + b"\xff\xd9")
     late = tmp_path / "JPEGImages" / "c.jpg"
-    late.write_bytes(late.read_bytes()[:-2] + b"extra\xff\xd9")  # bytes too many harm none
+    late.write_bytes(late.read_bytes()[:-2] + bytes(5) + b"\xff\xd9")  # padding harms none
     report = check_set(str(tmp_path), progress=False)
     assert [(fault.kind, fault.path) for fault in report.faults] == [("damaged image", str(path))]
     assert "premature end" in report.faults[0].message and "JPEG" not in capfd.readouterr().err
