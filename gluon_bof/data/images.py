@@ -47,6 +47,7 @@ _UNDONE_BY = {6: 8, 8: 6}  # the others undo themselves
 _COLOUR_AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _IMAGE_REMEDY = "replace the image, or start with --on-bad-sample skip"
 _JPEG_COLOURS = ("YCbCr", "Gray", "RGB")
+_OF_SYSTEMS = ("lost+found", "@eaDir", "#recycle", "$RECYCLE.BIN")  # of the second, Synology's, are thumbnails, which are images
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of them
 
 
@@ -346,8 +347,8 @@ def _bmp_is_cut_short(data):
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is no part of a set: hidden, or what macOS or a file system laid there."""
-    return name.startswith((".", "__MACOSX")) or name == "lost+found"
+    """Whether a file or folder of this name is no part of a set: hidden, or what a system or a network drive laid there."""
+    return name.startswith((".", "__MACOSX")) or name in _OF_SYSTEMS
 
 
 def folders_in(place: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Images as stored: every format to three channels of RGB, and no half images."""
 import contextlib
 import errno
+import os
 import resource
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from gluon_bof.data.images import files_in, image_size, read_image
+from gluon_bof.data.sets import open_set
 from gluon_bof.data.workers import WorkerLost, _answer
 from gluon_bof.errors import UserError
 from tests.data.image_files import gradient
@@ -177,3 +179,14 @@ def test_files_of_a_folder_are_those_of_a_set_in_order(tmp_path):
         (tmp_path / name).touch()
     assert files_in(str(tmp_path)) == ["a.png", "b.JPG"] and files_in(str(tmp_path), ".json") == ["a.json"]
     assert files_in(str(tmp_path / "gone")) == []
+
+
+def test_thumbnails_of_a_network_drive_and_what_was_thrown_away_are_no_images(tmp_path):
+    for place in ("images/train", "images/train/@eaDir/a.jpg", "images/train/#recycle", "images/$RECYCLE.BIN", "labels/train"):
+        (tmp_path / place).mkdir(parents=True)
+    for place in ("train/a.jpg", "train/@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "train/#recycle/b.jpg", "$RECYCLE.BIN/c.jpg"):
+        cv2.imwrite(str(tmp_path / "images" / place), np.zeros((40, 60, 3), np.uint8))
+    (tmp_path / "labels/train/a.txt").write_text("0 0.5 0.5 0.2 0.4\n")
+    (tmp_path / "data.yaml").write_text("train: images\nval: images\nnames: [dog]\n")
+    found = open_set(str(tmp_path), None, "train", on_bad_sample="list")
+    assert [os.path.basename(record.path) for record in found.records] == ["a.jpg"] and not found.faults
