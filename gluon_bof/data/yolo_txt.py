@@ -95,9 +95,7 @@ def _ultralytics(path):
         if not content.get(key):
             raise UserError(f"has no {key!r}", path, _REMEDY)
     names = _names(content["names"], path)
-    count = content.get("nc")
-    if count is not None and count != len(names):
-        raise UserError(f"nc is {count!r}, but names are {len(names)}", path, "make them agree")
+    _refuse_other_count("nc", content.get("nc"), names, path)
     if _as_noted(names, path) != names:
         raise UserError(f"names are not in the order of the ids that {_NOTES} beside it gives them", path,
                         f"put them into that order, or take {_NOTES} away where the labels are not of its ids")
@@ -110,6 +108,12 @@ def _ultralytics(path):
     images = _parts_in(content, (base, folder), path)
     shape = content.get("kpt_shape")
     return Config(path, folder, names, images, (), _pose_values(shape, path) if shape else None)
+
+
+def _refuse_other_count(key, count, names, path):
+    """Raise UserError where a configuration says another number of classes than it names."""
+    if count is not None and count != len(names):
+        raise UserError(f"{key} is {count!r}, but names are {len(names)}", path, "make them agree")
 
 
 def _parts_in(content, bases, path):
@@ -277,7 +281,11 @@ def _darknet(path):
         if not pairs.get(key):
             raise UserError(f"has no {key!r}", path, "Darknet's obj.data has names = and train = lines")
     images = {part: [_find(pairs[key], (folder,), path)] for part, keys in _PARTS.items() for key in keys if pairs.get(key)}
-    return Config(path, folder, class_names(_find(pairs["names"], (folder,), path)), images)
+    names = class_names(_find(pairs["names"], (folder,), path))
+    told = pairs.get("classes") or None
+    count = told and re.match(r"\d+", told)  # Darknet, too, passes over what stands behind it
+    _refuse_other_count("classes", int(count[0]) if count else told, names, path)
+    return Config(path, folder, names, images)
 
 
 class _Labels:

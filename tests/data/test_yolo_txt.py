@@ -67,6 +67,19 @@ def test_a_folder_in_the_place_of_the_names_is_one_line(tmp_path):
         opened(tmp_path)
 
 
+def test_darknets_number_of_classes_is_that_of_its_names(tmp_path):
+    """Of 3 classes with 2 names the third's labels were faults, each by itself, and a network had no output for it."""
+    layout_files.cvat_darknet(str(tmp_path))
+    config = (tmp_path / "obj.data").read_text()
+    for count in ("3", "1", "two"):
+        (tmp_path / "obj.data").write_text(config.replace("classes = 2", f"classes = {count}"))
+        with pytest.raises(UserError, match=f"obj.data: classes is '?{count}'?, but names are 2; make them agree"):
+            opened(tmp_path)
+    for line in ("classes = 2  # cats and dogs\n", "classes =\n", ""):
+        (tmp_path / "obj.data").write_text(config.replace("classes = 2\n", line))
+        assert opened(tmp_path).classes == CLASSES
+
+
 @pytest.mark.parametrize("names", ("[off, on, 010, 1.10, 7, 'null']", "{0: off, 1: on, 2: 010, 3: 1.10, 4: 7, 5: 'null'}",
                                    "\n  3: 1.10\n  <<: {0: off, 1: on, 2: 010}\n  4: 7\n  5: 'null'"))
 def test_class_names_are_as_they_are_written_and_not_what_yaml_makes_of_them(place, names):
