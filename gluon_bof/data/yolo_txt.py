@@ -6,6 +6,7 @@ The fractions are of the image turned upright, as its EXIF tag says. A corner th
 that the text leaves out, is taken for that number: what a tool wrote with six digits comes back as it was drawn."""
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -27,6 +28,7 @@ _NOTES = "notes.json"  # of Label Studio
 _LEAST_DIGITS = 6  # that tools write behind the point
 _MOST_VALUES = 1_000_000  # of a YAML file, each alias counted as what it stands for
 _FAR = 2.0  # no fraction reaches so far; pixels do
+_OBJECT = re.compile(r"\s*[\d.]+(?:\s+[-+.\de]+){4,}\s*", re.IGNORECASE)  # a line of a label: its numbers
 _PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 _NO_LABELS = (*NAME_FILES, *(f"{name}.txt" for names in _PARTS.values() for name in names))
 
@@ -60,7 +62,8 @@ def load_yolo(layout: Layout, role: str, classes: Any = None, on_bad_sample: str
     if not paths:
         raise UserError("no image in the part to " + ("train on" if role == "train" else "validate on"), config.path, _REMEDY)
     names, numbers = class_numbers(classes, config.names, role, config.path)
-    samples = [Sample(path, labels.of(path) or path, image_id) for path, image_id in zip(paths, image_ids(paths, layout.folder))]
+    samples = [Sample(path, labels.of(path) or path, image_id) for path, image_id in zip(paths, image_ids(paths, layout.folder))
+               if not _is_astray(path, labels, faults)]
     records = read_records(samples, lambda sample, size: _rows(sample, size, config, numbers, faults), faults)
     require_records(records, len(paths), config.path, faults)
     return DetectionSet("yolo", names, records, faults.faults, None, faults.remarks)
@@ -293,31 +296,43 @@ class _Labels:
     cannot be read, not none."""
 
     def __init__(self):
-        self._listed = {}  # folder of images -> (folder of their labels, {name without ending: name})
+        self._place = functools.lru_cache(maxsize=None)(labels_folder)
+        self._texts = functools.lru_cache(maxsize=None)(_texts)  # folder -> {stem: path}
 
     def of(self, path: str) -> str | None:
         """Path of an image's label, None if it has none."""
-        place, names = self._of_folder(os.path.dirname(path))
-        name = names.get(_stem(path))
-        return name and os.path.join(place, name)
+        return self._texts(self._place(os.path.dirname(path))).get(_stem(path))
 
     def wanted(self, path: str) -> str:
         """Where an image's label would be."""
-        return os.path.join(self._of_folder(os.path.dirname(path))[0], _stem(path) + ".txt")
+        return os.path.join(self._place(os.path.dirname(path)), _stem(path) + ".txt")
 
-    def _of_folder(self, folder):
-        if folder not in self._listed:
-            place = labels_folder(folder)
-            try:
-                names = sorted(os.listdir(place or os.curdir))
-            except OSError as error:
-                refuse_unread(error)
-            self._listed[folder] = place, {_stem(name): name for name in names if is_text(name)}
-        return self._listed[folder]
+    def stray(self, path: str) -> str | None:
+        """Path of a label beside an image that has none, where labels are read from another folder; None if there is none."""
+        folder = os.path.dirname(path)
+        beside = None if self.of(path) or self._place(folder) == folder else self._texts(folder).get(_stem(path))
+        return beside if beside and _has_object(beside) else None
+
+
+def _texts(folder):
+    """{name without ending: path} of the files in a folder that have a label's ending."""
+    try:
+        return {_stem(name): os.path.join(folder, name) for name in sorted(os.listdir(folder or os.curdir)) if is_text(name)}
+    except OSError as error:
+        refuse_unread(error)
 
 
 def _stem(path):
     return os.path.splitext(os.path.basename(path))[0]
+
+
+def _has_object(path):
+    """Whether a text has a line of numbers, as labels have and captions have not. One that cannot be read may."""
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            return any(map(_OBJECT.fullmatch, file))
+    except OSError:
+        return True
 
 
 def _images(config, role, split, whole, faults, labels):
@@ -380,7 +395,7 @@ def _of_place(place, config, faults, labels):
 def _of_folder(folder, deep, faults, labels):
     """Paths of the images in a folder, or also below it, in order; labels without an image are faults."""
     found = [path for path in _files(folder, deep) if os.path.splitext(path)[1].lower() in ENDINGS]
-    known = set(map(labels.of, found))
+    known = {labels.of(path) or labels.stray(path) for path in found}
     labelled = labels_folder(folder)
     for path in filter(is_text, _files(labelled, deep)):
         name = os.path.basename(path)
@@ -389,6 +404,15 @@ def _of_folder(folder, deep, faults, labels):
                                                  f"{' '.join(ENDINGS)})"
                                                  f"{in_other_form(os.path.join(folder, os.path.relpath(path, labelled)))}")
     return found
+
+
+def _is_astray(path, labels, faults):
+    """Whether the label of an image is not read for where it lies, which is a fault: the image is no negative."""
+    stray = labels.stray(path)
+    if stray:
+        faults.report(stray, "stray label", f"it lies beside its image, but labels are read from {labels.wanted(path)}, which is "
+                                            "not there: move it")
+    return bool(stray)
 
 
 def _files(folder, deep):

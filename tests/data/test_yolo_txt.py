@@ -129,6 +129,28 @@ def test_an_image_without_a_label_is_a_negative_and_a_label_without_an_image_a_f
     assert [fault.kind for fault in check_set(str(place), progress=False).faults] == ["missing image"]
 
 
+@pytest.mark.parametrize("train", ("images/train", "train.txt"))
+def test_a_label_beside_its_image_is_a_fault_and_makes_no_negative_where_others_are_in_labels(place, train):
+    """LabelImg saves there what is drawn later: the image trained as background. A caption beside an image is no label."""
+    (place / "train.txt").write_text("".join(f"images/train/{name}.jpg\n" for name in "abcd"))
+    (place / "data.yaml").write_text(CONFIG.replace("images/train", train))
+    images, labels = place / "images" / "train", place / "labels" / "train"
+    (labels / "c.txt").unlink()
+    (images / "c.txt").write_text("A photo of 5 cats and 2 dogs\n")
+    assert boxes(opened(place), 2) == []
+    (labels / "b.txt").rename(images / "b.TXT")
+    with pytest.raises(UserError, match=f"{images}/b.TXT: stray label: .* are read from {labels}/b.txt, which is not there"):
+        opened(place)
+    found = opened(place, on_bad_sample="skip")
+    assert layout_files.stems(found) == ["a", "c", "d"] and [fault.kind for fault in found.faults] == ["stray label"]
+
+
+def test_a_label_beside_its_image_is_told_once_where_the_part_holds_both_folders(place):
+    (place / "data.yaml").write_text("train: .\nval: images/val\nnames: [cat, dog]\n")
+    (place / "labels" / "train" / "b.txt").rename(place / "images" / "train" / "b.txt")
+    assert [fault.kind for fault in opened(place, on_bad_sample="skip").faults] == ["stray label"]
+
+
 def test_a_link_to_a_label_that_is_not_there_is_a_fault_and_no_negative(place):
     (place / "labels" / "train" / "b.txt").unlink()
     (place / "labels" / "train" / "b.txt").symlink_to(place / "not fetched")
