@@ -368,7 +368,12 @@ def in_other_form(*paths: str, endings: str | tuple[str, ...] = ENDINGS) -> str:
     """What a message of a missing file, which might have been at any of these paths, adds where one lies there whose name is the
     same letters in another Unicode form, with any of these endings; "" where none does."""
     found = next(filter(None, (_name_in_other_form(path, endings) for path in paths)), None)
-    return f"; {found} is there, a name in another Unicode form (NFC or NFD), so write the two alike" if found else ""
+    return named_otherwise(found, "another Unicode form (NFC or NFD)") if found else ""
+
+
+def named_otherwise(name: str, how: str) -> str:
+    """What a message of a missing file adds of one that is there under nearly its name; how: in what they differ."""
+    return f"; {name} is there, a name in {how}, so write the two alike"
 
 
 def _name_in_other_form(path, endings):

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.faults import FaultPolicy, require_records
 from gluon_bof.data.fields import brief, finite_number, load_json
-from gluon_bof.data.images import ENDINGS, in_other_form, is_hidden
+from gluon_bof.data.images import ENDINGS, files_in, in_other_form, is_hidden, named_otherwise
 from gluon_bof.data.layouts import NAME_FILES, Layout, is_text, labels_folder, refuse_unread
-from gluon_bof.data.names import class_names, unique_names
+from gluon_bof.data.names import class_names, composed, unique_names
 from gluon_bof.data.parts import fifth, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, image_ids, read_records
 from gluon_bof.errors import UserError, abbreviate, warn
@@ -298,6 +298,7 @@ class _Labels:
     def __init__(self):
         self._place = functools.lru_cache(maxsize=None)(labels_folder)
         self._texts = functools.lru_cache(maxsize=None)(_texts)  # folder -> {stem: path}
+        self._spare = functools.lru_cache(maxsize=None)(self._without_image)
 
     def of(self, path: str) -> str | None:
         """Path of an image's label, None if it has none."""
@@ -306,6 +307,17 @@ class _Labels:
     def wanted(self, path: str) -> str:
         """Where an image's label would be."""
         return os.path.join(self._place(os.path.dirname(path)), _stem(path) + ".txt")
+
+    def alike(self, path: str) -> str | None:
+        """Path of a label of no image whose name is, but for capitals and Unicode's form, that of an image that has none; None if
+        there is none."""
+        return None if self.of(path) else self._spare(os.path.dirname(path)).get(_plain(_stem(path)))
+
+    def _without_image(self, folder):
+        """{plain stem: path} of the labels of a folder of images of which it has no image, be it listed or not."""
+        images = set(map(_stem, files_in(folder or os.curdir)))
+        texts = self._texts(self._place(folder))
+        return {_plain(stem): path for stem, path in texts.items() if stem not in images and not _is_other_text(path)}
 
     def stray(self, path: str) -> str | None:
         """Path of a label beside an image that has none, where labels are read from another folder; None if there is none."""
@@ -324,6 +336,17 @@ def _texts(folder):
 
 def _stem(path):
     return os.path.splitext(os.path.basename(path))[0]
+
+
+def _plain(stem):
+    """A name in one form of those that look the same, or differ in capitals alone."""
+    return composed(stem.casefold())
+
+
+def _is_other_text(path):
+    """Whether a text's name says that it is no image's label."""
+    name = os.path.basename(path).lower()
+    return name in _NO_LABELS or name.startswith("readme")
 
 
 def _has_object(path):
@@ -395,24 +418,29 @@ def _of_place(place, config, faults, labels):
 def _of_folder(folder, deep, faults, labels):
     """Paths of the images in a folder, or also below it, in order; labels without an image are faults."""
     found = [path for path in _files(folder, deep) if os.path.splitext(path)[1].lower() in ENDINGS]
-    known = {labels.of(path) or labels.stray(path) for path in found}
-    labelled = labels_folder(folder)
-    for path in filter(is_text, _files(labelled, deep)):
-        name = os.path.basename(path)
-        if path not in known and name.lower() not in _NO_LABELS and not name.lower().startswith("readme"):
-            faults.report(path, "missing image", f"the image of the label {name} does not exist (with any ending of "
-                                                 f"{' '.join(ENDINGS)})"
-                                                 f"{in_other_form(os.path.join(folder, os.path.relpath(path, labelled)))}")
+    known = {labels.of(path) or labels.alike(path) or labels.stray(path) for path in found}
+    for path in filter(is_text, _files(labels_folder(folder), deep)):
+        if path not in known and not _is_other_text(path):
+            _report_unpaired(path, faults)
     return found
 
 
+def _report_unpaired(path, faults, hint=""):
+    faults.report(path, "missing image", f"the image of the label {os.path.basename(path)} does not exist (with any ending of "
+                                         f"{' '.join(ENDINGS)}){hint}")
+
+
 def _is_astray(path, labels, faults):
-    """Whether the label of an image is not read for where it lies, which is a fault: the image is no negative."""
-    stray = labels.stray(path)
-    if stray:
+    """Whether the label of an image is not read for its name or for where it lies, which is a fault: the image is no negative."""
+    alike, stray = labels.alike(path), labels.stray(path)
+    folder, name = os.path.split(path)
+    if alike:
+        _report_unpaired(alike, faults, in_other_form(os.path.join(folder, os.path.basename(alike)))
+                         or named_otherwise(name, "other capitals"))
+    elif stray:
         faults.report(stray, "stray label", f"it lies beside its image, but labels are read from {labels.wanted(path)}, which is "
                                             "not there: move it")
-    return bool(stray)
+    return bool(alike or stray)
 
 
 def _files(folder, deep):

@@ -151,6 +151,31 @@ def test_a_label_beside_its_image_is_told_once_where_the_part_holds_both_folders
     assert [fault.kind for fault in opened(place, on_bad_sample="skip").faults] == ["stray label"]
 
 
+@pytest.mark.parametrize("image, label, how", (("caf\u00e9.jpg", "cafe\u0301.txt", "another Unicode form .NFC or NFD."),
+                                               ("IMG_1.JPG", "img_1.txt", "other capitals")))
+@pytest.mark.parametrize("apart", (True, False))
+@pytest.mark.parametrize("listed", (True, False))
+def test_a_label_of_nearly_its_images_name_is_a_fault_and_makes_no_negative_in_lists_either(tmp_path, image, label, how, apart,
+                                                                                           listed):
+    """The image of a list trained as background, and that of a folder did where faults are skipped."""
+    folder = tmp_path / "images"
+    for name in ("a", "A", "b"):
+        layout_files.put_image(str(folder), name)
+    (folder / "b.jpg").rename(folder / image)
+    labels = tmp_path / "labels" if apart else folder
+    for name in ("A.txt", label):  # a.jpg is a negative: A.txt is another image's
+        layout_files.put(str(labels / name), "0 0.5 0.5 0.5 0.5\n")
+    layout_files.put(str(tmp_path / "train.txt"), f"images/a.jpg\nimages/{image}\n")
+    layout_files.put(str(tmp_path / "obj.names"), "cat\ndog\n")
+    layout_files.put(str(tmp_path / "obj.data"), f"names = obj.names\ntrain = {'train.txt' if listed else 'images'}\n")
+    with pytest.raises(UserError, match=f"{label}: missing image: the image of the label {label} does not exist .*; {image} is "
+                                        f"there, a name in {how}, so write the two alike"):
+        opened(tmp_path)
+    found = opened(tmp_path, on_bad_sample="skip")
+    assert [(record.image_id, len(record.boxes)) for record in found.records] == ([] if listed else [("A", 1)]) + [("a", 0)]
+    assert [fault.kind for fault in found.faults] == ["missing image"]
+
+
 def test_a_link_to_a_label_that_is_not_there_is_a_fault_and_no_negative(place):
     (place / "labels" / "train" / "b.txt").unlink()
     (place / "labels" / "train" / "b.txt").symlink_to(place / "not fetched")
