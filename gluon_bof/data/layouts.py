@@ -381,6 +381,11 @@ def labels_folder(images: str) -> str:
     return images
 
 
+def images_root(folder: str) -> str:
+    """A folder's path as far as its innermost `images` or JPEGImages; "" where none is in it."""
+    return folder[:max((found.end() for found in _IMAGES.finditer(folder)), default=0)]
+
+
 def is_text(name: str) -> bool:
     """Whether a file's name is one that labels have, in capital or small letters."""
     return name.lower().endswith(".txt")

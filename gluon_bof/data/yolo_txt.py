@@ -16,7 +16,7 @@ from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.faults import FaultPolicy, require_records
 from gluon_bof.data.fields import brief, finite_number, load_json
 from gluon_bof.data.images import ENDINGS, files_in, in_other_form, is_hidden, named_otherwise
-from gluon_bof.data.layouts import NAME_FILES, Layout, is_text, labels_folder, refuse_unread
+from gluon_bof.data.layouts import NAME_FILES, Layout, images_root, is_text, labels_folder, refuse_unread
 from gluon_bof.data.names import class_names, composed, unique_names
 from gluon_bof.data.parts import fifth, role_of
 from gluon_bof.data.samples import Row, Sample, class_numbers, image_ids, read_records
@@ -364,11 +364,28 @@ def _images(config, role, split, whole, faults, labels):
     if chosen is None:
         found = [path for folder in config.all for path in _of_folder(folder, config.deep, faults, labels)]
         return found if whole else fifth(found, role, config.root)
-    found = list(dict.fromkeys(path for place in chosen for path in _of_place(place, config, faults, labels)))
-    if found and not any(map(labels.of, found)):
-        faults.remark(config.path, "no label", f"none of the {len(found)} images of {split or role} has a label: there is no "
-                      f"{labels.wanted(found[0])} (labels/ in the place of images/ or JPEGImages/, else beside the image)")
-    return found
+    found = {}  # path: the folder that has one place for the labels
+    for place in chosen:
+        for path in _of_place(place, config, faults, labels):
+            found.setdefault(path, _root_of(path, place))
+    _remark_unlabelled(found, config, split or role, faults, labels)
+    return list(found)
+
+
+def _root_of(path, place):
+    """The folder of an image of a place, for which labels are looked for together: the innermost images/, which `labels/` stands
+    for, or the place itself, be it in there; a list's is where it lies."""
+    return max(images_root(os.path.dirname(path)), place if os.path.isdir(place) else "", key=len) or os.path.dirname(place)
+
+
+def _remark_unlabelled(found, config, part, faults, labels):
+    """Tell of folders none of whose images has a label. found: {path of an image: its folder}."""
+    bare = set(found.values()) - {folder for path, folder in found.items() if labels.of(path)}
+    paths = [path for path, folder in found.items() if folder in bare]
+    if paths:
+        where = "" if len(paths) == len(found) else f" in {abbreviate(sorted(bare))}"
+        faults.remark(config.path, "no label", f"none of the {len(paths)} images of {part}{where} has a label: there is no "
+                      f"{labels.wanted(paths[0])} (labels/ in the place of images/ or JPEGImages/, else beside the image)")
 
 
 def _chosen(config, role, split):

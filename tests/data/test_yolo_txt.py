@@ -266,6 +266,36 @@ def test_a_part_none_of_whose_images_has_a_label_is_told_and_where_they_were_loo
     assert {"no label", "no box"} <= {fault.kind for fault in check_set(str(place), progress=False).faults}
 
 
+@pytest.mark.parametrize("train", ("[A/images, B/images]", "train.txt", ".", "[images/A, images/B]", "[images/A, other]"))
+def test_a_folder_without_labels_is_told_where_another_of_the_part_has_some(tmp_path, train):
+    """All of its images trained as background without a word."""
+    first, second = {"[images/A, images/B]": ("images/A", "images/B"), "[images/A, other]": ("images/A", "other")}.get(
+        train, ("A/images", "B/images"))
+    for folder, names in ((first, "abc"), (second, "de")):
+        for name in names:
+            layout_files.put_image(str(tmp_path / folder), name)
+    label = str(tmp_path / first / "b.txt").replace("images", "labels")  # a and c are negatives
+    layout_files.put(label, "0 0.5 0.5 0.5 0.5\n")
+    layout_files.put(str(tmp_path / "train.txt"), "".join(f"{first}/{name}.jpg\n" for name in "abc") + f"{second}/d.jpg\n"
+                     f"{second}/e.jpg\n")
+    layout_files.put(str(tmp_path / "data.yaml"), f"train: {train}\nval: {first}\nnames: [cat, dog]\n")
+    found = opened(tmp_path)
+    assert [len(record.boxes) for record in found.records] == [0, 1, 0, 0, 0] and not opened(tmp_path, "val").remarks
+    remark, = found.remarks
+    assert (remark.path, remark.kind) == (str(tmp_path / "data.yaml"), "no label")
+    assert remark.message.startswith(f"none of the 2 images of train in {tmp_path / second} has a label: there is no "
+                                     f"{tmp_path / second}/d.txt")
+
+
+def test_folders_of_negatives_below_a_folder_with_labels_are_not_told(place):
+    """Exports leave the labels of images without objects out, and with them whole folders of a recording."""
+    layout_files.put_image(str(place / "images" / "train" / "clip"), "z")
+    assert len(opened(place)) == 5 and not opened(place).remarks
+    (place / "train.txt").write_text("images/train/a.jpg\nimages/train/clip/z.jpg\n")
+    (place / "data.yaml").write_text(CONFIG.replace("images/train", "train.txt"))
+    assert len(opened(place)) == 2 and not opened(place).remarks
+
+
 def test_text_that_is_not_utf_8_is_a_fault(place):
     (place / "labels" / "train" / "b.txt").write_bytes(b"\xff\xfe0 1")
     with pytest.raises(UserError, match="b.txt: malformed annotation: the label is not UTF-8"):
