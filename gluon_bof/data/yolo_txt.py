@@ -64,6 +64,7 @@ def load_yolo(layout: Layout, role: str, classes: Any = None, on_bad_sample: str
     names, numbers = class_numbers(classes, config.names, role, config.path)
     samples = [Sample(path, labels.of(path) or path, image_id) for path, image_id in zip(paths, image_ids(paths, layout.folder))
                if not _is_astray(path, labels, faults)]
+    _remark_shared(samples, faults)
     records = read_records(samples, lambda sample, size: _rows(sample, size, config, numbers, faults), faults)
     require_records(records, len(paths), config.path, faults)
     return DetectionSet("yolo", names, records, faults.faults, None, faults.remarks)
@@ -440,6 +441,17 @@ def _of_folder(folder, deep, faults, labels):
         if path not in known and not _is_other_text(path):
             _report_unpaired(path, faults)
     return found
+
+
+def _remark_shared(samples, faults):
+    """Tell of labels that several images have, of the same name and other endings: nothing in one says which it is of."""
+    images = {}
+    for sample in samples:
+        images.setdefault(sample.source, []).append(sample.path)
+    for label, paths in images.items():
+        if len(paths) > 1:
+            faults.remark(label, "shared label", f"{len(paths)} images have its boxes: {abbreviate(paths)}; should they be "
+                                                 "different pictures, rename those that it is not of")
 
 
 def _report_unpaired(path, faults, hint=""):

@@ -296,6 +296,21 @@ def test_folders_of_negatives_below_a_folder_with_labels_are_not_told(place):
     assert len(opened(place)) == 2 and not opened(place).remarks
 
 
+@pytest.mark.parametrize("train", ("images/train", "train.txt"))
+def test_two_images_of_one_label_are_told(place, train):
+    """Both had its boxes without a word, though a.png may be another picture, or a mask."""
+    layout_files.put_image(str(place / "images" / "train"), "z", ".png")
+    (place / "images" / "train" / "z.png").rename(place / "images" / "train" / "a.png")
+    (place / "train.txt").write_text("".join(f"images/train/{name}\n" for name in ("a.jpg", "a.png", "b.jpg")))
+    (place / "data.yaml").write_text(CONFIG.replace("images/train", train))
+    found = opened(place)
+    assert boxes(found, 0) == boxes(found, 1) != []
+    remark, = found.remarks
+    assert (remark.path, remark.kind) == (str(place / "labels" / "train" / "a.txt"), "shared label")
+    assert remark.message.startswith(f"2 images have its boxes: {place}/images/train/a.jpg, {place}/images/train/a.png; ")
+    assert "shared label" in {fault.kind for fault in check_set(str(place), progress=False).faults}
+
+
 def test_text_that_is_not_utf_8_is_a_fault(place):
     (place / "labels" / "train" / "b.txt").write_bytes(b"\xff\xfe0 1")
     with pytest.raises(UserError, match="b.txt: malformed annotation: the label is not UTF-8"):
