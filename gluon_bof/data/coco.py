@@ -25,7 +25,7 @@ from gluon_bof.data.faults import (
     require_records,
     settled,
 )
-from gluon_bof.data.fields import brief, finite_number, load_json, read_flag, stated_size
+from gluon_bof.data.fields import around_turned, brief, finite_number, load_json, read_flag, rotation_in, stated_size
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import files_in, folders_in, in_other_form
 from gluon_bof.data.parts import require_role, roles_of_words
@@ -49,14 +49,14 @@ def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None
               split: str | None = None, name: str = "coco", skip_empty: bool = False, masks: bool = False) -> DetectionSet:
     """Read one part of a COCO-layout set -> DetectionSet, in the order of the image ids.
 
-    root_or_json: the set's folder, or the JSON itself. role: "train" or "val". split: the one JSON's name, with or
-    without .json, instead of the role's. classes: names in the order of their ids; default: the JSON's categories in
-    the order of theirs. skip_empty: leave out images without a box to train on. Boxes are x, y, x + w, y + h cut to
-    the image. `ignore` is read as `iscrowd`: such a box does not train, as in GluonCV, no metric asks for it, and a detection
-    on it is neither hit nor miss; one outside the image, without area, in 0..1 or with a faulty mask is left out without a word,
-    but a `bbox` that is none, as of a negative width, is a fault there, too. `area` counts for nothing here: a box is a box,
-    whatever its exporter thought of the outline. masks: read `segmentation`, too, in any of its forms. on_bad_sample: "error"
-    raises at the first fault, "skip" drops the box or the image and lists it in `faults`.
+    root_or_json: the set's folder, or the JSON itself. role: "train" or "val". split: the one JSON's name, with or without
+    .json, instead of the role's. classes: names in the order of their ids; default: the JSON's categories in the order of
+    theirs. skip_empty: leave out images without a box to train on. Boxes are x, y, x + w, y + h, or what `upright` makes of
+    them, cut to the image. `ignore` is read as `iscrowd`: such a box does not train, as in GluonCV, no metric asks for it, and
+    a detection on it is neither hit nor miss; one outside the image, without area, in 0..1 or with a faulty mask is left out
+    without a word, but a `bbox` that is none, as of a negative width, is a fault there, too. `area` counts for nothing here: a
+    box is a box, whatever its exporter thought of the outline. masks: read `segmentation`, too, in any of its forms.
+    on_bad_sample: "error" raises at the first fault, "skip" drops the box or the image and lists it in `faults`.
     Raises UserError for a missing root or JSON, an empty one, and faults."""
     require_role(role)
     faults = FaultPolicy(on_bad_sample)
@@ -383,7 +383,7 @@ def _boxes(entries, images, dropped, class_of, known_categories, path, faults, m
             if not ignored:
                 normalised[image_id] = normalised.get(image_id, 0) + 1
             continue
-        corners, fault = fit_box(corners, *frame, who)
+        corners, fault = fit_box(upright(corners, entry), *frame, who)
         if fault:
             told.report(path, *fault)
         if corners is not None and (masks is None or _keep_mask(entry, images[image_id], who, path, told, masks)):
@@ -488,6 +488,20 @@ def read_box(entry: Mapping[str, Any]) -> tuple[tuple[float, float, float, float
         raise ValueError(f"'bbox' {brief(box)} has a negative width or height")
     flags = [read_flag(entry, key) for key in ("iscrowd", "ignore")]
     return (x, y, x + width, y + height), any(flags)
+
+
+def upright(corners: tuple[float, float, float, float], entry: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """The box around an annotation's object: CVAT writes a rotated rectangle as it was before it was turned, and the angle among
+    the attributes. Of an object with an outline `bbox` is the box around that."""
+    return corners if has_outline(entry) else around_turned(corners, rotation_in(entry.get("attributes")))
+
+
+def has_outline(entry: Mapping[str, Any]) -> bool:
+    """Whether `segmentation`, which may be anything, says an outline: exporters of boxes write [], [[]] or null."""
+    segmentation = entry.get("segmentation")
+    if isinstance(segmentation, dict):
+        return bool(segmentation.get("counts"))
+    return isinstance(segmentation, list) and any(segmentation)
 
 
 def read_area(entry: Mapping[str, Any]) -> float:

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from gluon_bof.boxes import DetectionSet, Record
-from gluon_bof.data.coco import as_id
+from gluon_bof.data.coco import as_id, has_outline
 from gluon_bof.data.fields import load_json
 from gluon_bof.data.images import AS_STORED, image_header
 from gluon_bof.data.names import class_names
@@ -173,16 +173,9 @@ def _masks_beside(found):
     """How many objects of a set have masks where its layout keeps them; of VOC, those of its images with such a file."""
     if found.annotation_file:
         images = {record.image_id for record in found.records}
-        return sum(isinstance(entry, dict) and as_id(entry.get("image_id")) in images and _has_mask(entry.get("segmentation"))
+        return sum(isinstance(entry, dict) and as_id(entry.get("image_id")) in images and has_outline(entry)
                    for entry in load_json(found.annotation_file)["annotations"])
     return sum(len(record.boxes) if os.path.isfile(_voc_mask(record)) else record.outlines for record in found.records)
-
-
-def _has_mask(segmentation):
-    """Whether COCO's value, which may be anything, says an outline: exporters of boxes write [], [[]] or null."""
-    if isinstance(segmentation, dict):
-        return bool(segmentation.get("counts"))
-    return isinstance(segmentation, list) and any(segmentation)
 
 
 def _voc_mask(record):

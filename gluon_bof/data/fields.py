@@ -1,9 +1,9 @@
-"""Fields of annotations: JSON files, and their numbers, sizes and flags, which exporters write in many ways."""
+"""Fields of annotations: JSON files, and their numbers, sizes, flags and turned boxes, which exporters write in many ways."""
 from __future__ import annotations
 
 import json
 import math
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 
 def load_json(path: str) -> Any:
@@ -50,6 +50,36 @@ def read_flag(entry: Mapping[str, Any], key: str) -> bool:
         return value if isinstance(value, bool) else finite_number(value) != 0
     except ValueError:
         raise ValueError(f"{key!r} is {brief(value)}, neither 0 nor 1") from None
+
+
+def rotation_in(attributes: Any) -> float:
+    """The degrees, a number or its text, by which CVAT turns a rectangle about its centre, among an annotation's attributes; 0
+    where they say none, or a `rotation` of somebody's own that is no number."""
+    try:
+        return finite_number(attributes.get("rotation")) if isinstance(attributes, Mapping) else 0.0
+    except ValueError:
+        return 0.0
+
+
+def around(points: Iterable[Sequence[float]]) -> tuple[float, float, float, float]:
+    """Corners of the box around points (x, y)."""
+    columns, rows = zip(*points)
+    return min(columns), min(rows), max(columns), max(rows)
+
+
+def around_turned(corners: Sequence[float], degrees: float) -> tuple[float, float, float, float]:
+    """Corners of the upright box around a box that is turned about its centre. One without area stays as it is: it is a fault."""
+    left, top, right, bottom = corners
+    if not degrees % 180 or left >= right or top >= bottom:
+        return tuple(corners)
+    quarters, rest = divmod(degrees, 90)  # a quarter turn's corners are to be exact
+    across, down = (right - left) / 2, (bottom - top) / 2
+    if quarters % 2:
+        across, down = down, across
+    sine, cosine = math.sin(math.radians(rest)), math.cos(math.radians(rest))
+    half = across * cosine + down * sine, across * sine + down * cosine
+    centre = (left + right) / 2, (top + bottom) / 2
+    return tuple(place - side for place, side in zip(centre, half)) + tuple(place + side for place, side in zip(centre, half))
 
 
 def brief(value: Any) -> str:

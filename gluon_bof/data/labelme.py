@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from gluon_bof.boxes import DetectionSet
 from gluon_bof.data.faults import FaultPolicy, require_records
-from gluon_bof.data.fields import finite_number, load_json, read_flag, stated_size
+from gluon_bof.data.fields import around, finite_number, load_json, read_flag, stated_size
 from gluon_bof.data.images import files_in, in_other_form
 from gluon_bof.data.layouts import Layout, Part
 from gluon_bof.data.parts import every_fifth, fifth, role_of
@@ -229,4 +229,4 @@ def _box(shape):
         return x - radius, y - radius, x + radius, y + radius
     if len(pairs) < _OUTLINES.get(kind, len(pairs) + 1):
         raise ValueError(f"is a {kind[:20]} of {len(pairs)} points, which has no box")
-    return (min(x for x, _ in pairs), min(y for _, y in pairs), max(x for x, _ in pairs), max(y for _, y in pairs))
+    return around(pairs)

@@ -25,7 +25,7 @@ from gluon_bof.data.faults import (
     require_records,
     settled,
 )
-from gluon_bof.data.fields import brief
+from gluon_bof.data.fields import around_turned, brief
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import ENDINGS, image_header, in_other_form, is_hidden
 from gluon_bof.data.names import unique_names
@@ -484,7 +484,7 @@ def _corners(item, class_ids, origin, width, height, source, faults):
     if item.name not in class_ids:
         faults.unknown_class(source, item.name, len(class_ids))
         return None
-    corners, fault = fit_box([corner - origin for corner in item.corners], width, height, item.name)
+    corners, fault = fit_box([corner - origin for corner in around_turned(item.corners, item.rotation)], width, height, item.name)
     if fault:
         faults.report(source, *fault)
     return corners

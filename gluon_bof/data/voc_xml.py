@@ -5,7 +5,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from typing import NamedTuple
 
-from gluon_bof.data.fields import brief, finite_number, stated_size
+from gluon_bof.data.fields import brief, finite_number, rotation_in, stated_size
 from gluon_bof.files import stamp_of
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -15,12 +15,14 @@ _parsed = {}  # annotation file -> (its size and time, Annotation): the training
 
 
 class Object(NamedTuple):
-    """One <object>: corners as the file counts them, or `problem` says what is wrong with it."""
+    """One <object>: corners as the file counts them, of a rectangle of CVAT's before it is turned by `rotation`, in degrees; or
+    `problem` says what is wrong with it."""
 
     name: str
     corners: tuple
     difficult: bool
     problem: str | None = None
+    rotation: float = 0.0
 
 
 class Annotation(NamedTuple):
@@ -119,7 +121,8 @@ def _object(element):
             corners.append(finite_number(text))
         except ValueError:
             return Object(name, (), False, f"<{corner}> of an object ({name}) is {brief(text.strip())}, not a number")
-    return Object(name, tuple(corners), _is_set(element.findtext("difficult")))
+    rotation = rotation_in({told.findtext("name"): told.findtext("value") for told in element.iterfind("attributes/attribute")})
+    return Object(name, tuple(corners), _is_set(element.findtext("difficult")), rotation=rotation)
 
 
 def _is_set(text):

@@ -12,7 +12,7 @@ from pycocotools import coco, cocoeval
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from gluon_bof.data.coco import as_id, category_ids, id_order, read_area, read_box
+from gluon_bof.data.coco import as_id, category_ids, id_order, read_area, read_box, upright
 from gluon_bof.data.faults import fit_box, is_normalised
 from gluon_bof.data.fields import load_json
 from gluon_bof.errors import UserError
@@ -225,10 +225,11 @@ def _sound_box(entry, record):
     corners, crowd = read_box(entry)
     if is_normalised(corners, record.width, record.height):
         raise ValueError("in 0..1")
-    cut, fault = fit_box(corners, record.width, record.height, "")
+    standing = upright(corners, entry)
+    cut, fault = fit_box(standing, record.width, record.height, "")
     if cut is None:
         raise ValueError(fault[0])
-    if not fault:
+    if not fault and standing == corners:
         return [float(side) for side in entry["bbox"]], read_area(entry), crowd
     bbox, = _xywh([cut])
     return bbox, min(read_area(entry), bbox[2] * bbox[3]), crowd

@@ -95,6 +95,25 @@ def test_a_box_over_the_edge_is_cut(tmp_path):
     assert load_coco(str(tmp_path), "train").records[0].boxes.tolist() == [[0, 70, 19.5, 80]]
 
 
+@pytest.mark.parametrize("attributes, outline, expected", [
+    ({"occluded": False, "rotation": 90.0}, [], [31, 13, 33, 33]), ({"rotation": "-90"}, [[]], [31, 13, 33, 33]),
+    ({"rotation": 45}, None, [32 - 11 / 2 ** 0.5, 23 - 11 / 2 ** 0.5, 32 + 11 / 2 ** 0.5, 23 + 11 / 2 ** 0.5]),
+    ({"rotation": 180.0}, [], [22, 22, 42, 24]), ({"rotation": "left"}, [], [22, 22, 42, 24]), ("rotation", [], [22, 22, 42, 24]),
+    ({"rotation": 90.0}, [[22, 22, 42, 22, 42, 24]], [22, 22, 42, 24])])  # of an outline, which bbox is around
+def test_a_rectangle_that_cvat_rotated_was_read_as_before_it_was_turned(tmp_path, attributes, outline, expected):
+    entry = {"id": 1, "image_id": 3, "category_id": 5, "bbox": [22, 22, 20, 2], "attributes": attributes, "segmentation": outline}
+    write_set(tmp_path, content(annotations=[entry]))
+    np.testing.assert_allclose(load_coco(str(tmp_path), "train").records[0].boxes, [expected], rtol=1e-6)
+
+
+def test_a_rotated_rectangle_reaches_over_the_edge_and_has_an_area_as_other_boxes(tmp_path):
+    def faults(**changes):
+        write_set(tmp_path, changed("annotations", 0, attributes={"rotation": 90}, **changes))
+        return [fault.kind for fault in load_coco(str(tmp_path), "train", on_bad_sample="skip").faults]
+    assert faults(bbox=[10, 0, 60, 4]) == ["outside"] and faults(bbox=[10, 40, 60, 0]) == ["no area"]
+    assert faults(bbox=[0.1, 0.1, 0.8, 0.1]) == ["normalised"]
+
+
 def test_classes_may_be_reordered_and_be_fewer(tmp_path):
     write_set(tmp_path)
     found = load_coco(str(tmp_path), "train", classes=("dog", "Zebra"))

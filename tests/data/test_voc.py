@@ -126,6 +126,14 @@ def test_difficult_flags_of_all_kinds(tmp_path):
     assert record.difficult.tolist() == [False, False, False, True, True, False]
 
 
+def test_a_rectangle_that_cvat_rotated_was_read_as_before_it_was_turned(tmp_path):
+    text = ("<object><name>dog</name><bndbox><xmin>23</xmin><ymin>23</ymin><xmax>43</xmax><ymax>25</ymax></bndbox><attributes>"
+            "<attribute><name>colour</name><value>red</value></attribute>"
+            "<attribute><name>rotation</name><value>{}</value></attribute></attributes></object>")
+    boxes = one(tmp_path, *map(text.format, ("90.0", "0.0", "", "-270"))).records[0].boxes
+    assert boxes.tolist() == [[31, 13, 33, 33], [22, 22, 42, 24], [22, 22, 42, 24], [31, 13, 33, 33]]
+
+
 def test_the_edge_gives_one_pixel(tmp_path):
     boxes = one(tmp_path, ("dog", 0, 0, WIDTH + 1, HEIGHT + 1)).records[0].boxes
     assert boxes.tolist() == [[0, 0, WIDTH, HEIGHT]]
