@@ -336,9 +336,10 @@ def _survey(folders):
 
 
 def _first_unread(folders):
-    """Why: of annotations none of which can be read, what is wrong with the first."""
+    """Why: of annotations none of which can be read, or none of whose objects, what is wrong with the first."""
     unread = [(path, problem) for folder in folders for path in folder.annotations.values()
-              for problem in [read_annotation(path).problem] if problem]
+              for annotation in [read_annotation(path)]
+              for problem in [annotation.problem or next((item.problem for item in annotation.objects), None)] if problem]
     return "; {} of them cannot be read, the first: {}: {}".format(len(unread), *unread[0]) if unread else ""
 
 

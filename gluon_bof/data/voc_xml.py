@@ -5,7 +5,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from typing import NamedTuple
 
-from gluon_bof.data.fields import brief, finite_number, rotation_in, stated_size
+from gluon_bof.data.fields import brief, finite_number, read_flag, rotation_in, stated_size
 from gluon_bof.files import stamp_of
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -60,8 +60,26 @@ def _parse(path):
     elsewhere = sum(1 for _ in root.iter("object")) - len(objects)
     if elsewhere:
         objects += (Object("", (), False, f"{elsewhere} <object> do not stand directly in <annotation>"),)
+    strays = _strays(root)
+    if strays:
+        objects += (Object("", (), False, f"{len(strays)} boxes stand in no <object>, but in {brief(strays[0])}"),)
     size = stated_size(root.findtext("size/width"), root.findtext("size/height"))
     return Annotation(root.findtext("filename"), size, objects)
+
+
+def _strays(root):
+    """Of each box that is in no <object>, such as in <Object>, what it is in; those of parts are none. An object that is called
+    otherwise would be background without a word."""
+    found, waiting = [], [root]
+    while waiting:
+        element = waiting.pop()
+        for child in element:
+            name = child.tag.rpartition("}")[2].lower()  # without its namespace
+            if name in ("bndbox", "robndbox"):
+                found.append(element.tag)
+            elif child.tag not in ("object", "part"):
+                waiting.append(child)
+    return found
 
 
 def _element(data):
@@ -121,13 +139,15 @@ def _object(element):
             corners.append(finite_number(text))
         except ValueError:
             return Object(name, (), False, f"<{corner}> of an object ({name}) is {brief(text.strip())}, not a number")
+    try:
+        difficult = _is_set(element.findtext("difficult"))
+    except ValueError as error:
+        return Object(name, (), False, f"of an object ({name}) {error}")
     rotation = rotation_in({told.findtext("name"): told.findtext("value") for told in element.iterfind("attributes/attribute")})
-    return Object(name, tuple(corners), _is_set(element.findtext("difficult")), rotation=rotation)
+    return Object(name, tuple(corners), difficult, rotation=rotation)
 
 
 def _is_set(text):
-    """A flag of VOC, 0 or 1; missing, empty or unspecified is 0."""
-    try:
-        return finite_number(text) != 0
-    except ValueError:
-        return (text or "").strip().lower() == "true"
+    """The flag of an object that is difficult; missing, empty or unspecified is 0. Raises ValueError."""
+    text = (text or "").strip()
+    return text.lower() != "unspecified" and read_flag({"difficult": text}, "difficult")

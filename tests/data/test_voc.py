@@ -102,6 +102,13 @@ def test_where_no_annotation_can_be_read_the_first_reason_is_told(tmp_path):
         load_voc(str(tmp_path), "train")
 
 
+def test_where_no_object_can_be_read_the_set_was_told_to_be_without_annotations(tmp_path):
+    text = xml(DOG).replace("<object>", "<Object>").replace("</object>", "</Object>")
+    write_set(tmp_path, {"a": xml(), "b": text, "c": text}, {"train": "abc"})
+    with pytest.raises(UserError, match="2 of them cannot be read, the first: .*b.xml: 1 boxes stand in no <object>, but in 'O"):
+        load_voc(str(tmp_path), "train")
+
+
 def test_the_filename_in_the_xml_finds_a_renamed_image(tmp_path):
     write_set(tmp_path, {"a": xml(DOG, filename="C:\\photos\\renamed.jpg")}, {"train": ["a"]})
     os.rename(tmp_path / "JPEGImages" / "a.jpg", tmp_path / "JPEGImages" / "renamed.jpg")
@@ -121,9 +128,9 @@ def test_another_size_than_the_stated_one_is_a_fault_and_without_one_the_real_si
 def test_difficult_flags_of_all_kinds(tmp_path):
     box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
     flags = ["", "<difficult/>", "<difficult>Unspecified</difficult>", "<difficult> 1 </difficult>",
-             "<difficult>true</difficult>", "<difficult>0</difficult>"]
+             "<difficult>True\n</difficult>", "<difficult>0</difficult>", "<difficult> FALSE</difficult>"]
     record = one(tmp_path, *[f"<object><name>dog</name>{flag}{box}</object>" for flag in flags]).records[0]
-    assert record.difficult.tolist() == [False, False, False, True, True, False]
+    assert record.difficult.tolist() == [False, False, False, True, True, False, False]
 
 
 def test_a_rectangle_that_cvat_rotated_was_read_as_before_it_was_turned(tmp_path):
@@ -176,6 +183,12 @@ MALFORMED = {
     "unknown encoding": b'<?xml version="1.0" encoding="klingon"?><annotation/>',
     "wrong encoding": b'<?xml version="1.0" encoding="utf-8"?><annotation>\xff\xfe</annotation>',
     "unknown entity": b"<annotation>&nbsp;</annotation>",
+    "an object in capitals": xml(f"<Object><name>dog</name>{BOX.format(1)}</Object>").encode(),
+    "an object of another name": xml(f"<items><item><name>dog</name>{BOX.format(1)}</item></items>").encode(),
+    "an object of a namespace": xml(f'<v:object xmlns:v="urn:v"><name>dog</name>{BOX.format(1)}</v:object>').encode(),
+    "a turned box of no object": xml("<Object><robndbox><cx>9</cx><cy>9</cy></robndbox></Object>").encode(),
+    "no flag": xml(("dog", 1, 2, 9, 9, "yes")).encode(),
+    "a flag of a letter": xml(("dog", 1, 2, 9, 9, "T")).encode(),
     "no name": xml(f"<object>{BOX.format(1)}</object>").encode(),
     "empty name": xml(f"<object><name> </name>{BOX.format(1)}</object>").encode(),
     "no box": xml("<object><name>dog</name></object>").encode(),
