@@ -61,7 +61,7 @@ class Folder:
         self.image_folder = images or parts.get("jpegimages") or parts.get("images")
         self.annotations = _files(_names(self.annotation_folder), (".xml",))
         self.image_names = _names(self.image_folder)
-        self.images = _files(self.image_names, ENDINGS)
+        self.images = _images(self.image_names)
         main = os.path.join(parts["imagesets"], "Main") if "imagesets" in parts else None
         self.splits = _files(_names(main), (".txt",)) or _files(_names(parts.get("imagesets")), (".txt",))
         self.is_part = False
@@ -293,6 +293,14 @@ def _files(names, endings):
     return {stem: min(paths)[1] for stem, paths in sorted(found.items())}
 
 
+def _images(names):
+    """{name without ending: path} of the images of {name: path}; where several have it, also {name: path} of each: an annotation
+    is of one of them, and the others are to be told as any image without one."""
+    stems = {name: os.path.splitext(name)[0] for name in sorted(names) if name.lower().endswith(ENDINGS)}
+    count = Counter(stems.values())
+    return {**{name: names[name] for name, stem in stems.items() if count[stem] > 1}, **_files(names, ENDINGS)}
+
+
 def _names(folder):
     """{name: path} of what lies in a folder and is not hidden."""
     if folder is None or not os.path.isdir(folder):
@@ -310,9 +318,10 @@ def _without_annotation(members, role, split, unannotated, whole):
             listed = [image_id for other, image_id in members if other is folder]
             found += [(folder, image_id) for image_id in listed if unannotated == "negative" and
                       image_id not in folder.annotations and image_id in folder.images]
-        elif len(folder.images) > len(folder.annotations) or any(stem not in folder.annotations for stem in folder.images):
+        elif folder.images.keys() - folder.annotations.keys():
             used = {folder.image_path(image_id, read_annotation(path)) for image_id, path in folder.annotations.items()}
-            spare = [stem for stem, path in folder.images.items() if stem not in folder.annotations and path not in used]
+            spare = {path: stem for stem, path in folder.images.items() if stem not in folder.annotations and path not in used}
+            spare = list(spare.values())  # of the two names of one image, that without ending
             found += [(folder, stem) for stem in (spare if whole or folder.is_part else every_fifth(sorted(spare), role))]
     return found
 

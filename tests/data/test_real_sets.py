@@ -190,6 +190,19 @@ def test_images_without_annotation_are_counted_or_negatives(tmp_path):
     assert len(report.unannotated) == 3 and report.faults == []
 
 
+@pytest.mark.parametrize("named, others", [("", ["a.png", "b.jpg", "b.png"]), ("a.png", ["a.jpg", "b.jpg", "b.png"])])
+def test_of_two_images_of_one_name_that_without_the_annotation_went_unsaid(tmp_path, named, others):
+    voc_files.write_set(tmp_path, {name: xml(DOG, filename=named if name == "a" else name) for name in "abcdefgh"})
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / "JPEGImages" / f"{name}.png"), np.zeros((80, 100, 3), np.uint8))
+    (tmp_path / "Annotations" / "b.xml").unlink()
+    found = load_voc(str(tmp_path), "train", whole=True)
+    assert sorted(map(os.path.basename, found.unannotated)) == others and len(found) == 7
+    negatives = load_voc(str(tmp_path), "train", whole=True, unannotated="negative").records[7:]
+    assert sorted(os.path.basename(record.path) for record in negatives) == others
+    assert not any(len(record.boxes) for record in negatives)
+
+
 def test_those_that_a_split_lists_are_faults_or_negatives(tmp_path):
     root = unannotated(tmp_path, {"train": "abd", "val": "ce"})
     with pytest.raises(UserError, match="though its image does; with --unannotated negative"):
