@@ -152,14 +152,15 @@ def remark_masks(faults: FaultPolicy, path: str, corners: np.ndarray, found: np.
                                       f"{np.flatnonzero(which)[0] + 1}")
 
 
-def remark_repeated_files(faults: FaultPolicy, path: str, named: Iterable[tuple[object, str]]) -> None:
+def remark_repeated_files(faults: FaultPolicy, path: str, named: Sequence[tuple[object, str]]) -> None:
     """named: [(name of an entry, path of its image)]; a file that several have is told once."""
     entries = {}
-    for name, image_path in named:
-        entries.setdefault(os.path.normpath(image_path), []).append(name)
-    for image_path, names in entries.items():
-        if len(names) > 1:
-            faults.remark(path, "same file twice", f"{image_path} is the image of {len(names)} entries: {abbreviate(names)}")
+    for entry, place in zip(named, _real_paths(image_path for _, image_path in named)):
+        entries.setdefault(place, []).append(entry)
+    for same in entries.values():
+        if len(same) > 1:
+            faults.remark(path, "same file twice", f"{os.path.normpath(same[0][1])} is the image of {len(same)} entries: "
+                                                   f"{abbreviate(name for name, _ in same)}")
 
 
 def log_faults(found: DetectionSet, others: Iterable[DetectionSet] = ()) -> None:
@@ -180,15 +181,15 @@ def log_faults(found: DetectionSet, others: Iterable[DetectionSet] = ()) -> None
 def warn_of_shared(training: Iterable[Any], validation: Sequence[Any], score: str) -> None:
     """Warn of images that validate and are trained on: two parts that are named may be one, or one within the other, as VOC's
     trainval and val. training, validation: what has the `path` of an image; score: what says little then."""
-    shared = set(_real_paths(training)) & set(_real_paths(validation))
+    shared = set(_real_paths(sample.path for sample in training)) & set(_real_paths(sample.path for sample in validation))
     if shared:
         warn(f"{len(shared)} of the {len(validation)} images that validate are trained on too, such as {min(shared)}: the "
              f"{score} says little of other images; name other parts with --train-split and --val-split")
 
 
-def _real_paths(samples):
+def _real_paths(paths):
     """Paths behind folders that are links; of each folder that is asked once."""
-    places = [os.path.split(sample.path) for sample in samples]
+    places = list(map(os.path.split, paths))
     real = {folder: os.path.realpath(folder) for folder in {folder for folder, _ in places}}
     return [os.path.join(real[folder], name) for folder, name in places]
 

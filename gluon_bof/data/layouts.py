@@ -12,6 +12,7 @@ from gluon_bof.data.images import ENDINGS, files_in, folders_in, is_hidden
 from gluon_bof.data.parts import role_of, roles_of_words
 from gluon_bof.data.voc import is_voc
 from gluon_bof.errors import UserError, abbreviate, warn
+from gluon_bof.files import lies_in
 
 LAYOUTS = ("voc", "coco", "yolo", "labelme")
 SPOKEN = {"voc": "VOC's layout", "coco": "COCO's layout", "yolo": "YOLO's text", "labelme": "LabelMe's JSON"}
@@ -169,7 +170,7 @@ def _tree(root):
                 if ending.lower() in (".xml", ".json", ".txt") else None
             if kind is not None:
                 kind[stem] = entry.name
-            elif depth < _DEPTH and entry.is_dir():
+            elif depth < _DEPTH and entry.is_dir() and not (entry.is_symlink() and lies_in(entry.path, entry.path)):  # a loop
                 waiting.append((entry.path, depth + 1))
         found.append(kinds)
     return found
@@ -209,7 +210,7 @@ def _some_json(folder):
 
 
 def _parts(root, tree, kind):
-    """[Part] of folders that hold annotations of a kind and the images of the same names."""
+    """[Part] of folders that hold annotations of a kind and the images of the same names, each once."""
     pictured = [of_folder for of_folder in tree if of_folder.images]
     parts = []
     for place in tree:
@@ -218,7 +219,18 @@ def _parts(root, tree, kind):
             continue
         shared = {other.path: stems & set(other.images) for other in pictured if stems & set(other.images)}
         parts += [_part(place.path, place.path, root)] if place.path in shared else _of_images(place.path, shared, root)
-    return parts
+    return _each_once(parts)
+
+
+def _each_once(parts):
+    """The parts but those that a link shows again, of which an image would count twice, and train and validate where shares do.
+    Of the paths of the same two folders those are kept that tell a part, one for each, else the first."""
+    paths = {}
+    for part in parts:
+        places = os.path.realpath(part.annotations or labels_folder(part.images)), os.path.realpath(part.images)
+        paths.setdefault(places, {}).setdefault(part.role, part)
+    kept = {part for by_role in paths.values() for role, part in by_role.items() if role or len(by_role) == 1}
+    return [part for part in parts if part in kept]
 
 
 def _of_images(annotations, shared, root):
@@ -317,20 +329,19 @@ def _yolo(root, tree, split):
     config = yolo_config(root) or _config_inside(root, tree)
     if config:
         return Layout("yolo", root, f"{os.path.relpath(config, root)} names the classes and the parts", file=config)
-    labelled = [of_folder for of_folder in tree if of_folder.images and _labels_of(of_folder, tree)]
+    labelled = _each_once([Part("", of_folder.path, split_of(of_folder.path, root)) for of_folder in tree
+                           if of_folder.images and _labels_of(of_folder, tree)])
     if not labelled:
         return None
-    places = abbreviate(os.path.relpath(of_folder.path, root) for of_folder in labelled)
-    lists = _lists_of_names(tree, {root, *(labels_folder(of_folder.path) for of_folder in labelled)})
+    places = abbreviate(os.path.relpath(part.images, root) for part in labelled)
+    lists = _lists_of_names(tree, {root, *(labels_folder(part.images) for part in labelled)})
     if lists:
         return Layout("yolo", root, f"{os.path.relpath(lists[0], root)}, and labels of the names of the images in {places}",
-                      tuple(Part("", of_folder.path, split_of(of_folder.path, root)) for of_folder in labelled), lists[0],
-                      lists=tuple(lists))
-    beside = [of_folder for of_folder in labelled if labels_folder(of_folder.path) != of_folder.path]
+                      tuple(labelled), lists[0], lists=tuple(lists))
+    beside = [part for part in labelled if labels_folder(part.images) != part.images]
     if not beside:  # text beside an image may be anything
         return None
-    return Layout("yolo", root, f"labels/ with text of the names of the images in {places}",
-                  tuple(Part("", of_folder.path, split_of(of_folder.path, root)) for of_folder in beside), certain=False)
+    return Layout("yolo", root, f"labels/ with text of the names of the images in {places}", tuple(beside), certain=False)
 
 
 def _config_inside(root, tree):

@@ -197,7 +197,8 @@ def _folder_paths(root):
             years = [entry.path for entry in os.scandir(parent)
                      if entry.name.lower().startswith("voc") and entry.is_dir() and _has_annotations(entry.path)]
             if years:
-                return sorted(years)
+                first = {os.path.realpath(path): path for path in sorted(years, reverse=True)}  # a link is no other year
+                return sorted(first.values())
     return [root] if os.path.isdir(root) and _has_annotations(root) else []
 
 

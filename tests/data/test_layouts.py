@@ -139,6 +139,46 @@ def test_images_without_xml_in_a_split_are_counted_or_negatives(tmp_path):
     assert len(open_set(str(tmp_path), None, "val", unannotated="negative")) == 2
 
 
+def linked(root, write):
+    """A set in v2/, to which latest/ leads, with a folder in it that leads back."""
+    write(str(root / "v2"))
+    (root / "latest").symlink_to("v2")
+    (root / "v2" / "loop").symlink_to("..")
+    return str(root)
+
+
+@pytest.mark.parametrize("write", [layout_files.labelimg_in_one_folder, *layout_files.ONE_PART[:2]],
+                         ids=["classes.txt", "voc", "labelme"])
+def test_images_that_a_link_shows_again_counted_twice_and_trained_and_validated(tmp_path, write):
+    root = linked(tmp_path, write)
+    parts = [open_set(root, None, role) for role in ("train", "val")]
+    assert sorted(stems(parts[0]) + stems(parts[1])) == sorted(IMAGES)
+    assert len(check_set(root, progress=False).faults) == 0
+
+
+@pytest.mark.parametrize("write", [layout_files.labelimg_yolo, layout_files.voc_beside, layout_files.labelme_apart])
+def test_parts_that_a_link_shows_again_counted_twice(tmp_path, write):
+    root = linked(tmp_path, write)
+    for role in ("train", "val"):
+        assert_is_the_set(open_set(root, None, role), names_of(role))
+
+
+@pytest.mark.parametrize("ending, text", [(".xml", layout_files.of_voc), (".json", layout_files.of_labelme)])
+def test_links_whose_names_tell_the_parts_of_folders_that_do_not_are_followed(tmp_path, ending, text):
+    layout_files.pairs(str(tmp_path / "mine" / "of"), "{}", "{}", ending, text, "rest")
+    (tmp_path / "mine" / "of" / "train").rename(tmp_path / "mine" / "of" / "first")
+    for part, folder in (("train", "first"), ("val", "rest")):
+        (tmp_path / part).symlink_to(tmp_path / "mine" / "of" / folder)
+    for role in ("train", "val"):
+        assert_is_the_set(open_set(str(tmp_path), None, role), names_of(role))
+
+
+def test_a_folder_of_a_year_that_a_link_shows_again_was_read_twice(tmp_path):
+    layout_files.voc_standard(str(tmp_path / "VOC2007"))
+    (tmp_path / "VOCcurrent").symlink_to("VOC2007")
+    assert_is_the_set(open_set(str(tmp_path), None, "train"), names_of("train"))
+
+
 TEXTS = ((".xml", layout_files.of_voc), (".json", layout_files.of_labelme))
 
 

@@ -113,6 +113,12 @@ def test_a_link_to_a_training_image_is_in_both_parts(tmp_path):
     assert kinds(faults) == ["in both parts"] and "val2017/a.jpg" in faults[0].message
 
 
+def test_a_file_that_a_linked_folder_shows_again_is_told_as_twice_there(tmp_path):
+    (tmp_path / "again").symlink_to("train2017")
+    found = coco(tmp_path, changed("images", 1, file_name="../again/b.jpg"))
+    assert kinds(found.remarks) == ["same file twice"] and "2 entries" in found.remarks[0].message
+
+
 @pytest.mark.parametrize("named, read", [("p.png", "p.png"), ("p.jpg", "p.jpg"), ("p", "p.jpg"), ("P.PNG", "p.jpg"),
                                          ("", "p.jpg"), ("gone.png", "p.jpg"), ("C:\\there\\p.png", "p.png"),
                                          (" p.png\n", "p.png"),
