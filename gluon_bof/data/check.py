@@ -19,7 +19,7 @@ from gluon_bof.data.faults import crowded, nothing_to_find, require_boxes
 from gluon_bof.data.images import decode_image, has_12_bits, has_broken_strips, loses_pixels, read_bytes
 from gluon_bof.data.names import class_names
 from gluon_bof.data.parts import ROLES
-from gluon_bof.data.sets import open_set
+from gluon_bof.data.sets import open_set, unlisted
 from gluon_bof.errors import Aside, UserError
 from gluon_bof.terminal import ASIDE
 
@@ -83,7 +83,7 @@ def report_of(dataset: str, sets: Mapping[str, DetectionSet], errors: Sequence[U
         report.notes += [note if note == str(found.origin) else f"{part}: {note}" for note in found.notes()]
     report.notes = list(dict.fromkeys(report.notes)) + hardly_told_apart(report.classes)
     records = [record for found in sets.values() for record in found.records]
-    report.notes += filter(None, (crowded(records),))
+    report.notes += filter(None, (crowded(records), unlisted(sets.values())))
     _count_boxes(report, records)
     _decode_all(report, records, progress)
     _compare_parts(report, sets)

@@ -17,7 +17,7 @@ from gluon_bof.data.fields import load_json
 from gluon_bof.data.images import AS_STORED, image_header
 from gluon_bof.data.names import class_names
 from gluon_bof.data.parts import role_of
-from gluon_bof.data.sets import DRAWN, annotations_of, open_set, split_names
+from gluon_bof.data.sets import DRAWN, annotated_in, annotations_of, left_out, open_set, split_names
 from gluon_bof.data.voc_lists import is_of_one_class
 from gluon_bof.errors import UserError, abbreviate
 from gluon_bof.files import is_utf8, refuse_filled, refuse_unmakeable, whole_folder
@@ -103,7 +103,7 @@ def _read_parts(dataset, how, classes):
     if not parts:
         raise UserError("no split is called train, val or test", dataset, f"found: {', '.join(splits)}")
     if rest.unread:
-        rest.notes.append(f"{len(rest.unread)} images with annotations were left out, which are in no part that was read")
+        rest.notes.append(left_out(len(rest.unread), "part that was read"))
     return parts, rest.notes
 
 
@@ -140,8 +140,7 @@ class _Rest:
 
     def _see(self, found):
         self._seen |= {record.path for record in found.records}
-        self.unread -= {os.path.realpath(record.source) for record in found.records}
-        self.unread -= {os.path.realpath(fault.annotation or fault.path) for fault in found.faults}
+        self.unread -= annotated_in(found)
 
 
 def _losses(parts, to):

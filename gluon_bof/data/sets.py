@@ -13,7 +13,7 @@ from gluon_bof.data.labelme import labelme_files, load_labelme
 from gluon_bof.data.layouts import Layout, labels_in, recognise, sniff, warn_of_no_part
 from gluon_bof.data.names import class_names, refuse_no_text
 from gluon_bof.data.parts import fifth, has_validation, is_held_out, require_role, role_of
-from gluon_bof.data.voc import is_voc, load_voc, voc_annotations, voc_splits
+from gluon_bof.data.voc import is_voc, load_voc, voc_annotations, voc_splits, voc_unlisted
 from gluon_bof.data.voc_lists import is_of_one_class
 from gluon_bof.data.yolo_txt import load_yolo
 from gluon_bof.data.yolo_txt import parts_of as yolo_parts
@@ -134,6 +134,28 @@ def annotations_of(place: Layout, split: str | None = None) -> set[str]:
     else:
         found = labels_in(place.folder) if place.name == "yolo" else ()
     return set(map(os.path.realpath, found))
+
+
+def annotated_in(found: DetectionSet) -> set[str]:
+    """Real paths of the files that annotate a part's images, and of those whose fault took the image."""
+    return {os.path.realpath(record.source) for record in found.records} | \
+        {os.path.realpath(fault.annotation or fault.path) for fault in found.faults}
+
+
+def left_out(count: int, of: str) -> str:
+    """What is to know of so many images that are in no part."""
+    return f"{count} images with annotations were left out, which are in no {of}"
+
+
+def unlisted(parts: Iterable[DetectionSet]) -> str | None:
+    """What is to know where images of a set of VOC's layout that has lists are in none of them, such as those that came later;
+    None where there is no such image. parts: those of the set that were read."""
+    parts = list(parts)
+    if not parts[0].folder or not parts[0].origin:  # a drawn set, or another layout
+        return None
+    place = recognise(parts[0].folder, "voc")
+    left = set(map(os.path.realpath, voc_unlisted(place.folder, place.parts))).difference(*map(annotated_in, parts))
+    return f"{left_out(len(left), 'list of ImageSets')}, such as {min(left)}" if left else None
 
 
 def _read(place, role, classes, on_bad_sample, split, unannotated, whole, masks):

@@ -30,7 +30,7 @@ from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import ENDINGS, image_header, in_other_form, is_hidden
 from gluon_bof.data.names import unique_names
 from gluon_bof.data.parts import every_fifth, require_role
-from gluon_bof.data.voc_lists import members_of, of_role, split_ids
+from gluon_bof.data.voc_lists import is_of_one_class, members_of, of_role, split_ids
 from gluon_bof.data.voc_xml import Annotation, read_annotation
 from gluon_bof.errors import UserError
 from gluon_bof.files import may_be_path
@@ -272,6 +272,22 @@ def voc_annotations(root: str, parts: Sequence[Any] = (), split: str | None = No
                 for image_id in split_ids(folder, split) if image_id in folder.annotations]
     except UserError:
         return []
+
+
+def voc_unlisted(root: str, parts: Sequence[Any] = ()) -> list[str]:
+    """Paths of a set's annotations that no list names, of folders that have lists; none where one is not text."""
+    found = []
+    for folder in _folders(root, parts):
+        left = dict(folder.annotations) if folder.splits else {}
+        for split in sorted(folder.splits, key=is_of_one_class):  # of which there are 80, that say nothing more
+            try:
+                named = split_ids(folder, split) if left else ()
+            except UserError:
+                return []
+            for image_id in named:
+                left.pop(image_id, None)
+        found += left.values()
+    return found
 
 
 def _ordered(names, root):

@@ -108,6 +108,25 @@ def test_12_bit_pixels_in_16_bits_are_told(tmp_path, ending):
     assert [note[:53] for note in report.notes if "16 bits" in note] == ["2 images of 16 bits seem to have pixels of 12 bits or"]
 
 
+def test_annotated_images_that_no_list_holds_went_unsaid(tmp_path):
+    voc_files.write_set(tmp_path, voc_files.FIVE, {"train": "a", "val": "b"})
+
+    def told(**how):
+        report = check_set(str(tmp_path), progress=False, **how)
+        assert not [fault.kind for fault in report.faults if fault.kind != "unreadable part"]
+        return [note for note in report.notes if "list" in note]
+    assert [note.split(", such as ") for note in told()] == [
+        ["3 images with annotations were left out, which are in no list of ImageSets", str(tmp_path / "Annotations" / "c.xml")]]
+    assert told(split="val") == told()
+    voc_files.write_set(tmp_path, {}, {"dog_val": ["c -1", "d 1"], "later": "c"})
+    assert told() == [told()[0].replace("3 images", "1 images").replace("c.xml", "e.xml")]  # others may be named with --split
+    for name in ("train", "val", "dog_val"):
+        (tmp_path / "ImageSets" / "Main" / f"{name}.txt").unlink()
+    assert told(val_share=0.5) == [] and len(told(split="later")) == 1
+    (tmp_path / "ImageSets" / "Main" / "later.txt").unlink()
+    assert told() == []
+
+
 def test_a_missing_part_is_a_fault(tmp_path):
     voc_files.write_set(tmp_path, voc_files.FIVE, {"train": "abc"})
     report = check_set(str(tmp_path), progress=False)
