@@ -25,7 +25,16 @@ from gluon_bof.data.faults import (
     require_records,
     settled,
 )
-from gluon_bof.data.fields import around_turned, brief, finite_number, load_json, read_flag, rotation_in, stated_size
+from gluon_bof.data.fields import (
+    around_turned,
+    brief,
+    finite_number,
+    json_text,
+    read_flag,
+    repeated_keys,
+    rotation_in,
+    stated_size,
+)
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import files_in, folders_in, in_other_form
 from gluon_bof.data.parts import require_role, roles_of_words
@@ -204,7 +213,8 @@ def _stem(path):
 def _read_json(path):
     """The JSON's content, its three lists checked to be lists."""
     try:
-        content = load_json(path)
+        text = json_text(path)
+        content, repeated = json.loads(text), repeated_keys(text, _KEYS)
     except json.JSONDecodeError as error:
         raise UserError(f"not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}", path,
                         "fix or export the file again") from None
@@ -213,6 +223,9 @@ def _read_json(path):
         raise UserError(f"not valid JSON: {reason}", path, "fix or export the file again") from None
     if not isinstance(content, dict):
         raise UserError(f"holds a JSON {type(content).__name__} where COCO's layout has an object", path, _LAYOUT)
+    if repeated:
+        raise UserError(f"has {repeated[0]!r} several times, and the last alone would count", path,
+                        "make one list of them, in which each id is there once")
     for key in _KEYS:
         if key not in content:
             raise UserError(f"has no {key!r}", path, f"COCO's layout has {', '.join(_KEYS)} (of VIA's JSON: export it as COCO's)")

@@ -7,13 +7,28 @@ from typing import Any, Iterable, Mapping, Sequence
 
 
 def load_json(path: str) -> Any:
-    """What a JSON file holds, in UTF-8, UTF-16 or UTF-32, with or without a byte order mark. Raises OSError, ValueError and
-    RecursionError."""
+    """What a JSON file holds. Raises OSError, ValueError and RecursionError."""
+    return json.loads(json_text(path))
+
+
+def json_text(path: str) -> str:
+    """The text of a JSON file in UTF-8, UTF-16 or UTF-32, with or without a byte order mark. Raises OSError and ValueError."""
     with open(path, "rb") as file:
         data = file.read()
-    text = data.decode(json.detect_encoding(data))
-    del data  # of COCO's own, half a gigabyte
-    return json.loads(text)
+    return data.decode(json.detect_encoding(data))
+
+
+def repeated_keys(text: str, keys: Iterable[str]) -> list[str]:
+    """Those of these keys that the outermost object of a JSON text has several times: the last alone is read. To look at the keys
+    of every object takes half as long as to read it, so that is done only where such words are there several times."""
+    suspects = [key for key in keys if text.count(f'"{key}"') > 1]
+    found = []
+
+    def keep(pairs):
+        found[:] = [key for key, _ in pairs]
+    if suspects:
+        json.loads(text, object_pairs_hook=keep)  # the outermost object is whole last
+    return [key for key in suspects if found.count(key) > 1]
 
 
 def finite_number(value: Any) -> float:

@@ -218,6 +218,8 @@ WHOLE_FILE = {  # nothing can be skipped here
     "images are an object": content(images={}), "annotations are null": content(annotations=None),
     "categories are text": content(categories="dog"), "no image": content(images=[]),
     "no category": content(categories=[]),
+    "annotations twice": json.dumps(content())[:-1] + ', "annotations": []}',
+    "images twice": '{"images" : [{}], ' + json.dumps(content())[1:],
     "category without id": changed("categories", 0, id=None),
     "category without name": changed("categories", 0, name=None),
     "category is text": content(categories=["dog"]), "category name is a number": changed("categories", 0, name=4),
@@ -278,6 +280,15 @@ def test_malformed_json_is_named_in_one_line(tmp_path, kind):
 def test_a_syntax_error_has_line_and_column(tmp_path):
     write_raw(tmp_path, '{"images": [],\n "annotations": [}')
     assert "line 2, column 18" in raised(str(tmp_path), "train")
+
+
+def test_a_list_that_is_there_twice_is_named_and_the_same_word_elsewhere_is_not(tmp_path):
+    """Of two files that were joined by hand the first one's boxes were dropped, and its images trained as background."""
+    write_raw(tmp_path, WHOLE_FILE["annotations twice"])
+    assert "has 'annotations' several times, and the last alone would count" in raised(str(tmp_path), "train")
+    value = changed("categories", 0, name="images", annotations=[1])
+    write_raw(tmp_path, {"info": {"annotations": 3}, **value, "more": [{"annotations": [], "categories": []}]})
+    assert load_coco(str(tmp_path), "train").classes == ("Zebra", "images")
 
 
 @pytest.mark.parametrize("kind", ENTRIES)
