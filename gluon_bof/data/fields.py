@@ -5,6 +5,8 @@ import json
 import math
 from typing import Any, Iterable, Mapping, Sequence
 
+_FLAGS = {"true": True, "yes": True, "false": False, "no": False, "none": False}
+
 
 def load_json(path: str) -> Any:
     """What a JSON file holds. Raises OSError, ValueError and RecursionError."""
@@ -59,8 +61,8 @@ def read_flag(entry: Mapping[str, Any], key: str) -> bool:
     value = entry.get(key)
     if value is None or value == "":
         return False
-    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-        return value.strip().lower() == "true"
+    if isinstance(value, str) and value.strip().lower() in _FLAGS:
+        return _FLAGS[value.strip().lower()]
     try:
         return value if isinstance(value, bool) else finite_number(value) != 0
     except ValueError:

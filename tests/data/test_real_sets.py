@@ -239,7 +239,8 @@ def test_an_area_that_can_be_right_is_kept():
 
 
 @pytest.mark.parametrize("flag, meant", [(0, False), (1, True), ("0", False), ("1", True), ("false", False), ("True", True),
-                                         (False, False), (True, True), (None, False), ("", False), (1.0, True), (" 0 ", False)])
+                                         (False, False), (True, True), (None, False), ("", False), (1.0, True), (" 0 ", False),
+                                         ("no", False), ("Yes", True), ("None", False)])
 def test_crowds_are_read_from_text_too(tmp_path, flag, meant):
     found = coco(tmp_path, changed("annotations", 0, iscrowd=flag))
     assert found.records[1].crowd.tolist() == [meant, False] and found.faults == []

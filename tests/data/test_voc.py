@@ -187,7 +187,7 @@ MALFORMED = {
     "an object of another name": xml(f"<items><item><name>dog</name>{BOX.format(1)}</item></items>").encode(),
     "an object of a namespace": xml(f'<v:object xmlns:v="urn:v"><name>dog</name>{BOX.format(1)}</v:object>').encode(),
     "a turned box of no object": xml("<Object><robndbox><cx>9</cx><cy>9</cy></robndbox></Object>").encode(),
-    "no flag": xml(("dog", 1, 2, 9, 9, "yes")).encode(),
+    "no flag": xml(("dog", 1, 2, 9, 9, "maybe")).encode(),
     "a flag of a letter": xml(("dog", 1, 2, 9, 9, "T")).encode(),
     "no name": xml(f"<object>{BOX.format(1)}</object>").encode(),
     "empty name": xml(f"<object><name> </name>{BOX.format(1)}</object>").encode(),
