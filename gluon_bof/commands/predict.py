@@ -5,20 +5,18 @@ import json
 from typing import Sequence
 
 from gluon_bof.commands.flags import add_engine, add_fields, add_tiling, add_weights, building_fields, given_options, new_parser
-from gluon_bof.errors import UserError, user_facing
+from gluon_bof.errors import user_facing
 from gluon_bof.files import prepare_folder
 from gluon_bof.inference.sources import find_sources
 from gluon_bof.inference.tiles import tiling_of
-from gluon_bof.options.flags import Parser
+from gluon_bof.options.flags import Parser, fraction
 
 
 @user_facing
 def main(argv: Sequence[str]) -> int:
     """Predict; the last line on standard output is one JSON object."""
     arguments = build_parser().parse_args(argv)
-    score = 0.3 if arguments.score is None else arguments.score
-    if not 0 <= score <= 1:
-        raise UserError(f"--score {score} is outside [0, 1]", remedy="0.3 is usual")
+    score = fraction("score", 0.3 if arguments.score is None else arguments.score, 0.3)
     tiling = tiling_of(arguments.tile, arguments.overlap)
     sources = find_sources(arguments.images, arguments.out)
     prepare_folder(arguments.out)

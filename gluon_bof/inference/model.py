@@ -22,7 +22,7 @@ from gluon_bof.inference.segmentation_model import SegmentationModel, open_segme
 from gluon_bof.inference.tiles import refuse_tiles, tiling_of
 from gluon_bof.masks import decode
 from gluon_bof.options.families import family_of
-from gluon_bof.options.flags import whole_pixels
+from gluon_bof.options.flags import fraction, whole_pixels
 from gluon_bof.weights.resolve import resolve
 
 READERS = 2  # threads that read images ahead
@@ -63,14 +63,13 @@ class Model:
         an array (H, W, 3) uint8 RGB of any size, or one of Pillow's; a file or an image of Pillow's that says which side is up
         (EXIF) is turned first, and boxes are in the pixels of the upright image.
 
-        score: detections below it are left out; by default there are all that `evaluate` counts. tile: also look at slices
-        of this side in pixels, for small objects in large images; overlap: share of it that they have in common [0.2]; see
+        score: in [0, 1], detections below it are left out; by default there are all that `evaluate` counts. tile: also look at
+        slices of this side in pixels, for small objects in large images; overlap: share of it that they have in common [0.2]; see
         inference.tiles. Raises UserError for a file that is no whole image, for pixels without a fixed range (floats), for an
-        array of another kind, and for tiles that cannot be."""
+        array of another kind, and for a score or tiles that cannot be."""
         tiling = tiling_of(tile, overlap)
         refuse_tiles(self.detector.options, tiling)
-        if not isinstance(score, Real):
-            raise UserError(f"--score cannot be {score!r}", remedy="give a number from 0 to 1")
+        score = fraction("score", score, 0.3)
         if not isinstance(images, (list, tuple)):
             image = as_image(images)
             return self.prediction(self.detector.detect([image], tiling)[0], score, image.shape)
@@ -151,7 +150,8 @@ def open_model(weights: Any, device: str | None = None, short: int | None = None
     settings = dataclasses.replace(found.options, gpus=_gpus(device))
     if short is not None:
         settings = settings.at_size(whole_pixels("short", short, 416))
-    if nms is not None and not (isinstance(nms, Real) and 0 < nms <= 1):
+    # True is that of `export`
+    if nms is not None and (isinstance(nms, bool) or not isinstance(nms, Real) or not 0 < nms <= 1):
         raise UserError(f"--nms {nms!r} is outside (0, 1]", remedy="0.45 is usual")
     detector = load_detector(settings, names, found.path, engine)[0]
     if nms is not None:

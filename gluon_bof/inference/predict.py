@@ -18,6 +18,7 @@ from gluon_bof.inference.ahead import BUDGET, in_order
 from gluon_bof.inference.results import OPENER, DetectionWriter, VideoFile, no_address, write_drawn
 from gluon_bof.inference.sources import staying
 from gluon_bof.inference.tiles import refuse_tiles
+from gluon_bof.options.flags import fraction
 from gluon_bof.terminal import progress_bar
 
 if TYPE_CHECKING:
@@ -50,9 +51,10 @@ class Shot(NamedTuple):
 def predict_all(model: Model, sources: Sequence[Source], out: str, score: float = 0.3,
                 skip_broken: bool = False, tiling: Tiling | None = None) -> dict[str, Any]:
     """Draw and write everything into the folder `out`. Returns the summary, a dict for JSON; what was found until an error or
-    Ctrl-C is written too. score: least one of what is drawn and written. skip_broken: name broken images and go on, else stop.
-    tiling: look at slices, too."""
+    Ctrl-C is written too. score: in [0, 1], the least of what is drawn and written. skip_broken: name broken images and go on,
+    else stop. tiling: look at slices, too."""
     found = DetectionWriter(model, model.box_ends)
+    score = fraction("score", score, 0.3)
     refuse_tiles(model.detector.options, tiling)
     stays = staying(sources, out)
     found.begin(out)

@@ -20,7 +20,7 @@ import numpy as np
 from gluon_bof.boxes import Detections, area, intersection
 from gluon_bof.errors import UserError
 from gluon_bof.options.families import family_of
-from gluon_bof.options.flags import whole_pixels
+from gluon_bof.options.flags import fraction, whole_pixels
 
 SMALLEST = 64  # pixels, a tile's side: twice the smallest image that a network takes
 OVERLAP = 0.2
@@ -81,10 +81,7 @@ def tiling_of(tile: Any = None, overlap: Any = None) -> Tiling | None:
     tile = whole_pixels("tile", tile, 640)
     if tile < SMALLEST:
         raise UserError(f"--tile {tile} is smaller than {SMALLEST} pixels", remedy="640 is usual")
-    overlap = OVERLAP if overlap is None else overlap
-    if isinstance(overlap, bool) or not isinstance(overlap, (int, float, np.number)) or not 0 <= overlap <= LARGEST_OVERLAP:
-        raise UserError(f"--overlap {overlap} is outside [0, {LARGEST_OVERLAP}]", remedy=f"{OVERLAP} is usual")
-    return Tiling(tile, float(overlap))
+    return Tiling(tile, fraction("overlap", OVERLAP if overlap is None else overlap, OVERLAP, LARGEST_OVERLAP))
 
 
 def add_slices(whole: Detections, image: np.ndarray, tiling: Tiling,

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from difflib import get_close_matches
-from numbers import Integral
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, Callable, Mapping, NamedTuple, NoReturn, Sequence
 
@@ -308,6 +308,13 @@ def whole_pixels(name: str, value: Any, usual: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise UserError(f"{flag_name(name)} cannot be {value!r}", remedy=f"give a whole number of pixels, such as {usual}")
     return int(value)
+
+
+def fraction(name: str, value: Any, usual: float, most: float = 1) -> float:
+    """The value that was given for the option. Raises UserError for one that is no number from 0 to `most`, and be it True."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= most:
+        raise UserError(f"{flag_name(name)} {value!r} is outside [0, {most}]", remedy=f"{usual} is usual")
+    return float(value)
 
 
 def at_least(options: Any, name: str, least: float) -> None:

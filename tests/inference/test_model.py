@@ -84,7 +84,7 @@ def test_a_score_leaves_out_what_is_below_it(model, voc):
     few = model.predict(voc[1][0], score=limit)
     assert len(few.scores) == (whole.scores >= limit).sum() >= 7
     assert same(few, [part[:len(few.scores)] for part in whole])
-    none = model.predict(voc[1][0], score=1.01)
+    none = model.predict(voc[1][0], score=1)
     assert none.boxes.shape == (0, 4) and none.names == []
 
 
@@ -118,8 +118,12 @@ def test_what_is_neither_path_nor_array_nor_list_is_refused_in_a_short_line(mode
     for bad in (None, 0, 1.5, b"a" * 9999, (path for path in "ab"), mx.nd.zeros((4, 4, 3), dtype="uint8"), [None]):
         with pytest.raises(UserError, match="is no image; give a path, an array"):  # 0: would wait for the keyboard
             model.predict(bad)
-    with pytest.raises(UserError, match="score cannot be '0.3'; give a number"):
-        model.predict(np.zeros((4, 4, 3), np.uint8), score="0.3")
+
+
+@pytest.mark.parametrize("score", (30, 1.01, -1, float("nan"), "0.3", None, True))
+def test_a_score_that_no_detection_or_every_one_has_is_refused(model, score):
+    with pytest.raises(UserError, match=rf"^score {score!r} is outside \[0, 1\]; 0.3 is usual"):
+        model.predict(np.zeros((4, 4, 3), np.uint8), score=score)
 
 
 def test_within_a_recorded_step_the_same_is_found(model, voc):
@@ -213,7 +217,7 @@ def test_another_size_and_overlap_change_what_is_found(run, model, voc):
 @pytest.mark.parametrize("options, said", [
     ({"short": 1056}, "short 1056 is not a multiple of 32 up to 1024"), ({"short": 100}, "short 100 is not a multiple of 32"),
     ({"short": 0}, "short 0"), ({"short": -32}, "short -32"), ({"nms": 0}, "nms 0"), ({"nms": 1.5}, "nms 1.5"),
-    ({"nms": float("nan")}, "nms nan"), ({"nms": "0.4"}, "nms '0.4'"),
+    ({"nms": float("nan")}, "nms nan"), ({"nms": "0.4"}, "nms '0.4'"), ({"nms": True}, "nms True"),
     ({"short": "64"}, "short cannot be '64'"), ({"short": True}, "short cannot be True"),
     ({"metric": 3}, "metric cannot be 3; a value such as '3'"),
     ({"device": "gpu:99"}, "GPU 99 was asked for"), ({"device": "tpu"}, "device 'tpu'"),

@@ -229,7 +229,8 @@ def test_predict_looks_at_slices_of_images_and_of_frames(run, model, tmp_path, c
     (63, None, "tile 63 is smaller than 64 pixels"), (0, None, "tile 0 is smaller"), (-640, None, "tile -640"),
     (640.0, None, "tile cannot be 640.0"), (True, None, "tile cannot be True"), ("640", None, "tile cannot be '640'"),
     (640, 0.91, r"overlap 0.91 is outside \[0, 0.9\]"), (640, -0.1, "overlap -0.1 is outside"),
-    (640, float("nan"), "overlap nan"), (640, "much", "overlap much"), (None, 0.2, "overlap is of tiles, and there are none")])
+    (640, float("nan"), "overlap nan"), (640, "much", "overlap 'much'"), (640, False, "overlap False"),
+    (None, 0.2, "overlap is of tiles, and there are none")])
 def test_tiles_that_cannot_be_are_refused(tile, overlap, said, run, model):
     with pytest.raises(UserError, match=f"^--{said}"):
         tiling_of(tile, overlap)
