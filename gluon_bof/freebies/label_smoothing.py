@@ -34,7 +34,12 @@ def gluoncv_variant(class_count: int) -> Smoothing:
 
 
 def smooth_labels(labels: np.ndarray, class_count: int, epsilon: float = 0.1) -> np.ndarray:
-    """(N, K) float32 targets by Eq. 3 of (N,) class numbers, each in [0, K)."""
-    smoothing = equation_3(epsilon, class_count)
-    return np.where(np.arange(class_count) == np.asarray(labels)[:, None], smoothing.positive,
-                    smoothing.negative).astype(np.float32)
+    """(N, K) float32 targets by Eq. 3 of (N,) class numbers, whole ones in [0, K), floats too. Raises ValueError for others."""
+    smoothing, labels = equation_3(epsilon, class_count), np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iuf":
+        raise ValueError(f"labels {labels.shape} of {labels.dtype} are no class numbers, (N,)")
+    own = np.arange(class_count) == labels[:, None]
+    strange = labels[~own.any(axis=1)]
+    if len(strange):  # its row would have no class of its own
+        raise ValueError(f"the label {strange[0]} is none of {class_count} classes, which count from 0")
+    return np.where(own, smoothing.positive, smoothing.negative).astype(np.float32)
