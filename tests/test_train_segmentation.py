@@ -246,6 +246,17 @@ def test_export_of_a_run_agrees_with_onnxruntime(whole, tmp_path):
     assert answer["score_difference"] < 1e-4 and answer["size"] == [64, 32] and (tmp_path / "a.onnx").stat().st_size > 1000
 
 
+def test_an_export_of_a_segmenter_is_compared_on_no_other_images_than_predict_takes(folder, whole, tmp_path):
+    pytest.importorskip("onnxruntime")
+    model, path = load(whole.folder), min((folder / "set" / "val" / "images").iterdir())
+    assert model.export(tmp_path / "a.onnx", images=path).images == 5
+    for bad in ([np.zeros((40, 60, 3))], np.zeros((40, 60), np.uint8), [tmp_path / "none.png"]):
+        with pytest.raises(UserError, match="is no image|does not exist"):
+            model.export(tmp_path / "b.onnx", images=bad)
+    with pytest.raises(UserError, match="this file, which would be replaced"):
+        model.export(path, images=[path])
+
+
 def test_weights_show_tells_the_network(whole):
     _, answer = said(weights_command.main, ["show", whole.folder])
     assert (answer["network"], answer["number_of_classes"], answer["classes"]) == ("unet_plain", 3, list(CLASSES))

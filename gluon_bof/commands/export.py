@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     refuse_unwritable(arguments.to, reads=reads)
     size = parse_size(arguments.size) if arguments.size else None
 
-    from gluon_bof.data.images import read_or_name, read_upright
+    from gluon_bof.data.images import as_image
     from gluon_bof.inference.agreement import BOX_TOLERANCE, SCORE_TOLERANCE
     from gluon_bof.inference.export import MXNET_ENDINGS, input_size, require_onnx
     from gluon_bof.inference.model import open_model
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
         require_onnx("for a detector give --format mxnet")  # before weights are read, or even downloaded
     else:
         output_path(arguments.to, endings=MXNET_ENDINGS, reads=reads)
-    images = [read_or_name(read_upright, path) for path in arguments.verify_on]
+    images = list(map(as_image, arguments.verify_on))  # before the work that would be lost
     model = open_model(arguments.weights, "cpu", arguments.short, arguments.nms, arguments.last,
                        **given_options(arguments, building_fields()))
     segments = isinstance(model, SegmentationModel)

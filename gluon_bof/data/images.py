@@ -12,7 +12,7 @@ import functools
 import io
 import os
 import re
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Iterable
 
 import cv2
 import numpy as np
@@ -304,6 +304,16 @@ def as_image(image: Any) -> np.ndarray:
         raise UserError(f"an object of the type {type(image).__name__} is no image",
                         remedy="give a path, an array, an image of Pillow's, or a list of those")
     return read_or_name(read_upright, os.fspath(image))
+
+
+def as_list(images: Any) -> list[Any]:
+    """One image, or a list or tuple of them, as a list."""
+    return list(images) if isinstance(images, (list, tuple)) else [images]
+
+
+def paths_among(images: Iterable[Any]) -> list[Any]:
+    """Those images that are paths."""
+    return [image for image in images if isinstance(image, (str, os.PathLike))]
 
 
 def validate_image(image: np.ndarray) -> np.ndarray:

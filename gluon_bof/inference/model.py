@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.boxes import BoxEnds, Detections
-from gluon_bof.data.images import as_image
+from gluon_bof.data.images import as_image, as_list, paths_among
 from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError, in_python
 from gluon_bof.files import output_path
@@ -108,8 +108,8 @@ class Model:
         """Write the network for other programs and compare it with MXNet. Returns inference.agreement.Check.
 
         format: "onnx", a file at `path`; or "mxnet", the files path-symbol.json, path-0000.params and path.json.
-        size: (height, width) of the input. nms: with the last suppression of overlapping boxes. images: arrays to
-        compare on, besides drawn ones. Raises UserError as `export_onnx` and `export_mxnet` do."""
+        size: (height, width) of the input. nms: with the last suppression of overlapping boxes. images: to compare on, besides
+        drawn ones, as `predict` takes them. Raises UserError as `predict`, `export_onnx` and `export_mxnet` do."""
         return self.write(path, format, size, nms, images)
 
     def write(self, path: Any, format: str, size: tuple[int, int] | None, nms: bool, images: Any) -> Any:
@@ -117,7 +117,9 @@ class Model:
         write, endings = {"onnx": (export_onnx, ("",)), "mxnet": (export_mxnet, MXNET_ENDINGS)}.get(format, (None, ()))
         if write is None:
             raise UserError(f"unknown format {format!r}", remedy="choose onnx or mxnet")
-        return write(self.detector, output_path(path, self.files, endings), size, nms, images)
+        images = as_list(images)
+        path = output_path(path, (*self.files, *paths_among(images)), endings)
+        return write(self.detector, path, size, nms, list(map(as_image, images)))
 
 
 @in_python()

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from gluon_bof.data.images import as_image
+from gluon_bof.data.images import as_image, as_list, paths_among
 from gluon_bof.errors import UserError, in_python
 from gluon_bof.files import output_path
 from gluon_bof.inference.export_scores import export_scores
@@ -49,8 +49,9 @@ class SegmentationModel:
                images: Any = ()) -> Any:
         """Write the network as ONNX and compare it with MXNet. Returns inference.export_scores.ScoreCheck.
 
-        size: (height, width) of the input, by default that of validation; images: arrays to compare on, besides drawn ones.
-        Raises UserError where the format is another, for nms=False, and as `export_scores` does."""
+        size: (height, width) of the input, by default that of validation; images: to compare on, besides drawn ones, as
+        `predict` takes them. Raises UserError where the format is another, for nms=False, and as `predict` and `export_scores`
+        do."""
         return self.write(path, format, size, nms, images)
 
     def write(self, path: Any, format: str, size: tuple[int, int] | None, nms: bool, images: Any) -> Any:
@@ -59,4 +60,6 @@ class SegmentationModel:
             raise UserError(f"a segmenter is not exported as {format}", remedy="give --format onnx")
         if not nms:
             raise UserError("a segmenter suppresses nothing", remedy="leave --no-nms out")
-        return export_scores(self.segmenter, output_path(path, self.files), size, images)
+        images = as_list(images)
+        path = output_path(path, (*self.files, *paths_among(images)))
+        return export_scores(self.segmenter, path, size, list(map(as_image, images)))

@@ -260,6 +260,29 @@ def test_weights_that_are_not_there_are_named_before_anything_else(run, alone, t
         gluon_bof.load(tmp_path / "text.params", network=NETWORK, classes=CLASSES)
 
 
+@pytest.mark.parametrize("format", ("onnx", "mxnet"))
+@pytest.mark.parametrize("bad, told", (
+    (np.zeros((40, 60), np.uint8), r"an array \(40, 60\) of uint8 is no image"),
+    ([np.zeros((40, 60, 4), np.uint8)], r"an array \(40, 60, 4\) of uint8 is no image"),
+    ([np.zeros((40, 60, 3))], "of float64 is no image"), (np.zeros((40, 60, 3), np.uint16), "of uint16 is no image"),
+    ("none.jpg", "none.jpg: the image does not exist"), (None, "NoneType is no image")))
+def test_an_export_is_compared_on_no_other_images_than_predict_takes(format, bad, told, model, tmp_path):
+    with pytest.raises(UserError, match=told):
+        model.export(tmp_path / "a", format, images=bad)
+    assert not os.listdir(tmp_path)
+
+
+def test_an_export_is_compared_on_images_however_they_are_given_and_replaces_none(model, voc, tmp_path):
+    path = shutil.copy(voc[1][0], tmp_path / "a.json")
+    read, checks = read_upright(path), []
+    with Image.open(path) as opened:
+        for images in ([read], read, path, [opened]):
+            checks.append(model.export(tmp_path / "b", "mxnet", images=images))
+    assert checks == [checks[0]] * 4 and checks[0].images == 5
+    with pytest.raises(UserError, match="a.json: the command reads this file, which would be replaced"):
+        model.export(tmp_path / "a", "mxnet", images=path)
+
+
 def test_export(model, voc, tmp_path):
     check = model.export(tmp_path / "a", format="mxnet", size=(64, 96), images=[read_upright(voc[1][0])])
     assert check.detections > 50 and check.score_difference == check.box_difference == 0
