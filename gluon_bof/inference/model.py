@@ -117,6 +117,8 @@ class Model:
         write, endings = {"onnx": (export_onnx, ("",)), "mxnet": (export_mxnet, MXNET_ENDINGS)}.get(format, (None, ()))
         if write is None:
             raise UserError(f"unknown format {format!r}", remedy="choose onnx or mxnet")
+        if nms not in (True, False):
+            raise UserError(f"nms is True or False in an export, not {nms!r}", remedy="load with nms=0.45 to set the threshold")
         images = as_list(images)
         path = output_path(path, (*self.files, *paths_among(images)), endings)
         return write(self.detector, path, size, nms, list(map(as_image, images)))

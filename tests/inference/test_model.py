@@ -289,5 +289,7 @@ def test_export(model, voc, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a-0000.params", "a-symbol.json", "a.json"]
     block = gluon.SymbolBlock.imports(str(tmp_path / "a-symbol.json"), ["image"], str(tmp_path / "a-0000.params"))
     assert block(mx.nd.zeros((1, 64, 96, 3), dtype=np.uint8))[2].shape[2] == 4
+    with pytest.raises(UserError, match="nms is True or False in an export, not 0.4; load with nms=0.45"):  # which is not its own
+        model.export(tmp_path / "b", nms=0.4)
     with pytest.raises(UserError, match="unknown format 'caffe'; choose onnx or mxnet"):
         model.export(tmp_path / "b", format="caffe")
