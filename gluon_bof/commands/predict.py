@@ -6,7 +6,6 @@ from typing import Sequence
 
 from gluon_bof.commands.flags import add_engine, add_fields, add_tiling, add_weights, building_fields, given_options, new_parser
 from gluon_bof.errors import user_facing
-from gluon_bof.files import prepare_folder
 from gluon_bof.inference.sources import find_sources
 from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.options.flags import Parser, fraction
@@ -19,7 +18,6 @@ def main(argv: Sequence[str]) -> int:
     score = fraction("score", 0.3 if arguments.score is None else arguments.score, 0.3)
     tiling = tiling_of(arguments.tile, arguments.overlap)
     sources = find_sources(arguments.images, arguments.out)
-    prepare_folder(arguments.out)
 
     from gluon_bof.inference.model import open_model
     from gluon_bof.inference.predict import predict_all

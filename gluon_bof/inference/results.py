@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable, Sequence
 from gluon_bof.boxes import BoxEnds
 from gluon_bof.data.coco import COCO_IDS
 from gluon_bof.errors import UserError
-from gluon_bof.files import csv_text, refuse_no_utf8, refuse_too_long, unfinished_beside, utf8, write_atomically
+from gluon_bof.files import csv_text, prepare_folder, refuse_no_utf8, refuse_too_long, unfinished_beside, utf8, write_atomically
 from gluon_bof.inference.sources import OF_IMAGES, refuse_foreign
 from gluon_bof.masks import as_json
 
@@ -140,10 +140,11 @@ class DetectionWriter:
 
     def begin(self, folder: str) -> None:
         """Write the three files, as yet empty, where the folder has none, so that it is known as one of predictions should this
-        one be cut off. Raises UserError where they would take the place of others."""
+        one be cut off. Raises UserError where they would take the place of others, and as
+        `prepare_folder`."""
         paths = paths_in(folder)
         refuse_foreign(paths.values(), folder)
-        os.makedirs(folder, exist_ok=True)
+        prepare_folder(folder)
         if not os.path.exists(paths["images_json"]):
             self.save(folder)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from gluon_bof.data.images import read_upright
 from gluon_bof.errors import UserError
-from gluon_bof.files import write_atomically
+from gluon_bof.files import prepare_folder, write_atomically
 from gluon_bof.inference.results import write_drawn
 from gluon_bof.inference.sources import OF_SEGMENTS, refuse_foreign
 from gluon_bof.masks import write_numbers
@@ -38,7 +38,7 @@ def segment_all(model: SegmentationModel, sources: Sequence[Source], out: str, s
     def save():
         write_atomically(summary, json.dumps({"classes": list(model.classes), "images": rows}, indent=1).encode())
 
-    os.makedirs(out, exist_ok=True)
+    prepare_folder(out)
     if not os.path.exists(summary):
         save()  # should this be cut off, the folder is known as one of predictions
     try:

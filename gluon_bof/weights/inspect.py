@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from typing import Any, NamedTuple, Sequence
 
 from gluon_bof.errors import UserError
@@ -33,7 +32,7 @@ def read_contents(path: str) -> WeightsSummary:
     start = safetensors_format.beginning(path, len(checkpoint_format.MAGIC))
     if start == checkpoint_format.MAGIC:
         return _checkpoint_contents(path)
-    if start.startswith(params_format.LIST_MAGIC.to_bytes(8, "little")) or os.path.splitext(path)[1].lower() == ".params":
+    if params_format.is_params(path, start):
         return _params_contents(path)
     return _safetensors_contents(path) if safetensors_format.is_safetensors(path) else _darknet_contents(path)
 

@@ -28,6 +28,7 @@ from gluon_bof.runs.config import (
     require_set,
 )
 from gluon_bof.runs.folder import SETS, RunFolder
+from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.formats.exported import refuse_export, refuse_parameters_of_a_graph
 from gluon_bof.weights.zoo import (
     BACKBONES,
@@ -41,6 +42,7 @@ from gluon_bof.weights.zoo import (
     shipped_backbone,
 )
 
+WEIGHTS = "a run's folder, a .params file or a model's name, such as shapes or yolo3_darknet53_voc"
 USED = ("evaluates", "builds", "part")  # what an option's metadata says of one that trained weights are opened with
 # what tells of one data set where and how its images for validation lie and what to do about its faults, as no other set has it:
 # unknown classes are faults, too
@@ -134,15 +136,15 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     """What a run's folder (its best weights, or the last), a .params file or a model's name means; a name is downloaded, and a
     file or folder goes before a name. given: {option: value as JSON has it, classes as names too} that replaces what these tell.
 
-    Raises UserError for a folder that is no run's, for an exported file, for the last weights of a file, for options of another
-    family, and as `options_of` and `download` do."""
+    Raises UserError for a folder that is no run's, for a file of another kind, for the last weights of a file, for options of
+    another family, and as `options_of` and `download` do."""
     given = as_plain_values(given or {})
     told, told_by = {}, families.told_by_file_name(weights)[0]
     is_named = not os.path.exists(weights) and is_name(weights)
     if not is_named and not os.path.exists(weights) and not weights.endswith(".params"):  # a file is asked for when it is read
-        raise UserError("there are no such weights", weights,
-                        "give a run's folder, a .params file or a model's name, such as shapes or yolo3_darknet53_voc")
+        raise UserError("there are no such weights", weights, f"give {WEIGHTS}")
     refuse_export(weights)
+    _refuse_no_weights(weights)
     refuse_parameters_of_a_graph(weights)
     require_run_of_last(last, [weights])
     if is_named:
@@ -166,6 +168,20 @@ def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = F
     # the name tells what was built; --dataset then only what is scored
     built = replace(options, dataset=told.get("dataset", options.dataset)).resolved()
     return Resolved(_checked(replace(built, dataset=options.dataset)), weights, None)
+
+
+def _refuse_no_weights(path):
+    """Raise UserError for a file of another kind, such as the image behind weights that were forgotten. One that cannot be read
+    is told of where it is read whole."""
+    if not os.path.isfile(path):
+        return
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+    except OSError:
+        return
+    if not params_format.is_params(path, start):
+        raise UserError("this is no file of MXNet's weights, which come first", path, f"give {WEIGHTS}")
 
 
 def _of_run(folder, weights, given, last):

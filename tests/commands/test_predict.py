@@ -348,12 +348,13 @@ def test_bad_arguments_are_refused_on_one_line(run, images, tmp_path, capsys):
     assert "*.gif: the pattern matches no image" in refused(capsys, run, images / "*.gif", *out)
     assert "--out" in refused(capsys, run, image) and "IMAGES" in refused(capsys, run, *out)
     assert "see gluon-bof predict --help" in refused(capsys, run, image, *out, "--colour")
-    assert not (tmp_path / "out").exists()
+    assert "a.jpg: this is no file of MXNet's weights, which come first" in refused(capsys, image, images / "b.png", *out)
     assert "--short 1056" in refused(capsys, run, image, *out, "--short", "1056")
     assert "--short 100" in refused(capsys, run, image, *out, "--short", "100")
     assert "--nms 0.0" in refused(capsys, run, image, *out, "--nms", "0")
     assert "GPU 99 was asked for" in refused(capsys, run, image, *out, "--device", "gpu:99")
     assert "none.params: there are no such weights" in refused(capsys, tmp_path / "none.params", image, *out)
+    assert not (tmp_path / "out").exists()
     assert "notes.txt: not an image" in refused(capsys, run, images / "notes.txt", *out)
     assert not [path for path in (tmp_path / "out").iterdir() if not path.name.startswith(("detections.", "images."))]
 

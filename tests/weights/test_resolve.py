@@ -341,6 +341,20 @@ def test_an_export_in_the_place_of_weights_is_told_as_such_and_not_asked_for_its
                 read(path)
 
 
+@pytest.mark.parametrize("name", ("street.jpg", "yolov3.weights", "notes"))
+def test_a_file_of_another_kind_in_the_place_of_weights_is_told_as_such_and_not_asked_for_its_classes(name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(b"\xff\xd8\xff\xe0" * 9)
+    with pytest.raises(UserError, match=f"{name}: this is no file of MXNet's weights, which come first; give a run's folder"):
+        resolve(str(path))
+
+
+def test_weights_of_any_name_are_known_by_their_beginning_and_damaged_ones_by_their_ending(tmp_path):
+    for name, data in (("mine", params_format.dumps({"stages.0.weight": np.zeros(1, np.float32)})), ("cut.PARAMS", b"")):
+        (tmp_path / name).write_bytes(data)
+        assert resolve(str(tmp_path / name)).path == str(tmp_path / name)
+
+
 def test_a_graphs_parameters_are_told_as_such_and_a_networks_go_on(tmp_path):
     path, array = str(tmp_path / "net-0000.params"), np.zeros(1, np.float32)
     unknown = "the class names of these weights are not known"

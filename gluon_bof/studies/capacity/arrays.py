@@ -62,12 +62,11 @@ def file_of(weights: str, last: bool = False) -> str:
 
 def _reader_of(path):
     start = beginning(path, len(checkpoint_format.MAGIC))
-    ending = os.path.splitext(path)[1].lower()
-    if ending == ".onnx":
+    if os.path.splitext(path)[1].lower() == ".onnx":
         return _read_onnx
     if start == checkpoint_format.MAGIC:
         return _read_checkpoint
-    if ending == ".params" or start.startswith(params_format.LIST_MAGIC.to_bytes(8, "little")):
+    if params_format.is_params(path, start):
         return _read_params
     return _read_safetensors if safetensors_format.is_safetensors(path) else _read_darknet
 

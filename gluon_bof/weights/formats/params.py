@@ -1,6 +1,7 @@
 """MXNet's `.params` format, read and written in numpy: a damaged file gives an error, never a crash or a huge allocation."""
 from __future__ import annotations
 
+import os
 import struct
 from typing import Any, Iterator, Mapping
 
@@ -35,6 +36,11 @@ class _Cursor:
 
     def number(self, layout):
         return self.fields(layout)[0]
+
+
+def is_params(path: str, start: bytes) -> bool:
+    """Whether a file is such a one by its name's ending, be it damaged, or by the bytes that it starts with."""
+    return os.path.splitext(path)[1].lower() == ".params" or start.startswith(LIST_MAGIC.to_bytes(8, "little"))
 
 
 def loads(data: bytes) -> dict[str, np.ndarray]:
