@@ -23,6 +23,7 @@ from gluon_bof.inference.onnx_operators import OPSET, translations
 from gluon_bof.models.build import models_of, portable
 from gluon_bof.models.preprocess import InferenceGraph
 from gluon_bof.options.families import family_of
+from gluon_bof.options.flags import whole_pixels
 from gluon_bof.weights.formats import params as params_format
 
 if TYPE_CHECKING:
@@ -49,15 +50,16 @@ def input_size(detector: Detector, size: Sequence[int] | None = None) -> tuple[i
     if size is None:
         short = detector.transform.size
         size = (short, short) if detector.transform.fit is square else (short, min(form.max_side, round(short / SHORT_TO_LONG)))
-    if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(isinstance(side, int) for side in size):
+    size = size.tolist() if isinstance(size, np.ndarray) else size
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
         raise UserError(f"the size {size} is not a height and a width", remedy="give (416, 416)")
-    height, width = size
+    height, width = (whole_pixels("size", side, 416) for side in size)
     if height % form.multiple or width % form.multiple:
         raise UserError(f"this network cannot see images of {height} x {width}", remedy=f"give multiples of {form.multiple}")
-    if not form.min_side <= min(size) <= max(size) <= form.max_side:
+    if not form.min_side <= min(height, width) <= max(height, width) <= form.max_side:
         raise UserError(f"this network cannot see images of {height} x {width}",
                         remedy=f"give sides from {form.min_side} to {form.max_side}")
-    return int(height), int(width)
+    return height, width
 
 
 def _form(detector):
@@ -89,7 +91,7 @@ def export_onnx(detector: Detector, path: str, size: Sequence[int] | None = None
 def onnx_bytes(detector: Detector, size: Sequence[int]) -> bytes:
     """The file that `export_onnx` writes for images of this size, suppression included, not compared with anything. Raises
     UserError as that does."""
-    size = input_size(detector, tuple(map(int, size)))
+    size = input_size(detector, size)
     return _onnx_data(detector, *_symbol(detector, True), size, True)
 
 

@@ -228,6 +228,21 @@ def test_sizes_that_a_network_cannot_take_are_refused(yolo3, rcnn):
             input_size(detector, size)
 
 
+@pytest.mark.parametrize("size", ([64, 96], (np.int64(64), np.int32(96)), np.array([64, 96], np.uint16)))
+def test_a_size_may_be_of_numpys_numbers(yolo3, size):
+    found = input_size(yolo3, size)
+    assert found == (64, 96) and {type(side) for side in found} == {int}  # which JSON writes
+
+
+@pytest.mark.parametrize("size, told", (((True, 96), "--size cannot be True; give a whole number of pixels"),
+                                        ((96.0, 96), "--size cannot be 96.0"), (("96", 96), "--size cannot be '96'"),
+                                        (96, r"the size 96 is not a height and a width; give \(416, 416\)"), ((96,), "the size"),
+                                        (np.array(96), "the size 96 is not")))
+def test_a_size_that_is_no_two_numbers_of_pixels_is_refused_by_what_is_wrong(yolo3, size, told):
+    with pytest.raises(UserError, match=f"^{told}"):
+        input_size(yolo3, size)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ("darknet53", "mobilenet1.0"))
 @pytest.mark.parametrize("post", (True, False))
