@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from gluon_bof.inference.detector import Detector
 
-EXPORTER = 3  # a new number wherever an exported file changes, so that those in the cache are written anew
+EXPORTER = 4  # a new number wherever an exported file changes, so that those in the cache are written anew
 INPUT = "image"
 IR_VERSION = 8  # of the file format, that of opset 16: older runtimes read it too
 AS_MANY = -1  # a side of an array that is as long as there are images
@@ -70,8 +70,8 @@ def export_onnx(detector: Detector, path: str, size: Sequence[int] | None = None
                 images: Sequence[np.ndarray] = ()) -> Check:
     """Write an ONNX file (opset 16) for images of one size and compare it with MXNet in onnxruntime. Returns Check.
 
-    The input is raw images (B, H, W, 3) uint8 RGB, normalised inside: any B for YOLOv3 and SSD, one for an R-CNN. nms: outputs
-    are ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in input pixels, -1 where there is none, and Mask R-CNN's masks
+    The input is raw images (B, H, W, 3) uint8 RGB, normalised inside: one for an R-CNN, B of 1 or more for YOLOv3 and SSD. nms:
+    outputs are ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in input pixels, -1 where there is none, and Mask R-CNN's masks
     (B, D, S, S) in [0, 1]; else YOLOv3's and SSD's boxes (B, N, 4) and scores (B, N, K), or Faster R-CNN's rows (K, P, 6) of id,
     score and box, both before the last suppression. images: (H, W, 3) uint8 ones to check with besides some that are drawn.
     Raises UserError where onnx is not installed or MXNet cannot express the network in it, where the two disagree or have
@@ -160,7 +160,7 @@ def described_input(model: Any, network: str, size: Sequence[int], resize: Any) 
     return {"producer": f"gluon_bof {__version__}", "network": network,
             "segmenter" if family.segments else "detector": family.name, "classes": list(model.classes),
             "input": {"name": INPUT, "type": "uint8", "layout": "NHWC", "colour": "RGB", "height": size[0], "width": size[1],
-                      "images": "any number" if _form(model).any_batch else 1},
+                      "images": "one or more" if _form(model).any_batch else 1},
             "resize": resize, "mean": list(MEAN), "std": list(STD),
             "preprocessing": "inside the graph: (image / 255 - mean) / std, then NCHW float32"}
 

@@ -43,8 +43,8 @@ _building = threading.local()
 
 
 class ExportForm(NamedTuple):
-    """How a network is exported. max_side, min_side, multiple: of the input's sides, in pixels; any_batch: whether it takes any
-    number of images, else one; candidates(network, data) -> (symbols before the last suppression, their names), of an input
+    """How a network is exported. max_side, min_side, multiple: of the input's sides, in pixels; any_batch: whether it takes one
+    image or more, else one; candidates(network, data) -> (symbols before the last suppression, their names), of an input
     symbol; texts: {name: what it holds} of those. Their names are CANDIDATES, in an order that is always the same, or ROWS, a
     set."""
 

@@ -148,6 +148,7 @@ def test_the_file_says_what_it_needs(yolo3_file):
     assert (json.loads(said["mean"]), json.loads(said["std"])) == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     told = json.loads(said["input"])
     assert (told["name"], told["layout"], told["height"], told["width"]) == ("image", "NHWC", 96, 128)
+    assert told["images"] == "one or more"  # none ends the process, within onnxruntime
     (entry,) = model.graph.input
     assert [side.dim_param or side.dim_value for side in entry.type.tensor_type.shape.dim] == ["images", 96, 128, 3]
     assert json.loads(said["outputs"]).keys() == {output.name for output in model.graph.output}
@@ -160,6 +161,7 @@ def test_the_description_is_of_the_detector_itself(name, fit, interpolation, req
     said = description(detector, SIZE, True)
     assert fit in said["resize"]["fit"] and said["resize"]["interpolation"].startswith(interpolation)
     assert said["nms_threshold"] == detector.network.nms_thresh
+    assert said["input"]["images"] == {"yolo3": "one or more", "rcnn": 1}[name]
 
 
 @pytest.mark.parametrize("name", ("yolo3", "rcnn"))

@@ -94,7 +94,7 @@ def _scores(network, data):
 
 
 def export_form(options: SegmentationOptions) -> ExportForm:
-    """Multiples of the coarsest stride, any number of images."""
+    """Multiples of the coarsest stride, one image or more."""
     return ExportForm(MAX_SIDE, 8 if options.model == "fcn" else STRIDE, True, _scores,
                       {"scores": "of each class at each pixel, in 0..1, (images, classes, height, width)"})
 

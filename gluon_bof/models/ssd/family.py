@@ -23,7 +23,7 @@ def build(options: SsdOptions, classes: Sequence[str], devices: Sequence[Any]) -
 
 
 def export_form(options: SsdOptions) -> ExportForm:
-    """Any sides that the network takes, any number of images."""
+    """Any sides that the network takes, one image or more."""
     least, largest = options.sides()
     return ExportForm(largest, 1, True, candidates, CANDIDATE_TEXTS, least)
 

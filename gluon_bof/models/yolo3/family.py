@@ -21,7 +21,7 @@ def build(options: Yolo3Options, classes: Sequence[str], devices: Sequence[Any])
 
 
 def export_form(options: Yolo3Options) -> ExportForm:
-    """Squares and other multiples of 32, any number of images."""
+    """Squares and other multiples of 32, one image or more."""
     return ExportForm(MAX_SIDE, STRIDE, True, candidates, CANDIDATE_TEXTS)
 
 
