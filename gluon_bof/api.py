@@ -11,7 +11,7 @@ from gluon_bof.files import refuse_unwritable
 from gluon_bof.inference.model import load
 from gluon_bof.inference.tiles import tiling_of
 from gluon_bof.options import families
-from gluon_bof.options.flags import from_dict, on_recipe
+from gluon_bof.options.flags import from_dict, on_recipe, text_of
 from gluon_bof.options.recipes import RECIPES as recipes
 from gluon_bof.training.entry import ready, run_training, train_of
 
@@ -74,7 +74,7 @@ def evaluate(weights: Any, last: bool = False, save: Any = "", tile: int | None 
     tiling, save = tiling_of(tile, overlap), os.fspath(save)
     if save:
         refuse_unwritable(save)
-    found = resolve(os.fspath(weights), options, last)
+    found = resolve(weights, options, last)
     found.refuse_idle(options)
     return score_weights(found, save, tiling=tiling, engine=engine)
 
@@ -88,5 +88,7 @@ def open_dataset(dataset: Any, role: str = "train", root: Any = None, classes: S
     root: where a named set lies; classes: names in the order of their ids; on_bad_sample: "error" or "skip"; split: another part
     than the role's; layout: "voc", "coco", "yolo" or "labelme" where a folder may have two; val_share: of the images, what
     validates where no part does; masks: with the mask of each box, see gluon_bof.masks. Raises UserError."""
-    return sets.open_set(os.fspath(dataset), None if root is None else os.fspath(root), role, classes, on_bad_sample, split,
+    dataset = text_of("dataset", dataset, f"give one of {', '.join(sets.NAMES)}, or a folder's path")
+    root = None if root is None else text_of("dataset_root", root, "give a folder's path")
+    return sets.open_set(dataset, root, role, classes, on_bad_sample, split,
                          layout=layout, val_share=val_share, masks=masks)

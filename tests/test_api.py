@@ -157,6 +157,22 @@ def test_errors_speak_of_arguments_and_make_no_run(arguments, told, tmp_path, mo
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("value", (None, b"shapes", 3, ["shapes"]))
+def test_what_is_neither_path_nor_name_is_no_weights_and_no_set(value):
+    for use in (gluon_bof.load, gluon_bof.evaluate):
+        with pytest.raises(gluon_bof.UserError, match=re.escape(f"weights cannot be {value!r}; give a run's folder")):
+            use(value)
+    with pytest.raises(gluon_bof.UserError, match=re.escape(f"dataset cannot be {value!r}; give one of shapes, vocmini, voc")):
+        gluon_bof.open_dataset(value)
+
+
+def test_a_root_and_a_split_of_another_kind_are_told_by_name(place):
+    with pytest.raises(gluon_bof.UserError, match="^root cannot be 3; give a folder's path"):
+        gluon_bof.open_dataset("voc", root=3)
+    with pytest.raises(gluon_bof.UserError, match=r"^split cannot be \['trainval', 'test'\]; give a text, .* comma-separated"):
+        gluon_bof.open_dataset(place / "set", split=["trainval", "test"])
+
+
 def test_every_public_name_is_there_and_documented():
     for room in (gluon_bof, *(getattr(gluon_bof, name) for name in ROOMS if name != "boxes")):
         assert room.__all__ == sorted(room.__all__) and set(room.__all__) <= set(dir(room)), room.__name__

@@ -45,7 +45,7 @@ def open_set(dataset: str, root: str | None, role: str, classes: Iterable[str] |
     where the set has no part to validate on, chosen by a hash of their bytes; 0: as the layout does without. masks: with a mask
     of each box, from VOC's or COCO's layout or the drawn "shapes". Raises UserError for a set without them, for an unknown or
     missing set, for a val_share of a split that is named, for layout and val_share of a drawn set, and as the readers do."""
-    _require_known(role, on_bad_sample, unannotated, val_share)
+    _require_known(role, on_bad_sample, unannotated, val_share, split)
     classes = None if classes is None else class_names(classes)
     warn_of_namesake(dataset, root, NAMES)
     if dataset in DRAWN:
@@ -73,13 +73,15 @@ def open_set(dataset: str, root: str | None, role: str, classes: Iterable[str] |
     return found
 
 
-def _require_known(role, on_bad_sample, unannotated, val_share):
+def _require_known(role, on_bad_sample, unannotated, val_share, split):
     require_role(role)
     for flag, value, known in (("--on-bad-sample", on_bad_sample, TOLERANCES), ("--unannotated", unannotated, UNANNOTATED)):
         if value not in known:
             raise UserError(f"{flag} cannot be {value!r}", remedy=f"choose one of {', '.join(known)}")
     if not isinstance(val_share, Real) or not 0 <= val_share < 1:
         raise UserError(f"--val-share {val_share!r} is outside [0, 1)", remedy="0.2 is usual")
+    if not isinstance(split, (str, type(None))):
+        raise UserError(f"split cannot be {split!r}", remedy="give a text, several names comma-separated")
 
 
 def refuse_output(path: str, found: DetectionSet, reads: Iterable[str | None] = ()) -> None:

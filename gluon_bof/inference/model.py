@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import re
 from numbers import Real
 from typing import Any, NamedTuple, Sequence
@@ -142,7 +141,7 @@ def load(weights: Any, device: str | None = None, short: int | None = None, nms:
 def open_model(weights: Any, device: str | None = None, short: int | None = None, nms: float | None = None,
                last: bool = False, engine: str = "mxnet", **options: Any) -> Model | SegmentationModel:
     """The same, for commands: errors speak of flags."""
-    found = resolve(os.fspath(weights), options, last)
+    found = resolve(weights, options, last)
     found.refuse_idle(options)
     if found.run and "dataset" in options:
         raise UserError("--dataset is for weights outside a run", found.run, "leave it out")

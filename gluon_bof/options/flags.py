@@ -303,6 +303,13 @@ def flag_name(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def text_of(name: str, value: Any, remedy: str) -> str:
+    """A path or a name that was given for the option, as text. Raises UserError for anything else, and be it bytes."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise UserError(f"{flag_name(name)} cannot be {repr(value)[:60]}", remedy=remedy)
+    return os.fspath(value)
+
+
 def whole_pixels(name: str, value: Any, usual: int) -> int:
     """The value that was given for the option. Raises UserError for one that is no number of pixels, and be it True."""
     if isinstance(value, bool) or not isinstance(value, Integral):

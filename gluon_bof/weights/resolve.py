@@ -13,7 +13,7 @@ from gluon_bof.data.names import class_names, unique_names
 from gluon_bof.data.sets import DRAWN
 from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.options import families
-from gluon_bof.options.flags import as_dict, at_least, flag_name, from_dict
+from gluon_bof.options.flags import as_dict, at_least, flag_name, from_dict, text_of
 from gluon_bof.runs.config import (
     CLASSES,
     CONFIG,
@@ -132,13 +132,13 @@ class Resolved(NamedTuple):
         return self.classes
 
 
-def resolve(weights: str, given: Mapping[str, Any] | None = None, last: bool = False) -> Resolved:
+def resolve(weights: str | os.PathLike[str], given: Mapping[str, Any] | None = None, last: bool = False) -> Resolved:
     """What a run's folder (its best weights, or the last), a .params file or a model's name means; a name is downloaded, and a
     file or folder goes before a name. given: {option: value as JSON has it, classes as names too} that replaces what these tell.
 
     Raises UserError for a folder that is no run's, for a file of another kind, for the last weights of a file, for options of
     another family, and as `options_of` and `download` do."""
-    given = as_plain_values(given or {})
+    weights, given = text_of("weights", weights, f"give {WEIGHTS}"), as_plain_values(given or {})
     told, told_by = {}, families.told_by_file_name(weights)[0]
     is_named = not os.path.exists(weights) and is_name(weights)
     if not is_named and not os.path.exists(weights) and not weights.endswith(".params"):  # a file is asked for when it is read
