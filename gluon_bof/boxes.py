@@ -182,7 +182,11 @@ def require_image(image: Any) -> None:
 
 
 def as_floats(truth: np.ndarray) -> np.ndarray:
-    """Boxes that may be moved and weighed by fractions: those of whole numbers and of 16 bits as float32, others as they are."""
+    """Boxes that may be moved and weighed by fractions: those of whole numbers and of 16 bits as float32, others as they are; of
+    lists an array. Raises ValueError for what is no (M, 4 or more)."""
+    truth = np.asarray(truth)
+    if truth.ndim != 2 or truth.shape[1] < 4 or truth.dtype.kind not in "fiu":
+        raise ValueError(f"an array {truth.shape} of {truth.dtype} is no boxes (M, 4), nor a truth (M, 6)")
     return truth if truth.dtype.kind == "f" and truth.itemsize >= 4 else truth.astype(np.float32)
 
 

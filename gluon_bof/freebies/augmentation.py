@@ -275,8 +275,11 @@ def augment(image: np.ndarray, truth: np.ndarray, size: tuple[int, int], seed: i
             augmentation: Augmentation | None = None) -> tuple[np.ndarray, np.ndarray]:
     """(image (size[1], size[0], 3) uint8, its boxes (K, 6)): one random view of an image (H, W, 3) uint8 RGB with boxes
     (M, 6), at `size` = (width, height) in pixels; the same for the same seed. augmentation: all of section 3.3 by default.
-    Raises ValueError for other images."""
+    Raises ValueError for other images, boxes and sizes."""
     boxes.require_image(image)
+    sides = np.asarray(size)
+    if sides.shape != (2,) or sides.dtype.kind not in "iu" or sides.min() < 1:
+        raise ValueError(f"the size {size!r} is no width and height in pixels, such as (416, 416)")
     rng = np.random.Generator(np.random.Philox(seed))
     view = (augmentation or Augmentation()).draw(rng, image.shape, truth, size)
     return render(image, view), transform_boxes(truth, view)

@@ -108,6 +108,28 @@ def test_boxes_of_whole_numbers_and_of_16_bits_are_weighed_and_seen_as_those_of_
         np.testing.assert_array_equal(change(whole), change(whole.astype(np.float32)))
 
 
+def test_boxes_may_be_lists():
+    truth = [[3, 4, 17, 15, 2, 1], [5, 6, 20, 19, 1, 1]]
+    for use in (lambda truth: boxes.iou(truth, truth), boxes.area,
+                lambda truth: merge_truths(truth, truth, 0.6), lambda truth: boxes.crop(truth, 2.5, 3.5, 20, 30),
+                lambda truth: augment(RGB, truth, (37, 41), 3)[1]):
+        np.testing.assert_array_equal(use(truth), use(np.array(truth, np.float32)))
+    assert boxes.iou([[0, 0, 2, 2.5]], [[0, 0, 2, 5]]).tolist() == [[0.5]]
+
+
+@pytest.mark.parametrize("truth", ([], [3, 4, 17, 15], [[3, 4, 17]], np.zeros((1, 2, 6)), [["a"] * 6], None))
+def test_what_is_no_boxes_is_told_by_its_shape(truth):
+    for use in (lambda: boxes.iou(truth, truth), lambda: augment(RGB, truth, (32, 32)), lambda: merge_truths(truth, truth, 0.5)):
+        with pytest.raises(ValueError, match="is no boxes"):
+            use()
+
+
+@pytest.mark.parametrize("size", (64, (0, 64), (-5, 64), (64.0, 64), (64, 64, 3), ("64", "64"), None))
+def test_a_size_that_no_image_has_is_told(size):
+    with pytest.raises(ValueError, match="is no width and height in pixels"):
+        augment(RGB, NONE, size)
+
+
 NONE = np.zeros((0, 6), np.float32)
 RGB = np.zeros((20, 30, 3), np.uint8)
 
