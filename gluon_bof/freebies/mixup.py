@@ -4,12 +4,14 @@ Helps where a network can overfit: long training, few images, objects in foreign
 that do not even fit their training images. Flags: --mixup, --mixup-alpha, --mixup-beta, --mixup-loss, --no-mixup-epochs."""
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, Sequence
 
 import cv2
 import numpy as np
 
 from gluon_bof.boxes import as_floats, require_image
+from gluon_bof.options.training import LEAST_OF_BETA
 
 WEIGHT = 5  # column of the mix weight in a truth
 
@@ -56,15 +58,20 @@ def merge_truths(a: np.ndarray, b: np.ndarray, ratio: float, weighted: bool = Tr
 
 
 class MixRatio(NamedTuple):
-    """How the mix ratio is drawn: Beta(alpha, beta), or always 0.5 when `even`."""
+    """How the mix ratio is drawn: Beta(alpha, beta), both finite and at least LEAST_OF_BETA, or always 0.5 when `even`."""
 
     alpha: float = 1.5
     beta: float = 1.5
     even: bool = False
 
     def draw(self, rng: np.random.Generator) -> float:
-        """A ratio in [0, 1]."""
-        return 0.5 if self.even else float(rng.beta(self.alpha, self.beta))
+        """A ratio in [0, 1]. Raises ValueError for an alpha or beta outside its range."""
+        if self.even:
+            return 0.5
+        for value in (self.alpha, self.beta):
+            if not LEAST_OF_BETA <= value < math.inf:
+                raise ValueError(f"mix ratios are not drawn from a Beta distribution of {value}: from {LEAST_OF_BETA} on")
+        return float(rng.beta(self.alpha, self.beta))
 
 
 def mix(image_a: np.ndarray, truth_a: np.ndarray, image_b: np.ndarray, truth_b: np.ndarray, ratio: float,

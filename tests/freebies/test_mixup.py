@@ -5,7 +5,7 @@ import pytest
 from gluon_bof import boxes
 from gluon_bof.backend import gluon, mx
 from gluon_bof.freebies.augmentation import FILL, Augmentation, View, augment, render
-from gluon_bof.freebies.mixup import blend_images, merge_truths, mix, mixed_shape
+from gluon_bof.freebies.mixup import MixRatio, blend_images, merge_truths, mix, mixed_shape
 from gluon_bof.inference.model import Prediction
 from gluon_bof.visualization.draw import draw_detections
 
@@ -90,6 +90,15 @@ def test_a_ratio_outside_its_range_is_refused(ratio):
     (a, b), _, _ = random_case(1)
     with pytest.raises(ValueError, match="mix ratio"):
         blend_images(a, b, ratio)
+
+
+@pytest.mark.parametrize("value", (float("nan"), float("inf"), 0, -1, 1e-300, 1e-4))
+def test_a_distribution_that_numpy_draws_nothing_of_or_never_ends_is_refused(value):
+    rng = np.random.default_rng(0)
+    for ratio in (MixRatio(value, 1.5), MixRatio(1.5, value), MixRatio(value, value)):
+        with pytest.raises(ValueError, match=f"a Beta distribution of {value}"):
+            ratio.draw(rng)
+    assert MixRatio(value, value, even=True).draw(rng) == 0.5 and 0 <= MixRatio(1e-3, 1e3).draw(rng) <= 1
 
 
 @pytest.mark.parametrize("kind", (np.int64, np.int16, np.uint16, np.float16))
