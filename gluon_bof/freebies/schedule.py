@@ -6,6 +6,7 @@ more. Flags: --lr-mode, --warmup-epochs, --warmup-lr; Faster R-CNN --lr-warmup, 
 """
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Iterable, Sequence
 
 from gluon_bof.backend import mx
@@ -68,9 +69,11 @@ def build_schedule(mode: str, base_lr: float, iterations: int, warmup: int = 0, 
     """The learning rate of a run of so many iterations, `warmup` of them warm-up.
 
     steps: iterations (from the run's start) at which "step" multiplies by `factor`; those within warm-up count at once.
-    Raises UserError for a mode that is not known, a factor above 1, or a warm-up longer than the run."""
+    Raises UserError for a mode that is not known, numbers of iterations that are none, a factor above 1, or a warm-up longer than
+    the run."""
     if mode not in MODES:
         raise UserError(f"unknown --lr-mode {mode!r}", remedy=f"choose one of {', '.join(MODES)}")
+    iterations, warmup = _iterations("run", iterations), _iterations("warm-up", warmup)
     if factor > 1:
         raise UserError(f"a step that multiplies the learning rate by {factor} raises it", remedy="give a factor of at most 1")
     if warmup >= iterations > 0 and warmup > 0:
@@ -80,6 +83,13 @@ def build_schedule(mode: str, base_lr: float, iterations: int, warmup: int = 0, 
     return WarmUpThen(base_lr, warmup, warmup_lr,
                       _main_schedule(mode, base_lr, main_iterations, [s - warmup for s in steps], factor, power),
                       main_iterations)
+
+
+def _iterations(what, count):
+    """The number of them as MXNet takes it, which refuses NumPy's without a word."""
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 0:
+        raise UserError(f"a {what} of {count!r} iterations cannot be", remedy="give a whole number, 0 or more")
+    return int(count)
 
 
 def _main_schedule(mode, base_lr, iterations, steps, factor, power):

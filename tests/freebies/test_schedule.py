@@ -3,6 +3,7 @@ import logging
 import pickle
 import random
 
+import numpy as np
 import pytest
 
 from gluon_bof.backend import autograd, gluon, mx
@@ -113,3 +114,17 @@ def test_schedules_that_cannot_be_are_refused():
         rates_of(mode="step", base_lr=1, iterations=10, factor=10)
     with pytest.raises(UserError, match="warm-up"):
         build_schedule("step", 1, 10, warmup=10)
+
+
+@pytest.mark.parametrize("iterations, warmup, told", (
+    (10.5, 0, "a run of 10.5 iterations"), (-5, 0, "a run of -5 iterations"), (10, 2.5, "a warm-up of 2.5 iterations"),
+    (10, -2, "a warm-up of -2 iterations"), ("10", 0, "a run of '10' iterations"), (True, 0, "a run of True"),
+    (float("nan"), 0, "a run of nan")))
+def test_numbers_of_iterations_that_are_none_are_told_and_give_no_constant_rate(iterations, warmup, told):
+    with pytest.raises(UserError, match=f"^{told}.* cannot be; give a whole number, 0 or more"):
+        cosine_with_warmup(0.1, iterations, warmup)
+
+
+def test_numbers_of_iterations_may_be_numpys():
+    ours, numpys = cosine_with_warmup(0.1, 10, 3), cosine_with_warmup(0.1, np.int64(10), np.int32(3))
+    assert [ours(update) for update in range(12)] == [numpys(update) for update in range(12)]
