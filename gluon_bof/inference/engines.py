@@ -11,6 +11,12 @@ import numpy as np
 
 from gluon_bof.backend import autograd, mx
 from gluon_bof.devices import refuse_numpy_arrays
+from gluon_bof.locks import fork_safe_lock
+
+# For whoever calls or traces a network. Gluon traces it at its first call and keeps on its blocks where it is, which another
+# thread would change; and MXNet now and then waits for ever where two threads call a traced one at once. Both only begin in
+# here: the computing goes on outside.
+calling = fork_safe_lock()
 
 
 def arrays(outputs: Sequence[Any]) -> list[np.ndarray]:
@@ -33,7 +39,7 @@ class MXNetEngine:
         refuse_numpy_arrays()
         if isinstance(images, np.ndarray):
             images = mx.nd.array(images, ctx=self.device, dtype=np.uint8)
-        with autograd.pause(train_mode=False):  # also where whoever asks records a training step
+        with calling, autograd.pause(train_mode=False):  # also where whoever asks records a training step
             return self.graph(images.as_in_context(self.device))
 
     def expect(self, images: int) -> None:

@@ -18,7 +18,7 @@ from gluon_bof.errors import UserError, without_warnings
 from gluon_bof.files import folder_beside, refuse_no_utf8, write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD
 from gluon_bof.inference.agreement import Check, batches_of, compare, outputs_of, refuse_disagreement
-from gluon_bof.inference.engines import MXNetEngine, arrays
+from gluon_bof.inference.engines import MXNetEngine, arrays, calling
 from gluon_bof.inference.onnx_operators import OPSET, translations
 from gluon_bof.models.build import models_of, portable
 from gluon_bof.models.preprocess import InferenceGraph
@@ -195,7 +195,7 @@ def _symbol(detector, nms):
     family = family_of(detector.options)
     if family.masks and not nms:
         raise UserError(f"{family.title} finds masks of the boxes that suppression leaves", remedy="export it with suppression")
-    with portable():
+    with calling, portable():
         if nms:
             outputs, names = InferenceGraph(detector.network)(data), list(outputs_of(detector))
         else:

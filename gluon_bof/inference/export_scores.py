@@ -9,6 +9,7 @@ from gluon_bof.backend import mx
 from gluon_bof.errors import UserError, remedied_by
 from gluon_bof.files import write_atomically
 from gluon_bof.inference.agreement import SCORE_TOLERANCE, drawn_images
+from gluon_bof.inference.engines import calling
 from gluon_bof.inference.export import (
     INPUT,
     REPORT,
@@ -44,8 +45,9 @@ def export_scores(segmenter: Segmenter, path: str, size: Sequence[int] | None = 
     if segmenter.options.model == "fcn" and set(size) != {segmenter.options.crop_size}:
         raise UserError(f"GluonCV's FCN gives maps of {segmenter.options.crop_size} pixels, whatever it sees",
                         remedy="choose the size with --short")
-    outputs, names = models_of(segmenter.options).export_form(segmenter.options).candidates(segmenter.network,
-                                                                                           mx.sym.Variable(INPUT))
+    form = models_of(segmenter.options).export_form(segmenter.options)
+    with calling:
+        outputs, names = form.candidates(segmenter.network, mx.sym.Variable(INPUT))
     with remedied_by(REPORT):
         data = described_onnx(segmenter, named_outputs(outputs, names), names, size, _about(segmenter, size))
     session = quiet_session(data)

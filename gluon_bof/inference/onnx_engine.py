@@ -25,6 +25,7 @@ from gluon_bof.files import ABANDONED, cache_folder, write_atomically
 from gluon_bof.inference.agreement import check_onnx, outputs_of
 from gluon_bof.inference.engines import arrays
 from gluon_bof.inference.export import EXPORTER, INPUT, graph_of, onnx_bytes, quiet_session, require_onnx
+from gluon_bof.locks import fork_safe_lock
 
 if TYPE_CHECKING:
     from gluon_bof.inference.detector import Detector
@@ -41,6 +42,7 @@ EXPORTING, EXPORTING_MILLION = 5.0, 1.0  # seconds, and seconds a million parame
 OPENING = 1.0  # seconds, of one that is in the cache
 SAVED = 0.3  # of the time that is left: what has to be worth the export
 RUNS = 3  # of MXNet before it is decided, and of both sides when they are compared
+_opening = fork_safe_lock()  # of exports, each of which one thread makes for all
 
 
 class OnnxEngine:
@@ -63,12 +65,10 @@ class OnnxEngine:
     def __call__(self, images: Any) -> Sequence[np.ndarray]:
         images = images if isinstance(images, np.ndarray) else images.asnumpy()
         key = images.shape[1:3], self._nms()
-        if key not in self.sessions:
-            self.sessions[key] = self._opened(key[0], images)
-            if len(self.sessions) > MOST_SIZES:
-                self.sessions.popitem(last=False)
-        self.sessions.move_to_end(key)
-        return self.sessions[key](images)
+        run = self.sessions.get(key) or self._open(key, images)
+        with contextlib.suppress(KeyError):  # another thread has just opened the last one that is kept
+            self.sessions.move_to_end(key)
+        return run(images)
 
     def expect(self, images: int) -> None:
         """So many images are to come: nothing depends on it."""
@@ -89,6 +89,14 @@ class OnnxEngine:
         """The network's settings of suppression, which may be set at any time."""
         network = self.detector.network
         return float(network.nms_thresh), int(network.nms_topk), int(network.post_nms)
+
+    def _open(self, key, images):
+        with _opening:
+            if key not in self.sessions:
+                self.sessions[key] = self._opened(key[0], images)
+            if len(self.sessions) > MOST_SIZES:
+                self.sessions.popitem(last=False)
+            return self.sessions[key]
 
     def _opened(self, size, images):
         """What runs the export, from the cache or new, once it is compared with MXNet; a new one is kept then."""
@@ -210,8 +218,10 @@ class AutoEngine:
         found = arrays(self.mxnet(images))
         self.times.setdefault(size, []).append((time.perf_counter() - began) / len(images))
         self.seen[size] += len(images)
-        if len(self.times[size]) > RUNS and self._pays(size):  # the first run is slower
-            self.chosen[size] = self._faster(images if isinstance(images, np.ndarray) else images.asnumpy())
+        if len(self.times[size]) > RUNS:  # the first run is slower
+            with _opening:
+                if size not in self.chosen and self._pays(size):
+                    self.chosen[size] = self._faster(images if isinstance(images, np.ndarray) else images.asnumpy())
         return found
 
     def _by(self, engine, images):
