@@ -13,8 +13,11 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from gluon_bof.locks import fork_safe_lock
+
 OPSET = 16  # the first whose RoiAlign can say where its cells lie
 OF_INPUTS = 12  # the opset of MXNet's own translation of inputs
+_exporter = fork_safe_lock()  # MXNet's, whose translations are the whole process's
 
 
 def onnx_type(kind: Any) -> int:
@@ -193,7 +196,7 @@ def _weight(name, weights, initializer, **_):
 def translations(registry: dict[int, dict[str, Callable]], shapes: Mapping[tuple[str, int], Sequence[int]],
                  classes: int) -> Iterator[None]:
     """Let MXNet's exporter use ours. registry: its {opset: {operator: function}}; shapes: {(node, output): shape};
-    classes: how many the network tells apart."""
+    classes: how many the network tells apart. One thread at a time."""
 
     def adapted(translate):
         def convert(node, **given):
@@ -214,8 +217,9 @@ def translations(registry: dict[int, dict[str, Callable]], shapes: Mapping[tuple
         return registry[OF_INPUTS]["null"](node, **given) if given["is_input"] else _weight(node["name"], **given)
 
     ours = {name: adapted(translate) for name, translate in dict(TRANSLATIONS, _contrib_box_nms=box_nms).items()}
-    registry[OPSET] = dict(ours, null=null)  # MXNet's own are of opsets 12 and 13, and hold where we have none
-    try:
-        yield
-    finally:
-        del registry[OPSET]
+    with _exporter:
+        registry[OPSET] = dict(ours, null=null)  # MXNet's own are of opsets 12 and 13, and hold where we have none
+        try:
+            yield
+        finally:
+            del registry[OPSET]

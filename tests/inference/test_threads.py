@@ -8,7 +8,7 @@ import pytest
 import gluon_bof
 from gluon_bof.backend import mx
 from gluon_bof.data.shapes import draw_image
-from gluon_bof.inference.export import graph_of
+from gluon_bof.inference.export import INPUT, graph_of, onnx_bytes, quiet_session
 from gluon_bof.inference.segmenter import Segmenter
 from gluon_bof.models.build import build_network
 from gluon_bof.options.segmentation import SegmentationOptions
@@ -68,3 +68,14 @@ def test_a_segmenters_first_maps_in_several_threads_are_those_of_one():
     found = at_once(*(lambda image=image: next(segmenter.segment([image])) for image in drawn()))
     for of_one, image in zip(found, drawn()):
         np.testing.assert_array_equal(of_one.scores, next(segmenter.segment([image])).scores)
+
+
+def test_models_that_are_exported_at_once_do_not_take_each_others_translations():
+    """One ended in a KeyError(16), or of a layer that is the other's."""
+    pytest.importorskip("onnxruntime")
+    models = [gluon_bof.load("shapes", short=96) for _ in range(2)]
+    files = at_once(*(lambda model=model: onnx_bytes(model.detector, (96, 96)) for model in models))
+    seen = np.stack([models[0].detector.see(image) for image in drawn()])
+    (wanted, *_), (found, *_) = (quiet_session(file).run(["scores"], {INPUT: seen}) for file in files)
+    assert (wanted > 0.5).any()
+    np.testing.assert_array_equal(wanted, found)
