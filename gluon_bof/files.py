@@ -13,12 +13,13 @@ import platform
 import re
 import shutil
 import tempfile
+import threading
 import time
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from gluon_bof.errors import UserError
 
-LONGEST = 150  # bytes of a name, of 255, that what is begun for it keeps: HOST-PROCESS, letters of chance and endings follow
+LONGEST = 150  # bytes of a name, of 255, that what is begun for it keeps: HOST-PROCESS, thread or chance letters, endings follow
 ABANDONED = 3600.0  # seconds after which nobody goes on with what is begun
 
 
@@ -28,7 +29,7 @@ def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview], last
     lasting: wait until it would outlast a power cut, which takes longer than to write a small file.
     Raises UserError where it cannot be written; what was there before stays."""
     path = os.fspath(path)
-    unfinished = f"{_beginning(path)}.{_here()}{os.getpid()}.part"
+    unfinished = _unfinished(path)
     try:
         with open(unfinished, "wb") as file:
             file.writelines([data] if isinstance(data, bytes) else data)
@@ -48,8 +49,8 @@ def write_atomically(path: Any, data: bytes | Iterable[bytes | memoryview], last
 
 
 def unfinished_of(names: str) -> re.Pattern:
-    """What fits the names under which `write_atomically` begins files whose names fit a pattern, on whichever host, in version
-    0.1, too; no folder that another has begun."""
+    """What fits the names under which `write_atomically` begins files whose names fit a pattern, on whichever host, and those
+    without a thread that earlier versions gave; no folder that another has begun."""
     return re.compile(rf"({names})\.(.*-)?\d+\.part")
 
 
@@ -145,7 +146,7 @@ def unfinished_beside(path: str, ending: str = "") -> str:
     """A path beside this one, which ends so, for what gets its name once it is whole; what killed processes had begun there
     goes."""
     _remove_leftovers(path)
-    return f"{_beginning(path)}.{_here()}{os.getpid()}.part{ending}"
+    return _unfinished(path) + ending
 
 
 @contextlib.contextmanager
@@ -207,6 +208,11 @@ def remove(path: str) -> None:
     else:
         with contextlib.suppress(OSError):
             os.unlink(path)
+
+
+def _unfinished(path):
+    """The path under which this thread begins that file."""
+    return f"{_beginning(path)}.{_here()}{os.getpid()}.t-{threading.get_native_id()}.part"
 
 
 def _beginning(path):

@@ -4,7 +4,9 @@ import os
 import platform
 import shutil
 import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from gluon_bof.files import (
     output_path,
     read_json,
     refuse_unwritable,
+    unfinished_beside,
     whole_folder,
     write_atomically,
     write_text,
@@ -35,6 +38,22 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
         with pytest.raises(UserError, match=f"{place}: cannot be written .{problem}"):
             write_atomically(place, data)
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["kept"]
+
+
+def test_a_file_that_two_threads_write_at_once_is_whole_and_neither_is_told_that_it_cannot_be_written(tmp_path):
+    """They began it under one name, and the second found nothing there that could take the file's."""
+    path, videos, both = tmp_path / "a.json", set(), threading.Barrier(2, timeout=60)
+
+    def of(letter):
+        yield letter * 1000
+        videos.add(unfinished_beside(str(path), ".mp4"))
+        both.wait()
+        yield letter * 1000
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda letter: write_atomically(path, of(letter)), (b"a", b"b")))
+    assert path.read_bytes() in (b"a" * 2000, b"b" * 2000) and os.listdir(tmp_path) == ["a.json"]
+    assert len(videos) == 2
 
 
 def test_a_text_with_a_name_that_is_no_utf8_is_written_by_escapes(tmp_path):
@@ -59,7 +78,8 @@ def test_a_file_is_kept_through_a_power_cut_before_it_takes_its_name_and_then_it
 
     monkeypatch.setattr(os, "fsync", fsync)
     write_atomically(path, [b"of", memoryview(b"two")])
-    assert waited == [(f"{path}.{platform.node()}-{os.getpid()}.part", False), (str(tmp_path), True)]  # 1 in every container
+    begun = f"{path}.{platform.node()}-{os.getpid()}.t-{threading.get_native_id()}.part"  # the process is 1 in every container
+    assert waited == [(begun, False), (str(tmp_path), True)]
     assert path.read_bytes() == b"oftwo"
     write_atomically(path, b"drawn again", lasting=False)
     assert len(waited) == 2 and path.read_bytes() == b"drawn again"
@@ -113,7 +133,7 @@ def test_what_a_killed_process_had_begun_goes_and_what_is_anothers_stays(start, 
     process = subprocess.Popen(["true"])
     process.wait()  # its number is nobody's for now
     mine = f"{platform.node()}-{process.pid}"
-    gone = [f"out.{mine}.part", f"out.{mine}.x_1.part", f"out.{mine}.part.{mine}.part"]
+    gone = [f"out.{mine}.part", f"out.{mine}.t-12.part", f"out.{mine}.x_1.part", f"out.{mine}.part.{mine}.part"]
     kept = [f"out.{platform.node()}-{os.getppid()}.part", f"out.{mine}.old", f"about.{mine}.part", "out.2019", "out.part",
             f"out.{process.pid}.part", f"out.another-{mine}.part"]
     for name in gone + kept:

@@ -133,7 +133,7 @@ def test_the_columns_of_version_0_1_have_their_names_of_today(run):
 def test_what_a_killed_write_of_weights_left_behind_goes_with_the_next_save(tmp_path):
     run = Run(str(tmp_path / "run"))
     left = [tmp_path / "run" / name for name in ("last.params.5952.part", "best.params.a.host-77.part", "metrics.csv.1-1.part",
-                                                 "epoch-0009.params.host-1.part", "config.json.host-1.part",
+                                                 "epoch-0009.params.host-1.t-2.part", "config.json.host-1.part",
                                                  "sets.json.host-1.part", "partition.json.5.part",
                                                  "checkpoints/iteration-000000003.ckpt.host-77.part")]
     for path in left:
