@@ -19,7 +19,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from gluon_bof.errors import UserError
 
-LONGEST = 150  # bytes of a name, of 255, that what is begun for it keeps: HOST-PROCESS, thread or chance letters, endings follow
+LONGEST = 150  # bytes of a name, of 255, that what is begun for it keeps: HOST-PROCESS, thread or letters of chance, ending
 ABANDONED = 3600.0  # seconds after which nobody goes on with what is begun
 
 

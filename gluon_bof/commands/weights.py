@@ -5,7 +5,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import sys
 from typing import Sequence
 
@@ -14,9 +13,8 @@ from gluon_bof.files import refuse_unwritable, write_atomically
 from gluon_bof.options.flags import Parser
 from gluon_bof.runs.config import read_classes, read_options, require_run, require_run_of_last
 from gluon_bof.runs.folder import RunFolder
+from gluon_bof.weights.checksums import stated_sha1
 from gluon_bof.weights.inspect import digests, read_contents
-
-SHA1_IN_NAME = re.compile(r"-([0-9a-f]{8})\.params$")  # GluonCV's names of files end in their SHA-1
 
 
 @user_facing
@@ -127,10 +125,10 @@ def _of_run(folder, last):
 
 
 def _name_text(path, checksums):
-    stated = SHA1_IN_NAME.search(os.path.basename(path))
-    if not stated:
+    stated = stated_sha1(path)
+    if stated is None:
         return ""
-    return "as its name says" if checksums["sha1"].startswith(stated[1]) else f"BUT ITS NAME SAYS {stated[1]}"
+    return "as its name says" if checksums["sha1"].startswith(stated) else f"BUT ITS NAME SAYS {stated}"
 
 
 def _faults_text(faults):

@@ -12,6 +12,7 @@ from gluon_bof.errors import UserError, abbreviate, warn
 from gluon_bof.files import write_atomically
 from gluon_bof.models.heads import classes_by_rows, rows_of
 from gluon_bof.options.families import told_by_file_name
+from gluon_bof.weights.checksums import require_stated_sha1
 from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.formats.exported import refuse_export
 from gluon_bof.weights.learned import SAVE_AGAIN_REMEDY, require_learned
@@ -64,7 +65,7 @@ def without_constants(parameters: Mapping[str, gluon.Parameter]) -> dict[str, gl
 
 def read_weights(path: str) -> dict[str, np.ndarray]:
     """{name: numpy array} of a .params file. Raises UserError naming a file that is missing or none, or that holds what no
-    network has learned: the format has no checksum."""
+    network has learned, or another than its name's checksum says: the format has none."""
     return _parsed(_bytes_of(path), path)
 
 
@@ -72,9 +73,11 @@ def _bytes_of(path):
     refuse_export(path)
     try:
         with open(path, "rb") as file:
-            return file.read()
+            data = file.read()
     except OSError as error:
         raise UserError(f"the weights cannot be read ({error.strerror})", path, "check the path") from None
+    require_stated_sha1(path, data)
+    return data
 
 
 def _parsed(data, path):

@@ -1,10 +1,14 @@
 """Strict and partial loading, and heads for other classes against GluonCV's reset_class."""
+import hashlib
+import re
+import shutil
+
 import numpy as np
 import pytest
 
 from gluon_bof.backend import autograd, gluon, mx
 from gluon_bof.errors import UserError
-from gluon_bof.files import sha256_of
+from gluon_bof.files import digest_of, sha256_of
 from gluon_bof.models.faster_rcnn.network import build_faster_rcnn
 from gluon_bof.models.ssd.network import build_ssd
 from gluon_bof.models.yolo3.network import ANCHORS, build_yolo3
@@ -127,6 +131,26 @@ def test_a_file_of_values_that_no_network_has_learned_is_refused(values, told, t
     for load in (load_weights, load_partially):
         with pytest.raises(UserError, match=f"a.params: .*{told}; save it again"):
             load(network, str(path))
+
+
+def test_weights_that_are_not_those_of_the_checksum_in_their_name_are_refused(old, saved, tmp_path, caplog):
+    """One byte was another, and other boxes were found without a word."""
+    path = saved(old)
+
+    def named(digits):
+        return shutil.copy(path, tmp_path / f"yolo3-{digits}.params")
+
+    other, network = named("c24ae72f"), yolo3(OLD, seed=2)
+    told = f"{other}: its SHA-1 is not c24ae72f, which its name has; copy it again, or rename it if it was changed on purpose"
+    for load in (load_weights, load_partially, transfer, load_backbone):
+        with pytest.raises(UserError, match=re.escape(told)):
+            load(network, other)
+    for digits in (digest_of(path, hashlib.sha1()).hexdigest()[:8], "20240131"):  # a date
+        load_weights(network, named(digits))
+    assert not caplog.messages
+    load_weights(network, named("00000012"))
+    assert caplog.messages == [f"{tmp_path}/yolo3-00000012.params: its SHA-1 is not 00000012, which its name has; copy it again, "
+                               "unless that means something else"]
 
 
 def test_partial_loading_takes_what_fits_and_says_what_not(old, saved):

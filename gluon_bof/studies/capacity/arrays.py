@@ -12,6 +12,7 @@ from gluon_bof.options import families
 from gluon_bof.runs.config import require_run
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.studies.capacity.onnx_weights import operator_weights
+from gluon_bof.weights.checksums import require_stated_sha1
 from gluon_bof.weights.formats import checkpoint as checkpoint_format
 from gluon_bof.weights.formats import darknet as darknet_format
 from gluon_bof.weights.formats import params as params_format
@@ -92,7 +93,9 @@ def _inputs_first(block, prefix=""):
 
 def _read_params(path):
     with open(path, "rb") as file:
-        arrays = params_format.loads(file.read())
+        data = file.read()
+    require_stated_sha1(path, data)
+    arrays = params_format.loads(data)
     # files of `mx.model.save_checkpoint` and of `export` say what each array is
     return {name.split(":", 1)[1] if name.startswith(("arg:", "aux:")) else name: array for name, array in arrays.items()}
 

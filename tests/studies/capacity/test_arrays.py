@@ -193,6 +193,13 @@ def test_damaged_files_are_refused_in_a_line(tmp_path, name, content, told):
         analyze(str(tmp_path / name))
 
 
+def test_weights_that_are_not_those_of_the_checksum_in_their_name_are_refused(tmp_path):
+    path = tmp_path / "net-c24ae72f.params"
+    path.write_bytes(params_format.dumps(ARRAYS))
+    with pytest.raises(UserError, match="its SHA-1 is not c24ae72f, which its name has; copy it again"):
+        analyze(str(path))
+
+
 def test_missing_files_and_foreign_folders_are_refused(tmp_path):
     for path in (tmp_path, tmp_path / "none.params"):
         with pytest.raises(UserError):
