@@ -16,7 +16,7 @@ from gluon_bof.data.faults import (
     REMEDY,
     REMEDY_OF_MASKS,
     FaultPolicy,
-    fit_box,
+    fit_turned,
     is_normalised,
     remark_masks,
     remark_repeated_boxes,
@@ -26,7 +26,6 @@ from gluon_bof.data.faults import (
     settled,
 )
 from gluon_bof.data.fields import (
-    around_turned,
     brief,
     finite_number,
     json_text,
@@ -60,12 +59,12 @@ def load_coco(root_or_json: str, role: str, classes: Iterable[str] | None = None
 
     root_or_json: the set's folder, or the JSON itself. role: "train" or "val". split: the one JSON's name, with or without
     .json, instead of the role's. classes: names in the order of their ids; default: the JSON's categories in the order of
-    theirs. skip_empty: leave out images without a box to train on. Boxes are x, y, x + w, y + h, or what `upright` makes of
-    them, cut to the image. `ignore` is read as `iscrowd`: such a box does not train, as in GluonCV, no metric asks for it, and
-    a detection on it is neither hit nor miss; one outside the image, without area, in 0..1 or with a faulty mask is left out
-    without a word, but a `bbox` that is none, as of a negative width, is a fault there, too. `area` counts for nothing here: a
-    box is a box, whatever its exporter thought of the outline. masks: read `segmentation`, too, in any of its forms.
-    on_bad_sample: "error" raises at the first fault, "skip" drops the box or the image and lists it in `faults`.
+    theirs. skip_empty: leave out images without a box to train on. Boxes are x, y, x + w, y + h, or the upright box around that
+    where CVAT turned it, cut to the image. `ignore` is read as `iscrowd`: such a box does not train, as in GluonCV, no metric
+    asks for it, and a detection on it is neither hit nor miss; one outside the image, without area, in 0..1 or with a faulty
+    mask is left out without a word, but a `bbox` that is none, as of a negative width, is a fault there, too. `area` counts for
+    nothing here: a box is a box, whatever its exporter thought of the outline. masks: read `segmentation`, too, in any of its
+    forms. on_bad_sample: "error" raises at the first fault, "skip" drops the box or the image and lists it in `faults`.
     Raises UserError for a missing root or JSON, an empty one, and faults."""
     require_role(role)
     faults = FaultPolicy(on_bad_sample)
@@ -396,7 +395,7 @@ def _boxes(entries, images, dropped, class_of, known_categories, path, faults, m
             if not ignored:
                 normalised[image_id] = normalised.get(image_id, 0) + 1
             continue
-        corners, fault = fit_box(upright(corners, entry), *frame, who)
+        corners, fault = fit_turned(corners, turned_by(entry), *frame, who)
         if fault:
             told.report(path, *fault)
         if corners is not None and (masks is None or _keep_mask(entry, images[image_id], who, path, told, masks)):
@@ -503,10 +502,10 @@ def read_box(entry: Mapping[str, Any]) -> tuple[tuple[float, float, float, float
     return (x, y, x + width, y + height), any(flags)
 
 
-def upright(corners: tuple[float, float, float, float], entry: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    """The box around an annotation's object: CVAT writes a rotated rectangle as it was before it was turned, and the angle among
-    the attributes. Of an object with an outline `bbox` is the box around that."""
-    return corners if has_outline(entry) else around_turned(corners, rotation_in(entry.get("attributes")))
+def turned_by(entry: Mapping[str, Any]) -> float:
+    """The degrees by which an annotation's `bbox` is to be turned: CVAT writes a rotated rectangle as it was before that, and the
+    angle among the attributes. Of an object with an outline `bbox` is the box around that."""
+    return 0.0 if has_outline(entry) else rotation_in(entry.get("attributes"))
 
 
 def has_outline(entry: Mapping[str, Any]) -> bool:

@@ -1,12 +1,14 @@
 """What to do about something wrong in a data set: stop, or leave it out and remember."""
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 
 import numpy as np
 
 from gluon_bof.boxes import Fault
+from gluon_bof.data.fields import around_turned
 from gluon_bof.data.images import AS_STORED, check_header, settle
 from gluon_bof.errors import LOGGER, UserError, abbreviate, warn
 from gluon_bof.masks import boxes_of
@@ -241,8 +243,9 @@ def warn_of_score(where: str, records: Sequence[Record], limit: int, whole: Sequ
 
 
 def fit_box(box: Sequence[float], width: float, height: float,
-            name: str) -> tuple[tuple[float, float, float, float] | None, tuple[str, str] | None]:
-    """(box cut to the image or None, fault (kind, message) or None). box: four floats, corners from 0."""
+            name: str, slack: float = SLACK) -> tuple[tuple[float, float, float, float] | None, tuple[str, str] | None]:
+    """(box cut to the image or None, fault (kind, message) or None). box: four floats, corners from 0; slack: how far outside
+    the image, in pixels, it may reach without a fault."""
     left, top, right, bottom = box
     text = f"{name} at {left:g}, {top:g}, {right:g}, {bottom:g}"
     if not all(abs(side) < 1e9 for side in box):  # also catches NaN
@@ -250,13 +253,20 @@ def fit_box(box: Sequence[float], width: float, height: float,
     if _is_empty(box):
         return None, ("no area", text)
     cut = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
-    if left >= -SLACK and top >= -SLACK and right <= width + SLACK and bottom <= height + SLACK:
+    if left >= -slack and top >= -slack and right <= width + slack and bottom <= height + slack:
         if _is_empty(cut):
             return None, ("outside", f"{text} in an image of {width} x {height}")
         return cut, None
     centre = (left + right) / 2, (top + bottom) / 2
     inside = 0 <= centre[0] < width and 0 <= centre[1] < height
     return cut if inside else None, ("outside", f"{text} in an image of {width} x {height}")
+
+
+def fit_turned(box: Sequence[float], degrees: float, width: float, height: float,
+               name: str) -> tuple[tuple[float, float, float, float] | None, tuple[str, str] | None]:
+    """`fit_box` of a rectangle that is turned about its centre: CVAT lets it stick out of the image with its corners."""
+    upright = around_turned(box, degrees)
+    return fit_box(upright, width, height, name, SLACK if upright == tuple(box) else math.inf)
 
 
 def _is_empty(box):

@@ -20,7 +20,7 @@ import numpy as np
 from gluon_bof.boxes import is_image
 from gluon_bof.data.headers import MAX_PIXELS, ORIENTATION, read_header, scan
 from gluon_bof.data.names import composed
-from gluon_bof.errors import UserError, is_out_of_files, is_out_of_memory, warn_once
+from gluon_bof.errors import UserError, is_out_of_files, is_out_of_memory, warn_once, without_warnings
 from gluon_bof.masks import whole_images_only
 
 try:  # faster than OpenCV's, to the same pixels
@@ -176,9 +176,10 @@ def has_broken_strips(data: bytes) -> bool:
     from PIL import Image
 
     try:
-        Image.open(io.BytesIO(data)).load()
-    except OSError as error:  # of kinds of TIFF that Pillow does not know, too
-        return str(error).startswith("decoder error")
+        with without_warnings():  # of large images
+            Image.open(io.BytesIO(data)).load()
+    except Exception as error:  # of kinds of TIFF that it does not know, whatever came up
+        return isinstance(error, OSError) and str(error).startswith("decoder error")
     return False
 
 
@@ -307,8 +308,9 @@ def as_image(image: Any) -> np.ndarray:
 
 
 def as_list(images: Any) -> list[Any]:
-    """One image, or a list or tuple of them, as a list."""
-    return list(images) if isinstance(images, (list, tuple)) else [images]
+    """One image, or a list, a tuple or an array (N, H, W, 3) of them, as a list."""
+    several = isinstance(images, (list, tuple)) or getattr(images, "ndim", 0) == 4
+    return list(images) if several else [images]
 
 
 def paths_among(images: Iterable[Any]) -> list[Any]:

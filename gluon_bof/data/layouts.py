@@ -170,7 +170,7 @@ def _tree(root):
                 if ending.lower() in (".xml", ".json", ".txt") else None
             if kind is not None:
                 kind[stem] = entry.name
-            elif depth < _DEPTH and entry.is_dir() and not (entry.is_symlink() and lies_in(entry.path, entry.path)):  # a loop
+            elif depth < _DEPTH and entry.is_dir() and not _leads_back(entry):
                 waiting.append((entry.path, depth + 1))
         found.append(kinds)
     return found
@@ -219,14 +219,23 @@ def _parts(root, tree, kind):
             continue
         shared = {other.path: stems & set(other.images) for other in pictured if stems & set(other.images)}
         parts += [_part(place.path, place.path, root)] if place.path in shared else _of_images(place.path, shared, root)
-    return _each_once(parts)
+    return _each_once(parts, root)
 
 
-def _each_once(parts):
+def _leads_back(entry):
+    """Whether a folder is a link to one that it lies in."""
+    return entry.is_symlink() and lies_in(entry.path, entry.path)
+
+
+def _each_once(parts, root):
     """The parts but those that a link shows again, of which an image would count twice, and train and validate where shares do.
-    Of the paths of the same two folders those are kept that tell a part, one for each, else the first."""
+    Of the paths of the same two folders those are kept that tell a part, one for each, else the first; links come last."""
+    def is_linked(part):
+        path = os.path.relpath(part.images, root)
+        return os.path.realpath(part.images) != os.path.normpath(os.path.join(os.path.realpath(root), path))
+
     paths = {}
-    for part in parts:
+    for part in sorted(parts, key=is_linked):
         places = os.path.realpath(part.annotations or labels_folder(part.images)), os.path.realpath(part.images)
         paths.setdefault(places, {}).setdefault(part.role, part)
     kept = {part for by_role in paths.values() for role, part in by_role.items() if role or len(by_role) == 1}
@@ -330,7 +339,7 @@ def _yolo(root, tree, split):
     if config:
         return Layout("yolo", root, f"{os.path.relpath(config, root)} names the classes and the parts", file=config)
     labelled = _each_once([Part("", of_folder.path, split_of(of_folder.path, root)) for of_folder in tree
-                           if of_folder.images and _labels_of(of_folder, tree)])
+                           if of_folder.images and _labels_of(of_folder, tree)], root)
     if not labelled:
         return None
     places = abbreviate(os.path.relpath(part.images, root) for part in labelled)

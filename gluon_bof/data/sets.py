@@ -157,7 +157,7 @@ def unlisted(parts: Iterable[DetectionSet]) -> str | None:
         return None
     place = recognise(parts[0].folder, "voc")
     left = set(map(os.path.realpath, voc_unlisted(place.folder, place.parts))).difference(*map(annotated_in, parts))
-    return f"{left_out(len(left), 'list of ImageSets')}, such as {min(left)}" if left else None
+    return f"{left_out(len(left), 'list of ImageSets/ or its Main/')}, such as {min(left)}" if left else None
 
 
 def _read(place, role, classes, on_bad_sample, split, unannotated, whole, masks):

@@ -16,7 +16,7 @@ from gluon_bof.data.faults import (
     REMEDY_OF_MASKS,
     TINY,
     FaultPolicy,
-    fit_box,
+    fit_turned,
     is_normalised,
     remark_masks,
     remark_repeated_boxes,
@@ -25,7 +25,7 @@ from gluon_bof.data.faults import (
     require_records,
     settled,
 )
-from gluon_bof.data.fields import around_turned, brief
+from gluon_bof.data.fields import brief
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import ENDINGS, image_header, in_other_form, is_hidden
 from gluon_bof.data.names import unique_names
@@ -168,6 +168,7 @@ def load_voc(root: str, role: str, classes: Iterable[str] | None = None, on_bad_
         found_origin = found_origin._replace(value=origin)
     negatives = _without_annotation(members, role, split, unannotated, whole)
     if unannotated == "negative":
+        negatives = _without_twins(negatives, faults)
         known = set(members)
         members += [place for place in negatives if place not in known]
     class_ids = {class_name: index for index, class_name in enumerate(names)}
@@ -275,7 +276,7 @@ def voc_annotations(root: str, parts: Sequence[Any] = (), split: str | None = No
 
 
 def voc_unlisted(root: str, parts: Sequence[Any] = ()) -> list[str]:
-    """Paths of a set's annotations that no list names, of folders that have lists; none where one is not text."""
+    """Paths of a set's annotations that no list of detection's names, of folders that have such; none where one is not text."""
     found = []
     for folder in _folders(root, parts):
         left = dict(folder.annotations) if folder.splits else {}
@@ -341,6 +342,19 @@ def _without_annotation(members, role, split, unannotated, whole):
             spare = list(spare.values())  # of the two names of one image, that without ending
             found += [(folder, stem) for stem in (spare if whole or folder.is_part else every_fifth(sorted(spare), role))]
     return found
+
+
+def _without_twins(negatives, faults):
+    """The negatives but those that have an annotated image's name with another ending: a mask or a copy of it has its objects."""
+    kept = []
+    for folder, image_id in negatives:
+        stem, ending = os.path.splitext(image_id)
+        if ending.lower() in ENDINGS and stem in folder.annotations:
+            faults.remark(folder.images[image_id], "shared name", f"left out: {os.path.basename(folder.annotations[stem])} is of "
+                          "another image of that name, whose objects may be here, too; rename it if it has none")
+        else:
+            kept.append((folder, image_id))
+    return kept
 
 
 def _survey(folders):
@@ -511,7 +525,7 @@ def _corners(item, class_ids, origin, width, height, source, faults):
     if item.name not in class_ids:
         faults.unknown_class(source, item.name, len(class_ids))
         return None
-    corners, fault = fit_box([corner - origin for corner in around_turned(item.corners, item.rotation)], width, height, item.name)
+    corners, fault = fit_turned([corner - origin for corner in item.corners], item.rotation, width, height, item.name)
     if fault:
         faults.report(source, *fault)
     return corners

@@ -12,8 +12,8 @@ from pycocotools import coco, cocoeval
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from gluon_bof.data.coco import as_id, category_ids, id_order, read_area, read_box, upright
-from gluon_bof.data.faults import fit_box, is_normalised
+from gluon_bof.data.coco import as_id, category_ids, id_order, read_area, read_box, turned_by
+from gluon_bof.data.faults import fit_turned, is_normalised
 from gluon_bof.data.fields import load_json
 from gluon_bof.errors import UserError
 from gluon_bof.evaluation.matching import check_lengths
@@ -225,11 +225,11 @@ def _sound_box(entry, record):
     corners, crowd = read_box(entry)
     if is_normalised(corners, record.width, record.height):
         raise ValueError("in 0..1")
-    standing = upright(corners, entry)
-    cut, fault = fit_box(standing, record.width, record.height, "")
+    degrees = turned_by(entry)
+    cut, fault = fit_turned(corners, degrees, record.width, record.height, "")
     if cut is None:
         raise ValueError(fault[0])
-    if not fault and standing == corners:
+    if not fault and not degrees % 180:
         return [float(side) for side in entry["bbox"]], read_area(entry), crowd
     bbox, = _xywh([cut])
     return bbox, min(read_area(entry), bbox[2] * bbox[3]), crowd

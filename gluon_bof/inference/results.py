@@ -140,8 +140,7 @@ class DetectionWriter:
 
     def begin(self, folder: str) -> None:
         """Write the three files, as yet empty, where the folder has none, so that it is known as one of predictions should this
-        one be cut off. Raises UserError where they would take the place of others, and as
-        `prepare_folder`."""
+        one be cut off. Raises UserError where they would take the place of others, and as `prepare_folder`."""
         paths = paths_in(folder)
         refuse_foreign(paths.values(), folder)
         prepare_folder(folder)

@@ -116,7 +116,8 @@ def test_annotated_images_that_no_list_holds_went_unsaid(tmp_path):
         assert not [fault.kind for fault in report.faults if fault.kind != "unreadable part"]
         return [note for note in report.notes if "list" in note]
     assert [note.split(", such as ") for note in told()] == [
-        ["3 images with annotations were left out, which are in no list of ImageSets", str(tmp_path / "Annotations" / "c.xml")]]
+        ["3 images with annotations were left out, which are in no list of ImageSets/ or its Main/",
+         str(tmp_path / "Annotations" / "c.xml")]]
     assert told(split="val") == told()
     voc_files.write_set(tmp_path, {}, {"dog_val": ["c -1", "d 1"], "later": "c"})
     assert told() == [told()[0].replace("3 images", "1 images").replace("c.xml", "e.xml")]  # others may be named with --split

@@ -1,7 +1,9 @@
 """What annotations of real sets do that no standard set does: ids, boxes, names, endings, encodings, splits, missing files."""
+import io
 import json
 import os
 import shutil
+import struct
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ from gluon_bof.data.check import check_set
 from gluon_bof.data.coco import category_ids, is_coco, load_coco, read_area
 from gluon_bof.data.faults import require_boxes
 from gluon_bof.data.fields import load_json, read_flag
+from gluon_bof.data.images import decode_image, has_broken_strips
 from gluon_bof.data.names import class_names
 from gluon_bof.data.sets import open_set
 from gluon_bof.data.voc import load_voc
@@ -204,9 +207,11 @@ def test_of_two_images_of_one_name_that_without_the_annotation_went_unsaid(tmp_p
     (tmp_path / "Annotations" / "b.xml").unlink()
     found = load_voc(str(tmp_path), "train", whole=True)
     assert sorted(map(os.path.basename, found.unannotated)) == others and len(found) == 7
-    negatives = load_voc(str(tmp_path), "train", whole=True, unannotated="negative").records[7:]
-    assert sorted(os.path.basename(record.path) for record in negatives) == others
-    assert not any(len(record.boxes) for record in negatives)
+    wanted = load_voc(str(tmp_path), "train", whole=True, unannotated="negative")
+    assert sorted(os.path.basename(record.path) for record in wanted.records[7:]) == others[1:]
+    assert not any(len(record.boxes) for record in wanted.records[7:])
+    left, = wanted.remarks  # a mask, or a copy: it may hold the objects of the other one
+    assert left.kind == "shared name" and os.path.basename(left.path) == others[0]
 
 
 def test_those_that_a_split_lists_are_faults_or_negatives(tmp_path):
@@ -466,6 +471,16 @@ def test_a_tiff_whose_strips_cannot_be_unpacked_is_named(tmp_path, compression):
     paths["a"].write_bytes(data[:len(data) // 2] + bytes(512) + data[len(data) // 2 + 512:])
     fault, = check_set(str(tmp_path), progress=False).faults
     assert (fault.kind, fault.path) == ("damaged image", str(paths["a"]))
+
+
+def test_a_tiff_that_pillow_cannot_read_and_opencv_can_is_not_damaged():
+    whole = cv2.imencode(".tif", np.random.default_rng(0).integers(0, 256, (40, 200, 3)).astype(np.uint8))[1].tobytes()
+    width = struct.pack("<HHI", 256, 3, 1)  # its tag, of two bytes
+    data = whole.replace(width, struct.pack("<HHI", 256, 1, 1))
+    assert data != whole and decode_image(data).shape == (40, 200, 3)
+    with pytest.raises(ValueError, match="dimensions"):
+        Image.open(io.BytesIO(data)).load()
+    assert not has_broken_strips(data)
 
 
 def test_a_jpeg_that_lost_its_rows_but_not_its_end_is_named(tmp_path, capfd):

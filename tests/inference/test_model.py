@@ -276,9 +276,9 @@ def test_an_export_is_compared_on_images_however_they_are_given_and_replaces_non
     path = shutil.copy(voc[1][0], tmp_path / "a.json")
     read, checks = read_upright(path), []
     with Image.open(path) as opened:
-        for images in ([read], read, path, [opened]):
+        for images in ([read], read, path, [opened], read[None]):
             checks.append(model.export(tmp_path / "b", "mxnet", images=images))
-    assert checks == [checks[0]] * 4 and checks[0].images == 5
+    assert checks == [checks[0]] * 5 and checks[0].images == 5
     with pytest.raises(UserError, match="a.json: the command reads this file, which would be replaced"):
         model.export(tmp_path / "a", "mxnet", images=path)
 
