@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from typing import Iterable
 
-from gluon_bof.errors import warn
+from gluon_bof.errors import UserError, warn
 
 VARIABLE = "OMP_NUM_THREADS"
 QUOTAS = (("/sys/fs/cgroup/cpu.max",),
@@ -23,10 +24,12 @@ def choose(kept: str | None = None) -> str:
 
     What the environment says holds. Else it is what a run that goes on has `kept`, or half of the cores for anything new
     (None): the others load, and where all compute, two trainings on a machine wait for each other and take thrice as long.
-    Where MXNet is imported already nothing is changed."""
+    Where MXNet is imported already nothing is changed. Raises UserError for what is no number to MXNet, which would abort."""
     global _left, _own
     told = os.environ.get(VARIABLE, "")
     if told:
+        if not re.fullmatch(r"\s*[+-]?\d+\s*", told) and "mxnet" not in sys.modules:
+            raise UserError(f"{VARIABLE} is {told!r}, and MXNet takes one whole number", remedy="set it so, or unset it")
         if kept is not None and told != kept:
             warn(f"{VARIABLE} is {told}, and the run began with {kept or 'none'}: the last bits of its numbers may be others")
         return told

@@ -30,6 +30,13 @@ def test_mxnet_starts_with_the_number_that_was_chosen(choice, environment, expec
     assert said(choice, **environment) == expected
 
 
+def test_what_mxnet_takes_for_no_number_ended_the_process_with_an_abort():
+    answer = subprocess.run([sys.executable, "-m", "gluon_bof", "evaluate", "shapes"], cwd=ROOT, capture_output=True, text=True,
+                            env={**os.environ, threads.VARIABLE: "2,1"})
+    assert answer.returncode == 2 and answer.stderr.splitlines()[-1].startswith(
+        "error: OMP_NUM_THREADS is '2,1', and MXNet takes one whole number; ")
+
+
 @pytest.mark.parametrize("content, expected", (
     (("max 100000\n",), []), (("150000 100000\n",), [2]), (("50000 100000",), [1]), (("200000\n", "100000\n"), [2]),
     (("-1\n", "100000\n"), []), (("nonsense",), []), (("100000 0",), [])))

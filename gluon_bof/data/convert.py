@@ -20,7 +20,7 @@ from gluon_bof.data.parts import role_of
 from gluon_bof.data.sets import DRAWN, annotated_in, annotations_of, left_out, open_set, split_names
 from gluon_bof.data.voc_lists import is_of_one_class
 from gluon_bof.errors import UserError, abbreviate
-from gluon_bof.files import is_utf8, refuse_filled, refuse_unmakeable, whole_folder
+from gluon_bof.files import is_utf8, lies_in, refuse_filled, refuse_unmakeable, whole_folder
 
 TARGETS = ("voc", "coco", "yolo")
 TOLERANCE = 0.01  # pixels that a box may be off when it is read back; what formats round is far below
@@ -50,7 +50,7 @@ def convert_set(dataset: str, out: str, to: str, root: str | None = None, classe
     when all of it is written and has been read back equal.
 
     copy: copy the images; default: hard links, where the file system can. Raises UserError where `out` holds something or cannot
-    be written, what is read back differs, and as `open_set` does."""
+    be written or lies in the set's folder, what is read back differs, and as `open_set` does."""
     if to not in TARGETS:
         raise UserError(f"--to cannot be {to!r}", remedy=f"choose one of {', '.join(TARGETS)}")
     refuse_filled(out)
@@ -59,6 +59,10 @@ def convert_set(dataset: str, out: str, to: str, root: str | None = None, classe
     classes = None if classes is None else class_names(classes)
     parts, missing = _read_parts(dataset, dict(root=root, on_bad_sample=on_bad_sample, unannotated=unannotated, layout=layout,
                                                val_share=val_share), classes)
+    folder = next(iter(parts.values())).folder
+    if folder and lies_in(out, folder):
+        raise UserError(f"the new set would lie in the one that is read, {folder}, which could be taken for either then", out,
+                        "give a new folder outside of it")
     if to == "yolo" and "train" not in parts:
         raise UserError(f"no part of it trains (found: {abbreviate(parts)}), and YOLO's data.yaml has to name one that does",
                         dataset, "choose another layout" if val_share or {"val", "test"} & set(parts) else

@@ -74,7 +74,7 @@ class Folder:
     @classmethod
     def of_part(cls, part: Any) -> Folder:
         """A folder of other names: part.annotations, part.images, and part.split and part.role, which all its images are of."""
-        folder = cls(os.path.commonpath((part.annotations, part.images)), part.annotations, part.images)
+        folder = cls(os.path.commonpath((part.annotations, part.images)) or os.curdir, part.annotations, part.images)
         folder.place = os.path.relpath(part.annotations, folder.path).partition(os.sep)[2]
         if part.split:
             folder.splits = dict.fromkeys((part.split, part.role))

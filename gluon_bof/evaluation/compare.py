@@ -4,17 +4,18 @@ from __future__ import annotations
 import os
 from typing import Sequence
 
-from gluon_bof.errors import UserError
+from gluon_bof.errors import UserError, warn
 from gluon_bof.evaluation import plots
 from gluon_bof.evaluation.page import is_share, png_of, write_page
 from gluon_bof.evaluation.report import training_rows
-from gluon_bof.files import read_json
+from gluon_bof.files import read_json, sha256_of
 from gluon_bof.options.families import family_of, require_one_map
 from gluon_bof.options.flags import as_dict
 from gluon_bof.runs.config import read_options, warn_of_unlike_scores
 from gluon_bof.runs.folder import RunFolder
 from gluon_bof.runs.opening import OF_THE_PLACE
 
+_WHAT = ("images", "boxes", "metric")  # of a report: what it is of, and by what
 _WRITE_AGAIN = "write it again, or remove it"
 
 
@@ -38,6 +39,7 @@ def compare_runs(path: str, folders: Sequence[str]) -> dict:
     tables = {name: training_rows(folder) for name, folder in zip(names, folders)}
     runs = [dict(_learned(tables[name]), name=name, folder=folder, report=_report(folder))
             for name, folder in zip(names, folders)]
+    _warn_of_unlike_reports([run for run in runs if run["report"]])
     numbers = {"runs": runs, "options": options, "training": tables}
     mean_ap = of_runs[0].mean_ap
     figures = [(title, png_of(figure)) for title, figure in plots.training_figures(tables, mean_ap)]
@@ -66,18 +68,39 @@ def _differing(options):
     return {name: values for name, values in columns.items() if any(value != values[0] for value in values)}
 
 
+def _warn_of_unlike_reports(runs):
+    """Warn where the reports of runs do not compare: whoever wrote one with `evaluate` chose its images and its metric."""
+    told = [(run["folder"], [run["report"][name] for name in _WHAT]) for run in runs]
+    for folder, what in told:
+        if what != told[0][1]:
+            warn("{} reports of {} images with {} boxes by {}, ".format(folder, *what)
+                 + "{} of {} with {} by {}: their reports do not compare".format(told[0][0], *told[0][1]))
+
+
+def _warn_of_other_weights(folder, numbers):
+    """Warn where a run's report, which whoever wrote it with `evaluate` may have put there, is not of its weights."""
+    digest = numbers.get("about", {}).get("SHA-256")
+    run = RunFolder(folder)
+    own = [path for path in (run.best_weights, run.last_weights) if os.path.isfile(path)]
+    if digest and own and digest not in map(sha256_of, own):
+        warn(f"{run.report_numbers} is not of the run's best or last weights: write it again, with evaluate {folder} "
+             f"--report {run.report}")
+
+
 def _report(folder):
     """What a run's report says, without its curves; None where it has none. Raises UserError for one that is damaged."""
     path = RunFolder(folder).report_numbers
     try:
         numbers = read_json(path, "the run's report is no JSON", _WRITE_AGAIN)
-        found = {"map": numbers["map"], "best": numbers["best"], "errors": numbers["errors"],
+        found = {**{name: numbers.get(name) for name in _WHAT},
+                 "map": numbers["map"], "best": numbers["best"], "errors": numbers["errors"],
                  "ece": numbers["calibration"]["error"], "sizes": {size: row["ap"] for size, row in numbers["sizes"].items()},
                  "classes": {row["name"]: row["ap"] for row in numbers["classes"]}}
         shown = (found["map"], found["ece"], found["best"].get("f1"), *found["sizes"].values(), *found["classes"].values(),
                  *found["errors"]["gains"].values())
         if not all(value is None or is_share(value) for value in shown):
             raise ValueError("a share is outside [0, 1]")
+        _warn_of_other_weights(folder, numbers)
         return found
     except FileNotFoundError:
         return None

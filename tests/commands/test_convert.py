@@ -47,6 +47,15 @@ def test_any_layout_is_written_as_another(tmp_path, write, target):
         assert_is_the_set(open_set(str(tmp_path / "out"), None, role), names_of(role))
 
 
+def test_a_set_that_was_written_into_the_one_that_was_read_made_both_unreadable(tmp_path):
+    layout_files.coco_standard(str(tmp_path / "in"))
+    (tmp_path / "link").symlink_to("in")
+    for out in (tmp_path / "in" / "voc", tmp_path / "link" / "a" / ".." / "voc", tmp_path / "in" / "annotations" / "voc"):
+        with pytest.raises(UserError, match="the new set would lie in the one that is read, .*; give a new folder outside of it"):
+            convert_set(str(tmp_path / "in"), str(out), "voc")
+    assert sorted(os.listdir(tmp_path)) == ["in", "link"] and len(open_set(str(tmp_path / "in"), None, "train")) == 4
+
+
 @pytest.mark.parametrize("way", [("coco", "voc"), ("yolo", "voc"), ("yolo", "coco", "voc"), ("voc", "yolo", "coco", "voc")])
 def test_there_and_back_is_the_identity_of_boxes_between_pixels(tmp_path, way):
     xml = voc_files.xml

@@ -44,6 +44,20 @@ def runs(written, tmp_path):
     return [str(tmp_path / name) for name in ("one", "two", "bare")]
 
 
+def test_reports_of_other_images_or_of_no_weights_of_the_run_stood_side_by_side_without_a_word(tmp_path, caplog):
+    runs = [write_run(tmp_path / name, 1, (0.5,)) for name in ("a", "b")]
+    given = [*runs, "--out", str(tmp_path / "page.html")]
+    assert main(given) == 0 and not caplog.messages
+    path = tmp_path / "b" / "report.json"
+    numbers = json.loads(path.read_text())
+    path.write_text(json.dumps({**numbers, "images": 9, "about": {"SHA-256": "0" * 64}}))
+    (tmp_path / "b" / "last.params").write_bytes(b"other weights")
+    assert main(given) == 0
+    weights, images = caplog.messages
+    assert weights.startswith(f"{path} is not of the run's best or last weights: write it again, with evaluate {runs[1]} ")
+    assert images.startswith(f"{runs[1]} reports of 9 images with ") and f", {runs[0]} of 5 with " in images
+
+
 def test_runs_are_set_side_by_side(runs, tmp_path, capsys):
     page = tmp_path / "page.html"
     assert main([*runs, "--out", str(page)]) == 0
@@ -125,7 +139,7 @@ def test_a_run_whose_accuracy_would_appear_nowhere_is_refused(family, options, t
 def test_scores_of_other_images_or_another_metric_do_not_stand_side_by_side_without_a_word(runs, tmp_path, capsys):
     write_run(tmp_path / "other", 1, (0.3,), report=False, dataset="vocmini", metric="coco")
     main([*runs, "--out", str(tmp_path / "alike.html")])
-    assert "do not compare" not in capsys.readouterr().err
+    assert "scores do not compare" not in capsys.readouterr().err
     main([*runs, str(tmp_path / "other"), "--out", str(tmp_path / "page.html")])
     told = capsys.readouterr().err
     for flag, value, first in (("dataset", "vocmini", "shapes"), ("metric", "coco", "auto")):

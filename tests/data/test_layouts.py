@@ -28,11 +28,13 @@ WRITERS = [(name, write) for name, writers in LAYOUTS.items() for write in write
 
 
 @pytest.mark.parametrize("layout, write", WRITERS, ids=[write.__name__ for _, write in WRITERS])
-def test_every_layout_gives_the_same_boxes_classes_and_parts(tmp_path, layout, write):
+def test_every_layout_gives_the_same_boxes_classes_and_parts(tmp_path, monkeypatch, layout, write):
     write(str(tmp_path))
     assert recognise(str(tmp_path)).name == layout
+    monkeypatch.chdir(tmp_path)
     for role in ("train", "val"):
-        assert_is_the_set(open_set(str(tmp_path), None, role), names_of(role))
+        for place in (str(tmp_path), os.curdir):
+            assert_is_the_set(open_set(place, None, role), names_of(role))
 
 
 def test_a_json_of_cvats_is_named_or_shared_out(tmp_path):
