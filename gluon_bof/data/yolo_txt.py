@@ -63,7 +63,7 @@ def load_yolo(layout: Layout, role: str, classes: Any = None, on_bad_sample: str
         raise UserError("no image in the part to " + ("train on" if role == "train" else "validate on"), config.path, _REMEDY)
     names, numbers = class_numbers(classes, config.names, role, config.path)
     samples = [Sample(path, labels.of(path) or path, image_id) for path, image_id in zip(paths, image_ids(paths, layout.folder))
-               if not _is_astray(path, labels, faults)]
+               if not _report_astray(path, labels, faults)]
     _remark_shared(samples, faults)
     records = read_records(samples, lambda sample, size: _rows(sample, size, config, numbers, faults), faults)
     require_records(records, len(paths), config.path, faults)
@@ -459,8 +459,8 @@ def _report_unpaired(path, faults, hint=""):
                                          f"{' '.join(ENDINGS)}){hint}")
 
 
-def _is_astray(path, labels, faults):
-    """Whether the label of an image is not read for its name or for where it lies, which is a fault: the image is no negative."""
+def _report_astray(path, labels, faults):
+    """Tell of an image's label that is not read for its name or for where it lies: the image is no negative. Returns whether."""
     alike, stray = labels.alike(path), labels.stray(path)
     folder, name = os.path.split(path)
     if alike:
