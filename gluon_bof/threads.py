@@ -28,7 +28,7 @@ def choose(kept: str | None = None) -> str:
     global _left, _own
     told = os.environ.get(VARIABLE, "")
     if told:
-        if not re.fullmatch(r"\s*[+-]?\d+\s*", told) and "mxnet" not in sys.modules:
+        if not re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", told) and "mxnet" not in sys.modules:
             raise UserError(f"{VARIABLE} is {told!r}, and MXNet takes one whole number", remedy="set it so, or unset it")
         if kept is not None and told != kept:
             warn(f"{VARIABLE} is {told}, and the run began with {kept or 'none'}: the last bits of its numbers may be others")

@@ -59,10 +59,7 @@ def convert_set(dataset: str, out: str, to: str, root: str | None = None, classe
     classes = None if classes is None else class_names(classes)
     parts, missing = _read_parts(dataset, dict(root=root, on_bad_sample=on_bad_sample, unannotated=unannotated, layout=layout,
                                                val_share=val_share), classes)
-    folder = next(iter(parts.values())).folder
-    if folder and lies_in(out, folder):
-        raise UserError(f"the new set would lie in the one that is read, {folder}, which could be taken for either then", out,
-                        "give a new folder outside of it")
+    _refuse_within(out, dataset, parts.values())
     if to == "yolo" and "train" not in parts:
         raise UserError(f"no part of it trains (found: {abbreviate(parts)}), and YOLO's data.yaml has to name one that does",
                         dataset, "choose another layout" if val_share or {"val", "test"} & set(parts) else
@@ -77,6 +74,16 @@ def convert_set(dataset: str, out: str, to: str, root: str | None = None, classe
     first = next(iter(parts.values()))
     return Conversion(to, first.classes, {name: len(found) for name, found in parts.items()},
                       sum(len(record.boxes) for found in parts.values() for record in found.records), tuple(notes), difference)
+
+
+def _refuse_within(out, dataset, parts):
+    """Raise UserError where the new set would lie in a folder that the old one is read from: it might be taken for either then.
+    What lies beside a YAML file that names the folders is none of its set's."""
+    told = {"" if os.path.isfile(dataset) else found.folder for found in parts}
+    for folder in sorted(told.union(*(found.folders for found in parts)) - {""}):
+        if lies_in(out, folder):
+            raise UserError(f"the new set would lie in the one that is read, {folder}, which could be taken for either then", out,
+                            "give a new folder outside of it")
 
 
 def _read_parts(dataset, how, classes):

@@ -265,8 +265,7 @@ def fit_box(box: Sequence[float], width: float, height: float,
 def fit_turned(box: Sequence[float], degrees: float, width: float, height: float,
                name: str) -> tuple[tuple[float, float, float, float] | None, tuple[str, str] | None]:
     """`fit_box` of a rectangle that is turned about its centre: CVAT lets it stick out of the image with its corners."""
-    upright = around_turned(box, degrees)
-    return fit_box(upright, width, height, name, SLACK if upright == tuple(box) else math.inf)
+    return fit_box(around_turned(box, degrees), width, height, name, math.inf if degrees % 360 else SLACK)
 
 
 def _is_empty(box):

@@ -176,8 +176,9 @@ def has_broken_strips(data: bytes) -> bool:
     from PIL import Image
 
     try:
-        with without_warnings():  # of large images
-            Image.open(io.BytesIO(data)).load()
+        with without_warnings():  # of large images; one thread at a time
+            image = Image.open(io.BytesIO(data))
+        image.load()
     except Exception as error:  # of kinds of TIFF that it does not know, whatever came up
         return isinstance(error, OSError) and str(error).startswith("decoder error")
     return False
@@ -309,7 +310,7 @@ def as_image(image: Any) -> np.ndarray:
 
 def as_list(images: Any) -> list[Any]:
     """One image, or a list, a tuple or an array (N, H, W, 3) of them, as a list."""
-    several = isinstance(images, (list, tuple)) or getattr(images, "ndim", 0) == 4
+    several = isinstance(images, (list, tuple)) or isinstance(images, np.ndarray) and images.ndim == 4
     return list(images) if several else [images]
 
 

@@ -72,18 +72,19 @@ def _warn_of_unlike_reports(runs):
     """Warn where the reports of runs do not compare: whoever wrote one with `evaluate` chose its images and its metric."""
     told = [(run["folder"], [run["report"][name] for name in _WHAT]) for run in runs]
     for folder, what in told:
-        if what != told[0][1]:
+        if what != told[0][1] and None not in (*what, *told[0][1]):
             warn("{} reports of {} images with {} boxes by {}, ".format(folder, *what)
                  + "{} of {} with {} by {}: their reports do not compare".format(told[0][0], *told[0][1]))
 
 
 def _warn_of_other_weights(folder, numbers):
     """Warn where a run's report, which whoever wrote it with `evaluate` may have put there, is not of its weights."""
-    digest = numbers.get("about", {}).get("SHA-256")
+    digest = dict(numbers.get("about") or {}).get("SHA-256")
     run = RunFolder(folder)
     own = [path for path in (run.best_weights, run.last_weights) if os.path.isfile(path)]
     if digest and own and digest not in map(sha256_of, own):
-        warn(f"{run.report_numbers} is not of the run's best or last weights: write it again, with evaluate {folder} "
+        last = "" if run.best_weights in own else " --last"
+        warn(f"{run.report_numbers} is not of the run's best or last weights: write it again, with evaluate {folder}{last} "
              f"--report {run.report}")
 
 

@@ -108,7 +108,8 @@ class Model:
 
         format: "onnx", a file at `path`; or "mxnet", the files path-symbol.json, path-0000.params and path.json.
         size: (height, width) of the input. nms: with the last suppression of overlapping boxes. images: to compare on, besides
-        drawn ones, as `predict` takes them. Raises UserError as `predict`, `export_onnx` and `export_mxnet` do."""
+        drawn ones, as `predict` takes them, or an array (N, H, W, 3). Raises UserError as `predict`, `export_onnx` and
+        `export_mxnet` do."""
         return self.write(path, format, size, nms, images)
 
     def write(self, path: Any, format: str, size: tuple[int, int] | None, nms: bool, images: Any) -> Any:

@@ -50,8 +50,8 @@ class SegmentationModel:
         """Write the network as ONNX and compare it with MXNet. Returns inference.export_scores.ScoreCheck.
 
         size: (height, width) of the input, by default that of validation; images: to compare on, besides drawn ones, as
-        `predict` takes them. Raises UserError where the format is another, for nms=False, and as `predict` and `export_scores`
-        do."""
+        `predict` takes them, or an array (N, H, W, 3). Raises UserError where the format is another, for nms=False, and as
+        `predict` and `export_scores` do."""
         return self.write(path, format, size, nms, images)
 
     def write(self, path: Any, format: str, size: tuple[int, int] | None, nms: bool, images: Any) -> Any:

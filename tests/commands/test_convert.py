@@ -56,6 +56,16 @@ def test_a_set_that_was_written_into_the_one_that_was_read_made_both_unreadable(
     assert sorted(os.listdir(tmp_path)) == ["in", "link"] and len(open_set(str(tmp_path / "in"), None, "train")) == 4
 
 
+def test_a_set_that_a_yaml_names_may_be_written_beside_it_and_not_into_the_folders_that_it_names(tmp_path):
+    layout_files.ultralytics(str(tmp_path / "in"))
+    (tmp_path / "own.yaml").write_text((tmp_path / "in" / "data.yaml").read_text().replace("../elsewhere", "in"))
+    given = str(tmp_path / "own.yaml")
+    images = open_set(given, None, "train").folders
+    with pytest.raises(UserError, match="would lie in the one that is read"):
+        convert_set(given, os.path.join(min(images), "out"), "yolo")
+    assert convert_set(given, str(tmp_path / "in-voc"), "voc").boxes == 7
+
+
 @pytest.mark.parametrize("way", [("coco", "voc"), ("yolo", "voc"), ("yolo", "coco", "voc"), ("voc", "yolo", "coco", "voc")])
 def test_there_and_back_is_the_identity_of_boxes_between_pixels(tmp_path, way):
     xml = voc_files.xml

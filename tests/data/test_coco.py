@@ -108,8 +108,9 @@ def test_a_rectangle_that_cvat_rotated_was_read_as_before_it_was_turned(tmp_path
 
 def test_a_rotated_rectangle_may_reach_over_the_edge_and_has_an_area_as_other_boxes(tmp_path):
     def faults(**changes):
-        write_set(tmp_path, changed("annotations", 0, attributes={"rotation": 90}, **changes))
+        write_set(tmp_path, changed("annotations", 0, **{"attributes": {"rotation": 90}, **changes}))
         return [fault.kind for fault in load_coco(str(tmp_path), "train", on_bad_sample="skip").faults]
+    assert faults(bbox=[90, 10, 30, 20], attributes={"rotation": 180}) == []
     assert faults(bbox=[10, 0, 60, 4]) == []  # as it is drawn, with its corners outside
     assert load_coco(str(tmp_path), "train").records[1].boxes[0].tolist() == [38, 0, 42, 32]
     assert faults(bbox=[-80, 10, 60, 4]) == ["outside"] and faults(bbox=[10, 40, 60, 0]) == ["no area"]
