@@ -39,12 +39,15 @@ def compare_runs(path: str, folders: Sequence[str]) -> dict:
     tables = {name: training_rows(folder) for name, folder in zip(names, folders)}
     runs = [dict(_learned(tables[name]), name=name, folder=folder, report=_report(folder))
             for name, folder in zip(names, folders)]
-    _warn_of_unlike_reports([run for run in runs if run["report"]])
+    reported = [run for run in runs if run["report"]]
+    for run in reported:
+        _warn_of_other_weights(run["folder"], run["report"]["sha256"])
+    _warn_of_unlike_reports(reported)
     numbers = {"runs": runs, "options": options, "training": tables}
     mean_ap = of_runs[0].mean_ap
     figures = [(title, png_of(figure)) for title, figure in plots.training_figures(tables, mean_ap)]
     write_page(path, "runs.html.j2", numbers, training=figures, kinds=plots.TEXT, classes=_classes(runs), mean_ap=mean_ap,
-               reported=any(run["report"] for run in runs))
+               reported=bool(reported))
     return numbers
 
 
@@ -77,9 +80,9 @@ def _warn_of_unlike_reports(runs):
                  + "{} of {} with {} by {}: their reports do not compare".format(told[0][0], *told[0][1]))
 
 
-def _warn_of_other_weights(folder, numbers):
-    """Warn where a run's report, which whoever wrote it with `evaluate` may have put there, is not of its weights."""
-    digest = dict(numbers.get("about") or {}).get("SHA-256")
+def _warn_of_other_weights(folder, digest):
+    """Warn where a run's report, which whoever wrote it with `evaluate` may have put there, is not of its weights. digest: of
+    those that it is of; None where a training wrote it."""
     run = RunFolder(folder)
     own = [path for path in (run.best_weights, run.last_weights) if os.path.isfile(path)]
     if digest and own and digest not in map(sha256_of, own):
@@ -93,7 +96,7 @@ def _report(folder):
     path = RunFolder(folder).report_numbers
     try:
         numbers = read_json(path, "the run's report is no JSON", _WRITE_AGAIN)
-        found = {**{name: numbers.get(name) for name in _WHAT},
+        found = {**{name: numbers.get(name) for name in _WHAT}, "sha256": dict(numbers.get("about") or {}).get("SHA-256"),
                  "map": numbers["map"], "best": numbers["best"], "errors": numbers["errors"],
                  "ece": numbers["calibration"]["error"], "sizes": {size: row["ap"] for size, row in numbers["sizes"].items()},
                  "classes": {row["name"]: row["ap"] for row in numbers["classes"]}}
@@ -101,7 +104,6 @@ def _report(folder):
                  *found["errors"]["gains"].values())
         if not all(value is None or is_share(value) for value in shown):
             raise ValueError("a share is outside [0, 1]")
-        _warn_of_other_weights(folder, numbers)
         return found
     except FileNotFoundError:
         return None

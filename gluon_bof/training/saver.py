@@ -28,7 +28,7 @@ class Saver:
         self.save_interval = options.save_interval
         self.prefix = getattr(options, "save_prefix", "") and f"{options.save_prefix}{options.gluoncv_name()}"
         if self.prefix and comm.is_main():
-            refuse_unwritable(self._under_prefix("best"), "make the folder, or give another --save-prefix")
+            refuse_unwritable(self._under_prefix("best"), "make the folder, or start anew with another --save-prefix")
         self.network = network
         self.trainer = trainer
         self.averages = averages
