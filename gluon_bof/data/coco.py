@@ -25,15 +25,7 @@ from gluon_bof.data.faults import (
     require_records,
     settled,
 )
-from gluon_bof.data.fields import (
-    brief,
-    finite_number,
-    json_text,
-    read_flag,
-    repeated_keys,
-    rotation_in,
-    stated_size,
-)
+from gluon_bof.data.fields import brief, finite_number, json_text, read_flag, repeated_keys, rotation_in, stated_size
 from gluon_bof.data.headers import read_headers
 from gluon_bof.data.images import files_in, folders_in, in_other_form
 from gluon_bof.data.parts import require_role, roles_of_words

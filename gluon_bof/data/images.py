@@ -12,7 +12,7 @@ import functools
 import io
 import os
 import re
-from typing import TYPE_CHECKING, Any, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Callable
 
 import cv2
 import numpy as np
@@ -306,17 +306,6 @@ def as_image(image: Any) -> np.ndarray:
         raise UserError(f"an object of the type {type(image).__name__} is no image",
                         remedy="give a path, an array, an image of Pillow's, or a list of those")
     return read_or_name(read_upright, os.fspath(image))
-
-
-def as_list(images: Any) -> list[Any]:
-    """One image, or a list, a tuple or an array (N, H, W, 3) of them, as a list."""
-    several = isinstance(images, (list, tuple)) or isinstance(images, np.ndarray) and images.ndim == 4
-    return list(images) if several else [images]
-
-
-def paths_among(images: Iterable[Any]) -> list[Any]:
-    """Those images that are paths."""
-    return [image for image in images if isinstance(image, (str, os.PathLike))]
 
 
 def validate_image(image: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import hashlib
 import importlib
 import json
 import os
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -13,9 +13,10 @@ import numpy as np
 from gluon_bof import threads
 from gluon_bof._version import __version__
 from gluon_bof.backend import gluon, mx
+from gluon_bof.data.images import as_image
 from gluon_bof.data.transforms import square
 from gluon_bof.errors import UserError, without_warnings
-from gluon_bof.files import folder_beside, refuse_no_utf8, write_atomically
+from gluon_bof.files import folder_beside, output_path, refuse_no_utf8, write_atomically
 from gluon_bof.freebies.augmentation import MEAN, STD
 from gluon_bof.inference.agreement import Check, batches_of, compare, outputs_of, refuse_disagreement
 from gluon_bof.inference.engines import MXNetEngine, arrays, calling
@@ -60,6 +61,17 @@ def input_size(detector: Detector, size: Sequence[int] | None = None) -> tuple[i
         raise UserError(f"this network cannot see images of {height} x {width}",
                         remedy=f"give sides from {form.min_side} to {form.max_side}")
     return height, width
+
+
+def path_and_images(path: Any, images: Any, reads: Iterable[str],
+                    endings: Iterable[str] = ("",)) -> tuple[str, list[np.ndarray]]:
+    """(path of what is to be written, [(H, W, 3) uint8] to compare it on) of what `Model.export` is given: one image as `predict`
+    takes it, or a list, a tuple or an array (N, H, W, 3) of them. reads: other files that the command reads; endings: of those
+    it writes. Raises UserError as `output_path`, which refuses an image's file, too, and `as_image`."""
+    several = isinstance(images, (list, tuple)) or isinstance(images, np.ndarray) and images.ndim == 4
+    images = list(images) if several else [images]
+    read = [image for image in images if isinstance(image, (str, os.PathLike))]
+    return output_path(path, (*reads, *read), endings), list(map(as_image, images))
 
 
 def _form(detector):

@@ -10,13 +10,12 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from gluon_bof.boxes import BoxEnds, Detections
-from gluon_bof.data.images import as_image, as_list, paths_among
+from gluon_bof.data.images import as_image
 from gluon_bof.devices import contexts
 from gluon_bof.errors import UserError, in_python
-from gluon_bof.files import output_path
 from gluon_bof.inference.ahead import in_order
 from gluon_bof.inference.detector import Detector, load_detector
-from gluon_bof.inference.export import MXNET_ENDINGS, export_mxnet, export_onnx
+from gluon_bof.inference.export import MXNET_ENDINGS, export_mxnet, export_onnx, path_and_images
 from gluon_bof.inference.segmentation_model import SegmentationModel, open_segmenter, refuse_of_segmenters
 from gluon_bof.inference.tiles import refuse_tiles, tiling_of
 from gluon_bof.masks import decode
@@ -119,9 +118,8 @@ class Model:
             raise UserError(f"unknown format {format!r}", remedy="choose onnx or mxnet")
         if nms not in (True, False):
             raise UserError(f"nms is True or False in an export, not {nms!r}", remedy="load with nms=0.45 to set the threshold")
-        images = as_list(images)
-        path = output_path(path, (*self.files, *paths_among(images)), endings)
-        return write(self.detector, path, size, nms, list(map(as_image, images)))
+        path, images = path_and_images(path, images, self.files, endings)
+        return write(self.detector, path, size, nms, images)
 
 
 @in_python()

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from gluon_bof.data.images import as_image, as_list, paths_among
+from gluon_bof.data.images import as_image
 from gluon_bof.errors import UserError, in_python
-from gluon_bof.files import output_path
+from gluon_bof.inference.export import path_and_images
 from gluon_bof.inference.export_scores import export_scores
 from gluon_bof.inference.segmenter import Segmenter, load_segmenter
 from gluon_bof.options.flags import flag_name, whole_pixels
@@ -60,6 +60,5 @@ class SegmentationModel:
             raise UserError(f"a segmenter is not exported as {format}", remedy="give --format onnx")
         if not nms:
             raise UserError("a segmenter suppresses nothing", remedy="leave --no-nms out")
-        images = as_list(images)
-        path = output_path(path, (*self.files, *paths_among(images)))
-        return export_scores(self.segmenter, path, size, list(map(as_image, images)))
+        path, images = path_and_images(path, images, self.files)
+        return export_scores(self.segmenter, path, size, images)

@@ -30,6 +30,7 @@ from gluon_bof.runs.config import (
 from gluon_bof.runs.folder import SETS, RunFolder
 from gluon_bof.weights.formats import params as params_format
 from gluon_bof.weights.formats.exported import refuse_export, refuse_parameters_of_a_graph
+from gluon_bof.weights.formats.safetensors import beginning
 from gluon_bof.weights.zoo import (
     BACKBONES,
     classes_of,
@@ -171,16 +172,8 @@ def resolve(weights: str | os.PathLike[str], given: Mapping[str, Any] | None = N
 
 
 def _refuse_no_weights(path):
-    """Raise UserError for a file of another kind, such as the image behind weights that were forgotten. One that cannot be read
-    is told of where it is read whole."""
-    if not os.path.isfile(path):
-        return
-    try:
-        with open(path, "rb") as file:
-            start = file.read(8)
-    except OSError:
-        return
-    if not params_format.is_params(path, start):
+    """Raise UserError for a file of another kind, such as the image behind weights that were forgotten, and as `beginning`."""
+    if os.path.isfile(path) and not params_format.is_params(path, beginning(path, 8)):
         raise UserError("this is no file of MXNet's weights, which come first", path, f"give {WEIGHTS}")
 
 
