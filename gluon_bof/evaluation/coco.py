@@ -229,7 +229,7 @@ def _sound_box(entry, record):
     cut, fault = fit_turned(corners, degrees, record.width, record.height, "")
     if cut is None:
         raise ValueError(fault[0])
-    if not fault and not degrees % 180:
+    if not fault and (not degrees % 360 or cut == corners):
         return [float(side) for side in entry["bbox"]], read_area(entry), crowd
     bbox, = _xywh([cut])
     return bbox, min(read_area(entry), bbox[2] * bbox[3]), crowd

@@ -318,6 +318,17 @@ def test_a_box_that_stands_around_cvats_rotated_rectangle_was_a_miss(tmp_path):
     assert coco_average_precision(found, found_set)["AP"] == pytest.approx(1)
 
 
+def test_a_rectangle_turned_by_180_degrees_that_sticks_out_of_its_image_was_a_miss(tmp_path):
+    truth = random_truth(np.random.default_rng(8))
+    for entry in truth["annotations"]:
+        entry.update(iscrowd=0, bbox=[SIZE - 30, SIZE / 2, 60, 6], attributes={"rotation": 180.0})
+    write_set(tmp_path, truth)
+    found_set = load_coco(str(tmp_path), "val")
+    found = [Detections(one.boxes, one.classes, np.ones(len(one.boxes), np.float32)) for one in found_set.records]
+    assert found_set.records[0].boxes[0].tolist() == [SIZE - 30, SIZE / 2, SIZE, SIZE / 2 + 6]
+    assert coco_average_precision(found, found_set)["AP"] == pytest.approx(1)
+
+
 def test_malformed_annotations_are_left_out(tmp_path):
     truth = random_truth(np.random.default_rng(9))
     write_set(tmp_path / "sound", truth)
